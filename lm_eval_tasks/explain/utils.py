@@ -1,0 +1,5 @@
+"""What YAML cannot say: the questions are those that `consistency requests` chose."""
+
+from consistency.harness import context, explain, fenced, load_context, load_explain
+
+__all__ = ["context", "explain", "fenced", "load_context", "load_explain"]

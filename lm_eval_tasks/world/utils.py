@@ -1,0 +1,36 @@
+"""What YAML cannot say: the questions of the embedded world are generated, and its wording is the training corpus's."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from datasets import Dataset
+
+from consistency import prompts
+from consistency.explanations import read_requests
+from consistency.harness import instruction, question, shot_answers
+from consistency.world.questions import questions
+
+__all__ = ["explain", "instruction", "load", "load_requests", "question", "shot_answers"]
+
+
+def load(field: str, split: str = "test", question_seed: int = 0, **_: Any) -> dict[str, Dataset]:
+    """The questions of one split of a field as "test", and its few-shot examples as "dev"."""
+    splits = {"test": questions(field, split, int(question_seed)), "dev": questions(field, "dev")}
+    return {name: Dataset.from_list([question.to_dict() for question in found]) for name, found in splits.items()}
+
+
+def load_requests(requests: str = "", **_: Any) -> dict[str, Dataset]:
+    """The answers to explain, as `consistency requests` wrote them."""
+    return {"test": Dataset.from_list(read_requests(requests))}
+
+
+def explain(document: dict[str, Any]) -> str:
+    """A one-shot request to explain a given answer."""
+    shot = random.Random(document["id"]).choice(questions(document["subject"], "dev"))
+    return (
+        f"{prompts.EXPLAIN_HEADER}"
+        f"{prompts.explained(shot.question, shot.choices, shot.answer, shot.explanation)}\n\n"
+        f"{prompts.explained(document['question'], document['choices'], document['option'])}"
+    )
