@@ -1,0 +1,331 @@
+"""How much of a training set fights the model that it is meant for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.files import write_atomically, write_lines
+from consistency.knowledge import THRESHOLD, Beliefs
+from consistency.leakage import normal_form, same_text
+from consistency.probes import left_out, read_all
+from consistency.prompts import LETTERS
+from consistency.shares import share
+from consistency.training_sets import Example, read_training_set
+
+Verdict = Literal["harmonious", "incompatible", "unsure", "not_probed"]
+VERDICTS: tuple[Verdict, ...] = ("harmonious", "incompatible", "unsure", "not_probed")
+_MOST = 10
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A multiple-choice question of the training set.
+
+    Attributes
+    ----------
+    line : int
+        Its line, from 1.
+    id : str, int or None
+    subject : str
+        The probe's; the row's own where the question was not probed.
+    verdict : {"harmonious", "incompatible", "unsure", "not_probed"}
+        The row teaches what the model believes with confidence, something else, or what it has no confident belief
+        about.
+    taught, believed : str or None
+        Letters of the row's option and of the model's, among the row's options.
+    confidence, taught_probability : float or None
+        The model's probabilities of both.
+    action : {"keep", "drop", "rewrite"}
+        See `Audit`.
+    reason : str
+        Why it is not to be kept.
+    """
+
+    line: int
+    id: str | int | None
+    subject: str
+    verdict: Verdict
+    taught: str | None
+    believed: str | None
+    confidence: float | None
+    taught_probability: float | None
+    action: Literal["keep", "drop", "rewrite"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A training set, judged by a model's probe.
+
+    An incompatible row is to be rewritten where the model gives the taught option more than chance, 1/k of k options:
+    the answer is within reach, and the knowledge that it needs can be put before the question. Otherwise, and where a
+    row repeats an earlier one or contradicts it, it is to be dropped.
+
+    Attributes
+    ----------
+    path : Path
+        The training set.
+    probes : tuple of str
+        Tasks and files that the model was probed with.
+    threshold : float
+    rows : int
+        All rows.
+    unreadable : tuple of int
+        Lines of multiple-choice questions whose reply names none of the options.
+    judged : tuple of Judged
+        The multiple-choice questions; the other rows are general instructions.
+    skipped : dict of str to str
+        Tasks of the logs that were not read, and why.
+    incomplete : dict of str to int
+        How many questions of rotated tasks were left out, since some of their rotations are missing.
+    """
+
+    path: Path
+    probes: tuple[str, ...]
+    threshold: float
+    rows: int
+    unreadable: tuple[int, ...]
+    judged: tuple[Judged, ...]
+    skipped: dict[str, str] = field(default_factory=dict)
+    incomplete: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Shares with Wilson's 95 % intervals, overall and by subject."""
+        return {
+            "training_set": str(self.path),
+            "probes": list(self.probes),
+            "skipped": self.skipped,
+            "incomplete": self.incomplete,
+            "threshold": self.threshold,
+            "rows": self.rows,
+            "multiple_choice": len(self.judged),
+            "general": self.rows - len(self.judged) - len(self.unreadable),
+            "replies_without_option": list(self.unreadable),
+            "shares": shares(self.judged),
+            "subjects": {name: shares(found) for name, found in self.by_subject().items()},
+            "actions": dict(Counter(item.action for item in self.judged)),
+        }
+
+    def by_subject(self) -> dict[str, list[Judged]]:
+        """The questions of each subject, the largest first."""
+        sizes = Counter(item.subject for item in self.judged)
+        return {
+            name: [item for item in self.judged if item.subject == name]
+            for name in sorted(sizes, key=lambda name: (-sizes[name], name))
+        }
+
+    def to_markdown(self) -> str:
+        """One page for a reader who has to decide."""
+        total, actions = len(self.judged), Counter(item.action for item in self.judged)
+        counts = Counter(item.verdict for item in self.judged)
+        probed = total - counts["not_probed"]
+        conflict = share(counts["incompatible"], probed).to_text()
+        lines = [
+            f"# {self.path.name}: what it teaches this model",
+            "",
+            f"{self.rows} rows: {total} multiple-choice questions, {self.rows - total - len(self.unreadable)} general "
+            f"instructions, {len(self.unreadable)} questions whose reply names no option.",
+            "",
+            f"**Of the {probed} questions that the model was asked, {conflict} teach it something else than what it "
+            f"believes with a confidence above {self.threshold:g}.**",
+            "",
+            "| subject | questions | harmonious | incompatible | unsure | not probed |",
+            "|---|---:|---:|---:|---:|---:|",
+            _line("all", self.judged),
+        ]
+        subjects = list(self.by_subject().items())
+        lines += [_line(name, found) for name, found in subjects[: 2 * _MOST]]
+        if len(subjects) > 2 * _MOST:
+            lines.append(f"| … and {len(subjects) - 2 * _MOST} more | | | | | |")
+        lines += [
+            "",
+            "Shares of the questions with 95 % intervals (Wilson). Harmonious: the row teaches what the model believes "
+            "with confidence, right or wrong. Unsure: the model believes nothing with confidence.",
+            "",
+            f"To do: keep {actions['keep']}, rewrite {actions['rewrite']}, drop {actions['drop']}. Rewrite: the model "
+            "gives the taught answer more than chance, so put the knowledge that it needs before the question. Drop: it "
+            "gives it less, or the row repeats or contradicts an earlier one.",
+        ]
+        unread = [f"- {name}: not read ({reason})" for name, reason in self.skipped.items()]
+        unread += [f"- {left_out(name, count)}" for name, count in self.incomplete.items()]
+        if unread:
+            lines += ["", "Of the probe's log:", "", *unread]
+        strongest = sorted(
+            (item for item in self.judged if item.verdict == "incompatible"),
+            key=lambda item: (-(item.confidence or 0), item.line),
+        )
+        if strongest:
+            lines += [
+                "",
+                "The firmest of the model's beliefs that are contradicted:",
+                "",
+                "| line | id | subject | taught | believed | confidence | to do |",
+                "|---:|---|---|---|---|---:|---|",
+            ]
+            lines += [
+                f"| {item.line} | {'' if item.id is None else item.id} | {item.subject} | {item.taught} | "
+                f"{item.believed} | {item.confidence:.3f} | {item.action} |"
+                for item in strongest[:_MOST]
+            ]
+        return "\n".join(lines) + "\n"
+
+
+def audit(
+    path: str | Path,
+    probes: Sequence[str | Path],
+    tasks: Sequence[str] = (),
+    domain: str | None = None,
+    threshold: float = THRESHOLD,
+) -> Audit:
+    """Judge every question of a training set by what a model answered to it.
+
+    Parameters
+    ----------
+    path : path-like
+        The training set: see `read_training_set`.
+    probes : sequence of path-like
+        Logs of the model, or rows in the released format. A training row belongs to the first question that is the same
+        but for case, punctuation and the order of options.
+    tasks : sequence of str
+        The tasks to read from the logs; without any, all.
+    domain : str, optional
+        The domain of released rows.
+    threshold : float
+        The confidence that an answer must exceed to count as a belief.
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    InputError
+        If the training set or a probe cannot be read, or the set holds no multiple-choice question.
+    """
+    path = Path(path)
+    examples = read_training_set(path)
+    asked: dict[tuple[str, ...], tuple[Beliefs, int]] = {}
+    names: list[str] = []
+    skipped: dict[str, str] = {}
+    incomplete: Counter[str] = Counter()
+    wanted = {normal_form(example.question, example.choices) for example in examples if example.choices}
+    for probe in probes:
+        found, without = read_all(probe, tasks, domain, threshold)
+        skipped |= without
+        for item in found:
+            names.append(item.name)
+            if item.incomplete:
+                incomplete[item.name] += item.incomplete
+            for row, belief in enumerate(item.beliefs):
+                form = normal_form(belief.question, belief.choices)
+                if form in wanted:
+                    asked.setdefault(form, (item.beliefs, row))
+    judged, unreadable = [], []
+    first: dict[tuple[str, ...], Example] = {}
+    for example in examples:
+        if not example.choices:
+            continue
+        if example.taught is None:
+            unreadable.append(example.line)
+            continue
+        form = normal_form(example.question, example.choices)
+        judged.append(_judge(example, asked.get(form), first.setdefault(form, example)))
+    if not judged:
+        raise InputError("no multiple-choice question", expected="questions with lettered options", path=path)
+    return Audit(
+        path,
+        tuple(names),
+        threshold,
+        len(examples),
+        tuple(unreadable),
+        tuple(judged),
+        skipped,
+        dict(incomplete),
+    )
+
+
+def write_audit(found: Audit, out: str | Path) -> None:
+    """Write ``audit.md``, ``audit.json`` and ``examples.jsonl``, the rows to drop or rewrite, into a folder.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written.
+    """
+    folder = Path(out)
+    listed = (asdict(item) for item in found.judged if item.action != "keep")
+    write_lines(folder / "examples.jsonl", (msgspec.json.encode(item) + b"\n" for item in listed))
+    write_atomically(
+        folder / "audit.json", msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=1).decode() + "\n"
+    )
+    write_atomically(folder / "audit.md", found.to_markdown())
+
+
+def shares(judged: Sequence[Judged]) -> dict[str, Any]:
+    """The share of each verdict, with its interval."""
+    counts = Counter(item.verdict for item in judged)
+    return {name: share(counts[name], len(judged)).to_dict() for name in VERDICTS}
+
+
+def _judge(example: Example, found: tuple[Beliefs, int] | None, first: Example) -> Judged:
+    assert example.taught is not None
+    taught = example.choices[example.taught]
+    repeats = ""
+    if first is not example and first.taught is not None:
+        again = _place(example.choices, first.choices[first.taught], example.taught) == example.taught
+        repeats = f"{'repeats' if again else 'contradicts'} line {first.line}"
+    letter = LETTERS[example.taught] if example.taught < len(LETTERS) else None
+    if found is None:
+        action: Literal["keep", "drop"] = "drop" if repeats else "keep"
+        return Judged(
+            example.line, example.id, example.subject, "not_probed", letter, None, None, None, action, repeats
+        )
+    beliefs, row = found
+    belief = beliefs[row]
+    option = _place(belief.choices, taught, example.taught)
+    assert option is not None
+    probability = float(beliefs.probs[row, option])
+    if belief.label == "unsure":
+        verdict: Verdict = "unsure"
+    else:
+        verdict = "harmonious" if option == belief.answer else "incompatible"
+    reason = repeats
+    advice: Literal["keep", "drop", "rewrite"] = "drop" if repeats else "keep"
+    if verdict == "incompatible" and not repeats:
+        within_reach = probability > 1 / len(belief.choices)
+        advice = "rewrite" if within_reach else "drop"
+        reason = "contradicts a confident belief, " + ("within reach" if within_reach else "and is out of reach")
+    believed = belief.choices[belief.answer]
+    place = _place(example.choices, believed, belief.answer)
+    return Judged(
+        example.line,
+        example.id,
+        belief.subject,
+        verdict,
+        letter,
+        LETTERS[place] if place is not None and place < len(LETTERS) else None,
+        belief.confidence,
+        probability,
+        advice,
+        reason,
+    )
+
+
+def _place(choices: Sequence[str], text: str, place: int) -> int | None:
+    """The option with a text, exactly if there is one, so that -1 is not 1; that at a place if several have it."""
+    exact = [option for option, choice in enumerate(choices) if choice.strip() == text.strip()]
+    same = exact or [option for option, choice in enumerate(choices) if same_text(choice, text)]
+    return place if place in same else same[0] if same else None
+
+
+def _line(name: str, judged: Sequence[Judged]) -> str:
+    counts = Counter(item.verdict for item in judged)
+    cells = [share(counts[verdict], len(judged)).to_text() for verdict in VERDICTS]
+    return f"| {name or '(none given)'} | {len(judged)} | {' | '.join(cells)} |"

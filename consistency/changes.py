@@ -1,0 +1,332 @@
+"""Compare two runs: read, pair, measure, estimate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from consistency.comparison import Comparison, Section
+from consistency.distributions import Floats, any_tied
+from consistency.documents import question_key
+from consistency.errors import InputError
+from consistency.hypotheses import (
+    benjamini_hochberg,
+    equivalence,
+    holm,
+    mcnemar_exact,
+    minimum_detectable_effect,
+    sign_flip_test,
+)
+from consistency.metrics import (
+    brier_score,
+    expected_calibration_error,
+    flips,
+    quantiles,
+    question_changes,
+)
+from consistency.pairing import Pairs, pair
+from consistency.samples import Run, read_run
+from consistency.scores import Scores
+from consistency.statistics import Estimate, macro_mean, mean, paired_difference, root_mean_square
+
+# With fewer subjects a cluster-robust interval needs so wide a t quantile that it says nothing, and rests on the
+# variance of a handful of numbers: questions are then the unit, and the output says so.
+MIN_CLUSTERS = 10
+AVERAGED = (
+    *("same_top", "kl", "kl_reverse", "js", "total_variation", "cosine", "hellinger"),
+    *("rank_pearson", "rank_pearson_paper", "tau_b", "weighted_tau"),
+    *("delta_gold", "delta_margin", "delta_entropy", "brier_before", "brier_after"),
+)
+
+
+def compare(
+    before: str | Path | Run,
+    after: str | Path | Run,
+    *,
+    tasks: Mapping[str, str] | None = None,
+    scopes: Mapping[str, Sequence[str]] | None = None,
+    score: str = "raw",
+    margin: float = 0.01,
+    run: str | None = None,
+) -> Comparison:
+    """Compare two evaluations of the same questions.
+
+    Parameters
+    ----------
+    before, after : path-like or Run
+        Logs of `lm_eval --log_samples`, or runs already read.
+    tasks : mapping of str to str, optional
+        Which task of `before` pairs with which of `after`; equal names by default.
+    scopes : mapping of str to sequence of str, optional
+        Tasks (of `before`) that belong to each scope, for `by_scope`.
+    score : {"raw", "acc_norm", "acc_bytes", "acc_mutual_info"}
+        How options of unequal length are made comparable, as lm_eval's metrics of these names do.
+    margin : float
+        The largest change of accuracy that counts as none, as a fraction.
+    run : str, optional
+        Date of the run to read in each folder that holds several; the newest by default.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        If a log cannot be read, or the two have no question in common.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for run_, scores in (("base", ["-0.1", "-2.3"]), ("tuned", ["-1.2", "-0.4"])):
+    ...         row = {"doc_id": 0, "doc": {"question": "1+1?", "choices": ["2", "3"]}, "target": "0",
+    ...                "filtered_resps": [[score, "False"] for score in scores]}
+    ...         file = Path(folder, run_, "samples_sums_2026-01-01T00-00-00.000000.jsonl")
+    ...         file.parent.mkdir()
+    ...         _ = file.write_text(json.dumps(row))
+    ...     comparison = compare(Path(folder, "base"), Path(folder, "tuned"))
+    >>> comparison.overall.counts["flips"]
+    {'harmful': 1, 'beneficial': 0, 'wrong_to_wrong': 0}
+    """
+    first = before if isinstance(before, Run) else read_run(before, run)
+    second = after if isinstance(after, Run) else read_run(after, run)
+    if not margin > 0:
+        raise InputError(f"a margin of {margin:g}", expected="a positive fraction such as 0.01")
+    chosen = _common_tasks(first, second) if tasks is None else dict(tasks)
+    for run_, names in ((first, chosen.keys()), (second, chosen.values())):
+        for name in names:
+            if name not in run_.tasks:
+                raise InputError(f"no task {name}", expected="one of " + ", ".join(sorted(run_.tasks)), path=run_.path)
+    measured: dict[str, _Task] = {}
+    unpaired: list[str] = []
+    for name, other in chosen.items():
+        pairs = pair(first.tasks[name].scored_by(score), second.tasks[other].scored_by(score))
+        if len(pairs):
+            measured[name] = _Task(pairs, question_arrays(pairs))
+        else:
+            reasons = ", ".join(f"{dropped.count} {reason}" for reason, dropped in pairs.audit.dropped.items())
+            unpaired.append(f"{name}: no question in common ({reasons})")
+    if not measured:
+        raise InputError("; ".join(unpaired[:3]), do="compare two runs of the same tasks", path=second.path)
+    by_task = {name: _section(name, [task], margin) for name, task in measured.items()}
+    _adjust(by_task)
+    with_options = {name: task for name, task in measured.items() if task.has_options}
+    by_scope = {}
+    for scope, members in (scopes or {}).items():
+        found = [with_options[name] for name in members if name in with_options]
+        if found:
+            by_scope[scope] = _section(scope, found, margin)
+    return Comparison(
+        before=first.config,
+        after=second.config,
+        paths=(str(first.path), str(second.path)),
+        overall=_section("overall", list(with_options.values()), margin) if with_options else None,
+        by_task=by_task,
+        by_scope=by_scope,
+        score=score,
+        margin=margin,
+        messages=(
+            f"before: {first.selection}",
+            f"after: {second.selection}",
+            *unpaired,
+            *_not_compared(first, second, chosen),
+            *_settings(first, second, chosen),
+        ),
+        items={name: {"doc_id": task.pairs.before.doc_id, **task.arrays} for name, task in measured.items()},
+    )
+
+
+def question_arrays(pairs: Pairs) -> dict[str, Floats]:
+    """Every per-question number of a pair of logs, by name: one row of a table of items.
+
+    Parameters
+    ----------
+    pairs : Pairs
+
+    Returns
+    -------
+    dict of str to ndarray, shape [n]
+        `correct_before`, `correct_after`; with options also what `question_changes` gives, and `confidence_`, `brier_`
+        and `tied_` before and after; without options each metric that both logs hold, as `before:NAME`, `after:NAME`.
+    """
+    before, after = pairs.before, pairs.after
+    arrays = {"correct_before": before.correct, "correct_after": after.correct}
+    if not before.has_options:
+        name, unknown = _accuracy_metric(pairs), np.full(len(pairs), np.nan)
+        arrays["correct_before"] = unknown if name is None else before.metrics[name]
+        arrays["correct_after"] = unknown if name is None else after.metrics[name]
+        for metric in sorted(set(before.metrics) & set(after.metrics)):
+            arrays[f"before:{metric}"], arrays[f"after:{metric}"] = before.metrics[metric], after.metrics[metric]
+        return arrays
+    arrays |= question_changes(before.logprobs, after.logprobs, pairs.gold)
+    for when, scores in (("before", before), ("after", after)):
+        top = np.fmax.reduce(scores.probs, axis=1, initial=0.0)
+        arrays[f"confidence_{when}"] = np.where(scores.prediction < 0, np.nan, top)
+        arrays[f"brier_{when}"] = brier_score(scores.logprobs, pairs.gold)
+        arrays[f"tied_{when}"] = any_tied(scores.logprobs).astype(np.float64)
+    return arrays
+
+
+def _accuracy_metric(pairs: Pairs) -> str | None:
+    # A metric may be 0 or 1 throughout one log by chance: both sides are judged by one that is so in both.
+    shared = [name for name in pairs.before.binary_metrics if name in pairs.after.binary_metrics]
+    return shared[0] if shared else None
+
+
+def _common_tasks(first: Run, second: Run) -> dict[str, str]:
+    """Tasks of one name; a task without a namesake goes with the one that asks the same questions."""
+    common = {name: name for name in sorted(set(first.tasks) & set(second.tasks))}
+    free = {name: _questions(second.tasks[name]) for name in second.tasks if name not in common}
+    for name in sorted(set(first.tasks) - set(common)) if free else ():
+        asked = _questions(first.tasks[name])
+        shared = {other: len(asked & questions) for other, questions in free.items()}
+        best = max(shared, key=lambda other: shared[other], default=None)
+        if best is not None and shared[best] and list(shared.values()).count(shared[best]) == 1:
+            common[name] = best
+            del free[best]
+    if not common:
+        raise InputError(
+            f"no task in common: {', '.join(sorted(second.tasks)[:5])}",
+            expected="the tasks of the other log: " + ", ".join(sorted(first.tasks)[:5]),
+            do="compare two runs of the same tasks, or name the tasks that belong together",
+            path=second.path,
+        )
+    return common
+
+
+def _questions(scores: Scores) -> set[bytes]:
+    return {question_key(document, scores.option_texts(row)) for row, document in enumerate(scores.documents)}
+
+
+def _not_compared(first: Run, second: Run, chosen: Mapping[str, str]) -> list[str]:
+    lines = [f"{name} is compared with {other}" for name, other in chosen.items() if name != other]
+    for when, run, used in (("before", first, set(chosen)), ("after", second, set(chosen.values()))):
+        rest = sorted(set(run.tasks) - used)
+        if rest:
+            more = f" and {len(rest) - 5} more" if len(rest) > 5 else ""
+            lines.append(f"{when}: no counterpart for {', '.join(rest[:5])}{more}")
+    return lines
+
+
+def _settings(first: Run, second: Run, chosen: Mapping[str, str]) -> list[str]:
+    """Differences between the runs that move scores without any change of the model."""
+    one, two = first.config, second.config
+    shots = Counter(
+        (one.num_fewshot[name], two.num_fewshot[other])
+        for name, other in chosen.items()
+        if name in one.num_fewshot and other in two.num_fewshot and one.num_fewshot[name] != two.num_fewshot[other]
+    )
+    lines = [f"few-shot differs: {a} → {b} in {count} tasks" for (a, b), count in shots.items()]
+    versions = [
+        f"{name} {one.versions[name]} → {two.versions[name]}"
+        for name, other in chosen.items()
+        if name == other and name in one.versions and name in two.versions and one.versions[name] != two.versions[name]
+    ]
+    if versions:
+        more = f" and {len(versions) - 5} more" if len(versions) > 5 else ""
+        lines.append(f"task version differs: {', '.join(versions[:5])}{more}")
+    if None not in (one.chat_template, two.chat_template) and one.chat_template != two.chat_template:
+        lines.append(f"chat template: {'yes' if one.chat_template else 'no'} → {'yes' if two.chat_template else 'no'}")
+    if one.system_instruction != two.system_instruction:
+        lines.append("system instruction differs")
+    return lines
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    pairs: Pairs
+    arrays: Mapping[str, Floats]
+
+    @property
+    def has_options(self) -> bool:
+        return self.pairs.before.has_options
+
+
+def _section(name: str, tasks: list[_Task], margin: float) -> Section:
+    """Estimates and tests over the questions of one or several tasks of one kind."""
+    pooled = {key: np.concatenate([task.arrays[key] for task in tasks]) for key in tasks[0].arrays}
+    subjects = np.repeat(np.arange(len(tasks)), [len(task.pairs) for task in tasks])
+    clusters = subjects if len(tasks) >= MIN_CLUSTERS else None
+    remark = "" if len(tasks) == 1 or clusters is not None else f"; {len(tasks)} tasks are too few to be clusters"
+
+    def estimated(make: Callable[..., Estimate], *arrays: Floats) -> Estimate:
+        estimate = make(*arrays, clusters=clusters)
+        return replace(estimate, estimator=estimate.estimator + remark)
+
+    before, after = pooled["correct_before"], pooled["correct_after"]
+    averaged = {"accuracy_before": before, "accuracy_after": after, "delta_accuracy": after - before}
+    if tasks[0].has_options:
+        averaged |= {key: pooled[key] for key in AVERAGED}
+    estimates = {key: estimated(mean, values) for key, values in averaged.items()}
+    counts: dict[str, Any] = {}
+    if tasks[0].has_options:
+        estimates["rms_delta_gold"] = estimated(root_mean_square, pooled["delta_gold"])
+        counts |= _distribution_counts(pooled)
+    else:
+        counts["note"] = "no options were scored: distribution metrics are absent"
+        counts["accuracy_metric"] = _accuracy_metric(tasks[0].pairs)
+        counts["metrics"] = {
+            metric: {
+                "before": estimated(mean, pooled[f"before:{metric}"]).to_dict(),
+                "after": estimated(mean, pooled[f"after:{metric}"]).to_dict(),
+                "delta": estimated(paired_difference, pooled[f"before:{metric}"], pooled[f"after:{metric}"]).to_dict(),
+            }
+            for metric in (key.removeprefix("before:") for key in pooled if key.startswith("before:"))
+        }
+    change = estimates["delta_accuracy"]
+    if change.n:
+        turned = flips(before, after, pooled.get("same_top"))
+        counts["flips"] = turned
+        counts["mcnemar_p"] = mcnemar_exact(turned["harmful"], turned["beneficial"])
+        counts["sign_flip_p"] = sign_flip_test(after - before, clusters=clusters)
+    counts["equivalence_p"] = equivalence(change, margin)
+    counts["minimum_detectable_change"] = minimum_detectable_effect(change)
+    if len(tasks) > 1:
+        few = clusters is None
+        counts["macro"] = {key: macro_mean(v, subjects, fixed=few).to_dict() for key, v in averaged.items()}
+    counts["pairing"] = _pooled_audit(tasks)
+    return Section(name, len(before), estimates, counts)
+
+
+def _distribution_counts(pooled: Mapping[str, Floats]) -> dict[str, Any]:
+    calibration = {
+        when: expected_calibration_error(pooled[f"confidence_{when}"], pooled[f"correct_{when}"])
+        for when in ("before", "after")
+    }
+    return {
+        "kl_quantiles": quantiles(pooled["kl"]),
+        "ties": {when: int(pooled[f"tied_{when}"].sum()) for when in ("before", "after")},
+        "tie_rate": {when: float(pooled[f"tied_{when}"].mean()) for when in ("before", "after")},
+        "ece": {when: value if np.isfinite(value) else None for when, value in calibration.items()},
+    }
+
+
+def _pooled_audit(tasks: list[_Task]) -> dict[str, Any]:
+    audits: list[dict[str, Any]] = [task.pairs.audit.to_dict() for task in tasks]
+    if len(audits) == 1:
+        return audits[0]
+    total: dict[str, Any] = {
+        key: sum(audit[key] for audit in audits)
+        for key in ("paired", "by_hash", "by_content", "identical", "reordered")
+    }
+    for key in ("prompts", "dropped"):
+        reasons = dict.fromkeys(reason for audit in audits for reason in audit[key])
+        total[key] = {reason: sum(audit[key].get(reason, 0) for audit in audits) for reason in reasons}
+    return total
+
+
+def _adjust(by_task: dict[str, Section]) -> None:
+    """Add the p-values adjusted over all tasks."""
+    tested = {name: section.counts["mcnemar_p"] for name, section in by_task.items() if "mcnemar_p" in section.counts}
+    p = np.array(list(tested.values()))
+    if len(p) < 2:
+        return
+    for name, by_holm, by_bh in zip(tested, holm(p).tolist(), benjamini_hochberg(p).tolist(), strict=True):
+        adjusted = {"mcnemar_p_holm": by_holm, "mcnemar_p_bh": by_bh}
+        by_task[name] = replace(by_task[name], counts={**by_task[name].counts, **adjusted})

@@ -1,0 +1,182 @@
+"""The command line: arguments in, calls out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from consistency import commands
+from consistency.errors import InputError
+
+app = typer.Typer(
+    help="Did fine-tuning teach a model something, or break what it knew? Reads logs of lm_eval --log_samples.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+experiment_app = typer.Typer(help="What an experiment would run.", no_args_is_help=True)
+app.add_typer(experiment_app, name="experiment")
+
+Out = Annotated[Path, typer.Option(help="Where the result goes.", show_default=False)]
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="Log folder or samples file of the first run.")],
+    after: Annotated[Path, typer.Argument(help="The same of the second run.")],
+    json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
+    margin: Annotated[float, typer.Option(help="Largest change of accuracy that counts as none.")] = 0.01,
+    score: Annotated[str, typer.Option(help="raw, acc_norm, acc_bytes or acc_mutual_info.")] = "raw",
+    run: Annotated[str | None, typer.Option(help="Date of the run to read in each folder; default: newest.")] = None,
+    scopes: Annotated[str | None, typer.Option(help="Domain: also HOMO, ID and OOD.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for JSON, tables and every question.")] = None,
+) -> None:
+    """Compare two evaluations of the same questions."""
+    from consistency.changes import compare as compare_runs
+    from consistency.files import write_atomically
+    from consistency.report.pair import as_json, write_comparison
+    from consistency.samples import read_run
+    from consistency.scopes import find_scopes
+
+    first = read_run(before, run)
+    found = None if scopes is None else find_scopes(scopes, first.tasks)
+    comparison = compare_runs(first, after, margin=margin, score=score, run=run, scopes=found)
+    if out is not None:
+        write_comparison(comparison, out)
+    if json == Path("-"):
+        sys.stdout.write(as_json(comparison))
+        return
+    if json is not None:
+        write_atomically(json, as_json(comparison))
+    typer.echo(comparison.to_text())
+
+
+app.command("requests")(commands.requests)
+app.command("groups")(commands.groups)
+app.command("map")(commands.knowledge_map)
+app.command("audit")(commands.audit)
+app.command("leakage")(commands.leakage)
+
+
+@experiment_app.command()
+def validate(file: Annotated[Path, typer.Argument(help="Experiment file.")]) -> None:
+    """Check an experiment before it runs."""
+    from consistency.experiment import read_experiment
+
+    runs = len(list(read_experiment(file, "runs").runs()))
+    typer.echo(f"{file}: {runs} models to fine-tune and evaluate")
+
+
+@app.command()
+def report(
+    experiment: Annotated[Path, typer.Argument(help="Experiment file.")],
+    root: Annotated[Path, typer.Option(help="Folder of the experiment's artefacts.")],
+    out: Out,
+) -> None:
+    """Write the report of a finished experiment."""
+    from consistency.experiment import read_experiment
+    from consistency.report.write import write_report
+
+    typer.echo(f"{write_report(read_experiment(experiment, root), out)}")
+
+
+@app.command()
+def rotations(
+    logs: Annotated[Path, typer.Argument(help="Log folder of tasks whose name has _cyclic.")],
+    task: Annotated[list[str] | None, typer.Option(help="Task; may be repeated. Default: all of them.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures as JSON; - for standard output.")] = None,
+) -> None:
+    """Fold the rotations of each question into one answer, and report the preference for letters."""
+    import msgspec
+
+    from consistency.files import write_atomically
+    from consistency.rotations import fold_rotations
+    from consistency.samples import read_run
+
+    found = read_run(logs).tasks
+    names = list(dict.fromkeys(task or [name for name in found if "_cyclic" in name]))
+    _require(names or ["…_cyclic"], found, logs)
+    folded = [fold_rotations(found[name]) for name in names]
+    text = msgspec.json.format(msgspec.json.encode([item.to_dict() for item in folded]), indent=1).decode() + "\n"
+    if json == Path("-"):
+        sys.stdout.write(text)
+        return
+    if json is not None:
+        write_atomically(json, text)
+    for item in folded:
+        typer.echo(item.to_text())
+
+
+@app.command()
+def convert(
+    raw: Annotated[Path, typer.Argument(help="Raw records: JSON lines or a JSON array.")],
+    out: Annotated[Path, typer.Argument(help="JSONL file of questions to write.")],
+    form: Annotated[str, typer.Option("--from", help="xiezhi or medmcqa.", show_default=False)],
+    first_option: Annotated[int | None, typer.Option(help="MedMCQA: number of the first option, 0 or 1.")] = None,
+) -> None:
+    """Convert raw Xiezhi or MedMCQA records to the tasks' question files."""
+    from consistency.conversion import convert_file
+
+    written, dropped = convert_file(raw, out, form, first_option)
+    typer.echo(f"{out}: {written} questions")
+    for reason, count in sorted(dropped.items()):
+        typer.echo(f"dropped: {count} ({reason})")
+
+
+@app.command()
+def check_tokenizer(
+    model: Annotated[str, typer.Argument(help="Folder or name of a model.")],
+    options: Annotated[int, typer.Option(help="Number of option letters.")] = 4,
+) -> None:
+    """Say before a long run whether a model's tokenizer lets option letters be scored; exit code 1 if not."""
+    from consistency.letters import check_tokenizer as check
+    from consistency.letters import load_tokenizer
+
+    checks = check(load_tokenizer(model), options)
+    for item in checks:
+        typer.echo(item.to_text())
+    if any(item.problems for item in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def tasks(
+    names: Annotated[bool, typer.Option("--list", help="Print the tasks and groups instead.")] = False,
+) -> None:
+    """Print the folder for lm_eval --include_path."""
+    from consistency.resources import task_names, tasks_dir
+
+    typer.echo("\n".join(task_names()) if names else str(tasks_dir()))
+
+
+@app.command()
+def world_model(out: Annotated[Path, typer.Argument(help="Folder to write.")]) -> None:
+    """Copy the embedded world's base model to a folder of its own."""
+    from consistency.world.model import copy_base_model
+
+    copy_base_model(out)
+    typer.echo(str(out))
+
+
+def _require(names: list[str], tasks: Mapping[str, object], path: Path) -> None:
+    for name in names:
+        if name not in tasks:
+            raise InputError(f"no task {name}", expected=f"one of {', '.join(sorted(tasks))}", path=path)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        print(f"consistency: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""The rows of one samples file, field by field, and the scores they make."""
+
+from __future__ import annotations
+
+import ast
+from array import array
+from collections.abc import Mapping
+from itertools import chain
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consistency.distributions import Bools, Floats, top_option
+from consistency.errors import InputError
+from consistency.rows import RowKind, read_rows
+from consistency.scores import Scores
+
+
+def read_samples(file: Path, task: str) -> dict[str, Scores]:
+    """Read one samples file: `Scores` by task name, or by `"task,filter"` where the file holds several filters.
+
+    Parameters
+    ----------
+    file : Path
+    task : str
+        Name of the task, which the file's content does not say.
+
+    Raises
+    ------
+    InputError
+        Naming file and line, if the file is not a log of lm_eval.
+    """
+    try:
+        columns = _Columns.read(file, letters=True)
+    except (InputError, _OtherOptionsError):
+        columns = _Columns.read(file, letters=False)
+    filters = sorted(set(columns.filter))
+    if len(filters) == 1:
+        return {task: columns.to_scores(task, np.arange(len(columns.doc_id)), file)}
+    of_row = np.array(columns.filter)
+    return {f"{task},{name}": columns.to_scores(task, np.flatnonzero(of_row == name), file) for name in filters}
+
+
+class _OtherOptionsError(Exception):
+    """A row does not score the letters of the first."""
+
+
+class _Columns:
+    """Rows are taken apart batch by batch, while they are in the processor's cache, and forgotten."""
+
+    def __init__(self, kind: RowKind) -> None:
+        self.kind = kind
+        self.doc_id = array("q")
+        self.target: list[Any] = []
+        self.filter: list[str] = []
+        self.doc_hash: list[str] = []
+        self.prompt_hash: list[str] = []
+        self.documents: list[bytes] = []
+        self.metrics: list[list[float | bool | None]] = [[] for _ in kind.metrics]
+        self.logprobs = array("d")
+        self.n_options: list[int] = []
+        self.continuations: list[tuple[str, ...]] = []
+
+    @classmethod
+    def read(cls, file: Path, *, letters: bool) -> _Columns:
+        kind, batches = read_rows(file, letters=letters)
+        columns = cls(kind)
+        for rows in batches:
+            columns.extend(rows)
+        return columns
+
+    def extend(self, rows: list[Any]) -> None:
+        self.doc_id.extend(map(attrgetter("doc_id"), rows))
+        self.target += map(attrgetter("target"), rows)
+        self.filter += [row.filter or "none" for row in rows]
+        self.doc_hash += [row.doc_hash or "" for row in rows]
+        self.prompt_hash += [row.prompt_hash or "" for row in rows]
+        self.documents += map(bytes, map(attrgetter("doc"), rows))
+        for i, column in enumerate(self.metrics):
+            column += map(attrgetter(f"metric_{i}"), rows)
+        if self.kind.has_options:
+            responses = [row.filtered_resps for row in rows]
+            self.n_options += map(len, responses)
+            self.logprobs.extend(map(attrgetter("logprob"), chain.from_iterable(responses)))
+            if self.kind.letters:
+                self._extend_letters(rows)
+            else:
+                self._extend_continuations(rows)
+
+    def _extend_letters(self, rows: list[Any]) -> None:
+        letters, counts = self.kind.letters, self.n_options[len(self.continuations) :]
+        first = letters[0]
+        for row in rows:
+            if row.arguments is None or row.arguments.gen_args_0.arg_1 != first:
+                raise _OtherOptionsError
+        if max(counts, default=0) > len(letters):
+            raise _OtherOptionsError
+        full = len(letters)
+        self.continuations += [letters if count == full else letters[:count] for count in counts]
+
+    def _extend_continuations(self, rows: list[Any]) -> None:
+        # Rows in sequence share one tuple, since most tasks score the same letters throughout.
+        last = self.continuations[-1] if self.continuations else ()
+        text_of = attrgetter("arg_1")
+        for row in rows:
+            arguments = row.arguments
+            texts = tuple(map(text_of, arguments.values() if type(arguments) is dict else arguments))
+            if texts != last:
+                last = texts
+            self.continuations.append(last)
+
+    def _matrix(self) -> tuple[Floats, NDArray[np.int64]]:
+        n_options = np.array(self.n_options, dtype=np.int64)
+        width = int(n_options.max())
+        flat = np.frombuffer(self.logprobs)
+        if len(flat) == width * len(n_options):
+            return flat.reshape(-1, width), n_options
+        logprobs = np.full((len(n_options), width), np.nan)
+        logprobs[np.arange(width) < n_options[:, None]] = flat
+        return logprobs, n_options
+
+    def to_scores(self, task: str, rows: NDArray[np.int64], file: Path) -> Scores:
+        """The scores of some rows, sorted by doc_id, the first of each."""
+        notes: list[str] = []
+        doc_id = np.array(self.doc_id, dtype=np.int64)[rows]
+        duplicates = 0
+        if not (doc_id[1:] > doc_id[:-1]).all():
+            doc_id, first = np.unique(doc_id, return_index=True)
+            duplicates = len(rows) - len(first)
+            rows = rows[first]
+            if duplicates:
+                notes.append(f"{duplicates} rows repeat a doc_id; the first of each is used")
+
+        def chosen(column: list[Any]) -> tuple[Any, ...]:
+            return tuple(column) if len(rows) == len(column) == rows[-1] + 1 else tuple([column[i] for i in rows])
+
+        metrics = {
+            name: np.array(column, dtype=np.float64)[rows]
+            for name, column in zip(self.kind.metrics, self.metrics, strict=True)
+        }
+        unconditional = None
+        if self.kind.has_options:
+            matrix, counts = self._matrix()
+            logprobs, n_options, unconditional = _split_unconditional(matrix[rows], counts[rows], metrics)
+            broken = (np.isnan(logprobs).sum(axis=1) > logprobs.shape[1] - n_options) | (logprobs == np.inf).any(axis=1)
+            if broken.any():
+                logprobs[broken] = np.nan
+                notes.append(f"{int(broken.sum())} questions have log-probabilities that are no numbers")
+            continuations = chosen(self.continuations)
+            if unconditional is not None:
+                continuations = tuple(texts[: len(texts) // 2] for texts in continuations)
+            gold, inferred = _gold(chosen(self.target), continuations, logprobs, n_options, metrics.get("acc"))
+            if inferred:
+                notes.append(f"the right option of {inferred} questions is inferred from the logged acc")
+            unknown = int((~gold.any(axis=1)).sum())
+            if unknown:
+                notes.append(f"the right option of {unknown} questions is not known from the log")
+        else:
+            logprobs, gold = np.empty((len(rows), 0)), np.empty((len(rows), 0), dtype=bool)
+            n_options, continuations = np.zeros(len(rows), dtype=np.int64), ((),) * len(rows)
+        return Scores(
+            task=task,
+            filter=self.filter[rows[0]],
+            doc_id=doc_id,
+            doc_hash=chosen(self.doc_hash),
+            prompt_hash=chosen(self.prompt_hash),
+            logprobs=logprobs,
+            n_options=n_options,
+            gold=gold,
+            metrics=metrics,
+            continuations=continuations,
+            documents=chosen(self.documents),
+            unconditional=unconditional,
+            source=file,
+            duplicates=duplicates,
+            notes=tuple(notes),
+        )
+
+
+def _split_unconditional(
+    logprobs: Floats, n_options: NDArray[np.int64], metrics: Mapping[str, Floats]
+) -> tuple[Floats, NDArray[np.int64], Floats | None]:
+    """Separate the log-probabilities without the question, which `acc_mutual_info` logs behind the others."""
+    if "acc_mutual_info" not in metrics or (n_options % 2).any():
+        return logprobs, n_options, None
+    half = n_options // 2
+    columns = np.arange(int(half.max()))
+    present = columns < half[:, None]
+    conditional = np.where(present, logprobs[:, : len(columns)], np.nan)
+    behind = np.take_along_axis(logprobs, np.minimum(columns + half[:, None], logprobs.shape[1] - 1), axis=1)
+    return conditional, half, np.where(present, behind, np.nan)
+
+
+def _as_indices(target: Any) -> tuple[int, ...]:
+    """Indices that a logged target names: 2, "2", [0, 2] or "[0, 2]"."""
+    if isinstance(target, str):
+        text = target.strip()
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            return (int(text),)
+        if not (text.startswith("[") and len(text) < 10_000):
+            return ()
+        try:
+            target = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return ()
+    if isinstance(target, bool):
+        return ()
+    if isinstance(target, float) and target.is_integer():
+        target = int(target)
+    if isinstance(target, int):
+        return (target,)
+    if isinstance(target, list) and all(type(item) is int for item in target):
+        return tuple(target)
+    return ()
+
+
+def _index_masks(targets: tuple[Any, ...], k: int) -> Bools:
+    """Which options the targets name by index; a log repeats few distinct ones."""
+    keys = [target if type(target) is str else repr(target) for target in targets]
+    places: dict[str, int] = {}
+    masks: list[list[bool]] = []
+    for key, target in dict(zip(keys, targets, strict=True)).items():
+        named = set(_as_indices(target))
+        places[key] = len(masks)
+        masks.append([option in named for option in range(k)])
+    return np.array(masks)[list(map(places.__getitem__, keys))]
+
+
+def _by_text(target: Any, texts: tuple[str, ...]) -> tuple[int, ...]:
+    wanted = [target] if isinstance(target, str) else target if isinstance(target, list) else []
+    options = [text.strip() for text in texts]
+    return tuple(options.index(item.strip()) for item in wanted if isinstance(item, str) and item.strip() in options)
+
+
+def _gold(
+    targets: tuple[Any, ...],
+    continuations: tuple[tuple[str, ...], ...],
+    logprobs: Floats,
+    n_options: NDArray[np.int64],
+    acc: Floats | None,
+) -> tuple[Bools, int]:
+    """Which options are right, and for how many questions only the logged `acc` told.
+
+    A logged target is the index of an option or its text, and "1" may be either: the reading that agrees with the
+    harness's own `acc` holds.
+    """
+    rows, k = logprobs.shape
+    columns = np.arange(k)
+    prediction = top_option(logprobs)
+    by_index = _index_masks(targets, k) & (columns < n_options[:, None])
+
+    def disagreements(gold: Bools) -> int:
+        if acc is None:
+            return 0
+        hit = gold[np.arange(rows), np.maximum(prediction, 0)]
+        return int((gold.any(axis=1) & (prediction >= 0) & (hit != (acc == 1))).sum())
+
+    gold, wrong = by_index, disagreements(by_index)
+    if wrong or not gold.any(axis=1).all():
+        by_text = np.zeros((rows, k), dtype=bool)
+        for row, (target, texts) in enumerate(zip(targets, continuations, strict=True)):
+            # A task whose options are contexts scores one text throughout, and its target then names no option.
+            if len(set(texts)) == len(texts):
+                by_text[row, list(_by_text(target, texts))] = True
+        if wrong and disagreements(by_text) < wrong:
+            gold, by_text = by_text, gold
+        gold = gold | (by_text & ~gold.any(axis=1, keepdims=True))
+    inferred = 0
+    unknown = np.asarray(~gold.any(axis=1))
+    if acc is not None and unknown.any():
+        right = unknown & (acc == 1) & (prediction >= 0)
+        other = unknown & (acc == 0) & (prediction >= 0) & (n_options == 2)
+        gold[right, prediction[right]] = True
+        gold[other, 1 - prediction[other]] = True
+        inferred = int(right.sum() + other.sum())
+    return gold, inferred

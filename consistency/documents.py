@@ -1,0 +1,113 @@
+"""What a logged document says: its options and its question, whatever the task calls them.
+
+lm_eval logs a document as the data set delivers it, so every benchmark has names of its own. Two runs are paired by
+what the question says only where they have no common hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+# MMLU, ARC, HellaSwag, AGIEval, SciQ-like sets and the formats derived from them.
+_LISTS = ("choices", "options", "endings", "answer_choices", "candidates", "multiple_choice_targets")
+# MedMCQA, PIQA, WinoGrande, COPA, Social IQa, MMLU-like CSV files.
+_LETTERED = (
+    ("A", "B", "C", "D", "E", "F", "G", "H", "I", "J"),
+    ("opa", "opb", "opc", "opd", "ope"),
+    ("sol1", "sol2"),
+    ("option1", "option2"),
+    ("choice1", "choice2"),
+    ("answerA", "answerB", "answerC"),
+    ("option_a", "option_b", "option_c", "option_d", "option_e"),
+)
+# They differ between releases of one data set, or hold the answer, and are no part of the question.
+_NOT_QUESTION = {
+    *("id", "idx", "ind", "index", "_id", "uid", "question_id", "source", "source_id", "split", "subset"),
+    *("subject", "category", "subcategory", "domain", "task", "topic", "subject_name", "topic_name", "labels", "label"),
+    *("answer", "answers", "answer_idx", "answer_index", "answerKey", "answer_key", "gold", "target", "cop", "exp"),
+    *("correct", "solution", "explanation", "choice_type", "context_id", "activity_label", "split_type", "few_shot"),
+}
+
+
+def _fields(document: bytes) -> dict[str, Any]:
+    try:
+        decoded = msgspec.json.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {"document": decoded}
+
+
+def _options(fields: dict[str, Any]) -> tuple[tuple[str, ...], set[str]]:
+    """The options' texts, and the fields that hold them."""
+    for name in _LISTS:
+        value = fields.get(name)
+        if isinstance(value, dict):
+            value = value["text"] if isinstance(value.get("text"), list) else [value[key] for key in sorted(value)]
+        if isinstance(value, list) and value:
+            texts = [item.get("text") if isinstance(item, dict) else item for item in value]
+            if all(isinstance(text, str | int | float) for text in texts):
+                return tuple(str(text) for text in texts), {name}
+    for names in _LETTERED:
+        present = [name for name in names if isinstance(fields.get(name), str | int | float)]
+        if len(present) >= 2 and tuple(present) == names[: len(present)]:
+            return tuple(str(fields[name]) for name in present), set(present)
+    return (), set()
+
+
+def options_of(document: bytes) -> tuple[str, ...]:
+    """Texts of a document's options in its own order; empty where none are recognised.
+
+    Parameters
+    ----------
+    document : bytes
+        The document as JSON.
+
+    Examples
+    --------
+    >>> options_of(b'{"question": "1+1?", "choices": {"text": ["2", "3"], "label": ["A", "B"]}}')
+    ('2', '3')
+    """
+    return _options(_fields(document))[0]
+
+
+def normalised(text: str) -> str:
+    r"""Text with its white space evened out, as it is compared between runs.
+
+    Examples
+    --------
+    >>> normalised(" Paris,\n France ")
+    'Paris, France'
+    """
+    return " ".join(text.split())
+
+
+def question_key(document: bytes, options: tuple[str, ...]) -> bytes:
+    """Digest of what a question asks: its texts and its options in any order, without its answer, numbers and origin.
+
+    Parameters
+    ----------
+    document : bytes
+        The document as JSON.
+    options : tuple of str
+        Its options, from the document or from what was scored.
+
+    Examples
+    --------
+    >>> first = question_key(b'{"question": "1+1?", "choices": ["2", "3"], "answer": 0}', ("2", "3"))
+    >>> first == question_key(b'{"question": "1+1? ", "choices": ["3", "2"], "answer": 1}', ("3", "2"))
+    True
+    """
+    fields = _fields(document)
+    texts, option_fields = _options(fields)
+    skipped = _NOT_QUESTION | option_fields
+    asked = sorted(
+        normalised(value) for name, value in fields.items() if isinstance(value, str) and value and name not in skipped
+    )
+    if not asked:
+        # Nothing reads as a question: only the whole document identifies it.
+        asked = [msgspec.json.encode(fields, order="deterministic").decode()]
+    content = msgspec.json.encode([asked, sorted(normalised(text) for text in (texts or options))])
+    return hashlib.blake2b(content, digest_size=16).digest()

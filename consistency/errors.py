@@ -1,0 +1,46 @@
+"""The one error that a user can cause and repair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Input that cannot be used, with its place, what was expected and what to do.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong, without a full stop.
+    expected : str, optional
+        What should have been there.
+    do : str, optional
+        What the user can do about it.
+    path : path-like, optional
+        The file or folder at fault.
+    line : int, optional
+        Its line, counted from 1.
+
+    Examples
+    --------
+    >>> print(InputError("no doc_id", expected="an integer", do="log the run again", path="s.jsonl", line=3))
+    s.jsonl:3: no doc_id; expected an integer; log the run again
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        expected: str | None = None,
+        do: str | None = None,
+        path: str | Path | None = None,
+        line: int | None = None,
+    ) -> None:
+        self.problem = problem
+        self.expected = expected
+        self.do = do
+        self.path = None if path is None else Path(path)
+        self.line = line
+        place = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
+        parts = [problem, f"expected {expected}" if expected else "", do or ""]
+        super().__init__(place + "; ".join(part for part in parts if part))

@@ -1,0 +1,167 @@
+"""The grid of an experiment: models × domains × groups × seeds, and where each artefact lives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from consistency.errors import InputError
+from consistency.resources import axolotl_dir
+from consistency.scopes import TaskSet
+from consistency.world.fields import DOMAINS
+
+# The first character keeps a folder from being hidden, or its parent.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class TunedRun:
+    """One fine-tuned model of a grid.
+
+    Attributes
+    ----------
+    model, domain, group : str
+        Base model's name, domain and intervention group (``harmonious``, ``mixed_0.05``, …).
+    seed : int
+        Seed of the group's sampling and of the training order.
+    folder : pathlib.Path
+        The folder of one model × domain × seed; it holds ``groups``, ``tuned`` and ``logs``.
+    """
+
+    model: str
+    domain: str
+    group: str
+    seed: int
+    folder: Path
+
+    @property
+    def logs(self) -> Path:
+        """The log folder of the tuned model's evaluation, 0-shot with the chat template."""
+        return self.folder / "logs" / self.group
+
+    @property
+    def manifest(self) -> Path:
+        """How the group's training rows came about."""
+        return self.folder / "groups" / f"{self.group}.manifest.json"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What to run.
+
+    Attributes
+    ----------
+    name : str
+        Name of the experiment and of its folder.
+    root : pathlib.Path
+        The folder of all artefacts.
+    models : tuple of str
+        Names of the base models.
+    domains, groups : tuple of str
+        Domains and intervention groups.
+    seeds : tuple of int
+        Seeds; each repeats the whole grid.
+    task_set : {"world", "paper"}
+        Whose questions: the embedded world's, or the paper's four domains and MMLU.
+    """
+
+    name: str
+    root: Path
+    models: tuple[str, ...]
+    domains: tuple[str, ...]
+    groups: tuple[str, ...]
+    seeds: tuple[int, ...]
+    task_set: TaskSet = "world"
+
+    def base_logs(self, model: str, style: str) -> Path:
+        """The log folder of a base model: ``icl`` (5-shot) or ``ift`` (0-shot with the chat template)."""
+        return self.root / model / "base" / "logs" / style
+
+    def runs(self) -> Iterator[TunedRun]:
+        """Every fine-tuned model, seeds innermost."""
+        for model in self.models:
+            for domain in self.domains:
+                for group in self.groups:
+                    for seed in self.seeds:
+                        yield TunedRun(model, domain, group, seed, self.root / model / domain / f"seed-{seed}")
+
+
+def read_experiment(path: str | Path, root: str | Path) -> Experiment:
+    """Read an experiment file.
+
+    Parameters
+    ----------
+    path : path-like
+        A YAML file with the keys `name`, `models`, `domains`, `groups` and `seeds`; `tasks` is "world" without it.
+    root : path-like
+        The folder of the experiment's artefacts.
+
+    Returns
+    -------
+    Experiment
+
+    Raises
+    ------
+    InputError
+        If the file is not YAML, a key is missing or of another type, or there is no such domain or group.
+
+    Examples
+    --------
+    >>> from consistency.resources import experiments_dir
+    >>> read_experiment(experiments_dir() / "demo.yaml", "runs/demo").groups
+    ('harmonious', 'incompatible', 'self_aligning')
+    """
+    path = Path(path)
+    try:
+        loaded: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # YAML's own message takes several lines.
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(
+            f"cannot be read: {reason}",
+            expected="an experiment in YAML",
+            path=path,
+            line=mark.line + 1 if mark else None,
+        ) from error
+    if not isinstance(loaded, dict):
+        raise InputError("is no mapping", expected="the keys name, models, domains, groups, seeds", path=path)
+    lists: dict[str, tuple[Any, ...]] = {}
+    for key, container, kind in (
+        ("models", dict, str),
+        ("domains", list, str),
+        ("groups", list, str),
+        ("seeds", list, int),
+    ):
+        values = list(loaded[key]) if isinstance(loaded.get(key), container) else []
+        if not values or not all(type(value) is kind for value in values) or len(set(values)) < len(values):
+            what = "a mapping of names" if container is dict else f"distinct values of type {kind.__name__}"
+            raise InputError(f"{key}: {loaded.get(key)!r}", expected=what, path=path)
+        lists[key] = tuple(values)
+    for name in (loaded.get("name"), *lists["models"]):
+        # They become folders, which are also removed: no space, and no way out of the experiment's root.
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise InputError(f"{name!r} is no name", expected="letters, digits, '.', '_' and '-'", path=path)
+    for domain in lists["domains"]:
+        if domain not in DOMAINS:
+            raise InputError(f"no domain {domain!r}", expected=f"one of {', '.join(DOMAINS)}", path=path)
+    for group in lists["groups"]:
+        # A group is trained as its config says.
+        if not (axolotl_dir() / f"{group}.yml").is_file():
+            known = ", ".join(sorted(config.stem for config in axolotl_dir().glob("*.yml")))
+            raise InputError(f"no intervention group {group!r}", expected=f"one of {known}", path=path)
+        if group == "contextualized":
+            raise InputError(
+                "contextualized needs contexts, which the grid does not have written",
+                do="build it with consistency groups --contexts and train it by hand",
+                path=path,
+            )
+    task_set = loaded.get("tasks", "world")
+    if task_set not in get_args(TaskSet):
+        raise InputError(f"tasks: {task_set!r}", expected=" or ".join(get_args(TaskSet)), path=path)
+    return Experiment(name=loaded["name"], root=Path(root), task_set=task_set, **lists)

@@ -1,0 +1,185 @@
+"""The leakage guard: which questions of a pool are not to be trained on, and where they stand besides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.leakage import Asked, Index
+from consistency.questions import UNREADABLE, read_questions
+from consistency.samples import read_run
+
+
+class _Asked(msgspec.Struct, gc=False):
+    question: str
+    choices: list[str]
+
+
+class _Place(msgspec.Struct, gc=False):
+    """A question of an evaluation set, and the line or document that holds it."""
+
+    question: str
+    choices: Sequence[str]
+    file: Path
+    line: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A question of the pool that stands elsewhere too.
+
+    Attributes
+    ----------
+    row : int
+        Its place in the pool.
+    id : str or int
+        Its id.
+    kind : {"exact", "near"}
+        See `consistency.leakage`.
+    file : Path or None
+        The evaluation file that holds it; None if it is the pool itself.
+    line : int or None
+        The line there, from 1.
+    of : str, int or None
+        The id of the earlier question of the pool that it repeats.
+    """
+
+    row: int
+    id: str | int
+    kind: str
+    file: Path | None = None
+    line: int | None = None
+    of: str | int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The finding as a line of a list."""
+        place = {"pool": self.of} if self.file is None else {"evaluation": str(self.file), "line": self.line}
+        return {"id": self.id, "kind": self.kind, **place}
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What the guard found in a pool.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        The evaluation sets.
+    findings : tuple of Finding
+        In the order of the pool.
+    """
+
+    files: tuple[Path, ...]
+    findings: tuple[Finding, ...]
+
+    def left_out(self, duplicates: bool = True) -> list[int]:
+        """Places of the questions that are not to be trained on.
+
+        Parameters
+        ----------
+        duplicates : bool
+            Whether exact duplicates of an earlier question are among them, besides everything that stands in an
+            evaluation set. Near duplicates within a pool never are: "What is direct current?" and "What is alternating
+            current?" may share their options.
+        """
+        return [item.row for item in self.findings if item.file is not None or (duplicates and item.kind == "exact")]
+
+    def to_text(self, questions: int) -> str:
+        """Counts, of a pool of so many questions."""
+        leaked = Counter((str(item.file), item.kind) for item in self.findings if item.file is not None)
+        repeated = Counter(item.kind for item in self.findings if item.file is None)
+        lines = [f"{questions} questions: {len(self.left_out())} stand in an evaluation set or twice in the pool"]
+        lines += [f"  {file}: {count} {kind}" for (file, kind), count in sorted(leaked.items())]
+        lines += [f"  the pool itself: {count} {kind}" for kind, count in sorted(repeated.items())]
+        return "\n".join(lines)
+
+    def to_dict(self, removed: Collection[int] = ()) -> dict[str, Any]:
+        """Counts and list for a manifest, with the places of the questions that were indeed left out."""
+        counts = Counter(("pool" if item.file is None else "evaluation", item.kind) for item in self.findings)
+        return {
+            "left_out": len(removed),
+            "evaluation_sets": [str(file) for file in self.files],
+            "in_evaluation": {kind: counts["evaluation", kind] for kind in ("exact", "near")},
+            "in_pool": {kind: counts["pool", kind] for kind in ("exact", "near")},
+            "questions": [item.to_dict() | {"left_out": item.row in removed} for item in self.findings],
+        }
+
+
+def guard(
+    pool: Sequence[Asked], ids: Sequence[str | int], evaluation: Sequence[str | Path] = (), *, near: bool = False
+) -> Guard:
+    """Look for a pool's questions in evaluation sets and in the pool itself.
+
+    Parameters
+    ----------
+    pool : sequence
+        Objects with `question` and `choices`.
+    ids : sequence of str or int
+        Their ids.
+    evaluation : sequence of path-like
+        Files of questions, samples files of lm_eval, or folders of such files.
+    near : bool
+        Whether to look for near duplicates within the pool as well; in evaluation sets they always count.
+
+    Returns
+    -------
+    Guard
+
+    Raises
+    ------
+    InputError
+        If an evaluation set cannot be read.
+    """
+    files = tuple(dict.fromkeys(file for path in evaluation for file in _files(Path(path))))
+    index = Index(pool)
+    findings: dict[int, Finding] = {}
+    if files:
+        places = [place for file in files for place in _places(file)]
+        for repeat in index.found_in(Index(places)):
+            place = places[repeat.other]
+            findings[repeat.row] = Finding(repeat.row, ids[repeat.row], repeat.kind, place.file, place.line)
+    for repeat in index.repeats() if near else index.duplicates():
+        row = repeat.row
+        findings.setdefault(row, Finding(row, ids[row], repeat.kind, of=ids[repeat.other]))
+    return Guard(files, tuple(findings[row] for row in sorted(findings)))
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.rglob("*.jsonl"))
+    if not files:
+        raise InputError("no JSONL files", expected="a folder with evaluation sets", path=path)
+    return files
+
+
+def _places(file: Path) -> list[_Place]:
+    if not _is_log(file):
+        questions = read_questions(file, "")
+        return [_Place(item.question, item.choices, file, line) for line, item in enumerate(questions, 1)]
+    places = []
+    for scores in read_run(file).tasks.values():
+        for number, document in zip(scores.doc_id.tolist(), scores.documents, strict=True):
+            try:
+                asked = msgspec.json.decode(document, type=_Asked)
+            except msgspec.DecodeError as error:
+                raise InputError(
+                    f"document {number}: {error}", expected="the fields question and choices", path=file
+                ) from error
+            places.append(_Place(asked.question, asked.choices, file, number + 1))
+    return places
+
+
+def _is_log(file: Path) -> bool:
+    try:
+        with file.open("rb") as lines:
+            first = msgspec.json.decode(next(iter(lines), b""))
+    except (OSError, *UNREADABLE):
+        return False
+    return isinstance(first, dict) and "doc" in first

@@ -1,0 +1,185 @@
+"""Tests of whether anything changed, of whether nothing did, and of what could have been found."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from consistency.statistics import Estimate
+
+Floats = NDArray[np.float64]
+
+
+def mcnemar_exact(harmful: int, beneficial: int) -> float:
+    """Exact McNemar test of two paired accuracies: two-sided p of the flips under equal chances (McNemar 1947).
+
+    Parameters
+    ----------
+    harmful, beneficial : int
+        Answers that flipped right to wrong and wrong to right.
+
+    Returns
+    -------
+    float
+        1 where nothing flipped.
+
+    Examples
+    --------
+    >>> round(mcnemar_exact(19, 30), 4)
+    0.1524
+    """
+    if harmful + beneficial == 0:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(harmful, harmful + beneficial, 0.5).pvalue)
+
+
+def sign_flip_test(
+    differences: ArrayLike, *, clusters: ArrayLike | None = None, resamples: int = 9999, seed: int = 0
+) -> float:
+    """Sign-flip permutation test of a mean of paired differences: two-sided p.
+
+    Under the null each difference (with `clusters`, each cluster's differences together) is as likely with either sign.
+    All sign patterns are counted where they are no more than `resamples`, else random ones are drawn
+    (`scipy.stats.permutation_test`).
+
+    Parameters
+    ----------
+    differences : array_like, shape [n]
+        After minus before; values that are not finite do not enter.
+    clusters : array_like, shape [n], optional
+        Subjects whose questions change together.
+
+    Examples
+    --------
+    >>> sign_flip_test([1.0, 1.0, 1.0, 1.0, 1.0])
+    0.0625
+    """
+    from scipy.stats import permutation_test
+
+    x = np.asarray(differences, dtype=np.float64)
+    finite = np.isfinite(x)
+    sums = x[finite]
+    if clusters is not None:
+        codes = np.unique(np.asarray(clusters)[finite], return_inverse=True)[1].reshape(-1)
+        sums = np.bincount(codes, weights=sums)
+    sums = sums[sums != 0]
+    if not len(sums):
+        return 1.0
+    if np.ptp(np.abs(sums)) == 0:
+        # Steps of one size: the sum counts the signs, whose distribution is exact whatever their number.
+        return mcnemar_exact(int((sums < 0).sum()), int((sums > 0).sum()))
+    result = permutation_test(
+        (sums,),
+        lambda values, axis: values.sum(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=resamples,
+        batch=max(1, 10_000_000 // len(sums)),
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.pvalue)
+
+
+def equivalence(estimate: Estimate, margin: float) -> float | None:
+    """Two one-sided t tests (TOST, Schuirmann 1987): p of "the change is at least `margin`, up or down".
+
+    Parameters
+    ----------
+    estimate : Estimate
+        A mean difference with its standard error and degrees of freedom.
+    margin : float
+        The largest change that counts as none, in the estimate's units.
+
+    Returns
+    -------
+    float or None
+        Below .05: the change is smaller than the margin. None where the estimate has no standard error.
+
+    Examples
+    --------
+    >>> from consistency.statistics import mean
+    >>> round(equivalence(mean([0.1, -0.1, 0.05, -0.05]), 0.5), 6)
+    0.000814
+    """
+    if margin <= 0:
+        raise ValueError(f"expected a positive margin, got {margin}")
+    if estimate.value is None or estimate.se is None or estimate.df is None:
+        return None
+    if estimate.se == 0:
+        return 0.0 if abs(estimate.value) < margin else 1.0
+    from scipy.special import stdtr
+
+    lower = stdtr(estimate.df, -(estimate.value + margin) / estimate.se)
+    upper = stdtr(estimate.df, (estimate.value - margin) / estimate.se)
+    return float(max(lower, upper))
+
+
+def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, alpha: float = 0.05) -> float | None:
+    """Smallest true mean that a two-sided t test of this precision finds with the given power (noncentral t).
+
+    None where the estimate has no standard error, or fewer than 3 degrees of freedom.
+
+    Examples
+    --------
+    >>> from consistency.statistics import mean
+    >>> round(minimum_detectable_effect(mean([0.0, 1.0] * 50)), 6)
+    0.142169
+    """
+    if estimate.se is None or estimate.df is None or estimate.df < 3:
+        return None
+    if estimate.se == 0:
+        return 0.0
+    from scipy.optimize import brentq
+    from scipy.special import nctdtr, stdtrit
+
+    df = estimate.df
+    critical = float(stdtrit(df, 1 - alpha / 2))
+
+    def missing(noncentrality: float) -> float:
+        upper, lower = nctdtr(df, noncentrality, critical), nctdtr(df, noncentrality, -critical)
+        # A lower tail too thin for the routine comes back as NaN.
+        return float(upper - np.nan_to_num(lower)) - (1 - power)
+
+    high = critical + 1.0
+    while missing(high) > 0:
+        high *= 2
+    return float(brentq(missing, 0.0, high, xtol=1e-12)) * estimate.se
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's step-down adjustment: p-values that control the chance of any false finding.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).round(12).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    return _adjusted(p_values, "holm")
+
+
+def benjamini_hochberg(p_values: ArrayLike) -> Floats:
+    """Benjamini and Hochberg's adjustment: p-values that control the share of false findings.
+
+    Examples
+    --------
+    >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(12).tolist()
+    [0.03, 0.04, 0.04]
+    """
+    return _adjusted(p_values, "fdr_bh")
+
+
+def _adjusted(p_values: ArrayLike, method: str) -> Floats:
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(p.shape, math.nan)
+    known = ~np.isnan(p)
+    if known.any():
+        from statsmodels.stats.multitest import multipletests
+
+        adjusted[known] = multipletests(p[known], method=method)[1]
+    return adjusted

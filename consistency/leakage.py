@@ -1,0 +1,340 @@
+"""Questions that stand twice: in a training pool and in an evaluation set, or within the pool.
+
+Two questions are the same *exactly* if nothing distinguishes them but case, punctuation, spacing, Unicode's
+compatibility forms and the order of their options. They are the same *nearly* if, under that reading, either their
+options are the same and one word of the question is changed, added or missing, or their questions are the same and one
+option is changed, added or missing. Every comparison is a look-up by hash, so that time grows with the number of words
+and not with that of pairs; what a hash finds is then compared word by word, one after the
+other until one is the same indeed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["exact", "near"]
+_Hashes = NDArray[np.uint64]
+
+_LOWER = bytes(range(256)).lower()
+_NOT_ASCII_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
+_PUNCTUATION = re.compile(r"[^\w\s]+|_+")
+# Chinese is written without spaces: each character counts as a word.
+_WORD = re.compile(r"[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])[^\W_])+")
+_BASE = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+
+
+class Asked(Protocol):
+    """Anything with a question and its options."""
+
+    @property
+    def question(self) -> str:
+        """The stem."""
+
+    @property
+    def choices(self) -> Sequence[str]:
+        """The options."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A question that stands elsewhere too.
+
+    Attributes
+    ----------
+    row : int
+        Its place in the pool.
+    other : int
+        The place of the first question that it repeats: in the evaluation set, or earlier in the pool.
+    kind : {"exact", "near"}
+        As the module defines them.
+    """
+
+    row: int
+    other: int
+    kind: Kind
+
+
+class Index:
+    """The fingerprints of questions, by which those that stand twice are found.
+
+    Parameters
+    ----------
+    questions : sequence
+        Objects with `question` and `choices`; it is asked for single questions again later.
+
+    Examples
+    --------
+    >>> from consistency.questions import Question
+    >>> pool = Index([Question(0, "", "Who was first?", ("Ada", "Bob"), 0), Question(1, "", "Why?", ("so", "else"), 0)])
+    >>> pool.found_in(Index([Question(0, "", "WHO was first", ("Bob.", "Ada"), 1)]))
+    [Repeat(row=0, other=0, kind='exact')]
+    >>> pool.repeats()
+    []
+    """
+
+    def __init__(self, questions: Sequence[Asked]) -> None:
+        self.questions = questions
+        self.stems: _Hashes = _hashes(_squash(question.question) for question in questions)
+
+    @cached_property
+    def options(self) -> _Hashes:
+        """A hash of each question's options, whatever their order."""
+        return _hashes(tuple(sorted(map(_squash, question.choices))) for question in self.questions)
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def found_in(self, others: Index) -> list[Repeat]:
+        """The questions that stand in another set, each with the first one it repeats; exact ones come first.
+
+        Parameters
+        ----------
+        others : Index
+            The evaluation set.
+
+        Returns
+        -------
+        list of Repeat
+            In the order of the pool, at most one for each question.
+        """
+        return _repeats(others, self)
+
+    def repeats(self) -> list[Repeat]:
+        """The questions that stand earlier in the same set, in its order, at most one for each question."""
+        return _repeats(None, self)
+
+    def duplicates(self) -> list[Repeat]:
+        """Those of `repeats` that are exact, at the price of one look at each question."""
+        found: list[Repeat] = []
+        first: dict[tuple[str, ...], int] = {}
+        for row in _shared(self.stems).tolist():
+            key = normal_form(self.questions[row].question, self.questions[row].choices)
+            if first.setdefault(key, row) != row:
+                found.append(Repeat(row, first[key], "exact"))
+        return found
+
+
+def _repeats(others: Index | None, pool: Index) -> list[Repeat]:
+    """What repeats a question of `others`, or an earlier one of the pool itself where there are no others."""
+    parts = [pool] if others is None else [others, pool]
+    offset = 0 if others is None else len(others)
+    stems = np.concatenate([part.stems for part in parts])
+    options = np.concatenate([part.options for part in parts])
+
+    def question(row: int) -> Asked:
+        return parts[-1].questions[row - offset] if row >= offset else parts[0].questions[row]
+
+    found: dict[int, tuple[int, Kind]] = {}
+
+    def collect(keys: _Hashes, origin_keys: _Hashes, rows: NDArray[np.int64], kind: Kind) -> None:
+        before = dict(found)
+        asking = rows >= offset
+        origins = rows < (len(stems) if others is None else offset)
+        for row, candidates in _earlier(keys[asking], rows[asking], origin_keys[origins], rows[origins]):
+            if row in before:
+                continue
+            limit = found[row][0] if row in found else row
+            for other in map(int, candidates):
+                if other >= limit:
+                    break
+                if _same(question(row), question(other), kind):
+                    found[row] = (other, kind)
+                    break
+
+    everything = np.arange(len(stems))
+    same = _mix(stems, options)
+    collect(same, same, everything, "exact")
+    same_stem = _shared(stems)
+    changes, places = _option_changes(stems, same_stem, question)
+    collect(changes, changes, places, "near")
+    same_options = _shared(options)
+    for words_of in (_words, _joined_words):
+        collect(*_word_changes(options, same_options, question, words_of), "near")
+    return [Repeat(row - offset, other, kind) for row, (other, kind) in sorted(found.items())]
+
+
+def normal_form(question: str, choices: Sequence[str]) -> tuple[str, ...]:
+    """What two questions share if and only if they are exactly the same: the stem, then the options in order.
+
+    Examples
+    --------
+    >>> normal_form("WHO was first?", ["Bob.", "Ada"]) == normal_form("Who was first", ["Ada", "Bob"])
+    True
+    """
+    return _squash(question), *sorted(map(_squash, choices))
+
+
+def same_text(one: str, two: str) -> bool:
+    """Whether nothing distinguishes two texts but case, punctuation and spacing."""
+    return _squash(one) == _squash(two)
+
+
+def _hashes(values: Iterable[Hashable]) -> _Hashes:
+    return np.fromiter((hash(value) & _MASK for value in values), dtype=np.uint64)
+
+
+def _squash(text: str) -> str:
+    """A text without case, punctuation and spaces; as it is where nothing would be left."""
+    if text.isascii():
+        squashed = text.encode().translate(_LOWER, _NOT_ASCII_LETTERS).decode()
+    else:
+        squashed = "".join(_letters(text, "").split())
+    return squashed or text.casefold().strip()
+
+
+def _letters(text: str, gap: str) -> str:
+    """A text in small letters, with a gap for each punctuation mark."""
+    if not text.isascii():
+        # Accents first become part of their letters, lest they go as punctuation. Punctuation goes before the
+        # compatibility forms, which make letters of a symbol such as ℃.
+        text = unicodedata.normalize("NFKC", _PUNCTUATION.sub(gap, unicodedata.normalize("NFC", text)))
+    return _PUNCTUATION.sub(gap, text.casefold())
+
+
+def _words(text: str) -> list[str]:
+    """Words, with punctuation taken for spaces: first-aid is two."""
+    return _WORD.findall(_letters(text, " "))
+
+
+def _joined_words(text: str) -> list[str]:
+    """Words, with punctuation dropped: first-aid is one."""
+    return _letters(text, "").split()
+
+
+def _same(one: Asked, two: Asked, kind: Kind) -> bool:
+    """Whether two questions that a hash brought together are the same indeed."""
+    first, second = (normal_form(asked.question, asked.choices) for asked in (one, two))
+    if kind == "exact":
+        return first == second
+    if first[0] == second[0]:
+        # As multisets: a changed option may stand elsewhere in the order.
+        a, b = Counter(first[1:]), Counter(second[1:])
+        return max((a - b).total(), (b - a).total()) <= 1
+    return first[1:] == second[1:] and any(
+        _one_apart(*words) and min(map(len, words)) > 1 - (len(words[0]) != len(words[1]))
+        for words in ([split(asked.question) for asked in (one, two)] for split in (_words, _joined_words))
+    )
+
+
+def _one_apart(one: Sequence[str], two: Sequence[str]) -> bool:
+    """Whether one element is changed, added or missing, and no more."""
+    if len(one) > len(two):
+        one, two = two, one
+    if len(two) - len(one) > 1:
+        return False
+    start = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), len(one))
+    skip = 1 if len(one) == len(two) else 0
+    return list(one[start + skip :]) == list(two[start + 1 :])
+
+
+def _shared(hashes: _Hashes) -> NDArray[np.int64]:
+    """The rows whose hash occurs more than once."""
+    _, places, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    return np.flatnonzero(counts[places] > 1)
+
+
+def _earlier(
+    keys: _Hashes, rows: NDArray[np.int64], origin_keys: _Hashes, origin_rows: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Every row with a key that an earlier origin has, and all origins of that key, in their order.
+
+    A row comes once for each such key, the key with the earliest origin first.
+    """
+    order = np.lexsort((origin_rows, origin_keys))
+    origin_keys, origin_rows = origin_keys[order], origin_rows[order]
+    starts = np.searchsorted(origin_keys, keys, "left")
+    ends = np.searchsorted(origin_keys, keys, "right")
+    some = np.flatnonzero(starts < ends)
+    some = some[origin_rows[starts[some]] < rows[some]]
+    some = some[np.lexsort((origin_rows[starts[some]], rows[some]))]
+    for row, start, end in zip(rows[some].tolist(), starts[some].tolist(), ends[some].tolist(), strict=True):
+        yield row, origin_rows[start:end]
+
+
+def _mix(*parts: _Hashes | int) -> _Hashes:
+    """One hash of several, by a multiply-and-shift step for each."""
+    mixed: _Hashes = np.zeros(1, dtype=np.uint64)
+    for part in parts:
+        mixed = (mixed ^ np.asarray(part, dtype=np.uint64)) * np.uint64(_BASE)
+        mixed = mixed ^ (mixed >> np.uint64(29))
+    return mixed
+
+
+def _option_changes(stems: _Hashes, rows: NDArray[np.int64], question: _Lookup) -> tuple[_Hashes, NDArray[np.int64]]:
+    """Keys that two questions share if their stems are the same and one option is changed, added or missing."""
+    keys: list[int] = []
+    owners: list[int] = []
+    for row in rows.tolist():
+        options = sorted(map(_squash, question(row).choices))
+        variants = {tuple(options), *(tuple(options[:i] + options[i + 1 :]) for i in range(len(options)))}
+        keys += [hash(variant) & _MASK for variant in variants]
+        owners += [row] * len(variants)
+    places = np.array(owners, dtype=np.int64)
+    return _mix(stems[places], np.array(keys, dtype=np.uint64)), places
+
+
+def _word_changes(
+    options: _Hashes, rows: NDArray[np.int64], question: _Lookup, words_of: _Split
+) -> tuple[_Hashes, _Hashes, NDArray[np.int64]]:
+    """Keys of which one question has as its own what another has as an origin if one word sets them apart.
+
+    That is, if their options are the same and one word is changed, added or missing, and a word remains. Of two texts
+    that are alike once each has lost a word, the lost ones may have stood at different places: so a text without a
+    word is sought among whole ones only, and a whole one among those without a word. Whatever shares a key is the same
+    indeed, but for colliding hashes, so that the first comparison is nearly always the last.
+
+    A text of the words w_0 … w_m has the hash Σ h(w_j)·B^j modulo 2^64, so that the hash without one of its words
+    follows from the sums before and behind it.
+    """
+    hashes: list[int] = []
+    counts: list[int] = []
+    for row in rows.tolist():
+        words = words_of(question(row).question)
+        hashes += [hash(word) & _MASK for word in words]
+        counts.append(len(words))
+    lengths = np.array(counts, dtype=np.int64)
+    owners = np.repeat(np.arange(len(rows)), lengths)
+    starts = np.cumsum(lengths) - lengths
+    position = np.arange(len(owners)) - starts[owners]
+    powers = _powers(int(lengths.max(initial=0)) + 1)
+    terms = np.array(hashes, dtype=np.uint64) * powers[position]
+    running = np.append(np.uint64(0), np.cumsum(terms, dtype=np.uint64))
+    total = running[starts + lengths] - running[starts]
+    before = running[:-1] - running[starts][owners]
+    behind = total[owners] - before - terms
+    inverse = np.uint64(pow(_BASE, -1, 1 << 64))
+    of = options[rows]
+    some = np.flatnonzero(lengths[owners] > 1)  # of a single word nothing remains
+    owners, position = owners[some], position[some]
+    before, behind, length = before[some], behind[some], lengths[owners].astype(np.uint64)
+    changed = _mix(of[owners], 1, before + behind, position.astype(np.uint64), length)
+
+    def keys(less: int, whole: int) -> _Hashes:
+        without = _mix(of[owners], less, before + behind * inverse, length - np.uint64(1))
+        return np.concatenate([changed, without, _mix(of, whole, total, lengths.astype(np.uint64))])
+
+    return keys(2, 3), keys(3, 2), np.concatenate([rows[owners], rows[owners], rows])
+
+
+def _powers(count: int) -> _Hashes:
+    powers = np.full(count, _BASE, dtype=np.uint64)
+    powers[0] = 1
+    return np.cumprod(powers, dtype=np.uint64)
+
+
+class _Lookup(Protocol):
+    def __call__(self, row: int, /) -> Asked: ...
+
+
+class _Split(Protocol):
+    def __call__(self, text: str, /) -> list[str]: ...

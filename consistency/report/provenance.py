@@ -1,0 +1,246 @@
+"""Where a report's figures come from: logs, their hashes and settings, versions, and what was left out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consistency.errors import InputError
+from consistency.experiment import Experiment, TunedRun
+from consistency.samples import Run
+
+if TYPE_CHECKING:
+    from consistency.report.cells import RunAudit
+
+_PACKAGES = ("numpy", "scipy", "statsmodels", "matplotlib", "jinja2", "pyarrow", "msgspec")
+_SHOTS = {"base_few_shot": 5, "base_zero_shot": 0, "tuned": 0}
+_CHAT = {"base_few_shot": False, "base_zero_shot": True, "tuned": True}
+_SPOKEN = {"base_few_shot": "base model, 5-shot", "base_zero_shot": "base model, 0-shot", "tuned": "tuned models"}
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """What one log says of itself.
+
+    Attributes
+    ----------
+    role : {"base_few_shot", "base_zero_shot", "tuned"}
+    model : str
+        The base model's name in the experiment.
+    domain, group, seed
+        Of a tuned run, else None.
+    folder : str
+        Relative to the experiment's root.
+    date, lm_eval_version, dtype : str or None
+    shots : tuple of int
+        Few-shot counts of its tasks, each once.
+    chat_template : bool or None
+    limit : float or None
+        lm_eval's `--limit`, if it was given.
+    tasks, questions : int
+    sha256 : str
+        Over the samples of all tasks in order of their names; dates and file names do not enter.
+    """
+
+    role: str
+    model: str
+    domain: str | None
+    group: str | None
+    seed: int | None
+    folder: str
+    date: str | None
+    lm_eval_version: str | None
+    dtype: str | None
+    shots: tuple[int, ...]
+    chat_template: bool | None
+    limit: float | None
+    tasks: int
+    questions: int
+    sha256: str
+
+    @classmethod
+    def of(cls, log: Run, role: str, model: str, root: Path, tuned: TunedRun | None = None) -> LogRecord:
+        """Describe a log that was read."""
+        config = log.config
+        return cls(
+            role=role,
+            model=model,
+            domain=tuned.domain if tuned else None,
+            group=tuned.group if tuned else None,
+            seed=tuned.seed if tuned else None,
+            folder=log.path.relative_to(root).as_posix(),
+            date=config.date,
+            lm_eval_version=config.lm_eval_version,
+            dtype=_dtype(config.results),
+            shots=tuple(sorted({int(shots) for name, shots in config.num_fewshot.items() if name in log.tasks})),
+            chat_template=config.chat_template,
+            limit=config.limit,
+            tasks=len(log.tasks),
+            questions=sum(len(scores) for scores in log.tasks.values()),
+            sha256=_digest(log),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**self.__dict__, "shots": list(self.shots)}
+
+
+def _dtype(results: Path | None) -> str | None:
+    if results is None:
+        return None
+    config = json.loads(results.read_bytes()).get("config")
+    dtype = config.get("model_dtype") if isinstance(config, dict) else None
+    return None if dtype is None else str(dtype).removeprefix("torch.")
+
+
+def _digest(log: Run) -> str:
+    # One file may hold several filters of a task.
+    files = {name.split(",")[0]: scores.source for name, scores in log.tasks.items()}
+    total = hashlib.sha256()
+    for name in sorted(files):
+        with files[name].open("rb") as file:
+            total.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def pairing_audit(runs: Iterable[tuple[TunedRun, RunAudit]]) -> dict[str, Any]:
+    """What was paired, what was dropped and which tasks are absent: in total, and for each run."""
+    rows: list[dict[str, Any]] = []
+    absent: dict[str, list[str]] = {}
+    totals: Counter[str] = Counter()
+    for run, audit in runs:
+        row = {
+            "model": run.model,
+            "domain": run.domain,
+            "group": run.group,
+            "seed": run.seed,
+            "questions": dict(audit.questions),
+            "paired": audit.paired.total(),
+            "dropped": dict(sorted(audit.dropped.items())),
+            "zero_shot_paired": audit.zero_paired.total(),
+            "zero_shot_dropped": dict(sorted(audit.zero_dropped.items())),
+            "not_in_all_three_logs": audit.unshared.total(),
+            "absent_tasks": sorted(audit.absent),
+        }
+        rows.append(row)
+        totals["questions"] += sum(audit.questions.values())
+        totals["paired"] += audit.paired.total()
+        totals["dropped"] += audit.dropped.total()
+        totals["not_in_all_three_logs"] += audit.unshared.total()
+        for task, logs in audit.absent.items():
+            absent[task] = sorted({*absent.get(task, []), *logs})
+    keys = ("questions", "paired", "dropped", "not_in_all_three_logs")
+    return {**{key: totals[key] for key in keys}, "absent_tasks": dict(sorted(absent.items())), "runs": rows}
+
+
+def training_rows(run: TunedRun) -> dict[str, Any]:
+    """What a run was trained on, from its manifest: row counts by source, labels of the pool, the rows' SHA-256."""
+    keys = ("rows", "rows_without_explanation", "questions", "labels", "threshold", "sha256")
+    row = {"model": run.model, "domain": run.domain, "group": run.group, "seed": run.seed}
+    if not run.manifest.is_file():
+        return row | dict.fromkeys(keys)
+    try:
+        manifest = json.loads(run.manifest.read_bytes())
+    except ValueError as error:
+        raise InputError(f"is no JSON: {error}", do="write the group again", path=run.manifest) from error
+    return row | {key: manifest.get(key) for key in keys}
+
+
+def notes(logs: Sequence[LogRecord], audit: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before believing the figures: limits, unusual settings, questions left out."""
+    lines = []
+    limits = sorted({log.limit for log in logs if log.limit is not None})
+    if limits:
+        lines.append(
+            f"lm_eval was limited (--limit {', '.join(f'{limit:g}' for limit in limits)}): a slice, not the whole test"
+        )
+    for role, spoken in _SPOKEN.items():
+        members = [log for log in logs if log.role == role]
+        shots = sorted({shot for log in members for shot in log.shots} - {_SHOTS[role]})
+        if shots:
+            lines.append(
+                f"{spoken}: {', '.join(map(str, shots))} shots in some tasks, where the method has {_SHOTS[role]}"
+            )
+        if any(log.chat_template is not None and log.chat_template != _CHAT[role] for log in members):
+            lines.append(f"{spoken}: {'no' if _CHAT[role] else 'a'} chat template, against the method")
+    for what, found in (("lm_eval version", "lm_eval_version"), ("dtype", "dtype")):
+        values = sorted({str(getattr(log, found)) for log in logs if getattr(log, found) is not None})
+        if len(values) > 1:
+            lines.append(f"the logs differ in {what}: {', '.join(values)}")
+    if audit["absent_tasks"]:
+        names = list(audit["absent_tasks"])
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        lines.append(f"{len(names)} tasks of the scopes are in no or not all logs: {', '.join(names[:5])}{more}")
+    for key, text in (
+        ("dropped", "could not be paired"),
+        ("not_in_all_three_logs", "were paired but are not in all three logs"),
+    ):
+        if audit[key]:
+            lines.append(f"{audit[key]} answers {text} and were left out")
+    return lines
+
+
+def undefined_notes(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which means leave questions out because they have no finite value there, such as an infinite KL."""
+    counts: Counter[str] = Counter()
+    for row in results:
+        counts.update({name: figure["undefined"] for name, figure in row["tuned"].items()})
+    return [
+        f"{count} of {sum(row['n'] for row in results)} answers have no finite {name} and do not enter its means"
+        for name, count in counts.items()
+        if count
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what made the report."""
+    return {
+        "consistency": own_version(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in _PACKAGES},
+    }
+
+
+def own_version() -> str:
+    """Version of this project, or "source" where it is not installed."""
+    try:
+        return version("lm-eval-consistency")
+    except PackageNotFoundError:
+        return "source"
+
+
+def signature(experiment: Experiment, logs: Sequence[LogRecord], interval: str) -> str:
+    """One line that identifies the figures: what was measured, how, with which versions, from which inputs."""
+
+    def told(name: str) -> str:
+        return (
+            "/".join(sorted({str(getattr(log, name)) for log in logs if getattr(log, name) is not None})) or "unknown"
+        )
+
+    def shots(role: str) -> str:
+        found = sorted({shot for log in logs if log.role == role for shot in log.shots})
+        return "/".join(map(str, found)) or "unknown"
+
+    inputs = hashlib.sha256("\n".join(sorted(log.sha256 for log in logs)).encode()).hexdigest()
+    return "|".join(
+        [
+            f"experiment:{experiment.name}",
+            f"models:{','.join(experiment.models)}",
+            f"domains:{','.join(experiment.domains)}",
+            f"groups:{','.join(experiment.groups)}",
+            f"seeds:{','.join(map(str, experiment.seeds))}",
+            f"shots:{shots('base_few_shot')}→{shots('tuned')}",
+            f"dtype:{told('dtype')}",
+            f"interval:{interval}",
+            f"lm_eval:{told('lm_eval_version')}",
+            f"consistency:{own_version()}",
+            f"inputs:sha256:{inputs[:16]}",
+        ]
+    )
