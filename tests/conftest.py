@@ -1,0 +1,124 @@
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Set before any test imports a Hugging Face library, and inherited by the programs that tests start.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+TEXT = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+    "and polite answers to the user's questions. USER: The following are multiple choice questions about medicine. "
+    "Please choose the correct answer. \n\nWhich of these is a fever?\nA. flu\nB. cold\nC. cough\nD. pain\nAnswer: "
+    "ASSISTANT: A. flu\nIt makes you hot. B. cold C. cough D. pain"
+)
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real logs and questions; tests that need it are skipped without it."""
+    folder = os.environ.get("CONSISTENCY_TEST_DATA")
+    if not folder:
+        pytest.skip("CONSISTENCY_TEST_DATA is not set: it names the folder with the real logs and questions")
+    path = Path(folder)
+    assert path.is_dir(), f"CONSISTENCY_TEST_DATA={folder} is not a folder"
+    return path
+
+
+@pytest.fixture(scope="session")
+def build_llama(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Build a Llama of 0.2 M random parameters, with a tokenizer that marks spaces as GPT-2 does or as Llama-2 does."""
+    pytest.importorskip("torch")
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+
+    special = ["<s>", "</s>", "<pad>", "<unk>"]
+
+    def train(tokenizer: Tokenizer, alphabet: list[str]) -> None:
+        trainer = trainers.BpeTrainer(
+            vocab_size=1000, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        )
+        tokenizer.train_from_iterator([TEXT] * 10, trainer)
+
+    def byte_level() -> Tokenizer:
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        train(tokenizer, pre_tokenizers.ByteLevel.alphabet())
+        return tokenizer
+
+    def sentencepiece() -> Tokenizer:
+        tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
+        train(tokenizer, [chr(code) for code in (*range(32, 127), 10)])
+        # Trained word by word, but used as Llama-2's: spaces are rewritten before the text is cut, not while it is.
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([])
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        return tokenizer
+
+    def build(kind: str) -> Path:
+        folder = tmp_path_factory.mktemp(kind)
+        tokenizer = {"byte_level": byte_level, "sentencepiece": sentencepiece}[kind]()
+        tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 0)]
+        )
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+        ).save_pretrained(folder)
+        set_seed(0)
+        config = LlamaConfig(
+            vocab_size=tokenizer.get_vocab_size(),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=2048,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=2,
+            tie_word_embeddings=True,
+        )
+        LlamaForCausalLM(config).save_pretrained(folder)
+        return folder
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(build_llama: Callable[[str], Path]) -> Path:
+    """A folder with a Llama of 0.2 M random parameters and a byte-level BPE tokenizer."""
+    return build_llama("byte_level")
+
+
+@pytest.fixture(scope="session")
+def write_probe() -> Callable[..., Path]:
+    """Write the log of a multiple-choice task, as lm_eval 0.4.11 does: numbers are strings."""
+
+    def write(folder: Path, documents: list[dict[str, Any]], logprobs: list[list[float]], task: str = "pool") -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"samples_{task}_2026-01-02T03-04-05.678901.jsonl"
+        with path.open("w", encoding="utf-8") as stream:
+            for number, (document, scores) in enumerate(zip(documents, logprobs, strict=True)):
+                sample = {
+                    "doc_id": number,
+                    "doc": document,
+                    "target": str(document["answer"]),
+                    "arguments": {
+                        f"gen_args_{i}": {"arg_0": "…", "arg_1": f" {'ABCDEFGHIJKL'[i]}"} for i in range(len(scores))
+                    },
+                    "filtered_resps": [[str(score), "False"] for score in scores],
+                    "filter": "none",
+                    "metrics": ["acc"],
+                    "doc_hash": f"hash-{task}-{number}",
+                    "acc": float(scores.index(max(scores)) == document["answer"]),
+                }
+                stream.write(json.dumps(sample) + "\n")
+        return path
+
+    return write

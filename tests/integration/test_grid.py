@@ -1,0 +1,168 @@
+"""The spine with the real programs, on a slice: lm_eval, groups, Axolotl, lm_eval, report, run by Snakemake."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import yaml
+
+from consistency.resources import experiments_dir, snakefile
+
+pytest.importorskip("snakemake")
+pytest.importorskip("axolotl")
+
+LIMIT = 40
+LOCK = Path(__file__).parents[2] / "scripts" / "exclusively.py"
+# A stage, and what exists only while it is at work.
+STAGES = {
+    "probe": "world/base/logs/icl.partial",
+    "explain": "world/base/logs/explain.partial",
+    "train": "world/medicine/seed-0/tuned/*.partial/debug.log",
+    "evaluate": "world/medicine/seed-0/logs/*.partial",
+    "report": ".report.partial/items.parquet",
+}
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo on the first questions of each task."""
+    settings = yaml.safe_load((experiments_dir() / "demo.yaml").read_text(encoding="utf-8"))
+    flags = yaml.safe_load((snakefile().parent / "embedded.yaml").read_text(encoding="utf-8"))["lm_eval"]
+    path = tmp_path_factory.mktemp("experiment") / "slice.yaml"
+    path.write_text(yaml.safe_dump({**settings, "name": "slice", "lm_eval": f"{flags} --limit {LIMIT}"}))
+    return path
+
+
+def _command(experiment: Path) -> list[str]:
+    grid = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile()), "--configfile", str(experiment)]
+    return [sys.executable, str(LOCK), "lock", *grid, "--cores", "2", "--rerun-incomplete", "--nolock"]
+
+
+def _run(experiment: Path, folder: Path) -> str:
+    done = subprocess.run(
+        [*_command(experiment), "--show-failed-logs"], cwd=folder, capture_output=True, text=True, timeout=1500
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the whole grid has run."""
+    folder = tmp_path_factory.mktemp("whole")
+    _run(experiment, folder)
+    return folder / "runs" / "slice"
+
+
+def _report(root: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((root / "report" / "report.json").read_text(encoding="utf-8"))
+    return report
+
+
+def _samples(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted(folder.rglob("samples_*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield path.name.removeprefix("samples_").rsplit("_", 1)[0], json.loads(line)
+
+
+@pytest.mark.timeout(1800)
+def test_the_report_says_what_the_logs_say(finished: Path) -> None:
+    report = _report(finished)
+    rows = {(row["group"], row["scope"]): row for row in report["results"]}
+    assert set(rows) == {(g, s) for g in ("harmonious", "incompatible", "self_aligning") for s in ("homo", "id", "ood")}
+    base = [
+        row["acc"]
+        for task, row in _samples(finished / "world/base/logs/icl")
+        if task == "consistency_world_medicine_icl"
+    ]
+    assert len(base) == LIMIT
+    for group in ("harmonious", "incompatible", "self_aligning"):
+        logs = list(_samples(finished / f"world/medicine/seed-0/logs/{group}"))
+        homo = [row["acc"] for task, row in logs if task == "consistency_world_medicine_ift"]
+        row = rows[group, "homo"]
+        assert row["n"] == LIMIT
+        assert row["tuned"]["accuracy"]["value"] == pytest.approx(np.mean(homo))
+        assert row["base"]["accuracy"]["value"] == pytest.approx(np.mean(base))
+        assert row["change"]["accuracy"]["value"] == pytest.approx(np.mean(homo) - np.mean(base))
+        assert sum(rows[group, scope]["n"] for scope in ("homo", "id", "ood")) == len(logs)
+    assert any("--limit 40" in note for note in report["notes"])
+
+
+def test_ranking_correlation_and_kl_match_scipy_on_the_logs(finished: Path) -> None:
+    from scipy.special import log_softmax
+    from scipy.stats import spearmanr
+
+    def options(folder: Path, name: str) -> dict[int, Any]:
+        found = {}
+        for task, row in _samples(folder):
+            if task == name:
+                found[row["doc_id"]] = log_softmax([float(pair[0]) for pair in row["filtered_resps"]])
+        return found
+
+    before = options(finished / "world/base/logs/icl", "consistency_world_medicine_icl")
+    after = options(finished / "world/medicine/seed-0/logs/incompatible", "consistency_world_medicine_ift")
+    ranking = [spearmanr(before[i], after[i]).statistic for i in before]
+    kl = [float(np.sum(np.exp(before[i]) * (before[i] - after[i]))) for i in before]
+    row = next(row for row in _report(finished)["results"] if (row["group"], row["scope"]) == ("incompatible", "homo"))
+    assert row["tuned"]["rank_pearson"]["value"] == pytest.approx(np.mean(ranking), abs=1e-12)
+    assert row["tuned"]["kl"]["value"] == pytest.approx(np.mean(kl), abs=1e-12)
+    # One task: the textbook's standard error.
+    assert row["tuned"]["kl"]["se"] == pytest.approx(np.std(kl, ddof=1) / np.sqrt(len(kl)))
+
+
+def test_groups_follow_from_the_probe(finished: Path) -> None:
+    wrong, right = set(), set()
+    for task, row in _samples(finished / "world/base/logs/icl"):
+        if task == "consistency_world_medicine_pool_icl":
+            scores = np.array([float(pair[0]) for pair in row["filtered_resps"]])
+            p = np.exp(scores - np.logaddexp.reduce(scores))
+            if p.max() > 0.5:
+                (right if p.argmax() == int(row["target"]) else wrong).add(row["doc"]["id"])
+    folder = finished / "world/medicine/seed-0/groups"
+    ids = {}
+    for group in ("harmonious", "incompatible", "self_aligning"):
+        rows = [json.loads(line) for line in (folder / f"{group}.jsonl").read_text(encoding="utf-8").splitlines()]
+        ids[group] = [row["id"] for row in rows if row["source"] != "general"]
+        assert len(rows) == 2 * len(ids[group])
+    assert set(ids["incompatible"]) == wrong
+    assert ids["self_aligning"] == ids["incompatible"]
+    assert len(ids["harmonious"]) == len(wrong)
+    assert set(ids["harmonious"]) <= right
+
+
+def test_unchanged_inputs_mean_nothing_to_do(experiment: Path, finished: Path) -> None:
+    assert "Nothing to be done" in _run(experiment, finished.parents[1])
+
+
+@pytest.mark.timeout(2400)
+def test_killed_in_every_stage_it_resumes_to_the_same_report(experiment: Path, finished: Path, tmp_path: Path) -> None:
+    """`kill -9` of the whole process group, then the same command again."""
+    root = tmp_path / "runs" / "slice"
+    for stage, sign in STAGES.items():
+        with (tmp_path / f"{stage}.log").open("w") as log:
+            grid = subprocess.Popen(_command(experiment), cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
+            deadline = time.monotonic() + 600
+            while not list(root.glob(sign)):
+                assert grid.poll() is None, f"{stage}: ended before it could be killed\n{Path(log.name).read_text()}"
+                assert time.monotonic() < deadline, f"{stage}: never began"
+                time.sleep(0.05)
+            time.sleep(0.1 if stage == "report" else 2)
+            os.killpg(grid.pid, signal.SIGKILL)
+            grid.wait()
+        assert not (root / "report").exists()
+    _run(experiment, tmp_path)
+    resumed, whole = _report(root), _report(finished)
+    for report in (resumed, whole):
+        del report["created"]
+        for log in report["logs"]:
+            del log["date"]
+    assert msgspec.json.encode(resumed) == msgspec.json.encode(whole)

@@ -1,0 +1,256 @@
+"""A training set judged by a probe: six rows by hand in three formats, and the released groups by their own probes."""
+
+import json
+from math import log
+
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+from consistency.audit import audit, write_audit
+from consistency.errors import InputError
+from consistency.knowledge_map import read_map
+from consistency.manifests import Sources, write_groups
+from consistency.probes import read_probe
+from consistency.training_sets import parse_request, read_training_set
+
+OPTIONS = ["one", "two", "three", "four"]
+
+
+def write(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def probe(tmp_path, write_probe):
+    """The model says "two" to questions 0 to 3 (0.9, then 0.6 with 0.3 for "one"), nothing firm to 4 and 5."""
+    documents = [
+        {"id": n, "question": f"Question {n}?", "choices": OPTIONS, "answer": 0, "subject": "low" if n < 2 else "high"}
+        for n in range(6)
+    ]
+    firm, near = [0.03, 0.91, 0.03, 0.03], [0.3, 0.6, 0.05, 0.05]
+    probs = [firm, near, firm, near, [0.25] * 4, [0.5, 0.3, 0.1, 0.1]]
+    write_probe(tmp_path / "probe", documents, [[log(p) for p in row] for row in probs])
+    return tmp_path / "probe"
+
+
+def ask(number: int, options=OPTIONS) -> str:
+    listed = "\n".join(f"{letter}. {text}" for letter, text in zip("ABCD", options, strict=True))
+    return f"Question {number}?\n{listed}\nAnswer:"
+
+
+def chat(number: int, reply: str, options=OPTIONS) -> dict:
+    turns = [{"from": "human", "value": ask(number, options)}, {"from": "gpt", "value": reply}]
+    return {"id": f"r{number}", "conversations": turns}
+
+
+def test_each_row_is_judged_by_what_it_teaches(tmp_path, probe):
+    rows = [
+        chat(0, "A. one\nSince it is."),  # the model holds two, and one for as good as impossible
+        chat(1, "A. one"),  # one is within reach
+        chat(2, "C. two", ["one", "three", "two", "four"]),  # its own belief, behind another letter
+        chat(4, "A. one"),
+        chat(7, "A. one"),  # never asked
+        chat(1, "A. one"),
+        chat(2, "A. one"),
+        chat(3, "None of them."),
+        {"conversations": [{"from": "human", "value": "Write a poem."}, {"from": "gpt", "value": "A rose."}]},
+    ]
+    found = audit(write(tmp_path / "train.jsonl", rows), [probe])
+    judged = [(item.line, item.verdict, item.taught, item.believed, item.action) for item in found.judged]
+    assert judged == [
+        (1, "incompatible", "A", "B", "drop"),
+        (2, "incompatible", "A", "B", "rewrite"),
+        (3, "harmonious", "C", "C", "keep"),
+        (4, "unsure", "A", "A", "keep"),
+        (5, "not_probed", "A", None, "keep"),
+        (6, "incompatible", "A", "B", "drop"),
+        (7, "incompatible", "A", "B", "drop"),
+    ]
+    assert [item.reason for item in found.judged[5:]] == ["repeats line 2", "contradicts line 3"]
+    assert [item.taught_probability for item in found.judged[:2]] == pytest.approx([0.03, 0.3])
+    assert found.unreadable == (8,)
+    figures = found.to_dict()
+    assert (figures["rows"], figures["multiple_choice"], figures["general"]) == (9, 7, 1)
+    assert figures["actions"] == {"keep": 3, "rewrite": 1, "drop": 3}
+    low, high = proportion_confint(4, 7, method="wilson")
+    share = figures["shares"]["incompatible"]
+    assert (share["count"], share["of"], share["share"]) == (4, 7, 4 / 7)
+    assert (share["ci_low"], share["ci_high"]) == pytest.approx((low, high), abs=1e-12)
+    assert {name: item["incompatible"]["count"] for name, item in figures["subjects"].items()} == {
+        "low": 3,
+        "high": 1,
+        "": 0,
+    }
+
+
+def test_what_the_probes_left_out_is_named(tmp_path, write_probe, capsys):
+    """A task with a question without options, and a rotated one whose second question lacks a rotation."""
+    asked = [{"id": n, "question": f"Question {n}?", "choices": OPTIONS, "answer": 0, "subject": "s"} for n in (0, 1)]
+    turned = [
+        item | {"choices": OPTIONS[r:] + OPTIONS[:r], "answer": -r % 4, "rotation": r}
+        for item in asked
+        for r in range(4)
+    ]
+    write_probe(tmp_path / "probe", turned[:-1], [[-1, -2, -3, -4]] * 7, "good_cyclic")
+    write_probe(tmp_path / "probe", [asked[0] | {"choices": []}], [[-1, -2]], "bad")
+    found = audit(write(tmp_path / "train.jsonl", [chat(0, "A. one"), chat(1, "A. one")]), [tmp_path / "probe"])
+    assert [item.verdict for item in found.judged] == ["unsure", "not_probed"]
+    assert found.incomplete == {"good_cyclic": 1}
+    assert list(found.skipped) == ["bad"]
+    assert found.to_dict()["incomplete"] == {"good_cyclic": 1}
+    assert list(found.to_dict()["skipped"]) == ["bad"]
+    page = found.to_markdown()
+    assert "- good_cyclic: 1 question without all rotations left out\n" in page
+    assert "- bad: not read (document 0 of bad" in page
+    mapped = read_map([tmp_path / "probe"])
+    assert mapped.to_dict()["incomplete"] == {"good_cyclic": 1}
+    assert "good_cyclic: 1 question without all rotations left out" in mapped.to_text()
+    capsys.readouterr()
+    assert read_probe(tmp_path / "probe", "good_cyclic").incomplete == 1
+    assert capsys.readouterr().err.endswith("good_cyclic: 1 question without all rotations left out\n")
+
+
+def test_options_that_differ_only_in_symbols_are_told_apart(tmp_path, write_probe):
+    """The model believes "1", which stands second in the probe and first, or last, in the rows."""
+    documents = [
+        {"id": n, "question": f"Question {n}?", "choices": ["-1", "1", "0"], "answer": 0, "subject": "s"}
+        for n in (0, 1)
+    ]
+    write_probe(tmp_path / "probe", documents, [[log(0.3), log(0.6), log(0.1)]] * 2)
+
+    def turn(number: int, options: list[str], reply: str) -> dict:
+        listed = "\n".join(f"{letter}. {text}" for letter, text in zip("ABC", options, strict=True))
+        value = f"Question {number}?\n{listed}\nAnswer:"
+        return {"conversations": [{"from": "human", "value": value}, {"from": "gpt", "value": reply}]}
+
+    rows = [
+        turn(0, ["1", "-1", "0"], "A. 1"),
+        turn(0, ["-1", "0", "1"], "A. -1"),
+        turn(0, ["0", "-1", "1"], "C. 1"),
+        turn(1, ["0", "-1", "1"], "B. -1"),
+    ]
+    found = audit(write(tmp_path / "train.jsonl", rows), [tmp_path / "probe"])
+    judged = [(item.verdict, item.taught, item.believed, item.taught_probability) for item in found.judged]
+    assert [item[:3] for item in judged] == [
+        ("harmonious", "A", "A"),
+        ("incompatible", "A", "C"),
+        ("harmonious", "C", "C"),
+        ("incompatible", "B", "C"),
+    ]
+    assert [item[3] for item in judged] == pytest.approx([0.6, 0.3, 0.6, 0.3])
+    assert [item.reason for item in found.judged[1:3]] == ["contradicts line 1", "repeats line 1"]
+
+
+def test_the_same_rows_are_read_in_every_format(tmp_path):
+    questions = [{"question": "Question 0?", "choices": OPTIONS, "answer": 2, "subject": "low"}]
+    header = "The following are multiple choice questions about low. Please choose the correct answer. \n\n"
+    formats = {
+        "questions": questions,
+        "chat": [chat(0, "C. three\nBecause.")],
+        "header": [{"conversations": [{"from": "human", "value": header + ask(0)}, {"from": "gpt", "value": "C"}]}],
+        "context": [
+            {
+                "conversations": [
+                    {"from": "human", "value": f"A. A fact.\n\n{header}{ask(0)}"},
+                    {"from": "gpt", "value": "C."},
+                ]
+            }
+        ],
+        "messages": [
+            {"messages": [{"role": "user", "content": ask(0)}, {"role": "assistant", "content": "(C) three"}]}
+        ],
+        "alpaca": [{"instruction": "Question 0?", "input": ask(0).split("\n", 1)[1], "output": "The answer is C."}],
+        "text": [{"instruction": ask(0), "output": "three, since it is"}],
+    }
+    for name, rows in formats.items():
+        (example,) = read_training_set(write(tmp_path / name, rows))
+        assert (example.question, example.choices, example.taught) == ("Question 0?", tuple(OPTIONS), 2), name
+        assert example.subject == ("low" if name in ("questions", "header", "context") else "")
+    array = tmp_path / "array.json"
+    array.write_text(json.dumps([formats["chat"][0], formats["alpaca"][0]]))
+    assert [example.line for example in read_training_set(array)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ("Which?\n(A) one\n(B) two", ("", "Which?", ("one", "two"))),
+        ("Which?\nA) one\nstill one\nB) two\nAnswer:", ("", "Which?", ("one\nstill one", "two"))),
+        ("Which?\nA. one", ("", "", ())),
+        ("A. one\nB. two", ("", "", ())),
+        ("Which?\nA. one\nC. two", ("", "", ())),
+        ("I. Rome\nII. Athens\nWhich?\nA. both\nB. none", ("", "I. Rome\nII. Athens\nWhich?", ("both", "none"))),
+    ],
+)
+def test_options_are_found_behind_letters_in_order(request_, expected):
+    assert parse_request(request_) == expected
+
+
+@pytest.mark.parametrize("model", ["llama-2-13b/engineering", "llama-2-7b/jurisprudence"])
+def test_the_groups_of_a_released_probe_are_what_their_names_say(test_data, tmp_path, model):
+    """The audit reads what the groups wrote, and only knows the rows and the probe."""
+    folder = test_data / "released_groups" / model
+    probe = read_probe(folder)
+    count = len(probe.beliefs) // 2
+    write_groups(probe, tmp_path, Sources(probe.explanations))
+    expected = {
+        "harmonious": {"harmonious": count},
+        "incompatible": {"incompatible": count},
+        "self_aligning": {"harmonious": count},
+        "random_wrong": {"incompatible": count},
+        "mixed_0.4": {"harmonious": int(0.4 * count + 0.5), "incompatible": count - int(0.4 * count + 0.5)},
+    }
+    for name, shares in expected.items():
+        found = audit(tmp_path / f"{name}.jsonl", [folder])
+        counts = {key: item["count"] for key, item in found.to_dict()["shares"].items() if item["count"]}
+        # A question that was released twice stands once in the probe's index, where its first answer counts.
+        assert sum(counts.values()) == count
+        assert all(abs(counts[key] - value) <= 2 for key, value in shares.items()), (name, counts)
+    with pytest.raises(InputError, match="no multiple-choice question"):
+        audit(tmp_path / "general_only.jsonl", [folder])
+
+
+def test_a_page_for_a_reader_and_files_for_a_program(tmp_path, probe):
+    path = write(tmp_path / "train.jsonl", [chat(0, "A. one"), chat(1, "B. two"), chat(4, "D. four")])
+    found = audit(path, [probe])
+    write_audit(found, tmp_path / "out")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["audit.json", "audit.md", "examples.jsonl"]
+    page = (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
+    assert page == found.to_markdown()
+    assert "**Of the 3 questions that the model was asked, 33.3 % (6.1 to 79.2) teach" in page
+    assert (
+        "| all | 3 | 33.3 % (6.1 to 79.2) | 33.3 % (6.1 to 79.2) | 33.3 % (6.1 to 79.2) | 0.0 % (0.0 to 56.1) |" in page
+    )
+    assert "| 1 | r0 | low | A | B | 0.910 | drop |" in page
+    assert len(page.splitlines()) < 60
+    assert json.loads((tmp_path / "out" / "audit.json").read_text()) == json.loads(json.dumps(found.to_dict()))
+    (example,) = [json.loads(line) for line in (tmp_path / "out" / "examples.jsonl").read_text().splitlines()]
+    assert (example["line"], example["action"], example["verdict"]) == (1, "drop", "incompatible")
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "says"),
+    [
+        ("", "", "no rows"),
+        ('{"instruction": ', ":1", "not JSON"),
+        ('{"instruction": "a", "output": "b"}\n\n{"text": "c"}', ":3", "is no training row"),
+        (
+            '{"question": "?", "choices": ["a", "b"], "answer": 2}',
+            ":1",
+            "the answer is 2; expected a number from 0 to 1",
+        ),
+        ('{"question": 3, "choices": ["a", "b"], "answer": 0}', ":1", "no question with choices"),
+        ("[3", "", "not JSON"),
+        ('{"instruction": "a", "output": "b"}', "", "no multiple-choice question"),
+    ],
+)
+def test_what_is_no_training_set_is_refused_with_its_place(tmp_path, probe, content, place, says):
+    path = tmp_path / "train.jsonl"
+    path.write_text(content)
+    with pytest.raises(InputError, match=says) as error:
+        audit(path, [probe])
+    assert str(error.value).startswith(f"{path}{place}: ")
+    with pytest.raises(InputError, match="cannot be read"):
+        audit(tmp_path / "nowhere", [probe])

@@ -1,0 +1,238 @@
+"""Whole comparisons: the published figures of real logs, an identical rerun, what is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import softmax
+from statsmodels.stats.contingency_tables import mcnemar
+
+from consistency.changes import compare
+from consistency.errors import InputError
+from consistency.samples import read_run
+
+ZERO, FIVE, OLD = "qwen2.5-1.5b-instruct-0shot", "qwen2.5-1.5b-instruct-5shot", "vicuna-33b-lm_eval-0.4.0"
+
+
+@pytest.fixture(scope="module")
+def qwen(test_data):
+    return compare(test_data / "harness_logs" / ZERO, test_data / "harness_logs" / FIVE)
+
+
+def write(folder: Path, task: str, rows: list[dict], date: str = "2026-01-02T03-04-05.678901") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"samples_{task}_{date}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def generated(answers: list[float], task: str = "gsm8k") -> list[dict]:
+    return [
+        {
+            "doc_id": i,
+            "doc": {"question": f"{task} {i}?"},
+            "target": "4",
+            "arguments": {"gen_args_0": {"arg_0": "…", "arg_1": {"until": ["\n"]}}},
+            "resps": [["4"]],
+            "filtered_resps": ["4"],
+            "filter": "none",
+            "metrics": ["exact_match", "length"],
+            "exact_match": value,
+            "length": 10.0 * value,
+            "doc_hash": f"{task}{i}",
+        }
+        for i, value in enumerate(answers)
+    ]
+
+
+def chosen(logprobs: np.ndarray, gold: np.ndarray, task: str, prefix: str = "") -> list[dict]:
+    return [
+        {
+            "doc_id": i,
+            "doc": {"question": f"{prefix}{task} {i}?", "choices": list("wxyz")},
+            "target": str(g),
+            "arguments": {f"gen_args_{o}": {"arg_0": "…", "arg_1": f" {c}"} for o, c in enumerate("wxyz")},
+            "filtered_resps": [[str(v), "False"] for v in x],
+            "filter": "none",
+            "metrics": ["acc"],
+            "acc": float(np.argmax(x) == g),
+        }
+        for i, (x, g) in enumerate(zip(logprobs.tolist(), gold.tolist(), strict=True))
+    ]
+
+
+def test_the_known_figures_of_the_two_qwen_logs(qwen):
+    overall = json.loads(json.dumps(qwen.to_dict(), allow_nan=False))["overall"]
+    assert overall["n"] == 200
+    figures = {name: overall[name]["value"] for name in ("accuracy_before", "accuracy_after", "same_top")}
+    assert figures == {"accuracy_before": 0.38, "accuracy_after": 0.435, "same_top": 0.61}
+    assert round(overall["kl"]["value"], 5) == 0.24594
+    assert round(overall["kl"]["se"], 5) == 0.01813
+    assert round(overall["kl_quantiles"]["p50"], 5) == 0.16019
+    assert round(overall["rank_pearson"]["value"], 5) == 0.65924
+    assert round(overall["tau_b"]["value"], 5) == 0.57616
+    assert round(overall["rms_delta_gold"]["value"], 4) == 0.1990
+    assert (overall["flips"]["harmful"], overall["flips"]["beneficial"]) == (19, 30)
+    assert round(overall["mcnemar_p"], 4) == 0.1524
+    assert overall["pairing"]["paired"] == 200
+    assert overall["pairing"]["dropped"] == {}
+
+
+def test_figures_equal_an_independent_recomputation_from_the_files(qwen, test_data):
+    """Plain loops over the raw JSON, with scipy."""
+    rows = []
+    for folder in (ZERO, FIVE):
+        files = sorted((test_data / "harness_logs" / folder).glob("*/samples_*.jsonl"))
+        rows.append([json.loads(line) for file in files for line in file.open()])
+    kl, rho, tau, moved = [], [], [], []
+    for one, two in zip(*rows, strict=True):
+        assert one["doc_hash"] == two["doc_hash"]
+        x, y = ([float(r[0]) for r in item["filtered_resps"]] for item in (one, two))
+        p, q = softmax(x), softmax(y)
+        kl.append(stats.entropy(p, q))
+        rho.append(stats.spearmanr(x, y).statistic)
+        tau.append(stats.kendalltau(x, y).statistic)
+        moved.append(q[int(one["target"])] - p[int(one["target"])])
+    for name, values in (("kl", kl), ("rank_pearson", rho), ("tau_b", tau), ("delta_gold", moved)):
+        estimate = qwen.overall.estimates[name]
+        expected = stats.ttest_1samp(values, 0).confidence_interval()
+        assert (estimate.value, estimate.ci_low, estimate.ci_high) == pytest.approx(
+            (np.mean(values), *expected), abs=1e-10
+        )
+    correct = np.array([[item["acc"] for item in side] for side in rows])
+    table = [[((correct[0] == a) & (correct[1] == b)).sum() for b in (1, 0)] for a in (1, 0)]
+    assert qwen.overall.counts["mcnemar_p"] == pytest.approx(mcnemar(table, exact=True).pvalue, abs=1e-12)
+
+
+def test_the_result_has_a_table_a_sentence_and_a_signature(qwen):
+    text = qwen.to_text()
+    assert "few-shot differs: 0 → 5 in 2 tasks" in text
+    assert "mmlu_abstract_algebra            100    0.2600    0.3800" in text
+    assert qwen.verdict.startswith("No change of accuracy that can be told from chance (+5.50 points")
+    assert qwen.verdict in text
+    assert qwen.signature in text
+    assert qwen.signature.startswith("n:200|tasks:2|score:raw|estimator:mean over questions")
+
+
+def test_an_identical_rerun_is_no_change(test_data):
+    result = compare(test_data / "harness_logs" / FIVE, test_data / "harness_logs" / FIVE)
+    overall = json.loads(json.dumps(result.to_dict(), allow_nan=False))["overall"]
+    assert (
+        result.verdict == "No change: every answer is as right as before; 100.0 % of 200 questions keep their answer."
+    )
+    assert overall["delta_accuracy"]["ci_low"] == overall["delta_accuracy"]["ci_high"] == 0
+    assert (overall["mcnemar_p"], overall["sign_flip_p"], overall["equivalence_p"]) == (1, 1, 0)
+    assert overall["kl"]["value"] == pytest.approx(0, abs=1e-12)
+    assert overall["rank_pearson"]["value"] == pytest.approx(1)
+
+
+def test_logs_of_two_versions_compare(test_data):
+    logs = test_data / "harness_logs"
+    result = compare(logs / OLD, logs / ZERO)
+    section = result.by_task["mmlu_abstract_algebra"]
+    assert section.counts["pairing"]["by_content"] == section.n == 100
+    assert (section.estimates["accuracy_before"].value, section.estimates["accuracy_after"].value) == (0.36, 0.26)
+    assert "before: no counterpart for mmlu_virology" in result.messages
+
+
+def test_tasks_without_options_are_compared_by_their_metrics(tmp_path):
+    write(tmp_path / "a", "gsm8k", generated([1, 1, 0, 0]))
+    write(tmp_path / "b", "gsm8k", generated([1, 0, 1, 1]))
+    result = compare(tmp_path / "a", tmp_path / "b")
+    section = result.to_dict()["by_task"]["gsm8k"]
+    assert result.overall is None
+    assert section["flips"] == {"harmful": 1, "beneficial": 2}
+    assert section["delta_accuracy"]["value"] == 0.25
+    assert section["metrics"]["length"]["delta"]["value"] == 2.5
+    assert section["accuracy_metric"] == "exact_match"
+    assert "kl" not in section
+    assert "distribution metrics are absent" in section["note"]
+
+
+def test_overall_pools_only_tasks_with_options(tmp_path):
+    rng = np.random.default_rng(0)
+    for side in "ab":
+        write(tmp_path / side, "gsm8k", generated([1, 0, 1]))
+        write(tmp_path / side, "arc", chosen(rng.normal(-3, 1, (20, 4)), rng.integers(0, 4, 20), "arc"))
+    result = compare(tmp_path / "a", tmp_path / "b")
+    assert result.overall.n + sum(d for d in result.overall.counts["pairing"]["dropped"].values()) == 20
+    assert set(result.by_task) == {"arc", "gsm8k"}
+
+
+def test_many_tasks_are_clusters_and_few_are_not(tmp_path):
+    rng = np.random.default_rng(1)
+    sizes = rng.integers(20, 200, 12)
+    for task, size in enumerate(sizes):
+        gold = rng.integers(0, 4, size)
+        for side in "ab":
+            write(tmp_path / side, f"t{task}", chosen(rng.normal(-3, 1, (size, 4)), gold, f"t{task}"))
+    scopes = {"id": ["t0", "t1"], "ood": [f"t{i}" for i in range(2, 12)], "absent": ["t99"]}
+    result = compare(tmp_path / "a", tmp_path / "b", scopes=scopes)
+    change = result.overall.estimates["delta_accuracy"]
+    assert "clusters (CR3)" in change.estimator
+    parts = [section.estimates["delta_accuracy"].value for section in result.by_task.values()]
+    counts = np.array([section.n for section in result.by_task.values()])
+    left_out = [np.average(np.delete(parts, g), weights=np.delete(counts, g)) for g in range(12)]
+    assert change.se == pytest.approx(np.sqrt(11 / 12 * ((np.array(left_out) - change.value) ** 2).sum()))
+    assert result.overall.counts["macro"]["delta_accuracy"]["value"] == pytest.approx(np.mean(parts))
+    assert set(result.by_scope) == {"id", "ood"}
+    assert "2 tasks are too few to be clusters" in result.by_scope["id"].estimates["kl"].estimator
+    adjusted = [section.counts["mcnemar_p_bh"] for section in result.by_task.values()]
+    raw = [section.counts["mcnemar_p"] for section in result.by_task.values()]
+    np.testing.assert_allclose(adjusted, stats.false_discovery_control(raw))
+
+
+def test_tasks_of_different_names_pair_by_their_questions(tmp_path):
+    rng = np.random.default_rng(2)
+    for domain in ("law", "art"):
+        gold = rng.integers(0, 4, 10)
+        write(tmp_path / "a", f"{domain}_icl", chosen(rng.normal(-3, 1, (10, 4)), gold, domain))
+        write(tmp_path / "b", f"{domain}_ift", chosen(rng.normal(-3, 1, (10, 4)), gold, domain))
+    result = compare(tmp_path / "a", tmp_path / "b")
+    assert set(result.by_task) == {"law_icl", "art_icl"}
+    assert "law_icl is compared with law_ift" in result.messages
+    named = compare(tmp_path / "a", tmp_path / "b", tasks={"law_icl": "law_ift"})
+    assert named.overall.n == 10
+
+
+def test_impossible_options_are_counted_and_not_hidden(tmp_path):
+    gold = np.zeros(3, dtype=int)
+    before, after = np.full((3, 4), -1.0), np.full((3, 4), -1.0)
+    before[:, 0] = after[:, 0] = -0.5
+    after[0, 3] = -np.inf
+    write(tmp_path / "a", "t", chosen(before, gold, "t"))
+    write(tmp_path / "b", "t", chosen(after, gold, "t"))
+    result = compare(tmp_path / "a", tmp_path / "b")
+    kl = json.loads(json.dumps(result.to_dict(), allow_nan=False))["overall"]["kl"]
+    assert (kl["value"], kl["n"], kl["undefined"]) == (0, 2, 1)
+    assert "kl has no finite value for 1 of 3 questions" in result.to_text()
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+    gold = np.zeros(3, dtype=int)
+    write(tmp_path / "a", "one", chosen(np.full((3, 4), -1.0), gold, "one"))
+    write(tmp_path / "b", "two", chosen(np.full((3, 4), -1.0), gold, "two"))
+    write(tmp_path / "c", "one", chosen(np.full((3, 4), -1.0), gold, "one", prefix="Another "))
+    with pytest.raises(InputError, match="no task in common: two; expected the tasks of the other log: one"):
+        compare(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(InputError, match=r"one: no question in common \(3 question changed\)"):
+        compare(tmp_path / "a", tmp_path / "c")
+    with pytest.raises(InputError, match="no task three"):
+        compare(tmp_path / "a", tmp_path / "a", tasks={"one": "three"})
+    with pytest.raises(InputError, match="a margin of 0"):
+        compare(tmp_path / "a", tmp_path / "a", margin=0)
+    with pytest.raises(InputError, match="no log-probabilities without the question"):
+        compare(tmp_path / "a", tmp_path / "a", score="acc_mutual_info")
+
+
+def test_runs_already_read_compare_as_their_paths(test_data, qwen):
+    logs = test_data / "harness_logs"
+    assert compare(read_run(logs / ZERO), read_run(logs / FIVE)).to_dict() == qwen.to_dict()
+
+
+def test_comparing_imports_neither_torch_nor_pandas():
+    code = "import sys, consistency.changes; print(sorted({'torch', 'pandas', 'scipy.stats'} & set(sys.modules)))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"

@@ -1,0 +1,134 @@
+"""Raw records of Xiezhi and MedMCQA: what becomes a question, and what is dropped for which reason."""
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from consistency.cli import app
+from consistency.conversion import convert_file, convert_medmcqa, convert_xiezhi
+from consistency.errors import InputError
+from consistency.questions import read_questions
+
+XIEZHI = {"question": "Q", "labels": ["History"], "answer": "b", "options": "a\nb\nc\nd"}
+MEDMCQA = {
+    "question": "Q",
+    "opa": "a",
+    "opb": "b",
+    "opc": "c",
+    "opd": "d",
+    "cop": 2,
+    "exp": "E.",
+    "choice_type": "single",
+}
+
+
+@pytest.mark.parametrize("domain", ["history", "engineering", "jurisprudence", "medicine"])
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_the_released_questions_come_out_of_their_raw_records(domain, split, test_data, tmp_path):
+    lines = (test_data / "domains" / domain / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    released = [json.loads(line) for line in lines]
+    raw = tmp_path / "raw.json"
+    raw.write_text(json.dumps([row["raw"] for row in released]))
+    written, dropped = convert_file(raw, tmp_path / "q.jsonl", "medmcqa" if domain == "medicine" else "xiezhi")
+    assert (written, dropped) == (len(released), {})
+    for row, question in zip(released, read_questions(tmp_path / "q.jsonl", domain), strict=True):
+        assert (question.question, list(question.choices), question.answer) == (
+            row["question"],
+            row["choices"],
+            row["answer"],
+        )
+        if domain == "medicine":
+            assert question.explanation == row["explanation"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"answer": "e"}, "the answer is none of the options"),
+        ({"answer": None}, "no answer"),
+        ({"answer": 1}, "answer is no text"),
+        ({"options": "a"}, "fewer than 2 options or more than 10"),
+        ({"options": "\n".join("abcdefghijk")}, "fewer than 2 options or more than 10"),
+        ({"options": "a\n\nb"}, "an empty option"),
+        ({"options": ["a", "b"]}, "options is no text"),
+        ({"question": " "}, "question is empty"),
+    ],
+)
+def test_xiezhi_records_are_dropped_for_a_reason(change, reason):
+    questions, dropped = convert_xiezhi([XIEZHI, XIEZHI | change, "text"], "history")
+    assert [(q.id, q.subject, q.choices, q.answer) for q in questions] == [(0, "history", ("a", "b", "c", "d"), 1)]
+    assert dropped == {reason: 1, "not an object": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"cop": 5}, "the answer is none of the options"),
+        ({"cop": 0}, "the answer is none of the options"),
+        ({"cop": -1}, "the answer is none of the options"),
+        ({"cop": True}, "the answer is none of the options"),
+        ({"choice_type": "multi"}, "several right answers"),
+        ({"opc": ""}, "opc is empty"),
+        ({"opd": None}, "no opd"),
+        ({"question": None}, "no question"),
+    ],
+)
+def test_medmcqa_records_are_dropped_for_a_reason(change, reason):
+    questions, dropped = convert_medmcqa([MEDMCQA | change, MEDMCQA], first_option=1)
+    assert [(q.id, q.answer, q.explanation) for q in questions] == [(1, 1, "E.")]
+    assert dropped == {reason: 1}
+
+
+def test_the_records_tell_how_they_count_options():
+    def answers(*numbers: int) -> list[int]:
+        return [q.answer for q in convert_medmcqa([MEDMCQA | {"cop": n} for n in numbers])[0]]
+
+    assert answers(1, 4) == [0, 3]
+    assert answers(0, 3) == [0, 3]
+    mixed: list[Any] = [MEDMCQA | {"cop": cop} for cop in ([1], {"0": 0}, False, 0.0, 4)]
+    questions, dropped = convert_medmcqa(mixed)
+    assert [(q.id, q.answer) for q in questions] == [(4, 3)]
+    assert dropped == {"the answer is none of the options": 4}
+    for numbers in ((1, 2), (0, 4)):
+        with pytest.raises(InputError, match="--first-option"):
+            answers(*numbers)
+
+
+def test_the_command_counts_what_it_drops(tmp_path):
+    raw, out = tmp_path / "raw.jsonl", tmp_path / "new" / "q.jsonl"
+    records: list[Any] = [XIEZHI, XIEZHI | {"answer": "e"}, XIEZHI | {"answer": "f"}, 3]
+    raw.write_text("".join(json.dumps(record) + "\n" for record in records))
+    result = CliRunner().invoke(app, ["convert", str(raw), str(out), "--from", "xiezhi"])
+    assert result.output == (
+        f"{out}: 1 questions\ndropped: 1 (not an object)\ndropped: 2 (the answer is none of the options)\n"
+    )
+    assert json.loads(out.read_text()) == {
+        "id": 0,
+        "question": "Q",
+        "choices": ["a", "b", "c", "d"],
+        "answer": 1,
+        "explanation": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "form", "problem"),
+    [
+        ('{"question": "Q"\n', "xiezhi", ":1: Input data was truncated"),
+        ("[{]", "xiezhi", "JSON is malformed"),
+        ('{"question": "Q"}\n', "xiezhi", "no record is a question"),
+        ("", "xiezhi", "no record is a question"),
+        ("{}", "mmlu", "no format 'mmlu'; expected one of xiezhi, medmcqa"),
+    ],
+)
+def test_a_file_of_no_use_is_one_error(content, form, problem, tmp_path):
+    raw = tmp_path / "raw.jsonl"
+    raw.write_text(content)
+    with pytest.raises(InputError) as caught:
+        convert_file(raw, tmp_path / "q.jsonl", form)
+    assert problem in str(caught.value)
+    assert not (tmp_path / "q.jsonl").exists()
+    with pytest.raises(InputError, match="cannot be read"):
+        convert_file(tmp_path / "nowhere", tmp_path / "q.jsonl", "xiezhi")

@@ -1,0 +1,114 @@
+"""Experiment files, good and bad, and where the artefacts of a grid are."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from consistency.errors import InputError
+from consistency.experiment import read_experiment
+from consistency.groups import mixed_ratio
+from consistency.resources import experiments_dir
+from consistency.scopes import scope_tasks
+
+GOOD = {
+    "name": "two",
+    "models": {"a": "embedded", "b": "org/model"},
+    "domains": ["medicine", "history"],
+    "groups": ["harmonious", "mixed_0.05"],
+    "seeds": [0, 7],
+}
+
+
+def test_a_grid_is_every_combination_in_a_folder_of_its_own(tmp_path):
+    path = tmp_path / "two.yaml"
+    path.write_text(yaml.safe_dump(GOOD | {"lm_eval": "--limit 3"}))
+    experiment = read_experiment(path, tmp_path / "runs")
+    assert (experiment.name, experiment.root) == ("two", tmp_path / "runs")
+    assert (experiment.models, experiment.domains) == (("a", "b"), ("medicine", "history"))
+    runs = list(experiment.runs())
+    assert len(runs) == 2 * 2 * 2 * 2
+    assert (runs[0].model, runs[0].domain, runs[0].group, runs[0].seed) == ("a", "medicine", "harmonious", 0)
+    assert [run.seed for run in runs] == [0, 7] * 8
+    last = runs[-1]
+    assert last.logs == tmp_path / "runs/b/history/seed-7/logs/mixed_0.05"
+    assert last.manifest == tmp_path / "runs/b/history/seed-7/groups/mixed_0.05.manifest.json"
+    assert experiment.base_logs("a", "ift") == tmp_path / "runs/a/base/logs/ift"
+    assert len({run.logs for run in runs}) == len({run.manifest for run in runs}) == 16
+
+
+@pytest.mark.parametrize("path", sorted(experiments_dir().glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_experiments_name_what_exists(path):
+    experiment = read_experiment(path, "runs")
+    assert experiment.name == path.stem
+    for domain in experiment.domains:
+        assert scope_tasks(domain, "ift")["homo"]
+    assert [mixed_ratio(group) for group in experiment.groups]
+
+
+def test_the_papers_grid_has_its_nine_groups():
+    experiment = read_experiment(experiments_dir() / "world-paper.yaml", "runs")
+    ratios = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8]
+    assert set(experiment.groups) == {"harmonious", "incompatible", "self_aligning", *(f"mixed_{r}" for r in ratios)}
+    assert (len(experiment.domains), experiment.seeds) == (4, (0, 1, 2))
+
+
+def without(key: str) -> str:
+    return yaml.safe_dump({name: value for name, value in GOOD.items() if name != key})
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is no mapping"),
+        (b"- a\n- b\n", "is no mapping"),
+        (b"models: [a\ndomains: b\n", ":2: cannot be read: expected ',' or ']'"),
+        (b"a: 1\nb: c: d", ":2: cannot be read: mapping values are not allowed here"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"a: \x00", "bad.yaml: cannot be read: .*special characters are not allowed"),
+        (b"a: !!python/object/apply:os.getcwd []", ":1: cannot be read: could not determine a constructor"),
+        *((without(key).encode(), f"{key}: None; expected distinct values") for key in ("domains", "groups", "seeds")),
+        (yaml.safe_dump(GOOD | {"seeds": []}).encode(), r"seeds: \[\]"),
+        (yaml.safe_dump(GOOD | {"seeds": ["0"]}).encode(), "seeds: .*of type int"),
+        (yaml.safe_dump(GOOD | {"seeds": [True]}).encode(), "seeds: .*of type int"),
+        (yaml.safe_dump(GOOD | {"seeds": [0, 0]}).encode(), "seeds: .*distinct"),
+        (yaml.safe_dump(GOOD | {"groups": "harmonious"}).encode(), "groups: 'harmonious'"),
+        (yaml.safe_dump(GOOD | {"domains": [1]}).encode(), "domains: .*of type str"),
+        (yaml.safe_dump(GOOD | {"models": "embedded"}).encode(), "models: 'embedded'"),
+        (without("models").encode(), "models: None; expected a mapping of names"),
+        (yaml.safe_dump(GOOD | {"models": ["a"]}).encode(), "models: .*expected a mapping of names"),
+        (without("name").encode(), "None is no name"),
+        *(
+            (yaml.safe_dump(GOOD | {"name": name}).encode(), "is no name; expected letters")
+            for name in (["a"], "", "..", "../a", "my run", "a/b", ".hidden", "-rf", "a;b")
+        ),
+        (yaml.safe_dump(GOOD | {"models": {"a b": "embedded"}}).encode(), "'a b' is no name"),
+        (yaml.safe_dump(GOOD | {"tasks": "mmlu"}).encode(), "tasks: 'mmlu'; expected world or paper"),
+        (yaml.safe_dump(GOOD | {"domains": ["medicin"]}).encode(), "no domain 'medicin'; expected one of medicine"),
+        (yaml.safe_dump(GOOD | {"groups": ["incompatibel"]}).encode(), "no intervention group 'incompatibel'"),
+        (yaml.safe_dump(GOOD | {"groups": ["contextualized"]}).encode(), "contextualized needs contexts"),
+        (yaml.safe_dump(GOOD | {"groups": ["mixed_0.3"]}).encode(), "no intervention group 'mixed_0.3'"),
+    ],
+)
+def test_what_is_no_experiment_is_refused_in_one_line_that_names_the_file(tmp_path, content, says):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=says) as error:
+        read_experiment(path, "runs")
+    assert str(error.value).startswith(f"{path}:")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_experiment_is_named(tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        read_experiment(tmp_path / "nowhere.yaml", "runs")
+    with pytest.raises(InputError, match="Is a directory") as error:
+        read_experiment(tmp_path, Path("runs"))
+    assert error.value.path == tmp_path
+
+
+def test_a_domain_that_does_not_exist_is_refused():
+    with pytest.raises(
+        InputError, match="no domain 'alchemy'; expected one of medicine, history, engineering, jurisprudence"
+    ):
+        scope_tasks("alchemy", "icl")

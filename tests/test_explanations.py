@@ -1,0 +1,112 @@
+"""What is sent to the explain task, and what is kept of its answers."""
+
+import json
+import re
+
+import pytest
+
+from consistency.errors import InputError
+from consistency.explanations import TASK, clean, read_explanations, read_requests, write_requests
+from consistency.knowledge import Belief
+
+DATE = "2026-01-02T03-04-05.678901"
+
+
+def belief(number: int, label: str) -> Belief:
+    return Belief(
+        id=number, subject="history", question=f"Q{number} – was?", choices=("ä", "b"), explanation="Golden.",
+        gold=0, answer=1 if label == "misbelieved" else 0, confidence=0.8, label=label,
+    )  # fmt: skip
+
+
+def write(folder, generations, task=TASK):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"samples_{task}_{DATE}.jsonl"
+    rows = [
+        {
+            "doc_id": number,
+            "doc": {"id": id_, "subject": "s", "question": "?", "choices": ["a", "b"], "option": option},
+            "target": "",
+            "arguments": {"gen_args_0": {"arg_0": "…", "arg_1": {"until": ["\n\n"]}}},
+            "resps": [[text]],
+            "filtered_resps": [text],
+            "filter": "none",
+            "metrics": ["bypass"],
+            "bypass": 999,
+        }
+        for number, (id_, option, text) in enumerate(generations)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("generation", "kept"),
+    [
+        (" ```It is so.```", "It is so."),
+        (" ```It is so.``` ```And so.```", "It is so."),
+        ("Well: ```\nIt is\n  so.\n```\nA. B.", "It is so."),
+        ("```with `one` tick```", "with `one` tick"),
+        ("It is so.", ""),
+        ("```never closed", ""),
+        ("``two``", ""),
+        ("``` \n```", ""),
+        ("", ""),
+    ],
+)
+def test_what_stands_between_the_first_pair_of_backticks_is_kept(generation, kept):
+    assert clean(generation) == kept
+
+
+def test_only_confident_errors_are_to_be_explained(tmp_path):
+    beliefs = [belief(0, "known"), belief(1, "misbelieved"), belief(2, "unsure"), belief(3, "misbelieved")]
+    path = tmp_path / "new" / "requests.jsonl"
+    assert write_requests(beliefs, path) == 2
+    assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == [
+        {"id": n, "subject": "history", "question": f"Q{n} – was?", "choices": ["ä", "b"], "option": 1} for n in (1, 3)
+    ]
+    assert write_requests(beliefs[:1], path) == 0
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "says"),
+    [
+        ([{}, {"choices": list("abcdefghijk")}], 2, "11 options; expected 2 to 10"),
+        ([{"choices": ["a", " "]}], 1, "option B is empty"),
+        ([{"question": "\n"}], 1, "the question is empty"),
+        ([{}, {"id": "a"}], 2, "id 'a'; expected ids of one kind"),
+        ([{"option": 2}], 1, "the option is 2"),
+    ],
+)
+def test_a_request_that_is_no_question_is_refused_with_its_line(tmp_path, changes, line, says):
+    request = {"id": 0, "subject": "s", "question": "?", "choices": ["a", "b"], "option": 1}
+    path = tmp_path / "requests.jsonl"
+    path.write_text("".join(json.dumps(request | change) + "\n" for change in changes))
+    with pytest.raises(InputError, match=says) as error:
+        read_requests(path)
+    assert str(error.value).startswith(f"{path}:{line}: ")
+
+
+def test_explanations_are_found_by_question_and_option(tmp_path):
+    texts = [("q1", 1, " ```One.```"), (7, 0, "```Seven.``` more"), ("q2", 3, "nothing"), ("q3", 2, "``````")]
+    path = write(tmp_path / "logs" / "model", texts)
+    found = read_explanations(tmp_path / "logs")
+    assert found.texts == {("q1", "?", 1): "One.", (7, "?", 0): "Seven."}
+    assert (found.unusable, found.source) == (2, path)
+
+
+def test_another_log_is_refused_with_its_place(tmp_path, write_probe):
+    with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path / 'nowhere'))}: no such file or folder"):
+        read_explanations(tmp_path / "nowhere")
+    document = {"question": "?", "choices": ["a", "b"], "answer": 0}
+    write_probe(tmp_path / "probe", [document], [[-1, -2]])
+    with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path / 'probe'))}: no task {TASK}"):
+        read_explanations(tmp_path / "probe")
+    path = write_probe(tmp_path / "named", [document], [[-1, -2]], TASK)
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}:1: .*expected a generation of the explain task"):
+        read_explanations(tmp_path / "named")
+    path = write(tmp_path / "cut", [("q1", 1, "```One.```"), ("q2", 1, "```Two.```")])
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}:2: "):
+        read_explanations(tmp_path / "cut")

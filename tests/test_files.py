@@ -1,0 +1,98 @@
+"""Files appear whole or not at all, whatever goes wrong on the way."""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from consistency.errors import InputError
+from consistency.files import fingerprint, write_atomically, write_together
+
+
+def test_a_file_is_written_in_utf_8_and_replaced(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.txt"
+    write_atomically(path, "ä\n漢\r\n")
+    assert path.read_bytes() == b"\xc3\xa4\n\xe6\xbc\xa2\r\n"
+    write_atomically(str(path), "")
+    assert path.read_bytes() == b""
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_is_as_readable_as_any_other(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "a", "x")
+        (tmp_path / "b").touch()
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"]
+    assert modes == [0o640, 0o640]
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "x" * 100_000 + "\ud800")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_nothing_and_is_said_in_one_line(tmp_path):
+    """The system refuses every byte above a limit, as it does on a full disk."""
+    code = """
+import resource, signal, sys
+from consistency.errors import InputError
+from consistency.files import write_atomically
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    write_atomically(sys.argv[1], "x" * 100_000)
+except InputError as error:
+    print(error)
+"""
+    path = tmp_path / "a.txt"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{path}: cannot be written (File too large); choose another place\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_where_no_file_can_be_is_named(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "a", tmp_path / "file" / "b" / "a", tmp_path / "folder"):
+        with pytest.raises(InputError, match=f"^{re.escape(str(path))}: cannot be written"):
+            write_atomically(path, "new")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_a_fingerprint_is_the_sha_256_of_the_content(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    # The first example of FIPS 180-2.
+    assert fingerprint(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_files_that_are_written_together_appear_together(tmp_path):
+    def lines(number: int, fails: bool = False):
+        for line in range(2500):
+            if fails and line == 2400:
+                raise RuntimeError
+            yield b"%d %d\n" % (number, line)
+
+    (tmp_path / "b").write_bytes(b"old")
+    with pytest.raises(RuntimeError):
+        write_together({tmp_path / "a": lines(0), tmp_path / "b": lines(1, fails=True)})
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert (tmp_path / "b").read_bytes() == b"old"
+    write_together({tmp_path / "a": lines(0), tmp_path / "new" / "b": lines(1), tmp_path / "c": []})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "new"]
+    assert (tmp_path / "new" / "b").read_bytes() == b"".join(lines(1))
+    assert (tmp_path / "c").read_bytes() == b""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_together({tmp_path / "d": lines(0), tmp_path / "file" / "e": lines(1)})
+    assert not (tmp_path / "d").exists()

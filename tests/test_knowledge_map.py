@@ -1,0 +1,155 @@
+"""Categories by hand, intervals against statsmodels, calibration against its definition, and the files of a map."""
+
+import json
+
+import numpy as np
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+from consistency.categories import categorise, split_rotations
+from consistency.errors import InputError
+from consistency.knowledge_map import Known, read_map, summary, write_map
+from consistency.samples import read_run
+from consistency.shares import share
+
+LETTERS = ["x", "y", "z", "w"]
+
+
+def document(number: int, **more: object) -> dict:
+    return {"id": f"q{number}", "question": f"Question {number}?", "choices": LETTERS, "answer": 0} | more
+
+
+@pytest.mark.parametrize(("count", "of"), [(0, 1), (1, 1), (0, 50), (50, 50), (3, 7), (500, 1000), (1, 100_000)])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_an_interval_is_wilsons(count, of, confidence):
+    found = share(count, of, confidence)
+    low, high = proportion_confint(count, of, alpha=1 - confidence, method="wilson")
+    assert found.share == count / of
+    assert (found.ci_low, found.ci_high) == pytest.approx((low, high), abs=1e-12)
+    assert share(0, 0).to_text() == "–"
+
+
+@pytest.mark.parametrize(
+    ("right", "gold", "category"),
+    [
+        ([1, 1, 1], [0.9, 0.5, 0.4], "HighlyKnown"),
+        ([1, 0, 1], [0.9, 0.1, 0.4], "MaybeKnown"),
+        ([0, 0, 1], [0.0, 0.0, 0.3], "MaybeKnown"),
+        ([0, 0, 0], [0.3, 0.3, 0.16], "WeaklyKnown"),
+        ([0, 0, 0], [0.3, 0.3, 0.15], "Unknown"),
+        ([0, 0, 0], [0.0, 0.0, 0.1], "Unknown"),
+        ([1, 0, 0], [0.6, np.nan, np.nan], None),
+        ([1, 0, 1], [0.6, np.nan, 0.5], "HighlyKnown"),
+        ([0, 0, 0], [0.3, np.nan, 0.21], "WeaklyKnown"),
+    ],
+)
+def test_the_category_of_a_question_of_four_options(right, gold, category):
+    columns = np.array(right, dtype=bool)[:, None], np.array(gold, dtype=float)[:, None]
+    assert categorise(*columns, np.array([4])) == [category]
+
+
+def test_chance_depends_on_the_number_of_options():
+    right, gold = np.zeros((2, 2), dtype=bool), np.full((2, 2), 0.3)
+    assert categorise(right, gold, np.array([3, 4])) == ["Unknown", "WeaklyKnown"]
+
+
+def test_several_probes_of_the_same_questions_make_categories(tmp_path, write_probe):
+    """Four questions under two sets of shots, one of them with its options in another order."""
+    shown = [document(number) for number in range(4)]
+    turned = [d | {"choices": LETTERS[::-1], "answer": 3} for d in shown]
+    sure, other, hint, none = [0, -3, -3, -3], [-3, 0, -3, -3], [-0.5, 0, -3, -3], [-3, 0, -0.5, -3]
+    write_probe(tmp_path / "a", shown, [sure, sure, hint, none], "consistency_history_icl")
+    turned_scores = [s[::-1] for s in (sure, other, hint, none)]
+    write_probe(tmp_path / "b", turned, turned_scores, "consistency_history_icl_paper")
+    found = read_map([tmp_path / "a", tmp_path / "b"])
+    assert [q.category for q in found.questions] == ["HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"]
+    assert [q.label for q in found.questions] == ["known", "known", "misbelieved", "misbelieved"]
+    assert {q.domain for q in found.questions} == {"history"}
+    assert found.probes == ("consistency_history_icl", "consistency_history_icl_paper")
+    assert [q.category for q in read_map([tmp_path / "a"]).questions] == [None] * 4
+    assert read_map([tmp_path / "a"]).to_dict()["categories"] is None
+
+
+def test_each_rotation_is_a_probe_and_all_together_label(tmp_path, write_probe):
+    documents = [document(0, rotation=r, choices=LETTERS[r:] + LETTERS[:r], answer=(0 - r) % 4) for r in range(4)]
+    # The model answers A whatever stands there.
+    write_probe(tmp_path, documents, [[0, -2, -2, -2]] * 4, "consistency_history_icl_cyclic")
+    (question,) = read_map([tmp_path]).questions
+    assert question.category == "MaybeKnown"
+    assert question.confidence == pytest.approx(0.25)
+    assert question.label == "unsure"
+
+
+def test_only_rotated_tasks_are_split_by_a_rotation_that_is_a_number(tmp_path, write_probe):
+    turned = [document(0, rotation="left"), document(1, rotation="right"), document(2, rotation=1)]
+    write_probe(tmp_path / "own", turned, [[0, -2, -2, -2]] * 3, "mirrors")
+    found = read_map([tmp_path / "own"])
+    assert [(q.id, q.label, q.category) for q in found.questions] == [(f"q{n}", "known", None) for n in range(3)]
+    path = write_probe(tmp_path / "cyclic", turned, [[0, -2, -2, -2]] * 3, "mirrors_cyclic")
+    (scores,) = read_run(path).tasks.values()
+    with pytest.raises(InputError, match=r"document 0 of mirrors_cyclic: .*rotation") as error:
+        split_rotations(scores)
+    assert error.value.path == path
+
+
+def known(confidence: float, right: bool, subject: str = "s") -> Known:
+    label = "unsure" if confidence <= 0.5 else "known" if right else "misbelieved"
+    return Known(0, "d", subject, label, None, confidence, 0, 0 if right else 1)
+
+
+def test_calibration_is_expected_calibration_error_over_tenths():
+    questions = [known(0.95, True), known(0.91, False), known(0.55, True), known(0.5, False), known(1.0, True)]
+    figures = summary(questions)
+    assert figures["labels"]["known"]["count"] == 3
+    assert [(item["low"], item["n"]) for item in figures["calibration"]] == [(0.4, 1), (0.5, 1), (0.9, 3)]
+    gaps = [1 * abs(0.5 - 0), 1 * abs(0.55 - 1), 3 * abs((0.95 + 0.91 + 1.0) / 3 - 2 / 3)]
+    assert figures["calibration_error"] == pytest.approx(sum(gaps) / 5, rel=1e-12)
+    assert figures["accuracy"]["share"] == 0.6
+    assert figures["mean_confidence"] == pytest.approx(np.mean([0.95, 0.91, 0.55, 0.5, 1.0]), rel=1e-12)
+    low, _ = proportion_confint(2, 3, method="wilson")
+    assert figures["calibration"][-1]["accuracy"]["ci_low"] == pytest.approx(low, abs=1e-12)
+
+
+def test_real_logs_of_two_settings_are_mapped_and_written(test_data, tmp_path):
+    """Counted from the logs by their own `acc`: 57 right in both settings, 19 and 30 in one."""
+    logs = test_data / "harness_logs"
+    found = read_map([logs / "qwen2.5-1.5b-instruct-0shot", logs / "qwen2.5-1.5b-instruct-5shot"])
+    write_map(found, tmp_path / "map")
+    assert sorted(path.name for path in (tmp_path / "map").iterdir()) == [
+        "labels.jsonl",
+        "map.json",
+        "map.png",
+        "map.svg",
+    ]
+    figures = json.loads((tmp_path / "map" / "map.json").read_text())
+    assert figures["n"] == 200
+    assert figures["accuracy"]["count"] == 76
+    assert (figures["categories"]["HighlyKnown"]["count"], figures["categories"]["MaybeKnown"]["count"]) == (57, 49)
+    assert sum(item["count"] for item in figures["categories"].values()) == 200
+    domains = figures["domains"]
+    assert set(domains) == {"mmlu_abstract_algebra", "mmlu_college_computer_science"}
+    assert sum(domain["labels"]["known"]["count"] for domain in domains.values()) == figures["labels"]["known"]["count"]
+    assert sum(item["n"] for item in figures["calibration"]) == 200
+    labels = [json.loads(line) for line in (tmp_path / "map" / "labels.jsonl").read_text().splitlines()]
+    assert len(labels) == 200
+    assert sum(row["answer"] == row["gold"] for row in labels) == 76
+    first = {path.name: path.read_bytes() for path in (tmp_path / "map").iterdir()}
+    write_map(found, tmp_path / "again")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == first
+
+
+def test_released_rows_are_mapped_and_what_is_no_question_is_named(test_data, tmp_path, write_probe):
+    found = read_map([test_data / "released_groups" / "llama-2-13b" / "engineering"])
+    assert found.to_text() == (
+        "engineering: 1336 questions, known 50.0 % (47.3 to 52.7), misbelieved 50.0 % (47.3 to 52.7), "
+        "unsure 0.0 % (0.0 to 0.3)"
+    )
+    write_probe(tmp_path, [{"question": "?", "answer": 0}], [[-1, -2]], "bare")
+    with pytest.raises(InputError, match=r"no labelled questions \(bare: document 0 of bare"):
+        read_map([tmp_path])
+    write_probe(tmp_path, [document(0)], [[-1, -2, -3, -4]], "good")
+    assert "not mapped: bare (document 0 of bare" in read_map([tmp_path]).to_text()
+    with pytest.raises(InputError, match="no task soap; expected one of bare, good"):
+        read_map([tmp_path], ["soap"])
+    with pytest.raises(InputError, match="document 0 of bare"):
+        read_map([tmp_path], ["bare"])

@@ -1,0 +1,353 @@
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from consistency.errors import InputError
+from consistency.experiment import Experiment
+from consistency.report.cells import Cell
+from consistency.report.estimates import estimate
+from consistency.report.verdict import verdict
+from consistency.report.write import write_report
+from consistency.scopes import scope_tasks
+
+GROUPS = ("harmonious", "incompatible", "self_aligning")
+Logits = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def write_log(folder: Path, logits: dict[str, Logits], gold: dict[str, Logits], limit: int | None = None) -> None:
+    """A log as lm_eval 0.4.11 writes it, as far as a reader needs."""
+    folder = folder / "model"
+    folder.mkdir(parents=True)
+    date = "2026-01-02T03-04-05.000006"
+    for task, scores in logits.items():
+        with (folder / f"samples_{task}_{date}.jsonl").open("w") as file:
+            for doc_id, row in enumerate(scores):
+                doc = {"id": f"{task.replace('_icl', '').replace('_ift', '')}-{doc_id}", "question": f"{doc_id}?"}
+                sample = {
+                    "doc_id": doc_id,
+                    "doc": {**doc, "choices": [f"{doc_id} {letter}" for letter in "ABCD"]},
+                    "target": str(int(gold[task.replace("_ift", "_icl")][doc_id])),
+                    "filtered_resps": [[str(x), "False"] for x in row],
+                    "filter": "none",
+                    "metrics": ["acc"],
+                    "acc": float(row.argmax() == gold[task.replace("_ift", "_icl")][doc_id]),
+                    "doc_hash": f"{task.replace('_ift', '_icl')}-{doc_id}",
+                }
+                file.write(json.dumps(sample) + "\n")
+    config = {"model": "hf", "model_dtype": "torch.float32", "limit": limit}
+    (folder / f"results_{date}.json").write_text(
+        json.dumps({"config": config, "n-shot": dict.fromkeys(logits, 0), "lm_eval_version": "0.4.11"})
+    )
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Experiment]:
+    """Write the logs of an experiment with random scores: 30 questions of the domain, 6 of each subject."""
+
+    def build(
+        domains: tuple[str, ...] = ("medicine", "history"), seeds: tuple[int, ...] = (0,), **other: Any
+    ) -> Experiment:
+        experiment = Experiment("test", tmp_path / "runs", ("tiny",), domains, other.get("groups", GROUPS), seeds)
+        rng = np.random.default_rng(0)
+        gold: dict[str, Logits] = {}
+        few: dict[str, Logits] = {}
+        for domain in domains:
+            for scope, tasks in scope_tasks(domain, "icl").items():
+                for task in tasks:
+                    n = 30 if scope == "homo" else 6
+                    gold.setdefault(task, rng.integers(4, size=n))
+                    few.setdefault(task, rng.normal(size=(n, 4)))
+        write_log(experiment.base_logs("tiny", "icl"), few, gold)
+        zero = {task.replace("_icl", "_ift"): x + rng.normal(size=x.shape) for task, x in few.items()}
+        write_log(experiment.base_logs("tiny", "ift"), zero, gold, other.get("limit"))
+        for run in experiment.runs():
+            names = chain.from_iterable(scope_tasks(run.domain, "ift").values())
+            scores = {name: few[name.replace("_ift", "_icl")] + rng.normal(size=zero[name].shape) for name in names}
+            write_log(run.logs, scores, gold)
+        return experiment
+
+    return build
+
+
+def read(folder: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return report
+
+
+def test_figures_are_those_of_the_items(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make(), tmp_path / "report")
+    report, items = read(tmp_path / "report"), pd.read_parquet(tmp_path / "report" / "items.parquet")
+    assert len(report["results"]) == 2 * 3 * 3
+    for row in report["results"]:
+        chosen = items[(items.domain == row["domain"]) & (items.group == row["group"]) & (items.scope == row["scope"])]
+        assert row["n"] == len(chosen) == {"homo": 30, "id": 24, "ood": 96}[row["scope"]]
+        assert row["tuned"]["accuracy"]["value"] == pytest.approx(chosen.correct_after.mean())
+        assert row["tuned"]["kl"]["value"] == pytest.approx(chosen.kl.mean())
+        # Fixed tasks: their variances add.
+        tasks = chosen.groupby("task", observed=True).kl
+        variance = (tasks.var(ddof=1) * tasks.count()).sum() / len(chosen) ** 2
+        assert row["tuned"]["kl"]["se"] == pytest.approx(np.sqrt(variance))
+        assert row["flips"]["harmful"] == ((chosen.correct_before == 1) & (chosen.correct_after == 0)).sum()
+        discordant = row["flips"]["harmful"] + row["flips"]["beneficial"]
+        assert row["mcnemar_p"] == pytest.approx(stats.binomtest(row["flips"]["harmful"], discordant).pvalue)
+
+
+def test_one_task_has_the_interval_of_scipy(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make(), tmp_path / "report")
+    items = pd.read_parquet(tmp_path / "report" / "items.parquet")
+    for row in read(tmp_path / "report")["results"]:
+        if row["scope"] == "homo":
+            chosen = items[(items.domain == row["domain"]) & (items.group == row["group"]) & (items.scope == "homo")]
+            low, high = stats.ttest_1samp(chosen.rank_pearson, 0).confidence_interval()
+            found = row["tuned"]["rank_pearson"]
+            assert (found["ci_low"], found["ci_high"]) == pytest.approx((low, high))
+
+
+def test_contrasts_are_paired_and_corrected(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make(), tmp_path / "report")
+    report, items = read(tmp_path / "report"), pd.read_parquet(tmp_path / "report" / "items.parquet")
+    row = next(
+        row
+        for row in report["contrasts"]
+        if (row["minuend"], row["measure"], row["scope"], row["domain"]) == ("harmonious", "kl", "homo", "history")
+    )
+    homo = items[(items.scope == "homo") & (items.domain == "history")].pivot(
+        index="doc_id", columns="group", values="kl"
+    )
+    tested = stats.ttest_rel(homo.harmonious, homo.incompatible)
+    assert row["difference"]["value"] == pytest.approx((homo.harmonious - homo.incompatible).mean())
+    assert row["difference"]["ci_low"] == pytest.approx(tested.confidence_interval().low)
+    assert row["p"] == pytest.approx(tested.pvalue)
+    for family in {row["family"] for row in report["contrasts"]}:
+        members = [row for row in report["contrasts"] if row["family"] == family]
+        adjusted = multipletests([row["p"] for row in members], method="holm")[1]
+        assert [row["p_holm"] for row in members] == pytest.approx(list(adjusted))
+
+
+def test_a_question_of_two_domains_is_one_draw(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    """Means over domains: OOD questions are shared, so their two values add before a variance is taken."""
+    write_report(make(), tmp_path / "report")
+    report, items = read(tmp_path / "report"), pd.read_parquet(tmp_path / "report" / "items.parquet")
+    row = next(row for row in report["means"] if (row["group"], row["scope"]) == ("incompatible", "ood"))
+    chosen = items[(items.group == "incompatible") & (items.scope == "ood")]
+    sizes = chosen.groupby("domain", observed=True).size()
+    weighted = chosen.kl / chosen.domain.map(sizes).astype(float) / 2
+    totals = weighted.groupby([chosen.task.astype(str), chosen.doc_id]).sum()
+    assert row["n"] == len(totals) < len(chosen)
+    by_task = totals.groupby(level=0)
+    assert row["tuned"]["kl"]["value"] == pytest.approx(totals.sum())
+    assert row["tuned"]["kl"]["se"] == pytest.approx(np.sqrt((by_task.var(ddof=1) * by_task.count()).sum()))
+
+
+def test_seeds_are_summarised(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make(domains=("medicine",), seeds=(0, 1, 2)), tmp_path / "report")
+    report = read(tmp_path / "report")
+    row = next(row for row in report["seed_summary"] if (row["group"], row["scope"]) == ("incompatible", "homo"))
+    values = [
+        other["tuned"]["accuracy"]["value"]
+        for other in report["results"]
+        if (other["group"], other["scope"]) == ("incompatible", "homo")
+    ]
+    assert (row["seeds"], row["accuracy"]["value"]) == (3, pytest.approx(np.mean(values)))
+    assert row["accuracy"]["sd"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_the_partial_correlation_says_why_there_is_none(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make(domains=("medicine",)), tmp_path / "report")
+    rows = read(tmp_path / "report")["partial_correlations"]
+    assert {(row["scope"], row["variant"]) for row in rows} == {
+        (scope, variant) for scope in ("homo", "id", "ood") for variant in ("standard", "paper")
+    }
+    assert all(row["value"] is None and "fewer than 3" in row["reason"] for row in rows)
+
+
+def test_the_partial_correlation_is_pingouins(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    pingouin = pytest.importorskip("pingouin")
+    groups = ("incompatible", "mixed_0.2", "mixed_0.6", "self_aligning")
+    write_report(make(groups=groups), tmp_path / "report")
+    report = read(tmp_path / "report")
+    for scope in ("homo", "id", "ood"):
+        frame = pd.DataFrame(
+            [
+                (
+                    row["tuned"]["rank_pearson"]["value"],
+                    row["tuned"]["accuracy"]["value"],
+                    row["base"]["accuracy"]["value"],
+                )
+                for row in report["results"]
+                if row["scope"] == scope
+            ],
+            columns=["x", "y", "z"],
+        )
+        expected = pingouin.partial_corr(frame, "x", "y", "z", method="spearman")
+        found = next(
+            row for row in report["partial_correlations"] if (row["scope"], row["variant"]) == (scope, "standard")
+        )
+        assert found["n"] == 8
+        assert found["value"] == pytest.approx(expected["r"].iloc[0])
+    assert (tmp_path / "report" / "figures" / "ratios.svg").is_file()
+
+
+def test_the_same_logs_give_the_same_files(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = make(domains=("medicine",))
+    for name in ("one", "two"):
+        write_report(experiment, tmp_path / name)
+    first = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert {path.name for path in first} >= {"report.html", "report.md", "results.csv", "groups.svg", "groups.pdf"}
+    created = [read(tmp_path / name)["created"] for name in ("one", "two")]
+    for path in first:
+        one, two = ((tmp_path / name / path).read_bytes() for name in ("one", "two"))
+        assert one.replace(created[0].encode(), b"") == two.replace(created[1].encode(), b""), path
+
+
+def test_tables_have_every_digit(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make(), tmp_path / "report")
+    report = read(tmp_path / "report")
+    with (tmp_path / "report" / "tables" / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(report["results"])
+    for line, row in zip(rows, report["results"], strict=True):
+        assert float(line["tuned_kl"]) == row["tuned"]["kl"]["value"]
+        assert float(line["change_accuracy_ci_low"]) == row["change"]["accuracy"]["ci_low"]
+
+
+class Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "action")]
+
+
+def test_the_page_needs_no_other_file_and_escapes(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = replace(make(domains=("medicine",)), name="<script>alert('x')</script> | $x_1$")
+    page = Page()
+    text = write_report(experiment, tmp_path / "report").read_text()
+    page.feed(text)
+    assert "script" not in page.tags
+    assert "&lt;script&gt;" in text
+    assert all(address.startswith("#") for address in page.addresses)
+    assert page.tags.count("svg") == 6
+    assert page.tags.count("table") >= 4
+    *prose, signature = (tmp_path / "report" / "report.md").read_text().splitlines()
+    assert "<script>" not in "\n".join(prose)
+    # Four spaces make it code.
+    assert signature.startswith("    experiment:<script>")
+
+
+def test_a_missing_task_is_named(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = make(domains=("medicine",))
+    run = next(experiment.runs())
+    task = scope_tasks("medicine", "ift")["id"][0]
+    next(run.logs.rglob(f"samples_{task}_*")).unlink()
+    write_report(experiment, tmp_path / "report")
+    report = read(tmp_path / "report")
+    name = task.replace("_ift", "_icl")
+    assert report["pairing"]["absent_tasks"] == {name: ["tuned"]}
+    assert any(name in note for note in report["notes"])
+    row = next(row for row in report["results"] if (row["group"], row["scope"]) == (run.group, "id"))
+    assert row["n"] == 18
+
+
+def test_a_limited_run_is_said_to_be_one(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make(domains=("medicine",), limit=30), tmp_path / "report")
+    assert any("--limit 30" in note for note in read(tmp_path / "report")["notes"])
+
+
+def test_missing_logs_leave_nothing_behind(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = make(domains=("medicine",))
+    for path in experiment.base_logs("tiny", "ift").rglob("*.jsonl"):
+        path.unlink()
+    with pytest.raises(InputError, match="base/logs/ift"):
+        write_report(experiment, tmp_path / "report")
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+
+
+def test_a_folder_that_is_no_report_stays(make: Callable[..., Experiment], tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match=r"holds no report\.json"):
+        write_report(make(domains=("medicine",)), tmp_path / "report")
+    assert (tmp_path / "report" / "thesis.tex").read_text() == "mine"
+
+
+def test_questions_without_a_value_leave_a_mean_and_its_interval() -> None:
+    """Means over two domains that share no question: the independent cells' variances add."""
+    rng = np.random.default_rng(3)
+    cells, errors, centres = [], [], []
+    for task in (0, 1):
+        x = 5 + 0.1 * rng.normal(size=200)
+        x[rng.choice(200, 40, replace=False)] = np.inf
+        cells.append(Cell("m", f"d{task}", "g", 0, "homo", np.full(200, task), np.arange(200), {"x": x}))
+        known = x[np.isfinite(x)]
+        errors.append(stats.sem(known))
+        centres.append(known.mean())
+    found, n = estimate(cells, lambda cell: cell.arrays["x"])
+    assert (n, found.undefined) == (400, 80)
+    assert found.value == pytest.approx(np.mean(centres))
+    # Strata of 200 rows, of which 160 speak: within the correction for 200 instead of 160 degrees of freedom.
+    assert found.se == pytest.approx(np.hypot(*errors) / 2, rel=0.01)
+    assert found.ci_low is not None
+    assert found.ci_high is not None
+    assert found.ci_low < found.value < found.ci_high
+
+
+def spoken(values: dict[str, tuple[float | None, float]], change: float = -0.1) -> str:
+    """The verdict on contrasts given as (difference, corrected p) by scope; intervals of ±0.05."""
+    experiment = Experiment("e", Path("runs"), ("m",), ("medicine",), ("incompatible", "self_aligning"), (0,))
+
+    def interval(value: float | None) -> dict[str, Any]:
+        return {"value": value, "ci_low": None, "ci_high": None} if value is None else {
+            "value": value, "ci_low": value - 0.05, "ci_high": value + 0.05
+        }  # fmt: skip
+
+    at = {"model": "m", "domain": "medicine", "seed": 0}
+    pair = {"minuend": "self_aligning", "subtrahend": "incompatible"}
+    contrasts = [
+        {**at, **pair, "scope": scope, "measure": measure, "difference": interval(value), "p_holm": p}
+        for scope, (value, p) in values.items()
+        for measure in ("accuracy", "rank_pearson")
+    ]
+    rows = [
+        {**at, "group": group, "scope": scope, "change": {"accuracy": interval(change)}}
+        | {"tuned": {"accuracy": interval(0.5), "rank_pearson": interval(0.5)}}
+        for group in experiment.groups
+        for scope in values
+    ]
+    sentence: str = verdict(contrasts, rows, experiment)["sentence"]
+    return sentence
+
+
+def test_the_verdict_is_honest_in_every_direction() -> None:
+    seen, reversed_, none, unclear = (0.2, 0.001), (-0.2, 0.001), (None, 1.0), (0.06, 0.3)
+    assert "does more harm than fine-tuning in line with it, in every comparison" in spoken({"homo": seen, "ood": seen})
+    # No worse than the base model was: there is no harm to speak of.
+    gained = spoken({"homo": seen}, change=0.1)
+    assert "harm" not in gained
+    assert "leaves less accuracy and consistency" in gained
+    # An interval above 0 that does not survive correction.
+    assert "no comparison shows a difference" in spoken({"homo": unclear})
+    divided = spoken({"homo": reversed_, "id": seen, "ood": seen})
+    assert divided.startswith("A divided result")
+    assert "in 4 of 6 comparisons, and the reverse in 2" in divided
+    assert "in the direction that the paper found: ID 2 of 2; OOD 2 of 2" in divided
+    opposite = spoken({"homo": reversed_, "ood": reversed_})
+    assert opposite.startswith("The reverse of what the paper found")
+    assert "is lower than after INCOMPATIBLE" in opposite
+    assert "OOD 0 of 2, 2 reversed" in opposite
+    assert spoken({"homo": none}).startswith("No verdict: too few questions")
+    assert spoken({}).startswith("No verdict: there is no INCOMPATIBLE group")
