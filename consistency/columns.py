@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from consistency.distributions import Bools, Floats, top_option
 from consistency.errors import InputError
-from consistency.rows import RowKind, read_rows
+from consistency.rows import RowKind, find_line, read_rows
 from consistency.scores import Scores
 
 
@@ -70,7 +70,25 @@ class _Columns:
         columns = cls(kind)
         for rows in batches:
             columns.extend(rows)
+            columns._check_text(len(rows), file)
         return columns
+
+    def _check_text(self, count: int, file: Path) -> None:
+        """The decoder does not look into the bytes of documents, which others read as text."""
+        documents = self.documents[-count:] if count else []
+        if all(map(bytes.isascii, documents)):
+            return
+        for doc_id, document in zip(self.doc_id[-count:], documents, strict=True):
+            try:
+                document.decode()
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"the document is not UTF-8: {error.reason}",
+                    expected="UTF-8 text",
+                    do="copy the file again or run lm_eval again",
+                    path=file,
+                    line=find_line(file, document, doc_id),
+                ) from None
 
     def extend(self, rows: list[Any]) -> None:
         self.doc_id.extend(map(attrgetter("doc_id"), rows))

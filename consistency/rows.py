@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -286,6 +287,23 @@ def _decode(decoder: msgspec.json.Decoder[Any], text: bytes, line: int, path: Pa
             path=path,
             line=line,
         ) from None
+
+
+def find_line(path: Path, document: bytes, doc_id: int) -> int | None:
+    """Line of a samples file that holds a document, for a message about it; None where the file holds other bytes."""
+    number = re.compile(rb'"doc_id"\s*:\s*"?%d\b' % doc_id)
+    found = None
+    with path.open("rb") as file:
+        for line, text in enumerate(file, 1):
+            if document in text:
+                if number.search(text):
+                    return line
+                found = found or line
+    if found is None and b"\n" in document:
+        content = path.read_bytes()
+        place = content.find(document)
+        return content.count(b"\n", 0, place) + 1 if place >= 0 else None
+    return found
 
 
 def _plain(message: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from consistency.distributions import probabilities, top_option
 from consistency.documents import options_of
 from consistency.errors import InputError
+from consistency.rows import find_line
 
 SCORES = ("raw", "acc_norm", "acc_bytes", "acc_mutual_info")
 
@@ -199,6 +200,10 @@ class Scores:
         cut = 1 if spaced else 0
         cache = {texts: tuple(text[cut:] for text in texts) for texts in set(self.continuations)}
         return tuple(cache[texts] for texts in self.continuations)
+
+    def line(self, row: int) -> int | None:
+        """Line of the source that holds a row's document, for a message about it; None where it cannot be told."""
+        return find_line(self.source, self.documents[row], int(self.doc_id[row]))
 
     def option_texts(self, row: int) -> tuple[str, ...]:
         """Texts of one question's options in the order of its columns: from the document, else the continuations."""
