@@ -11,7 +11,7 @@ import msgspec
 from consistency.errors import InputError
 from consistency.explanations import Explanations
 from consistency.knowledge import Belief, Beliefs
-from consistency.questions import UNREADABLE
+from consistency.questions import UNREADABLE, TextIds
 
 Purpose = Literal["explain", "context"]
 
@@ -22,8 +22,8 @@ def read_column(path: str | Path, column: str, beliefs: Sequence[Belief], purpos
     Parameters
     ----------
     path : path-like
-        A JSONL file. A row belongs to the question whose `id` it has (its row, counted from 0, where it has none) and
-        whose text is its `question`. The text is about the option of the row's `option`, such as the file of
+        A JSONL file. A row belongs to the question whose `id` it has and whose text is its `question`. A row without an
+        `id` is counted from 0, or goes by its `question` and `choices`. The text is about the option of the row's `option`, such as the file of
         `write_requests` has; otherwise about the model's answer ("explain") or the golden one ("context").
     column : str
         Name of the column; a text or null.
@@ -79,14 +79,16 @@ def _collect(
     asked: dict[tuple[Any, Any], Belief] = {(belief.id, belief.question): belief for belief in beliefs}
     texts: dict[tuple[str | int, str, int], str] = {}
     unusable, found = 0, False
+    text_ids = TextIds()
     for number, row in rows:
         text, option = row.get(column), row.get("option")
         found = found or column in row
         if text is not None and not isinstance(text, str):
             raise InputError(f"{column} is {str(text)[:40]!r}", expected="a text or null", path=path, line=number)
-        identifier = row.get("id")
-        key = (number - 1 if identifier is None else identifier, row.get("question"))
-        belief = asked.get(key) if all(isinstance(part, str | int) for part in key) else None
+        identifier, question = row.get("id"), row.get("question")
+        ids = [number - 1, text_ids(str(question), row.get("choices") or ())] if identifier is None else [identifier]
+        keys = ((id_, question) for id_ in ids if isinstance(id_, str | int) and isinstance(question, str))
+        belief = next((asked[key] for key in keys if key in asked), None)
         if belief is None or column not in row:
             continue
         if option is not None and not (type(option) is int and 0 <= option < len(belief.choices)):

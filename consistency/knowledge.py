@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, overload
 
@@ -13,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consistency.errors import InputError
-from consistency.questions import text_problem
+from consistency.questions import TextIds, text_problem
 from consistency.scores import Scores
 
 Label = Literal["known", "misbelieved", "unsure"]
@@ -242,8 +240,7 @@ def sampling_keys(ids: Sequence[str | int], unnamed: Mapping[int, Document]) -> 
     Returns
     -------
     sequence of str or int
-        The id; without one a hash of the question and its options. Of questions that are the same in every letter each
-        further one has a key of its own.
+        The id; without one that of `TextIds`.
 
     Examples
     --------
@@ -253,11 +250,9 @@ def sampling_keys(ids: Sequence[str | int], unnamed: Mapping[int, Document]) -> 
     """
     if not unnamed:
         return ids
-    keys, times = list(ids), Counter[str]()
+    keys, text_ids = list(ids), TextIds()
     for row, document in unnamed.items():
-        key = hashlib.sha256(msgspec.json.encode([document.question, document.choices])).hexdigest()
-        times[key] += 1
-        keys[row] = key if times[key] == 1 else f"{key}-{times[key]}"
+        keys[row] = text_ids(document.question, document.choices)
     return keys
 
 

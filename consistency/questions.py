@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ class Question(msgspec.Struct, frozen=True):
         Index of the right option.
     explanation : str
         Why it is right; empty where there is none.
+    text_id : str
+        Its id in documents where the file gives none, see `TextIds`; empty otherwise.
     """
 
     id: int | str
@@ -40,10 +44,35 @@ class Question(msgspec.Struct, frozen=True):
     choices: tuple[str, ...]
     answer: int
     explanation: str = ""
+    text_id: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The question as the document of an lm_eval task."""
-        return {**msgspec.structs.asdict(self), "choices": list(self.choices)}
+        fields = msgspec.structs.asdict(self)
+        text_id = fields.pop("text_id")
+        # A row's number would be another one as soon as a question before it comes or goes.
+        return {**fields, "id": text_id or self.id, "choices": list(self.choices)}
+
+
+class TextIds:
+    """Ids for questions that have none, by their text, so that what else is asked changes none of them.
+
+    Examples
+    --------
+    >>> ids = TextIds()
+    >>> once, twice = (ids("Who?", ["Ada", "Bob"]) for _ in range(2))
+    >>> twice == once + "-2"
+    True
+    """
+
+    def __init__(self) -> None:
+        self._times: Counter[str] = Counter()
+
+    def __call__(self, question: str, choices: Sequence[str]) -> str:
+        """A hash of question and options; each further question that is the same in every letter has its own."""
+        key = hashlib.sha256(msgspec.json.encode([question, choices])).hexdigest()
+        self._times[key] += 1
+        return key if self._times[key] == 1 else f"{key}-{self._times[key]}"
 
 
 class _Row(msgspec.Struct):
@@ -127,6 +156,7 @@ def check_questions(rows: Iterable[Any], subject: str, path: str | Path) -> list
     questions: list[Question] = []
     lines: dict[int | str, int] = {}
     kind: type | None = None
+    text_ids = TextIds()
     for number, raw in enumerate(rows, 1):
         try:
             row = msgspec.convert(raw, _Row, from_attributes=True)
@@ -154,8 +184,9 @@ def check_questions(rows: Iterable[Any], subject: str, path: str | Path) -> list
                 line=number,
             )
         lines[identifier] = number
+        text_id = text_ids(row.question, row.choices) if row.id is None else ""
         questions.append(
-            Question(identifier, subject, row.question, tuple(row.choices), row.answer, row.explanation or "")
+            Question(identifier, subject, row.question, tuple(row.choices), row.answer, row.explanation or "", text_id)
         )
     if not questions:
         raise InputError("no questions", expected="one JSON object a line", path=path)

@@ -185,6 +185,33 @@ def test_a_question_without_id_more_in_front_reshuffles_no_sample(tmp_path, writ
         assert len(set(before) - set(after)) <= 2
 
 
+def test_the_projects_own_task_reshuffles_no_pool_without_ids(tmp_path, write_probe):
+    """What is asked, sampled, requested and explained stays the same when a question comes in front of the others."""
+    pytest.importorskip("datasets")
+    from consistency.harness import load_domain
+
+    rows = [{k: v for k, v in row(n).items() if k in ("question", "choices", "answer")} for n in range(60)]
+    found = []
+    for name, asked in (("a", rows), ("b", [row(99), *rows])):
+        asked = [{k: v for k, v in item.items() if k != "id"} for item in asked]
+        write(tmp_path / name / "pool" / "history.jsonl", asked)
+        documents = list(load_domain("history", "pool", shots=False, data_dir=str(tmp_path / name))["test"])
+        task = "consistency_history_pool_icl"
+        write_probe(tmp_path / name / "logs", documents, [[-2, -0.2, -2]] * len(documents), task)
+        probe = read_probe(tmp_path / name / "logs")
+        texts = read_column(
+            write(tmp_path / f"{name}.jsonl", [item | {"own": "Why."} for item in asked]),
+            "own",
+            probe.beliefs,
+            "explain",
+        )
+        assert len(texts.texts) == len(asked)
+        found.append(build_group("mixed_0.4", "history", probe.beliefs, texts, size=20).rows[:20])
+    before, after = ([(item["id"], item["conversations"]) for item in rows] for rows in found)
+    assert sum(item not in after for item in before) <= 2
+    assert len({id_ for id_, _ in after}) == 20
+
+
 def test_questions_without_a_subject_are_about_the_domain(tmp_path, write_probe, capsys):
     documents = [
         {"question": "Who?", "choices": ["a", "b"], "answer": 0},

@@ -38,7 +38,10 @@ def test_questions_are_read_verbatim(tmp_path):
 
 def test_a_file_without_ids_counts_its_rows_and_may_repeat_a_question(tmp_path):
     path = write(tmp_path / "q.jsonl", [without("id"), without("id")])
-    assert [question.id for question in read_questions(path, "sums")] == [0, 1]
+    questions = read_questions(path, "sums")
+    assert [question.id for question in questions] == [0, 1]
+    first, second = (question.to_dict()["id"] for question in questions)
+    assert second == f"{first}-2"
 
 
 def test_windows_line_ends_and_a_missing_last_one_are_fine(tmp_path):
@@ -237,7 +240,8 @@ def test_public_sources_are_read_by_the_same_rules(monkeypatch, tmp_path):
 
     monkeypatch.setattr(sources, "_hub", hub)
     monkeypatch.setattr(sources, "_released", lambda files, domain: [Question(3, domain, "Q", ("a", "b"), 0)])
-    assert sources.mmlu_questions("anatomy", "test") == [Question(0, "anatomy", "Q", ("a", "b", "c", "d"), 3)]
+    (question,) = sources.mmlu_questions("anatomy", "test")
+    assert question == Question(0, "anatomy", "Q", ("a", "b", "c", "d"), 3, text_id=question.text_id)
     pool = sources.domain_questions("medicine", "pool")
     assert [(q.id, q.answer) for q in pool] == [(0, 0), (4, 1)]
     assert asked == [("cais/mmlu", "test", "anatomy"), ("openlifescienceai/medmcqa", "train", None)]
