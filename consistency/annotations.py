@@ -23,8 +23,9 @@ def read_column(path: str | Path, column: str, beliefs: Sequence[Belief], purpos
     ----------
     path : path-like
         A JSONL file. A row belongs to the question whose `id` it has and whose text is its `question`. A row without an
-        `id` is counted from 0, or goes by its `question` and `choices`. The text is about the option of the row's `option`, such as the file of
-        `write_requests` has; otherwise about the model's answer ("explain") or the golden one ("context").
+        `id` has its place, counted from 0, for one, or what its `question` and `choices` make of it (`TextIds`). The
+        text is about the option of the row's `option`, such as the file of `write_requests` has; otherwise about the
+        model's answer ("explain") or the golden one ("context").
     column : str
         Name of the column; a text or null.
     beliefs : sequence of Belief

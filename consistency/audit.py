@@ -85,6 +85,8 @@ class Audit:
         Tasks of the logs that were not read, and why.
     incomplete : dict of str to int
         How many questions of rotated tasks were left out, since some of their rotations are missing.
+    notes : tuple of str
+        What a reader should know of the logs, such as rows left out.
     """
 
     path: Path
@@ -95,6 +97,7 @@ class Audit:
     judged: tuple[Judged, ...]
     skipped: dict[str, str] = field(default_factory=dict)
     incomplete: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Shares with Wilson's 95 % intervals, overall and by subject."""
@@ -103,6 +106,7 @@ class Audit:
             "probes": list(self.probes),
             "skipped": self.skipped,
             "incomplete": self.incomplete,
+            "notes": list(self.notes),
             "threshold": self.threshold,
             "rows": self.rows,
             "multiple_choice": len(self.judged),
@@ -155,6 +159,7 @@ class Audit:
         ]
         unread = [f"- {name}: not read ({reason})" for name, reason in self.skipped.items()]
         unread += [f"- {left_out(name, count)}" for name, count in self.incomplete.items()]
+        unread += [f"- {note}" for note in self.notes]
         if unread:
             lines += ["", "Of the probe's log:", "", *unread]
         strongest = sorted(
@@ -215,12 +220,14 @@ def audit(
     names: list[str] = []
     skipped: dict[str, str] = {}
     incomplete: Counter[str] = Counter()
+    notes: list[str] = []
     wanted = {normal_form(example.question, example.choices) for example in examples if example.choices}
     for probe in probes:
         found, without = read_all(probe, tasks, domain, threshold)
         skipped |= without
         for item in found:
             names.append(item.name)
+            notes += item.notes
             if item.incomplete:
                 incomplete[item.name] += item.incomplete
             for row, belief in enumerate(item.beliefs):
@@ -248,6 +255,7 @@ def audit(
         tuple(judged),
         skipped,
         dict(incomplete),
+        tuple(notes),
     )
 
 

@@ -123,5 +123,6 @@ def split_rotations(scores: Scores) -> list[Beliefs]:
                 f"document {int(scores.doc_id[row])} of {scores.task}: {error}",
                 expected="the number of its rotation",
                 path=scores.source,
+                line=scores.line(row),
             ) from error
     return [read_beliefs(scores.take(np.flatnonzero(numbers == number))) for number in np.unique(numbers)]

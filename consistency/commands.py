@@ -53,11 +53,14 @@ def requests(
     from consistency.probes import read_all, read_probe
 
     if task:
-        found = [item.beliefs for item in read_all(probe, list(dict.fromkeys(task)), domain, threshold)[0]]
+        labelled, _ = read_all(probe, list(dict.fromkeys(task)), domain, threshold)
+        found = [(item.beliefs, item.notes) for item in labelled]
     else:
-        found = [read_probe(probe, None, domain, threshold).beliefs]
-    beliefs = [belief for part in found for belief in part]
-    typer.echo(f"{out}: {write_requests(beliefs, out, purpose, seed)} answers to {purpose}")
+        only = read_probe(probe, None, domain, threshold)
+        found = [(only.beliefs, only.notes)]
+    asked = [belief for beliefs, _ in found for belief in beliefs]
+    lines = [f"{out}: {write_requests(asked, out, purpose, seed)} answers to {purpose}"]
+    typer.echo("\n".join([*lines, *(note for _, notes in found for note in notes)]))
 
 
 def groups(

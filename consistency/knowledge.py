@@ -205,23 +205,34 @@ def read_beliefs(scores: Scores, threshold: float = THRESHOLD, subject: str | No
                 f"document {numbers[row]} of {scores.task}: {error}",
                 expected="the fields question (text) and choices (list of texts)",
                 path=scores.source,
+                line=scores.line(row),
             ) from error
         if unanswered[row] or len(fields.choices) != counts[row]:
             raise InputError(
                 f"document {numbers[row]} of {scores.task} has no gold option, no scores, or not one score an option",
                 expected="one gold option and one score for each of its choices",
                 path=scores.source,
+                line=scores.line(row),
             )
         problem = text_problem(fields.question, fields.choices)
         if problem:
             raise InputError(
-                f"document {numbers[row]} of {scores.task}: {problem[0]}", expected=problem[1], path=scores.source
+                f"document {numbers[row]} of {scores.task}: {problem[0]}",
+                expected=problem[1],
+                path=scores.source,
+                line=scores.line(row),
             )
         if fields.id is None:
             unnamed[row] = fields
         identifier = numbers[row] if fields.id is None else fields.id
         if rows.setdefault(identifier, row) != row:
-            raise InputError(f"two documents of {scores.task} have the id {identifier!r}", path=scores.source)
+            raise InputError(
+                f"two documents of {scores.task} have the id {identifier!r}, this and document "
+                f"{numbers[rows[identifier]]}",
+                expected="distinct ids",
+                path=scores.source,
+                line=scores.line(row),
+            )
     ids = list(rows)
     keys = sampling_keys(ids, unnamed)
     return Beliefs(scores.documents, ids, gold, answer, scores.probs, subject or scores.task, threshold, keys)

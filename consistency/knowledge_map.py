@@ -62,6 +62,8 @@ class KnowledgeMap:
         Tasks without questions that can be mapped, and why.
     incomplete : dict of str to int
         How many questions of rotated tasks are left out, since some of their rotations are missing.
+    notes : tuple of str
+        What a reader should know of the logs, such as rows left out.
     """
 
     questions: tuple[Known, ...]
@@ -69,6 +71,7 @@ class KnowledgeMap:
     probes: tuple[str, ...]
     skipped: dict[str, str]
     incomplete: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def by_domain(self) -> dict[str, list[Known]]:
         """The questions of each domain."""
@@ -91,6 +94,7 @@ class KnowledgeMap:
             "probes": list(self.probes),
             "skipped": self.skipped,
             "incomplete": self.incomplete,
+            "notes": list(self.notes),
             **summary(self.questions),
             "domains": domains,
         }
@@ -104,6 +108,7 @@ class KnowledgeMap:
             lines.append(f"{name}: {len(questions)} questions, {shares}")
         lines += [f"not mapped: {name} ({reason})" for name, reason in self.skipped.items()]
         lines += [left_out(name, count) for name, count in self.incomplete.items()]
+        lines += self.notes
         return "\n".join(lines)
 
 
@@ -139,11 +144,13 @@ def read_map(
     names: list[str] = []
     skipped: dict[str, str] = {}
     incomplete: Counter[str] = Counter()
+    notes: list[str] = []
     for path in paths:
         found, without = read_all(path, tasks, domain, threshold)
         skipped |= without
         for item in found:
             names.append(item.name)
+            notes += item.notes
             if item.incomplete:
                 incomplete[item.name] += item.incomplete
             labelled.setdefault(item.domain, []).append(item.beliefs)
@@ -152,7 +159,7 @@ def read_map(
     questions = tuple(
         question for name in sorted(labelled) for question in _questions(name, labelled[name], probes[name])
     )
-    return KnowledgeMap(questions, threshold, tuple(names), skipped, dict(incomplete))
+    return KnowledgeMap(questions, threshold, tuple(names), skipped, dict(incomplete), tuple(notes))
 
 
 def write_map(knowledge: KnowledgeMap, out: str | Path) -> None:

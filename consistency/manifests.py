@@ -135,6 +135,8 @@ class Written:
         The places of the questions that no group holds.
     task : str or None
         The probe's task; with the embedded world's no evaluation set is asked for.
+    notes : tuple of str
+        What a reader should know of the probe's log.
     """
 
     tallies: dict[Path, Counter[str]]
@@ -142,6 +144,7 @@ class Written:
     guard: Guard
     left_out: frozenset[int]
     task: str | None = None
+    notes: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """A line a file, and one for whatever is amiss."""
@@ -152,6 +155,7 @@ class Written:
             rows = sum(tally[source] for source in SOURCES)
             lines.append(f"{path}: {rows} rows" + (f" ({', '.join(notes)})" if notes else ""))
         lines += [f"no {name}: {reason}" for name, reason in self.skipped.items()]
+        lines += self.notes
         leaked = [item for item in self.guard.findings if item.file is not None]
         repeated = [item for item in self.guard.findings if item.file is None]
         for what, found in (("questions of evaluation sets", leaked), ("duplicates", repeated)):
@@ -239,9 +243,9 @@ def write_groups(
     tallies = write_all(
         [(group, folder / f"seed-{seed}" if len(general) > 1 else folder) for seed, group in groups],
         inputs=identify(paths),
-        settings={"task": probe.task, "guard": found.to_dict(left_out)},
+        settings={"task": probe.task, "notes": list(probe.notes), "guard": found.to_dict(left_out)},
     )
-    return Written(tallies, skipped, found, left_out, probe.task)
+    return Written(tallies, skipped, found, left_out, probe.task, probe.notes)
 
 
 def _size(beliefs: Beliefs, before: Beliefs, released: bool) -> int | None:

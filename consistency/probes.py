@@ -41,6 +41,8 @@ class Probe:
         The model's own explanations that stand in released rows, which may be none at all; None for a log.
     incomplete : int
         Questions left out because the log of a rotated task lacks some of their rotations.
+    notes : tuple of str
+        What a reader should know of the log, such as rows left out.
     """
 
     beliefs: Beliefs
@@ -49,6 +51,7 @@ class Probe:
     files: tuple[Path, ...]
     explanations: Explanations | None = None
     incomplete: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def read_probe(
@@ -94,7 +97,7 @@ def read_probe(
         raise InputError(f"no task {name}", expected=f"one of {', '.join(sorted(tasks))}", path=path)
     scores = tasks[name]
     beliefs, incomplete = label(scores, threshold, domain)
-    return Probe(beliefs, domain or domain_of(name), name, (scores.source,), incomplete=incomplete)
+    return Probe(beliefs, domain or domain_of(name), name, (scores.source,), None, incomplete, _notes(scores))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +112,7 @@ class Labelled:
     scores : Scores or None
         What was labelled; None for released rows.
     incomplete : int
+    notes : tuple of str
         As for `Probe`.
     """
 
@@ -117,6 +121,7 @@ class Labelled:
     beliefs: Beliefs
     scores: Scores | None
     incomplete: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def read_all(
@@ -162,7 +167,8 @@ def read_all(
     for task in tasks or found:
         try:
             beliefs, incomplete = label(found[task], threshold, domain)
-            labelled.append(Labelled(task, domain or domain_of(task), beliefs, found[task], incomplete))
+            name = domain or domain_of(task)
+            labelled.append(Labelled(task, name, beliefs, found[task], incomplete, _notes(found[task])))
         except InputError as error:
             if tasks:
                 raise
@@ -198,6 +204,10 @@ def left_out(task: str, incomplete: int) -> str:
     'sums_cyclic: 1 question without all rotations left out'
     """
     return f"{task}: {incomplete} question{'' if incomplete == 1 else 's'} without all rotations left out"
+
+
+def _notes(scores: Scores) -> tuple[str, ...]:
+    return tuple(f"{scores.task}: {note}" for note in scores.notes)
 
 
 def domain_of(task: str) -> str:

@@ -159,12 +159,14 @@ def fold_rotations(scores: Scores) -> Folded:
                 expected="the fields id and rotation",
                 do="run a task whose name has _cyclic",
                 path=scores.source,
+                line=scores.line(row),
             ) from error
         rotations = rows_of.setdefault(found.id, {})
         if found.rotation in rotations or not 0 <= found.rotation < scores.n_options[row]:
             raise InputError(
                 f"question {found.id!r} of {scores.task} has rotation {found.rotation} twice or not that many options",
                 path=scores.source,
+                line=scores.line(row),
             )
         rotations[found.rotation] = row
     complete = [rows for rows in rows_of.values() if 0 in rows and len(rows) == scores.n_options[rows[0]]]

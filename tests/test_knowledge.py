@@ -89,6 +89,12 @@ def test_what_cannot_be_labelled_is_refused_with_its_file(tmp_path, write_probe)
         with pytest.raises(InputError, match=says) as error:
             read_beliefs(scores(path))
         assert error.value.path == path
+        assert error.value.line == len(documents)
+        # Rows are sorted by document when they are read: the line is that of the row itself.
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
+        with pytest.raises(InputError, match=says) as error:
+            read_beliefs(scores(path))
+        assert error.value.line == 1
     many = question(0, 1, choices=[f"option {n}" for n in range(12)])
     for answer in (1, 11):
         path = write_probe(tmp_path / f"many{answer}", [many | {"answer": answer}], [[-1.0] * 12])

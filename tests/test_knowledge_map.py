@@ -5,10 +5,15 @@ import json
 import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
+from typer.testing import CliRunner
 
+from consistency.audit import audit
 from consistency.categories import categorise, split_rotations
+from consistency.cli import app
 from consistency.errors import InputError
 from consistency.knowledge_map import Known, read_map, summary, write_map
+from consistency.manifests import Sources, write_groups
+from consistency.probes import read_probe
 from consistency.samples import read_run
 from consistency.shares import share
 
@@ -89,7 +94,7 @@ def test_only_rotated_tasks_are_split_by_a_rotation_that_is_a_number(tmp_path, w
     (scores,) = read_run(path).tasks.values()
     with pytest.raises(InputError, match=r"document 0 of mirrors_cyclic: .*rotation") as error:
         split_rotations(scores)
-    assert error.value.path == path
+    assert (error.value.path, error.value.line) == (path, 1)
 
 
 def known(confidence: float, right: bool, subject: str = "s") -> Known:
@@ -136,6 +141,28 @@ def test_real_logs_of_two_settings_are_mapped_and_written(test_data, tmp_path):
     first = {path.name: path.read_bytes() for path in (tmp_path / "map").iterdir()}
     write_map(found, tmp_path / "again")
     assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == first
+
+
+def test_rows_that_were_left_out_are_named_by_whatever_reads_the_log(tmp_path, write_probe):
+    """Two documents have the number 1: the question of the second is not asked."""
+    path = write_probe(tmp_path / "logs", [document(n) for n in range(3)], [[-9, -1, -9, -9]] * 3)
+    path.write_text(path.read_text().replace('"doc_id": 2', '"doc_id": 1'))
+    note = "pool: 1 rows repeat a doc_id; the first of each is used"
+    mapped = read_map([tmp_path / "logs"])
+    assert mapped.to_dict()["n"] == 2
+    assert mapped.to_dict()["notes"] == [note]
+    assert note in mapped.to_text().splitlines()
+    train = tmp_path / "train.jsonl"
+    train.write_text(json.dumps(document(0)))
+    audited = audit(train, [tmp_path / "logs"])
+    assert audited.to_dict()["notes"] == [note]
+    assert f"- {note}" in audited.to_markdown().splitlines()
+    written = write_groups(read_probe(tmp_path / "logs"), tmp_path / "groups", Sources(), ["incompatible"])
+    assert note in written.to_text().splitlines()
+    assert json.loads((tmp_path / "groups" / "incompatible.manifest.json").read_text())["notes"] == [note]
+    arguments = ["requests", "--probe", str(tmp_path / "logs"), "--out", str(tmp_path / "r.jsonl")]
+    for more in ([], ["--task", "pool"]):
+        assert note in CliRunner().invoke(app, [*arguments, *more]).stdout.splitlines()
 
 
 def test_released_rows_are_mapped_and_what_is_no_question_is_named(test_data, tmp_path, write_probe):

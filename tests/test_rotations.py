@@ -106,10 +106,10 @@ def test_a_question_that_a_model_could_not_score_stays_undefined(tmp_path, write
 
 def test_other_logs_are_refused(tmp_path, write_probe):
     plain = {"id": 1, "question": "?", "choices": ["a", "b"], "answer": 0}
-    with pytest.raises(InputError, match=r"document 0 of .*`rotation`.*run a task whose name has _cyclic"):
+    with pytest.raises(InputError, match=r":1: document 0 of .*`rotation`.*run a task whose name has _cyclic"):
         fold(tmp_path / "a", write_probe, [plain], [[-1.0, -2.0]])
     twice = [plain | {"rotation": 0}, plain | {"rotation": 0}]
-    with pytest.raises(InputError, match=r"question 1 of .* has rotation 0 twice"):
+    with pytest.raises(InputError, match=r":2: question 1 of .* has rotation 0 twice"):
         fold(tmp_path / "b", write_probe, twice, [[-1.0, -2.0]] * 2)
 
 
