@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 
 from consistency.comparison import Comparison, Section
 from consistency.distributions import Floats, any_tied
-from consistency.documents import question_key
 from consistency.errors import InputError
 from consistency.hypotheses import (
     benjamini_hochberg,
@@ -30,13 +28,15 @@ from consistency.metrics import (
     question_changes,
 )
 from consistency.pairing import Pairs, pair
-from consistency.samples import Run, read_run
-from consistency.scores import Scores
+from consistency.samples import Run
 from consistency.statistics import Estimate, macro_mean, mean, paired_difference, root_mean_square
+from consistency.two_runs import common_tasks, not_compared, read_both, settings
 
-# With fewer subjects a cluster-robust interval needs so wide a t quantile that it says nothing, and rests on the
-# variance of a handful of numbers: questions are then the unit, and the output says so.
+# With fewer subjects, or subjects of which a few hold nearly all questions, a cluster-robust interval needs so wide a t
+# quantile that it says nothing, and rests on the variance of a handful of numbers: questions are then the unit, and the
+# output says so.
 MIN_CLUSTERS = 10
+MIN_EFFECTIVE_CLUSTERS = 5
 AVERAGED = (
     *("same_top", "kl", "kl_reverse", "js", "total_variation", "cosine", "hellinger"),
     *("rank_pearson", "rank_pearson_paper", "tau_b", "weighted_tau"),
@@ -52,7 +52,7 @@ def compare(
     scopes: Mapping[str, Sequence[str]] | None = None,
     score: str = "raw",
     margin: float = 0.01,
-    run: str | None = None,
+    run: str | tuple[str, str] | None = None,
 ) -> Comparison:
     """Compare two evaluations of the same questions.
 
@@ -68,8 +68,8 @@ def compare(
         How options of unequal length are made comparable, as lm_eval's metrics of these names do.
     margin : float
         The largest change of accuracy that counts as none, as a fraction.
-    run : str, optional
-        Date of the run to read in each folder that holds several; the newest by default.
+    run : str or tuple of str, optional
+        Dates of the runs to read, see `read_both`; the newest by default.
 
     Returns
     -------
@@ -94,11 +94,10 @@ def compare(
     >>> comparison.overall.counts["flips"]
     {'harmful': 1, 'beneficial': 0, 'wrong_to_wrong': 0}
     """
-    first = before if isinstance(before, Run) else read_run(before, run)
-    second = after if isinstance(after, Run) else read_run(after, run)
+    first, second = read_both(before, after, (run,) if isinstance(run, str) else run or ())
     if not margin > 0:
         raise InputError(f"a margin of {margin:g}", expected="a positive fraction such as 0.01")
-    chosen = _common_tasks(first, second) if tasks is None else dict(tasks)
+    chosen = common_tasks(first, second) if tasks is None else dict(tasks)
     for run_, names in ((first, chosen.keys()), (second, chosen.values())):
         for name in names:
             if name not in run_.tasks:
@@ -135,8 +134,8 @@ def compare(
             f"before: {first.selection}",
             f"after: {second.selection}",
             *unpaired,
-            *_not_compared(first, second, chosen),
-            *_settings(first, second, chosen),
+            *not_compared(first, second, chosen),
+            *settings(first, second, chosen),
         ),
         items={name: {"doc_id": task.pairs.before.doc_id, **task.arrays} for name, task in measured.items()},
     )
@@ -179,65 +178,6 @@ def _accuracy_metric(pairs: Pairs) -> str | None:
     return shared[0] if shared else None
 
 
-def _common_tasks(first: Run, second: Run) -> dict[str, str]:
-    """Tasks of one name; a task without a namesake goes with the one that asks the same questions."""
-    common = {name: name for name in sorted(set(first.tasks) & set(second.tasks))}
-    free = {name: _questions(second.tasks[name]) for name in second.tasks if name not in common}
-    for name in sorted(set(first.tasks) - set(common)) if free else ():
-        asked = _questions(first.tasks[name])
-        shared = {other: len(asked & questions) for other, questions in free.items()}
-        best = max(shared, key=lambda other: shared[other], default=None)
-        if best is not None and shared[best] and list(shared.values()).count(shared[best]) == 1:
-            common[name] = best
-            del free[best]
-    if not common:
-        raise InputError(
-            f"no task in common: {', '.join(sorted(second.tasks)[:5])}",
-            expected="the tasks of the other log: " + ", ".join(sorted(first.tasks)[:5]),
-            do="compare two runs of the same tasks, or name the tasks that belong together",
-            path=second.path,
-        )
-    return common
-
-
-def _questions(scores: Scores) -> set[bytes]:
-    return {question_key(document, scores.option_texts(row)) for row, document in enumerate(scores.documents)}
-
-
-def _not_compared(first: Run, second: Run, chosen: Mapping[str, str]) -> list[str]:
-    lines = [f"{name} is compared with {other}" for name, other in chosen.items() if name != other]
-    for when, run, used in (("before", first, set(chosen)), ("after", second, set(chosen.values()))):
-        rest = sorted(set(run.tasks) - used)
-        if rest:
-            more = f" and {len(rest) - 5} more" if len(rest) > 5 else ""
-            lines.append(f"{when}: no counterpart for {', '.join(rest[:5])}{more}")
-    return lines
-
-
-def _settings(first: Run, second: Run, chosen: Mapping[str, str]) -> list[str]:
-    """Differences between the runs that move scores without any change of the model."""
-    one, two = first.config, second.config
-    shots = Counter(
-        (one.num_fewshot[name], two.num_fewshot[other])
-        for name, other in chosen.items()
-        if name in one.num_fewshot and other in two.num_fewshot and one.num_fewshot[name] != two.num_fewshot[other]
-    )
-    lines = [f"few-shot differs: {a} → {b} in {count} tasks" for (a, b), count in shots.items()]
-    versions = [
-        f"{name} {one.versions[name]} → {two.versions[name]}"
-        for name, other in chosen.items()
-        if name == other and name in one.versions and name in two.versions and one.versions[name] != two.versions[name]
-    ]
-    if versions:
-        more = f" and {len(versions) - 5} more" if len(versions) > 5 else ""
-        lines.append(f"task version differs: {', '.join(versions[:5])}{more}")
-    if None not in (one.chat_template, two.chat_template) and one.chat_template != two.chat_template:
-        lines.append(f"chat template: {'yes' if one.chat_template else 'no'} → {'yes' if two.chat_template else 'no'}")
-    if one.system_instruction != two.system_instruction:
-        lines.append("system instruction differs")
-    return lines
-
-
 @dataclass(frozen=True, eq=False)
 class _Task:
     pairs: Pairs
@@ -251,9 +191,14 @@ class _Task:
 def _section(name: str, tasks: list[_Task], margin: float) -> Section:
     """Estimates and tests over the questions of one or several tasks of one kind."""
     pooled = {key: np.concatenate([task.arrays[key] for task in tasks]) for key in tasks[0].arrays}
-    subjects = np.repeat(np.arange(len(tasks)), [len(task.pairs) for task in tasks])
-    clusters = subjects if len(tasks) >= MIN_CLUSTERS else None
-    remark = "" if len(tasks) == 1 or clusters is not None else f"; {len(tasks)} tasks are too few to be clusters"
+    sizes = np.array([len(task.pairs) for task in tasks])
+    subjects = np.repeat(np.arange(len(tasks)), sizes)
+    remark = "" if len(tasks) == 1 else f"; {len(tasks)} tasks are too few to be clusters"
+    clusters = None
+    if len(tasks) >= MIN_CLUSTERS:
+        remark = f"; {len(tasks)} tasks of such unequal sizes are too few to be clusters"
+        if sizes.sum() ** 2 / (sizes**2).sum() >= MIN_EFFECTIVE_CLUSTERS:
+            clusters, remark = subjects, ""
 
     def estimated(make: Callable[..., Estimate], *arrays: Floats) -> Estimate:
         estimate = make(*arrays, clusters=clusters)

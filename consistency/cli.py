@@ -32,7 +32,10 @@ def compare(
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
     margin: Annotated[float, typer.Option(help="Largest change of accuracy that counts as none.")] = 0.01,
     score: Annotated[str, typer.Option(help="raw, acc_norm, acc_bytes or acc_mutual_info.")] = "raw",
-    run: Annotated[str | None, typer.Option(help="Date of the run to read in each folder; default: newest.")] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(help="Date of the run to read; twice: of BEFORE, then of AFTER. Default: the newest."),
+    ] = None,
     scopes: Annotated[str | None, typer.Option(help="Domain: also HOMO, ID and OOD.", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for JSON, tables and every question.")] = None,
 ) -> None:
@@ -40,12 +43,12 @@ def compare(
     from consistency.changes import compare as compare_runs
     from consistency.files import write_atomically
     from consistency.report.pair import as_json, write_comparison
-    from consistency.samples import read_run
     from consistency.scopes import find_scopes
+    from consistency.two_runs import read_both
 
-    first = read_run(before, run)
+    first, second = read_both(before, after, run or ())
     found = None if scopes is None else find_scopes(scopes, first.tasks)
-    comparison = compare_runs(first, after, margin=margin, score=score, run=run, scopes=found)
+    comparison = compare_runs(first, second, margin=margin, score=score, scopes=found)
     if out is not None:
         write_comparison(comparison, out)
     if json == Path("-"):

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from consistency.distributions import Bools, Floats, top_option
 from consistency.errors import InputError
-from consistency.rows import RowKind, find_line, read_rows
+from consistency.lenient import find_line
+from consistency.row_kinds import RowKind, in_order
+from consistency.rows import read_rows
 from consistency.scores import Scores
 
 
@@ -51,8 +53,9 @@ class _OtherOptionsError(Exception):
 class _Columns:
     """Rows are taken apart batch by batch, while they are in the processor's cache, and forgotten."""
 
-    def __init__(self, kind: RowKind) -> None:
+    def __init__(self, kind: RowKind, file: Path) -> None:
         self.kind = kind
+        self.file = file
         self.doc_id = array("q")
         self.target: list[Any] = []
         self.filter: list[str] = []
@@ -67,13 +70,13 @@ class _Columns:
     @classmethod
     def read(cls, file: Path, *, letters: bool) -> _Columns:
         kind, batches = read_rows(file, letters=letters)
-        columns = cls(kind)
+        columns = cls(kind, file)
         for rows in batches:
             columns.extend(rows)
-            columns._check_text(len(rows), file)
+            columns._check_text(len(rows))
         return columns
 
-    def _check_text(self, count: int, file: Path) -> None:
+    def _check_text(self, count: int) -> None:
         """The decoder does not look into the bytes of documents, which others read as text."""
         documents = self.documents[-count:] if count else []
         if all(map(bytes.isascii, documents)):
@@ -86,8 +89,8 @@ class _Columns:
                     f"the document is not UTF-8: {error.reason}",
                     expected="UTF-8 text",
                     do="copy the file again or run lm_eval again",
-                    path=file,
-                    line=find_line(file, document, doc_id),
+                    path=self.file,
+                    line=find_line(self.file, document, doc_id),
                 ) from None
 
     def extend(self, rows: list[Any]) -> None:
@@ -123,9 +126,17 @@ class _Columns:
         # Rows in sequence share one tuple, since most tasks score the same letters throughout.
         last = self.continuations[-1] if self.continuations else ()
         text_of = attrgetter("arg_1")
-        for row in rows:
+        for row, count in zip(rows, self.n_options[len(self.continuations) :], strict=True):
             arguments = row.arguments
-            texts = tuple(map(text_of, arguments.values() if type(arguments) is dict else arguments))
+            texts = tuple(map(text_of, in_order(arguments) if type(arguments) is dict else arguments))
+            if texts and len(texts) != count:
+                raise InputError(
+                    f"{len(texts)} options and {count} log-probabilities",
+                    expected="one for each option",
+                    do="run lm_eval again, or remove the line",
+                    path=self.file,
+                    line=find_line(self.file, bytes(row.doc), row.doc_id),
+                )
             if texts != last:
                 last = texts
             self.continuations.append(last)
@@ -163,10 +174,11 @@ class _Columns:
         if self.kind.has_options:
             matrix, counts = self._matrix()
             logprobs, n_options, unconditional = _split_unconditional(matrix[rows], counts[rows], metrics)
-            broken = (np.isnan(logprobs).sum(axis=1) > logprobs.shape[1] - n_options) | (logprobs == np.inf).any(axis=1)
+            # A little above 0 is rounding.
+            broken = (np.isnan(logprobs).sum(axis=1) > logprobs.shape[1] - n_options) | (logprobs > 1e-3).any(axis=1)
             if broken.any():
                 logprobs[broken] = np.nan
-                notes.append(f"{int(broken.sum())} questions have log-probabilities that are no numbers")
+                notes.append(f"{int(broken.sum())} questions have scores that are no log-probabilities")
             continuations = chosen(self.continuations)
             if unconditional is not None:
                 continuations = tuple(texts[: len(texts) // 2] for texts in continuations)

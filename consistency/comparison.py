@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.hypotheses import equivalence
 from consistency.samples import RunConfig
 from consistency.statistics import Estimate
 
@@ -35,6 +34,11 @@ class Section:
     n: int
     estimates: Mapping[str, Estimate]
     counts: Mapping[str, Any]
+
+    @property
+    def compares_options(self) -> bool:
+        """Whether its questions have options, and so distributions."""
+        return "kl" in self.estimates
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""
@@ -87,7 +91,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One sentence: what happened to accuracy, and how many answers stayed."""
-        return _verdict(self.main, self.margin)
+        return _verdict(self.main, 100 * self.margin)
 
     @property
     def signature(self) -> str:
@@ -101,7 +105,7 @@ class Comparison:
         return "|".join(
             [
                 f"n:{self.main.n}",
-                f"tasks:{len(self.by_task)}",
+                f"tasks:{sum(section.compares_options for section in self.by_task.values()) or 1}",
                 f"score:{self.score}",
                 f"estimator:{self.main.estimates['delta_accuracy'].estimator}",
                 "ci:95",
@@ -151,9 +155,10 @@ class Comparison:
             interval = f"[{_points(change.ci_low)}, {_points(change.ci_high)}]"
             lines.append(f"change {_points(change.value)} points, 95 % interval {interval}: {change.estimator}")
         for section in self.by_task.values():
-            dropped = section.counts["pairing"]["dropped"]
-            lines += [f"left out of {section.name}: {count} {reason}" for reason, count in dropped.items()]
-            lines += [f"{section.name}, {note}" for note in section.counts["pairing"]["notes"]]
+            lines += _audit_lines(section)
+            if not section.compares_options:
+                lines.append(f"{section.name}: {section.counts['note']}")
+                lines += [_metric_line(name, metric) for name, metric in section.counts["metrics"].items()]
         for name, estimate in self.main.estimates.items():
             if estimate.undefined:
                 lines.append(f"{name} has no finite value for {estimate.undefined} of {self.main.n} questions")
@@ -169,6 +174,32 @@ def _config_dict(config: RunConfig) -> dict[str, Any]:
     }
 
 
+def _audit_lines(section: Section) -> list[str]:
+    """What of the pairing a reader should know: nothing, if every question found its counterpart asked alike."""
+    audit = section.counts["pairing"]
+    special = {
+        "paired by what they ask": audit["by_content"],
+        "identical to others and paired by doc_id": audit["identical"],
+        "with options in another order": audit["reordered"],
+        "with another prompt": audit["prompts"].get("different", 0),
+    }
+    found = ", ".join(f"{count} {what}" for what, count in special.items() if count)
+    lines = [f"{section.name}: of {audit['paired']} questions {found}"] if found else []
+    for reason, count in audit["dropped"].items():
+        shown = audit["examples"].get(reason, [])
+        which = f" (doc_id {', '.join(map(str, shown))}{', …' if count > len(shown) else ''})" if shown else ""
+        lines.append(f"left out of {section.name}: {count} {reason}{which}")
+    return [*lines, *(f"{section.name}, {note}" for note in audit["notes"])]
+
+
+def _metric_line(name: str, metric: Mapping[str, Any]) -> str:
+    before, after, delta = (metric[key] for key in ("before", "after", "delta"))
+    values = " → ".join("–" if end["value"] is None else f"{end['value']:.4f}" for end in (before, after))
+    if delta["ci_low"] is None:
+        return f"  {name} {values}"
+    return f"  {name} {values}, change {delta['value']:+.4f} [{delta['ci_low']:+.4f}, {delta['ci_high']:+.4f}]"
+
+
 def _cell(estimate: Estimate | None) -> str:
     return f"{'–':>9}" if estimate is None or estimate.value is None else f"{estimate.value:9.4f}"
 
@@ -177,25 +208,26 @@ def _points(x: float | None) -> str:
     return "–" if x is None else f"{100 * x:+.2f}"
 
 
-def _verdict(section: Section, margin: float) -> str:
+def _verdict(section: Section, limit: float) -> str:
     change = section.estimates["delta_accuracy"]
     if change.value is None:
         return f"{section.n} questions were paired, but the logs do not say which answers are right."
-    points, limit = _points(change.value), f"{100 * margin:g}"
-    p_same = equivalence(change, margin)
+    points, p_same = _points(change.value), section.counts["equivalence_p"]
     small = p_same is not None and p_same < 0.05
-    if change.ci_low is not None and change.ci_high is not None and not change.ci_low <= 0 <= change.ci_high:
+    excluded = change.ci_low is not None and change.ci_high is not None and not change.ci_low <= 0 <= change.ci_high
+    # With few flips the interval is an approximation: the exact test must agree.
+    if excluded and section.counts["sign_flip_p"] < 0.05:
         sentence = f"Accuracy {'rose' if change.value > 0 else 'fell'} by {abs(100 * change.value):.2f} points"
         if small:
-            sentence += f", which is within {limit}"
+            sentence += f", which is within {limit:g}"
     elif change.value == 0 and change.se == 0:
         sentence = "No change: every answer is as right as before"
     elif small:
-        sentence = f"No change of accuracy by more than {limit} points ({points})"
+        sentence = f"No change of accuracy by more than {limit:g} points ({points})"
     else:
         sentence = f"No change of accuracy that can be told from chance ({points} points"
         found = section.counts["minimum_detectable_change"]
-        sentence += ")" if found is None else f"; one of {100 * found:.1f} would be found 4 times in 5)"
+        sentence += ")" if found is None or found > 1 else f"; one of {100 * found:.1f} would be found 4 times in 5)"
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
         sentence += f"; {100 * same.value:.1f} % of {section.n} questions keep their answer"

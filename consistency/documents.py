@@ -84,8 +84,12 @@ def normalised(text: str) -> str:
     return " ".join(text.split())
 
 
+def _text(value: Any) -> str:
+    return normalised(value if isinstance(value, str) else msgspec.json.encode(value, order="deterministic").decode())
+
+
 def question_key(document: bytes, options: tuple[str, ...]) -> bytes:
-    """Digest of what a question asks: its texts and its options in any order, without its answer, numbers and origin.
+    """Digest of what a question asks: its fields and its options in any order, without its answer, number and origin.
 
     Parameters
     ----------
@@ -103,11 +107,9 @@ def question_key(document: bytes, options: tuple[str, ...]) -> bytes:
     fields = _fields(document)
     texts, option_fields = _options(fields)
     skipped = _NOT_QUESTION | option_fields
-    asked = sorted(
-        normalised(value) for name, value in fields.items() if isinstance(value, str) and value and name not in skipped
-    )
+    asked = sorted(_text(value) for name, value in fields.items() if value not in ("", None) and name not in skipped)
     if not asked:
         # Nothing reads as a question: only the whole document identifies it.
-        asked = [msgspec.json.encode(fields, order="deterministic").decode()]
+        asked = [msgspec.json.encode(fields, order="deterministic").decode() if fields else document.hex()]
     content = msgspec.json.encode([asked, sorted(normalised(text) for text in (texts or options))])
     return hashlib.blake2b(content, digest_size=16).digest()

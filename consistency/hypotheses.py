@@ -99,7 +99,8 @@ def equivalence(estimate: Estimate, margin: float) -> float | None:
     Returns
     -------
     float or None
-        Below .05: the change is smaller than the margin. None where the estimate has no standard error.
+        Below .05: the change is smaller than the margin. None where the estimate has no standard error. Where no answer
+        changed at all, the exact probability of that if a share of `margin` changes.
 
     Examples
     --------
@@ -112,7 +113,8 @@ def equivalence(estimate: Estimate, margin: float) -> float | None:
     if estimate.value is None or estimate.se is None or estimate.df is None:
         return None
     if estimate.se == 0:
-        return 0.0 if abs(estimate.value) < margin else 1.0
+        # A mean of answers that turn by 1 or not at all can reach the margin only if that share of them turns.
+        return max(0.0, 1 - margin) ** estimate.n if abs(estimate.value) < margin else 1.0
     from scipy.special import stdtr
 
     lower = stdtr(estimate.df, -(estimate.value + margin) / estimate.se)
@@ -123,7 +125,7 @@ def equivalence(estimate: Estimate, margin: float) -> float | None:
 def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, alpha: float = 0.05) -> float | None:
     """Smallest true mean that a two-sided t test of this precision finds with the given power (noncentral t).
 
-    None where the estimate has no standard error, or fewer than 3 degrees of freedom.
+    None where the estimate has no standard error or a vanishing one, or fewer than 3 degrees of freedom.
 
     Examples
     --------
@@ -131,10 +133,8 @@ def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, alpha: flo
     >>> round(minimum_detectable_effect(mean([0.0, 1.0] * 50)), 6)
     0.142169
     """
-    if estimate.se is None or estimate.df is None or estimate.df < 3:
+    if not estimate.se or estimate.df is None or estimate.df < 3:
         return None
-    if estimate.se == 0:
-        return 0.0
     from scipy.optimize import brentq
     from scipy.special import nctdtr, stdtrit
 

@@ -174,6 +174,9 @@ def question_changes(before: ArrayLike, after: ArrayLike, gold: Bools) -> dict[s
     (0.0, -1.0)
     """
     x, y = paired(before, after)
+    # Impossible in both runs: the difference of two infinities is undefined, and NaN says so.
+    with np.errstate(invalid="ignore"):
+        moved = margin(y, gold) - margin(x, gold)
     return {
         "same_top": same_top(x, y),
         "rank_pearson": rank_pearson(x, y),
@@ -187,6 +190,6 @@ def question_changes(before: ArrayLike, after: ArrayLike, gold: Bools) -> dict[s
         "cosine": cosine_similarity(x, y),
         "hellinger": hellinger(x, y),
         "delta_gold": gold_probability(y, gold) - gold_probability(x, gold),
-        "delta_margin": margin(y, gold) - margin(x, gold),
+        "delta_margin": moved,
         "delta_entropy": entropy(y) - entropy(x),
     }

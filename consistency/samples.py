@@ -7,6 +7,8 @@ strings, logs with and without document hashes. A document is one question; its 
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -72,7 +74,7 @@ class Run:
     selection: str
 
 
-def read_run(path: str | Path, run: str | None = None) -> Run:
+def read_run(path: str | Path, run: str | None = None, *, or_newest: bool = False) -> Run:
     """Read the log of one evaluation.
 
     Parameters
@@ -81,6 +83,8 @@ def read_run(path: str | Path, run: str | None = None) -> Run:
         An `--output_path` folder, a model's folder inside it, or one samples file.
     run : str, optional
         The date of the run to read, or its beginning (`2026-07-13T18`); the newest run by default.
+    or_newest : bool
+        Whether to read the newest run where none has that date.
 
     Returns
     -------
@@ -104,11 +108,14 @@ def read_run(path: str | Path, run: str | None = None) -> Run:
     ([[-0.1, -2.3]], [0], [1.0])
     """
     path = Path(path)
-    if path.is_file():
+    # Unlike Path.is_file, which raises for a name that is too long.
+    if os.path.isfile(path):  # noqa: PTH113
         dated = _SAMPLES.fullmatch(path.name)
         date = dated["date"].replace(":", "-") if dated else ""
+        if run is not None and not or_newest and not date.startswith(run.replace(":", "-")):
+            raise InputError(f"is not of the run {run!r}", expected="a folder, or no date", path=path)
         return _read(path, [path], _results(path.parent, date), date, f"read the file {path.name}")
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112
         raise InputError(
             "no such file or folder",
             expected="the folder that lm_eval --output_path wrote with --log_samples",
@@ -122,6 +129,8 @@ def read_run(path: str | Path, run: str | None = None) -> Run:
             do="run lm_eval with --log_samples --output_path",
             path=path,
         )
+    if or_newest and run is not None and not any(_label(path, key).startswith(run.replace(":", "-")) for key in runs):
+        run = None
     key = _choose(path, list(runs), run)
     others = sorted({_label(path, k) for k in runs if k != key}, reverse=True)
     selection = f"read the run {_label(path, key)}"
@@ -206,34 +215,48 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
         value = content.get(name)
         return value if isinstance(value, dict) else {}
 
-    config, versions = mapping("config"), mapping("versions")
+    def numbers(name: str) -> dict[str, float]:
+        return {task: number for task, value in mapping(name).items() if (number := _number(value)) is not None}
+
+    config = mapping("config")
     arguments = config.get("model_args")
     if isinstance(arguments, dict):
         arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
-    limit = config.get("limit")
+    limit = _number(config.get("limit"))
     return RunConfig(
         model=_text(config.get("model")),
         model_args=_text(arguments),
         model_name=_text(content.get("model_name")),
         lm_eval_version=_text(content.get("lm_eval_version")),
         date=date or None,
-        num_fewshot=mapping("n-shot"),
-        versions=versions,
+        num_fewshot=numbers("n-shot"),
+        versions=numbers("versions"),
         chat_template=bool(content["chat_template"]) if "chat_template" in content else None,
         system_instruction=_text(content.get("system_instruction")),
-        limit=float(limit) if isinstance(limit, int | float) else None,
+        limit=limit,
         results=results,
     ), [*mapping("configs"), *mapping("results")]
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    # Half a surrogate pair is no text that could be written again.
+    return None if value is None else str(value).encode("utf-8", "replace").decode()
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() else number
 
 
 def _task_name(file: Path, names: list[str]) -> str:
     """The task of a samples file; its name in the file is sanitised, and behind the model's in lm_eval 0.4.0."""
     dated = _SAMPLES.fullmatch(file.name)
-    stem = dated["task"] if dated else file.stem
+    stem = os.fsencode(dated["task"] if dated else file.stem).decode("utf-8", "replace")
     for name in sorted(names, key=len, reverse=True):
         sanitised = re.sub(r"\W", "_", name)
         if stem in (name, sanitised) or (not dated and stem.endswith((f"_{name}", f"_{sanitised}"))):

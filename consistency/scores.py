@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from consistency.distributions import probabilities, top_option
 from consistency.documents import options_of
 from consistency.errors import InputError
-from consistency.rows import find_line
+from consistency.lenient import find_line
 
 SCORES = ("raw", "acc_norm", "acc_bytes", "acc_mutual_info")
 
@@ -146,18 +146,55 @@ class Scores:
                 )
             scores = self.logprobs - self.unconditional
         else:
-            if not all(self.continuations):
-                raise InputError(f"{self.task} does not log the options' texts", expected="arguments", path=self.source)
-            lengths = np.full(self.logprobs.shape, np.nan)
-            for i, texts in enumerate(self.option_continuations):
-                lengths[i, : len(texts)] = [len(t if score == "acc_norm" else t.encode()) for t in texts]
-            if (lengths == 0).any():
-                raise InputError(f"{self.task} has an empty option", do="choose the raw score", path=self.source)
-            scores = self.logprobs / lengths
+            scores = self.logprobs / self._lengths(score == "acc_bytes")
         metrics = {name: values for name, values in self.metrics.items() if name != "acc"}
+        notes = self.notes
         if score in self.metrics:
             metrics["acc"] = self.metrics[score]
-        return replace(self, logprobs=scores, metrics=metrics)
+            wrong = self._disagreements(scores, metrics["acc"])
+            if wrong:
+                notes = (*notes, f"the best option by {score} contradicts the logged {score} of {wrong} questions")
+        return replace(self, logprobs=scores, metrics=metrics, notes=notes)
+
+    def _lengths(self, in_bytes: bool) -> NDArray[np.float64]:
+        """Lengths of the options, without the delimiter before them, shape [n, k], NaN-padded.
+
+        The log does not say which white space is delimiter and which is option: the reading that agrees best with the
+        metric that lm_eval logged holds, and of equals the one that takes a single space for it.
+        """
+        for row, texts in enumerate(self.continuations):
+            if not texts:
+                raise InputError(
+                    f"{self.task} does not log the options' texts",
+                    expected="arguments",
+                    path=self.source,
+                    line=self.line(row),
+                )
+        blank = min(len(text) - len(text.lstrip()) for texts in self.continuations for text in texts)
+        metric = self.metrics.get("acc_bytes" if in_bytes else "acc_norm")
+        found: list[tuple[int, NDArray[np.float64]]] = []
+        for cut in dict.fromkeys([min(self._delimiter, blank), blank, 0]):
+            lengths = np.full(self.logprobs.shape, np.nan)
+            for row, texts in enumerate(self.continuations):
+                lengths[row, : len(texts)] = [len(t[cut:].encode() if in_bytes else t[cut:]) for t in texts]
+            if (lengths == 0).any():
+                empty = int((lengths == 0).any(axis=1).argmax())
+                raise InputError(
+                    f"{self.task} has an empty option",
+                    do="choose the raw score",
+                    path=self.source,
+                    line=self.line(empty),
+                )
+            wrong = 0 if metric is None else self._disagreements(self.logprobs / lengths, metric)
+            found.append((wrong, lengths))
+        return min(found, key=lambda item: item[0])[1]
+
+    def _disagreements(self, scores: NDArray[np.float64], metric: NDArray[np.float64]) -> int:
+        """How many questions a metric calls right or wrong against these scores."""
+        prediction = top_option(scores)
+        hit = self.gold[np.arange(len(self)), np.maximum(prediction, 0)]
+        told = (prediction >= 0) & self.gold.any(axis=1) & np.isfinite(metric)
+        return int((told & (hit != (metric == 1))).sum())
 
     def take(self, rows: NDArray[np.int64]) -> Scores:
         """The given rows, in the given order."""
@@ -194,10 +231,14 @@ class Scores:
         )
 
     @property
+    def _delimiter(self) -> int:
+        """Length of the space before every option: 1, or 0 where one has none."""
+        return int(all(text.startswith(" ") for texts in self.continuations for text in texts))
+
+    @property
     def option_continuations(self) -> tuple[tuple[str, ...], ...]:
         """Continuations without the one space that lm_eval puts before an option."""
-        spaced = all(text.startswith(" ") for texts in self.continuations for text in texts)
-        cut = 1 if spaced else 0
+        cut = self._delimiter
         cache = {texts: tuple(text[cut:] for text in texts) for texts in set(self.continuations)}
         return tuple(cache[texts] for texts in self.continuations)
 

@@ -151,6 +151,7 @@ def mean(
     value = float(x.mean())
     if np.abs(x).max() > 1e150:
         return Estimate(value, None, None, None, n, "mean, values too large for a variance", None, undefined)
+    units = x - value
     if groups is None:
         name, df = "questions", float(n - 1)
         se = float(x.std(ddof=1) / math.sqrt(n)) if n > 1 else None
@@ -159,11 +160,22 @@ def mean(
         if strata is not None:
             name, (se, df) = "questions within fixed tasks", _stratified(x, groups)
         else:
-            name, (se, df) = f"clusters ({variance})", _clustered(x - value, groups, variance)
+            name, (se, df) = f"clusters ({variance})", _clustered(units, groups, variance)
+            units = np.bincount(groups, weights=units)
     if se is None:
         return Estimate(value, None, None, None, n, f"mean, too few {name} for an interval", None, undefined)
     low, high = _t_interval(value, se, df, confidence)
-    return Estimate(value, se, low, high, n, f"mean over {name}, t interval", df, undefined)
+    return Estimate(value, se, low, high, n, f"mean over {name}, t interval{_remark(units, se)}", df, undefined)
+
+
+def _remark(units: Floats, se: float) -> str:
+    """What the t interval of these deviations from the mean cannot promise."""
+    if se == 0:
+        return "; the values do not vary, and the interval has no width for that"
+    # Cochran (1977): the normal approximation holds from 25 times the squared skewness on.
+    third, variance = float(np.mean(units**3)), float(np.mean(units**2))
+    skewed = variance > 0 and len(units) < 25 * third**2 / variance**3
+    return "; skewed values, it covers less than it says" if skewed else ""
 
 
 def _stratified(x: Floats, groups: NDArray[np.int64]) -> tuple[float | None, float]:

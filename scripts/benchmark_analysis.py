@@ -32,7 +32,7 @@ from scipy.spatial.distance import jensenshannon
 from consistency.changes import compare, question_arrays
 from consistency.metrics import question_changes
 from consistency.pairing import pair
-from consistency.rows import row_kind
+from consistency.row_kinds import row_kind
 from consistency.samples import read_run
 
 SUBJECTS, QUESTIONS = 57, 14_042
@@ -115,7 +115,7 @@ def reading(name: str, folder: Path, old: bool) -> None:
     files = sorted(folder.glob("*.jsonl"))
     with files[0].open(encoding="utf-8") as file:
         first = json.load(file)[0] if old else json.loads(file.readline())
-    row_type = row_kind(first).type
+    row_type = row_kind(first, letters=False, line=1, path=files[0]).type
     decoder = msgspec.json.Decoder(list[row_type] if old else row_type, strict=False)  # type: ignore[valid-type]
 
     def with_json() -> None:

@@ -123,7 +123,9 @@ def test_an_identical_rerun_is_no_change(test_data):
         result.verdict == "No change: every answer is as right as before; 100.0 % of 200 questions keep their answer."
     )
     assert overall["delta_accuracy"]["ci_low"] == overall["delta_accuracy"]["ci_high"] == 0
-    assert (overall["mcnemar_p"], overall["sign_flip_p"], overall["equivalence_p"]) == (1, 1, 0)
+    assert (overall["mcnemar_p"], overall["sign_flip_p"]) == (1, 1)
+    # If one answer in 100 turned, 200 would all stay with this probability.
+    assert overall["equivalence_p"] == pytest.approx(0.99**200)
     assert overall["kl"]["value"] == pytest.approx(0, abs=1e-12)
     assert overall["rank_pearson"]["value"] == pytest.approx(1)
 
@@ -182,6 +184,77 @@ def test_many_tasks_are_clusters_and_few_are_not(tmp_path):
     adjusted = [section.counts["mcnemar_p_bh"] for section in result.by_task.values()]
     raw = [section.counts["mcnemar_p"] for section in result.by_task.values()]
     np.testing.assert_allclose(adjusted, stats.false_discovery_control(raw))
+
+
+def test_tasks_of_which_one_holds_nearly_all_questions_are_no_clusters(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        n = 2000 if i == 0 else 10
+        gold = rng.integers(0, 4, n)
+        for name in ("one", "two"):
+            write(tmp_path / name, f"task{i}", chosen(rng.normal(-2, 1, (n, 4)).clip(max=0), gold, f"task{i}"))
+    change = compare(tmp_path / "one", tmp_path / "two").overall.estimates["delta_accuracy"]
+    assert "unequal sizes" in change.estimator
+    assert change.ci_high - change.ci_low < 0.1
+
+
+def test_the_verdict_never_contradicts_the_exact_test(tmp_path):
+    """Five flips of a thousand, all one way: the t interval excludes 0, the exact p is .0625."""
+    gold = np.zeros(1000, dtype=int)
+    right = np.tile([-1.0, -2.0, -3.0, -4.0], (1000, 1))
+    wrong = right.copy()
+    wrong[:5] = [-2.0, -1.0, -3.0, -4.0]
+    write(tmp_path / "one", "sums", chosen(right, gold, "sums"))
+    write(tmp_path / "two", "sums", chosen(wrong, gold, "sums"))
+    result = compare(tmp_path / "one", tmp_path / "two")
+    assert result.overall.estimates["delta_accuracy"].ci_high < 0
+    assert result.overall.counts["mcnemar_p"] == 0.0625
+    assert result.verdict.startswith("No change of accuracy by more than 1 points (-0.50)")
+
+
+def test_each_log_has_its_own_run(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("one", "two"):
+        for day in (1, 2):
+            gold = rng.integers(0, 4, 20)
+            rows = chosen(rng.normal(-2, 1, (20, 4)).clip(max=0), gold, "sums")
+            write(tmp_path / name, "sums", rows, f"2026-0{1 if name == 'one' else 2}-0{day}T03-04-05.678901")
+    one, two = tmp_path / "one", tmp_path / "two"
+
+    def dates(*where, run):
+        result = compare(*where, run=run)
+        return result.before.date[:10], result.after.date[:10]
+
+    assert dates(one, two, run=None) == ("2026-01-02", "2026-02-02")
+    assert dates(one, two, run=("2026-01-01", "2026-02-01")) == ("2026-01-01", "2026-02-01")
+    assert dates(one, two, run="2026-01-01") == ("2026-01-01", "2026-02-02")
+    assert dates(one, one, run=("2026-01-01", "2026-01-02")) == ("2026-01-01", "2026-01-02")
+    for where, run, message in (
+        ((one, two), "1999", "no run begins with '1999'"),
+        ((one, two), ("2026-01-01", "1999"), "no run begin with '1999'"),
+        ((one, one), "2026-01-01", "one run compared with itself"),
+    ):
+        with pytest.raises(InputError, match=message):
+            compare(*where, run=run)
+
+
+def test_the_table_tells_how_questions_were_paired(tmp_path):
+    rng = np.random.default_rng(0)
+    gold = rng.integers(0, 4, 20)
+    rows = chosen(rng.normal(-2, 1, (20, 4)).clip(max=0), gold, "sums")
+    for i, item in enumerate(rows):
+        item |= {"doc_hash": str(i), "prompt_hash": "a"}
+    write(tmp_path / "one", "sums", rows)
+    turned = [item | {"prompt_hash": "b"} for item in rows[:-1]]
+    for item in turned[:7]:
+        item["doc"] = item["doc"] | {"choices": list("zyxw")}
+        item["arguments"] = {f"gen_args_{o}": {"arg_0": "…", "arg_1": f" {c}"} for o, c in enumerate("zyxw")}
+        item["filtered_resps"] = item["filtered_resps"][::-1]
+        item["target"] = str(3 - int(item["target"]))
+    write(tmp_path / "two", "sums", turned)
+    text = compare(tmp_path / "one", tmp_path / "two").to_text()
+    assert "sums: of 19 questions 7 with options in another order, 19 with another prompt" in text
+    assert "left out of sums: 1 only in the first log (doc_id 19)" in text
 
 
 def test_tasks_of_different_names_pair_by_their_questions(tmp_path):

@@ -144,6 +144,27 @@ def test_identical_documents_pair_by_equal_doc_id_and_are_counted():
     assert (pairs.audit.paired, pairs.audit.identical, pairs.audit.dropped) == (3, 2, {})
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        lambda i: {"category": "sums", "turns": [f"What is {i} and 1?", "And twice that?"]},
+        lambda i: {"op": "add", "a": i, "b": 1},
+        lambda i: {"kind": "stem", "question": {"stem": f"What is {i} and 1?"}},
+    ],
+)
+def test_questions_that_are_no_plain_text_pair_by_what_they_ask(document):
+    """Without hashes, the same documents in another order must find each other, and a changed one must not."""
+    docs = [document(i) for i in range(6)]
+    logprobs = [[-1.0 - i, -2.0] for i in range(6)]
+    before = scores(docs, logprobs, [0] * 6)
+    after = scores(docs[::-1], logprobs[::-1], [0] * 6)
+    pairs = pair(before, after)
+    assert (pairs.audit.by_content, pairs.audit.identical) == (6, 0)
+    np.testing.assert_array_equal(pairs.before.logprobs, pairs.after.logprobs)
+    changed = scores([document(99), *docs[1:]], logprobs, [0] * 6)
+    assert {reason: d.count for reason, d in pair(before, changed).audit.dropped.items()} == {"question changed": 1}
+
+
 def test_repeated_options_keep_their_order():
     before = scores([question(0, ["none", "one", "none"])], [[-1, -2, -3]], [0])
     after = scores([question(0, ["one", "none", "none"])], [[-2, -1, -3]], [1])

@@ -124,7 +124,95 @@ def test_infinite_and_missing_numbers_as_strings_and_as_bare_json(tmp_path):
     as_numbers = only(read_run(write(tmp_path / "b", bare)))
     for scores in (as_strings, as_numbers):
         np.testing.assert_array_equal(scores.logprobs, [[-np.inf, -1], [np.nan, np.nan]])
-        assert "1 questions have log-probabilities that are no numbers" in scores.notes
+        assert "1 questions have scores that are no log-probabilities" in scores.notes
+
+
+def test_a_score_far_above_0_is_no_log_probability(tmp_path):
+    scores = only(read_run(write(tmp_path, [row(0, [1e300, -1]), row(1, [1e-7, -30])])))
+    np.testing.assert_array_equal(scores.logprobs, [[np.nan, np.nan], [1e-7, -30]])
+
+
+def test_options_are_told_apart_by_their_number_whatever_the_order_in_the_file(tmp_path):
+    item = row(0, list(range(-12, 0)), 11, doc={"question": "?"})
+    item["arguments"] = {f"gen_args_{i}": {"arg_0": "…", "arg_1": f" {i + 1:02}"} for i in range(12)}
+    item["arguments"] = {name: item["arguments"][name] for name in sorted(item["arguments"])}
+    assert list(item["arguments"])[2] == "gen_args_10"
+    assert only(read_run(write(tmp_path, [item]))).option_texts(0) == tuple(f"{i + 1:02}" for i in range(12))
+
+
+def test_as_many_scores_as_options_or_the_line_is_named(tmp_path):
+    rows = [row(0, [-1, -2, -3]), row(1, [-1, -2, -3])]
+    rows[1]["filtered_resps"].pop()
+    with pytest.raises(InputError, match=r":2: 3 options and 2 log-probabilities"):
+        read_run(write(tmp_path, rows))
+
+
+@pytest.mark.parametrize("broken", [None, [["x", "False"], ["-2", "False"]], ["a", "b"], [[10**400, False]] * 2])
+def test_a_first_row_without_log_probabilities_is_not_taken_for_a_task_without_options(tmp_path, broken):
+    rows = [row(0, [-1, -2]) | {"filtered_resps": broken, "resps": None}, row(1, [-1, -2])]
+    with pytest.raises(InputError, match=r":1: the options' log-probabilities cannot be read"):
+        read_run(write(tmp_path, rows))
+
+
+def test_a_document_that_is_not_utf8_is_named_by_its_line(tmp_path):
+    file = write(tmp_path, [row(0, [-1, -2]), row(1, [-1, -2]) | {"doc": {"question": "é?", "choices": ["a", "b"]}}])
+    content = file.read_bytes()
+    assert content.count("é".encode()) == 1
+    file.write_bytes(content.replace("é".encode(), b"\xff"))
+    with pytest.raises(InputError, match=r":2: the document is not UTF-8"):
+        read_run(file)
+
+
+@pytest.mark.parametrize("third", [-1, float("nan")])
+def test_an_error_in_an_array_has_its_own_line(tmp_path, third):
+    """As lm_eval 0.4.0 writes it, over many lines; NaN needs another parser."""
+    rows = [row(i, [-1, third if i == 1 else -2]) for i in range(4)]
+    for item in rows:
+        item["filtered_resps"] = [[float(x), False] for x, _ in item["filtered_resps"]]
+    rows[3]["doc_id"] = "third"
+    text = json.dumps(rows, indent=2)
+    file = tmp_path / f"samples_sums_{DATE}.jsonl"
+    file.write_text(text)
+    place = text[: text.index('"third"')].rindex("\n  {") + 1
+    with pytest.raises(InputError, match=rf":{text.count(chr(10), 0, place) + 1}: not a document"):
+        read_run(file)
+
+
+def test_lines_of_documents(tmp_path, test_data):
+    scores = only(read_run(write(tmp_path, [row(3, [-1, -2]), row(1, [-1, -2])])))
+    assert [(int(scores.doc_id[i]), scores.line(i)) for i in range(2)] == [(1, 2), (3, 1)]
+    for scores in read_run(test_data / "harness_logs" / "vicuna-33b-lm_eval-0.4.0").tasks.values():
+        lines = scores.source.read_text().splitlines()
+        for i in (0, 7):
+            assert lines[scores.line(i) - 1].strip().startswith('"doc": {')
+            assert lines[scores.line(i) - 2].strip() == f'"doc_id": {i},'
+
+
+def test_absurd_settings_in_a_results_file_are_not_settings(tmp_path):
+    write(tmp_path, [row(0, [-1, -2])])
+    settings = {"n-shot": {"sums": [0]}, "versions": {"sums": {}}, "model_name": "\ud800x"}
+    text = json.dumps(settings)[:-1] + ', "config": {"limit": 1' + "0" * 400 + "}}"
+    (tmp_path / f"results_{DATE}.json").write_text(text)
+    config = read_run(tmp_path).config
+    assert (config.limit, config.num_fewshot, config.versions, config.model_name) == (None, {}, {}, "?x")
+
+
+@pytest.mark.parametrize("delimiter", [" ", "", "\n\n", "  "])
+def test_lengths_leave_the_delimiter_out_whatever_it_is(tmp_path, delimiter):
+    """The harness divides by the option's own length; its acc_norm is computed here by that rule."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(200):
+        texts = ["x" * int(n) for n in rng.integers(1, 9, 3)]
+        logprobs = (-rng.exponential(4, 3)).tolist()
+        best = int(np.argmax([lp / len(t) for lp, t in zip(logprobs, texts, strict=True)]))
+        item = row(i, logprobs, 0, metrics=["acc", "acc_norm"], acc_norm=float(best == 0))
+        item["arguments"] = {f"gen_args_{j}": {"arg_0": "…", "arg_1": delimiter + t} for j, t in enumerate(texts)}
+        item["doc"]["choices"] = texts
+        rows.append(item)
+    scores = only(read_run(write(tmp_path, rows))).scored_by("acc_norm")
+    assert (scores.prediction == 0).tolist() == [item["acc_norm"] == 1 for item in rows]
+    assert not scores.notes
 
 
 def test_targets_as_index_text_and_list(tmp_path):

@@ -138,7 +138,8 @@ def test_equivalence_equals_pingouin():
     x = VALUES[:40] / 5
     expected = float(pingouin.tost(x, 0, bound=0.3)["pval"].iloc[0])
     assert hypotheses.equivalence(mean(x), 0.3) == pytest.approx(expected, abs=1e-10)
-    assert hypotheses.equivalence(mean([0.0, 0.0]), 0.01) == 0.0
+    assert hypotheses.equivalence(mean([0.0, 0.0]), 0.01) == pytest.approx(0.99**2)
+    assert hypotheses.equivalence(mean([-1.0, -1.0]), 0.01) == 1.0
     assert hypotheses.equivalence(mean([1.0]), 0.01) is None
     with pytest.raises(ValueError, match="positive margin"):
         hypotheses.equivalence(mean(x), 0)
