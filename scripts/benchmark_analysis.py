@@ -100,14 +100,15 @@ def write_run(folder: Path, questions: dict[str, list[dict[str, Any]]], seed: in
             (folder / f"samples_mmlu_{subject}_{DATE}.jsonl").write_text(lines)
 
 
-def best(work: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest repeat."""
-    times = []
+def best(repeats: int, *works: Callable[[], object]) -> list[float]:
+    """Seconds of each contestant's fastest repeat; they take turns, so that a slow moment of the machine hits them all."""
+    times: list[list[float]] = [[] for _ in works]
     for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+        for work, seconds in zip(works, times, strict=True):
+            start = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - start)
+    return [min(seconds) for seconds in times]
 
 
 def reading(name: str, folder: Path, old: bool) -> None:
@@ -127,7 +128,7 @@ def reading(name: str, folder: Path, old: bool) -> None:
         for file in files:
             _ = decoder.decode(file.read_bytes()) if old else decoder.decode_lines(file.read_bytes())
 
-    ours, theirs, least = best(lambda: read_run(folder), 5), best(with_json, 2), best(bare, 5)
+    ours, theirs, least = best(7, lambda: read_run(folder), with_json, bare)
     size = sum(file.stat().st_size for file in files) / 1e6
     print(
         f"reading {name}, {size:.0f} MB: {ours:.3f} s; json.loads {theirs:.3f} s ({theirs / ours:.1f} times longer); "
@@ -157,8 +158,8 @@ def measuring(sample: int = 300) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = best(loop, 1) / sample * QUESTIONS
-    ours = best(lambda: question_changes(x, y, gold), 5)
+        theirs = best(1, loop)[0] / sample * QUESTIONS
+    (ours,) = best(5, lambda: question_changes(x, y, gold))
     print(
         f"measuring {QUESTIONS} questions: {ours:.3f} s; "
         f"scipy in a loop {theirs:.0f} s ({theirs / ours:.0f} times longer)"
