@@ -30,7 +30,7 @@ from consistency.metrics import (
 from consistency.pairing import Pairs, pair
 from consistency.samples import Run
 from consistency.statistics import Estimate, macro_mean, mean, paired_difference, root_mean_square
-from consistency.two_runs import common_tasks, not_compared, read_both, settings
+from consistency.two_runs import common_tasks, comparable, not_compared, read_both, settings
 
 # With fewer subjects, or subjects of which a few hold nearly all questions, a cluster-robust interval needs so wide a t
 # quantile that it says nothing, and rests on the variance of a handful of numbers: questions are then the unit, and the
@@ -105,7 +105,7 @@ def compare(
     measured: dict[str, _Task] = {}
     unpaired: list[str] = []
     for name, other in chosen.items():
-        pairs = pair(first.tasks[name].scored_by(score), second.tasks[other].scored_by(score))
+        pairs = pair(comparable(first.tasks[name], score), comparable(second.tasks[other], score))
         if len(pairs):
             measured[name] = _Task(pairs, question_arrays(pairs))
         else:

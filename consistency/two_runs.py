@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from consistency.documents import question_key
 from consistency.errors import InputError
+from consistency.rotations import CYCLIC, fold_rotations
 from consistency.samples import Run, read_run
 from consistency.scores import Scores
 
@@ -43,6 +45,21 @@ def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[
         if all(dated) and first.path == second.path:
             raise InputError("one run compared with itself", do="name both runs: --run twice", path=first.path)
     return first, second
+
+
+def comparable(scores: Scores, score: str) -> Scores:
+    """A task's answers as they are compared: under a length normalisation, rotations folded into one answer a question.
+
+    The rotations of a question are no independent questions; each run's notes say that they were folded.
+    """
+    scores = scores.scored_by(score)
+    if CYCLIC not in scores.task or not (scores.has_options and b'"rotation"' in scores.documents[0]):
+        return scores
+    folded = fold_rotations(scores)
+    notes = [*scores.notes, f"{len(scores)} rotations are folded into {len(folded.scores)} questions"]
+    if folded.incomplete:
+        notes.append(f"{folded.incomplete} questions lack some of their rotations and are left out")
+    return replace(folded.scores, notes=tuple(notes))
 
 
 def common_tasks(first: Run, second: Run) -> dict[str, str]:

@@ -212,6 +212,31 @@ def test_the_verdict_never_contradicts_the_exact_test(tmp_path):
     assert result.verdict.startswith("No change of accuracy by more than 1 points (-0.50)")
 
 
+def test_rotations_of_a_question_are_one_question(tmp_path):
+    rng = np.random.default_rng(0)
+    sure = {}
+    for name in ("one", "two"):
+        rows = []
+        for i in range(12):
+            by_letter = rng.normal(-2, 1, (4, 4)).clip(max=0)
+            for rotation in range(4 if i < 11 else 3):
+                (item,) = chosen(by_letter[[rotation]], np.array([(3 - rotation) % 4]), "sums")
+                item["doc"] = {"id": i, "question": f"{i}?", "choices": np.roll(list("wxyz"), -rotation).tolist()}
+                item["doc"]["rotation"] = rotation
+                rows.append(item | {"doc_id": len(rows)})
+            # By hand: option o stands behind letter (o - r) mod 4 in rotation r; its logs are averaged.
+            logs = by_letter - np.log(np.exp(by_letter).sum(axis=1, keepdims=True))
+            option = np.array([[logs[r, (o - r) % 4] for r in range(4)] for o in range(4)]).mean(axis=1)
+            sure.setdefault(name, []).append(softmax(option))
+        write(tmp_path / name, "sums_cyclic", rows)
+    result = compare(tmp_path / "one", tmp_path / "two")
+    before, after = (np.array(sure[name])[:11] for name in ("one", "two"))
+    assert result.overall.n == 11
+    assert result.overall.estimates["kl"].value == pytest.approx(stats.entropy(before, after, axis=1).mean(), abs=1e-12)
+    assert result.overall.estimates["accuracy_after"].value == (after.argmax(axis=1) == 3).mean()
+    assert "sums_cyclic, first log: 47 rotations are folded into 11 questions" in result.to_text()
+
+
 def test_each_log_has_its_own_run(tmp_path):
     rng = np.random.default_rng(0)
     for name in ("one", "two"):
