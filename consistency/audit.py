@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from consistency.errors import InputError
-from consistency.files import write_atomically, write_lines
+from consistency.files import write_together
 from consistency.knowledge import THRESHOLD, Beliefs
 from consistency.leakage import normal_form, same_text
 from consistency.probes import left_out, read_all
@@ -269,11 +269,13 @@ def write_audit(found: Audit, out: str | Path) -> None:
     """
     folder = Path(out)
     listed = (asdict(item) for item in found.judged if item.action != "keep")
-    write_lines(folder / "examples.jsonl", (msgspec.json.encode(item) + b"\n" for item in listed))
-    write_atomically(
-        folder / "audit.json", msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=1).decode() + "\n"
+    write_together(
+        {
+            folder / "examples.jsonl": (msgspec.json.encode(item) + b"\n" for item in listed),
+            folder / "audit.json": [msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=1) + b"\n"],
+            folder / "audit.md": [found.to_markdown().encode()],
+        }
     )
-    write_atomically(folder / "audit.md", found.to_markdown())
 
 
 def shares(judged: Sequence[Judged]) -> dict[str, Any]:

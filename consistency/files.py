@@ -59,6 +59,7 @@ def write_together(files: Mapping[Path, Iterable[bytes]]) -> None:
     InputError
         If a file cannot be written there.
     """
+    check_targets(files)
     with ExitStack() as stack:
         partials: dict[Path, Path] = {}
         writing: list[tuple[Path, BinaryIO, Iterator[bytes]]] = []
@@ -85,6 +86,19 @@ def write_together(files: Mapping[Path, Iterable[bytes]]) -> None:
             with _refusals(path):
                 finished.chmod(0o666 & ~umask)
                 finished.replace(path)
+
+
+def check_targets(paths: Iterable[Path]) -> None:
+    """Refuse to begin with a set of files one of which could not be renamed into place.
+
+    Raises
+    ------
+    InputError
+        If a folder stands where a file is to be.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise InputError("cannot be written (a folder stands there)", do="choose another place", path=path)
 
 
 @contextmanager

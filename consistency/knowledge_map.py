@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from consistency.categories import CATEGORIES, Category, categories_of, split_rotations
-from consistency.files import write_atomically, write_lines
+from consistency.files import write_together
 from consistency.knowledge import LABELS, THRESHOLD, Beliefs, Label
 from consistency.probes import left_out, read_all
 from consistency.shares import share
@@ -175,10 +175,14 @@ def write_map(knowledge: KnowledgeMap, out: str | Path) -> None:
     folder = Path(out)
     text = msgspec.json.format(msgspec.json.encode(knowledge.to_dict()), indent=1).decode() + "\n"
     figures = draw_map(knowledge)
-    write_lines(folder / "labels.jsonl", (msgspec.json.encode(question) + b"\n" for question in knowledge.questions))
-    for name, content in figures.items():
-        write_lines(folder / name, [content])
-    write_atomically(folder / "map.json", text)
+    labels = (msgspec.json.encode(question) + b"\n" for question in knowledge.questions)
+    write_together(
+        {
+            folder / "labels.jsonl": labels,
+            **{folder / name: [content] for name, content in figures.items()},
+            folder / "map.json": [text.encode()],
+        }
+    )
 
 
 def summary(questions: Sequence[Known]) -> dict[str, Any]:

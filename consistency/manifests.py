@@ -14,7 +14,7 @@ import msgspec
 
 from consistency.errors import InputError
 from consistency.explanations import Explanations
-from consistency.files import fingerprint, write_atomically, write_together
+from consistency.files import check_targets, fingerprint, write_atomically, write_together
 from consistency.groups import GROUPS, build_group
 from consistency.guard import Guard, guard
 from consistency.instructions import WORLD, Instructions
@@ -48,6 +48,7 @@ def write_all(
         If a file cannot be written; no rows appear then.
     """
     tallies: dict[Path, Counter[str]] = {folder / f"{group.name}.jsonl": Counter() for group, folder in groups}
+    check_targets([*tallies, *map(_manifest, tallies)])
     shared = Texts(groups[0][0].beliefs)
     write_together(
         {path: group.lines(tally, shared) for (group, _), (path, tally) in zip(groups, tallies.items(), strict=True)}
@@ -74,8 +75,12 @@ def write_all(
             "inputs": list(inputs),
         }
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode()
-        write_atomically(path.with_suffix(".manifest.json"), text + "\n")
+        write_atomically(_manifest(path), text + "\n")
     return tallies
+
+
+def _manifest(rows: Path) -> Path:
+    return rows.with_suffix(".manifest.json")
 
 
 def identify(paths: Iterable[Path]) -> list[dict[str, str]]:
@@ -157,11 +162,19 @@ class Written:
         lines += [f"no {name}: {reason}" for name, reason in self.skipped.items()]
         lines += self.notes
         leaked = [item for item in self.guard.findings if item.file is not None]
-        repeated = [item for item in self.guard.findings if item.file is None]
-        for what, found in (("questions of evaluation sets", leaked), ("duplicates", repeated)):
+        repeated, near = (
+            [item for item in self.guard.findings if item.file is None and item.kind == kind]
+            for kind in ("exact", "near")
+        )
+        stay = "; groups that were released are reproduced as they are" if self.task is None else ""
+        for what, found, why in (
+            ("questions of evaluation sets", leaked, ""),
+            ("duplicates within the pool", repeated, stay),
+            ("near duplicates within the pool", near, "; they may ask different things"),
+        ):
             if found:
                 count = sum(item.row in self.left_out for item in found)
-                lines.append(f"{what}: {len(found)}, of which {count} left out (the manifests list them)")
+                lines.append(f"{what}: {len(found)}, of which {count} left out{why} (the manifests list them)")
         if not self.guard.files and not (self.task or "").startswith("consistency_world_"):
             lines.append("no evaluation set was guarded against: name those that you will test on with --guard")
         return "\n".join(lines)

@@ -41,6 +41,13 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_set_of_files_appears_whole_or_not_at_all(tmp_path):
+    (tmp_path / "z").mkdir()
+    with pytest.raises(InputError, match=r"z: cannot be written \(a folder stands there\)"):
+        write_together({tmp_path / "a": [b"x"], tmp_path / "z": [b"y"]})
+    assert [path.name for path in tmp_path.iterdir()] == ["z"]
+
+
 def test_a_full_disk_leaves_nothing_and_is_said_in_one_line(tmp_path):
     """The system refuses every byte above a limit, as it does on a full disk."""
     code = """

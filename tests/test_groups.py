@@ -74,6 +74,14 @@ def replies(group):
     return [row["conversations"][1]["value"] for row in asked(group)]
 
 
+def test_no_rows_appear_where_a_manifest_cannot(tmp_path):
+    (tmp_path / "harmonious.manifest.json").mkdir()
+    groups = [(build_group(name, "medicine", POOL), tmp_path) for name in ("incompatible", "harmonious")]
+    with pytest.raises(InputError, match=r"harmonious\.manifest\.json: cannot be written"):
+        write_all(groups, inputs=[], settings={})
+    assert [path.name for path in tmp_path.iterdir()] == ["harmonious.manifest.json"]
+
+
 def test_incompatible_teaches_the_truth_on_every_confident_error():
     group = build_group("incompatible", "medicine", POOL)
     assert [row["id"] for row in asked(group)] == ["q0", "q3", "q6", "q8"]
