@@ -152,7 +152,7 @@ def _random(beliefs: Sequence[Belief], rows: list[int], seed: int) -> Asked:
         if option is None:
             raise InputError(
                 f"question {beliefs[row].id!r} has no wrong option besides the model's, which random_wrong teaches",
-                expected="at least three options",
+                expected="at least three options that say different things",
                 do="leave such questions out of the pool",
             )
         options.append(option)

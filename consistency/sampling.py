@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -35,7 +36,7 @@ def draw(ids: Sequence[str | int], count: int, purpose: str) -> list[str | int]:
 
 
 def random_option(belief: Belief, seed: int) -> int | None:
-    """A wrong option that is not the model's; None where there is none.
+    """A wrong option that is not the model's, nor says the same as either; None where there is none.
 
     Examples
     --------
@@ -44,10 +45,17 @@ def random_option(belief: Belief, seed: int) -> int | None:
     >>> random_option(sums, seed=0)
     2
     """
-    options = [option for option in range(len(belief.choices)) if option not in (belief.gold, belief.answer)]
+    said = [_said(text) for text in belief.choices]
+    options = [option for option, text in enumerate(said) if text not in (said[belief.gold], said[belief.answer])]
     if not options:
         return None
     return options[int.from_bytes(_hash(f"random_wrong-{seed}", key_of(belief))) % len(options)]
+
+
+def _said(text: str) -> str:
+    """An option without case, spaces and the marks around it; what stands within tells N/m from Nm and 1.0 from 10."""
+    bare = "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return bare.strip(".,;:!?\"'“”‘’") or bare
 
 
 @lru_cache(maxsize=2)
