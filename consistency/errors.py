@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from pathlib import Path
+from types import TracebackType
 
 
 class InputError(ValueError):
@@ -44,3 +47,20 @@ class InputError(ValueError):
         place = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
         parts = [problem, f"expected {expected}" if expected else "", do or ""]
         super().__init__(place + "; ".join(part for part in parts if part))
+
+
+@cache
+def report_uncaught() -> None:
+    """Let an `InputError` that nobody catches end the program with one line and exit code 2, not with a traceback.
+
+    For code that other programs load, such as the tasks in lm_eval: whoever calls them from Python can still catch it.
+    """
+    previous = sys.excepthook
+
+    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, InputError):
+            print(f"consistency: {error}", file=sys.stderr)
+            sys.exit(2)
+        previous(kind, error, trace)
+
+    sys.excepthook = report

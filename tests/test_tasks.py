@@ -5,6 +5,9 @@ import importlib.util
 import json
 import random
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -459,6 +462,30 @@ def test_without_data_one_error_names_the_three_ways(monkeypatch, tmp_path, smal
     assert len(load(["consistency_history_icl"])["consistency_history_icl"].test_docs()) == 2
     with pytest.raises(InputError, match=re.escape(str(tmp_path / "domains" / "history" / "test.jsonl"))):
         load(["consistency_history_icl"], data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("task", "metadata", "problem"),
+    [
+        ("consistency_history_icl", {}, "{data}/domains/history/test.jsonl:2: the gold index is 9; expected a number"),
+        ("consistency_explain_history", {"requests": "{data}/gone"}, "no file '{data}/gone'; expected --metadata"),
+        ("consistency_world_history_icl", {"question_seed": "x"}, "question_seed is 'x'; expected a whole number"),
+    ],
+)
+def test_bad_input_ends_a_real_run_with_one_line(task, metadata, problem, small_data, tmp_path):
+    pytest.importorskip("lm_eval")
+    data = tmp_path / "data"
+    shutil.copytree(small_data, data)
+    path = data / "domains" / "history" / "test.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in (TEST[0], TEST[1] | {"answer": 9})))
+    metadata = {"data_dir": str(data)} | {key: value.format(data=data) for key, value in metadata.items()}
+    command = [sys.executable, "-m", "lm_eval", "run", "--model", "dummy", "--include_path", str(tasks_dir())]
+    run = subprocess.run(
+        [*command, "--tasks", task, "--metadata", json.dumps(metadata)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert "Traceback" not in run.stdout + run.stderr
+    assert run.stderr.splitlines()[-1].startswith(f"consistency: {problem.format(data=data)}")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -8,16 +8,23 @@ from typing import Any
 from datasets import Dataset
 
 from consistency import prompts
+from consistency.errors import InputError, report_uncaught
 from consistency.explanations import read_requests
 from consistency.harness import instruction, question, shot_answers
 from consistency.world.questions import questions
 
 __all__ = ["explain", "instruction", "load", "load_requests", "question", "shot_answers"]
 
+report_uncaught()
+
 
 def load(field: str, split: str = "test", question_seed: int = 0, **_: Any) -> dict[str, Dataset]:
     """The questions of one split of a field as "test", and its few-shot examples as "dev"."""
-    splits = {"test": questions(field, split, int(question_seed)), "dev": questions(field, "dev")}
+    try:
+        seed = int(question_seed)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"question_seed is {question_seed!r}", expected="a whole number") from error
+    splits = {"test": questions(field, split, seed), "dev": questions(field, "dev")}
     return {name: Dataset.from_list([question.to_dict() for question in found]) for name, found in splits.items()}
 
 
