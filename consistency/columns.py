@@ -163,8 +163,10 @@ class _Columns:
             if duplicates:
                 notes.append(f"{duplicates} rows repeat a doc_id; the first of each is used")
 
+        as_they_are = len(rows) == len(self.doc_id) and bool((np.diff(rows) == 1).all())
+
         def chosen(column: list[Any]) -> tuple[Any, ...]:
-            return tuple(column) if len(rows) == len(column) == rows[-1] + 1 else tuple([column[i] for i in rows])
+            return tuple(column) if as_they_are else tuple([column[i] for i in rows])
 
         metrics = {
             name: np.array(column, dtype=np.float64)[rows]

@@ -127,6 +127,17 @@ def test_infinite_and_missing_numbers_as_strings_and_as_bare_json(tmp_path):
         assert "1 questions have scores that are no log-probabilities" in scores.notes
 
 
+def test_rows_in_any_order_keep_their_own_columns(tmp_path):
+    """Also where the last row of the file is the last document."""
+    rows = [row(i, [-1 - i, -2 * i], i % 2) for i in (2, 0, 1, 3)]
+    scores = only(read_run(write(tmp_path, rows)))
+    assert scores.doc_id.tolist() == [0, 1, 2, 3]
+    assert scores.doc_hash == ("hash-0", "hash-1", "hash-2", "hash-3")
+    assert scores.target.tolist() == [0, 1, 0, 1]
+    assert [json.loads(d)["question"] for d in scores.documents] == [f"Question {i}?" for i in range(4)]
+    assert scores.logprobs[:, 0].tolist() == [-1, -2, -3, -4]
+
+
 def test_a_score_far_above_0_is_no_log_probability(tmp_path):
     scores = only(read_run(write(tmp_path, [row(0, [1e300, -1]), row(1, [1e-7, -30])])))
     np.testing.assert_array_equal(scores.logprobs, [[np.nan, np.nan], [1e-7, -30]])
