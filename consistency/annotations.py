@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -62,7 +63,7 @@ def read_probe_column(beliefs: Beliefs, column: str, purpose: Purpose, source: P
 def _decoded(lines: Iterable[bytes], path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(lines, 1):
         try:
-            row = msgspec.json.decode(line.decode(), type=dict[str, Any])
+            row = msgspec.json.decode(line.removeprefix(BOM_UTF8).decode(), type=dict[str, Any])
         except UNREADABLE as error:
             problem = str(error) if line.strip() else "an empty line"
             raise InputError(problem, expected="one JSON object a line", path=path, line=number) from error

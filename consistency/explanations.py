@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,7 +251,7 @@ def _read(logs: str | Path, keep: dict[str, _Keep], expected: str) -> Explanatio
     with source.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                row = msgspec.json.decode(line, type=_Generation)
+                row = msgspec.json.decode(line.removeprefix(BOM_UTF8), type=_Generation)
             except msgspec.DecodeError as error:
                 raise InputError(str(error), expected=expected, path=source, line=number) from error
             text = keep[name](row.filtered_resps[0], row.doc) if row.filtered_resps else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -98,7 +99,7 @@ def _from_hub(name: str) -> list[Conversation]:
 def _read_rows(path: Path) -> list[tuple[int | None, Any]]:
     """The rows, each with its line where the file has one a line."""
     try:
-        content = path.read_bytes()
+        content = path.read_bytes().removeprefix(BOM_UTF8)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", expected="a JSON or JSONL file", path=path) from error
     if content.lstrip().startswith(b"["):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +41,12 @@ class _Found:
 
 
 def is_released(path: str | Path) -> bool:
-    """Whether a file, or every JSONL file of a folder, holds rows with `probs` and is no log of lm_eval.
+    """Whether a file, or the JSONL files of a folder, hold rows with `probs` and are no logs of lm_eval.
+
+    Raises
+    ------
+    InputError
+        If some files of a folder do and others do not.
 
     Examples
     --------
@@ -48,7 +54,16 @@ def is_released(path: str | Path) -> bool:
     False
     """
     files = released_files(path)
-    return bool(files) and all(map(_looks_released, files))
+    released = list(map(_looks_released, files))
+    if any(released) and not all(released):
+        raise InputError(
+            f"the first row has no probs, unlike that of {files[released.index(True)].name}",
+            expected="a folder whose JSONL files are all in the released format",
+            do="move it elsewhere, or name a single file",
+            path=files[released.index(False)],
+            line=1,
+        )
+    return any(released)
 
 
 def released_files(path: str | Path) -> list[Path]:
@@ -133,7 +148,7 @@ def _looks_released(path: Path) -> bool:
     try:
         with path.open("rb") as lines:
             first = next((line for line in lines if line.strip()), b"")
-        row: Any = msgspec.json.decode(first)
+        row: Any = msgspec.json.decode(first.removeprefix(BOM_UTF8))
     except (OSError, *UNREADABLE):
         return False
     return isinstance(row, dict) and "probs" in row and "filtered_resps" not in row and "resps" not in row
@@ -144,7 +159,7 @@ def _rows(path: Path, several: bool) -> Iterator[tuple[int, _Found]]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                row = decoder.decode(line.decode())
+                row = decoder.decode(line.removeprefix(BOM_UTF8).decode())
             except UNREADABLE as error:
                 raise InputError(
                     str(error) if line.strip() else "an empty line",
@@ -159,7 +174,7 @@ def _rows(path: Path, several: bool) -> Iterator[tuple[int, _Found]]:
             if not named:
                 row.id = number - 1
             answer = max(range(len(row.probs)), key=row.probs.__getitem__) if row.pred is None else row.pred
-            yield number, _Found(row, answer, line.strip(), path, number, named)
+            yield number, _Found(row, answer, line.removeprefix(BOM_UTF8).strip(), path, number, named)
 
 
 def _problem(row: _Row, several: bool) -> tuple[str, str] | None:

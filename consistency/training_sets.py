@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ def parse_request(request: str) -> tuple[str, str, tuple[str, ...]]:
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     try:
-        content = path.read_bytes()
+        content = path.read_bytes().removeprefix(BOM_UTF8)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", expected="a JSON or JSONL file", path=path) from error
     if content.lstrip().startswith(b"["):

@@ -169,7 +169,7 @@ def test_the_same_rows_are_read_in_every_format(tmp_path):
         assert (example.question, example.choices, example.taught) == ("Question 0?", tuple(OPTIONS), 2), name
         assert example.subject == ("low" if name in ("questions", "header", "context") else "")
     array = tmp_path / "array.json"
-    array.write_text(json.dumps([formats["chat"][0], formats["alpaca"][0]]))
+    array.write_text("\ufeff" + json.dumps([formats["chat"][0], formats["alpaca"][0]]), encoding="utf-8")
     assert [example.line for example in read_training_set(array)] == [1, 2]
 
 

@@ -91,6 +91,7 @@ def test_a_request_that_is_no_question_is_refused_with_its_line(tmp_path, change
 def test_explanations_are_found_by_question_and_option(tmp_path):
     texts = [("q1", 1, " ```One.```"), (7, 0, "```Seven.``` more"), ("q2", 3, "nothing"), ("q3", 2, "``````")]
     path = write(tmp_path / "logs" / "model", texts)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     found = read_explanations(tmp_path / "logs")
     assert found.texts == {("q1", "?", 1): "One.", (7, "?", 0): "Seven."}
     assert (found.unusable, found.source) == (2, path)

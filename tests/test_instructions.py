@@ -31,12 +31,14 @@ def test_alpaca_rows_become_conversations(test_data):
         chosen_from(str(file), 1000, 0)
 
 
-@pytest.mark.parametrize("layout", ["array", "lines", "blank lines", "windows lines"])
+@pytest.mark.parametrize("layout", ["array", "lines", "blank lines", "windows lines", "marked lines", "marked array"])
 def test_json_and_jsonl_are_read_alike(tmp_path, layout):
     file = tmp_path / "general"
     lines = [json.dumps(row, ensure_ascii=False) for row in [*ALPACA, CHAT]]
     joined = {
         "array": "\n [" + ",\n".join(lines) + "]",
+        "marked array": "\ufeff[" + ",".join(lines) + "]",
+        "marked lines": "\ufeff" + "\n".join(lines),
         "lines": "\n".join(lines),
         "blank lines": "\n\n".join(lines) + "\n \n",
         "windows lines": "\r\n".join(lines) + "\r\n",

@@ -115,6 +115,25 @@ def test_a_released_row_that_is_none_is_refused_with_its_line(tmp_path, rows, li
     assert "\n" not in str(error.value)
 
 
+def test_a_byte_order_mark_before_released_rows_is_no_part_of_them(tmp_path):
+    path = write(tmp_path / "law.jsonl", [row(0, my_words="So."), row(1, my_words="Since.")])
+    plain = read_probe(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    marked = read_probe(path)
+    assert list(marked.beliefs) == list(plain.beliefs)
+    found = [gather_texts(probe, "explain", logs, "my_words") for probe in (plain, marked) for logs in ((), (path,))]
+    assert {len(texts.texts) for texts in found if texts} == {2}
+
+
+def test_a_file_of_another_format_among_released_ones_is_named(tmp_path):
+    write(tmp_path / "law" / "a.jsonl", [row(0)])
+    for other in ([{k: v for k, v in row(1).items() if k != "probs"}], [3], []):
+        path = write(tmp_path / "law" / "other.jsonl", other)
+        with pytest.raises(InputError, match=r"the first row has no probs, unlike that of a\.jsonl") as error:
+            read_probe(tmp_path / "law")
+        assert (error.value.path, error.value.line) == (path, 1)
+
+
 def test_files_of_two_models_are_no_probe(tmp_path):
     write(tmp_path / "both" / "a.jsonl", [row(0)])
     write(tmp_path / "both" / "b.jsonl", [row(1), row(0, probs=[0.2, 0.6, 0.2])])

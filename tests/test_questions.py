@@ -44,9 +44,10 @@ def test_a_file_without_ids_counts_its_rows_and_may_repeat_a_question(tmp_path):
     assert second == f"{first}-2"
 
 
-def test_windows_line_ends_and_a_missing_last_one_are_fine(tmp_path):
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_windows_marks_and_line_ends_and_a_missing_last_one_are_fine(tmp_path, start):
     path = tmp_path / "q.jsonl"
-    path.write_bytes("\r\n".join(json.dumps(row) for row in GOOD).encode())
+    path.write_bytes((start + "\r\n".join(json.dumps(row) for row in GOOD)).encode())
     assert len(read_questions(path, "sums")) == 3
 
 
