@@ -87,17 +87,20 @@ def _blank_before(text: str, place: int) -> int:
 
 
 def find_line(path: Path, document: bytes, doc_id: int) -> int | None:
-    """Line of a samples file that holds a document, for a message about it; None where the file holds other bytes."""
+    """Line of a samples file that holds a document, for a message about it.
+
+    A document that was decoded leniently is no longer the file's bytes; then the line that names its doc_id.
+    """
     number = re.compile(rb'"doc_id"\s*:\s*"?%d\b' % doc_id)
-    found = None
-    with path.open("rb") as file:
-        for line, text in enumerate(file, 1):
-            if document in text:
-                if number.search(text):
-                    return line
-                found = found or line
-    if found is None and b"\n" in document:
-        content = path.read_bytes()
-        place = content.find(document)
-        return content.count(b"\n", 0, place) + 1 if place >= 0 else None
-    return found
+    content = path.read_bytes()
+    places = [found.start() for found in re.finditer(re.escape(document), content)]
+    named = number.search(content)
+    for place in places:
+        # On its own line in a file of lines, on the line before in an array that is written over many.
+        around = content[
+            content.rfind(b"\n", 0, max(content.rfind(b"\n", 0, place), 0)) + 1 : content.find(b"\n", place)
+        ]
+        if number.search(around):
+            return content.count(b"\n", 0, place) + 1
+    best = places[0] if places else named.start() if named else None
+    return None if best is None else content.count(b"\n", 0, best) + 1

@@ -14,6 +14,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from scipy.optimize import brentq
 from consistency.bootstrap import bootstrap_interval
 from consistency.hypotheses import equivalence, mcnemar_exact, sign_flip_test
 from consistency.partial_correlation import partial_correlation
-from consistency.statistics import Estimate, macro_mean, mean
+from consistency.statistics import Estimate, macro_mean, mean, root_mean_square
 
 Floats = NDArray[np.float64]
 # Questions of MMLU's 57 test sets, in tens.
@@ -110,18 +111,28 @@ def table(title: str, columns: tuple[int, ...], lines: dict[str, list[float]]) -
         print(f"| {name} | " + " | ".join(f"{100 * v:.1f} %" for v in values) + " |", flush=True)
 
 
-def intervals(draws: int) -> None:
-    """Coverage of means."""
+def intervals(draws: int, only: str = "") -> None:
+    """Coverage of means; of those whose name holds `only`."""
     lines: dict[str, list[float]] = {}
 
     def add(name: str, draw: Callable[[np.random.Generator, int], float], count: int = draws) -> None:
-        lines[name] = [share(count, lambda rng, g=g: draw(rng, g)) for g in GROUPS]  # type: ignore[misc]
+        if only in name:
+            lines[name] = [share(count, lambda rng, g=g: draw(rng, g)) for g in GROUPS]  # type: ignore[misc]
 
     def questions(rng: np.random.Generator, n: int) -> float:
         return covers(mean(differences(rng, np.ones(n, dtype=np.int64))[0]), 0)
 
     def skewed_questions(rng: np.random.Generator, n: int) -> float:
         return covers(mean(rng.gamma(4, 0.25, n)), 1)
+
+    def exponential(n: int, rng: np.random.Generator) -> Estimate:
+        return mean(rng.exponential(1.0, n))
+
+    def of_squares(n: int, rng: np.random.Generator) -> Estimate:
+        return root_mean_square(rng.normal(size=n))
+
+    def warned(make: Callable[[int, np.random.Generator], Estimate], of: Callable[[Estimate], float]) -> Any:
+        return lambda rng, n: of(make(n, rng))
 
     def fixed_tasks(rng: np.random.Generator, g: int) -> float:
         sizes = sizes_of(g, equal=False)
@@ -148,6 +159,9 @@ def intervals(draws: int) -> None:
 
     add("mean, questions (that many)", questions)
     add("mean of skewed values, questions", skewed_questions)
+    for name, make in (("mean of exponential values, questions", exponential), ("RMS of normal values", of_squares)):
+        add(name, warned(make, lambda estimate: covers(estimate, 1)))
+        add(f"… of which the output of the {name} warns", warned(make, lambda e: float("skewed" in e.estimator)))
     add("mean, fixed tasks (strata)", fixed_tasks)
     for variance in ("CR3", "CR1"):
         default = " (the default)" if variance == "CR3" else ""
@@ -234,11 +248,14 @@ def main() -> None:
     """Run all parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=20_000)
-    draws = parser.parse_args().draws
+    parser.add_argument("--means", metavar="TEXT", help="only the coverage of means whose name holds this text")
+    arguments = parser.parse_args()
+    draws = arguments.draws
     start = time.perf_counter()
-    correlations(draws)
-    tests(draws)
-    intervals(draws)
+    if arguments.means is None:
+        correlations(draws)
+        tests(draws)
+    intervals(draws, arguments.means or "")
     print(
         f"\n{draws} draws for each figure (bootstrap a tenth, sign flips a quarter), "
         f"{time.perf_counter() - start:.0f} s"
