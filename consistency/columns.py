@@ -168,6 +168,8 @@ class _Columns:
         def chosen(column: list[Any]) -> tuple[Any, ...]:
             return tuple(column) if as_they_are else tuple([column[i] for i in rows])
 
+        if self.kind.unread:
+            notes.append(f"no single number for each document, and not compared: {', '.join(self.kind.unread)}")
         metrics = {
             name: np.array(column, dtype=np.float64)[rows]
             for name, column in zip(self.kind.metrics, self.metrics, strict=True)

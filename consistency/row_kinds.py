@@ -96,12 +96,15 @@ class RowKind:
         Whether the rows carry `filtered_resps` and `arguments`: log-probabilities of at least two options.
     letters : tuple of str
         What the first row scores, if that is letters: its type then decodes only the first request of a row.
+    unread : tuple of str
+        Metrics that are no single numbers, such as the lists behind a perplexity.
     """
 
     type: Any
     metrics: tuple[str, ...]
     has_options: bool
     letters: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def _is_response(value: Any) -> bool:
@@ -170,6 +173,7 @@ def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Pa
         for name in dict.fromkeys(name for name in names if isinstance(name, str))
         if name not in _KNOWN and _is_number(first.get(name))
     )
+    unread = tuple(name for name in listed if isinstance(name, str) and name not in metrics) if names is listed else ()
     arguments = first.get("arguments")
     if scored is Row and "acc" in metrics and isinstance(arguments, dict | list) and len(arguments) > 1:
         # Read as a task without options, the whole file would be.
@@ -183,7 +187,7 @@ def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Pa
     found = _letters(first) if letters and scored is _Scored else ()
     if found:
         scored = _Lettered if isinstance(first["arguments"], dict) else _LetteredOf040
-    return RowKind(_defined_row(scored, metrics), metrics, scored is not Row, found)
+    return RowKind(_defined_row(scored, metrics), metrics, scored is not Row, found, unread)
 
 
 @cache

@@ -63,14 +63,22 @@ def comparable(scores: Scores, score: str) -> Scores:
 
 
 def common_tasks(first: Run, second: Run) -> dict[str, str]:
-    """Tasks of one name; a task without a namesake goes with the one that asks the same questions."""
+    """Tasks of one name; a task without a namesake goes with the one that asks the same questions, most of them."""
     common = {name: name for name in sorted(set(first.tasks) & set(second.tasks))}
-    free = {name: _questions(second.tasks[name]) for name in second.tasks if name not in common}
+    # One log may hold a single filter of a task and the other several, whose names then bear them.
+    filters = {(scores.task, scores.filter): name for name, scores in second.tasks.items() if name not in common}
+    for name, scores in first.tasks.items():
+        if name not in common and (scores.task, scores.filter) in filters:
+            common[name] = filters[scores.task, scores.filter]
+    taken = set(common.values())
+    free = {name: _questions(second.tasks[name]) for name in second.tasks if name not in taken}
     for name in sorted(set(first.tasks) - set(common)) if free else ():
         asked = _questions(first.tasks[name])
         shared = {other: len(asked & questions) for other, questions in free.items()}
         best = max(shared, key=lambda other: shared[other], default=None)
-        if best is not None and shared[best] and list(shared.values()).count(shared[best]) == 1:
+        if best is None or list(shared.values()).count(shared[best]) > 1:
+            continue
+        if 2 * shared[best] > min(len(asked), len(free[best])):
             common[name] = best
             del free[best]
     if not common:

@@ -237,6 +237,41 @@ def test_rotations_of_a_question_are_one_question(tmp_path):
     assert "sums_cyclic, first log: 47 rotations are folded into 11 questions" in result.to_text()
 
 
+def test_one_filter_is_compared_with_its_own_of_several(tmp_path):
+    rows = generated([0.0, 1.0, 1.0])
+    write(tmp_path / "one", "gsm8k", [row | {"filter": "strict"} for row in rows])
+    several = [row | {"filter": name, "exact_match": 1.0} for name in ("strict", "flexible") for row in rows]
+    write(tmp_path / "two", "gsm8k", several)
+    result = compare(tmp_path / "one", tmp_path / "two")
+    assert list(result.by_task) == ["gsm8k"]
+    assert result.main.counts["flips"]["beneficial"] == 1
+    assert "gsm8k is compared with gsm8k,strict" in result.messages
+    assert "after: no counterpart for gsm8k,flexible" in result.messages
+
+
+def test_metrics_that_are_lists_are_named(tmp_path):
+    rows = [
+        row | {"metrics": ["exact_match", "word_perplexity"], "word_perplexity": [-9.0, 3]} for row in generated([1.0])
+    ]
+    for name in ("one", "two"):
+        write(tmp_path / name, "gsm8k", rows)
+    text = compare(tmp_path / "one", tmp_path / "two").to_text()
+    assert "no single number for each document, and not compared: word_perplexity" in text
+    assert "no options were scored: distribution metrics are absent" in text
+    assert "exact_match 1.0000 → 1.0000" in text
+
+
+def test_one_question_in_common_makes_no_pair_of_tasks(tmp_path):
+    rng = np.random.default_rng(0)
+    x, gold = rng.normal(-2, 1, (20, 4)).clip(max=0), rng.integers(0, 4, 20)
+    write(tmp_path / "one", "a", chosen(x, gold, "a"))
+    other = chosen(x, gold, "b")
+    other[0]["doc"] = {"question": "a 0?", "choices": list("wxyz")}
+    write(tmp_path / "two", "b", other)
+    with pytest.raises(InputError, match="no task in common"):
+        compare(tmp_path / "one", tmp_path / "two")
+
+
 def test_each_log_has_its_own_run(tmp_path):
     rng = np.random.default_rng(0)
     for name in ("one", "two"):
