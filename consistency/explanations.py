@@ -15,7 +15,7 @@ import msgspec
 from consistency.errors import InputError
 from consistency.files import write_atomically
 from consistency.knowledge import Belief
-from consistency.questions import UNREADABLE, text_problem
+from consistency.questions import UNREADABLE, id_problem, text_problem
 from consistency.samples import read_run
 from consistency.sampling import random_option
 
@@ -145,8 +145,12 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
     Raises
     ------
     InputError
-        If there is no such file, a line is no request, their ids are of two kinds, or none is about the subject.
+        If there is no such file, a line is no request, their ids are of two kinds, one stands twice, or none is about
+        the subject.
     """
+    # It comes from --metadata, where anything may stand.
+    if path and not isinstance(path, str | Path):
+        raise InputError(f"requests is {path!r}", expected="""the path of a file: '{"requests": "FILE"}'""")
     try:
         content = Path(path).read_bytes() if path else None
     except OSError:
@@ -158,6 +162,7 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
             do="write the file with: consistency requests --probe LOGS --task TASK --out FILE",
         )
     found: list[dict[str, Any]] = []
+    lines: dict[tuple[str | int, str, int], int] = {}
     for number, line in enumerate(content.removesuffix(b"\n").split(b"\n") if content else [], 1):
         try:
             request = msgspec.json.decode(line, type=_Request)
@@ -167,7 +172,7 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
             raise InputError(
                 f"the option is {request.option}", expected="an index of its choices", path=path, line=number
             )
-        problem = text_problem(request.question, request.choices)
+        problem = text_problem(request.question, request.choices) or id_problem(request.id)
         if problem:
             raise InputError(problem[0], expected=problem[1], path=path, line=number)
         if subject in (None, request.subject):
@@ -175,6 +180,9 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
                 raise InputError(
                     f"id {request.id!r}", expected="ids of one kind (texts or whole numbers)", path=path, line=number
                 )
+            first = lines.setdefault((request.id, request.question, request.option), number)
+            if first != number:
+                raise InputError(f"the same request as line {first}", expected="each once", path=path, line=number)
             found.append(msgspec.structs.asdict(request))
     if not found:
         what = f"no question about {subject}" if subject else "no question: the model has no confident error"

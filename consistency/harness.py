@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from consistency import prompts
@@ -11,7 +12,7 @@ from consistency.errors import InputError
 from consistency.explanations import FENCE, read_requests
 from consistency.questions import Question
 from consistency.rotations import rotate
-from consistency.sources import domain_questions, mmlu_questions
+from consistency.sources import domain_file, domain_questions, mmlu_file, mmlu_questions, place
 
 Document = Mapping[str, Any]
 SHOTS = 5
@@ -21,14 +22,16 @@ _T = TypeVar("_T")
 
 def load_subject(subject: str, shots: bool = True, rotated: bool = False, data_dir: str = "", **_: Any) -> Any:
     """An MMLU subject: its test questions, and its few-shot examples unless `shots` is false."""
-    return _splits(lambda split: mmlu_questions(subject, split, data_dir), "test", shots, rotated)
+    dev = place(mmlu_file(subject, "dev"), data_dir)
+    return _splits(lambda split: mmlu_questions(subject, split, data_dir), dev, "test", shots, rotated)
 
 
 def load_domain(
     domain: str, split: str = "test", shots: bool = True, rotated: bool = False, data_dir: str = "", **_: Any
 ) -> Any:
     """A domain: the questions of its test set or pool, and its few-shot examples unless `shots` is false."""
-    return _splits(lambda name: domain_questions(domain, name, data_dir), split, shots, rotated)
+    dev = place(domain_file(domain, "dev"), data_dir)
+    return _splits(lambda name: domain_questions(domain, name, data_dir), dev, split, shots, rotated)
 
 
 def load_explain(domain: str, shot: int, requests: str = "", data_dir: str = "", **_: Any) -> Any:
@@ -38,7 +41,12 @@ def load_explain(domain: str, shot: int, requests: str = "", data_dir: str = "",
     asked = read_requests(requests, domain)
     shots = domain_questions(domain, "dev", data_dir)
     if shot >= len(shots) or not shots[shot].explanation:
-        raise InputError(f"the development set of {domain} has no explained question number {shot}")
+        raise InputError(
+            f"the dev set of {domain} has no explained question here",
+            expected="the one that the prompt shows",
+            path=place(domain_file(domain, "dev"), data_dir),
+            line=shot + 1,
+        )
     example = {**shots[shot].to_dict(), "option": shots[shot].answer}
     return {
         "test": Dataset.from_list([{**request, "explanation": ""} for request in asked]),
@@ -101,7 +109,7 @@ def shuffled(shots: Sequence[_T]) -> list[_T]:
     return [shots[index] for index in order]
 
 
-def _splits(find: Callable[[str], list[Question]], split: str, shots: bool, rotated: bool) -> Any:
+def _splits(find: Callable[[str], list[Question]], dev_path: Path, split: str, shots: bool, rotated: bool) -> Any:
     from datasets import Dataset
 
     asked = find(split)
@@ -110,6 +118,8 @@ def _splits(find: Callable[[str], list[Question]], split: str, shots: bool, rota
     if shots:
         dev = find("dev")
         if len(dev) < SHOTS:
-            raise InputError(f"the dev set of {dev[0].subject} has {len(dev)} questions", expected=f"at least {SHOTS}")
+            raise InputError(
+                f"the dev set of {dev[0].subject} has {len(dev)} questions", expected=f"at least {SHOTS}", path=dev_path
+            )
         splits["dev"] = Dataset.from_list([q.to_dict() for q in shuffled(dev)])
     return splits

@@ -247,6 +247,11 @@ def _problem(row: _Row) -> tuple[str, str] | None:
         return problem
     if not 0 <= row.answer < count:
         return f"the gold index is {row.answer}", f"a number from 0 to {count - 1}"
-    if isinstance(row.id, int) and not -(2**63) <= row.id < 2**63:
-        return f"the id {row.id}", "a whole number of at most 64 bits"
+    return id_problem(row.id)
+
+
+def id_problem(identifier: int | str | None) -> tuple[str, str] | None:
+    """What is wrong with an id, and what was expected: what lm_eval stores holds 64 bits."""
+    if isinstance(identifier, int) and not -(2**63) <= identifier < 2**63:
+        return f"the id {identifier}", "a whole number of at most 64 bits"
     return None

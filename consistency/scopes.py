@@ -28,8 +28,9 @@ def scope_tasks(domain: str, style: str, task_set: TaskSet = "world") -> dict[st
     ----------
     domain : str
         One of the four domains.
-    style : {"icl", "icl_paper", "ift"}
-        Few-shot plain text, the same as released (of the paper's tasks alone), or zero-shot with the chat template.
+    style : {"icl", "icl_paper", "icl_cyclic", "ift"}
+        Few-shot plain text, the same as released or with every rotation (of the paper's tasks alone), or zero-shot with
+        the chat template.
     task_set : {"world", "paper"}
         The embedded world's questions, or the paper's: the four domains and MMLU.
 
@@ -99,7 +100,7 @@ def find_scopes(domain: str, tasks: Iterable[str]) -> dict[str, list[str]]:
     tasks = list(tasks)
     scopes: dict[str, list[str]] = {scope: [] for scope in SCOPES}
     sets: tuple[TaskSet, ...] = ("world", "paper")
-    for task_set, style in product(sets, ("icl", "icl_paper", "ift")):
+    for task_set, style in product(sets, ("icl", "icl_paper", "icl_cyclic", "ift")):
         for scope, names in scope_tasks(domain, style, task_set).items():
             scopes[scope] += [name for name in tasks if name in names and name not in scopes[scope]]
     for name in tasks:

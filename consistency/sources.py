@@ -57,7 +57,7 @@ def mmlu_questions(subject: str, split: str, data_dir: str = "") -> list[Questio
     def public() -> list[Question]:
         return check_questions(_hub(MMLU, split, subject), spoken(subject), f"{MMLU}/{subject}/{split}")
 
-    return _find(f"mmlu/{split}/{subject}.jsonl", spoken(subject), data_dir, MMLU, public)
+    return _find(mmlu_file(subject, split), spoken(subject), data_dir, MMLU, public)
 
 
 def domain_questions(domain: str, split: str, data_dir: str = "") -> list[Question]:
@@ -85,7 +85,6 @@ def domain_questions(domain: str, split: str, data_dir: str = "") -> list[Questi
     """
     if domain not in DOMAINS:
         raise InputError(f"no domain {domain!r}", expected=f"one of {', '.join(DOMAINS)}")
-    path = f"pool/{domain}.jsonl" if split == "pool" else f"domains/{domain}/{split}.jsonl"
     if split != "pool":
         folder = "medmcqa" if domain == "medicine" else domain
         source, public = RELEASE_NAME, lambda: _released([f"data/source/{folder}/{split}.jsonl"], domain)
@@ -95,16 +94,55 @@ def domain_questions(domain: str, split: str, data_dir: str = "") -> list[Questi
         folders = [f"data/group/{model}/{domain}" for model in _RELEASED_MODELS[domain]]
         files = [f"{folder}/{group}.jsonl" for folder in folders for group in _RELEASED_GROUPS]
         source, public = RELEASE_NAME, lambda: _released(files, domain)
-    return _find(path, domain, data_dir, source, public)
+    return _find(domain_file(domain, split), domain, data_dir, source, public)
+
+
+def mmlu_file(subject: str, split: str) -> str:
+    """Where an MMLU subject's questions stand in a folder of questions."""
+    return f"mmlu/{split}/{subject}.jsonl"
+
+
+def domain_file(domain: str, split: str) -> str:
+    """Where a domain's questions stand in a folder of questions."""
+    return f"pool/{domain}.jsonl" if split == "pool" else f"domains/{domain}/{split}.jsonl"
+
+
+def place(file: str, data_dir: str = "") -> Path:
+    """A file of questions in the folder that the user named; without one, by its name alone.
+
+    Parameters
+    ----------
+    file : str
+        See `mmlu_file` and `domain_file`.
+    data_dir : str
+        The folder; by default that of the variable CONSISTENCY_DATA.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If the folder is not given as text.
+    """
+    folder = _folder(data_dir)
+    return Path(folder).expanduser() / file if folder else Path(file)
+
+
+def _folder(data_dir: str) -> str:
+    # It comes from --metadata, where anything may stand.
+    if data_dir and not isinstance(data_dir, str):
+        raise InputError(f"data_dir is {data_dir!r}", expected="""the path of a folder: '{"data_dir": "FOLDER"}'""")
+    return data_dir or os.environ.get(VARIABLE, "")
 
 
 def _find(
     relative: str, subject: str, data_dir: str, source: str, public: Callable[[], list[Question]]
 ) -> list[Question]:
-    folder = data_dir or os.environ.get(VARIABLE, "")
-    if folder:
-        path = Path(folder).expanduser() / relative
-        if path.is_file():
+    if _folder(data_dir):
+        path = place(relative, data_dir)
+        if path.exists():
             return read_questions(path, subject)
         problem = f"{path} is not there"
     else:

@@ -77,6 +77,9 @@ def test_only_confident_errors_are_to_be_explained(tmp_path):
         ([{"question": "\n"}], 1, "the question is empty"),
         ([{}, {"id": "a"}], 2, "id 'a'; expected ids of one kind"),
         ([{"option": 2}], 1, "the option is 2"),
+        ([{"id": 2**63}], 1, "the id 9223372036854775808; expected a whole number of at most 64 bits"),
+        ([{}, {"id": 1}, {}], 3, "the same request as line 1"),
+        ([{}, {"subject": "t"}], 2, "the same request as line 1"),
     ],
 )
 def test_a_request_that_is_no_question_is_refused_with_its_line(tmp_path, changes, line, says):

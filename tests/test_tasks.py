@@ -20,7 +20,7 @@ import yaml
 from consistency.errors import InputError
 from consistency.mmlu import CATEGORIES, SUBCATEGORIES, SUBCATEGORY_OF, SUBJECTS
 from consistency.resources import axolotl_dir, task_names, tasks_dir
-from consistency.scopes import scope_tasks
+from consistency.scopes import find_scopes, scope_tasks
 
 DOMAINS = ("medicine", "history", "engineering", "jurisprudence")
 PROMPT_STYLES = ("icl", "icl_paper", "ift")
@@ -423,6 +423,14 @@ def test_scopes_of_the_papers_tasks():
         scope_tasks("medicine", "icl", "moon")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("style", [*PROMPT_STYLES, "icl_cyclic"])
+def test_scopes_are_found_in_every_style(style):
+    tasks = [
+        f"consistency_{name}" for name in (f"medicine_{style}", f"mmlu_{style}_anatomy", f"mmlu_{style}_sociology")
+    ]
+    assert find_scopes("medicine", tasks) == {"homo": tasks[:1], "id": tasks[1:2], "ood": tasks[2:]}
+
+
 def test_the_explanation_prompt_shows_one_explained_question(small_data, tmp_path):
     requests = tmp_path / "requests.jsonl"
     asked = {"id": 3, "subject": "history", "question": "Who?", "choices": ["he", "she"], "option": 1}
@@ -446,6 +454,27 @@ def test_the_explanation_prompt_shows_one_explained_question(small_data, tmp_pat
     )
 
 
+def test_a_dev_set_without_the_explained_question_is_named_with_its_line(small_data, tmp_path):
+    requests = tmp_path / "requests.jsonl"
+    asked = {"id": 3, "subject": "history", "question": "Who?", "choices": ["he", "she"], "option": 1}
+    requests.write_text(json.dumps(asked) + "\n")
+    path = tmp_path / "domains" / "history" / "dev.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(row | {"explanation": ""}) + "\n" for row in DEV))
+    with pytest.raises(
+        InputError, match=f"^{re.escape(str(path))}:3: the dev set of history has no explained question"
+    ):
+        load(["consistency_explain_history"], data_dir=str(tmp_path), requests=str(requests))
+
+
+@pytest.mark.parametrize("key", ["data_dir", "requests"])
+def test_metadata_that_is_no_path_is_refused(key):
+    pytest.importorskip("datasets")
+    task = "consistency_history_icl" if key == "data_dir" else "consistency_context_history"
+    with pytest.raises(InputError, match=f"^{key} is 5; expected the path of a f"):
+        load([task], **{key: 5})
+
+
 def test_without_data_one_error_names_the_three_ways(monkeypatch, tmp_path, small_data):
     pytest.importorskip("datasets")
     names = ["consistency_mmlu_ift_anatomy", "consistency_history_icl", "consistency_medicine_pool_icl"]
@@ -460,7 +489,11 @@ def test_without_data_one_error_names_the_three_ways(monkeypatch, tmp_path, smal
                 assert way in text
     monkeypatch.setenv("CONSISTENCY_DATA", str(small_data))
     assert len(load(["consistency_history_icl"])["consistency_history_icl"].test_docs()) == 2
-    with pytest.raises(InputError, match=re.escape(str(tmp_path / "domains" / "history" / "test.jsonl"))):
+    path = tmp_path / "domains" / "history" / "test.jsonl"
+    with pytest.raises(InputError, match=re.escape(f"{path} is not there")):
+        load(["consistency_history_icl"], data_dir=str(tmp_path))
+    path.mkdir(parents=True)
+    with pytest.raises(InputError, match=re.escape(f"{path}: cannot be read (Is a directory)")):
         load(["consistency_history_icl"], data_dir=str(tmp_path))
 
 
