@@ -26,7 +26,7 @@ class LetterCheck:
     style : {"icl", "icl_paper", "ift"}
         Style of the tasks.
     tokens : dict of str to tuple of str
-        The tokens that lm_eval scores for each letter.
+        The tokens that lm_eval scores for each letter; none if the chat template makes no prompt.
     problems : tuple of str
         Why the scores would be meaningless, and what to do; empty if they are not.
     notes : tuple of str
@@ -41,7 +41,7 @@ class LetterCheck:
     def to_text(self) -> str:
         """The finding in one line, and a line for each problem and note."""
         tokens = " ".join(repr("".join(found)) if len(found) == 1 else repr(found) for found in self.tokens.values())
-        lines = [f"{self.style:<10}{'no' if self.problems else 'ok'}   {tokens}"]
+        lines = [f"{self.style:<10}{'no' if self.problems else 'ok'}   {tokens}".rstrip()]
         return "\n".join([*lines, *(f"          {text}" for text in (*self.problems, *self.notes))])
 
 
@@ -83,8 +83,13 @@ def load_tokenizer(model: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(model)
     except Exception as error:  # transformers, the hub and each tokenizer format have errors of their own
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"no tokenizer {model!r}: {reason[:200]}", expected="a model's folder or its name") from error
+        raise InputError(
+            f"no tokenizer {model!r}: {_reason(error)}", expected="a model's folder or its name"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def _check(tokenizer: Any, style: Style, options: int) -> LetterCheck:
@@ -97,9 +102,13 @@ def _check(tokenizer: Any, style: Style, options: int) -> LetterCheck:
             template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
             notes.append("no chat template: checked with vicuna.jinja, which training saves with the model")
         turn = [{"role": "user", "content": prompts.instruction("medicine", _QUESTION, choices)}]
-        context = tokenizer.apply_chat_template(
-            turn, chat_template=template, add_generation_prompt=True, tokenize=False
-        )
+        try:
+            context = tokenizer.apply_chat_template(
+                turn, chat_template=template, add_generation_prompt=True, tokenize=False
+            )
+        except Exception as error:  # a template is a program with errors of its own
+            problem = f"the chat template fails on a user's turn: {_reason(error)}; mend or replace it"
+            return LetterCheck(style, {}, (problem,), ())
         delimiter, taught = "", context
     else:
         taught = prompts.header("medicine") + asked + (" " if style == "icl" else "")
@@ -119,6 +128,11 @@ def _check(tokenizer: Any, style: Style, options: int) -> LetterCheck:
         moved |= before != encode((context + delimiter + letter).rstrip())[: len(before)]
         _, shown[letter] = _split(encode, taught, prompts.answer(choices, index))
     found = {letter: tuple(tokenizer.convert_ids_to_tokens(ids)) for letter, ids in scored.items()}
+    last = encode(context)[-1]
+    if last != tokenizer.encode(context, add_special_tokens=False)[-1]:
+        end = tokenizer.convert_ids_to_tokens(last)
+        problem = f"the tokenizer adds {end!r} to the end of a text, where lm_eval looks for the letter"
+        return LetterCheck(style, found, (f"{problem}; give lm_eval the model argument add_bos_token=False",), ())
     return LetterCheck(style, found, *_judge(style, scored, shown, moved, notes))
 
 

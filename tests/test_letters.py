@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -173,6 +174,47 @@ def test_a_tokenizer_without_a_template_is_checked_with_the_one_of_training(mode
     ift = check_tokenizer(tokenizer)[2]
     assert ift.problems == ()
     assert "vicuna.jinja" in ift.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("chat_template", "reason"),
+    [
+        ("{{ raise_exception('no user') }}", "no user"),
+        ("{% if %}", ""),
+        ("{{ messages[0].content.x.y }}", "no attribute"),
+    ],
+)
+def test_a_template_that_fails_is_a_problem_of_its_style_alone(chat_template, reason, models, tmp_path):
+    tokenizer = load_tokenizer(str(models["byte_level"]))
+    tokenizer.chat_template = chat_template
+    tokenizer.save_pretrained(tmp_path)
+    icl, icl_paper, ift = check_tokenizer(load_tokenizer(str(tmp_path)))
+    assert icl.problems == icl_paper.problems == ()
+    (problem,) = ift.problems
+    assert problem.startswith("the chat template fails on a user's turn: ")
+    assert reason in problem
+    assert ift.to_text().splitlines() == ["ift       no", f"          {problem}"]
+
+
+def test_a_tokenizer_that_ends_texts_with_a_token_is_told_from_one_that_merges(models, data, tmp_path):
+    from tokenizers import processors
+
+    shutil.copytree(models["byte_level"], tmp_path, dirs_exist_ok=True)
+    tokenizer = load_tokenizer(str(tmp_path))
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A $B </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    tokenizer.save_pretrained(tmp_path)
+    icl, _, ift = check_tokenizer(load_tokenizer(str(tmp_path)))
+    (problem,) = icl.problems
+    assert "adds '</s>' to the end of a text" in problem
+    assert "add_bos_token=False" in problem
+    # Its prompt begins with the first token, to which lm_eval adds no other.
+    assert ift.problems == ()
+    for arguments, token in (({}, "</s>"), ({"add_bos_token": False}, "ĠA")):
+        model = harness(tmp_path, **arguments)
+        request = requests(load("icl", data), model, "icl")[0]
+        assert model.tokenizer.convert_ids_to_tokens(model._encode_pair(*request.args)[1]) == [token]
 
 
 def test_letters_beyond_the_tokenizers_are_named(models):
