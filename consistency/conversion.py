@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -81,8 +82,10 @@ def convert_medmcqa(
     Raises
     ------
     InputError
-        If the records do not tell how `cop` counts.
+        If the records do not tell how `cop` counts, or `first_option` is another number.
     """
+    if first_option not in (None, 0, 1):
+        raise InputError(f"the number of the first option is {first_option}", expected="0 or 1")
     records = list(records)
     if first_option is None:
         numbers = {cop for record in records if isinstance(record, Mapping) and type(cop := record.get("cop")) is int}
@@ -102,15 +105,10 @@ def convert_medmcqa(
         right = record.get("cop")
         if type(right) is not int or not 0 <= right - first_option < len(choices):
             raise _Dropped("the answer is none of the options")
-        explanation = record.get("exp")
-        return Question(
-            row,
-            subject,
-            question,
-            tuple(choices),
-            right - first_option,
-            explanation if isinstance(explanation, str) else "",
-        )
+        explanation = "" if record.get("exp") is None else record["exp"]
+        if not isinstance(explanation, str):
+            raise _Dropped("exp is no text")
+        return Question(row, subject, question, tuple(choices), right - first_option, explanation)
 
     return _convert(records, convert)
 
@@ -146,12 +144,18 @@ def convert_file(
     if form not in FORMATS:
         raise InputError(f"no format {form!r}", expected=f"one of {', '.join(FORMATS)}")
     records = _read(Path(raw))
-    if form == "xiezhi":
-        questions, dropped = convert_xiezhi(records, "")
-    else:
-        questions, dropped = convert_medmcqa(records, first_option=first_option)
+    if not records:
+        raise InputError("no records", expected=f"those of {form}", path=raw)
+    try:
+        if form == "xiezhi":
+            questions, dropped = convert_xiezhi(records, "")
+        else:
+            questions, dropped = convert_medmcqa(records, first_option=first_option)
+    except InputError as error:
+        raise InputError(error.problem, expected=error.expected, do=error.do, path=raw) from error
     if not questions:
-        raise InputError("no record is a question", expected=f"records of {form}", path=raw)
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in sorted(dropped.items()))
+        raise InputError(f"no record is a question ({reasons})", expected=f"records of {form}", path=raw)
     lines = [msgspec.json.encode({k: v for k, v in q.to_dict().items() if k != "subject"}) for q in questions]
     write_atomically(out, b"\n".join([*lines, b""]).decode())
     return len(questions), dropped
@@ -192,7 +196,7 @@ def _check_options(choices: list[str]) -> None:
 
 def _read(path: Path) -> list[Any]:
     try:
-        content = path.read_bytes()
+        content = path.read_bytes().removeprefix(BOM_UTF8)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", expected="a file of raw records", path=path) from error
     if content.lstrip().startswith(b"["):

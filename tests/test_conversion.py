@@ -70,6 +70,8 @@ def test_xiezhi_records_are_dropped_for_a_reason(change, reason):
         ({"cop": -1}, "the answer is none of the options"),
         ({"cop": True}, "the answer is none of the options"),
         ({"choice_type": "multi"}, "several right answers"),
+        ({"exp": 0}, "exp is no text"),
+        ({"exp": ["E."]}, "exp is no text"),
         ({"opc": ""}, "opc is empty"),
         ({"opd": None}, "no opd"),
         ({"question": None}, "no question"),
@@ -96,6 +98,21 @@ def test_the_records_tell_how_they_count_options():
             answers(*numbers)
 
 
+def test_a_missing_explanation_is_none_at_all():
+    records = [{key: value for key, value in MEDMCQA.items() if key != "exp"}, MEDMCQA | {"exp": None}]
+    questions, dropped = convert_medmcqa(records, first_option=1)
+    assert [question.explanation for question in questions] == ["", ""]
+    assert not dropped
+
+
+def test_options_are_counted_from_0_or_1_alone(tmp_path):
+    raw = tmp_path / "raw.json"
+    raw.write_bytes(b"\xef\xbb\xbf" + json.dumps([MEDMCQA]).encode())
+    assert convert_file(raw, tmp_path / "q.jsonl", "medmcqa", 1) == (1, {})
+    with pytest.raises(InputError, match="the number of the first option is 5; expected 0 or 1"):
+        convert_file(raw, tmp_path / "q.jsonl", "medmcqa", 5)
+
+
 def test_the_command_counts_what_it_drops(tmp_path):
     raw, out = tmp_path / "raw.jsonl", tmp_path / "new" / "q.jsonl"
     records: list[Any] = [XIEZHI, XIEZHI | {"answer": "e"}, XIEZHI | {"answer": "f"}, 3]
@@ -118,8 +135,10 @@ def test_the_command_counts_what_it_drops(tmp_path):
     [
         ('{"question": "Q"\n', "xiezhi", ":1: Input data was truncated"),
         ("[{]", "xiezhi", "JSON is malformed"),
-        ('{"question": "Q"}\n', "xiezhi", "no record is a question"),
-        ("", "xiezhi", "no record is a question"),
+        ('{"question": "Q"}\n3\n4', "xiezhi", "no record is a question (1 × no options, 2 × not an object); expected"),
+        ("", "xiezhi", "raw.jsonl: no records; expected those of xiezhi"),
+        ("\n", "medmcqa", "raw.jsonl: no records; expected those of medmcqa"),
+        ('{"cop": 2}', "medmcqa", "raw.jsonl: the field cop does not tell"),
         ("{}", "mmlu", "no format 'mmlu'; expected one of xiezhi, medmcqa"),
     ],
 )
