@@ -178,11 +178,10 @@ class _Columns:
         if self.kind.has_options:
             matrix, counts = self._matrix()
             logprobs, n_options, unconditional = _split_unconditional(matrix[rows], counts[rows], metrics)
-            # A little above 0 is rounding.
-            broken = (np.isnan(logprobs).sum(axis=1) > logprobs.shape[1] - n_options) | (logprobs > 1e-3).any(axis=1)
+            broken = (np.isnan(logprobs).sum(axis=1) > logprobs.shape[1] - n_options) | (logprobs == np.inf).any(axis=1)
             if broken.any():
                 logprobs[broken] = np.nan
-                notes.append(f"{int(broken.sum())} questions have scores that are no log-probabilities")
+                notes.append(f"{int(broken.sum())} questions have log-probabilities that are no numbers")
             continuations = chosen(self.continuations)
             if unconditional is not None:
                 continuations = tuple(texts[: len(texts) // 2] for texts in continuations)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from consistency.partial_correlation import FEW_RUNS
 from consistency.report.estimates import MEAN, Row
 from consistency.report.figures import Drawing
 from consistency.report.verdict import group_title, points
@@ -209,7 +210,7 @@ def correlation_table(document: Document) -> dict[str, Any]:
         variant = "paper's" if row["x"].endswith("_paper") else "standard"
         told = [f"{DASH} ({row['reason']})", DASH, DASH]
         if row["value"] is not None:
-            told = [number(found) + ("*" if row["remark"] else ""), p_value(row["p"]), p_value(row["robust_p"])]
+            told = [number(found) + ("*" if variant == "standard" and row["n"] < FEW_RUNS else ""), p_value(row["p"]), p_value(row["robust_p"])]
         rows.append([row["model"], row["scope"].upper(), variant, f"{row['n']}", *told])
     return {
         "title": "Does consistency go with accuracy?",
