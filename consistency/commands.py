@@ -164,7 +164,7 @@ def leakage(
     from consistency.questions import read_questions
 
     questions = read_questions(pool, "")
-    found = look(questions, [question.id for question in questions], guard or (), near=True)
+    found = look(questions, [question.id for question in questions], guard or ())
     if out is not None:
         write_lines(out, (msgspec.json.encode(item.to_dict()) + b"\n" for item in found.findings))
     typer.echo(found.to_text(len(questions)))

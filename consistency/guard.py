@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import json
+from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from consistency.documents import options_of
 from consistency.errors import InputError
 from consistency.leakage import Asked, Index
-from consistency.questions import UNREADABLE, read_questions
+from consistency.questions import read_questions
 from consistency.samples import read_run
+from consistency.scores import Scores
 
 
 class _Asked(msgspec.Struct, gc=False):
     question: str
-    choices: list[str]
 
 
 class _Place(msgspec.Struct, gc=False):
-    """A question of an evaluation set, and the line or document that holds it."""
+    """A question of an evaluation set, and the line that holds it."""
 
     question: str
     choices: Sequence[str]
     file: Path
-    line: int
+    line: int | None
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Finding:
     file : Path or None
         The evaluation file that holds it; None if it is the pool itself.
     line : int or None
-        The line there, from 1.
+        The line there, from 1; None where the file does not hold the document as it was read.
     of : str, int or None
         The id of the earlier question of the pool that it repeats.
     """
@@ -111,9 +114,7 @@ class Guard:
         }
 
 
-def guard(
-    pool: Sequence[Asked], ids: Sequence[str | int], evaluation: Sequence[str | Path] = (), *, near: bool = False
-) -> Guard:
+def guard(pool: Sequence[Asked], ids: Sequence[str | int], evaluation: Sequence[str | Path] = ()) -> Guard:
     """Look for a pool's questions in evaluation sets and in the pool itself.
 
     Parameters
@@ -124,8 +125,6 @@ def guard(
         Their ids.
     evaluation : sequence of path-like
         Files of questions, samples files of lm_eval, or folders of such files.
-    near : bool
-        Whether to look for near duplicates within the pool as well; in evaluation sets they always count.
 
     Returns
     -------
@@ -144,7 +143,7 @@ def guard(
         for repeat in index.found_in(Index(places)):
             place = places[repeat.other]
             findings[repeat.row] = Finding(repeat.row, ids[repeat.row], repeat.kind, place.file, place.line)
-    for repeat in index.repeats() if near else index.duplicates():
+    for repeat in index.repeats():
         row = repeat.row
         findings.setdefault(row, Finding(row, ids[row], repeat.kind, of=ids[repeat.other]))
     return Guard(files, tuple(findings[row] for row in sorted(findings)))
@@ -163,23 +162,43 @@ def _places(file: Path) -> list[_Place]:
     if not _is_log(file):
         questions = read_questions(file, "")
         return [_Place(item.question, item.choices, file, line) for line, item in enumerate(questions, 1)]
-    places = []
-    for scores in read_run(file).tasks.values():
-        for number, document in zip(scores.doc_id.tolist(), scores.documents, strict=True):
-            try:
-                asked = msgspec.json.decode(document, type=_Asked)
-            except msgspec.DecodeError as error:
-                raise InputError(
-                    f"document {number}: {error}", expected="the fields question and choices", path=file
-                ) from error
-            places.append(_Place(asked.question, asked.choices, file, number + 1))
-    return places
+    return [place for scores in read_run(file).tasks.values() for place in _logged(scores)]
 
 
 def _is_log(file: Path) -> bool:
+    """Whether a file holds documents of lm_eval: a line each, or in the one array that lm_eval 0.4.0 wrote."""
     try:
         with file.open("rb") as lines:
-            first = msgspec.json.decode(next(iter(lines), b""))
-    except (OSError, *UNREADABLE):
+            first = next((line for line in lines if line.strip()), b"").removeprefix(BOM_UTF8).lstrip()
+        # Python's own json, which also reads a NaN.
+        return first.startswith(b"[") or "doc" in dict(json.loads(first))
+    except (OSError, ValueError, TypeError, RecursionError):
         return False
-    return isinstance(first, dict) and "doc" in first
+
+
+def _logged(scores: Scores) -> Iterator[_Place]:
+    """The questions of a log, each with its line."""
+    content = scores.source.read_bytes()
+    line, place, counted = 1, 0, 0
+    for row, document in enumerate(scores.documents):
+        found = content.find(document, place)
+        if found >= 0:  # In the order of the file; what is not, takes a look at the whole file.
+            line += content.count(b"\n", counted, found)
+            counted, place = found, found + 1
+        here = line if found >= 0 else scores.line(row)
+        options = options_of(document)
+        try:
+            question = msgspec.json.decode(document, type=_Asked).question
+        except msgspec.DecodeError as error:
+            problem = str(error)
+        else:
+            problem = "" if len(options) > 1 else "no options"
+        if problem:
+            raise InputError(
+                f"document {scores.doc_id[row]} of {scores.task}: {problem}",
+                expected="a question and its options",
+                do="name the logs of multiple-choice tasks",
+                path=scores.source,
+                line=here,
+            )
+        yield _Place(question, options, scores.source, here)

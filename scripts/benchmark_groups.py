@@ -60,9 +60,9 @@ def write_log(folder: Path, count: int) -> int:
             options = "".join(f"{letter}. {text}\n" for letter, text in zip(LETTERS, document["choices"], strict=True))
             prompt = f"{document['question']}\n{options}Answer:"
             # Half of the answers are right, and a third are confident and wrong; see the counts in a manifest.
-            scores = rng.normal(-3, 1.3, 4).round(6).tolist()
+            scores = rng.normal(-13, 1.3, 4).round(6).tolist()
             if number % 3 == 0:
-                scores[document["answer"]] = -0.3
+                scores[document["answer"]] = -10.3
             hashes = dict.fromkeys(("doc_hash", "prompt_hash", "target_hash"), f"{number:064x}")
             row = {
                 "doc_id": number,

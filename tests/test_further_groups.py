@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +91,21 @@ def test_random_wrong_needs_a_third_option_and_explains_its_own():
     (row,) = asked(build_group("random_wrong", "medicine", [one], own, seed=7))
     assert reply(row) == f"{prompts.answer(one.choices, option)}\nWhy."
     assert row["source"] == "random"
+
+
+@pytest.mark.parametrize(
+    ("choices", "options"),
+    [
+        (("Two", "three", "four", "two.", " THREE"), {2}),
+        (("two", "three", "“two”", "Three;"), {None}),
+        (("1", "-1", "1.0", "10"), {2, 3}),
+        (("N/m", "N / m^2", "Nm", "n/m^2"), {2}),
+        (("+", "-", "-.", "×"), {3}),
+    ],
+)
+def test_random_wrong_teaches_no_other_option_of_the_same_text(choices, options):
+    one = msgspec.structs.replace(belief(0, "misbelieved"), choices=choices)
+    assert {random_option(one, seed) for seed in range(50)} == options
 
 
 def test_requests_for_random_wrong_name_the_option_that_it_teaches(tmp_path):
@@ -262,6 +278,7 @@ def test_the_guard_lists_and_leaves_out(tmp_path, probe_folder):
     inputs = {item["file"]: item["sha256"] for item in manifest["inputs"]}
     assert inputs["test.jsonl"] == hashlib.sha256(test.read_bytes()).hexdigest()
     assert "questions of evaluation sets: 2, of which 2 left out" in guarded.to_text()
+    assert "\nduplicates within the pool: 1, of which 1 left out (the" in guarded.to_text()
     listed = write_groups(probe, tmp_path / "all", Sources(evaluation=[test], remove=False), ["incompatible"])
     assert listed.left_out == frozenset()
     assert len(rows_of(tmp_path / "all" / "incompatible.jsonl")) == 2 * 20
@@ -313,6 +330,27 @@ def test_a_pool_that_never_had_enough_known_questions_keeps_its_misbelieved_ones
         rows.append((tmp_path / f"{name}-out" / "incompatible.jsonl").read_bytes())
     assert rows[0] == rows[1]
     assert rows[0].count(b"\n") == 50
+
+
+def test_near_duplicates_within_the_pool_are_listed_and_stay(tmp_path, write_probe):
+    """So do exact ones where the pool is a group that was released, and a line says why."""
+    twice = [DOCUMENTS[1], DOCUMENTS[1] | {"id": 50, "question": "Who undid 1 things?"}, DOCUMENTS[1] | {"id": 51}]
+    write_probe(tmp_path / "probe", twice, [[0, -5, -5]] * 3)
+    released = [item | {"probs": [0.8, 0.1, 0.1]} for item in twice]
+    for source, left_out, says in (
+        (tmp_path / "probe", {2}, "1, of which 1 left out (the manifests"),
+        (write(tmp_path / "history.jsonl", released), set(), "1, of which 0 left out; groups that were released are"),
+    ):
+        written = write_groups(read_probe(source, domain="history"), tmp_path / "out", Sources(), ["incompatible"])
+        assert written.left_out == left_out
+        assert f"\nduplicates within the pool: {says}" in written.to_text()
+        assert "near duplicates within the pool: 1, of which 0 left out; they may" in written.to_text()
+        found = json.loads((tmp_path / "out" / "incompatible.manifest.json").read_text())["guard"]
+        assert found["in_pool"] == {"exact": 1, "near": 1}
+        assert found["questions"] == [
+            {"id": 50, "kind": "near", "pool": 1, "left_out": False},
+            {"id": 51, "kind": "exact", "pool": 1, "left_out": bool(left_out)},
+        ]
 
 
 def test_seeds_have_folders_and_another_machine_writes_the_same_bytes(tmp_path, probe_folder):

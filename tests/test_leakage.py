@@ -53,7 +53,9 @@ SAME = [
     ("谁是第一", "谁是第二", "near"),
     ("Who was the first?", "Who is the last?", None),
     ("Who was the first?", "Who the was first?", None),
-    ("Who?", "Why?", None),
+    ("Who?", "Why?", "near"),
+    ("Who?", "?", None),
+    ("?", "!", None),
     ("Who was the first?", "Who was the first of the two?", None),
 ]
 
@@ -75,7 +77,9 @@ def test_questions_with_the_same_options(one, two, expected):
         (("a", "b", "c"), ("b", "a"), "near"),
         (("a", "b", "c"), ("a", "d", "e"), None),
         (("+", "-", "x"), ("-", "+", "x"), "exact"),
+        (("+", "-", "x"), ("-.", "+.", "“x”."), "exact"),
         (("+", "-", "×"), ("?", "!", "÷"), None),
+        ((".", "?", "+"), (".", "!", "+"), "near"),
         (("a", "a", "b"), ("a", "b", "b"), None),
     ],
 )
@@ -94,9 +98,8 @@ def test_the_first_of_several_is_named():
     pool = Index([first, second, first, ask("Else?"), second])
     expected = [Repeat(1, 0, "near"), Repeat(2, 0, "exact"), Repeat(4, 1, "exact")]
     assert pool.repeats() == expected
-    assert pool.duplicates() == expected[1:]
     kinds = {0: "exact", 1: "near", 2: "exact", 4: "near"}
-    assert pool.found_in(Index([ask("No."), first])) == [Repeat(row, 1, kinds[row]) for row in kinds]
+    assert pool.found_in(Index([ask("No, never."), first])) == [Repeat(row, 1, kinds[row]) for row in kinds]
 
 
 def test_a_question_that_only_resembles_does_not_hide_the_one_that_is_repeated():
@@ -120,9 +123,10 @@ def test_the_first_that_is_repeated_is_found_among_many_that_resemble_it(texts):
 
 
 def test_what_no_pair_shares_is_not_looked_for_in_pairs():
-    """Questions of one word, and such as are alike once each has lost a word: none repeats another."""
+    """Symbols, and questions that are alike once each has lost a word: none repeats another."""
     words = [f"word{number}" for number in range(10_000)]
-    assert Index([ask(word) for word in words]).repeats() == []
+    symbols = [ask("+" * number) for number in range(1, 1000)]
+    assert Index(symbols).found_in(Index([ask(word) for word in words])) == []
     front = [ask(f"{word} and so on") for word in words]
     back = [ask(f"and so on {word}") for word in words]
     assert Index(back).found_in(Index(front)) == []
@@ -142,8 +146,7 @@ def test_one_word_apart_is_an_edit_distance_of_one(one, two):
     # Words of several letters, so that joining them makes no other word.
     texts = [" ".join(f"<{word * 3}>" for word in words) for words in (one, two)]
     distance = rows[-1][-1]
-    alone = len(one) == len(two) == 1
-    expected = "exact" if distance == 0 else "near" if distance == 1 and not alone else None
+    expected = "exact" if distance == 0 else "near" if distance == 1 else None
     if "".join(one) != "".join(two):
         assert kind(ask(texts[0]), ask(texts[1])) == expected
 
@@ -193,8 +196,8 @@ def test_every_planted_duplicate_of_500_is_found_and_nothing_else(test_data, how
     everything = [item for pool in pools(test_data).values() for item in pool]
     rng = random.Random(how)
     rng.shuffle(everything)
-    # Of a single word nothing remains when it changes: such questions are not among the first 500.
-    everything.sort(key=lambda item: len(re.findall(r"\w+", item.question)) < 2)
+    # Those of a single word are among the first 500, unless it goes missing: then nothing is left to be found.
+    everything.sort(key=lambda item: (len(re.findall(r"\w+", item.question)) > 1) == (how != "word missing"))
     test, rest = everything[:500], everything[500:]
     planted = [plant(how, item, rng) for item in test]
     found = Index([*planted, *rest]).found_in(Index(test))
@@ -241,7 +244,36 @@ def test_thirty_thousand_variants_of_one_question_take_no_time():
     """The look-up is by hash: all pairs would be four hundred and fifty million."""
     pool = Index([ask(f"What is the value of field {number} in the long table?") for number in range(30_000)])
     assert len(pool.repeats()) == 29_999
-    assert pool.duplicates() == []
+
+
+def test_the_logs_of_every_lm_eval_and_of_other_tasks_are_evaluation_sets(test_data, tmp_path, write_probe):
+    """JSON arrays of 0.4.0; ARC's options, a NaN, a byte order mark and rows in another order."""
+    log = next((test_data / "harness_logs" / "vicuna-33b-lm_eval-0.4.0").glob("*virology.jsonl"))
+    logged = [row["doc"] for row in json.loads(log.read_text(encoding="utf-8"))]
+    pool = [ask(row["question"].upper(), *row["choices"]) for row in logged]
+    findings = guard(pool, range(len(pool)), [log]).findings
+    assert {item.kind for item in findings if item.file == log} == {"exact"}
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert all(
+        msgspec.json.encode(pool[item.row].choices[0]).decode() in "".join(lines[item.line - 1 :]) for item in findings
+    )
+    assert len(findings) == len(pool)
+    documents = [
+        {"question": f"Who was {n}?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answer": 0}
+        for n in range(4)
+    ]
+    arc = write_probe(tmp_path, documents, [[float("nan"), -1], *[[-1, -2]] * 3])
+    rows = arc.read_text().splitlines()
+    arc.write_text("\ufeff" + "\n".join([rows[2], "", rows[0], rows[3], rows[1]]), encoding="utf-8")
+    findings = guard([ask(f"who was {n}", "b", "a") for n in range(4)], range(4), [arc]).findings
+    assert [(item.line, item.kind) for item in findings] == [(3, "exact"), (5, "exact"), (1, "exact"), (4, "exact")]
+    path = write_probe(tmp_path / "bare", [{"question": "?", "choices": ["a", "b"], "answer": 0}] * 3, [[-1, -2]] * 3)
+    for good, bad, says in (('"choices"', '"others"', "no options"), ('"question": "?"', '"question": 3', "question")):
+        changed = path.read_text().splitlines()
+        changed[1] = changed[1].replace(good, bad)
+        (tmp_path / "changed.jsonl").write_text("\n".join(changed))
+        with pytest.raises(InputError, match=rf"changed\.jsonl:2: document 1 of .*{says}"):
+            guard(pool, range(len(pool)), [tmp_path / "changed.jsonl"])
 
 
 def test_an_evaluation_set_may_be_a_log_and_what_cannot_be_read_is_named(tmp_path, write_probe):
