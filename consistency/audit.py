@@ -138,7 +138,10 @@ class Audit:
             f"instructions, {len(self.unreadable)} questions whose reply names no option.",
             "",
             f"**Of the {probed} questions that the model was asked, {conflict} teach it something else than what it "
-            f"believes with a confidence above {self.threshold:g}.**",
+            f"believes with a confidence above {self.threshold:g}.**"
+            if probed
+            else f"**Nothing is judged: the probe asks none of the {total} questions.** A row is matched by its question "
+            f"and options: compare those of line {self.judged[0].line} with the probe's, and probe the model on this set.",
             "",
             "| subject | questions | harmonious | incompatible | unsure | not probed |",
             "|---|---:|---:|---:|---:|---:|",
@@ -157,6 +160,12 @@ class Audit:
             "gives the taught answer more than chance, so put the knowledge that it needs before the question. Drop: it "
             "gives it less, or the row repeats or contradicts an earlier one.",
         ]
+        if self.unreadable:
+            listed = ", ".join(map(str, self.unreadable[:_MOST])) + (", …" if len(self.unreadable) > _MOST else "")
+            lines += [
+                "",
+                f"Replies that name no option, so that nothing is judged: lines {listed}. Begin them with its letter.",
+            ]
         unread = [f"- {name}: not read ({reason})" for name, reason in self.skipped.items()]
         unread += [f"- {left_out(name, count)}" for name, count in self.incomplete.items()]
         unread += [f"- {note}" for note in self.notes]
@@ -221,7 +230,10 @@ def audit(
     skipped: dict[str, str] = {}
     incomplete: Counter[str] = Counter()
     notes: list[str] = []
-    wanted = {normal_form(example.question, example.choices) for example in examples if example.choices}
+    readings = [
+        [(_form(reading), reading) for reading in example.readings()] for example in examples if example.choices
+    ]
+    wanted = {form for found in readings for form, _ in found}
     for probe in probes:
         found, without = read_all(probe, tasks, domain, threshold)
         skipped |= without
@@ -236,16 +248,27 @@ def audit(
                     asked.setdefault(form, (item.beliefs, row))
     judged, unreadable = [], []
     first: dict[tuple[str, ...], Example] = {}
-    for example in examples:
-        if not example.choices:
+    for found_readings in readings:
+        form, example = next((pair for pair in found_readings if pair[0] in asked), found_readings[0])
+        if form not in asked and example.labels != LETTERS:
             continue
         if example.taught is None:
             unreadable.append(example.line)
             continue
-        form = normal_form(example.question, example.choices)
         judged.append(_judge(example, asked.get(form), first.setdefault(form, example)))
     if not judged:
-        raise InputError("no multiple-choice question", expected="questions with lettered options", path=path)
+        if unreadable:
+            raise InputError(
+                f"of {len(unreadable)} multiple-choice questions none has a reply that names an option",
+                expected="a reply that begins with an option's letter or text, such as 'B. text'",
+                path=path,
+                line=unreadable[0],
+            )
+        raise InputError(
+            "no multiple-choice question",
+            expected="questions with options behind letters, a line each, or behind numbers if the probe asks them",
+            path=path,
+        )
     return Audit(
         path,
         tuple(names),
@@ -282,6 +305,10 @@ def shares(judged: Sequence[Judged]) -> dict[str, Any]:
     """The share of each verdict, with its interval."""
     counts = Counter(item.verdict for item in judged)
     return {name: share(counts[name], len(judged)).to_dict() for name in VERDICTS}
+
+
+def _form(example: Example) -> tuple[str, ...]:
+    return normal_form(example.question, example.choices)
 
 
 def _judge(example: Example, found: tuple[Beliefs, int] | None, first: Example) -> Judged:

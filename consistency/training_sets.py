@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,30 @@ from consistency.questions import UNREADABLE
 _HEADER = re.compile(
     r"The following are multiple choice questions about (.*?)\. Please choose the correct answer\. ?\n+"
 )
-_OPTION = re.compile(r"\(?([A-J])[.):]\s*(.*)")
-_REPLY = re.compile(r"\s*(?i:(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?:?\s*)?\(?([A-J])(?:[.):]|\s*(?:\n|$))")
+_SMALL = LETTERS.lower()
+_NUMBERS = "1234567890"  # 0 for 10
+_OPTION = re.compile(r"\(?([A-Ja-j]|10|[1-9])[.):]\s*(.*)")
+_LIST = re.compile(r"(?:^|\n)\s*(?:answer\s+)?(?:options|choices)\s*:?\s*$", re.IGNORECASE)
 _ENDING = re.compile(r"\s*Answer:?\s*$")
+_PREFIX = re.compile(r"(?:question|q)\s*\d*\s*[:.)]\s*", re.IGNORECASE)
+# A question has few lines: what stands further up is a context.
+_MOST_LINES = 40
+_PREAMBLE = re.compile(
+    r"(?:the\s+)?(?:(?:correct|right|best)\s+)?(?:answer|option|choice)\b(?:\s+is\b)?\s*:?\s*(?:option\s+)?",
+    re.IGNORECASE,
+)
+
+
+def _named(label: str, small: bool = False) -> re.Pattern[str]:
+    """What begins with a label, and with nothing that makes it a word of a text: "A.V. node", "A, B and C", "a cat"."""
+    behind = r"\.(?!\w)|[):\]*]|\s*(?:\n|$)"
+    if not small:
+        behind += rf"|,(?!\s*(?:and\s+|or\s+)?{label}\b)|\s+[-–—]\s"
+        behind += r"|\s+is\s+(?:the\s+)?(?:correct|right|true|best|answer)\b"
+    return re.compile(rf"[(\[*]*({label})(?:{behind})")
+
+
+_LABELS = {LETTERS: (_named("[A-J]"), _named("[a-j]", small=True)), _NUMBERS: (_named("10|[1-9]"),)}
 
 
 @dataclass(frozen=True)
@@ -40,6 +61,11 @@ class Example:
         The options.
     taught : int or None
         Index of the option that the row teaches; None where the row teaches none of them.
+    reply : str
+        What answers the request, of which `taught` was read; empty where the row has the answer's index.
+    labels : str
+        What stands before the options: capital letters, small ones or digits. Other instructions have lists of the latter
+        two as well, so that without a probe of it such a row is no multiple-choice question.
     """
 
     line: int
@@ -48,6 +74,26 @@ class Example:
     question: str
     choices: tuple[str, ...]
     taught: int | None
+    reply: str = ""
+    labels: str = LETTERS
+
+    def readings(self) -> Iterator[Example]:
+        """The row as it stands, then without lines that are no part of the question if a probe asks it without them.
+
+        Those are lines before the question, such as a context, and behind the last option, such as "Answer with a letter".
+        """
+        yield self
+        if not self.reply or not self.choices:
+            return
+        lines, ending = self.question.split("\n"), self.choices[-1].split("\n")
+        starts = range(max(0, len(lines) - _MOST_LINES), len(lines))
+        whole = ["\n".join(lines[start:]).strip() for start in starts]
+        stems = dict.fromkeys(text for stem in whole for text in (stem, _PREFIX.sub("", stem, count=1)) if text)
+        for last in ("\n".join(ending[:end]).strip() for end in range(len(ending), 0, -1)):
+            choices = (*self.choices[:-1], last)
+            taught = _taught(self.reply, choices, self.labels)
+            for stem in stems if last else ():
+                yield replace(self, question=stem, choices=choices, taught=taught)
 
 
 def read_training_set(path: str | Path) -> list[Example]:
@@ -58,9 +104,9 @@ def read_training_set(path: str | Path) -> list[Example]:
     path : path-like
         JSON lines, or a JSON array, of rows in one of three formats: questions (`question`, `choices`, `answer`),
         conversations (`conversations` with turns from human and gpt, or `messages` with roles user and assistant), or
-        Alpaca (`instruction`, `input`, `output`). In the latter two a multiple-choice question is a request that ends
-        with lettered options, one a line, and perhaps ``Answer:``; the reply begins with a letter, or with the text of
-        an option.
+        Alpaca (`instruction`, `input`, `output`). In the latter two a multiple-choice question is a request with
+        lettered or numbered options, one a line, and perhaps ``Answer:``; the reply begins with the text of an option,
+        whatever its case, or with a letter or number.
 
     Returns
     -------
@@ -79,32 +125,43 @@ def read_training_set(path: str | Path) -> list[Example]:
     return examples
 
 
-def parse_request(request: str) -> tuple[str, str, tuple[str, ...]]:
-    r"""The subject, the stem and the options of a multiple-choice request; nothing of another one.
+def parse_request(request: str) -> tuple[str, str, tuple[str, ...], str]:
+    r"""The subject, the stem and the options of a multiple-choice request, and what stands before these.
+
+    Nothing of another request. Options behind capital letters come before those behind small ones and numbers, which may
+    count statements of the stem.
 
     Examples
     --------
     >>> parse_request("One and one is\nA. two\nB. three\nAnswer:")
-    ('', 'One and one is', ('two', 'three'))
+    ('', 'One and one is', ('two', 'three'), 'ABCDEFGHIJ')
     >>> parse_request("Write a poem.")
-    ('', '', ())
+    ('', '', (), 'ABCDEFGHIJ')
     """
     headers = list(_HEADER.finditer(request))
     lines = _ENDING.sub("", request[headers[-1].end() :] if headers else request).rstrip().split("\n")
+    for labels in (LETTERS, _SMALL, _NUMBERS):
+        stem, options = _split(lines, labels)
+        if len(options) > 1 and stem:
+            return headers[-1][1] if headers else "", stem, options, labels
+    return "", "", (), LETTERS
+
+
+def _split(lines: list[str], labels: str) -> tuple[str, tuple[str, ...]]:
+    """The stem, and the options behind these labels."""
     found: list[list[str]] = []
     stem = len(lines)
     for number, line in enumerate(lines):
         option = _OPTION.match(line.strip())
-        if option and option[1] == "A":
+        label = option[1].replace("10", "0") if option else ""
+        if option and label == labels[0]:
             found, stem = [[option[2]]], number
-        elif option and found and option[1] == LETTERS[min(len(found), len(LETTERS) - 1)]:
+        elif option and found and label == labels[min(len(found), len(labels) - 1)]:
             found.append([option[2]])
         elif found:
             found[-1].append(line)
-    question = "\n".join(lines[:stem]).strip()
-    if len(found) < 2 or not question:
-        return "", "", ()
-    return headers[-1][1] if headers else "", question, tuple("\n".join(option).strip() for option in found)
+    question = _LIST.sub("", "\n".join(lines[:stem])).strip()
+    return question, tuple("\n".join(option).strip() for option in found)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
@@ -141,8 +198,9 @@ def _example(row: Any, path: Path, line: int) -> Example:
             path=path,
             line=line,
         )
-    subject, question, choices = parse_request(request)
-    return Example(line, identifier, subject, question, choices, _taught(reply, choices))
+    subject, question, choices, labels = parse_request(request)
+    taught = _taught(reply, choices, labels)
+    return Example(line, identifier, subject, question, choices, taught, reply, labels)
 
 
 def _asked(fields: dict[str, Any], identifier: str | int | None, path: Path, line: int) -> Example:
@@ -177,10 +235,27 @@ def _first(said: list[tuple[Any, Any]], speaker: str) -> str:
     return next((text for who, text in said if who == speaker and isinstance(text, str)), "")
 
 
-def _taught(reply: str, choices: tuple[str, ...]) -> int | None:
-    """The option that a reply names, by its letter or its text."""
-    letter = _REPLY.match(reply)
-    if letter and (place := LETTERS.index(letter[1])) < len(choices):
-        return place
-    texts = [place for place, choice in enumerate(choices) if choice and reply.strip().startswith(choice)]
-    return max(texts, key=lambda place: len(choices[place]), default=None)
+def _taught(reply: str, choices: tuple[str, ...], labels: str) -> int | None:
+    """The option that a reply names, by its text or its letter."""
+    whole = reply.strip().lstrip("*_ ")
+    preamble = _PREAMBLE.match(whole)
+    said = whole[preamble.end() :] if preamble else whole
+    text = _beginning(said, choices)
+    label = next(filter(None, (pattern.match(said) for pattern in _LABELS.get(labels, _LABELS[LETTERS]))), None)
+    if label is None:
+        return _beginning(whole, choices) if text is None else text
+    place = labels.upper().index(label[1].upper().replace("10", "0"))
+    # An option may be a capital or a digit itself: then the one before an option is meant. A longer text is no label.
+    by_text = text is not None and (len(choices[text].strip()) > 1 or label[1].islower())
+    return text if by_text or place >= len(choices) else place
+
+
+def _beginning(reply: str, choices: tuple[str, ...]) -> int | None:
+    """The longest option with which a reply begins, whatever its case, and not in the middle of a word or number."""
+    said, texts = reply.casefold(), [choice.strip().casefold() for choice in choices]
+    named = [
+        place
+        for place, text in enumerate(texts)
+        if text and said.startswith(text) and not re.match(r"\w|[.,]\d", said[len(text) :])
+    ]
+    return max(named, key=lambda place: len(texts[place]), default=None)

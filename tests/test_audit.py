@@ -1,6 +1,7 @@
 """A training set judged by a probe: six rows by hand in three formats, and the released groups by their own probes."""
 
 import json
+import re
 from math import log
 
 import pytest
@@ -182,10 +183,94 @@ def test_the_same_rows_are_read_in_every_format(tmp_path):
         ("A. one\nB. two", ("", "", ())),
         ("Which?\nA. one\nC. two", ("", "", ())),
         ("I. Rome\nII. Athens\nWhich?\nA. both\nB. none", ("", "I. Rome\nII. Athens\nWhich?", ("both", "none"))),
+        ("1. Rome\n2. Athens\nWhich?\nA. both\nB. none", ("", "1. Rome\n2. Athens\nWhich?", ("both", "none"))),
+        ("Which?\nOptions:\na) one\nb) two", ("", "Which?", ("one", "two"))),
+        (
+            "Which?\n" + "\n".join(f"{n}. o{n}" for n in range(1, 11)),
+            ("", "Which?", tuple(f"o{n}" for n in range(1, 11))),
+        ),
     ],
 )
 def test_options_are_found_behind_letters_in_order(request_, expected):
-    assert parse_request(request_) == expected
+    assert parse_request(request_)[:3] == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: f"Question: {text}",
+        lambda text: f"### Question 7\nQ: {text}",
+        lambda text: f"Some knowledge.\nMore of it.\n\n{text}",
+        lambda text: text.replace("\nA.", "\nOptions:\nA."),
+        lambda text: text.replace("Answer:", "Answer with the letter only."),
+        lambda text: text.replace("Answer:", "\nChoose one.\n\nResponse:"),
+        lambda text: re.sub(r"\n([A-D])\.", lambda found: f"\n{found[1].lower()})", text),
+        lambda text: re.sub(r"\n([A-D])\.", lambda found: f"\n{'ABCD'.index(found[1]) + 1}.", text),
+        lambda text: re.sub(r"\n([A-D])\.", lambda found: f"\n({found[1]})", text),
+        lambda text: text.replace("\n", "\r\n"),
+    ],
+)
+def test_ordinary_layouts_are_matched_to_the_probe_and_other_questions_are_not(tmp_path, probe, change):
+    rows = [
+        {"instruction": "Choose.", "input": change(ask(1)), "output": "one"},
+        {"conversations": [{"from": "human", "value": change(ask(2))}, {"from": "gpt", "value": "TWO."}]},
+        {"instruction": change(ask(3, ["one", "two", "three", "five"])), "output": "two"},
+        {"instruction": change(ask(17)), "output": "two"},
+    ]
+    found = audit(write(tmp_path / "train.jsonl", rows), [probe])
+    judged = {item.line: (item.verdict, item.taught) for item in found.judged if item.verdict != "not_probed"}
+    assert judged == {1: ("incompatible", "A"), 2: ("harmonious", "B")}
+    assert found.unreadable == ()
+
+
+@pytest.mark.parametrize(
+    ("reply", "options", "taught"),
+    [
+        ("**B. two**", OPTIONS, 1),
+        ("**B**", OPTIONS, 1),
+        ("Option B", OPTIONS, 1),
+        ("Answer: **(B)**", OPTIONS, 1),
+        ("The correct option is B", OPTIONS, 1),
+        ("B is correct", OPTIONS, 1),
+        ("B, because it is", OPTIONS, 1),
+        ("B - two", OPTIONS, 1),
+        ("b", OPTIONS, 1),
+        ("b) two", OPTIONS, 1),
+        ("TWO, since", OPTIONS, 1),
+        ("The answer is two.", OPTIONS, 1),
+        ("A.V. node", ["S.A. node", "A.V. node"], 1),
+        ("A, B and C", ["A", "A, B and C"], 1),
+        ("A, B and C", OPTIONS, None),
+        ("A cat", OPTIONS, None),
+        ("a cat", OPTIONS, None),
+        ("B vitamins", OPTIONS, None),
+        ("twofold", OPTIONS, None),
+        ("1.5", ["1", "1.5"], 1),
+        ("1.5", ["1", "2"], None),
+        ("E", OPTIONS, None),
+        ("C", ["L", "C", "R"], 2),
+        ("a", ["ac", "a"], 1),
+        ("The answer is B.", ["the", "one"], 1),
+    ],
+)
+def test_a_reply_names_an_option_by_its_letter_or_its_text(tmp_path, reply, options, taught):
+    listed = "\n".join(f"{letter}. {text}" for letter, text in zip("ABCD", options, strict=False))
+    (example,) = read_training_set(write(tmp_path / "t", [{"instruction": f"Which?\n{listed}", "output": reply}]))
+    assert example.taught == taught
+
+
+def test_where_nothing_is_judged_the_page_and_the_error_say_why(tmp_path, probe):
+    page = audit(write(tmp_path / "other.jsonl", [chat(9, "A. one"), chat(8, "A. one")]), [probe]).to_markdown()
+    assert "**Nothing is judged: the probe asks none of the 2 questions.**" in page
+    assert "those of line 1 with the probe's" in page
+    page = audit(write(tmp_path / "some.jsonl", [chat(0, "A. one"), chat(1, "Hm.")]), [probe]).to_markdown()
+    assert "\nReplies that name no option, so that nothing is judged: lines 2." in page
+    with pytest.raises(InputError, match=r"mute\.jsonl:1: of 2 multiple-choice questions none has a reply that names"):
+        audit(write(tmp_path / "mute.jsonl", [chat(0, "Well."), chat(1, "Hm.")]), [probe])
+    # A list of another instruction is no question, unless the probe asks it.
+    row = {"instruction": "Sort these.\n1. pears\n2. apples", "output": "1. apples\n2. pears"}
+    found = audit(write(tmp_path / "lists.jsonl", [row, chat(0, "A. one")]), [probe])
+    assert (len(found.judged), found.to_dict()["general"]) == (1, 1)
 
 
 @pytest.mark.parametrize("model", ["llama-2-13b/engineering", "llama-2-7b/jurisprudence"])
