@@ -154,8 +154,11 @@ class Comparison:
         if change.ci_low is not None:
             interval = f"[{_points(change.ci_low)}, {_points(change.ci_high)}]"
             lines.append(f"change {_points(change.value)} points, 95 % interval {interval}: {change.estimator}")
+        generated = [section for section in self.by_task.values() if not section.compares_options]
+        for section in [*([self.overall] if self.overall else []), *generated]:
+            lines += _pairing_line(section)
         for section in self.by_task.values():
-            lines += _audit_lines(section)
+            lines += _dropped_lines(section)
             if not section.compares_options:
                 lines.append(f"{section.name}: {section.counts['note']}")
                 lines += [_metric_line(name, metric) for name, metric in section.counts["metrics"].items()]
@@ -174,7 +177,7 @@ def _config_dict(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _audit_lines(section: Section) -> list[str]:
+def _pairing_line(section: Section) -> list[str]:
     """What of the pairing a reader should know: nothing, if every question found its counterpart asked alike."""
     audit = section.counts["pairing"]
     special = {
@@ -184,7 +187,11 @@ def _audit_lines(section: Section) -> list[str]:
         "with another prompt": audit["prompts"].get("different", 0),
     }
     found = ", ".join(f"{count} {what}" for what, count in special.items() if count)
-    lines = [f"{section.name}: of {audit['paired']} questions {found}"] if found else []
+    return [f"{section.name}: of {audit['paired']} questions {found}"] if found else []
+
+
+def _dropped_lines(section: Section) -> list[str]:
+    audit, lines = section.counts["pairing"], []
     for reason, count in audit["dropped"].items():
         shown = audit["examples"].get(reason, [])
         which = f" (doc_id {', '.join(map(str, shown))}{', …' if count > len(shown) else ''})" if shown else ""

@@ -313,7 +313,7 @@ def test_the_table_tells_how_questions_were_paired(tmp_path):
         item["target"] = str(3 - int(item["target"]))
     write(tmp_path / "two", "sums", turned)
     text = compare(tmp_path / "one", tmp_path / "two").to_text()
-    assert "sums: of 19 questions 7 with options in another order, 19 with another prompt" in text
+    assert "overall: of 19 questions 7 with options in another order, 19 with another prompt" in text
     assert "left out of sums: 1 only in the first log (doc_id 19)" in text
 
 
