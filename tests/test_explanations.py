@@ -8,6 +8,7 @@ import pytest
 from consistency.errors import InputError
 from consistency.explanations import TASK, clean, read_explanations, read_requests, write_requests
 from consistency.knowledge import Belief
+from consistency.probes import gather_texts, read_probe
 
 DATE = "2026-01-02T03-04-05.678901"
 
@@ -98,6 +99,19 @@ def test_explanations_are_found_by_question_and_option(tmp_path):
     found = read_explanations(tmp_path / "logs")
     assert found.texts == {("q1", "?", 1): "One.", (7, "?", 0): "Seven."}
     assert (found.unusable, found.source) == (2, path)
+
+
+def test_what_was_generated_in_parts_is_read_together(tmp_path, write_probe):
+    """A run that was killed leaves no log, so that large requests are generated part by part."""
+    task = "consistency_explain_history"
+    parts = [write(tmp_path / name, texts, task) for name, texts in (
+        ("part-aa", [(0, 1, "It is so.```"), (1, 1, "")]), ("part-ab", [(1, 1, "Since it is.```")])
+    )]  # fmt: skip
+    write_probe(tmp_path / "probe", [{"question": "?", "choices": ["a", "b"], "answer": 0}], [[-2, -1]])
+    found = gather_texts(read_probe(tmp_path / "probe", domain="history"), "explain", [path.parent for path in parts])
+    assert found is not None
+    assert found.texts == {(0, "?", 1): "It is so.", (1, "?", 1): "Since it is."}
+    assert (found.unusable, found.source, found.others) == (1, parts[0], (parts[1],))
 
 
 def test_another_log_is_refused_with_its_place(tmp_path, write_probe):
