@@ -12,6 +12,7 @@ import msgspec
 from consistency.errors import InputError
 from consistency.explanations import Explanations
 from consistency.knowledge import Belief, Beliefs
+from consistency.lenient import find_line
 from consistency.questions import UNREADABLE, TextIds
 
 Purpose = Literal["explain", "context"]
@@ -57,7 +58,14 @@ def read_probe_column(beliefs: Beliefs, column: str, purpose: Purpose, source: P
     """Read texts from a field of the probe's own documents: see `read_column`."""
     rows = ((number, msgspec.json.decode(document)) for number, document in enumerate(beliefs.documents, 1))
     numbered = ((number, {"id": id_, **row}) for (number, row), id_ in zip(rows, beliefs.ids, strict=True))
-    return _collect(numbered, column, beliefs, purpose, source)
+    try:
+        return _collect(numbered, column, beliefs, purpose, source)
+    except InputError as error:
+        if error.line is None:
+            raise
+        # Documents of a log are sorted, and need not stand at their own line.
+        line = find_line(source, beliefs.documents[error.line - 1], -1)
+        raise InputError(error.problem, expected=error.expected, path=source, line=line) from error
 
 
 def _decoded(lines: Iterable[bytes], path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

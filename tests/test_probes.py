@@ -293,6 +293,15 @@ def test_texts_come_from_a_column_of_the_users_file_or_of_the_probe(tmp_path):
     assert (empty.texts, empty.unusable) == ({}, 0)
 
 
+def test_a_text_that_is_none_is_named_with_its_line_in_the_probes_log(tmp_path, write_probe):
+    path = write_probe(tmp_path / "log", [row(0, facts="F."), row(1, facts=3), row(2)], [[-1, -2, -3]] * 3)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[2], "", lines[1], lines[0]]))
+    with pytest.raises(InputError, match="facts is '3'") as error:
+        gather_texts(read_probe(path), "context", column="facts")
+    assert (error.value.path, error.value.line) == (path, 3)
+
+
 @pytest.mark.parametrize(
     ("rows", "place", "says"),
     [
