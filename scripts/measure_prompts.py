@@ -1,8 +1,8 @@
-"""What each difference between the tasks' prompts and the released ones does to a model's answers.
+"""What each difference between the tasks' prompts or arithmetic and the released ones does to a model's answers.
 
     python scripts/measure_prompts.py MODEL --data FOLDER --task engineering --limit 100
 
-Every variant asks the same questions; the letters are scored from one forward pass of a float32 model.
+Every variant asks the same questions; the letters are scored from one forward pass, in float32 but for one variant.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Variant:
     scored: Callable[[str], str]
     # Encode the context with the space at its end, as the released code does; otherwise it goes with the letter.
     own_space: bool = False
+    bfloat16: bool = False
 
 
 def variants(subject: str, dev: Sequence[Question], bos: str) -> list[Variant]:
@@ -59,6 +60,7 @@ def variants(subject: str, dev: Sequence[Question], bos: str) -> list[Variant]:
         Variant("… no space after the shots' Answer:", lambda q: few_shot(q, space=""), spaced),
         Variant("… no space anywhere", lambda q: few_shot(q, space=""), str),
         Variant("… two spaces in the header", lambda q: few_shot(q, header=f" {subject}"), spaced),
+        Variant("… in bfloat16", few_shot, spaced, bfloat16=True),
     ]
     if bos:
         found.append(Variant(f"… {bos} in front", lambda q: few_shot(q, start=bos), spaced))
@@ -66,6 +68,7 @@ def variants(subject: str, dev: Sequence[Question], bos: str) -> list[Variant]:
         *found,
         Variant("ift, Vicuna", tuned, str),
         Variant("… the last space as a token of its own", tuned, str, own_space=True),
+        Variant("… in bfloat16", tuned, str, bfloat16=True),
     ]
 
 
@@ -123,6 +126,7 @@ def main() -> None:
     model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32).eval()
     if torch.cuda.is_available():
         model = model.cuda()
+    rounded = copy.deepcopy(model).to(torch.bfloat16)
     if arguments.task in DOMAINS:
         dev, test = (domain_questions(arguments.task, split, arguments.data) for split in ("dev", "test"))
     else:
@@ -130,16 +134,19 @@ def main() -> None:
     questions = test[: arguments.limit]
 
     print(f"{len(questions)} questions of {arguments.task}\n")
-    print("| prompt | letters' probability | accuracy | answers A | top option as in the first | questions scored |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| prompt | letters' probability | accuracy | answers A | top option as in the first | two options tie "
+        "| questions scored |"
+    )
+    print("|---|---|---|---|---|---|---|")
     reference: dict[int, int] = {}
     for variant in variants(spoken(arguments.task), dev, tokenizer.bos_token or ""):
-        scores = score(model, tokenizer, variant, questions)
+        scores = score(rounded if variant.bfloat16 else model, tokenizer, variant, questions)
         kept = [(n, values) for n, values in enumerate(scores) if values is not None]
         if not variant.name.startswith("…"):
             reference = {n: int(values.argmax()) for n, values in kept}
         if not kept:
-            print(f"| {variant.name} | – | – | – | – | 0 |")
+            print(f"| {variant.name} | – | – | – | – | – | 0 |")
             continue
         tops = {n: int(values.argmax()) for n, values in kept}
         figures = [
@@ -147,6 +154,7 @@ def main() -> None:
             np.mean([tops[n] == questions[n].answer for n in tops]),
             np.mean([top == 0 for top in tops.values()]),
             np.mean([tops[n] == reference.get(n) for n in tops]),
+            np.mean([len(np.unique(values)) < len(values) for _, values in kept]),
         ]
         print(f"| {variant.name} | {' | '.join(f'{figure:.3f}' for figure in figures)} | {len(kept)} |", flush=True)
 
