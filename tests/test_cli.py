@@ -138,8 +138,9 @@ def test_groups_are_written_from_a_probe_and_its_explanations(folder, call):
         "--explanations", folder / "explain", "--seed", 5,
     )  # fmt: skip
     assert (code, err) == (0, "")
-    *files, unguarded = out.splitlines()
+    *files, near, unguarded = out.splitlines()
     assert files == [f"{folder / 'groups' / name}.jsonl: 6 rows" for name in dict.fromkeys(names)]
+    assert near.startswith("near duplicates within the pool: 9, of which 0 left out")
     assert unguarded.startswith("no evaluation set was guarded against")
     replies = {}
     for name in names:
