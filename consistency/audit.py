@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from consistency.errors import InputError
-from consistency.files import write_together
 from consistency.knowledge import THRESHOLD, Beliefs
 from consistency.leakage import normal_form, same_text
-from consistency.probes import left_out, read_all
+from consistency.probes import read_all
 from consistency.prompts import LETTERS
 from consistency.shares import share
 from consistency.training_sets import Example, read_training_set
 
 Verdict = Literal["harmonious", "incompatible", "unsure", "not_probed"]
 VERDICTS: tuple[Verdict, ...] = ("harmonious", "incompatible", "unsure", "not_probed")
-_MOST = 10
 
 
 @dataclass(frozen=True)
@@ -125,71 +121,6 @@ class Audit:
             for name in sorted(sizes, key=lambda name: (-sizes[name], name))
         }
 
-    def to_markdown(self) -> str:
-        """One page for a reader who has to decide."""
-        total, actions = len(self.judged), Counter(item.action for item in self.judged)
-        counts = Counter(item.verdict for item in self.judged)
-        probed = total - counts["not_probed"]
-        conflict = share(counts["incompatible"], probed).to_text()
-        lines = [
-            f"# {self.path.name}: what it teaches this model",
-            "",
-            f"{self.rows} rows: {total} multiple-choice questions, {self.rows - total - len(self.unreadable)} general "
-            f"instructions, {len(self.unreadable)} questions whose reply names no option.",
-            "",
-            f"**Of the {probed} questions that the model was asked, {conflict} teach it something else than what it "
-            f"believes with a confidence above {self.threshold:g}.**"
-            if probed
-            else f"**Nothing is judged: the probe asks none of the {total} questions.** A row is matched by its question "
-            f"and options: compare those of line {self.judged[0].line} with the probe's, and probe the model on this set.",
-            "",
-            "| subject | questions | harmonious | incompatible | unsure | not probed |",
-            "|---|---:|---:|---:|---:|---:|",
-            _line("all", self.judged),
-        ]
-        subjects = list(self.by_subject().items())
-        lines += [_line(name, found) for name, found in subjects[: 2 * _MOST]]
-        if len(subjects) > 2 * _MOST:
-            lines.append(f"| … and {len(subjects) - 2 * _MOST} more | | | | | |")
-        lines += [
-            "",
-            "Shares of the questions with 95 % intervals (Wilson). Harmonious: the row teaches what the model believes "
-            "with confidence, right or wrong. Unsure: the model believes nothing with confidence.",
-            "",
-            f"To do: keep {actions['keep']}, rewrite {actions['rewrite']}, drop {actions['drop']}. Rewrite: the model "
-            "gives the taught answer more than chance, so put the knowledge that it needs before the question. Drop: it "
-            "gives it less, or the row repeats or contradicts an earlier one.",
-        ]
-        if self.unreadable:
-            listed = ", ".join(map(str, self.unreadable[:_MOST])) + (", …" if len(self.unreadable) > _MOST else "")
-            lines += [
-                "",
-                f"Replies that name no option, so that nothing is judged: lines {listed}. Begin them with its letter.",
-            ]
-        unread = [f"- {name}: not read ({reason})" for name, reason in self.skipped.items()]
-        unread += [f"- {left_out(name, count)}" for name, count in self.incomplete.items()]
-        unread += [f"- {note}" for note in self.notes]
-        if unread:
-            lines += ["", "Of the probe's log:", "", *unread]
-        strongest = sorted(
-            (item for item in self.judged if item.verdict == "incompatible"),
-            key=lambda item: (-(item.confidence or 0), item.line),
-        )
-        if strongest:
-            lines += [
-                "",
-                "The firmest of the model's beliefs that are contradicted:",
-                "",
-                "| line | id | subject | taught | believed | confidence | to do |",
-                "|---:|---|---|---|---|---:|---|",
-            ]
-            lines += [
-                f"| {item.line} | {'' if item.id is None else item.id} | {item.subject} | {item.taught} | "
-                f"{item.believed} | {item.confidence:.3f} | {item.action} |"
-                for item in strongest[:_MOST]
-            ]
-        return "\n".join(lines) + "\n"
-
 
 def audit(
     path: str | Path,
@@ -282,25 +213,6 @@ def audit(
     )
 
 
-def write_audit(found: Audit, out: str | Path) -> None:
-    """Write ``audit.md``, ``audit.json`` and ``examples.jsonl``, the rows to drop or rewrite, into a folder.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be written.
-    """
-    folder = Path(out)
-    listed = (asdict(item) for item in found.judged if item.action != "keep")
-    write_together(
-        {
-            folder / "examples.jsonl": (msgspec.json.encode(item) + b"\n" for item in listed),
-            folder / "audit.json": [msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=1) + b"\n"],
-            folder / "audit.md": [found.to_markdown().encode()],
-        }
-    )
-
-
 def shares(judged: Sequence[Judged]) -> dict[str, Any]:
     """The share of each verdict, with its interval."""
     counts = Counter(item.verdict for item in judged)
@@ -360,9 +272,3 @@ def _place(choices: Sequence[str], text: str, place: int) -> int | None:
     exact = [option for option, choice in enumerate(choices) if choice.strip() == text.strip()]
     same = exact or [option for option, choice in enumerate(choices) if same_text(choice, text)]
     return place if place in same else same[0] if same else None
-
-
-def _line(name: str, judged: Sequence[Judged]) -> str:
-    counts = Counter(item.verdict for item in judged)
-    cells = [share(counts[verdict], len(judged)).to_text() for verdict in VERDICTS]
-    return f"| {name or '(none given)'} | {len(judged)} | {' | '.join(cells)} |"

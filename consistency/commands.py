@@ -143,12 +143,12 @@ def audit(
 ) -> None:
     """Say how much of a training set contradicts what a model believes, and which rows to drop or rewrite."""
     from consistency.audit import audit as judge
-    from consistency.audit import write_audit
+    from consistency.audit_page import page, write_audit
 
     found = judge(training_set, probe, task or (), domain, threshold)
     if out is not None:
         write_audit(found, out)
-    typer.echo(found.to_markdown(), nl=False)
+    typer.echo(page(found), nl=False)
 
 
 def leakage(

@@ -7,7 +7,8 @@ from math import log
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from consistency.audit import audit, write_audit
+from consistency.audit import audit
+from consistency.audit_page import page, write_audit
 from consistency.errors import InputError
 from consistency.knowledge_map import read_map
 from consistency.manifests import Sources, write_groups
@@ -102,9 +103,9 @@ def test_what_the_probes_left_out_is_named(tmp_path, write_probe, capsys):
     assert list(found.skipped) == ["bad"]
     assert found.to_dict()["incomplete"] == {"good_cyclic": 1}
     assert list(found.to_dict()["skipped"]) == ["bad"]
-    page = found.to_markdown()
-    assert "- good_cyclic: 1 question without all rotations left out\n" in page
-    assert "- bad: not read (document 0 of bad" in page
+    text = page(found)
+    assert "- good_cyclic: 1 question without all rotations left out\n" in text
+    assert "- bad: not read (document 0 of bad" in text
     mapped = read_map([tmp_path / "probe"])
     assert mapped.to_dict()["incomplete"] == {"good_cyclic": 1}
     assert "good_cyclic: 1 question without all rotations left out" in mapped.to_text()
@@ -260,11 +261,11 @@ def test_a_reply_names_an_option_by_its_letter_or_its_text(tmp_path, reply, opti
 
 
 def test_where_nothing_is_judged_the_page_and_the_error_say_why(tmp_path, probe):
-    page = audit(write(tmp_path / "other.jsonl", [chat(9, "A. one"), chat(8, "A. one")]), [probe]).to_markdown()
-    assert "**Nothing is judged: the probe asks none of the 2 questions.**" in page
-    assert "those of line 1 with the probe's" in page
-    page = audit(write(tmp_path / "some.jsonl", [chat(0, "A. one"), chat(1, "Hm.")]), [probe]).to_markdown()
-    assert "\nReplies that name no option, so that nothing is judged: lines 2." in page
+    text = page(audit(write(tmp_path / "other.jsonl", [chat(9, "A. one"), chat(8, "A. one")]), [probe]))
+    assert "**Nothing is judged: the probe asks none of the 2 questions.**" in text
+    assert "those of line 1 with the probe's" in text
+    text = page(audit(write(tmp_path / "some.jsonl", [chat(0, "A. one"), chat(1, "Hm.")]), [probe]))
+    assert "\nReplies that name no option, so that nothing is judged: lines 2." in text
     with pytest.raises(InputError, match=r"mute\.jsonl:1: of 2 multiple-choice questions none has a reply that names"):
         audit(write(tmp_path / "mute.jsonl", [chat(0, "Well."), chat(1, "Hm.")]), [probe])
     # A list of another instruction is no question, unless the probe asks it.
@@ -302,14 +303,14 @@ def test_a_page_for_a_reader_and_files_for_a_program(tmp_path, probe):
     found = audit(path, [probe])
     write_audit(found, tmp_path / "out")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["audit.json", "audit.md", "examples.jsonl"]
-    page = (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
-    assert page == found.to_markdown()
-    assert "**Of the 3 questions that the model was asked, 33.3 % (6.1 to 79.2) teach" in page
+    text = (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
+    assert text == page(found)
+    assert "**Of the 3 questions that the model was asked, 33.3 % (6.1 to 79.2) teach" in text
     assert (
-        "| all | 3 | 33.3 % (6.1 to 79.2) | 33.3 % (6.1 to 79.2) | 33.3 % (6.1 to 79.2) | 0.0 % (0.0 to 56.1) |" in page
+        "| all | 3 | 33.3 % (6.1 to 79.2) | 33.3 % (6.1 to 79.2) | 33.3 % (6.1 to 79.2) | 0.0 % (0.0 to 56.1) |" in text
     )
-    assert "| 1 | r0 | low | A | B | 0.910 | drop |" in page
-    assert len(page.splitlines()) < 60
+    assert "| 1 | r0 | low | A | B | 0.910 | drop |" in text
+    assert len(text.splitlines()) < 60
     assert json.loads((tmp_path / "out" / "audit.json").read_text()) == json.loads(json.dumps(found.to_dict()))
     (example,) = [json.loads(line) for line in (tmp_path / "out" / "examples.jsonl").read_text().splitlines()]
     assert (example["line"], example["action"], example["verdict"]) == (1, "drop", "incompatible")

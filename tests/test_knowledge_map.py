@@ -8,6 +8,7 @@ from statsmodels.stats.proportion import proportion_confint
 from typer.testing import CliRunner
 
 from consistency.audit import audit
+from consistency.audit_page import page
 from consistency.categories import categorise, split_rotations
 from consistency.cli import app
 from consistency.errors import InputError
@@ -156,7 +157,7 @@ def test_rows_that_were_left_out_are_named_by_whatever_reads_the_log(tmp_path, w
     train.write_text(json.dumps(document(0)))
     audited = audit(train, [tmp_path / "logs"])
     assert audited.to_dict()["notes"] == [note]
-    assert f"- {note}" in audited.to_markdown().splitlines()
+    assert f"- {note}" in page(audited).splitlines()
     written = write_groups(read_probe(tmp_path / "logs"), tmp_path / "groups", Sources(), ["incompatible"])
     assert note in written.to_text().splitlines()
     assert json.loads((tmp_path / "groups" / "incompatible.manifest.json").read_text())["notes"] == [note]
