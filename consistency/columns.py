@@ -157,11 +157,15 @@ class _Columns:
         doc_id = np.array(self.doc_id, dtype=np.int64)[rows]
         duplicates = 0
         if not (doc_id[1:] > doc_id[:-1]).all():
-            doc_id, first = np.unique(doc_id, return_index=True)
+            doc_id, first, of = np.unique(doc_id, return_index=True, return_inverse=True)
             duplicates = len(rows) - len(first)
-            rows = rows[first]
             if duplicates:
-                notes.append(f"{duplicates} rows repeat a doc_id; the first of each is used")
+                kept = rows[first[of.reshape(-1)]].tolist()
+                pairs = zip(kept, rows.tolist(), strict=True)
+                others = sum(self.documents[a] != self.documents[b] for a, b in pairs)
+                which = f", {others} of them with another document" if others else ""
+                notes.append(f"{duplicates} rows repeat a doc_id{which}; the first of each is used")
+            rows = rows[first]
 
         as_they_are = len(rows) == len(self.doc_id) and bool((np.diff(rows) == 1).all())
 

@@ -127,6 +127,13 @@ def test_infinite_and_missing_numbers_as_strings_and_as_bare_json(tmp_path):
         assert "1 questions have log-probabilities that are no numbers" in scores.notes
 
 
+def test_repeated_doc_ids_are_told_and_what_they_drop(tmp_path):
+    rows = [row(0, [-1, -2]), row(1, [-1, -2]), row(0, [-1, -2]), row(1, [-1, -2]) | {"doc": {"question": "Other?"}}]
+    scores = only(read_run(write(tmp_path, rows)))
+    assert scores.notes == ("2 rows repeat a doc_id, 1 of them with another document; the first of each is used",)
+    assert [json.loads(d)["question"] for d in scores.documents] == ["Question 0?", "Question 1?"]
+
+
 def test_rows_in_any_order_keep_their_own_columns(tmp_path):
     """Also where the last row of the file is the last document."""
     rows = [row(i, [-1 - i, -2 * i], i % 2) for i in (2, 0, 1, 3)]

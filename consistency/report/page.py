@@ -210,7 +210,8 @@ def correlation_table(document: Document) -> dict[str, Any]:
         variant = "paper's" if row["x"].endswith("_paper") else "standard"
         told = [f"{DASH} ({row['reason']})", DASH, DASH]
         if row["value"] is not None:
-            told = [number(found) + ("*" if variant == "standard" and row["n"] < FEW_RUNS else ""), p_value(row["p"]), p_value(row["robust_p"])]
+            mark = "*" if variant == "standard" and row["n"] < FEW_RUNS else ""
+            told = [number(found) + mark, p_value(row["p"]), p_value(row["robust_p"])]
         rows.append([row["model"], row["scope"].upper(), variant, f"{row['n']}", *told])
     return {
         "title": "Does consistency go with accuracy?",
