@@ -112,8 +112,9 @@ def write_requests(beliefs: Iterable[Belief], path: str | Path, purpose: str = "
         "context": lambda belief: belief.gold,
         "random_wrong": lambda belief: random_option(belief, seed),
     }
-    requests = [
-        {
+    # Two tasks may have asked the same question, and got the same answer.
+    requests = {
+        (belief.id, belief.question, option): {
             "id": belief.id,
             "subject": belief.subject,
             "question": belief.question,
@@ -122,8 +123,8 @@ def write_requests(beliefs: Iterable[Belief], path: str | Path, purpose: str = "
         }
         for belief in beliefs
         if belief.label == "misbelieved" and (option := option_of[purpose](belief)) is not None
-    ]
-    write_atomically(path, "".join(msgspec.json.encode(request).decode() + "\n" for request in requests))
+    }
+    write_atomically(path, "".join(msgspec.json.encode(request).decode() + "\n" for request in requests.values()))
     return len(requests)
 
 

@@ -62,7 +62,7 @@ def test_what_stands_between_the_first_pair_of_backticks_is_kept(generation, kep
 def test_only_confident_errors_are_to_be_explained(tmp_path):
     beliefs = [belief(0, "known"), belief(1, "misbelieved"), belief(2, "unsure"), belief(3, "misbelieved")]
     path = tmp_path / "new" / "requests.jsonl"
-    assert write_requests(beliefs, path) == 2
+    assert write_requests([*beliefs, *beliefs], path) == 2
     assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == [
         {"id": n, "subject": "history", "question": f"Q{n} – was?", "choices": ["ä", "b"], "option": 1} for n in (1, 3)
     ]
