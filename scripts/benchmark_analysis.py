@@ -111,28 +111,54 @@ def best(repeats: int, *works: Callable[[], object]) -> list[float]:
     return [min(seconds) for seconds in times]
 
 
+class Whole(msgspec.Struct):
+    """A logged document with all its fields, as one would type it."""
+
+    doc_id: int
+    doc: dict[str, Any]
+    target: str | int
+    arguments: dict[str, dict[str, str]] | list[tuple[str, str]]
+    resps: list[list[tuple[float, str | bool]]]
+    filtered_resps: list[tuple[float, str | bool]]
+    acc: float
+    doc_hash: str = ""
+    prompt_hash: str = ""
+    target_hash: str = ""
+    filter: str = ""
+    metrics: list[str] = []
+
+
 def reading(name: str, folder: Path, old: bool) -> None:
-    """Compare reading with json.loads and with nothing but msgspec's typed decoding, on the same files."""
+    """Compare reading with json.loads, and with nothing but msgspec's typed decoding, on the same files.
+
+    Decoding a whole document is what one would do without this package; decoding only the fields that it reads is the
+    least that reading can take.
+    """
     files = sorted(folder.glob("*.jsonl"))
     with files[0].open(encoding="utf-8") as file:
         first = json.load(file)[0] if old else json.loads(file.readline())
-    row_type = row_kind(first, letters=False, line=1, path=files[0]).type
-    decoder = msgspec.json.Decoder(list[row_type] if old else row_type, strict=False)  # type: ignore[valid-type]
+    least_type = row_kind(first, letters=False, line=1, path=files[0]).type
 
     def with_json() -> None:
         for file in files:
             with file.open("rb") as lines:
                 _ = json.load(lines) if old else [json.loads(line) for line in lines]
 
-    def bare() -> None:
-        for file in files:
-            _ = decoder.decode(file.read_bytes()) if old else decoder.decode_lines(file.read_bytes())
+    def decoding(row_type: Any) -> Callable[[], None]:
+        decoder = msgspec.json.Decoder(list[row_type] if old else row_type, strict=False)
 
-    ours, theirs, least = best(7, lambda: read_run(folder), with_json, bare)
+        def bare() -> None:
+            for file in files:
+                _ = decoder.decode(file.read_bytes()) if old else decoder.decode_lines(file.read_bytes())
+
+        return bare
+
+    ours, theirs, whole, least = best(7, lambda: read_run(folder), with_json, decoding(Whole), decoding(least_type))
     size = sum(file.stat().st_size for file in files) / 1e6
     print(
         f"reading {name}, {size:.0f} MB: {ours:.3f} s; json.loads {theirs:.3f} s ({theirs / ours:.1f} times longer); "
-        f"bare msgspec {least:.3f} s ({100 * least / ours:.0f} % of its speed)"
+        f"bare msgspec {whole:.3f} s ({100 * whole / ours:.0f} % of its speed), of the fields that are read alone "
+        f"{least:.3f} s ({100 * least / ours:.0f} %)"
     )
 
 
