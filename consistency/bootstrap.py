@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from consistency.statistics import Estimate, Floats
+from consistency.skewness import skewness, too_skewed
+from consistency.statistics import SKEWED, Estimate, Floats
 
 # Below, simulated intervals cover about 90 % where 95 % are promised.
 FEW = 30
@@ -23,14 +25,17 @@ def bootstrap_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """BCa bootstrap of a statistic of paired differences or other per-question values (Efron 1987).
+    """Bootstrap interval of a statistic of paired differences or other per-question values.
+
+    BCa (Efron 1987); of the mean over clusters the symmetric bootstrap-t (Hall 1988), for BCa covers too little where
+    clusters are of unequal size.
 
     Parameters
     ----------
     values : array_like, shape [n]
         One number per question; values that are not finite do not enter.
     statistic : callable
-        A function of an array and an `axis`, such as `numpy.median`. With `clusters` it must be `numpy.mean`.
+        A function of an array and an `axis`, such as `numpy.median`.
     clusters : array_like, shape [n], optional
         Subjects, which are then resampled whole.
 
@@ -51,38 +56,74 @@ def bootstrap_interval(
     finite = np.isfinite(x)
     undefined = int((~finite).sum())
     x = x[finite]
-    name, measure = "questions", statistic
-    data: tuple[Floats, ...] = (x,)
-    if clusters is not None:
-        if statistic is not np.mean:
-            raise ValueError("expected numpy.mean as the statistic of clustered values")
-        kept = np.unique(np.asarray(clusters)[finite], return_inverse=True)[1].reshape(-1)
-        data = (np.bincount(kept, weights=x).astype(np.float64), np.bincount(kept).astype(np.float64))
-        name, measure = "clusters", _ratio_of_sums
     if not len(x):
         return Estimate(None, None, None, None, 0, "no question has a value", None, undefined)
-    value = float(statistic(x))
-    if len(data[0]) < 2 or all(np.ptp(part) == 0 for part in data):
-        return Estimate(value, None, None, None, len(x), f"BCa bootstrap over {name}: no variation", None, undefined)
+    value, unit = float(statistic(x)), "questions" if clusters is None else "clusters"
+    data, measure, rng = x, statistic, np.random.default_rng(seed)
+    if clusters is not None:
+        codes = np.unique(np.asarray(clusters)[finite], return_inverse=True)[1].reshape(-1)
+        data = np.arange(codes.max() + 1)
+    if len(data) < 2 or np.ptp(x) == 0:
+        return Estimate(value, None, None, None, len(x), f"bootstrap over {unit}: no variation", None, undefined)
+    if clusters is not None:
+        if statistic is np.mean:
+            se, low, high, how = _bootstrap_t(x, codes, resamples, confidence, rng)
+            return Estimate(value, se, low, high, len(x), how, None, undefined)
+        members = [x[codes == cluster] for cluster in data]
+
+        def measure(chosen: NDArray[np.int64]) -> Any:
+            return statistic(np.concatenate([members[cluster] for cluster in chosen]))
+
     drawn = bootstrap(
-        data,
+        (data,),
         measure,
-        paired=True,
-        vectorized=True,
+        vectorized=clusters is None,
         n_resamples=resamples,
-        batch=max(1, 5_000_000 // len(data[0])),
+        batch=max(1, 5_000_000 // len(data)),
         confidence_level=confidence,
         method="BCa",
-        rng=np.random.default_rng(seed),
+        rng=rng,
     )
     low, high = (float(end) if np.isfinite(end) else None for end in drawn.confidence_interval)
-    how = f"BCa bootstrap over {name}, {resamples} resamples"
-    if clusters is not None:
-        how += "; of clusters of unequal size it covers 88 to 93 %"
-    elif len(data[0]) < FEW:
-        how += f"; {len(data[0])} are few, and it covers less than it says"
+    how = f"BCa bootstrap over {unit}, {resamples} resamples"
+    if len(data) < FEW:
+        how += f"; {len(data)} are few, and it covers less than it says"
     return Estimate(value, float(drawn.standard_error), low, high, len(x), how, None, undefined)
 
 
-def _ratio_of_sums(sums: Floats, counts: Floats, axis: int = -1) -> Any:
-    return sums.sum(axis=axis) / counts.sum(axis=axis)
+def draw_counts(units: int, resamples: int, rng: np.random.Generator) -> Floats:
+    """How often each unit is drawn into a resample of as many, shape [resamples, units].
+
+    Examples
+    --------
+    >>> draw_counts(4, 2, np.random.default_rng(0)).sum(axis=1).tolist()
+    [4.0, 4.0]
+    """
+    chosen = rng.integers(0, units, (resamples, units)) + units * np.arange(resamples)[:, None]
+    return np.bincount(chosen.ravel(), minlength=resamples * units).reshape(resamples, units).astype(np.float64)
+
+
+def _bootstrap_t(
+    x: Floats, codes: NDArray[np.int64], resamples: int, confidence: float, rng: np.random.Generator
+) -> tuple[float, float | None, float | None, str]:
+    """Of the mean: its standard error, the ends as far from it as |t| goes in the resamples, and how."""
+    value, sizes = float(x.mean()), np.bincount(codes).astype(np.float64)
+    sums: Floats = np.bincount(codes, weights=x - value).astype(np.float64)
+    clusters = len(sums)
+    counts = draw_counts(clusters, resamples, rng)
+    # How often each cluster was drawn gives every resample's mean and its linearised variance, as products.
+    parts = counts @ np.column_stack([sums, sizes, sums**2, sums * sizes, sizes**2])
+    means = parts[:, 0] / parts[:, 1]
+    spread = parts[:, 2] - 2 * means * parts[:, 3] + means**2 * parts[:, 4]
+    # One cluster drawn throughout has no spread.
+    spread[spread <= 1e-12 * (sums @ sums)] = 0.0
+    with np.errstate(divide="ignore"):
+        t = np.abs(means) * parts[:, 1] / np.sqrt(spread)
+    half = float(np.quantile(t, confidence, method="higher")) * math.sqrt(sums @ sums) / len(x)
+    how = f"symmetric bootstrap-t over clusters, {resamples} resamples"
+    if too_skewed(skewness(sums), clusters):
+        how += SKEWED
+    se = float(means.std(ddof=1))
+    return (
+        (se, value - half, value + half, how) if math.isfinite(half) else (se, None, None, f"{how}: too few clusters")
+    )

@@ -9,10 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from consistency.bootstrap import draw_counts
+
 Floats = NDArray[np.float64]
 # Fewer groups are too few to be resampled.
 MIN_GROUPS = 10
 FEW_RUNS = 20
+WITHOUT_DEVIATION = 1 - 1e-6
 LEVEL_REMARK = "p rejects a true null up to 5.8 times in 100 at the level of 5; robust_p holds it"
 FEW_RUNS_REMARK = "fewer than 20 runs: around correlations of .8 and more the interval covers less than it says"
 
@@ -37,7 +40,8 @@ class PartialCorrelation:
     within_p : float or None
         Permutation p, residuals permuted within groups; None without groups.
     cluster_low, cluster_high : float or None
-        Percentile interval of a bootstrap of whole groups; None with fewer than 10 groups, which are too few for it.
+        Interval for other groups of the kind: t on Fisher's scale, with the standard error of a bootstrap of whole
+        groups; None with fewer than 10 groups, which are too few for it.
     reason : str or None
         Why there is no value.
     remark : str or None
@@ -108,7 +112,8 @@ def partial_correlation(
     >>> round(result.value, 4), result.df
     (0.9817, 3)
     """
-    from scipy.stats import rankdata, spearmanr
+    from scipy.special import ndtri
+    from scipy.stats import spearmanr
 
     if variant not in ("standard", "paper"):
         raise ValueError(f"expected the variant 'standard' or 'paper', got {variant!r}")
@@ -142,12 +147,13 @@ def partial_correlation(
     for index in range(k):
         if np.ptp(z[:, index]) == 0:
             return null("the control is constant" if k == 1 else f"control {index + 1} is constant")
-    design = _design(z, codes)
-    if np.linalg.matrix_rank(design) < design.shape[1]:
-        return null("a control is constant within every group" if groups is not None else "the controls are collinear")
-    rank_b = rankdata(b)
-    residual_a, residual_b, basis = _rank_residuals(a, b, design)
     scale = 1e-9 * n
+    ranks = _centred_ranks(np.column_stack([a, b, z]), codes)
+    if np.linalg.matrix_rank(ranks[:, 2:], tol=scale) < k:
+        return null("a control is constant within every group" if groups is not None else "the controls are collinear")
+    # A basis makes the residuals exact enough to recognise a variable that the controls explain wholly.
+    basis = np.linalg.qr(ranks[:, 2:])[0]
+    residual_a, residual_b = (ranks[:, :2] - basis @ (basis.T @ ranks[:, :2])).T
     for name, residual in (("x", residual_a), ("y", residual_b)):
         if np.abs(residual).max() < scale:
             return null(f"the controls explain {name} wholly")
@@ -160,55 +166,76 @@ def partial_correlation(
     p, within = _t_test(r, df), None
     cluster: tuple[float | None, float | None] = (None, None)
     if groups is not None:
-        within = _within_p(residual_a, rank_b - residual_b, residual_b, basis, codes, r, resamples, seed)
+        within = _within_p(residual_a, residual_b, basis, codes, r, resamples, seed)
         if codes.max() + 1 >= MIN_GROUPS:
-            cluster = _cluster_interval(a, b, z, codes, confidence, resamples, seed)
-    low, high = _fisher_interval(r, math.sqrt((1 + r * r / 2) / (df - 1)), confidence)
-    fisher_low, fisher_high = _fisher_interval(r, 1 / math.sqrt(df - 1), confidence)
-    robust = _robust_p(residual_a, residual_b, basis, df)
+            cluster = _cluster_interval(r, np.column_stack([a, b, z]), codes, confidence, resamples, seed)
+    quantile = float(ndtri((1 + confidence) / 2))
+    low, high = _fisher_interval(r, math.sqrt((1 + r * r / 2) / (df - 1)), quantile)
+    fisher_low, fisher_high = _fisher_interval(r, 1 / math.sqrt(df - 1), quantile)
+    robust = _robust_p(residual_a, residual_b, (basis**2).sum(axis=1) + 1 / np.bincount(codes)[codes], df)
     remark = f"{FEW_RUNS_REMARK}; {LEVEL_REMARK}" if n < FEW_RUNS else LEVEL_REMARK
     return PartialCorrelation(
         r, p, low, high, fisher_low, fisher_high, n, df, variant, robust, within, *cluster, remark=remark
     )
 
 
-def _design(z: Floats, codes: NDArray[np.int64]) -> Floats:
-    """Constant, ranks of the controls, and a column for each group but the first."""
+def _centred_ranks(columns: Floats, codes: NDArray[np.int64]) -> Floats:
+    """Average ranks less their group's mean, which is what a constant and an effect of each group leave of them."""
     from scipy.stats import rankdata
 
-    dummies = (codes[:, None] == np.arange(1, codes.max(initial=0) + 1)).astype(np.float64)
-    return np.column_stack([np.ones(len(z)), rankdata(z, axis=0), dummies])
-
-
-def _rank_residuals(a: Floats, b: Floats, design: Floats) -> tuple[Floats, Floats, Floats]:
-    """What the design leaves of the two variables' ranks, and an orthonormal basis of what it explains."""
-    from scipy.stats import rankdata
-
-    # A basis makes the residuals exact enough to recognise a variable that the controls explain wholly.
-    basis = np.linalg.qr(design)[0]
-    ranks = rankdata(np.column_stack([a, b]), axis=0)
-    residuals = ranks - basis @ (basis.T @ ranks)
-    return residuals[:, 0], residuals[:, 1], basis
+    ranks: Floats = rankdata(columns, axis=0)
+    means = [np.bincount(codes, weights=column)[codes] for column in ranks.T] / np.bincount(codes)[codes]
+    return ranks - means.T
 
 
 def _cluster_interval(
-    a: Floats, b: Floats, z: Floats, codes: NDArray[np.int64], confidence: float, resamples: int, seed: int
+    r: float, columns: Floats, codes: NDArray[np.int64], confidence: float, resamples: int, seed: int
 ) -> tuple[float | None, float | None]:
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
-    drawn = []
-    for _ in range(min(resamples, 1999)):
-        chosen = rng.integers(0, len(members), len(members))
-        rows = np.concatenate([members[code] for code in chosen])
-        # A group drawn twice is two groups, each with an effect of its own.
-        copies = np.repeat(np.arange(len(chosen)), [len(members[code]) for code in chosen])
-        left_a, left_b, _ = _rank_residuals(a[rows], b[rows], _design(z[rows], copies))
-        if min(np.abs(left_a).max(), np.abs(left_b).max()) > 1e-9 * len(rows):
-            drawn.append(_pearson(left_a, left_b))
-    if not drawn:
+    """T interval on Fisher's scale with the standard error of resamples of whole groups."""
+    from scipy.special import stdtrit
+
+    rng, groups = np.random.default_rng(seed), int(codes.max()) + 1
+    batch = max(1, 1_000_000 // columns.size)
+    sizes = [min(batch, resamples - start) for start in range(0, resamples, batch)]
+    found = np.concatenate([_resampled(columns, codes, draw_counts(groups, size, rng)) for size in sizes])
+    found = found[np.isfinite(found)]
+    if len(found) < 2:
         return None, None
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    # A resample without a deviation has no place on Fisher's scale.
+    spread = float(np.arctanh(found.clip(-WITHOUT_DEVIATION, WITHOUT_DEVIATION)).std(ddof=1))
+    return _fisher_interval(r, spread, float(stdtrit(groups - 1, (1 + confidence) / 2)))
+
+
+def _resampled(columns: Floats, codes: NDArray[np.int64], counts: Floats) -> Floats:
+    """Partial rank correlation of the first two columns in resamples that hold each group so many times; else NaN."""
+    by_group = np.argsort(codes, kind="stable")
+    columns, codes = columns[by_group], codes[by_group]
+    starts, sizes = np.searchsorted(codes, np.arange(counts.shape[1])), np.bincount(codes)[:, None]
+    counts = np.ascontiguousarray(counts.T)
+    centred = np.empty((columns.shape[1], len(codes), counts.shape[1]))
+    for column, ranks in zip(columns.T, centred, strict=True):
+        order = np.argsort(column)
+        values = column[order]
+        # A resample's average rank of a row: the rows below it and half of its equals, each as often as drawn.
+        drawn = np.zeros((len(codes) + 1, counts.shape[1]))
+        np.cumsum(counts[codes[order]], axis=0, out=drawn[1:])
+        below, upto = np.searchsorted(values, values), np.searchsorted(values, values, side="right")
+        ranks[order] = (drawn[below] + drawn[upto] + 1) / 2
+        # Every copy of a group has its own effect, so that ranks count from their group's mean.
+        ranks -= (np.add.reduceat(ranks, starts, axis=0) / sizes)[codes]
+    weights = counts[codes]
+    products = np.empty((counts.shape[1], len(centred), len(centred)))
+    for row, one in enumerate(centred):
+        weighted = one * weights
+        for column, other in enumerate(centred[: row + 1]):
+            products[:, row, column] = products[:, column, row] = np.einsum("nr,nr->r", weighted, other)
+    explained = products[:, :2, 2:] @ np.linalg.pinv(products[:, 2:, 2:], hermitian=True) @ products[:, 2:, :2]
+    left = products[:, :2, :2] - explained
+    spread = left[:, [0, 1], [0, 1]]
+    free = (spread > 1e-12 * products[:, [0, 1], [0, 1]]).all(axis=1)
+    scale = np.sqrt(spread.clip(0).prod(axis=1))
+    found: Floats = np.divide(left[:, 0, 1], scale, out=np.full(len(scale), np.nan), where=free)
+    return found
 
 
 def _pearson(a: Floats, b: Floats) -> float:
@@ -223,13 +250,13 @@ def _t_test(r: float, df: int) -> float:
     return float(2 * stdtr(df, -abs(r) * math.sqrt(df / (1 - r * r))))
 
 
-def _robust_p(residual_a: Floats, residual_b: Floats, basis: Floats, df: int) -> float:
-    """P of the slope of y's ranks on x's, given the design, with MacKinnon and White's (1985) HC3 variance."""
+def _robust_p(residual_a: Floats, residual_b: Floats, leverage: Floats, df: int) -> float:
+    """P of the slope of y's ranks on x's, given a design of such leverage, with MacKinnon and White's (1985) HC3."""
     from scipy.special import stdtr
 
     spread = residual_a @ residual_a
     slope = residual_a @ residual_b / spread
-    leverage = (basis**2).sum(axis=1) + residual_a**2 / spread
+    leverage = leverage + residual_a**2 / spread
     left = residual_b - slope * residual_a
     # A row that alone determines the fit has no residual, and says nothing of the spread.
     free = leverage < 1 - 1e-9
@@ -239,18 +266,14 @@ def _robust_p(residual_a: Floats, residual_b: Floats, basis: Floats, df: int) ->
     return float(2 * stdtr(df, -abs(slope) / se))
 
 
-def _fisher_interval(r: float, se: float, confidence: float) -> tuple[float, float]:
-    from scipy.special import ndtri
-
+def _fisher_interval(r: float, se: float, quantile: float) -> tuple[float, float]:
     if abs(r) == 1:
         return r, r
-    half = float(ndtri((1 + confidence) / 2)) * se
-    return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
+    return math.tanh(math.atanh(r) - quantile * se), math.tanh(math.atanh(r) + quantile * se)
 
 
 def _within_p(
     residual_a: Floats,
-    fitted_b: Floats,
     residual_b: Floats,
     basis: Floats,
     codes: NDArray[np.int64],
@@ -260,12 +283,12 @@ def _within_p(
 ) -> float:
     """Freedman-Lane permutation p, the residuals of y permuted within groups and fitted again."""
     rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(codes == code) for code in range(codes.max(initial=0) + 1)]
     permuted = np.empty((resamples, len(codes)))
-    for rows in members:
+    for code in range(codes.max(initial=0) + 1):
+        rows = np.flatnonzero(codes == code)
         permuted[:, rows] = rng.permuted(np.broadcast_to(residual_b[rows], (resamples, len(rows))), axis=1)
-    permuted += fitted_b
-    permuted -= (permuted @ basis) @ basis.T
-    norms = np.sqrt((permuted**2).sum(axis=1) * (residual_a @ residual_a))
-    draws = np.divide(permuted @ residual_a, norms, out=np.zeros(resamples), where=norms > 0)
+    # What the design explains of a permutation has no part in the product with x's residuals, only in the norm.
+    products = permuted @ np.column_stack([residual_a, basis])
+    norms = (residual_b @ residual_b - (products[:, 1:] ** 2).sum(axis=1)).clip(0) * (residual_a @ residual_a)
+    draws = np.divide(products[:, 0], np.sqrt(norms), out=np.zeros(resamples), where=norms > 0)
     return float((1 + (np.abs(draws) >= abs(r) - 1e-12).sum()) / (resamples + 1))

@@ -14,7 +14,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from consistency.skewness import skewness, t_interval, too_skewed
+
 Floats = NDArray[np.float64]
+# Values with no more distinct numbers than this are in steps, and a mean of few of them too.
+STEPS = 3
+FEW = 30
+SKEWED = "; skewed values, it covers less than it says"
+UNEVEN = "; few questions, and values in few steps: it covers more or less than it says"
 
 
 @dataclass(frozen=True)
@@ -84,13 +91,6 @@ def _labels(values: Floats, labels: ArrayLike | None) -> NDArray[np.int64] | Non
     return codes.astype(np.int64)
 
 
-def _t_interval(value: float, se: float, df: float, confidence: float) -> tuple[float, float]:
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(df, (1 + confidence) / 2)) * se
-    return value - half, value + half
-
-
 def mean(
     values: ArrayLike,
     *,
@@ -99,7 +99,7 @@ def mean(
     variance: Literal["CR3", "CR1"] = "CR3",
     confidence: float = 0.95,
 ) -> Estimate:
-    """Mean over questions with a t interval.
+    """Mean over questions with a t interval, where the values are skewed with Hall's correction.
 
     Parameters
     ----------
@@ -164,18 +164,22 @@ def mean(
             units = np.bincount(groups, weights=units)
     if se is None:
         return Estimate(value, None, None, None, n, f"mean, too few {name} for an interval", None, undefined)
-    low, high = _t_interval(value, se, df, confidence)
-    return Estimate(value, se, low, high, n, f"mean over {name}, t interval{_remark(units, se)}", df, undefined)
-
-
-def _remark(units: Floats, se: float) -> str:
-    """What the t interval of these deviations from the mean cannot promise."""
+    how = f"mean over {name}, t interval"
+    skew = skewness(units)
     if se == 0:
-        return "; the values do not vary, and the interval has no width for that"
-    # Cochran (1977): the normal approximation holds from 25 times the squared skewness on.
-    third, variance = float(np.mean(units**3)), float(np.mean(units**2))
-    skewed = variance > 0 and len(units) < 25 * third**2 / variance**3
-    return "; skewed values, it covers less than it says" if skewed else ""
+        how += "; the values do not vary, and the interval has no width for that"
+    elif groups is None and len(np.unique(x)) <= STEPS:
+        # Right or wrong, or flips: a smooth correction does not fit.
+        how += SKEWED if too_skewed(skew, n) else ""
+        how += UNEVEN if n < FEW else ""
+    elif too_skewed(skew, len(units)):
+        # Sums over unequal clusters differ by size too, and the correction would take that for skewness.
+        if groups is None:
+            low, high = t_interval(value, se, df, confidence, skew=skew, n=n)
+            return Estimate(value, se, low, high, n, f"{how} corrected for skewness (Hall 1992)", df, undefined)
+        how += SKEWED
+    low, high = t_interval(value, se, df, confidence)
+    return Estimate(value, se, low, high, n, how, df, undefined)
 
 
 def _stratified(x: Floats, groups: NDArray[np.int64]) -> tuple[float | None, float]:
@@ -233,7 +237,7 @@ def independent_difference(first: Estimate, second: Estimate, confidence: float 
     variance = first.se**2 + second.se**2
     spread = first.se**4 / first.df + second.se**4 / second.df
     df = variance**2 / spread if spread > 0 else first.df + second.df
-    low, high = _t_interval(value, math.sqrt(variance), df, confidence)
+    low, high = t_interval(value, math.sqrt(variance), df, confidence)
     return Estimate(value, math.sqrt(variance), low, high, n, "difference of independent means, Welch interval", df)
 
 
