@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from consistency.distributions import Bools, Floats, top_option
 from consistency.errors import InputError
 from consistency.lenient import find_line
 from consistency.row_kinds import RowKind, in_order
-from consistency.rows import read_rows
+from consistency.rows import open_rows
 from consistency.scores import Scores
 
 
@@ -63,24 +63,42 @@ class _Columns:
         self.documents: list[bytes] = []
         self.metrics: list[list[float | bool | None]] = [[] for _ in kind.metrics]
         self.logprobs = array("d")
-        self.n_options: list[int] = []
+        self.n_options = array("q")
         self.continuations: list[tuple[str, ...]] = []
 
     @classmethod
     def read(cls, file: Path, *, letters: bool) -> _Columns:
-        kind, batches = read_rows(file, letters=letters)
-        columns = cls(kind, file)
-        for rows in batches:
-            columns.extend(rows)
-            columns._check_text(len(rows))
+        with open_rows(file, letters=letters) as (kind, batches):
+            columns = cls(kind, file)
+            for rows in batches:
+                columns.extend(rows)
         return columns
 
-    def _check_text(self, count: int) -> None:
+    def extend(self, rows: list[Any]) -> None:
+        # Comprehensions, since reading a slot in them is faster than by any function.
+        documents = [bytes(row.doc) for row in rows]
+        self._check_text(documents, rows)
+        self.documents += documents
+        self.doc_id.fromlist([row.doc_id for row in rows])
+        self.target += [row.target for row in rows]
+        self.filter += [row.filter or "none" for row in rows]
+        self.doc_hash += [row.doc_hash or "" for row in rows]
+        self.prompt_hash += [row.prompt_hash or "" for row in rows]
+        for i, column in enumerate(self.metrics):
+            column += map(attrgetter(f"metric_{i}"), rows)
+        if self.kind.has_options:
+            responses = [row.filtered_resps for row in rows]
+            self.logprobs.fromlist([response.logprob for options in responses for response in options])
+            counts = list(map(len, responses))
+            self.n_options.fromlist(counts)
+            if self.kind.letters:
+                self._extend_letters(rows, counts)
+            else:
+                self._extend_continuations(rows, counts)
+
+    def _check_text(self, documents: list[bytes], rows: list[Any]) -> None:
         """The decoder does not look into the bytes of documents, which others read as text."""
-        start = len(self.documents) - count
-        for row, document in enumerate(self.documents[start:], start):
-            if document.isascii():
-                continue
+        for document in [document for document in documents if not document.isascii()]:
             try:
                 document.decode()
             except UnicodeDecodeError as error:
@@ -89,44 +107,21 @@ class _Columns:
                     expected="UTF-8 text",
                     do="copy the file again or run lm_eval again",
                     path=self.file,
-                    line=find_line(self.file, document, self.doc_id[row]),
+                    line=find_line(self.file, document, rows[documents.index(document)].doc_id),
                 ) from None
 
-    def extend(self, rows: list[Any]) -> None:
-        self.doc_id.extend(map(attrgetter("doc_id"), rows))
-        self.target += map(attrgetter("target"), rows)
-        self.filter += [row.filter or "none" for row in rows]
-        self.doc_hash += [row.doc_hash or "" for row in rows]
-        self.prompt_hash += [row.prompt_hash or "" for row in rows]
-        self.documents += map(bytes, map(attrgetter("doc"), rows))
-        for i, column in enumerate(self.metrics):
-            column += map(attrgetter(f"metric_{i}"), rows)
-        if self.kind.has_options:
-            responses = [row.filtered_resps for row in rows]
-            self.n_options += map(len, responses)
-            # Twice as fast as an iterator.
-            self.logprobs.fromlist([response.logprob for options in responses for response in options])
-            if self.kind.letters:
-                self._extend_letters(rows)
-            else:
-                self._extend_continuations(rows)
-
-    def _extend_letters(self, rows: list[Any]) -> None:
-        letters, counts = self.kind.letters, self.n_options[len(self.continuations) :]
-        first = letters[0]
-        for row in rows:
-            if row.arguments is None or row.arguments.gen_args_0.arg_1 != first:
-                raise _OtherOptionsError
-        if max(counts, default=0) > len(letters):
+    def _extend_letters(self, rows: list[Any], counts: list[int]) -> None:
+        letters = self.kind.letters
+        firsts = {None if row.arguments is None else row.arguments.gen_args_0.arg_1 for row in rows}
+        if firsts - {letters[0]} or max(counts, default=0) > len(letters):
             raise _OtherOptionsError
-        full = len(letters)
-        self.continuations += [letters if count == full else letters[:count] for count in counts]
+        self.continuations += [letters[:count] for count in counts]
 
-    def _extend_continuations(self, rows: list[Any]) -> None:
+    def _extend_continuations(self, rows: list[Any], counts: list[int]) -> None:
         # Rows in sequence share one tuple, since most tasks score the same letters throughout.
         last = self.continuations[-1] if self.continuations else ()
         text_of = attrgetter("arg_1")
-        for row, count in zip(rows, self.n_options[len(self.continuations) :], strict=True):
+        for row, count in zip(rows, counts, strict=True):
             arguments = row.arguments
             texts = tuple(map(text_of, in_order(arguments) if type(arguments) is dict else arguments))
             if texts and len(texts) != count:
@@ -142,8 +137,8 @@ class _Columns:
             self.continuations.append(last)
 
     def _matrix(self) -> tuple[Floats, NDArray[np.int64]]:
-        n_options = np.array(self.n_options, dtype=np.int64)
-        width = int(n_options.max())
+        n_options = np.frombuffer(self.n_options, dtype=np.int64)
+        width = max(self.n_options)
         flat = np.frombuffer(self.logprobs)
         if len(flat) == width * len(n_options):
             return flat.reshape(-1, width), n_options
@@ -156,7 +151,8 @@ class _Columns:
         notes: list[str] = []
         doc_id = np.array(self.doc_id, dtype=np.int64)[rows]
         duplicates = 0
-        if not (doc_id[1:] > doc_id[:-1]).all():
+        ascending = bool((doc_id[1:] > doc_id[:-1]).all())
+        if not ascending:
             doc_id, first, of = np.unique(doc_id, return_index=True, return_inverse=True)
             duplicates = len(rows) - len(first)
             if duplicates:
@@ -167,10 +163,10 @@ class _Columns:
                 notes.append(f"{duplicates} rows repeat a doc_id{which}; the first of each is used")
             rows = rows[first]
 
-        as_they_are = len(rows) == len(self.doc_id) and bool((np.diff(rows) == 1).all())
+        listed = None if ascending and len(rows) == len(self.doc_id) else rows.tolist()
 
         def chosen(column: list[Any]) -> tuple[Any, ...]:
-            return tuple(column) if as_they_are else tuple([column[i] for i in rows])
+            return tuple(column) if listed is None else tuple([column[i] for i in listed])
 
         if self.kind.unread:
             notes.append(f"no single number for each document, and not compared: {', '.join(self.kind.unread)}")
@@ -182,17 +178,18 @@ class _Columns:
         if self.kind.has_options:
             matrix, counts = self._matrix()
             logprobs, n_options, unconditional = _split_unconditional(matrix[rows], counts[rows], metrics)
-            broken = (np.isnan(logprobs).sum(axis=1) > logprobs.shape[1] - n_options) | (logprobs == np.inf).any(axis=1)
-            if broken.any():
-                logprobs[broken] = np.nan
-                notes.append(f"{int(broken.sum())} questions have log-probabilities that are no numbers")
+            if not np.isfinite(logprobs).all():
+                absent = np.isnan(logprobs).sum(axis=1) > logprobs.shape[1] - n_options
+                broken = absent | (logprobs == np.inf).any(axis=1)
+                if broken.any():
+                    logprobs[broken] = np.nan
+                    notes.append(f"{int(broken.sum())} questions have log-probabilities that are no numbers")
             continuations = chosen(self.continuations)
             if unconditional is not None:
                 continuations = tuple(texts[: len(texts) // 2] for texts in continuations)
-            gold, inferred = _gold(chosen(self.target), continuations, logprobs, n_options, metrics.get("acc"))
+            gold, inferred, unknown = _gold(chosen(self.target), continuations, logprobs, n_options, metrics.get("acc"))
             if inferred:
                 notes.append(f"the right option of {inferred} questions is inferred from the logged acc")
-            unknown = int((~gold.any(axis=1)).sum())
             if unknown:
                 notes.append(f"the right option of {unknown} questions is not known from the log")
         else:
@@ -256,14 +253,13 @@ def _as_indices(target: Any) -> tuple[int, ...]:
 
 def _index_masks(targets: tuple[Any, ...], k: int) -> Bools:
     """Which options the targets name by index; a log repeats few distinct ones."""
-    keys = [target if type(target) is str else repr(target) for target in targets]
-    places: dict[str, int] = {}
-    masks: list[list[bool]] = []
-    for key, target in dict(zip(keys, targets, strict=True)).items():
-        named = set(_as_indices(target))
-        places[key] = len(masks)
-        masks.append([option in named for option in range(k)])
-    return np.array(masks)[list(map(places.__getitem__, keys))]
+    # What is equal must be the same target to be one key: 1, 1.0 and True are not, and a list is no key.
+    plain = set(map(type, targets)) in ({str}, {int})
+    keys: Sequence[Any] = targets if plain else list(map(repr, targets))
+    distinct = dict(zip(keys, targets, strict=True))
+    masks = np.array([[option in named for option in range(k)] for named in map(_as_indices, distinct.values())])
+    place = dict(zip(distinct, range(len(distinct)), strict=True))
+    return masks[np.fromiter(map(place.__getitem__, keys), np.intp, len(keys))]
 
 
 def _by_text(target: Any, texts: tuple[str, ...]) -> tuple[int, ...]:
@@ -278,39 +274,38 @@ def _gold(
     logprobs: Floats,
     n_options: NDArray[np.int64],
     acc: Floats | None,
-) -> tuple[Bools, int]:
-    """Which options are right, and for how many questions only the logged `acc` told.
+) -> tuple[Bools, int, int]:
+    """Which options are right, for how many questions only the logged `acc` told, and for how many nothing did.
 
     A logged target is the index of an option or its text, and "1" may be either: the reading that agrees with the
     harness's own `acc` holds.
     """
     rows, k = logprobs.shape
-    columns = np.arange(k)
     prediction = top_option(logprobs)
-    by_index = _index_masks(targets, k) & (columns < n_options[:, None])
+    gold = _index_masks(targets, k) & (np.arange(k) < n_options[:, None])
+    told = np.asarray(gold.any(axis=1))
 
-    def disagreements(gold: Bools) -> int:
+    def disagreements(gold: Bools, told: Bools) -> int:
         if acc is None:
             return 0
-        hit = gold[np.arange(rows), np.maximum(prediction, 0)]
-        return int((gold.any(axis=1) & (prediction >= 0) & (hit != (acc == 1))).sum())
+        hit = gold[np.arange(rows), prediction]
+        return int((told & (prediction >= 0) & (hit != (acc == 1))).sum())
 
-    gold, wrong = by_index, disagreements(by_index)
-    if wrong or not gold.any(axis=1).all():
+    wrong = disagreements(gold, told)
+    if wrong or not told.all():
         by_text = np.zeros((rows, k), dtype=bool)
         for row, (target, texts) in enumerate(zip(targets, continuations, strict=True)):
             # A task whose options are contexts scores one text throughout, and its target then names no option.
             if len(set(texts)) == len(texts):
                 by_text[row, list(_by_text(target, texts))] = True
-        if wrong and disagreements(by_text) < wrong:
+        if wrong and disagreements(by_text, np.asarray(by_text.any(axis=1))) < wrong:
             gold, by_text = by_text, gold
-        gold = gold | (by_text & ~gold.any(axis=1, keepdims=True))
-    inferred = 0
-    unknown = np.asarray(~gold.any(axis=1))
-    if acc is not None and unknown.any():
-        right = unknown & (acc == 1) & (prediction >= 0)
-        other = unknown & (acc == 0) & (prediction >= 0) & (n_options == 2)
-        gold[right, prediction[right]] = True
-        gold[other, 1 - prediction[other]] = True
-        inferred = int(right.sum() + other.sum())
-    return gold, inferred
+        gold |= by_text & ~gold.any(axis=1, keepdims=True)
+        told = np.asarray(gold.any(axis=1))
+    if acc is None or told.all():
+        return gold, 0, int((~told).sum())
+    right = ~told & (acc == 1) & (prediction >= 0)
+    other = ~told & (acc == 0) & (prediction >= 0) & (n_options == 2)
+    gold[right, prediction[right]] = True
+    gold[other, 1 - prediction[other]] = True
+    return gold, int((right | other).sum()), int((~(told | right | other)).sum())

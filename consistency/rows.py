@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ _BLANK = _BOM + b" \t\r\n"
 _CHUNK = 1 << 18
 
 
-def read_rows(path: Path, *, letters: bool = False) -> tuple[RowKind, Iterator[list[Any]]]:
+@contextmanager
+def open_rows(path: Path, *, letters: bool = False) -> Iterator[tuple[RowKind, Iterator[list[Any]]]]:
     """Decode a samples file: JSON lines, or the JSON array that lm_eval 0.4.0 wrote.
 
     Parameters
@@ -33,8 +35,8 @@ def read_rows(path: Path, *, letters: bool = False) -> tuple[RowKind, Iterator[l
     letters : bool
         Whether to expect that all rows score the letters of the first, if it scores letters.
 
-    Returns
-    -------
+    Yields
+    ------
     kind : RowKind
     batches : iterator of list of Row
         In file order. A row's `doc` is a view that the next batch overwrites.
@@ -51,41 +53,42 @@ def read_rows(path: Path, *, letters: bool = False) -> tuple[RowKind, Iterator[l
                 raise InputError(
                     "the file is empty", expected="one JSON object per document", do="run lm_eval again", path=path
                 )
-        if start.lstrip(_BLANK).startswith(b"["):
-            kind, rows = _read_array(path.read_bytes().lstrip(_BOM), path, letters)
-            return kind, iter([rows])
+            file.seek(0)
+            if start.lstrip(_BLANK).startswith(b"["):
+                kind, rows = _read_array(file.read().lstrip(_BOM), path, letters)
+                yield kind, iter([rows])
+                return
+            try:
+                first = msgspec.json.decode(start)
+            except (ValueError, RecursionError):
+                first = parse_row(start.lstrip(_BOM), line, path)
+            kind = row_kind(_as_document(first, line, path), letters=letters, line=line, path=path)
+            yield kind, _read_lines(kind, file, path)
     except OSError as error:
         raise InputError(
             f"cannot be read ({error.strerror})", do="check the path and its permissions", path=path
         ) from None
-    try:
-        first = msgspec.json.decode(start)
-    except (ValueError, RecursionError):
-        first = parse_row(start.lstrip(_BOM), line, path)
-    kind = row_kind(_as_document(first, line, path), letters=letters, line=line, path=path)
-    return kind, _read_lines(kind, path)
 
 
-def _read_lines(kind: RowKind, path: Path) -> Iterator[list[Any]]:
+def _read_lines(kind: RowKind, file: io.BufferedReader, path: Path) -> Iterator[list[Any]]:
     decoder = msgspec.json.Decoder(kind.type, strict=False)
     before, counted = 0, 0
-    with path.open("rb", buffering=0) as file:
-        for offset, lines in _chunks(file):
-            try:
-                yield decoder.decode_lines(lines)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                # The exact decoder knows neither NaN nor the line of an error: go through the chunk again, row by row.
-                with path.open("rb") as again:
-                    again.seek(counted)
-                    before, counted = before + again.read(offset - counted).count(b"\n"), offset
-                yield [
-                    _decode(decoder, row.lstrip(_BOM), before + number, path)
-                    for number, row in enumerate(io.BytesIO(lines), 1)
-                    if row.strip(_BLANK)
-                ]
+    for offset, lines in _chunks(file):
+        try:
+            yield decoder.decode_lines(lines)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # The exact decoder knows neither NaN nor the line of an error: go through the chunk again, row by row.
+            with path.open("rb") as again:
+                again.seek(counted)
+                before, counted = before + again.read(offset - counted).count(b"\n"), offset
+            yield [
+                _decode(decoder, row.lstrip(_BOM), before + number, path)
+                for number, row in enumerate(io.BytesIO(lines), 1)
+                if row.strip(_BLANK)
+            ]
 
 
-def _chunks(file: io.RawIOBase) -> Iterator[tuple[int, memoryview]]:
+def _chunks(file: io.BufferedReader) -> Iterator[tuple[int, memoryview]]:
     """Offset and content of whole lines, read into one buffer: a chunk is overwritten by the next."""
     buffer, filled, offset = bytearray(_CHUNK), 0, 0
     while True:
