@@ -7,10 +7,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from consistency.errors import InputError
 
@@ -42,12 +42,12 @@ def write_atomically(path: str | Path, text: str) -> None:
 
 
 def write_lines(path: str | Path, lines: Iterable[bytes]) -> None:
-    """Write a file piece by piece, by renaming a finished one into place: see `write_together`."""
+    """Write a file line by line, by renaming a finished one into place: see `write_together`."""
     write_together({Path(path): lines})
 
 
 def write_together(files: Mapping[Path, Iterable[bytes]]) -> None:
-    """Write several files side by side, a thousand pieces of each in turn, and rename them into place when all are done.
+    """Write several files, and rename them into place when all are done.
 
     Parameters
     ----------
@@ -59,33 +59,87 @@ def write_together(files: Mapping[Path, Iterable[bytes]]) -> None:
     InputError
         If a file cannot be written there.
     """
-    check_targets(files)
+    write_pieces(files, ((path, piece) for path, lines in files.items() for piece in _joined(lines)))
+
+
+def _joined(lines: Iterable[bytes]) -> Iterator[bytes]:
+    remaining = iter(lines)
+    while some := list(islice(remaining, 1000)):
+        yield b"".join(some)
+
+
+def write_pieces(paths: Iterable[Path], pieces: Iterable[tuple[Path, bytes]]) -> dict[Path, str]:
+    """Write several files side by side, and rename them into place when all are done.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        The files; missing folders are made.
+    pieces : iterable of (Path, bytes)
+        The next piece of any of them. On an error while they are made, no file appears. Pieces of 100 KB or more are
+        written, and their hash is taken, on another core while the next ones are made.
+
+    Returns
+    -------
+    dict of Path to str
+        SHA-256 of each file's content, in hexadecimal.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written there.
+    """
+    partials: dict[Path, _Partial] = {}
+    check_targets(paths := list(paths))
     with ExitStack() as stack:
-        partials: dict[Path, Path] = {}
-        writing: list[tuple[Path, BinaryIO, Iterator[bytes]]] = []
-        for path, pieces in files.items():
-            with _refusals(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-                partials[path] = Path(partial)
-                stack.callback(partials[path].unlink, missing_ok=True)
-                writing.append((path, stack.enter_context(os.fdopen(handle, "wb")), iter(pieces)))
-        while writing:
-            for item in list(writing):
-                path, stream, iterator = item
-                with _refusals(path):
-                    if written := list(islice(iterator, 1000)):
-                        stream.writelines(written)
-                    else:
-                        stream.close()
-                        writing.remove(item)
+        for path in paths:
+            partials[path] = stack.enter_context(_Partial(path))
+        threads = stack.enter_context(ThreadPoolExecutor())
+        pending: dict[Path, Future[None]] = {}
+        for path, piece in pieces:
+            if path in pending:
+                pending[path].result()
+            pending[path] = threads.submit(partials[path].write, piece)
+        for written in pending.values():
+            written.result()
+        for partial in partials.values():
+            partial.put_in_place()
+    return {path: partial.digest.hexdigest() for path, partial in partials.items()}
+
+
+class _Partial:
+    """A file in the making, beside its place; it is removed if it is not put there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.digest = path, hashlib.sha256()
+
+    def __enter__(self) -> _Partial:
+        with _refusals(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+        self._partial, self._stream = Path(name), os.fdopen(handle, "wb", buffering=0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self._partial.unlink(missing_ok=True)
+
+    def write(self, piece: bytes) -> None:
+        """The next piece of its content."""
+        self.digest.update(piece)
+        with _refusals(self._path):
+            left = memoryview(piece)
+            while left:
+                left = left[self._stream.write(left) :]
+
+    def put_in_place(self) -> None:
         # mkstemp makes private files; a result is as readable as any other file.
         umask = os.umask(0)
         os.umask(umask)
-        for path, finished in partials.items():
-            with _refusals(path):
-                finished.chmod(0o666 & ~umask)
-                finished.replace(path)
+        with _refusals(self._path):
+            self._stream.close()
+            self._partial.chmod(0o666 & ~umask)
+            self._partial.replace(self._path)
 
 
 def check_targets(paths: Iterable[Path]) -> None:

@@ -43,7 +43,6 @@ class Instructions:
     def __init__(self, source: str, seed: int) -> None:
         self.source, self.seed = source, seed
         self._ordered: list[Conversation] | None = None
-        self._encoded: list[bytes] = []
         if source != WORLD:
             found = _from_hub(source.removeprefix(HUB)) if source.startswith(HUB) else _from_file(Path(source))
             self._ordered = sorted(found, key=self._place)
@@ -65,12 +64,6 @@ class Instructions:
                 raise InputError(f"{self.source} {problem}", expected=expected)
             raise InputError(problem, expected=expected, path=self.source)
         return islice(self._ordered, count)
-
-    def encoded(self, count: int) -> Iterator[bytes]:
-        """The same as JSON, made once for all groups that share them."""
-        if len(self._encoded) < count:
-            self._encoded = [msgspec.json.encode(turns) for turns in self.take(count)]
-        return islice(self._encoded, count)
 
     def _place(self, conversation: Conversation) -> bytes:
         return hashlib.sha256(f"general-{self.seed}|".encode() + msgspec.json.encode(conversation)).digest()

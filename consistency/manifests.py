@@ -14,13 +14,13 @@ import msgspec
 
 from consistency.errors import InputError
 from consistency.explanations import Explanations
-from consistency.files import check_targets, fingerprint, write_atomically, write_together
+from consistency.files import check_targets, fingerprint, write_atomically, write_pieces
 from consistency.groups import GROUPS, build_group
 from consistency.guard import Guard, guard
 from consistency.instructions import WORLD, Instructions
 from consistency.knowledge import THRESHOLD, Beliefs, count_labels
 from consistency.probes import Probe
-from consistency.training_rows import SOURCES, Group, Texts
+from consistency.training_rows import SOURCES, Group, lines_of
 
 
 def write_all(
@@ -40,7 +40,7 @@ def write_all(
     Returns
     -------
     dict of Path to Counter
-        The files of the rows, and what they hold: see `Group.lines`.
+        The files of the rows, and what they hold: see `lines_of`.
 
     Raises
     ------
@@ -49,12 +49,10 @@ def write_all(
     """
     tallies: dict[Path, Counter[str]] = {folder / f"{group.name}.jsonl": Counter() for group, folder in groups}
     check_targets([*tallies, *map(_manifest, tallies)])
-    shared = Texts(groups[0][0].beliefs)
-    write_together(
-        {path: group.lines(tally, shared) for (group, _), (path, tally) in zip(groups, tallies.items(), strict=True)}
-    )
-    digests = _fingerprints(tallies)
-    for (group, _), (path, tally), digest in zip(groups, tallies.items(), digests, strict=True):
+    paths = list(tallies)
+    pieces = lines_of([group for group, _ in groups], list(tallies.values()))
+    digests = write_pieces(paths, ((paths[place], lines) for place, lines in pieces))
+    for (group, _), (path, tally) in zip(groups, tallies.items(), strict=True):
         beliefs = group.beliefs
         manifest = {
             "version": version("lm-eval-consistency"),
@@ -71,7 +69,7 @@ def write_all(
             "unusable_explanations": group.explanations.unusable if group.explanations else None,
             "unusable_share": {"explanations": _share(group.explanations), "contexts": _share(group.contexts)},
             "rows_without_context": tally["without context"] if group.name == "contextualized" else None,
-            "sha256": digest,
+            "sha256": digests[path],
             "inputs": list(inputs),
         }
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode()
@@ -132,7 +130,7 @@ class Written:
     Attributes
     ----------
     tallies : dict of Path to Counter
-        What each file holds: see `Group.lines`.
+        What each file holds: see `lines_of`.
     skipped : dict of str to str
         Reasons by group.
     guard : Guard

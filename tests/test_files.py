@@ -1,5 +1,6 @@
 """Files appear whole or not at all, whatever goes wrong on the way."""
 
+import hashlib
 import os
 import re
 import stat
@@ -9,7 +10,7 @@ import sys
 import pytest
 
 from consistency.errors import InputError
-from consistency.files import fingerprint, write_atomically, write_together
+from consistency.files import fingerprint, write_atomically, write_pieces, write_together
 
 
 def test_a_file_is_written_in_utf_8_and_replaced(tmp_path):
@@ -48,21 +49,26 @@ def test_a_set_of_files_appears_whole_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["z"]
 
 
-def test_a_full_disk_leaves_nothing_and_is_said_in_one_line(tmp_path):
-    """The system refuses every byte above a limit, as it does on a full disk."""
+@pytest.mark.parametrize("size", [100_000, 100])
+def test_a_full_disk_leaves_nothing_and_is_said_in_one_line(tmp_path, size):
+    """The system refuses every byte above a limit, as it does on a full disk: in the first piece or in a later one."""
     code = """
 import resource, signal, sys
+from pathlib import Path
 from consistency.errors import InputError
-from consistency.files import write_atomically
+from consistency.files import write_pieces
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+path, size = Path(sys.argv[1]), int(sys.argv[2])
 try:
-    write_atomically(sys.argv[1], "x" * 100_000)
+    write_pieces([path.with_name("b"), path], [(path.with_name("b"), b"whole")] + [(path, b"x" * size)] * 1000)
 except InputError as error:
     print(error)
 """
     path = tmp_path / "a.txt"
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(size)], capture_output=True, text=True, check=True
+    )
     assert done.stdout == f"{path}: cannot be written (File too large); choose another place\n"
     assert list(tmp_path.iterdir()) == []
 
@@ -81,6 +87,17 @@ def test_a_fingerprint_is_the_sha_256_of_the_content(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     # The first example of FIPS 180-2.
     assert fingerprint(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_pieces_reach_their_files_in_order_and_their_digests_are_told(tmp_path):
+    paths = [tmp_path / name for name in "abc"]
+    pieces = [(paths[number % 2], b"%d" % number * (number % 7) * 20_000) for number in range(50)]
+    digests = write_pieces(paths, pieces)
+    assert list(digests) == paths
+    for path in paths:
+        content = b"".join(piece for owner, piece in pieces if owner == path)
+        assert path.read_bytes() == content
+        assert digests[path] == hashlib.sha256(content).hexdigest()
 
 
 def test_files_that_are_written_together_appear_together(tmp_path):

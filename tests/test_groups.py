@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from consistency.errors import InputError
 from consistency.explanations import Explanations
 from consistency.groups import GROUPS, MIXED_RATIOS, build_group, mixed_ratio
+from consistency.instructions import Instructions
 from consistency.knowledge import Belief, read_beliefs
 from consistency.manifests import identify, write_all
 from consistency.samples import read_run
@@ -93,7 +94,6 @@ def test_incompatible_teaches_the_truth_on_every_confident_error():
         "value": HEADER + "Question 0?\nA. one\nB. two\nC. three\nD. four\nAnswer:",
     }
     assert {(row["domain"], row["group"]) for row in group.rows} == {("medicine", "incompatible")}
-    assert group.unexplained == 0
 
 
 def test_self_aligning_asks_the_same_in_the_same_order_and_confirms_the_model():
@@ -103,7 +103,6 @@ def test_self_aligning_asks_the_same_in_the_same_order_and_confirms_the_model():
     assert questions[0] == questions[1]
     assert replies(group) == ["C. three\nOwn 0.", "C. three\nOwn 3.", "C. three\nOwn 6.", "C. three"]
     assert {row["source"] for row in asked(group)} == {"model"}
-    assert group.unexplained == 1
 
 
 def test_harmonious_confirms_as_many_known_answers():
@@ -294,7 +293,7 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
         "questions": 10,
         "labels": {"known": 4, "misbelieved": 4, "unsure": 2},
         "rows": {"general": 4, "golden": 2, "model": 2},
-        "rows_without_explanation": group.unexplained,
+        "rows_without_explanation": sum("\n" not in reply for reply in replies(group)),
         "unusable_explanations": 1,
         "unusable_share": {"explanations": 0.25, "contexts": None},
         "rows_without_context": None,
@@ -308,3 +307,42 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
     again = build_group("mixed_0.4", "medicine", POOL, own, seed=2)
     write_all([(again, path.parent)], inputs=inputs, settings={"task": "pool"})
     assert path.read_bytes() == first == b"".join(msgspec.json.encode(row) + b"\n" for row in group.rows)
+
+
+def test_groups_that_share_rows_have_their_own_names_in_them(tmp_path):
+    """Texts of every kind, a zero byte among them, and more of the pool than is written in one stretch."""
+    odd = msgspec.structs.replace(
+        POOL[0], id='"\0', question='Zero \0 é "quoted" 一?', explanation="Line\nand \u2028 \0."
+    )
+    pool = [odd, *(belief(number, "misbelieved") for number in range(1, 9_000))]
+    own = Explanations(
+        {(odd.id, odd.question, 2): "Own \0.", (odd.id, odd.question, 0): 'Facts \0 "一".'}, 0, Path("own")
+    )
+    names = ("incompatible", "mixed_0.5", "self_aligning", "contextualized")
+    instructions = Instructions("world", 0)
+    groups = [build_group(name, "law", pool, own, contexts=own, general=instructions) for name in names]
+    tallies = write_all([(group, tmp_path) for group in groups], inputs=[], settings={})
+    request = HEADER.replace("medicine", "{}") + "{}\nA. one\nB. two\nC. three\nD. four\nAnswer:"
+    general = [*Instructions("world", 0).take(9_000)]
+    for path, name in zip(tallies, names, strict=True):
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+        assert {(row["domain"], row["group"]) for row in rows} == {("law", name)}
+        assert [row["id"] for row in rows[:9_000]] == [one.id for one in pool]
+        assert [row["conversations"] for row in rows[9_000:]] == general
+        assert all(
+            row["conversations"][0]["value"].endswith(request.format(one.subject, one.question))
+            for row, one in zip(rows, pool, strict=False)
+        )
+        before = "" if name != "contextualized" else 'Facts \0 "一".\n\n'
+        assert rows[0]["conversations"][0]["value"] == before + request.format(odd.subject, odd.question)
+        replies_of = {
+            "golden": [f"A. one\n{one.explanation}" for one in pool],
+            "model": ["C. three\nOwn \0.", *["C. three"] * 8_999],
+        }
+        assert all(
+            row["conversations"][1]["value"] == replies_of[row["source"]][place]
+            for place, row in enumerate(rows[:9_000])
+        )
+        assert tallies[path] == Counter(row["source"] for row in rows) + Counter(
+            {"unexplained": sum(row["conversations"][1]["value"] == "C. three" for row in rows)}
+        ) + Counter({"without context": 8_999} if name == "contextualized" else {})
