@@ -36,17 +36,13 @@ def read_samples(file: Path, task: str) -> dict[str, Scores]:
     """
     try:
         columns = _Columns.read(file, letters=True)
-    except (InputError, _OtherOptionsError):
+    except InputError:
         columns = _Columns.read(file, letters=False)
     filters = sorted(set(columns.filter))
     if len(filters) == 1:
         return {task: columns.to_scores(task, np.arange(len(columns.doc_id)), file)}
     of_row = np.array(columns.filter)
     return {f"{task},{name}": columns.to_scores(task, np.flatnonzero(of_row == name), file) for name in filters}
-
-
-class _OtherOptionsError(Exception):
-    """A row does not score the letters of the first."""
 
 
 class _Columns:
@@ -92,7 +88,7 @@ class _Columns:
             counts = list(map(len, responses))
             self.n_options.fromlist(counts)
             if self.kind.letters:
-                self._extend_letters(rows, counts)
+                self.continuations += [self.kind.letters[:count] for count in counts]
             else:
                 self._extend_continuations(rows, counts)
 
@@ -109,13 +105,6 @@ class _Columns:
                     path=self.file,
                     line=find_line(self.file, document, rows[documents.index(document)].doc_id),
                 ) from None
-
-    def _extend_letters(self, rows: list[Any], counts: list[int]) -> None:
-        letters = self.kind.letters
-        firsts = {None if row.arguments is None else row.arguments.gen_args_0.arg_1 for row in rows}
-        if firsts - {letters[0]} or max(counts, default=0) > len(letters):
-            raise _OtherOptionsError
-        self.continuations += [letters[:count] for count in counts]
 
     def _extend_continuations(self, rows: list[Any], counts: list[int]) -> None:
         # Rows in sequence share one tuple, since most tasks score the same letters throughout.
@@ -259,7 +248,7 @@ def _index_masks(targets: tuple[Any, ...], k: int) -> Bools:
     distinct = dict(zip(keys, targets, strict=True))
     masks = np.array([[option in named for option in range(k)] for named in map(_as_indices, distinct.values())])
     place = dict(zip(distinct, range(len(distinct)), strict=True))
-    return masks[np.fromiter(map(place.__getitem__, keys), np.intp, len(keys))]
+    return masks.take([place[key] for key in keys], axis=0)
 
 
 def _by_text(target: Any, texts: tuple[str, ...]) -> tuple[int, ...]:

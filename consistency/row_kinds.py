@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -53,25 +53,6 @@ class _Scored(Row, kw_only=True, gc=False):
     arguments: dict[str, Argument] | list[PositionalArgument] = {}
 
 
-class _First(msgspec.Struct, gc=False):
-    gen_args_0: Argument
-
-
-class _FirstOf040(msgspec.Struct, array_like=True, gc=False):
-    gen_args_0: PositionalArgument
-
-
-class _Lettered(Row, kw_only=True, gc=False):
-    # Where every question scores the same letters, one of them tells that this row does too.
-    filtered_resps: Annotated[list[Response], msgspec.Meta(min_length=1)]
-    arguments: _First | None = None
-
-
-class _LetteredOf040(Row, kw_only=True, gc=False):
-    filtered_resps: Annotated[list[Response], msgspec.Meta(min_length=1)]
-    arguments: _FirstOf040 | None = None
-
-
 class _ScoredOld(Row, kw_only=True, gc=False):
     # Logs without `filtered_resps` hold one list of repeats per option.
     resps: list[Annotated[list[Response], msgspec.Meta(min_length=1)]]
@@ -95,7 +76,7 @@ class RowKind:
     has_options : bool
         Whether the rows carry `filtered_resps` and `arguments`: log-probabilities of at least two options.
     letters : tuple of str
-        What the first row scores, if that is letters: its type then decodes only the first request of a row.
+        What the first row scores, if that is letters: its type then takes no row that scores others.
     unread : tuple of str
         Metrics that are no single numbers, such as the lists behind a perplexity.
     """
@@ -148,7 +129,8 @@ def _letters(first: dict[str, Any]) -> tuple[str, ...]:
         texts = [item[1] if isinstance(item, list) and len(item) > 1 else None for item in arguments]
     else:
         return ()
-    letters = tuple(text for text in texts if isinstance(text, str) and len(text.strip()) == 1)
+    # Half a surrogate pair, which is not printable, can be no literal.
+    letters = tuple(t for t in texts if isinstance(t, str) and len(t.strip()) == 1 and t.isprintable())
     distinct = len(set(letters)) == len(texts) == len(first["filtered_resps"])
     return letters if distinct else ()
 
@@ -186,8 +168,29 @@ def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Pa
         )
     found = _letters(first) if letters and scored is _Scored else ()
     if found:
-        scored = _Lettered if isinstance(first["arguments"], dict) else _LetteredOf040
+        scored = _lettered(found, named=isinstance(arguments, dict))
     return RowKind(_defined_row(scored, metrics), metrics, scored is not Row, found, unread)
+
+
+@cache
+def _lettered(letters: tuple[str, ...], *, named: bool) -> type[Row]:
+    """Rows that all score the same letters: of the requests the first alone is decoded, and tells that a row does."""
+    letter: Any = Literal[letters[0]]
+    argument = msgspec.defstruct(
+        "Request",
+        [("arg_1", letter)] if named else [("arg_0", msgspec.Raw), ("arg_1", letter)],
+        array_like=not named,
+        gc=False,
+    )
+    arguments = msgspec.defstruct("Requests", [("gen_args_0", argument)], array_like=not named, gc=False)
+    responses: Any = Annotated[list[Response], msgspec.Meta(min_length=1, max_length=len(letters))]
+    return msgspec.defstruct(
+        "LetteredRow",
+        [("filtered_resps", responses), ("arguments", arguments)],
+        bases=(Row,),
+        kw_only=True,
+        gc=False,
+    )
 
 
 @cache

@@ -55,7 +55,7 @@ def open_rows(path: Path, *, letters: bool = False) -> Iterator[tuple[RowKind, I
                 )
             file.seek(0)
             if start.lstrip(_BLANK).startswith(b"["):
-                kind, rows = _read_array(file.read().lstrip(_BOM), path, letters)
+                kind, rows = _read_array(path.read_bytes().lstrip(_BOM), path, letters)
                 yield kind, iter([rows])
                 return
             try:

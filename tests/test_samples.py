@@ -405,3 +405,14 @@ def test_letters_are_read_from_each_row_although_only_the_first_is_decoded_whole
     scores = only(read_run(write(tmp_path / "odd", [*rows[:3], rows[3] | {"arguments": odd}, more])))
     assert scores.continuations[2:] == ((" A", " B", " C"), (" P", " Q", " R"), (" A", " B", " C", " D"))
     assert scores.target.tolist() == [0, 1, 2, 0, 3]
+
+
+def test_a_letter_that_is_half_a_surrogate_pair_is_no_failure(tmp_path):
+    rows = [row(i, [-1, -2], i % 2) for i in range(2)]
+    for item in rows:
+        item["arguments"] = {f"gen_args_{o}": {"arg_0": "…", "arg_1": c} for o, c in enumerate(("\ud800", "B"))}
+    file = tmp_path / f"samples_sums_{DATE}.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    scores = only(read_run(file))
+    assert scores.continuations == (("?", "B"),) * 2
+    assert scores.target.tolist() == [0, 1]
