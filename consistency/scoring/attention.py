@@ -43,7 +43,8 @@ class Spans:
     def __init__(self, bounds: Bounds) -> None:
         self.queries = bounds.queries.tolist()
         self.keys = bounds.keys.tolist()
-        self.longest_query = max(np.diff(bounds.queries).tolist(), default=0)
+        # With queries of one token only, the flash kernel swaps queries and heads.
+        self.longest_query = max(2, *np.diff(bounds.queries).tolist())
         self.longest_key = max(np.diff(bounds.keys).tolist(), default=0)
         self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
@@ -60,7 +61,14 @@ class Spans:
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, spans: Spans, *, causal: bool, scale: float | None, window: int | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    spans: Spans,
+    *,
+    causal: bool,
+    scale: float | None,
+    window: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention of each query stretch to its key stretch, for stretches of any length.
 
@@ -89,7 +97,18 @@ def attend(
         starts, ends = spans.on(query.device)
         left = {} if window is None else {"window_size_left": window - 1, "window_size_right": 0}
         output, lse, *_ = torch.ops.aten._flash_attention_forward(
-            query, key, value, starts, ends, spans.longest_query, spans.longest_key, 0.0, causal, False, scale=scale, **left
+            query,
+            key,
+            value,
+            starts,
+            ends,
+            spans.longest_query,
+            spans.longest_key,
+            0.0,
+            causal,
+            False,
+            scale=scale,
+            **left,
         )
         return output, lse.transpose(0, 1)
     if window is not None:
@@ -105,7 +124,9 @@ def attend(
         )
         # [stretches, heads, longest stretch, rounded up] -> [queries, heads]
         lengths = (starts[1:] - starts[:-1]).long()
-        stretch = torch.repeat_interleave(torch.arange(len(spans), device=query.device), lengths, output_size=len(query))
+        stretch = torch.repeat_interleave(
+            torch.arange(len(spans), device=query.device), lengths, output_size=len(query)
+        )
         return output[0], lse[stretch, :, torch.arange(len(query), device=query.device) - starts[stretch]]
     output = torch.empty_like(query)
     lse = torch.empty(query.shape[:2], dtype=torch.float32)
@@ -133,8 +154,8 @@ def _attend_in_window(
         places = torch.arange(first, last, device=query.device)
         at = places[last - first - (stop - start) :, None]
         seen = (places <= at) & (places > at - window)
-        stretch = (item.transpose(0, 1)[None] for item in (query[start:stop], key[first:last], value[first:last]))
-        part = functional.scaled_dot_product_attention(*stretch, attn_mask=seen, scale=scale, enable_gqa=True)
+        q, k, v = (item.transpose(0, 1)[None] for item in (query[start:stop], key[first:last], value[first:last]))
+        part = functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=scale, enable_gqa=True)
         output[start:stop] = part[0].transpose(0, 1)
     return output
 
@@ -208,9 +229,7 @@ class Pass:
         rest = slice(self.row.prefixes, None)
         if len(self._stems):
             branches, stems = self._place("branch_rows", query.device), self._place("stem_rows", query.device)
-            part, norm = attend(
-                query[branches], key[stems], value[stems], self._stems, causal=False, scale=scale
-            )
+            part, norm = attend(query[branches], key[stems], value[stems], self._stems, causal=False, scale=scale)
             assert norm is not None
             merged, both = output[branches], torch.logaddexp(lse[branches], norm)
             merge(merged, lse[branches], part, norm, merged)
@@ -287,39 +306,3 @@ def _forward(
 
 
 AttentionInterface.register(NAME, _forward)
-
-
-def kernel_error(device: torch.device, dtype: torch.dtype, heads: int, key_heads: int, width: int) -> float:
-    """Largest difference between the merged attention on this device and a softmax over a mask in float64.
-
-    Parameters
-    ----------
-    device, dtype
-        Where and in what type to attend.
-    heads, key_heads, width : int
-        The model's.
-
-    Returns
-    -------
-    float
-        The largest absolute difference on random queries, keys and values of unit variance.
-    """
-    generator = torch.Generator().manual_seed(0)
-    own = Bounds(np.array([0, 5, 24, 27]), np.array([0, 5, 24, 27]))
-    behind = Bounds(np.array([0, 27]), np.array([0, 70]))
-    query, key, value = (
-        torch.randn(length, count, width, generator=generator).to(device, dtype)
-        for length, count in ((27, heads), (97, key_heads), (97, key_heads))
-    )
-    output, lse = attend(query, key[70:], value[70:], Spans(own), causal=True, scale=None)
-    part, norm = attend(query, key[:70], value[:70], Spans(behind), causal=False, scale=None)
-    assert lse is not None
-    assert norm is not None
-    merge(output, lse, part, norm, output)
-    segment = torch.tensor([0] * 5 + [1] * 19 + [2] * 3)
-    seen = torch.cat([torch.ones(27, 70, dtype=torch.bool), segment[:, None] == segment], dim=1)
-    seen &= torch.cat([torch.zeros(70, dtype=torch.long), torch.arange(27)]) <= torch.arange(27)[:, None]
-    wide = [item.double().cpu().repeat_interleave(heads // key_heads, dim=1) for item in (key, value)]
-    products = torch.einsum("qhw,khw->hqk", query.double().cpu(), wide[0]) / width**0.5
-    exact = torch.einsum("hqk,khw->qhw", products.masked_fill(~seen, -torch.inf).softmax(-1), wide[1])
-    return float((output.double().cpu() - exact).abs().max())
