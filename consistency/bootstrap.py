@@ -69,10 +69,9 @@ def bootstrap_interval(
         if statistic is np.mean:
             se, low, high, how = _bootstrap_t(x, codes, resamples, confidence, rng)
             return Estimate(value, se, low, high, len(x), how, None, undefined)
-        members = [x[codes == cluster] for cluster in data]
 
         def measure(chosen: NDArray[np.int64]) -> Any:
-            return statistic(np.concatenate([members[cluster] for cluster in chosen]))
+            return statistic(np.repeat(x, np.bincount(chosen, minlength=len(data))[codes]))
 
     drawn = bootstrap(
         (data,),

@@ -166,7 +166,12 @@ def holm(p_values: ArrayLike) -> Floats:
     >>> holm([0.01, 0.04, 0.03]).round(12).tolist()
     [0.03, 0.06, 0.06]
     """
-    return _adjusted(p_values, "holm")
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted, known = np.full(p.shape, math.nan), np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.maximum.accumulate(steps).clip(max=1.0)
+    return adjusted
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> Floats:
@@ -177,15 +182,10 @@ def benjamini_hochberg(p_values: ArrayLike) -> Floats:
     >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(12).tolist()
     [0.03, 0.04, 0.04]
     """
-    return _adjusted(p_values, "fdr_bh")
+    from scipy.stats import false_discovery_control
 
-
-def _adjusted(p_values: ArrayLike, method: str) -> Floats:
     p = np.asarray(p_values, dtype=np.float64)
-    adjusted = np.full(p.shape, math.nan)
-    known = ~np.isnan(p)
+    adjusted, known = np.full(p.shape, math.nan), ~np.isnan(p)
     if known.any():
-        from statsmodels.stats.multitest import multipletests
-
-        adjusted[known] = multipletests(p[known], method=method)[1]
+        adjusted[known] = false_discovery_control(p[known])
     return adjusted

@@ -1,72 +1,50 @@
 """How often intervals cover and tests reject a true null, by simulation; and what the paper's partial correlation does.
 
-    python scripts/simulate_statistics.py                  # 20,000 draws for each line, about 20 minutes
-    python scripts/simulate_statistics.py --draws 1000     # a look
+    python scripts/simulate_statistics.py                                 # all, 20,000 draws for each figure
+    python scripts/simulate_statistics.py --draws 500                     # a look
+    python scripts/simulate_statistics.py --only subjects --keep FILE     # some; what FILE holds is not drawn again
 
-Prints Markdown tables. Subjects have difficulties of their own, so that their questions are alike; unequal subjects
-have the sizes of MMLU's (scaled down), where one of 57 holds a ninth of all questions. An interval is good between 93.5
-and 96.5 %, a test at most 5.5 %.
+Prints Markdown tables. An interval is good between 93.5 and 96.5 %, a test at most 5.5 %. Subjects have difficulties of
+their own, so that their questions are alike; unequal subjects have the sizes of MMLU's (scaled down), where one of 57
+holds a ninth of all questions.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import multiprocessing
+import os
 import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from consistency.bootstrap import bootstrap_interval
-from consistency.hypotheses import equivalence, mcnemar_exact, sign_flip_test
+from consistency.files import write_atomically
+from consistency.hypotheses import benjamini_hochberg, equivalence, holm, mcnemar_exact, sign_flip_test
 from consistency.partial_correlation import partial_correlation
-from consistency.statistics import Estimate, macro_mean, mean, root_mean_square
+from consistency.shares import share
+from consistency.statistics import Estimate, independent_difference, macro_mean, mean, root_mean_square
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Draw = Callable[[np.random.Generator, int], tuple[float | bool | None, ...]]
 # Questions of MMLU's 57 test sets, in tens.
 MMLU = np.array(
-    [
-        *(
-            10,
-            14,
-            15,
-            10,
-            27,
-            14,
-            10,
-            10,
-            10,
-            17,
-            10,
-            10,
-            24,
-            11,
-            15,
-            38,
-            13,
-            10,
-            31,
-            20,
-            10,
-            17,
-            20,
-            19,
-            39,
-            27,
-            15,
-            24,
-        ),
-        *(55, 22, 20, 24, 22, 13, 12, 11, 16, 11, 10, 23, 10, 78, 35, 90, 31, 31, 32, 28, 153, 27, 61, 11, 25, 20, 10),
-        *(17, 17),
-    ]
+    "10 14 15 10 27 14 10 10 10 17 10 10 24 11 15 38 13 10 31 20 10 17 20 19 39 27 15 24 55 22 20 24 22 13 12 11 16 11"
+    " 10 23 10 78 35 90 31 31 32 28 153 27 61 11 25 20 10 17 17".split(),
+    dtype=np.int64,
 )
-GROUPS = (10, 57, 500)
+CHUNKS = 40
 
 
-def sizes_of(groups: int, *, equal: bool) -> NDArray[np.int64]:
+def sizes_of(groups: int, *, equal: bool) -> Ints:
     """Questions of each subject."""
     if equal:
         return np.full(groups, 25)
@@ -74,9 +52,7 @@ def sizes_of(groups: int, *, equal: bool) -> NDArray[np.int64]:
     return np.asarray(MMLU[chosen], dtype=np.int64)
 
 
-def differences(
-    rng: np.random.Generator, sizes: NDArray[np.int64], shift: float = 0.0
-) -> tuple[Floats, NDArray[np.int64]]:
+def differences(rng: np.random.Generator, sizes: Ints, shift: float = 0.0) -> tuple[Floats, Ints]:
     """Flips (-1, 0, 1) with a true mean of `shift`, their chances the subject's own, and each question's subject."""
     subject = np.repeat(np.arange(len(sizes)), sizes)
     up = 0.15 + shift / 2 + rng.uniform(-0.1, 0.1, len(sizes))
@@ -85,181 +61,342 @@ def differences(
     return (u < up[subject]).astype(float) - (u > 1 - down[subject]), subject
 
 
-def divergences(rng: np.random.Generator, sizes: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
+def divergences(rng: np.random.Generator, sizes: Ints) -> tuple[Floats, Ints]:
     """Skewed positive values, such as KL, around subjects' levels; the true mean is 1."""
     subject = np.repeat(np.arange(len(sizes)), sizes)
     level = rng.gamma(20, 1 / 20, len(sizes))
     return level[subject] * rng.exponential(1.0, len(subject)), subject
 
 
-def covers(estimate: Estimate, truth: float) -> float:
+def covers(estimate: Estimate, truth: float) -> bool:
     """Whether the interval holds the truth."""
     low, high = estimate.ci_low, estimate.ci_high
-    return float(low is not None and high is not None and low <= truth <= high)
+    return low is not None and high is not None and low <= truth <= high
 
 
-def share(draws: int, draw: Callable[[np.random.Generator], float]) -> float:
-    """Mean of a draw's outcome, over seeded draws."""
-    rng = np.random.default_rng(20240218)
-    return float(np.mean([draw(rng) for _ in range(draws)]))
+# Draws: a number of questions, subjects or runs in, outcomes (true or false) out, one for each name of `TABLES`.
 
 
-def table(title: str, columns: tuple[int, ...], lines: dict[str, list[float]]) -> None:
-    """Print one Markdown table of percentages."""
-    print(f"\n**{title}**\n\n| | " + " | ".join(map(str, columns)) + " |\n|---|" + "---:|" * len(columns))
-    for name, values in lines.items():
-        print(f"| {name} | " + " | ".join(f"{100 * v:.1f} %" for v in values) + " |", flush=True)
+def of_flips(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Questions that turn or not."""
+    estimate = mean(differences(rng, np.ones(n, dtype=np.int64))[0])
+    return covers(estimate, 0), "few steps" in estimate.estimator
 
 
-def intervals(draws: int, only: str = "") -> None:
-    """Coverage of means; of those whose name holds `only`."""
-    lines: dict[str, list[float]] = {}
-
-    def add(name: str, draw: Callable[[np.random.Generator, int], float], count: int = draws) -> None:
-        if only in name:
-            lines[name] = [share(count, lambda rng, g=g: draw(rng, g)) for g in GROUPS]  # type: ignore[misc]
-
-    def questions(rng: np.random.Generator, n: int) -> float:
-        return covers(mean(differences(rng, np.ones(n, dtype=np.int64))[0]), 0)
-
-    def skewed_questions(rng: np.random.Generator, n: int) -> float:
-        return covers(mean(rng.gamma(4, 0.25, n)), 1)
-
-    def exponential(n: int, rng: np.random.Generator) -> Estimate:
-        return mean(rng.exponential(1.0, n))
-
-    def of_squares(n: int, rng: np.random.Generator) -> Estimate:
-        return root_mean_square(rng.normal(size=n))
-
-    def warned(make: Callable[[int, np.random.Generator], Estimate], of: Callable[[Estimate], float]) -> Any:
-        return lambda rng, n: of(make(n, rng))
-
-    def fixed_tasks(rng: np.random.Generator, g: int) -> float:
-        sizes = sizes_of(g, equal=False)
-        level = np.linspace(0, 1, g)
-        strata = np.repeat(np.arange(g), sizes)
-        truth = float(level @ sizes / sizes.sum())
-        return covers(mean(level[strata] + rng.exponential(1, len(strata)) - 1, strata=strata), truth)
-
-    def clustered(
-        make: Callable[..., tuple[Floats, NDArray[np.int64]]], truth: float, equal: bool, variance: str
-    ) -> Callable[[np.random.Generator, int], float]:
-        def draw(rng: np.random.Generator, g: int) -> float:
-            x, subject = make(rng, sizes_of(g, equal=equal))
-            return covers(mean(x, clusters=subject, variance=variance), truth)  # type: ignore[arg-type]
-
-        return draw
-
-    def macro(rng: np.random.Generator, g: int) -> float:
-        return covers(macro_mean(*differences(rng, sizes_of(g, equal=False))), 0)
-
-    def bootstrapped(rng: np.random.Generator, g: int) -> float:
-        x, subject = differences(rng, sizes_of(g, equal=False))
-        return covers(bootstrap_interval(x, clusters=subject, resamples=999, seed=int(rng.integers(2**31))), 0)
-
-    add("mean, questions (that many)", questions)
-    add("mean of skewed values, questions", skewed_questions)
-    for name, make in (("mean of exponential values, questions", exponential), ("RMS of normal values", of_squares)):
-        add(name, warned(make, lambda estimate: covers(estimate, 1)))
-        add(f"… of which the output of the {name} warns", warned(make, lambda e: float("skewed" in e.estimator)))
-    add("mean, fixed tasks (strata)", fixed_tasks)
-    for variance in ("CR3", "CR1"):
-        default = " (the default)" if variance == "CR3" else ""
-        add(f"mean, equal subjects, {variance}{default}", clustered(differences, 0, True, variance))
-        add(f"mean, unequal subjects, {variance}{default}", clustered(differences, 0, False, variance))
-        add(f"mean of skewed values, unequal subjects, {variance}{default}", clustered(divergences, 1, False, variance))
-    add("macro mean, unequal subjects", macro)
-    add("BCa bootstrap, unequal subjects", bootstrapped, max(draws // 10, 100))
-    table("Coverage of 95 % intervals, by subjects", GROUPS, lines)
+def of_values(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Means of questions' values that are more and more skewed, and the difference of two independent ones."""
+    normal, long = rng.normal(1, 1, n), rng.normal(1, 2, 2 * n)
+    return (
+        covers(mean(normal), 1),
+        covers(mean(rng.gamma(4, 0.25, n)), 1),
+        covers(mean(rng.exponential(1.0, n)), 1),
+        covers(root_mean_square(normal - 1), 1),
+        covers(independent_difference(mean(normal), mean(long)), 0),
+    )
 
 
-def tests(draws: int) -> None:
-    """Rejection of true nulls."""
-
-    def mcnemar(rng: np.random.Generator, n: int) -> float:
-        x, _ = differences(rng, np.ones(4 * n, dtype=np.int64))
-        return float(mcnemar_exact(int((x < 0).sum()), int((x > 0).sum())) < 0.05)
-
-    def sign_flip(rng: np.random.Generator, g: int) -> float:
-        x, subject = differences(rng, sizes_of(g, equal=False))
-        return float(sign_flip_test(x, clusters=subject, resamples=499, seed=int(rng.integers(2**31))) < 0.05)
-
-    def tost(rng: np.random.Generator, g: int) -> float:
-        x, subject = differences(rng, sizes_of(g, equal=False), shift=0.05)
-        p = equivalence(mean(x, clusters=subject), 0.05)
-        return float(p is not None and p < 0.05)
-
-    lines = {
-        "exact McNemar (4 questions for each)": [share(draws, lambda rng, g=g: mcnemar(rng, g)) for g in GROUPS],  # type: ignore[misc]
-        "sign-flip test, unequal subjects": [share(draws // 4, lambda rng, g=g: sign_flip(rng, g)) for g in GROUPS],  # type: ignore[misc]
-        "equivalence (TOST) at its margin": [share(draws, lambda rng, g=g: tost(rng, g)) for g in GROUPS],  # type: ignore[misc]
-    }
-    table("Rejection of a true null at 5 %, by subjects", GROUPS, lines)
+def of_shares(rng: np.random.Generator, n: int) -> tuple[bool]:
+    """A share whose truth is any between 0 and 1."""
+    truth = rng.random()
+    found = share(int(rng.binomial(n, truth)), n)
+    return (found.ci_low is not None and found.ci_high is not None and found.ci_low <= truth <= found.ci_high,)
 
 
-def correlations(draws: int) -> None:
-    """Coverage and rejection of the partial correlation, by runs."""
+def of_resampled_questions(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """BCa bootstraps; the median of exponential values is log 2."""
+    x = rng.exponential(1.0, n)
+    average = bootstrap_interval(x, resamples=499, seed=int(rng.integers(2**31)))
+    median = bootstrap_interval(x, np.median, resamples=499, seed=int(rng.integers(2**31)))
+    return covers(average, 1), covers(median, math.log(2)), "are few" in median.estimator
 
-    def runs(rng: np.random.Generator, n: int, partial: float) -> tuple[Floats, Floats, Floats]:
-        z = rng.normal(size=n)
-        a = rng.normal(size=n)
-        b = partial * a + math.sqrt(1 - partial**2) * rng.normal(size=n)
-        return z + a, z + b, z
 
-    def truth(partial: float) -> float:
-        # Spearman's correlations of a normal population (Pearson 1907), and the partial correlation they give.
-        xy, xz = ((6 / math.pi) * math.asin(rho / 2) for rho in ((1 + partial) / 2, math.sqrt(0.5)))
-        return (xy - xz**2) / (1 - xz**2)
+def of_fixed_tasks(rng: np.random.Generator, g: int) -> tuple[bool, ...]:
+    """Tasks with levels of their own, skewed values within."""
+    sizes = sizes_of(g, equal=False)
+    level = np.linspace(0, 1, g)
+    task = np.repeat(np.arange(g), sizes)
+    x = level[task] + rng.exponential(1, len(task)) - 1
+    return (
+        covers(mean(x, strata=task), float(level @ sizes / sizes.sum())),
+        covers(macro_mean(x, task, fixed=True), 0.5),
+    )
 
-    def coverage(rng: np.random.Generator, n: int, partial: float, fisher: bool) -> float:
-        r = partial_correlation(*runs(rng, n, partial))
-        low, high = (r.fisher_low, r.fisher_high) if fisher else (r.ci_low, r.ci_high)
-        return float(low is not None and high is not None and low <= truth(partial) <= high)
 
-    # Normal variables without a partial correlation have ranks with a small one: start from where the ranks have none.
-    none = float(brentq(truth, -0.5, 0.5))
+def of_equal_subjects(rng: np.random.Generator, g: int) -> tuple[bool, ...]:
+    """Subjects of one size."""
+    x, subject = differences(rng, sizes_of(g, equal=True))
+    return covers(mean(x, clusters=subject), 0), covers(mean(x, clusters=subject, variance="CR1"), 0)
 
-    def rejects(rng: np.random.Generator, n: int, controls: int, kind: str) -> float:
-        x, y, z = runs(rng, n, none)
+
+def of_unequal_subjects(rng: np.random.Generator, g: int) -> tuple[bool, ...]:
+    """Subjects of MMLU's sizes."""
+    x, subject = differences(rng, sizes_of(g, equal=False))
+    cr3 = mean(x, clusters=subject)
+    resampled = bootstrap_interval(x, clusters=subject, resamples=499, seed=int(rng.integers(2**31)))
+    other, others = differences(rng, sizes_of(g, equal=False))
+    return (
+        covers(cr3, 0),
+        covers(mean(x, clusters=subject, variance="CR1"), 0),
+        covers(resampled, 0),
+        covers(macro_mean(x, subject), 0),
+        covers(independent_difference(cr3, mean(other, clusters=others)), 0),
+    )
+
+
+def of_skewed_subjects(rng: np.random.Generator, g: int) -> tuple[bool, ...]:
+    """Skewed values in subjects of MMLU's sizes."""
+    x, subject = divergences(rng, sizes_of(g, equal=False))
+    resampled = bootstrap_interval(x, clusters=subject, resamples=499, seed=int(rng.integers(2**31)))
+    changes = np.sqrt(x) * rng.choice([-1.0, 1.0], len(x))
+    return (
+        covers(mean(x, clusters=subject), 1),
+        covers(mean(x, clusters=subject, variance="CR1"), 1),
+        covers(resampled, 1),
+        covers(root_mean_square(changes, clusters=subject), 1),
+    )
+
+
+def of_resampled_medians(rng: np.random.Generator, g: int) -> tuple[bool, ...]:
+    """Medians over subjects of two questions."""
+    subject = np.repeat(np.arange(g), 2)
+    x = rng.normal(size=2 * g) + rng.normal(size=g)[subject]
+    found = bootstrap_interval(x, median, clusters=subject, resamples=199, seed=int(rng.integers(2**31)))
+    return covers(found, 0), "are few" in found.estimator
+
+
+def median(x: Floats) -> float:
+    """`numpy.median` of an even number of values in a fraction of the time."""
+    middle = len(x) // 2
+    return float(np.partition(x, (middle - 1, middle))[middle - 1 : middle + 1].mean())
+
+
+def by_questions(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Tests of questions, and adjustments of that many tests."""
+    x, _ = differences(rng, np.ones(4 * n, dtype=np.int64))
+    p = rng.random(n)
+    return (
+        mcnemar_exact(int((x < 0).sum()), int((x > 0).sum())) <= 0.05,
+        sign_flip_test(rng.normal(size=n), resamples=999, seed=int(rng.integers(2**31))) <= 0.05,
+        bool((holm(p) <= 0.05).any()),
+        bool((benjamini_hochberg(p) <= 0.05).any()),
+    )
+
+
+def by_subjects(rng: np.random.Generator, g: int) -> tuple[bool, ...]:
+    """Tests over subjects; the true change is the margin of equivalence."""
+    x, subject = differences(rng, sizes_of(g, equal=False))
+    flipped = sign_flip_test(x, clusters=subject, resamples=999, seed=int(rng.integers(2**31)))
+    moved, subject = differences(rng, sizes_of(g, equal=False), shift=0.05)
+    same = equivalence(mean(moved, clusters=subject), 0.05)
+    return flipped <= 0.05, same is not None and same <= 0.05
+
+
+def runs(rng: np.random.Generator, n: int, partial: float) -> tuple[Floats, Floats, Floats]:
+    """Normal x, y and control, with that partial correlation of x and y."""
+    a, b, z = rng.normal(size=(3, n))
+    return z + a, z + partial * a + math.sqrt(1 - partial**2) * b, z
+
+
+def rank_truth(partial: float) -> float:
+    """Partial correlation of the ranks of such a population (Pearson 1907)."""
+    xy, xz = ((6 / math.pi) * math.asin(rho / 2) for rho in ((1 + partial) / 2, math.sqrt(0.5)))
+    return (xy - xz**2) / (1 - xz**2)
+
+
+# Normal variables without a partial correlation have ranks with a small one: start from where the ranks have none.
+NONE = float(brentq(rank_truth, -0.5, 0.5))
+PARTIAL = (NONE, 0.5, 0.8, 0.9)
+FEW_GROUPS = 4
+RUNS_PER_GROUP = 3
+
+
+def of_runs(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Intervals of partial correlations."""
+    outcomes = []
+    for partial in PARTIAL:
+        found, truth = partial_correlation(*runs(rng, n, partial)), rank_truth(partial)
+        for low, high in ((found.ci_low, found.ci_high), (found.fisher_low, found.fisher_high)):
+            outcomes.append(low is not None and high is not None and low <= truth <= high)
+    return tuple(outcomes)
+
+
+def of_groups(rng: np.random.Generator, g: int) -> tuple[bool, ...]:
+    """Intervals of partial correlations of runs in groups that were sampled."""
+    outcomes, groups = [], np.repeat(np.arange(g), RUNS_PER_GROUP)
+    for partial in (NONE, 0.8):
+        x, y, z = runs(rng, len(groups), partial)
+        found = partial_correlation(x, y, z, groups=groups, resamples=199, seed=int(rng.integers(2**31)))
+        low, high = found.cluster_low, found.cluster_high
+        outcomes.append(low is not None and high is not None and low <= rank_truth(partial) <= high)
+    return tuple(outcomes)
+
+
+def by_runs(rng: np.random.Generator, n: int) -> tuple[float | None, ...]:
+    """Tests of no partial correlation: given one control, three, and one within groups."""
+    outcomes = []
+    for controls in (1, 3):
+        x, y, z = runs(rng, n, NONE)
         z = np.column_stack([z, rng.normal(size=(n, controls - 1))])
-        r = partial_correlation(x, y, z, variant="paper" if kind == "the paper's" else "standard")
-        p = r.robust_p if kind == "robust" else r.p
-        return float(p is not None and p < 0.05)
+        found = partial_correlation(x, y, z)
+        outcomes += [found.robust_p, found.p, partial_correlation(x, y, z, variant="paper").p]
+    if n >= 10:
+        x, y, z = runs(rng, n, NONE)
+        groups, seed = np.arange(n) % FEW_GROUPS, int(rng.integers(2**31))
+        outcomes.append(partial_correlation(x, y, z, groups=groups, resamples=499, seed=seed).within_p)
+    else:
+        outcomes.append(None)
+    return tuple(None if p is None else p <= 0.05 for p in outcomes)
 
-    sizes = (8, 10, 57, 500)
-    lines = {}
-    for partial in (0.0, 0.5, 0.8, 0.9):
-        for fisher in (False, True):
-            name = f"partial correlation {truth(partial):.2f}, {'plain Fisher' if fisher else 'Bonett-Wright'}"
-            lines[name] = [share(draws, lambda rng, n=n: coverage(rng, n, partial, fisher)) for n in sizes]  # type: ignore[misc]  # noqa: B023
-    table("Coverage of 95 % intervals, by runs", sizes, lines)
-    lines = {
-        f"{kind}, controls: {controls}": [
-            share(draws, lambda rng, n=n: rejects(rng, n, controls, kind))  # type: ignore[misc]  # noqa: B023
-            for n in sizes
-        ]
-        for controls in (1, 3)
-        for kind in ("robust", "standard", "the paper's")
-    }
-    table("Rejection of no partial correlation at 5 %, by runs", sizes, lines)
+
+SIZES = (10, 57, 500)
+TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = {
+    "Coverage of 95 % intervals, by number of questions": (
+        SIZES,
+        [
+            (of_flips, ("mean of flips", "… of which the output says that there are few steps")),
+            (
+                of_values,
+                (
+                    "mean of normal values",
+                    "mean of skewed values (gamma, 4)",
+                    "mean of exponential values",
+                    "RMS of normal values",
+                    "difference of independent means (Welch)",
+                ),
+            ),
+            (of_shares, ("share (Wilson), any true share",)),
+            (
+                of_resampled_questions,
+                (
+                    "BCa bootstrap, mean of exponential values",
+                    "BCa bootstrap, median of exponential values",
+                    "… of which the output says that questions are few",
+                ),
+            ),
+        ],
+    ),
+    "Coverage of 95 % intervals, by number of tasks or subjects": (
+        SIZES,
+        [
+            (of_fixed_tasks, ("mean, fixed tasks (strata)", "macro mean, fixed tasks")),
+            (of_equal_subjects, ("mean, equal subjects, CR3 (the default)", "mean, equal subjects, CR1")),
+            (
+                of_unequal_subjects,
+                (
+                    "mean, unequal subjects, CR3 (the default)",
+                    "mean, unequal subjects, CR1",
+                    "mean, unequal subjects, bootstrap-t",
+                    "macro mean, unequal subjects",
+                    "difference of independent means, unequal subjects",
+                ),
+            ),
+            (
+                of_skewed_subjects,
+                (
+                    "mean of skewed values, unequal subjects, CR3 (the default)",
+                    "mean of skewed values, unequal subjects, CR1",
+                    "mean of skewed values, unequal subjects, bootstrap-t",
+                    "RMS, unequal subjects",
+                ),
+            ),
+            (of_resampled_medians, ("BCa bootstrap, median", "… of which the output says that subjects are few")),
+        ],
+    ),
+    "Rejection of a true null at 5 %, by number of questions, subjects or tests": (
+        SIZES,
+        [
+            (
+                by_questions,
+                (
+                    "exact McNemar (4 questions for each)",
+                    "sign-flip test, questions",
+                    "Holm, any of that many tests",
+                    "Benjamini-Hochberg, any of that many tests",
+                ),
+            ),
+            (by_subjects, ("sign-flip test, unequal subjects", "equivalence (TOST) at its margin, unequal subjects")),
+        ],
+    ),
+    "Coverage of 95 % intervals of a partial correlation, by number of runs": (
+        (8, *SIZES),
+        [
+            (
+                of_runs,
+                tuple(f"{rank_truth(p):.2f}, {kind}" for p in PARTIAL for kind in ("Bonett-Wright", "plain Fisher")),
+            )
+        ],
+    ),
+    "Coverage of 95 % intervals of a partial correlation, by number of groups of three runs": (
+        SIZES,
+        [(of_groups, tuple(f"{rank_truth(p):.2f}, groups resampled" for p in (NONE, 0.8)))],
+    ),
+    "Rejection at 5 % of no partial correlation, by number of runs": (
+        (8, *SIZES),
+        [
+            (
+                by_runs,
+                (
+                    *(f"{kind}, controls: {k}" for k in (1, 3) for kind in ("robust", "standard", "the paper's")),
+                    f"permutation within {FEW_GROUPS} groups",
+                ),
+            )
+        ],
+    ),
+}
+
+
+def outcomes(draw: Draw, size: int, draws: int, chunk: int) -> list[float]:
+    """Share of the draws in which each outcome holds; NaN where it does not exist."""
+    rng = np.random.default_rng([20240218, size, chunk])
+    drawn = np.array([draw(rng, size) for _ in range(draws)], dtype=np.float64)
+    return [float(column.mean()) for column in drawn.T]
 
 
 def main() -> None:
-    """Run all parts."""
+    """Draw, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=20_000)
-    parser.add_argument("--means", metavar="TEXT", help="only the coverage of means whose name holds this text")
+    parser.add_argument("--draws", type=int, default=20_000, help=f"a multiple of {CHUNKS}")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only draws whose function and size hold this text")
+    parser.add_argument("--keep", metavar="FILE", type=Path, help="a JSON file of finished figures, read and added to")
     arguments = parser.parse_args()
-    draws = arguments.draws
+    kept = json.loads(arguments.keep.read_text()) if arguments.keep and arguments.keep.exists() else {}
+    # One process for each core: the linear algebra of each must not use them all.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     start = time.perf_counter()
-    if arguments.means is None:
-        correlations(draws)
-        tests(draws)
-    intervals(draws, arguments.means or "")
-    print(
-        f"\n{draws} draws for each figure (bootstrap a tenth, sign flips a quarter), "
-        f"{time.perf_counter() - start:.0f} s"
-    )
+    chosen = [
+        (draw, size)
+        for sizes, parts in TABLES.values()
+        for draw, _ in parts
+        for size in sizes
+        if arguments.only in f"{draw.__name__} {size}"
+    ]
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting = {
+            pool.submit(outcomes, draw, size, arguments.draws // CHUNKS, chunk): key
+            for draw, size in chosen
+            for chunk in range(CHUNKS)
+            if (key := f"{draw.__name__} {size} {arguments.draws} {chunk}") not in kept
+        }
+        for done in as_completed(waiting):
+            kept[waiting[done]] = done.result()
+            if arguments.keep:
+                write_atomically(arguments.keep, json.dumps(kept))
+    for title, (sizes, parts) in TABLES.items():
+        lines = []
+        for draw, names in parts:
+            if not all((draw, size) in chosen for size in sizes):
+                continue
+            columns = [
+                np.mean([kept[f"{draw.__name__} {size} {arguments.draws} {chunk}"] for chunk in range(CHUNKS)], axis=0)
+                for size in sizes
+            ]
+            for name, *values in zip(names, *columns, strict=True):
+                cells = ("–" if math.isnan(value) else f"{100 * value:.1f} %" for value in values)
+                lines.append(f"| {name} | {' | '.join(cells)} |")
+        if lines:
+            heading = f"| | {' | '.join(map(str, sizes))} |\n|---|{'---:|' * len(sizes)}"
+            print(f"\n{title}:\n\n{heading}\n" + "\n".join(lines))
+    print(f"\n{arguments.draws} draws for each figure, {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":
