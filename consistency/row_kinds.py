@@ -173,24 +173,15 @@ def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Pa
 
 
 @cache
-def _lettered(letters: tuple[str, ...], *, named: bool) -> type[Row]:
+def _lettered(letters: tuple[str, ...], *, named: bool) -> Any:
     """Rows that all score the same letters: of the requests the first alone is decoded, and tells that a row does."""
+    prompt = [] if named else [("arg_0", msgspec.Raw)]
     letter: Any = Literal[letters[0]]
-    argument = msgspec.defstruct(
-        "Request",
-        [("arg_1", letter)] if named else [("arg_0", msgspec.Raw), ("arg_1", letter)],
-        array_like=not named,
-        gc=False,
-    )
-    arguments = msgspec.defstruct("Requests", [("gen_args_0", argument)], array_like=not named, gc=False)
+    request = msgspec.defstruct("Request", [*prompt, ("arg_1", letter)], array_like=not named, gc=False)
+    requests = msgspec.defstruct("Requests", [("gen_args_0", request)], array_like=not named, gc=False)
     responses: Any = Annotated[list[Response], msgspec.Meta(min_length=1, max_length=len(letters))]
-    return msgspec.defstruct(
-        "LetteredRow",
-        [("filtered_resps", responses), ("arguments", arguments)],
-        bases=(Row,),
-        kw_only=True,
-        gc=False,
-    )
+    fields = [("filtered_resps", responses), ("arguments", requests)]
+    return msgspec.defstruct("LetteredRow", fields, bases=(Row,), kw_only=True, gc=False)
 
 
 @cache
