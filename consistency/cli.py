@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from consistency import commands, eval_command
+from consistency import commands, eval_command, grid_commands
 from consistency.errors import InputError
 
 app = typer.Typer(
@@ -64,6 +64,8 @@ app.command("groups")(commands.groups)
 app.command("map")(commands.knowledge_map)
 app.command("audit")(commands.audit)
 app.command("leakage")(commands.leakage)
+app.command("checkpoint")(grid_commands.checkpoint)
+app.command("failures")(grid_commands.failures)
 app.command("eval", context_settings=eval_command.PASS_THROUGH)(eval_command.evaluate)
 
 

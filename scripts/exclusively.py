@@ -1,29 +1,87 @@
-"""Run a command while holding a lock file: ``exclusively.py LOCK COMMAND ...``.
+"""Run a command while holding what others must not use at the same time: a lock file, or GPUs of this host.
 
-The operating system drops the lock when the process ends, however it ends. So a grid that was killed starts again
+    exclusively.py LOCK COMMAND ...         fails at once where another run holds the lock
+    exclusively.py --gpus N COMMAND ...     waits for N free GPUs and shows the command these alone
+
+The operating system drops a lock when the process ends, however it ends. So a grid that was killed starts again
 without being unlocked by hand; Snakemake's own lock is a file that outlives ``kill -9``.
 """
 
 import fcntl
 import os
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
+from typing import NoReturn
 
 
 def main(arguments: list[str]) -> None:
-    """Replace this process by the command, once the lock is held."""
-    lock, *command = arguments
-    with Path(lock).open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(
-                f"{lock}: another run holds this lock. Wait until it ends, or stop it, then start again",
-                file=sys.stderr,
-            )
-            sys.exit(2)
-        os.set_inheritable(handle.fileno(), True)
+    """Replace this process by the command, once it holds what it needs."""
+    if arguments[0] == "--gpus":
+        count, *command = arguments[1:]
+        if int(count):
+            held = claim(visible_gpus(), int(count))
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+    else:
+        lock, *command = arguments
+        if _lock(Path(lock)) is None:
+            _give_up(f"{lock}: another run holds this lock. Wait until it ends, or stop it, then start again")
+    try:
         os.execvp(command[0], command)
+    except FileNotFoundError:
+        _give_up(f"{command[0]}: no such program; install what it belongs to")
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, by UUID: an index means another GPU inside a Slurm job than outside of it."""
+    query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        _give_up("nvidia-smi finds no GPU; expected an NVIDIA GPU, or --device cpu in the experiment's lm_eval")
+    uuids = dict(line.split(", ") for line in listed.splitlines())
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return list(uuids.values()) if shown is None else [uuids.get(name, name) for name in shown.split(",") if name]
+
+
+def claim(gpus: list[str], count: int) -> list[str]:
+    """Wait until `count` of the GPUs are free, and hold them until this process ends."""
+    if count > len(gpus):
+        _give_up(
+            f"{count} GPUs are asked for, {len(gpus)} are visible; ask for fewer: --set-resources RULE:gpu={len(gpus)}"
+        )
+    folder = Path(tempfile.gettempdir()) / f"consistency-gpus-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    while True:
+        held: dict[str, int] = {}
+        for gpu in gpus:
+            if len(held) < count and (handle := _lock(folder / gpu)) is not None:
+                held[gpu] = handle
+        if len(held) == count:
+            return list(held)
+        # Whoever waits holds none, so that two who want two never wait for each other.
+        for handle in held.values():
+            os.close(handle)
+        time.sleep(1)
+
+
+def _lock(path: Path) -> int | None:
+    """Open a file that only this process holds, and the program that takes its place; None where another one does."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    os.set_inheritable(handle, True)
+    return handle
+
+
+def _give_up(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

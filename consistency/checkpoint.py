@@ -1,0 +1,296 @@
+"""A checkpoint before it counts: config, finite weights, tokenizer and chat template.
+
+Weights are read from the safetensors files themselves, a piece at a time and without torch: numpy has no bfloat16, but
+whether a value is finite stands in its exponent bits. So a check needs some megabytes and as long as the disk does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from consistency.errors import InputError
+
+# By the format's name: the type's name, bytes of a value, and the bits that are all set in an infinity and in a NaN.
+# float8_e4m3fn has no infinity, and its NaN has all bits set.
+_FLOATS = {
+    "F64": ("float64", 8, 0x7FF0 << 48),
+    "F32": ("float32", 4, 0x7F800000),
+    "F16": ("float16", 2, 0x7C00),
+    "BF16": ("bfloat16", 2, 0x7F80),
+    "F8_E5M2": ("float8_e5m2", 1, 0x7C),
+    "F8_E4M3": ("float8_e4m3fn", 1, 0x7F),
+}
+_PIECE = 1 << 22  # values
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+_EMBEDDING = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight")
+_REPEAT = "train again; a run that was cut short leaves such files"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a safetensors file.
+
+    Attributes
+    ----------
+    name, dtype : str
+        As the file's header says.
+    shape : tuple of int
+    file : pathlib.Path
+    start, end : int
+        Its place in the file, in bytes.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that passed.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    architecture : str
+        Class of the model, or which kind of adapter.
+    parameters, tensors, tokens : int
+        Values and tensors in the files, and tokens of the tokenizer.
+    dtypes : tuple of str
+        Types of the weights, the most frequent first.
+    """
+
+    folder: Path
+    architecture: str
+    parameters: int
+    tensors: int
+    tokens: int
+    dtypes: tuple[str, ...]
+
+    def to_text(self) -> str:
+        """One line."""
+        weights = f"{self.parameters:,} parameters in {', '.join(self.dtypes)}, all finite"
+        return f"{self.folder}: {self.architecture}, {weights}; {self.tokens:,} tokens, chat template"
+
+
+def check_checkpoint(folder: str | Path, *, load: bool = False) -> Checkpoint:
+    """Refuse a checkpoint that is not whole.
+
+    Parameters
+    ----------
+    folder : path-like
+        A folder in Hugging Face's layout: ``config.json`` and ``model.safetensors``, or its shards with their index, or
+        an adapter of peft; the tokenizer and its chat template.
+    load : bool
+        Whether transformers is asked, too, to match the weights with the architecture. It reads no weights, but takes
+        seconds to start; it fills a tensor that is missing with random numbers and only warns, which is an error here.
+
+    Returns
+    -------
+    Checkpoint
+
+    Raises
+    ------
+    InputError
+        If a file is missing, cut short or unreadable; a weight is NaN or infinite; a layer or tensor is missing or
+        empty; the tokenizer has a token without an embedding; or there is no chat template.
+
+    Examples
+    --------
+    >>> from consistency.world.model import BASE_MODEL
+    >>> check_checkpoint(BASE_MODEL).architecture
+    'LlamaForCausalLM'
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("no such folder", expected="a saved model", path=folder)
+    adapter = (folder / "adapter_config.json").is_file()
+    config = _json(folder / ("adapter_config.json" if adapter else "config.json"))
+    tensors = _tensors(folder, "adapter_model" if adapter else "model")
+    for tensor in tensors:
+        _check_values(tensor)
+    tokens = _count_tokens(folder / "tokenizer.json")
+    if adapter:
+        architecture = f"{config.get('peft_type', '')} adapter".strip()
+    else:
+        architecture = ", ".join(config.get("architectures") or [str(config.get("model_type"))])
+        _check_layers(folder, config, tensors)
+        _check_vocabulary(folder, tensors, tokens)
+    _check_template(folder)
+    if load and not adapter:
+        _load(folder)
+    dtypes = Counter(tensor.dtype for tensor in tensors)
+    return Checkpoint(
+        folder=folder,
+        architecture=architecture,
+        parameters=sum(prod(tensor.shape) for tensor in tensors),
+        tensors=len(tensors),
+        tokens=tokens,
+        dtypes=tuple(_FLOATS[name][0] if name in _FLOATS else name for name, _ in dtypes.most_common()),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON object."""
+    try:
+        content = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot be read: {reason}", expected="a JSON object", do=_REPEAT, path=path) from None
+    if not isinstance(content, dict):
+        raise InputError("is no JSON object", do=_REPEAT, path=path)
+    return content
+
+
+def _tensors(folder: Path, stem: str) -> list[Tensor]:
+    """All tensors of a checkpoint: of the one file, or of the shards that its index names."""
+    whole, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
+    if whole.is_file():
+        tensors = _header(whole)
+    elif index.is_file():
+        places = _json(index).get("weight_map")
+        if not isinstance(places, dict):
+            raise InputError("has no weight_map", expected="the file of each tensor", do=_REPEAT, path=index)
+        tensors = [tensor for name in sorted(set(places.values())) for tensor in _header(folder / name)]
+        found = {tensor.name: tensor.file.name for tensor in tensors}
+        for name, file in places.items():
+            if found.get(name) != file:
+                raise InputError(f"{file} does not hold {name}", do=_REPEAT, path=index)
+    elif any(folder.glob("pytorch_model_fsdp*")):
+        raise InputError(
+            f"holds the shards of FSDP and no {whole.name}",
+            do="join them with axolotl merge-sharded-fsdp-weights",
+            path=folder,
+        )
+    else:
+        raise InputError("holds no weights", expected=f"{whole.name}, or shards and {index.name}", path=folder)
+    if not tensors:
+        raise InputError("holds no tensor", do=_REPEAT, path=folder)
+    return tensors
+
+
+def _header(file: Path) -> list[Tensor]:
+    """What a safetensors file holds: 8 bytes with the length of a JSON object, the object, and the values.
+
+    https://huggingface.co/docs/safetensors/index#format
+    """
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = msgspec.json.decode(stream.read(length) if length < size else b"")
+        begin = 8 + length
+        tensors = [
+            Tensor(
+                name, entry["dtype"], tuple(entry["shape"]), file, *(begin + place for place in entry["data_offsets"])
+            )
+            for name, entry in header.items()
+            if name != "__metadata__"
+        ]
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", do=_REPEAT, path=file) from None
+    except (msgspec.DecodeError, AttributeError, KeyError, TypeError):
+        raise InputError("is no safetensors file, or cut short", do=_REPEAT, path=file) from None
+    expected = max((tensor.end for tensor in tensors), default=begin)
+    if size != expected:
+        raise InputError(f"has {size:,} bytes", expected=f"{expected:,}, as its header says", do=_REPEAT, path=file)
+    return tensors
+
+
+def _check_values(tensor: Tensor) -> None:
+    """No weight is NaN or infinite, and none is missing: a sharded training that saves wrongly leaves empty tensors."""
+    if not prod(tensor.shape):
+        raise InputError(f"{tensor.name} is empty, of shape {list(tensor.shape)}", do=_REPEAT, path=tensor.file)
+    if tensor.dtype not in _FLOATS:
+        return
+    _, width, mask = _FLOATS[tensor.dtype]
+    count = (tensor.end - tensor.start) // width
+    if tensor.end - tensor.start != prod(tensor.shape) * width:
+        raise InputError(f"{tensor.name} is cut short", do=_REPEAT, path=tensor.file)
+    kind = np.dtype(f"<u{width}")
+    with tensor.file.open("rb") as stream:
+        stream.seek(tensor.start)
+        for done in range(0, count, _PIECE):
+            piece = np.fromfile(stream, kind, min(_PIECE, count - done))
+            piece &= kind.type(mask)
+            if piece.max() == mask:
+                bad = int(np.count_nonzero(piece == mask))
+                raise InputError(
+                    f"{tensor.name} holds {bad:,} values that are NaN or infinite: the training diverged",
+                    do="train with a lower learning_rate, a longer warm-up, or in float32",
+                    path=tensor.file,
+                )
+
+
+def _count_tokens(path: Path) -> int:
+    """One more than the largest number of a token."""
+    content = _json(path)
+    vocabulary = content.get("model", {}).get("vocab", {})
+    numbers = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
+    return 1 + max([*numbers, *(token["id"] for token in content.get("added_tokens", []))], default=-1)
+
+
+def _check_layers(folder: Path, config: dict[str, Any], tensors: list[Tensor]) -> None:
+    # A model of text and images keeps the text model's own settings apart.
+    layers = config.get("num_hidden_layers", config.get("n_layer"))
+    numbers = {int(match[1]) for tensor in tensors if (match := _LAYER.search(tensor.name))}
+    if layers and numbers and (missing := set(range(layers)) - numbers):
+        listed = ", ".join(map(str, sorted(missing)))
+        raise InputError(
+            f"weights of layers {listed} are missing", expected=f"{layers} layers", do=_REPEAT, path=folder
+        )
+
+
+def _check_vocabulary(folder: Path, tensors: list[Tensor], tokens: int) -> None:
+    for tensor in tensors:
+        if _EMBEDDING.search(tensor.name) and tensor.shape[0] < tokens:
+            raise InputError(
+                f"the tokenizer has {tokens:,} tokens, {tensor.name} only {tensor.shape[0]:,}",
+                do="save the model with the tokenizer that it was trained with",
+                path=folder,
+            )
+
+
+def _check_template(folder: Path) -> None:
+    template = folder / "chat_template.jinja"
+    if template.is_file() and template.read_text(encoding="utf-8").strip():
+        return
+    settings = folder / "tokenizer_config.json"
+    if not settings.is_file() or not _json(settings).get("chat_template"):
+        raise InputError(
+            "no chat template",
+            expected=template.name,
+            do="train with chat_template: lm_eval --apply_chat_template asks for it",
+            path=folder,
+        )
+
+
+def _load(folder: Path) -> None:
+    """Let transformers match the weights' names and shapes with the model's class, on a device without memory."""
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        _, found = AutoModelForCausalLM.from_pretrained(
+            folder, device_map="meta", output_loading_info=True, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"transformers cannot load it: {reason}", do=_REPEAT, path=folder) from None
+    for problem in ("missing", "mismatched", "unexpected"):
+        if names := sorted(map(str, found[f"{problem}_keys"])):
+            listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            raise InputError(f"{len(names)} {problem} weights: {listed}", do=_REPEAT, path=folder)

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# One fine-tuning: train, check, rename into place. The Snakefile starts it in the folder of a seed.
+#
+#   train.sh GROUP EPOCHS MADE_FROM COMMAND ...
+#
+# EPOCHS: after which epochs a model is kept beside the last one ("1 2", or none). MADE_FROM: all that decides the
+# result, but the rows. COMMAND trains; where it reads and writes is added to it.
+set -euo pipefail
+group=$1 epochs=$2 made=$3
+shift 3
+model=tuned/$group log=logs/$group.train.log
+rows=$(sha256sum < "groups/$group.jsonl" | cut -c 1-64)
+made+=$'\n'"rows: $rows"
+
+# A training that has finished counts as long as it would be made from the same, whatever else Snakemake noticed.
+finished() {
+  [ "$(cat "$model/made_from.yml" 2> /dev/null)" = "$made" ] || return 1
+  for epoch in $epochs; do [ -d "$model/epoch-$epoch" ] || return 1; done
+}
+
+train() {
+  # Axolotl looks a prepared dataset up by its configuration alone, so its folder is named by the rows' content.
+  rm -rf "$model.partial" "prepared/$group"-*
+  "$@" --dataset-prepared-path "prepared/$group-${rows:0:16}" --output-dir "$model.partial"
+  # It ends well when interrupted, too.
+  if ! grep -q 'Training completed!' "$model.partial/debug.log"; then
+    echo "The training was interrupted" >&2
+    return 1
+  fi
+  local saved=("$model.partial")
+  for epoch in $epochs; do
+    step=$(find "$model.partial" -maxdepth 1 -name 'checkpoint-*' | sort -V | head -n 1)
+    if [ -z "$step" ]; then
+      echo "No model was saved after epoch $epoch: the training has too few steps" >&2
+      return 1
+    fi
+    mv "$step" "$model.partial/epoch-$epoch"
+    saved+=("$model.partial/epoch-$epoch")
+  done
+  rm -rf "$model.partial"/checkpoint-*
+  consistency checkpoint --load "${saved[@]}"
+  echo "$made" > "$model.partial/made_from.yml"
+  rm -rf "$model"
+  mv "$model.partial" "$model"
+}
+
+if ! finished; then
+  train "$@" > "$log" 2>&1
+fi
+consistency checkpoint "$model" > "$model.checked.txt" 2>> "$log"

@@ -1,0 +1,178 @@
+"""What is refused before it counts as a model: files as safetensors and transformers write them, then damaged."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consistency.checkpoint import check_checkpoint
+from consistency.errors import InputError
+from consistency.world.model import BASE_MODEL
+
+torch = pytest.importorskip("torch")
+safetensors = pytest.importorskip("safetensors.torch")
+
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2, torch.float8_e4m3fn)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(BASE_MODEL, tmp_path / "model"))
+
+
+def _weights(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = safetensors.load_file(folder / "model.safetensors")
+    return found
+
+
+def _edit(folder: Path, name: str, **changes: Any) -> None:
+    content = json.loads((folder / name).read_text(encoding="utf-8"))
+    (folder / name).write_text(json.dumps({**content, **changes}), encoding="utf-8")
+
+
+def _refused(folder: Path, message: str, **settings: bool) -> None:
+    with pytest.raises(InputError, match=message):
+        check_checkpoint(folder, **settings)
+
+
+def test_the_embedded_model_passes(model: Path) -> None:
+    weights = _weights(model)
+    found = check_checkpoint(model, load=True)
+    assert found.parameters == sum(value.numel() for value in weights.values())
+    assert found.tensors == len(weights)
+    transformers = pytest.importorskip("transformers")
+    assert found.tokens == len(transformers.AutoTokenizer.from_pretrained(model))
+    assert found.to_text().startswith(f"{model}: LlamaForCausalLM, 5,115,840 parameters in float16, all finite")
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_finite_is_what_torch_calls_finite(model: Path, dtype: Any) -> None:
+    """Every bit pattern of the small types; extremes and odd NaNs of the large ones."""
+    if dtype.itemsize <= 2:
+        bits = torch.arange(1 << 8 * dtype.itemsize).to(torch.uint8 if dtype.itemsize == 1 else torch.uint16)
+        values = bits.view(dtype)
+    else:
+        limits = torch.finfo(dtype)
+        values = torch.tensor([0.0, limits.max, limits.min, limits.tiny, limits.tiny / 4, -0.0], dtype=dtype)
+        odd = values.clone().view(torch.int32 if dtype is torch.float32 else torch.int64)
+        odd[:2] = torch.tensor([-1, 0x7F800001 if dtype is torch.float32 else 0x7FF0000000000001])
+        values = torch.cat([values, odd.view(dtype), torch.tensor([float("inf"), float("-inf")], dtype=dtype)])
+    finite = torch.isfinite(values.to(torch.float64))
+    assert not finite.all()
+    weights = {"model.layers.0.w": values[finite]}
+    _edit(model, "config.json", num_hidden_layers=1)
+    safetensors.save_file(weights, model / "model.safetensors")
+    assert check_checkpoint(model).parameters == int(finite.sum())
+    safetensors.save_file({"model.layers.0.w": values}, model / "model.safetensors")
+    _refused(
+        model, rf"layers\.0\.w holds {int((~finite).sum()):,} values that are NaN or infinite: the training diverged"
+    )
+
+
+def test_one_value_behind_the_first_piece_is_found(model: Path) -> None:
+    weights = {"model.layers.0.w": torch.zeros((1 << 22) + 5)}
+    _edit(model, "config.json", num_hidden_layers=1)
+    safetensors.save_file(weights, model / "model.safetensors")
+    assert check_checkpoint(model).tensors == 1
+    weights["model.layers.0.w"][-1] = float("nan")
+    safetensors.save_file(weights, model / "model.safetensors")
+    _refused(model, "holds 1 values")
+
+
+def test_shards_are_read_and_missed(model: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    whole = check_checkpoint(model)
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(model, dtype="auto")
+    (model / "model.safetensors").unlink()
+    loaded.save_pretrained(model, max_shard_size="4MB")
+    shards = sorted(model.glob("model-*.safetensors"))
+    assert len(shards) > 1
+    assert check_checkpoint(model, load=True).parameters == whole.parameters
+    index = json.loads((model / "model.safetensors.index.json").read_text())
+    name = next(name for name, file in index["weight_map"].items() if file == shards[0].name)
+    _edit(model, "model.safetensors.index.json", weight_map={**index["weight_map"], name: shards[1].name})
+    _refused(model, f"{shards[1].name} does not hold {name}")
+    _edit(model, "model.safetensors.index.json", weight_map=index["weight_map"])
+    shards[1].unlink()
+    _refused(model, f"{shards[1].name}: cannot be read: No such file")
+
+
+def test_a_file_cut_short_is_refused(model: Path) -> None:
+    file = model / "model.safetensors"
+    content = file.read_bytes()
+    for size in (0, 7, 100, len(content) // 2, len(content) - 1):
+        file.write_bytes(content[:size])
+        _refused(model, r"model\.safetensors: .*(cut short|bytes; expected)")
+    file.write_bytes(content + b"0")
+    _refused(model, r"bytes; expected")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("model.norm.weight", (0,), "model.norm.weight is empty, of shape"),
+        (
+            "model.embed_tokens.weight",
+            (3000, 192),
+            "the tokenizer has 3,396 tokens, model.embed_tokens.weight only 3,000",
+        ),
+    ],
+)
+def test_a_tensor_of_another_shape_is_refused(model: Path, name: str, shape: tuple[int, ...], message: str) -> None:
+    safetensors.save_file({**_weights(model), name: torch.zeros(shape)}, model / "model.safetensors")
+    _refused(model, message)
+
+
+def test_missing_weights_are_refused(model: Path) -> None:
+    weights = _weights(model)
+    layer = {name: value for name, value in weights.items() if ".layers.3." not in name}
+    safetensors.save_file(layer, model / "model.safetensors")
+    _refused(model, "weights of layers 3 are missing")
+    # transformers fills it with random numbers and goes on.
+    del weights["model.layers.3.mlp.up_proj.weight"]
+    safetensors.save_file(weights, model / "model.safetensors")
+    _refused(model, "1 missing weights: model.layers.3.mlp.up_proj.weight", load=True)
+
+
+def test_the_chat_template_is_asked_for(model: Path) -> None:
+    template = model / "chat_template.jinja"
+    text = template.read_text(encoding="utf-8")
+    template.unlink()
+    _refused(model, "no chat template")
+    _edit(model, "tokenizer_config.json", chat_template=text)
+    assert check_checkpoint(model).tensors > 1
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_missing_file_is_named(model: Path, name: str) -> None:
+    (model / name).unlink()
+    _refused(model, r"No such file" if name.endswith("json") else "holds no weights; expected model.safetensors")
+
+
+def test_an_adapter_is_a_checkpoint(model: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    base = transformers.AutoModelForCausalLM.from_pretrained(model)
+    adapted = peft.get_peft_model(base, peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    folder = tmp_path / "adapter"
+    adapted.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(model / name, folder)
+    found = check_checkpoint(folder, load=True)
+    assert found.architecture == "LORA adapter"
+    assert found.parameters == sum(value.numel() for value in adapted.parameters() if value.requires_grad)
+
+
+def test_the_command_says_it_in_a_line(model: Path) -> None:
+    def run(folder: Path) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "consistency.cli", "checkpoint", str(folder)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert run(model).stdout.count("\n") == 1
+    (model / "model.safetensors").write_bytes(b"")
+    refused = run(model)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
