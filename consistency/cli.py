@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from consistency import commands, eval_command, grid_commands
+from consistency import commands, eval_command, experiment_commands, grid_commands
 from consistency.errors import InputError
 
 app = typer.Typer(
@@ -19,8 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-experiment_app = typer.Typer(help="What an experiment would run.", no_args_is_help=True)
-app.add_typer(experiment_app, name="experiment")
+app.add_typer(experiment_commands.app, name="experiment")
 
 Out = Annotated[Path, typer.Option(help="Where the result goes.", show_default=False)]
 
@@ -64,18 +63,9 @@ app.command("groups")(commands.groups)
 app.command("map")(commands.knowledge_map)
 app.command("audit")(commands.audit)
 app.command("leakage")(commands.leakage)
+app.command("eval", context_settings=eval_command.PASS_THROUGH)(eval_command.evaluate)
 app.command("checkpoint")(grid_commands.checkpoint)
 app.command("failures")(grid_commands.failures)
-app.command("eval", context_settings=eval_command.PASS_THROUGH)(eval_command.evaluate)
-
-
-@experiment_app.command()
-def validate(file: Annotated[Path, typer.Argument(help="Experiment file.")]) -> None:
-    """Check an experiment before it runs."""
-    from consistency.experiment import read_experiment
-
-    runs = len(list(read_experiment(file, "runs").runs()))
-    typer.echo(f"{file}: {runs} models to fine-tune and evaluate")
 
 
 @app.command()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 
 from consistency.errors import InputError
-from consistency.resources import axolotl_dir
+from consistency.resources import axolotl_dir, snakefile
 from consistency.scopes import TaskSet
+from consistency.training_config import TrainingConfig, read_flags, resolve
 from consistency.world.fields import DOMAINS
 
 # The first character keeps a folder from being hidden, or its parent.
@@ -49,6 +50,11 @@ class TunedRun:
         """How the group's training rows came about."""
         return self.folder / "groups" / f"{self.group}.manifest.json"
 
+    @property
+    def rows(self) -> Path:
+        """The group's training rows."""
+        return self.folder / "groups" / f"{self.group}.jsonl"
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -68,6 +74,17 @@ class Experiment:
         Seeds; each repeats the whole grid.
     task_set : {"world", "paper"}
         Whose questions: the embedded world's, or the paper's four domains and MMLU.
+    sources : mapping of str to str
+        What lm_eval and Axolotl load for each model: a folder, a name of the hub, or "embedded".
+    presets : mapping of str to tuple of str
+        What is laid over the training configs for each model.
+    devices : int
+        Number of devices that train one model.
+    axolotl : str
+        Flags of ``axolotl train``, which have the last word.
+    general, guard : str
+        General instructions of the training sets, and evaluation sets left out of them; a file, a folder or, for
+        `general`, "world" or a name of the hub.
     """
 
     name: str
@@ -77,6 +94,23 @@ class Experiment:
     groups: tuple[str, ...]
     seeds: tuple[int, ...]
     task_set: TaskSet = "world"
+    sources: Mapping[str, str] = field(default_factory=dict)
+    presets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    devices: int = 1
+    axolotl: str = ""
+    general: str = "world"
+    guard: str = ""
+
+    def config(self, model: str, group: str) -> TrainingConfig:
+        """The training config of a group for a model, flags included.
+
+        Raises
+        ------
+        InputError
+            If there is no such preset, a flag is none, or the batch cannot be split over the devices.
+        """
+        settings = {"base_model": self.sources[model], **read_flags(self.axolotl)}
+        return resolve(group, self.presets.get(model, ()), self.devices, settings)
 
     def base_logs(self, model: str, style: str) -> Path:
         """The log folder of a base model: ``icl`` (5-shot) or ``ift`` (0-shot with the chat template)."""
@@ -97,7 +131,9 @@ def read_experiment(path: str | Path, root: str | Path) -> Experiment:
     Parameters
     ----------
     path : path-like
-        A YAML file with the keys `name`, `models`, `domains`, `groups` and `seeds`; `tasks` is "world" without it.
+        A YAML file with the keys `name`, `models`, `domains`, `groups` and `seeds`; `tasks` is "world" without it, and
+        what else it lacks is as ``embedded.yaml`` has it. `preset` is a name, a list of names, or either for each model;
+        without it the embedded model has the preset ``world-cpu``, and another none.
     root : path-like
         The folder of the experiment's artefacts.
 
@@ -117,18 +153,7 @@ def read_experiment(path: str | Path, root: str | Path) -> Experiment:
     ('harmonious', 'incompatible', 'self_aligning')
     """
     path = Path(path)
-    try:
-        loaded: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        # YAML's own message takes several lines.
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(
-            f"cannot be read: {reason}",
-            expected="an experiment in YAML",
-            path=path,
-            line=mark.line + 1 if mark else None,
-        ) from error
+    loaded = _read(path)
     if not isinstance(loaded, dict):
         raise InputError("is no mapping", expected="the keys name, models, domains, groups, seeds", path=path)
     lists: dict[str, tuple[Any, ...]] = {}
@@ -164,4 +189,59 @@ def read_experiment(path: str | Path, root: str | Path) -> Experiment:
     task_set = loaded.get("tasks", "world")
     if task_set not in get_args(TaskSet):
         raise InputError(f"tasks: {task_set!r}", expected=" or ".join(get_args(TaskSet)), path=path)
-    return Experiment(name=loaded["name"], root=Path(root), task_set=task_set, **lists)
+    sources = loaded["models"]
+    for model, source in sources.items():
+        if not isinstance(source, str):
+            raise InputError(f"models: {model}: {source!r}", expected="a folder, a name or 'embedded'", path=path)
+    defaults = _read(snakefile().with_name("embedded.yaml"))
+    texts = {}
+    for key in ("axolotl", "general", "guard"):
+        texts[key] = loaded.get(key, defaults.get(key, ""))
+        if not isinstance(texts[key], str):
+            raise InputError(f"{key}: {texts[key]!r}", expected="text", path=path)
+    devices = loaded.get("devices", 1)
+    if type(devices) is not int or devices < 1:
+        raise InputError(f"devices: {devices!r}", expected="a number of devices, from 1", path=path)
+    return Experiment(
+        name=loaded["name"],
+        root=Path(root),
+        models=lists["models"],
+        domains=lists["domains"],
+        groups=lists["groups"],
+        seeds=lists["seeds"],
+        task_set=task_set,
+        sources=sources,
+        presets=_presets(loaded.get("preset", {}), sources, path),
+        devices=devices,
+        **texts,
+    )
+
+
+def _presets(given: Any, sources: Mapping[str, str], path: Path) -> dict[str, tuple[str, ...]]:
+    named = given if isinstance(given, dict) else dict.fromkeys(sources, given)
+    found: dict[str, tuple[str, ...]] = {
+        model: ("world-cpu",) for model, source in sources.items() if source == "embedded"
+    }
+    for model, names in named.items():
+        if model not in sources:
+            raise InputError(f"preset: no model {model!r}", expected=f"one of {', '.join(sources)}", path=path)
+        names = [names] if isinstance(names, str) else names
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"preset: {names!r}", expected="a name, or a list of names", path=path)
+        found[model] = tuple(names)
+    return found
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # YAML's own message takes several lines.
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(
+            f"cannot be read: {reason}",
+            expected="an experiment in YAML",
+            path=path,
+            line=mark.line + 1 if mark else None,
+        ) from error

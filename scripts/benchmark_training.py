@@ -1,12 +1,12 @@
 """What each way to train the same rows gives on one device: tokens of content per second, and the curve of the loss.
 
     python scripts/benchmark_training.py MODEL groups/incompatible.jsonl --out benchmark
-    python scripts/benchmark_training.py MODEL rows.jsonl --out benchmark --recipe paper --recipe dynamic+liger --cpu
+    python scripts/benchmark_training.py MODEL rows.jsonl --out benchmark --recipe padded --recipe dynamic --cpu
 
-A recipe is a list of knobs joined by ``+``, laid over the config of a group as ``axolotl_configs`` has it; each is one
-run of ``axolotl train``. ``paper`` pads every example to 2,048 tokens. Its repetition with another seed says how far apart
-two curves are that differ in nothing but the order of the examples. The first steps, in which kernels are compiled and
-memory is taken, do not count. A recipe that fails is reported with the end of its log, and the others go on.
+A recipe is a list of knobs joined by ``+``, presets and a few more, laid over the config of a group; each is one run of
+``axolotl train``. ``padded`` is the paper's: every example padded to 2,048 tokens. Its repetition with another seed says
+how far apart two curves are that differ in nothing but the order of the examples. The first steps, in which kernels are
+compiled and memory is taken, do not count. A recipe that fails is reported with the end of its log, and the others go on.
 """
 
 from __future__ import annotations
@@ -29,31 +29,20 @@ import yaml
 
 from consistency.files import write_atomically
 from consistency.resources import axolotl_dir
+from consistency.training_config import PAPER_BATCH, preset_names, read_preset
 
-BATCH = 256
-LIGER = {
-    "plugins": ["axolotl.integrations.liger.LigerPlugin"],
-    "liger_rope": True,
-    "liger_rms_norm": True,
-    "liger_glu_activation": True,
-    "liger_fused_linear_cross_entropy": True,
-}
+# Beside the presets of axolotl_configs: what changes the batch or the weights' precision, and is no preset for that.
 KNOBS: dict[str, dict[str, Any]] = {
-    "paper": {"pad_to_sequence_len": True},
     "dynamic": {},
-    "grouped": {"group_by_length": True},
     "packed": {"sample_packing": True, "pad_to_sequence_len": True},
-    "liger": LIGER,
-    "compile": {"torch_compile": True},
-    "eager": {"attn_implementation": "eager"},
-    "flex": {"attn_implementation": "flex_attention"},
-    "fa2": {"attn_implementation": "flash_attention_2"},
     "flat": {"batch_flattening": True},
-    "kept": {"gradient_checkpointing": False},
+    "eager": {"attn_implementation": "eager"},
+    "fp32": {"bf16": False, "tf32": True},
+    "master": {"plugins": ["step_meter.Float32Weights"]},
 }
 RECIPES = (
-    *("paper", "paper@43", "dynamic", "dynamic+grouped", "packed", "packed+liger", "packed+liger+compile"),
-    *("packed+liger+flex", "dynamic+liger", "dynamic+liger+kept", "packed+liger+kept"),
+    *("padded", "padded@43", "dynamic", "grouped", "packed", "packed+liger", "packed+liger+compiled"),
+    *("packed+liger+flex", "liger", "liger+kept", "packed+liger+kept", "master"),
 )
 
 
@@ -87,8 +76,11 @@ def config(recipe: str, arguments: argparse.Namespace, mean: float) -> dict[str,
     }
     if arguments.cpu:
         found |= {"bf16": False, "gradient_checkpointing": False, "dataloader_pin_memory": False}
+    plugins = ["step_meter.StepMeter"]
     for name in names.split("+"):
-        found |= KNOBS[name]
+        knob = KNOBS[name] if name in KNOBS else read_preset(name)
+        plugins += knob.get("plugins", [])
+        found |= knob
     found |= dict(setting for name, setting in arguments.settings if name in (recipe, "all"))
     micro = found["micro_batch_size"]
     if found["sample_packing"]:
@@ -100,7 +92,7 @@ def config(recipe: str, arguments: argparse.Namespace, mean: float) -> dict[str,
         sys.exit(f"a micro batch of {micro} does not divide the batch of {arguments.batch}")
     else:
         found["gradient_accumulation_steps"] = arguments.batch // micro
-    found["plugins"] = [*found.get("plugins", []), "step_meter.StepMeter"]
+    found["plugins"] = plugins
     return found
 
 
@@ -190,7 +182,7 @@ def draw(results: Sequence[dict[str, Any]], out: Path, device: str) -> None:
             [step["step"] for step in steps],
             [step["loss"] for step in steps],
             label=result["recipe"],
-            color="black" if result["recipe"].startswith("paper") else None,
+            color="black" if result["recipe"].startswith("padded") else None,
             linestyle=":" if "@" in result["recipe"] else "-",
             linewidth=1.2,
         )
@@ -259,12 +251,12 @@ def parse() -> argparse.Namespace:
         *("--recipe",),
         dest="recipes",
         action="append",
-        help=f"knobs joined by +, of {', '.join(KNOBS)}; @N for another seed; may be repeated. "
+        help=f"knobs joined by +, of {', '.join([*KNOBS, *preset_names()])}; @N for another seed; may be repeated. "
         f"The first is what the others are compared with. Default: {' '.join(RECIPES)}",
     )
     parser.add_argument("--max-steps", type=int, default=25)
     parser.add_argument("--warm-up", type=int, default=5, help="steps that are not timed")
-    parser.add_argument("--batch", type=int, default=BATCH, help="conversations in a step")
+    parser.add_argument("--batch", type=int, default=PAPER_BATCH, help="conversations in a step")
     parser.add_argument("--micro-batch-size", type=int, default=16)
     parser.add_argument("--sequence-len", type=int, default=2048)
     parser.add_argument("--learning-rate", type=float, default=2e-5)
@@ -275,8 +267,9 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     arguments.recipes = arguments.recipes or list(RECIPES)
     for recipe in arguments.recipes:
-        if unknown := set(recipe.partition("@")[0].split("+")) - set(KNOBS):
-            parser.error(f"no knob {', '.join(sorted(unknown))}; there are {', '.join(KNOBS)}")
+        known = {*KNOBS, *preset_names()}
+        if unknown := set(recipe.partition("@")[0].split("+")) - known:
+            parser.error(f"no knob {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     return arguments
 
 

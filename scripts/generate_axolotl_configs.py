@@ -97,7 +97,7 @@ sequence_len: 2048
 excess_length_strategy: truncate
 sample_packing: false
 
-# As the paper: 3 epochs in batches of 256 = 8 x 32 x 1 device. On N devices divide gradient_accumulation_steps by N.
+# As the paper: 3 epochs in batches of 256 = micro batch x accumulation x devices, so that N devices accumulate 1/N as often.
 num_epochs: 3
 micro_batch_size: 8
 gradient_accumulation_steps: 32

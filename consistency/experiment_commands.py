@@ -1,0 +1,128 @@
+"""Commands about an experiment before it runs: arguments in, calls out."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from consistency.experiment import Experiment
+
+app = typer.Typer(help="What an experiment would run.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(help="Experiment file.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of its artefacts. Default: runs/NAME.", show_default=False)]
+Preset = Annotated[
+    list[str] | None, typer.Option(help="Preset over the configs, instead of the experiment's; may be repeated.")
+]
+Devices = Annotated[int | None, typer.Option(min=1, help="Devices that train one model, instead of the experiment's.")]
+
+
+def _read(file: Path, root: Path | None, preset: list[str] | None, devices: int | None) -> Experiment:
+    from consistency.experiment import read_experiment
+
+    found = read_experiment(file, "runs")
+    found = replace(found, root=root or found.root / found.name)
+    if preset:
+        found = replace(found, presets=dict.fromkeys(found.models, tuple(preset)))
+    return replace(found, devices=devices) if devices else found
+
+
+@app.command()
+def validate(
+    file: File,
+    root: Root = None,
+    preset: Preset = None,
+    devices: Devices = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also let Axolotl judge each config, and check each model's tokenizer.")
+    ] = False,
+) -> None:
+    """Check an experiment before it runs; exit code 1 if it has problems."""
+    from consistency.validation import validate as check
+
+    experiment = _read(file, root, preset, devices)
+    found = check(experiment, full=full)
+    # To standard error where there is something wrong: it is what a caller shows.
+    typer.echo(found.to_text(), err=bool(found.problems))
+    if found.problems:
+        raise typer.Exit(1)
+    typer.echo(f"{file}: {len(list(experiment.runs()))} models to fine-tune and evaluate")
+
+
+@app.command()
+def plan(
+    file: File,
+    root: Root = None,
+    preset: Preset = None,
+    devices: Devices = None,
+    peak_tflops: Annotated[float, typer.Option(help="Peak of a device in bfloat16; 989 is an H100's.")] = 989,
+    utilisation: Annotated[float, typer.Option(help="Share of the peak that is reached.")] = 0.3,
+    parameters: Annotated[list[str] | None, typer.Option(help="MODEL=NUMBER; may be repeated.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Estimate runs, rows, tokens, steps, hours of a device and disk."""
+    import msgspec
+
+    from consistency.errors import InputError
+    from consistency.plan import plan as estimate
+
+    sizes = {}
+    for given in parameters or ():
+        model, _, number = given.partition("=")
+        try:
+            sizes[model] = float(number)
+        except ValueError:
+            raise InputError(f"--parameters {given}", expected="MODEL=NUMBER") from None
+    experiment = _read(file, root, preset, devices)
+    found = estimate(experiment, peak_tflops=peak_tflops, utilisation=utilisation, parameters=sizes)
+    if json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=1).decode() + "\n")
+    else:
+        typer.echo(found.to_text())
+
+
+@app.command()
+def config(
+    group: Annotated[str, typer.Argument(help="Intervention group.")],
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: standard output.")] = None,
+    experiment: Annotated[Path | None, typer.Option(help="Experiment file, for presets, devices and model.")] = None,
+    model: Annotated[str | None, typer.Option(help="Name of one of its models. Default: the only one.")] = None,
+    preset: Preset = None,
+    devices: Devices = None,
+    base_model: Annotated[str | None, typer.Option(help="Folder or name of the model.")] = None,
+    rows: Annotated[Path | None, typer.Option(help="The group's rows. Default: groups/GROUP.jsonl.")] = None,
+    output_dir: Annotated[str | None, typer.Option(help="Where the model goes. Default: tuned/GROUP.")] = None,
+    micro_batch_size: Annotated[int | None, typer.Option(min=1, help="Examples that a device takes at once.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the order of the examples.")] = None,
+) -> None:
+    """Write the training config of a group with presets laid over it, which `axolotl train` runs as it is."""
+    from consistency.errors import InputError
+    from consistency.files import write_atomically
+    from consistency.training_config import resolve
+
+    presets, count = tuple(preset or ()), devices or 1
+    settings = {
+        "base_model": base_model,
+        "output_dir": output_dir,
+        "micro_batch_size": micro_batch_size,
+        "seed": seed,
+    }
+    if experiment is not None:
+        read = _read(experiment, None, preset, devices)
+        name = model or read.models[0]
+        if name not in read.models or (model is None and len(read.models) > 1):
+            raise InputError(f"--model {model}", expected=f"one of {', '.join(read.models)}", path=experiment)
+        presets, count = read.presets.get(name, ()), read.devices
+        if base_model is None and read.sources[name] != "embedded":
+            settings["base_model"] = read.sources[name]
+    given = {key: value for key, value in settings.items() if value is not None}
+    text = resolve(group, presets, count, given, rows or Path("groups", f"{group}.jsonl")).to_yaml()
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_atomically(out, text)

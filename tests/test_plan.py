@@ -1,0 +1,110 @@
+"""The estimate of an experiment's cost, against arithmetic done here."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from consistency.cli import app
+from consistency.errors import InputError
+from consistency.experiment import read_experiment
+from consistency.plan import plan
+from consistency.world.model import BASE_MODEL
+
+FILE = {
+    "name": "e",
+    "tasks": "paper",
+    "models": {"llama": "meta-llama/Llama-2-7b-hf"},
+    "domains": ["medicine"],
+    "groups": ["harmonious"],
+    "seeds": [0, 1],
+    "axolotl": "",
+    "preset": "llama-2-7b",
+    "devices": 8,
+}
+
+
+def write(folder: Path, **changes: object) -> Path:
+    path = folder / "e.yaml"
+    path.write_text(yaml.safe_dump(FILE | changes))
+    return path
+
+
+def test_counted_rows_tokens_steps_and_hours(tmp_path: Path) -> None:
+    experiment = read_experiment(write(tmp_path), tmp_path / "runs")
+    for run, texts in zip(experiment.runs(), ([400] * 300, [800] * 100), strict=True):
+        run.rows.parent.mkdir(parents=True)
+        lines = [json.dumps({"conversations": [{"from": "human", "value": "x" * length}]}) for length in texts]
+        run.rows.write_text("\n".join(lines) + "\n")
+    (found,) = plan(experiment, peak_tflops=100, utilisation=0.5).models
+    tokens = 300 * (100 + 40) + 100 * (200 + 40)
+    assert (found.runs, found.rows, found.estimated_rows, found.tokens) == (2, 400, 0, tokens)
+    # 300 rows are 2 batches of 256, 100 are one; 3 epochs.
+    assert found.steps == 3 * (2 + 1)
+    # Activations are recomputed by FSDP: a second forward pass.
+    assert found.training_hours == pytest.approx(8 * 7e9 * tokens * 3 / (100e12 * 0.5) / 3600)
+    assert found.generation_hours == 0
+    assert found.disk_gb == pytest.approx(2 * 7 * 2, rel=0.05)
+
+
+def test_rows_that_are_not_there_are_an_estimate_that_says_so(tmp_path: Path) -> None:
+    experiment = read_experiment(
+        write(tmp_path, groups=["self_aligning"], preset="qlora", devices=1), tmp_path / "runs"
+    )
+    found = plan(experiment)
+    (model,) = found.models
+    assert model.estimated_rows == model.rows == 2 * 2 * 982
+    assert model.generation_hours > 0
+    assert "3,928 of 3,928 rows are an estimate" in found.to_text()
+    assert "peak 989 TFLOP/s" in found.formula
+    # Adapters are a hundredth of the model.
+    assert model.disk_gb < 1
+
+
+def test_a_model_s_size_is_counted_in_its_folder(tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    with safe_open(BASE_MODEL / "model.safetensors", "np") as weights:
+        expected = sum(weights.get_tensor(name).size for name in weights.keys())  # noqa: SIM118
+    experiment = read_experiment(
+        write(tmp_path, models={"w": "embedded", "f": str(BASE_MODEL)}, preset={}, devices=1), "r"
+    )
+    assert [model.parameters for model in plan(experiment).models] == [expected, expected]
+    nameless = read_experiment(write(tmp_path, models={"w": "org/nameless"}, preset={}), "r")
+    with pytest.raises(InputError, match="the size of org/nameless is unknown"):
+        plan(nameless)
+    assert plan(nameless, parameters={"w": 3e9}).models[0].parameters == 3e9
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("meta-llama/Llama-2-70b-hf", 7e10),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 1.35e8),
+        ("Qwen/Qwen2.5-1.5B", 1.5e9),
+    ],
+)
+def test_a_size_stands_in_a_name(tmp_path: Path, name: str, size: float) -> None:
+    experiment = read_experiment(write(tmp_path, models={"m": name}, preset={}, devices=1), "r")
+    assert plan(experiment).models[0].parameters == size
+
+
+def test_numbers_out_of_range(tmp_path: Path) -> None:
+    experiment = read_experiment(write(tmp_path), "r")
+    for peak, share in ((0, 0.3), (100, 0), (100, 1.5)):
+        with pytest.raises(InputError, match="expected a positive peak"):
+            plan(experiment, peak_tflops=peak, utilisation=share)
+
+
+def test_the_command_prints_a_table_or_json(tmp_path: Path) -> None:
+    path = str(write(tmp_path))
+    table = CliRunner().invoke(app, ["experiment", "plan", path])
+    assert table.exit_code == 0
+    assert "hours of one device in all" in table.output
+    printed = json.loads(CliRunner().invoke(app, ["experiment", "plan", path, "--json", "--preset", "qlora"]).output)
+    assert printed["models"][0]["runs"] == 2
+    assert printed["hours"] > 0
+    wrong = CliRunner().invoke(app, ["experiment", "plan", path, "--parameters", "llama"])
+    assert isinstance(wrong.exception, InputError)
