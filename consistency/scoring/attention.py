@@ -44,7 +44,7 @@ class Spans:
         self.queries = bounds.queries.tolist()
         self.keys = bounds.keys.tolist()
         # With queries of one token only, the flash kernel swaps queries and heads.
-        self.longest_query = max(2, *np.diff(bounds.queries).tolist())
+        self.longest_query = max([2, *np.diff(bounds.queries).tolist()])
         self.longest_key = max(np.diff(bounds.keys).tolist(), default=0)
         self._on: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
