@@ -114,10 +114,10 @@ def _bootstrap_t(
     parts = counts @ np.column_stack([sums, sizes, sums**2, sums * sizes, sizes**2])
     means = parts[:, 0] / parts[:, 1]
     spread = parts[:, 2] - 2 * means * parts[:, 3] + means**2 * parts[:, 4]
-    # One cluster drawn throughout has no spread.
-    spread[spread <= 1e-12 * (sums @ sums)] = 0.0
-    with np.errstate(divide="ignore"):
-        t = np.abs(means) * parts[:, 1] / np.sqrt(spread)
+    # One cluster drawn throughout has no spread, and a t beyond all others.
+    varied = spread > 1e-12 * (sums @ sums)
+    t = np.full(resamples, np.inf)
+    t[varied] = np.abs(means[varied]) * parts[varied, 1] / np.sqrt(spread[varied])
     half = float(np.quantile(t, confidence, method="higher")) * math.sqrt(sums @ sums) / len(x)
     how = f"symmetric bootstrap-t over clusters, {resamples} resamples"
     if too_skewed(skewness(sums), clusters):
