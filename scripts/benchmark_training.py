@@ -31,18 +31,17 @@ from consistency.files import write_atomically
 from consistency.resources import axolotl_dir
 from consistency.training_config import PAPER_BATCH, preset_names, read_preset
 
-# Beside the presets of axolotl_configs: what changes the batch or the weights' precision, and is no preset for that.
+# Beside the presets of axolotl_configs: what changes the batch, or needs a plugin of this folder, and is no preset for that.
 KNOBS: dict[str, dict[str, Any]] = {
     "dynamic": {},
     "packed": {"sample_packing": True, "pad_to_sequence_len": True},
     "flat": {"batch_flattening": True},
     "eager": {"attn_implementation": "eager"},
-    "fp32": {"bf16": False, "tf32": True},
     "master": {"plugins": ["step_meter.Float32Weights"]},
 }
 RECIPES = (
     *("padded", "padded@43", "dynamic", "grouped", "packed", "packed+liger", "packed+liger+compiled"),
-    *("packed+liger+flex", "liger", "liger+kept", "packed+liger+kept", "master"),
+    *("packed+liger+flex", "liger", "liger+kept", "packed+liger+kept", "master", "float32"),
 )
 
 
