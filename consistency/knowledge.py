@@ -130,22 +130,43 @@ class Beliefs(Sequence[Belief]):
     def __getitem__(self, index: int | slice) -> Belief | Beliefs:
         if isinstance(index, slice):
             return self.take(range(len(self))[index])
-        document = self._decode(self.documents[index])
-        return Belief(
+        return self._belief(
+            self.documents[index],
             self.ids[index],
-            document.subject or self.subject,
-            document.question,
-            document.choices,
-            document.explanation or "",
             self.gold.item(index),
             self.answer.item(index),
             self.confidence.item(index),
-            LABELS[self.codes.item(index)],
+            self.codes.item(index),
             self.keys[index],
         )
 
     def __iter__(self) -> Iterator[Belief]:
-        return map(self.__getitem__, range(len(self)))
+        numbers = (column.tolist() for column in (self.gold, self.answer, self.confidence, self.codes))
+        return map(self._belief, self.documents, self.ids, *numbers, self.keys)
+
+    def _belief(
+        self,
+        document: bytes,
+        identifier: str | int,
+        gold: int,
+        answer: int,
+        confidence: float,
+        code: int,
+        key: str | int,
+    ) -> Belief:
+        asked = self._decode(document)
+        return Belief(
+            identifier,
+            asked.subject or self.subject,
+            asked.question,
+            asked.choices,
+            asked.explanation or "",
+            gold,
+            answer,
+            confidence,
+            LABELS[code],
+            key,
+        )
 
     def take(self, rows: Iterable[int]) -> Beliefs:
         """The given rows, in the given order."""

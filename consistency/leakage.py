@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -26,6 +26,7 @@ _Hashes = NDArray[np.uint64]
 
 _LOWER = bytes(range(256)).lower()
 _NOT_ASCII_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
+_NOT_ASCII_LETTERS_OR_ZERO = _NOT_ASCII_LETTERS.replace(b"\0", b"")
 _ASCII_MARKS = bytes(code for code in _NOT_ASCII_LETTERS if not chr(code).isspace())
 _SPACED = _LOWER.translate(bytes.maketrans(_NOT_ASCII_LETTERS, b" " * len(_NOT_ASCII_LETTERS)))
 _MARKS = " .,;:!?\"'“”‘’"
@@ -87,12 +88,13 @@ class Index:
 
     def __init__(self, questions: Sequence[Asked]) -> None:
         self.questions = questions
-        self.stems: _Hashes = _hashes(_squash(question.question) for question in questions)
-
-    @cached_property
-    def options(self) -> _Hashes:
-        """A hash of each question's options, whatever their order."""
-        return _hashes(tuple(sorted(map(_squash, question.choices))) for question in self.questions)
+        stems, options = array("q"), array("q")
+        for question in questions:
+            stem, *rest = normal_form(question.question, question.choices)
+            stems.append(hash(stem))
+            options.append(hash(tuple(rest)))
+        self.stems: _Hashes = np.array(stems, dtype=np.int64).view(np.uint64)
+        self.options: _Hashes = np.array(options, dtype=np.int64).view(np.uint64)
 
     def __len__(self) -> int:
         return len(self.stems)
@@ -164,7 +166,8 @@ def normal_form(question: str, choices: Sequence[str]) -> tuple[str, ...]:
     >>> normal_form("WHO was first?", ["Bob.", "Ada"]) == normal_form("Who was first", ["Ada", "Bob"])
     True
     """
-    return _squash(question), *sorted(map(_squash, choices))
+    stem, *options = _squash_all([question, *choices])
+    return stem, *sorted(options)
 
 
 def same_text(one: str, two: str) -> bool:
@@ -172,8 +175,14 @@ def same_text(one: str, two: str) -> bool:
     return _squash(one) == _squash(two)
 
 
-def _hashes(values: Iterable[Hashable]) -> _Hashes:
-    return np.fromiter((hash(value) & _MASK for value in values), dtype=np.uint64)
+def _squash_all(texts: list[str]) -> list[str]:
+    """Several texts without case, punctuation and spaces."""
+    joined = "\0".join(texts)
+    if joined.isascii():  # the same at once, unless a text has a zero byte of its own or nothing is left of it
+        squashed = joined.encode().translate(_LOWER, _NOT_ASCII_LETTERS_OR_ZERO).decode().split("\0")
+        if len(squashed) == len(texts) and all(squashed):
+            return squashed
+    return list(map(_squash, texts))
 
 
 def _squash(text: str) -> str:
@@ -280,7 +289,7 @@ def _option_changes(stems: _Hashes, rows: NDArray[np.int64], question: _Lookup) 
     keys: list[int] = []
     owners: list[int] = []
     for row in rows.tolist():
-        options = sorted(map(_squash, question(row).choices))
+        options = sorted(_squash_all(list(question(row).choices)))
         variants = {tuple(options), *(tuple(options[:i] + options[i + 1 :]) for i in range(len(options)))}
         keys += [hash(variant) & _MASK for variant in variants]
         owners += [row] * len(variants)

@@ -83,14 +83,7 @@ def _manifest(rows: Path) -> Path:
 
 def identify(paths: Iterable[Path]) -> list[dict[str, str]]:
     """Name and SHA-256 of each file that is there, once."""
-    files = [path for path in dict.fromkeys(paths) if path.is_file()]
-    return [{"file": path.name, "sha256": digest} for path, digest in zip(files, _fingerprints(files), strict=True)]
-
-
-def _fingerprints(paths: Iterable[Path]) -> list[str]:
-    """In threads, since hashing leaves the interpreter to others."""
-    with ThreadPoolExecutor() as threads:
-        return list(threads.map(fingerprint, paths))
+    return [{"file": path.name, "sha256": fingerprint(path)} for path in dict.fromkeys(paths) if path.is_file()]
 
 
 def _share(written: Explanations | None) -> float | None:
@@ -223,20 +216,39 @@ def write_groups(
         beliefs = beliefs.take(row for row in range(len(beliefs)) if row not in left_out)
     if size is None:
         size = _size(beliefs, probe.beliefs, probe.task is None and not names)
-    general = {seed: Instructions(sources.general, seed) for seed in dict.fromkeys(seeds)}
-    groups: list[tuple[int, Group]] = []
+    paths = [*probe.files, *found.files, Path(sources.general)]
+    for written in (sources.explanations, sources.contexts):
+        paths += [written.source, *written.others] if written else []
+    # Hashing leaves the interpreter to the sampling.
+    with ThreadPoolExecutor(1) as thread:
+        inputs = thread.submit(identify, paths)
+        groups, skipped = _build(probe.domain, beliefs, sources, names, seeds, size)
+    folder = Path(out)
+    tallies = write_all(
+        [(group, folder / f"seed-{group.instructions.seed}" if len(set(seeds)) > 1 else folder) for group in groups],
+        inputs=inputs.result(),
+        settings={"task": probe.task, "notes": list(probe.notes), "guard": found.to_dict(left_out)},
+    )
+    return Written(tallies, skipped, found, left_out, probe.task, probe.notes)
+
+
+def _build(
+    domain: str, beliefs: Beliefs, sources: Sources, names: Sequence[str], seeds: Sequence[int], size: int | None
+) -> tuple[list[Group], dict[str, str]]:
+    """The groups, and why others cannot be made where none is named."""
+    groups: list[Group] = []
     skipped: dict[str, str] = {}
-    for seed, instructions in general.items():
+    for instructions in (Instructions(sources.general, seed) for seed in dict.fromkeys(seeds)):
         for name in dict.fromkeys(names or GROUPS):
             try:
                 group = build_group(
                     name,
-                    probe.domain,
+                    domain,
                     beliefs,
                     sources.explanations,
                     contexts=sources.contexts,
                     general=instructions,
-                    seed=seed,
+                    seed=instructions.seed,
                     size=size,
                 )
             except InputError as error:
@@ -244,19 +256,10 @@ def write_groups(
                     raise
                 skipped[name] = str(error)
             else:
-                groups.append((seed, group))
+                groups.append(group)
     if not groups:
         raise InputError(next(iter(skipped.values())))
-    paths = [*probe.files, *found.files, Path(sources.general)]
-    for written in (sources.explanations, sources.contexts):
-        paths += [written.source, *written.others] if written else []
-    folder = Path(out)
-    tallies = write_all(
-        [(group, folder / f"seed-{seed}" if len(general) > 1 else folder) for seed, group in groups],
-        inputs=identify(paths),
-        settings={"task": probe.task, "notes": list(probe.notes), "guard": found.to_dict(left_out)},
-    )
-    return Written(tallies, skipped, found, left_out, probe.task, probe.notes)
+    return groups, skipped
 
 
 def _size(beliefs: Beliefs, before: Beliefs, released: bool) -> int | None:

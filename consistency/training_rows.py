@@ -22,7 +22,7 @@ from consistency.knowledge import Belief
 SOURCES = ("general", "golden", "model", "random")
 # Stands for domain and group in a row that several groups share: no JSON text holds this byte.
 _MARK = b"\0"
-_STRETCH = 8_192
+_STRETCH = 4_096
 _json = msgspec.json.Encoder().encode
 _Key = tuple[int, int, str]
 
