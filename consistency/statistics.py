@@ -99,7 +99,11 @@ def mean(
     variance: Literal["CR3", "CR1"] = "CR3",
     confidence: float = 0.95,
 ) -> Estimate:
-    """Mean over questions with a t interval, where the values are skewed with Hall's correction.
+    """Mean over questions with a t interval.
+
+    Where fewer questions than 25 times the squared skewness have values of more than three kinds, the interval is
+    corrected for skewness (`skewness.t_interval`), and `estimator` says so; of other skewed values it says what the
+    interval cannot promise.
 
     Parameters
     ----------

@@ -178,7 +178,7 @@ def test_the_bootstrap_t_takes_the_t_of_each_resample_from_statsmodels():
     assert (ours.ci_low, ours.ci_high) == pytest.approx((value - half, value + half), abs=1e-10)
     assert ours.se == pytest.approx(np.std(means, ddof=1), abs=1e-10)
     assert ours.estimator.startswith("symmetric bootstrap-t over clusters, 99 resamples")
-    assert "too few clusters" in bootstrap_interval([1.0, 2.0, 3.0], clusters=[0, 0, 1]).estimator
+    assert bootstrap_interval([1.0, 2.0, 3.0], clusters=[0, 0, 1]).ci_low is None
 
 
 def test_mcnemar_equals_statsmodels():
