@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from consistency.errors import InputError
 
-_ERROR = re.compile(r"Error in rule (\w+)(?:, jobid: \d+)?:")
-_FIELD = re.compile(r"    (\w+): (.*)")
-_STATUS = re.compile(r"SLURM-job '(\d+)' failed, SLURM status is: '(\w+)'")
+# Snakemake's block on a failed job. Its message and its command may take several lines.
+_BLOCK = re.compile(
+    r"^Error in rule (\w+):\n    message: (.*?)\n    jobid: (.*?)\n    shell:", re.DOTALL | re.MULTILINE
+)
+_FIELD = re.compile(r"^    (\w+): (.*)$", re.MULTILINE)
+_STATUS = re.compile(r"SLURM status is: '(\w+)'")
+_REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(?:sbatch: error: )?([^'\n]*)")
 _EXIT_CODE = re.compile(r"^exit code (\d+)$", re.MULTILINE)
 _ENDING = 1 << 18  # bytes of a log that are read: what went wrong stands at its end
 
@@ -35,6 +38,7 @@ _SIGNS = (
         "out of memory",
         "lower the batch size, run fewer at a time (--cores), or ask for more: --set-resources RULE:mem_mb=…",
     ),
+    (r"Signal \d+ \((SIG\w+)\) received by PID", "a process of the training was stopped by {0}", None),
     (r"unrecognized arguments: (.+)", "unknown setting {0}", "correct it in the experiment file"),
     (r"No such option:? (\S+)", "unknown setting {0}", "correct it in the experiment file"),
     (r"DatasetNotFoundError: (.+)", "missing dataset: {0}", None),
@@ -103,15 +107,23 @@ def read_failures(log: str | Path) -> list[Failure]:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", expected="a log of Snakemake", path=log) from None
-    states = dict(_STATUS.findall(text))
-    found: dict[str, Failure] = {}
-    for rule, fields in _errors(text.splitlines()):
+    found: dict[str, tuple[str, str, Path | None]] = {}
+    for rule, message, rest in _BLOCK.findall(text):
+        fields = dict(_FIELD.findall(rest))
         output = fields.get("output", "")
-        # An attempt that failed later is the one whose log is left.
-        path = Path(fields["log"].split(" (check log")[0].split(", ")[0]) if "log" in fields else None
-        state = states.get(fields.get("external_jobid", ""))
-        found[output] = Failure(rule, output, find_reason(path, state), path)
-    return list(found.values())
+        # The block is repeated at the end, without its message; what was tried again stands there once for each attempt.
+        if message == "None" and output in found:
+            message = found[output][1]
+        paths = fields.get("log", "").removesuffix(" (check log file(s) for error details)").split(", ")
+        found[output] = rule, message, Path(paths[0]) if paths[0] else None
+    return [Failure(rule, output, _reason(message, log), log) for output, (rule, message, log) in found.items()]
+
+
+def _reason(message: str, log: Path | None) -> str:
+    if refused := _REFUSED.search(message):
+        return f"Slurm refuses the job: {refused[1]}"
+    status = _STATUS.search(message)
+    return find_reason(log, status[1] if status else None)
 
 
 def find_reason(log: Path | None, state: str | None = None) -> str:
@@ -144,24 +156,6 @@ def find_reason(log: Path | None, state: str | None = None) -> str:
     errors = re.findall(r"^(?:[\w.]+(?:Error|Exception|Exit)\b.*|ERROR.*)", text, re.MULTILINE)
     lines = [line for line in text.splitlines() if line.strip() and not _EXIT_CODE.match(line)]
     return (errors or lines or [f"ended as {state}" if state else "left no word"])[-1].strip()
-
-
-def _errors(lines: list[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Snakemake's blocks "Error in rule …", with their fields."""
-    rule, fields = "", dict[str, str]()
-    for line in [*lines, ""]:
-        field = _FIELD.fullmatch(line)
-        if rule and field:
-            fields[field[1]] = field[2]
-        elif begin := _ERROR.fullmatch(line):
-            if rule:
-                yield rule, fields
-            rule, fields = begin[1], {}
-        elif rule and not line.startswith("    "):
-            # A command of several lines stands in the block without an indent.
-            if "log" in fields or "output" in fields:
-                yield rule, fields
-            rule = ""
 
 
 def _ending(log: Path | None) -> str:

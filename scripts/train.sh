@@ -3,8 +3,8 @@
 #
 #   train.sh GROUP EPOCHS MADE_FROM COMMAND ...
 #
-# EPOCHS: after which epochs a model is kept beside the last one ("1 2", or none). MADE_FROM: all that decides the
-# result, but the rows. COMMAND trains; where it reads and writes is added to it.
+# COMMAND trains from groups/GROUP.jsonl into tuned/GROUP.partial. EPOCHS: after which epochs a model is kept beside the
+# last one ("1 2", or none). MADE_FROM: all that decides the result, but the rows.
 set -euo pipefail
 group=$1 epochs=$2 made=$3
 shift 3
@@ -19,9 +19,8 @@ finished() {
 }
 
 train() {
-  # Axolotl looks a prepared dataset up by its configuration alone, so its folder is named by the rows' content.
   rm -rf "$model.partial" "prepared/$group"-*
-  "$@" --dataset-prepared-path "prepared/$group-${rows:0:16}" --output-dir "$model.partial"
+  "$@"
   # It ends well when interrupted, too.
   if ! grep -q 'Training completed!' "$model.partial/debug.log"; then
     echo "The training was interrupted" >&2
