@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from consistency.errors import InputError
 from consistency.knowledge import THRESHOLD, Beliefs
-from consistency.leakage import normal_form, same_text
+from consistency.normal_forms import normal_form, same_text
 from consistency.probes import read_all
 from consistency.prompts import LETTERS
 from consistency.shares import share

@@ -49,8 +49,8 @@ def requests(
     seed: Annotated[int, typer.Option(help="Seed of the random wrong options.")] = 0,
 ) -> None:
     """Write the questions that a model answers wrong with confidence, for the explain and context tasks."""
-    from consistency.explanations import write_requests
     from consistency.probes import read_all, read_probe
+    from consistency.requests import write_requests
 
     if task:
         labelled, _ = read_all(probe, list(dict.fromkeys(task)), domain, threshold)

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from consistency import prompts
 from consistency.errors import InputError
-from consistency.explanations import FENCE, read_requests
+from consistency.explanations import FENCE
 from consistency.questions import Question
+from consistency.requests import read_requests
 from consistency.rotations import rotate
 from consistency.sources import domain_file, domain_questions, mmlu_file, mmlu_questions, place
 

@@ -10,8 +10,6 @@ other until one is the same indeed.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,18 +19,11 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from consistency.normal_forms import joined_words, normal_form, separate_words
+
 Kind = Literal["exact", "near"]
 _Hashes = NDArray[np.uint64]
 
-_LOWER = bytes(range(256)).lower()
-_NOT_ASCII_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
-_NOT_ASCII_LETTERS_OR_ZERO = _NOT_ASCII_LETTERS.replace(b"\0", b"")
-_ASCII_MARKS = bytes(code for code in _NOT_ASCII_LETTERS if not chr(code).isspace())
-_SPACED = _LOWER.translate(bytes.maketrans(_NOT_ASCII_LETTERS, b" " * len(_NOT_ASCII_LETTERS)))
-_MARKS = " .,;:!?\"'“”‘’"
-_PUNCTUATION = re.compile(r"[^\w\s]+|_+")
-# Chinese is written without spaces: each character counts as a word.
-_WORD = re.compile(r"[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])[^\W_])+")
 _BASE = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 
@@ -153,71 +144,9 @@ def _repeats(others: Index | None, pool: Index) -> list[Repeat]:
     changes, places = _option_changes(stems, same_stem, question)
     collect(changes, changes, places, "near")
     same_options = _shared(options)
-    for words_of in (_words, _joined_words):
+    for words_of in (separate_words, joined_words):
         collect(*_word_changes(options, same_options, question, words_of), "near")
     return [Repeat(row - offset, other, kind) for row, (other, kind) in sorted(found.items())]
-
-
-def normal_form(question: str, choices: Sequence[str]) -> tuple[str, ...]:
-    """What two questions share if and only if they are exactly the same: the stem, then the options in order.
-
-    Examples
-    --------
-    >>> normal_form("WHO was first?", ["Bob.", "Ada"]) == normal_form("Who was first", ["Ada", "Bob"])
-    True
-    """
-    stem, *options = _squash_all([question, *choices])
-    return stem, *sorted(options)
-
-
-def same_text(one: str, two: str) -> bool:
-    """Whether nothing distinguishes two texts but case, punctuation and spacing."""
-    return _squash(one) == _squash(two)
-
-
-def _squash_all(texts: list[str]) -> list[str]:
-    """Several texts without case, punctuation and spaces."""
-    joined = "\0".join(texts)
-    if joined.isascii():  # the same at once, unless a text has a zero byte of its own or nothing is left of it
-        squashed = joined.encode().translate(_LOWER, _NOT_ASCII_LETTERS_OR_ZERO).decode().split("\0")
-        if len(squashed) == len(texts) and all(squashed):
-            return squashed
-    return list(map(_squash, texts))
-
-
-def _squash(text: str) -> str:
-    """A text without case, punctuation and spaces; where nothing would be left, its symbols without marks around them."""
-    if text.isascii():
-        squashed = text.encode().translate(_LOWER, _NOT_ASCII_LETTERS).decode()
-    else:
-        squashed = "".join(_letters(text, "").split())
-    if squashed:
-        return squashed
-    bare = text.casefold().strip()
-    return bare.strip(_MARKS) or bare
-
-
-def _letters(text: str, gap: str) -> str:
-    """A text in small letters, with a gap for each punctuation mark."""
-    if not text.isascii():
-        # Accents first become part of their letters, lest they go as punctuation. Punctuation goes before the
-        # compatibility forms, which make letters of a symbol such as ℃.
-        text = unicodedata.normalize("NFKC", _PUNCTUATION.sub(gap, unicodedata.normalize("NFC", text)))
-    return _PUNCTUATION.sub(gap, text.casefold())
-
-
-def _words(text: str) -> list[str]:
-    """Words, with punctuation taken for spaces: first-aid is two."""
-    if text.isascii():  # the same in a tenth of the time
-        return text.encode().translate(_SPACED).decode().split()
-    return _WORD.findall(_letters(text, " "))
-
-
-def _joined_words(text: str) -> list[str]:
-    """Words, with punctuation dropped: first-aid is one."""
-    if text.isascii():
-        return text.encode().translate(_LOWER, _ASCII_MARKS).decode().split()
-    return _letters(text, "").split()
 
 
 def _same(one: Asked, two: Asked, kind: Kind) -> bool:
@@ -231,7 +160,7 @@ def _same(one: Asked, two: Asked, kind: Kind) -> bool:
         return max((a - b).total(), (b - a).total()) <= 1
     return first[1:] == second[1:] and any(
         _one_apart(*words) and min(map(len, words)) > 0
-        for words in ([split(asked.question) for asked in (one, two)] for split in (_words, _joined_words))
+        for words in ([split(asked.question) for asked in (one, two)] for split in (separate_words, joined_words))
     )
 
 
@@ -289,7 +218,8 @@ def _option_changes(stems: _Hashes, rows: NDArray[np.int64], question: _Lookup) 
     keys: list[int] = []
     owners: list[int] = []
     for row in rows.tolist():
-        options = sorted(_squash_all(list(question(row).choices)))
+        asked = question(row)
+        _, *options = normal_form(asked.question, asked.choices)
         variants = {tuple(options), *(tuple(options[:i] + options[i + 1 :]) for i in range(len(options)))}
         keys += [hash(variant) & _MASK for variant in variants]
         owners += [row] * len(variants)

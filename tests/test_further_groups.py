@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from consistency import prompts
 from consistency.errors import InputError
-from consistency.explanations import Explanations, write_requests
+from consistency.explanations import Explanations
 from consistency.groups import GROUPS, build_group
 from consistency.knowledge import Belief
 from consistency.manifests import Sources, write_groups
 from consistency.probes import gather_texts, read_probe
+from consistency.requests import write_requests
 from consistency.sampling import random_option
 
 SAME_QUESTIONS = ("incompatible", "self_aligning", "mixed_0.4", "contextualized", "random_wrong")

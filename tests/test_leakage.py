@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from consistency.errors import InputError
 from consistency.guard import guard
-from consistency.leakage import Index, Repeat, normal_form
+from consistency.leakage import Index, Repeat
+from consistency.normal_forms import normal_form
 from consistency.questions import Question, read_questions
 
 DOMAINS = ("medicine", "history", "engineering", "jurisprudence")

@@ -9,8 +9,8 @@ from datasets import Dataset
 
 from consistency import prompts
 from consistency.errors import InputError, report_uncaught
-from consistency.explanations import read_requests
 from consistency.harness import instruction, question, shot_answers
+from consistency.requests import read_requests
 from consistency.world.questions import questions
 
 __all__ = ["explain", "instruction", "load", "load_requests", "question", "shot_answers"]
