@@ -301,6 +301,9 @@ def _forward(
     layer = getattr(module, "layer_idx", None)
     if layer is None or query.shape[0] != 1:
         raise UnsupportedAttentionError("attention without a layer number" if layer is None else "a batch")
+    if torch.is_autocast_enabled(query.device.type):
+        shorter = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(shorter), key.to(shorter), value.to(shorter)
     output = _running[-1].attend(layer, query[0], key[0], value[0], scaling, sliding_window)
     return output[None], None
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from consistency.scoring import attention
 from consistency.scoring.fitness import unfit
-from consistency.scoring.passes import Row, Unit, fill, lay_out, units_of
+from consistency.scoring.passes import Ints, Row, Unit, fill, lay_out, units_of
 from consistency.scoring.requests import Encoded, Requests
 
 # Below lm_eval's own logger, so that it is shown where lm_eval's lines are.
@@ -94,28 +94,22 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
 
     def _encode_ahead(self) -> None:
         block = list(dict.fromkeys(islice(self._upcoming, BLOCK)))
-        # A string that brings its own BOS is encoded without another one, by itself.
-        begin = self.tokenizer.decode(self.prefix_token_id)
-        block = [string for string in block if not string.startswith(begin)]
         self._ahead = {}
-        if not block:
-            return
-        special = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
-        before = os.environ.get("TOKENIZERS_PARALLELISM")
-        os.environ["TOKENIZERS_PARALLELISM"] = "true"
-        try:
-            encoded = self.tokenizer(block, return_attention_mask=False, return_token_type_ids=False, **special)[
-                "input_ids"
-            ]
-        finally:
-            if before is None:
-                del os.environ["TOKENIZERS_PARALLELISM"]
-            else:
-                os.environ["TOKENIZERS_PARALLELISM"] = before
-        if encoded[0] == super().tok_encode(block[0]):
-            self._ahead = dict(zip(block, encoded, strict=True))
-        else:
-            self._upcoming = iter(())
+        # A string that brings its own BOS gets no other.
+        begin = self.tokenizer.decode(self.prefix_token_id)
+        usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
+        for brought, special in ((False, usual), (True, {"add_special_tokens": False})):
+            strings = [string for string in block if string.startswith(begin) == brought]
+            if not strings:
+                continue
+            with _parallel_tokenizers():
+                encoded = self.tokenizer(strings, return_attention_mask=False, return_token_type_ids=False, **special)
+            ids = encoded["input_ids"]
+            if ids[0] != super().tok_encode(strings[0]):
+                # A release of lm_eval that encodes otherwise: it shall encode each string itself.
+                self._upcoming = iter(())
+                return
+            self._ahead.update(zip(strings, ids, strict=True))
 
     # Scoring
 
@@ -170,52 +164,65 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     def _behind_prefixes(self, units: Sequence[Unit], batch: Requests) -> Iterator[tuple[int, Answer]]:
         tokens, positions = self._budget()
         carried: Carried = {}
+        waiting: _Scores | None = None
         first = 0
         with self.attending():
             while first < len(units):
                 last = fill(units, first, batch.counts, tokens, positions)
                 row = lay_out(units, first, last, batch.sequences)
-                answers, kept = self._try_pass(row, carried, batch)
-                if answers is not None:
-                    yield from answers
-                    first, carried = last, kept
+                scores, kept = self._try_pass(row, carried, batch)
+                if scores is None:
+                    if last - first == 1:
+                        raise torch.OutOfMemoryError(
+                            f"no memory for one question of {len(row.tokens)} tokens: use a shorter type, or another device"
+                        )
+                    scored = sum(batch.counts[leaf.sequence] for leaf in row.leaves)
+                    tokens, positions = len(row.tokens) // 2, max(1, scored // 2)
+                    logger.warning("out of memory: passes of at most %d tokens from here", tokens)
+                    if self.device.type == "cuda":
+                        torch.cuda.empty_cache()
                     continue
-                if last - first == 1:
-                    raise torch.OutOfMemoryError(
-                        f"no memory for one question of {len(row.tokens)} tokens: use a shorter type or another device"
-                    )
-                scored = sum(batch.counts[leaf.sequence] for leaf in row.leaves)
-                tokens, positions = len(row.tokens) // 2, max(1, scored // 2)
-                logger.warning("out of memory: passes of at most %d tokens from here", tokens)
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
+                # A pass is read when the next one is under way, so that the device never waits.
+                if waiting is not None:
+                    yield from waiting.read()
+                waiting = scores
+                first, carried = last, kept
+        if waiting is not None:
+            yield from waiting.read()
 
-    def _try_pass(self, row: Row, carried: Carried, batch: Requests) -> tuple[list[tuple[int, Answer]] | None, Carried]:
-        """The answers of one pass and the prefix that it leaves; None for lack of memory."""
+    def _try_pass(self, row: Row, carried: Carried, batch: Requests) -> tuple[_Scores | None, Carried]:
+        """The scores of one pass and the prefix that it leaves; None for lack of memory."""
         places, targets, owners = batch.asked(row)
         try:
             logprobs, current = self.logprobs(row, carried, batch.counts)
-            chosen = torch.from_numpy(targets).to(logprobs.device)
-            at = torch.from_numpy(places).to(logprobs.device)
-            values = logprobs[at, chosen].double().cpu().numpy()
-            greedy = (logprobs.argmax(-1)[at] == chosen).cpu().numpy()
+            at, chosen = (_to(logprobs.device, item) for item in (places, targets))
+            return _Scores(owners, logprobs[at, chosen], logprobs.argmax(-1)[at] == chosen), current.kept
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
                 return None, carried
             raise
-        starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
-        sums, all_greedy = np.add.reduceat(values, starts), np.logical_and.reduceat(greedy, starts)
-        numbers = owners[starts].tolist()
-        return list(zip(numbers, zip(sums.tolist(), all_greedy.tolist(), strict=True), strict=True)), current.kept
 
     def logprobs(self, row: Row, carried: Carried, counts: Sequence[int]) -> tuple[torch.Tensor, attention.Pass]:
-        """Logprobs [scored positions, vocabulary] of a row, and the pass."""
+        """Run one pass.
+
+        Parameters
+        ----------
+        row : Row
+            Its layout.
+        carried : mapping of int to (Tensor, Tensor)
+            The prefix that the pass before has left.
+        counts : sequence of int
+            How many positions at the end of each sequence are scored.
+
+        Returns
+        -------
+        tuple of Tensor [scored positions, vocabulary] and Pass
+            Logprobs of the row's leaves in order, and what attended.
+        """
         scored = [np.arange(end - counts[leaf.sequence], end) for leaf, end in zip(row.leaves, row.ends, strict=True)]
-        keep = torch.from_numpy(np.concatenate(scored))
+        keep = np.concatenate(scored)
         # Spread over several devices, only an index on the CPU fits wherever the head is.
-        if len(set(getattr(self.model, "hf_device_map", {}).values())) <= 1:
-            keep = keep.to(self.device)
-        tokens, positions = (torch.from_numpy(item)[None].to(self.device) for item in (row.tokens, row.positions))
+        spread = len(set(getattr(self.model, "hf_device_map", {}).values())) > 1
         with (
             torch.inference_mode(),
             torch.autocast(
@@ -225,10 +232,14 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
             ),
             attention.running(attention.Pass(row, carried)) as current,
         ):
-            logits = self.model(input_ids=tokens, position_ids=positions, use_cache=False, logits_to_keep=keep).logits[
-                0
-            ]
-            return functional.log_softmax(logits, dim=-1, dtype=self.softmax_dtype or torch.float32), current
+            output = self.model(
+                input_ids=_to(self.device, row.tokens)[None],
+                position_ids=_to(self.device, row.positions)[None],
+                use_cache=False,
+                logits_to_keep=torch.from_numpy(keep) if spread else _to(self.device, keep),
+            )
+            logprobs = functional.log_softmax(output.logits[0], dim=-1, dtype=self.softmax_dtype or torch.float32)
+        return logprobs, current
 
     @contextmanager
     def attending(self) -> Iterator[None]:
@@ -264,3 +275,45 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     def why_not(self) -> str | None:
         """Why prefixes cannot be shared with this model, or None if they can; found out once, on a few tokens."""
         return unfit(self)
+
+
+class _Scores:
+    """What a pass has found, on its device until it is read.
+
+    Parameters
+    ----------
+    owners : int64 array [tokens]
+        The request of each scored token; a request's tokens stand together.
+    values, greedy : Tensor [tokens]
+        Logprob of each, and whether it is the most probable.
+    """
+
+    def __init__(self, owners: Ints, values: torch.Tensor, greedy: torch.Tensor) -> None:
+        self.owners, self.values, self.greedy = owners, values, greedy
+
+    def read(self) -> Iterator[tuple[int, Answer]]:
+        """Request by request its number, the sum of its logprobs, and whether all its tokens are the most probable."""
+        starts = np.flatnonzero(np.r_[True, self.owners[1:] != self.owners[:-1]])
+        sums = np.add.reduceat(self.values.double().cpu().numpy(), starts).tolist()
+        greedy = np.logical_and.reduceat(self.greedy.cpu().numpy(), starts).tolist()
+        yield from zip(self.owners[starts].tolist(), zip(sums, greedy, strict=True), strict=True)
+
+
+def _to(device: torch.device, array: Ints) -> torch.Tensor:
+    tensor = torch.from_numpy(array)
+    # From ordinary memory the copy would wait for the pass before.
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+@contextmanager
+def _parallel_tokenizers() -> Iterator[None]:
+    """Let the tokenizer use all processors, which lm_eval's command line forbids."""
+    before = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+        else:
+            os.environ["TOKENIZERS_PARALLELISM"] = before
