@@ -45,6 +45,7 @@ SelectTypeParameters=CR_Core_Memory
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort=17819
+AccountingStoreFlags=job_comment
 AccountingStoragePass=$folder/munge/socket
 JobAcctGatherType=jobacct_gather/none
 SlurmdParameters=config_overrides
@@ -112,7 +113,7 @@ lose() {
     step=${step##*_}
     for pid in $(pgrep -f "^slurmstepd: \[${step%%.*}\."); do steps+=("$pid"); done
   done
-  kill -9 "$(cat "$folder/$node.pid")" "${steps[@]}" 2> /dev/null || true
+  if [ -f "$folder/$node.pid" ]; then kill -9 "$(cat "$folder/$node.pid")" "${steps[@]}" 2> /dev/null || true; fi
   kill -9 $(ours "SLURMD_NODENAME=$node") 2> /dev/null || true
 }
 
@@ -121,9 +122,9 @@ case $command in
   node) slurmd -N "$node" ;;
   lose) lose ;;
   stop)
-    for file in n1 n2 slurmctld slurmdbd munge/ mariadb; do
-      file=$folder/${file%/}$([[ $file == */ ]] && echo /pid || echo .pid)
-      if [ -f "$file" ]; then kill "$(cat "$file")" 2> /dev/null || true; fi
+    for node in n1 n2; do lose; done
+    for file in slurmctld.pid slurmdbd.pid munge/pid mariadb.pid; do
+      if [ -f "$folder/$file" ]; then kill "$(cat "$folder/$file")" 2> /dev/null || true; fi
     done
     ;;
   *) echo "slurm.sh start | node | lose | stop FOLDER [NODE]" >&2; exit 2 ;;

@@ -1,7 +1,9 @@
 """The spine with the real programs, on a slice: lm_eval, groups, Axolotl, lm_eval, report, run by Snakemake."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,7 +46,8 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _command(experiment: Path) -> list[str]:
     grid = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile()), "--configfile", str(experiment)]
-    return [sys.executable, str(LOCK), "lock", *grid, "--cores", "2", "--rerun-incomplete", "--nolock"]
+    profile = snakefile().parent / "profiles" / "local"
+    return [sys.executable, str(LOCK), "lock", *grid, "--profile", str(profile), "--nolock"]
 
 
 def _run(experiment: Path, folder: Path) -> str:
@@ -66,6 +69,15 @@ def finished(experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def _report(root: Path) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((root / "report" / "report.json").read_text(encoding="utf-8"))
     return report
+
+
+def _content(root: Path) -> bytes:
+    """The report without its dates."""
+    report = _report(root)
+    del report["created"]
+    for log in report["logs"]:
+        del log["date"]
+    return msgspec.json.encode(report)
 
 
 def _samples(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -143,6 +155,45 @@ def test_unchanged_inputs_mean_nothing_to_do(experiment: Path, finished: Path) -
     assert "Nothing to be done" in _run(experiment, finished.parents[1])
 
 
+@pytest.mark.timeout(1200)
+def test_a_killed_training_stops_no_other_and_nothing_trains_twice(
+    experiment: Path, finished: Path, tmp_path: Path
+) -> None:
+    """In a copy of the folder, with the probe and one model lost, that model's new training is killed."""
+    folder = Path(shutil.copytree(finished.parents[1], tmp_path / "copy"))
+    assert "Nothing to be done" in _run(experiment, folder)
+    seed = folder / "runs/slice/world/medicine/seed-0"
+    kept = {group: seed / "tuned" / group / "model.safetensors" for group in ("harmonious", "self_aligning")}
+    inodes = {group: path.stat().st_ino for group, path in kept.items()}
+    shutil.rmtree(folder / "runs/slice/world/base/logs/icl")
+    shutil.rmtree(seed / "tuned/incompatible")
+    (seed / "tuned/incompatible.checked.txt").unlink()
+
+    grid = subprocess.Popen(
+        _command(experiment), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    while not (seed / "tuned/incompatible.partial/debug.log").exists():
+        assert grid.poll() is None
+        time.sleep(0.1)
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            if command[2:4] == [b"train", b"tuned/incompatible.yml"] and (process / "cwd").readlink() == seed:
+                os.kill(int(process.name), signal.SIGKILL)
+    said, _ = grid.communicate(timeout=900)
+    assert grid.returncode == 1
+    summary = [line for line in said.splitlines() if line.startswith("train of ")]
+    log = "runs/slice/world/medicine/seed-0/logs/incompatible.train.log"
+    assert len(summary) == 1
+    assert "tuned/incompatible.checked.txt: killed; " in summary[0]
+    assert summary[0].endswith(f"; log: {log}")
+    assert all((seed / "logs" / group).is_dir() for group in kept)
+
+    _run(experiment, folder)
+    assert {group: path.stat().st_ino for group, path in kept.items()} == inodes
+    assert _content(folder / "runs" / "slice") == _content(finished)
+
+
 @pytest.mark.timeout(2400)
 def test_killed_in_every_stage_it_resumes_to_the_same_report(experiment: Path, finished: Path, tmp_path: Path) -> None:
     """`kill -9` of the whole process group, then the same command again."""
@@ -160,9 +211,4 @@ def test_killed_in_every_stage_it_resumes_to_the_same_report(experiment: Path, f
             grid.wait()
         assert not (root / "report").exists()
     _run(experiment, tmp_path)
-    resumed, whole = _report(root), _report(finished)
-    for report in (resumed, whole):
-        del report["created"]
-        for log in report["logs"]:
-            del log["date"]
-    assert msgspec.json.encode(resumed) == msgspec.json.encode(whole)
+    assert _content(root) == _content(finished)

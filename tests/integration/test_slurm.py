@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -58,7 +57,15 @@ class Grid:
         command += ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5", "--set-threads"]
         command += [f"{rule}=1" for rule in ("probe", "base_zero_shot", "train", "evaluate")]
         log = (self.folder / "grid.log").open("ab")
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        self.head = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        return self.head
+
+    def end(self) -> None:
+        """Kill the head, which leaves its jobs to themselves, and cancel these."""
+        self.head.kill()
+        self.head.wait()
+        if jobs := [job for job, *_ in self.ask("squeue", "-h", "-o", "%i")]:
+            self.ask("scancel", *jobs)
 
     def ask(self, *command: str) -> list[list[str]]:
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
@@ -96,12 +103,15 @@ def _until(grid: "subprocess.Popen[bytes]", reached: object, seconds: float, log
 
 
 @pytest.mark.timeout(1800)
-def test_a_cancelled_job_and_a_lost_node_train_nothing_twice(slurm: Path, tmp_path: Path) -> None:
+def test_a_cancelled_job_and_a_lost_node_train_nothing_twice(
+    slurm: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     grid = Grid(slurm, tmp_path)
     log = tmp_path / "grid.log"
 
     # Both groups train, each on a node.
     head = grid.start()
+    request.addfinalizer(grid.end)
     begun = [grid.seed / "tuned" / f"{group}.partial" / "debug.log" for group in GROUPS]
     _until(head, lambda: len(grid.running("train")) == 2 and all(path.exists() for path in begun), 600, log)
     jobs = grid.running("train")
@@ -112,11 +122,9 @@ def test_a_cancelled_job_and_a_lost_node_train_nothing_twice(slurm: Path, tmp_pa
     _until(head, lambda: ("incompatible", "NODE_FAIL") in grid.ended("train"), 120, log)
     grid.node("node", lost[1])
 
-    # The head is killed while a tuned model is evaluated; its jobs are taken away with it.
+    # The head is killed while a tuned model is evaluated.
     _until(head, lambda: grid.running("evaluate"), 600, log)
-    head.send_signal(signal.SIGKILL)
-    head.wait()
-    grid.ask("scancel", *(job for job, *_ in grid.ask("squeue", "-h", "-o", "%i")))
+    grid.end()
     _until(grid.start(), lambda: (tmp_path / "runs/slice/report/report.html").exists(), 900, log)
 
     ends = grid.ended("train")
