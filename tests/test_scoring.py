@@ -6,7 +6,9 @@ import os
 import random
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +19,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lm_eval")
 
 import transformers  # noqa: E402
+from lm_eval.api.registry import get_model  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 
 from consistency.errors import InputError  # noqa: E402
@@ -316,6 +319,15 @@ def test_the_command_evaluates_several_checkpoints(tmp_path: Path) -> None:
         [str(WORLD), str(other)]
     )
     assert {result["config"]["model"] for result in results} == {"hf-shared-prefix"}
+
+
+def test_the_entry_point_names_the_registered_model() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    entry = EntryPoint(
+        "hf-shared-prefix", project["entry-points"]["lm_eval.models"]["hf-shared-prefix"], "lm_eval.models"
+    )
+    assert entry.load() is SharedPrefixLM
+    assert get_model("hf-shared-prefix") is SharedPrefixLM
 
 
 def test_what_the_user_says_is_not_preset(tmp_path: Path) -> None:
