@@ -147,12 +147,18 @@ def axolotl_problems(config: Mapping[str, Any]) -> list[str]:
         One for each complaint; empty if it would accept the config.
     """
     from axolotl.cli.config import prepare_plugins
+    from axolotl.integrations.base import load_plugin
     from axolotl.utils.config import validate_config
     from axolotl.utils.dict import DictDefault
     from pydantic import ValidationError
     from torch import __version__ as torch_version
 
     found = [f"Axolotl knows no key {key}, and would drop it" for key in unknown_keys(config)]
+    for plugin in config.get("plugins") or ():
+        try:
+            load_plugin(plugin)
+        except Exception as error:  # Axolotl itself would log this and train without the plugin
+            found.append(f"the plugin {plugin} cannot be loaded: {error}")
     capabilities = {"bf16": True, "fp8": False, "tf32": True, "n_gpu": 1, "compute_capability": "sm_80"}
     given = DictDefault(deepcopy(dict(config)))
     try:
@@ -162,7 +168,7 @@ def axolotl_problems(config: Mapping[str, Any]) -> list[str]:
         for item in error.errors():
             place = ".".join(map(str, item["loc"]))
             found.append(f"{place}: {item['msg']}" if place else str(item["msg"]))
-    except Exception as error:  # a validator is a program of its own, and so is a plugin
+    except Exception as error:  # validators and plugins raise what they like
         found.append(" ".join(str(error).split()))
     return found
 
@@ -210,14 +216,14 @@ def _rows_note(experiment: Experiment) -> str:
 
 
 def _plugin_model(name: str) -> Any:
-    """The schema that a plugin adds; none if it adds nothing or does not exist."""
+    """The schema that a plugin adds; none if it adds nothing or cannot be loaded."""
     from importlib import import_module
 
     from axolotl.integrations.base import load_plugin
 
     try:
         place = load_plugin(name).get_input_args()
-    except Exception:  # which `prepare_plugins` then reports
+    except Exception:  # as an import fails; `axolotl_problems` tells it
         return None
     if place is None:
         return None
