@@ -284,9 +284,10 @@ def _within_p(
     """
     rng = np.random.default_rng(seed)
     permuted = np.empty((resamples, len(codes)))
-    for code in range(codes.max(initial=0) + 1):
-        rows = np.flatnonzero(codes == code)
-        permuted[:, rows] = rng.permuted(np.broadcast_to(residual_b[rows], (resamples, len(rows))), axis=1)
+    by_group, counts = np.argsort(codes, kind="stable"), np.bincount(codes)
+    for size in np.unique(counts):
+        rows = by_group[np.repeat(counts == size, counts)].reshape(-1, size)
+        permuted[:, rows] = rng.permuted(np.broadcast_to(residual_b[rows], (resamples, *rows.shape)), axis=2)
     permuted -= (permuted @ basis) @ basis.T
     observed = float(_robust_t(residual_a, residual_b, leverage))
     reached = _robust_t(residual_a, permuted, leverage) >= observed * (1 - 1e-9)
