@@ -14,6 +14,7 @@ from consistency.annotations import Purpose, read_column, read_probe_column
 from consistency.errors import InputError
 from consistency.explanations import Explanations, read_contexts, read_explanations
 from consistency.knowledge import THRESHOLD, Beliefs, Document, check_threshold, read_beliefs
+from consistency.preference import preference
 from consistency.released import is_released, read_released, released_files
 from consistency.rotations import CYCLIC, fold_rotations
 from consistency.samples import read_run
@@ -97,7 +98,7 @@ def read_probe(
         raise InputError(f"no task {name}", expected=f"one of {', '.join(sorted(tasks))}", path=path)
     scores = tasks[name]
     beliefs, incomplete = label(scores, threshold, domain)
-    return Probe(beliefs, domain or domain_of(name), name, (scores.source,), None, incomplete, _notes(scores))
+    return Probe(beliefs, domain or domain_of(name), name, (scores.source,), None, incomplete, _notes(scores, beliefs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +169,7 @@ def read_all(
         try:
             beliefs, incomplete = label(found[task], threshold, domain)
             name = domain or domain_of(task)
-            labelled.append(Labelled(task, name, beliefs, found[task], incomplete, _notes(found[task])))
+            labelled.append(Labelled(task, name, beliefs, found[task], incomplete, _notes(found[task], beliefs)))
         except InputError as error:
             if tasks:
                 raise
@@ -206,8 +207,8 @@ def left_out(task: str, incomplete: int) -> str:
     return f"{task}: {incomplete} question{'' if incomplete == 1 else 's'} without all rotations left out"
 
 
-def _notes(scores: Scores) -> tuple[str, ...]:
-    return tuple(f"{scores.task}: {note}" for note in scores.notes)
+def _notes(scores: Scores, beliefs: Beliefs) -> tuple[str, ...]:
+    return tuple(f"{scores.task}: {note}" for note in (*scores.notes, preference(beliefs)) if note)
 
 
 def domain_of(task: str) -> str:

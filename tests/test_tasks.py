@@ -24,7 +24,7 @@ from consistency.scopes import find_scopes, scope_tasks
 
 DOMAINS = ("medicine", "history", "engineering", "jurisprudence")
 PROMPT_STYLES = ("icl", "icl_paper", "ift")
-VARIANTS = {"icl": 1, "icl_paper": 1, "ift": 1, "icl_cyclic": 4, "pool_icl": None}
+VARIANTS = {"icl": 1, "icl_paper": 1, "ift": 1, "icl_cyclic": 4, "pool_icl": None, "pool_icl_cyclic": None}
 FOLDERS = ("mmlu", "domains", "explain")
 
 # A small data set of this test's own: questions with two to ten options, odd characters, spaces at the ends.
@@ -535,7 +535,8 @@ def test_the_readme_names_every_task_group_and_tag(folder):
     for placeholder, names in values.items():
         listed = {name.replace(placeholder, value) for name in listed for value in names}
     files = list((tasks_dir() / folder).rglob("*.yaml"))
-    tags = {f"consistency_{tag}" for tag in ("icl", "icl_paper", "ift", "icl_cyclic", "pool_icl", "explain", "context")}
+    kinds = ("icl", "icl_paper", "ift", "icl_cyclic", "pool_icl", "pool_icl_cyclic", "explain", "context")
+    tags = {f"consistency_{kind}" for kind in kinds}
     assert listed - tags == {path.stem for path in files}
     configs = [yaml.load(path.read_text(), yaml.BaseLoader) for path in files]
     templates = [re.findall(r"^tag: (\w+)$", p.read_text(), re.M) for p in (tasks_dir() / folder).glob("_*_yaml")]

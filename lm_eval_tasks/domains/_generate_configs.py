@@ -15,6 +15,7 @@ VARIANTS = {
     "ift": ("ift", "  shots: false\n"),
     "icl_cyclic": ("icl", "  rotated: true\n"),
     "pool_icl": ("icl", "  split: pool\n"),
+    "pool_icl_cyclic": ("icl", "  split: pool\n  rotated: true\n"),
 }
 
 
