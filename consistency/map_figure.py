@@ -114,5 +114,6 @@ def _calibration(axes: Axes, questions: Sequence[Known], first: bool) -> None:
     axes.errorbar(x, y, yerr=[low, high], color=INK, marker="o", markersize=3, linewidth=0.8, elinewidth=0.8)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)
-    kind = "accuracy by confidence, " if first else ""
-    axes.set_title(f"{kind}error {figures['calibration_error']:.3f}")
+    axes.set_title("accuracy by confidence" if first else "")
+    error = f"calibration error {figures['calibration_error']:.3f}"
+    axes.annotate(error, (0.02, 0.97), xycoords="axes fraction", va="top", color=MUTED)
