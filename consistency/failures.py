@@ -16,7 +16,9 @@ _BLOCK = re.compile(
 _FIELD = re.compile(r"^    (\w+): (.*)$", re.MULTILINE)
 _STATUS = re.compile(r"SLURM status is: '(\w+)'")
 _REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(?:sbatch: error: )?([^'\n]*)")
+# What the grid itself writes into a program's log.
 _EXIT_CODE = re.compile(r"^exit code (\d+)$", re.MULTILINE)
+_OURS = re.compile(r"exit code \d+|begun .*")
 _ENDING = 1 << 18  # bytes of a log that are read: what went wrong stands at its end
 
 # What the programs print, the surest sign first: the problem in a few words, {0} from the message, and what to do.
@@ -148,13 +150,13 @@ def find_reason(log: Path | None, state: str | None = None) -> str:
             return _join(problem.format(*said) if said else re.sub(r" \(.*\{0\}.*\)", "", problem), do)
     if state in _SLURM:
         return _join(*_SLURM[state])
-    codes = _EXIT_CODE.findall(text)
-    if codes and (signal := int(codes[-1]) - 128) in _SIGNALS:
+    code = _EXIT_CODE.findall(text)
+    if code and (signal := int(code[-1]) - 128) in _SIGNALS:
         return _join(*_SIGNALS[signal])
     if log is not None and _full(log):
         return _join("no space left on device", "make room")
     errors = re.findall(r"^(?:[\w.]+(?:Error|Exception|Exit)\b.*|ERROR.*)", text, re.MULTILINE)
-    lines = [line for line in text.splitlines() if line.strip() and not _EXIT_CODE.match(line)]
+    lines = [line for line in text.splitlines() if line.strip() and not _OURS.fullmatch(line)]
     return (errors or lines or [f"ended as {state}" if state else "left no word"])[-1].strip()
 
 
