@@ -258,7 +258,8 @@ def _build(
             else:
                 groups.append(group)
     if not groups:
-        raise InputError(next(iter(skipped.values())))
+        # What stops most of them first.
+        raise InputError("; ".join(reason for reason, _ in Counter(skipped.values()).most_common()))
     return groups, skipped
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from consistency.knowledge import Beliefs
 
-# A quarter of the answers: what chance gives is far less for as many questions as a probe has.
+# A quarter of the answers, of so many questions that chance gives less.
 NOTABLE = 0.25
+FEWEST = 50
 
 
 def letters(beliefs: Beliefs) -> tuple[list[float], list[float]]:
@@ -46,10 +47,10 @@ def preference(beliefs: Beliefs) -> str:
     Returns
     -------
     str
-        Empty unless at least a quarter of the answers would have to be other letters for all letters to be as common as
-        among the golden options (the total variation distance between both).
+        Empty for fewer than 50 questions, and unless at least a quarter of the answers would have to be other letters for
+        all letters to be as common as among the golden options (the total variation distance between both).
     """
-    if not len(beliefs):
+    if len(beliefs) < FEWEST:
         return ""
     answers, gold = letters(beliefs)
     moved = 0.5 * sum(abs(a - b) for a, b in zip(answers, gold, strict=True))

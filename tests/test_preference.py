@@ -34,6 +34,7 @@ def test_letters_are_counted():
     ],
 )
 def test_a_liking_for_a_letter_is_told(answers, gold, said):
-    found = preference(beliefs(answers, gold))
+    found = preference(beliefs(answers * 7, gold * 7))
     assert found.startswith(said)
     assert bool(found) == bool(said)
+    assert preference(beliefs(answers, gold)) == "", "eight questions tell nothing"
