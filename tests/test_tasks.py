@@ -263,7 +263,7 @@ def test_every_task_loads_with_its_questions_and_version(every_task, test_data):
     leaves = {name for name in task_names() if not name.startswith("consistency_world")}
     groups = {name for name in leaves if re.search(r"_(sub)?category_|mmlu_(icl|icl_paper|ift|icl_cyclic)$", name)}
     assert set(every_task) == leaves - groups
-    assert len(every_task) == 4 * 57 + 4 * 5 + 8
+    assert len(every_task) == 4 * 57 + 4 * 6 + 8
     for name, task in every_task.items():
         assert task.VERSION == 1.0, name
         questions, generates = "icl" in name or "ift" in name, "explain" in name or "context" in name
