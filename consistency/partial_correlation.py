@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 # Fewer groups are too few to be resampled.
 MIN_GROUPS = 10
 FEW_RUNS = 20
+FEW_GROUPS = 20
+FEW_GROUPS_REMARK = "fewer than 20 groups: the interval over groups is wide and covers up to 97 times in 100"
 WITHOUT_DEVIATION = 1 - 1e-6
 LEVEL_REMARK = "p rejects a true null up to 6 times in 100 at the level of 5; robust_p holds it"
 FEW_RUNS_REMARK = "fewer than 20 runs: around correlations of .8 and more the interval covers less than it says"
@@ -175,9 +177,22 @@ def partial_correlation(
     low, high = _fisher_interval(r, math.sqrt((1 + r * r / 2) / (df - 1)), quantile)
     fisher_low, fisher_high = _fisher_interval(r, 1 / math.sqrt(df - 1), quantile)
     robust = float(2 * stdtr(df, -_robust_t(residual_a, residual_b, leverage)))
-    remark = f"{FEW_RUNS_REMARK}; {LEVEL_REMARK}" if n < FEW_RUNS else LEVEL_REMARK
+    remarks = [FEW_RUNS_REMARK] if n < FEW_RUNS else []
+    remarks += [FEW_GROUPS_REMARK] if cluster[0] is not None and codes.max() + 1 < FEW_GROUPS else []
     return PartialCorrelation(
-        r, p, low, high, fisher_low, fisher_high, n, df, variant, robust, within, *cluster, remark=remark
+        r,
+        p,
+        low,
+        high,
+        fisher_low,
+        fisher_high,
+        n,
+        df,
+        variant,
+        robust,
+        within,
+        *cluster,
+        remark="; ".join([*remarks, LEVEL_REMARK]),
     )
 
 

@@ -110,6 +110,7 @@ def test_ten_groups_and_more_are_resampled_whole():
         t = fit.tvalues[1]
         found.append(np.arctanh(t / np.sqrt(t**2 + fit.df_resid)))
     ours = partial_correlation(data.x, data.y, data.z0, groups=groups, resamples=40, seed=3)
+    assert "fewer than 20 groups" in ours.remark
     half = stats.t.ppf(0.975, 11) * np.std(found, ddof=1)
     ends = np.tanh(np.arctanh(ours.value) + np.array([-half, half]))
     assert (ours.cluster_low, ours.cluster_high) == pytest.approx(tuple(ends), abs=1e-10)
