@@ -165,8 +165,13 @@ def test_a_killed_training_stops_no_other_and_nothing_trains_twice(
     seed = folder / "runs/slice/world/medicine/seed-0"
     kept = {group: seed / "tuned" / group / "model.safetensors" for group in ("harmonious", "self_aligning")}
     inodes = {group: path.stat().st_ino for group, path in kept.items()}
-    shutil.rmtree(folder / "runs/slice/world/base/logs/icl")
-    shutil.rmtree(seed / "tuned/incompatible")
+    for lost in (
+        "runs/slice/world/base/logs/icl",
+        "runs/slice/report",
+        seed / "tuned/incompatible",
+        seed / "logs/incompatible",
+    ):
+        shutil.rmtree(folder / lost)
     (seed / "tuned/incompatible.checked.txt").unlink()
 
     grid = subprocess.Popen(
