@@ -22,7 +22,7 @@ demo world world-paper: $(READY)
 	@mkdir -p runs
 	$(BIN)/python scripts/exclusively.py runs/.lock \
 	  $(BIN)/snakemake --snakefile scripts/Snakefile --configfile scripts/experiments/$@.yaml \
-	  --cores $(CORES) --rerun-incomplete --keep-going --nolock --show-failed-logs --quiet host reason
+	  --profile scripts/profiles/local --cores $(CORES) --nolock --quiet host reason
 
 test: $(READY)
 	$(BIN)/python -m pytest
