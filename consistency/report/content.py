@@ -1,0 +1,185 @@
+"""What a report says, before it is a page, Markdown or LaTeX: sections of tables and figures, and questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a series looks, in a drawing and in its legend.
+
+    Attributes
+    ----------
+    label : str
+    glyph : str
+        The marker as a character.
+    theme : str
+        Name of the page's colour: "blue", "red", "green", "violet" or "grey".
+    """
+
+    label: str
+    glyph: str
+    theme: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure: its file name, what a reader should see, its data and its panels.
+
+    Attributes
+    ----------
+    name : str
+        Of its files `figures/NAME.svg`, `.pdf` and `.csv`.
+    title, caption : str
+    rows : list of dict
+        What is drawn: the CSV beside the figure.
+    panels : dict of str to str
+        By scope or other name, an SVG to set into the page. Our own drawings, whose texts are escaped.
+    legend : tuple of Mark
+    """
+
+    name: str
+    title: str
+    caption: str
+    rows: Sequence[Row]
+    panels: Mapping[str, str]
+    legend: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table, as it is told and with every digit.
+
+    Attributes
+    ----------
+    name : str
+        Of its files `tables/NAME.csv` (data) and `tables/NAME.tex` (rows).
+    title, caption : str
+    head : tuple of str
+    rows : tuple of tuple of str
+        Cells as readers see them; the first `labels` of each name the row.
+    labels : int
+    data : sequence of dict
+        Rows with every digit: those of the CSV. Where a table tells a selection, the CSV holds all.
+    folded : bool
+        Shown on demand: long, or needed by few.
+    """
+
+    name: str
+    title: str
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int
+    data: Sequence[Row]
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: a heading, paragraphs, then tables and figures in their order.
+
+    Attributes
+    ----------
+    id : str
+        Anchor, of letters, digits and hyphens.
+    title : str
+    text : tuple of str
+        Paragraphs.
+    blocks : tuple of Table or Drawing
+    """
+
+    id: str
+    title: str
+    text: tuple[str, ...] = ()
+    blocks: tuple[Table | Drawing, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question whose answer changed, with both distributions over its options.
+
+    Attributes
+    ----------
+    task : str
+    doc_id : int
+    run : str
+        Which tuned model answered, such as "medicine · INCOMPATIBLE · seed 0"; empty for a pair.
+    scope : str
+        "homo", "id", "ood", or empty.
+    flip : str
+        "harmful", "beneficial", "wrong_to_wrong", "right" (stays right) or "wrong" (stays at the same wrong option).
+    text : str
+        The question. Text of a dataset: never markup.
+    options : tuple of str
+    gold : int or None
+        Index of the right option.
+    before, after : tuple of float
+        Probabilities of the options.
+    measures : dict of str to float or None
+        "kl" (nats), "delta_gold" (probability), "rank_pearson".
+    """
+
+    task: str
+    doc_id: int
+    run: str
+    scope: str
+    flip: str
+    text: str
+    options: tuple[str, ...]
+    gold: int | None
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+    measures: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report says, of a pair of runs or of a grid, in the order of the page.
+
+    Attributes
+    ----------
+    title : str
+        Of the window and the Markdown file.
+    kicker : str
+        The line above the verdict: what was compared, and when.
+    leads : tuple of str
+        The verdict, a sentence with its uncertainty; one for each base model.
+    details : tuple of str
+        What a reader should know next.
+    intervals : str
+        What the intervals contain.
+    notes : tuple of str
+        Warnings.
+    signature : str
+        One line that makes the figures reproducible.
+    sections : tuple of Section
+    questions : tuple of Question
+        Those that changed most, strongest first.
+    questions_note : str
+        How many of how many, and how they were chosen.
+    methods : tuple of str
+        Paragraphs for a paper, from the actual settings.
+    bibtex : str
+    document : dict
+        `report.json`.
+    """
+
+    title: str
+    kicker: str
+    leads: tuple[str, ...]
+    details: tuple[str, ...]
+    intervals: str
+    notes: tuple[str, ...]
+    signature: str
+    sections: tuple[Section, ...]
+    questions: tuple[Question, ...] = ()
+    questions_note: str = ""
+    methods: tuple[str, ...] = ()
+    bibtex: str = ""
+    document: Mapping[str, Any] = field(default_factory=dict)
