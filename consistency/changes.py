@@ -23,12 +23,14 @@ from consistency.hypotheses import (
 from consistency.metrics import (
     brier_score,
     expected_calibration_error,
+    flipped,
     flips,
     quantiles,
     question_changes,
 )
 from consistency.pairing import Pairs, pair
 from consistency.samples import Run
+from consistency.shares import rate
 from consistency.statistics import Estimate, macro_mean, mean, paired_difference, root_mean_square
 from consistency.two_runs import common_tasks, comparable, not_compared, read_both, settings
 
@@ -225,6 +227,9 @@ def _section(name: str, tasks: list[_Task], margin: float) -> Section:
             for metric in (key.removeprefix("before:") for key in pooled if key.startswith("before:"))
         }
     change = estimates["delta_accuracy"]
+    for kind, happened in flipped(before, after, pooled.get("same_top")).items():
+        found = rate(happened, clusters=clusters)
+        estimates[f"{kind}_flips"] = replace(found, estimator=found.estimator + remark)
     if change.n:
         turned = flips(before, after, pooled.get("same_top"))
         counts["flips"] = turned

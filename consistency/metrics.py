@@ -69,34 +69,43 @@ def same_top(before: ArrayLike, after: ArrayLike) -> Floats:
     return np.where((first < 0) | (second < 0), np.nan, (first == second).astype(np.float64))
 
 
-def flips(before: Floats, after: Floats, same: Floats | None = None) -> dict[str, int]:
-    """Count how answers flipped.
+def flipped(before: Floats, after: Floats, same: Floats | None = None) -> dict[str, Floats]:
+    """Which answers flipped, by kind: 1 or 0, NaN where it is not known whether an answer is right.
 
     Parameters
     ----------
     before, after : ndarray, shape [n]
         1 where the answer is right, 0 where it is wrong, NaN where that is not known.
     same : ndarray, shape [n], optional
-        1 where both answers are the same option; without it wrong-to-other-wrong cannot be counted.
+        1 where both answers are the same option; without it wrong-to-other-wrong cannot be told.
 
     Returns
     -------
-    dict
+    dict of str to ndarray, shape [n]
         ``harmful`` (right to wrong), ``beneficial`` (wrong to right) and, with `same`, ``wrong_to_wrong``
         (wrong to another wrong answer).
+
+    Examples
+    --------
+    >>> flipped(np.array([1.0, 0.0]), np.array([0.0, 1.0]))["harmful"].tolist()
+    [1.0, 0.0]
+    """
+    kinds = {"harmful": (before == 1) & (after == 0), "beneficial": (before == 0) & (after == 1)}
+    if same is not None:
+        kinds["wrong_to_wrong"] = (before == 0) & (after == 0) & (same == 0)
+    unknown = np.isnan(before) | np.isnan(after)
+    return {kind: np.where(unknown, np.nan, happened.astype(np.float64)) for kind, happened in kinds.items()}
+
+
+def flips(before: Floats, after: Floats, same: Floats | None = None) -> dict[str, int]:
+    """Count how answers flipped, see `flipped`.
 
     Examples
     --------
     >>> flips(np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 0.0]))
     {'harmful': 1, 'beneficial': 1, 'wrong_to_wrong': 1}
     """
-    counts = {
-        "harmful": int(((before == 1) & (after == 0)).sum()),
-        "beneficial": int(((before == 0) & (after == 1)).sum()),
-    }
-    if same is not None:
-        counts["wrong_to_wrong"] = int(((before == 0) & (after == 0) & (same == 0)).sum())
-    return counts
+    return {kind: int(np.nansum(happened)) for kind, happened in flipped(before, after, same).items()}
 
 
 def quantiles(values: Floats) -> dict[str, float | None]:

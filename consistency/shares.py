@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from statistics import NormalDist
 from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from consistency.statistics import Estimate, mean
 
 
 @dataclass(frozen=True)
@@ -69,3 +74,35 @@ def share(count: int, of: int, confidence: float = 0.95) -> Share:
     half = z / (1 + z * z / of) * sqrt(p * (1 - p) / of + z * z / (4 * of * of))
     low, high = (0.0 if count == 0 else centre - half), (1.0 if count == of else centre + half)
     return Share(count, of, p, low, high)
+
+
+def rate(happened: ArrayLike, *, clusters: ArrayLike | None = None) -> Estimate:
+    """Share of the questions to which something happened.
+
+    Parameters
+    ----------
+    happened : array_like, shape [n]
+        1 where it did, 0 where it did not, NaN where that is not known.
+    clusters : array_like, shape [n], optional
+        Tasks, where whole tasks were sampled.
+
+    Returns
+    -------
+    Estimate
+        Over questions, and where it happened to none or to all of them, with Wilson's interval, which has a width there;
+        over clusters with `statistics.mean`'s.
+
+    Examples
+    --------
+    >>> never = rate([0.0] * 100)
+    >>> never.value, round(never.ci_high, 4)
+    (0.0, 0.037)
+    """
+    found = mean(happened, clusters=clusters)
+    if found.value is None or (clusters is not None and found.se):
+        return found
+    values = np.asarray(happened, dtype=np.float64)
+    wilson = share(int((values == 1).sum()), found.n)
+    return replace(
+        found, ci_low=wilson.ci_low, ci_high=wilson.ci_high, estimator="share of questions, Wilson's interval"
+    )
