@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,10 +25,26 @@ app.add_typer(experiment_commands.app, name="experiment")
 Out = Annotated[Path, typer.Option(help="Where the result goes.", show_default=False)]
 
 
+class Format(StrEnum):
+    """How a comparison is printed."""
+
+    TEXT = "text"
+    GITHUB = "github"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
 @app.command()
 def compare(
     before: Annotated[Path, typer.Argument(help="Log folder or samples file of the first run.")],
     after: Annotated[Path, typer.Argument(help="The same of the second run.")],
+    form: Annotated[
+        Format, typer.Option("--format", help="What is printed; github is Markdown for a job's summary or a comment.")
+    ] = Format.TEXT,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(help="Condition such as 'harmful flips > 2 %'; if it holds, exit code 1. May be repeated."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
     margin: Annotated[float, typer.Option(help="Largest change of accuracy that counts as none.")] = 0.01,
     score: Annotated[str, typer.Option(help="raw, acc_norm, acc_bytes or acc_mutual_info.")] = "raw",
@@ -41,21 +58,33 @@ def compare(
     """Compare two evaluations of the same questions."""
     from consistency.changes import compare as compare_runs
     from consistency.files import write_atomically
+    from consistency.gate import check, read_condition
+    from consistency.report.github import to_markdown
     from consistency.report.pair import as_json, write_comparison
     from consistency.scopes import find_scopes
     from consistency.two_runs import read_both
 
+    conditions = [read_condition(text) for text in fail_if or ()]
     first, second = read_both(before, after, run or ())
     found = None if scopes is None else find_scopes(scopes, first.tasks)
     comparison = compare_runs(first, second, margin=margin, score=score, scopes=found)
+    checks = check(conditions, comparison)
     if out is not None:
         write_comparison(comparison, out)
-    if json == Path("-"):
-        sys.stdout.write(as_json(comparison))
-        return
-    if json is not None:
+    if json is not None and json != Path("-"):
         write_atomically(json, as_json(comparison))
-    typer.echo(comparison.to_text())
+    if json == Path("-") or form is Format.JSON:
+        typer.echo(as_json(comparison), nl=False)
+    elif form is Format.TEXT:
+        typer.echo("\n".join([comparison.to_text(), *(item.to_text() for item in checks)]))
+    else:
+        typer.echo(to_markdown(comparison, checks, folded=form is Format.GITHUB), nl=False)
+    # Also where the output goes into a file, the job's log says why it ended.
+    closed = [item for item in checks if item.failed]
+    for item in closed:
+        print(f"consistency: {item.to_text()}", file=sys.stderr)
+    if closed:
+        raise typer.Exit(1)
 
 
 app.command("requests")(commands.requests)

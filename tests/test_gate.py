@@ -1,0 +1,164 @@
+"""Conditions on a comparison: what they mean, when they hold, and what a mistake in one says."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from statsmodels.stats.proportion import proportion_confint
+
+from consistency.changes import compare
+from consistency.cli import main
+from consistency.errors import InputError
+from consistency.gate import MEASURES, Check, check, read_condition
+from consistency.shares import rate
+
+
+def judge(comparison, text: str) -> Check:
+    (found,) = check([read_condition(text)], comparison)
+    return found
+
+
+@pytest.fixture
+def pair(tmp_path, write_probe):
+    """Write a log of n questions before and after; `turned` right answers become wrong."""
+
+    def write(n: int, turned: int, name: str = "a", task: str = "pool") -> list[Path]:
+        documents = [{"question": f"Question {i}?", "choices": ["one", "two"], "answer": 0} for i in range(n)]
+        before = [[-0.1, -2.0]] * n
+        after = [[-2.0, -0.1]] * turned + before[turned:]
+        folders = [tmp_path / f"{name}-{when}" for when in ("before", "after")]
+        for folder, scores in zip(folders, (before, after), strict=True):
+            write_probe(folder, documents, scores, task)
+        return folders
+
+    return write
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["consistency", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def test_flips_of_real_logs_have_wilsons_interval(test_data):
+    """19 harmful and 30 beneficial flips of 200: known of these logs."""
+    comparison = compare(*(test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5)))
+    for kind, count in (("harmful", 19), ("beneficial", 30)):
+        found = comparison.overall.estimates[f"{kind}_flips"]
+        low, high = proportion_confint(count, 200, method="wilson")
+        assert found.value == count / 200
+        assert (found.ci_low, found.ci_high) == pytest.approx((low, high), abs=1e-12)
+    assert judge(comparison, "harmful flips > 6.1 %").outcome == "holds"
+    assert judge(comparison, "harmful flips > 6.2 %").outcome == "unclear"
+    assert judge(comparison, "possibly harmful flips > 14.3 %").failed
+    assert not judge(comparison, "possibly harmful flips > 14.4 %").failed
+    assert judge(comparison, "measured harmful flips > 9.4 %").failed
+    assert judge(comparison, "measured harmful flips >= 0.095").failed
+    assert not judge(comparison, "measured harmful flips > 9.5 %").failed
+    # Accuracy rose by 5.5 points, within [-1.38, 12.38].
+    assert judge(comparison, "accuracy drop > 1 points").outcome == "unclear"
+    assert judge(comparison, "accuracy drop > 1.4 points").outcome == "holds not"
+    assert judge(comparison, "possibly accuracy drop > 1 points").failed
+    assert judge(comparison, "rank correlation < 0.9").failed
+    assert judge(comparison, "KL < 0.3 nats").failed
+    assert judge(comparison, "mcnemar p < 0.05 in mmlu_abstract_algebra").failed
+    assert not judge(comparison, "mcnemar p < 0.05").failed
+
+
+def test_rates_over_clusters_are_their_mean():
+    values = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 1.0])
+    clusters = [0, 0, 1, 1, 2, 2]
+    # Equal clusters: the standard error of the mean of the clusters' means.
+    means = values.reshape(3, 2).mean(axis=1)
+    assert rate(values, clusters=clusters).se == pytest.approx(means.std(ddof=1) / np.sqrt(3))
+    # Nothing varies over clusters either: the questions' interval has a width.
+    assert rate([0.0] * 6, clusters=clusters).ci_high == pytest.approx(proportion_confint(0, 6, method="wilson")[1])
+
+
+def test_a_gate_does_not_pass_what_few_questions_cannot_show(pair):
+    """Where nothing changed, the interval is as wide as so few questions allow."""
+    few, many = (compare(*pair(n, 0, str(n))) for n in (20, 2000))
+    for comparison, n in ((few, 20), (many, 2000)):
+        found = judge(comparison, "possibly accuracy drop > 1 points").estimate
+        # The largest share of turned answers that would leave none of n turned 2.5 times in 100.
+        exact = binomtest(0, n).proportion_ci(0.95, method="exact").high
+        assert found.ci_high == pytest.approx(exact, rel=1e-9)
+    assert judge(few, "possibly accuracy drop > 1 points").failed
+    assert judge(few, "possibly harmful flips > 1 %").failed
+    assert judge(few, "accuracy before > 90 %").outcome == "unclear"
+    assert not judge(many, "possibly accuracy drop > 1 points").failed
+    assert not judge(many, "possibly harmful flips > 1 %").failed
+    assert not judge(few, "accuracy drop > 1 points").failed
+
+
+def test_what_is_undefined_does_not_pass(tmp_path, write_probe):
+    document = {"question": "Which?", "choices": ["one", "two"], "answer": 0}
+    for name in ("before", "after"):
+        write_probe(tmp_path / name, [document], [[0.0, 0.0]])
+    comparison = compare(tmp_path / "before", tmp_path / "after")
+    for text in ("rank correlation < 0.5", "accuracy drop > 5 points"):
+        found = judge(comparison, text)
+        assert (found.outcome, found.failed) == ("undefined", True)
+        assert "does not pass" in found.to_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("harmful flops > 2 %", "no measure 'harmful flops'; expected one of harmful flips, beneficial flips"),
+        ("harmful flips > 2", "2 of a fraction of 1; expected 2 %, or 0.02"),
+        ("harmful flips > 2 points", "harmful flips is not in points; expected a number in %"),
+        ("kl > 2 %", "kl is not in %; expected a number in nats"),
+        ("tau b < 2 nats", "expected a number without a unit"),
+        ("harmful flips = 2 %", "is no condition"),
+        ("harmful flips > two %", "is no condition"),
+        ("surely possibly kl > 1", "no measure 'possibly kl'"),
+        ("", "is no condition"),
+    ],
+)
+def test_a_mistake_in_a_condition_is_one_message(text, problem):
+    with pytest.raises(InputError) as error:
+        read_condition(text)
+    assert problem in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_every_measure_is_found_by_its_names_and_in_its_unit(pair):
+    comparison = compare(*pair(30, 3))
+    for measure in MEASURES:
+        for name in (measure.name, measure.name.replace("_", " ").upper(), *measure.aliases):
+            condition = read_condition(f"measured {name}>-0.5{measure.unit} in overall")
+            assert condition.measure is measure
+            assert condition.limit == pytest.approx(-0.5 / measure.scale)
+        assert check([condition], comparison)[0].estimate.value is not None
+
+
+def test_unknown_places_and_absent_measures(pair):
+    comparison = compare(*pair(30, 3))
+    with pytest.raises(InputError, match=r"no task or scope homo; expected one of overall, pool; name the domain"):
+        judge(comparison, "kl > 1 in homo")
+
+
+def test_the_program_fails_with_1_and_still_writes(pair, call, tmp_path):
+    logs = pair(50, 10)
+    arguments = ("compare", *logs, "--fail-if", "harmful flips > 2 %", "--out", tmp_path / "out")
+    code, out, err = call(*arguments)
+    # 10 of 50, by statsmodels.
+    low, high = (100 * end for end in proportion_confint(10, 50, method="wilson"))
+    told = f"FAILED, harmful flips > 2 %: overall, 20.00 % [{low:.2f}, {high:.2f}]"
+    assert (code, err) == (1, f"consistency: {told}\n")
+    assert out.endswith(f"{told}\n")
+    assert (tmp_path / "out" / "items.parquet").is_file()
+    code, out, err = call("compare", *logs, "--fail-if", "harmful flips > 50 %", "--format", "json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["overall"]["flips"]["harmful"] == 10
+    code, out, err = call("compare", *logs, "--fail-if", "nonsense", "--out", tmp_path / "none")
+    assert (code, out, (tmp_path / "none").exists()) == (2, "", False)
