@@ -1,0 +1,536 @@
+"""The report's page in a real browser: Debian's Chromium, offline, from a file."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from consistency.report.content import Drawing, Mark, Question, Report, Section, Table
+from consistency.report.html import html
+from consistency.report.style import BLUE, INK, RED, STYLE, inline, to_svg
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    Open = Callable[..., Page]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+browser_needed = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (Debian: apt-get install chromium)")
+
+HOSTILE = {
+    "script": "<script>alert(1)</script>",
+    "end": "</script><script>document.title = 'broken'</script><!-- <script> -->",
+    "image": "<img src=x onerror=\"document.title = 'broken'\"> <style>* { display: none }</style>",
+    "entities": "&amp; &lt;b&gt; &#x41; &nbsp;",
+    "latex": r"\frac{1}{2} $x_1^2$ 100% \& {a} ~ # \\input{/etc/passwd}",
+    "arabic": "ما هي عاصمة فرنسا؟ (Paris) 12 %",
+    "hebrew": "מהי בירת צרפת? abc",
+    "override": "abc\u202edcba\u202c \u2066isolated",
+    "controls": "a\x00b\x01c\x07d\x08e\x1bf\x7fg\x85h\ufffei",
+    "separators": "one\u2028two\u2029three",
+    "emoji": "👩‍🔬 🏳️‍🌈 é é",
+    "lines": "first\n\tsecond   with   spaces\n\nfourth",
+    "long": "x" * 20_000,
+    "template": "{{ 7 * 7 }} {% raw %} ${alert(1)}",
+}
+P_VALUES = ("< .001", ".042", "–")
+
+
+def panel(name: str, wide: bool = False) -> str:
+    """A drawing as the report's own figures make them."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    style: Any = STYLE | {"svg.hashsalt": name}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(7.2 if wide else 3.5, 2.3), layout="constrained")
+        axes = figure.subplots()
+        axes.errorbar([0, 1, 2], [0.4, 0.6, 0.5], [0.1, 0.05, 0.1], color=BLUE, marker="o", linestyle="")
+        axes.bar([0, 1, 2], [0.2, 0.1, 0.3], color=RED, hatch="//")
+        axes.set_title(f"{name} <&> accuracy", color=INK)
+        axes.set_xticks([0, 1, 2], ["medicine", "history", "law"])
+        return inline(to_svg(figure), name, f"{name}; its numbers: drawn.csv")
+
+
+def question(number: int, run: str = "", **other: Any) -> Question:
+    """A question whose figures can be told from its number."""
+    flips = ("harmful", "beneficial", "wrong_to_wrong", "right", "wrong")
+    before, after = (np.random.default_rng(number + shift).dirichlet(np.ones(4)) for shift in (0, 1000))
+    gold = None if number % 50 == 49 else number % 4
+    return Question(
+        **{
+            "task": ("medicine", "history", "law")[number % 3],
+            "doc_id": number,
+            "run": run,
+            "scope": ("homo", "id", "ood")[number // 3 % 3] if run else "",
+            "flip": flips[number // 2 % 5],
+            "text": f"Question {number}: a 45-year-old man has had a dry cough for three weeks. Which of these is "
+            "the most likely cause of it, when he has never smoked and his chest sounds clear?",
+            "options": ("Bronchial asthma", "Gastro-oesophageal reflux", f"An ACE inhibitor {number}", "None of these"),
+            "gold": gold,
+            "before": tuple(before),
+            "after": tuple(after),
+            "measures": {
+                "kl": float((before * np.log(before / after)).sum()),
+                "delta_gold": None if gold is None else float(after[gold] - before[gold]),
+                "rank_pearson": None if number == 7 else float(np.corrcoef(before, after)[0, 1]),
+            },
+        }
+        | other
+    )
+
+
+def report(grid: bool, questions: tuple[Question, ...], note: str = "") -> Report:
+    """A report with everything that a page can hold."""
+    rng = np.random.default_rng(0)
+    scopes = ("homo", "id", "ood")
+    groups = ("HARMONIOUS", "INCOMPATIBLE", "SELF-ALIGNING")
+    names = [(scope.upper(), group) for scope in scopes for group in groups] if grid else [(s.upper(),) for s in scopes]
+    rows = tuple(
+        (*name, f"{n}", f"{53.6 + n:.1f} [47.4, 59.8]", f"{5 - 2 * n:+.1f}".replace("-", "−"), P_VALUES[n % 3])
+        for n, name in enumerate(names)
+    )
+    head = ("scope", *(["group"] if grid else []), "questions", "accuracy (%)", "change (points)", "p (Holm)")
+    main = Table("results", "Before and after", "In brackets: 95 % intervals.", head, rows, 1 + grid, [{"n": 1}])
+    subjects = tuple(
+        (f"subject_{n:02d}", f"{n * 37 % 101}", f"{rng.normal():.3f}".replace("-", "−")) for n in range(57)
+    )
+    forest = Table(
+        "subjects", "By subject", "All 57.", ("task", "questions", "KL (nats)"), subjects, 1, [{"n": 1}], True
+    )
+    logs = Table(
+        "logs", "Logs", "", ("log", "SHA-256"), (("runs/base/logs/with/a/long/path/of/folders", "f" * 64),), 1, []
+    )
+    marks = (Mark("before", "●", "blue"), Mark("after", "■", "red"), Mark("other", "◆", "grey"))
+    drawn = [{"scope": scope, "tuned": {"value": rng.normal(), "se": None}} for scope in scopes]
+    panels = {scope: panel(f"{'grid' if grid else 'pair'}-{scope}") for scope in scopes}
+    small = Drawing("groups", "What each group left", "Bars are 95 % intervals.", drawn, panels, marks)
+    wide = Drawing("forest", "By subject", "Sorted by change.", drawn, {"all": panel("wide", True)})
+    return Report(
+        title="runs/before against runs/after",
+        kicker="Experiment demo · 2026-11-24" if grid else "qwen2.5-1.5b-instruct, 0-shot → 5-shot · 2026-11-24",
+        leads=("Accuracy rose by 5.5 points [−1.2, 12.2]: no more than chance would do.",) * (1 + grid),
+        details=("19 answers turned from right to wrong and 30 from wrong to right, of 200.",),
+        intervals="95 % intervals say how far a figure would move with other questions of the same tasks.",
+        notes=("The dtypes differ: float32 and bfloat16.", *[note] * bool(note), *["Another."] * 3 * grid),
+        signature="consistency:0.1.0|lm_eval:0.4.11|tasks:mmlu_anatomy+57|shots:0,5|dtype:float32|hash:" + "0a1b2c3d" * 8,
+        sections=(
+            Section("provenance", "What was paired", ("200 of 200 questions were paired by hash.",), (logs,)),
+            Section("headline", "Before and after", (), (main, small)),
+            Section("subjects", "Subjects", ("Corrected for 57 comparisons (Holm).",), (wide, forest)),
+        ),
+        questions=questions,
+        questions_note=f"{len(questions)} of 14,042, those with the largest KL. All are in items.parquet.",
+        methods=("We scored each option with lm_eval 0.4.11 and compared KL(before ‖ after).",) * 2,
+        bibtex="@inproceedings{someone2025,\n  title = {Knowledge & consistency},\n  year = {2025},\n}",
+    )  # fmt: skip
+
+
+def pair_report() -> Report:
+    return report(False, tuple(question(n) for n in range(60)))
+
+
+def grid_report() -> Report:
+    runs = ("medicine · INCOMPATIBLE · seed 0", "medicine · SELF-ALIGNING · seed 0")
+    return report(True, tuple(question(n, runs[n % 2]) for n in range(60)))
+
+
+def hostile_report() -> Report:
+    """Every text that a dataset can bring stands as question, option, task, run, and in tables and sentences."""
+    texts = HOSTILE
+    questions = tuple(
+        question(n, run=text[:100], task=text[:100], text=text, options=(text, "plain", text, "plain"), flip="harmful")
+        for n, text in enumerate(texts.values())
+    )
+    all_of_it = tuple((text, "1") for text in texts.values())
+    table = Table("hostile", "Hostile", "", ("text", "n"), all_of_it, 1, [])
+    plain = report(True, questions, HOSTILE["end"])
+    return replace(
+        plain,
+        title=HOSTILE["end"],
+        leads=(HOSTILE["image"], HOSTILE["long"]),
+        signature=HOSTILE["script"],
+        bibtex=HOSTILE["end"],
+        sections=(*plain.sections, Section("hostile", HOSTILE["script"], (HOSTILE["arabic"],), (table,))),
+    )
+
+
+def test_what_the_page_may_load_and_do() -> None:
+    text = html(grid_report())
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)
+    assert policy
+    assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy[1]
+    # A style attribute or a handler would be refused, with an error in the console.
+    assert not re.search(
+        r"<[a-z][^<>]*\s(style|on[a-z]+)\s*=", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    )
+
+
+def test_the_questions_stay_inside_their_element() -> None:
+    stored = re.search(r'id="questions-data">(.*?)</script>', html(hostile_report()), re.DOTALL)
+    assert stored
+    assert not set("<>&\u2028\u2029") & set(stored[1])
+    assert [row["text"] for row in json.loads(stored[1])] == list(HOSTILE.values())
+
+
+def test_half_a_surrogate_pair_does_not_stop_a_report() -> None:
+    text = html(report(False, (question(0, text="a\ud800b"),), "a\ud800b"))
+    assert text.encode().count("a�b".encode()) == 2
+
+
+def test_values_that_are_no_numbers_are_left_out() -> None:
+    measures = {"kl": float("inf"), "delta_gold": float("nan"), "rank_pearson": None}
+    text = html(report(False, (question(0, measures=measures),)))
+    assert '"measures":{"kl":null,"delta_gold":null,"rank_pearson":null}' in text
+
+
+def test_600_long_questions_are_less_than_3_mb() -> None:
+    many = tuple(
+        question(n, run="m · INCOMPATIBLE · seed 0", text=f"{n} " + "long question " * 100) for n in range(600)
+    )
+    assert len(html(report(True, many)).encode()) < 3e6
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the dev extra")
+    with playwright.sync_playwright() as started:
+        # Chromium's own sandbox does not run as root, as which continuous integration runs.
+        flags = ["--no-sandbox", "--disable-dev-shm-usage"]
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+    """Open a report from a file, offline; whatever it asks for or complains about fails the test."""
+    contexts, problems = [], []
+
+    def open_it(content: Report, address: str = "", script: str = "", **options: Any) -> Page:
+        path = tmp_path / "report.html"
+        path.write_text(html(content), encoding="utf-8")
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        context.set_offline(True)
+        context.set_default_timeout(5_000)
+        if script:
+            context.add_init_script(script)
+        page = context.new_page()
+        page.on(
+            "request",
+            lambda request: None if request.url.split("#")[0] == path.as_uri() else problems.append(request.url),
+        )
+        page.on(
+            "console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
+        page.goto(path.as_uri() + address)
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def shown(page: Page) -> list[int]:
+    """Numbers of the questions shown."""
+    heads = page.locator(".card h3 bdi").all_text_contents()
+    return [int(head.split(" · ")[1]) for head in heads]
+
+
+def ordered(content: Report, name: str, sign: int, fits: Callable[[Question], bool] = lambda _: True) -> list[int]:
+    """Numbers of the questions that fit, by a measure; those without it last."""
+    chosen = [one for one in content.questions if fits(one)]
+    known = [one for one in chosen if one.measures[name] is not None]
+    known.sort(key=lambda one: sign * round(one.measures[name] or 0, 5))
+    return [one.doc_id for one in known] + [one.doc_id for one in chosen if one.measures[name] is None]
+
+
+@browser_needed
+@pytest.mark.parametrize("build", [pair_report, grid_report])
+def test_the_page_shows_all_that_the_report_says(opened: Open, build: Callable[[], Report]) -> None:
+    content = build()
+    page = opened(content)
+    assert page.title() == content.title
+    assert page.locator("h1").inner_text().split("\n") == list(content.leads)
+    assert page.locator("h2").all_inner_texts() == [s.title for s in content.sections] + [
+        "Questions that changed",
+        "Methods",
+    ]
+    for section in content.sections:
+        for table in (block for block in section.blocks if isinstance(block, Table)):
+            found = page.locator(f'section:has(#{section.id}) .scroll[aria-label="{table.title}"] tbody tr')
+            assert [tuple(row.locator("th, td").all_text_contents()) for row in found.all()] == list(table.rows)
+            assert page.locator(f'a[href="tables/{table.name}.csv"]').count() == 1
+        for drawing in (block for block in section.blocks if isinstance(block, Drawing)):
+            assert page.locator(f'figure:has(a[href="figures/{drawing.name}.csv"]) svg[role=img]').count() == len(
+                drawing.panels
+            )
+    assert all(page.locator(f'[id="{link[1:]}"]').count() == 1 for link in page.locator("nav a").evaluate_all(
+        "links => links.map(link => link.getAttribute('href'))"))  # fmt: skip
+    # Colours of the drawings come from the style sheet that the policy allows.
+    strokes = page.locator("figure svg path").evaluate_all("all => all.map(one => getComputedStyle(one).stroke)")
+    assert "rgb(0, 114, 178)" in strokes
+
+
+@browser_needed
+def test_hostile_text_is_shown_as_text(opened: Open) -> None:
+    content = hostile_report()
+    for width in (360, 1280):
+        page = opened(content, viewport={"width": width, "height": 800})
+        cards = {
+            card.locator(".option .data").first.evaluate("one => one.textContent"): card
+            for card in page.locator(".card").all()
+        }
+        assert set(cards) == set(HOSTILE.values())
+        for text, card in cards.items():
+            assert card.locator("> .data").evaluate("one => one.textContent") == text
+            assert card.locator("h3 bdi").evaluate("one => one.textContent").startswith(text[:100])
+            assert card.locator("> .data").get_attribute("dir") == "auto"
+        right_to_left = cards[HOSTILE["arabic"]].locator("> .data")
+        assert right_to_left.evaluate("one => getComputedStyle(one).direction") == "rtl"
+        cells = page.locator("[aria-label=Hostile] tbody th").evaluate_all("all => all.map(one => one.textContent)")
+        # HTML has no way to write a control character: they are drawn.
+        drawn = str.maketrans({code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)})
+        assert cells == [text.translate(drawn) for text in HOSTILE.values()]
+        assert page.locator("h1 span").all_text_contents() == list(content.leads)
+        assert page.title() == HOSTILE["end"]
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.locator("img").count() == 0
+
+
+@browser_needed
+def test_search_filters_sort_and_pages_by_mouse(opened: Open) -> None:
+    content = grid_report()
+    page = opened(content)
+    status = page.get_by_role("status").filter(has_text="questions")
+    assert shown(page) == ordered(content, "kl", -1)[:25]
+    page.get_by_role("button", name="Next").click()
+    assert shown(page) == ordered(content, "kl", -1)[25:50]
+    assert status.inner_text() == "60 of 60 questions: 26 to 50 shown"
+    assert "page=2" in page.url
+    page.get_by_label("Sort by").select_option("right option lost most")
+    assert shown(page) == ordered(content, "delta_gold", 1)[:25]
+    page.get_by_label("Sort by").select_option("ranking correlation, lowest first")
+    assert shown(page) == ordered(content, "rank_pearson", 1)[:25]
+    page.get_by_label("Sort by").select_option("right option gained most")
+    page.get_by_label("Answer").select_option("harmful")
+    page.get_by_label("Run").select_option("medicine · SELF-ALIGNING · seed 0")
+    run = content.questions[1].run
+    expected = ordered(content, "delta_gold", -1, lambda one: one.flip == "harmful" and one.run == run)
+    assert shown(page) == expected
+    assert status.inner_text() == f"{len(expected)} of 60 questions: 1 to {len(expected)} shown"
+    assert not page.get_by_role("button", name="Next").is_visible()
+    page.get_by_label("Scope").select_option("homo")
+    page.get_by_label("Task").select_option("medicine")
+    expected = [n for n in expected if n % 3 == 0 and n // 3 % 3 == 0]
+    assert shown(page) == expected
+    # The address alone brings the view back.
+    again = opened(content, address=page.url[page.url.index("#") :])
+    assert shown(again) == expected
+    assert again.get_by_label("Scope").input_value() == "homo"
+    page.get_by_role("button", name="Clear").click()
+    assert shown(page) == ordered(content, "kl", -1)[:25]
+    page.get_by_label("Search").fill("INHIBITOR 17")
+    assert shown(page) == [17]
+    page.get_by_label("Search").fill("no such question")
+    assert shown(page) == []
+    assert status.inner_text() == "0 of 60 questions"
+
+
+@browser_needed
+def test_a_card_tells_both_distributions(opened: Open) -> None:
+    content = pair_report()
+    page = opened(content)
+    for name in ("Scope", "Run"):
+        assert not page.get_by_label(name, exact=True).is_visible(), "a filter with one value"
+    page.get_by_label("Search").fill("question 18:")
+    card, one = page.locator(".card"), content.questions[18]
+    assert card.locator("h3 b").inner_text() == "stays wrong"
+    assert f"{one.measures['kl']:.2f} nats" in card.locator("dl").inner_text()
+    assert one.gold is not None
+    for index, option in enumerate(card.locator(".options > li").all()):
+        assert option.locator(".data").inner_text() == one.options[index]
+        assert option.get_by_text("✓ right option").count() == (index == one.gold)
+        for when, values in (("before", one.before), ("after", one.after)):
+            bar = option.locator(f".bar.{when}")
+            assert f"{100 * values[index]:.1f} %" in bar.inner_text()
+            assert ("chosen" in bar.inner_text()) == (values[index] == max(values))
+            box, track = bar.locator(".fill").bounding_box(), bar.locator(".track").bounding_box()
+            assert box
+            assert track
+            assert box["width"] / track["width"] == pytest.approx(values[index], abs=0.02)
+
+
+@browser_needed
+def test_everything_by_keyboard_alone(opened: Open) -> None:
+    content = grid_report()
+    page = opened(content)
+
+    def tab_to(selector: str) -> None:
+        for _ in range(150):
+            page.keyboard.press("Tab")
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                outlined = "one => getComputedStyle(one.type === 'radio' ? one.nextSibling : one).outlineStyle"
+                assert page.locator(":focus").evaluate(outlined) == "solid", f"{selector} does not show its focus"
+                return
+        raise AssertionError(f"{selector} is not reached")
+
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the report"
+    tab_to("[name=theme]")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    tab_to("nav a[href='#headline']")
+    page.keyboard.press("Enter")
+    tab_to("section:has(#headline) th:nth-child(3) .sort")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Space")
+    head = page.locator("section:has(#headline) thead th").nth(2)
+    assert head.get_attribute("aria-sort") == "descending"
+    tab_to("summary")
+    page.keyboard.press("Enter")
+    assert page.locator("details[open]").count() == 1
+    tab_to("[name=q]")
+    page.keyboard.type("cough")
+    tab_to("[name=task]")
+    page.keyboard.press("ArrowDown")
+    assert shown(page) == ordered(content, "kl", -1, lambda one: one.task == "history")
+    page.keyboard.press("Home")
+    tab_to("[name=sort]")
+    page.keyboard.press("ArrowDown")
+    tab_to("[name=next]")
+    page.keyboard.press("Enter")
+    assert shown(page) == ordered(content, "delta_gold", 1)[25:50]
+    assert page.evaluate("document.activeElement.getAttribute('role')") == "status"
+
+
+@browser_needed
+def test_tables_sort_by_what_their_cells_mean(opened: Open) -> None:
+    content = grid_report()
+    page = opened(content)
+    section = page.locator("section:has(#headline) .scroll").first
+    table = next(block for block in content.sections[1].blocks if isinstance(block, Table))
+
+    def column(number: int) -> list[str]:
+        return section.locator(f"tbody tr > :nth-child({number + 1})").all_text_contents()
+
+    for name, values in {
+        "accuracy (%)": lambda cell: float(cell.split()[0]),
+        "change (points)": lambda cell: float(cell.replace("−", "-")),
+        "group": str,
+    }.items():
+        number = table.head.index(name)
+        button = section.get_by_role("button", name=name)
+        for direction in ("ascending", "descending"):
+            button.click()
+            assert section.locator("thead th").nth(number).get_attribute("aria-sort") == direction
+            expected = sorted((row[number] for row in table.rows), key=values, reverse=direction == "descending")
+            assert column(number) == expected
+        button.click()
+        assert column(number) == [row[number] for row in table.rows]
+    # What is missing is last in both directions, and "< .001" is a small number.
+    number = table.head.index("p (Holm)")
+    section.get_by_role("button", name="p (Holm)").click()
+    assert column(number) == ["< .001"] * 3 + [".042"] * 3 + ["–"] * 3
+    section.get_by_role("button", name="p (Holm)").click()
+    assert column(number) == [".042"] * 3 + ["< .001"] * 3 + ["–"] * 3
+
+
+@browser_needed
+def test_the_theme_is_followed_chosen_and_kept(opened: Open) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light, dark = "rgb(255, 255, 255)", "rgb(22, 23, 26)"
+    page = opened(pair_report(), color_scheme="dark")
+    assert page.evaluate(paper) == dark
+    page.get_by_label("Light").check()
+    assert page.evaluate(paper) == light
+    page.reload()
+    assert page.evaluate(paper) == light
+    assert page.get_by_label("Light").is_checked()
+    page.get_by_label("Auto").check()
+    assert page.evaluate(paper) == dark
+    forbidden = (
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError') } })"
+    )
+    page = opened(pair_report(), script=forbidden)
+    page.get_by_label("Dark").check()
+    assert page.evaluate(paper) == dark
+
+
+@browser_needed
+def test_signature_and_bibtex_are_copied(opened: Open) -> None:
+    content = pair_report()
+    page = opened(content, permissions=["clipboard-read", "clipboard-write"])
+    for name, text in (("Copy signature", content.signature), ("Copy BibTeX", content.bibtex)):
+        page.get_by_role("button", name=name).click()
+        page.get_by_role("button", name=name.replace("Copy", "Copied")).wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == text
+
+
+@browser_needed
+@pytest.mark.parametrize("build", [pair_report, grid_report])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 800, 1280])
+def test_axe_finds_no_violation(opened: Open, build: Callable[[], Report], scheme: str, width: int) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the dev extra").Axe()
+    page = opened(build(), color_scheme=scheme, viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    found = axe.run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@browser_needed
+def test_a_finger_finds_every_control(opened: Open) -> None:
+    page = opened(grid_report(), viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    heights = page.locator("button, select, input[type=search], summary, nav a, .files a, .theme span").evaluate_all(
+        "all => all.filter(one => one.offsetParent).map(one => [one.textContent, one.getBoundingClientRect().height])"
+    )
+    assert len(heights) > 40
+    assert [(name, height) for name, height in heights if height < 43.9] == []
+
+
+@browser_needed
+def test_without_script_all_but_the_explorer_is_readable(opened: Open) -> None:
+    page = opened(grid_report(), java_script_enabled=False)
+    assert page.locator("h1").is_visible()
+    assert page.locator("section:has(#headline) table").first.is_visible()
+    assert page.locator("svg").first.is_visible()
+    assert page.locator("#bibtex").is_visible()
+    assert page.get_by_role("link", name="items.parquet").is_visible()
+    assert page.locator("button, select, input").filter(visible=True).count() == 0
+    page.locator("summary").last.click()
+    assert page.locator("details[open] table").is_visible()
+
+
+@browser_needed
+def test_paper_shows_details_and_no_controls(opened: Open) -> None:
+    content = grid_report()
+    page = opened(content, color_scheme="dark")
+    page.get_by_label("Dark").check()
+    page.get_by_role("button", name="Next").click()
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
+    assert page.locator("button:not(.sort), select, input, nav").filter(visible=True).count() == 0
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    assert shown(page) == ordered(content, "kl", -1)[:25]
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 0
+    assert shown(page) == ordered(content, "kl", -1)[25:50]
+    assert page.pdf().startswith(b"%PDF")
