@@ -22,8 +22,6 @@ app = typer.Typer(
 
 app.add_typer(experiment_commands.app, name="experiment")
 
-Out = Annotated[Path, typer.Option(help="Where the result goes.", show_default=False)]
-
 
 class Format(StrEnum):
     """How a comparison is printed."""
@@ -99,15 +97,38 @@ app.command("failures")(grid_commands.failures)
 
 @app.command()
 def report(
-    experiment: Annotated[Path, typer.Argument(help="Experiment file.")],
-    root: Annotated[Path, typer.Option(help="Folder of the experiment's artefacts.")],
-    out: Out,
+    experiment: Annotated[Path | None, typer.Argument(help="Experiment file.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the experiment's artefacts.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            help="Instead of an experiment: folders of two reports that are to be compared.", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Write the report of a finished experiment."""
+    """Write the report of a finished experiment, or compare two reports."""
+    if compare is not None:
+        if experiment is not None or root is not None:
+            raise typer.BadParameter("--compare is for two reports: give no experiment and no --root")
+        _compare_reports(compare, out)
+        return
+    if experiment is None or root is None or out is None:
+        raise typer.BadParameter("give EXPERIMENT, --root and --out, or --compare and the folders of two reports")
     from consistency.experiment import read_experiment
     from consistency.report.write import write_report
 
     typer.echo(f"{write_report(read_experiment(experiment, root), out)}")
+
+
+def _compare_reports(folders: tuple[Path, Path], out: Path | None) -> None:
+    from consistency.report.between import compare_reports
+    from consistency.report.differences_report import write_between
+
+    found = compare_reports(*folders)
+    if out is not None:
+        write_between(found, out)
+    typer.echo(found.to_text())
 
 
 @app.command()

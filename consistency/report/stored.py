@@ -1,0 +1,248 @@
+"""A report that was written before: its rows, its settings and its questions, from its folder alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from consistency.errors import InputError
+from consistency.report.cells import Cell
+
+Figure = Mapping[str, Any]
+Key = tuple[str, ...]
+NAMES = ("report.json", "comparison.json")
+DIMENSIONS = {"grid": ("model", "domain", "group", "seed", "scope"), "pair": ("section",)}
+MEAN = "mean"
+# Of columns that say which question a row is about, what stands where that is not known.
+ABSENT: Mapping[str, Any] = {"gold": -1, "doc_hash": ""}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure that reports hold, of grids and of pairs.
+
+    Attributes
+    ----------
+    name, title : str
+    scale : float
+        100 for what is told in percent or points, else 1.
+    grid : tuple of str
+        Where it stands in a row of `results`.
+    pair : str
+        Where it stands in a section of a pair.
+    arrays : tuple of str
+        The column of `items.parquet` whose mean it is; or two, the first less the second.
+    """
+
+    name: str
+    title: str
+    scale: float
+    grid: tuple[str, str]
+    pair: str
+    arrays: tuple[str, ...]
+
+
+MEASURES = (
+    Measure("accuracy_before", "accuracy before", 100, ("base", "accuracy"), "accuracy_before", ("correct_before",)),
+    Measure("accuracy", "accuracy after", 100, ("tuned", "accuracy"), "accuracy_after", ("correct_after",)),
+    Measure("change", "change", 100, ("change", "accuracy"), "delta_accuracy", ("correct_after", "correct_before")),
+    Measure("same_top", "same answer", 100, ("tuned", "same_top"), "same_top", ("same_top",)),
+    Measure("rank_pearson", "ranking correlation", 1, ("tuned", "rank_pearson"), "rank_pearson", ("rank_pearson",)),
+    Measure("kl", "KL", 1, ("tuned", "kl"), "kl", ("kl",)),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row of a report's results.
+
+    Attributes
+    ----------
+    key : tuple of str
+        By the report's dimensions: model, domain, group, seed and scope of a grid; the section of a pair.
+    level : str
+        What it is a mean over: the rows of one level are tested together.
+    figures : dict of str to dict
+        By measure: value, standard error, interval.
+    """
+
+    key: Key
+    level: str
+    figures: Mapping[str, Figure]
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """A report's folder, read.
+
+    Attributes
+    ----------
+    folder : Path
+    kind : {"grid", "pair"}
+    document : dict
+        `report.json` of a grid; of a pair, what `compare --json` prints.
+    logs : sequence of dict
+        The logs it was made from, as far as it describes them.
+    versions : dict of str to str
+        Of what computed it.
+    """
+
+    folder: Path
+    kind: Literal["grid", "pair"]
+    document: Mapping[str, Any]
+    logs: Sequence[Mapping[str, Any]] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """Its rows, in the report's order."""
+        return list(self._grid_rows() if self.kind == "grid" else self._pair_rows())
+
+    def _grid_rows(self) -> Iterator[Result]:
+        for row in [*self.document["means"], *self.document["results"]]:
+            key = tuple(MEAN if row[name] is None else str(row[name]) for name in DIMENSIONS["grid"])
+            over = [name for name, value in zip(DIMENSIONS["grid"], key, strict=True) if value == MEAN]
+            level = f"means over {' and '.join(f'{name}s' for name in over)}" if over else "single runs"
+            figures = {m.name: row[m.grid[0]][m.grid[1]] for m in MEASURES if m.grid[1] in row.get(m.grid[0], {})}
+            yield Result(key, level, figures)
+
+    def _pair_rows(self) -> Iterator[Result]:
+        scopes = [("scopes", name, section) for name, section in self.document.get("by_scope", {}).items()]
+        overall = self.document["overall"]
+        sections = [("all tasks", "overall", overall)] if overall is not None else []
+        for level, name, section in [
+            *sections,
+            *scopes,
+            *(("tasks", *item) for item in self.document["by_task"].items()),
+        ]:
+            yield Result((name,), level, {m.name: section[m.pair] for m in MEASURES if m.pair in section})
+
+    def values(self, dimension: str) -> list[str]:
+        """The values of one dimension, means left out, in their order."""
+        place = DIMENSIONS[self.kind].index(dimension)
+        return list(dict.fromkeys(row.key[place] for row in self.results if row.key[place] != MEAN))
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """What it was made from and with, by name."""
+        found: dict[str, str] = {}
+        if self.kind == "grid":
+            found |= {name: _told(value) for name, value in self.document["experiment"].items()}
+        else:
+            for when in ("before", "after"):
+                names = ("model", "model_args", "lm_eval_version")
+                found |= {f"{when}: {name}": _told(self.document[when].get(name)) for name in names}
+            found |= {name: _told(self.document[name]) for name in ("score", "margin")}
+        for role in dict.fromkeys(log["role"] for log in self.logs):
+            logs, spoken = [log for log in self.logs if log["role"] == role], role.replace("_", " ")
+            for name in ("lm_eval_version", "dtype", "shots", "chat_template", "limit"):
+                found[f"{spoken}: {name}"] = _told(sorted({_told(log[name]) for log in logs}))
+            if len(logs) == 1:
+                found[f"{spoken}: sha256"] = logs[0]["sha256"][:16]
+        return found | {f"version of {name}": _told(value) for name, value in self.versions.items()}
+
+    def cells(self, task_codes: dict[str, int]) -> dict[Key, Cell] | None:
+        """The questions of each run and scope (of a pair: of each task), with what `MEASURES` average.
+
+        Parameters
+        ----------
+        task_codes : dict of str to int
+            Numbers of the tasks met so far; grows. Two reports read with one dict number their tasks alike.
+
+        Returns
+        -------
+        dict of tuple of str to Cell, or None
+            None where the folder has no `items.parquet`.
+        """
+        path = self.folder / "items.parquet"
+        if not path.is_file():
+            return None
+        import pyarrow.parquet as pq
+
+        try:
+            file = pq.ParquetFile(path)
+            held = set(file.schema_arrow.names)
+            wanted = [name for name in dict.fromkeys(name for m in MEASURES for name in m.arrays) if name in held]
+            labels = [name for name in DIMENSIONS[self.kind] if name in held]
+            identity = [name for name in ABSENT if name in held]
+            table = file.read(columns=[*labels, "task", "doc_id", *identity, *wanted]).to_pandas()
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"cannot be read: {error}", do="write the report again", path=path) from error
+        by = labels if self.kind == "grid" else ["task"]
+        out: dict[Key, Cell] = {}
+        for key, rows in table.groupby(by, observed=True, sort=False):
+            names = rows["task"].astype(str)
+            codes = {name: task_codes.setdefault(name, len(task_codes)) for name in names.unique()}
+            arrays = {name: rows[name].to_numpy(dtype=np.float64) for name in wanted}
+            # Without a known right answer or hash, two questions are told apart by task and number.
+            arrays |= {name: rows[name].fillna(ABSENT[name]).to_numpy() for name in identity}
+            place = tuple(map(str, key))
+            model, domain, group, seed, scope = place if self.kind == "grid" else ("", "", "", "0", "")
+            out[place] = Cell(
+                model=model,
+                domain=domain,
+                group=group,
+                seed=int(seed),
+                scope=scope,
+                task=names.map(codes).to_numpy(dtype=np.int64),
+                doc_id=rows["doc_id"].to_numpy(dtype=np.int64),
+                arrays=arrays,
+            )
+        return out
+
+    def members(self, key: Key, cells: Mapping[Key, Cell]) -> list[Cell]:
+        """The cells whose mean a row is; none where the folder does not hold all of them."""
+        if self.kind == "pair":
+            names = list(self.document["by_task"]) if key == ("overall",) else [key[0]]
+            scored = [(name,) for name in names if "kl" in self.document["by_task"].get(name, {}) or len(names) == 1]
+            return [cells[name] for name in scored] if all(name in cells for name in scored) else []
+        singles = [row.key for row in self.results if row.level == "single runs"]
+        wanted = [
+            single for single in singles if all(own in (MEAN, other) for own, other in zip(key, single, strict=True))
+        ]
+        return [cells[single] for single in wanted] if all(single in cells for single in wanted) else []
+
+
+def read_stored(path: str | Path) -> StoredReport:
+    """Read a report's folder, or its JSON file.
+
+    Raises
+    ------
+    InputError
+        If there is no report, or one that this version cannot read.
+    """
+    path = Path(path)
+    file = next((path / name for name in NAMES if (path / name).is_file()), path / NAMES[0]) if path.is_dir() else path
+    what = "the folder of a report (`consistency report` or `compare --out`)"
+    if not file.is_file():
+        raise InputError(
+            "no report.json there" if path.is_dir() else "no such file or folder", expected=what, path=path
+        )
+    try:
+        document = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", expected=what, path=file) from error
+    whole = document if isinstance(document, dict) else {}
+    inner = whole.get("comparison", whole)
+    kinds: tuple[tuple[Literal["grid", "pair"], Mapping[str, Any], Sequence[str]], ...] = (
+        ("grid", whole, ("results", "means", "experiment")),
+        ("pair", inner, ("by_task", "overall", "before", "after")),
+    )
+    for kind, content, needed in kinds:
+        if whole.get("schema_version") in (1, 2) and all(name in content for name in needed):
+            return StoredReport(file.parent, kind, content, whole.get("logs", ()), whole.get("versions", {}))
+    raise InputError("is no report that this version reads", expected="schema_version 1 or 2", path=file)
+
+
+def _told(value: Any) -> str:
+    if value is None or value == []:
+        return "unknown"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_told, value))
+    return str(value)

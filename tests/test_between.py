@@ -1,0 +1,303 @@
+"""Two reports compared, against scipy, statsmodels and figures counted by hand."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from consistency.cli import main
+from consistency.errors import InputError
+from consistency.report.between import compare_reports
+from consistency.report.differences import Between, Difference
+from consistency.report.stored import MEASURES, read_stored
+
+SCOPES = {"homo": ("exam",), "id": ("law", "trade")}
+
+
+def figure(values: Any) -> dict[str, Any]:
+    values = np.asarray(values)
+    return {
+        "value": float(values.mean()),
+        "se": float(values.std(ddof=1) / np.sqrt(len(values))),
+        "ci_low": 0.0,
+        "ci_high": 1.0,
+        "undefined": 0,
+    }
+
+
+def row(items: pd.DataFrame, **place: Any) -> dict[str, Any]:
+    tuned = {"accuracy": "correct_after", "rank_pearson": "rank_pearson", "kl": "kl", "same_top": "same_top"}
+    return {
+        **place,
+        "base": {"accuracy": figure(items.correct_before)},
+        "tuned": {name: figure(items[column]) for name, column in tuned.items()},
+        "change": {"accuracy": figure(items.correct_after - items.correct_before)},
+    }
+
+
+def write_grid(
+    folder: Path, rng: np.random.Generator, *, seed: int = 0, model: str = "m", n: int = 40, group: str = "incompatible"
+) -> pd.DataFrame:
+    """A grid's folder by hand: two domains, one group; questions of one doc_id and gold in every grid."""
+    frames = []
+    for domain in ("medicine", "history"):
+        for scope, tasks in SCOPES.items():
+            for task in tasks:
+                place = {"model": model, "domain": domain, "group": group, "seed": seed, "scope": scope}
+                before, after = rng.integers(2, size=(2, n)).astype(float)
+                values = {"kl": rng.gamma(2.0, size=n), "rank_pearson": rng.uniform(-1, 1, size=n)}
+                frames.append(
+                    pd.DataFrame(
+                        place
+                        | {"task": f"{domain}_{task}", "doc_id": np.arange(n), "gold": np.arange(n) % 4}
+                        | {"correct_before": before, "correct_after": after, "same_top": rng.integers(2, size=n) * 1.0}
+                        | values
+                    )
+                )
+    items = pd.concat(frames, ignore_index=True)
+    run = {"model": model, "group": group, "seed": seed}
+    results = [
+        row(items[(items.domain == domain) & (items.scope == scope)], domain=domain, scope=scope, **run)
+        for domain in ("medicine", "history")
+        for scope in SCOPES
+    ]
+    means = [row(items[items.scope == scope], domain="mean", scope=scope, **run) for scope in SCOPES]
+    experiment = {
+        "name": "x",
+        "models": [model],
+        "domains": ["medicine", "history"],
+        "groups": [group],
+        "seeds": [seed],
+    }
+    document = {
+        "schema_version": 2,
+        "kind": "grid",
+        "experiment": experiment,
+        "results": results,
+        "means": means,
+        "logs": [],
+        "versions": {"numpy": "2"},
+        "signature": f"seed:{seed}",
+    }
+    folder.mkdir()
+    (folder / "report.json").write_text(json.dumps(document))
+    items.to_parquet(folder / "items.parquet")
+    return items
+
+
+def found(between: Between, measure: str, **place: str) -> Difference:
+    (item,) = [
+        item
+        for item in between.differences
+        if item.measure.name == measure and all(item.place[name] == value for name, value in place.items())
+    ]
+    return item
+
+
+@pytest.fixture
+def grids(tmp_path: Path) -> tuple[Path, Path, pd.DataFrame, pd.DataFrame]:
+    rng = np.random.default_rng(1)
+    one, two = (write_grid(tmp_path / name, rng, seed=seed) for name, seed in (("a", 0), ("b", 1)))
+    return tmp_path / "a", tmp_path / "b", one, two
+
+
+def test_the_same_questions_are_paired(grids) -> None:
+    a, b, one, two = grids
+    between = compare_reports(a, b)
+    assert between.taken_together == {"seed": ("0", "1")}
+    assert {item.estimate.estimator.split(";")[0] for item in between.differences} == {"paired by question"}
+    exam = [items[items.task == "medicine_exam"] for items in (one, two)]
+    item = found(between, "kl", domain="medicine", scope="homo")
+    expected = stats.ttest_rel(exam[1].kl, exam[0].kl)
+    assert item.estimate.value == pytest.approx(exam[1].kl.mean() - exam[0].kl.mean())
+    assert item.p == pytest.approx(expected.pvalue)
+    # Two fixed tasks: their variances add.
+    item = found(between, "accuracy", domain="history", scope="id")
+    parts = [
+        two[two.task == task].correct_after.to_numpy() - one[one.task == task].correct_after.to_numpy()
+        for task in ("history_law", "history_trade")
+    ]
+    assert item.estimate.se == pytest.approx(np.sqrt(sum(part.var(ddof=1) / 40 for part in parts)) / 2)
+    # A mean over domains is the mean of both.
+    mean = found(between, "kl", domain="mean", scope="homo")
+    both = [found(between, "kl", domain=domain, scope="homo").estimate for domain in ("medicine", "history")]
+    assert mean.estimate.value == pytest.approx(np.mean([item.value for item in both]))
+    assert mean.estimate.se == pytest.approx(np.hypot(both[0].se, both[1].se) / 2)
+    change = found(between, "change", domain="medicine", scope="homo")
+    changes = [(items.correct_after - items.correct_before).to_numpy() for items in exam]
+    assert change.estimate.value == pytest.approx((changes[1] - changes[0]).mean())
+
+
+def test_p_is_adjusted_over_a_level(grids) -> None:
+    between = compare_reports(*grids[:2])
+    for level in ("single runs", "means over domains"):
+        items = [item for item in between.differences if item.level == level]
+        assert len(items) == len(MEASURES) * (4 if level == "single runs" else 2)
+        adjusted = multipletests([item.p for item in items], method="holm")[1]
+        assert [item.p_holm for item in items] == pytest.approx(adjusted)
+
+
+def test_without_questions_two_samples_are_compared(grids) -> None:
+    a, b, one, two = grids
+    (b / "items.parquet").unlink()
+    item = found(compare_reports(a, b), "kl", domain="medicine", scope="homo")
+    x, y = (items[items.task == "medicine_exam"].kl for items in (one, two))
+    se = np.sqrt(x.var() / 40 + y.var() / 40)
+    assert item.estimate.estimator == "two samples, normal interval"
+    assert item.estimate.se == pytest.approx(se)
+    assert item.p == pytest.approx(2 * stats.norm.sf(abs(y.mean() - x.mean()) / se))
+
+
+def test_other_questions_are_not_paired(tmp_path: Path) -> None:
+    """Of the same task and numbers, but with other right answers, or fewer than half of them."""
+    for name, change in (
+        ("gold", lambda items: items.assign(gold=(items.gold + 1) % 4)),
+        ("few", lambda items: items[items.doc_id < 15]),
+    ):
+        folders = [tmp_path / f"{name}-{which}" for which in "ab"]
+        for folder in folders:
+            write_grid(folder, np.random.default_rng(2))
+        change(pd.read_parquet(folders[1] / "items.parquet")).to_parquet(folders[1] / "items.parquet")
+        for item in compare_reports(*folders).differences:
+            assert item.estimate.estimator.startswith("two samples")
+
+
+def test_a_question_less_is_left_out_of_the_pairs(grids) -> None:
+    a, b, one, two = grids
+    two[two.doc_id != 7].to_parquet(b / "items.parquet")
+    item = found(compare_reports(a, b), "kl", domain="medicine", scope="homo")
+    x, y = (items[(items.task == "medicine_exam") & (items.doc_id != 7)].kl for items in (one, two))
+    assert item.p == pytest.approx(stats.ttest_rel(y, x).pvalue)
+    assert item.estimate.n == 39
+
+
+def test_equal_reports_are_said_to_be_equal(tmp_path: Path) -> None:
+    for name in "ab":
+        write_grid(tmp_path / name, np.random.default_rng(3))
+    between = compare_reports(tmp_path / "a", tmp_path / "b")
+    assert {item.state for item in between.differences} == {"same"}
+    assert between.verdict == (
+        f"The reports hold the same results: all {len(between.differences)} that can be compared are equal in every question."
+    )
+    assert between.settings == ()
+
+
+def test_a_planted_difference_is_found_and_named(grids) -> None:
+    a, b, one, two = grids
+    changed = two.assign(rank_pearson=one.rank_pearson + np.where(one.task == "medicine_exam", 0.5, 0.0))
+    changed.loc[changed.task == "medicine_exam", "rank_pearson"] += np.random.default_rng(0).normal(0, 0.1, 40)
+    changed.to_parquet(b / "items.parquet")
+    between = compare_reports(a, b)
+    assert found(between, "rank_pearson", domain="medicine", scope="homo").state == "differs"
+    assert found(between, "rank_pearson", domain="history", scope="homo").state == "same"
+    assert "most surely ranking correlation of m · " in between.verdict
+    assert ("seeds", "0", "1") in between.settings
+
+
+def write_pair(folder: Path, values: dict[str, float], task: str = "exam") -> None:
+    estimate = {"value": 0.4, "ci_low": 0.3, "ci_high": 0.5, "n": 50, "estimator": "mean over questions, t interval"}
+    names = {"accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "rank_pearson", "kl"}
+    section = {name: {**estimate, "se": 0.05, "df": 49.0, "undefined": 0, **values} for name in names}
+    run = {"path": "x", "model": "<b>m", "model_args": None, "date": None, "lm_eval_version": "0.4.11"}
+    comparison = {
+        "schema_version": 1,
+        "before": run,
+        "after": run | {"model": str(values)},
+        "score": "raw",
+        "margin": 0.01,
+        "overall": section,
+        "by_task": {task: section},
+        "signature": "n:50",
+    }
+    folder.mkdir()
+    # As `compare --json` prints it, and as the folder of a pair holds it.
+    stored = comparison if "df" in values else {"schema_version": 2, "kind": "pair", "comparison": comparison}
+    (folder / "report.json").write_text(json.dumps(stored))
+
+
+def test_pairs_without_questions_have_welchs_test(tmp_path: Path) -> None:
+    write_pair(tmp_path / "a", {"value": 0.4, "se": 0.05})
+    write_pair(tmp_path / "b", {"value": 0.6, "se": 0.02, "df": 199.0})
+    between = compare_reports(tmp_path / "a", tmp_path / "b")
+    item = found(between, "kl", section="overall")
+    expected = stats.ttest_ind_from_stats(0.6, 0.02 * np.sqrt(200), 200, 0.4, 0.05 * np.sqrt(50), 50, equal_var=False)
+    assert item.p == pytest.approx(expected.pvalue)
+    assert between.settings[0][:2] == ("after: model", "{'value': 0.4, 'se': 0.05}")
+
+
+def test_real_comparisons_are_paired(test_data: Path, tmp_path: Path) -> None:
+    from consistency.changes import compare
+    from consistency.report.pair import write_comparison
+
+    logs = [test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5)]
+    for name, pair in (("a", logs), ("b", logs[::-1])):
+        write_comparison(compare(*pair), tmp_path / name)
+    between = compare_reports(tmp_path / "a", tmp_path / "b")
+    # What was before is after: 76 and 87 of 200 right answers, and the reversed change is twice as far away.
+    item = found(between, "accuracy_before", section="overall")
+    assert item.estimate.value == pytest.approx(11 / 200)
+    assert item.estimate.estimator.startswith("paired by question; mean over questions")
+    assert found(between, "change", section="overall").estimate.value == pytest.approx(-22 / 200)
+    assert found(between, "same_top", section="overall").state == "same"
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["consistency", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def test_the_program_prints_and_writes(grids, call, tmp_path: Path) -> None:
+    a, b, *_ = grids
+    code, out, err = call("report", "--compare", a, b, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    stored = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert stored["verdict"] in out
+    assert stored["verdict"][:60] in (tmp_path / "out" / "report.md").read_text()
+    table = pd.read_csv(tmp_path / "out" / "tables" / "differences_single_runs.csv")
+    assert len(table) == 4 * len(MEASURES)
+    first = next(item for item in stored["differences"] if item["level"] == "single runs")
+    assert table.difference[0] == first["difference"]["value"]
+
+
+def test_mistakes_are_one_line(grids, call, tmp_path: Path) -> None:
+    a = grids[0]
+    write_pair(tmp_path / "pair", {})
+    write_pair(tmp_path / "other", {}, task="unknown")
+    write_grid(tmp_path / "elsewhere", np.random.default_rng(0), group="harmonious")
+    for name, text in (
+        ("broken", "{"),
+        ("new", '{"schema_version": 99, "results": [], "means": [], "experiment": {}}'),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(text)
+    (tmp_path / "unreadable").mkdir()
+    (tmp_path / "unreadable" / "report.json").write_text((a / "report.json").read_text())
+    (tmp_path / "unreadable" / "items.parquet").write_text("no Parquet")
+    for second, problem in (
+        (tmp_path / "nowhere", "no such file or folder; expected the folder of a report"),
+        (tmp_path, "no report.json there"),
+        (tmp_path / "broken", "cannot be read"),
+        (tmp_path / "new", "no report that this version reads"),
+        (tmp_path / "pair", "a report of a pair beside one of a grid"),
+        (tmp_path / "unreadable", "items.parquet: cannot be read"),
+    ):
+        code, out, err = call("report", "--compare", a, second)
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert problem in err
+    with pytest.raises(InputError, match="no such file or folder"):
+        read_stored(tmp_path / "nowhere")
+    assert call("report", "--compare", a)[0] == 2
+    assert call("report")[0] == 2
+    assert call("report", "x.yaml", "--compare", a, a)[0] == 2
