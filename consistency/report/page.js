@@ -155,10 +155,28 @@ function card(question) {
     ["ranking corr.", rank === null ? null : signed(rank, 2)],
   ].filter(([, value]) => value !== null).map(([name, value]) => element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value })));
   const [glyph, colour, label] = FLIPS[question.flip] ?? ["", "", question.flip];
-  const where = [`${question.task} · ${question.doc_id}`, question.scope.toUpperCase(), question.run].filter(Boolean).join(" · ");
-  const head = element("h3", {}, element("span", { className: colour, ariaHidden: "true", textContent: `${glyph} ` }), element("b", { textContent: label }), element("bdi", { textContent: where }));
+  const where = [question.task, String(question.doc_id), question.scope.toUpperCase(), question.run].filter(Boolean);
+  const head = element("h3", {}, element("span", { className: colour, ariaHidden: "true", textContent: `${glyph} ` }), element("b", { textContent: label }),
+    ...where.flatMap((text, index) => [index ? " · " : "", element("bdi", { textContent: text })]));
   return element("li", { className: "card" }, element("header", {}, head, element("dl", {}, ...told)), ...data("p", question.text),
     element("ol", { className: "options", role: "list" }, ...question.options.map((_, index) => optionOf(question, index))));
+}
+
+// Painted over the text, which stays one piece of text.
+function highlight(place, wanted) {
+  if (!CSS.highlights) return;
+  const ranges = [];
+  for (const { firstChild: node } of place.querySelectorAll(".data")) {
+    const text = node?.data.toLowerCase() ?? "";
+    // A letter whose small form is longer would shift what follows.
+    if (text.length !== node?.length) continue;
+    for (const word of wanted) {
+      for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + word.length)) {
+        ranges.push(new StaticRange({ startContainer: node, startOffset: at, endContainer: node, endOffset: at + word.length }));
+      }
+    }
+  }
+  CSS.highlights.set("found", new Highlight(...ranges));
 }
 
 function explore() {
@@ -184,8 +202,10 @@ function explore() {
   control("sort").parentElement.hidden = control("sort").options.length < 2;
   const standard = control("sort").value;
 
+  const wordsWanted = () => control("q").value.toLowerCase().split(/\s+/).filter(Boolean);
+
   function found() {
-    const wanted = control("q").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = wordsWanted();
     const fits = (question, index) => FILTERS.every((name) => !control(name).value || question[name] === control(name).value)
       && wanted.every((word) => words[index].includes(word));
     const chosen = questions.filter(fits);
@@ -201,6 +221,7 @@ function explore() {
     const first = (page - 1) * PAGE;
     const here = all.slice(first, first + PAGE);
     place.querySelector(".cards").replaceChildren(...here.map(card));
+    highlight(place, wordsWanted());
     const shown = here.length ? `: ${first + 1} to ${first + here.length} shown` : "";
     status.textContent = `${all.length} of ${questions.length} questions${shown}`;
     place.querySelector(".paging").hidden = pages === 1;
