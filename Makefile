@@ -3,7 +3,7 @@
 #   make demo    one domain, three groups: probe, groups, training, evaluation, report  -> runs/demo/report/report.html
 #   make world   four domains                                                           -> runs/world/report/report.html
 #   make world-paper   also the six mixing ratios, and three seeds: some hours          -> runs/world-paper/report/report.html
-#   make test    the tests            make lint    ruff and mypy
+#   make test    the tests            make lint    ruff and mypy            make docs    the API reference
 #   make clean   removes the runs of the experiments above and all caches; the environment stays (rm -r .venv)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 export AXOLOTL_DO_NOT_TRACK ?= 1
 
-.PHONY: demo world world-paper test lint clean $(VENV)
+.PHONY: demo world world-paper test lint docs clean $(VENV)
 
 demo world world-paper: $(READY)
 	@mkdir -p runs
@@ -32,8 +32,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+docs: $(READY)
+	$(BIN)/python scripts/build_api.py build/api
+
 clean:
-	rm -rf runs/demo runs/world runs/world-paper .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf runs/demo runs/world runs/world-paper build/api .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV): $(READY)
 
