@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consistency.comparison import Comparison, Section
 from consistency.distributions import Floats, any_tied
@@ -139,8 +140,36 @@ def compare(
             *not_compared(first, second, chosen),
             *settings(first, second, chosen),
         ),
-        items={name: {"doc_id": task.pairs.before.doc_id, **task.arrays} for name, task in measured.items()},
+        items={name: {**answers(task.pairs), **task.arrays} for name, task in measured.items()},
+        sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
+        scopes=scopes or {},
     )
+
+
+def answers(pairs: Pairs) -> dict[str, NDArray[Any]]:
+    """Which question each pair is, and what the two runs answered: the beginning of a row of a table of items.
+
+    Parameters
+    ----------
+    pairs : Pairs
+
+    Returns
+    -------
+    dict of str to ndarray
+        `doc_id` and `doc_hash` as `before` has them, the hash empty where it has none; with options also `gold` and
+        `prediction_` before and after (an option's index, -1 without one), and `probs_` before and after (shape [n, k],
+        NaN-padded).
+    """
+    before, after = pairs.before, pairs.after
+    columns: dict[str, NDArray[Any]] = {
+        "doc_id": before.doc_id,
+        "doc_hash": np.array(before.doc_hash, dtype=object),
+    }
+    if before.has_options:
+        columns["gold"] = np.where(pairs.gold.any(axis=1), pairs.gold.argmax(axis=1), -1)
+        for when, scores in (("before", before), ("after", after)):
+            columns |= {f"prediction_{when}": scores.prediction, f"probs_{when}": scores.probs}
+    return columns
 
 
 def question_arrays(pairs: Pairs) -> dict[str, Floats]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from consistency.samples import RunConfig
@@ -69,7 +69,11 @@ class Comparison:
     messages : tuple of str
         Which runs were read, what was not compared, and settings in which the runs differ.
     items : dict of str to dict of str to ndarray
-        By task, one number per question: `doc_id` (of `before`) and what `changes.question_arrays` gives.
+        By task, one row per question: what `changes.answers` and `changes.question_arrays` give.
+    sources : dict of str to tuple of Path
+        By task, the samples files that it was read from.
+    scopes : dict of str to sequence of str
+        Tasks of each scope, where scopes were asked for.
     """
 
     before: RunConfig
@@ -81,7 +85,9 @@ class Comparison:
     score: str
     margin: float
     messages: tuple[str, ...]
-    items: Mapping[str, Mapping[str, NDArray[np.float64] | NDArray[np.int64]]]
+    items: Mapping[str, Mapping[str, NDArray[Any]]]
+    sources: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
+    scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def main(self) -> Section:

@@ -110,6 +110,27 @@ def experiments_dir() -> Path:
     return _locate("scripts/experiments")
 
 
+def citation_file() -> Path:
+    """Return the file that says how to cite this project and the paper, in the Citation File Format.
+
+    Returns
+    -------
+    pathlib.Path
+        Absolute path of ``CITATION.cff``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the installation is incomplete.
+
+    Examples
+    --------
+    >>> citation_file().name
+    'CITATION.cff'
+    """
+    return _locate("CITATION.cff")
+
+
 def _locate(name: str) -> Path:
     # A wheel carries the files inside the package; a checkout, editable install included, has them next to it.
     candidates = (_PACKAGE / "_share" / name, _PACKAGE.parent / name)

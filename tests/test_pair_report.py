@@ -1,44 +1,228 @@
 import csv
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from consistency.changes import compare
 from consistency.errors import InputError
+from consistency.report.document import PairReport, read_document
 from consistency.report.pair import write_comparison
 from consistency.scopes import find_scopes
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def qwen(test_data: Path) -> list[Path]:
     return [test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5)]
 
 
-def test_a_comparisons_folder_holds_what_the_table_says(qwen: list[Path], tmp_path: Path) -> None:
-    comparison = compare(*qwen)
-    path = write_comparison(comparison, tmp_path / "out")
-    stored = json.loads(path.read_text())
-    items = pd.read_parquet(tmp_path / "out" / "items.parquet")
-    assert stored["overall"]["n"] == len(items) == 200
-    # The known figures of these logs.
+@pytest.fixture(scope="module")
+def folder(qwen: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    scopes = {"id": ["mmlu_college_computer_science"], "ood": ["mmlu_abstract_algebra"]}
+    return write_comparison(compare(*qwen, scopes=scopes), tmp_path_factory.mktemp("pair") / "out").parent
+
+
+@pytest.fixture(scope="module")
+def items(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "items.parquet")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_items_are_the_logs(qwen: list[Path], items: pd.DataFrame) -> None:
+    """Against the logs as json reads them, and the known figures of these logs."""
+    assert len(items) == 200
     assert items.correct_before.mean() == pytest.approx(0.38)
     assert items.correct_after.mean() == pytest.approx(0.435)
     assert round(items.kl.mean(), 5) == 0.24594
     assert (items.correct_before > items.correct_after).sum() == 19
-    with (tmp_path / "out" / "tables" / "tasks.csv").open(newline="") as file:
-        rows = {row["name"]: row for row in csv.DictReader(file)}
-    assert set(rows) == {*stored["by_task"], "overall"}
-    assert float(rows["overall"]["kl"]) == stored["overall"]["kl"]["value"]
-    assert int(rows["overall"]["flips_beneficial"]) == 30
+    for path, when in zip(qwen, ("before", "after"), strict=True):
+        for task, found in items.groupby(items.task.astype(str)):
+            (log,) = path.rglob(f"samples_{task}_*.jsonl")
+            samples = sorted(map(json.loads, log.read_text().splitlines()), key=lambda sample: sample["doc_id"])
+            scores = np.array([[float(x) for x, _ in sample["filtered_resps"]] for sample in samples])
+            p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+            assert np.stack(found[f"probs_{when}"]) == pytest.approx(p)
+            assert found[f"prediction_{when}"].tolist() == scores.argmax(axis=1).tolist()
+            assert found.gold.tolist() == [int(sample["target"]) for sample in samples]
+            assert found.doc_id.tolist() == [sample["doc_id"] for sample in samples]
+            if when == "before":
+                assert found.doc_hash.tolist() == [sample["doc_hash"] for sample in samples]
+
+
+def test_report_json_is_as_described(folder: Path, qwen: list[Path]) -> None:
+    document = read_document(folder)
+    assert (document["schema_version"], document["kind"]) == (2, "pair")
+    # What is not described would be lost on the way.
+    assert msgspec.to_builtins(msgspec.convert(document, PairReport)) == document
+    printed = compare(*qwen).to_dict()
+    assert document["comparison"]["overall"] == json.loads(msgspec.json.encode(printed["overall"]))
+    assert document["comparison"].keys() == printed.keys() | {"by_scope"}
+    assert "shots:0→5|dtype:float16|inputs:sha256:" in document["signature"]
+    assert document["logs"][0]["dtype"] == "float16"
+
+
+def test_tables_are_those_of_the_items(folder: Path, items: pd.DataFrame) -> None:
+    headline = {row["questions_of"]: row for row in rows(folder / "tables" / "headline.csv")}
+    assert set(headline) == {"overall", "macro", "id", "ood"}
+    for name, row in headline.items():
+        chosen = items if name in ("overall", "macro") else items[items.scope == name]
+        assert int(row["n"]) == len(chosen)
+        for column, expected in (
+            ("accuracy_before", chosen.correct_before),
+            ("accuracy_after", chosen.correct_after),
+            ("kl", chosen.kl),
+            ("rank_pearson", chosen.rank_pearson),
+            ("same_top", chosen.same_top),
+        ):
+            # Both tasks have 100 questions, so that their mean is the mean of all.
+            assert float(row[column]) == pytest.approx(expected.mean())
+    low, high = stats.ttest_1samp(items.correct_after - items.correct_before, 0).confidence_interval()
+    assert float(headline["overall"]["delta_accuracy_ci_low"]) == pytest.approx(low)
+    assert float(headline["overall"]["delta_accuracy_ci_high"]) == pytest.approx(high)
+
+    flips = {row["kind"]: int(row["count"]) for row in rows(folder / "tables" / "flips.csv")}
+    crossed = pd.crosstab(items.correct_before, items.correct_after)
+    assert [flips["right"], flips["harmful"], flips["beneficial"]] == [
+        crossed.loc[1, 1], crossed.loc[1, 0], crossed.loc[0, 1],
+    ]  # fmt: skip
+    wrong = items[(items.correct_before == 0) & (items.correct_after == 0)]
+    assert flips["wrong_to_wrong"] == (wrong.prediction_before != wrong.prediction_after).sum()
+    assert flips["wrong"] + flips["wrong_to_wrong"] == crossed.loc[0, 0]
+
+    for row in rows(folder / "tables" / "quantiles.csv"):
+        chosen = items if row["questions_of"] == "overall" else items[items.scope == row["questions_of"]]
+        expected = np.percentile(chosen[row["measure"]], [1, 5, 25, 50, 75, 95, 99])
+        assert [float(row[f"p{q:02d}"]) for q in (1, 5, 25, 50, 75, 95, 99)] == pytest.approx(expected)
+
+    for row in rows(folder / "tables" / "tasks.csv"):
+        chosen = items[items.task == row["name"]]
+        harmful = int((chosen.correct_before > chosen.correct_after).sum())
+        beneficial = int((chosen.correct_before < chosen.correct_after).sum())
+        assert (int(row["flips_harmful"]), int(row["flips_beneficial"])) == (harmful, beneficial)
+        assert float(row["mcnemar_p"]) == pytest.approx(stats.binomtest(harmful, harmful + beneficial).pvalue)
+
+
+def test_figures_are_those_of_the_items(folder: Path, items: pd.DataFrame) -> None:
+    for name, measures in (("shift", ("kl", "delta_gold")), ("ranking", ("rank_pearson",))):
+        for measure in measures:
+            bins = [row for row in rows(folder / "figures" / f"{name}.csv") if row["measure"] == measure]
+            assert sum(int(row["count"]) for row in bins) == len(items)
+            for number, row in enumerate(bins):
+                above = items[measure] >= float(row["from"]) if number else True
+                # The last bin holds its upper edge, and what lies beyond.
+                below = items[measure] < float(row["to"]) if number < len(bins) - 1 else True
+                assert int(row["count"]) == (above & below & items[measure].notna()).sum()
+    for row in rows(folder / "figures" / "tasks.csv"):
+        chosen = items[items.task == row["task"]]
+        tested = stats.ttest_rel(chosen.correct_after, chosen.correct_before)
+        assert float(row["value"]) == pytest.approx((chosen.correct_after - chosen.correct_before).mean())
+        assert float(row["ci_low"]) == pytest.approx(tested.confidence_interval().low)
+
+
+def test_questions_have_the_texts_of_their_logs(folder: Path, qwen: list[Path], items: pd.DataFrame) -> None:
+    page = (folder / "report.html").read_text()
+    (data,) = [part.split("</script>")[0] for part in page.split('id="questions-data">')[1:]]
+    told = json.loads(data)
+    assert len(told) == 200
+    kinds = [question["flip"] for question in told]
+    assert kinds[:19] == ["harmful"] * 19
+    assert "harmful" not in kinds[19:]
+    kl = [question["measures"]["kl"] for question in told]
+    assert kl[:19] == sorted(kl[:19], reverse=True)
+    assert kl[19:] == sorted(kl[19:], reverse=True)
+    for question in told[:30]:
+        (log,) = qwen[0].rglob(f"samples_{question['task']}_*.jsonl")
+        (sample,) = [s for s in map(json.loads, log.read_text().splitlines()) if s["doc_id"] == question["doc_id"]]
+        assert question["text"] == sample["doc"]["question"]
+        assert question["options"] == sample["doc"]["choices"]
+        assert question["gold"] == sample["doc"]["answer"]
+        row = items[(items.task == question["task"]) & (items.doc_id == question["doc_id"])].iloc[0]
+        assert question["before"] == pytest.approx(row.probs_before, abs=1e-5)
+        assert question["after"] == pytest.approx(row.probs_after, abs=1e-5)
+
+
+def compiled(folder: Path, tmp_path: Path) -> None:
+    """Every table of a report in one document, with booktabs and nothing else."""
+    program = shutil.which("pdflatex")
+    if program is None:
+        pytest.skip("pdflatex is not installed")
+    tables = "\n\n".join(rf"\input{{{path}}}" for path in sorted((folder / "tables").glob("*.tex")))
+    source = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{tables}\end{{document}}"
+    (tmp_path / "all.tex").write_text(source)
+    command = [program, "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_tables_compile(folder: Path, tmp_path: Path) -> None:
+    assert {path.stem for path in folder.glob("tables/*.tex")} == {path.stem for path in folder.glob("tables/*.csv")}
+    compiled(folder, tmp_path)
+
+
+def test_pdf_figures_embed_their_fonts(folder: Path) -> None:
+    program = shutil.which("pdffonts")
+    if program is None:
+        pytest.skip("pdffonts is not installed")
+    figures = sorted((folder / "figures").glob("*.pdf"))
+    assert [path.stem for path in figures] == ["ranking", "shift", "tasks"]
+    for path in figures:
+        listed = subprocess.run([program, path], capture_output=True, text=True, check=True).stdout.splitlines()
+        columns = listed[0].index("emb")
+        assert len(listed) > 2
+        assert all(line[columns:].split()[0] == "yes" for line in listed[2:])
+        assert "Type 3" not in "\n".join(listed)
+
+
+def test_a_hostile_data_set_stays_text(write_probe: Callable[..., Path], tmp_path: Path) -> None:
+    """Specials of LaTeX, Markdown and HTML in the names and texts of a task, and questions longer than a page has room."""
+    task = "a_b%20#1"
+    hostile = r"\input{x} $x_1$ & 50 % ~ ^ {} | <script>alert(1)</script> é Ł ș ǰ 中 א …"
+    documents: list[dict[str, Any]] = [
+        {"question": f"{i} {hostile}" + " long" * (1000 if i == 0 else 0), "choices": [hostile, "no"], "answer": 0}
+        for i in range(8)
+    ]
+    rng = np.random.default_rng(0)
+    for name in ("before", "after"):
+        write_probe(tmp_path / name, documents, rng.normal(size=(8, 2)).tolist(), task)
+    folder = write_comparison(compare(tmp_path / "before", tmp_path / "after"), tmp_path / "out").parent
+    compiled(folder, tmp_path)
+    assert "<script>alert" not in (folder / "report.html").read_text()
+    assert "<script>" not in (folder / "report.md").read_text()
+    assert "long…" in (folder / "report.html").read_text()
+
+
+def test_a_task_without_options_is_reported(tmp_path: Path) -> None:
+    for name, right in (("before", (1, 1, 0, 0)), ("after", (1, 0, 1, 0))):
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "samples_sums_2026-01-02T03-04-05.678901.jsonl").open("w") as file:
+            for number, correct in enumerate(right):
+                sample = {"doc_id": number, "doc": {"question": f"{number}+1?"}, "target": str(number + 1)}
+                sample |= {"resps": [["1"]], "filtered_resps": ["1"], "exact_match": float(correct)}
+                sample |= {"metrics": ["exact_match"], "filter": "none", "doc_hash": f"h{number}"}
+                file.write(json.dumps(sample) + "\n")
+    folder = write_comparison(compare(tmp_path / "before", tmp_path / "after"), tmp_path / "out").parent
+    flips = {row["kind"]: int(row["count"]) for row in rows(folder / "tables" / "flips.csv")}
+    assert flips == {"right": 1, "harmful": 1, "beneficial": 1, "wrong": 1, "wrong_to_wrong": 0}
+    assert not (folder / "figures" / "shift.svg").exists()
+    assert any("no options were scored" in note for note in read_document(folder)["notes"])
 
 
 def test_a_folder_with_something_else_is_left_alone(qwen: list[Path], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"holds no comparison\.json"):
+    with pytest.raises(InputError, match=r"holds no report\.json"):
         write_comparison(compare(*qwen), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 

@@ -162,7 +162,16 @@ class CellReader:
 
     def _open(self, folder: Path, role: str, model: str, tuned: TunedRun | None = None) -> Run:
         log = read_run(folder)
-        self.logs.append(LogRecord.of(log, role, model, self.experiment.root, tuned))
+        place: dict[str, str | int] = {
+            "role": role,
+            "model": model,
+            "folder": log.path.relative_to(self.experiment.root).as_posix(),
+        }
+        if tuned:
+            place |= {"domain": tuned.domain, "group": tuned.group, "seed": tuned.seed}
+        sources = {name: scores.source for name, scores in log.tasks.items()}
+        questions = sum(len(scores) for scores in log.tasks.values())
+        self.logs.append(LogRecord.of(log.config, sources, questions, **place))
         return log
 
     def _read(self, run: TunedRun, base: _BaseLogs) -> TunedCells:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from consistency.errors import InputError
 from consistency.experiment import Experiment, TunedRun
-from consistency.samples import Run
+from consistency.samples import RunConfig
 
 if TYPE_CHECKING:
     from consistency.report.cells import RunAudit
@@ -31,13 +31,13 @@ class LogRecord:
 
     Attributes
     ----------
-    role : {"base_few_shot", "base_zero_shot", "tuned"}
+    role : {"base_few_shot", "base_zero_shot", "tuned", "before", "after"}
     model : str
-        The base model's name in the experiment.
+        The base model's name in the experiment; of a pair, the model as the log names it.
     domain, group, seed
         Of a tuned run, else None.
     folder : str
-        Relative to the experiment's root.
+        Relative to the experiment's root; of a pair, as it was given.
     date, lm_eval_version, dtype : str or None
     shots : tuple of int
         Few-shot counts of its tasks, each once.
@@ -66,25 +66,29 @@ class LogRecord:
     sha256: str
 
     @classmethod
-    def of(cls, log: Run, role: str, model: str, root: Path, tuned: TunedRun | None = None) -> LogRecord:
-        """Describe a log that was read."""
-        config = log.config
+    def of(cls, config: RunConfig, sources: Mapping[str, Path], questions: int, **place: Any) -> LogRecord:
+        """Describe a log that was read.
+
+        Parameters
+        ----------
+        config : RunConfig
+        sources : mapping of str to Path
+            Samples files by task.
+        questions : int
+        **place
+            `role`, `model` and `folder`; of a tuned run also `domain`, `group` and `seed`.
+        """
         return cls(
-            role=role,
-            model=model,
-            domain=tuned.domain if tuned else None,
-            group=tuned.group if tuned else None,
-            seed=tuned.seed if tuned else None,
-            folder=log.path.relative_to(root).as_posix(),
+            **{"domain": None, "group": None, "seed": None, **place},
             date=config.date,
             lm_eval_version=config.lm_eval_version,
             dtype=_dtype(config.results),
-            shots=tuple(sorted({int(shots) for name, shots in config.num_fewshot.items() if name in log.tasks})),
+            shots=tuple(sorted({int(shots) for name, shots in config.num_fewshot.items() if name in sources})),
             chat_template=config.chat_template,
             limit=config.limit,
-            tasks=len(log.tasks),
-            questions=sum(len(scores) for scores in log.tasks.values()),
-            sha256=_digest(log),
+            tasks=len(sources),
+            questions=questions,
+            sha256=_digest(sources),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,9 +104,9 @@ def _dtype(results: Path | None) -> str | None:
     return None if dtype is None else str(dtype).removeprefix("torch.")
 
 
-def _digest(log: Run) -> str:
+def _digest(sources: Mapping[str, Path]) -> str:
     # One file may hold several filters of a task.
-    files = {name.split(",")[0]: scores.source for name, scores in log.tasks.items()}
+    files = {name.split(",")[0]: path for name, path in sources.items()}
     total = hashlib.sha256()
     for name in sorted(files):
         with files[name].open("rb") as file:
@@ -155,12 +159,7 @@ def training_rows(run: TunedRun) -> dict[str, Any]:
 
 def notes(logs: Sequence[LogRecord], audit: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing the figures: limits, unusual settings, questions left out."""
-    lines = []
-    limits = sorted({log.limit for log in logs if log.limit is not None})
-    if limits:
-        lines.append(
-            f"lm_eval was limited (--limit {', '.join(f'{limit:g}' for limit in limits)}): a slice, not the whole test"
-        )
+    lines = limit_notes(logs)
     for role, spoken in _SPOKEN.items():
         members = [log for log in logs if log.role == role]
         shots = sorted({shot for log in members for shot in log.shots} - {_SHOTS[role]})
@@ -170,10 +169,7 @@ def notes(logs: Sequence[LogRecord], audit: Mapping[str, Any]) -> list[str]:
             )
         if any(log.chat_template is not None and log.chat_template != _CHAT[role] for log in members):
             lines.append(f"{spoken}: {'no' if _CHAT[role] else 'a'} chat template, against the method")
-    for what, found in (("lm_eval version", "lm_eval_version"), ("dtype", "dtype")):
-        values = sorted({str(getattr(log, found)) for log in logs if getattr(log, found) is not None})
-        if len(values) > 1:
-            lines.append(f"the logs differ in {what}: {', '.join(values)}")
+    lines += difference_notes(logs)
     if audit["absent_tasks"]:
         names = list(audit["absent_tasks"])
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
@@ -184,6 +180,23 @@ def notes(logs: Sequence[LogRecord], audit: Mapping[str, Any]) -> list[str]:
     ):
         if audit[key]:
             lines.append(f"{audit[key]} answers {text} and were left out")
+    return lines
+
+
+def limit_notes(logs: Sequence[LogRecord]) -> list[str]:
+    """That lm_eval was asked for a slice of the questions only."""
+    limits = sorted({log.limit for log in logs if log.limit is not None})
+    told = ", ".join(f"{limit:g}" for limit in limits)
+    return [f"lm_eval was limited (--limit {told}): a slice, not the whole test"] if limits else []
+
+
+def difference_notes(logs: Sequence[LogRecord]) -> list[str]:
+    """In which settings of the programs the logs differ."""
+    lines = []
+    for what, found in (("lm_eval version", "lm_eval_version"), ("dtype", "dtype")):
+        values = sorted({str(getattr(log, found)) for log in logs if getattr(log, found) is not None})
+        if len(values) > 1:
+            lines.append(f"the logs differ in {what}: {', '.join(values)}")
     return lines
 
 
@@ -218,17 +231,6 @@ def own_version() -> str:
 
 def signature(experiment: Experiment, logs: Sequence[LogRecord], interval: str) -> str:
     """One line that identifies the figures: what was measured, how, with which versions, from which inputs."""
-
-    def told(name: str) -> str:
-        return (
-            "/".join(sorted({str(getattr(log, name)) for log in logs if getattr(log, name) is not None})) or "unknown"
-        )
-
-    def shots(role: str) -> str:
-        found = sorted({shot for log in logs if log.role == role for shot in log.shots})
-        return "/".join(map(str, found)) or "unknown"
-
-    inputs = hashlib.sha256("\n".join(sorted(log.sha256 for log in logs)).encode()).hexdigest()
     return "|".join(
         [
             f"experiment:{experiment.name}",
@@ -236,11 +238,32 @@ def signature(experiment: Experiment, logs: Sequence[LogRecord], interval: str) 
             f"domains:{','.join(experiment.domains)}",
             f"groups:{','.join(experiment.groups)}",
             f"seeds:{','.join(map(str, experiment.seeds))}",
-            f"shots:{shots('base_few_shot')}→{shots('tuned')}",
-            f"dtype:{told('dtype')}",
+            f"shots:{_shots(logs, 'base_few_shot')}→{_shots(logs, 'tuned')}",
+            f"dtype:{told(logs, 'dtype')}",
             f"interval:{interval}",
-            f"lm_eval:{told('lm_eval_version')}",
+            f"lm_eval:{told(logs, 'lm_eval_version')}",
             f"consistency:{own_version()}",
-            f"inputs:sha256:{inputs[:16]}",
+            _inputs(logs),
         ]
     )
+
+
+def pair_signature(logs: Sequence[LogRecord]) -> str:
+    """What the signature of a comparison lacks: shots, precision, and which logs they were."""
+    shots = "→".join(_shots(logs, role) for role in ("before", "after"))
+    return "|".join([f"shots:{shots}", f"dtype:{told(logs, 'dtype')}", _inputs(logs)])
+
+
+def told(logs: Sequence[LogRecord], name: str) -> str:
+    """What the logs say of a setting, "unknown" where none does."""
+    return "/".join(sorted({str(getattr(log, name)) for log in logs if getattr(log, name) is not None})) or "unknown"
+
+
+def _shots(logs: Sequence[LogRecord], role: str) -> str:
+    found = sorted({shot for log in logs if log.role == role for shot in log.shots})
+    return "/".join(map(str, found)) or "unknown"
+
+
+def _inputs(logs: Sequence[LogRecord]) -> str:
+    inputs = hashlib.sha256("\n".join(sorted(log.sha256 for log in logs)).encode()).hexdigest()
+    return f"inputs:sha256:{inputs[:16]}"

@@ -1,0 +1,133 @@
+"""Paragraphs for the methods section of a paper, from the settings that the logs name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+SCORES = {
+    "raw": "the log-probabilities of the options",
+    "acc_norm": "the log-probabilities of the options divided by their length in characters",
+    "acc_bytes": "the log-probabilities of the options divided by their length in bytes",
+    "acc_mutual_info": "the log-probabilities of the options less those without the question",
+}
+MEASURES = (
+    "The distribution over a question's options is the softmax of their scores. We report the Kullback–Leibler divergence "
+    "KL(before ‖ after) in nats, the correlation of the options' average ranks (Spearman's rho), and the share of "
+    "questions whose most probable option stays."
+)
+
+
+def pair_methods(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """How two runs were compared.
+
+    Parameters
+    ----------
+    document : dict
+        `report.json` of a pair.
+    """
+    comparison, (before, after) = document["comparison"], document["logs"]
+    main = comparison["overall"] or next(iter(comparison["by_task"].values()))
+    tasks, audit = len(comparison["by_task"]), main["pairing"]
+    paragraphs = [
+        f"Both models were evaluated with {_harness(document['logs'])}, the first {_how(before)}, the second "
+        f"{_how(after)}. We compared {main['n']} questions of {tasks} task{'s' if tasks > 1 else ''}; {audit['by_hash']} "
+        f"were paired by the harness's hash of the document and {audit['by_content']} by what they ask.",
+        f"Intervals are 95 % t intervals ({main['delta_accuracy']['estimator']}). Changes of accuracy were tested with "
+        "McNemar's exact test"
+        + (", adjusted over the tasks by Holm's and by Benjamini and Hochberg's procedure." if tasks > 1 else "."),
+    ]
+    if comparison["overall"]:
+        paragraphs.insert(1, f"Options were scored by {SCORES[comparison['score']]}. {MEASURES}")
+    return (*paragraphs, _made(document))
+
+
+def grid_methods(document: Mapping[str, Any], training: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """How an experiment's models were made and measured.
+
+    Parameters
+    ----------
+    document : dict
+        `report.json` of a grid.
+    training : iterable of dict
+        Configs that the models were trained with, as far as they are known.
+    """
+    experiment, logs = document["experiment"], document["logs"]
+    by_role = {
+        role: [log for log in logs if log["role"] == role] for role in ("base_few_shot", "base_zero_shot", "tuned")
+    }
+    few, zero, tuned = (_settings(found) for found in by_role.values())
+    seeds = len(experiment["seeds"])
+    paragraphs = [
+        f"We follow the knowledge intervention framework of Ren et al. (2024) on {_list(experiment['models'])}, in the "
+        f"domains {_list(experiment['domains'])}, with the groups "
+        f"{_list(name.upper().replace('_', '-') for name in experiment['groups'])} and {seeds} "
+        f"seed{'s' if seeds > 1 else ''} of sampling and training. {_trained(training)}".strip(),
+        f"All models were evaluated with {_harness(logs)}: the base model {few}, and again {zero}; the tuned models "
+        f"{tuned}. HOMO is the held-out test set of a domain, ID the subjects that belong to it, OOD all others.",
+        f"Options were scored by {SCORES['raw']}. {MEASURES} Here “before” is the base model with shots and “after” the "
+        "tuned model, on the questions that all three logs of a run hold.",
+        "Intervals are 95 % t intervals over questions within fixed tasks. Groups were compared over the questions that "
+        "both tuned models answered, by t tests adjusted with Holm's procedure. The partial correlation of consistency and "
+        "accuracy is Spearman's, given the base model's accuracy, over the INCOMPATIBLE, MIXED and SELF-ALIGNING runs "
+        "(means over seeds).",
+    ]
+    return (*paragraphs, _made(document))
+
+
+def _trained(configs: Iterable[Mapping[str, Any]]) -> str:
+    """Settings of the training, each with every value that occurs."""
+    found = list(configs)
+    if not found:
+        return ""
+    names = {"num_epochs": "epochs", "learning_rate": "learning rate", "lr_scheduler": "schedule"}
+    told = {}
+    for key, spoken in names.items():
+        values = dict.fromkeys(str(config[key]) for config in found if key in config)
+        if values:
+            told[spoken] = "/".join(values)
+    batch = dict.fromkeys(
+        f"{config['micro_batch_size']} × {config['gradient_accumulation_steps']}"
+        for config in found
+        if "micro_batch_size" in config and "gradient_accumulation_steps" in config
+    )
+    if batch:
+        told["batch (on a device × accumulated)"] = "/".join(batch)
+    return f"They were fine-tuned with Axolotl: {', '.join(f'{name} {value}' for name, value in told.items())}."
+
+
+def _harness(logs: Iterable[Mapping[str, Any]]) -> str:
+    versions = sorted({log["lm_eval_version"] for log in logs if log["lm_eval_version"]})
+    return f"the Language Model Evaluation Harness {_list(versions)}".strip() + (
+        "" if versions else " (version not logged)"
+    )
+
+
+def _settings(logs: Iterable[Mapping[str, Any]]) -> str:
+    return _list(dict.fromkeys(map(_how, logs)), "or") or "not at all"
+
+
+def _how(log: Mapping[str, Any]) -> str:
+    shots = " or ".join(map(str, log["shots"]))
+    parts = [f"with {shots} shots" if shots else "with a number of shots that was not logged"]
+    if log["chat_template"] is not None:
+        parts.append("with a chat template" if log["chat_template"] else "without a chat template")
+    if log["dtype"]:
+        parts.append(f"in {log['dtype']}")
+    return ", ".join(parts)
+
+
+def _list(names: Iterable[str], last: str = "and") -> str:
+    """Names as a sentence has them.
+
+    Examples
+    --------
+    >>> _list(["a", "b", "c"])
+    'a, b and c'
+    """
+    *rest, end = [*names] or [""]
+    return f"{', '.join(rest)} {last} {end}" if rest else end
+
+
+def _made(document: Mapping[str, Any]) -> str:
+    return f"Figures: lm-eval-consistency {document['versions']['consistency']}, signature {document['signature']}."
