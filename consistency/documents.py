@@ -7,12 +7,9 @@ what the question says only where they have no common hash.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 # MMLU, ARC, HellaSwag, AGIEval, SciQ-like sets and the formats derived from them.
 _LISTS = ("choices", "options", "endings", "answer_choices", "candidates", "multiple_choice_targets")
@@ -33,59 +30,6 @@ _NOT_QUESTION = {
     *("answer", "answers", "answer_idx", "answer_index", "answerKey", "answer_key", "gold", "target", "cop", "exp"),
     *("correct", "solution", "explanation", "choice_type", "context_id", "activity_label", "split_type", "few_shot"),
 }
-
-
-class Documents(Sequence[bytes]):
-    """Documents as JSON, kept in one piece of memory and cut out when they are asked for.
-
-    Parameters
-    ----------
-    text : bytes
-        What holds them.
-    bounds : ndarray of int64, shape [n, 2]
-        Where each of them begins and ends in it.
-
-    Examples
-    --------
-    >>> both = Documents.of([b'{"question": "1+1?"}', b'{"question": "1+2?"}'])
-    >>> len(both), both[1], list(both.take(np.array([1, 1])))
-    (2, b'{"question": "1+2?"}', [b'{"question": "1+2?"}', b'{"question": "1+2?"}'])
-    """
-
-    def __init__(self, text: bytes, bounds: NDArray[np.int64]) -> None:
-        self._text, self._bounds = text, bounds
-
-    @classmethod
-    def of(cls, documents: Iterable[bytes]) -> Documents:
-        """Documents, each of them given."""
-        listed = list(documents)
-        return cls.joined(b"".join(listed), np.array(list(map(len, listed)), dtype=np.int64))
-
-    @classmethod
-    def joined(cls, text: bytes, lengths: NDArray[np.int64]) -> Documents:
-        """Documents that follow one another in a text."""
-        ends = np.cumsum(lengths)
-        return cls(text, np.stack([ends - lengths, ends], axis=1))
-
-    def take(self, rows: NDArray[np.int64]) -> Documents:
-        """The given documents, in the given order."""
-        return Documents(self._text, self._bounds[rows])
-
-    def __len__(self) -> int:
-        return len(self._bounds)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return (self._text[start:end] for start, end in self._bounds.tolist())
-
-    @overload
-    def __getitem__(self, row: int) -> bytes: ...
-    @overload
-    def __getitem__(self, row: slice) -> Documents: ...
-    def __getitem__(self, row: int | slice) -> bytes | Documents:
-        if isinstance(row, slice):
-            return Documents(self._text, self._bounds[row])
-        start, end = self._bounds[row].tolist()
-        return self._text[start:end]
 
 
 def _fields(document: bytes) -> dict[str, Any]:
