@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from consistency.changes import compare
 from consistency.report.content import Drawing, Mark, Question, Report, Section, Table
 from consistency.report.html import html
+from consistency.report.pair import write_comparison
 from consistency.report.style import BLUE, INK, RED, STYLE, inline, to_svg
 
 if TYPE_CHECKING:
@@ -109,6 +111,8 @@ def report(grid: bool, questions: tuple[Question, ...], note: str = "") -> Repor
     logs = Table(
         "logs", "Logs", "", ("log", "SHA-256"), (("runs/base/logs/with/a/long/path/of/folders", "f" * 64),), 1, []
     )
+    turned = (("before: right", "57 (28.5 %)", "–"), ("before: wrong", "30 (15.0 %)", "65 (32.5 %)"))
+    flips = Table("flips", "Which answers turned", "", ("", "after: right", "after: wrong"), turned, 1, [{"n": 1}])
     marks = (Mark("before", "●", "blue"), Mark("after", "■", "red"), Mark("other", "◆", "grey"))
     drawn = [{"scope": scope, "tuned": {"value": rng.normal(), "se": None}} for scope in scopes]
     panels = {scope: panel(f"{'grid' if grid else 'pair'}-{scope}") for scope in scopes}
@@ -124,7 +128,7 @@ def report(grid: bool, questions: tuple[Question, ...], note: str = "") -> Repor
         signature="consistency:0.1.0|lm_eval:0.4.11|tasks:mmlu_anatomy+57|shots:0,5|dtype:float32|hash:" + "0a1b2c3d" * 8,
         sections=(
             Section("provenance", "What was paired", ("200 of 200 questions were paired by hash.",), (logs,)),
-            Section("headline", "Before and after", (), (main, small)),
+            Section("headline", "Before and after", (), (main, small, flips)),
             Section("subjects", "Subjects", ("Corrected for 57 comparisons (Holm).",), (wide, forest)),
         ),
         questions=questions,
@@ -216,9 +220,9 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """Open a report from a file, offline; whatever it asks for or complains about fails the test."""
     contexts, problems = [], []
 
-    def open_it(content: Report, address: str = "", script: str = "", **options: Any) -> Page:
+    def open_it(content: Report | str, address: str = "", script: str = "", **options: Any) -> Page:
         path = tmp_path / "report.html"
-        path.write_text(html(content), encoding="utf-8")
+        path.write_text(content if isinstance(content, str) else html(content), encoding="utf-8")
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         context.set_offline(True)
@@ -325,7 +329,7 @@ def test_search_filters_sort_and_pages_by_mouse(opened: Open) -> None:
     page.get_by_label("Sort by").select_option("ranking correlation, lowest first")
     assert shown(page) == ordered(content, "rank_pearson", 1)[:25]
     page.get_by_label("Sort by").select_option("right option gained most")
-    page.get_by_label("Answer").select_option("harmful")
+    page.locator("[name=flip]").select_option("harmful")
     page.get_by_label("Run").select_option("medicine · SELF-ALIGNING · seed 0")
     run = content.questions[1].run
     expected = ordered(content, "delta_gold", -1, lambda one: one.flip == "harmful" and one.run == run)
@@ -495,6 +499,25 @@ def test_axe_finds_no_violation(opened: Open, build: Callable[[], Report], schem
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     found = axe.run(page)
     assert found.violations_count == 0, found.generate_report()
+
+
+@browser_needed
+def test_a_real_comparison_has_a_page_without_fault(opened: Open, test_data: Path, tmp_path: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the dev extra").Axe()
+    logs = [test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5)]
+    path = write_comparison(compare(*logs), tmp_path / "out")
+    for width in (360, 1280):
+        page = opened(path.read_text(encoding="utf-8"), viewport={"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        found = axe.run(page)
+        assert found.violations_count == 0, found.generate_report()
+    assert page.get_by_role("status").filter(has_text="200 of 200 questions").count() == 1
+    page.locator("[name=flip]").select_option("harmful")
+    assert page.locator(".card").count() == 19
+    # Every file that the page names is there.
+    for link in page.locator("a[href]:not([href^='#'])").all():
+        assert (path.parent / (link.get_attribute("href") or "")).is_file()
 
 
 @browser_needed

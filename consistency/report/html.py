@@ -13,7 +13,9 @@ from typing import Any
 from consistency.report.content import Drawing, Question, Report, Row, Table
 from consistency.report.tables import flat
 
-NUMBER = re.compile(r"[<>≤≥]?\s*[+\-−]?\.?\d")
+# A number at the start of a cell; "0.4.12" and "2026-11-24" are none.
+NUMBER = re.compile(r"[<>≤≥]?\s*[+\-−]?(\d[\d,]*)?(\.?\d+)(e[+\-−]?\d+)?(?=$|[\s%*])")
+INTERVAL = re.compile(r"(.*\S) (\[[^\[\]]*\])(\W?)", re.DOTALL)
 MISSING = ("", "–", "—")
 # More rows scroll under a head that stays in sight.
 TALL = 25
@@ -63,6 +65,7 @@ def html(report: Report) -> str:
         questions=Markup(_questions(report.questions)),
         numbers=_numbers,
         numeric=_numeric,
+        with_interval=INTERVAL.fullmatch,
         is_table=lambda block: isinstance(block, Table),
         tall=TALL,
         shown_rows=SHOWN_ROWS,

@@ -87,6 +87,7 @@ function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];
   if (original.length < 2) return;
   heads.forEach((head, column) => {
+    if (head.matches("td")) return;
     const button = element("button", { type: "button", className: "sort" }, ...head.childNodes);
     head.append(button);
     head.ariaSort = "none";
