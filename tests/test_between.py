@@ -15,30 +15,43 @@ from consistency.cli import main
 from consistency.errors import InputError
 from consistency.report.between import compare_reports
 from consistency.report.differences import Between, Difference
-from consistency.report.stored import MEASURES, read_stored
+from consistency.report.stored import MEASURES
 
 SCOPES = {"homo": ("exam",), "id": ("law", "trade")}
 
 
 def figure(values: Any) -> dict[str, Any]:
     values = np.asarray(values)
-    return {
-        "value": float(values.mean()),
-        "se": float(values.std(ddof=1) / np.sqrt(len(values))),
-        "ci_low": 0.0,
-        "ci_high": 1.0,
-        "undefined": 0,
-    }
+    se = float(values.std(ddof=1) / np.sqrt(len(values)))
+    return {"value": float(values.mean()), "se": se, "ci_low": 0.0, "ci_high": 1.0, "undefined": 0}
 
 
-def row(items: pd.DataFrame, **place: Any) -> dict[str, Any]:
-    tuned = {"accuracy": "correct_after", "rank_pearson": "rank_pearson", "kl": "kl", "same_top": "same_top"}
-    return {
+def row(items: pd.DataFrame, *, single: bool = True, **place: Any) -> dict[str, Any]:
+    columns = {"accuracy": "correct_after", "rank_pearson": "rank_pearson", "kl": "kl", "same_top": "same_top"}
+    tuned = {name: figure(items[column]) for name, column in columns.items()}
+    tuned |= {"rank_pearson_paper": tuned["rank_pearson"], "cosine": tuned["kl"]}
+    change = {"accuracy": figure(items.correct_after - items.correct_before)}
+    found = {
         **place,
+        "n": len(items),
+        "tasks": 1,
         "base": {"accuracy": figure(items.correct_before)},
-        "tuned": {name: figure(items[column]) for name, column in tuned.items()},
-        "change": {"accuracy": figure(items.correct_after - items.correct_before)},
+        "base_zero_shot": tuned,
+        "tuned": tuned,
+        "change": change,
+        "change_from_zero_shot": change,
     }
+    rest = {
+        "flips": {},
+        "mcnemar_p": 1.0,
+        "mcnemar_p_holm": 1.0,
+        "kl_quantiles": {},
+        "tie_rate": {"base": 0.0, "tuned": 0.0},
+    }
+    return {**found, **rest} if single else found
+
+
+COMMON = {"schema_version": 2, "created": "", "intervals": "", "notes": [], "logs": [], "versions": {"numpy": "2"}}
 
 
 def write_grid(
@@ -67,23 +80,25 @@ def write_grid(
         for domain in ("medicine", "history")
         for scope in SCOPES
     ]
-    means = [row(items[items.scope == scope], domain="mean", scope=scope, **run) for scope in SCOPES]
-    experiment = {
-        "name": "x",
-        "models": [model],
-        "domains": ["medicine", "history"],
-        "groups": [group],
-        "seeds": [seed],
-    }
+    means = [row(items[items.scope == scope], single=False, domain="mean", scope=scope, **run) for scope in SCOPES]
+    pairing = {"questions": 0, "paired": 0, "dropped": 0, "not_in_all_three_logs": 0, "absent_tasks": {}, "runs": []}
+    names = ("seed_summary", "contrasts", "partial_correlations", "checkpoints", "training_rows")
     document = {
-        "schema_version": 2,
+        **COMMON,
         "kind": "grid",
-        "experiment": experiment,
+        "experiment": {
+            "name": "x",
+            "models": [model],
+            "domains": ["medicine", "history"],
+            "groups": [group],
+            "seeds": [seed],
+        },
+        "verdict": {"sentence": "", "models": []},
         "results": results,
         "means": means,
-        "logs": [],
-        "versions": {"numpy": "2"},
+        "pairing": pairing,
         "signature": f"seed:{seed}",
+        **{name: [] for name in names},
     }
     folder.mkdir()
     (folder / "report.json").write_text(json.dumps(document))
@@ -200,10 +215,13 @@ def test_a_planted_difference_is_found_and_named(grids) -> None:
     assert ("seeds", "0", "1") in between.settings
 
 
-def write_pair(folder: Path, values: dict[str, float], task: str = "exam") -> None:
-    estimate = {"value": 0.4, "ci_low": 0.3, "ci_high": 0.5, "n": 50, "estimator": "mean over questions, t interval"}
+def write_pair(folder: Path, values: dict[str, float], tasks: tuple[str, ...] = ("exam",)) -> None:
+    estimate = {"value": 0.4, "se": 0.05, "ci_low": 0.3, "ci_high": 0.5, "n": 50, "df": 49.0, "undefined": 0}
     names = {"accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "rank_pearson", "kl"}
-    section = {name: {**estimate, "se": 0.05, "df": 49.0, "undefined": 0, **values} for name in names}
+    section = {name: {**estimate, "estimator": "mean over questions, t interval", **values} for name in names}
+    pairing = dict.fromkeys(("paired", "by_hash", "by_content", "identical", "reordered"), 0)
+    section |= {"n": 50, "equivalence_p": None, "minimum_detectable_change": None}
+    section["pairing"] = {**pairing, "prompts": {}, "dropped": {}}
     run = {"path": "x", "model": "<b>m", "model_args": None, "date": None, "lm_eval_version": "0.4.11"}
     comparison = {
         "schema_version": 1,
@@ -212,13 +230,14 @@ def write_pair(folder: Path, values: dict[str, float], task: str = "exam") -> No
         "score": "raw",
         "margin": 0.01,
         "overall": section,
-        "by_task": {task: section},
+        "by_task": dict.fromkeys(tasks, section),
+        "messages": [],
+        "verdict": "",
         "signature": "n:50",
     }
+    document = {**COMMON, "kind": "pair", "verdict": {"sentence": ""}, "comparison": comparison, "signature": "n:50"}
     folder.mkdir()
-    # As `compare --json` prints it, and as the folder of a pair holds it.
-    stored = comparison if "df" in values else {"schema_version": 2, "kind": "pair", "comparison": comparison}
-    (folder / "report.json").write_text(json.dumps(stored))
+    (folder / "report.json").write_text(json.dumps(document))
 
 
 def test_pairs_without_questions_have_welchs_test(tmp_path: Path) -> None:
@@ -247,6 +266,16 @@ def test_real_comparisons_are_paired(test_data: Path, tmp_path: Path) -> None:
     assert found(between, "same_top", section="overall").state == "same"
 
 
+def test_means_over_other_tasks_are_not_compared(tmp_path: Path) -> None:
+    write_pair(tmp_path / "a", {}, ("exam",))
+    write_pair(tmp_path / "b", {}, ("exam", "quiz"))
+    between = compare_reports(tmp_path / "a", tmp_path / "b")
+    assert {item.place["section"] for item in between.differences} == {"exam"}
+    assert between.unlike == ("overall",)
+    assert between.only == ((), ("quiz",))
+    assert "not compared, as A and B average over others: overall" in between.notes
+
+
 @pytest.fixture
 def call(monkeypatch, capsys):
     def run(*arguments: object) -> tuple[int, str, str]:
@@ -263,8 +292,8 @@ def test_the_program_prints_and_writes(grids, call, tmp_path: Path) -> None:
     code, out, err = call("report", "--compare", a, b, "--out", tmp_path / "out")
     assert (code, err) == (0, "")
     stored = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert stored["verdict"] in out
-    assert stored["verdict"][:60] in (tmp_path / "out" / "report.md").read_text()
+    assert stored["verdict"]["sentence"] in out
+    assert stored["verdict"]["sentence"][:60] in (tmp_path / "out" / "report.md").read_text()
     table = pd.read_csv(tmp_path / "out" / "tables" / "differences_single_runs.csv")
     assert len(table) == 4 * len(MEASURES)
     first = next(item for item in stored["differences"] if item["level"] == "single runs")
@@ -274,30 +303,30 @@ def test_the_program_prints_and_writes(grids, call, tmp_path: Path) -> None:
 def test_mistakes_are_one_line(grids, call, tmp_path: Path) -> None:
     a = grids[0]
     write_pair(tmp_path / "pair", {})
-    write_pair(tmp_path / "other", {}, task="unknown")
-    write_grid(tmp_path / "elsewhere", np.random.default_rng(0), group="harmonious")
     for name, text in (
         ("broken", "{"),
         ("new", '{"schema_version": 99, "results": [], "means": [], "experiment": {}}'),
     ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "report.json").write_text(text)
+    call("report", "--compare", a, a, "--out", tmp_path / "out")
     (tmp_path / "unreadable").mkdir()
     (tmp_path / "unreadable" / "report.json").write_text((a / "report.json").read_text())
     (tmp_path / "unreadable" / "items.parquet").write_text("no Parquet")
     for second, problem in (
-        (tmp_path / "nowhere", "no such file or folder; expected the folder of a report"),
-        (tmp_path, "no report.json there"),
-        (tmp_path / "broken", "cannot be read"),
-        (tmp_path / "new", "no report that this version reads"),
+        (tmp_path / "nowhere", "expected the folder of a report"),
+        (tmp_path / "broken", "is no report"),
+        (tmp_path / "new", "schema_version 99; expected 2"),
+        (tmp_path / "out", "a report of differences; expected one of a pair or a grid"),
         (tmp_path / "pair", "a report of a pair beside one of a grid"),
         (tmp_path / "unreadable", "items.parquet: cannot be read"),
     ):
         code, out, err = call("report", "--compare", a, second)
         assert (code, out, len(err.splitlines())) == (2, "", 1)
         assert problem in err
-    with pytest.raises(InputError, match="no such file or folder"):
-        read_stored(tmp_path / "nowhere")
+    write_pair(tmp_path / "other", {}, ("other",))
+    with pytest.raises(InputError, match="no result is in both reports: other here, exam in"):
+        compare_reports(tmp_path / "pair", tmp_path / "other")
     assert call("report", "--compare", a)[0] == 2
     assert call("report")[0] == 2
     assert call("report", "x.yaml", "--compare", a, a)[0] == 2

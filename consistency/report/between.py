@@ -58,7 +58,8 @@ def compare_reports(a: str | Path | StoredReport, b: str | Path | StoredReport) 
         )
     together = _together(first, second)
     rows = [{_common(row.key, report.kind, together): row for row in report.results} for report in (first, second)]
-    shared = [key for key in rows[0] if key in rows[1]]
+    shared = [key for key in rows[0] if key in rows[1] and set(rows[0][key].over) == set(rows[1][key].over)]
+    unlike = tuple(told_place(_named(key, first.kind)) for key in rows[0] if key in rows[1] and key not in shared)
     only = tuple(
         tuple(told_place(_named(key, first.kind)) for key in one if key not in other)
         for one, other in (rows, reversed(rows))
@@ -85,7 +86,7 @@ def compare_reports(a: str | Path | StoredReport, b: str | Path | StoredReport) 
         for name, one in first.settings.items()
         if name in second.settings and second.settings[name] != one
     )
-    return Between(first, second, tuple(_tested(found)), (only[0], only[1]), together, settings)
+    return Between(first, second, tuple(_tested(found)), (only[0], only[1]), unlike, together, settings)
 
 
 def _first(places: Sequence[str]) -> str:

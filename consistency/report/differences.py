@@ -6,15 +6,21 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
+from consistency.report.document import SCHEMA_VERSION
+from consistency.report.provenance import versions
 from consistency.report.stored import Figure, Measure, StoredReport
 from consistency.statistics import Estimate
 
-SCHEMA_VERSION = 1
 LEVEL = 0.05
 PAIRED, TWO_SAMPLES = "paired by question", "two samples"
 MOST_ROWS = 40
+INTERVALS = (
+    "95 % intervals of the difference, B less A. Where both reports hold the same questions the difference is paired by "
+    "question; elsewhere the two figures are taken as independent samples."
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,8 @@ class Between:
         The widest means first.
     only : tuple of (tuple of str, tuple of str)
         Rows that only A and only B hold.
+    unlike : tuple of str
+        Means that A and B take over different domains or tasks, and that are not compared.
     taken_together : dict of str to (str, str)
         Dimensions in which each report has one value of its own, such as the seed: A's and B's.
     settings : tuple of (str, str, str)
@@ -104,6 +112,7 @@ class Between:
     b: StoredReport
     differences: tuple[Difference, ...]
     only: tuple[tuple[str, ...], tuple[str, ...]]
+    unlike: tuple[str, ...]
     taken_together: Mapping[str, tuple[str, str]]
     settings: tuple[tuple[str, str, str], ...]
 
@@ -149,6 +158,8 @@ class Between:
             if rows:
                 more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
                 lines.append(f"only in {which}: {len(rows)} results ({'; '.join(rows[:5])}{more})")
+        if self.unlike:
+            lines.append(f"not compared, as A and B average over others: {'; '.join(self.unlike)}")
         if "seed" in self.taken_together:
             lines.append(
                 "one seed against one seed: the intervals contain the sampling of questions, not what a further seed "
@@ -160,8 +171,11 @@ class Between:
         """As plain data, for JSON."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "kind": "between",
-            "verdict": self.verdict,
+            "kind": "differences",
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "signature": f"A:{self.a.document['signature']} B:{self.b.document['signature']}",
+            "intervals": INTERVALS,
+            "verdict": {"sentence": self.verdict},
             "a": {"folder": str(self.a.folder), "signature": self.a.document["signature"]},
             "b": {"folder": str(self.b.folder), "signature": self.b.document["signature"]},
             "notes": self.notes,
@@ -169,6 +183,8 @@ class Between:
             "differences": [item.to_dict() for item in self.differences],
             "only_in_a": list(self.only[0]),
             "only_in_b": list(self.only[1]),
+            "averaged_over_others": list(self.unlike),
+            "versions": versions(),
         }
 
     def shown(self) -> list[Difference]:

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
-from consistency.files import folder_in_place
 from consistency.report.content import Report, Section, Table
-from consistency.report.differences import Between, Difference, told_place
-from consistency.report.github import plain
-from consistency.report.tables import write_csv
+from consistency.report.differences import INTERVALS, Between, Difference, told_place
+from consistency.report.folder import report_in_place, write_files
 
 _HEAD = ("result", "measure", "A", "B", "B − A", "p (Holm)", "estimator")
-_INTERVALS = (
-    "95 % intervals of the difference, B less A. Where both reports hold the same questions the difference is paired by "
-    "question; elsewhere the two figures are taken as independent samples."
-)
 
 
 def between_content(found: Between) -> Report:
@@ -36,7 +28,7 @@ def between_content(found: Between) -> Report:
         _table(level, [item for item in found.differences if item.level == level], folded=number > 0)
         for number, level in enumerate(levels)
     ]
-    sections = [Section("differences", "What differs", (_INTERVALS,), tuple(tables))]
+    sections = [Section("differences", "What differs", (INTERVALS,), tuple(tables))]
     if found.settings:
         rows = tuple(found.settings)
         data = [{"setting": name, "a": one, "b": two} for name, one, two in rows]
@@ -47,17 +39,17 @@ def between_content(found: Between) -> Report:
         data = [{"report": which, "result": row} for which, row in alone]
         table = Table("only_in_one", "In one report only", "", ("report", "result"), tuple(alone), 2, data, folded=True)
         sections.append(Section("only-in-one", "What only one report holds", (), (table,)))
-    signatures = [str(report.document["signature"]) for report in (found.a, found.b)]
+    document = found.to_dict()
     return Report(
-        title=f"{found.a.folder.name} and {found.b.folder.name}",
+        title=f"{found.a.folder} and {found.b.folder}",
         kicker=f"Two reports: A is {found.a.folder}, B is {found.b.folder}",
         leads=(found.verdict,),
         details=(),
-        intervals=_INTERVALS,
+        intervals=INTERVALS,
         notes=tuple(found.notes),
-        signature=f"A:{signatures[0]} B:{signatures[1]}",
+        signature=document["signature"],
         sections=tuple(sections),
-        document=found.to_dict(),
+        document=document,
     )
 
 
@@ -75,39 +67,20 @@ def write_between(found: Between, out: str | Path) -> Path:
     ----------
     found : Between
     out : path-like
-        The folder to write: `report.json`, `report.md` and `tables/`. It appears whole, by renaming; an earlier report
-        there is replaced.
+        The folder to write: `report.html`, `.md` and `.json`, and `tables/`. It appears whole, by renaming; an earlier
+        report there is replaced.
 
     Returns
     -------
     pathlib.Path
-        `report.json`.
+        `report.html`.
 
     Raises
     ------
     InputError
         If `out` holds something else, or cannot be written.
     """
-    out, report = Path(out), between_content(found)
-    with folder_in_place(out, "report.json") as folder:
-        (folder / "tables").mkdir()
-        text = msgspec.json.format(msgspec.json.encode(report.document), indent=1).decode()
-        (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-        (folder / "report.md").write_text(_markdown(report), encoding="utf-8")
-        for table in _tables(report):
-            write_csv(folder / "tables" / f"{table.name}.csv", table.data)
-    return out / "report.json"
-
-
-def _tables(report: Report) -> list[Table]:
-    return [block for section in report.sections for block in section.blocks if isinstance(block, Table)]
-
-
-def _markdown(report: Report) -> str:
-    lines = [f"# {plain(report.title)}", "", *(plain(lead) for lead in report.leads), ""]
-    lines += [*(f"- {plain(note)}" for note in report.notes), "", report.intervals]
-    for table in _tables(report):
-        lines += ["", f"## {table.title}", "", *([table.caption, ""] if table.caption else [])]
-        lines += [f"| {' | '.join(table.head)} |", "|---" * len(table.head) + "|"]
-        lines += [f"| {' | '.join(map(plain, row))} |" for row in table.rows]
-    return "\n".join([*lines, "", f"    {report.signature}", ""])
+    with report_in_place(out) as folder:
+        write_files(between_content(found), folder)
+        (folder / "figures").rmdir()
+    return Path(out) / "report.html"

@@ -394,6 +394,43 @@ class GridReport(Report, tag="grid"):
     training_rows: list[TrainingRows]
 
 
+class Setting(Struct):
+    """A setting or version in which two reports differ."""
+
+    setting: str
+    a: str
+    b: str
+
+
+class ComparedReport(Struct):
+    """One of two reports."""
+
+    folder: str
+    signature: str
+
+
+class DifferencesReport(Struct, tag_field="kind", tag="differences"):
+    """What differs between two reports: `consistency report --compare`."""
+
+    schema_version: int
+    created: str
+    signature: str
+    intervals: str
+    notes: list[str]
+    verdict: PairVerdict
+    a: ComparedReport
+    b: ComparedReport
+    settings: list[Setting]
+    differences: list[dict[str, Any]]
+    only_in_a: list[str]
+    only_in_b: list[str]
+    averaged_over_others: list[str]
+    versions: dict[str, str]
+
+
+ANY = PairReport | GridReport | DifferencesReport
+
+
 def check(document: Mapping[str, Any]) -> None:
     """Refuse to write what is no `report.json`.
 
@@ -402,7 +439,7 @@ def check(document: Mapping[str, Any]) -> None:
     msgspec.ValidationError
         If a key is missing or of another type; it names the place.
     """
-    msgspec.convert(document, PairReport | GridReport)
+    msgspec.convert(document, ANY)
 
 
 def read_document(folder: str | Path) -> dict[str, Any]:
@@ -441,7 +478,7 @@ def read_document(folder: str | Path) -> dict[str, Any]:
 
 def json_schema() -> dict[str, Any]:
     """`report.json` as JSON Schema 2020-12."""
-    schema = msgspec.json.schema(PairReport | GridReport)
+    schema = msgspec.json.schema(ANY)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "report.json", **schema}
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +12,10 @@ import numpy as np
 
 from consistency.errors import InputError
 from consistency.report.cells import Cell
+from consistency.report.document import read_document
 
 Figure = Mapping[str, Any]
 Key = tuple[str, ...]
-NAMES = ("report.json", "comparison.json")
 DIMENSIONS = {"grid": ("model", "domain", "group", "seed", "scope"), "pair": ("section",)}
 MEAN = "mean"
 # Of columns that say which question a row is about, what stands where that is not known.
@@ -70,11 +69,14 @@ class Result:
         What it is a mean over: the rows of one level are tested together.
     figures : dict of str to dict
         By measure: value, standard error, interval.
+    over : tuple of str
+        The domains or tasks that it is a mean over; empty where its name says it.
     """
 
     key: Key
     level: str
     figures: Mapping[str, Figure]
+    over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,16 @@ class StoredReport:
     ----------
     folder : Path
     kind : {"grid", "pair"}
+    content : dict
+        Where its results stand: the document of a grid, `comparison` of a pair.
     document : dict
-        `report.json` of a grid; of a pair, what `compare --json` prints.
-    logs : sequence of dict
-        The logs it was made from, as far as it describes them.
-    versions : dict of str to str
-        Of what computed it.
+        `report.json`.
     """
 
     folder: Path
     kind: Literal["grid", "pair"]
+    content: Mapping[str, Any]
     document: Mapping[str, Any]
-    logs: Sequence[Mapping[str, Any]] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def results(self) -> list[Result]:
@@ -105,23 +104,24 @@ class StoredReport:
         return list(self._grid_rows() if self.kind == "grid" else self._pair_rows())
 
     def _grid_rows(self) -> Iterator[Result]:
-        for row in [*self.document["means"], *self.document["results"]]:
+        for row in [*self.content["means"], *self.content["results"]]:
             key = tuple(MEAN if row[name] is None else str(row[name]) for name in DIMENSIONS["grid"])
             over = [name for name, value in zip(DIMENSIONS["grid"], key, strict=True) if value == MEAN]
             level = f"means over {' and '.join(f'{name}s' for name in over)}" if over else "single runs"
             figures = {m.name: row[m.grid[0]][m.grid[1]] for m in MEASURES if m.grid[1] in row.get(m.grid[0], {})}
-            yield Result(key, level, figures)
+            yield Result(key, level, figures, tuple(self.content["experiment"]["domains"]) if "domain" in over else ())
 
     def _pair_rows(self) -> Iterator[Result]:
-        scopes = [("scopes", name, section) for name, section in self.document.get("by_scope", {}).items()]
-        overall = self.document["overall"]
-        sections = [("all tasks", "overall", overall)] if overall is not None else []
-        for level, name, section in [
-            *sections,
-            *scopes,
-            *(("tasks", *item) for item in self.document["by_task"].items()),
-        ]:
-            yield Result((name,), level, {m.name: section[m.pair] for m in MEASURES if m.pair in section})
+        overall, scopes, tasks = (self.content.get(name) for name in ("overall", "by_scope", "by_task"))
+        levels = {"all tasks": {"overall": overall} if overall else {}, "scopes": scopes or {}, "tasks": tasks or {}}
+        for level, sections in levels.items():
+            for name, section in sections.items():
+                figures = {m.name: section[m.pair] for m in MEASURES if m.pair in section}
+                yield Result((name,), level, figures, self._pooled() if level == "all tasks" else ())
+
+    def _pooled(self) -> tuple[str, ...]:
+        """The tasks that are pooled: those whose options were scored."""
+        return tuple(name for name, section in self.content["by_task"].items() if "kl" in section)
 
     def values(self, dimension: str) -> list[str]:
         """The values of one dimension, means left out, in their order."""
@@ -133,19 +133,19 @@ class StoredReport:
         """What it was made from and with, by name."""
         found: dict[str, str] = {}
         if self.kind == "grid":
-            found |= {name: _told(value) for name, value in self.document["experiment"].items()}
+            found |= {name: _told(value) for name, value in self.content["experiment"].items()}
         else:
             for when in ("before", "after"):
                 names = ("model", "model_args", "lm_eval_version")
-                found |= {f"{when}: {name}": _told(self.document[when].get(name)) for name in names}
-            found |= {name: _told(self.document[name]) for name in ("score", "margin")}
-        for role in dict.fromkeys(log["role"] for log in self.logs):
-            logs, spoken = [log for log in self.logs if log["role"] == role], role.replace("_", " ")
+                found |= {f"{when}: {name}": _told(self.content[when].get(name)) for name in names}
+            found |= {name: _told(self.content[name]) for name in ("score", "margin")}
+        for role in dict.fromkeys(log["role"] for log in self.document["logs"]):
+            logs, spoken = [log for log in self.document["logs"] if log["role"] == role], role.replace("_", " ")
             for name in ("lm_eval_version", "dtype", "shots", "chat_template", "limit"):
                 found[f"{spoken}: {name}"] = _told(sorted({_told(log[name]) for log in logs}))
             if len(logs) == 1:
                 found[f"{spoken}: sha256"] = logs[0]["sha256"][:16]
-        return found | {f"version of {name}": _told(value) for name, value in self.versions.items()}
+        return found | {f"version of {name}": _told(value) for name, value in self.document["versions"].items()}
 
     def cells(self, task_codes: dict[str, int]) -> dict[Key, Cell] | None:
         """The questions of each run and scope (of a pair: of each task), with what `MEASURES` average.
@@ -199,9 +199,8 @@ class StoredReport:
     def members(self, key: Key, cells: Mapping[Key, Cell]) -> list[Cell]:
         """The cells whose mean a row is; none where the folder does not hold all of them."""
         if self.kind == "pair":
-            names = list(self.document["by_task"]) if key == ("overall",) else [key[0]]
-            scored = [(name,) for name in names if "kl" in self.document["by_task"].get(name, {}) or len(names) == 1]
-            return [cells[name] for name in scored] if all(name in cells for name in scored) else []
+            names = [(name,) for name in self._pooled()] if key == ("overall",) else [key]
+            return [cells[name] for name in names] if all(name in cells for name in names) else []
         singles = [row.key for row in self.results if row.level == "single runs"]
         wanted = [
             single for single in singles if all(own in (MEAN, other) for own, other in zip(key, single, strict=True))
@@ -209,35 +208,19 @@ class StoredReport:
         return [cells[single] for single in wanted] if all(single in cells for single in wanted) else []
 
 
-def read_stored(path: str | Path) -> StoredReport:
-    """Read a report's folder, or its JSON file.
+def read_stored(folder: str | Path) -> StoredReport:
+    """Read a report's folder.
 
     Raises
     ------
     InputError
-        If there is no report, or one that this version cannot read.
+        If there is no report of a grid or a pair, or one that this version cannot read.
     """
-    path = Path(path)
-    file = next((path / name for name in NAMES if (path / name).is_file()), path / NAMES[0]) if path.is_dir() else path
-    what = "the folder of a report (`consistency report` or `compare --out`)"
-    if not file.is_file():
-        raise InputError(
-            "no report.json there" if path.is_dir() else "no such file or folder", expected=what, path=path
-        )
-    try:
-        document = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {error}", expected=what, path=file) from error
-    whole = document if isinstance(document, dict) else {}
-    inner = whole.get("comparison", whole)
-    kinds: tuple[tuple[Literal["grid", "pair"], Mapping[str, Any], Sequence[str]], ...] = (
-        ("grid", whole, ("results", "means", "experiment")),
-        ("pair", inner, ("by_task", "overall", "before", "after")),
-    )
-    for kind, content, needed in kinds:
-        if whole.get("schema_version") in (1, 2) and all(name in content for name in needed):
-            return StoredReport(file.parent, kind, content, whole.get("logs", ()), whole.get("versions", {}))
-    raise InputError("is no report that this version reads", expected="schema_version 1 or 2", path=file)
+    document = read_document(folder)
+    if document["kind"] not in DIMENSIONS:
+        raise InputError(f"a report of {document['kind']}", expected="one of a pair or a grid", path=folder)
+    results = document["comparison"] if document["kind"] == "pair" else document
+    return StoredReport(Path(folder), document["kind"], results, document)
 
 
 def _told(value: Any) -> str:
