@@ -288,6 +288,11 @@ def check(conditions: Sequence[Condition], comparison: Comparison) -> list[Check
 
 def _section(condition: Condition, comparison: Comparison) -> Section:
     if condition.where is None:
+        if comparison.overall is None and len(comparison.by_task) > 1:
+            raise InputError(
+                f"--fail-if {condition.text!r}: tasks without options are not pooled",
+                expected=f"{condition.text} in one of {', '.join(comparison.by_task)}",
+            )
         return comparison.main
     overall = {} if comparison.overall is None else {"overall": comparison.overall}
     sections = {**overall, **comparison.by_scope, **comparison.by_task}

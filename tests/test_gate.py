@@ -147,6 +147,34 @@ def test_unknown_places_and_absent_measures(pair):
         judge(comparison, "kl > 1 in homo")
 
 
+def test_generated_answers_are_judged_by_task(tmp_path):
+    """Tasks whose options were not scored have accuracy and flips, and no distributions."""
+    for when, right in (("before", 1.0), ("after", 0.0)):
+        for task in ("gsm8k", "triviaqa"):
+            rows = [
+                {
+                    "doc_id": number,
+                    "doc": {"question": f"{number}?"},
+                    "target": "1",
+                    "filtered_resps": ["1"],
+                    "filter": "none",
+                    "metrics": ["exact_match"],
+                    "exact_match": right if number < 5 else 1.0,
+                    "doc_hash": str(number),
+                }
+                for number in range(40)
+            ]
+            file = tmp_path / when / f"samples_{task}_2026-01-02T03-04-05.678901.jsonl"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    comparison = compare(tmp_path / "before", tmp_path / "after")
+    assert judge(comparison, "measured harmful flips >= 12.5 % in gsm8k").failed
+    with pytest.raises(InputError, match="not pooled; expected harmful flips > 2 % in one of gsm8k, triviaqa"):
+        judge(comparison, "harmful flips > 2 %")
+    with pytest.raises(InputError, match="gsm8k has no kl; expected one of harmful flips, beneficial flips, accuracy"):
+        judge(comparison, "kl > 1 in gsm8k")
+
+
 def test_the_program_fails_with_1_and_still_writes(pair, call, tmp_path):
     logs = pair(50, 10)
     arguments = ("compare", *logs, "--fail-if", "harmful flips > 2 %", "--out", tmp_path / "out")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from consistency.comparison import Comparison, Section
 from consistency.gate import Check
+from consistency.report.markdown import text as markdown_text
 from consistency.statistics import Estimate
 
 MOST_TASKS = 10
@@ -85,8 +86,7 @@ def plain(text: str) -> str:
     >>> print(plain("*a* <b> @c"))
     \*a\* &lt;b&gt; @<!-- -->c
     """
-    text = _visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(r"([\\`*_{}\[\]~|])", r"\\\1", text)
+    text = markdown_text(_visible(text))
     # A comment in between keeps GitHub from calling people and linking issues, and addresses from becoming links.
     text = re.sub(r"(@|#|://|www\.)", r"\1<!-- -->", text)
     return re.sub(r"^(\s*)([-+=]|\d+[.)])(?=\s|$)", r"\1&#8203;\2", text)
