@@ -319,6 +319,8 @@ def test_search_filters_sort_and_pages_by_mouse(opened: Open) -> None:
     content = grid_report()
     page = opened(content)
     status = page.get_by_role("status").filter(has_text="questions")
+    assert shown(page) == list(range(25))
+    page.get_by_label("Sort by").select_option("KL, largest first")
     assert shown(page) == ordered(content, "kl", -1)[:25]
     page.get_by_role("button", name="Next").click()
     assert shown(page) == ordered(content, "kl", -1)[25:50]
@@ -345,7 +347,7 @@ def test_search_filters_sort_and_pages_by_mouse(opened: Open) -> None:
     assert shown(again) == expected
     assert again.get_by_label("Scope").input_value() == "homo"
     page.get_by_role("button", name="Clear search and filters").click()
-    assert shown(page) == ordered(content, "kl", -1)[:25]
+    assert shown(page) == list(range(25))
     page.get_by_label("Search").fill("INHIBITOR 17")
     assert shown(page) == [17]
     painted = page.evaluate(
@@ -415,13 +417,13 @@ def test_everything_by_keyboard_alone(opened: Open) -> None:
     page.keyboard.type("cough")
     tab_to("[name=task]")
     page.keyboard.press("ArrowDown")
-    assert shown(page) == ordered(content, "kl", -1, lambda one: one.task == "history")
+    assert shown(page) == list(range(1, 60, 3))
     page.keyboard.press("Home")
     tab_to("[name=sort]")
     page.keyboard.press("ArrowDown")
     tab_to("[name=next]")
     page.keyboard.press("Enter")
-    assert shown(page) == ordered(content, "delta_gold", 1)[25:50]
+    assert shown(page) == ordered(content, "kl", -1)[25:50]
     assert page.evaluate("document.activeElement.getAttribute('role')") == "status"
 
 
@@ -556,8 +558,8 @@ def test_paper_shows_details_and_no_controls(opened: Open) -> None:
     assert page.locator("section:has(#headline) thead th").all_inner_texts()[0] == "scope"
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("details:not([open])").count() == 0
-    assert shown(page) == ordered(content, "kl", -1)[:25]
+    assert shown(page) == list(range(25))
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details[open]").count() == 0
-    assert shown(page) == ordered(content, "kl", -1)[25:50]
+    assert shown(page) == list(range(25, 50))
     assert page.pdf().startswith(b"%PDF")

@@ -15,8 +15,9 @@ const FLIPS = {
   right: ["●", "green", "stays right"],
   wrong: ["○", "grey", "stays wrong"],
 };
-// By name: what it says, the measure, and 1 for the smallest first.
+// By name: what it says, the measure, and 1 for the smallest first. The first is the order of the report.
 const SORTS = {
+  chosen: ["as chosen", null, 0],
   kl: ["KL, largest first", "kl", -1],
   fell: ["right option lost most", "delta_gold", 1],
   rose: ["right option gained most", "delta_gold", -1],
@@ -199,7 +200,7 @@ function explore() {
     offer(control(name), [["", "all"], ...values.map(([value, count]) => [value, `${named[name]?.(value) ?? value} (${count})`])]);
   }
   const known = (measure) => questions.some((question) => (question.measures[measure] ?? null) !== null);
-  offer(control("sort"), Object.entries(SORTS).filter(([, [, measure]]) => known(measure)).map(([name, [text]]) => [name, text]));
+  offer(control("sort"), Object.entries(SORTS).filter(([, [, measure]]) => !measure || known(measure)).map(([name, [text]]) => [name, text]));
   control("sort").parentElement.hidden = control("sort").options.length < 2;
   const standard = control("sort").value;
 
@@ -210,9 +211,8 @@ function explore() {
     const fits = (question, index) => FILTERS.every((name) => !control(name).value || question[name] === control(name).value)
       && wanted.every((word) => words[index].includes(word));
     const chosen = questions.filter(fits);
-    if (!control("sort").value) return chosen;
     const [, measure, direction] = SORTS[control("sort").value];
-    return chosen.sort((a, b) => compare(a.measures[measure] ?? null, b.measures[measure] ?? null, direction));
+    return !measure ? chosen : chosen.sort((a, b) => compare(a.measures[measure] ?? null, b.measures[measure] ?? null, direction));
   }
 
   function show() {
