@@ -46,6 +46,18 @@ class TunedRun:
         return self.folder / "logs" / self.group
 
     @property
+    def checkpoints(self) -> dict[int, Path]:
+        """The log folders of the model as it was after an epoch, by epoch; none where only the last one was evaluated."""
+        found = self.logs.parent.glob(f"{self.group}.epoch-*")
+        numbered = {path.name.rpartition("-")[2]: path for path in found if path.is_dir()}
+        return {int(epoch): numbered[epoch] for epoch in sorted(filter(str.isdecimal, numbered), key=int)}
+
+    @property
+    def config(self) -> Path:
+        """What Axolotl was told, as the grid writes it."""
+        return self.folder / "tuned" / f"{self.group}.yml"
+
+    @property
     def manifest(self) -> Path:
         """How the group's training rows came about."""
         return self.folder / "groups" / f"{self.group}.manifest.json"

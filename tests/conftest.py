@@ -1,10 +1,15 @@
 import json
 import os
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from consistency.experiment import Experiment
+from consistency.scopes import scope_tasks
 
 # Set before any test imports a Hugging Face library, and inherited by the programs that tests start.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -17,6 +22,8 @@ TEXT = (
     "Please choose the correct answer. \n\nWhich of these is a fever?\nA. flu\nB. cold\nC. cough\nD. pain\nAnswer: "
     "ASSISTANT: A. flu\nIt makes you hot. B. cold C. cough D. pain"
 )
+
+Logits = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @pytest.fixture(scope="session")
@@ -122,3 +129,61 @@ def write_probe() -> Callable[..., Path]:
         return path
 
     return write
+
+
+def write_log(folder: Path, logits: dict[str, Logits], gold: dict[str, Logits], limit: int | None = None) -> None:
+    """A log as lm_eval 0.4.11 writes it, as far as a reader needs."""
+    folder = folder / "model"
+    folder.mkdir(parents=True)
+    date = "2026-01-02T03-04-05.000006"
+    for task, scores in logits.items():
+        with (folder / f"samples_{task}_{date}.jsonl").open("w") as file:
+            for doc_id, row in enumerate(scores):
+                doc = {"id": f"{task.replace('_icl', '').replace('_ift', '')}-{doc_id}", "question": f"{doc_id}?"}
+                sample = {
+                    "doc_id": doc_id,
+                    "doc": {**doc, "choices": [f"{doc_id} {letter}" for letter in "ABCD"]},
+                    "target": str(int(gold[task.replace("_ift", "_icl")][doc_id])),
+                    "filtered_resps": [[str(x), "False"] for x in row],
+                    "filter": "none",
+                    "metrics": ["acc"],
+                    "acc": float(row.argmax() == gold[task.replace("_ift", "_icl")][doc_id]),
+                    "doc_hash": f"{task.replace('_ift', '_icl')}-{doc_id}",
+                }
+                file.write(json.dumps(sample) + "\n")
+    config = {"model": "hf", "model_dtype": "torch.float32", "limit": limit}
+    (folder / f"results_{date}.json").write_text(
+        json.dumps({"config": config, "n-shot": dict.fromkeys(logits, 0), "lm_eval_version": "0.4.11"})
+    )
+
+
+@pytest.fixture
+def make_experiment(tmp_path: Path) -> Callable[..., Experiment]:
+    """Write the logs of an experiment with random scores: 30 questions of the domain, 6 of each subject."""
+
+    def build(
+        domains: tuple[str, ...] = ("medicine", "history"), seeds: tuple[int, ...] = (0,), **other: Any
+    ) -> Experiment:
+        groups = other.get("groups", ("harmonious", "incompatible", "self_aligning"))
+        experiment = Experiment("test", tmp_path / "runs", ("tiny",), domains, groups, seeds)
+        rng = np.random.default_rng(0)
+        gold: dict[str, Logits] = {}
+        few: dict[str, Logits] = {}
+        for domain in domains:
+            for scope, tasks in scope_tasks(domain, "icl").items():
+                for task in tasks:
+                    n = 30 if scope == "homo" else 6
+                    gold.setdefault(task, rng.integers(4, size=n))
+                    few.setdefault(task, rng.normal(size=(n, 4)))
+        write_log(experiment.base_logs("tiny", "icl"), few, gold)
+        zero = {task.replace("_icl", "_ift"): x + rng.normal(size=x.shape) for task, x in few.items()}
+        write_log(experiment.base_logs("tiny", "ift"), zero, gold, other.get("limit"))
+        for run in experiment.runs():
+            names = list(chain.from_iterable(scope_tasks(run.domain, "ift").values()))
+            saved = [run.logs.with_name(f"{run.group}.epoch-{epoch}") for epoch in other.get("epochs", ())]
+            for folder in (run.logs, *saved):
+                scores = {name: few[name.replace("_ift", "_icl")] + rng.normal(size=zero[name].shape) for name in names}
+                write_log(folder, scores, gold)
+        return experiment
+
+    return build

@@ -3,7 +3,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,72 +20,14 @@ from consistency.report.verdict import verdict
 from consistency.report.write import write_report
 from consistency.scopes import scope_tasks
 
-GROUPS = ("harmonious", "incompatible", "self_aligning")
-Logits = np.ndarray[Any, np.dtype[np.float64]]
-
-
-def write_log(folder: Path, logits: dict[str, Logits], gold: dict[str, Logits], limit: int | None = None) -> None:
-    """A log as lm_eval 0.4.11 writes it, as far as a reader needs."""
-    folder = folder / "model"
-    folder.mkdir(parents=True)
-    date = "2026-01-02T03-04-05.000006"
-    for task, scores in logits.items():
-        with (folder / f"samples_{task}_{date}.jsonl").open("w") as file:
-            for doc_id, row in enumerate(scores):
-                doc = {"id": f"{task.replace('_icl', '').replace('_ift', '')}-{doc_id}", "question": f"{doc_id}?"}
-                sample = {
-                    "doc_id": doc_id,
-                    "doc": {**doc, "choices": [f"{doc_id} {letter}" for letter in "ABCD"]},
-                    "target": str(int(gold[task.replace("_ift", "_icl")][doc_id])),
-                    "filtered_resps": [[str(x), "False"] for x in row],
-                    "filter": "none",
-                    "metrics": ["acc"],
-                    "acc": float(row.argmax() == gold[task.replace("_ift", "_icl")][doc_id]),
-                    "doc_hash": f"{task.replace('_ift', '_icl')}-{doc_id}",
-                }
-                file.write(json.dumps(sample) + "\n")
-    config = {"model": "hf", "model_dtype": "torch.float32", "limit": limit}
-    (folder / f"results_{date}.json").write_text(
-        json.dumps({"config": config, "n-shot": dict.fromkeys(logits, 0), "lm_eval_version": "0.4.11"})
-    )
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Experiment]:
-    """Write the logs of an experiment with random scores: 30 questions of the domain, 6 of each subject."""
-
-    def build(
-        domains: tuple[str, ...] = ("medicine", "history"), seeds: tuple[int, ...] = (0,), **other: Any
-    ) -> Experiment:
-        experiment = Experiment("test", tmp_path / "runs", ("tiny",), domains, other.get("groups", GROUPS), seeds)
-        rng = np.random.default_rng(0)
-        gold: dict[str, Logits] = {}
-        few: dict[str, Logits] = {}
-        for domain in domains:
-            for scope, tasks in scope_tasks(domain, "icl").items():
-                for task in tasks:
-                    n = 30 if scope == "homo" else 6
-                    gold.setdefault(task, rng.integers(4, size=n))
-                    few.setdefault(task, rng.normal(size=(n, 4)))
-        write_log(experiment.base_logs("tiny", "icl"), few, gold)
-        zero = {task.replace("_icl", "_ift"): x + rng.normal(size=x.shape) for task, x in few.items()}
-        write_log(experiment.base_logs("tiny", "ift"), zero, gold, other.get("limit"))
-        for run in experiment.runs():
-            names = chain.from_iterable(scope_tasks(run.domain, "ift").values())
-            scores = {name: few[name.replace("_ift", "_icl")] + rng.normal(size=zero[name].shape) for name in names}
-            write_log(run.logs, scores, gold)
-        return experiment
-
-    return build
-
 
 def read(folder: Path) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return report
 
 
-def test_figures_are_those_of_the_items(make: Callable[..., Experiment], tmp_path: Path) -> None:
-    write_report(make(), tmp_path / "report")
+def test_figures_are_those_of_the_items(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make_experiment(), tmp_path / "report")
     report, items = read(tmp_path / "report"), pd.read_parquet(tmp_path / "report" / "items.parquet")
     assert len(report["results"]) == 2 * 3 * 3
     for row in report["results"]:
@@ -103,8 +44,8 @@ def test_figures_are_those_of_the_items(make: Callable[..., Experiment], tmp_pat
         assert row["mcnemar_p"] == pytest.approx(stats.binomtest(row["flips"]["harmful"], discordant).pvalue)
 
 
-def test_one_task_has_the_interval_of_scipy(make: Callable[..., Experiment], tmp_path: Path) -> None:
-    write_report(make(), tmp_path / "report")
+def test_one_task_has_the_interval_of_scipy(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make_experiment(), tmp_path / "report")
     items = pd.read_parquet(tmp_path / "report" / "items.parquet")
     for row in read(tmp_path / "report")["results"]:
         if row["scope"] == "homo":
@@ -114,8 +55,8 @@ def test_one_task_has_the_interval_of_scipy(make: Callable[..., Experiment], tmp
             assert (found["ci_low"], found["ci_high"]) == pytest.approx((low, high))
 
 
-def test_contrasts_are_paired_and_corrected(make: Callable[..., Experiment], tmp_path: Path) -> None:
-    write_report(make(), tmp_path / "report")
+def test_contrasts_are_paired_and_corrected(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make_experiment(), tmp_path / "report")
     report, items = read(tmp_path / "report"), pd.read_parquet(tmp_path / "report" / "items.parquet")
     row = next(
         row
@@ -135,9 +76,9 @@ def test_contrasts_are_paired_and_corrected(make: Callable[..., Experiment], tmp
         assert [row["p_holm"] for row in members] == pytest.approx(list(adjusted))
 
 
-def test_a_question_of_two_domains_is_one_draw(make: Callable[..., Experiment], tmp_path: Path) -> None:
+def test_a_question_of_two_domains_is_one_draw(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
     """Means over domains: OOD questions are shared, so their two values add before a variance is taken."""
-    write_report(make(), tmp_path / "report")
+    write_report(make_experiment(), tmp_path / "report")
     report, items = read(tmp_path / "report"), pd.read_parquet(tmp_path / "report" / "items.parquet")
     row = next(row for row in report["means"] if (row["group"], row["scope"]) == ("incompatible", "ood"))
     chosen = items[(items.group == "incompatible") & (items.scope == "ood")]
@@ -150,8 +91,8 @@ def test_a_question_of_two_domains_is_one_draw(make: Callable[..., Experiment], 
     assert row["tuned"]["kl"]["se"] == pytest.approx(np.sqrt((by_task.var(ddof=1) * by_task.count()).sum()))
 
 
-def test_seeds_are_summarised(make: Callable[..., Experiment], tmp_path: Path) -> None:
-    write_report(make(domains=("medicine",), seeds=(0, 1, 2)), tmp_path / "report")
+def test_seeds_are_summarised(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make_experiment(domains=("medicine",), seeds=(0, 1, 2)), tmp_path / "report")
     report = read(tmp_path / "report")
     row = next(row for row in report["seed_summary"] if (row["group"], row["scope"]) == ("incompatible", "homo"))
     values = [
@@ -163,8 +104,10 @@ def test_seeds_are_summarised(make: Callable[..., Experiment], tmp_path: Path) -
     assert row["accuracy"]["sd"] == pytest.approx(np.std(values, ddof=1))
 
 
-def test_the_partial_correlation_says_why_there_is_none(make: Callable[..., Experiment], tmp_path: Path) -> None:
-    write_report(make(domains=("medicine",)), tmp_path / "report")
+def test_the_partial_correlation_says_why_there_is_none(
+    make_experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    write_report(make_experiment(domains=("medicine",)), tmp_path / "report")
     rows = read(tmp_path / "report")["partial_correlations"]
     assert {(row["scope"], row["variant"]) for row in rows} == {
         (scope, variant) for scope in ("homo", "id", "ood") for variant in ("standard", "paper")
@@ -172,10 +115,10 @@ def test_the_partial_correlation_says_why_there_is_none(make: Callable[..., Expe
     assert all(row["value"] is None and "fewer than 3" in row["reason"] for row in rows)
 
 
-def test_the_partial_correlation_is_pingouins(make: Callable[..., Experiment], tmp_path: Path) -> None:
+def test_the_partial_correlation_is_pingouins(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
     pingouin = pytest.importorskip("pingouin")
     groups = ("incompatible", "mixed_0.2", "mixed_0.6", "self_aligning")
-    write_report(make(groups=groups), tmp_path / "report")
+    write_report(make_experiment(groups=groups), tmp_path / "report")
     report = read(tmp_path / "report")
     for scope in ("homo", "id", "ood"):
         frame = pd.DataFrame(
@@ -199,8 +142,8 @@ def test_the_partial_correlation_is_pingouins(make: Callable[..., Experiment], t
     assert (tmp_path / "report" / "figures" / "ratios.svg").is_file()
 
 
-def test_the_same_logs_give_the_same_files(make: Callable[..., Experiment], tmp_path: Path) -> None:
-    experiment = make(domains=("medicine",))
+def test_the_same_logs_give_the_same_files(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = make_experiment(domains=("medicine",))
     for name in ("one", "two"):
         write_report(experiment, tmp_path / name)
     first = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
@@ -211,8 +154,8 @@ def test_the_same_logs_give_the_same_files(make: Callable[..., Experiment], tmp_
         assert one.replace(created[0].encode(), b"") == two.replace(created[1].encode(), b""), path
 
 
-def test_tables_have_every_digit(make: Callable[..., Experiment], tmp_path: Path) -> None:
-    write_report(make(), tmp_path / "report")
+def test_tables_have_every_digit(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make_experiment(), tmp_path / "report")
     report = read(tmp_path / "report")
     with (tmp_path / "report" / "tables" / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -233,15 +176,20 @@ class Page(HTMLParser):
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "action")]
 
 
-def test_the_page_needs_no_other_file_and_escapes(make: Callable[..., Experiment], tmp_path: Path) -> None:
-    experiment = replace(make(domains=("medicine",)), name="<script>alert('x')</script> | $x_1$")
+def test_the_page_needs_no_other_file_and_escapes(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = replace(make_experiment(domains=("medicine",)), name="<script>alert('x')</script> | $x_1$")
     page = Page()
     text = write_report(experiment, tmp_path / "report").read_text()
     page.feed(text)
-    assert "script" not in page.tags
+    # One is the page's own, one holds the questions as JSON.
+    assert page.tags.count("script") == 2
+    assert "<script>alert" not in text
     assert "&lt;script&gt;" in text
-    assert all(address.startswith("#") for address in page.addresses)
-    assert page.tags.count("svg") == 6
+    # Beside itself it names the files of its folder, and asks for none.
+    assert all(address.startswith(("#", "tables/", "figures/", "items.parquet")) for address in page.addresses)
+    assert all((tmp_path / "report" / address).is_file() for address in page.addresses if address[0] != "#")
+    # Groups, flips, and consistency with accuracy, each in three scopes.
+    assert page.tags.count("svg") == 9
     assert page.tags.count("table") >= 4
     *prose, signature = (tmp_path / "report" / "report.md").read_text().splitlines()
     assert "<script>" not in "\n".join(prose)
@@ -249,8 +197,8 @@ def test_the_page_needs_no_other_file_and_escapes(make: Callable[..., Experiment
     assert signature.startswith("    experiment:<script>")
 
 
-def test_a_missing_task_is_named(make: Callable[..., Experiment], tmp_path: Path) -> None:
-    experiment = make(domains=("medicine",))
+def test_a_missing_task_is_named(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = make_experiment(domains=("medicine",))
     run = next(experiment.runs())
     task = scope_tasks("medicine", "ift")["id"][0]
     next(run.logs.rglob(f"samples_{task}_*")).unlink()
@@ -263,13 +211,13 @@ def test_a_missing_task_is_named(make: Callable[..., Experiment], tmp_path: Path
     assert row["n"] == 18
 
 
-def test_a_limited_run_is_said_to_be_one(make: Callable[..., Experiment], tmp_path: Path) -> None:
-    write_report(make(domains=("medicine",), limit=30), tmp_path / "report")
+def test_a_limited_run_is_said_to_be_one(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    write_report(make_experiment(domains=("medicine",), limit=30), tmp_path / "report")
     assert any("--limit 30" in note for note in read(tmp_path / "report")["notes"])
 
 
-def test_missing_logs_leave_nothing_behind(make: Callable[..., Experiment], tmp_path: Path) -> None:
-    experiment = make(domains=("medicine",))
+def test_missing_logs_leave_nothing_behind(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = make_experiment(domains=("medicine",))
     for path in experiment.base_logs("tiny", "ift").rglob("*.jsonl"):
         path.unlink()
     with pytest.raises(InputError, match="base/logs/ift"):
@@ -277,11 +225,11 @@ def test_missing_logs_leave_nothing_behind(make: Callable[..., Experiment], tmp_
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}
 
 
-def test_a_folder_that_is_no_report_stays(make: Callable[..., Experiment], tmp_path: Path) -> None:
+def test_a_folder_that_is_no_report_stays(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "thesis.tex").write_text("mine")
     with pytest.raises(InputError, match=r"holds no report\.json"):
-        write_report(make(domains=("medicine",)), tmp_path / "report")
+        write_report(make_experiment(domains=("medicine",)), tmp_path / "report")
     assert (tmp_path / "report" / "thesis.tex").read_text() == "mine"
 
 

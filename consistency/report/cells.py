@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.changes import question_arrays
-from consistency.distributions import Floats
+from consistency.changes import answers, question_arrays
 from consistency.errors import InputError
 from consistency.experiment import Experiment, TunedRun
 from consistency.pairing import pair
+from consistency.report.items import Columns, joined
 from consistency.report.provenance import LogRecord
 from consistency.samples import Run, read_run
 from consistency.scopes import scope_tasks
@@ -36,9 +36,9 @@ class Cell:
         The task of each question, as an index into `CellReader.task_names`.
     doc_id : ndarray of int64, shape [n]
         The harness's number of the question in its task.
-    arrays : dict of str to ndarray, shape [n]
-        Measures of each question: those of `changes.question_arrays` (base 5-shot against tuned 0-shot), and with the
-        prefix `zero_` those of base 5-shot against base 0-shot.
+    arrays : dict of str to ndarray
+        One row per question: what `changes.answers` and `changes.question_arrays` give (base 5-shot against tuned
+        0-shot), and with the prefix `zero_` what they say of base 0-shot against base 5-shot.
     """
 
     model: str
@@ -48,7 +48,7 @@ class Cell:
     scope: str
     task: Integers
     doc_id: Integers
-    arrays: Mapping[str, NDArray[np.float64] | Integers]
+    arrays: Columns
 
     def __len__(self) -> int:
         return len(self.doc_id)
@@ -85,7 +85,7 @@ class Measured:
     """Two answers to each question of one task."""
 
     doc_id: Integers
-    arrays: Mapping[str, NDArray[np.float64] | Integers]
+    arrays: Columns
     paired: int
     dropped: Mapping[str, int]
 
@@ -119,11 +119,25 @@ class RunAudit:
 
 @dataclass(frozen=True, eq=False)
 class TunedCells:
-    """One tuned run, read and measured: its cells by scope, and its audit."""
+    """One tuned run, read and measured.
+
+    Attributes
+    ----------
+    run : TunedRun
+    cells : tuple of Cell
+        By scope.
+    audit : RunAudit
+    checkpoints : dict of int to tuple of Cell
+        The same cells of the model as it was after an epoch, where it was evaluated then.
+    asked : Run
+        The base model's log with shots, which holds the texts of the questions.
+    """
 
     run: TunedRun
     cells: tuple[Cell, ...]
     audit: RunAudit
+    checkpoints: Mapping[int, tuple[Cell, ...]]
+    asked: Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +172,13 @@ class CellReader:
             zero = self._open(self.experiment.base_logs(model, "ift"), "base_zero_shot", model)
             base = _BaseLogs(few, zero)
             for run in runs:
-                yield self._read(run, base)
+                audit = RunAudit()
+                cells = self._read(run, self._open(run.logs, "tuned", model, run), base, audit)
+                saved = {}
+                for epoch, folder in run.checkpoints.items():
+                    # What it lacks, its last epoch lacks too or has told.
+                    saved[epoch] = self._read(run, self._open(folder, "checkpoint", model, run), base, RunAudit())
+                yield TunedCells(run, cells, audit, saved, few)
 
     def _open(self, folder: Path, role: str, model: str, tuned: TunedRun | None = None) -> Run:
         log = read_run(folder)
@@ -174,8 +194,7 @@ class CellReader:
         self.logs.append(LogRecord.of(log.config, sources, questions, **place))
         return log
 
-    def _read(self, run: TunedRun, base: _BaseLogs) -> TunedCells:
-        tuned, audit = self._open(run.logs, "tuned", run.model, run), RunAudit()
+    def _read(self, run: TunedRun, tuned: Run, base: _BaseLogs, audit: RunAudit) -> tuple[Cell, ...]:
         few_names, tuned_names = (scope_tasks(run.domain, style, self.experiment.task_set) for style in ("icl", "ift"))
         cells = []
         for scope, names in few_names.items():
@@ -205,13 +224,13 @@ class CellReader:
                 f"no question of {run.domain} is answered here and in both logs of the base model",
                 expected=f"the tasks {', '.join(chain.from_iterable(tuned_names.values()))}",
                 do="run lm_eval on the tasks of the experiment again",
-                path=run.logs,
+                path=tuned.path,
             )
-        return TunedCells(run, tuple(cells), audit)
+        return tuple(cells)
 
     def _join(
         self, name: str, scope: str, after: Measured, zero: Measured, audit: RunAudit
-    ) -> tuple[int, Integers, dict[str, NDArray[np.float64] | Integers]]:
+    ) -> tuple[int, Integers, Columns]:
         """The questions of one task that are answered in all three logs."""
         code = self._codes.setdefault(name, len(self._codes))
         if code == len(self.task_names):
@@ -223,7 +242,9 @@ class CellReader:
         audit.zero_dropped.update(zero.dropped)
         audit.unshared[scope] += min(after.paired, zero.paired) - len(doc_id)
         arrays = {key: values[rows] for key, values in after.arrays.items()}
-        arrays |= {f"zero_{key}": zero.arrays[key][zero_rows] for key in zero.arrays if key != "correct_before"}
+        # What the base model answered with shots, it answered once.
+        of_zero = [key for key in zero.arrays if not key.endswith("_before") and key not in ("gold", "doc_hash")]
+        arrays |= {f"zero_{key}": zero.arrays[key][zero_rows] for key in of_zero}
         return code, doc_id, arrays
 
 
@@ -233,18 +254,14 @@ def _measure(before: Scores, after: Scores) -> Measured:
         raise InputError(
             f"{before.task} scores no options", expected="a multiple-choice task", do="log it again", path=before.source
         )
-    arrays: dict[str, Floats | Integers] = dict(question_arrays(pairs))
-    arrays["prediction_before"] = pairs.before.prediction
-    arrays["prediction_after"] = pairs.after.prediction
-    arrays["gold"] = np.where(pairs.gold.any(axis=1), pairs.gold.argmax(axis=1), -1)
+    arrays = {**answers(pairs), **question_arrays(pairs)}
+    doc_id = arrays.pop("doc_id")
     dropped = {reason: lost.count for reason, lost in pairs.audit.dropped.items()}
-    return Measured(pairs.before.doc_id, arrays, len(pairs), dropped)
+    return Measured(doc_id, arrays, len(pairs), dropped)
 
 
-def _cell(
-    run: TunedRun, scope: str, parts: Sequence[tuple[int, Integers, Mapping[str, NDArray[np.float64] | Integers]]]
-) -> Cell:
-    arrays = {key: np.concatenate([part[key] for _, _, part in parts]) for key in parts[0][2]}
+def _cell(run: TunedRun, scope: str, parts: Sequence[tuple[int, Integers, Columns]]) -> Cell:
     task = np.repeat(np.array([code for code, _, _ in parts]), [len(doc_id) for _, doc_id, _ in parts])
     doc_id = np.concatenate([doc_id for _, doc_id, _ in parts])
+    arrays = joined([arrays for _, _, arrays in parts])
     return Cell(run.model, run.domain, run.group, run.seed, scope, task.astype(np.int64), doc_id, arrays)

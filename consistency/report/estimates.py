@@ -17,10 +17,9 @@ from consistency.hypotheses import holm, mcnemar_exact
 from consistency.metrics import flips, quantiles
 from consistency.partial_correlation import partial_correlation
 from consistency.report.cells import Cell
+from consistency.report.content import Row
 from consistency.scopes import SCOPES
 from consistency.statistics import Estimate, mean
-
-Row = dict[str, Any]
 
 # Where a figure stands in a row, and the per-question array it averages: or two, the first less the second.
 FIGURES: dict[tuple[str, str], tuple[str, ...]] = {
@@ -140,6 +139,11 @@ def result(cell: Cell) -> Row:
     row["kl_quantiles"] = quantiles(np.asarray(arrays["kl"], dtype=np.float64))
     row["tie_rate"] = {"base": float(arrays["tied_before"].mean()), "tuned": float(arrays["tied_after"].mean())}
     return row
+
+
+def checkpoint(cell: Cell, epoch: int) -> Row:
+    """Figures of one run in one scope, as it was after an epoch of its training."""
+    return _row([cell], cell.domain, cell.seed) | {"epoch": epoch}
 
 
 def results(cells: Sequence[Cell]) -> list[Row]:

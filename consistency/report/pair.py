@@ -20,6 +20,7 @@ from consistency.report.document import SCHEMA_VERSION
 from consistency.report.drawings import draw_all
 from consistency.report.folder import report_in_place, write_files
 from consistency.report.items import Columns, ItemsWriter, joined
+from consistency.report.log_tables import log_table
 from consistency.report.methods import pair_methods
 from consistency.report.numbers import fixed, p_value
 from consistency.report.pair_figures import pair_plots
@@ -220,7 +221,7 @@ def _provenance(comparison: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _provenance_tables(document: Row) -> tuple[Table, Table]:
-    return pair_tables.log_table(document["logs"]), pair_tables.pairing_table(document["comparison"])
+    return log_table(document["logs"]), pair_tables.pairing_table(document["comparison"])
 
 
 def _reading(items: Columns) -> tuple[str, ...]:

@@ -191,40 +191,6 @@ def pairing_table(comparison: Mapping[str, Any]) -> Table:
     )
 
 
-def log_table(logs: Sequence[Row]) -> Table:
-    """The logs that were read, and what they say of themselves."""
-    several = len({log["model"] for log in logs}) > 1
-    rows: list[tuple[str, ...]] = [
-        (
-            log["role"].replace("_", " "),
-            *((str(log["model"]) or DASH,) if several else ()),
-            log["folder"],
-            log["date"] or DASH,
-            log["lm_eval_version"] or DASH,
-            log["dtype"] or DASH,
-            ", ".join(map(str, log["shots"])) or DASH,
-            {True: "yes", False: "no", None: DASH}[log["chat_template"]],
-            str(log["tasks"]),
-            str(log["questions"]),
-            log["sha256"][:16],
-        )
-        for log in logs
-    ]
-    return Table(
-        name="logs",
-        title="Logs",
-        caption="SHA-256 over the samples of all tasks; the CSV has all of its digits.",
-        head=(
-            *("log", *(("model",) if several else ()), "folder", "date", "lm_eval", "dtype", "shots", "chat template"),
-            *("tasks", "questions", "SHA-256"),
-        ),
-        rows=tuple(rows),
-        labels=1,
-        data=[{**log, "shots": " ".join(map(str, log["shots"]))} for log in logs],
-        folded=len(logs) > 2,
-    )
-
-
 def moved(items: Columns, by: float = 0.1) -> tuple[int, int]:
     """How many questions lost, and how many won, more than so much probability of the right option."""
     delta = items["delta_gold"]

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from consistency.experiment import Experiment
-from consistency.report.estimates import MEAN, Row
+from consistency.report.content import Row
+from consistency.report.estimates import MEAN
+from consistency.report.numbers import points, signed
 from consistency.scopes import SCOPES
 
 # The claims of the paper that a grid can test, as contrasts that it says are positive.
@@ -28,24 +30,6 @@ def group_title(group: str) -> str:
     ('SELF-ALIGNING', 'MIXED 0.05')
     """
     return group.upper().replace("MIXED_", "MIXED ").replace("_", "-")
-
-
-def points(value: float | None) -> str:
-    """A fraction as signed percentage points.
-
-    Examples
-    --------
-    >>> points(0.1127), points(-0.05)
-    ('+11.3', '−5.0')
-    """
-    return signed(None if value is None else 100 * value, 1)
-
-
-def signed(value: float | None, digits: int = 2) -> str:
-    """A number with its sign; "–" for None."""
-    if value is None:
-        return "–"
-    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def state(row: Row) -> str:

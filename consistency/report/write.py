@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
+import numpy as np
+import yaml
 
+from consistency.errors import InputError
 from consistency.experiment import Experiment
-from consistency.files import folder_in_place
-from consistency.report import estimates, page, provenance
-from consistency.report.cells import Cell, CellReader, RunAudit
-from consistency.report.figures import Drawing, draw_figures
-from consistency.report.tables import ItemsWriter, write_csv
-from consistency.report.verdict import interval_text, verdict
+from consistency.report import estimates, grid_tables, log_tables, provenance, questions
+from consistency.report.cells import Cell, CellReader, RunAudit, TunedCells
+from consistency.report.citations import bibtex
+from consistency.report.content import Drawing, Question, Report, Row, Section, Table
+from consistency.report.document import SCHEMA_VERSION
+from consistency.report.drawings import draw_all
+from consistency.report.figures import grid_plots
+from consistency.report.folder import report_in_place, write_files
+from consistency.report.items import Columns, ItemsWriter
+from consistency.report.methods import grid_methods
+from consistency.report.verdict import group_title, interval_text, verdict
+from consistency.training_config import read_flags
 
-SCHEMA_VERSION = 1
 INTERVAL = "stratified-t-95"
-TABLES = ("results", "means", "seed_summary", "contrasts", "partial_correlations")
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Read:
-    cells: list[Cell]
-    audits: list[tuple[Any, RunAudit]]
-    logs: list[provenance.LogRecord]
+    """What stays of the logs once they are read."""
+
+    cells: list[Cell] = field(default_factory=list)
+    audits: list[tuple[Any, RunAudit]] = field(default_factory=list)
+    logs: list[provenance.LogRecord] = field(default_factory=list)
+    checkpoints: list[Row] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    answers: int = 0
+    harmful: int = 0
 
 
 def write_report(experiment: Experiment, out: str | Path) -> Path:
@@ -51,36 +64,54 @@ def write_report(experiment: Experiment, out: str | Path) -> Path:
         If a log is missing or cannot be read, a run shares no question with its base model, or `out` holds something
         that is no report.
     """
-    out = Path(out)
-    with folder_in_place(out, "report.json") as folder:
-        _fill(folder, experiment)
-    return out / "report.html"
+    with report_in_place(out) as folder:
+        read = _read(experiment, folder)
+        document = _document(experiment, read)
+        drawings = {
+            section: draw_all(plots, folder / "figures") for section, plots in grid_plots(document, experiment).items()
+        }
+        write_files(_report(experiment, document, drawings, read), folder)
+    return Path(out) / "report.html"
 
 
-def _fill(folder: Path, experiment: Experiment) -> None:
-    for name in ("tables", "figures"):
-        (folder / name).mkdir()
-    read = _read(experiment, folder / "items.parquet")
-    document = _document(experiment, read)
-    for name in TABLES:
-        write_csv(folder / "tables" / f"{name}.csv", document[name])
-    drawings: list[Drawing] = draw_figures(document["results"], document["means"], experiment, folder / "figures")
-    text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(page.markdown(document), encoding="utf-8")
-    (folder / "report.html").write_text(page.html(document, drawings), encoding="utf-8")
-
-
-def _read(experiment: Experiment, items: Path) -> _Read:
-    cells, audits = [], []
-    reader = CellReader(experiment)
-    with ItemsWriter(items, reader.task_names) as writer:
+def _read(experiment: Experiment, folder: Path) -> _Read:
+    read, reader = _Read(), CellReader(experiment)
+    most = max(1, questions.MOST // len(list(experiment.runs())))
+    with ItemsWriter(folder / "items.parquet") as items, ItemsWriter(folder / "checkpoints.parquet") as saved:
         for tuned in reader:
+            found: list[Question] = []
             for cell in tuned.cells:
-                writer.write(cell)
-                cells.append(cell.keeping(estimates.KEPT))
-            audits.append((tuned.run, tuned.audit))
-    return _Read(cells, audits, reader.logs)
+                columns = _columns(cell, reader.task_names)
+                items.write(_place(cell), columns)
+                read.cells.append(cell.keeping(estimates.KEPT))
+                read.answers += len(cell)
+                read.harmful += int((questions.kinds(columns) == "harmful").sum())
+                found += _changed_most(tuned, cell, columns, most, len(experiment.models) > 1)
+            read.questions += questions.strongest(found)[:most]
+            read.audits.append((tuned.run, tuned.audit))
+            for epoch, cells in tuned.checkpoints.items():
+                for cell in cells:
+                    saved.write(_place(cell) | {"epoch": epoch}, _columns(cell, reader.task_names))
+                    read.checkpoints.append(estimates.checkpoint(cell, epoch))
+    read.logs = reader.logs
+    return read
+
+
+def _place(cell: Cell) -> dict[str, str | int]:
+    return {key: getattr(cell, key) for key in ("model", "domain", "group", "seed", "scope")}
+
+
+def _columns(cell: Cell, task_names: list[str]) -> Columns:
+    return {"task": np.array(task_names, dtype=object)[cell.task], "doc_id": cell.doc_id, **cell.arrays}
+
+
+def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, several: bool) -> list[Question]:
+    run = tuned.run
+    label = f"{run.domain} · {group_title(run.group)} · seed {run.seed}"
+    rows = questions.changed_most(columns, most)
+    return questions.describe(
+        columns, rows, tuned.asked.tasks.__getitem__, f"{run.model} · {label}" if several else label, cell.scope
+    )
 
 
 def _document(experiment: Experiment, read: _Read) -> dict[str, Any]:
@@ -91,13 +122,14 @@ def _document(experiment: Experiment, read: _Read) -> dict[str, Any]:
     audit = provenance.pairing_audit(read.audits)
     return {
         "schema_version": SCHEMA_VERSION,
+        "kind": "grid",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "experiment": {
             "name": experiment.name,
-            "models": experiment.models,
-            "domains": experiment.domains,
-            "groups": experiment.groups,
-            "seeds": experiment.seeds,
+            "models": list(experiment.models),
+            "domains": list(experiment.domains),
+            "groups": list(experiment.groups),
+            "seeds": list(experiment.seeds),
         },
         "verdict": verdict(contrasts, [*results, *means], experiment),
         "signature": provenance.signature(experiment, read.logs, INTERVAL),
@@ -108,8 +140,103 @@ def _document(experiment: Experiment, read: _Read) -> dict[str, Any]:
         "seed_summary": estimates.seed_summary([*results, *means], experiment),
         "contrasts": contrasts,
         "partial_correlations": estimates.partial_correlations([*results, *means], experiment),
+        "checkpoints": read.checkpoints,
         "pairing": audit,
         "training_rows": [provenance.training_rows(run) for run in experiment.runs()],
         "logs": [log.to_dict() for log in read.logs],
         "versions": provenance.versions(),
     }
+
+
+def _report(
+    experiment: Experiment, document: dict[str, Any], drawings: Mapping[str, list[Drawing]], read: _Read
+) -> Report:
+    models = document["verdict"]["models"]
+    shown = questions.strongest(read.questions)
+    return Report(
+        title=f"{experiment.name}: did fine-tuning teach or break?",
+        kicker=_kicker(experiment, read),
+        leads=tuple(model["lead"] for model in models),
+        details=tuple(filter(None, (model[part] for model in models for part in ("detail", "scopes")))),
+        intervals=document["intervals"],
+        notes=tuple(document["notes"]),
+        signature=document["signature"],
+        sections=tuple(_sections(document, drawings)),
+        questions=shown,
+        questions_note=questions.note(shown, read.answers, read.harmful, len(read.audits)),
+        methods=grid_methods(document, _training(experiment)),
+        bibtex=bibtex(log.lm_eval_version for log in read.logs),
+        document=document,
+    )
+
+
+def _kicker(experiment: Experiment, read: _Read) -> str:
+    counts = {
+        "base model": len(experiment.models), "domain": len(experiment.domains),
+        "group": len(experiment.groups), "seed": len(experiment.seeds),
+    }  # fmt: skip
+    size = ", ".join(f"{n} {what}{'s' if n > 1 else ''}" for what, n in counts.items())
+    dates = sorted({log.date[:10] for log in read.logs if log.date})
+    when = f"evaluated {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
+    return " · ".join(filter(None, (f"Experiment {experiment.name}", size, when)))
+
+
+def _sections(document: dict[str, Any], drawings: Mapping[str, list[Drawing]]) -> list[Section]:
+    audit = document["pairing"]
+    where = (
+        f"{audit['questions']} answers of tuned models entered; {audit['dropped']} could not be paired with the base "
+        f"model's, {audit['not_in_all_three_logs']} more are not in all three logs, {len(audit['absent_tasks'])} tasks are "
+        "absent.",
+        f"Made with {', '.join(f'{name} {version}' for name, version in document['versions'].items())}.",
+    )
+    origin = (
+        log_tables.run_pairing_table(audit),
+        log_tables.training_table(document["training_rows"]),
+        log_tables.log_table(document["logs"]),
+    )
+    mixes = (
+        "The same questions, a growing share of them answered as the base model would: from INCOMPATIBLE (0) to "
+        "SELF-ALIGNING (1).",
+    )
+    sections = [
+        Section("provenance", "Where the numbers come from", where, origin),
+        Section(
+            "groups",
+            "What the groups did",
+            (),
+            (
+                grid_tables.means_table(document),
+                *drawings["groups"],
+                grid_tables.main_table(document),
+                grid_tables.contrast_table(document),
+            ),
+        ),
+        Section("flips", "Which answers turned", (), tuple(drawings["flips"])),
+    ]
+    if drawings["ratios"]:
+        sections.append(Section("ratios", "Mixing the two", mixes, tuple(drawings["ratios"])))
+    consistency: tuple[Table | Drawing, ...] = (*drawings["consistency"], grid_tables.correlation_table(document))
+    sections.append(Section("consistency", "Does consistency go with accuracy?", (), consistency))
+    if drawings["training"]:
+        training: tuple[Table | Drawing, ...] = (*drawings["training"], grid_tables.checkpoint_table(document))
+        sections.append(Section("training", "How fast it happens", (), training))
+    seeds = (grid_tables.seed_table(document),) if document["seed_summary"] else ()
+    sections.append(Section("runs", "Run by run", (), (*seeds, grid_tables.run_table(document))))
+    return sections
+
+
+def _training(experiment: Experiment) -> list[dict[str, Any]]:
+    """What Axolotl was told: one config for each model and group, as far as the grid has left them."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for run in experiment.runs():
+        if (run.model, run.group) in found or not run.config.is_file():
+            continue
+        try:
+            config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(
+                f"cannot be read: {' '.join(str(error).split())}", do="train the group again", path=run.config
+            ) from error
+        if isinstance(config, dict):
+            found[run.model, run.group] = config | dict(read_flags(experiment.axolotl))
+    return list(found.values())
