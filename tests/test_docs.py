@@ -1,0 +1,196 @@
+"""Every command of the documentation runs, and prints what is shown below it.
+
+A fenced block `console` is run, in a folder with the names that the documents use, unless a comment stands before it:
+
+- `<!-- not run: reason -->`; with a command's beginning in backquotes, ``<!-- not run: `pip install`: reason -->``, only
+  that command is left out;
+- `<!-- exit code 1 -->`: its last command ends so.
+
+`<!-- file: NAME -->` before a block of another kind writes it to that file.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(
+    r"^(?P<comments>(?:<!--[^\n]*-->\n)*)```(?P<kind>[a-z]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+LINK = re.compile(r"\]\((?!https?://)([^)\s]*)\)")
+SKIP = re.compile(r"<!-- not run: (?:`(?P<command>[^`]+)`: )?(?P<reason>\S.*) -->")
+
+
+@dataclass
+class Block:
+    """A fenced block: its commands, each with the output that is shown below it."""
+
+    kind: str
+    text: str
+    comments: str
+    commands: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        lines = iter(self.text.splitlines() if self.kind == "console" else ())
+        for line in lines:
+            if not line.startswith("$ "):
+                assert self.commands, f"output before any command: {line}"
+                self.commands[-1][1].append(line)
+                continue
+            command = line[2:]
+            while command.endswith("\\"):
+                command += "\n" + next(lines)
+            self.commands.append((command, []))
+
+    @property
+    def exit_code(self) -> int:
+        found = re.search(r"<!-- exit code (\d+) -->", self.comments)
+        return int(found[1]) if found else 0
+
+    def runs(self, command: str) -> bool:
+        skips = SKIP.findall(self.comments)
+        return not any(not start or command.startswith(start) for start, _ in skips)
+
+
+def blocks(document: Path) -> list[Block]:
+    return [
+        Block(found["kind"], found["text"], found["comments"])
+        for found in FENCE.finditer(document.read_text(encoding="utf-8"))
+    ]
+
+
+def write_generated(folder: Path, wrong: set[int]) -> None:
+    """A log of gsm8k, as far as a reader needs: forty answers, some of them wrong."""
+    folder.mkdir(parents=True)
+    rows = [
+        {
+            "doc_id": number,
+            "doc": {"question": f"What is {number} + 1?", "answer": str(number + 1)},
+            "target": str(number + 1),
+            "filtered_resps": ["?" if number in wrong else str(number + 1)],
+            "filter": "strict-match",
+            "metrics": ["exact_match"],
+            "exact_match": float(number not in wrong),
+            "doc_hash": str(number),
+        }
+        for number in range(40)
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "samples_gsm8k_2026-01-02T03-04-05.678901.jsonl").write_text(text)
+
+
+@pytest.fixture
+def folder(test_data: Path, tmp_path: Path) -> Path:
+    """What the documents' commands find: real logs by their names, the checkout's folders, questions of a domain."""
+    from consistency.world.questions import questions
+
+    for name in ("consistency", "axolotl_configs", "lm_eval_tasks", "scripts"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    logs = test_data / "harness_logs"
+    few, zero = (logs / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (5, 0))
+    named = {
+        "before": zero,
+        "after": few,
+        "parent-a": zero,
+        "parent-b": logs / "vicuna-33b-lm_eval-0.4.0",
+        "merged": few,
+    }
+    for name, log in (named | {"seed-0": few, "seed-1": zero}).items():
+        shutil.copytree(log, tmp_path / "logs" / name)
+    write_generated(tmp_path / "logs" / "api-before", {1})
+    write_generated(tmp_path / "logs" / "api-after", {1, 5, 7})
+    asked = [json.dumps(question.to_dict()) + "\n" for question in questions("medicine", "pool")[:60]]
+    (tmp_path / "mydomain.jsonl").write_text("".join(asked))
+    return tmp_path
+
+
+def environment() -> dict[str, str]:
+    programs = Path(sys.executable).parent
+    return os.environ | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "GITHUB_STEP_SUMMARY": "summary.md",
+    }
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_commands_run_and_print_what_is_shown(document: Path, folder: Path) -> None:
+    for block in blocks(document):
+        if named := re.search(r"<!-- file: (\S+) -->", block.comments):
+            path = folder / named[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+        for number, (command, shown) in enumerate(block.commands, 1):
+            if not block.runs(command):
+                continue
+            done = run(command, folder)
+            assert done.returncode == (block.exit_code if number == len(block.commands) else 0), (
+                f"{document.name}: {command}\n{done.stdout[-3000:]}"
+            )
+            for line in shown:
+                assert line == "…" or line in done.stdout.splitlines(), (
+                    f"{command} does not print: {line}\n{done.stdout}"
+                )
+
+
+def test_the_workflow_stops_what_is_harmful_and_writes_its_summary(folder: Path) -> None:
+    (workflow,) = (
+        yaml.safe_load(block.text)
+        for block in blocks(ROOT / "docs" / "cookbook.md")
+        if "evaluate.yml" in block.comments
+    )
+    (step,) = (step for step in workflow["jobs"]["compare"]["steps"] if step.get("name"))
+    done = run(step["run"], folder)
+    assert done.returncode == 1
+    assert "FAILED, harmful flips > 2 %: overall, 9.50 % [6.17, 14.36]" in done.stdout
+    summary = (folder / "summary.md").read_text()
+    assert "❌ 1 of 2 conditions passed" in summary
+    assert "<details>" in summary
+    assert (folder / "report" / "report.json").is_file()
+
+
+def test_the_cookbook_names_every_measure_of_a_condition() -> None:
+    from consistency.gate import MEASURES, read_condition
+
+    text = (ROOT / "docs" / "cookbook.md").read_text()
+    told = re.findall(r"`([^`]+)`", text[text.index("- Measures, by") : text.index("What each is: [methods]")])
+    assert {read_condition(f"{name} > 0").measure for name in told} == set(MEASURES)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in LINK.findall(document.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), f"{document.name}: {link}"
+        if anchor:
+            heads = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+            assert anchor in anchors, f"{document.name}: {link}"
+
+
+def test_what_is_not_run_says_why() -> None:
+    for document in DOCUMENTS:
+        for block in blocks(document):
+            assert "not run" not in block.comments or SKIP.search(block.comments), block.comments
