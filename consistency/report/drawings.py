@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consistency.report.content import Drawing, Mark, Row
-from consistency.report.style import INK, STYLE, THEME, inline, to_svg
+from consistency.report.style import INK, STYLE, THEME, inline, settle, to_svg
 from consistency.report.tables import write_csv
 
 if TYPE_CHECKING:
@@ -76,35 +76,50 @@ def draw_all(plots: Iterable[Plot], folder: Path) -> list[Drawing]:
 
 
 def _draw(plot: Plot, folder: Path) -> Drawing:
-    panels = {}
-    for number, (name, title) in enumerate(plot.panels.items()):
-        told = f"{plot.title}{f', {title}' if title else ''}; its numbers: {plot.name}.csv"
-        panels[name] = inline(to_svg(_figure(plot, [name])), f"{plot.name}-{number}", told)
-    whole = _figure(plot, list(plot.panels), legend=True)
-    (folder / f"{plot.name}.svg").write_text(to_svg(whole), encoding="utf-8")
+    names, panels = list(plot.panels), {}
+    whole = _figure(plot, names)
+    for number, name in enumerate(names):
+        # The figure of a single panel is the panel.
+        svg = to_svg(_figure(plot, [name]) if len(names) > 1 else whole)
+        told = f"{plot.title}{f', {plot.panels[name]}' if plot.panels[name] else ''}; its numbers: {plot.name}.csv"
+        panels[name] = inline(svg, f"{plot.name}-{number}", told)
+    if plot.looks:
+        _add_legend(whole, plot.looks)
+    if plot.looks or len(names) > 1:
+        svg = to_svg(whole)
+    (folder / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
     whole.savefig(folder / f"{plot.name}.pdf", format="pdf", metadata={"CreationDate": None}, transparent=False)
     write_csv(folder / f"{plot.name}.csv", plot.rows)
     return Drawing(plot.name, plot.title, plot.caption, plot.rows, panels, tuple(look.mark for look in plot.looks))
 
 
-def _figure(plot: Plot, panels: Sequence[str], legend: bool = False) -> Figure:
+def _figure(plot: Plot, panels: Sequence[str]) -> Figure:
+    """Panels side by side, laid out for good."""
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
-    legend = legend and bool(plot.looks)
-    height = sum(plot.heights) + 0.3 + 0.4 * legend
-    figure = Figure(figsize=(PANEL_WIDTH * len(panels), height), layout="constrained")
+    figure = Figure(figsize=(PANEL_WIDTH * len(panels), sum(plot.heights) + 0.3), layout="constrained")
     axes = figure.subplots(len(plot.heights), len(panels), height_ratios=plot.heights, squeeze=False)
     for column, name in enumerate(panels):
         plot.draw(list(axes[:, column]), name)
         if plot.panels[name]:
             axes[0, column].set_title(plot.panels[name], loc="right", fontweight="bold", color=INK)
-    if legend:
-        handles = [
-            Line2D([], [], color=look.colour, marker=look.marker, linestyle="", label=look.label) for look in plot.looks
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 2 + len(panels)))
+    settle(figure)
     return figure
+
+
+def _add_legend(figure: Figure, looks: Sequence[Look]) -> None:
+    """Make room below, which the page does not need: it has a legend of its own."""
+    from matplotlib.lines import Line2D
+
+    width, height = figure.get_size_inches()
+    columns = min(len(looks), max(1, round(width / 1.7)))
+    room = 0.15 + 0.18 * -(-len(looks) // columns)
+    for axes in figure.axes:
+        left, bottom, across, up = axes.get_position().bounds
+        axes.set_position((left, (bottom * height + room) / (height + room), across, up * height / (height + room)))
+    figure.set_size_inches(width, height + room)
+    handles = [Line2D([], [], color=look.colour, marker=look.marker, linestyle="", label=look.label) for look in looks]
+    figure.legend(handles=handles, loc="lower center", ncols=columns)
 
 
 def errorbar(axes: Axes, points: Sequence[tuple[float, Row]], look: Look, line: str = "", across: bool = False) -> None:

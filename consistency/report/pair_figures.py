@@ -57,28 +57,25 @@ def _shift(items: Columns) -> Plot:
     gold_edges = np.linspace(-1, 1, 41).round(6).tolist()
     rows = [*histogram(items, "kl", kl_edges), *histogram(items, "delta_gold", gold_edges)]
 
-    def draw(axes: Sequence[Axes], panel: str) -> None:
-        (ax,) = axes
-        shown = [row for row in rows if row["measure"] == panel]
-        if panel == "kl":
-            places = [{**row, "from": number, "to": number + 1} for number, row in enumerate(shown)]
-            _bars(ax, places, [GREY] * len(shown))
-            ax.set_xticks([1, 9, 17, 25, 33], ["0.001", "0.01", "0.1", "1", "10"])
-            ax.set_xlabel("KL(before ‖ after), nats")
-            return
-        _bars(ax, shown, [RED if row["to"] <= 0 else BLUE for row in shown])
-        ax.axvline(0, color=INK, linewidth=0.6)
-        ax.set_xlabel("change of the right option's probability")
+    def draw(axes: Sequence[Axes], _: str) -> None:
+        of_kl, of_gold = ([row for row in rows if row["measure"] == measure] for measure in ("kl", "delta_gold"))
+        _bars(axes[0], [{**row, "from": number, "to": number + 1} for number, row in enumerate(of_kl)], [GREY])
+        axes[0].set_xticks([1, 9, 17, 25, 33], ["0.001", "0.01", "0.1", "1", "10"])
+        axes[0].set_xlabel("KL(before ‖ after), nats")
+        _bars(axes[1], of_gold, [RED if row["to"] <= 0 else BLUE for row in of_gold])
+        axes[1].axvline(0, color=INK, linewidth=0.6)
+        axes[1].set_xticks([-1, -0.5, 0, 0.5, 1])
+        axes[1].set_xlabel("change of the right option's probability")
 
     return Plot(
         name="shift",
-        title="How far the distributions moved",
-        caption="Left: KL divergence of each question's options, on a logarithmic scale; the outer bars hold what is "
-        "smaller or larger. Right: what the right option lost (left of 0) and won.",
+        title="KL divergence, and what the right option lost and won",
+        caption="Above: KL divergence of each question's options, on a logarithmic scale; the outer bars hold what is "
+        "smaller or larger. Below: how much probability the right option lost (left of 0) or won.",
         rows=rows,
-        panels={"kl": "", "delta_gold": ""},
+        panels={"all": ""},
         looks=(Look("right option lost", RED, "s"), Look("right option won", BLUE, "s")),
-        heights=(1.9,),
+        heights=(1.7, 1.7),
         draw=draw,
     )
 
@@ -88,7 +85,8 @@ def _ranking(items: Columns) -> Plot:
     undefined = int((~np.isfinite(items["rank_pearson"])).sum())
 
     def draw(axes: Sequence[Axes], _: str) -> None:
-        _bars(axes[0], rows, [GREY] * len(rows))
+        _bars(axes[0], rows, [GREY])
+        axes[0].set_xticks([-1, -0.5, 0, 0.5, 1])
         axes[0].set_xlabel("ranking correlation of the options")
 
     return Plot(

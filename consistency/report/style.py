@@ -54,7 +54,10 @@ def settle(figure: Figure) -> None:
 
     The last digits of a constrained layout differ from run to run, and an SVG's ids are hashes of them.
     """
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    engine.execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         left, bottom, width, height = axes.get_position().bounds

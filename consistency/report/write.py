@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from consistency.errors import InputError
-from consistency.experiment import Experiment
+from consistency.experiment import Experiment, TunedRun
 from consistency.report import estimates, grid_tables, log_tables, provenance, questions
 from consistency.report.cells import Cell, CellReader, RunAudit, TunedCells
 from consistency.report.citations import bibtex
@@ -30,11 +30,26 @@ INTERVAL = "stratified-t-95"
 
 
 @dataclass
-class _Read:
-    """What stays of the logs once they are read."""
+class Analysis:
+    """What stays of an experiment's logs once they are read: what its figures are made of.
+
+    Attributes
+    ----------
+    cells : list of Cell
+        Each run in each scope, with the measures that enter a mean.
+    audits : list of tuple
+        Each run, and what entered of it.
+    logs : list of LogRecord
+    checkpoints : list of dict
+        Rows of models as they were after an epoch.
+    questions : list of Question
+        Of each run the answers that changed most.
+    answers, harmful : int
+        All answers of tuned models, and those that turned from right to wrong.
+    """
 
     cells: list[Cell] = field(default_factory=list)
-    audits: list[tuple[Any, RunAudit]] = field(default_factory=list)
+    audits: list[tuple[TunedRun, RunAudit]] = field(default_factory=list)
     logs: list[provenance.LogRecord] = field(default_factory=list)
     checkpoints: list[Row] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
@@ -65,17 +80,22 @@ def write_report(experiment: Experiment, out: str | Path) -> Path:
         that is no report.
     """
     with report_in_place(out) as folder:
-        read = _read(experiment, folder)
-        document = _document(experiment, read)
-        drawings = {
-            section: draw_all(plots, folder / "figures") for section, plots in grid_plots(document, experiment).items()
-        }
-        write_files(_report(experiment, document, drawings, read), folder)
+        render(experiment, analyse(experiment, folder), folder)
     return Path(out) / "report.html"
 
 
-def _read(experiment: Experiment, folder: Path) -> _Read:
-    read, reader = _Read(), CellReader(experiment)
+def render(experiment: Experiment, read: Analysis, folder: Path) -> None:
+    """Write everything but the items: figures, tables, JSON, Markdown and the page."""
+    document = _document(experiment, read)
+    drawings = {
+        section: draw_all(plots, folder / "figures") for section, plots in grid_plots(document, experiment).items()
+    }
+    write_files(_report(experiment, document, drawings, read), folder)
+
+
+def analyse(experiment: Experiment, folder: Path) -> Analysis:
+    """Read and measure every run, one after the other, and write `items.parquet` on the way."""
+    read, reader = Analysis(), CellReader(experiment)
     most = max(1, questions.MOST // len(list(experiment.runs())))
     with ItemsWriter(folder / "items.parquet") as items, ItemsWriter(folder / "checkpoints.parquet") as saved:
         for tuned in reader:
@@ -114,7 +134,7 @@ def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, se
     )
 
 
-def _document(experiment: Experiment, read: _Read) -> dict[str, Any]:
+def _document(experiment: Experiment, read: Analysis) -> dict[str, Any]:
     """The content of `report.json`."""
     results = estimates.results(read.cells)
     means = estimates.means(read.cells, experiment)
@@ -149,7 +169,7 @@ def _document(experiment: Experiment, read: _Read) -> dict[str, Any]:
 
 
 def _report(
-    experiment: Experiment, document: dict[str, Any], drawings: Mapping[str, list[Drawing]], read: _Read
+    experiment: Experiment, document: dict[str, Any], drawings: Mapping[str, list[Drawing]], read: Analysis
 ) -> Report:
     models = document["verdict"]["models"]
     shown = questions.strongest(read.questions)
@@ -170,7 +190,7 @@ def _report(
     )
 
 
-def _kicker(experiment: Experiment, read: _Read) -> str:
+def _kicker(experiment: Experiment, read: Analysis) -> str:
     counts = {
         "base model": len(experiment.models), "domain": len(experiment.domains),
         "group": len(experiment.groups), "seed": len(experiment.seeds),
