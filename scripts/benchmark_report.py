@@ -133,7 +133,7 @@ def main() -> None:
         root = Path(folder)
         write_logs(root)
         start = time.perf_counter()
-        program = [
+        program: list[str | Path] = [
             sys.executable,
             "-m",
             "consistency.cli",

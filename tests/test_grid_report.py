@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from consistency.experiment import Experiment
-from consistency.report.document import GridReport, read_document
+from consistency.report.document import SCHEMA_FILE, GridReport, read_document
 from consistency.report.write import write_report
 
 GROUPS = ("harmonious", "incompatible", "mixed_0.2", "mixed_0.6", "self_aligning")
@@ -43,6 +43,8 @@ def test_a_grid_in_all_its_files(folder: Path, tmp_path: Path) -> None:
     document = read_document(folder)
     # What is not described would be lost on the way.
     assert msgspec.to_builtins(msgspec.convert(document, GridReport)) == document
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text()), jsonschema.Draft202012Validator)
     figures_are_those_of_the_items(folder, items, saved)
     tables_are_those_of_the_items(folder, items, saved)
     distributions_are_those_of_the_logs(folder, items)

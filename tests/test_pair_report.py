@@ -15,7 +15,7 @@ from scipy import stats
 
 from consistency.changes import compare
 from consistency.errors import InputError
-from consistency.report.document import PairReport, read_document
+from consistency.report.document import SCHEMA_FILE, PairReport, read_document
 from consistency.report.pair import write_comparison
 from consistency.scopes import find_scopes
 
@@ -67,6 +67,8 @@ def test_report_json_is_as_described(folder: Path, qwen: list[Path]) -> None:
     assert (document["schema_version"], document["kind"]) == (2, "pair")
     # What is not described would be lost on the way.
     assert msgspec.to_builtins(msgspec.convert(document, PairReport)) == document
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text()), jsonschema.Draft202012Validator)
     printed = compare(*qwen).to_dict()
     assert document["comparison"]["overall"] == json.loads(msgspec.json.encode(printed["overall"]))
     assert document["comparison"].keys() == printed.keys() | {"by_scope"}

@@ -46,7 +46,8 @@ def _paper(entry: Mapping[str, Any]) -> str:
         "inproceedings",
         key,
         author=_names(entry["authors"]),
-        title=escape(entry["title"]),
+        # As it is written: a style would set what follows the question mark in small letters.
+        title=f"{{{escape(entry['title'])}}}",
         booktitle=escape(entry["collection-title"]),
         year=str(year),
         pages=f"{entry['start']}--{entry['end']}",
@@ -56,9 +57,11 @@ def _paper(entry: Mapping[str, Any]) -> str:
 
 
 def _software(own: Mapping[str, Any]) -> str:
-    return _entry(
-        "software", own["title"], author=_names(own["authors"]), title=escape(own["title"]), version=own_version()
-    )
+    fields = {"author": _names(own["authors"]), "title": f"{{{escape(own['title'])}}}"}
+    # "source" is where the package is not installed, and has no number.
+    if own_version()[0].isdigit():
+        fields["note"] = f"Version {own_version()}"
+    return _entry("misc", own["title"], **fields)
 
 
 def _names(authors: Iterable[Mapping[str, str]]) -> str:

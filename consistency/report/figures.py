@@ -210,6 +210,11 @@ def _flips(rows: Sequence[Row], experiment: Experiment) -> Plot:
     )
 
 
+def _ends(rows: Sequence[Row], name: str) -> tuple[float, float]:
+    """One scale for all panels."""
+    return limits([{"measure": name, "value": row[name], "ci_low": None, "ci_high": None} for row in rows], name)
+
+
 def _consistency(rows: Sequence[Row], partial: Sequence[Row]) -> Plot:
     keys = ("model", "domain", "group", "scope")
     taken = [
@@ -234,12 +239,14 @@ def _consistency(rows: Sequence[Row], partial: Sequence[Row]) -> Plot:
             known = [row for row in here if None not in (row["rank_pearson"], row["accuracy"])]
             places = [[row[measure] for row in known] for measure in ("rank_pearson", "accuracy")]
             ax.plot(*places, color=look.colour, marker=look.marker, linestyle="", markersize=4.5)
-        lines = ["accuracy", "partial correlation:"]
-        for variant, spoken in (("standard", "standard"), ("paper", "paper's")):
+        lines = ["accuracy"]
+        for variant, spoken in (("standard", "partial correlation"), ("paper", "as the paper computes it")):
             row = told.get((scope, variant))
-            value = f"{signed(row['value'])}, p {p_value(row['p'])}" if row and row["value"] is not None else DASH
-            lines[-1] += f" {spoken} {value}" + (";" if variant == "standard" else "")
+            value = DASH if row is None or row["value"] is None else f"{signed(row['value'])}, p {p_value(row['p'])}"
+            lines.append(f"{spoken} {value}")
         ax.set_title("\n".join(lines), fontsize=7.5)
+        ax.set_xlim(_ends(taken, "rank_pearson"))
+        ax.set_ylim(_ends(taken, "accuracy"))
         ax.set_xlabel("ranking correlation with base")
         ax.grid(axis="x", visible=True)
 
@@ -280,6 +287,7 @@ def _training(saved: Sequence[Row], runs: Sequence[Row], experiment: Experiment)
                 places = [[point[end] for point in known] for end in (0, 1)]
                 ax.plot(*places, color=look.colour, marker=look.marker, markersize=4.5, linewidth=1)
             ax.set_title(title)
+            ax.set_ylim(_ends([row for row in taken if row["measure"] == measure], "value"))
             ax.set_xticks(range(last + 1))
         axes[-1].set_xlabel("epochs of training")
 

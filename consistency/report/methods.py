@@ -60,7 +60,7 @@ def grid_methods(document: Mapping[str, Any], training: Iterable[Mapping[str, An
     seeds = len(experiment["seeds"])
     paragraphs = [
         f"We follow the knowledge intervention framework of Ren et al. (2024) on {_list(experiment['models'])}, in the "
-        f"domains {_list(experiment['domains'])}, with the groups "
+        f"domain{'s' if len(experiment['domains']) > 1 else ''} {_list(experiment['domains'])}, with the groups "
         f"{_list(name.upper().replace('_', '-') for name in experiment['groups'])} and {seeds} "
         f"seed{'s' if seeds > 1 else ''} of sampling and training. {_trained(training)}".strip(),
         f"All models were evaluated with {_harness(logs)}: the base model {few}, and again {zero}; the tuned models "
@@ -93,7 +93,7 @@ def _trained(configs: Iterable[Mapping[str, Any]]) -> str:
     )
     if batch:
         told["batch (on a device × accumulated)"] = "/".join(batch)
-    return f"They were fine-tuned with Axolotl: {', '.join(f'{name} {value}' for name, value in told.items())}."
+    return f"One model for each was fine-tuned with Axolotl: {', '.join(f'{name} {value}' for name, value in told.items())}."
 
 
 def _harness(logs: Iterable[Mapping[str, Any]]) -> str:
