@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 GLYPHS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "_": "―"}
 PANEL_WIDTH = 3.5
+# In an inch.
+POINTS = 72
 
 
 @dataclass(frozen=True)
@@ -78,15 +80,13 @@ def draw_all(plots: Iterable[Plot], folder: Path) -> list[Drawing]:
 def _draw(plot: Plot, folder: Path) -> Drawing:
     names, panels = list(plot.panels), {}
     whole = _figure(plot, names)
+    room = _add_legend(whole, plot.looks) if plot.looks else 0.0
+    svg = to_svg(whole)
     for number, name in enumerate(names):
-        # The figure of a single panel is the panel.
-        svg = to_svg(_figure(plot, [name]) if len(names) > 1 else whole)
         told = f"{plot.title}{f', {plot.panels[name]}' if plot.panels[name] else ''}; its numbers: {plot.name}.csv"
-        panels[name] = inline(svg, f"{plot.name}-{number}", told)
-    if plot.looks:
-        _add_legend(whole, plot.looks)
-    if plot.looks or len(names) > 1:
-        svg = to_svg(whole)
+        # The figure of a single panel is the panel, and the page has a legend of its own.
+        of_panel, cut = (to_svg(_figure(plot, [name])), 0.0) if len(names) > 1 else (svg, POINTS * room)
+        panels[name] = inline(of_panel, f"{plot.name}-{number}", told, cut)
     (folder / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
     whole.savefig(folder / f"{plot.name}.pdf", format="pdf", metadata={"CreationDate": None}, transparent=False)
     write_csv(folder / f"{plot.name}.csv", plot.rows)
@@ -107,8 +107,8 @@ def _figure(plot: Plot, panels: Sequence[str]) -> Figure:
     return figure
 
 
-def _add_legend(figure: Figure, looks: Sequence[Look]) -> None:
-    """Make room below, which the page does not need: it has a legend of its own."""
+def _add_legend(figure: Figure, looks: Sequence[Look]) -> float:
+    """Make room below for a legend; how much, in inches."""
     from matplotlib.lines import Line2D
 
     width, height = figure.get_size_inches()
@@ -120,6 +120,7 @@ def _add_legend(figure: Figure, looks: Sequence[Look]) -> None:
     figure.set_size_inches(width, height + room)
     handles = [Line2D([], [], color=look.colour, marker=look.marker, linestyle="", label=look.label) for look in looks]
     figure.legend(handles=handles, loc="lower center", ncols=columns)
+    return room
 
 
 def errorbar(axes: Axes, points: Sequence[tuple[float, Row]], look: Look, line: str = "", across: bool = False) -> None:

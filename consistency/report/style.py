@@ -72,14 +72,22 @@ def to_svg(figure: Figure) -> str:
     return text.getvalue()
 
 
-def inline(svg: str, prefix: str, alternative: str) -> str:
-    """An SVG to set into a page: ids of its own, colours that follow the theme, a text in its place."""
+def inline(svg: str, prefix: str, alternative: str, cut: float = 0.0) -> str:
+    """An SVG to set into a page: ids of its own, colours that follow the theme, a text in its place.
+
+    Parameters
+    ----------
+    svg, prefix, alternative : str
+    cut : float
+        Points at its lower end that are not shown.
+    """
     from markupsafe import escape
 
     # A style sheet inside would hold for the whole page, and two figures have the same ids.
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    view = re.search(r'viewBox="[^"]+"', svg)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {view[0] if view else ""} role="img" aria-label="{escape(alternative)}">'
+    view = re.search(r'viewBox="(\S+ \S+ \S+) ([^"]+)"', svg)
+    box = f'viewBox="{view[1]} {float(view[2]) - cut:g}"' if view else ""
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img" aria-label="{escape(alternative)}">'
     svg = re.sub(r"<svg[^>]*>", lambda _: head, svg, count=1)
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
