@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import msgspec
 
@@ -76,7 +76,10 @@ class RowKind:
     has_options : bool
         Whether the rows carry `filtered_resps` and `arguments`: log-probabilities of at least two options.
     letters : tuple of str
-        What the first row scores, if that is letters: its type then takes no row that scores others.
+        What the first row scores, if that is letters: its type then takes no row that scores others, or under another
+        filter.
+    filter : str
+        Of the first row.
     unread : tuple of str
         Metrics that are no single numbers, such as the lists behind a perplexity.
     """
@@ -85,6 +88,7 @@ class RowKind:
     metrics: tuple[str, ...]
     has_options: bool
     letters: tuple[str, ...] = ()
+    filter: str = "none"
     unread: tuple[str, ...] = ()
 
 
@@ -100,6 +104,11 @@ def _is_response(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, bool | int | float) or value in ("nan", "inf", "-inf")
+
+
+def _is_literal(value: Any) -> TypeGuard[str]:
+    # Half a surrogate pair, which is not printable, can be none.
+    return isinstance(value, str) and value.isprintable()
 
 
 def in_order(arguments: dict[str, Any]) -> list[Any]:
@@ -129,8 +138,7 @@ def _letters(first: dict[str, Any]) -> tuple[str, ...]:
         texts = [item[1] if isinstance(item, list) and len(item) > 1 else None for item in arguments]
     else:
         return ()
-    # Half a surrogate pair, which is not printable, can be no literal.
-    letters = tuple(t for t in texts if isinstance(t, str) and len(t.strip()) == 1 and t.isprintable())
+    letters = tuple(t for t in texts if _is_literal(t) and len(t.strip()) == 1)
     distinct = len(set(letters)) == len(texts) == len(first["filtered_resps"])
     return letters if distinct else ()
 
@@ -166,21 +174,32 @@ def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Pa
             path=path,
             line=line,
         )
-    found = _letters(first) if letters and scored is _Scored else ()
+    filtered_by = first.get("filter")
+    found: tuple[str, ...] = ()
+    if letters and scored is _Scored and (filtered_by is None or _is_literal(filtered_by)):
+        found = _letters(first)
     if found:
-        scored = _lettered(found, named=isinstance(arguments, dict))
-    return RowKind(_defined_row(scored, metrics), metrics, scored is not Row, found, unread)
+        scored = _lettered(found, filtered_by, named=isinstance(arguments, dict))
+    return RowKind(
+        type=_defined_row(scored, metrics),
+        metrics=metrics,
+        has_options=scored is not Row,
+        letters=found,
+        filter=filtered_by or "none",
+        unread=unread,
+    )
 
 
 @cache
-def _lettered(letters: tuple[str, ...], *, named: bool) -> Any:
+def _lettered(letters: tuple[str, ...], filtered: str | None, *, named: bool) -> Any:
     """Rows that all score the same letters: of the requests the first alone is decoded, and tells that a row does."""
     prompt = [] if named else [("arg_0", msgspec.Raw)]
     letter: Any = Literal[letters[0]]
     request = msgspec.defstruct("Request", [*prompt, ("arg_1", letter)], array_like=not named, gc=False)
     requests = msgspec.defstruct("Requests", [("gen_args_0", request)], array_like=not named, gc=False)
-    responses: Any = Annotated[list[Response], msgspec.Meta(min_length=1, max_length=len(letters))]
-    fields = [("filtered_resps", responses), ("arguments", requests)]
+    responses: Any = Annotated[list[Response], msgspec.Meta(min_length=len(letters), max_length=len(letters))]
+    same: Any = ("filter", Literal[filtered]) if filtered else ("filter", None, None)
+    fields = [same, ("filtered_resps", responses), ("arguments", requests)]
     return msgspec.defstruct("LetteredRow", fields, bases=(Row,), kw_only=True, gc=False)
 
 

@@ -22,7 +22,7 @@ from consistency.row_kinds import RowKind, row_kind
 _BOM = b"\xef\xbb\xbf"
 _BLANK = _BOM + b" \t\r\n"
 # A chunk stays in the processor's cache while it is decoded; reading whole files costs as much as decoding them.
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
 
 
 @contextmanager

@@ -407,6 +407,38 @@ def test_letters_are_read_from_each_row_although_only_the_first_is_decoded_whole
     assert scores.target.tolist() == [0, 1, 2, 0, 3]
 
 
+def test_rows_of_fewer_letters_and_of_another_filter_than_the_first_keep_their_own(tmp_path):
+    def lettered(doc_id: int, logprobs: list[float], target: object, **more: object) -> dict:
+        texts = {f"gen_args_{o}": {"arg_0": "…", "arg_1": f" {'ABC'[o]}"} for o in range(len(logprobs))}
+        return row(doc_id, logprobs, target, arguments=texts, **more)
+
+    fewer = only(read_run(write(tmp_path / "fewer", [lettered(0, [-1, -2, -3], 0), lettered(1, [-2, -1], 1)])))
+    assert fewer.continuations == ((" A", " B", " C"), (" A", " B"))
+    assert fewer.n_options.tolist() == [3, 2]
+    np.testing.assert_array_equal(fewer.logprobs, [[-1, -2, -3], [-2, -1, np.nan]])
+
+    first = [lettered(i, [-1, -2], i, filter="first") for i in range(2)]
+    second = lettered(0, [-3, -4], 0, filter="second")
+    unnamed = lettered(1, [-4, -3], 1)
+    del unnamed["filter"]
+    run = read_run(write(tmp_path / "filters", [*first, second, unnamed]))
+    assert {name: scores.logprobs.tolist() for name, scores in run.tasks.items()} == {
+        "sums,first": [[-1, -2], [-1, -2]],
+        "sums,second": [[-3, -4]],
+        "sums,none": [[-4, -3]],
+    }
+
+
+def test_targets_that_are_equal_in_python_and_differ_in_a_log(tmp_path):
+    """True is no index, 1.0 and "1" are; lists are compared by what they hold."""
+    targets = [1, True, 1.0, "1", [1], [0], "[0, 1]"]
+    rows = [row(i, [-1, -2], 0) | {"target": target} for i, target in enumerate(targets)]
+    for item in rows:
+        del item["acc"]
+    scores = only(read_run(write(tmp_path, rows)))
+    assert scores.gold.astype(int).tolist() == [[0, 1], [0, 0], [0, 1], [0, 1], [0, 1], [1, 0], [1, 1]]
+
+
 def test_a_letter_that_is_half_a_surrogate_pair_is_no_failure(tmp_path):
     rows = [row(i, [-1, -2], i % 2) for i in range(2)]
     for item in rows:
