@@ -102,7 +102,7 @@ def _figure(plot: Plot, panels: Sequence[str]) -> Figure:
     for column, name in enumerate(panels):
         plot.draw(list(axes[:, column]), name)
         if plot.panels[name]:
-            axes[0, column].set_title(plot.panels[name], loc="right", fontweight="bold", color=INK)
+            axes[0, column].set_title(plot.panels[name], loc="right", color=INK)
     settle(figure)
     return figure
 
@@ -120,7 +120,7 @@ def _add_legend(figure: Figure, looks: Sequence[Look]) -> float:
     figure.set_size_inches(width, height + room)
     handles = [Line2D([], [], color=look.colour, marker=look.marker, linestyle="", label=look.label) for look in looks]
     figure.legend(handles=handles, loc="lower center", ncols=columns)
-    return room
+    return float(room)
 
 
 def errorbar(axes: Axes, points: Sequence[tuple[float, Row]], look: Look, line: str = "", across: bool = False) -> None:
