@@ -17,9 +17,10 @@ from consistency.report.cells import Cell, shared_questions
 from consistency.report.differences import PAIRED, TWO_SAMPLES, Between, Difference, told_place
 from consistency.report.estimates import estimate, t_test
 from consistency.report.stored import (
-    ABSENT,
     DIMENSIONS,
+    IDENTITY,
     MEASURES,
+    UNKNOWN,
     Figure,
     Key,
     Measure,
@@ -183,10 +184,10 @@ def same_questions(first: Cell, second: Cell) -> tuple[Cell, Cell] | None:
     """
     rows = shared_questions(first, second)
     agree = np.ones(len(rows[0]), dtype=bool)
-    for name, absent in ABSENT.items():
+    for name in IDENTITY:
         if name in first.arrays and name in second.arrays:
             one, two = first.arrays[name][rows[0]], second.arrays[name][rows[1]]
-            agree &= np.asarray((one == two) | (one == absent) | (two == absent))
+            agree &= np.asarray((one == two) | (one == UNKNOWN) | (two == UNKNOWN))
     if 2 * agree.sum() < max(len(first), len(second)):
         return None
     chosen = [_taken(cell, which[agree]) for cell, which in zip((first, second), rows, strict=True)]

@@ -18,8 +18,9 @@ Figure = Mapping[str, Any]
 Key = tuple[str, ...]
 DIMENSIONS = {"grid": ("model", "domain", "group", "seed", "scope"), "pair": ("section",)}
 MEAN = "mean"
-# Of columns that say which question a row is about, what stands where that is not known.
-ABSENT: Mapping[str, Any] = {"gold": -1, "doc_hash": ""}
+# Columns that say which question a row is about, and what stands in them where that is not known.
+IDENTITY, UNKNOWN = ("gold", "doc_hash"), -1
+TEXTS = {"model", "domain", "group", "scope", "task", "doc_hash"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ MEASURES = (
     Measure("rank_pearson", "ranking correlation", 1, ("tuned", "rank_pearson"), "rank_pearson", ("rank_pearson",)),
     Measure("kl", "KL", 1, ("tuned", "kl"), "kl", ("kl",)),
 )
+
+
+NUMBERS = tuple(dict.fromkeys(name for measure in MEASURES for name in measure.arrays))
 
 
 @dataclass(frozen=True)
@@ -147,13 +151,13 @@ class StoredReport:
                 found[f"{spoken}: sha256"] = logs[0]["sha256"][:16]
         return found | {f"version of {name}": _told(value) for name, value in self.document["versions"].items()}
 
-    def cells(self, task_codes: dict[str, int]) -> dict[Key, Cell] | None:
+    def cells(self, codes: dict[str, int]) -> dict[Key, Cell] | None:
         """The questions of each run and scope (of a pair: of each task), with what `MEASURES` average.
 
         Parameters
         ----------
-        task_codes : dict of str to int
-            Numbers of the tasks met so far; grows. Two reports read with one dict number their tasks alike.
+        codes : dict of str to int
+            Numbers of the tasks and hashes met so far; grows. Two reports read with one dict number theirs alike.
 
         Returns
         -------
@@ -163,49 +167,64 @@ class StoredReport:
         path = self.folder / "items.parquet"
         if not path.is_file():
             return None
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
+        by = DIMENSIONS["grid"] if self.kind == "grid" else ("task",)
         try:
             file = pq.ParquetFile(path)
-            held = set(file.schema_arrow.names)
-            wanted = [name for name in dict.fromkeys(name for m in MEASURES for name in m.arrays) if name in held]
-            labels = [name for name in DIMENSIONS[self.kind] if name in held]
-            identity = [name for name in ABSENT if name in held]
-            table = file.read(columns=[*labels, "task", "doc_id", *identity, *wanted]).to_pandas()
-        except (OSError, ValueError, KeyError) as error:
+            wanted = {"task", "doc_id", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(file.schema_arrow.names)
+            table = file.read(columns=sorted(wanted))
+            columns = {name: _numbered(table[name], codes) for name in wanted & TEXTS}
+            columns |= {name: table[name].to_numpy() for name in wanted - TEXTS}
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise InputError(f"cannot be read: {error}", do="write the report again", path=path) from error
-        by = labels if self.kind == "grid" else ["task"]
+        if "gold" in columns:
+            columns["gold"] = np.nan_to_num(columns["gold"], nan=UNKNOWN).astype(np.int64)
+        names = {number: text for text, number in codes.items()}
+        keys, which = np.unique(np.stack([columns[name] for name in by]), axis=1, return_inverse=True)
+        order = np.argsort(which, kind="stable")
+        ends = np.cumsum(np.bincount(which.reshape(-1)))
         out: dict[Key, Cell] = {}
-        for key, rows in table.groupby(by, observed=True, sort=False):
-            names = rows["task"].astype(str)
-            codes = {name: task_codes.setdefault(name, len(task_codes)) for name in names.unique()}
-            arrays = {name: rows[name].to_numpy(dtype=np.float64) for name in wanted}
-            # Without a known right answer or hash, two questions are told apart by task and number.
-            arrays |= {name: rows[name].fillna(ABSENT[name]).to_numpy() for name in identity}
-            place = tuple(map(str, key))
-            model, domain, group, seed, scope = place if self.kind == "grid" else ("", "", "", "0", "")
-            out[place] = Cell(
+        for place, rows in zip(keys.T.tolist(), np.split(order, ends[:-1]), strict=True):
+            key = tuple(str(value) if name == "seed" else names[value] for name, value in zip(by, place, strict=True))
+            scope = names.get(int(columns["scope"][rows[0]]), "") if "scope" in columns else ""
+            model, domain, group, seed, _ = key if self.kind == "grid" else ("", "", "", "0", "")
+            out[key] = Cell(
                 model=model,
                 domain=domain,
                 group=group,
                 seed=int(seed),
                 scope=scope,
-                task=names.map(codes).to_numpy(dtype=np.int64),
-                doc_id=rows["doc_id"].to_numpy(dtype=np.int64),
-                arrays=arrays,
+                task=columns["task"][rows],
+                doc_id=columns["doc_id"][rows],
+                arrays={name: columns[name][rows] for name in {*NUMBERS, *IDENTITY} & set(columns)},
             )
         return out
 
     def members(self, key: Key, cells: Mapping[Key, Cell]) -> list[Cell]:
         """The cells whose mean a row is; none where the folder does not hold all of them."""
-        if self.kind == "pair":
-            names = [(name,) for name in self._pooled()] if key == ("overall",) else [key]
-            return [cells[name] for name in names] if all(name in cells for name in names) else []
-        singles = [row.key for row in self.results if row.level == "single runs"]
-        wanted = [
-            single for single in singles if all(own in (MEAN, other) for own, other in zip(key, single, strict=True))
-        ]
-        return [cells[single] for single in wanted] if all(single in cells for single in wanted) else []
+        if self.kind == "grid":
+            singles = [row.key for row in self.results if row.level == "single runs"]
+            names = [one for one in singles if all(own in (MEAN, other) for own, other in zip(key, one, strict=True))]
+        elif key == ("overall",):
+            names = [(name,) for name in self._pooled()]
+        elif key[0] in self.content["by_task"]:
+            names = [key]
+        else:
+            names = [name for name, cell in cells.items() if cell.scope == key[0]]
+        return [cells[name] for name in names] if all(name in cells for name in names) else []
+
+
+def _numbered(column: Any, codes: dict[str, int]) -> Any:
+    """Texts as numbers, `UNKNOWN` where there is none: of millions of rows a fraction of their memory."""
+    import pyarrow as pa
+
+    # A column of texts, or one that numbers its own.
+    texts = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    numbers = [codes.setdefault(text, len(codes)) for text in texts.dictionary.to_pylist()]
+    places = texts.indices.fill_null(len(numbers)).to_numpy(zero_copy_only=False)
+    return np.array([*numbers, UNKNOWN], dtype=np.int64)[places]
 
 
 def read_stored(folder: str | Path) -> StoredReport:
