@@ -157,15 +157,17 @@ def write_log(folder: Path, logits: dict[str, Logits], gold: dict[str, Logits], 
     )
 
 
-@pytest.fixture
-def make_experiment(tmp_path: Path) -> Callable[..., Experiment]:
+@pytest.fixture(scope="session")
+def make_experiment(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Experiment]:
     """Write the logs of an experiment with random scores: 30 questions of the domain, 6 of each subject."""
 
     def build(
         domains: tuple[str, ...] = ("medicine", "history"), seeds: tuple[int, ...] = (0,), **other: Any
     ) -> Experiment:
         groups = other.get("groups", ("harmonious", "incompatible", "self_aligning"))
-        experiment = Experiment("test", tmp_path / "runs", ("tiny",), domains, groups, seeds)
+        experiment = Experiment(
+            "test", tmp_path_factory.mktemp("experiment") / "runs", ("tiny",), domains, groups, seeds
+        )
         rng = np.random.default_rng(0)
         gold: dict[str, Logits] = {}
         few: dict[str, Logits] = {}

@@ -21,14 +21,19 @@ from consistency.report.write import write_report
 from consistency.scopes import scope_tasks
 
 
+@pytest.fixture(scope="module")
+def folder(make_experiment: Callable[..., Experiment], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of two domains and three groups."""
+    return write_report(make_experiment(), tmp_path_factory.mktemp("report") / "report").parent
+
+
 def read(folder: Path) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return report
 
 
-def test_figures_are_those_of_the_items(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
-    write_report(make_experiment(), tmp_path / "report")
-    report, items = read(tmp_path / "report"), pd.read_parquet(tmp_path / "report" / "items.parquet")
+def test_figures_are_those_of_the_items(folder: Path) -> None:
+    report, items = read(folder), pd.read_parquet(folder / "items.parquet")
     assert len(report["results"]) == 2 * 3 * 3
     for row in report["results"]:
         chosen = items[(items.domain == row["domain"]) & (items.group == row["group"]) & (items.scope == row["scope"])]
@@ -44,10 +49,9 @@ def test_figures_are_those_of_the_items(make_experiment: Callable[..., Experimen
         assert row["mcnemar_p"] == pytest.approx(stats.binomtest(row["flips"]["harmful"], discordant).pvalue)
 
 
-def test_one_task_has_the_interval_of_scipy(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
-    write_report(make_experiment(), tmp_path / "report")
-    items = pd.read_parquet(tmp_path / "report" / "items.parquet")
-    for row in read(tmp_path / "report")["results"]:
+def test_one_task_has_the_interval_of_scipy(folder: Path) -> None:
+    items = pd.read_parquet(folder / "items.parquet")
+    for row in read(folder)["results"]:
         if row["scope"] == "homo":
             chosen = items[(items.domain == row["domain"]) & (items.group == row["group"]) & (items.scope == "homo")]
             low, high = stats.ttest_1samp(chosen.rank_pearson, 0).confidence_interval()
@@ -55,9 +59,8 @@ def test_one_task_has_the_interval_of_scipy(make_experiment: Callable[..., Exper
             assert (found["ci_low"], found["ci_high"]) == pytest.approx((low, high))
 
 
-def test_contrasts_are_paired_and_corrected(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
-    write_report(make_experiment(), tmp_path / "report")
-    report, items = read(tmp_path / "report"), pd.read_parquet(tmp_path / "report" / "items.parquet")
+def test_contrasts_are_paired_and_corrected(folder: Path) -> None:
+    report, items = read(folder), pd.read_parquet(folder / "items.parquet")
     row = next(
         row
         for row in report["contrasts"]
@@ -76,10 +79,9 @@ def test_contrasts_are_paired_and_corrected(make_experiment: Callable[..., Exper
         assert [row["p_holm"] for row in members] == pytest.approx(list(adjusted))
 
 
-def test_a_question_of_two_domains_is_one_draw(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+def test_a_question_of_two_domains_is_one_draw(folder: Path) -> None:
     """Means over domains: OOD questions are shared, so their two values add before a variance is taken."""
-    write_report(make_experiment(), tmp_path / "report")
-    report, items = read(tmp_path / "report"), pd.read_parquet(tmp_path / "report" / "items.parquet")
+    report, items = read(folder), pd.read_parquet(folder / "items.parquet")
     row = next(row for row in report["means"] if (row["group"], row["scope"]) == ("incompatible", "ood"))
     chosen = items[(items.group == "incompatible") & (items.scope == "ood")]
     sizes = chosen.groupby("domain", observed=True).size()
@@ -154,10 +156,9 @@ def test_the_same_logs_give_the_same_files(make_experiment: Callable[..., Experi
         assert one.replace(created[0].encode(), b"") == two.replace(created[1].encode(), b""), path
 
 
-def test_tables_have_every_digit(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
-    write_report(make_experiment(), tmp_path / "report")
-    report = read(tmp_path / "report")
-    with (tmp_path / "report" / "tables" / "results.csv").open(newline="") as file:
+def test_tables_have_every_digit(folder: Path) -> None:
+    report = read(folder)
+    with (folder / "tables" / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(report["results"])
     for line, row in zip(rows, report["results"], strict=True):
@@ -222,7 +223,7 @@ def test_missing_logs_leave_nothing_behind(make_experiment: Callable[..., Experi
         path.unlink()
     with pytest.raises(InputError, match="base/logs/ift"):
         write_report(experiment, tmp_path / "report")
-    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_no_report_stays(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:

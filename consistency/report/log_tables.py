@@ -18,7 +18,7 @@ def log_table(logs: Sequence[Row]) -> Table:
             log["role"].replace("_", " "),
             *((str(log["model"]) or DASH,) if several else ()),
             log["folder"],
-            log["date"] or DASH,
+            _minute(log["date"]),
             log["lm_eval_version"] or DASH,
             log["dtype"] or DASH,
             ", ".join(map(str, log["shots"])) or DASH,
@@ -42,6 +42,14 @@ def log_table(logs: Sequence[Row]) -> Table:
         data=[{**log, "shots": " ".join(map(str, log["shots"]))} for log in logs],
         folded=len(logs) > 2,
     )
+
+
+def _minute(date: str | None) -> str:
+    """A run's date as lm_eval writes it in file names, to the minute."""
+    if not date:
+        return DASH
+    day, _, time = date.partition("T")
+    return f"{day} {time[:5].replace('-', ':')}".strip()
 
 
 def run_pairing_table(audit: Mapping[str, Any]) -> Table:
