@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from consistency.collector import uncollected
 
 Probe = Annotated[
     Path,
@@ -21,18 +20,6 @@ Guard = Annotated[
     list[Path] | None,
     typer.Option("--guard", help="Evaluation set: question file, samples file or folder; may be repeated."),
 ]
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without Python's garbage collector, which goes through millions of rows again and again and finds nothing."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def requests(
@@ -100,7 +87,7 @@ def groups(
     from consistency.manifests import Sources, write_groups
     from consistency.probes import gather_texts, read_probe
 
-    with _uncollected():
+    with uncollected():
         found = read_probe(probe, task, domain, threshold)
         sources = Sources(
             explanations=gather_texts(found, "explain", explanations or (), explanation_column),

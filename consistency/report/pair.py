@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from consistency.collector import uncollected
 from consistency.columns import read_samples
 from consistency.comparison import Comparison
 from consistency.hypotheses import mcnemar_exact
@@ -60,7 +61,8 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
     InputError
         If `out` holds something else, or cannot be written.
     """
-    with report_in_place(out) as folder:
+    # A few figures, whose objects end with the command; a grid's would add up.
+    with uncollected(), report_in_place(out) as folder:
         (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
         write_files(_report(comparison, folder), folder)
     return Path(out) / "report.html"
