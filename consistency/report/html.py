@@ -20,6 +20,8 @@ MISSING = ("", "–", "—")
 # More rows scroll under a head that stays in sight.
 TALL = 25
 SHOWN_ROWS = 60
+# A cell of words this short (characters) stands in one line where there is room.
+BRIEF = 20
 # CSS pixels for a point of a drawing: its 8.5 point type is then read at 11 pixels and more.
 PIXELS = 1.4
 # A drawing wider than this (points) scrolls on a phone, where its type would be too small.
@@ -68,6 +70,7 @@ def html(report: Report) -> str:
         with_interval=INTERVAL.fullmatch,
         is_table=lambda block: isinstance(block, Table),
         tall=TALL,
+        brief=BRIEF,
         shown_rows=SHOWN_ROWS,
     )
     return str(text).translate(UNSAYABLE) + "\n"

@@ -104,6 +104,13 @@ function sortable(table) {
   });
 }
 
+// A shadow says that there is more to the right.
+function hintMore(region) {
+  const hint = () => region.classList.toggle("more", region.scrollLeft + region.clientWidth < region.scrollWidth - 1);
+  region.addEventListener("scroll", hint, { passive: true });
+  new ResizeObserver(hint).observe(region);
+}
+
 function followContents() {
   const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
   const seen = new Set();
@@ -288,6 +295,7 @@ document.addEventListener("DOMContentLoaded", () => {
   chooseTheme();
   offerCopies();
   document.querySelectorAll("table").forEach(sortable);
+  document.querySelectorAll(".scroll, .wide").forEach(hintMore);
   followContents();
   printDetails();
   explore();
