@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from consistency.report.content import Report, Section, Table
-from consistency.report.differences import INTERVALS, Between, Difference, told_place
+from consistency.report.differences import INTERVALS, PAIRED, Between, Difference, told_place
 from consistency.report.folder import report_in_place, write_files
 
 _HEAD = ("result", "measure", "A", "B", "B − A", "p (Holm)", "estimator")
@@ -28,7 +28,7 @@ def between_content(found: Between) -> Report:
         _table(level, [item for item in found.differences if item.level == level], folded=number > 0)
         for number, level in enumerate(levels)
     ]
-    sections = [Section("differences", "What differs", (INTERVALS,), tuple(tables))]
+    sections = [Section("differences", "What differs", (), tuple(tables))]
     if found.settings:
         rows = tuple(found.settings)
         data = [{"setting": name, "a": one, "b": two} for name, one, two in rows]
@@ -49,7 +49,18 @@ def between_content(found: Between) -> Report:
         notes=tuple(found.notes),
         signature=document["signature"],
         sections=tuple(sections),
+        methods=(_methods(found),),
         document=document,
+    )
+
+
+def _methods(found: Between) -> str:
+    paired = sum(item.estimate.estimator.startswith(PAIRED) for item in found.differences)
+    return (
+        f"Of {len(found.differences)} differences between the two reports {paired} were paired by question; the others are "
+        "differences of independent means, with Welch's interval where degrees of freedom are known and a normal one "
+        "elsewhere. p-values are those of t tests of no difference, adjusted by Holm's procedure over all measures and "
+        "results of one level; results that are the same in every question were not tested."
     )
 
 
