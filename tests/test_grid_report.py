@@ -14,7 +14,8 @@ import pytest
 from scipy import stats
 
 from consistency.experiment import Experiment
-from consistency.report.document import SCHEMA_FILE, GridReport, read_document
+from consistency.report.document import SCHEMA_FILE, read_document
+from consistency.report.grid_document import GridReport
 from consistency.report.write import write_report
 
 GROUPS = ("harmonious", "incompatible", "mixed_0.2", "mixed_0.6", "self_aligning")

@@ -15,8 +15,9 @@ from scipy import stats
 
 from consistency.changes import compare
 from consistency.errors import InputError
-from consistency.report.document import SCHEMA_FILE, PairReport, read_document
+from consistency.report.document import SCHEMA_FILE, read_document
 from consistency.report.pair import write_comparison
+from consistency.report.pair_document import PairReport
 from consistency.scopes import find_scopes
 
 

@@ -38,7 +38,7 @@ def log_table(logs: Sequence[Row]) -> Table:
             *("tasks", "questions", "SHA-256"),
         ),
         rows=tuple(rows),
-        labels=1,
+        labels=3 if several else 2,
         data=[{**log, "shots": " ".join(map(str, log["shots"]))} for log in logs],
         folded=len(logs) > 2,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 SCORES = {
@@ -96,11 +96,11 @@ def _trained(configs: Iterable[Mapping[str, Any]]) -> str:
     return f"One model for each was fine-tuned with Axolotl: {', '.join(f'{name} {value}' for name, value in told.items())}."
 
 
-def _harness(logs: Iterable[Mapping[str, Any]]) -> str:
+def _harness(logs: Sequence[Mapping[str, Any]]) -> str:
     versions = sorted({log["lm_eval_version"] for log in logs if log["lm_eval_version"]})
-    return f"the Language Model Evaluation Harness {_list(versions)}".strip() + (
-        "" if versions else " (version not logged)"
-    )
+    silent = sum(not log["lm_eval_version"] for log in logs)
+    told = f"the Language Model Evaluation Harness {_list(versions)}".strip()
+    return f"{told} (version not named in {silent} of {len(logs)} logs)" if silent else told
 
 
 def _settings(logs: Iterable[Mapping[str, Any]]) -> str:

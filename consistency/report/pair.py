@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,7 +135,7 @@ def _document(comparison: Comparison) -> dict[str, Any]:
     logs = []
     for number, (role, config) in enumerate((("before", comparison.before), ("after", comparison.after))):
         sources = {name: paths[number] for name, paths in comparison.sources.items()}
-        place = {"role": role, "folder": comparison.paths[number], "model": config.model_name or config.model or ""}
+        place = {"role": role, "folder": comparison.paths[number], "model": _model(config)}
         asked = sum(section.n for section in comparison.by_task.values())
         logs.append(provenance.LogRecord.of(config, sources, asked, **place))
     plain = comparison.to_dict()
@@ -173,7 +174,9 @@ def _title(comparison: Comparison) -> str:
 
 def _model(config: RunConfig) -> str:
     """The last part of a path or of a name of the hub, that of the cache's folder where the path leads there."""
-    parts = str(config.model_name or config.model or "a model").replace("__", "/").rstrip("/").split("/")
+    named = re.search(r"(?:^|,)\s*(?:pretrained|model)=([^,]+)", config.model_args or "")
+    name = config.model_name or (named[1] if named else config.model) or "a model"
+    parts = name.replace("__", "/").rstrip("/").split("/")
     cached = [part for part in parts if part.startswith("models--")]
     return cached[-1].split("--")[-1] if cached else parts[-1]
 

@@ -239,9 +239,9 @@ def signature(experiment: Experiment, logs: Sequence[LogRecord], interval: str) 
             f"groups:{','.join(experiment.groups)}",
             f"seeds:{','.join(map(str, experiment.seeds))}",
             f"shots:{_shots(logs, 'base_few_shot')}→{_shots(logs, 'tuned')}",
-            f"dtype:{told(logs, 'dtype')}",
+            f"dtype:{_told(logs, 'dtype')}",
             f"interval:{interval}",
-            f"lm_eval:{told(logs, 'lm_eval_version')}",
+            f"lm_eval:{_told(logs, 'lm_eval_version')}",
             f"consistency:{own_version()}",
             _inputs(logs),
         ]
@@ -251,10 +251,11 @@ def signature(experiment: Experiment, logs: Sequence[LogRecord], interval: str) 
 def pair_signature(logs: Sequence[LogRecord]) -> str:
     """What the signature of a comparison lacks: shots, precision, and which logs they were."""
     shots = "→".join(_shots(logs, role) for role in ("before", "after"))
-    return "|".join([f"shots:{shots}", f"dtype:{told(logs, 'dtype')}", _inputs(logs)])
+    dtypes = "→".join(dict.fromkeys(log.dtype or "unknown" for log in logs))
+    return "|".join([f"shots:{shots}", f"dtype:{dtypes}", _inputs(logs)])
 
 
-def told(logs: Sequence[LogRecord], name: str) -> str:
+def _told(logs: Sequence[LogRecord], name: str) -> str:
     """What the logs say of a setting, "unknown" where none does."""
     return "/".join(sorted({str(getattr(log, name)) for log in logs if getattr(log, name) is not None})) or "unknown"
 

@@ -64,7 +64,7 @@ def describe(columns: Columns, rows: Iterable[int], find: Find, run: str = "", s
     found = []
     for row in rows:
         scores = find(str(columns["task"][row]))
-        place = int(np.searchsorted(scores.doc_id, columns["doc_id"][row]))
+        place = int(np.flatnonzero(scores.doc_id == columns["doc_id"][row])[0])
         gold = int(columns["gold"][row]) if "gold" in columns else -1
         found.append(
             Question(
