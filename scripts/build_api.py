@@ -1,4 +1,4 @@
-"""Build the API reference from the docstrings: `make docs`, or `python scripts/build_api.py FOLDER`."""
+"""Build the API reference from the docstrings: `make docs`, or `python scripts/build_api.py FOLDER [MODULE …]`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ import consistency
 LEFT_OUT = ("cli", "commands", "eval_command", "experiment_commands", "grid_commands")
 
 
-def main(out: Path) -> None:
-    """Write one page a module."""
+def main(out: Path, *modules: str) -> None:
+    """Write one page a module, of all or of those that are named."""
     # The package imports its public names only when they are asked for, and pdoc shows what `__all__` names.
     for name in consistency.__all__:
         setattr(consistency, name, getattr(consistency, name))
     found = pkgutil.iter_modules(consistency.__path__)
-    consistency.__all__ += [module.name for module in found if module.name not in LEFT_OUT]
+    consistency.__all__ += modules or [module.name for module in found if module.name not in LEFT_OUT]
     pdoc.render.configure(docformat="numpy", show_source=False, footer_text="lm-eval-consistency")
     pdoc.pdoc("consistency", output_directory=out)
     print(f"{out / 'consistency.html'}: {len(list(out.rglob('*.html'))) - 1} modules")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "build/api"))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -178,6 +178,19 @@ def test_the_cookbook_names_every_measure_of_a_condition() -> None:
     assert {read_condition(f"{name} > 0").measure for name in told} == set(MEASURES)
 
 
+def test_the_api_reference_is_built_from_the_docstrings(tmp_path: Path) -> None:
+    pytest.importorskip("pdoc")
+    done = run(f"{sys.executable} -W error::UserWarning {ROOT / 'scripts' / 'build_api.py'} api gate metrics", tmp_path)
+    assert done.returncode == 0, done.stdout
+    public = (tmp_path / "api" / "consistency.html").read_text()
+    for name in ("Comparison", "InputError", "Run", "compare", "read_run", "Raises", "Compare two evaluations"):
+        assert name in public
+    metrics = (tmp_path / "api" / "consistency" / "metrics.html").read_text()
+    assert "Every per-question measure of change at once" in metrics
+    # A page asks for nothing from elsewhere.
+    assert not re.search(r'(src|<link[^>]*href)="https?:', public + metrics)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     for link in LINK.findall(document.read_text(encoding="utf-8")):
