@@ -61,7 +61,7 @@ def open_rows(path: Path, *, letters: bool = False) -> Iterator[tuple[RowKind, I
             try:
                 first = msgspec.json.decode(start)
             except (ValueError, RecursionError):
-                first = parse_row(start.lstrip(_BOM), line, path)
+                first = _as_decoded(parse_row(start.lstrip(_BOM), line, path))
             kind = row_kind(_as_document(first, line, path), letters=letters, line=line, path=path)
             yield kind, _read_lines(kind, file, path)
     except OSError as error:
@@ -125,7 +125,7 @@ def _read_array_by_row(content: bytes, path: Path, letters: bool) -> tuple[RowKi
     if not items:
         raise InputError("the log holds no document", expected="one JSON object per document", path=path)
     line, first = items[0]
-    kind = row_kind(_as_document(first, line, path), letters=letters, line=line, path=path)
+    kind = row_kind(_as_document(_as_decoded(first), line, path), letters=letters, line=line, path=path)
     decoder = msgspec.json.Decoder(kind.type, strict=False)
     return kind, [_convert(decoder, item, line, path) for line, item in items]
 
@@ -144,6 +144,14 @@ def _as_document(item: Any, line: int, path: Path) -> dict[str, Any]:
 
 def _strictly(item: Any) -> bytes:
     return json.dumps(item, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _as_decoded(item: Any) -> Any:
+    """The item with the names that the decoder will find: without half surrogate pairs, which are no text."""
+    try:
+        return json.loads(_strictly(item))
+    except RecursionError:
+        return item
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], text: bytes, line: int, path: Path) -> Any:

@@ -439,6 +439,16 @@ def test_targets_that_are_equal_in_python_and_differ_in_a_log(tmp_path):
     assert scores.gold.astype(int).tolist() == [[0, 1], [0, 0], [0, 1], [0, 1], [0, 1], [1, 0], [1, 1]]
 
 
+@pytest.mark.parametrize("in_an_array", [False, True])
+def test_a_metric_whose_name_is_half_a_surrogate_pair_is_told_in_text(tmp_path, in_an_array):
+    rows = [row(i, [-1, -2], i) | {"\ud800": 0.5, "metrics": ["acc", "\ud800", "\udfff b"]} for i in range(2)]
+    file = tmp_path / f"samples_sums_{DATE}.jsonl"
+    file.write_text(json.dumps(rows, indent=2) if in_an_array else "\n".join(map(json.dumps, rows)))
+    scores = only(read_run(file))
+    assert scores.metrics["?"].tolist() == [0.5, 0.5]
+    assert scores.notes == ("no single number for each document, and not compared: ? b",)
+
+
 def test_a_letter_that_is_half_a_surrogate_pair_is_no_failure(tmp_path):
     rows = [row(i, [-1, -2], i % 2) for i in range(2)]
     for item in rows:
