@@ -74,7 +74,7 @@ def options_of(document: bytes) -> tuple[str, ...]:
 
 
 def question_of(document: bytes) -> str:
-    """What a document asks, as far as its texts say: a passage before its question, in the document's own order.
+    """What a document asks: its texts that are no option, answer or origin, in the document's own order.
 
     Parameters
     ----------
