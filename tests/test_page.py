@@ -8,21 +8,23 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from consistency.changes import compare
+from consistency.experiment import Experiment
 from consistency.report.content import Drawing, Mark, Question, Report, Section, Table
 from consistency.report.html import html
 from consistency.report.pair import write_comparison
 from consistency.report.style import BLUE, INK, RED, STYLE, inline, to_svg
+from consistency.report.write import write_report
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
-    Open = Callable[..., Page]
+Open = Callable[..., Page]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 browser_needed = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (Debian: apt-get install chromium)")
@@ -206,8 +208,7 @@ def test_600_long_questions_are_less_than_3_mb() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the dev extra")
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         # Chromium's own sandbox does not run as root, as which continuous integration runs.
         flags = ["--no-sandbox", "--disable-dev-shm-usage"]
         chromium = started.chromium.launch(executable_path=CHROMIUM, args=flags)
@@ -226,7 +227,7 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         context.set_offline(True)
-        context.set_default_timeout(5_000)
+        context.set_default_timeout(20_000)
         if script:
             context.add_init_script(script)
         page = context.new_page()
@@ -495,31 +496,48 @@ def test_signature_and_bibtex_are_copied(opened: Open) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 800, 1280])
 def test_axe_finds_no_violation(opened: Open, build: Callable[[], Report], scheme: str, width: int) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the dev extra").Axe()
     page = opened(build(), color_scheme=scheme, viewport={"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == width
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-    found = axe.run(page)
+    found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
 
 
-@browser_needed
-def test_a_real_comparison_has_a_page_without_fault(opened: Open, test_data: Path, tmp_path: Path) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the dev extra").Axe()
-    logs = [test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5)]
-    path = write_comparison(compare(*logs), tmp_path / "out")
+def has_no_fault(opened: Open, path: Path) -> Page:
+    """Open a written report on a phone and on a screen: nothing for axe to find, and every file that it names is there."""
     for width in (360, 1280):
         page = opened(path.read_text(encoding="utf-8"), viewport={"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") == width
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        found = axe.run(page)
+        found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
+    for link in page.locator("a[href]:not([href^='#'])").all():
+        assert (path.parent / (link.get_attribute("href") or "")).is_file()
+    return page
+
+
+@browser_needed
+def test_a_real_comparison_has_a_page_without_fault(opened: Open, test_data: Path, tmp_path: Path) -> None:
+    logs = [test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5)]
+    page = has_no_fault(opened, write_comparison(compare(*logs), tmp_path / "out"))
     assert page.get_by_role("status").filter(has_text="200 of 200 questions").count() == 1
     page.locator("[name=flip]").select_option("harmful")
     assert page.locator(".card").count() == 19
-    # Every file that the page names is there.
-    for link in page.locator("a[href]:not([href^='#'])").all():
-        assert (path.parent / (link.get_attribute("href") or "")).is_file()
+
+
+@browser_needed
+def test_a_grid_has_a_page_without_fault(
+    opened: Open, make_experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    groups = ("incompatible", "mixed_0.2", "self_aligning")
+    page = has_no_fault(opened, write_report(make_experiment(groups=groups), tmp_path / "out"))
+    items = pd.read_parquet(tmp_path / "out" / "items.parquet")
+    harmful = items[(items.correct_before == 1) & (items.correct_after == 0)]
+    assert len(items) > 600 > len(harmful)
+    page.locator("[name=flip]").select_option("harmful")
+    page.locator("[name=scope]").select_option("homo")
+    count = (harmful.scope == "homo").sum()
+    assert page.get_by_role("status").filter(has_text=f"{count} of 600 questions").count() == 1
 
 
 @browser_needed
