@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from consistency.report.document import SCHEMA_VERSION
+from consistency.report.numbers import fixed, p_value, signed
 from consistency.report.provenance import versions
 from consistency.report.stored import Figure, Measure, StoredReport
 from consistency.statistics import Estimate
@@ -80,13 +81,18 @@ class Difference:
         found, scale = self.estimate, self.measure.scale
         digits = 1 if scale > 1 else 3
 
-        def told(value: float | None, sign: str = "") -> str:
-            return "–" if value is None else f"{value * scale:{sign}.{digits}f}".replace("-", "−")
+        def told(value: float | None, form: Callable[[float | None, int], str] = fixed) -> str:
+            return form(None if value is None else value * scale, digits)
 
-        interval = "" if found.ci_low is None else f" [{told(found.ci_low, '+')}, {told(found.ci_high, '+')}]"
-        p = "–" if self.p_holm is None else "< .001" if self.p_holm < 0.001 else f"{self.p_holm:.3f}"
+        interval = "" if found.ci_low is None else f" [{told(found.ci_low, signed)}, {told(found.ci_high, signed)}]"
         how = "paired" if found.estimator.startswith(PAIRED) else "two samples"
-        return (told(self.a["value"]), told(self.b["value"]), told(found.value, "+") + interval, p, how)
+        return (
+            told(self.a["value"]),
+            told(self.b["value"]),
+            told(found.value, signed) + interval,
+            p_value(self.p_holm),
+            how,
+        )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from consistency.comparison import Comparison, Section
 from consistency.gate import Check
 from consistency.report.markdown import text as markdown_text
+from consistency.report.numbers import DASH, fixed, p_value, signed
 from consistency.statistics import Estimate
 
 MOST_TASKS = 10
@@ -147,10 +148,10 @@ def _notes(comparison: Comparison) -> list[str]:
 
 def _interval(estimate: Estimate | None, factor: float, digits: int, sign: bool, short: bool = False) -> str:
     if estimate is None or estimate.value is None:
-        return "–"
+        return DASH
 
     def told(value: float) -> str:
-        return f"{factor * value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+        return (signed if sign else fixed)(factor * value, digits)
 
     if short or estimate.ci_low is None or estimate.ci_high is None:
         return told(estimate.value)
@@ -158,7 +159,7 @@ def _interval(estimate: Estimate | None, factor: float, digits: int, sign: bool,
 
 
 def _p(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}" if value >= 0.0001 else "&lt; .0001"
+    return plain(p_value(value))
 
 
 def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
