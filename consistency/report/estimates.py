@@ -6,10 +6,11 @@ Rows are plain data in the shape of `report.json`. A figure is `{"value", "se", 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consistency.distributions import Floats
 from consistency.experiment import Experiment
@@ -67,12 +68,46 @@ def figure(estimate: Estimate, low: float = -np.inf, high: float = np.inf) -> Ro
     }
 
 
-def estimate(cells: Sequence[Cell], values: Callable[[Cell], Floats]) -> tuple[Estimate, int]:
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Which rows of several cells are one draw.
+
+    Attributes
+    ----------
+    question : ndarray of int64
+        The question of each row, cell after cell, as a number from 0.
+    task : ndarray of int64
+        The task of each question.
+    """
+
+    question: NDArray[np.int64]
+    task: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell]) -> Draws:
+        """The questions of some cells, each once."""
+        task = np.concatenate([cell.task for cell in cells])
+        doc = np.unique(np.concatenate([cell.doc_id for cell in cells]), return_inverse=True)[1]
+        _, first, question = np.unique(task * (doc.max() + 1) + doc, return_index=True, return_inverse=True)
+        return cls(question, task[first])
+
+
+def estimate(
+    cells: Sequence[Cell], values: Callable[[Cell], Floats], draws: Draws | None = None
+) -> tuple[Estimate, int]:
     """Mean of the cells' means, each cell with the same weight, and the number of distinct questions.
 
     Tasks, domains and seeds are fixed; the questions within each task are what was sampled. A question that several
     cells hold (another domain's run, another seed's) is one draw: its contributions to the mean are added before
     their variance is taken.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+    values : callable
+        One number for each question of a cell.
+    draws : Draws, optional
+        `Draws.of(cells)`, where several numbers of the same cells are wanted.
 
     Examples
     --------
@@ -85,27 +120,25 @@ def estimate(cells: Sequence[Cell], values: Callable[[Cell], Floats]) -> tuple[E
     """
     if len(cells) == 1:
         return mean(values(cells[0]), strata=cells[0].task), len(cells[0])
-    task = np.concatenate([cell.task for cell in cells])
-    doc = np.unique(np.concatenate([cell.doc_id for cell in cells]), return_inverse=True)[1]
-    question, first = np.unique(task * (doc.max() + 1) + doc, return_index=True)
-    which = np.searchsorted(question, task * (doc.max() + 1) + doc)
+    draws = draws or Draws.of(cells)
+    n = len(draws.task)
     centres, deviations, undefined = [], [], 0
     for cell in cells:
         x = values(cell)
         finite = np.isfinite(x)
         undefined += int((~finite).sum())
         if not finite.any():
-            return Estimate(None, None, None, None, 0, "a cell has no value", None, undefined), len(question)
+            return Estimate(None, None, None, None, 0, "a cell has no value", None, undefined), n
         centres.append(float(x[finite].mean()))
         # What a question adds to the error of the mean: nothing where it has no value.
         deviations.append(np.where(finite, x - centres[-1], 0.0) / finite.sum() / len(cells))
-    totals = np.bincount(which, weights=np.concatenate(deviations), minlength=len(question))
-    spread = mean(totals * len(question), strata=task[first])
+    totals = np.bincount(draws.question, weights=np.concatenate(deviations), minlength=n)
+    spread = mean(totals * n, strata=draws.task)
     value = float(np.mean(centres))
     if spread.value is None or spread.ci_low is None or spread.ci_high is None:
-        return replace(spread, value=value, undefined=undefined), len(question)
+        return replace(spread, value=value, undefined=undefined), n
     ends = (spread.ci_low - spread.value + value, spread.ci_high - spread.value + value)
-    return replace(spread, value=value, ci_low=ends[0], ci_high=ends[1], undefined=undefined), len(question)
+    return replace(spread, value=value, ci_low=ends[0], ci_high=ends[1], undefined=undefined), n
 
 
 def _taking(names: Sequence[str]) -> Callable[[Cell], Floats]:
@@ -120,9 +153,10 @@ def _row(cells: Sequence[Cell], domain: str, seed: int | None) -> Row:
     one = cells[0]
     row: Row = {"model": one.model, "domain": domain, "group": one.group, "seed": seed, "scope": one.scope}
     row["n"] = 0
+    draws = Draws.of(cells) if len(cells) > 1 else None
     row["tasks"] = len(np.unique(np.concatenate([cell.task for cell in cells])))
     for (part, measure), names in FIGURES.items():
-        found, row["n"] = estimate(cells, _taking(names))
+        found, row["n"] = estimate(cells, _taking(names), draws)
         bounds = (-1.0, 1.0) if part.startswith("change") else BOUNDS.get(measure, (-1.0, 1.0))
         row.setdefault(part, {})[measure] = figure(found, *bounds)
     return row
@@ -245,8 +279,9 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Row], experiment: Experiment
                 ]
                 for domain, seed in [*at, *levels(experiment)]:
                     chosen = _members(differences, domain, seed, experiment)
+                    draws = Draws.of(chosen) if len(chosen) > 1 else None
                     for measure, name in MEASURES.items() if chosen else ():
-                        found, n = estimate(chosen, _taking([name]))
+                        found, n = estimate(chosen, _taking([name]), draws)
                         ends = [
                             intervals[model, domain, group, seed, scope][measure] for group in (minuend, subtrahend)
                         ]
