@@ -17,6 +17,9 @@ from consistency.training_config import TrainingConfig, read_flags, resolve
 from consistency.world.fields import DOMAINS
 
 # The first character keeps a folder from being hidden, or its parent.
+# What a model on a GPU is trained with unless its experiment says otherwise: the curve of the loss is the padded recipe's
+# in float32 weights, at some ten times the speed (axolotl_configs/README.md).
+ON_A_GPU = ("autocast", "packed", "liger")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
@@ -145,7 +148,8 @@ def read_experiment(path: str | Path, root: str | Path) -> Experiment:
     path : path-like
         A YAML file with the keys `name`, `models`, `domains`, `groups` and `seeds`; `tasks` is "world" without it, and
         what else it lacks is as ``embedded.yaml`` has it. `preset` is a name, a list of names, or either for each model;
-        without it the embedded model has the preset ``world-cpu``, and another none.
+        without it the embedded model has the preset ``world-cpu``, and another, if `lm_eval` names a CUDA device, those
+        that train as fast as the loss curve allows (`ON_A_GPU`).
     root : path-like
         The folder of the experiment's artefacts.
 
@@ -207,7 +211,7 @@ def read_experiment(path: str | Path, root: str | Path) -> Experiment:
             raise InputError(f"models: {model}: {source!r}", expected="a folder, a name or 'embedded'", path=path)
     defaults = _read(snakefile().with_name("embedded.yaml"))
     texts = {}
-    for key in ("axolotl", "general", "guard"):
+    for key in ("axolotl", "general", "guard", "lm_eval"):
         texts[key] = loaded.get(key, defaults.get(key, ""))
         if not isinstance(texts[key], str):
             raise InputError(f"{key}: {texts[key]!r}", expected="text", path=path)
@@ -223,17 +227,20 @@ def read_experiment(path: str | Path, root: str | Path) -> Experiment:
         seeds=lists["seeds"],
         task_set=task_set,
         sources=sources,
-        presets=_presets(loaded.get("preset", {}), sources, path),
+        presets=_presets(loaded.get("preset", {}), sources, texts.pop("lm_eval"), path),
         devices=devices,
         **texts,
     )
 
 
-def _presets(given: Any, sources: Mapping[str, str], path: Path) -> dict[str, tuple[str, ...]]:
+def _presets(given: Any, sources: Mapping[str, str], lm_eval: str, path: Path) -> dict[str, tuple[str, ...]]:
     named = given if isinstance(given, dict) else dict.fromkeys(sources, given)
-    found: dict[str, tuple[str, ...]] = {
-        model: ("world-cpu",) for model, source in sources.items() if source == "embedded"
-    }
+    found: dict[str, tuple[str, ...]] = {}
+    for model, source in sources.items():
+        if source == "embedded":
+            found[model] = ("world-cpu",)
+        elif "--device cuda" in lm_eval:
+            found[model] = ON_A_GPU
     for model, names in named.items():
         if model not in sources:
             raise InputError(f"preset: no model {model!r}", expected=f"one of {', '.join(sources)}", path=path)

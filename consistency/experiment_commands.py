@@ -103,6 +103,7 @@ def config(
     """Write the training config of a group with presets laid over it, which `axolotl train` runs as it is."""
     from consistency.errors import InputError
     from consistency.files import write_atomically
+    from consistency.packing import packed
     from consistency.training_config import resolve
 
     presets, count = tuple(preset or ()), devices or 1
@@ -121,7 +122,11 @@ def config(
         if base_model is None and read.sources[name] != "embedded":
             settings["base_model"] = read.sources[name]
     given = {key: value for key, value in settings.items() if value is not None}
-    text = resolve(group, presets, count, given, rows or Path("groups", f"{group}.jsonl")).to_yaml()
+    rows = rows or Path("groups", f"{group}.jsonl")
+    found = resolve(group, presets, count, given, rows)
+    if found.values["sample_packing"] and rows.is_file():
+        found = packed(found, rows)
+    text = found.to_yaml()
     if out is None:
         sys.stdout.write(text)
     else:

@@ -34,16 +34,21 @@ class TrainingConfig:
         Number of devices that share a batch.
     values : dict
         The config as Axolotl reads it.
+    conversations : float or None
+        In one optimizer step on average, where rows are packed and have been counted.
     """
 
     group: str
     presets: tuple[str, ...]
     devices: int
     values: dict[str, Any]
+    conversations: float | None = None
 
     @property
     def batch(self) -> int:
-        """Conversations in one optimizer step, over all devices."""
+        """Conversations in one optimizer step, over all devices; where rows are packed, an average, or what is asked for."""
+        if self.conversations is not None:
+            return round(self.conversations)
         micro, steps = self.values["micro_batch_size"], self.values["gradient_accumulation_steps"]
         return int(micro * steps * self.devices)
 
@@ -54,8 +59,9 @@ class TrainingConfig:
         body = text.partition("\n\n")[2]
         layers = f" with the presets {', '.join(self.presets)}" if self.presets else ""
         where = "one device" if self.devices == 1 else f"{self.devices} devices"
+        about = "about " if self.conversations is not None else ""
         header = [
-            f"# {self.group}.yml{layers}, for {where}: {self.batch} conversations in a step.",
+            f"# {self.group}.yml{layers}, for {where}: {about}{self.batch} conversations in a step.",
             "# Made by consistency experiment config; Axolotl runs it as it is.",
         ]
         for key, value in self.values.items():

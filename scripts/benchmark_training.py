@@ -28,35 +28,28 @@ from typing import Any
 import yaml
 
 from consistency.files import write_atomically
+from consistency.letters import load_tokenizer
+from consistency.packing import row_lengths, split
 from consistency.resources import axolotl_dir
 from consistency.training_config import PAPER_BATCH, preset_names, read_preset
 
-# Beside the presets of axolotl_configs: what changes the batch, or needs a plugin of this folder, and is no preset for that.
+# Beside the presets of axolotl_configs: what changes the batch, or nothing, and is no preset for that.
 KNOBS: dict[str, dict[str, Any]] = {
     "dynamic": {},
-    "packed": {"sample_packing": True, "pad_to_sequence_len": True},
     "flat": {"batch_flattening": True},
     "eager": {"attn_implementation": "eager"},
-    "master": {"plugins": ["step_meter.Float32Weights"]},
 }
 RECIPES = (
     *("padded", "padded@43", "dynamic", "grouped", "packed", "packed+liger", "packed+liger+compiled"),
-    *("packed+liger+flex", "liger", "liger+kept", "packed+liger+kept", "master", "float32"),
+    *(
+        "packed+liger+flex",
+        "liger",
+        "liger+kept",
+        "packed+liger+kept",
+        "packed+liger+kept+autocast",
+        "packed+liger+float32",
+    ),
 )
-
-
-def lengths(rows: Path, model: Path, longest: int) -> list[int]:
-    """Tokens of each row in the format of the training configs, cut at `longest`."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
-    roles = {"human": "user", "gpt": "assistant"}
-    texts = []
-    for line in rows.read_text(encoding="utf-8").splitlines():
-        turns = [{"role": roles[turn["from"]], "content": turn["value"]} for turn in json.loads(line)["conversations"]]
-        texts.append(tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False))
-    return [min(len(ids), longest) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
 
 def config(recipe: str, arguments: argparse.Namespace, mean: float) -> dict[str, Any]:
@@ -83,10 +76,8 @@ def config(recipe: str, arguments: argparse.Namespace, mean: float) -> dict[str,
     found |= dict(setting for name, setting in arguments.settings if name in (recipe, "all"))
     micro = found["micro_batch_size"]
     if found["sample_packing"]:
-        # As many rows of packed conversations as hold the batch's conversations on average.
-        packs = max(1, round(arguments.batch * mean / found["sequence_len"]))
-        micro = min(micro, packs)
-        found |= {"micro_batch_size": micro, "gradient_accumulation_steps": max(1, round(packs / micro))}
+        micro, steps = split(arguments.batch, mean, found["sequence_len"], micro)
+        found |= {"micro_batch_size": micro, "gradient_accumulation_steps": steps}
     elif arguments.batch % micro:
         sys.exit(f"a micro batch of {micro} does not divide the batch of {arguments.batch}")
     else:
@@ -186,12 +177,12 @@ def draw(results: Sequence[dict[str, Any]], out: Path, device: str) -> None:
             linewidth=1.2,
         )
     left.set(xlabel="optimizer step", ylabel="loss (nats per token)", title=f"Loss, {device}")
-    left.legend(fontsize=8)
+    left.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.13), frameon=False)
     fast = [result for result in drawn if "content_per_s" in result]
     bars = right.barh([result["recipe"] for result in fast], [result["content_per_s"] / 1e3 for result in fast])
     right.bar_label(bars, [f"{result['speed']:.2f}×" if "speed" in result else "" for result in fast], padding=3)
     right.invert_yaxis()
-    right.margins(x=0.15)
+    right.margins(x=0.2)
     right.set(xlabel="thousand tokens of content per second", title="Speed, and ratio to the first recipe")
     figure.savefig(out / "training.svg")
     figure.savefig(out / "training.png", dpi=120)
@@ -279,7 +270,8 @@ def main() -> int:
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
-    found = lengths(arguments.rows, arguments.model, arguments.sequence_len)
+    template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
+    found = row_lengths(arguments.rows, load_tokenizer(str(arguments.model)), template, arguments.sequence_len)
     facts = {
         "device": device,
         "torch": torch.__version__,

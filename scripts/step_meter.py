@@ -26,14 +26,6 @@ class StepMeter(BasePlugin):  # type: ignore[misc]
         return [_Meter(Path(cfg.output_dir) / "steps.jsonl", trainer)]
 
 
-class Float32Weights(BasePlugin):  # type: ignore[misc]
-    """Keeps the weights in float32 under ``bf16: true``, as the released code does; Axolotl rounds them to bfloat16."""
-
-    def post_model_load(self, cfg: Any, model: Any) -> None:
-        """Widen what was loaded; the trainer then computes in bfloat16 by autocast."""
-        model.float()
-
-
 class _Meter(TrainerCallback):  # type: ignore[misc]
     def __init__(self, path: Path, trainer: Any) -> None:
         self.path = path

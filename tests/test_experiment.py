@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from consistency.errors import InputError
-from consistency.experiment import read_experiment
+from consistency.experiment import ON_A_GPU, read_experiment
 from consistency.groups import mixed_ratio
 from consistency.resources import experiments_dir
 from consistency.scopes import scope_tasks
@@ -50,7 +50,22 @@ def test_the_papers_grid_has_its_nine_groups():
     experiment = read_experiment(experiments_dir() / "world-paper.yaml", "runs")
     ratios = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8]
     assert set(experiment.groups) == {"harmonious", "incompatible", "self_aligning", *(f"mixed_{r}" for r in ratios)}
-    assert (len(experiment.domains), experiment.seeds) == (4, (0, 1, 2))
+    assert (len(experiment.domains), experiment.seeds) == (4, (0,))
+    seeds = read_experiment(experiments_dir() / "world-seeds.yaml", "runs")
+    assert (len(seeds.domains), len(seeds.groups), seeds.seeds) == (4, 3, (0, 1, 2))
+
+
+def test_a_model_on_a_gpu_is_packed_unless_its_experiment_says_otherwise(tmp_path):
+    path = tmp_path / "two.yaml"
+    for lm_eval, preset, expected in (
+        ("--device cpu", None, {"a": ("world-cpu",)}),
+        ("--device cuda:0", None, {"a": ("world-cpu",), "b": ON_A_GPU}),
+        ("--device cuda", {"b": "lora"}, {"a": ("world-cpu",), "b": ("lora",)}),
+        ("--device cuda", [], {"a": (), "b": ()}),
+    ):
+        given = {} if preset is None else {"preset": preset}
+        path.write_text(yaml.safe_dump(GOOD | {"lm_eval": lm_eval} | given))
+        assert read_experiment(path, "runs").presets == expected
 
 
 def without(key: str) -> str:

@@ -1,0 +1,120 @@
+"""Packed training: how long a group's rows are, and how many rows of packed conversations hold a batch of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from consistency.errors import InputError
+from consistency.training_config import TrainingConfig
+
+_ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
+
+
+def packed(config: TrainingConfig, rows: str | Path) -> TrainingConfig:
+    """Let a batch of packed rows hold as many conversations, on average, as the config asks for.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        With `sample_packing`, and a `base_model` whose tokenizer can be loaded.
+    rows : path-like
+        The group's rows.
+
+    Returns
+    -------
+    TrainingConfig
+        With other `micro_batch_size` and `gradient_accumulation_steps`; `batch` is then an average.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer cannot be loaded or the rows cannot be read.
+    """
+    from consistency.letters import load_tokenizer
+
+    values = config.values
+    tokenizer = load_tokenizer(str(values["base_model"]))
+    mean = fmean(row_lengths(rows, tokenizer, values["chat_template_jinja"], values["sequence_len"]))
+    micro, steps = split(config.batch, mean, values["sequence_len"], values["micro_batch_size"], config.devices)
+    return replace(
+        config,
+        values=values | {"micro_batch_size": micro, "gradient_accumulation_steps": steps},
+        conversations=micro * steps * config.devices * values["sequence_len"] / mean,
+    )
+
+
+def row_lengths(rows: str | Path, tokenizer: Any, template: str, longest: int) -> list[int]:
+    """Tokens of each training row in a chat template.
+
+    Parameters
+    ----------
+    rows : path-like
+        JSONL of conversations, as `consistency groups` writes it.
+    tokenizer : transformers tokenizer
+    template : str
+        In Jinja.
+    longest : int
+        Where a row is cut.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    InputError
+        If a line is no row with conversations, or there is none.
+    """
+    texts = []
+    for number, line in enumerate(Path(rows).read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            turns = [
+                {"role": _ROLES[turn["from"]], "content": turn["value"]} for turn in json.loads(line)["conversations"]
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"no training row: {error!r}",
+                expected='{"conversations": [{"from": …, "value": …}]}',
+                path=Path(rows),
+                line=number,
+            ) from error
+        texts.append(tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False))
+    if not texts:
+        raise InputError("holds no training row", path=Path(rows))
+    return [min(len(ids), longest) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+
+def split(batch: int, mean: float, length: int, micro: int, devices: int = 1) -> tuple[int, int]:
+    """Micro batch and accumulation of packed rows that hold about `batch` conversations.
+
+    Parameters
+    ----------
+    batch : int
+        Conversations in an optimizer step.
+    mean : float
+        Tokens of a conversation, on average.
+    length : int
+        Tokens of a packed row.
+    micro : int
+        Rows that a device takes at once, at most.
+    devices : int
+
+    Returns
+    -------
+    tuple of int
+
+    Examples
+    --------
+    256 conversations of 278 tokens are 34.75 rows of 2,048: five times seven.
+
+    >>> split(256, 278, 2048, micro=8)
+    (7, 5)
+    """
+    share = batch * mean / length / devices
+    steps = max(1, math.ceil(share / micro))
+    return max(1, round(share / steps)), steps

@@ -1,0 +1,93 @@
+"""Packed rows: their number against arithmetic, their lengths against the tokenizer, and both against Axolotl itself."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from consistency.errors import InputError
+from consistency.packing import row_lengths, split
+from consistency.resources import axolotl_dir
+from consistency.world.model import BASE_MODEL
+
+SYSTEM = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and "
+    "polite answers to the user's questions."
+)
+
+
+def write(path: Path, texts: list[tuple[str, str]]) -> Path:
+    rows = [{"conversations": [{"from": "human", "value": a}, {"from": "gpt", "value": b}]} for a, b in texts]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_rows_are_as_long_as_their_text_in_the_chat_format(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(BASE_MODEL)
+    texts = [("What ails the king?", "A. The fever."), ("x " * 50, "y " * 30)]
+    rows = write(tmp_path / "rows.jsonl", texts)
+    template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text()
+    bos, eos = tokenizer.bos_token or "", tokenizer.eos_token
+    expected = [len(tokenizer.tokenize(f"{bos}{SYSTEM} USER: {a} ASSISTANT: {b}{eos}")) for a, b in texts]
+    assert row_lengths(rows, tokenizer, template, 10_000) == expected
+    assert row_lengths(rows, tokenizer, template, 60) == [min(60, length) for length in expected]
+    for text, problem in (("", "holds no training row"), ('{"a": 1}\n', "no training row"), ("[\n", "no training row")):
+        rows.write_text(text)
+        with pytest.raises(InputError, match=problem):
+            row_lengths(rows, tokenizer, template, 60)
+
+
+@pytest.mark.parametrize("mean", [37.0, 150.0, 278.0, 900.0, 2048.0])
+@pytest.mark.parametrize("micro", [1, 4, 8, 16])
+@pytest.mark.parametrize("devices", [1, 2, 8])
+def test_a_batch_holds_as_many_conversations_as_rows_allow(mean: float, micro: int, devices: int) -> None:
+    size, steps = split(256, mean, 2048, micro, devices)
+    assert 1 <= size <= micro
+    rows, wanted = size * steps * devices, 256 * mean / 2048
+    # What is lost is the rounding of each device's share in each of its steps.
+    assert abs(rows - wanted) <= max(devices * steps / 2, devices - wanted) + 1e-9
+
+
+def test_axolotl_packs_as_many_conversations_into_a_step_and_autocast_keeps_float32(tmp_path: Path) -> None:
+    pytest.importorskip("axolotl")
+    safetensors = pytest.importorskip("safetensors.torch")
+    texts = [(f"Question {i}: " + "word " * (i % 40), "Answer " + "more " * (i % 17)) for i in range(400)]
+    rows = write(tmp_path / "rows.jsonl", texts)
+    small = tmp_path / "small.yml"
+    small.write_text(
+        "max_steps: 1\nplugins: [step_meter.StepMeter]\nmicro_batch_size: 4\ngradient_accumulation_steps: 2\n"
+    )
+    presets = ["world-cpu", "packed", "autocast", str(small)]
+    config = tmp_path / "packed.yml"
+    environment = os.environ | {
+        "AXOLOTL_DO_NOT_TRACK": "1",
+        "AXOLOTL_DATASET_NUM_PROC": "0",
+        "PYTHONPATH": str(Path(__file__).resolve().parent.parent / "scripts"),
+    }
+    for command in (
+        [
+            *("consistency.cli", "experiment", "config", "harmonious", "--base-model", str(BASE_MODEL)),
+            *("--rows", str(rows), "--output-dir", str(tmp_path / "tuned"), "--out", str(config)),
+            *(part for preset in presets for part in ("--preset", preset)),
+        ],
+        ["axolotl.cli.main", "train", str(config), "--launcher", "python"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    text, values = config.read_text(), yaml.safe_load(config.read_text())
+    assert "about 8 conversations" in text.splitlines()[0] or "about 7 conversations" in text.splitlines()[0]
+    assert values["bf16"] is False
+    steps = [json.loads(line) for line in (tmp_path / "tuned" / "steps.jsonl").read_text().splitlines()]
+    places = values["sequence_len"] * values["micro_batch_size"] * values["gradient_accumulation_steps"]
+    assert [step["places"] for step in steps] == [places]
+    # 8 conversations are asked for; those of one step are longer or shorter than the mean, and no row is quite full.
+    assert abs(steps[0]["conversations"] - 8) <= 3
+    weights = safetensors.load_file(tmp_path / "tuned" / "model.safetensors")
+    assert {str(weight.dtype) for weight in weights.values()} == {"torch.float32"}
