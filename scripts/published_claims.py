@@ -1,0 +1,172 @@
+"""The paper's published figures beside those of a report: sign, order and intervals, also where they disagree.
+
+    python scripts/published_claims.py runs/world-paper/report > claims.md
+
+Reads `report.json` of a grid with the paper's groups. Accuracies are means over the domains.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consistency.report.verdict import group_title
+
+Row = Mapping[str, Any]
+SCOPES = ("homo", "id", "ood")
+# Ren et al. 2024: accuracy points, means over models and domains.
+POINTS = {
+    ("harmonious", "incompatible"): (11.27, 14.58, 14.57),
+    ("self_aligning", "incompatible"): (5.25, 9.78, 6.97),
+}
+# From the smallest to the largest accuracy, as these figures imply on every scope.
+ORDER = ("incompatible", "self_aligning", "harmonious")
+
+
+def claims(report: Row) -> str:
+    """The table of each kind of claim, as Markdown.
+
+    Parameters
+    ----------
+    report : mapping
+        `report.json` of a grid.
+
+    Returns
+    -------
+    str
+    """
+    experiment = report["experiment"]
+    models = ", ".join(experiment["models"])
+    parts = [
+        f"# Published claims, and {experiment['name']}",
+        f"Paper: Llama-2 7B, 13B, 70B and Mistral-7B. Here: {models}; domains: {', '.join(experiment['domains'])}; training "
+        f"seeds: {', '.join(map(str, experiment['seeds']))}; 95 % intervals over questions. yes, no: the whole interval lies "
+        "on the side that the paper names, or on the other; sign only: the figure does, the interval reaches 0. Orders go by "
+        "the figures alone.",
+        "## Accuracy between groups, points",
+        table(("difference", "scope", "paper", "here", "agrees"), differences(report)),
+        "## Order of the three groups by accuracy",
+        table(("scope", "paper", "here, %", "agrees"), orders(report)),
+        "## Does consistency go with accuracy? Partial correlation given base accuracy",
+        table(("variant", "scope", "paper", "here", "p", "agrees"), correlations(report)),
+    ]
+    if any(group.startswith("mixed_") for group in experiment["groups"]):
+        parts += [
+            "## KL(base ‖ tuned), nats",
+            "The paper has 0.37 for INCOMPATIBLE and 0.24 for the best mix (Mistral-7B).",
+            table(("scope", "INCOMPATIBLE", "smallest of the mixes", "agrees"), divergences(report)),
+            "## A mix is most often better than either pure end",
+            mixes(report),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def differences(report: Row) -> Iterator[Sequence[str]]:
+    """Differences of accuracy between groups, paper's and ours."""
+    for (minuend, subtrahend), published in POINTS.items():
+        for scope, points in zip(SCOPES, published, strict=True):
+            for row in averaged(report, "contrasts"):
+                pair = (row["minuend"], row["subtrahend"], row["scope"], row["measure"])
+                if pair == (minuend, subtrahend, scope, "accuracy"):
+                    found = row["difference"]
+                    title = f"{group_title(minuend)} − {group_title(subtrahend)}"
+                    here = interval(found, 100, 1, signed=True)
+                    yield title, scope.upper(), f"+{points:.2f}", here, agreement(points, found)
+
+
+def orders(report: Row) -> Iterator[Sequence[str]]:
+    """The order of the three groups on each scope."""
+    means = averaged(report, "means") or averaged(report, "results")
+    for scope in SCOPES:
+        found = {row["group"]: row["tuned"]["accuracy"]["value"] for row in means if row["scope"] == scope}
+        here = sorted(ORDER, key=lambda group: found[group])
+        told = " < ".join(f"{group_title(group)} {100 * found[group]:.1f}" for group in here)
+        paper = " < ".join(map(group_title, ORDER))
+        yield scope.upper(), paper, told, "yes" if tuple(here) == ORDER else "no"
+
+
+def correlations(report: Row) -> Iterator[Sequence[str]]:
+    """Partial correlations in the paper's variant and in the standard one."""
+    for variant in ("paper", "standard"):
+        for row in report["partial_correlations"]:
+            if row["variant"] == variant:
+                here, p = interval(row, 1, 2), "–" if row["p"] is None else f"{row['p']:.3f}"
+                agrees = agreement(1, row)
+                yield f"{variant}, {row['n']} runs", row["scope"].upper(), "0.78 to 0.87", here, p, agrees
+
+
+def divergences(report: Row) -> Iterator[Sequence[str]]:
+    """KL of INCOMPATIBLE and of the mix with the smallest."""
+    means = averaged(report, "means") or averaged(report, "results")
+    for scope in SCOPES:
+        found = {row["group"]: row["tuned"]["kl"] for row in means if row["scope"] == scope}
+        mixed = {group: kl for group, kl in found.items() if group.startswith("mixed_")}
+        best = min(mixed, key=lambda group: mixed[group]["value"])
+        pure = found["incompatible"]
+        apart = mixed[best]["ci_high"] < pure["ci_low"]
+        agrees = "yes" if apart else "sign only" if mixed[best]["value"] < pure["value"] else "no"
+        yield scope.upper(), interval(pure, 1, 2), f"{group_title(best)}: {interval(mixed[best], 1, 2)}", agrees
+
+
+def mixes(report: Row) -> str:
+    """How often the best mix has a higher accuracy than both ends, domain by domain."""
+    experiment = report["experiment"]
+    counts = 0
+    cells = [
+        (domain, seed, scope) for domain in experiment["domains"] for seed in experiment["seeds"] for scope in SCOPES
+    ]
+    number = sum(group.startswith("mixed_") for group in experiment["groups"])
+    for domain, seed, scope in cells:
+        found = {
+            row["group"]: row["tuned"]["accuracy"]["value"]
+            for row in report["results"]
+            if (row["domain"], row["seed"], row["scope"]) == (domain, seed, scope)
+        }
+        best = max(value for group, value in found.items() if group.startswith("mixed_"))
+        counts += best > max(found["incompatible"], found["self_aligning"])
+    by_chance = len(cells) * number / (number + 2)
+    return (
+        f"Here the best of {number} mixes lies above both ends in {counts} of {len(cells)} combinations of domain and "
+        f"scope. If no group differed from another, the best of {number + 2} would be a mix in {by_chance:.0f} of "
+        f"{len(cells)}: the claim says little without a test, here and in the paper."
+    )
+
+
+def averaged(report: Row, key: str) -> list[Row]:
+    """Rows over all domains and seeds that the experiment has."""
+    experiment = report["experiment"]
+    domain = "mean" if len(experiment["domains"]) > 1 else experiment["domains"][0]
+    seed = None if len(experiment["seeds"]) > 1 else experiment["seeds"][0]
+    return [row for row in report[key] if (row["domain"], row["seed"]) == (domain, seed)]
+
+
+def interval(found: Row, scale: float, digits: int, *, signed: bool = False) -> str:
+    """A figure with its interval."""
+    if found["value"] is None:
+        return "–"
+    sign = "+" if signed else ""
+    value, low, high = (f"{scale * found[key]:{sign}.{digits}f}" for key in ("value", "ci_low", "ci_high"))
+    return f"{value} [{low}, {high}]".replace("-", "−")
+
+
+def agreement(published: float, found: Row) -> str:
+    """Whether a figure has the published sign, and whether its interval says so."""
+    if found["value"] is None:
+        return "unknown"
+    same = (found["value"] > 0) == (published > 0)
+    told = found["ci_low"] > 0 or found["ci_high"] < 0
+    return ("yes" if same else "no") if told else ("sign only" if same else "not told from 0")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(claims(msgspec.json.decode((Path(sys.argv[1]) / "report.json").read_bytes())))
