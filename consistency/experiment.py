@@ -16,10 +16,10 @@ from consistency.scopes import TaskSet
 from consistency.training_config import TrainingConfig, read_flags, resolve
 from consistency.world.fields import DOMAINS
 
-# The first character keeps a folder from being hidden, or its parent.
 # What a model on a GPU is trained with unless its experiment says otherwise: the curve of the loss is the padded recipe's
 # in float32 weights, at some ten times the speed (axolotl_configs/README.md).
 ON_A_GPU = ("autocast", "packed", "liger")
+# The first character keeps a folder from being hidden, or its parent.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
