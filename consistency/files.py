@@ -182,9 +182,13 @@ def folder_in_place(path: Path, mark: str) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If something else stands at `path`, or the system refuses to write there.
+        If something else stands at `path`, it is the current folder or holds it, or the system refuses to write there.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    # As it is: the name of "." is empty, and the one of ".." another folder's.
+    place = path.resolve()
+    if Path.cwd().is_relative_to(place):
+        raise InputError("is the current folder or holds it", expected="a new folder", do="name another one", path=path)
+    partial = place.with_name(f".{place.name}.partial")
     try:
         if path.exists() and not (path / mark).is_file() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"exists and holds no {mark}", expected="a new folder", do="name another one", path=path)
@@ -192,9 +196,9 @@ def folder_in_place(path: Path, mark: str) -> Iterator[Path]:
         partial.mkdir(parents=True)
         try:
             yield partial
-            if path.exists():
-                shutil.rmtree(path)
-            partial.rename(path)
+            if place.exists():
+                shutil.rmtree(place)
+            partial.rename(place)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise

@@ -6,11 +6,12 @@ import re
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from consistency.errors import InputError
-from consistency.files import fingerprint, write_atomically, write_pieces, write_together
+from consistency.files import fingerprint, folder_in_place, write_atomically, write_pieces, write_together
 
 
 def test_a_file_is_written_in_utf_8_and_replaced(tmp_path):
@@ -120,3 +121,19 @@ def test_files_that_are_written_together_appear_together(tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
         write_together({tmp_path / "d": lines(0), tmp_path / "file" / "e": lines(1)})
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("name", [".", "..", "../report", "../.."])
+def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch, name):
+    """Its name may be empty, or stand for a folder that holds the new one."""
+    here = tmp_path / "report" / "inside"
+    here.mkdir(parents=True)
+    (tmp_path / "report" / "report.json").write_text("{}")
+    monkeypatch.chdir(here if name != "../report" else here.parent)
+    with (
+        pytest.raises(InputError, match="is the current folder or holds it; expected a new folder"),
+        folder_in_place(Path(name), "report.json"),
+    ):
+        pass
+    assert (tmp_path / "report" / "report.json").read_text() == "{}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report"]
