@@ -183,6 +183,18 @@ def test_other_questions_are_not_paired(tmp_path: Path) -> None:
             assert item.estimate.estimator.startswith("two samples")
 
 
+def test_domains_in_another_order_are_paired_by_their_names(grids) -> None:
+    a, b, one, two = grids
+    document = json.loads((b / "report.json").read_text())
+    document["results"].reverse()
+    document["experiment"]["domains"].reverse()
+    (b / "report.json").write_text(json.dumps(document))
+    item = found(compare_reports(a, b), "kl", domain="mean", scope="homo")
+    assert item.estimate.estimator.startswith("paired by question")
+    variances = [(two.kl - one.kl)[one.task == f"{domain}_exam"].var() for domain in ("medicine", "history")]
+    assert item.estimate.se == pytest.approx(np.sqrt(sum(variances) / 40) / 2)
+
+
 def test_a_question_less_is_left_out_of_the_pairs(grids) -> None:
     a, b, one, two = grids
     two[two.doc_id != 7].to_parquet(b / "items.parquet")
@@ -310,6 +322,8 @@ def test_mistakes_are_one_line(grids, call, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "report.json").write_text(text)
     call("report", "--compare", a, a, "--out", tmp_path / "out")
+    code, _, err = call("report", "--compare", a, a, "--out", a)
+    assert (code, "is one of the two reports" in err, (a / "items.parquet").is_file()) == (2, True, True)
     (tmp_path / "unreadable").mkdir()
     (tmp_path / "unreadable" / "report.json").write_text((a / "report.json").read_text())
     (tmp_path / "unreadable" / "items.parquet").write_text("no Parquet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from consistency.errors import InputError
 from consistency.report.content import Report, Section, Table
 from consistency.report.differences import INTERVALS, PAIRED, Between, Difference, told_place
 from consistency.report.folder import report_in_place, write_files
@@ -89,8 +90,10 @@ def write_between(found: Between, out: str | Path) -> Path:
     Raises
     ------
     InputError
-        If `out` holds something else, or cannot be written.
+        If `out` is one of the two reports, holds something else, or cannot be written.
     """
+    if Path(out).resolve() in {report.folder.resolve() for report in (found.a, found.b)}:
+        raise InputError("is one of the two reports", expected="a new folder", do="name another one", path=out)
     with report_in_place(out) as folder:
         write_files(between_content(found), folder)
         (folder / "figures").rmdir()

@@ -203,7 +203,7 @@ class StoredReport:
         return out
 
     def members(self, key: Key, cells: Mapping[Key, Cell]) -> list[Cell]:
-        """The cells whose mean a row is; none where the folder does not hold all of them."""
+        """The cells whose mean a row is, in the order of their names; none where the folder does not hold all of them."""
         if self.kind == "grid":
             singles = [row.key for row in self.results if row.level == "single runs"]
             names = [one for one in singles if all(own in (MEAN, other) for own, other in zip(key, one, strict=True))]
@@ -213,7 +213,8 @@ class StoredReport:
             names = [key]
         else:
             names = [name for name, cell in cells.items() if cell.scope == key[0]]
-        return [cells[name] for name in names] if all(name in cells for name in names) else []
+        # Two reports may list the same domains or tasks in another order.
+        return [cells[name] for name in sorted(names)] if all(name in cells for name in names) else []
 
 
 def _numbered(column: Any, codes: dict[str, int]) -> Any:
