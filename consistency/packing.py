@@ -68,10 +68,15 @@ def row_lengths(rows: str | Path, tokenizer: Any, template: str, longest: int) -
     Raises
     ------
     InputError
-        If a line is no row with conversations, or there is none.
+        If the file cannot be read, a line is no row with conversations, or there is none.
     """
     texts = []
-    for number, line in enumerate(Path(rows).read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        # A text's own separators of lines are none in bytes.
+        lines = Path(rows).read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", do="write the group again", path=Path(rows)) from error
+    for number, line in enumerate(lines, 1):
         try:
             turns = [
                 {"role": _ROLES[turn["from"]], "content": turn["value"]} for turn in json.loads(line)["conversations"]

@@ -23,14 +23,14 @@ SYSTEM = (
 
 def write(path: Path, texts: list[tuple[str, str]]) -> Path:
     rows = [{"conversations": [{"from": "human", "value": a}, {"from": "gpt", "value": b}]} for a, b in texts]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return path
 
 
 def test_rows_are_as_long_as_their_text_in_the_chat_format(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     tokenizer = transformers.AutoTokenizer.from_pretrained(BASE_MODEL)
-    texts = [("What ails the king?", "A. The fever."), ("x " * 50, "y " * 30)]
+    texts = [("What ails\u2028the king?", "A. The fever."), ("x " * 50, "y " * 30)]
     rows = write(tmp_path / "rows.jsonl", texts)
     template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text()
     bos, eos = tokenizer.bos_token or "", tokenizer.eos_token
@@ -41,6 +41,8 @@ def test_rows_are_as_long_as_their_text_in_the_chat_format(tmp_path: Path) -> No
         rows.write_text(text)
         with pytest.raises(InputError, match=problem):
             row_lengths(rows, tokenizer, template, 60)
+    with pytest.raises(InputError, match="cannot be read"):
+        row_lengths(tmp_path / "nowhere.jsonl", tokenizer, template, 60)
 
 
 @pytest.mark.parametrize("mean", [37.0, 150.0, 278.0, 900.0, 2048.0])
