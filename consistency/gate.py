@@ -255,7 +255,8 @@ def read_condition(text: str) -> Condition:
     if unit not in ("", measure.unit):
         own = f"a number in {measure.unit}" if measure.unit else "a number without a unit"
         raise InputError(f"--fail-if {text!r}: {name} is not in {unit}", expected=own)
-    if not unit and measure.scale > 1 and abs(number) > 1:
+    # "> 1" may mean a hundredth or the whole.
+    if not unit and measure.scale > 1 and abs(number) >= 1:
         raise InputError(
             f"--fail-if {text!r}: {number:g} of a fraction of 1",
             expected=f"{number:g} {measure.unit}, or {number / measure.scale:g}",

@@ -115,6 +115,7 @@ def test_what_is_undefined_does_not_pass(tmp_path, write_probe):
     [
         ("harmful flops > 2 %", "no measure 'harmful flops'; expected one of harmful flips, beneficial flips"),
         ("harmful flips > 2", "2 of a fraction of 1; expected 2 %, or 0.02"),
+        ("accuracy drop > 1", "1 of a fraction of 1; expected 1 points, or 0.01"),
         ("harmful flips > 2 points", "harmful flips is not in points; expected a number in %"),
         ("kl > 2 %", "kl is not in %; expected a number in nats"),
         ("tau b < 2 nats", "expected a number without a unit"),
