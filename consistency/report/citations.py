@@ -33,7 +33,7 @@ def bibtex(lm_eval: Iterable[str | None]) -> str:
         Versions of the harness that the logs name; without any, the entry names none.
     """
     known = sorted({version for version in lm_eval if version})
-    version = f",\n  note = {{Version {' and '.join(known)}}}" if known else ""
+    version = f",\n  note = {{Version {escape(' and '.join(known))}}}" if known else ""
     with citation_file().open(encoding="utf-8") as file:
         own = yaml.safe_load(file)
     return "\n\n".join([*map(_paper, own["references"]), HARNESS.format(version=version), _software(own)])
