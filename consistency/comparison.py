@@ -96,8 +96,9 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """One sentence: what happened to accuracy, and how many answers stayed."""
-        return _verdict(self.main, 100 * self.margin)
+        """One sentence: what happened to accuracy, and how many answers stayed; of the first of tasks that are not pooled."""
+        of = f"{self.main.name}: " if self.overall is None and len(self.by_task) > 1 else ""
+        return of + _verdict(self.main, 100 * self.margin)
 
     @property
     def signature(self) -> str:

@@ -1,11 +1,14 @@
 import csv
 import json
+import math
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import numpy as np
@@ -16,6 +19,7 @@ from scipy import stats
 from consistency.changes import compare
 from consistency.errors import InputError
 from consistency.report.document import SCHEMA_FILE, read_document
+from consistency.report.github import to_markdown
 from consistency.report.pair import write_comparison
 from consistency.report.pair_document import PairReport
 from consistency.scopes import find_scopes
@@ -207,20 +211,81 @@ def test_a_hostile_data_set_stays_text(write_probe: Callable[..., Path], tmp_pat
     assert "long…" in (folder / "report.html").read_text()
 
 
+def write_sums(folder: Path, right: tuple[int, ...], task: str = "sums") -> None:
+    folder.mkdir(exist_ok=True)
+    with (folder / f"samples_{task}_2026-01-02T03-04-05.678901.jsonl").open("w") as file:
+        for number, correct in enumerate(right):
+            sample = {"doc_id": number, "doc": {"question": f"{number}+1?"}, "target": str(number + 1)}
+            sample |= {"resps": [["1"]], "filtered_resps": ["1"], "exact_match": float(correct)}
+            sample |= {"metrics": ["exact_match"], "filter": "none", "doc_hash": f"h{number}"}
+            file.write(json.dumps(sample) + "\n")
+
+
 def test_a_task_without_options_is_reported(tmp_path: Path) -> None:
     for name, right in (("before", (1, 1, 0, 0)), ("after", (1, 0, 1, 0))):
-        (tmp_path / name).mkdir()
-        with (tmp_path / name / "samples_sums_2026-01-02T03-04-05.678901.jsonl").open("w") as file:
-            for number, correct in enumerate(right):
-                sample = {"doc_id": number, "doc": {"question": f"{number}+1?"}, "target": str(number + 1)}
-                sample |= {"resps": [["1"]], "filtered_resps": ["1"], "exact_match": float(correct)}
-                sample |= {"metrics": ["exact_match"], "filter": "none", "doc_hash": f"h{number}"}
-                file.write(json.dumps(sample) + "\n")
+        write_sums(tmp_path / name, right)
     folder = write_comparison(compare(tmp_path / "before", tmp_path / "after"), tmp_path / "out").parent
     flips = {row["kind"]: int(row["count"]) for row in rows(folder / "tables" / "flips.csv")}
     assert flips == {"right": 1, "harmful": 1, "beneficial": 1, "wrong": 1, "wrong_to_wrong": 0}
     assert not (folder / "figures" / "shift.svg").exists()
     assert any("no options were scored" in note for note in read_document(folder)["notes"])
+
+
+def test_tasks_without_options_do_not_enter_the_figures_of_the_others(
+    write_probe: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A page's sentences, flips and headline are about the same questions."""
+    documents = [{"question": f"Question {number}?", "choices": ["one", "two"], "answer": 0} for number in range(6)]
+    for name, right, sums in (("before", 6, (1, 1, 0, 0)), ("after", 4, (1, 0, 1, 0))):
+        scores = [[-0.1, -2.0]] * right + [[-2.0, -0.1]] * (6 - right)
+        write_probe(tmp_path / name, documents, scores, "exam")
+        write_sums(tmp_path / name, sums)
+    comparison = compare(tmp_path / "before", tmp_path / "after")
+    folder = write_comparison(comparison, tmp_path / "out").parent
+    (headline,) = rows(folder / "tables" / "headline.csv")
+    flips = {row["kind"]: int(row["count"]) for row in rows(folder / "tables" / "flips.csv")}
+    assert (headline["n"], headline["flips_harmful"]) == ("6", "2")
+    assert flips == {"right": 4, "harmful": 2, "beneficial": 0, "wrong": 0, "wrong_to_wrong": 0}
+    text = (folder / "report.md").read_text()
+    assert "We compared 6 questions of 1 task; 6 were paired by the harness's hash" in text
+    assert "Of 1 more task, without options, we compared the metrics." in text
+    assert "|  | `exam` |" in to_markdown(comparison)
+
+
+def test_the_verdict_names_its_task_where_tasks_are_not_pooled(tmp_path: Path) -> None:
+    for name, right in (("before", (1, 1, 0, 0)), ("after", (1, 0, 1, 0))):
+        for task in ("products", "sums"):
+            write_sums(tmp_path / name, right, task)
+    comparison = compare(tmp_path / "before", tmp_path / "after")
+    assert comparison.verdict.startswith("products: No change")
+    folder = write_comparison(comparison, tmp_path / "out").parent
+    assert "We compared 8 questions of 2 tasks; 8 were paired" in (folder / "report.md").read_text()
+
+
+def test_every_link_of_a_page_leads_to_a_file(write_probe: Callable[..., Path], tmp_path: Path) -> None:
+    """Two tasks, one with dollars in its name; without a right option there is no change to draw."""
+    documents = [{"question": f"Question {number}?", "choices": ["one", "two"], "answer": ""} for number in range(6)]
+    for answer in (0, ""):
+        known = [{**document, "answer": answer} for document in documents]
+        folder = tmp_path / f"known{answer}"
+        for name, scores in (("before", [-0.1, -2.0]), ("after", [-2.0, -math.inf])):
+            for task in ("exam", r"a$\frac$b"):
+                path = write_probe(folder / name, known, [scores] * 6, task)
+                if answer == "":
+                    path.write_text(
+                        path.read_text().replace('"metrics": ["acc"]', '"metrics": []').replace(', "acc": 0.0', "")
+                    )
+        out = write_comparison(compare(folder / "before", folder / "after"), folder / "out").parent
+        page = (out / "report.html").read_text()
+        links = {unquote(link) for link in re.findall(r'href="([^"#]+)"', page)}
+        assert links
+        assert not [link for link in links if not (out / link).is_file()]
+        ids = re.findall(r'\sid="([^"]+)"', page)
+        assert len(ids) == len(set(ids))
+        assert "but not the 12 infinite ones" in page
+        assert ("figures/tasks.csv" in links) == (answer == 0)
+        if answer == 0:
+            assert r"a$\frac$b" in (out / "figures" / "tasks.svg").read_text()
 
 
 def test_a_folder_with_something_else_is_left_alone(qwen: list[Path], tmp_path: Path) -> None:

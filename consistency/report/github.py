@@ -102,12 +102,12 @@ def _visible(text: str) -> str:
 
 def _headline(comparison: Comparison) -> str:
     sections = [comparison.main, *comparison.by_scope.values()]
-    heads = [
-        "all tasks"
-        if section.name == "overall" and len(comparison.by_task) > 1
-        else code(next(iter(comparison.by_task)), cell=True)
-        for section in sections[:1]
-    ] + [name.upper() for name in comparison.by_scope]
+    with_options = [section.name for section in comparison.by_task.values() if section.compares_options]
+    if len(with_options) > 1:
+        head = "all tasks" if len(with_options) == len(comparison.by_task) else "all tasks with options"
+    else:
+        head = code((with_options or list(comparison.by_task))[0], cell=True)
+    heads = [head, *(name.upper() for name in comparison.by_scope)]
     rows = [["questions", *(f"{section.n:,}" for section in sections)]]
     for title, key, factor, digits, sign in _ROWS:
         found = [section.estimates.get(key) for section in sections]

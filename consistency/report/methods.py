@@ -28,14 +28,18 @@ def pair_methods(document: Mapping[str, Any]) -> tuple[str, ...]:
     """
     comparison, (before, after) = document["comparison"], document["logs"]
     main = comparison["overall"] or next(iter(comparison["by_task"].values()))
-    tasks, audit = len(comparison["by_task"]), main["pairing"]
+    sections = list(comparison["by_task"].values())
+    compared = [section for section in sections if "kl" in section] or sections
+    n, tasks, rest = sum(section["n"] for section in compared), len(compared), len(sections) - len(compared)
+    by_hash, by_content = (sum(section["pairing"][key] for section in compared) for key in ("by_hash", "by_content"))
     paragraphs = [
         f"Both models were evaluated with {_harness(document['logs'])}, the first {_how(before)}, the second "
-        f"{_how(after)}. We compared {main['n']} questions of {tasks} task{'s' if tasks > 1 else ''}; {audit['by_hash']} "
-        f"were paired by the harness's hash of the document and {audit['by_content']} by what they ask.",
+        f"{_how(after)}. We compared {n} questions of {tasks} task{'s' if tasks > 1 else ''}; {by_hash} were paired by the "
+        f"harness's hash of the document and {by_content} by what they ask."
+        + (f" Of {rest} more task{'s' if rest > 1 else ''}, without options, we compared the metrics." if rest else ""),
         f"Intervals are 95 % t intervals ({main['delta_accuracy']['estimator']}). Changes of accuracy were tested with "
         "McNemar's exact test"
-        + (", adjusted over the tasks by Holm's and by Benjamini and Hochberg's procedure." if tasks > 1 else "."),
+        + (", adjusted over the tasks by Holm's and by Benjamini and Hochberg's procedure." if sections[1:] else "."),
     ]
     if comparison["overall"]:
         paragraphs.insert(1, f"Options were scored by {SCORES[comparison['score']]}. {MEASURES}")

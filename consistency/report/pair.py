@@ -88,7 +88,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     sections = [
         Section("provenance", "What was compared", _provenance(plain), _provenance_tables(document)),
         Section("headline", "Before and after", (), (pair_tables.headline_table(plain),)),
-        Section("flips", "Which answers turned", (), (pair_tables.flip_table(items),)),
+        Section("flips", "Which answers turned", (), (pair_tables.flip_table(options or items),)),
     ]
     if options:
         scopes = list(plain.get("by_scope", {}))

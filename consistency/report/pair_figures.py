@@ -26,10 +26,11 @@ SIGNS = {
 
 
 def pair_plots(comparison: Mapping[str, Any], items: Columns) -> tuple[list[Plot], list[Plot], list[Plot]]:
-    """What to draw of the distributions, of the rankings and of the tasks; nothing where there are no options or one task."""
+    """What to draw of the distributions, of the rankings and of the tasks: nothing without options, or without tasks."""
     distributions = [_shift(items)] if "kl" in items else []
     rankings = [_ranking(items)] if "kl" in items else []
-    tasks = [_tasks(comparison["by_task"])] if len(comparison["by_task"]) > 1 else []
+    known = [section for section in comparison["by_task"].values() if section["delta_accuracy"]["value"] is not None]
+    tasks = [_tasks(comparison["by_task"])] if known and len(comparison["by_task"]) > 1 else []
     return distributions, rankings, tasks
 
 
@@ -56,6 +57,7 @@ def _shift(items: Columns) -> Plot:
     kl_edges = [0.0, *np.logspace(-3, 1, 33).round(6).tolist()]
     gold_edges = np.linspace(-1, 1, 41).round(6).tolist()
     rows = [*histogram(items, "kl", kl_edges), *histogram(items, "delta_gold", gold_edges)]
+    infinite = int(np.isinf(items["kl"]).sum())
 
     def draw(axes: Sequence[Axes], _: str) -> None:
         of_kl, of_gold = ([row for row in rows if row["measure"] == measure] for measure in ("kl", "delta_gold"))
@@ -71,7 +73,8 @@ def _shift(items: Columns) -> Plot:
         name="shift",
         title="KL divergence, and what the right option lost and won",
         caption="Above: KL divergence of each question's options, on a logarithmic scale; the outer bars hold what is "
-        "smaller or larger. Below: how much probability the right option lost (left of 0) or won.",
+        f"smaller or larger{f', but not the {infinite} infinite ones' if infinite else ''}. Below: how much probability the "
+        "right option lost (left of 0) or won.",
         rows=rows,
         panels={"all": ""},
         looks=(Look("right option lost", RED, "s"), Look("right option won", BLUE, "s")),

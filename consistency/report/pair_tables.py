@@ -29,6 +29,7 @@ def sections_of(comparison: Mapping[str, Any]) -> dict[str, Row]:
 def headline_table(comparison: Mapping[str, Any]) -> Table:
     """Before and after: over all questions, over tasks with equal weight, and in each scope."""
     data, rows = [], []
+    with_options = sum("kl" in section for section in comparison["by_task"].values())
     for name, section in _headlines(comparison):
         data.append({"questions_of": name, **section})
         flips = section.get("flips", {})
@@ -40,7 +41,8 @@ def headline_table(comparison: Mapping[str, Any]) -> Table:
         caption="In brackets: 95 % intervals; for “all questions” each question has the same weight, for “mean of the "
         "tasks” each task. Same answer: the same option is the most probable. Ranking correlation (Spearman's rho) and "
         "KL(before ‖ after) compare the options' probabilities, question by question. The last three columns count "
-        "answers that changed.",
+        "answers that changed."
+        + (" Tasks without options do not enter." if 0 < with_options < len(comparison["by_task"]) else ""),
         head=("questions of", "questions", *FIGURE_HEADS, "right → wrong", "wrong → right", "wrong → other wrong"),
         rows=tuple(rows),
         labels=1,
@@ -93,8 +95,9 @@ def flip_table(items: Columns) -> Table:
     return Table(
         name="flips",
         title="Which answers turned",
-        caption="Counts and shares of all questions. Accuracy shows only the difference of right → wrong and wrong → "
-        f"right.{f' Of {unknown} more questions it is not known which answer is right.' if unknown else ''}",
+        caption=f"Counts and shares of all questions{' whose options were scored' if options else ''}. Accuracy shows only "
+        "the difference of right → wrong and wrong → right."
+        f"{f' Of {unknown} more questions it is not known which answer is right.' if unknown else ''}",
         head=("", "after: right", *((f"after: {same}", f"after: {other}") if options else ("after: wrong",)), "sum"),
         rows=tuple(rows),
         labels=1,

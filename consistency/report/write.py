@@ -228,7 +228,7 @@ def _sections(document: dict[str, Any], drawings: Mapping[str, list[Drawing]]) -
                 grid_tables.means_table(document),
                 *drawings["groups"],
                 grid_tables.main_table(document),
-                grid_tables.contrast_table(document),
+                *((grid_tables.contrast_table(document),) if document["contrasts"] else ()),
             ),
         ),
         Section("flips", "Which answers turned", (), tuple(drawings["flips"])),
