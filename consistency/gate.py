@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -250,6 +251,8 @@ def read_condition(text: str) -> Condition:
         known = ", ".join(measure.name.replace("_", " ") for measure in MEASURES)
         raise InputError(f"--fail-if {text!r}: no measure {name!r}", expected=f"one of {known}")
     measure, number = _NAMES[name], float(found["number"].replace("−", "-"))
+    if not math.isfinite(number):
+        raise InputError(f"--fail-if {text!r}: {found['number']} is no finite number", expected=_FORM)
     unit = (found["unit"] or "").lower()
     unit = _UNITS.get(unit, unit)
     if unit not in ("", measure.unit):

@@ -120,6 +120,7 @@ def test_what_is_undefined_does_not_pass(tmp_path, write_probe):
         ("kl > 2 %", "kl is not in %; expected a number in nats"),
         ("tau b < 2 nats", "expected a number without a unit"),
         ("harmful flips = 2 %", "is no condition"),
+        ("harmful flips > 1e999 %", "1e999 is no finite number"),
         ("harmful flips > two %", "is no condition"),
         ("surely possibly kl > 1", "no measure 'possibly kl'"),
         ("", "is no condition"),
