@@ -1,6 +1,7 @@
 """Two reports compared, against scipy, statsmodels and figures counted by hand."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,8 @@ def test_without_questions_two_samples_are_compared(grids) -> None:
     a, b, one, two = grids
     (b / "items.parquet").unlink()
     item = found(compare_reports(a, b), "kl", domain="medicine", scope="homo")
+    two[:0].to_parquet(b / "items.parquet")
+    assert found(compare_reports(a, b), "kl", domain="medicine", scope="homo") == item
     x, y = (items[items.task == "medicine_exam"].kl for items in (one, two))
     se = np.sqrt(x.var() / 40 + y.var() / 40)
     assert item.estimate.estimator == "two samples, normal interval"
@@ -327,7 +330,10 @@ def test_mistakes_are_one_line(grids, call, tmp_path: Path) -> None:
     (tmp_path / "unreadable").mkdir()
     (tmp_path / "unreadable" / "report.json").write_text((a / "report.json").read_text())
     (tmp_path / "unreadable" / "items.parquet").write_text("no Parquet")
+    shutil.copytree(a, tmp_path / "narrow")
+    grids[2].drop(columns=["task", "doc_id"]).to_parquet(tmp_path / "narrow" / "items.parquet")
     for second, problem in (
+        (tmp_path / "narrow", "items.parquet: cannot be read: no column doc_id, task"),
         (tmp_path / "nowhere", "expected the folder of a report"),
         (tmp_path / "broken", "is no report"),
         (tmp_path / "new", "schema_version 99; expected 2"),

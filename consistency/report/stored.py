@@ -173,12 +173,17 @@ class StoredReport:
         by = DIMENSIONS["grid"] if self.kind == "grid" else ("task",)
         try:
             file = pq.ParquetFile(path)
+            lacking = {"task", "doc_id", *by}.difference(file.schema_arrow.names)
+            if lacking:
+                raise ValueError(f"no column {', '.join(sorted(lacking))}")
             wanted = {"task", "doc_id", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(file.schema_arrow.names)
             table = file.read(columns=sorted(wanted))
             columns = {name: _numbered(table[name], codes) for name in wanted & TEXTS}
             columns |= {name: table[name].to_numpy() for name in wanted - TEXTS}
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise InputError(f"cannot be read: {error}", do="write the report again", path=path) from error
+        if not table.num_rows:
+            return {}
         if "gold" in columns:
             columns["gold"] = np.nan_to_num(columns["gold"], nan=UNKNOWN).astype(np.int64)
         names = {number: text for text, number in codes.items()}
