@@ -163,6 +163,20 @@ def methods_name_what_was_set(folder: Path) -> None:
     assert "@inproceedings{ren2024" in text
 
 
+def test_an_epoch_that_not_all_runs_have_is_not_drawn(
+    make_experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    """One domain's model after epoch 1 is missing; with a single group there is no contrast, and no table of any."""
+    experiment = make_experiment(groups=("incompatible",), epochs=(1, 2))
+    shutil.rmtree(next(iter(experiment.runs())).checkpoints[1])
+    folder = write_report(experiment, tmp_path / "report").parent
+    drawn = rows(folder / "figures" / "training.csv")
+    assert {(row["epoch"], row["runs"]) for row in drawn} == {("0", "2"), ("2", "2"), ("3", "2")}
+    assert {row["epoch"] for row in rows(folder / "tables" / "checkpoints.csv")} == {"1", "2"}
+    assert "contrasts" not in (folder / "report.html").read_text()
+    assert not (folder / "tables" / "contrasts.tex").exists()
+
+
 def test_several_models_have_figures_of_their_own(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
     experiment = make_experiment(domains=("medicine",))
     shutil.copytree(experiment.root / "tiny", experiment.root / "other")

@@ -108,7 +108,7 @@ def _groups(rows: Sequence[Row], experiment: Experiment) -> Plot:
                 ]
                 errorbar(ax, points, look)
             for row in here:
-                if row["group"] == "base":
+                if row["group"] == "base" and row["value"] is not None:
                     x = experiment.domains.index(row["domain"])
                     ax.hlines(row["value"], x - 0.4, x + 0.4, color=INK, linewidth=1.2)
             ax.set_title(title)
@@ -272,6 +272,9 @@ def _training(saved: Sequence[Row], runs: Sequence[Row], experiment: Experiment)
         members.setdefault((row["group"], row["scope"], row["epoch"]), []).append(row)
     taken = []
     for (group, scope, epoch), found in members.items():
+        # A mean over other runs would be another line.
+        if len(found) < len(members[group, scope, last]):
+            continue
         part = "tuned" if epoch else "base_zero_shot"
         at = {"model": found[0]["model"], "group": group, "scope": scope, "epoch": epoch, "runs": len(found)}
         for measure in MEASURES:
