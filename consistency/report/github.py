@@ -9,6 +9,7 @@ from consistency.comparison import Comparison, Section
 from consistency.gate import Check
 from consistency.report.markdown import text as markdown_text
 from consistency.report.numbers import DASH, fixed, p_value, signed
+from consistency.report.provenance import model_name
 from consistency.statistics import Estimate
 
 MOST_TASKS = 10
@@ -42,7 +43,7 @@ def to_markdown(comparison: Comparison, checks: Sequence[Check] = (), *, folded:
     str
         GitHub's Markdown. Names of tasks and models, and notes, are shown as they are, whatever they hold.
     """
-    models = [code(config.model_name or config.model or "unknown") for config in (comparison.before, comparison.after)]
+    models = [code(model_name(config)) for config in (comparison.before, comparison.after)]
     parts = [f"**{plain(comparison.verdict)}**", f"{models[0]} → {models[1]}"]
     if checks:
         closed = sum(item.failed for item in checks)

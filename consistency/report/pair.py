@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +25,6 @@ from consistency.report.log_tables import log_table
 from consistency.report.methods import pair_methods
 from consistency.report.numbers import fixed, p_value
 from consistency.report.pair_figures import pair_plots
-from consistency.samples import RunConfig
 from consistency.scores import Scores
 from consistency.two_runs import comparable
 
@@ -135,7 +133,7 @@ def _document(comparison: Comparison) -> dict[str, Any]:
     logs = []
     for number, (role, config) in enumerate((("before", comparison.before), ("after", comparison.after))):
         sources = {name: paths[number] for name, paths in comparison.sources.items()}
-        place = {"role": role, "folder": comparison.paths[number], "model": _model(config)}
+        place = {"role": role, "folder": comparison.paths[number], "model": provenance.model_name(config)}
         asked = sum(section.n for section in comparison.by_task.values())
         logs.append(provenance.LogRecord.of(config, sources, asked, **place))
     plain = comparison.to_dict()
@@ -168,22 +166,13 @@ def _notes(comparison: Comparison) -> Iterator[str]:
 
 
 def _title(comparison: Comparison) -> str:
-    names = dict.fromkeys(_model(config) for config in (comparison.before, comparison.after))
+    names = dict.fromkeys(provenance.model_name(config) for config in (comparison.before, comparison.after))
     return f"{' → '.join(names)}: before and after"
-
-
-def _model(config: RunConfig) -> str:
-    """The last part of a path or of a name of the hub, that of the cache's folder where the path leads there."""
-    named = re.search(r"(?:^|,)\s*(?:pretrained|model)=([^,]+)", config.model_args or "")
-    name = config.model_name or (named[1] if named else config.model) or "a model"
-    parts = name.replace("__", "/").rstrip("/").split("/")
-    cached = [part for part in parts if part.startswith("models--")]
-    return cached[-1].split("--")[-1] if cached else parts[-1]
 
 
 def _kicker(comparison: Comparison) -> str:
     tasks, n = len(comparison.by_task), sum(section.n for section in comparison.by_task.values())
-    names = dict.fromkeys(_model(config) for config in (comparison.before, comparison.after))
+    names = dict.fromkeys(provenance.model_name(config) for config in (comparison.before, comparison.after))
     dates = dict.fromkeys((config.date or "")[:10] for config in (comparison.before, comparison.after))
     when = " and ".join(date for date in dates if date)
     asked = f"{n} questions of {tasks} task{'s' if tasks > 1 else ''}"

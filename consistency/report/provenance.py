@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,6 +95,21 @@ class LogRecord:
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""
         return {**self.__dict__, "shots": list(self.shots)}
+
+
+def model_name(config: RunConfig) -> str:
+    """A model as readers know it: the last part of its path or name, of a path into the hub's cache the model's own.
+
+    Examples
+    --------
+    >>> model_name(RunConfig(model="hf", model_args="pretrained=lmsys/vicuna-33b-v1.3"))
+    'vicuna-33b-v1.3'
+    """
+    named = re.search(r"(?:^|,)\s*(?:pretrained|model)=([^,]+)", config.model_args or "")
+    name = config.model_name or (named[1] if named else config.model) or "a model"
+    parts = name.replace("__", "/").rstrip("/").split("/")
+    cached = [part for part in parts if part.startswith("models--")]
+    return cached[-1].split("--")[-1] if cached else parts[-1]
 
 
 def _dtype(results: Path | None) -> str | None:
