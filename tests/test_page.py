@@ -20,6 +20,7 @@ from consistency.changes import compare
 from consistency.experiment import Experiment
 from consistency.report.content import Drawing, Mark, Question, Report, Section, Table
 from consistency.report.html import html
+from consistency.report.markdown import markdown
 from consistency.report.pair import write_comparison
 from consistency.report.style import BLUE, INK, RED, STYLE, inline, to_svg
 from consistency.report.write import write_report
@@ -193,10 +194,10 @@ def test_half_a_surrogate_pair_does_not_stop_a_report() -> None:
     assert text.encode().count("a�b".encode()) == 2
 
 
-def test_values_that_are_no_numbers_are_left_out() -> None:
+def test_values_that_are_no_numbers_are_none_of_json() -> None:
     measures = {"kl": float("inf"), "delta_gold": float("nan"), "rank_pearson": None}
     text = html(report(False, (question(0, measures=measures),)))
-    assert '"measures":{"kl":null,"delta_gold":null,"rank_pearson":null}' in text
+    assert '"measures":{"kl":"∞","delta_gold":null,"rank_pearson":null}' in text
 
 
 def test_600_long_questions_are_less_than_3_mb() -> None:
@@ -358,6 +359,17 @@ def test_search_filters_sort_and_pages_by_mouse(opened: Open) -> None:
     page.get_by_label("Search").fill("no such question")
     assert shown(page) == []
     assert status.inner_text() == "0 of 60 questions"
+
+
+@browser_needed
+def test_an_infinite_divergence_is_the_largest(opened: Open) -> None:
+    measures = {"kl": np.inf, "delta_gold": -0.5, "rank_pearson": None}
+    content = report(False, (*map(question, range(5)), *(question(n, measures=measures) for n in (5, 6))))
+    page = opened(content)
+    page.get_by_label("Sort by").select_option("KL, largest first")
+    assert shown(page) == [5, 6, *(number for number in ordered(content, "kl", -1) if number < 5)]
+    assert page.locator(".card dl").first.inner_text().split("\n")[:2] == ["KL", "∞ nats"]
+    assert markdown(content).count("KL ∞. Question") == 2
 
 
 @browser_needed

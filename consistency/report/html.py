@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -169,9 +170,12 @@ def _questions(questions: Sequence[Question]) -> str:
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _known(measures: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Measures as JSON has them: infinite and undefined ones are null."""
-    return {
-        name: None if value is None or value - value != 0 else round(float(value), 5)
-        for name, value in measures.items()
-    }
+def _known(measures: Mapping[str, float | None]) -> dict[str, float | str | None]:
+    """Measures as JSON has them: what is undefined is null, and an infinite divergence a text."""
+    return {name: None if value is None else _number(value) for name, value in measures.items()}
+
+
+def _number(value: float) -> float | str | None:
+    if math.isinf(value):
+        return "∞"
+    return None if math.isnan(value) else round(float(value), 5)

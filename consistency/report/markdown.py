@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
 from consistency.report.content import Drawing, Report, Table
+from consistency.report.numbers import fixed
 
 # What would be markup in a line or a cell, or a link that nobody made.
 _MARKUP = re.compile(r"([\\`*_\[\]|~$#])")
@@ -40,7 +42,7 @@ def _lines(report: Report) -> Iterator[str]:
             place = " · ".join(
                 filter(None, (question.task, str(question.doc_id), question.run, question.scope.upper()))
             )
-            told = "" if kl is None else f", KL {kl:.2f}"
+            told = "" if kl is None else f", KL {'∞' if math.isinf(kl) else fixed(kl)}"
             yield f"- {text(place)}: {text(question.flip.replace('_', ' '))}{told}. {text(question.text)}"
     if report.methods:
         yield from ("", "## Methods")

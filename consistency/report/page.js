@@ -159,7 +159,7 @@ function optionOf(question, index) {
 function card(question) {
   const { kl = null, delta_gold: gold = null, rank_pearson: rank = null } = question.measures;
   const told = [
-    ["KL", kl === null ? null : `${kl.toFixed(2)} nats`],
+    ["KL", kl === null ? null : `${kl === Infinity ? "∞" : kl.toFixed(2)} nats`],
     ["right option", gold === null ? null : `${signed(100 * gold, 1)} points`],
     ["ranking corr.", rank === null ? null : signed(rank, 2)],
   ].filter(([, value]) => value !== null).map(([name, value]) => element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value })));
@@ -192,6 +192,7 @@ function explore() {
   const place = document.getElementById("explorer");
   if (!place) return;
   const questions = JSON.parse(document.getElementById("questions-data").textContent);
+  for (const { measures } of questions) if (measures.kl === "∞") measures.kl = Infinity;
   const words = questions.map((question) => [question.task, question.doc_id, question.run, question.text, ...question.options].join("\n").toLowerCase());
   const control = (name) => place.querySelector(`[name="${name}"]`);
   const status = place.querySelector("[role=status]");
