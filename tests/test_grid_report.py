@@ -168,13 +168,20 @@ def test_an_epoch_that_not_all_runs_have_is_not_drawn(
 ) -> None:
     """One domain's model after epoch 1 is missing; with a single group there is no contrast, and no table of any."""
     experiment = make_experiment(groups=("incompatible",), epochs=(1, 2))
-    shutil.rmtree(next(iter(experiment.runs())).checkpoints[1])
+    first, second = experiment.runs()
+    shutil.rmtree(first.checkpoints[1])
+    for run, text in ((first, "micro_batch_size: 7\ngradient_accumulation_steps: 5\n"), (second, "adapter: lora\n")):
+        run.config.parent.mkdir(exist_ok=True)
+        run.config.write_text(f"{text}sample_packing: true\nsequence_len: 2048\n")
     folder = write_report(experiment, tmp_path / "report").parent
     drawn = rows(folder / "figures" / "training.csv")
     assert {(row["epoch"], row["runs"]) for row in drawn} == {("0", "2"), ("2", "2"), ("3", "2")}
     assert {row["epoch"] for row in rows(folder / "tables" / "checkpoints.csv")} == {"1", "2"}
     assert "contrasts" not in (folder / "report.html").read_text()
     assert not (folder / "tables" / "contrasts.tex").exists()
+    # What a step of packed training holds are no conversations.
+    text = " ".join((folder / "report.md").read_text().split())
+    assert "with Axolotl: batch (on a device × accumulated) 7 × 5 rows of 2048 tokens, packed." in text
 
 
 def test_several_models_have_figures_of_their_own(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:

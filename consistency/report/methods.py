@@ -82,8 +82,6 @@ def grid_methods(document: Mapping[str, Any], training: Iterable[Mapping[str, An
 def _trained(configs: Iterable[Mapping[str, Any]]) -> str:
     """Settings of the training, each with every value that occurs."""
     found = list(configs)
-    if not found:
-        return ""
     names = {"num_epochs": "epochs", "learning_rate": "learning rate", "lr_scheduler": "schedule"}
     told = {}
     for key, spoken in names.items():
@@ -92,11 +90,14 @@ def _trained(configs: Iterable[Mapping[str, Any]]) -> str:
             told[spoken] = "/".join(values)
     batch = dict.fromkeys(
         f"{config['micro_batch_size']} × {config['gradient_accumulation_steps']}"
+        + (f" rows of {config.get('sequence_len')} tokens, packed" if config.get("sample_packing") else "")
         for config in found
         if "micro_batch_size" in config and "gradient_accumulation_steps" in config
     )
     if batch:
         told["batch (on a device × accumulated)"] = "/".join(batch)
+    if not told:
+        return ""
     return f"One model for each was fine-tuned with Axolotl: {', '.join(f'{name} {value}' for name, value in told.items())}."
 
 
