@@ -184,12 +184,12 @@ def folder_in_place(path: Path, mark: str) -> Iterator[Path]:
     InputError
         If something else stands at `path`, it is the current folder or holds it, or the system refuses to write there.
     """
-    # As it is: the name of "." is empty, and the one of ".." another folder's.
-    place = path.resolve()
-    if Path.cwd().is_relative_to(place):
-        raise InputError("is the current folder or holds it", expected="a new folder", do="name another one", path=path)
-    partial = place.with_name(f".{place.name}.partial")
     try:
+        # As it is: the name of "." is empty, and the one of ".." another folder's.
+        place = path.resolve()
+        if Path.cwd().is_relative_to(place):
+            raise InputError("is the current folder or holds it", expected="a new folder", do="name another one", path=path)
+        partial = place.with_name(f".{place.name}.partial")
         if path.exists() and not (path / mark).is_file() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"exists and holds no {mark}", expected="a new folder", do="name another one", path=path)
         shutil.rmtree(partial, ignore_errors=True)
