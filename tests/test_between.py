@@ -207,6 +207,16 @@ def test_a_question_less_is_left_out_of_the_pairs(grids) -> None:
     assert item.estimate.n == 39
 
 
+def test_questions_without_a_finite_difference_are_told(grids) -> None:
+    a, b, one, two = grids
+    exam = (two.task == "medicine_exam") & (two.doc_id < 3)
+    two.assign(kl=two.kl.mask(exam, np.inf)).to_parquet(b / "items.parquet")
+    between = compare_reports(a, b)
+    x, y = (items.kl[(items.task == "medicine_exam") & (items.doc_id >= 3)] for items in (one, two))
+    assert found(between, "kl", domain="medicine", scope="homo").p == pytest.approx(stats.ttest_rel(y, x).pvalue)
+    assert "KL has no finite difference for up to 3 questions of a result: they do not enter" in between.notes
+
+
 def test_equal_reports_are_said_to_be_equal(tmp_path: Path) -> None:
     for name in "ab":
         write_grid(tmp_path / name, np.random.default_rng(3))
