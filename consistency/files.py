@@ -188,7 +188,9 @@ def folder_in_place(path: Path, mark: str) -> Iterator[Path]:
         # As it is: the name of "." is empty, and the one of ".." another folder's.
         place = path.resolve()
         if Path.cwd().is_relative_to(place):
-            raise InputError("is the current folder or holds it", expected="a new folder", do="name another one", path=path)
+            raise InputError(
+                "is the current folder or holds it", expected="a new folder", do="name another one", path=path
+            )
         partial = place.with_name(f".{place.name}.partial")
         if path.exists() and not (path / mark).is_file() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"exists and holds no {mark}", expected="a new folder", do="name another one", path=path)
