@@ -163,7 +163,9 @@ class Between:
         for title in dict.fromkeys(item.measure.title for item in self.differences):
             most = max(item.estimate.undefined for item in self.differences if item.measure.title == title)
             if most:
-                lines.append(f"{title} has no finite difference for up to {most} questions of a result: they do not enter")
+                lines.append(
+                    f"{title} has no finite difference for up to {most} questions of a result: they do not enter"
+                )
         for which, rows in zip("AB", self.only, strict=True):
             if rows:
                 more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
