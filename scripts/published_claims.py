@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from consistency.report.numbers import p_value
 from consistency.report.verdict import group_title
 
 Row = Mapping[str, Any]
@@ -100,9 +101,15 @@ def correlations(report: Row) -> Iterator[Sequence[str]]:
     for variant in ("paper", "standard"):
         for row in report["partial_correlations"]:
             if row["variant"] == variant:
-                here, p = interval(row, 1, 2), "–" if row["p"] is None else f"{row['p']:.3f}"
-                agrees = agreement(1, row)
-                yield f"{variant}, {row['n']} runs", row["scope"].upper(), "0.78 to 0.87", here, p, agrees
+                title = f"{variant}, {row['n']} runs"
+                yield (
+                    title,
+                    row["scope"].upper(),
+                    "0.78 to 0.87",
+                    interval(row, 1, 2),
+                    p_value(row["p"]),
+                    agreement(1, row),
+                )
 
 
 def divergences(report: Row) -> Iterator[Sequence[str]]:
@@ -155,16 +162,20 @@ def interval(found: Row, scale: float, digits: int, *, signed: bool = False) -> 
     if found["value"] is None:
         return "–"
     sign = "+" if signed else ""
-    value, low, high = (f"{scale * found[key]:{sign}.{digits}f}" for key in ("value", "ci_low", "ci_high"))
-    return f"{value} [{low}, {high}]".replace("-", "−")
+    keys = ("value",) if found["ci_low"] is None else ("value", "ci_low", "ci_high")
+    value, *ends = (f"{scale * found[key]:{sign}.{digits}f}".replace("-", "−") for key in keys)
+    return f"{value} [{', '.join(ends)}]" if ends else value
 
 
 def agreement(published: float, found: Row) -> str:
-    """Whether a figure has the published sign, and whether its interval says so."""
+    """Whether a figure has the published sign, and whether its interval, or without one its p, says so."""
     if found["value"] is None:
         return "unknown"
     same = (found["value"] > 0) == (published > 0)
-    told = found["ci_low"] > 0 or found["ci_high"] < 0
+    if found["ci_low"] is None:  # the paper's correlation has a p alone
+        told = found["p"] is not None and found["p"] < 0.05
+    else:
+        told = found["ci_low"] > 0 or found["ci_high"] < 0
     return ("yes" if same else "no") if told else ("sign only" if same else "not told from 0")
 
 
