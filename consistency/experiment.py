@@ -239,7 +239,7 @@ def _presets(given: Any, sources: Mapping[str, str], lm_eval: str, path: Path) -
     for model, source in sources.items():
         if source == "embedded":
             found[model] = ("world-cpu",)
-        elif "--device cuda" in lm_eval:
+        elif re.search(r"--device[ =]cuda", lm_eval):
             found[model] = ON_A_GPU
     for model, names in named.items():
         if model not in sources:

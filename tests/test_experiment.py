@@ -59,6 +59,7 @@ def test_a_model_on_a_gpu_is_packed_unless_its_experiment_says_otherwise(tmp_pat
     path = tmp_path / "two.yaml"
     for lm_eval, preset, expected in (
         ("--device cpu", None, {"a": ("world-cpu",)}),
+        ("--batch_size 8 --device=cuda", None, {"a": ("world-cpu",), "b": ON_A_GPU}),
         ("--device cuda:0", None, {"a": ("world-cpu",), "b": ON_A_GPU}),
         ("--device cuda", {"b": "lora"}, {"a": ("world-cpu",), "b": ("lora",)}),
         ("--device cuda", [], {"a": (), "b": ()}),
