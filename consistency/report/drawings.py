@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consistency.report.content import Drawing, Mark, Row
-from consistency.report.style import INK, STYLE, THEME, inline, settle, to_svg
+from consistency.report.style import INK, STYLE, THEME, inline, settle, to_svg, write_pdf
 from consistency.report.tables import write_csv
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _draw(plot: Plot, folder: Path) -> Drawing:
         of_panel, cut = (to_svg(_figure(plot, [name])), 0.0) if len(names) > 1 else (svg, POINTS * room)
         panels[name] = inline(of_panel, f"{plot.name}-{number}", told, cut)
     (folder / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
-    whole.savefig(folder / f"{plot.name}.pdf", format="pdf", metadata={"CreationDate": None}, transparent=False)
+    write_pdf(whole, folder / f"{plot.name}.pdf")
     write_csv(folder / f"{plot.name}.csv", plot.rows)
     return Drawing(plot.name, plot.title, plot.caption, plot.rows, panels, tuple(look.mark for look in plot.looks))
 

@@ -20,7 +20,7 @@ from consistency.samples import RunConfig
 if TYPE_CHECKING:
     from consistency.report.cells import RunAudit
 
-_PACKAGES = ("numpy", "scipy", "statsmodels", "matplotlib", "jinja2", "pyarrow", "msgspec")
+_PACKAGES = ("numpy", "scipy", "matplotlib", "jinja2", "pyarrow", "msgspec")
 _SHOTS = {"base_few_shot": 5, "base_zero_shot": 0, "tuned": 0}
 _CHAT = {"base_few_shot": False, "base_zero_shot": True, "tuned": True}
 _SPOKEN = {"base_few_shot": "base model, 5-shot", "base_zero_shot": "base model, 0-shot", "tuned": "tuned models"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,6 +73,22 @@ def to_svg(figure: Figure) -> str:
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
+
+
+def write_pdf(figure: Figure, path: Path) -> None:
+    """Write a figure with its fonts embedded.
+
+    Glyphs are placed one by one, so a font's layout tables are not needed, and cutting them down is most of the work of
+    embedding it. fontTools drops the tables that its options name.
+    """
+    from fontTools.subset import Options
+
+    dropped = getattr(Options, "_drop_tables_default", [])
+    Options._drop_tables_default = [*dropped, "GSUB", "GPOS", "GDEF", "kern"]
+    try:
+        figure.savefig(path, format="pdf", metadata={"CreationDate": None}, transparent=False)
+    finally:
+        Options._drop_tables_default = dropped
 
 
 def inline(svg: str, prefix: str, alternative: str, cut: float = 0.0) -> str:
