@@ -84,7 +84,7 @@ def write_pdf(figure: Figure, path: Path) -> None:
     from fontTools.subset import Options
 
     dropped = getattr(Options, "_drop_tables_default", [])
-    Options._drop_tables_default = [*dropped, "GSUB", "GPOS", "GDEF", "kern"]
+    Options._drop_tables_default = [*dropped, "GSUB", "GPOS", "GDEF", "MATH", "kern"]
     try:
         figure.savefig(path, format="pdf", metadata={"CreationDate": None}, transparent=False)
     finally:
