@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from consistency.distributions import Floats
 from consistency.experiment import Experiment
 from consistency.hypotheses import holm, mcnemar_exact
 from consistency.metrics import flips, quantiles
-from consistency.partial_correlation import partial_correlation
 from consistency.report.cells import Cell
 from consistency.report.content import Row
 from consistency.scopes import SCOPES
@@ -45,10 +44,6 @@ MEASURES = {"accuracy": "correct_after", "rank_pearson": "rank_pearson", "kl": "
 BOUNDS = {"accuracy": (0.0, 1.0), "same_top": (0.0, 1.0), "cosine": (0.0, 1.0), "kl": (0.0, np.inf)}
 CONTRASTS = (("harmonious", "incompatible"), ("self_aligning", "incompatible"))
 MEAN = "mean"
-_VARIANTS: tuple[tuple[Literal["standard", "paper"], str], ...] = (
-    ("standard", "rank_pearson"),
-    ("paper", "rank_pearson_paper"),
-)
 
 
 def figure(estimate: Estimate, low: float = -np.inf, high: float = np.inf) -> Row:
@@ -338,47 +333,3 @@ def _overlap(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool | None
     if None in ends:
         return None
     return bool(ends[0] <= ends[3] and ends[2] <= ends[1])
-
-
-def mixing_ratio(group: str) -> float | None:
-    """Share of a group's questions that are answered as the base model would, None for a group outside the mixes.
-
-    Examples
-    --------
-    >>> mixing_ratio("incompatible"), mixing_ratio("mixed_0.05"), mixing_ratio("harmonious")
-    (0.0, 0.05, None)
-    """
-    if group.startswith("mixed_"):
-        return float(group.removeprefix("mixed_"))
-    return {"incompatible": 0.0, "self_aligning": 1.0}.get(group)
-
-
-def partial_correlations(rows: Sequence[Row], experiment: Experiment) -> list[Row]:
-    """Spearman partial correlation of ranking correlation with tuned accuracy, given base accuracy, over the mixes.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        Rows of `results` and `means`. One observation is a domain's INCOMPATIBLE, MIXED r or SELF-ALIGNING, averaged over
-        its seeds: seeds of one run are no independent observations.
-    """
-    one_seed = experiment.seeds[0] if len(experiment.seeds) == 1 else None
-    out: list[Row] = []
-    for model in experiment.models:
-        for scope in SCOPES:
-            runs = [
-                row
-                for row in rows
-                if (row["model"], row["scope"], row["seed"]) == (model, scope, one_seed)
-                and row["domain"] != MEAN
-                and mixing_ratio(row["group"]) is not None
-            ]
-            for variant, x in _VARIANTS:
-                ranking, accuracy, control = (
-                    np.array([row[part][measure]["value"] for row in runs], dtype=np.float64)
-                    for part, measure in (("tuned", x), ("tuned", "accuracy"), ("base", "accuracy"))
-                )
-                found = partial_correlation(ranking, accuracy, control, variant)
-                named = {"model": model, "scope": scope, "x": x, "y": "accuracy", "control": "base_accuracy"}
-                out.append(named | found.to_dict())
-    return out

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from consistency.experiment import Experiment
+from consistency.groups import mixed_ratio
 from consistency.report.content import Row
 from consistency.report.drawings import Look, Plot, errorbar, limits
-from consistency.report.estimates import MEAN, mixing_ratio
+from consistency.report.estimates import MEAN
 from consistency.report.numbers import DASH, p_value, signed
 from consistency.report.style import BLUE, GREEN, GREY, INK, RED, VIOLET
 from consistency.report.verdict import group_title
@@ -136,10 +137,10 @@ def _ratios(rows: Sequence[Row], experiment: Experiment) -> Plot:
     looks = {domain: Look(domain, *DOMAIN_LOOKS[i % len(DOMAIN_LOOKS)]) for i, domain in enumerate(names)}
     measures = MEASURES | DIVERGENCE
     taken = [
-        _taken(row, "tuned", measure) | {"ratio": ratio}
+        _taken(row, "tuned", measure) | {"ratio": float(ratio)}
         for row in rows
         for measure in measures
-        if (ratio := mixing_ratio(row["group"])) is not None
+        if (ratio := mixed_ratio(row["group"])) is not None
     ]
 
     def draw(axes: Sequence[Axes], scope: str) -> None:

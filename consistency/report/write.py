@@ -17,6 +17,7 @@ from consistency.report import estimates, grid_tables, log_tables, provenance, q
 from consistency.report.cells import Cell, CellReader, RunAudit, TunedCells
 from consistency.report.citations import bibtex
 from consistency.report.content import Drawing, Question, Report, Row, Section, Table
+from consistency.report.correlations import partial_correlations
 from consistency.report.document import SCHEMA_VERSION
 from consistency.report.drawings import draw_all
 from consistency.report.figures import grid_plots
@@ -159,7 +160,7 @@ def _document(experiment: Experiment, read: Analysis) -> dict[str, Any]:
         "means": means,
         "seed_summary": estimates.seed_summary([*results, *means], experiment),
         "contrasts": contrasts,
-        "partial_correlations": estimates.partial_correlations([*results, *means], experiment),
+        "partial_correlations": partial_correlations([*results, *means], experiment),
         "checkpoints": read.checkpoints,
         "pairing": audit,
         "training_rows": [provenance.training_rows(run) for run in experiment.runs()],
