@@ -99,6 +99,7 @@ app.command("failures")(grid_commands.failures)
 def report(
     experiment: Annotated[Path | None, typer.Argument(help="Experiment file.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the experiment's artefacts.")] = None,
+    settings: experiment_commands.Set = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
@@ -109,8 +110,8 @@ def report(
 ) -> None:
     """Write the report of a finished experiment, or compare two reports."""
     if compare is not None:
-        if experiment is not None or root is not None:
-            raise typer.BadParameter("--compare is for two reports: give no experiment and no --root")
+        if experiment is not None or root is not None or settings:
+            raise typer.BadParameter("--compare is for two reports: give no experiment, no --root and no --set")
         _compare_reports(compare, out)
         return
     if experiment is None or root is None or out is None:
@@ -118,7 +119,7 @@ def report(
     from consistency.experiment import read_experiment
     from consistency.report.write import write_report
 
-    typer.echo(f"{write_report(read_experiment(experiment, root), out)}")
+    typer.echo(f"{write_report(read_experiment(experiment, root, experiment_commands.read_settings(settings)), out)}")
 
 
 def _compare_reports(folders: tuple[Path, Path], out: Path | None) -> None:

@@ -21,6 +21,7 @@ from consistency.world.fields import DOMAINS
 ON_A_GPU = ("autocast", "packed", "liger")
 # The first character keeps a folder from being hidden, or its parent.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Experiment:
         What lm_eval and Axolotl load for each model: a folder, a name of the hub, or "embedded".
     presets : mapping of str to tuple of str
         What is laid over the training configs for each model.
+    device : str
+        Where models train and are evaluated: ``cpu``, ``mps``, ``cuda`` (a GPU for each run) or ``cuda:N`` (one for all).
     devices : int
         Number of devices that train one model.
     axolotl : str
@@ -111,6 +114,7 @@ class Experiment:
     task_set: TaskSet = "world"
     sources: Mapping[str, str] = field(default_factory=dict)
     presets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    device: str = "cpu"
     devices: int = 1
     axolotl: str = ""
     general: str = "world"
@@ -140,7 +144,7 @@ class Experiment:
                         yield TunedRun(model, domain, group, seed, self.root / model / domain / f"seed-{seed}")
 
 
-def read_experiment(path: str | Path, root: str | Path) -> Experiment:
+def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, Any] | None = None) -> Experiment:
     """Read an experiment file.
 
     Parameters
@@ -148,10 +152,12 @@ def read_experiment(path: str | Path, root: str | Path) -> Experiment:
     path : path-like
         A YAML file with the keys `name`, `models`, `domains`, `groups` and `seeds`; `tasks` is "world" without it, and
         what else it lacks is as ``embedded.yaml`` has it. `preset` is a name, a list of names, or either for each model;
-        without it the embedded model has the preset ``world-cpu``, and another, if `lm_eval` names a CUDA device, those
-        that train as fast as the loss curve allows (`ON_A_GPU`).
+        without it the embedded model has the preset ``world-cpu``, and another on a CUDA device those that train as fast
+        as the loss curve allows (`ON_A_GPU`).
     root : path-like
         The folder of the experiment's artefacts.
+    settings : mapping, optional
+        Keys whose values take the place of the file's: what a profile of the grid says.
 
     Returns
     -------
@@ -172,6 +178,7 @@ def read_experiment(path: str | Path, root: str | Path) -> Experiment:
     loaded = _read(path)
     if not isinstance(loaded, dict):
         raise InputError("is no mapping", expected="the keys name, models, domains, groups, seeds", path=path)
+    loaded |= settings or {}
     lists: dict[str, tuple[Any, ...]] = {}
     for key, container, kind in (
         ("models", dict, str),
@@ -211,10 +218,15 @@ def read_experiment(path: str | Path, root: str | Path) -> Experiment:
             raise InputError(f"models: {model}: {source!r}", expected="a folder, a name or 'embedded'", path=path)
     defaults = _read(snakefile().with_name("embedded.yaml"))
     texts = {}
-    for key in ("axolotl", "general", "guard", "lm_eval"):
+    for key in ("axolotl", "device", "general", "guard", "lm_eval"):
         texts[key] = loaded.get(key, defaults.get(key, ""))
         if not isinstance(texts[key], str):
             raise InputError(f"{key}: {texts[key]!r}", expected="text", path=path)
+    if not _DEVICE.fullmatch(texts["device"]):
+        raise InputError(f"device: {texts['device']!r}", expected="cpu, cuda, cuda:N or mps", path=path)
+    if "--device" in texts.pop("lm_eval"):
+        # Training goes by the device, too.
+        raise InputError("lm_eval: --device", expected="the device as a key, device: cuda", path=path)
     devices = loaded.get("devices", 1)
     if type(devices) is not int or devices < 1:
         raise InputError(f"devices: {devices!r}", expected="a number of devices, from 1", path=path)
@@ -227,19 +239,19 @@ def read_experiment(path: str | Path, root: str | Path) -> Experiment:
         seeds=lists["seeds"],
         task_set=task_set,
         sources=sources,
-        presets=_presets(loaded.get("preset", {}), sources, texts.pop("lm_eval"), path),
+        presets=_presets(loaded.get("preset", {}), sources, texts["device"], path),
         devices=devices,
         **texts,
     )
 
 
-def _presets(given: Any, sources: Mapping[str, str], lm_eval: str, path: Path) -> dict[str, tuple[str, ...]]:
+def _presets(given: Any, sources: Mapping[str, str], device: str, path: Path) -> dict[str, tuple[str, ...]]:
     named = given if isinstance(given, dict) else dict.fromkeys(sources, given)
     found: dict[str, tuple[str, ...]] = {}
     for model, source in sources.items():
         if source == "embedded":
             found[model] = ("world-cpu",)
-        elif re.search(r"--device[ =]cuda", lm_eval):
+        elif device.startswith("cuda"):
             found[model] = ON_A_GPU
     for model, names in named.items():
         if model not in sources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,23 +19,49 @@ Root = Annotated[Path | None, typer.Option(help="Folder of its artefacts. Defaul
 Preset = Annotated[
     list[str] | None, typer.Option(help="Preset over the configs, instead of the experiment's; may be repeated.")
 ]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="KEY=VALUE, instead of the experiment's, as YAML; may be repeated.")
+]
 Devices = Annotated[int | None, typer.Option(min=1, help="Devices that train one model, instead of the experiment's.")]
 
 
-def _read(file: Path, root: Path | None, preset: list[str] | None, devices: int | None) -> Experiment:
+def read_settings(given: list[str] | None) -> dict[str, Any]:
+    """What --set says, by key."""
+    import yaml
+
+    from consistency.errors import InputError
+
+    found = {}
+    for text in given or ():
+        key, equals, value = text.partition("=")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals:
+            raise InputError(f"--set {text}", expected="KEY=VALUE, the value in YAML")
+    return found
+
+
+def _read(
+    file: Path, root: Path | None, settings: list[str] | None, preset: list[str] | None, devices: int | None
+) -> Experiment:
     from consistency.experiment import read_experiment
 
-    found = read_experiment(file, "runs")
-    found = replace(found, root=root or found.root / found.name)
+    given = read_settings(settings)
     if preset:
-        found = replace(found, presets=dict.fromkeys(found.models, tuple(preset)))
-    return replace(found, devices=devices) if devices else found
+        given["preset"] = preset
+    if devices:
+        given["devices"] = devices
+    found = read_experiment(file, "runs", given)
+    return replace(found, root=root or found.root / found.name)
 
 
 @app.command()
 def validate(
     file: File,
     root: Root = None,
+    settings: Set = None,
     preset: Preset = None,
     devices: Devices = None,
     full: Annotated[
@@ -45,19 +71,20 @@ def validate(
     """Check an experiment before it runs; exit code 1 if it has problems."""
     from consistency.validation import validate as check
 
-    experiment = _read(file, root, preset, devices)
+    experiment = _read(file, root, settings, preset, devices)
     found = check(experiment, full=full)
     # To standard error where there is something wrong: it is what a caller shows.
     typer.echo(found.to_text(), err=bool(found.problems))
     if found.problems:
         raise typer.Exit(1)
-    typer.echo(f"{file}: {len(list(experiment.runs()))} models to fine-tune and evaluate")
+    typer.echo(f"{file}: {len(list(experiment.runs()))} models to fine-tune and evaluate on {experiment.device}")
 
 
 @app.command()
 def plan(
     file: File,
     root: Root = None,
+    settings: Set = None,
     preset: Preset = None,
     devices: Devices = None,
     peak_tflops: Annotated[float, typer.Option(help="Peak of a device in bfloat16; 989 is an H100's.")] = 989,
@@ -78,7 +105,7 @@ def plan(
             sizes[model] = float(number)
         except ValueError:
             raise InputError(f"--parameters {given}", expected="MODEL=NUMBER") from None
-    experiment = _read(file, root, preset, devices)
+    experiment = _read(file, root, settings, preset, devices)
     found = estimate(experiment, peak_tflops=peak_tflops, utilisation=utilisation, parameters=sizes)
     if json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=1).decode() + "\n")
@@ -92,6 +119,7 @@ def config(
     out: Annotated[Path | None, typer.Option(help="File to write. Default: standard output.")] = None,
     experiment: Annotated[Path | None, typer.Option(help="Experiment file, for presets, devices and model.")] = None,
     model: Annotated[str | None, typer.Option(help="Name of one of its models. Default: the only one.")] = None,
+    settings: Set = None,
     preset: Preset = None,
     devices: Devices = None,
     base_model: Annotated[str | None, typer.Option(help="Folder or name of the model.")] = None,
@@ -107,21 +135,21 @@ def config(
     from consistency.training_config import resolve
 
     presets, count = tuple(preset or ()), devices or 1
-    settings = {
+    flags = {
         "base_model": base_model,
         "output_dir": output_dir,
         "micro_batch_size": micro_batch_size,
         "seed": seed,
     }
     if experiment is not None:
-        read = _read(experiment, None, preset, devices)
+        read = _read(experiment, None, settings, preset, devices)
         name = model or read.models[0]
         if name not in read.models or (model is None and len(read.models) > 1):
             raise InputError(f"--model {model}", expected=f"one of {', '.join(read.models)}", path=experiment)
         presets, count = read.presets.get(name, ()), read.devices
         if base_model is None and read.sources[name] != "embedded":
-            settings["base_model"] = read.sources[name]
-    given = {key: value for key, value in settings.items() if value is not None}
+            flags["base_model"] = read.sources[name]
+    given = {key: value for key, value in flags.items() if value is not None}
     rows = rows or Path("groups", f"{group}.jsonl")
     found = resolve(group, presets, count, given, rows)
     if found.values["sample_packing"] and rows.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -63,6 +64,10 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
     configs = {
         (model, group): experiment.config(model, group) for model in experiment.models for group in experiment.groups
     }
+    if experiment.devices > 1 and re.search(r"--launcher[ =]python", experiment.axolotl):
+        problems.append(
+            f"devices: {experiment.devices}, but --launcher python trains in one process; axolotl: '' starts one on each"
+        )
     for model in experiment.models:
         config = configs[model, experiment.groups[0]]
         presets = f" with {', '.join(config.presets)}" if config.presets else ""

@@ -57,16 +57,21 @@ def test_the_papers_grid_has_its_nine_groups():
 
 def test_a_model_on_a_gpu_is_packed_unless_its_experiment_says_otherwise(tmp_path):
     path = tmp_path / "two.yaml"
-    for lm_eval, preset, expected in (
-        ("--device cpu", None, {"a": ("world-cpu",)}),
-        ("--batch_size 8 --device=cuda", None, {"a": ("world-cpu",), "b": ON_A_GPU}),
-        ("--device cuda:0", None, {"a": ("world-cpu",), "b": ON_A_GPU}),
-        ("--device cuda", {"b": "lora"}, {"a": ("world-cpu",), "b": ("lora",)}),
-        ("--device cuda", [], {"a": (), "b": ()}),
+    path.write_text(yaml.safe_dump(GOOD))
+    assert read_experiment(path, "runs").device == "cpu"
+    for device, preset, expected in (
+        ("cpu", None, {"a": ("world-cpu",)}),
+        ("cuda", None, {"a": ("world-cpu",), "b": ON_A_GPU}),
+        ("cuda:0", None, {"a": ("world-cpu",), "b": ON_A_GPU}),
+        ("cuda", {"b": "lora"}, {"a": ("world-cpu",), "b": ("lora",)}),
+        ("cuda", [], {"a": (), "b": ()}),
     ):
         given = {} if preset is None else {"preset": preset}
-        path.write_text(yaml.safe_dump(GOOD | {"lm_eval": lm_eval} | given))
+        path.write_text(yaml.safe_dump(GOOD | {"device": device} | given))
         assert read_experiment(path, "runs").presets == expected
+        # What a profile says has the last word.
+        path.write_text(yaml.safe_dump(GOOD | {"device": "mps"} | given))
+        assert read_experiment(path, "runs", {"device": device}).presets == expected
 
 
 def without(key: str) -> str:
@@ -99,6 +104,8 @@ def without(key: str) -> str:
             for name in (["a"], "", "..", "../a", "my run", "a/b", ".hidden", "-rf", "a;b")
         ),
         (yaml.safe_dump(GOOD | {"models": {"a b": "embedded"}}).encode(), "'a b' is no name"),
+        (yaml.safe_dump(GOOD | {"device": "gpu"}).encode(), "device: 'gpu'; expected cpu, cuda, cuda:N or mps"),
+        (yaml.safe_dump(GOOD | {"lm_eval": "--device=cuda"}).encode(), "lm_eval: --device; expected the device as"),
         (yaml.safe_dump(GOOD | {"tasks": "mmlu"}).encode(), "tasks: 'mmlu'; expected world or paper"),
         (yaml.safe_dump(GOOD | {"domains": ["medicin"]}).encode(), "no domain 'medicin'; expected one of medicine"),
         (yaml.safe_dump(GOOD | {"groups": ["incompatibel"]}).encode(), "no intervention group 'incompatibel'"),

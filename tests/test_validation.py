@@ -85,6 +85,25 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(changes: dict[str, object], 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_several_devices_are_not_one_process(tmp_path: Path) -> None:
+    done = check(tmp_path, devices=2, preset="llama-2-7b")
+    assert done.returncode == 1
+    assert "problem: devices: 2, but --launcher python trains in one process" in done.stderr
+
+
+def test_what_set_says_takes_the_place_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "set.yaml"
+    path.write_text((experiments_dir() / "demo.yaml").read_text())
+    base = ["experiment", "validate", str(path)]
+    assert "3 models to fine-tune and evaluate on cpu" in consistency(*base, folder=tmp_path).stdout
+    more = consistency(*base, "--set", "device=cuda:1", "--set", "seeds=[0, 5]", folder=tmp_path)
+    assert "6 models to fine-tune and evaluate on cuda:1" in more.stdout
+    for wrong in ("device", "seeds=["):
+        done = consistency(*base, "--set", wrong, folder=tmp_path)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert f"--set {wrong}; expected KEY=VALUE" in done.stderr
+
+
 def test_a_flag_that_axolotl_train_would_drop_is_named(tmp_path: Path) -> None:
     pytest.importorskip("axolotl")
     done = check(tmp_path, axolotl="--learning-rat 1 --no-dataloader-pin-memory --launcher python -- --num_processes 2")

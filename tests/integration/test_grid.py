@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -64,6 +65,38 @@ def finished(experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("whole")
     _run(experiment, folder)
     return folder / "runs" / "slice"
+
+
+def test_what_a_profile_says_of_the_device_reaches_every_program(tmp_path: Path) -> None:
+    experiment = yaml.safe_load((experiments_dir() / "demo.yaml").read_text()) | {"models": {"m": "org/model-1b"}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(experiment))
+    seen: list[set[str]] = []
+    for number, (profile, visible, says) in enumerate(
+        (
+            ("device=cpu", None, "CUDA_VISIBLE_DEVICES=;"),
+            ("device=cuda:1", "4,7", "CUDA_VISIBLE_DEVICES=7;"),
+            ("device=cuda", "4,7", "--gpus 1 "),
+        )
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "config.yaml").write_text(f"cores: 2\nconfig: [{profile}]\n")
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile()), "--configfile", "mine.yaml"]
+        shown = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+        done = subprocess.run(
+            [*command, "--profile", str(folder), "--dry-run", "--printshellcmds"],
+            cwd=tmp_path, env=os.environ | shown, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        text = done.stdout + done.stderr
+        assert done.returncode == 0, text
+        assert f"to fine-tune and evaluate on {profile.partition('=')[2]}" in text
+        assert says in text
+        assert f"--device {profile.partition('=')[2].partition(':')[0]} " in text
+        # The presets of the training go by the device as well.
+        hashes = set(re.findall(r'config: "(\w+)"', text))
+        assert len(hashes) == len(experiment["groups"])
+        seen.append(hashes)
+    assert seen[0] != seen[1] == seen[2]
 
 
 def _report(root: Path) -> dict[str, Any]:
