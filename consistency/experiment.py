@@ -98,6 +98,8 @@ class Experiment:
         Where models train and are evaluated: ``cpu``, ``mps``, ``cuda`` (a GPU for each run) or ``cuda:N`` (one for all).
     devices : int
         Number of devices that train one model.
+    size : int or None
+        Questions in each training set; None: as many as the model is confidently wrong about.
     axolotl : str
         Flags of ``axolotl train``, which have the last word.
     general, guard : str
@@ -116,6 +118,7 @@ class Experiment:
     presets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     device: str = "cpu"
     devices: int = 1
+    size: int | None = None
     axolotl: str = ""
     general: str = "world"
     guard: str = ""
@@ -227,9 +230,11 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     if "--device" in texts.pop("lm_eval"):
         # Training goes by the device, too.
         raise InputError("lm_eval: --device", expected="the device as a key, device: cuda", path=path)
-    devices = loaded.get("devices", 1)
+    devices, size = loaded.get("devices", 1), loaded.get("size")
     if type(devices) is not int or devices < 1:
         raise InputError(f"devices: {devices!r}", expected="a number of devices, from 1", path=path)
+    if size is not None and (type(size) is not int or size < 1):
+        raise InputError(f"size: {size!r}", expected="a number of questions, from 1", path=path)
     return Experiment(
         name=loaded["name"],
         root=Path(root),
@@ -241,6 +246,7 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
         sources=sources,
         presets=_presets(loaded.get("preset", {}), sources, texts["device"], path),
         devices=devices,
+        size=size,
         **texts,
     )
 

@@ -212,7 +212,7 @@ def plan(
         kept = 0.0
         for run in runs:
             values = configs[run.group].values
-            count, length, real = _size(run, sizes)
+            count, length, real = _size(run, sizes, experiment.size or sizes.asked)
             rows, tokens = rows + count, tokens + length
             estimated += 0 if real else count
             epochs = values["num_epochs"]
@@ -251,10 +251,10 @@ def _operations(values: Mapping[str, Any]) -> int:
     return 8 if recomputed else 6
 
 
-def _size(run: TunedRun, sizes: Sizes) -> tuple[int, int, bool]:
+def _size(run: TunedRun, sizes: Sizes, questions: int) -> tuple[int, int, bool]:
     """Rows of a run's training set, their tokens, and whether they were counted."""
     if not run.rows.is_file():
-        return 2 * sizes.asked, 2 * sizes.asked * sizes.row, False
+        return 2 * questions, 2 * questions * sizes.row, False
     count = characters = 0
     with run.rows.open(encoding="utf-8") as stream:
         for line in stream:

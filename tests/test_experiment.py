@@ -104,6 +104,7 @@ def without(key: str) -> str:
             for name in (["a"], "", "..", "../a", "my run", "a/b", ".hidden", "-rf", "a;b")
         ),
         (yaml.safe_dump(GOOD | {"models": {"a b": "embedded"}}).encode(), "'a b' is no name"),
+        (yaml.safe_dump(GOOD | {"size": 0}).encode(), "size: 0; expected a number of questions, from 1"),
         (yaml.safe_dump(GOOD | {"device": "gpu"}).encode(), "device: 'gpu'; expected cpu, cuda, cuda:N or mps"),
         (yaml.safe_dump(GOOD | {"lm_eval": "--device=cuda"}).encode(), "lm_eval: --device; expected the device as"),
         (yaml.safe_dump(GOOD | {"tasks": "mmlu"}).encode(), "tasks: 'mmlu'; expected world or paper"),

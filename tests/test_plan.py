@@ -59,6 +59,8 @@ def test_rows_that_are_not_there_are_an_estimate_that_says_so(tmp_path: Path) ->
     assert model.generation_hours > 0
     assert "3,928 of 3,928 rows are an estimate" in found.to_text()
     assert "peak 989 TFLOP/s" in found.formula
+    sized = plan(read_experiment(tmp_path / "e.yaml", tmp_path / "runs", {"size": 100}))
+    assert sized.models[0].rows == 2 * 2 * 100
     # Adapters are a hundredth of the model.
     assert model.disk_gb < 1
 
