@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lm_eval")
 
 import transformers  # noqa: E402
+from accelerate.hooks import AlignDevicesHook, add_hook_to_module  # noqa: E402
 from lm_eval.api.registry import get_model  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 
@@ -208,6 +209,44 @@ def test_memory_that_runs_out_halves_the_passes(tokenizer: Any) -> None:
     expected = hf._loglikelihood_tokens(requests, disable_tqdm=True)
     assert_equal(ours._loglikelihood_tokens(requests, disable_tqdm=True), expected)
     assert max(lengths) > 110 >= lengths[-1]
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_of_a_spread_model_the_head_may_be_elsewhere(name: str, tokenizer: Any) -> None:
+    """What picks the scored positions must not be a tensor, which accelerate would send to the first device."""
+    model = build(SERVED[name]())
+    hf, ours = both(model, tokenizer, pass_tokens=150)
+    requests = encoded_requests(6)
+    expected = hf._loglikelihood_tokens(requests, disable_tqdm=True)
+    model.hf_device_map = {"model": "cpu", "lm_head": "cpu:0"}
+    add_hook_to_module(model, AlignDevicesHook("cpu", io_same_device=True))
+    seen = []
+    forward = model._old_forward
+
+    def watched(*arguments: Any, **given: Any) -> Any:
+        seen.append(type(given.get("logits_to_keep")))
+        return forward(*arguments, **given)
+
+    model._old_forward = watched
+    assert_equal(ours._loglikelihood_tokens(requests, disable_tqdm=True), expected)
+    assert ours.why_not is None
+    assert list in seen
+    assert torch.Tensor not in seen
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no two GPUs")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_spread_over_two_gpus_is_served(dtype: str, tokenizer: Any, tmp_path: Path) -> None:
+    build(SERVED["llama"]()).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    common = {"pretrained": str(tmp_path), "dtype": dtype, "batch_size": 4, "max_length": LONGEST}
+    one, two = SharedPrefixLM(**common), SharedPrefixLM(**common, parallelize=True)
+    requests = encoded_requests(7)
+    expected = one._loglikelihood_tokens(requests, disable_tqdm=True)
+    found = two._loglikelihood_tokens(requests, disable_tqdm=True)
+    assert two.why_not is None
+    assert len(two.devices) == 2
+    assert max(abs(a[0] - b[0]) for a, b in zip(found, expected, strict=True)) <= 1e-4
 
 
 def test_adapters_are_applied(tokenizer: Any, tmp_path: Path) -> None:

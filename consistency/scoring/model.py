@@ -221,8 +221,6 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         """
         scored = [np.arange(end - counts[leaf.sequence], end) for leaf, end in zip(row.leaves, row.ends, strict=True)]
         keep = np.concatenate(scored)
-        # Spread over several devices, only an index on the CPU fits wherever the head is.
-        spread = len(set(getattr(self.model, "hf_device_map", {}).values())) > 1
         with (
             torch.inference_mode(),
             torch.autocast(
@@ -236,7 +234,8 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
                 input_ids=_to(self.device, row.tokens)[None],
                 position_ids=_to(self.device, row.positions)[None],
                 use_cache=False,
-                logits_to_keep=torch.from_numpy(keep) if spread else _to(self.device, keep),
+                # Of a model on several devices the head may be on another one, and a tensor would be sent to the first.
+                logits_to_keep=keep.tolist() if len(self.devices) > 1 else _to(self.device, keep),
             )
             logprobs = functional.log_softmax(output.logits[0], dim=-1, dtype=self.softmax_dtype or torch.float32)
         return logprobs, current
@@ -257,6 +256,13 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         """The model without what PEFT wraps around it."""
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
+    @property
+    def devices(self) -> list[torch.device]:
+        """Where the model's layers are; the device of its input first."""
+        places = getattr(self.transformer, "hf_device_map", {}).values()
+        found = (torch.device("cuda", place) if isinstance(place, int) else torch.device(place) for place in places)
+        return list(dict.fromkeys([self.device, *(place for place in found if place.type == self.device.type)]))
+
     def _budget(self) -> tuple[int, int]:
         """The most tokens of a pass, and the most scored positions, from free memory."""
         most = self._pass_tokens or LONGEST_PASS[self.device.type]
@@ -264,8 +270,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         logits = config.vocab_size * 12
         if self.device.type != "cuda":
             return most, max(1, 2**30 // logits)
-        cache = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-        free = torch.cuda.mem_get_info(self.device)[0] + cache
+        free = min(map(_free, self.devices))
         hidden, inner = config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size
         # Hidden states, queries, keys and values, two of the inner layer, and two attention outputs in float32.
         token = torch.finfo(self.model.dtype).bits // 8 * (8 * hidden + 3 * inner) + 12 * hidden
@@ -297,6 +302,12 @@ class _Scores:
         sums = np.add.reduceat(self.values.double().cpu().numpy(), starts).tolist()
         greedy = np.logical_and.reduceat(self.greedy.cpu().numpy(), starts).tolist()
         yield from zip(self.owners[starts].tolist(), zip(sums, greedy, strict=True), strict=True)
+
+
+def _free(device: torch.device) -> int:
+    """Bytes that a tensor on a CUDA device could take."""
+    cache = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + cache
 
 
 def _to(device: torch.device, array: Ints) -> torch.Tensor:
