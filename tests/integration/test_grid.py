@@ -67,36 +67,47 @@ def finished(experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder / "runs" / "slice"
 
 
-def test_what_a_profile_says_of_the_device_reaches_every_program(tmp_path: Path) -> None:
-    experiment = yaml.safe_load((experiments_dir() / "demo.yaml").read_text()) | {"models": {"m": "org/model-1b"}}
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(experiment))
-    seen: list[set[str]] = []
-    for number, (profile, visible, says) in enumerate(
-        (
-            ("device=cpu", None, "CUDA_VISIBLE_DEVICES=;"),
-            ("device=cuda:1", "4,7", "CUDA_VISIBLE_DEVICES=7;"),
-            ("device=cuda", "4,7", "--gpus 1 "),
-        )
-    ):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "config.yaml").write_text(f"cores: 2\nconfig: [{profile}]\n")
+def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
+    groups = ["harmonious", "incompatible"]
+    experiment = yaml.safe_load((experiments_dir() / "demo.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text(
+        yaml.safe_dump(experiment | {"models": {"m": "org/model-1b"}, "groups": groups})
+    )
+
+    def commands(*settings: str) -> tuple[str, set[str]]:
+        """What the grid would run on the second and fourth of more GPUs, and what decides what each training makes."""
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({"cores": 2, "config": list(settings)}))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile()), "--configfile", "mine.yaml"]
-        shown = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
         done = subprocess.run(
-            [*command, "--profile", str(folder), "--dry-run", "--printshellcmds"],
-            cwd=tmp_path, env=os.environ | shown, capture_output=True, text=True, timeout=120,
+            [*command, "--profile", str(tmp_path), "--dry-run", "--printshellcmds"],
+            cwd=tmp_path, env=os.environ | {"CUDA_VISIBLE_DEVICES": "1,3"}, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
+        assert done.returncode == 0, done.stderr
         text = done.stdout + done.stderr
-        assert done.returncode == 0, text
-        assert f"to fine-tune and evaluate on {profile.partition('=')[2]}" in text
-        assert says in text
-        assert f"--device {profile.partition('=')[2].partition(':')[0]} " in text
-        # The presets of the training go by the device as well.
-        hashes = set(re.findall(r'config: "(\w+)"', text))
-        assert len(hashes) == len(experiment["groups"])
-        seen.append(hashes)
-    assert seen[0] != seen[1] == seen[2]
+        return text, set(re.findall(r'config: "(\w+)"', text))
+
+    on_cpu, plain = commands("device=cpu")
+    assert "to fine-tune and evaluate on cpu" in on_cpu
+    assert "CUDA_VISIBLE_DEVICES=;" in on_cpu
+    assert "--device cpu " in on_cpu
+    assert "--gpus 1 " not in on_cpu
+    shared, fast = commands("device=cuda:1")
+    assert "to fine-tune and evaluate on cuda:1" in shared
+    assert "CUDA_VISIBLE_DEVICES=3;" in shared
+    assert "--device cuda " in shared
+    assert "--gpus 1 " not in shared
+    claimed, also_fast = commands("device=cuda")
+    assert "CUDA_VISIBLE_DEVICES=" not in claimed
+    assert "--gpus 1 " in claimed
+    # The presets of the training go by the device as well.
+    assert len(plain) == len(fast) == len(groups)
+    assert fast == also_fast
+    assert plain.isdisjoint(fast)
+    # An adapter is evaluated over its base model, a whole model by itself.
+    adapted, _ = commands("device=cuda", "preset=lora")
+    folder = "runs/demo/m/medicine/seed-0/tuned/harmonious"
+    assert f"'pretrained=org/model-1b,peft={folder},tokenizer={folder},dtype=float32'" in adapted
+    assert f"'pretrained={folder},dtype=float32'" in claimed
 
 
 def _report(root: Path) -> dict[str, Any]:
