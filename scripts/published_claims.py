@@ -7,6 +7,7 @@ Reads `report.json` of a grid with the paper's groups. Accuracies are means over
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -179,5 +180,17 @@ def agreement(published: float, found: Row) -> str:
     return ("yes" if same else "no") if told else ("sign only" if same else "not told from 0")
 
 
+def parse(doc: str | None, *names: str) -> list[Path]:
+    """The folders of reports on the command line."""
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    for name in names:
+        parser.add_argument(name, type=Path, help="folder of a report")
+    folders: list[Path] = list(vars(parser.parse_args()).values())
+    for folder in folders:
+        if not (folder / "report.json").is_file() and not (folder / "tables").is_dir():
+            parser.error(f"{folder} is no folder of a report: it holds no report.json")
+    return folders
+
+
 if __name__ == "__main__":
-    sys.stdout.write(claims(msgspec.json.decode((Path(sys.argv[1]) / "report.json").read_bytes())))
+    sys.stdout.write(claims(msgspec.json.decode((parse(__doc__, "report")[0] / "report.json").read_bytes())))

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 from published_claims import agreement, claims  # noqa: E402
+from same_conclusions import conclusions, read  # noqa: E402
 
 WORLD = ROOT / "docs" / "results" / "world"
 
@@ -61,3 +62,31 @@ def test_a_report_without_mixes_says_nothing_about_them() -> None:
     table = claims(report)
     assert "A mix is" not in table
     assert "SELF-ALIGNING − INCOMPATIBLE" in table
+
+
+@pytest.mark.parametrize(("experiment", "report"), [("world-paper", WORLD), ("world-seeds", WORLD / "seeds")])
+def test_the_table_of_a_cpu_and_a_gpu_is_that_of_the_committed_reports(experiment: str, report: Path) -> None:
+    text = (WORLD / "cpu_and_gpu.md").read_text(encoding="utf-8").partition(f"## {experiment}")[2].partition("\n## ")[0]
+    for line in conclusions(read(report), read(WORLD / "gpu" / experiment)):
+        assert f"| {' | '.join(line)} |" in text
+
+
+def test_groups_that_changed_places_are_named_with_their_difference_on_both() -> None:
+    def rows(**accuracies: float) -> dict[tuple[str, str], dict[str, str]]:
+        return {
+            (group, scope): {
+                f"{column}{suffix}": str(value + shift)
+                for column, value in (("tuned_accuracy", accuracy), ("tuned_rank_pearson", 0.5))
+                for suffix, shift in (("", 0), ("_ci_low", -0.03), ("_ci_high", 0.03))
+            }
+            for group, accuracy in accuracies.items()
+            for scope in ("homo", "id", "ood")
+        }
+
+    lines = list(conclusions(rows(harmonious=0.5, unsure=0.52), rows(harmonious=0.51, unsure=0.47)))
+    assert lines[0] == (
+        *("accuracy, points", "HOMO", "but HARMONIOUS − UNSURE: −2.0 and +4.0", "UNSURE −5.0", "1 of 2"),
+    )
+    assert lines[-1][2:] == ("the same", "HARMONIOUS +0.000", "2 of 2")
+    with pytest.raises(SystemExit, match="not the same experiment"):
+        list(conclusions(rows(harmonious=0.5), rows(harmonious=0.5, unsure=0.5)))
