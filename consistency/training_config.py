@@ -160,7 +160,7 @@ def resolve(
     for name in presets:
         changes = read_preset(name)
         if "plugins" in changes:
-            changes["plugins"] = [*values.get("plugins", []), *changes["plugins"]]
+            changes["plugins"] = list(dict.fromkeys([*values.get("plugins", []), *changes["plugins"]]))
         values |= changes
     batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
     settings = dict(settings or {})
