@@ -21,6 +21,9 @@ from consistency.world.fields import DOMAINS
 ON_A_GPU = ("autocast", "packed", "liger")
 # The first character keeps a folder from being hidden, or its parent.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+# Beside those of embedded.yaml.
+_KEYS = ("name", "models", "domains", "groups", "seeds", "tasks", "preset", "devices")
+_NUMBERS = {"devices": "devices", "size": "questions"}
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
@@ -182,7 +185,40 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     if not isinstance(loaded, dict):
         raise InputError("is no mapping", expected="the keys name, models, domains, groups, seeds", path=path)
     loaded |= settings or {}
-    lists: dict[str, tuple[Any, ...]] = {}
+    defaults = _read(snakefile().with_name("embedded.yaml"))
+    known = sorted({*_KEYS, *defaults})
+    if unknown := sorted(str(key) for key in loaded if key not in known):
+        raise InputError(f"no key {unknown[0]!r}", expected=f"one of {', '.join(known)}", path=path)
+    lists = _lists(loaded, path)
+    task_set = loaded.get("tasks", "world")
+    if task_set not in get_args(TaskSet):
+        raise InputError(f"tasks: {task_set!r}", expected=" or ".join(get_args(TaskSet)), path=path)
+    sources = loaded["models"]
+    for model, source in sources.items():
+        if not isinstance(source, str):
+            raise InputError(f"models: {model}: {source!r}", expected="a folder, a name or 'embedded'", path=path)
+    texts = _texts(defaults | loaded, path)
+    if not isinstance(loaded.get("every_epoch", False), bool):
+        raise InputError(f"every_epoch: {loaded['every_epoch']!r}", expected="true or false", path=path)
+    numbers: dict[str, Any] = {"devices": loaded.get("devices", 1), "size": loaded.get("size")}
+    for key, number in numbers.items():
+        if (key, number) != ("size", None) and (type(number) is not int or number < 1):
+            raise InputError(f"{key}: {number!r}", expected=f"a number of {_NUMBERS[key]}, from 1", path=path)
+    return Experiment(
+        name=loaded["name"],
+        root=Path(root),
+        **lists,
+        task_set=task_set,
+        sources=sources,
+        presets=_presets(loaded.get("preset", {}), sources, texts["device"], path),
+        **numbers,
+        **texts,
+    )
+
+
+def _lists(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Models, domains, groups and seeds."""
+    lists: dict[str, Any] = {}
     for key, container, kind in (
         ("models", dict, str),
         ("domains", list, str),
@@ -212,43 +248,24 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
                 do="build it with consistency groups --contexts and train it by hand",
                 path=path,
             )
-    task_set = loaded.get("tasks", "world")
-    if task_set not in get_args(TaskSet):
-        raise InputError(f"tasks: {task_set!r}", expected=" or ".join(get_args(TaskSet)), path=path)
-    sources = loaded["models"]
-    for model, source in sources.items():
-        if not isinstance(source, str):
-            raise InputError(f"models: {model}: {source!r}", expected="a folder, a name or 'embedded'", path=path)
-    defaults = _read(snakefile().with_name("embedded.yaml"))
-    texts = {}
-    for key in ("axolotl", "device", "general", "guard", "lm_eval"):
-        texts[key] = loaded.get(key, defaults.get(key, ""))
-        if not isinstance(texts[key], str):
-            raise InputError(f"{key}: {texts[key]!r}", expected="text", path=path)
+    return lists
+
+
+def _texts(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Flags, sources and the device."""
+    texts: dict[str, Any] = {}
+    for key in ("axolotl", "device", "general", "guard", "lm_eval", "model_args"):
+        if not isinstance(loaded[key], str):
+            raise InputError(f"{key}: {loaded[key]!r}", expected="text", path=path)
+        texts[key] = loaded[key]
     if not _DEVICE.fullmatch(texts["device"]):
         raise InputError(f"device: {texts['device']!r}", expected="cpu, cuda, cuda:N or mps", path=path)
     if "--device" in texts.pop("lm_eval"):
         # Training goes by the device, too.
         raise InputError("lm_eval: --device", expected="the device as a key, device: cuda", path=path)
-    devices, size = loaded.get("devices", 1), loaded.get("size")
-    if type(devices) is not int or devices < 1:
-        raise InputError(f"devices: {devices!r}", expected="a number of devices, from 1", path=path)
-    if size is not None and (type(size) is not int or size < 1):
-        raise InputError(f"size: {size!r}", expected="a number of questions, from 1", path=path)
-    return Experiment(
-        name=loaded["name"],
-        root=Path(root),
-        models=lists["models"],
-        domains=lists["domains"],
-        groups=lists["groups"],
-        seeds=lists["seeds"],
-        task_set=task_set,
-        sources=sources,
-        presets=_presets(loaded.get("preset", {}), sources, texts["device"], path),
-        devices=devices,
-        size=size,
-        **texts,
-    )
+    # For the grid alone.
+    del texts["model_args"]
+    return texts
 
 
 def _presets(given: Any, sources: Mapping[str, str], device: str, path: Path) -> dict[str, tuple[str, ...]]:

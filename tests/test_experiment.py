@@ -104,6 +104,13 @@ def without(key: str) -> str:
             for name in (["a"], "", "..", "../a", "my run", "a/b", ".hidden", "-rf", "a;b")
         ),
         (yaml.safe_dump(GOOD | {"models": {"a b": "embedded"}}).encode(), "'a b' is no name"),
+        (
+            yaml.safe_dump(GOOD | {"prest": "lora"}).encode(),
+            "no key 'prest'; expected one of axolotl, device, devices, ",
+        ),
+        (yaml.safe_dump(GOOD | {3: 4}).encode(), "no key '3'; expected one of"),
+        (yaml.safe_dump(GOOD | {"every_epoch": "false"}).encode(), "every_epoch: 'false'; expected true or false"),
+        (yaml.safe_dump(GOOD | {"model_args": {"dtype": "float32"}}).encode(), "model_args: .*; expected text"),
         (yaml.safe_dump(GOOD | {"size": 0}).encode(), "size: 0; expected a number of questions, from 1"),
         (yaml.safe_dump(GOOD | {"device": "gpu"}).encode(), "device: 'gpu'; expected cpu, cuda, cuda:N or mps"),
         (yaml.safe_dump(GOOD | {"lm_eval": "--device=cuda"}).encode(), "lm_eval: --device; expected the device as"),

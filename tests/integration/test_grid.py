@@ -86,8 +86,10 @@ def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
         text = done.stdout + done.stderr
         return text, set(re.findall(r'config: "(\w+)"', text))
 
-    on_cpu, plain = commands("device=cpu")
+    on_cpu, plain = commands("device=cpu", "seeds=[0, 3]", "every_epoch=false")
     assert "to fine-tune and evaluate on cpu" in on_cpu
+    assert on_cpu.count(": fine-tune on ") == 2 * len(groups)
+    assert ".epoch-1" not in on_cpu
     assert "CUDA_VISIBLE_DEVICES=;" in on_cpu
     assert "--device cpu " in on_cpu
     assert "--gpus 1 " not in on_cpu
