@@ -74,7 +74,7 @@ def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
         yaml.safe_dump(experiment | {"models": {"m": "org/model-1b"}, "groups": groups})
     )
 
-    def commands(*settings: str) -> tuple[str, set[str]]:
+    def commands(*settings: str, code: int = 0) -> tuple[str, set[str]]:
         """What the grid would run on the second and fourth of more GPUs, and what decides what each training makes."""
         (tmp_path / "config.yaml").write_text(yaml.safe_dump({"cores": 2, "config": list(settings)}))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile()), "--configfile", "mine.yaml"]
@@ -82,7 +82,7 @@ def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
             [*command, "--profile", str(tmp_path), "--dry-run", "--printshellcmds"],
             cwd=tmp_path, env=os.environ | {"CUDA_VISIBLE_DEVICES": "1,3"}, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         text = done.stdout + done.stderr
         return text, set(re.findall(r'config: "(\w+)"', text))
 
@@ -98,6 +98,8 @@ def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
     assert "CUDA_VISIBLE_DEVICES=3;" in shared
     assert "--device cuda " in shared
     assert "--gpus 1 " not in shared
+    beyond, _ = commands("device=cuda:2", code=1)
+    assert "device: cuda:2 is not among the GPUs that CUDA_VISIBLE_DEVICES=1,3 shows" in beyond
     claimed, also_fast = commands("device=cuda")
     assert "CUDA_VISIBLE_DEVICES=" not in claimed
     assert "--gpus 1 " in claimed
