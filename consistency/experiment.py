@@ -24,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 # Beside those of embedded.yaml.
 _KEYS = ("name", "models", "domains", "groups", "seeds", "tasks", "preset", "devices")
 _NUMBERS = {"devices": "devices", "size": "questions"}
-_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
+_DEVICE = re.compile(r"cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ def _texts(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
         texts[key] = loaded[key]
     if not _DEVICE.fullmatch(texts["device"]):
         raise InputError(f"device: {texts['device']!r}", expected="cpu, cuda, cuda:N or mps", path=path)
-    if "--device" in texts.pop("lm_eval"):
+    if re.search(r"--device(?=[ =]|$)", texts.pop("lm_eval")):
         # Training goes by the device, too.
         raise InputError("lm_eval: --device", expected="the device as a key, device: cuda", path=path)
     # For the grid alone.
@@ -289,7 +289,7 @@ def _presets(given: Any, sources: Mapping[str, str], device: str, path: Path) ->
 def _read(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         # YAML's own message takes several lines.
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or getattr(error, "strerror", None) or " ".join(str(error).split())

@@ -35,8 +35,8 @@ def read_settings(given: list[str] | None) -> dict[str, Any]:
     for text in given or ():
         key, equals, value = text.partition("=")
         try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            found[key] = yaml.safe_load(value) if value else ""
+        except (yaml.YAMLError, ValueError):  # what looks like a date, and is none
             equals = ""
         if not equals:
             raise InputError(f"--set {text}", expected="KEY=VALUE, the value in YAML")
@@ -141,6 +141,8 @@ def config(
         "micro_batch_size": micro_batch_size,
         "seed": seed,
     }
+    if experiment is None and settings:
+        raise InputError("--set changes an experiment", expected="--experiment FILE")
     if experiment is not None:
         read = _read(experiment, None, settings, preset, devices)
         name = model or read.models[0]

@@ -241,7 +241,10 @@ def read_flags(flags: str) -> dict[str, Any]:
     {'bf16': False, 'dataloader_pin_memory': False, 'learning_rate': 0.0002}
     """
     found: dict[str, Any] = {}
-    words = shlex.split(flags)
+    try:
+        words = shlex.split(flags)
+    except ValueError:
+        raise InputError(f"axolotl: {flags}", expected="flags whose quotes are closed") from None
     while words:
         word = words.pop(0)
         if word == "--":  # what follows is the launcher's

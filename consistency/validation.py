@@ -68,6 +68,10 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
         problems.append(
             f"devices: {experiment.devices}, but --launcher python trains in one process; axolotl: '' starts one on each"
         )
+    if experiment.devices > 1 and experiment.device != "cuda":
+        problems.append(
+            f"devices: {experiment.devices}, but on {experiment.device} a run has one; expected device: cuda"
+        )
     for model in experiment.models:
         config = configs[model, experiment.groups[0]]
         presets = f" with {', '.join(config.presets)}" if config.presets else ""

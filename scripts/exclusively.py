@@ -40,7 +40,9 @@ def visible_gpus() -> list[str]:
     try:
         listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
     except (FileNotFoundError, subprocess.CalledProcessError):
-        _give_up("nvidia-smi finds no GPU; expected an NVIDIA GPU, or device: cpu in the experiment, or --config device=cpu")
+        _give_up(
+            "nvidia-smi finds no GPU; expected an NVIDIA GPU, or device: cpu in the experiment, or --config device=cpu"
+        )
     uuids = dict(line.split(", ") for line in listed.splitlines())
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
     return list(uuids.values()) if shown is None else [uuids.get(name, name) for name in shown.split(",") if name]

@@ -180,17 +180,19 @@ def agreement(published: float, found: Row) -> str:
     return ("yes" if same else "no") if told else ("sign only" if same else "not told from 0")
 
 
-def parse(doc: str | None, *names: str) -> list[Path]:
-    """The folders of reports on the command line."""
+def parse(doc: str | None, needed: str, *names: str) -> list[Path]:
+    """The folders of reports on the command line, which hold the file that is needed."""
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     for name in names:
         parser.add_argument(name, type=Path, help="folder of a report")
     folders: list[Path] = list(vars(parser.parse_args()).values())
     for folder in folders:
-        if not (folder / "report.json").is_file() and not (folder / "tables").is_dir():
-            parser.error(f"{folder} is no folder of a report: it holds no report.json")
+        if not (folder / needed).is_file():
+            parser.error(f"{folder} is no folder of a report: it holds no {needed}")
     return folders
 
 
 if __name__ == "__main__":
-    sys.stdout.write(claims(msgspec.json.decode((parse(__doc__, "report")[0] / "report.json").read_bytes())))
+    sys.stdout.write(
+        claims(msgspec.json.decode((parse(__doc__, "report.json", "report")[0] / "report.json").read_bytes()))
+    )

@@ -81,7 +81,7 @@ def signed(value: float, digits: int) -> str:
 
 def main() -> None:
     """Print the table."""
-    first, second = parse(__doc__, "first", "second")
+    first, second = parse(__doc__, "tables/means.csv", "first", "second")
     head = ("measure", "scope", "order of the groups", "largest difference", "inside the first's 95 % interval")
     print(table(head, conclusions(read(first), read(second))))
 

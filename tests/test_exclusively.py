@@ -68,6 +68,9 @@ def test_what_there_is_not_is_said(host: dict[str, str]) -> None:
     many = _start(host, 3, "true")
     assert "3 GPUs are asked for, 2 are visible" in many.communicate(timeout=30)[1]
     none = _start({**host, "PATH": "/usr/bin:/bin"}, 1, "true")
-    assert "expected an NVIDIA GPU, or --device cpu" in none.communicate(timeout=30)[1]
+    assert (
+        "expected an NVIDIA GPU, or device: cpu in the experiment, or --config device=cpu"
+        in none.communicate(timeout=30)[1]
+    )
     assert (many.returncode, none.returncode) == (2, 2)
     assert _start(host, 0, "echo $CUDA_VISIBLE_DEVICES").communicate(timeout=30)[0] == "\n"

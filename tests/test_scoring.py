@@ -234,6 +234,14 @@ def test_of_a_spread_model_the_head_may_be_elsewhere(name: str, tokenizer: Any) 
     assert torch.Tensor not in seen
 
 
+def test_devices_are_those_of_the_layers_once_each(tokenizer: Any) -> None:
+    _, ours = both(build(SERVED["llama"]()), tokenizer)
+    assert ours.devices == [torch.device("cpu")]
+    ours._device = torch.device("cuda")
+    ours.model.hf_device_map = {"a": 0, "b": "cuda:1", "c": "cpu", "d": "disk", "e": torch.device("cuda", 1)}
+    assert ours.devices == [torch.device("cuda", 0), torch.device("cuda", 1)]
+
+
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no two GPUs")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_model_spread_over_two_gpus_is_served(dtype: str, tokenizer: Any, tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def test_training_sets_that_the_grid_will_make_are_told_from_what_is_missing(tmp
         ({"preset": 3}, "preset: 3; expected a name, or a list of names"),
         ({"devices": 0}, "devices: 0; expected a number of devices"),
         ({"devices": True}, "devices: True; expected"),
+        ({"axolotl": "--a 'b"}, "axolotl: --a 'b; expected flags whose quotes are closed"),
         ({"axolotl": ["--bf16"]}, "axolotl: .*; expected text"),
         ({"models": {"a": 7}}, "models: a: 7; expected"),
         ({"axolotl": "", "devices": 3}, r"a batch of 16 is no multiple of 16 × 3 \(micro batch × devices\)"),
@@ -86,8 +87,9 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(changes: dict[str, object], 
 
 
 def test_several_devices_are_not_one_process(tmp_path: Path) -> None:
-    done = check(tmp_path, devices=2, preset="llama-2-7b")
+    done = check(tmp_path, devices=2, preset="llama-2-7b", device="cuda:0")
     assert done.returncode == 1
+    assert "problem: devices: 2, but on cuda:0 a run has one; expected device: cuda" in done.stderr
     assert "problem: devices: 2, but --launcher python trains in one process" in done.stderr
 
 
@@ -98,7 +100,7 @@ def test_what_set_says_takes_the_place_of_the_file(tmp_path: Path) -> None:
     assert "3 models to fine-tune and evaluate on cpu" in consistency(*base, folder=tmp_path).stdout
     more = consistency(*base, "--set", "device=cuda:1", "--set", "seeds=[0, 5]", folder=tmp_path)
     assert "6 models to fine-tune and evaluate on cuda:1" in more.stdout
-    for wrong in ("device", "seeds=["):
+    for wrong in ("device", "seeds=[", "size=2024-13-01"):
         done = consistency(*base, "--set", wrong, folder=tmp_path)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert f"--set {wrong}; expected KEY=VALUE" in done.stderr
