@@ -22,8 +22,7 @@ ON_A_GPU = ("autocast", "packed", "liger")
 # The first character keeps a folder from being hidden, or its parent.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 # Beside those of embedded.yaml.
-_KEYS = ("name", "models", "domains", "groups", "seeds", "tasks", "preset", "devices")
-_NUMBERS = {"devices": "devices", "size": "questions"}
+_KEYS = ("name", "models", "domains", "groups", "seeds", "tasks", "preset")
 _DEVICE = re.compile(r"cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
@@ -184,8 +183,8 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     loaded = _read(path)
     if not isinstance(loaded, dict):
         raise InputError("is no mapping", expected="the keys name, models, domains, groups, seeds", path=path)
-    loaded |= settings or {}
     defaults = _read(snakefile().with_name("embedded.yaml"))
+    loaded = defaults | loaded | (settings or {})
     known = sorted({*_KEYS, *defaults})
     if unknown := sorted(str(key) for key in loaded if key not in known):
         raise InputError(f"no key {unknown[0]!r}", expected=f"one of {', '.join(known)}", path=path)
@@ -197,13 +196,14 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     for model, source in sources.items():
         if not isinstance(source, str):
             raise InputError(f"models: {model}: {source!r}", expected="a folder, a name or 'embedded'", path=path)
-    texts = _texts(defaults | loaded, path)
-    if not isinstance(loaded.get("every_epoch", False), bool):
+    texts = _texts(loaded, path)
+    if not isinstance(loaded["every_epoch"], bool):
         raise InputError(f"every_epoch: {loaded['every_epoch']!r}", expected="true or false", path=path)
-    numbers: dict[str, Any] = {"devices": loaded.get("devices", 1), "size": loaded.get("size")}
-    for key, number in numbers.items():
-        if (key, number) != ("size", None) and (type(number) is not int or number < 1):
-            raise InputError(f"{key}: {number!r}", expected=f"a number of {_NUMBERS[key]}, from 1", path=path)
+    devices, size = loaded["devices"], loaded["size"]
+    if type(devices) is not int or devices < 1:
+        raise InputError(f"devices: {devices!r}", expected="a number of devices, from 1", path=path)
+    if size is not None and (type(size) is not int or size < 1):
+        raise InputError(f"size: {size!r}", expected="a number of questions, from 1", path=path)
     return Experiment(
         name=loaded["name"],
         root=Path(root),
@@ -211,7 +211,8 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
         task_set=task_set,
         sources=sources,
         presets=_presets(loaded.get("preset", {}), sources, texts["device"], path),
-        **numbers,
+        devices=devices,
+        size=size,
         **texts,
     )
 

@@ -218,7 +218,7 @@ def test_of_a_spread_model_the_head_may_be_elsewhere(name: str, tokenizer: Any) 
     hf, ours = both(model, tokenizer, pass_tokens=150)
     requests = encoded_requests(6)
     expected = hf._loglikelihood_tokens(requests, disable_tqdm=True)
-    model.hf_device_map = {"model": "cpu", "lm_head": "cpu:0"}
+    model.hf_device_map = {"model": "cpu", "lm_head": "cpu:1"}
     add_hook_to_module(model, AlignDevicesHook("cpu", io_same_device=True))
     seen = []
     forward = model._old_forward
@@ -236,13 +236,13 @@ def test_of_a_spread_model_the_head_may_be_elsewhere(name: str, tokenizer: Any) 
 
 def test_devices_are_those_of_the_layers_once_each(tokenizer: Any) -> None:
     _, ours = both(build(SERVED["llama"]()), tokenizer)
-    assert ours.devices == [torch.device("cpu")]
+    assert ours.devices == [torch.device("cpu", 0)]
     ours._device = torch.device("cuda")
-    ours.model.hf_device_map = {"a": 0, "b": "cuda:1", "c": "cpu", "d": "disk", "e": torch.device("cuda", 1)}
+    ours.model.hf_device_map = {"a": "cuda:0", "b": "cuda:1", "c": "cpu", "d": "disk", "e": torch.device("cuda", 1)}
     assert ours.devices == [torch.device("cuda", 0), torch.device("cuda", 1)]
 
 
-@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no two GPUs")
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_model_spread_over_two_gpus_is_served(dtype: str, tokenizer: Any, tmp_path: Path) -> None:
     build(SERVED["llama"]()).save_pretrained(tmp_path)

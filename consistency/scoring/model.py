@@ -259,15 +259,11 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     @property
     def devices(self) -> list[torch.device]:
         """Where the model's layers are; the device of its input first."""
-        places = [self.device, *getattr(self.transformer, "hf_device_map", {}).values()]
-        found = [
-            torch.device("cuda", place) if isinstance(place, int) else place for place in places if place != "disk"
-        ]
-        named = [torch.device(place) for place in found]
-        # `cuda` is the first of the `cuda:N`.
-        return list(
-            dict.fromkeys(torch.device("cuda", 0) if str(d) == "cuda" else d for d in named if d.type == named[0].type)
-        )
+        places = getattr(self.transformer, "hf_device_map", {}).values()
+        found = [self.device, *(torch.device(place) for place in places if place != "disk")]
+        # `cuda` is `cuda:0`. What was offloaded to the host is computed on a GPU.
+        alike = (torch.device(place.type, place.index or 0) for place in found if place.type == self.device.type)
+        return list(dict.fromkeys(alike))
 
     def _budget(self) -> tuple[int, int]:
         """The most tokens of a pass, and the most scored positions, from free memory."""

@@ -74,13 +74,13 @@ def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
         yaml.safe_dump(experiment | {"models": {"m": "org/model-1b"}, "groups": groups})
     )
 
-    def commands(*settings: str, code: int = 0) -> tuple[str, set[str]]:
+    def commands(*settings: str, code: int = 0, visible: str = "1,3") -> tuple[str, set[str]]:
         """What the grid would run on the second and fourth of more GPUs, and what decides what each training makes."""
         (tmp_path / "config.yaml").write_text(yaml.safe_dump({"cores": 2, "config": list(settings)}))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile()), "--configfile", "mine.yaml"]
         done = subprocess.run(
             [*command, "--profile", str(tmp_path), "--dry-run", "--printshellcmds"],
-            cwd=tmp_path, env=os.environ | {"CUDA_VISIBLE_DEVICES": "1,3"}, capture_output=True, text=True, timeout=120,
+            cwd=tmp_path, env=os.environ | {"CUDA_VISIBLE_DEVICES": visible}, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == code, done.stderr
         text = done.stdout + done.stderr
@@ -100,6 +100,10 @@ def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
     assert "--gpus 1 " not in shared
     beyond, _ = commands("device=cuda:2", code=1)
     assert "device: cuda:2 is not among the GPUs that CUDA_VISIBLE_DEVICES=1,3 shows" in beyond
+    # A negative number ends the list; a hyphen in a name does not.
+    named, _ = commands("device=cuda:1", visible="GPU-1d2-1, GPU-3e4-1,-1,7")
+    assert "CUDA_VISIBLE_DEVICES=GPU-3e4-1;" in named
+    assert "is not among" in commands("device=cuda:2", code=1, visible="0,1,-1,7")[0]
     claimed, also_fast = commands("device=cuda")
     assert "CUDA_VISIBLE_DEVICES=" not in claimed
     assert "--gpus 1 " in claimed
