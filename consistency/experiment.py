@@ -231,6 +231,8 @@ def _lists(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
             what = "a mapping of names" if container is dict else f"distinct values of type {kind.__name__}"
             raise InputError(f"{key}: {loaded.get(key)!r}", expected=what, path=path)
         lists[key] = tuple(values)
+    if not all(0 <= seed < 2**32 for seed in lists["seeds"]):
+        raise InputError(f"seeds: {loaded['seeds']}", expected="numbers from 0 to 2**32 - 1, as NumPy takes", path=path)
     for name in (loaded.get("name"), *lists["models"]):
         # They become folders, which are also removed: no space, and no way out of the experiment's root.
         if not isinstance(name, str) or not _NAME.fullmatch(name):

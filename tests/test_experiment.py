@@ -93,6 +93,7 @@ def without(key: str) -> str:
         (yaml.safe_dump(GOOD | {"seeds": ["0"]}).encode(), "seeds: .*of type int"),
         (yaml.safe_dump(GOOD | {"seeds": [True]}).encode(), "seeds: .*of type int"),
         (yaml.safe_dump(GOOD | {"seeds": [0, 0]}).encode(), "seeds: .*distinct"),
+        (yaml.safe_dump(GOOD | {"seeds": [0, -1]}).encode(), "seeds: .*expected numbers from 0"),
         (yaml.safe_dump(GOOD | {"groups": "harmonious"}).encode(), "groups: 'harmonious'"),
         (yaml.safe_dump(GOOD | {"domains": [1]}).encode(), "domains: .*of type str"),
         (yaml.safe_dump(GOOD | {"models": "embedded"}).encode(), "models: 'embedded'"),
