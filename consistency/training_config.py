@@ -70,7 +70,8 @@ class TrainingConfig:
         for name in self.presets:
             added = _without(_preset_path(name).read_text(encoding="utf-8"), base)
             if added:
-                body = f"{body.rstrip()}\n\n# From presets/{name}.yml.\n{added}"
+                source = name if _preset_path(name) == Path(name) else f"presets/{name}.yml"
+                body = f"{body.rstrip()}\n\n# From {source}.\n{added}"
         # A key of two presets, and what a flag or caller set, stands where the last of them put it.
         written = yaml.safe_load(body)
         for key, value in self.values.items():
@@ -129,7 +130,8 @@ def resolve(
     group : str
         Intervention group, the name of a config.
     presets : sequence of str
-        What to lay over it, in this order. Each gives micro batch and accumulation for one device.
+        What to lay over it, in this order. One that gives an accumulation, for one device, sets the batch; one that gives a
+        micro batch alone keeps it.
     devices : int
         Number of devices that share a batch.
     settings : mapping, optional
@@ -157,12 +159,14 @@ def resolve(
         known = ", ".join(sorted(config.stem for config in axolotl_dir().glob("*.yml")))
         raise InputError(f"no intervention group {group!r}", expected=f"one of {known}")
     values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
     for name in presets:
         changes = read_preset(name)
         if "plugins" in changes:
             changes["plugins"] = list(dict.fromkeys([*values.get("plugins", []), *changes["plugins"]]))
         values |= changes
-    batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
+        if "gradient_accumulation_steps" in changes:
+            batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
     settings = dict(settings or {})
     values |= settings
     if "gradient_accumulation_steps" not in settings:

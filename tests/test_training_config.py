@@ -84,6 +84,16 @@ def test_a_smaller_micro_batch_is_accumulated_more_often() -> None:
     assert resolve("harmonious", [], 1, {"gradient_accumulation_steps": 1}).batch == 8
 
 
+def test_a_preset_of_ones_own_changes_the_batch_only_if_it_says_so(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yml"
+    mine.write_text("micro_batch_size: 8\nmax_steps: 12\n")
+    found = resolve("harmonious", ["llama-2-70b", str(mine)], 2)
+    assert (found.values["micro_batch_size"], found.values["gradient_accumulation_steps"], found.batch) == (8, 16, 256)
+    assert f"# From {mine}.\nmax_steps: 12\n" in found.to_yaml()
+    mine.write_text("micro_batch_size: 8\ngradient_accumulation_steps: 4\n")
+    assert resolve("harmonious", ["llama-2-70b", str(mine)], 2).batch == 32
+
+
 @pytest.mark.parametrize(("micro", "devices"), [(3, 1), (8, 64), (0, 1), (1, 3)])
 def test_a_batch_that_cannot_be_split_is_an_error_that_says_what_could(micro: int, devices: int) -> None:
     with pytest.raises(InputError, match="another batch would be another experiment"):
