@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from consistency.metrics import (
     question_changes,
 )
 from consistency.pairing import Pairs, pair
+from consistency.preference import DOUBT, Letters
 from consistency.samples import Run
 from consistency.shares import rate
 from consistency.statistics import Estimate, macro_mean, mean, paired_difference, root_mean_square
@@ -116,6 +117,7 @@ def compare(
             unpaired.append(f"{name}: no question in common ({reasons})")
     if not measured:
         raise InputError("; ".join(unpaired[:3]), do="compare two runs of the same tasks", path=second.path)
+    items = {name: {**answers(task.pairs), **task.arrays} for name, task in measured.items()}
     by_task = {name: _section(name, [task], margin) for name, task in measured.items()}
     _adjust(by_task)
     with_options = {name: task for name, task in measured.items() if task.has_options}
@@ -139,8 +141,9 @@ def compare(
             *unpaired,
             *not_compared(first, second, chosen),
             *settings(first, second, chosen),
+            *_likings([(task, items[name]) for name, task in with_options.items()]),
         ),
-        items={name: {**answers(task.pairs), **task.arrays} for name, task in measured.items()},
+        items=items,
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},
     )
@@ -284,6 +287,19 @@ def _distribution_counts(pooled: Mapping[str, Floats]) -> dict[str, Any]:
         "tie_rate": {when: float(pooled[f"tied_{when}"].mean()) for when in ("before", "after")},
         "ece": {when: value if np.isfinite(value) else None for when, value in calibration.items()},
     }
+
+
+def _likings(tasks: Iterable[tuple[_Task, Mapping[str, NDArray[Any]]]]) -> Iterator[str]:
+    """In which run the answers favour an option."""
+    before, after = Letters(), Letters()
+    for task, items in tasks:
+        before.add(items["prediction_before"], items["gold"])
+        # Reordered options stand in the order of `before`, not as `after` was shown them.
+        if not task.pairs.audit.reordered:
+            after.add(items["prediction_after"], items["gold"])
+    for when, letters in (("before", before), ("after", after)):
+        if found := letters.preference():
+            yield f"{when}: {found}: {DOUBT}"
 
 
 def _pooled_audit(tasks: list[_Task]) -> dict[str, Any]:

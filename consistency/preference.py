@@ -1,63 +1,99 @@
-"""Whether a probe's answers tell of knowledge, or of a liking for a letter."""
+"""Whether answers tell of knowledge, or of a liking for one of the options: for its letter or its place."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from string import ascii_uppercase
 
 import numpy as np
+from numpy.typing import NDArray
 
-from consistency.knowledge import Beliefs
-
-# A quarter of the answers, of so many questions that chance gives less.
+# A quarter of the answers, of so many questions for each option that chance alone moves about a tenth.
 NOTABLE = 0.25
-FEWEST = 50
+FEWEST = 25
+DOUBT = "what looks like knowledge may be a liking for that option"
 
 
-def letters(beliefs: Beliefs) -> tuple[list[float], list[float]]:
-    """How the model's answers and the golden options spread over the letters.
+@dataclass
+class Letters:
+    """How often each option, A first, is answered and is golden.
 
-    Parameters
+    Attributes
     ----------
-    beliefs : Beliefs
-        One question or more.
-
-    Returns
-    -------
-    answers, gold : list of float
-        The share of each letter, A first; both sum to 1.
+    answers, gold : Counter of int
+        Questions by the option's index.
 
     Examples
     --------
-    >>> documents = [b'{"question": "One and one?", "choices": ["2", "3"]}'] * 2
-    >>> letters(Beliefs(documents, [1, 2], np.array([0, 1]), np.array([0, 0]), np.array([[0.9, 0.1]] * 2), "sums"))
-    ([1.0, 0.0], [0.5, 0.5])
+    >>> found = Letters()
+    >>> found.add(np.array([2, 2, 2, 0] * 25), np.array([0, 1, 2, 3] * 25))
+    >>> found.preference()
+    '75.0 % of the answers are option C, which is golden in 25.0 %'
     """
-    width = beliefs.probs.shape[1]
-    answers, gold = (np.bincount(column, minlength=width) / len(beliefs) for column in (beliefs.answer, beliefs.gold))
-    return answers.tolist(), gold.tolist()
+
+    answers: Counter[int] = field(default_factory=Counter)
+    gold: Counter[int] = field(default_factory=Counter)
+
+    def add(self, answers: NDArray[np.int64], gold: NDArray[np.int64]) -> None:
+        """Count more questions.
+
+        Parameters
+        ----------
+        answers, gold : ndarray of int64, shape [n]
+            Indices of the options; a question with -1, for none, is left out.
+        """
+        both = (answers >= 0) & (gold >= 0)
+        for counts, column in ((self.answers, answers), (self.gold, gold)):
+            counts.update(dict(enumerate(np.bincount(column[both]).tolist())))
+
+    @property
+    def moved(self) -> float:
+        """The share of the answers that would have to be other options for all to be as common as among the golden ones.
+
+        The total variation distance between both; 0 for fewer than 25 questions for each option.
+        """
+        n, options = self.gold.total(), self.answers.keys() | self.gold.keys()
+        if n < FEWEST * max(1, len(options)):
+            return 0.0
+        return sum(abs(self.answers[option] - self.gold[option]) for option in options) / (2 * n)
+
+    def preference(self) -> str:
+        """Say so where answers favour an option.
+
+        Returns
+        -------
+        str
+            Empty unless at least a quarter of the answers would have to be other options (`moved`).
+        """
+        if self.moved < NOTABLE:
+            return ""
+        n, most = self.gold.total(), max(self.answers, key=lambda option: self.answers[option] - self.gold[option])
+        name = ascii_uppercase[most] if most < len(ascii_uppercase) else str(most + 1)
+        answers, gold = (100 * counts[most] / n for counts in (self.answers, self.gold))
+        return f"{answers:.1f} % of the answers are option {name}, which is golden in {gold:.1f} %"
 
 
-def preference(beliefs: Beliefs) -> str:
-    """Say so where answers favour a letter.
+def likings(models: Mapping[str, Mapping[str, Letters]]) -> list[str]:
+    """A note for each base model some of whose evaluations, or of its tuned models', favour an option.
 
     Parameters
     ----------
-    beliefs : Beliefs
+    models : mapping of str to mapping of str to Letters
+        By base model, and by what the evaluation is called.
 
     Returns
     -------
-    str
-        Empty for fewer than 50 questions, and unless at least a quarter of the answers would have to be other letters for
-        all letters to be as common as among the golden options (the total variation distance between both).
+    list of str
     """
-    if len(beliefs) < FEWEST:
-        return ""
-    answers, gold = letters(beliefs)
-    moved = 0.5 * sum(abs(a - b) for a, b in zip(answers, gold, strict=True))
-    if moved < NOTABLE:
-        return ""
-    most = max(range(len(answers)), key=lambda letter: answers[letter] - gold[letter])
-    return (
-        f"{100 * answers[most]:.1f} % of the answers are {ascii_uppercase[most]}, which is golden in {100 * gold[most]:.1f} %: "
-        "what looks like knowledge may be a liking for a letter; a task with _cyclic in its name tells them apart"
-    )
+    notes = []
+    for model, letters in models.items():
+        favour = [name for name, found in letters.items() if found.preference()]
+        if favour:
+            most = max(favour, key=lambda name: letters[name].moved)
+            notes.append(
+                f"{model}: {len(favour)} of {len(letters)} evaluations favour an option, {most} the most: "
+                f"{letters[most].preference()}: {DOUBT}"
+            )
+    return notes

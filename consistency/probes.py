@@ -14,7 +14,7 @@ from consistency.annotations import Purpose, read_column, read_probe_column
 from consistency.errors import InputError
 from consistency.explanations import Explanations, read_contexts, read_explanations
 from consistency.knowledge import THRESHOLD, Beliefs, Document, check_threshold, read_beliefs
-from consistency.preference import preference
+from consistency.preference import DOUBT, Letters
 from consistency.released import is_released, read_released, released_files
 from consistency.rotations import CYCLIC, fold_rotations
 from consistency.samples import read_run
@@ -208,7 +208,11 @@ def left_out(task: str, incomplete: int) -> str:
 
 
 def _notes(scores: Scores, beliefs: Beliefs) -> tuple[str, ...]:
-    return tuple(f"{scores.task}: {note}" for note in (*scores.notes, preference(beliefs)) if note)
+    letters = Letters()
+    letters.add(beliefs.answer, beliefs.gold)
+    found = letters.preference()
+    liking = [f"{found}: {DOUBT}; a task with _cyclic in its name tells them apart"] if found else []
+    return tuple(f"{scores.task}: {note}" for note in (*scores.notes, *liking))
 
 
 def domain_of(task: str) -> str:

@@ -59,6 +59,26 @@ def test_one_task_has_the_interval_of_scipy(folder: Path) -> None:
             assert (found["ci_low"], found["ci_high"]) == pytest.approx((low, high))
 
 
+def test_a_model_that_favours_an_option_is_named_first(
+    make_experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    experiment = make_experiment(domains=("medicine",))
+    for path in (next(experiment.runs()).logs / "model").glob("samples_*.jsonl"):
+        samples = [json.loads(line) for line in path.read_text().splitlines()]
+        for sample in samples[: len(samples) // 2]:
+            sample["filtered_resps"][3][0] = "9"
+        path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    report = read(write_report(experiment, tmp_path / "report").parent)
+    items = pd.read_parquet(tmp_path / "report" / "items.parquet")
+    own = items[items.group == "harmonious"]
+    assert report["notes"][0] == (
+        "tiny: 1 of 5 evaluations favour an option, HARMONIOUS, medicine, seed 0 the most: "
+        f"{100 * (own.prediction_after == 3).mean():.1f} % of the answers are option D, which is golden in "
+        f"{100 * (own.gold == 3).mean():.1f} %: what looks like knowledge may be a liking for that option"
+    )
+    assert (own.prediction_after == 3).mean() > 0.5
+
+
 def test_contrasts_are_paired_and_corrected(folder: Path) -> None:
     report, items = read(folder), pd.read_parquet(folder / "items.parquet")
     row = next(

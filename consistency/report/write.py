@@ -13,6 +13,7 @@ import yaml
 
 from consistency.errors import InputError
 from consistency.experiment import Experiment, TunedRun
+from consistency.preference import Letters, likings
 from consistency.report import estimates, grid_tables, log_tables, provenance, questions
 from consistency.report.cells import Cell, CellReader, RunAudit, TunedCells
 from consistency.report.citations import bibtex
@@ -47,6 +48,8 @@ class Analysis:
         Of each run the answers that changed most.
     answers, harmful : int
         All answers of tuned models, and those that turned from right to wrong.
+    letters : dict of str to dict of str to Letters
+        By base model: which options it and its tuned models answered in each domain.
     """
 
     cells: list[Cell] = field(default_factory=list)
@@ -56,6 +59,7 @@ class Analysis:
     questions: list[Question] = field(default_factory=list)
     answers: int = 0
     harmful: int = 0
+    letters: dict[str, dict[str, Letters]] = field(default_factory=dict)
 
 
 def write_report(experiment: Experiment, out: str | Path) -> Path:
@@ -109,6 +113,7 @@ def analyse(experiment: Experiment, folder: Path) -> Analysis:
                 read.harmful += int((questions.kinds(columns) == "harmful").sum())
                 found += _changed_most(tuned, cell, columns, most, len(experiment.models) > 1)
             read.questions += questions.strongest(found)[:most]
+            read.letters.setdefault(tuned.run.model, {}).update(_letters(tuned))
             read.audits.append((tuned.run, tuned.audit))
             for epoch, cells in tuned.checkpoints.items():
                 for cell in cells:
@@ -124,6 +129,20 @@ def _place(cell: Cell) -> dict[str, str | int]:
 
 def _columns(cell: Cell, task_names: list[str]) -> Columns:
     return {"task": np.array(task_names, dtype=object)[cell.task], "doc_id": cell.doc_id, **cell.arrays}
+
+
+def _letters(tuned: TunedCells) -> dict[str, Letters]:
+    run = tuned.run
+    found = {
+        f"base 5-shot, {run.domain}": "prediction_before",
+        f"base 0-shot, {run.domain}": "zero_prediction_after",
+        f"{group_title(run.group)}, {run.domain}, seed {run.seed}": "prediction_after",
+    }
+    letters = {label: Letters() for label in found}
+    for label, column in found.items():
+        for cell in tuned.cells:
+            letters[label].add(cell.arrays[column], cell.arrays["gold"])
+    return letters
 
 
 def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, several: bool) -> list[Question]:
@@ -155,7 +174,11 @@ def _document(experiment: Experiment, read: Analysis) -> dict[str, Any]:
         "verdict": verdict(contrasts, [*results, *means], experiment),
         "signature": provenance.signature(experiment, read.logs, INTERVAL),
         "intervals": interval_text(experiment),
-        "notes": [*provenance.notes(read.logs, audit), *provenance.undefined_notes(results)],
+        "notes": [
+            *likings(read.letters),
+            *provenance.notes(read.logs, audit),
+            *provenance.undefined_notes(results),
+        ],
         "results": results,
         "means": means,
         "seed_summary": estimates.seed_summary([*results, *means], experiment),
