@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from consistency.metrics import (
     question_changes,
 )
 from consistency.pairing import Pairs, pair
-from consistency.preference import DOUBT, Letters
+from consistency.preference import Letters, liking
 from consistency.samples import Run
 from consistency.shares import rate
 from consistency.statistics import Estimate, macro_mean, mean, paired_difference, root_mean_square
@@ -141,7 +141,7 @@ def compare(
             *unpaired,
             *not_compared(first, second, chosen),
             *settings(first, second, chosen),
-            *_likings([(task, items[name]) for name, task in with_options.items()]),
+            *_likings(with_options, items),
         ),
         items=items,
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
@@ -289,17 +289,21 @@ def _distribution_counts(pooled: Mapping[str, Floats]) -> dict[str, Any]:
     }
 
 
-def _likings(tasks: Iterable[tuple[_Task, Mapping[str, NDArray[Any]]]]) -> Iterator[str]:
-    """In which run the answers favour an option."""
-    before, after = Letters(), Letters()
-    for task, items in tasks:
-        before.add(items["prediction_before"], items["gold"])
-        # Reordered options stand in the order of `before`, not as `after` was shown them.
-        if not task.pairs.audit.reordered:
-            after.add(items["prediction_after"], items["gold"])
-    for when, letters in (("before", before), ("after", after)):
-        if found := letters.preference():
-            yield f"{when}: {found}: {DOUBT}"
+def _likings(tasks: Mapping[str, _Task], items: Mapping[str, Mapping[str, NDArray[Any]]]) -> Iterator[str]:
+    """In which run, and in which of its tasks, the answers favour an option."""
+    for when in ("before", "after"):
+        letters = {name: Letters() for name in tasks}
+        pooled = Letters()
+        for name, task in tasks.items():
+            known = task.pairs.gold.sum(axis=1) == 1
+            # What stood in another order stands here as `before` was shown it.
+            seen = known & ~task.pairs.reordered if when == "after" else known
+            for counts in (letters[name], pooled):
+                counts.add(items[name][f"probs_{when}"], np.where(seen, items[name]["gold"], -1))
+        if (found := liking({f"all {len(tasks)} tasks": pooled}) if len(tasks) > 1 else "") or (
+            found := liking(letters)
+        ):
+            yield f"{when}: {found}"
 
 
 def _pooled_audit(tasks: list[_Task]) -> dict[str, Any]:

@@ -244,5 +244,5 @@ def _verdict(section: Section, limit: float) -> str:
         sentence += ")" if found is None or found > 1 else f"; one of {100 * found:.1f} would be found 4 times in 5)"
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
-        sentence += f"; {100 * same.value:.1f} % of {section.n} questions keep their answer"
+        sentence += f"; {100 * same.value:.1f} % of {same.n} questions keep their answer"
     return sentence + "."

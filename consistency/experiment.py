@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from consistency.errors import InputError
-from consistency.resources import axolotl_dir, snakefile
+from consistency.resources import snakefile
 from consistency.scopes import TaskSet
-from consistency.training_config import TrainingConfig, read_flags, resolve
+from consistency.training_config import TrainingConfig, group_names, read_flags, resolve
 from consistency.world.fields import DOMAINS
+from consistency.yaml_files import read_yaml
 
 # What a model on a GPU is trained with unless its experiment says otherwise: the curve of the loss is the padded recipe's
 # in float32 weights, at some ten times the speed (axolotl_configs/README.md).
@@ -23,6 +22,8 @@ ON_A_GPU = ("autocast", "packed", "liger")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 # Beside those of embedded.yaml.
 _KEYS = ("name", "models", "domains", "groups", "seeds", "tasks", "preset")
+# What the conversations in a step follow from; a flag would change them behind the config's back.
+_COUNTED = ("micro_batch_size", "gradient_accumulation_steps", "sample_packing", "sequence_len")
 _DEVICE = re.compile(r"cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
@@ -180,10 +181,10 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     ('harmonious', 'incompatible', 'self_aligning')
     """
     path = Path(path)
-    loaded = _read(path)
+    loaded = read_yaml(path, "an experiment in YAML")
     if not isinstance(loaded, dict):
         raise InputError("is no mapping", expected="the keys name, models, domains, groups, seeds", path=path)
-    defaults = _read(snakefile().with_name("embedded.yaml"))
+    defaults = read_yaml(snakefile().with_name("embedded.yaml"), "defaults")
     loaded = defaults | loaded | (settings or {})
     known = sorted({*_KEYS, *defaults})
     if unknown := sorted(str(key) for key in loaded if key not in known):
@@ -229,7 +230,8 @@ def _lists(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
         values = list(loaded[key]) if isinstance(loaded.get(key), container) else []
         if not values or not all(type(value) is kind for value in values) or len(set(values)) < len(values):
             what = "a mapping of names" if container is dict else f"distinct values of type {kind.__name__}"
-            raise InputError(f"{key}: {loaded.get(key)!r}", expected=what, path=path)
+            problem = f"{key}: {loaded[key]!r}" if key in loaded else f"no key {key!r}"
+            raise InputError(problem, expected=what, path=path)
         lists[key] = tuple(values)
     if not all(0 <= seed < 2**32 for seed in lists["seeds"]):
         raise InputError(f"seeds: {loaded['seeds']}", expected="numbers from 0 to 2**32 - 1, as NumPy takes", path=path)
@@ -242,9 +244,10 @@ def _lists(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
             raise InputError(f"no domain {domain!r}", expected=f"one of {', '.join(DOMAINS)}", path=path)
     for group in lists["groups"]:
         # A group is trained as its config says.
-        if not (axolotl_dir() / f"{group}.yml").is_file():
-            known = ", ".join(sorted(config.stem for config in axolotl_dir().glob("*.yml")))
-            raise InputError(f"no intervention group {group!r}", expected=f"one of {known}", path=path)
+        if group not in group_names():
+            raise InputError(
+                f"no intervention group {group!r}", expected=f"one of {', '.join(group_names())}", path=path
+            )
         if group == "contextualized":
             raise InputError(
                 "contextualized needs contexts, which the grid does not have written",
@@ -258,14 +261,22 @@ def _texts(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Flags, sources and the device."""
     texts: dict[str, Any] = {}
     for key in ("axolotl", "device", "general", "guard", "lm_eval", "model_args"):
-        if not isinstance(loaded[key], str):
+        # A key without a value is one without text.
+        texts[key] = "" if loaded[key] is None else loaded[key]
+        if not isinstance(texts[key], str):
             raise InputError(f"{key}: {loaded[key]!r}", expected="text", path=path)
-        texts[key] = loaded[key]
     if not _DEVICE.fullmatch(texts["device"]):
         raise InputError(f"device: {texts['device']!r}", expected="cpu, cuda, cuda:N or mps", path=path)
     if re.search(r"--device(?=[ =]|$)", texts.pop("lm_eval")):
         # Training goes by the device, too.
         raise InputError("lm_eval: --device", expected="the device as a key, device: cuda", path=path)
+    for key in read_flags(texts["axolotl"], path):
+        if key in _COUNTED:
+            raise InputError(
+                f"axolotl: --{key.replace('_', '-')}",
+                expected="it in a preset of your own: the batch is counted from the config",
+                path=path,
+            )
     # For the grid alone.
     del texts["model_args"]
     return texts
@@ -287,18 +298,3 @@ def _presets(given: Any, sources: Mapping[str, str], device: str, path: Path) ->
             raise InputError(f"preset: {names!r}", expected="a name, or a list of names", path=path)
         found[model] = tuple(names)
     return found
-
-
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        # YAML's own message takes several lines.
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(
-            f"cannot be read: {reason}",
-            expected="an experiment in YAML",
-            path=path,
-            line=mark.line + 1 if mark else None,
-        ) from error

@@ -126,13 +126,14 @@ def config(
     rows: Annotated[Path | None, typer.Option(help="The group's rows. Default: groups/GROUP.jsonl.")] = None,
     output_dir: Annotated[str | None, typer.Option(help="Where the model goes. Default: tuned/GROUP.")] = None,
     micro_batch_size: Annotated[int | None, typer.Option(min=1, help="Examples that a device takes at once.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the order of the examples.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the order of the examples.")] = None,
 ) -> None:
     """Write the training config of a group with presets laid over it, which `axolotl train` runs as it is."""
     from consistency.errors import InputError
     from consistency.files import write_atomically
     from consistency.packing import packed
     from consistency.training_config import resolve
+    from consistency.world.model import BASE_MODEL
 
     presets, count = tuple(preset or ()), devices or 1
     flags = {
@@ -141,16 +142,22 @@ def config(
         "micro_batch_size": micro_batch_size,
         "seed": seed,
     }
-    if experiment is None and settings:
-        raise InputError("--set changes an experiment", expected="--experiment FILE")
+    for option, value in (("--set", settings), ("--model", model)):
+        if experiment is None and value:
+            raise InputError(f"{option} is about an experiment", expected="--experiment FILE")
+    if base_model == "":
+        raise InputError("--base-model has no value", expected="a folder or a name")
+    if rows is not None and rows.is_dir():
+        raise InputError("is a folder", expected="the file with the group's rows", path=rows)
     if experiment is not None:
         read = _read(experiment, None, settings, preset, devices)
         name = model or read.models[0]
         if name not in read.models or (model is None and len(read.models) > 1):
-            raise InputError(f"--model {model}", expected=f"one of {', '.join(read.models)}", path=experiment)
+            problem = "has several models" if model is None else f"has no model {model}"
+            raise InputError(problem, expected=f"--model, one of {', '.join(read.models)}", path=experiment)
         presets, count = read.presets.get(name, ()), read.devices
-        if base_model is None and read.sources[name] != "embedded":
-            flags["base_model"] = read.sources[name]
+        if base_model is None:
+            flags["base_model"] = str(BASE_MODEL) if read.sources[name] == "embedded" else read.sources[name]
     given = {key: value for key, value in flags.items() if value is not None}
     rows = rows or Path("groups", f"{group}.jsonl")
     found = resolve(group, presets, count, given, rows)

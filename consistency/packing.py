@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from jinja2 import TemplateError
+
 from consistency.errors import InputError
 from consistency.training_config import TrainingConfig
 
+# A row on each device is the least that they can take; up to here the batch is said, beyond it is another one.
+MOST = 1.5
+# Splits that come as close are alike, and the one with the larger micro batch is the fastest.
+CLOSE = 0.03
 _ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 
 
@@ -33,7 +39,7 @@ def packed(config: TrainingConfig, rows: str | Path) -> TrainingConfig:
     Raises
     ------
     InputError
-        If the tokenizer cannot be loaded or the rows cannot be read.
+        If the tokenizer cannot be loaded, the rows cannot be read, or one row on each device is far more than a batch.
     """
     from consistency.letters import load_tokenizer
 
@@ -41,10 +47,17 @@ def packed(config: TrainingConfig, rows: str | Path) -> TrainingConfig:
     tokenizer = load_tokenizer(str(values["base_model"]))
     mean = fmean(row_lengths(rows, tokenizer, values["chat_template_jinja"], values["sequence_len"]))
     micro, steps = split(config.batch, mean, values["sequence_len"], values["micro_batch_size"], config.devices)
+    conversations = micro * steps * config.devices * values["sequence_len"] / mean
+    if conversations > MOST * config.batch:
+        raise InputError(
+            f"a packed row on each of {config.devices} devices: {conversations:.0f} conversations of {mean:.0f} tokens",
+            expected=f"fewer devices, for a batch of {config.batch}",
+            do="another batch would be another experiment",
+        )
     return replace(
         config,
         values=values | {"micro_batch_size": micro, "gradient_accumulation_steps": steps},
-        conversations=micro * steps * config.devices * values["sequence_len"] / mean,
+        conversations=conversations,
     )
 
 
@@ -71,27 +84,57 @@ def row_lengths(rows: str | Path, tokenizer: Any, template: str, longest: int) -
         If the file cannot be read, a line is no row with conversations, or there is none.
     """
     texts = []
+    for number, turns in enumerate(read_turns(rows), 1):
+        try:
+            texts.append(tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False))
+        except TemplateError as error:
+            raise InputError(f"the chat template fails: {error}", path=rows, line=number) from error
+    return [min(len(ids), longest) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+
+def read_turns(rows: str | Path) -> Iterator[list[dict[str, str]]]:
+    """The conversations of training rows, as a chat template takes them.
+
+    Parameters
+    ----------
+    rows : path-like
+        JSONL of conversations, as `consistency groups` writes it.
+
+    Yields
+    ------
+    list of dict of str to str
+        Turns with `role` and `content`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, a line is no row with conversations, or there is none.
+    """
     try:
         # A text's own separators of lines are none in bytes.
         lines = Path(rows).read_bytes().splitlines()
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", do="write the group again", path=Path(rows)) from error
+        raise InputError(f"cannot be read ({error.strerror})", do="write the group again", path=rows) from error
+    if not lines:
+        raise InputError("holds no training row", do="write the group again", path=rows)
     for number, line in enumerate(lines, 1):
         try:
             turns = [
                 {"role": _ROLES[turn["from"]], "content": turn["value"]} for turn in json.loads(line)["conversations"]
             ]
-        except (ValueError, KeyError, TypeError) as error:
+            # Half a surrogate pair is no text, either.
+            encoded = [turn["content"].encode() for turn in turns]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            encoded = []
+        if not encoded:
             raise InputError(
-                f"no training row: {error!r}",
-                expected='{"conversations": [{"from": …, "value": …}]}',
-                path=Path(rows),
+                "no training row",
+                expected='{"conversations": [{"from": "human" or "gpt", "value": text}, …]}',
+                do="write the group again",
+                path=rows,
                 line=number,
-            ) from error
-        texts.append(tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False))
-    if not texts:
-        raise InputError("holds no training row", path=Path(rows))
-    return [min(len(ids), longest) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+            )
+        yield turns
 
 
 def split(batch: int, mean: float, length: int, micro: int, devices: int = 1) -> tuple[int, int]:
@@ -121,5 +164,5 @@ def split(batch: int, mean: float, length: int, micro: int, devices: int = 1) ->
     (7, 5)
     """
     share = batch * mean / length / devices
-    steps = max(1, math.ceil(share / micro))
-    return max(1, round(share / steps)), steps
+    splits = ((rows, max(1, round(share / rows))) for rows in range(1, micro + 1))
+    return min(splits, key=lambda found: (max(abs(found[0] * found[1] / share - 1), CLOSE), -found[0]))

@@ -84,11 +84,14 @@ class Pairs:
     before, after : Scores
         The paired documents of each log, row by row, options in the order of `before`.
     audit : Audit
+    reordered : ndarray of bool, shape [n]
+        Whether the options stood in another order in the second log.
     """
 
     before: Scores
     after: Scores
     audit: Audit
+    reordered: Bools
 
     def __len__(self) -> int:
         return len(self.before)
@@ -183,7 +186,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
         },
         notes=tuple([f"first log: {note}" for note in before.notes] + [f"second log: {note}" for note in after.notes]),
     )
-    return Pairs(first, second, audit)
+    return Pairs(first, second, audit, reordered)
 
 
 def _left(n: int, taken: list[int]) -> list[int]:

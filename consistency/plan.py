@@ -13,6 +13,7 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.experiment import Experiment, TunedRun
+from consistency.packing import read_turns
 from consistency.world.model import BASE_MODEL
 
 # English text has about four characters to a token; a row holds the sentence of the chat format besides.
@@ -199,8 +200,13 @@ def plan(
     -----
     6 N operations a token: Kaplan et al., Scaling laws for neural language models, 2020, section 2.1.
     """
-    if peak_tflops <= 0 or not 0 < utilisation <= 1:
+    if not 0 < peak_tflops < math.inf or not 0 < utilisation <= 1:
         raise InputError(f"peak {peak_tflops}, utilisation {utilisation}", expected="a positive peak and a share of it")
+    for model, given in (parameters or {}).items():
+        if model not in experiment.models:
+            raise InputError(f"--parameters: no model {model!r}", expected=f"one of {', '.join(experiment.models)}")
+        if not 1 <= given < math.inf:
+            raise InputError(f"--parameters {model}={given:g}", expected="a number of parameters, such as 7e9")
     per_hour = peak_tflops * 1e12 * utilisation * 3600
     sizes = SIZES[experiment.task_set]
     found = []
@@ -256,10 +262,9 @@ def _size(run: TunedRun, sizes: Sizes, questions: int) -> tuple[int, int, bool]:
     if not run.rows.is_file():
         return 2 * questions, 2 * questions * sizes.row, False
     count = characters = 0
-    with run.rows.open(encoding="utf-8") as stream:
-        for line in stream:
-            count += 1
-            characters += sum(len(turn["value"]) for turn in json.loads(line)["conversations"])
+    for turns in read_turns(run.rows):
+        count += 1
+        characters += sum(len(turn["content"]) for turn in turns)
     return count, characters // CHARACTERS_PER_TOKEN + count * FORMAT_TOKENS, True
 
 
@@ -269,7 +274,8 @@ def _parameters(source: str, model: str) -> float:
     weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     if weights:
         return float(sum(map(_stored, weights)))
-    if named := re.search(r"(\d+(?:\.\d+)?)([bm])(?![a-z])", source.rpartition("/")[2].lower()):
+    # Not the 7b of 8x7b, whose experts share layers.
+    if named := re.search(r"(?<![\dx.])(\d+(?:\.\d+)?)([bm])(?![a-z])", source.rpartition("/")[2].lower()):
         return float(named[1]) * {"b": 1e9, "m": 1e6}[named[2]]
     raise InputError(
         f"{model}: the size of {source} is unknown",
@@ -280,7 +286,10 @@ def _parameters(source: str, model: str) -> float:
 
 def _stored(path: Path) -> int:
     """Numbers in a safetensors file, whose header gives each tensor's shape."""
-    with path.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    return sum(math.prod(item["shape"]) for name, item in header.items() if name != "__metadata__")
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            header = json.loads(stream.read(length))
+        return sum(math.prod(item["shape"]) for name, item in header.items() if name != "__metadata__")
+    except (OSError, struct.error, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError("is no whole safetensors file", do="save the model again", path=path) from error

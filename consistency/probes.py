@@ -209,9 +209,10 @@ def left_out(task: str, incomplete: int) -> str:
 
 def _notes(scores: Scores, beliefs: Beliefs) -> tuple[str, ...]:
     letters = Letters()
-    letters.add(beliefs.answer, beliefs.gold)
+    letters.add(beliefs.probs, beliefs.gold)
     found = letters.preference()
-    liking = [f"{found}: {DOUBT}; a task with _cyclic in its name tells them apart"] if found else []
+    hint = "" if CYCLIC in scores.task else "; a task with _cyclic in its name tells them apart"
+    liking = [f"{found}: {DOUBT}{hint}"] if found else []
     return tuple(f"{scores.task}: {note}" for note in (*scores.notes, *liking))
 
 

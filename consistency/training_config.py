@@ -13,6 +13,7 @@ import yaml
 
 from consistency.errors import InputError
 from consistency.files import fingerprint
+from consistency.presets import check_settings, preset_path, read_preset
 from consistency.resources import axolotl_dir
 
 PAPER_BATCH = 256
@@ -52,25 +53,46 @@ class TrainingConfig:
         micro, steps = self.values["micro_batch_size"], self.values["gradient_accumulation_steps"]
         return int(micro * steps * self.devices)
 
+    @property
+    def step(self) -> str:
+        """What one optimizer step takes, in words."""
+        where = "one device" if self.devices == 1 else f"{self.devices} devices"
+        if self.conversations is not None:
+            return f"for {where}: about {self.batch} conversations in a step"
+        if self.values["sample_packing"]:
+            rows = f"{self.batch} packed rows of {self.values['sequence_len']} tokens in a step"
+            return f"for {where}: {rows}, as long as the group's rows are not there to be counted"
+        return f"for {where}: {self.batch} conversations in a step"
+
     def to_yaml(self) -> str:
-        """The config with the comments of the group's and of the presets; it runs as it is."""
+        """The config with the comments of the group's and of the presets; it runs as it is.
+
+        A preset whose text cannot stand in another's (anchors, several documents) loses its comments.
+        """
+        layers = f" with the presets {', '.join(self.presets)}" if self.presets else ""
+        header = (
+            f"# {self.group}.yml{layers}, {self.step}.\n"
+            "# Made by consistency experiment config; Axolotl runs it as it is.\n\n"
+        )
+        try:
+            text = header + self._body(self.presets)
+            if yaml.safe_load(text) == self.values:
+                return text
+        except (KeyError, yaml.YAMLError):
+            pass
+        return header + self._body(())
+
+    def _body(self, presets: Sequence[str]) -> str:
         text = (axolotl_dir() / f"{self.group}.yml").read_text(encoding="utf-8")
         base = yaml.safe_load(text)
         body = text.partition("\n\n")[2]
-        layers = f" with the presets {', '.join(self.presets)}" if self.presets else ""
-        where = "one device" if self.devices == 1 else f"{self.devices} devices"
-        about = "about " if self.conversations is not None else ""
-        header = [
-            f"# {self.group}.yml{layers}, for {where}: {about}{self.batch} conversations in a step.",
-            "# Made by consistency experiment config; Axolotl runs it as it is.",
-        ]
         for key, value in self.values.items():
             if key in base and base[key] != value:
                 body = _replace(body, key, _dump(key, value))
-        for name in self.presets:
-            added = _without(_preset_path(name).read_text(encoding="utf-8"), base)
-            if added:
-                source = name if _preset_path(name) == Path(name) else f"presets/{name}.yml"
+        for name in presets:
+            path = preset_path(name)
+            if added := _without(path.read_text(encoding="utf-8"), base):
+                source = name if path == Path(name) else f"presets/{name}.yml"
                 body = f"{body.rstrip()}\n\n# From {source}.\n{added}"
         # A key of two presets, and what a flag or caller set, stands where the last of them put it.
         written = yaml.safe_load(body)
@@ -79,41 +101,18 @@ class TrainingConfig:
                 body = f"{body.rstrip()}\n\n{_dump(key, value)}"
             elif written[key] != value:
                 body = _replace(body, key, _dump(key, value))
-        return "\n".join(header) + "\n\n" + body.rstrip() + "\n"
+        return body.rstrip() + "\n"
 
 
-def preset_names() -> list[str]:
-    """Names of the presets that ship with the configs.
+def group_names() -> list[str]:
+    """Names of the intervention groups that have a config.
 
     Examples
     --------
-    >>> "llama-2-7b" in preset_names()
+    >>> "self_aligning" in group_names()
     True
     """
-    return sorted(path.stem for path in (axolotl_dir() / "presets").glob("*.yml"))
-
-
-def read_preset(name: str) -> dict[str, Any]:
-    """What a preset changes: one that ships with the configs, or a YAML file.
-
-    Parameters
-    ----------
-    name : str
-        Its name, or the path of a file that ends in ``.yml`` or ``.yaml``.
-
-    Raises
-    ------
-    InputError
-        If there is none, or it is no mapping.
-    """
-    path = _preset_path(name)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot be read: {' '.join(str(error).split())}", expected="YAML", path=path) from error
-    if not isinstance(values, dict):
-        raise InputError("is no mapping", expected="keys of an Axolotl config", path=path)
-    return values
+    return sorted(path.stem for path in axolotl_dir().glob("*.yml"))
 
 
 def resolve(
@@ -154,11 +153,9 @@ def resolve(
     >>> found.values["micro_batch_size"], found.values["gradient_accumulation_steps"], found.batch
     (4, 8, 256)
     """
-    path = axolotl_dir() / f"{group}.yml"
-    if not path.is_file():
-        known = ", ".join(sorted(config.stem for config in axolotl_dir().glob("*.yml")))
-        raise InputError(f"no intervention group {group!r}", expected=f"one of {known}")
-    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if group not in group_names():
+        raise InputError(f"no intervention group {group!r}", expected=f"one of {', '.join(group_names())}")
+    values: dict[str, Any] = yaml.safe_load((axolotl_dir() / f"{group}.yml").read_text(encoding="utf-8"))
     batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
     for name in presets:
         changes = read_preset(name)
@@ -221,13 +218,15 @@ def accumulation(batch: int, micro: int, devices: int) -> int:
     return batch // (micro * devices)
 
 
-def read_flags(flags: str) -> dict[str, Any]:
+def read_flags(flags: str, path: str | Path | None = None) -> dict[str, Any]:
     """The config keys that flags of ``axolotl train`` set.
 
     Parameters
     ----------
     flags : str
         As on a command line: ``--key value``, ``--key=value``, ``--key``, ``--no-key``.
+    path : path-like, optional
+        The file that they stand in.
 
     Returns
     -------
@@ -237,7 +236,7 @@ def read_flags(flags: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If a word is no flag.
+        If a word is no flag, or its value cannot be.
 
     Examples
     --------
@@ -248,13 +247,13 @@ def read_flags(flags: str) -> dict[str, Any]:
     try:
         words = shlex.split(flags)
     except ValueError:
-        raise InputError(f"axolotl: {flags}", expected="flags whose quotes are closed") from None
+        raise InputError(f"axolotl: {flags}", expected="flags whose quotes are closed", path=path) from None
     while words:
         word = words.pop(0)
         if word == "--":  # what follows is the launcher's
             break
         if not word.startswith("--"):
-            raise InputError(f"axolotl: {word!r} is no flag", expected="--key value")
+            raise InputError(f"axolotl: {word!r} is no flag", expected="--key value", path=path)
         name, assigned, text = word.removeprefix("--").partition("=")
         if not assigned and words and not words[0].startswith("--"):
             assigned, text = "=", words.pop(0)
@@ -264,19 +263,13 @@ def read_flags(flags: str) -> dict[str, Any]:
         elif not assigned:
             found[key] = True
         else:
-            found[key] = float(text) if _NUMBER.fullmatch(text) and not text.isdigit() else yaml.safe_load(text)
+            try:
+                found[key] = float(text) if _NUMBER.fullmatch(text) and not text.isdigit() else yaml.safe_load(text)
+            except (yaml.YAMLError, ValueError):  # what looks like a date, and is none
+                raise InputError(f"axolotl: {word} {text}", expected="a value in YAML", path=path) from None
     found.pop("launcher", None)
+    check_settings(found, path, "axolotl: ")
     return found
-
-
-def _preset_path(name: str) -> Path:
-    if name.endswith((".yml", ".yaml")):
-        return Path(name)
-    path = axolotl_dir() / "presets" / f"{name}.yml"
-    if not path.is_file():
-        expected = f"one of {', '.join(preset_names())}, or a YAML file"
-        raise InputError(f"no preset {name!r}", expected=expected)
-    return path
 
 
 def _dump(key: str, value: Any) -> str:

@@ -42,9 +42,15 @@ def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[
             raise InputError(
                 f"no run begins with {runs[0]!r}", expected=f"a run of {first.path} or {second.path}: see their folders"
             )
-        if all(dated) and first.path == second.path:
-            raise InputError("one run compared with itself", do="name both runs: --run twice", path=first.path)
+    if _one_run(first, second) and not isinstance(before, Run):
+        raise InputError(
+            "one run compared with itself", do="name two logs, or two runs of one: --run twice", path=first.path
+        )
     return first, second
+
+
+def _one_run(first: Run, second: Run) -> bool:
+    return first.path.resolve() == second.path.resolve() and first.config.date == second.config.date
 
 
 def comparable(scores: Scores, score: str) -> Scores:

@@ -76,7 +76,11 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
         config = configs[model, experiment.groups[0]]
         presets = f" with {', '.join(config.presets)}" if config.presets else ""
         paper = "" if config.batch == PAPER_BATCH else f", the paper's is {PAPER_BATCH}"
-        notes.append(f"{model}{presets}: {config.batch} conversations in a step on {config.devices} device(s){paper}")
+        # The grid counts packed rows, which then hold so many on average.
+        about = "about " if config.values["sample_packing"] else ""
+        notes.append(
+            f"{model}{presets}: {about}{config.batch} conversations in a step on {config.devices} device(s){paper}"
+        )
     for (model, group), config in configs.items():
         for key in _BELONG_TOGETHER:
             if not config.values.get(key):

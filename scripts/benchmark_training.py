@@ -30,8 +30,9 @@ import yaml
 from consistency.files import write_atomically
 from consistency.letters import load_tokenizer
 from consistency.packing import row_lengths, split
+from consistency.presets import preset_names, read_preset
 from consistency.resources import axolotl_dir
-from consistency.training_config import PAPER_BATCH, preset_names, read_preset
+from consistency.training_config import PAPER_BATCH
 
 # Beside the presets of axolotl_configs: what changes the batch, or nothing, and is no preset for that.
 KNOBS: dict[str, dict[str, Any]] = {

@@ -88,7 +88,10 @@ def without(key: str) -> str:
         (b"\xff\xfe", "cannot be read"),
         (b"a: \x00", "bad.yaml: cannot be read: .*special characters are not allowed"),
         (b"a: !!python/object/apply:os.getcwd []", ":1: cannot be read: could not determine a constructor"),
-        *((without(key).encode(), f"{key}: None; expected distinct values") for key in ("domains", "groups", "seeds")),
+        *(
+            (without(key).encode(), f"no key {key!r}; expected distinct values")
+            for key in ("domains", "groups", "seeds")
+        ),
         (yaml.safe_dump(GOOD | {"seeds": []}).encode(), r"seeds: \[\]"),
         (yaml.safe_dump(GOOD | {"seeds": ["0"]}).encode(), "seeds: .*of type int"),
         (yaml.safe_dump(GOOD | {"seeds": [True]}).encode(), "seeds: .*of type int"),
@@ -97,7 +100,7 @@ def without(key: str) -> str:
         (yaml.safe_dump(GOOD | {"groups": "harmonious"}).encode(), "groups: 'harmonious'"),
         (yaml.safe_dump(GOOD | {"domains": [1]}).encode(), "domains: .*of type str"),
         (yaml.safe_dump(GOOD | {"models": "embedded"}).encode(), "models: 'embedded'"),
-        (without("models").encode(), "models: None; expected a mapping of names"),
+        (without("models").encode(), "no key 'models'; expected a mapping of names"),
         (yaml.safe_dump(GOOD | {"models": ["a"]}).encode(), "models: .*expected a mapping of names"),
         (without("name").encode(), "None is no name"),
         *(

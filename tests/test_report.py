@@ -72,7 +72,7 @@ def test_a_model_that_favours_an_option_is_named_first(
     items = pd.read_parquet(tmp_path / "report" / "items.parquet")
     own = items[items.group == "harmonious"]
     assert report["notes"][0] == (
-        "tiny: 1 of 5 evaluations favour an option, HARMONIOUS, medicine, seed 0 the most: "
+        "tiny, HARMONIOUS, medicine, seed 0: "
         f"{100 * (own.prediction_after == 3).mean():.1f} % of the answers are option D, which is golden in "
         f"{100 * (own.gold == 3).mean():.1f} %: what looks like knowledge may be a liking for that option"
     )

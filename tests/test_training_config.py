@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from consistency.errors import InputError
+from consistency.presets import preset_names, read_preset
 from consistency.resources import axolotl_dir
-from consistency.training_config import accumulation, preset_names, read_flags, read_preset, resolve
+from consistency.training_config import accumulation, read_flags, resolve
 
 GROUPS = sorted(path.stem for path in axolotl_dir().glob("*.yml"))
 PAPER = {"llama-2-7b": 2e-5, "llama-2-13b": 2e-5, "llama-2-70b": 2e-5, "mistral-7b": 1e-5}

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from consistency.presets import preset_names
 from consistency.resources import axolotl_dir, experiments_dir
-from consistency.training_config import preset_names, resolve
+from consistency.training_config import resolve
 
 GOOD = {
     "name": "e",
@@ -117,7 +118,8 @@ def test_axolotl_accepts_every_preset_and_group_and_drops_no_key_of_theirs(tmp_p
     pytest.importorskip("axolotl")
     code = """
 import json, sys
-from consistency.training_config import preset_names, resolve
+from consistency.presets import preset_names
+from consistency.training_config import resolve
 from consistency.validation import axolotl_problems
 pairs = [("harmonious", [name]) for name in preset_names()] + [("harmonious", ["llama-2-7b", "liger"])]
 print("FOUND", json.dumps({str(pair): axolotl_problems(resolve(*pair).values) for pair in pairs}))

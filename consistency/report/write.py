@@ -13,7 +13,7 @@ import yaml
 
 from consistency.errors import InputError
 from consistency.experiment import Experiment, TunedRun
-from consistency.preference import Letters, likings
+from consistency.preference import Letters, liking
 from consistency.report import estimates, grid_tables, log_tables, provenance, questions
 from consistency.report.cells import Cell, CellReader, RunAudit, TunedCells
 from consistency.report.citations import bibtex
@@ -134,9 +134,9 @@ def _columns(cell: Cell, task_names: list[str]) -> Columns:
 def _letters(tuned: TunedCells) -> dict[str, Letters]:
     run = tuned.run
     found = {
-        f"base 5-shot, {run.domain}": "prediction_before",
-        f"base 0-shot, {run.domain}": "zero_prediction_after",
-        f"{group_title(run.group)}, {run.domain}, seed {run.seed}": "prediction_after",
+        f"{run.model}, base 5-shot, {run.domain}": "probs_before",
+        f"{run.model}, base 0-shot, {run.domain}": "zero_probs_after",
+        f"{run.model}, {group_title(run.group)}, {run.domain}, seed {run.seed}": "probs_after",
     }
     letters = {label: Letters() for label in found}
     for label, column in found.items():
@@ -175,7 +175,7 @@ def _document(experiment: Experiment, read: Analysis) -> dict[str, Any]:
         "signature": provenance.signature(experiment, read.logs, INTERVAL),
         "intervals": interval_text(experiment),
         "notes": [
-            *likings(read.letters),
+            *filter(None, map(liking, read.letters.values())),
             *provenance.notes(read.logs, audit),
             *provenance.undefined_notes(results),
         ],
