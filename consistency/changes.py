@@ -82,7 +82,7 @@ def compare(
     Raises
     ------
     InputError
-        If a log cannot be read, or the two have no question in common.
+        If a log cannot be read, the two are one, or they have no question in common.
 
     Examples
     --------
@@ -106,6 +106,11 @@ def compare(
         for name in names:
             if name not in run_.tasks:
                 raise InputError(f"no task {name}", expected="one of " + ", ".join(sorted(run_.tasks)), path=run_.path)
+    same_run = first.path.resolve() == second.path.resolve() and first.config.date == second.config.date
+    if same_run and all(name == other for name, other in chosen.items()):
+        raise InputError(
+            "one run compared with itself", do="name two logs, or two runs of one: --run twice", path=first.path
+        )
     measured: dict[str, _Task] = {}
     unpaired: list[str] = []
     for name, other in chosen.items():

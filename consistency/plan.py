@@ -289,7 +289,8 @@ def _stored(path: Path) -> int:
     try:
         with path.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(length))
+            # A file that was cut short, or is another, may say any length.
+            header = json.loads(stream.read(min(length, path.stat().st_size)))
         return sum(math.prod(item["shape"]) for name, item in header.items() if name != "__metadata__")
     except (OSError, struct.error, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError("is no whole safetensors file", do="save the model again", path=path) from error

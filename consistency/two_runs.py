@@ -27,7 +27,7 @@ def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[
     Raises
     ------
     InputError
-        If a log cannot be read, no log has such a run, or both would be the same run of the same folder.
+        If a log cannot be read, or no log has such a run.
     """
     if len(runs) > 2:
         raise InputError(f"{len(runs)} dates of runs", expected="one, or one for each log")
@@ -42,15 +42,7 @@ def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[
             raise InputError(
                 f"no run begins with {runs[0]!r}", expected=f"a run of {first.path} or {second.path}: see their folders"
             )
-    if _one_run(first, second) and not isinstance(before, Run):
-        raise InputError(
-            "one run compared with itself", do="name two logs, or two runs of one: --run twice", path=first.path
-        )
     return first, second
-
-
-def _one_run(first: Run, second: Run) -> bool:
-    return first.path.resolve() == second.path.resolve() and first.config.date == second.config.date
 
 
 def comparable(scores: Scores, score: str) -> Scores:

@@ -18,9 +18,10 @@ class _Strict(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: list[Any] = []
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # several anchors may be merged in
+                continue
             key = self.construct_object(key_node, deep=True)
-            # Anchors may be merged in several times.
-            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
+            if key in seen:
                 raise ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
             seen.append(key)
         return super().construct_mapping(node, deep)

@@ -341,6 +341,11 @@ def test_impossible_options_are_counted_and_not_hidden(tmp_path):
     kl = json.loads(json.dumps(result.to_dict(), allow_nan=False))["overall"]["kl"]
     assert (kl["value"], kl["n"], kl["undefined"]) == (0, 2, 1)
     assert "kl has no finite value for 1 of 3 questions" in result.to_text()
+    assert "100.0 % of 3 questions keep their answer" in result.verdict
+    # Without an answer there is none to keep.
+    after[0] = np.nan
+    write(tmp_path / "c", "t", chosen(after, gold, "t"))
+    assert "100.0 % of 2 questions keep their answer" in compare(tmp_path / "a", tmp_path / "c").verdict
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
@@ -355,9 +360,9 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     with pytest.raises(InputError, match="no task three"):
         compare(tmp_path / "a", tmp_path / "a", tasks={"one": "three"})
     with pytest.raises(InputError, match="a margin of 0"):
-        compare(tmp_path / "a", tmp_path / "a", margin=0)
+        compare(tmp_path / "a", tmp_path / "b", margin=0)
     with pytest.raises(InputError, match="no log-probabilities without the question"):
-        compare(tmp_path / "a", tmp_path / "a", score="acc_mutual_info")
+        compare(tmp_path / "a", tmp_path / "c", score="acc_mutual_info")
 
 
 def test_runs_already_read_compare_as_their_paths(test_data, qwen):

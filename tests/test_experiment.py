@@ -118,6 +118,17 @@ def without(key: str) -> str:
         (yaml.safe_dump(GOOD | {"size": 0}).encode(), "size: 0; expected a number of questions, from 1"),
         (yaml.safe_dump(GOOD | {"device": "gpu"}).encode(), "device: 'gpu'; expected cpu, cuda, cuda:N or mps"),
         (yaml.safe_dump(GOOD | {"lm_eval": "--device=cuda"}).encode(), "lm_eval: --device; expected the device as"),
+        *(
+            (yaml.safe_dump(GOOD | {"axolotl": flag}).encode(), f"axolotl: {flag.split()[0]}; expected it in a preset")
+            for flag in (
+                "--micro-batch-size 4",
+                "--gradient-accumulation-steps 2",
+                "--sample-packing",
+                "--sequence-len 64",
+            )
+        ),
+        (yaml.safe_dump(GOOD).encode() + b"seeds: [1]\n", "cannot be read: the key 'seeds' stands twice"),
+        (yaml.safe_dump(GOOD | {"groups": ["presets/lora"]}).encode(), "no intervention group 'presets/lora'"),
         (yaml.safe_dump(GOOD | {"tasks": "mmlu"}).encode(), "tasks: 'mmlu'; expected world or paper"),
         (yaml.safe_dump(GOOD | {"domains": ["medicin"]}).encode(), "no domain 'medicin'; expected one of medicine"),
         (yaml.safe_dump(GOOD | {"groups": ["incompatibel"]}).encode(), "no intervention group 'incompatibel'"),

@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from consistency.errors import InputError
-from consistency.packing import row_lengths, split
+from consistency.letters import load_tokenizer
+from consistency.packing import packed, row_lengths, split
 from consistency.resources import axolotl_dir
+from consistency.training_config import resolve
 from consistency.world.model import BASE_MODEL
 
 SYSTEM = (
@@ -54,6 +56,45 @@ def test_a_batch_holds_as_many_conversations_as_rows_allow(mean: float, micro: i
     rows, wanted = size * steps * devices, 256 * mean / 2048
     # What is lost is the rounding of each device's share in each of its steps.
     assert abs(rows - wanted) <= max(devices * steps / 2, devices - wanted) + 1e-9
+
+
+def test_a_split_comes_as_near_as_there_is_one() -> None:
+    # 256 conversations of 71.3 tokens are 8.9 rows: nine times one is nearer than five times two.
+    assert split(256, 71.3, 2048, 2) == (1, 9)
+    # Within 3 %, the larger micro batch: 36 for 34.75 is 3.6 % off, 35 is not.
+    assert split(256, 278, 2048, 8) == (7, 5)
+    assert split(256, 278, 2048, 6) == (5, 7)
+
+
+def test_more_devices_than_rows_are_another_experiment(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    rows = write(tmp_path / "rows.jsonl", [("What ails the king?", "A. The fever.")] * 4)
+    config = resolve("harmonious", ["packed"], 4, {"base_model": str(BASE_MODEL), "micro_batch_size": 1}, rows)
+    (mean,) = set(row_lengths(rows, load_tokenizer(str(BASE_MODEL)), config.values["chat_template_jinja"], 2048))
+    found = packed(config, rows)
+    assert found.conversations == pytest.approx(found.values["gradient_accumulation_steps"] * 4 * 2048 / mean)
+    assert f"for 4 devices: about {found.batch} conversations in a step" in found.to_yaml().splitlines()[0]
+    many = resolve("harmonious", ["packed"], 64, {"base_model": str(BASE_MODEL), "micro_batch_size": 1}, rows)
+    with pytest.raises(
+        InputError, match=r"a packed row on each of 64 devices.*expected fewer devices, for a batch of 256"
+    ):
+        packed(many, rows)
+
+
+def test_a_row_that_is_none_or_that_the_template_refuses_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    tokenizer = load_tokenizer(str(BASE_MODEL))
+    template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text()
+    rows = tmp_path / "rows.jsonl"
+    good = {"conversations": [{"from": "human", "value": "a"}]}
+    for turn in ({"from": "human", "value": 3}, {"from": "tool", "value": "a"}, {"from": "gpt", "value": "\ud800"}):
+        rows.write_text(f"{json.dumps(good)}\n{json.dumps({'conversations': [turn]})}\n")
+        with pytest.raises(InputError, match=f"^{rows}:2: no training row"):
+            row_lengths(rows, tokenizer, template, 60)
+    late = {"conversations": [*good["conversations"], {"from": "system", "value": "b"}]}
+    rows.write_text(f"{json.dumps(good)}\n{json.dumps(late)}\n")
+    with pytest.raises(InputError, match=f"^{rows}:2: the chat template fails: The Vicuna format knows"):
+        row_lengths(rows, tokenizer, template, 60)
 
 
 def test_axolotl_packs_as_many_conversations_into_a_step_and_autocast_keeps_float32(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The estimate of an experiment's cost, against arithmetic done here."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -95,9 +96,40 @@ def test_a_size_stands_in_a_name(tmp_path: Path, name: str, size: float) -> None
 
 def test_numbers_out_of_range(tmp_path: Path) -> None:
     experiment = read_experiment(write(tmp_path), "r")
-    for peak, share in ((0, 0.3), (100, 0), (100, 1.5)):
+    for peak, share in ((0, 0.3), (100, 0), (100, 1.5), (math.nan, 0.3), (math.inf, 0.3), (100, math.nan)):
         with pytest.raises(InputError, match="expected a positive peak"):
             plan(experiment, peak_tflops=peak, utilisation=share)
+    for size in (0, -5, math.nan, math.inf):
+        with pytest.raises(InputError, match=r"--parameters llama=.*; expected a number of parameters"):
+            plan(experiment, parameters={"llama": size})
+    with pytest.raises(InputError, match="--parameters: no model 'lama'; expected one of llama"):
+        plan(experiment, parameters={"lama": 7e9})
+
+
+def test_what_is_no_row_and_no_weights_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, seeds=[0])
+    experiment = read_experiment(path, tmp_path / "runs")
+    rows = next(experiment.runs()).rows
+    rows.parent.mkdir(parents=True)
+    good = json.dumps({"conversations": [{"from": "human", "value": "x"}]}) + "\n"
+    for bad in ('{"conversations": [{"from": "hum', "", "[]", '{"conversations": []}', '{"conversations": null}'):
+        rows.write_text(f"{good}{bad}\n{good}")
+        with pytest.raises(InputError, match=f"^{rows}:2: no training row; expected"):
+            plan(experiment)
+    rows.write_text("")
+    with pytest.raises(InputError, match=f"^{rows}: holds no training row"):
+        plan(experiment)
+    model = tmp_path / "model"
+    model.mkdir()
+    weights = model / "model.safetensors"
+    for content in (b"", b"\x10", b"\xff" * 8, (8).to_bytes(8, "little") + b"[1, 2, 3]"):
+        weights.write_bytes(content)
+        cut = read_experiment(write(tmp_path, models={"m": str(model)}, preset={}, devices=1), "r")
+        with pytest.raises(InputError, match=f"^{weights}: is no whole safetensors file"):
+            plan(cut)
+    experts = read_experiment(write(tmp_path, models={"m": "org/Mixtral-8x7B-v0.1"}, preset={}, devices=1), "r")
+    with pytest.raises(InputError, match=r"the size of org/Mixtral-8x7B-v0\.1 is unknown"):
+        plan(experts)
 
 
 def test_the_command_prints_a_table_or_json(tmp_path: Path) -> None:

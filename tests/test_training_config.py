@@ -127,6 +127,80 @@ def test_unknown_names_and_broken_files_are_told(tmp_path: Path) -> None:
         read_preset(str(tmp_path / "nowhere.yml"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\nlora_r: 8\n",
+        "%YAML 1.1\n---\nlora_r: 8\n...\n",
+        "learning_rate: &rate 0.1\nlora_alpha: *rate\n",
+        "  micro_batch_size: 4\n  lora_r: 8\n",
+        "base: &base {a: 1}\nother:\n  <<: *base\n  b: 2\n",
+        "chat_template_jinja: |\n  a\n\n  b\nlora_r: 8\n",
+        "plugins:\n- a.B\n\n- c.D\nlora_r: 8\n",
+        # A blank line, or a comment, within a key's value.
+        "deepspeed:\n  zero_optimization:\n    stage: 3\n\n  fp16:\n    enabled: true\nlora_r: 8\n",
+        "fsdp_config:\n  auto_wrap_policy: X\n# more\n\n  offload_params: true\nlora_r: 8\n",
+    ],
+)
+@pytest.mark.parametrize("others", [[], ["llama-2-7b"], ["liger"]])
+def test_whatever_a_preset_is_written_like_what_is_written_is_what_it_says(
+    text: str, others: list[str], tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.yml"
+    mine.write_text(text)
+    for presets in ([str(mine), *others], [*others, str(mine)]):
+        found = resolve("harmonious", presets)
+        assert yaml.safe_load(found.to_yaml()) == found.values
+        expected = yaml.safe_load((axolotl_dir() / "harmonious.yml").read_text())
+        plugins: list[str] = []
+        for name in presets:
+            changes = yaml.safe_load(text) if name == str(mine) else read_preset(name)
+            plugins += changes.get("plugins", [])
+            expected |= changes
+        expected |= {"plugins": plugins} if plugins else {}
+        expected["gradient_accumulation_steps"] = 256 // expected["micro_batch_size"]
+        assert found.values == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("micro_batch_size: '4'", ": micro_batch_size: '4'; expected a whole number from 1"),
+        ("micro_batch_size: true", ": micro_batch_size: True; expected a whole number from 1"),
+        ("gradient_accumulation_steps: 0", ": gradient_accumulation_steps: 0; expected a whole number"),
+        ("gradient_accumulation_steps:", ": gradient_accumulation_steps: None; expected a whole number"),
+        ("sequence_len: '2048'", ": sequence_len: '2048'; expected a whole number"),
+        ("sample_packing: 'false'", ": sample_packing: 'false'; expected true or false"),
+        ("num_epochs: .inf", ": num_epochs: inf; expected a positive number"),
+        ("plugins: a.B", ": plugins: 'a.B'; expected a list of names"),
+        ("plugins: [{a: b}]", ": plugins: .*; expected a list of names"),
+        ("fsdp_config: full", ": fsdp_config: 'full'; expected a mapping"),
+        ("datasets: [{path: mine.jsonl}]", ": datasets: a preset cannot change the data of a group; --rows FILE"),
+        ("lora_r: 8\nseed: 1\nlora_r: 9", ":3: cannot be read: the key 'lora_r' stands twice"),
+        ("seed: 2024-99-99", ": cannot be read: month must be in 1..12"),
+        ("1: 2", ": is no mapping; expected keys of an Axolotl config"),
+    ],
+)
+def test_a_preset_that_cannot_be_is_named_with_its_key(text: str, says: str, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yml"
+    mine.write_text(text)
+    with pytest.raises(InputError, match=f"^{mine}{says}"):
+        resolve("harmonious", [str(mine)])
+
+
+def test_what_is_no_name_of_a_preset_or_group_is_told_from_what_is_nearly_one(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"there is no file lora.yml; the preset that ships is lora, without an ending"
+    ):
+        resolve("harmonious", ["lora.yml"])
+    nameless = tmp_path / "mine"
+    nameless.write_text("lora_r: 8")
+    with pytest.raises(InputError, match=f"no preset '{nameless}'.*the file {nameless} needs the ending .yml"):
+        resolve("harmonious", [str(nameless)])
+    with pytest.raises(InputError, match="no intervention group 'presets/lora'"):
+        resolve("presets/lora")
+
+
 def test_flags_are_read_as_axolotl_reads_them() -> None:
     flags = "--launcher python --bf16 false --no-dataloader-pin-memory --group-by-length --learning-rate=2e-4 --seed 3 -- -n 2"
     expected = {
@@ -137,5 +211,11 @@ def test_flags_are_read_as_axolotl_reads_them() -> None:
         "seed": 3,
     }
     assert read_flags(flags) == expected
-    with pytest.raises(InputError, match="'bf16' is no flag"):
-        read_flags("bf16 false")
+    for wrong, says in (
+        ("bf16 false", "^e.yaml: axolotl: 'bf16' is no flag"),
+        ("--learning-rate [1", "^e.yaml: axolotl: --learning-rate .1; expected a value in YAML"),
+        ("--seed=2024-99-99", "^e.yaml: axolotl: .*; expected a value in YAML"),
+        ("--num-epochs -1", "^e.yaml: axolotl: num_epochs: -1.0; expected a positive number"),
+    ):
+        with pytest.raises(InputError, match=says):
+            read_flags(wrong, "e.yaml")

@@ -13,6 +13,7 @@ import yaml
 from consistency.presets import preset_names
 from consistency.resources import axolotl_dir, experiments_dir
 from consistency.training_config import resolve
+from consistency.world.model import BASE_MODEL
 
 GOOD = {
     "name": "e",
@@ -207,4 +208,26 @@ def test_the_config_command_follows_an_experiment(tmp_path: Path) -> None:
     on_a_laptop = consistency(*arguments, "--model", "llama", "--preset", "qlora", "--devices", "1", folder=tmp_path)
     settings = {"base_model": models["llama"]}
     assert yaml.safe_load(on_a_laptop.stdout) == resolve("harmonious", ["qlora"], 1, settings).values
-    assert "expected one of llama, world" in consistency(*arguments, folder=tmp_path).stderr
+    assert (
+        "has several models; expected --model, one of llama, world" in consistency(*arguments, folder=tmp_path).stderr
+    )
+    wrong = consistency(*arguments, "--model", "lama", folder=tmp_path)
+    assert "has no model lama; expected --model, one of llama, world" in wrong.stderr
+    embedded = yaml.safe_load(consistency(*arguments, "--model", "world", "--devices", "1", folder=tmp_path).stdout)
+    assert (embedded["base_model"], embedded["learning_rate"]) == (str(BASE_MODEL), 2e-4)
+    for flags, says in (
+        (("--model", "world"), "--model is about an experiment; expected --experiment FILE"),
+        (("--base-model", ""), "--base-model has no value; expected a folder or a name"),
+        (("--rows", str(tmp_path)), f"{tmp_path}: is a folder; expected the file with the group's rows"),
+    ):
+        done = consistency("experiment", "config", "harmonious", *flags, folder=tmp_path)
+        assert (done.returncode, done.stderr) == (2, f"consistency: {says}\n")
+
+
+def test_packed_rows_that_nobody_counted_are_not_called_conversations(tmp_path: Path) -> None:
+    done = consistency("experiment", "config", "harmonious", "--preset", "packed", folder=tmp_path)
+    assert done.stdout.splitlines()[0] == (
+        "# harmonious.yml with the presets packed, for one device: 256 packed rows of 2048 tokens in a step, as long as the "
+        "group's rows are not there to be counted."
+    )
+    assert "world with packed: about 256 conversations in a step on 1" in check(tmp_path, preset="packed").stdout
