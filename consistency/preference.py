@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 # A quarter of the answers, of so many questions for each option that chance alone moves about a tenth.
 NOTABLE = 0.25
-FEWEST = 25
+FEWEST = 20
 DOUBT = "what looks like knowledge may be a liking for that option"
 
 
@@ -73,7 +73,7 @@ class Letters:
     def moved(self) -> float:
         """The share of the answers that would have to be other options for the wrong ones to fall on the options alike.
 
-        The total variation distance between both spreads of answers; 0 for fewer than 25 questions for each option.
+        The total variation distance between both spreads of answers; 0 for fewer than 20 questions for each option.
         """
         n = self.gold.total()
         if n < FEWEST * max(1, len(self.others)):

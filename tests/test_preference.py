@@ -6,6 +6,7 @@ import pytest
 
 from consistency import compare
 from consistency.preference import Letters, liking
+from consistency.samples import read_run
 
 
 def counted(answers: str, gold: str, options: int = 4) -> Letters:
@@ -41,8 +42,8 @@ CASES = [
 def test_a_liking_for_an_option_is_told(answers: str, gold: str, moved: float, said: str) -> None:
     found = counted(answers * 13, gold * 13)
     assert (found.moved, found.preference()) == (pytest.approx(moved, abs=1e-12), said)
-    few = counted(answers * 12, gold * 12)
-    assert (few.moved, few.preference()) == (0, ""), "96 questions are fewer than 25 for each option"
+    few = counted(answers * 9, gold * 9)
+    assert (few.moved, few.preference()) == (0, ""), "72 questions are fewer than 20 for each option"
 
 
 def test_errors_of_a_model_without_a_liking_are_none() -> None:
@@ -131,3 +132,17 @@ def test_likings_of_several_tasks_do_not_cancel_out(tmp_path: Path) -> None:
     ]
     assert likings(tmp_path / "fair", tmp_path / "each")[0].endswith("for that option; and so in 3 more of 4")
     assert likings(tmp_path / "fair", tmp_path / "all")[0].startswith("after: all 4 tasks: 100.0 % of the answers are")
+
+
+def test_real_logs(test_data: Path) -> None:
+    run = read_run(test_data / "harness_logs" / "vicuna-33b-lm_eval-0.4.0")
+    told = {}
+    for name, scores in run.tasks.items():
+        found = Letters()
+        found.add(scores.probs, scores.gold.argmax(axis=1))
+        told[name] = found.preference()
+    # Counted in the file itself: 67 of 100 answers are C, and 31 of the right ones.
+    assert told == {
+        "mmlu_abstract_algebra": "67.0 % of the answers are option C, which is golden in 31.0 %",
+        "mmlu_virology": "",
+    }
