@@ -69,7 +69,7 @@ class Comparison:
     messages : tuple of str
         Which runs were read, what was not compared, settings in which the runs differ, and whether answers favour an option.
     items : dict of str to dict of str to ndarray
-        By task, one row per question: what `changes.answers` and `changes.question_arrays` give.
+        By task, one row per question: what `question_arrays.answers` and `question_arrays.question_arrays` give.
     sources : dict of str to tuple of Path
         By task, the samples files that it was read from.
     scopes : dict of str to sequence of str

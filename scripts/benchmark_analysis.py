@@ -32,9 +32,10 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from consistency.changes import compare, question_arrays
+from consistency.changes import compare
 from consistency.metrics import question_changes
 from consistency.pairing import pair
+from consistency.question_arrays import question_arrays
 from consistency.row_kinds import row_kind
 from consistency.samples import read_run
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.changes import answers, question_arrays
 from consistency.errors import InputError
 from consistency.experiment import Experiment, TunedRun
 from consistency.pairing import pair
+from consistency.question_arrays import answers, question_arrays
 from consistency.report.items import Columns, joined
 from consistency.report.provenance import LogRecord
 from consistency.samples import Run, read_run
@@ -37,7 +37,7 @@ class Cell:
     doc_id : ndarray of int64, shape [n]
         The harness's number of the question in its task.
     arrays : dict of str to ndarray
-        One row per question: what `changes.answers` and `changes.question_arrays` give (base 5-shot against tuned
+        One row per question: what `question_arrays.answers` and `question_arrays.question_arrays` give (base 5-shot against tuned
         0-shot), and with the prefix `zero_` what they say of base 0-shot against base 5-shot.
     """
 
