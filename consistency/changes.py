@@ -33,7 +33,7 @@ from consistency.question_arrays import accuracy_metric, answers, question_array
 from consistency.samples import Run
 from consistency.shares import rate
 from consistency.statistics import Estimate, macro_mean, mean, paired_difference, root_mean_square
-from consistency.two_runs import common_tasks, comparable, not_compared, read_both, settings
+from consistency.two_runs import common_tasks, comparable, itself, not_compared, read_both, settings
 
 # With fewer subjects, or subjects of which a few hold nearly all questions, a cluster-robust interval needs so wide a t
 # quantile that it says nothing, and rests on the variance of a handful of numbers: questions are then the unit, and the
@@ -81,7 +81,7 @@ def compare(
     Raises
     ------
     InputError
-        If a log cannot be read, the two are one, or they have no question in common.
+        If a log cannot be read, or the two have no question in common.
 
     Examples
     --------
@@ -105,11 +105,6 @@ def compare(
         for name in names:
             if name not in run_.tasks:
                 raise InputError(f"no task {name}", expected="one of " + ", ".join(sorted(run_.tasks)), path=run_.path)
-    same_run = first.path.resolve() == second.path.resolve() and first.config.date == second.config.date
-    if same_run and all(name == other for name, other in chosen.items()):
-        raise InputError(
-            "one run compared with itself", do="name two logs, or two runs of one: --run twice", path=first.path
-        )
     measured: dict[str, _Task] = {}
     unpaired: list[str] = []
     for name, other in chosen.items():
@@ -142,6 +137,7 @@ def compare(
         messages=(
             f"before: {first.selection}",
             f"after: {second.selection}",
+            *itself(first, second),
             *unpaired,
             *not_compared(first, second, chosen),
             *settings(first, second, chosen),

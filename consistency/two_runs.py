@@ -27,7 +27,7 @@ def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[
     Raises
     ------
     InputError
-        If a log cannot be read, or no log has such a run.
+        If a log cannot be read, no log has such a run, or both would be the same run of the same folder.
     """
     if len(runs) > 2:
         raise InputError(f"{len(runs)} dates of runs", expected="one, or one for each log")
@@ -42,7 +42,15 @@ def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[
             raise InputError(
                 f"no run begins with {runs[0]!r}", expected=f"a run of {first.path} or {second.path}: see their folders"
             )
+        if all(dated) and first.path == second.path:
+            raise InputError("one run compared with itself", do="name both runs: --run twice", path=first.path)
     return first, second
+
+
+def itself(first: Run, second: Run) -> list[str]:
+    """Say so where both are one run of one folder: a control, or a mistake."""
+    same = first.path.resolve() == second.path.resolve() and first.config.date == second.config.date
+    return ["before and after are one run, compared with itself"] if same else []
 
 
 def comparable(scores: Scores, score: str) -> Scores:

@@ -51,7 +51,6 @@ def folder(tmp_path, write_probe) -> Path:
     ]
     logprobs = [[-1, -9, -9, -9]] * 8 + [[-1, -1.1, -1.2, -1.3]] * 2
     write_probe(tmp_path / "probe", documents, logprobs)
-    write_probe(tmp_path / "again", documents, logprobs)
     write_probe(tmp_path / "right", documents[3:], logprobs[3:])
     write_probe(
         tmp_path / "others",
@@ -201,20 +200,19 @@ PROBE = "--probe {f}/probe --task pool"
 GROUPS = f"groups {PROBE} --domain medicine --out {{f}}/new/groups --group "
 MISTAKES = {
     "compare {f}/nowhere {f}/probe": "no such file or folder",
-    "compare {f}/probe {f}/others/../probe": "one run compared with itself; name two logs",
     "compare {f}/probe {f}/file": "not JSON",
     "compare {f}/probe {f}/new": "no such file or folder",
     "compare {f}/probe {f}/others": "no question in common (10 options differ)",
-    "compare {f}/probe {f}/again --margin nan": "a margin of nan",
-    "compare {f}/probe {f}/again --margin -0.1": "a margin of -0.1",
-    "compare {f}/probe {f}/again --score loudest": "unknown score 'loudest'",
-    "compare {f}/probe {f}/again --run 1999": "no run begin",
-    "compare {f}/probe {f}/again --json {f}/file/x.json": "cannot be written",
-    "compare {f}/probe {f}/again --json {f}": "cannot be written",
-    "compare {f}/probe {f}/again --fail-if nonsense --out {f}/new": "'nonsense' is no condition",
-    "compare {f}/probe {f}/again --fail-if flops>2% --out {f}/new": "no measure 'flops'; expected one of harmful flips",
-    "compare {f}/probe {f}/again --fail-if kl>2%": "kl is not in %",
-    "compare {f}/probe {f}/again --fail-if flips>2%": "no measure 'flips'",
+    "compare {f}/probe {f}/probe --margin nan": "a margin of nan",
+    "compare {f}/probe {f}/probe --margin -0.1": "a margin of -0.1",
+    "compare {f}/probe {f}/probe --score loudest": "unknown score 'loudest'",
+    "compare {f}/probe {f}/probe --run 1999": "no run begin",
+    "compare {f}/probe {f}/probe --json {f}/file/x.json": "cannot be written",
+    "compare {f}/probe {f}/probe --json {f}": "cannot be written",
+    "compare {f}/probe {f}/probe --fail-if nonsense --out {f}/new": "'nonsense' is no condition",
+    "compare {f}/probe {f}/probe --fail-if flops>2% --out {f}/new": "no measure 'flops'; expected one of harmful flips",
+    "compare {f}/probe {f}/probe --fail-if kl>2%": "kl is not in %",
+    "compare {f}/probe {f}/probe --fail-if flips>2%": "no measure 'flips'",
     "report --compare {f}/probe {f}/nowhere --out {f}/new": "expected the folder of a report",
     "requests --probe {f}/nowhere --task pool --out {f}/new/r.jsonl": "no such file or folder",
     "requests --probe {f}/probe --task swimming --out {f}/new/r.jsonl": "no task swimming; expected one of pool",
@@ -330,7 +328,7 @@ def test_the_package_and_the_help_import_nothing_heavy():
 
 
 def test_reading_logs_needs_no_torch(folder):
-    for command in (f"requests {PROBE} --out {{f}}/r.jsonl", GROUPS + "harmonious", "compare {f}/probe {f}/again"):
+    for command in (f"requests {PROBE} --out {{f}}/r.jsonl", GROUPS + "harmonious", "compare {f}/probe {f}/probe"):
         found = modules(PROGRAM, *(word.format(f=folder) for word in command.split()))
         assert "numpy" in found
         assert not found & HEAVY

@@ -53,7 +53,8 @@ def describe(columns: Columns, rows: Iterable[int], find: Find, run: str = "", s
     Parameters
     ----------
     columns : dict of str to ndarray
-        Of items: `task`, `doc_id` and what `question_arrays.answers` and `question_arrays.question_arrays` give; `scope` if there is any.
+        Of items: `task`, `doc_id`, what `question_arrays.answers` and `question_arrays.question_arrays` give, and `scope`
+        if there is any.
     rows : iterable of int
     find : callable
         The scores of a task of the first log.
