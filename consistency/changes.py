@@ -28,12 +28,12 @@ from consistency.metrics import (
     quantiles,
 )
 from consistency.pairing import Pairs, pair
-from consistency.preference import Letters, liking
+from consistency.preference import OptionCounts, strongest_preference
 from consistency.question_arrays import accuracy_metric, answers, question_arrays
 from consistency.samples import Run
 from consistency.shares import rate
 from consistency.statistics import Estimate, macro_mean, mean, paired_difference, root_mean_square
-from consistency.two_runs import common_tasks, comparable, itself, not_compared, read_both, settings
+from consistency.two_runs import common_tasks, comparable, not_compared, one_run, read_both, settings
 
 # With fewer subjects, or subjects of which a few hold nearly all questions, a cluster-robust interval needs so wide a t
 # quantile that it says nothing, and rests on the variance of a handful of numbers: questions are then the unit, and the
@@ -137,11 +137,11 @@ def compare(
         messages=(
             f"before: {first.selection}",
             f"after: {second.selection}",
-            *itself(first, second),
+            *one_run(first, second),
             *unpaired,
             *not_compared(first, second, chosen),
             *settings(first, second, chosen),
-            *_likings(with_options, items),
+            *_preferences(with_options, items),
         ),
         items=items,
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
@@ -226,20 +226,20 @@ def _distribution_counts(pooled: Mapping[str, Floats]) -> dict[str, Any]:
     }
 
 
-def _likings(tasks: Mapping[str, _Task], items: Mapping[str, Mapping[str, NDArray[Any]]]) -> Iterator[str]:
+def _preferences(tasks: Mapping[str, _Task], items: Mapping[str, Mapping[str, NDArray[Any]]]) -> Iterator[str]:
     """In which run, and in which of its tasks, the answers favour an option."""
     for when in ("before", "after"):
-        letters = {name: Letters() for name in tasks}
-        pooled = Letters()
+        pooled, each = OptionCounts(), {name: OptionCounts() for name in tasks}
         for name, task in tasks.items():
             known = task.pairs.gold.sum(axis=1) == 1
             # What stood in another order stands here as `before` was shown it.
             seen = known & ~task.pairs.reordered if when == "after" else known
-            for counts in (letters[name], pooled):
-                counts.add(items[name][f"probs_{when}"], np.where(seen, items[name]["gold"], -1))
-        if (found := liking({f"all {len(tasks)} tasks": pooled}) if len(tasks) > 1 else "") or (
-            found := liking(letters)
-        ):
+            for counts in (pooled, each[name]):
+                counts.add_task(items[name][f"probs_{when}"], np.where(seen, items[name]["gold"], -1))
+        alone = sum(bool(counts.preference()) for counts in each.values())
+        if len(tasks) > 1 and (found := strongest_preference({"overall": pooled})):
+            yield f"{when}: {found}; {alone} of {len(tasks)} tasks alone show one"
+        elif found := strongest_preference(each):
             yield f"{when}: {found}"
 
 

@@ -67,7 +67,8 @@ class Comparison:
     margin : float
         The largest change of accuracy that counts as none, as a fraction.
     messages : tuple of str
-        Which runs were read, what was not compared, settings in which the runs differ, and whether answers favour an option.
+        Which runs were read, and whether they are one; what was not compared; settings in which the runs differ; whether
+        answers favour an option.
     items : dict of str to dict of str to ndarray
         By task, one row per question: what `question_arrays.answers` and `question_arrays.question_arrays` give.
     sources : dict of str to tuple of Path

@@ -22,8 +22,16 @@ ON_A_GPU = ("autocast", "packed", "liger")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 # Beside those of embedded.yaml.
 _KEYS = ("name", "models", "domains", "groups", "seeds", "tasks", "preset")
-# What the conversations in a step follow from; a flag would change them behind the config's back.
-_COUNTED = ("micro_batch_size", "gradient_accumulation_steps", "sample_packing", "sequence_len")
+# What the conversations in a step follow from, and what the grid itself says: a flag would change it behind their backs.
+_NO_FLAGS = {
+    **dict.fromkeys(
+        ("micro_batch_size", "gradient_accumulation_steps", "sample_packing", "sequence_len"),
+        "it in a preset of your own, behind those that the model has: preset: [NAME, mine.yml]",
+    ),
+    "base_model": "the model under models",
+    "seed": "the seed under seeds",
+    **dict.fromkeys(("output_dir", "dataset_prepared_path"), "none: the grid keeps each run in a folder of its own"),
+}
 _DEVICE = re.compile(r"cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
@@ -271,12 +279,8 @@ def _texts(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
         # Training goes by the device, too.
         raise InputError("lm_eval: --device", expected="the device as a key, device: cuda", path=path)
     for key in read_flags(texts["axolotl"], path):
-        if key in _COUNTED:
-            raise InputError(
-                f"axolotl: --{key.replace('_', '-')}",
-                expected="it in a preset of your own: the batch is counted from the config",
-                path=path,
-            )
+        if key in _NO_FLAGS:
+            raise InputError(f"axolotl: a flag for {key}", expected=_NO_FLAGS[key], path=path)
     # For the grid alone.
     del texts["model_args"]
     return texts

@@ -15,9 +15,10 @@ from consistency.errors import InputError
 from consistency.training_config import TrainingConfig
 
 # A row on each device is the least that they can take; up to here the batch is said, beyond it is another one.
-MOST = 1.5
-# Splits that come as close are alike, and the one with the larger micro batch is the fastest.
-CLOSE = 0.03
+_MOST = 1.5
+# Splits that come as close are alike, and the larger micro batch is the faster. It is more than halved only where all larger
+# ones are further off.
+_CLOSE, _FAR = 0.05, 0.1
 _ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 
 
@@ -48,7 +49,8 @@ def packed(config: TrainingConfig, rows: str | Path) -> TrainingConfig:
     mean = fmean(row_lengths(rows, tokenizer, values["chat_template_jinja"], values["sequence_len"]))
     micro, steps = split(config.batch, mean, values["sequence_len"], values["micro_batch_size"], config.devices)
     conversations = micro * steps * config.devices * values["sequence_len"] / mean
-    if conversations > MOST * config.batch:
+    # One device takes one row at least, and the header says what that holds; more of them are a choice.
+    if config.devices > 1 and conversations > _MOST * config.batch:
         raise InputError(
             f"a packed row on each of {config.devices} devices: {conversations:.0f} conversations of {mean:.0f} tokens",
             expected=f"fewer devices, for a batch of {config.batch}",
@@ -158,11 +160,18 @@ def split(batch: int, mean: float, length: int, micro: int, devices: int = 1) ->
 
     Examples
     --------
-    256 conversations of 278 tokens are 34.75 rows of 2,048: five times seven.
+    256 conversations of 278 tokens are 34.75 rows of 2,048: five times seven are 35.
 
     >>> split(256, 278, 2048, micro=8)
     (7, 5)
     """
     share = batch * mean / length / devices
-    splits = ((rows, max(1, round(share / rows))) for rows in range(1, micro + 1))
-    return min(splits, key=lambda found: (max(abs(found[0] * found[1] / share - 1), CLOSE), -found[0]))
+    steps = {rows: max(1, round(share / rows)) for rows in range(1, micro + 1)}
+    off = {rows: abs(rows * count / share - 1) for rows, count in steps.items()}
+
+    def best(least: int) -> int:
+        return min(range(least, micro + 1), key=lambda rows: (max(off[rows], _CLOSE), -rows))
+
+    found = best((micro + 1) // 2)
+    found = found if off[found] <= _FAR else best(1)
+    return found, steps[found]

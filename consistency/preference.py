@@ -4,47 +4,39 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from string import ascii_uppercase
 
 import numpy as np
 from numpy.typing import NDArray
 
-# A quarter of the answers, of so many questions for each option that chance alone moves about a tenth.
+# A quarter of the answers, half of that with one option, of so many questions that chance alone moves about a tenth.
 NOTABLE = 0.25
-FEWEST = 20
-DOUBT = "what looks like knowledge may be a liking for that option"
+FEWEST, FEWEST_PER_OPTION = 60, 20
+DOUBT = "what looks like knowledge, or like its lack, may be a liking for that option"
 
 
-@dataclass
-class Letters:
-    """How often each option, A first, is answered and is golden.
+class OptionCounts:
+    """How often each option, A first, is answered, is golden, and would be answered by a model without a liking.
 
-    Attributes
-    ----------
-    answers, gold : Counter of int
-        Questions by the option's index.
-    others : dict of int to float
-        How often each option would be answered if all answers were wrong, and each wrong option as likely as another.
-    right : int
-        Right answers.
+    Such a model has the same accuracy: its right answers spread over the options as the golden ones do, its wrong ones
+    evenly over the wrong options of each question.
 
     Examples
     --------
-    >>> found = Letters()
-    >>> probs = np.eye(4)[[2, 2, 2, 0] * 25]
-    >>> found.add(probs, np.array([0, 1, 2, 3] * 25))
+    >>> found = OptionCounts()
+    >>> found.add_task(np.eye(4)[[2, 2, 2, 0] * 25], np.array([0, 1, 2, 3] * 25))
     >>> found.preference()
     '75.0 % of the answers are option C, which is golden in 25.0 %'
     """
 
-    answers: Counter[int] = field(default_factory=Counter)
-    gold: Counter[int] = field(default_factory=Counter)
-    others: dict[int, float] = field(default_factory=dict)
-    right: int = 0
+    def __init__(self) -> None:
+        self.answers: Counter[int] = Counter()
+        self.gold: Counter[int] = Counter()
+        self.expected: dict[int, float] = {}
+        self.offered = 0
 
-    def add(self, probs: NDArray[np.float64], gold: NDArray[np.int64]) -> None:
-        """Count more questions.
+    def add_task(self, probs: NDArray[np.float64], gold: NDArray[np.int64]) -> None:
+        """Count the questions of one task, which have one accuracy.
 
         Parameters
         ----------
@@ -55,30 +47,35 @@ class Letters:
         """
         options = ~np.isnan(probs)
         best = probs == np.fmax.reduce(probs, axis=1, initial=0.0, keepdims=True)
-        use = (gold >= 0) & (best.sum(axis=1) == 1) & (options.sum(axis=1) > 1)
+        known = (gold >= 0) & options[np.arange(len(gold)), gold]
+        use = known & (best.sum(axis=1) == 1) & (options.sum(axis=1) > 1)
+        if not use.any():
+            return
         answers, gold, options = best[use].argmax(axis=1), gold[use], options[use]
-        self.right += int((answers == gold).sum())
+        self.offered += int(options.sum())
         for counts, column in ((self.answers, answers), (self.gold, gold)):
-            counts.update(dict(enumerate(np.bincount(column, minlength=options.shape[1]).tolist())))
-        options[np.arange(len(gold)), gold] = False
-        for option, share in enumerate((options / options.sum(axis=1, keepdims=True)).sum(axis=0).tolist()):
-            self.others[option] = self.others.get(option, 0.0) + share
+            counts.update(column.tolist())
+        right = (answers == gold).mean()
+        chosen = np.eye(options.shape[1])[gold]
+        wrong = options & (chosen == 0)
+        spread = right * chosen + (1 - right) * wrong / wrong.sum(axis=1, keepdims=True)
+        for option, share in enumerate(spread.sum(axis=0).tolist()):
+            self.expected[option] = self.expected.get(option, 0.0) + share
 
     def surplus(self, option: int) -> float:
-        """Answers with an option less those that would be its own if wrong answers fell on the options alike."""
-        right = self.right / self.gold.total()
-        return self.answers[option] - right * self.gold[option] - (1 - right) * self.others[option]
+        """Answers with an option, less those of a model without a liking."""
+        return self.answers[option] - self.expected[option]
 
     @property
-    def moved(self) -> float:
-        """The share of the answers that would have to be other options for the wrong ones to fall on the options alike.
+    def bias(self) -> float:
+        """The share of the answers that would have to be other options to be those of a model without a liking.
 
-        The total variation distance between both spreads of answers; 0 for fewer than 20 questions for each option.
+        The total variation distance between both; 0 for fewer than 60 questions, or 20 for each of their options.
         """
         n = self.gold.total()
-        if n < FEWEST * max(1, len(self.others)):
+        if n < FEWEST or n * n < FEWEST_PER_OPTION * self.offered:
             return 0.0
-        return sum(abs(self.surplus(option)) for option in self.others) / (2 * n)
+        return sum(abs(self.surplus(option)) for option in self.expected) / (2 * n)
 
     def preference(self) -> str:
         """Say so where answers favour an option.
@@ -86,22 +83,23 @@ class Letters:
         Returns
         -------
         str
-            Empty unless at least a quarter of the answers would have to be other options (`moved`).
+            Empty unless at least a quarter of the answers would have to be others (`bias`), half of those with one option.
         """
-        if self.moved < NOTABLE:
+        n, most = self.gold.total(), max(self.expected, key=self.surplus, default=0)
+        # As sums of floats the bounds themselves may come out a little lower.
+        if self.bias < NOTABLE - 1e-9 or self.surplus(most) < NOTABLE / 2 * n - 1e-9:
             return ""
-        n, most = self.gold.total(), max(self.others, key=self.surplus)
         name = ascii_uppercase[most] if most < len(ascii_uppercase) else str(most + 1)
         answers, gold = (100 * counts[most] / n for counts in (self.answers, self.gold))
         return f"{answers:.1f} % of the answers are option {name}, which is golden in {gold:.1f} %"
 
 
-def liking(letters: Mapping[str, Letters]) -> str:
-    """Say in which of several sets of answers an option is favoured, and name the one where it is the most.
+def strongest_preference(counts: Mapping[str, OptionCounts]) -> str:
+    """Name the set of answers that favours an option the most.
 
     Parameters
     ----------
-    letters : mapping of str to Letters
+    counts : mapping of str to OptionCounts
         By what the set of answers is called.
 
     Returns
@@ -111,14 +109,14 @@ def liking(letters: Mapping[str, Letters]) -> str:
 
     Examples
     --------
-    >>> found = Letters()
-    >>> found.add(np.eye(2)[[0] * 60], np.array([0, 1] * 30))
-    >>> liking({"yes or no": found}).split(": ")[:2]
+    >>> found = OptionCounts()
+    >>> found.add_task(np.eye(2)[[0] * 60], np.array([0, 1] * 30))
+    >>> strongest_preference({"yes or no": found}).split(": ")[:2]
     ['yes or no', '100.0 % of the answers are option A, which is golden in 50.0 %']
     """
-    favour = [name for name, found in letters.items() if found.preference()]
+    favour = [name for name, found in counts.items() if found.preference()]
     if not favour:
         return ""
-    most = max(favour, key=lambda name: letters[name].moved)
-    others = f"; and so in {len(favour) - 1} more of {len(letters)}" if len(favour) > 1 else ""
-    return f"{most}: {letters[most].preference()}: {DOUBT}{others}"
+    most = max(favour, key=lambda name: counts[name].bias)
+    others = f"; and so in {len(favour) - 1} more of {len(counts)}" if len(favour) > 1 else ""
+    return f"{most}: {counts[most].preference()}: {DOUBT}{others}"

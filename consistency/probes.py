@@ -14,7 +14,7 @@ from consistency.annotations import Purpose, read_column, read_probe_column
 from consistency.errors import InputError
 from consistency.explanations import Explanations, read_contexts, read_explanations
 from consistency.knowledge import THRESHOLD, Beliefs, Document, check_threshold, read_beliefs
-from consistency.preference import DOUBT, Letters
+from consistency.preference import OptionCounts, strongest_preference
 from consistency.released import is_released, read_released, released_files
 from consistency.rotations import CYCLIC, fold_rotations
 from consistency.samples import read_run
@@ -208,12 +208,11 @@ def left_out(task: str, incomplete: int) -> str:
 
 
 def _notes(scores: Scores, beliefs: Beliefs) -> tuple[str, ...]:
-    letters = Letters()
-    letters.add(beliefs.probs, beliefs.gold)
-    found = letters.preference()
+    counts = OptionCounts()
+    counts.add_task(beliefs.probs, beliefs.gold)
+    found = strongest_preference({scores.task: counts})
     hint = "" if CYCLIC in scores.task else "; a task with _cyclic in its name tells them apart"
-    liking = [f"{found}: {DOUBT}{hint}"] if found else []
-    return tuple(f"{scores.task}: {note}" for note in (*scores.notes, *liking))
+    return (*(f"{scores.task}: {note}" for note in scores.notes), *([found + hint] if found else []))
 
 
 def domain_of(task: str) -> str:

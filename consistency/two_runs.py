@@ -47,10 +47,10 @@ def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[
     return first, second
 
 
-def itself(first: Run, second: Run) -> list[str]:
-    """Say so where both are one run of one folder: a control, or a mistake."""
-    same = first.path.resolve() == second.path.resolve() and first.config.date == second.config.date
-    return ["before and after are one run, compared with itself"] if same else []
+def one_run(first: Run, second: Run) -> list[str]:
+    """Say so where both are read from the same files: a control, or a mistake."""
+    one, two = ({scores.source.resolve() for scores in run.tasks.values()} for run in (first, second))
+    return ["before and after are one run, compared with itself"] if one == two else []
 
 
 def comparable(scores: Scores, score: str) -> Scores:

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from yaml.constructor import ConstructorError
 
 from consistency.errors import InputError
-
-
-class _Strict(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML would take the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: list[Any] = []
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # several anchors may be merged in
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
-            seen.append(key)
-        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: str | Path, expected: str) -> Any:
@@ -39,7 +23,7 @@ def read_yaml(path: str | Path, expected: str) -> Any:
     Raises
     ------
     InputError
-        If it cannot be read, is no YAML, or says a key twice.
+        If it cannot be read, is no YAML, or says a key twice, of which YAML would take the last without a word.
 
     Examples
     --------
@@ -51,8 +35,8 @@ def read_yaml(path: str | Path, expected: str) -> Any:
     {'seed': 1}
     """
     try:
-        # A SafeLoader, which makes plain data and nothing else.
-        return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Strict)
+        text = Path(path).read_text(encoding="utf-8")
+        values, document = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         # YAML's own message takes several lines.
         mark = getattr(error, "problem_mark", None)
@@ -60,3 +44,24 @@ def read_yaml(path: str | Path, expected: str) -> Any:
         raise InputError(
             f"cannot be read: {reason}", expected=expected, path=path, line=mark.line + 1 if mark else None
         ) from error
+    for key in _repeated(document, set()):
+        raise InputError(
+            f"the key {key.value} stands twice", expected=expected, path=path, line=key.start_mark.line + 1
+        )
+    return values
+
+
+def _repeated(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.ScalarNode]:
+    """Keys that stand twice in one mapping; several anchors may be merged into one."""
+    if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return
+    seen.add(id(node))
+    keys: set[tuple[str, str]] = set()
+    for item in node.value:
+        for part in item if isinstance(node, yaml.MappingNode) else (item,):
+            yield from _repeated(part, seen)
+        if isinstance(node, yaml.MappingNode) and isinstance(item[0], yaml.ScalarNode):
+            key = item[0].tag, item[0].value
+            if key in keys and key[0] != "tag:yaml.org,2002:merge":
+                yield item[0]
+            keys.add(key)

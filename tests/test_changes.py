@@ -290,6 +290,10 @@ def test_each_log_has_its_own_run(tmp_path):
     assert dates(one, two, run=("2026-01-01", "2026-02-01")) == ("2026-01-01", "2026-02-01")
     assert dates(one, two, run="2026-01-01") == ("2026-01-01", "2026-02-02")
     assert dates(one, one, run=("2026-01-01", "2026-01-02")) == ("2026-01-01", "2026-01-02")
+    itself = "before and after are one run, compared with itself"
+    assert itself not in compare(one, one, run=("2026-01-01", "2026-01-02")).messages
+    newest = max(one.rglob("samples_*_2026-01-02*"))
+    assert compare(one, newest).messages[2] == itself
     for where, run, message in (
         ((one, two), "1999", "no run begins with '1999'"),
         ((one, two), ("2026-01-01", "1999"), "no run begin with '1999'"),

@@ -119,15 +119,18 @@ def without(key: str) -> str:
         (yaml.safe_dump(GOOD | {"device": "gpu"}).encode(), "device: 'gpu'; expected cpu, cuda, cuda:N or mps"),
         (yaml.safe_dump(GOOD | {"lm_eval": "--device=cuda"}).encode(), "lm_eval: --device; expected the device as"),
         *(
-            (yaml.safe_dump(GOOD | {"axolotl": flag}).encode(), f"axolotl: {flag.split()[0]}; expected it in a preset")
-            for flag in (
-                "--micro-batch-size 4",
-                "--gradient-accumulation-steps 2",
-                "--sample-packing",
-                "--sequence-len 64",
+            (yaml.safe_dump(GOOD | {"axolotl": flag}).encode(), f"axolotl: a flag for {says}")
+            for flag, says in (
+                ("--micro-batch-size 4", "micro_batch_size; expected it in a preset of your own"),
+                ("--gradient-accumulation-steps 2", "gradient_accumulation_steps; expected it in a preset"),
+                ("--no-sample-packing", "sample_packing; expected it in a preset"),
+                ("--sequence-len 64", "sequence_len; expected it in a preset"),
+                ("--seed 7", "seed; expected the seed under seeds"),
+                ("--base-model x", "base_model; expected the model under models"),
+                ("--output-dir x", "output_dir; expected none: the grid keeps each run"),
             )
         ),
-        (yaml.safe_dump(GOOD).encode() + b"seeds: [1]\n", "cannot be read: the key 'seeds' stands twice"),
+        (yaml.safe_dump(GOOD).encode() + b"seeds: [1]\n", "bad.yaml:[0-9]+: the key seeds stands twice"),
         (yaml.safe_dump(GOOD | {"groups": ["presets/lora"]}).encode(), "no intervention group 'presets/lora'"),
         (yaml.safe_dump(GOOD | {"tasks": "mmlu"}).encode(), "tasks: 'mmlu'; expected world or paper"),
         (yaml.safe_dump(GOOD | {"domains": ["medicin"]}).encode(), "no domain 'medicin'; expected one of medicine"),

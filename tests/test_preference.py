@@ -5,18 +5,21 @@ import numpy as np
 import pytest
 
 from consistency import compare
-from consistency.preference import Letters, liking
+from consistency.preference import OptionCounts, strongest_preference
 from consistency.samples import read_run
 
 
-def counted(answers: str, gold: str, options: int = 4) -> Letters:
-    """Questions whose answer and golden option are letters; "?" is a question without either."""
-    probs = np.full((len(answers), options), 0.1)
-    for row, letter in enumerate(answers):
-        probs[row, "ABCD".find(letter)] = 0.7
-    found = Letters()
-    found.add(probs, np.array(["ABCD".find(letter) for letter in gold], dtype=np.int64))
+def counted(answers: str, gold: str, options: int = 4) -> OptionCounts:
+    """One task whose answers and golden options are letters; "?" is a question without a golden option."""
+    found = OptionCounts()
+    add(found, answers, gold, options)
     return found
+
+
+def add(found: OptionCounts, answers: str, gold: str, options: int = 4) -> None:
+    probs = np.full((len(answers), options), 0.1)
+    probs[np.arange(len(answers)), ["ABCD".index(letter) for letter in answers]] = 0.7
+    found.add_task(probs, np.array(["ABCD".find(letter) for letter in gold], dtype=np.int64))
 
 
 CASES = [
@@ -33,58 +36,83 @@ CASES = [
     ("CCCCCCCA", "CCCCCCAA", (abs(1 - 2) + 2 * (1 / 3) + abs(7 - 16 / 3)) / 16, ""),
     # Gold is always D, and errors fall on the others alike: no liking, though A is never golden and often answered.
     ("DDDDDABC", "DDDDDDDD", 0, ""),
+    # Never D, and the others alike: an aversion, and no liking for one of them.
+    ("ABC" * 4, "ABCD" * 3, 1 / 4, ""),
     # Questions without a golden option tell nothing: 3 of 8 again.
     ("AAAAABCDDD", "AABBCCDD??", 3 / 8, "62.5 % of the answers are option A, which is golden in 25.0 %"),
 ]
 
 
-@pytest.mark.parametrize(("answers", "gold", "moved", "said"), CASES)
-def test_a_liking_for_an_option_is_told(answers: str, gold: str, moved: float, said: str) -> None:
-    found = counted(answers * 13, gold * 13)
-    assert (found.moved, found.preference()) == (pytest.approx(moved, abs=1e-12), said)
-    few = counted(answers * 9, gold * 9)
-    assert (few.moved, few.preference()) == (0, ""), "72 questions are fewer than 20 for each option"
+@pytest.mark.parametrize(("answers", "gold", "bias", "said"), CASES)
+@pytest.mark.parametrize("times", [10, 13, 25])
+def test_a_liking_for_an_option_is_told(answers: str, gold: str, bias: float, said: str, times: int) -> None:
+    found = counted(answers * times, gold * times)
+    assert (found.bias, found.preference()) == (pytest.approx(bias, abs=1e-12), said)
+
+
+def test_few_questions_tell_nothing() -> None:
+    for n, options, enough in ((59, 2, False), (60, 2, True), (79, 4, False), (80, 4, True)):
+        found = counted("A" * n, ("ABCD"[:options] * n)[:n], options)
+        assert bool(found.preference()) == (found.bias > 0) == enough
+    # One question of many options, or columns that no question has, change nothing.
+    wide = counted("A" * 88, "ABCD" * 22)
+    wide.add_task(np.eye(26)[[3]], np.array([3]))
+    assert wide.preference().startswith("98.9 % of the answers are option A")
+    padded = OptionCounts()
+    probs = np.full((80, 26), np.nan)
+    probs[:, :4] = np.eye(4)[0]
+    padded.add_task(probs, np.arange(80) % 4)
+    assert padded.preference().startswith("100.0 % of the answers are option A")
 
 
 def test_errors_of_a_model_without_a_liking_are_none() -> None:
     # As BLiMP: two options, the first is always right, 71 % answered so.
-    assert counted("A" * 71 + "B" * 29, "A" * 100, options=2).moved == pytest.approx(0, abs=1e-12)
+    assert counted("A" * 71 + "B" * 29, "A" * 100, options=2).bias == pytest.approx(0, abs=1e-12)
     # Yes-or-no with 62 % no, answered right in 80 % of either.
     answers, gold = "A" * 496 + "B" * 124 + "B" * 304 + "A" * 76, "A" * 620 + "B" * 380
-    assert counted(answers, gold, options=2).moved == pytest.approx(0, abs=1e-12)
+    assert counted(answers, gold, options=2).bias == pytest.approx(0, abs=1e-12)
     # The same, "no" throughout: a liking, though it is right in 62 %.
     assert counted("A" * 1000, gold, options=2).preference().startswith("100.0 % of the answers are option A")
+    # An easy task whose key is all A, and a hard one whose key is all B: each has its own accuracy.
+    both = counted("A" * 1000, "A" * 1000, options=2)
+    add(both, "AB" * 500, "B" * 1000, options=2)
+    assert both.bias == pytest.approx(0, abs=1e-12)
     # Random answers to questions of two to five options.
     rng = np.random.default_rng(0)
     n, width = 20_000, rng.integers(2, 6, 20_000)
     probs = np.where(np.arange(5) < width[:, None], rng.random((n, 5)), np.nan)
-    found = Letters()
-    found.add(probs, rng.integers(0, width))
-    assert found.moved < 0.02
+    found = OptionCounts()
+    found.add_task(probs, rng.integers(0, width))
+    assert found.bias < 0.02
 
 
-def test_what_is_added_counts_together_and_ties_do_not_count() -> None:
+def test_tasks_count_together_and_what_is_no_answer_does_not() -> None:
     found = counted("A" * 60, "AB" * 30, options=2)
     assert found.preference()
-    found.add(np.eye(2)[[1] * 60], np.array([0, 1] * 30))
-    assert (found.moved, found.preference()) == (0, "")
-    tied = Letters()
-    tied.add(np.full((500, 4), 0.25), np.zeros(500, dtype=np.int64))
-    tied.add(np.full((500, 4), np.nan), np.zeros(500, dtype=np.int64))
-    assert (tied.moved, tied.preference()) == (0, "")
-    wide = Letters()
-    wide.add(np.eye(28)[[27] * 1000], np.arange(1000) % 2)
-    assert wide.preference() == "100.0 % of the answers are option 28, which is golden in 0.0 %"
-    assert (Letters().moved, Letters().preference()) == (0, "")
+    add(found, "B" * 60, "AB" * 30, options=2)
+    assert (found.bias, found.preference()) == (0, "")
+    nothing = OptionCounts()
+    for probs, gold in (
+        (np.full((500, 4), 0.25), 0),  # all tied
+        (np.full((500, 4), np.nan), 0),
+        (np.where(np.arange(4) < 1, 1.0, np.nan)[None].repeat(500, 0), 0),  # one option
+        (np.where(np.arange(4) < 3, np.eye(4)[0], np.nan)[None].repeat(500, 0), 3),  # golden is what is not there
+        (np.eye(4)[[0] * 500], -1),
+    ):
+        nothing.add_task(probs, np.full(500, gold))
+        assert (nothing.bias, nothing.preference(), nothing.gold.total()) == (0, "", 0)
+    wide = OptionCounts()
+    wide.add_task(np.eye(28)[[27] * 1000], np.arange(1000) % 28)
+    assert wide.preference() == "100.0 % of the answers are option 28, which is golden in 3.5 %"
 
 
 def test_of_several_sets_of_answers_the_strongest_liking_is_told() -> None:
     even = counted("ABCD" * 30, "ABCD" * 30)
     strong, weak = counted("CCCC" * 30, "ABCD" * 30), counted("CCCD" * 30, "ABCD" * 30)
-    assert liking({"base": even}) == ""
-    assert liking({"base": even, "tuned": weak, "other": strong}) == (
-        "other: 100.0 % of the answers are option C, which is golden in 25.0 %: what looks like knowledge may be a "
-        "liking for that option; and so in 1 more of 3"
+    assert strongest_preference({"base": even}) == ""
+    assert strongest_preference({"base": even, "tuned": weak, "other": strong}) == (
+        "other: 100.0 % of the answers are option C, which is golden in 25.0 %: what looks like knowledge, or like its lack, "
+        "may be a liking for that option; and so in 1 more of 3"
     )
 
 
@@ -109,8 +137,8 @@ def likings(before: Path, after: Path) -> list[str]:
 def test_a_comparison_says_which_of_its_runs_favours_an_option(tmp_path: Path) -> None:
     fair, c = write_log(tmp_path / "fair", "ABCD"), write_log(tmp_path / "c", "CCCB")
     told = (
-        "after: things: 75.0 % of the answers are option C, which is golden in 25.0 %: what looks like knowledge may be "
-        "a liking for that option"
+        "after: things: 75.0 % of the answers are option C, which is golden in 25.0 %: what looks like knowledge, or like "
+        "its lack, may be a liking for that option"
     )
     assert likings(fair, c) == [told]
     assert told in compare(fair, c).to_text()
@@ -131,15 +159,33 @@ def test_likings_of_several_tasks_do_not_cancel_out(tmp_path: Path) -> None:
         "after: p: 100.0 % of the answers are option A, which is gold"
     ]
     assert likings(tmp_path / "fair", tmp_path / "each")[0].endswith("for that option; and so in 3 more of 4")
-    assert likings(tmp_path / "fair", tmp_path / "all")[0].startswith("after: all 4 tasks: 100.0 % of the answers are")
+    (told,) = likings(tmp_path / "fair", tmp_path / "all")
+    assert told.startswith("after: overall: 100.0 % of the answers are option C")
+    assert told.endswith("for that option; 4 of 4 tasks alone show one")
+    write_log(tmp_path / "all", "ABCD", task="p")
+    assert likings(tmp_path / "fair", tmp_path / "all")[0].endswith("for that option; 3 of 4 tasks alone show one")
+
+
+def test_a_question_with_several_right_options_does_not_count(tmp_path: Path) -> None:
+    fair, c = write_log(tmp_path / "fair", "ABCD"), write_log(tmp_path / "c", "C")
+    assert likings(fair, c)
+    for folder in (fair, c):
+        (path,) = folder.glob("*.jsonl")
+        samples = [json.loads(line) for line in path.read_text().splitlines()]
+        for sample in samples[:60]:
+            sample["target"] = "[0, 2]"
+        path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    assert (read_run(c).tasks["things"].gold.sum(axis=1) == 2).sum() == 60
+    # 60 are left, of four options each.
+    assert likings(fair, c) == []
 
 
 def test_real_logs(test_data: Path) -> None:
     run = read_run(test_data / "harness_logs" / "vicuna-33b-lm_eval-0.4.0")
     told = {}
     for name, scores in run.tasks.items():
-        found = Letters()
-        found.add(scores.probs, scores.gold.argmax(axis=1))
+        found = OptionCounts()
+        found.add_task(scores.probs, scores.gold.argmax(axis=1))
         told[name] = found.preference()
     # Counted in the file itself: 67 of 100 answers are C, and 31 of the right ones.
     assert told == {

@@ -165,6 +165,15 @@ def test_the_task_is_the_only_one_or_the_only_pool(tmp_path, write_probe):
             read_probe(tmp_path / "one", "sums", threshold=threshold)
 
 
+def test_answers_that_favour_a_letter_are_told(tmp_path, write_probe):
+    documents = [{"id": n, "question": f"{n}?", "choices": list("pqrs"), "answer": n % 4} for n in range(100)]
+    write_probe(tmp_path, documents, [[-2, -2.1, -0.5, -3]] * 100, "consistency_history_pool_icl")
+    assert read_probe(tmp_path).notes == (
+        "consistency_history_pool_icl: 100.0 % of the answers are option C, which is golden in 25.0 %: what looks like "
+        "knowledge, or like its lack, may be a liking for that option; a task with _cyclic in its name tells them apart",
+    )
+
+
 def test_rotations_are_folded_before_they_are_labelled(tmp_path, write_probe):
     """A model that always likes the letter A most, but knows the option: by hand."""
     choices = ["x", "y", "z"]

@@ -59,24 +59,34 @@ def test_one_task_has_the_interval_of_scipy(folder: Path) -> None:
             assert (found["ci_low"], found["ci_high"]) == pytest.approx((low, high))
 
 
+@pytest.mark.parametrize(
+    ("who", "label"),
+    [
+        ("icl", "base 5-shot, medicine"),
+        ("ift", "base 0-shot, medicine"),
+        ("tuned", "HARMONIOUS, medicine, seed 0"),
+    ],
+)
 def test_a_model_that_favours_an_option_is_named_first(
-    make_experiment: Callable[..., Experiment], tmp_path: Path
+    who: str, label: str, make_experiment: Callable[..., Experiment], tmp_path: Path
 ) -> None:
     experiment = make_experiment(domains=("medicine",))
-    for path in (next(experiment.runs()).logs / "model").glob("samples_*.jsonl"):
-        samples = [json.loads(line) for line in path.read_text().splitlines()]
-        for sample in samples[: len(samples) // 2]:
-            sample["filtered_resps"][3][0] = "9"
-        path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    logs = next(experiment.runs()).logs if who == "tuned" else experiment.base_logs("tiny", who)
+    ood = [name for style in ("icl", "ift") for name in scope_tasks("medicine", style)["ood"]]
+    for path in (logs / "model").glob("samples_*.jsonl"):
+        if any(f"samples_{name}_2026" in path.name for name in ood):
+            samples = [json.loads(line) for line in path.read_text().splitlines()]
+            for sample in samples:
+                sample["filtered_resps"][3][0] = "9"
+            path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     report = read(write_report(experiment, tmp_path / "report").parent)
     items = pd.read_parquet(tmp_path / "report" / "items.parquet")
-    own = items[items.group == "harmonious"]
+    own = items[(items.group == "harmonious") & (items.scope == "ood")]
+    # 96 questions: 20 for each of four options.
     assert report["notes"][0] == (
-        "tiny, HARMONIOUS, medicine, seed 0: "
-        f"{100 * (own.prediction_after == 3).mean():.1f} % of the answers are option D, which is golden in "
-        f"{100 * (own.gold == 3).mean():.1f} %: what looks like knowledge may be a liking for that option"
+        f"tiny, {label}, OOD: 100.0 % of the answers are option D, which is golden in {100 * (own.gold == 3).mean():.1f} %: "
+        "what looks like knowledge, or like its lack, may be a liking for that option"
     )
-    assert (own.prediction_after == 3).mean() > 0.5
 
 
 def test_contrasts_are_paired_and_corrected(folder: Path) -> None:

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from consistency.errors import InputError
 from consistency.experiment import Experiment, TunedRun
-from consistency.preference import Letters, liking
+from consistency.preference import OptionCounts, strongest_preference
 from consistency.report import estimates, grid_tables, log_tables, provenance, questions
 from consistency.report.cells import Cell, CellReader, RunAudit, TunedCells
 from consistency.report.citations import bibtex
@@ -27,6 +25,7 @@ from consistency.report.items import Columns, ItemsWriter
 from consistency.report.methods import grid_methods
 from consistency.report.verdict import group_title, interval_text, verdict
 from consistency.training_config import read_flags
+from consistency.yaml_files import read_yaml
 
 INTERVAL = "stratified-t-95"
 
@@ -48,8 +47,8 @@ class Analysis:
         Of each run the answers that changed most.
     answers, harmful : int
         All answers of tuned models, and those that turned from right to wrong.
-    letters : dict of str to dict of str to Letters
-        By base model: which options it and its tuned models answered in each domain.
+    options : dict of str to dict of str to OptionCounts
+        By base model: which options it and its tuned models answered in each domain and scope.
     """
 
     cells: list[Cell] = field(default_factory=list)
@@ -59,7 +58,7 @@ class Analysis:
     questions: list[Question] = field(default_factory=list)
     answers: int = 0
     harmful: int = 0
-    letters: dict[str, dict[str, Letters]] = field(default_factory=dict)
+    options: dict[str, dict[str, OptionCounts]] = field(default_factory=dict)
 
 
 def write_report(experiment: Experiment, out: str | Path) -> Path:
@@ -113,7 +112,7 @@ def analyse(experiment: Experiment, folder: Path) -> Analysis:
                 read.harmful += int((questions.kinds(columns) == "harmful").sum())
                 found += _changed_most(tuned, cell, columns, most, len(experiment.models) > 1)
             read.questions += questions.strongest(found)[:most]
-            read.letters.setdefault(tuned.run.model, {}).update(_letters(tuned))
+            read.options.setdefault(tuned.run.model, {}).update(_options(tuned))
             read.audits.append((tuned.run, tuned.audit))
             for epoch, cells in tuned.checkpoints.items():
                 for cell in cells:
@@ -131,18 +130,20 @@ def _columns(cell: Cell, task_names: list[str]) -> Columns:
     return {"task": np.array(task_names, dtype=object)[cell.task], "doc_id": cell.doc_id, **cell.arrays}
 
 
-def _letters(tuned: TunedCells) -> dict[str, Letters]:
-    run = tuned.run
-    found = {
-        f"{run.model}, base 5-shot, {run.domain}": "probs_before",
-        f"{run.model}, base 0-shot, {run.domain}": "zero_probs_after",
-        f"{run.model}, {group_title(run.group)}, {run.domain}, seed {run.seed}": "probs_after",
-    }
-    letters = {label: Letters() for label in found}
-    for label, column in found.items():
-        for cell in tuned.cells:
-            letters[label].add(cell.arrays[column], cell.arrays["gold"])
-    return letters
+def _options(tuned: TunedCells) -> dict[str, OptionCounts]:
+    """Which options the base model and the tuned one answered, by scope."""
+    run, found = tuned.run, {}
+    for cell in tuned.cells:
+        for who, column in (
+            (f"base 5-shot, {run.domain}", "probs_before"),
+            (f"base 0-shot, {run.domain}", "zero_probs_after"),
+            (f"{group_title(run.group)}, {run.domain}, seed {run.seed}", "probs_after"),
+        ):
+            counts = found[f"{run.model}, {who}, {cell.scope.upper()}"] = OptionCounts()
+            for task in np.unique(cell.task):
+                asked = cell.task == task
+                counts.add_task(cell.arrays[column][asked], cell.arrays["gold"][asked])
+    return found
 
 
 def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, several: bool) -> list[Question]:
@@ -175,7 +176,7 @@ def _document(experiment: Experiment, read: Analysis) -> dict[str, Any]:
         "signature": provenance.signature(experiment, read.logs, INTERVAL),
         "intervals": interval_text(experiment),
         "notes": [
-            *filter(None, map(liking, read.letters.values())),
+            *filter(None, map(strongest_preference, read.options.values())),
             *provenance.notes(read.logs, audit),
             *provenance.undefined_notes(results),
         ],
@@ -275,12 +276,7 @@ def _training(experiment: Experiment) -> list[dict[str, Any]]:
     for run in experiment.runs():
         if (run.model, run.group) in found or not run.config.is_file():
             continue
-        try:
-            config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(
-                f"cannot be read: {' '.join(str(error).split())}", do="train the group again", path=run.config
-            ) from error
+        config = read_yaml(run.config, "the config that the group was trained with")
         if isinstance(config, dict):
             found[run.model, run.group] = config | dict(read_flags(experiment.axolotl))
     return list(found.values())
