@@ -1,4 +1,4 @@
-"""Whether answers tell of knowledge, or of a liking for one of the options: for its letter or its place."""
+"""Selection bias: whether answers tell of knowledge, or of a preference for an option's letter or place."""
 
 from __future__ import annotations
 
@@ -9,17 +9,28 @@ from string import ascii_uppercase
 import numpy as np
 from numpy.typing import NDArray
 
-# A quarter of the answers, half of that with one option, of so many questions that chance alone moves about a tenth.
+# A quarter of the answers, half of that with one option, of so many questions that chance alone moves less than a tenth on
+# average (random answers to 60 questions of two options: .05; to 80 of four: .08).
 NOTABLE = 0.25
 FEWEST, FEWEST_PER_OPTION = 60, 20
-DOUBT = "what looks like knowledge, or like its lack, may be a liking for that option"
+DOUBT = "what looks like knowledge, or like its lack, may be selection bias"
 
 
 class OptionCounts:
-    """How often each option, A first, is answered, is golden, and would be answered by a model without a liking.
+    """How often each option, A first, is answered, is golden, and would be answered without selection bias.
 
-    Such a model has the same accuracy: its right answers spread over the options as the golden ones do, its wrong ones
-    evenly over the wrong options of each question.
+    A model without it, of the same accuracy in each task, gives right answers that spread over the options as the golden
+    ones do, and wrong ones that spread evenly over the wrong options of each question. The name is that of Zheng et al.,
+    Large language models are not robust multiple choice selectors, 2024; the measure is this project's.
+
+    Attributes
+    ----------
+    answers, gold : Counter of int
+        Questions by the option's index.
+    expected : dict of int to float
+        Questions by the option's index, as a model without selection bias would answer them.
+    offered : int
+        Options of all questions together.
 
     Examples
     --------
@@ -63,14 +74,15 @@ class OptionCounts:
             self.expected[option] = self.expected.get(option, 0.0) + share
 
     def surplus(self, option: int) -> float:
-        """Answers with an option, less those of a model without a liking."""
+        """Questions answered with an option, less those that a model without selection bias would answer so."""
         return self.answers[option] - self.expected[option]
 
     @property
     def bias(self) -> float:
-        """The share of the answers that would have to be other options to be those of a model without a liking.
+        """The share of the answers that would have to be other options for there to be no selection bias.
 
-        The total variation distance between both; 0 for fewer than 60 questions, or 20 for each of their options.
+        The total variation distance from the expected answers, 0 to 1; 0 for fewer than 60 questions, or than 20 for each of
+        their options.
         """
         n = self.gold.total()
         if n < FEWEST or n * n < FEWEST_PER_OPTION * self.offered:

@@ -30,6 +30,11 @@ def preset_names() -> list[str]:
 def preset_path(name: str) -> Path:
     """The file of a preset: one that ships with the configs, or a path that ends in ``.yml`` or ``.yaml``.
 
+    Parameters
+    ----------
+    name : str
+        As `read_preset` takes it.
+
     Raises
     ------
     InputError

@@ -112,7 +112,7 @@ def test_of_several_sets_of_answers_the_strongest_liking_is_told() -> None:
     assert strongest_preference({"base": even}) == ""
     assert strongest_preference({"base": even, "tuned": weak, "other": strong}) == (
         "other: 100.0 % of the answers are option C, which is golden in 25.0 %: what looks like knowledge, or like its lack, "
-        "may be a liking for that option; and so in 1 more of 3"
+        "may be selection bias; and so in 1 more of 3"
     )
 
 
@@ -138,7 +138,7 @@ def test_a_comparison_says_which_of_its_runs_favours_an_option(tmp_path: Path) -
     fair, c = write_log(tmp_path / "fair", "ABCD"), write_log(tmp_path / "c", "CCCB")
     told = (
         "after: things: 75.0 % of the answers are option C, which is golden in 25.0 %: what looks like knowledge, or like "
-        "its lack, may be a liking for that option"
+        "its lack, may be selection bias"
     )
     assert likings(fair, c) == [told]
     assert told in compare(fair, c).to_text()
@@ -158,12 +158,14 @@ def test_likings_of_several_tasks_do_not_cancel_out(tmp_path: Path) -> None:
     assert [message[:60] for message in likings(tmp_path / "fair", tmp_path / "each")] == [
         "after: p: 100.0 % of the answers are option A, which is gold"
     ]
-    assert likings(tmp_path / "fair", tmp_path / "each")[0].endswith("for that option; and so in 3 more of 4")
+    assert likings(tmp_path / "fair", tmp_path / "each")[0].endswith("may be selection bias; and so in 3 more of 4")
     (told,) = likings(tmp_path / "fair", tmp_path / "all")
     assert told.startswith("after: overall: 100.0 % of the answers are option C")
-    assert told.endswith("for that option; 4 of 4 tasks alone show one")
+    assert told.endswith("may be selection bias; 4 of 4 tasks alone show one")
     write_log(tmp_path / "all", "ABCD", task="p")
-    assert likings(tmp_path / "fair", tmp_path / "all")[0].endswith("for that option; 3 of 4 tasks alone show one")
+    assert likings(tmp_path / "fair", tmp_path / "all")[0].endswith(
+        "may be selection bias; 3 of 4 tasks alone show one"
+    )
 
 
 def test_a_question_with_several_right_options_does_not_count(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_answers_that_favour_a_letter_are_told(tmp_path, write_probe):
     write_probe(tmp_path, documents, [[-2, -2.1, -0.5, -3]] * 100, "consistency_history_pool_icl")
     assert read_probe(tmp_path).notes == (
         "consistency_history_pool_icl: 100.0 % of the answers are option C, which is golden in 25.0 %: what looks like "
-        "knowledge, or like its lack, may be a liking for that option; a task with _cyclic in its name tells them apart",
+        "knowledge, or like its lack, may be selection bias; a task with _cyclic in its name tells them apart",
     )
 
 

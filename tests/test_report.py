@@ -85,7 +85,7 @@ def test_a_model_that_favours_an_option_is_named_first(
     # 96 questions: 20 for each of four options.
     assert report["notes"][0] == (
         f"tiny, {label}, OOD: 100.0 % of the answers are option D, which is golden in {100 * (own.gold == 3).mean():.1f} %: "
-        "what looks like knowledge, or like its lack, may be a liking for that option"
+        "what looks like knowledge, or like its lack, may be selection bias"
     )
 
 
