@@ -238,7 +238,7 @@ def _preferences(tasks: Mapping[str, _Task], items: Mapping[str, Mapping[str, ND
                 counts.add_task(items[name][f"probs_{when}"], np.where(seen, items[name]["gold"], -1))
         alone = sum(bool(counts.preference()) for counts in each.values())
         if len(tasks) > 1 and (found := strongest_preference({"overall": pooled})):
-            yield f"{when}: {found}; {alone} of {len(tasks)} tasks alone show one"
+            yield f"{when}: {found}; {alone} of {len(tasks)} tasks show it by themselves"
         elif found := strongest_preference(each):
             yield f"{when}: {found}"
 

@@ -161,10 +161,10 @@ def test_likings_of_several_tasks_do_not_cancel_out(tmp_path: Path) -> None:
     assert likings(tmp_path / "fair", tmp_path / "each")[0].endswith("may be selection bias; and so in 3 more of 4")
     (told,) = likings(tmp_path / "fair", tmp_path / "all")
     assert told.startswith("after: overall: 100.0 % of the answers are option C")
-    assert told.endswith("may be selection bias; 4 of 4 tasks alone show one")
+    assert told.endswith("may be selection bias; 4 of 4 tasks show it by themselves")
     write_log(tmp_path / "all", "ABCD", task="p")
     assert likings(tmp_path / "fair", tmp_path / "all")[0].endswith(
-        "may be selection bias; 3 of 4 tasks alone show one"
+        "may be selection bias; 3 of 4 tasks show it by themselves"
     )
 
 
