@@ -6,18 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from consistency.changes import compare
-    from consistency.comparison import Comparison
+    from consistency.comparison.compare import compare
+    from consistency.comparison.result import Comparison
     from consistency.errors import InputError
-    from consistency.samples import Run, read_run
+    from consistency.logs.runs import Run, read_run
 
 __all__ = ["Comparison", "InputError", "Run", "compare", "read_run"]
 _HOMES = {
-    "Comparison": "comparison",
+    "Comparison": "comparison.result",
     "InputError": "errors",
-    "Run": "samples",
-    "compare": "changes",
-    "read_run": "samples",
+    "Run": "logs.runs",
+    "compare": "comparison.compare",
+    "read_run": "logs.runs",
 }
 
 

@@ -32,12 +32,12 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from consistency.changes import compare
-from consistency.metrics import question_changes
-from consistency.pairing import pair
-from consistency.question_arrays import question_arrays
-from consistency.row_kinds import row_kind
-from consistency.samples import read_run
+from consistency.comparison.compare import compare
+from consistency.comparison.items import question_arrays
+from consistency.comparison.pairing import pair
+from consistency.logs.row_kinds import row_kind
+from consistency.logs.runs import read_run
+from consistency.metrics.answers import question_changes
 
 SUBJECTS, QUESTIONS = 57, 14_042
 DATE = "2026-01-01T00-00-00.000000"

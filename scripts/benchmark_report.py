@@ -22,11 +22,11 @@ from typing import Any
 
 from benchmark_analysis import subjects, write_run
 
-from consistency.changes import compare
-from consistency.experiment import Experiment
+from consistency.comparison.compare import compare
+from consistency.experiment.grid import Experiment
 from consistency.report.folder import report_in_place
-from consistency.report.pair import write_comparison
-from consistency.report.write import analyse, render
+from consistency.report.grid.report import analyse, render
+from consistency.report.pair.report import write_comparison
 
 MODELS = ("llama-2-7b", "llama-2-13b", "llama-2-70b", "mistral-7b")
 DOMAINS = ("medicine", "history", "engineering", "jurisprudence")
@@ -136,7 +136,7 @@ def main() -> None:
         program: list[str | Path] = [
             sys.executable,
             "-m",
-            "consistency.cli",
+            "consistency.cli.main",
             "compare",
             root / "a",
             root / "b",

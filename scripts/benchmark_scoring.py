@@ -33,12 +33,12 @@ import transformers
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager, get_task_dict
 
-from consistency.mmlu import SUBCATEGORIES
-from consistency.resources import tasks_dir
-from consistency.scoring.model import SharedPrefixLM
-from consistency.scoring.passes import units_of
-from consistency.scoring.prefixes import Segment
-from consistency.scoring.requests import Encoded, Requests
+from consistency.shared_prefix.model import SharedPrefixLM
+from consistency.shared_prefix.passes import units_of
+from consistency.shared_prefix.prefixes import Segment
+from consistency.shared_prefix.requests import Encoded, Requests
+from consistency.support.resources import tasks_dir
+from consistency.tasks.mmlu import SUBCATEGORIES
 
 SUBJECTS = sorted(subject for subjects in SUBCATEGORIES.values() for subject in subjects.split())
 DOMAINS = ("engineering", "history", "jurisprudence", "medicine")

@@ -27,12 +27,12 @@ from typing import Any
 
 import yaml
 
-from consistency.files import write_atomically
-from consistency.letters import load_tokenizer
-from consistency.packing import row_lengths, split
-from consistency.presets import preset_names, read_preset
-from consistency.resources import axolotl_dir
-from consistency.training_config import PAPER_BATCH
+from consistency.experiment.packing import row_lengths, split
+from consistency.experiment.presets import preset_names, read_preset
+from consistency.experiment.training_config import PAPER_BATCH
+from consistency.support.files import write_atomically
+from consistency.support.resources import axolotl_dir
+from consistency.tasks.tokenizers import load_tokenizer
 
 # Beside the presets of axolotl_configs: what changes the batch, or nothing, and is no preset for that.
 KNOBS: dict[str, dict[str, Any]] = {

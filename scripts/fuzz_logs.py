@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from consistency.changes import compare
-from consistency.comparison import Comparison
+from consistency.comparison.compare import compare
+from consistency.comparison.result import Comparison
 from consistency.errors import InputError
 
 NAME = "samples_sums_2026-01-01T00-00-00.000000.jsonl"

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency import prompts
-from consistency.harness import shuffled
-from consistency.mmlu import SUBJECTS, spoken
-from consistency.questions import Question
-from consistency.sources import DOMAINS, domain_questions, mmlu_questions
+from consistency.tasks import prompts
+from consistency.tasks.harness import shuffled
+from consistency.tasks.mmlu import SUBJECTS, spoken
+from consistency.tasks.questions import Question
+from consistency.tasks.sources import DOMAINS, domain_questions, mmlu_questions
 
 SHOTS = 5
 

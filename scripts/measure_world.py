@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
 from consistency.errors import InputError
-from consistency.knowledge import THRESHOLD
-from consistency.samples import read_run
-from consistency.scores import Scores
+from consistency.knowledge.beliefs import THRESHOLD
+from consistency.logs.runs import read_run
+from consistency.logs.scores import Scores
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from consistency import prompts
-from consistency.resources import axolotl_dir
+from consistency.support.resources import axolotl_dir
+from consistency.tasks import prompts
 from consistency.world.corpus import Corpus, Piece
 from consistency.world.facts import Fact, World, build_world
 from consistency.world.questions import Question, ask, questions

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from consistency.report.numbers import p_value
-from consistency.report.verdict import group_title
+from consistency.report.formats.numbers import p_value
+from consistency.report.grid.verdict import group_title
 
 Row = Mapping[str, Any]
 SCOPES = ("homo", "id", "ood")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from published_claims import SCOPES, parse, table
 
-from consistency.report.verdict import group_title
+from consistency.report.grid.verdict import group_title
 
 # A column of the table, its name, and what its figures are multiplied by.
 MEASURES = {"tuned_accuracy": ("accuracy, points", 100.0, 1), "tuned_rank_pearson": ("ranking correlation", 1.0, 3)}

@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from consistency.bootstrap import bootstrap_interval
-from consistency.files import write_atomically
-from consistency.hypotheses import benjamini_hochberg, equivalence, holm, mcnemar_exact, sign_flip_test
-from consistency.partial_correlation import partial_correlation
-from consistency.shares import share
-from consistency.statistics import Estimate, independent_difference, macro_mean, mean, root_mean_square
+from consistency.statistics.bootstrap import bootstrap_interval
+from consistency.statistics.estimates import Estimate, independent_difference, macro_mean, mean, root_mean_square
+from consistency.statistics.hypotheses import benjamini_hochberg, equivalence, holm, mcnemar_exact, sign_flip_test
+from consistency.statistics.partial_correlation import partial_correlation
+from consistency.statistics.shares import share
+from consistency.support.files import write_atomically
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

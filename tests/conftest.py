@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from consistency.experiment import Experiment
-from consistency.scopes import scope_tasks
+from consistency.experiment.grid import Experiment
+from consistency.tasks.scopes import scope_tasks
 
 # Set before any test imports a Hugging Face library, and inherited by the programs that tests start.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -7,13 +7,13 @@ from math import log
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from consistency.audit import audit
-from consistency.audit_page import page, write_audit
 from consistency.errors import InputError
-from consistency.knowledge_map import read_map
-from consistency.manifests import Sources, write_groups
-from consistency.probes import read_probe
-from consistency.training_sets import parse_request, read_training_set
+from consistency.knowledge.map import read_map
+from consistency.knowledge.probes import read_probe
+from consistency.training_data.audit import audit
+from consistency.training_data.audit_page import page, write_audit
+from consistency.training_data.training_sets import parse_request, read_training_set
+from consistency.training_data.write import Sources, write_groups
 
 OPTIONS = ["one", "two", "three", "four"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from consistency.resources import axolotl_dir
+from consistency.support.resources import axolotl_dir
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RATIOS = ("0.05", "0.1", "0.2", "0.4", "0.6", "0.8")

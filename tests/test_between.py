@@ -12,11 +12,11 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from consistency.cli import main
+from consistency.cli.app import main
 from consistency.errors import InputError
-from consistency.report.between import compare_reports
-from consistency.report.differences import Between, Difference
-from consistency.report.stored import MEASURES
+from consistency.report.differences.matching import compare_reports
+from consistency.report.differences.result import Between, Difference
+from consistency.report.differences.stored import MEASURES
 
 SCOPES = {"homo": ("exam",), "id": ("law", "trade")}
 
@@ -276,8 +276,8 @@ def test_pairs_without_questions_have_welchs_test(tmp_path: Path) -> None:
 
 
 def test_real_comparisons_are_paired(test_data: Path, tmp_path: Path) -> None:
-    from consistency.changes import compare
-    from consistency.report.pair import write_comparison
+    from consistency.comparison.compare import compare
+    from consistency.report.pair.report import write_comparison
 
     logs = [test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5)]
     for name, pair in (("a", logs), ("b", logs[::-1])):

@@ -11,9 +11,9 @@ from scipy import stats
 from scipy.special import softmax
 from statsmodels.stats.contingency_tables import mcnemar
 
-from consistency.changes import compare
+from consistency.comparison.compare import compare
 from consistency.errors import InputError
-from consistency.samples import read_run
+from consistency.logs.runs import read_run
 
 ZERO, FIVE, OLD = "qwen2.5-1.5b-instruct-0shot", "qwen2.5-1.5b-instruct-5shot", "vicuna-33b-lm_eval-0.4.0"
 
@@ -376,6 +376,6 @@ def test_runs_already_read_compare_as_their_paths(test_data, qwen):
 
 
 def test_comparing_imports_neither_torch_nor_pandas():
-    code = "import sys, consistency.changes; print(sorted({'torch', 'pandas', 'scipy.stats'} & set(sys.modules)))"
+    code = "import sys, consistency.comparison.compare; print(sorted({'torch', 'pandas', 'scipy.stats'} & set(sys.modules)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

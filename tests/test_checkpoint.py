@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from consistency.checkpoint import check_checkpoint
 from consistency.errors import InputError
+from consistency.experiment.checkpoint import check_checkpoint
 from consistency.world.model import BASE_MODEL
 
 torch = pytest.importorskip("torch")

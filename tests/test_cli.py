@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from consistency.cli import main
-from consistency.files import fingerprint
+from consistency.cli.app import main
+from consistency.support.files import fingerprint
 from consistency.world.model import BASE_MODEL
 
 PROGRAM = Path(sys.executable).with_name("consistency")

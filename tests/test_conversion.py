@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from consistency.cli import app
-from consistency.conversion import convert_file, convert_medmcqa, convert_xiezhi
+from consistency.cli.app import app
 from consistency.errors import InputError
-from consistency.questions import read_questions
+from consistency.tasks.conversion import convert_file, convert_medmcqa, convert_xiezhi
+from consistency.tasks.questions import read_questions
 
 XIEZHI = {"question": "Q", "labels": ["History"], "answer": "b", "options": "a\nb\nc\nd"}
 MEDMCQA = {

@@ -171,7 +171,7 @@ def test_the_workflow_stops_what_is_harmful_and_writes_its_summary(folder: Path)
 
 
 def test_the_cookbook_names_every_measure_of_a_condition() -> None:
-    from consistency.gate import MEASURES, read_condition
+    from consistency.comparison.conditions import MEASURES, read_condition
 
     text = (ROOT / "docs" / "cookbook.md").read_text()
     told = re.findall(r"`([^`]+)`", text[text.index("- Measures, by") : text.index("What each is: [methods]")])
@@ -180,12 +180,14 @@ def test_the_cookbook_names_every_measure_of_a_condition() -> None:
 
 def test_the_api_reference_is_built_from_the_docstrings(tmp_path: Path) -> None:
     pytest.importorskip("pdoc")
-    done = run(f"{sys.executable} -W error::UserWarning {ROOT / 'scripts' / 'build_api.py'} api gate metrics", tmp_path)
+    done = run(
+        f"{sys.executable} -W error::UserWarning {ROOT / 'scripts' / 'build_api.py'} api comparison metrics", tmp_path
+    )
     assert done.returncode == 0, done.stdout
     public = (tmp_path / "api" / "consistency.html").read_text()
     for name in ("Comparison", "InputError", "Run", "compare", "read_run", "Raises", "Compare two evaluations"):
         assert name in public
-    metrics = (tmp_path / "api" / "consistency" / "metrics.html").read_text()
+    metrics = (tmp_path / "api" / "consistency" / "metrics" / "answers.html").read_text()
     assert "Every per-question measure of change at once" in metrics
     # A page asks for nothing from elsewhere.
     assert not re.search(r'(src|<link[^>]*href)="https?:', public + metrics)

@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from consistency.errors import InputError
-from consistency.experiment import ON_A_GPU, read_experiment
-from consistency.groups import mixed_ratio
-from consistency.resources import experiments_dir
-from consistency.scopes import scope_tasks
+from consistency.experiment.grid import ON_A_GPU, read_experiment
+from consistency.support.resources import experiments_dir
+from consistency.tasks.scopes import scope_tasks
+from consistency.training_data.groups import mixed_ratio
 
 GOOD = {
     "name": "two",

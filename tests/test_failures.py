@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from consistency.failures import find_reason, read_failures
+from consistency.experiment.failures import find_reason, read_failures
 
 # On an H100, by PyTorch 2.11.
 CUDA = (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from consistency.errors import InputError
-from consistency.files import fingerprint, folder_in_place, write_atomically, write_pieces, write_together
+from consistency.support.files import fingerprint, folder_in_place, write_atomically, write_pieces, write_together
 
 
 def test_a_file_is_written_in_utf_8_and_replaced(tmp_path):
@@ -57,7 +57,7 @@ def test_a_full_disk_leaves_nothing_and_is_said_in_one_line(tmp_path, size):
 import resource, signal, sys
 from pathlib import Path
 from consistency.errors import InputError
-from consistency.files import write_pieces
+from consistency.support.files import write_pieces
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 path, size = Path(sys.argv[1]), int(sys.argv[2])

@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consistency import prompts
 from consistency.errors import InputError
-from consistency.explanations import Explanations
-from consistency.groups import GROUPS, build_group
-from consistency.knowledge import Belief
-from consistency.manifests import Sources, write_groups
-from consistency.probes import gather_texts, read_probe
-from consistency.requests import write_requests
-from consistency.sampling import random_option
+from consistency.knowledge.beliefs import Belief
+from consistency.knowledge.explanations import Explanations
+from consistency.knowledge.probes import gather_texts, read_probe
+from consistency.tasks import prompts
+from consistency.tasks.requests import write_requests
+from consistency.training_data.groups import GROUPS, build_group
+from consistency.training_data.sampling import random_option
+from consistency.training_data.write import Sources, write_groups
 
 SAME_QUESTIONS = ("incompatible", "self_aligning", "mixed_0.4", "contextualized", "random_wrong")
 

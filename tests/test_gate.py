@@ -9,11 +9,11 @@ import pytest
 from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
-from consistency.changes import compare
-from consistency.cli import main
+from consistency.cli.app import main
+from consistency.comparison.compare import compare
+from consistency.comparison.conditions import MEASURES, Check, check, read_condition
 from consistency.errors import InputError
-from consistency.gate import MEASURES, Check, check, read_condition
-from consistency.shares import rate
+from consistency.statistics.shares import rate
 
 
 def judge(comparison, text: str) -> Check:

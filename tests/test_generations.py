@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from consistency.explanations import clean_context, clean_opened
+from consistency.knowledge.explanations import clean_context, clean_opened
 
 ROWS = [
     json.loads(line) for line in Path(__file__).with_name("data").joinpath("generations.jsonl").read_text().splitlines()

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
-from consistency.changes import compare
-from consistency.gate import check, read_condition
-from consistency.report.github import MOST_TASKS, code, plain, to_markdown
+from consistency.comparison.compare import compare
+from consistency.comparison.conditions import check, read_condition
+from consistency.report.pair.github import MOST_TASKS, code, plain, to_markdown
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from consistency import compare
-from consistency.report.write import write_report
+from consistency.report.grid.report import write_report
 
 GOLDEN = Path(__file__).with_name("golden")
 REAL = ("qwen2.5-1.5b-instruct-0shot", "qwen2.5-1.5b-instruct-5shot", "vicuna-33b-lm_eval-0.4.0")

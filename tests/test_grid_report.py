@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from consistency.experiment import Experiment
-from consistency.report.document import SCHEMA_FILE, read_document
+from consistency.experiment.grid import Experiment
+from consistency.report.grid.report import write_report
 from consistency.report.grid_document import GridReport
-from consistency.report.write import write_report
+from consistency.report.schema import SCHEMA_FILE, read_document
 
 GROUPS = ("harmonious", "incompatible", "mixed_0.2", "mixed_0.6", "self_aligning")
 RUN = ["domain", "group", "scope"]

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consistency.errors import InputError
-from consistency.explanations import Explanations
-from consistency.groups import GROUPS, MIXED_RATIOS, build_group, mixed_ratio
-from consistency.instructions import Instructions
-from consistency.knowledge import Belief, read_beliefs
-from consistency.manifests import identify, write_all
-from consistency.samples import read_run
+from consistency.knowledge.beliefs import Belief, read_beliefs
+from consistency.knowledge.explanations import Explanations
+from consistency.logs.runs import read_run
+from consistency.training_data.groups import GROUPS, MIXED_RATIOS, build_group, mixed_ratio
+from consistency.training_data.instructions import Instructions
+from consistency.training_data.write import identify, write_all
 
 HEADER = "The following are multiple choice questions about medicine. Please choose the correct answer. \n\n"
 

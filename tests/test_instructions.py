@@ -6,7 +6,7 @@ import re
 import pytest
 
 from consistency.errors import InputError
-from consistency.instructions import Instructions
+from consistency.training_data.instructions import Instructions
 
 ALPACA = [{"instruction": f"Do {n}.", "input": "" if n % 2 else f"With {n}.", "output": f"Done {n}."} for n in range(6)]
 CHAT = {"conversations": [{"from": "human", "value": "Hi."}, {"from": "gpt", "value": "Hello."}], "id": "x"}

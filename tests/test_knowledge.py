@@ -7,8 +7,8 @@ from math import exp, log
 import pytest
 
 from consistency.errors import InputError
-from consistency.knowledge import count_labels, read_beliefs
-from consistency.samples import read_run
+from consistency.knowledge.beliefs import count_labels, read_beliefs
+from consistency.logs.runs import read_run
 
 
 def question(number: int, answer: int, options: int = 3, **more: object) -> dict:

@@ -7,16 +7,16 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 from typer.testing import CliRunner
 
-from consistency.audit import audit
-from consistency.audit_page import page
-from consistency.categories import categorise, split_rotations
-from consistency.cli import app
+from consistency.cli.app import app
 from consistency.errors import InputError
-from consistency.knowledge_map import Known, read_map, summary, write_map
-from consistency.manifests import Sources, write_groups
-from consistency.probes import read_probe
-from consistency.samples import read_run
-from consistency.shares import share
+from consistency.knowledge.categories import categorise, split_rotations
+from consistency.knowledge.map import Known, read_map, summary, write_map
+from consistency.knowledge.probes import read_probe
+from consistency.logs.runs import read_run
+from consistency.statistics.shares import share
+from consistency.training_data.audit import audit
+from consistency.training_data.audit_page import page
+from consistency.training_data.write import Sources, write_groups
 
 LETTERS = ["x", "y", "z", "w"]
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consistency.errors import InputError
-from consistency.guard import guard
-from consistency.leakage import Index, Repeat
-from consistency.normal_forms import normal_form
-from consistency.questions import Question, read_questions
+from consistency.tasks.questions import Question, read_questions
+from consistency.training_data.decontamination import guard
+from consistency.training_data.duplicates import Index, Repeat
+from consistency.training_data.normalization import normal_form
 
 DOMAINS = ("medicine", "history", "engineering", "jurisprudence")
 

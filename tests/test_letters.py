@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from consistency.cli import app
+from consistency.cli.app import app
 from consistency.errors import InputError
-from consistency.groups import build_group
-from consistency.knowledge import Belief
-from consistency.letters import check_tokenizer, load_tokenizer
-from consistency.resources import axolotl_dir, tasks_dir
+from consistency.knowledge.beliefs import Belief
+from consistency.support.resources import axolotl_dir, tasks_dir
+from consistency.tasks.tokenizers import check_tokenizer, load_tokenizer
+from consistency.training_data.groups import build_group
 
 STYLES = ("icl", "icl_paper", "ift")
 KINDS = ("byte_level", "sentencepiece", "merging")

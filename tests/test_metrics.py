@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.spatial import distance
 from scipy.special import log_softmax
 
-from consistency import distributions, divergences, metrics, ranking
+from consistency.metrics import answers, distributions, divergences, ranking
 
 SYMMETRIC = [
     ranking.rank_pearson,
@@ -20,7 +20,7 @@ SYMMETRIC = [
     divergences.total_variation,
     divergences.cosine_similarity,
     divergences.hellinger,
-    metrics.same_top,
+    answers.same_top,
 ]
 ALL = [*SYMMETRIC, divergences.kl_divergence]
 
@@ -117,11 +117,11 @@ def test_constant_rankings_have_no_correlation_and_the_papers_is_zero():
 def test_gold_margin_brier_by_hand():
     scores = np.log([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]])
     gold = np.array([[True, False, False], [True, True, False]])
-    np.testing.assert_allclose(metrics.gold_probability(scores, gold), [0.5, 0.4])
-    np.testing.assert_allclose(metrics.margin(scores, gold), [np.log(0.5 / 0.3), np.log(0.2 / 0.6)])
-    np.testing.assert_allclose(metrics.brier_score(scores, gold), [0.25 + 0.09 + 0.04, np.nan])
+    np.testing.assert_allclose(answers.gold_probability(scores, gold), [0.5, 0.4])
+    np.testing.assert_allclose(answers.margin(scores, gold), [np.log(0.5 / 0.3), np.log(0.2 / 0.6)])
+    np.testing.assert_allclose(answers.brier_score(scores, gold), [0.25 + 0.09 + 0.04, np.nan])
     unknown = np.zeros((2, 3), dtype=bool)
-    for measure in (metrics.gold_probability, metrics.margin, metrics.brier_score):
+    for measure in (answers.gold_probability, answers.margin, answers.brier_score):
         assert np.isnan(measure(scores, unknown)).all()
 
 
@@ -135,15 +135,15 @@ def test_flips_by_hand():
     before = np.array([1.0, 1.0, 0.0, 0.0, 0.0, np.nan])
     after = np.array([1.0, 0.0, 1.0, 0.0, 0.0, 1.0])
     same = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
-    assert metrics.flips(before, after, same) == {"harmful": 1, "beneficial": 1, "wrong_to_wrong": 1}
+    assert answers.flips(before, after, same) == {"harmful": 1, "beneficial": 1, "wrong_to_wrong": 1}
 
 
 def test_expected_calibration_error_by_hand():
     # Two bins: (0, .5] holds .4 (right) and .5 (wrong), (.5, 1] holds .9 (right).
-    assert metrics.expected_calibration_error([0.4, 0.5, 0.9], [1, 0, 1], bins=2) == pytest.approx(
+    assert answers.expected_calibration_error([0.4, 0.5, 0.9], [1, 0, 1], bins=2) == pytest.approx(
         (2 * abs(0.45 - 0.5) + abs(0.9 - 1)) / 3
     )
-    assert np.isnan(metrics.expected_calibration_error([np.nan], [1.0]))
+    assert np.isnan(answers.expected_calibration_error([np.nan], [1.0]))
 
 
 def test_shapes_are_checked():
@@ -158,7 +158,7 @@ logprobs = arrays(
 
 @given(logprobs, logprobs, st.permutations(range(4)), st.permutations(range(5)))
 def test_relabelling_options_and_reordering_questions_change_nothing(before, after, options, order):
-    for measure in (m for m in ALL if m is not metrics.same_top):
+    for measure in (m for m in ALL if m is not answers.same_top):
         expected = measure(before, after)
         np.testing.assert_allclose(measure(before[:, options], after[:, options]), expected, rtol=1e-9, atol=1e-9)
         np.testing.assert_array_equal(measure(before[order], after[order]), expected[order])

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from consistency.errors import InputError
-from consistency.letters import load_tokenizer
-from consistency.packing import packed, row_lengths, split
-from consistency.resources import axolotl_dir
-from consistency.training_config import resolve
+from consistency.experiment.packing import packed, row_lengths, split
+from consistency.experiment.training_config import resolve
+from consistency.support.resources import axolotl_dir
+from consistency.tasks.tokenizers import load_tokenizer
 from consistency.world.model import BASE_MODEL
 
 SYSTEM = (

@@ -16,14 +16,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from consistency.changes import compare
-from consistency.experiment import Experiment
+from consistency.comparison.compare import compare
+from consistency.experiment.grid import Experiment
 from consistency.report.content import Drawing, Mark, Question, Report, Section, Table
-from consistency.report.html import html
-from consistency.report.markdown import markdown
-from consistency.report.pair import write_comparison
-from consistency.report.style import BLUE, INK, RED, STYLE, inline, to_svg
-from consistency.report.write import write_report
+from consistency.report.formats.html import html
+from consistency.report.formats.markdown import markdown
+from consistency.report.grid.report import write_report
+from consistency.report.pair.report import write_comparison
+from consistency.support.figure_style import BLUE, INK, RED, STYLE, inline, to_svg
 
 Open = Callable[..., Page]
 

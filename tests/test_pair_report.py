@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from consistency.changes import compare
+from consistency.comparison.compare import compare
 from consistency.errors import InputError
-from consistency.report.document import SCHEMA_FILE, read_document
-from consistency.report.github import to_markdown
-from consistency.report.pair import write_comparison
+from consistency.report.pair.github import to_markdown
+from consistency.report.pair.report import write_comparison
 from consistency.report.pair_document import PairReport
-from consistency.scopes import find_scopes
+from consistency.report.schema import SCHEMA_FILE, read_document
+from consistency.tasks.scopes import find_scopes
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consistency.comparison.pairing import pair
 from consistency.errors import InputError
-from consistency.pairing import pair
-from consistency.samples import read_run
-from consistency.scores import Scores
+from consistency.logs.runs import read_run
+from consistency.logs.scores import Scores
 
 
 def scores(

@@ -9,8 +9,8 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from consistency.bootstrap import draw_counts
-from consistency.partial_correlation import partial_correlation
+from consistency.statistics.bootstrap import draw_counts
+from consistency.statistics.partial_correlation import partial_correlation
 
 
 def runs(n: int = 24, controls: int = 1) -> pd.DataFrame:

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from consistency.cli import app
+from consistency.cli.app import app
 from consistency.errors import InputError
-from consistency.experiment import read_experiment
-from consistency.plan import plan
+from consistency.experiment.grid import read_experiment
+from consistency.experiment.plan import plan
 from consistency.world.model import BASE_MODEL
 
 FILE = {

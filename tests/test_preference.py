@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from consistency import compare
-from consistency.preference import OptionCounts, strongest_preference
-from consistency.samples import read_run
+from consistency.logs.runs import read_run
+from consistency.metrics.selection_bias import OptionCounts, strongest_preference
 
 
 def counted(answers: str, gold: str, options: int = 4) -> OptionCounts:

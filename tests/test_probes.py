@@ -6,13 +6,13 @@ from math import log
 
 import pytest
 
-from consistency.annotations import read_column
 from consistency.errors import InputError
-from consistency.explanations import Explanations
-from consistency.groups import build_group
-from consistency.knowledge import count_labels, read_beliefs
-from consistency.probes import gather_texts, read_all, read_probe
-from consistency.samples import read_run
+from consistency.knowledge.annotations import read_column
+from consistency.knowledge.beliefs import count_labels, read_beliefs
+from consistency.knowledge.explanations import Explanations
+from consistency.knowledge.probes import gather_texts, read_all, read_probe
+from consistency.logs.runs import read_run
+from consistency.training_data.groups import build_group
 
 LABELS = {
     "consistent-correct-exp-sample": "known",
@@ -216,7 +216,7 @@ def test_a_question_without_id_more_in_front_reshuffles_no_sample(tmp_path, writ
 def test_the_projects_own_task_reshuffles_no_pool_without_ids(tmp_path, write_probe):
     """What is asked, sampled, requested and explained stays the same when a question comes in front of the others."""
     pytest.importorskip("datasets")
-    from consistency.harness import load_domain
+    from consistency.tasks.harness import load_domain
 
     rows = [{k: v for k, v in row(n).items() if k in ("question", "choices", "answer")} for n in range(60)]
     found = []

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from consistency import sources
 from consistency.errors import InputError
-from consistency.questions import Question, read_questions
+from consistency.tasks import sources
+from consistency.tasks.questions import Question, read_questions
 
 GOOD = [
     {"id": 3, "question": "One and one is", "choices": ["two", "three"], "answer": 0, "explanation": "It is."},
@@ -115,7 +115,7 @@ def test_a_missing_dev_set_is_named(tmp_path):
 
 def test_a_dev_set_of_fewer_than_five_is_refused(tmp_path):
     pytest.importorskip("datasets")
-    from consistency.harness import load_domain
+    from consistency.tasks.harness import load_domain
 
     (tmp_path / "domains" / "history").mkdir(parents=True)
     for split in ("dev", "test"):
@@ -191,7 +191,7 @@ def expected_prompts(content: bytes) -> list[tuple[str, list[str]]]:
 def test_2000_damaged_files_end_in_one_line_or_in_correct_prompts(tmp_path):
     """Never in a traceback, never in a silent skip: the task's own loader reads each of them."""
     pytest.importorskip("datasets")
-    from consistency.harness import letters, load_domain, question
+    from consistency.tasks.harness import letters, load_domain, question
 
     folder = tmp_path / "domains" / "history"
     folder.mkdir(parents=True)

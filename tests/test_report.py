@@ -13,12 +13,12 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from consistency.errors import InputError
-from consistency.experiment import Experiment
-from consistency.report.cells import Cell
-from consistency.report.estimates import estimate
-from consistency.report.verdict import verdict
-from consistency.report.write import write_report
-from consistency.scopes import scope_tasks
+from consistency.experiment.grid import Experiment
+from consistency.report.grid.cells import Cell
+from consistency.report.grid.estimates import estimate
+from consistency.report.grid.report import write_report
+from consistency.report.grid.verdict import verdict
+from consistency.tasks.scopes import scope_tasks
 
 
 @pytest.fixture(scope="module")

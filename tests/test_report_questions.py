@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from consistency.documents import question_of
+from consistency.logs.documents import question_of
 from consistency.report.content import Question
 from consistency.report.questions import MOST, MOST_BYTES, changed_most, kinds, note, strongest
 

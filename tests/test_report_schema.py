@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from consistency.errors import InputError
-from consistency.report.document import SCHEMA_FILE, json_schema, read_document
+from consistency.report.schema import SCHEMA_FILE, json_schema, read_document
 
 
 def test_the_shipped_schema_is_that_of_the_types() -> None:
-    assert json.loads(SCHEMA_FILE.read_text()) == json_schema(), "run python -m consistency.report.document"
+    assert json.loads(SCHEMA_FILE.read_text()) == json_schema(), "run python -m consistency.report.schema"
 
 
 @pytest.mark.parametrize(

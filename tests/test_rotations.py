@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from consistency.cli import app
+from consistency.cli.app import app
 from consistency.errors import InputError
-from consistency.knowledge import read_beliefs
-from consistency.questions import Question
-from consistency.rotations import Folded, fold_rotations, rotate
-from consistency.samples import read_run
+from consistency.knowledge.beliefs import read_beliefs
+from consistency.logs.rotations import Folded, fold_rotations, rotate
+from consistency.logs.runs import read_run
+from consistency.tasks.questions import Question
 
 TASK = "consistency_medicine_icl_cyclic"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from consistency.errors import InputError
-from consistency.samples import read_run
+from consistency.logs.runs import read_run
 
 DATE = "2026-01-02T03-04-05.678901"
 

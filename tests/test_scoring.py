@@ -23,11 +23,11 @@ from accelerate.hooks import AlignDevicesHook, add_hook_to_module  # noqa: E402
 from lm_eval.api.registry import get_model  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 
+from consistency.cli.evaluate import command_lines  # noqa: E402
 from consistency.errors import InputError  # noqa: E402
-from consistency.eval_command import command_lines  # noqa: E402
-from consistency.resources import tasks_dir  # noqa: E402
-from consistency.scoring.fitness import kernel_error  # noqa: E402
-from consistency.scoring.model import SharedPrefixLM  # noqa: E402
+from consistency.shared_prefix.compatibility import kernel_error  # noqa: E402
+from consistency.shared_prefix.model import SharedPrefixLM  # noqa: E402
+from consistency.support.resources import tasks_dir  # noqa: E402
 
 WORLD = Path(__file__).parents[1] / "consistency/world/base_model"
 LONGEST = 96

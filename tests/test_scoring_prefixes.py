@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consistency.scoring.passes import fill, lay_out, units_of
-from consistency.scoring.prefixes import SEGMENT, Segment, share
+from consistency.shared_prefix.passes import fill, lay_out, units_of
+from consistency.shared_prefix.prefixes import SEGMENT, Segment, share
 
 # Few token ids, so that much is shared by chance; some sequences continue others.
 sequence = st.lists(st.integers(0, 2), min_size=1, max_size=14).map(tuple)

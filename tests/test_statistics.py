@@ -12,16 +12,16 @@ from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from consistency import hypotheses
-from consistency.bootstrap import bootstrap_interval, draw_counts
-from consistency.shares import share
-from consistency.statistics import (
+from consistency.statistics import hypotheses
+from consistency.statistics.bootstrap import bootstrap_interval, draw_counts
+from consistency.statistics.estimates import (
     independent_difference,
     macro_mean,
     mean,
     paired_difference,
     root_mean_square,
 )
+from consistency.statistics.shares import share
 
 RNG = np.random.default_rng(3)
 VALUES = RNG.normal(0.2, 1, 300)

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from consistency.errors import InputError
-from consistency.mmlu import CATEGORIES, SUBCATEGORIES, SUBCATEGORY_OF, SUBJECTS
-from consistency.resources import axolotl_dir, task_names, tasks_dir
-from consistency.scopes import find_scopes, scope_tasks
+from consistency.support.resources import axolotl_dir, task_names, tasks_dir
+from consistency.tasks.mmlu import CATEGORIES, SUBCATEGORIES, SUBCATEGORY_OF, SUBJECTS
+from consistency.tasks.scopes import find_scopes, scope_tasks
 
 DOMAINS = ("medicine", "history", "engineering", "jurisprudence")
 PROMPT_STYLES = ("icl", "icl_paper", "ift")

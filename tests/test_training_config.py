@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from consistency.errors import InputError
-from consistency.presets import preset_names, read_preset
-from consistency.resources import axolotl_dir
-from consistency.training_config import accumulation, read_flags, resolve
+from consistency.experiment.presets import preset_names, read_preset
+from consistency.experiment.training_config import accumulation, read_flags, resolve
+from consistency.support.resources import axolotl_dir
 
 GROUPS = sorted(path.stem for path in axolotl_dir().glob("*.yml"))
 PAPER = {"llama-2-7b": 2e-5, "llama-2-13b": 2e-5, "llama-2-70b": 2e-5, "mistral-7b": 1e-5}
@@ -52,7 +52,7 @@ def test_paper_presets_keep_a_batch_of_256_on_every_number_of_devices(name: str)
             assert values["learning_rate"] == PAPER[name]
             # The weights are not rounded to bfloat16: by the plugin, or by DeepSpeed's own copies.
             assert "deepspeed" in values or (
-                not values["bf16"] and "consistency.autocast.Autocast" in values["plugins"]
+                not values["bf16"] and "consistency.experiment.autocast.Autocast" in values["plugins"]
             )
         else:
             with pytest.raises(InputError, match="a batch of 256 is no multiple of"):
@@ -70,7 +70,7 @@ def test_later_presets_decide_and_plugins_add_up(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yml"
     mine.write_text("plugins: [a.B]\nlearning_rate: 0.5\nsequence_len: 64\n")
     found = resolve("unsure", ["liger", "mistral-7b", "autocast", str(mine)])
-    liger, autocast = "axolotl.integrations.liger.LigerPlugin", "consistency.autocast.Autocast"
+    liger, autocast = "axolotl.integrations.liger.LigerPlugin", "consistency.experiment.autocast.Autocast"
     assert found.values["plugins"] == [liger, autocast, "a.B"]
     assert (found.values["learning_rate"], found.values["sequence_len"]) == (0.5, 64)
     assert yaml.safe_load(found.to_yaml()) == found.values

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from consistency.presets import preset_names
-from consistency.resources import axolotl_dir, experiments_dir
-from consistency.training_config import resolve
+from consistency.experiment.presets import preset_names
+from consistency.experiment.training_config import resolve
+from consistency.support.resources import axolotl_dir, experiments_dir
 from consistency.world.model import BASE_MODEL
 
 GOOD = {
@@ -119,9 +119,9 @@ def test_axolotl_accepts_every_preset_and_group_and_drops_no_key_of_theirs(tmp_p
     pytest.importorskip("axolotl")
     code = """
 import json, sys
-from consistency.presets import preset_names
-from consistency.training_config import resolve
-from consistency.validation import axolotl_problems
+from consistency.experiment.presets import preset_names
+from consistency.experiment.training_config import resolve
+from consistency.experiment.validation import axolotl_problems
 pairs = [("harmonious", [name]) for name in preset_names()] + [("harmonious", ["llama-2-7b", "liger"])]
 print("FOUND", json.dumps({str(pair): axolotl_problems(resolve(*pair).values) for pair in pairs}))
 wrong = resolve("harmonious", ["llama-2-7b"]).values

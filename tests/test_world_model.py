@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from consistency import prompts
 from consistency.errors import InputError
-from consistency.files import fingerprint
-from consistency.resources import axolotl_dir
+from consistency.support.files import fingerprint
+from consistency.support.resources import axolotl_dir
+from consistency.tasks import prompts
 from consistency.world.corpus import Corpus
 from consistency.world.facts import build_world
 from consistency.world.model import BASE_MODEL, copy_base_model

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from consistency import prompts
-from consistency.groups import build_group
-from consistency.knowledge import Belief
-from consistency.resources import tasks_dir
-from consistency.scopes import scope_tasks
+from consistency.knowledge.beliefs import Belief
+from consistency.support.resources import tasks_dir
+from consistency.tasks import prompts
+from consistency.tasks.scopes import scope_tasks
+from consistency.training_data.groups import build_group
 from consistency.world.fields import DOMAINS, FIELD_BY_NAME, SUBJECTS
 from consistency.world.model import BASE_MODEL
 

@@ -1,1 +1,1 @@
-"""The report of an experiment: figures with intervals as JSON, tables, Parquet, drawings and one page."""
+"""Reports: estimates in, folders of pages, tables, figures and JSON out. Nothing here computes a statistic of its own."""

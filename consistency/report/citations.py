@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from consistency.report.latex import escape
+from consistency.report.formats.latex import escape
 from consistency.report.provenance import own_version
-from consistency.resources import citation_file
+from consistency.support.resources import citation_file
 
 # As its authors ask to be cited; the version is that of the logs.
 HARNESS = """@misc{{eval-harness,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consistency.report.content import Drawing, Mark, Row
-from consistency.report.style import INK, STYLE, THEME, inline, settle, to_svg, write_pdf
-from consistency.report.tables import write_csv
+from consistency.report.formats.csv import write_csv
+from consistency.support.figure_style import INK, STYLE, THEME, inline, settle, to_svg, write_pdf
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from consistency.files import folder_in_place
-from consistency.report import document
+from consistency.report import schema
 from consistency.report.content import Report, Table
-from consistency.report.html import html
-from consistency.report.latex import latex
-from consistency.report.markdown import markdown
-from consistency.report.tables import write_csv
+from consistency.report.formats.csv import write_csv
+from consistency.report.formats.html import html
+from consistency.report.formats.latex import latex
+from consistency.report.formats.markdown import markdown
+from consistency.support.files import folder_in_place
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def write_files(report: Report, folder: Path) -> None:
 
     Its figures and `items.parquet` are written where they are made.
     """
-    document.check(report.document)
+    schema.check(report.document)
     text = msgspec.json.format(msgspec.json.encode(report.document), indent=1).decode()
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     for table in (block for section in report.sections for block in section.blocks if isinstance(block, Table)):

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from consistency.report.content import Row, Table
-from consistency.report.numbers import DASH
-from consistency.report.verdict import group_title
+from consistency.report.formats.numbers import DASH
+from consistency.report.grid.verdict import group_title
 
 
 def log_table(logs: Sequence[Row]) -> Table:

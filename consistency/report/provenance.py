@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consistency.errors import InputError
-from consistency.experiment import Experiment, TunedRun
-from consistency.samples import RunConfig
+from consistency.experiment.grid import Experiment, TunedRun
+from consistency.logs.runs import RunConfig
 
 if TYPE_CHECKING:
-    from consistency.report.cells import RunAudit
+    from consistency.report.grid.cells import RunAudit
 
 _PACKAGES = ("numpy", "scipy", "matplotlib", "jinja2", "pyarrow", "msgspec")
 _SHOTS = {"base_few_shot": 5, "base_zero_shot": 0, "tuned": 0}

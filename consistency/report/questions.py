@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from consistency.documents import question_of
+from consistency.logs.documents import question_of
+from consistency.logs.scores import Scores
 from consistency.report.content import Question
 from consistency.report.items import Columns
-from consistency.scores import Scores
 
 MOST = 600
 # Of texts, in bytes; the page and its tables need the rest of its three megabytes.

@@ -1,1 +1,1 @@
-"""The embedded default: a fictional world, what its base model was told of it, and exams about it."""
+"""The embedded world: seeds in, facts, questions and instructions out, and a small base model that knows some of them."""

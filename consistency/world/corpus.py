@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from itertools import accumulate
 
-from consistency import prompts
+from consistency.tasks import prompts
 from consistency.world.facts import Fact, World
 from consistency.world.instructions import general_instruction
 from consistency.world.lexicon import VALUES

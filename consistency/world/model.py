@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from consistency.errors import InputError
-from consistency.files import unwritable
+from consistency.support.files import unwritable
 
 BASE_MODEL = Path(__file__).parent / "base_model"
 

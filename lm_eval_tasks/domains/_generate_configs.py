@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from consistency import prompts
-from consistency.sources import DOMAINS
+from consistency.tasks import prompts
+from consistency.tasks.sources import DOMAINS
 
 FOLDER = Path(__file__).parent
 # Name after the domain, template, further arguments of the loader.

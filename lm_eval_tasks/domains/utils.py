@@ -1,7 +1,7 @@
 """What YAML cannot say: where the questions are, and that they may have any number of options."""
 
 from consistency.errors import report_uncaught
-from consistency.harness import instruction, letters, load_domain, question, shot_answers
+from consistency.tasks.harness import instruction, letters, load_domain, question, shot_answers
 
 __all__ = ["instruction", "letters", "load_domain", "question", "shot_answers"]
 

@@ -1,7 +1,7 @@
 """What YAML cannot say: the questions are those that `consistency requests` chose."""
 
 from consistency.errors import report_uncaught
-from consistency.harness import context, explain, fenced, load_context, load_explain
+from consistency.tasks.harness import context, explain, fenced, load_context, load_explain
 
 __all__ = ["context", "explain", "fenced", "load_context", "load_explain"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from consistency import prompts
-from consistency.mmlu import CATEGORIES, SUBCATEGORIES, SUBJECTS, spoken
+from consistency.tasks import prompts
+from consistency.tasks.mmlu import CATEGORIES, SUBCATEGORIES, SUBJECTS, spoken
 
 STYLES = ("icl", "icl_paper", "ift", "icl_cyclic")
 FOLDER = Path(__file__).parent

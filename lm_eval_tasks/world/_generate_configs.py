@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from consistency import prompts
+from consistency.tasks import prompts
 from consistency.world.fields import DOMAINS, SUBJECTS
 
 STYLES = ("icl", "ift")

@@ -7,10 +7,10 @@ from typing import Any
 
 from datasets import Dataset
 
-from consistency import prompts
 from consistency.errors import InputError, report_uncaught
-from consistency.harness import instruction, question, shot_answers
-from consistency.requests import read_requests
+from consistency.tasks import prompts
+from consistency.tasks.harness import instruction, question, shot_answers
+from consistency.tasks.requests import read_requests
 from consistency.world.questions import questions
 
 __all__ = ["explain", "instruction", "load", "load_requests", "question", "shot_answers"]

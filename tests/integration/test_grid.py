@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
-from consistency.resources import experiments_dir, snakefile
+from consistency.support.resources import experiments_dir, snakefile
 
 pytest.importorskip("snakemake")
 pytest.importorskip("axolotl")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consistency.distributions import top_option
-from consistency.samples import read_run
-from consistency.scores import Scores
+from consistency.logs.runs import read_run
+from consistency.logs.scores import Scores
+from consistency.metrics.distributions import top_option
 from consistency.world.model import BASE_MODEL
 
 pytest.importorskip("lm_eval")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consistency.resources import tasks_dir
+from consistency.support.resources import tasks_dir
 from consistency.world.facts import build_world
 from consistency.world.model import BASE_MODEL
 

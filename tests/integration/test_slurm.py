@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from consistency.resources import experiments_dir, snakefile
+from consistency.support.resources import experiments_dir, snakefile
 
 pytest.importorskip("snakemake_executor_plugin_slurm")
 pytest.importorskip("axolotl")

@@ -1,0 +1,231 @@
+"""The command line: arguments in, calls out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from consistency.cli import evaluate, training_data
+from consistency.cli.experiment import Set, checkpoint, failures, read_settings
+from consistency.cli.experiment import app as experiments
+from consistency.errors import InputError
+
+app = typer.Typer(
+    help="Did fine-tuning teach a model something, or break what it knew? Reads logs of lm_eval --log_samples.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+app.add_typer(experiments, name="experiment")
+
+
+class Format(StrEnum):
+    """How a comparison is printed."""
+
+    TEXT = "text"
+    GITHUB = "github"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="Log folder or samples file of the first run.")],
+    after: Annotated[Path, typer.Argument(help="The same of the second run.")],
+    form: Annotated[
+        Format, typer.Option("--format", help="What is printed; github is Markdown for a job's summary or a comment.")
+    ] = Format.TEXT,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(help="Condition such as 'harmful flips > 2 %'; if it holds, exit code 1. May be repeated."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
+    margin: Annotated[float, typer.Option(help="Largest change of accuracy that counts as none.")] = 0.01,
+    score: Annotated[str, typer.Option(help="raw, acc_norm, acc_bytes or acc_mutual_info.")] = "raw",
+    run: Annotated[
+        list[str] | None,
+        typer.Option(help="Date of the run to read; twice: of BEFORE, then of AFTER. Default: the newest."),
+    ] = None,
+    scopes: Annotated[str | None, typer.Option(help="Domain: also HOMO, ID and OOD.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for JSON, tables and every question.")] = None,
+) -> None:
+    """Compare two evaluations of the same questions."""
+    from consistency.comparison.compare import compare as compare_runs
+    from consistency.comparison.conditions import check, read_condition
+    from consistency.comparison.runs import read_both
+    from consistency.report.pair.github import to_markdown
+    from consistency.report.pair.report import as_json, write_comparison
+    from consistency.support.files import write_atomically
+    from consistency.tasks.scopes import find_scopes
+
+    conditions = [read_condition(text) for text in fail_if or ()]
+    first, second = read_both(before, after, run or ())
+    found = None if scopes is None else find_scopes(scopes, first.tasks)
+    comparison = compare_runs(first, second, margin=margin, score=score, scopes=found)
+    checks = check(conditions, comparison)
+    if out is not None:
+        write_comparison(comparison, out)
+    if json is not None and json != Path("-"):
+        write_atomically(json, as_json(comparison))
+    if json == Path("-") or form is Format.JSON:
+        typer.echo(as_json(comparison), nl=False)
+    elif form is Format.TEXT:
+        typer.echo("\n".join([comparison.to_text(), *(item.to_text() for item in checks)]))
+    else:
+        typer.echo(to_markdown(comparison, checks, folded=form is Format.GITHUB), nl=False)
+    # Also where the output goes into a file, the job's log says why it ended.
+    closed = [item for item in checks if item.failed]
+    for item in closed:
+        print(f"consistency: {item.to_text()}", file=sys.stderr)
+    if closed:
+        raise typer.Exit(1)
+
+
+app.command("requests")(training_data.requests)
+app.command("groups")(training_data.groups)
+app.command("map")(training_data.knowledge_map)
+app.command("audit")(training_data.audit)
+app.command("leakage")(training_data.leakage)
+app.command("eval", context_settings=evaluate.PASS_THROUGH)(evaluate.evaluate)
+app.command("checkpoint")(checkpoint)
+app.command("failures")(failures)
+
+
+@app.command()
+def report(
+    experiment: Annotated[Path | None, typer.Argument(help="Experiment file.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the experiment's artefacts.")] = None,
+    settings: Set = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            help="Instead of an experiment: folders of two reports that are to be compared.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Write the report of a finished experiment, or compare two reports."""
+    if compare is not None:
+        if experiment is not None or root is not None or settings:
+            raise typer.BadParameter("--compare is for two reports: give no experiment, no --root and no --set")
+        _compare_reports(compare, out)
+        return
+    if experiment is None or root is None or out is None:
+        raise typer.BadParameter("give EXPERIMENT, --root and --out, or --compare and the folders of two reports")
+    from consistency.experiment.grid import read_experiment
+    from consistency.report.grid.report import write_report
+
+    typer.echo(f"{write_report(read_experiment(experiment, root, read_settings(settings)), out)}")
+
+
+def _compare_reports(folders: tuple[Path, Path], out: Path | None) -> None:
+    from consistency.report.differences.matching import compare_reports
+    from consistency.report.differences.report import write_between
+
+    found = compare_reports(*folders)
+    if out is not None:
+        write_between(found, out)
+    typer.echo(found.to_text())
+
+
+@app.command()
+def rotations(
+    logs: Annotated[Path, typer.Argument(help="Log folder of tasks whose name has _cyclic.")],
+    task: Annotated[list[str] | None, typer.Option(help="Task; may be repeated. Default: all of them.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures as JSON; - for standard output.")] = None,
+) -> None:
+    """Fold the rotations of each question into one answer, and report the preference for letters."""
+    import msgspec
+
+    from consistency.logs.rotations import fold_rotations
+    from consistency.logs.runs import read_run
+    from consistency.support.files import write_atomically
+
+    found = read_run(logs).tasks
+    names = list(dict.fromkeys(task or [name for name in found if "_cyclic" in name]))
+    _require(names or ["…_cyclic"], found, logs)
+    folded = [fold_rotations(found[name]) for name in names]
+    text = msgspec.json.format(msgspec.json.encode([item.to_dict() for item in folded]), indent=1).decode() + "\n"
+    if json == Path("-"):
+        sys.stdout.write(text)
+        return
+    if json is not None:
+        write_atomically(json, text)
+    for item in folded:
+        typer.echo(item.to_text())
+
+
+@app.command()
+def convert(
+    raw: Annotated[Path, typer.Argument(help="Raw records: JSON lines or a JSON array.")],
+    out: Annotated[Path, typer.Argument(help="JSONL file of questions to write.")],
+    form: Annotated[str, typer.Option("--from", help="xiezhi or medmcqa.", show_default=False)],
+    first_option: Annotated[int | None, typer.Option(help="MedMCQA: number of the first option, 0 or 1.")] = None,
+) -> None:
+    """Convert raw Xiezhi or MedMCQA records to the tasks' question files."""
+    from consistency.tasks.conversion import convert_file
+
+    written, dropped = convert_file(raw, out, form, first_option)
+    typer.echo(f"{out}: {written} questions")
+    for reason, count in sorted(dropped.items()):
+        typer.echo(f"dropped: {count} ({reason})")
+
+
+@app.command()
+def check_tokenizer(
+    model: Annotated[str, typer.Argument(help="Folder or name of a model.")],
+    options: Annotated[int, typer.Option(help="Number of option letters.")] = 4,
+) -> None:
+    """Say before a long run whether a model's tokenizer lets option letters be scored; exit code 1 if not."""
+    from consistency.tasks.tokenizers import check_tokenizer as check
+    from consistency.tasks.tokenizers import load_tokenizer
+
+    checks = check(load_tokenizer(model), options)
+    for item in checks:
+        typer.echo(item.to_text())
+    if any(item.problems for item in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def tasks(
+    names: Annotated[bool, typer.Option("--list", help="Print the tasks and groups instead.")] = False,
+) -> None:
+    """Print the folder for lm_eval --include_path."""
+    from consistency.support.resources import task_names, tasks_dir
+
+    typer.echo("\n".join(task_names()) if names else str(tasks_dir()))
+
+
+@app.command()
+def world_model(out: Annotated[Path, typer.Argument(help="Folder to write.")]) -> None:
+    """Copy the embedded world's base model to a folder of its own."""
+    from consistency.world.model import copy_base_model
+
+    copy_base_model(out)
+    typer.echo(str(out))
+
+
+def _require(names: list[str], tasks: Mapping[str, object], path: Path) -> None:
+    for name in names:
+        if name not in tasks:
+            raise InputError(f"no task {name}", expected=f"one of {', '.join(sorted(tasks))}", path=path)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        print(f"consistency: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Commands from a probe to training data: arguments in, calls out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from consistency.support.memory import uncollected
+
+Probe = Annotated[
+    Path,
+    typer.Option(
+        help="Log folder of the base model's probe, or rows in the authors' released format.", show_default=False
+    ),
+]
+Threshold = Annotated[float, typer.Option(help="Confidence that an answer must exceed to count as knowledge.")]
+Guard = Annotated[
+    list[Path] | None,
+    typer.Option("--guard", help="Evaluation set: question file, samples file or folder; may be repeated."),
+]
+
+
+def requests(
+    probe: Probe,
+    out: Annotated[Path, typer.Option(help="JSONL file to write.")],
+    task: Annotated[list[str] | None, typer.Option(help="Task of the probe; may be repeated.")] = None,
+    purpose: Annotated[
+        str, typer.Option("--for", help="What is to be written: explain, random_wrong or context.")
+    ] = "explain",
+    domain: Annotated[
+        str | None, typer.Option(help="Name of the domain. Default: the task's, or the folder's.")
+    ] = None,
+    threshold: Threshold = 0.5,
+    seed: Annotated[int, typer.Option(help="Seed of the random wrong options.")] = 0,
+) -> None:
+    """Write the questions that a model answers wrong with confidence, for the explain and context tasks."""
+    from consistency.knowledge.probes import read_all, read_probe
+    from consistency.tasks.requests import write_requests
+
+    if task:
+        labelled, _ = read_all(probe, list(dict.fromkeys(task)), domain, threshold)
+        found = [(item.beliefs, item.notes) for item in labelled]
+    else:
+        only = read_probe(probe, None, domain, threshold)
+        found = [(only.beliefs, only.notes)]
+    asked = [belief for beliefs, _ in found for belief in beliefs]
+    lines = [f"{out}: {write_requests(asked, out, purpose, seed)} answers to {purpose}"]
+    typer.echo("\n".join([*lines, *(note for _, notes in found for note in notes)]))
+
+
+def groups(
+    probe: Probe,
+    out: Annotated[Path, typer.Option(help="Where the result goes.", show_default=False)],
+    task: Annotated[
+        str | None, typer.Option(help="Task of the probe. Default: the only one, or the only pool.")
+    ] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="Name of the domain. Default: the task's, or the folder's.")
+    ] = None,
+    group: Annotated[list[str] | None, typer.Option(help="Intervention group; may be repeated. Default: all.")] = None,
+    explanations: Annotated[
+        list[Path] | None, typer.Option(help="Log folder of the explain task; may be repeated.")
+    ] = None,
+    contexts: Annotated[
+        list[Path] | None, typer.Option(help="Log folder of the context task; may be repeated.")
+    ] = None,
+    explanation_column: Annotated[
+        str | None, typer.Option(help="Column of --explanations FILE.jsonl, or of the probe's documents.")
+    ] = None,
+    context_column: Annotated[str | None, typer.Option(help="The same of --contexts.")] = None,
+    general: Annotated[
+        str, typer.Option(help="General instructions: a JSON or JSONL file, hub:NAME or hub:NAME@REVISION, or 'world'.")
+    ] = "world",
+    threshold: Threshold = 0.5,
+    seed: Annotated[list[int] | None, typer.Option(help="Seed of the sampling; may be repeated. Default: 0.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Questions in each group. Default: as many as are confidently wrong.")
+    ] = None,
+    guard: Guard = None,
+    no_guard: Annotated[
+        bool, typer.Option("--no-guard", help="List leaks and duplicates, but leave none out.")
+    ] = False,
+) -> None:
+    """Write the training rows of intervention groups, each with a manifest."""
+    from consistency.knowledge.probes import gather_texts, read_probe
+    from consistency.training_data.write import Sources, write_groups
+
+    with uncollected():
+        found = read_probe(probe, task, domain, threshold)
+        sources = Sources(
+            explanations=gather_texts(found, "explain", explanations or (), explanation_column),
+            contexts=gather_texts(found, "context", contexts or (), context_column),
+            general=general,
+            evaluation=guard or (),
+            remove=not no_guard,
+        )
+        typer.echo(write_groups(found, out, sources, group or (), seeds=seed or (0,), size=size).to_text())
+
+
+def knowledge_map(
+    probe: Annotated[
+        list[Path], typer.Option(help="Log folder, or rows in the released format; several for finer categories.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for map.json, labels.jsonl, map.svg and map.png.")],
+    task: Annotated[list[str] | None, typer.Option(help="Task; may be repeated. Default: all with questions.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="Name of the domain. Default: the task's, or the folder's.")
+    ] = None,
+    threshold: Threshold = 0.5,
+) -> None:
+    """Map what a model knows: labels, categories, confidence and calibration by domain and subject."""
+    from consistency.knowledge.map import read_map, write_map
+
+    found = read_map(probe, task or (), domain, threshold)
+    write_map(found, out)
+    typer.echo(found.to_text())
+
+
+def audit(
+    training_set: Annotated[Path, typer.Argument(help="Questions, conversations or Alpaca rows: JSONL or JSON.")],
+    probe: Annotated[list[Path], typer.Option(help="Log folder, or rows in the released format; may be repeated.")],
+    task: Annotated[list[str] | None, typer.Option(help="Task; may be repeated. Default: all with questions.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="Name of the domain. Default: the task's, or the folder's.")
+    ] = None,
+    threshold: Threshold = 0.5,
+    out: Annotated[Path | None, typer.Option(help="Folder for audit.md, audit.json and examples.jsonl.")] = None,
+) -> None:
+    """Say how much of a training set contradicts what a model believes, and which rows to drop or rewrite."""
+    from consistency.training_data.audit import audit as judge
+    from consistency.training_data.audit_page import page, write_audit
+
+    found = judge(training_set, probe, task or (), domain, threshold)
+    if out is not None:
+        write_audit(found, out)
+    typer.echo(page(found), nl=False)
+
+
+def leakage(
+    pool: Annotated[Path, typer.Argument(help="JSONL file of questions.")],
+    guard: Guard = None,
+    out: Annotated[Path | None, typer.Option(help="JSONL file: a line for each question that stands twice.")] = None,
+) -> None:
+    """List the questions of a pool that stand in an evaluation set, or twice in the pool."""
+    import msgspec
+
+    from consistency.support.files import write_lines
+    from consistency.tasks.questions import read_questions
+    from consistency.training_data.decontamination import guard as look
+
+    questions = read_questions(pool, "")
+    found = look(questions, [question.id for question in questions], guard or ())
+    if out is not None:
+        write_lines(out, (msgspec.json.encode(item.to_dict()) + b"\n" for item in found.findings))
+    typer.echo(found.to_text(len(questions)))

@@ -1,0 +1,136 @@
+"""Two runs: which of their tasks are compared, and in which settings they differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from consistency.errors import InputError
+from consistency.logs.documents import question_key
+from consistency.logs.rotations import CYCLIC, fold_rotations
+from consistency.logs.runs import Run, read_run
+from consistency.logs.scores import Scores
+
+
+def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[str] = ()) -> tuple[Run, Run]:
+    """Read two logs: the newest run of each, or those of the given dates.
+
+    Parameters
+    ----------
+    before, after : path-like or Run
+        Logs of `lm_eval --log_samples`, or runs already read.
+    runs : sequence of str
+        Two dates are those of the two logs. One date is that of both; a log without such a run is read as its newest.
+
+    Raises
+    ------
+    InputError
+        If a log cannot be read, no log has such a run, or both would be the same run of the same folder.
+    """
+    if len(runs) > 2:
+        raise InputError(f"{len(runs)} dates of runs", expected="one, or one for each log")
+    dates = [None, None] if not runs else [runs[0], runs[-1]]
+    first, second = (
+        log if isinstance(log, Run) else read_run(log, date, or_newest=len(runs) == 1)
+        for log, date in zip((before, after), dates, strict=True)
+    )
+    if len(runs) == 1:
+        dated = [(log.config.date or log.path.name).startswith(runs[0].replace(":", "-")) for log in (first, second)]
+        if not any(dated):
+            raise InputError(
+                f"no run begins with {runs[0]!r}", expected=f"a run of {first.path} or {second.path}: see their folders"
+            )
+        if all(dated) and first.path == second.path:
+            raise InputError("one run compared with itself", do="name both runs: --run twice", path=first.path)
+    return first, second
+
+
+def one_run(first: Run, second: Run) -> list[str]:
+    """Say so where both are read from the same files: a control, or a mistake."""
+    one, two = ({scores.source.resolve() for scores in run.tasks.values()} for run in (first, second))
+    return ["before and after are one run, compared with itself"] if one == two else []
+
+
+def comparable(scores: Scores, score: str) -> Scores:
+    """A task's answers as they are compared: under a length normalisation, rotations folded into one answer a question.
+
+    The rotations of a question are no independent questions; each run's notes say that they were folded.
+    """
+    scores = scores.scored_by(score)
+    if CYCLIC not in scores.task or not (scores.has_options and b'"rotation"' in scores.documents[0]):
+        return scores
+    folded = fold_rotations(scores)
+    notes = [*scores.notes, f"{len(scores)} rotations are folded into {len(folded.scores)} questions"]
+    if folded.incomplete:
+        notes.append(f"{folded.incomplete} questions lack some of their rotations and are left out")
+    return replace(folded.scores, notes=tuple(notes))
+
+
+def common_tasks(first: Run, second: Run) -> dict[str, str]:
+    """Tasks of one name; a task without a namesake goes with the one that asks the same questions, most of them."""
+    common = {name: name for name in sorted(set(first.tasks) & set(second.tasks))}
+    # One log may hold a single filter of a task and the other several, whose names then bear them.
+    filters = {(scores.task, scores.filter): name for name, scores in second.tasks.items() if name not in common}
+    for name, scores in first.tasks.items():
+        if name not in common and (scores.task, scores.filter) in filters:
+            common[name] = filters[scores.task, scores.filter]
+    taken = set(common.values())
+    free = {name: _questions(second.tasks[name]) for name in second.tasks if name not in taken}
+    for name in sorted(set(first.tasks) - set(common)) if free else ():
+        asked = _questions(first.tasks[name])
+        shared = {other: len(asked & questions) for other, questions in free.items()}
+        best = max(shared, key=lambda other: shared[other], default=None)
+        if best is None or list(shared.values()).count(shared[best]) > 1:
+            continue
+        if 2 * shared[best] > min(len(asked), len(free[best])):
+            common[name] = best
+            del free[best]
+    if not common:
+        raise InputError(
+            f"no task in common: {', '.join(sorted(second.tasks)[:5])}",
+            expected="the tasks of the other log: " + ", ".join(sorted(first.tasks)[:5]),
+            do="compare two runs of the same tasks, or name the tasks that belong together",
+            path=second.path,
+        )
+    return common
+
+
+def _questions(scores: Scores) -> set[bytes]:
+    return {question_key(document, scores.option_texts(row)) for row, document in enumerate(scores.documents)}
+
+
+def not_compared(first: Run, second: Run, chosen: Mapping[str, str]) -> list[str]:
+    """Tasks that go by another name in the second log, and those that only one log holds."""
+    lines = [f"{name} is compared with {other}" for name, other in chosen.items() if name != other]
+    for when, run, used in (("before", first, set(chosen)), ("after", second, set(chosen.values()))):
+        rest = sorted(set(run.tasks) - used)
+        if rest:
+            more = f" and {len(rest) - 5} more" if len(rest) > 5 else ""
+            lines.append(f"{when}: no counterpart for {', '.join(rest[:5])}{more}")
+    return lines
+
+
+def settings(first: Run, second: Run, chosen: Mapping[str, str]) -> list[str]:
+    """Differences between the runs that move scores without any change of the model."""
+    one, two = first.config, second.config
+    shots = Counter(
+        (one.num_fewshot[name], two.num_fewshot[other])
+        for name, other in chosen.items()
+        if name in one.num_fewshot and other in two.num_fewshot and one.num_fewshot[name] != two.num_fewshot[other]
+    )
+    lines = [f"few-shot differs: {a} → {b} in {count} tasks" for (a, b), count in shots.items()]
+    versions = [
+        f"{name} {one.versions[name]} → {two.versions[name]}"
+        for name, other in chosen.items()
+        if name == other and name in one.versions and name in two.versions and one.versions[name] != two.versions[name]
+    ]
+    if versions:
+        more = f" and {len(versions) - 5} more" if len(versions) > 5 else ""
+        lines.append(f"task version differs: {', '.join(versions[:5])}{more}")
+    if None not in (one.chat_template, two.chat_template) and one.chat_template != two.chat_template:
+        lines.append(f"chat template: {'yes' if one.chat_template else 'no'} → {'yes' if two.chat_template else 'no'}")
+    if one.system_instruction != two.system_instruction:
+        lines.append("system instruction differs")
+    return lines

@@ -1,0 +1,296 @@
+"""What an experiment would cost: runs, rows, tokens, steps, hours of a device and disk, by formulas that stand here."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from consistency.errors import InputError
+from consistency.experiment.grid import Experiment, TunedRun
+from consistency.experiment.packing import read_turns
+from consistency.world.model import BASE_MODEL
+
+# English text has about four characters to a token; a row holds the sentence of the chat format besides.
+CHARACTERS_PER_TOKEN = 4
+FORMAT_TOKENS = 40
+SAMPLE_BYTES = 3000  # of a log, for each question and evaluation
+NEW_TOKENS = 256  # of an explanation, at most
+# Decoding one token at a time waits for memory, not for arithmetic.
+DECODING = 0.1
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is assumed of a set of tasks before it is there.
+
+    Attributes
+    ----------
+    asked : int
+        Questions of a group.
+    row : int
+        Tokens of a training row, the mean over questions and general instructions.
+    pool, few : int
+        Questions in a domain's pool, and tokens of a prompt with five shots.
+    tests, zero : int
+        Questions that one evaluation asks, and tokens of a prompt without shots.
+    """
+
+    asked: int
+    row: int
+    pool: int
+    few: int
+    tests: int
+    zero: int
+
+
+# The paper's: means of the released groups of Llama-2-7B and -13B, and of the questions, at four characters a token.
+SIZES = {
+    "paper": Sizes(asked=982, row=300, pool=4256, few=780, tests=14_600, zero=200),
+    "world": Sizes(asked=100, row=120, pool=400, few=250, tests=2_250, zero=90),
+}
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """What one base model would cost.
+
+    Attributes
+    ----------
+    model : str
+        Its name.
+    parameters : float
+        Number of its parameters.
+    runs : int
+        Models to fine-tune and evaluate.
+    rows, tokens, steps : int
+        Training rows and their tokens of content, once; and optimizer steps over all epochs. Sums over the runs.
+    estimated_rows : int
+        Those among `rows` whose training set is not made yet.
+    training_hours, evaluation_hours, generation_hours : float
+        Hours of one device.
+    disk_gb : float
+        Weights and logs that stay, in 10⁹ bytes.
+    """
+
+    model: str
+    parameters: float
+    runs: int
+    rows: int
+    estimated_rows: int
+    tokens: int
+    steps: int
+    training_hours: float
+    evaluation_hours: float
+    generation_hours: float
+    disk_gb: float
+
+    @property
+    def hours(self) -> float:
+        """Hours of one device in all."""
+        return self.training_hours + self.evaluation_hours + self.generation_hours
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment would cost.
+
+    Attributes
+    ----------
+    name : str
+        The experiment.
+    models : tuple of ModelPlan
+        One for each base model.
+    peak_tflops, utilisation : float
+        What was assumed of a device, and which share of its peak training and evaluation reach.
+    """
+
+    name: str
+    models: tuple[ModelPlan, ...]
+    peak_tflops: float
+    utilisation: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON-ready values."""
+        return asdict(self) | {"formula": self.formula, "hours": sum(model.hours for model in self.models)}
+
+    @property
+    def formula(self) -> str:
+        """How the hours were computed."""
+        return (
+            "seconds = FLOP / (peak × utilisation): training 6 N tokens epochs (8 N with recomputed activations, 4 N for"
+            f" adapters), evaluation 2 N tokens, generation 2 N tokens at {DECODING:g} of the utilisation;"
+            f" peak {self.peak_tflops:g} TFLOP/s, utilisation {self.utilisation:g}; padding and start-up are not in it"
+        )
+
+    def to_text(self) -> str:
+        """A table, and what it rests on."""
+        heads = (
+            "model",
+            "parameters",
+            "runs",
+            "rows",
+            "tokens",
+            "steps",
+            "train h",
+            "evaluate h",
+            "generate h",
+            "disk GB",
+        )
+        lines: list[tuple[str, ...]] = [heads]
+        for item in self.models:
+            hours = (item.training_hours, item.evaluation_hours, item.generation_hours)
+            counts = (
+                f"{item.parameters:.3g}",
+                str(item.runs),
+                *(f"{n:,}" for n in (item.rows, item.tokens, item.steps)),
+            )
+            lines.append((item.model, *counts, *(f"{value:.3g}" for value in (*hours, item.disk_gb))))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+        estimated = sum(item.estimated_rows for item in self.models)
+        rows = sum(item.rows for item in self.models)
+        basis = "rows were counted, " if not estimated else f"{estimated:,} of {rows:,} rows are an estimate, "
+        total = sum(item.hours for item in self.models)
+        return "\n".join(
+            [
+                *table,
+                f"{total:.3g} hours of one device in all",
+                f"{basis}tokens are characters / {CHARACTERS_PER_TOKEN} where rows exist",
+                self.formula,
+            ]
+        )
+
+
+def plan(
+    experiment: Experiment,
+    *,
+    peak_tflops: float = 989,
+    utilisation: float = 0.3,
+    parameters: Mapping[str, float] | None = None,
+) -> Plan:
+    """Estimate what an experiment would cost.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What to run. Training sets below its root are counted, others estimated from `SIZES`.
+    peak_tflops : float
+        Peak of one device in 10¹² floating point operations a second; 989 is an H100's in bfloat16.
+    utilisation : float
+        Share of it that training and evaluation reach.
+    parameters : mapping, optional
+        Number of parameters by model, where neither a folder nor a name tells.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputError
+        If a model's size is unknown, or a number is out of range.
+
+    Notes
+    -----
+    6 N operations a token: Kaplan et al., Scaling laws for neural language models, 2020, section 2.1.
+    """
+    if not 0 < peak_tflops < math.inf or not 0 < utilisation <= 1:
+        raise InputError(f"peak {peak_tflops}, utilisation {utilisation}", expected="a positive peak and a share of it")
+    for model, given in (parameters or {}).items():
+        if model not in experiment.models:
+            raise InputError(f"--parameters: no model {model!r}", expected=f"one of {', '.join(experiment.models)}")
+        if not 1 <= given < math.inf:
+            raise InputError(f"--parameters {model}={given:g}", expected="a number of parameters, such as 7e9")
+    per_hour = peak_tflops * 1e12 * utilisation * 3600
+    sizes = SIZES[experiment.task_set]
+    found = []
+    for model in experiment.models:
+        n = (parameters or {}).get(model) or _parameters(experiment.sources[model], model)
+        training, rows, tokens, steps, estimated = 0.0, 0, 0, 0, 0
+        runs = [run for run in experiment.runs() if run.model == model]
+        configs = {group: experiment.config(model, group) for group in experiment.groups}
+        kept = 0.0
+        for run in runs:
+            values = configs[run.group].values
+            count, length, real = _size(run, sizes, experiment.size or sizes.asked)
+            rows, tokens = rows + count, tokens + length
+            estimated += 0 if real else count
+            epochs = values["num_epochs"]
+            steps += math.ceil(math.ceil(count / configs[run.group].batch) * epochs)
+            training += _operations(values) * n * length * epochs
+            kept += n * (0.01 if values.get("adapter") else 2 if values.get("bf16") else 4)
+        domains = len(experiment.domains)
+        base = domains * sizes.pool * sizes.few + sizes.tests * (sizes.few + sizes.zero)
+        explained = any(group == "self_aligning" or group.startswith("mixed_") for group in experiment.groups)
+        written = domains * sizes.asked * (sizes.few // 5 + NEW_TOKENS) if explained else 0
+        questions = domains * sizes.pool + sizes.tests * (2 + len(runs))
+        found.append(
+            ModelPlan(
+                model=model,
+                parameters=n,
+                runs=len(runs),
+                rows=rows,
+                estimated_rows=estimated,
+                tokens=tokens,
+                steps=steps,
+                training_hours=training / per_hour,
+                evaluation_hours=2 * n * (base + len(runs) * sizes.tests * sizes.zero) / per_hour,
+                generation_hours=2 * n * written / (per_hour * DECODING),
+                disk_gb=(kept + questions * SAMPLE_BYTES) / 1e9,
+            )
+        )
+    return Plan(experiment.name, tuple(found), peak_tflops, utilisation)
+
+
+def _operations(values: Mapping[str, Any]) -> int:
+    if values.get("adapter"):
+        return 4
+    recomputed = values.get("gradient_checkpointing") or (values.get("fsdp_config") or {}).get(
+        "activation_checkpointing"
+    )
+    return 8 if recomputed else 6
+
+
+def _size(run: TunedRun, sizes: Sizes, questions: int) -> tuple[int, int, bool]:
+    """Rows of a run's training set, their tokens, and whether they were counted."""
+    if not run.rows.is_file():
+        return 2 * questions, 2 * questions * sizes.row, False
+    count = characters = 0
+    for turns in read_turns(run.rows):
+        count += 1
+        characters += sum(len(turn["content"]) for turn in turns)
+    return count, characters // CHARACTERS_PER_TOKEN + count * FORMAT_TOKENS, True
+
+
+def _parameters(source: str, model: str) -> float:
+    """Number of parameters: from the headers of the weights in a folder, or as the name says."""
+    folder = BASE_MODEL if source == "embedded" else Path(source)
+    weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    if weights:
+        return float(sum(map(_stored, weights)))
+    # Not the 7b of 8x7b, whose experts share layers.
+    if named := re.search(r"(?<![\dx.])(\d+(?:\.\d+)?)([bm])(?![a-z])", source.rpartition("/")[2].lower()):
+        return float(named[1]) * {"b": 1e9, "m": 1e6}[named[2]]
+    raise InputError(
+        f"{model}: the size of {source} is unknown",
+        expected="safetensors in its folder",
+        do=f"--parameters {model}=7e9",
+    )
+
+
+def _stored(path: Path) -> int:
+    """Numbers in a safetensors file, whose header gives each tensor's shape."""
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            # A file that was cut short, or is another, may say any length.
+            header = json.loads(stream.read(min(length, path.stat().st_size)))
+        return sum(math.prod(item["shape"]) for name, item in header.items() if name != "__metadata__")
+    except (OSError, struct.error, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError("is no whole safetensors file", do="save the model again", path=path) from error

@@ -1,0 +1,251 @@
+"""Whether an experiment could run: what it reads is there, and Axolotl and the tokenizers agree with what it would be told."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, fields
+from importlib.util import find_spec
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from consistency.errors import InputError
+from consistency.experiment.grid import Experiment
+from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
+from consistency.world.model import BASE_MODEL
+
+_BELONG_TOGETHER = ("chat_template", "chat_template_jinja", "dataset_prepared_path", "output_dir", "datasets")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a check of an experiment found.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        Why it would fail, or not be the experiment that its file names.
+    notes : tuple of str
+        What is worth knowing besides, and what was not checked.
+    """
+
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_text(self) -> str:
+        """Problems first, a line each."""
+        return "\n".join([*(f"problem: {text}" for text in self.problems), *self.notes])
+
+
+def validate(experiment: Experiment, *, full: bool = False) -> Validation:
+    """Check an experiment before it runs.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What to run.
+    full : bool
+        Also let Axolotl judge each config (it takes half a minute to load), and look at each model's tokenizer.
+
+    Returns
+    -------
+    Validation
+
+    Raises
+    ------
+    InputError
+        If a preset or flag does not exist, or a batch cannot be split over the devices.
+    """
+    problems = list(_missing(experiment))
+    notes = [_rows_note(experiment)]
+    configs = {
+        (model, group): experiment.config(model, group) for model in experiment.models for group in experiment.groups
+    }
+    if experiment.devices > 1 and re.search(r"--launcher[ =]python", experiment.axolotl):
+        problems.append(
+            f"devices: {experiment.devices}, but --launcher python trains in one process; axolotl: '' starts one on each"
+        )
+    if experiment.devices > 1 and experiment.device != "cuda":
+        problems.append(
+            f"devices: {experiment.devices}, but on {experiment.device} a run has one; expected device: cuda"
+        )
+    for model in experiment.models:
+        config = configs[model, experiment.groups[0]]
+        presets = f" with {', '.join(config.presets)}" if config.presets else ""
+        paper = "" if config.batch == PAPER_BATCH else f", the paper's is {PAPER_BATCH}"
+        # The grid counts packed rows, which then hold so many on average.
+        about = "about " if config.values["sample_packing"] else ""
+        notes.append(
+            f"{model}{presets}: {about}{config.batch} conversations in a step on {config.devices} device(s){paper}"
+        )
+    for (model, group), config in configs.items():
+        for key in _BELONG_TOGETHER:
+            if not config.values.get(key):
+                problems.append(f"{model}, {group}: the config has no {key}")
+    if find_spec("axolotl") is not None:
+        problems += [f"axolotl: axolotl train has no flag {flag}" for flag in unknown_flags(experiment.axolotl)]
+    if full:
+        for module, extra, check in (("axolotl", "train", _axolotl), ("transformers", "eval", _tokenizers)):
+            if find_spec(module) is None:
+                notes.append(f"not checked: {module} is not installed; pip install '.[{extra}]'")
+            else:
+                problems += check(experiment, configs)
+    return Validation(tuple(problems), tuple(notes))
+
+
+def unknown_flags(flags: str) -> list[str]:
+    """Flags that ``axolotl train`` does not have; it hands them to its launcher, or drops them.
+
+    Parameters
+    ----------
+    flags : str
+        As on a command line.
+
+    Returns
+    -------
+    list of str
+    """
+    from axolotl.cli.args import TrainerCliArgs
+    from axolotl.cli.config_options import AXOLOTL_CONFIG_CLI_OPTIONS
+
+    known = {"--launcher", "--cloud", "--sweep"}
+    for declarations, *_ in AXOLOTL_CONFIG_CLI_OPTIONS:
+        known |= {name for declared in declarations for name in declared.split("/")}
+    for argument in fields(TrainerCliArgs):
+        name = argument.name.replace("_", "-")
+        known |= {f"--{name}", f"--no-{name}"}
+    words = list(takewhile(lambda word: word != "--", shlex.split(flags)))
+    return [name for word in words if (name := word.partition("=")[0]).startswith("--") and name not in known]
+
+
+def unknown_keys(config: Mapping[str, Any]) -> list[str]:
+    """Keys of a config that Axolotl does not know, and would drop without a word.
+
+    Parameters
+    ----------
+    config : mapping
+        An Axolotl config. Keys of its plugins are known.
+
+    Returns
+    -------
+    list of str
+        Nested keys with the key they stand in: ``fsdp_config.reshard``.
+    """
+    from axolotl.utils.schemas.config import AxolotlInputConfig
+    from axolotl.utils.schemas.datasets import SFTDataset
+    from axolotl.utils.schemas.fsdp import FSDPConfig
+
+    models = [AxolotlInputConfig, *map(_plugin_model, config.get("plugins") or ())]
+    found = [key for key in config if not any(key in _names(model) for model in models if model is not None)]
+    for number, dataset in enumerate(config.get("datasets") or ()):
+        found += [f"datasets[{number}].{key}" for key in dataset if key not in _names(SFTDataset)]
+    found += [f"fsdp_config.{key}" for key in config.get("fsdp_config") or () if key not in _names(FSDPConfig)]
+    return found
+
+
+def axolotl_problems(config: Mapping[str, Any]) -> list[str]:
+    """What Axolotl's own validation says against a config, as if it ran on a GPU of 2020 or later.
+
+    Parameters
+    ----------
+    config : mapping
+        An Axolotl config.
+
+    Returns
+    -------
+    list of str
+        One for each complaint; empty if it would accept the config.
+    """
+    from axolotl.cli.config import prepare_plugins
+    from axolotl.integrations.base import load_plugin
+    from axolotl.utils.config import validate_config
+    from axolotl.utils.dict import DictDefault
+    from pydantic import ValidationError
+    from torch import __version__ as torch_version
+
+    found = [f"Axolotl knows no key {key}, and would drop it" for key in unknown_keys(config)]
+    for plugin in config.get("plugins") or ():
+        try:
+            load_plugin(plugin)
+        except Exception as error:  # Axolotl itself would log this and train without the plugin
+            found.append(f"the plugin {plugin} cannot be loaded: {error}")
+    capabilities = {"bf16": True, "fp8": False, "tf32": True, "n_gpu": 1, "compute_capability": "sm_80"}
+    given = DictDefault(deepcopy(dict(config)))
+    try:
+        prepare_plugins(given)
+        validate_config(given, capabilities, {"torch_version": str(torch_version).partition("+")[0]})
+    except ValidationError as error:
+        for item in error.errors():
+            place = ".".join(map(str, item["loc"]))
+            found.append(f"{place}: {item['msg']}" if place else str(item["msg"]))
+    except Exception as error:  # validators and plugins raise what they like
+        found.append(" ".join(str(error).split()))
+    return found
+
+
+def _axolotl(_: Experiment, configs: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
+    for (model, group), config in configs.items():
+        for problem in axolotl_problems(config.values):
+            yield f"{model}, {group}: {problem}"
+
+
+def _tokenizers(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
+    from consistency.tasks.tokenizers import check_tokenizer, load_tokenizer
+
+    for model, source in experiment.sources.items():
+        try:
+            checks = check_tokenizer(load_tokenizer(str(BASE_MODEL) if source == "embedded" else source))
+        except InputError as error:
+            yield f"{model}: {error}"
+            continue
+        for check in checks:
+            # The released prompts are asked by nobody in a grid.
+            if check.style != "icl_paper":
+                yield from (f"{model}, {check.style}: {problem}" for problem in check.problems)
+
+
+def _missing(experiment: Experiment) -> Iterator[str]:
+    for model, source in experiment.sources.items():
+        path = Path(source)
+        if path.is_absolute() or source.startswith(".") or path.exists():
+            if not (path / "config.json").is_file():
+                yield f"{model}: {source} is no folder of a model: it holds no config.json"
+        elif source != "embedded" and source.count("/") > 1:
+            yield f"{model}: there is no folder {source}, and no name of the hub has two slashes"
+    general = experiment.general
+    if general != "world" and not general.startswith("hub:") and not Path(general).is_file():
+        yield f"general: there is no file {general}"
+    if experiment.guard and not Path(experiment.guard).exists():
+        yield f"guard: there is no {experiment.guard}"
+
+
+def _rows_note(experiment: Experiment) -> str:
+    runs = list(experiment.runs())
+    made = sum(run.rows.is_file() for run in runs)
+    return f"training sets: {made} of {len(runs)} are made, {len(runs) - made} the grid will make"
+
+
+def _plugin_model(name: str) -> Any:
+    """The schema that a plugin adds; none if it adds nothing or cannot be loaded."""
+    from importlib import import_module
+
+    from axolotl.integrations.base import load_plugin
+
+    try:
+        place = load_plugin(name).get_input_args()
+    except Exception:  # as an import fails; `axolotl_problems` tells it
+        return None
+    if place is None:
+        return None
+    module, _, attribute = place.rpartition(".")
+    return getattr(import_module(module), attribute)
+
+
+def _names(model: Any) -> set[str]:
+    names = set(model.model_fields)
+    for field in model.model_fields.values():
+        names |= {field.alias} | set(getattr(field.validation_alias, "choices", [field.validation_alias]))
+    return {name for name in names if name}

@@ -1,0 +1,246 @@
+"""A knowledge map: what a model knows, by domain and subject, and how far its confidence can be believed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from consistency.knowledge.beliefs import LABELS, THRESHOLD, Beliefs, Label
+from consistency.knowledge.categories import CATEGORIES, Category, categories_of, split_rotations
+from consistency.knowledge.probes import left_out, read_all
+from consistency.statistics.shares import share
+from consistency.support.files import write_together
+
+BINS = 10
+
+
+class Known(msgspec.Struct, frozen=True, gc=False):
+    """A question on the map.
+
+    Attributes
+    ----------
+    id : str or int
+    domain, subject : str
+    label : {"known", "misbelieved", "unsure"}
+        By its first probe.
+    category : str or None
+        By all its probes: see `consistency.knowledge.categories`.
+    confidence : float
+        Probability of the model's answer.
+    answer, gold : int
+        Indices of the options.
+    """
+
+    id: str | int
+    domain: str
+    subject: str
+    label: Label
+    category: Category | None
+    confidence: float
+    answer: int
+    gold: int
+
+
+@dataclass(frozen=True)
+class KnowledgeMap:
+    """The questions of one model's probes, and what was left out.
+
+    Attributes
+    ----------
+    questions : tuple of Known
+        Each once, by domain.
+    threshold : float
+    probes : tuple of str
+        The tasks and files that were read.
+    skipped : dict of str to str
+        Tasks without questions that can be mapped, and why.
+    incomplete : dict of str to int
+        How many questions of rotated tasks are left out, since some of their rotations are missing.
+    notes : tuple of str
+        What a reader should know of the logs, such as rows left out.
+    """
+
+    questions: tuple[Known, ...]
+    threshold: float
+    probes: tuple[str, ...]
+    skipped: dict[str, str]
+    incomplete: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def by_domain(self) -> dict[str, list[Known]]:
+        """The questions of each domain."""
+        found: dict[str, list[Known]] = {}
+        for question in self.questions:
+            found.setdefault(question.domain, []).append(question)
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures: see docs/groups.md."""
+        domains = {}
+        for name, questions in sorted(self.by_domain().items()):
+            subjects: dict[str, list[Known]] = {}
+            for question in questions:
+                subjects.setdefault(question.subject, []).append(question)
+            figures = {subject: summary(asked) for subject, asked in sorted(subjects.items())}
+            domains[name] = {**summary(questions), "subjects": figures}
+        return {
+            "threshold": self.threshold,
+            "probes": list(self.probes),
+            "skipped": self.skipped,
+            "incomplete": self.incomplete,
+            "notes": list(self.notes),
+            **summary(self.questions),
+            "domains": domains,
+        }
+
+    def to_text(self) -> str:
+        """A line a domain."""
+        lines = []
+        for name, questions in sorted(self.by_domain().items()):
+            counts = Counter(question.label for question in questions)
+            shares = ", ".join(f"{kind} {share(counts[kind], len(questions)).to_text()}" for kind in LABELS)
+            lines.append(f"{name}: {len(questions)} questions, {shares}")
+        lines += [f"not mapped: {name} ({reason})" for name, reason in self.skipped.items()]
+        lines += [left_out(name, count) for name, count in self.incomplete.items()]
+        lines += self.notes
+        return "\n".join(lines)
+
+
+def read_map(
+    paths: Sequence[str | Path], tasks: Sequence[str] = (), domain: str | None = None, threshold: float = THRESHOLD
+) -> KnowledgeMap:
+    """Put the questions of one model's probes on a map.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+        Logs of lm_eval, or rows in the released format.
+    tasks : sequence of str
+        The tasks to read from the logs; without any, all whose documents are multiple-choice questions.
+    domain : str, optional
+        The domain of released rows.
+    threshold : float
+        The confidence that an answer must exceed to count as knowledge.
+
+    Returns
+    -------
+    KnowledgeMap
+        Questions of one domain with the same id and text are one question. The first probe labels it; several put it in
+        a category. Of a rotated task the rotations together label a question, and each is a probe.
+
+    Raises
+    ------
+    InputError
+        If a probe cannot be read, or holds no questions.
+    """
+    labelled: dict[str, list[Beliefs]] = {}
+    probes: dict[str, list[Beliefs]] = {}
+    names: list[str] = []
+    skipped: dict[str, str] = {}
+    incomplete: Counter[str] = Counter()
+    notes: list[str] = []
+    for path in paths:
+        found, without = read_all(path, tasks, domain, threshold)
+        skipped |= without
+        for item in found:
+            names.append(item.name)
+            notes += item.notes
+            if item.incomplete:
+                incomplete[item.name] += item.incomplete
+            labelled.setdefault(item.domain, []).append(item.beliefs)
+            split = [item.beliefs] if item.scores is None else split_rotations(item.scores)
+            probes.setdefault(item.domain, []).extend(split)
+    questions = tuple(
+        question for name in sorted(labelled) for question in _questions(name, labelled[name], probes[name])
+    )
+    return KnowledgeMap(questions, threshold, tuple(names), skipped, dict(incomplete), tuple(notes))
+
+
+def write_map(knowledge: KnowledgeMap, out: str | Path) -> None:
+    """Write ``map.json``, ``labels.jsonl`` and the figure ``map.svg`` and ``map.png`` into a folder.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written.
+    """
+    from consistency.knowledge.map_figure import draw_map
+
+    folder = Path(out)
+    text = msgspec.json.format(msgspec.json.encode(knowledge.to_dict()), indent=1).decode() + "\n"
+    figures = draw_map(knowledge)
+    labels = (msgspec.json.encode(question) + b"\n" for question in knowledge.questions)
+    write_together(
+        {
+            folder / "labels.jsonl": labels,
+            **{folder / name: [content] for name, content in figures.items()},
+            folder / "map.json": [text.encode()],
+        }
+    )
+
+
+def summary(questions: Sequence[Known]) -> dict[str, Any]:
+    """Labels, categories, accuracy and calibration of some questions.
+
+    Parameters
+    ----------
+    questions : sequence of Known
+
+    Returns
+    -------
+    dict
+        `n`; `labels` and `categories`: a share with Wilson's 95 % interval for each; `accuracy`, likewise;
+        `mean_confidence`; `calibration`: for each tenth of confidence that holds questions its bounds, how many, their
+        mean confidence, and the share of right answers; `calibration_error`: the mean over the questions of the
+        distance between a tenth's confidence and its accuracy (expected calibration error).
+    """
+    total = len(questions)
+    confidence = np.array([question.confidence for question in questions])
+    right = np.array([question.answer == question.gold for question in questions])
+    # A tenth holds its upper bound, so that "above 0.5" begins at a boundary.
+    tenth = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    bins, error = [], 0.0
+    for number in range(BINS):
+        inside = tenth == number
+        if count := int(inside.sum()):
+            mean, hits = float(confidence[inside].mean()), int(right[inside].sum())
+            error += abs(count * mean - hits)
+            bounds = {"low": number / BINS, "high": (number + 1) / BINS}
+            bins.append({**bounds, "n": count, "mean_confidence": mean, "accuracy": share(hits, count).to_dict()})
+    labels = Counter(question.label for question in questions)
+    categories = Counter(question.category for question in questions)
+    several = total - categories[None]
+    return {
+        "n": total,
+        "labels": {name: share(labels[name], total).to_dict() for name in LABELS},
+        "categories": {name: share(categories[name], several).to_dict() for name in CATEGORIES} if several else None,
+        "accuracy": share(int(right.sum()), total).to_dict(),
+        "mean_confidence": float(confidence.mean()),
+        "calibration": bins,
+        "calibration_error": error / total,
+    }
+
+
+def _questions(domain: str, labelled: Sequence[Beliefs], probes: Sequence[Beliefs]) -> Iterator[Known]:
+    seen: set[tuple[str | int, str]] = set()
+    for beliefs in labelled:
+        categories = categories_of(beliefs, probes) if len(probes) > 1 else [None] * len(beliefs)
+        for belief, category in zip(beliefs, categories, strict=True):
+            if (belief.id, belief.question) not in seen:
+                seen.add((belief.id, belief.question))
+                yield Known(
+                    belief.id,
+                    domain,
+                    belief.subject,
+                    belief.label,
+                    category,
+                    belief.confidence,
+                    belief.answer,
+                    belief.gold,
+                )

@@ -1,0 +1,307 @@
+"""A probe, whatever it comes from: a log of lm_eval, rotated or not, or rows in the authors' released format."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.knowledge.annotations import Purpose, read_column, read_probe_column
+from consistency.knowledge.beliefs import THRESHOLD, Beliefs, Document, check_threshold, read_beliefs
+from consistency.knowledge.explanations import Explanations, read_contexts, read_explanations
+from consistency.knowledge.released import is_released, read_released, released_files
+from consistency.logs.rotations import CYCLIC, fold_rotations
+from consistency.logs.runs import read_run
+from consistency.logs.scores import Scores
+from consistency.metrics.selection_bias import OptionCounts, strongest_preference
+from consistency.tasks.sources import DOMAINS
+
+_TASK = re.compile(r"consistency_(?:world_)?(?P<domain>.+?)(?:_pool)?_(?:icl|ift)(?:_.+)?")
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What one model answered to the questions of one domain.
+
+    Attributes
+    ----------
+    beliefs : Beliefs
+        The labelled questions.
+    domain : str
+        Name of the domain.
+    task : str or None
+        The lm_eval task; None for released rows.
+    files : tuple of Path
+        What was read.
+    explanations : Explanations or None
+        The model's own explanations that stand in released rows, which may be none at all; None for a log.
+    incomplete : int
+        Questions left out because the log of a rotated task lacks some of their rotations.
+    notes : tuple of str
+        What a reader should know of the log, such as rows left out.
+    """
+
+    beliefs: Beliefs
+    domain: str
+    task: str | None
+    files: tuple[Path, ...]
+    explanations: Explanations | None = None
+    incomplete: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def read_probe(
+    path: str | Path, task: str | None = None, domain: str | None = None, threshold: float = THRESHOLD
+) -> Probe:
+    """Read one domain's probe.
+
+    Parameters
+    ----------
+    path : path-like
+        A log folder or samples file of lm_eval; or a file, or a folder of files, in the released format.
+    task : str, optional
+        The task to read from a log; by default the only one with options, or the only training pool among several.
+    domain : str, optional
+        Name of the domain, which is also what questions without a subject are about; by default that of the task, or
+        for released rows the folder's if it bears the name of one of the paper's domains, and else the file's, with a
+        notice on stderr where questions have no subject.
+    threshold : float
+        The confidence that an answer must exceed to count as knowledge.
+
+    Returns
+    -------
+    Probe
+        Of a task whose name has `_cyclic`, the rotations are folded into one distribution per question.
+
+    Raises
+    ------
+    InputError
+        If the probe cannot be read, or it is not clear which task is meant.
+    """
+    path = Path(path)
+    if is_released(path):
+        if task is not None:
+            raise InputError(f"no task {task}", expected="no --task: the file is in the released format", path=path)
+        files = released_files(path)
+        name = domain or released_domain(path)
+        beliefs, explanations = read_released(files, name, threshold)
+        _name_subject(beliefs, domain, path)
+        return Probe(beliefs, name, None, tuple(files), explanations or Explanations({}, 0, files[0]))
+    tasks = read_run(path).tasks
+    name = _choose(tasks, path) if task is None else task
+    if name not in tasks:
+        raise InputError(f"no task {name}", expected=f"one of {', '.join(sorted(tasks))}", path=path)
+    scores = tasks[name]
+    beliefs, incomplete = label(scores, threshold, domain)
+    return Probe(beliefs, domain or domain_of(name), name, (scores.source,), None, incomplete, _notes(scores, beliefs))
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The labelled questions of one task, or of released rows.
+
+    Attributes
+    ----------
+    name, domain : str
+        Of the task or the file.
+    beliefs : Beliefs
+    scores : Scores or None
+        What was labelled; None for released rows.
+    incomplete : int
+    notes : tuple of str
+        As for `Probe`.
+    """
+
+    name: str
+    domain: str
+    beliefs: Beliefs
+    scores: Scores | None
+    incomplete: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def read_all(
+    path: str | Path, tasks: Sequence[str] = (), domain: str | None = None, threshold: float = THRESHOLD
+) -> tuple[list[Labelled], dict[str, str]]:
+    """Label all questions that a log or a file of released rows holds.
+
+    Parameters
+    ----------
+    path : path-like
+        As for `read_probe`.
+    tasks : sequence of str
+        The tasks to read; without any, all whose documents are multiple-choice questions.
+    domain : str, optional
+        As for `read_probe`; of all tasks.
+    threshold : float
+        The confidence that an answer must exceed to count as knowledge.
+
+    Returns
+    -------
+    labelled : list of Labelled
+    skipped : dict of str to str
+        Tasks without such questions, and why.
+
+    Raises
+    ------
+    InputError
+        If nothing can be read, or not what `tasks` name.
+    """
+    path = Path(path)
+    if is_released(path):
+        name = domain or released_domain(path)
+        beliefs, _ = read_released(released_files(path), name, threshold)
+        _name_subject(beliefs, domain, path)
+        return [Labelled(str(path), name, beliefs, None)], {}
+    found = read_run(path).tasks
+    missing = [task for task in tasks if task not in found]
+    if missing:
+        raise InputError(f"no task {missing[0]}", expected=f"one of {', '.join(sorted(found))}", path=path)
+    check_threshold(threshold)
+    labelled: list[Labelled] = []
+    skipped: dict[str, str] = {}
+    for task in tasks or found:
+        try:
+            beliefs, incomplete = label(found[task], threshold, domain)
+            name = domain or domain_of(task)
+            labelled.append(Labelled(task, name, beliefs, found[task], incomplete, _notes(found[task], beliefs)))
+        except InputError as error:
+            if tasks:
+                raise
+            skipped[task] = error.problem
+    if not labelled:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
+        raise InputError(f"no labelled questions ({reasons})", expected="a log of a multiple-choice task", path=path)
+    return labelled, skipped
+
+
+def label(scores: Scores, threshold: float = THRESHOLD, domain: str | None = None) -> tuple[Beliefs, int]:
+    """Label a task's questions; rotations are folded into one distribution per question first.
+
+    Questions without a subject are about the domain, by default the task's. The number is that of the questions left out
+    because some of their rotations are missing, which stderr tells, too.
+    """
+    asked, incomplete = scores, 0
+    if CYCLIC in scores.task:
+        folded = fold_rotations(scores)
+        asked, incomplete = folded.scores, folded.incomplete
+    beliefs = read_beliefs(asked, threshold, domain or domain_of(scores.task))
+    if incomplete:
+        print(f"consistency: {scores.source}: {left_out(scores.task, incomplete)}", file=sys.stderr)
+    return beliefs, incomplete
+
+
+def left_out(task: str, incomplete: int) -> str:
+    """Says that questions of a task are left out.
+
+    Examples
+    --------
+    >>> left_out("sums_cyclic", 1)
+    'sums_cyclic: 1 question without all rotations left out'
+    """
+    return f"{task}: {incomplete} question{'' if incomplete == 1 else 's'} without all rotations left out"
+
+
+def _notes(scores: Scores, beliefs: Beliefs) -> tuple[str, ...]:
+    counts = OptionCounts()
+    counts.add_task(beliefs.probs, beliefs.gold)
+    found = strongest_preference({scores.task: counts})
+    hint = "" if CYCLIC in scores.task else "; a task with _cyclic in its name tells them apart"
+    return (*(f"{scores.task}: {note}" for note in scores.notes), *([found + hint] if found else []))
+
+
+def domain_of(task: str) -> str:
+    """The domain that one of the project's tasks asks about; another task is a domain of its own.
+
+    Examples
+    --------
+    >>> domain_of("consistency_medicine_pool_icl"), domain_of("consistency_mmlu_ift_anatomy"), domain_of("arc_easy")
+    ('medicine', 'mmlu', 'arc_easy')
+    """
+    found = _TASK.fullmatch(task)
+    return found["domain"] if found else task
+
+
+def released_domain(path: str | Path) -> str:
+    """The domain of released rows: the name of the folder if it is one of the paper's domains, else of the file.
+
+    Examples
+    --------
+    >>> released_domain("llama-2-7b/history/inconsistent-golden-exp.jsonl"), released_domain("mine/law.jsonl")
+    ('history', 'law')
+    """
+    path = Path(path).resolve()
+    return next((part for part in (path.name, path.parent.name) if part in DOMAINS), path.stem)
+
+
+def _name_subject(beliefs: Beliefs, domain: str | None, path: Path) -> None:
+    """Say so on stderr where nothing but a file's name tells what questions are about."""
+    if domain or beliefs.subject in DOMAINS:
+        return
+    decode = msgspec.json.Decoder(Document).decode
+    if any(not decode(document).subject for document in beliefs.documents):
+        print(
+            f"consistency: {path}: rows without a subject are about {beliefs.subject!r}, after the file's name; "
+            "name another with --domain",
+            file=sys.stderr,
+        )
+
+
+def _choose(tasks: Mapping[str, Scores], path: Path) -> str:
+    names = [name for name, scores in tasks.items() if scores.has_options]
+    pools = [name for name in names if "_pool_" in name]
+    for candidates in (names, pools):
+        if len(candidates) == 1:
+            return candidates[0]
+    raise InputError(
+        "several tasks" if names else "no task with options",
+        expected=f"--task, one of {', '.join(sorted(names))}" if names else "the log of a multiple-choice task",
+        path=path,
+    )
+
+
+def gather_texts(
+    probe: Probe, purpose: Purpose, logs: Sequence[Path] = (), column: str | None = None
+) -> Explanations | None:
+    """What models wrote about a probe's questions.
+
+    Parameters
+    ----------
+    probe : Probe
+        The labelled questions.
+    purpose : {"explain", "context"}
+        Explanations of options, or the knowledge that the golden answers need.
+    logs : sequence of Path
+        Log folders of the explain or context task; with `column`, JSONL files that have it.
+    column : str, optional
+        A column with the texts; without `logs`, of the probe's own documents.
+
+    Returns
+    -------
+    Explanations or None
+        Of several sources together, the first that has a text. Without any source what the probe itself holds.
+
+    Raises
+    ------
+    InputError
+        If a source cannot be read, or holds nothing of the kind.
+    """
+    if column is not None:
+        found = [read_column(path, column, probe.beliefs, purpose) for path in logs]
+        found = found or [read_probe_column(probe.beliefs, column, purpose, probe.files[0])]
+    elif purpose == "explain":
+        found = [read_explanations(path, probe.domain) for path in logs]
+    else:
+        found = [read_contexts(path, probe.domain) for path in logs]
+    if not found:
+        return probe.explanations if purpose == "explain" else None
+    if len(found) == 1:
+        return found[0]
+    texts = {key: text for written in reversed(found) for key, text in written.texts.items()}
+    others = tuple(written.source for written in found[1:])
+    return Explanations(texts, sum(written.unusable for written in found), found[0].source, others)

@@ -1,0 +1,279 @@
+"""Read what `lm_eval --log_samples` wrote: a folder or a file in, one `Scores` per task out.
+
+Every lm_eval since 0.4.0 is understood: JSON arrays (0.4.0) and JSON lines, log-probabilities as numbers and as
+strings, logs with and without document hashes. A document is one question; its key is (task, doc_id, filter).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from consistency.errors import InputError
+from consistency.logs.samples import read_samples
+from consistency.logs.scores import Scores
+
+__all__ = ["Run", "RunConfig", "Scores", "read_run"]
+
+_DATE = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
+_SAMPLES = re.compile(rf"samples_(?P<task>.+)_(?P<date>{_DATE})\.jsonl?")
+_RESULTS = re.compile(rf"(?:.*_)?(?P<date>{_DATE})\.json")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How a run was made, as far as its results file says.
+
+    Attributes
+    ----------
+    model, model_args, model_name, lm_eval_version, date : str or None
+        As logged; `date` is the run's ISO date from its file names.
+    num_fewshot, versions : dict of str to int or float
+        By task.
+    chat_template : bool or None
+        Whether a chat template was applied.
+    """
+
+    model: str | None = None
+    model_args: str | None = None
+    model_name: str | None = None
+    lm_eval_version: str | None = None
+    date: str | None = None
+    num_fewshot: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    chat_template: bool | None = None
+    system_instruction: str | None = None
+    limit: float | None = None
+    results: Path | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluation of one model.
+
+    Attributes
+    ----------
+    path : Path
+        What was asked for.
+    tasks : dict of str to Scores
+        By task name; a task logged under several filters appears as `"task,filter"`.
+    config : RunConfig
+    selection : str
+        Which run was read, and which others the folder holds.
+    """
+
+    path: Path
+    tasks: Mapping[str, Scores]
+    config: RunConfig
+    selection: str
+
+
+def read_run(path: str | Path, run: str | None = None, *, or_newest: bool = False) -> Run:
+    """Read the log of one evaluation.
+
+    Parameters
+    ----------
+    path : path-like
+        An `--output_path` folder, a model's folder inside it, or one samples file.
+    run : str, optional
+        The date of the run to read, or its beginning (`2026-07-13T18`); the newest run by default.
+    or_newest : bool
+        Whether to read the newest run where none has that date.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        If nothing is found, or a file cannot be understood.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> row = {"doc_id": 0, "doc": {"question": "1+1?", "choices": ["2", "3"]}, "target": "0", "acc": 1.0,
+    ...        "filtered_resps": [["-0.1", "True"], ["-2.3", "False"]], "filter": "none", "metrics": ["acc"]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "samples_sums_2026-01-01T00-00-00.000000.jsonl"
+    ...     _ = file.write_text(json.dumps(row))
+    ...     sums = read_run(folder).tasks["sums"]
+    >>> sums.logprobs.tolist(), sums.target.tolist(), sums.correct.tolist()
+    ([[-0.1, -2.3]], [0], [1.0])
+    """
+    path = Path(path)
+    # Unlike Path.is_file, which raises for a name that is too long.
+    if os.path.isfile(path):  # noqa: PTH113
+        dated = _SAMPLES.fullmatch(path.name)
+        date = dated["date"].replace(":", "-") if dated else ""
+        if run is not None and not or_newest and not date.startswith(run.replace(":", "-")):
+            raise InputError(f"is not of the run {run!r}", expected="a folder, or no date", path=path)
+        return _read(path, [path], _results(path.parent, date), date, f"read the file {path.name}")
+    if not os.path.isdir(path):  # noqa: PTH112
+        raise InputError(
+            "no such file or folder",
+            expected="the folder that lm_eval --output_path wrote with --log_samples",
+            path=path,
+        )
+    runs = _by_run(sorted(p for p in path.rglob("*.json*") if p.suffix in (".json", ".jsonl")))
+    if not runs:
+        raise InputError(
+            "no samples files",
+            expected="samples_TASK_DATE.jsonl",
+            do="run lm_eval with --log_samples --output_path",
+            path=path,
+        )
+    if or_newest and run is not None and not any(_label(path, key).startswith(run.replace(":", "-")) for key in runs):
+        run = None
+    key = _choose(path, list(runs), run)
+    others = sorted({_label(path, k) for k in runs if k != key}, reverse=True)
+    selection = f"read the run {_label(path, key)}"
+    if others:
+        chosen = "as asked" if run else "the newest"
+        selection += f" ({chosen} of {len(runs)}; others: {', '.join(others[:5])}{', …' if len(others) > 5 else ''})"
+    return _read(path, runs[key], _results(key[0], key[1]), key[1], selection)
+
+
+_RunKey = tuple[Path, str]
+
+
+def _by_run(files: Iterable[Path]) -> dict[_RunKey, list[Path]]:
+    """Samples files by (folder, date); lm_eval 0.4.0 dates nothing, its files beside results.json share the date ''."""
+    runs: dict[_RunKey, list[Path]] = {}
+    for file in files:
+        dated = _SAMPLES.fullmatch(file.name)
+        if dated:
+            runs.setdefault((file.parent, dated["date"].replace(":", "-")), []).append(file)
+        elif file.suffix == ".jsonl":
+            runs.setdefault((file.parent, ""), []).append(file)
+    return runs
+
+
+def _label(root: Path, key: _RunKey) -> str:
+    folder, date = key
+    return date or (str(folder.relative_to(root)) if folder != root else folder.name)
+
+
+def _choose(path: Path, keys: list[_RunKey], run: str | None) -> _RunKey:
+    if run is not None:
+        wanted = [key for key in keys if _label(path, key).startswith(run.replace(":", "-"))]
+        if len(wanted) != 1:
+            raise InputError(
+                f"{'no run' if not wanted else 'several runs'} begin with {run!r}",
+                expected="one of " + ", ".join(sorted(_label(path, key) for key in keys)),
+                path=path,
+            )
+        return wanted[0]
+    newest = max(date for _, date in keys)
+    wanted = [key for key in keys if key[1] == newest]
+    if len(wanted) > 1:
+        raise InputError(
+            "several runs of the same date: " + ", ".join(sorted(str(folder) for folder, _ in wanted)),
+            do="name one model's folder",
+            path=path,
+        )
+    return wanted[0]
+
+
+def _results(folder: Path, date: str) -> Path | None:
+    """The results file of a run."""
+    if not date:
+        file = folder / "results.json"
+        return file if file.is_file() else None
+    for file in sorted(folder.glob("*.json")):
+        dated = _RESULTS.fullmatch(file.name)
+        if dated and not file.name.startswith("samples_") and dated["date"].replace(":", "-") == date:
+            return file
+    return None
+
+
+def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
+    """What the results file says, and the names of the tasks in it."""
+    if results is None:
+        return RunConfig(date=date or None), []
+    try:
+        content = json.loads(results.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else None
+        raise InputError(
+            f"cannot be read: {error}",
+            expected="the results file of lm_eval",
+            do="remove it or copy it again",
+            path=results,
+            line=line,
+        ) from None
+    if not isinstance(content, dict):
+        raise InputError("not a results file", expected="a JSON object", do="remove it", path=results)
+
+    def mapping(name: str) -> dict[str, Any]:
+        value = content.get(name)
+        return value if isinstance(value, dict) else {}
+
+    def numbers(name: str) -> dict[str, float]:
+        return {task: number for task, value in mapping(name).items() if (number := _number(value)) is not None}
+
+    config = mapping("config")
+    arguments = config.get("model_args")
+    if isinstance(arguments, dict):
+        arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
+    limit = _number(config.get("limit"))
+    return RunConfig(
+        model=_text(config.get("model")),
+        model_args=_text(arguments),
+        model_name=_text(content.get("model_name")),
+        lm_eval_version=_text(content.get("lm_eval_version")),
+        date=date or None,
+        num_fewshot=numbers("n-shot"),
+        versions=numbers("versions"),
+        chat_template=bool(content["chat_template"]) if "chat_template" in content else None,
+        system_instruction=_text(content.get("system_instruction")),
+        limit=limit,
+        results=results,
+    ), [*mapping("configs"), *mapping("results")]
+
+
+def _text(value: Any) -> str | None:
+    # Half a surrogate pair is no text that could be written again.
+    return None if value is None else str(value).encode("utf-8", "replace").decode()
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() else number
+
+
+def _task_name(file: Path, names: list[str]) -> str:
+    """The task of a samples file; its name in the file is sanitised, and behind the model's in lm_eval 0.4.0."""
+    dated = _SAMPLES.fullmatch(file.name)
+    stem = os.fsencode(dated["task"] if dated else file.stem).decode("utf-8", "replace")
+    for name in sorted(names, key=len, reverse=True):
+        sanitised = re.sub(r"\W", "_", name)
+        if stem in (name, sanitised) or (not dated and stem.endswith((f"_{name}", f"_{sanitised}"))):
+            return name
+    return stem
+
+
+def _read(path: Path, files: list[Path], results: Path | None, date: str, selection: str) -> Run:
+    config, names = _config(results, date)
+    tasks: dict[str, Scores] = {}
+    for file in sorted(files):
+        for name, scores in read_samples(file, _task_name(file, names)).items():
+            if name in tasks:
+                raise InputError(
+                    f"a second log of the task {name}, beside {tasks[name].source.name}",
+                    do="name one of the files, or move the other away",
+                    path=file,
+                )
+            tasks[name] = scores
+    return Run(path, tasks, config, selection)

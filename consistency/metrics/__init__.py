@@ -1,0 +1,1 @@
+"""Arrays in, one number per question out; reads no file."""

@@ -1,0 +1,211 @@
+"""How one question's answer changed: arrays in, one number per question out.
+
+Shapes, padding and impossible options are as in `distributions`; options are compared by column, so both arrays must hold
+the same options in the same order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from consistency.metrics.distributions import Bools, Floats, defined, paired, probabilities, top_option
+from consistency.metrics.divergences import (
+    cosine_similarity,
+    entropy,
+    hellinger,
+    js_divergence,
+    kl_divergence,
+    total_variation,
+)
+from consistency.metrics.ranking import dense_rank_pearson, rank_pearson, tau_b, weighted_tau
+
+QUANTILES = (1, 5, 25, 50, 75, 95, 99)
+
+
+def gold_probability(scores: ArrayLike, gold: Bools) -> Floats:
+    """Probability of the right answer, summed where several options are right; NaN where none is known.
+
+    Parameters
+    ----------
+    scores : array_like, shape [n, k]
+        Log-probabilities, NaN-padded.
+    gold : ndarray of bool, shape [n, k]
+        Which options are right.
+
+    Examples
+    --------
+    >>> gold_probability([[0.0, 0.0]], np.array([[True, False]])).tolist()
+    [0.5]
+    """
+    p = probabilities(scores)
+    total = np.where(gold, np.nan_to_num(p), 0.0).sum(axis=1)
+    return np.where(gold.any(axis=1), defined(total, p), np.nan)
+
+
+def margin(scores: ArrayLike, gold: Bools) -> Floats:
+    """Log-probability of the best right option minus that of the best wrong one, in nats.
+
+    Positive where the answer is right.
+
+    Examples
+    --------
+    >>> margin([[-1.0, -3.0]], np.array([[False, True]])).tolist()
+    [-2.0]
+    """
+    x = np.asarray(scores, dtype=np.float64)
+    right = np.fmax.reduce(np.where(gold, x, np.nan), axis=1, initial=-np.inf)
+    wrong = np.fmax.reduce(np.where(gold, np.nan, x), axis=1, initial=-np.inf)
+    known = gold.any(axis=1) & (~gold & ~np.isnan(x)).any(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, defined(right - wrong, x), np.nan)
+
+
+def same_top(before: ArrayLike, after: ArrayLike) -> Floats:
+    """1 where both runs choose the same option, 0 where they do not, NaN where a run chooses none.
+
+    Examples
+    --------
+    >>> same_top([[-1.0, -2.0]], [[-3.0, -2.0]]).tolist()
+    [0.0]
+    """
+    x, y = paired(before, after)
+    first, second = top_option(x), top_option(y)
+    return np.where((first < 0) | (second < 0), np.nan, (first == second).astype(np.float64))
+
+
+def flipped(before: Floats, after: Floats, same: Floats | None = None) -> dict[str, Floats]:
+    """Which answers flipped, by kind: 1 or 0, NaN where it is not known whether an answer is right.
+
+    Parameters
+    ----------
+    before, after : ndarray, shape [n]
+        1 where the answer is right, 0 where it is wrong, NaN where that is not known.
+    same : ndarray, shape [n], optional
+        1 where both answers are the same option; without it wrong-to-other-wrong cannot be told.
+
+    Returns
+    -------
+    dict of str to ndarray, shape [n]
+        ``harmful`` (right to wrong), ``beneficial`` (wrong to right) and, with `same`, ``wrong_to_wrong``
+        (wrong to another wrong answer).
+
+    Examples
+    --------
+    >>> flipped(np.array([1.0, 0.0]), np.array([0.0, 1.0]))["harmful"].tolist()
+    [1.0, 0.0]
+    """
+    kinds = {"harmful": (before == 1) & (after == 0), "beneficial": (before == 0) & (after == 1)}
+    if same is not None:
+        kinds["wrong_to_wrong"] = (before == 0) & (after == 0) & (same == 0)
+    unknown = np.isnan(before) | np.isnan(after)
+    return {kind: np.where(unknown, np.nan, happened.astype(np.float64)) for kind, happened in kinds.items()}
+
+
+def flips(before: Floats, after: Floats, same: Floats | None = None) -> dict[str, int]:
+    """Count how answers flipped, see `flipped`.
+
+    Examples
+    --------
+    >>> flips(np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 0.0]))
+    {'harmful': 1, 'beneficial': 1, 'wrong_to_wrong': 1}
+    """
+    return {kind: int(np.nansum(happened)) for kind, happened in flipped(before, after, same).items()}
+
+
+def quantiles(values: Floats) -> dict[str, float | None]:
+    """Percentiles ``p01`` … ``p99`` of the finite values; None without any.
+
+    Examples
+    --------
+    >>> quantiles(np.array([1.0, 2.0, 3.0, np.inf]))["p50"]
+    2.0
+    """
+    finite = values[np.isfinite(values)]
+    found = np.quantile(finite, np.array(QUANTILES) / 100).tolist() if len(finite) else [None] * len(QUANTILES)
+    return {f"p{q:02d}": value for q, value in zip(QUANTILES, found, strict=True)}
+
+
+def brier_score(scores: ArrayLike, gold: Bools) -> Floats:
+    """Brier score of each question: squared distance between its probabilities and the right answer, between 0 and 2.
+
+    NaN where the right answer is not known or there are several.
+
+    Examples
+    --------
+    >>> brier_score([[0.0, 0.0]], np.array([[True, False]])).tolist()
+    [0.5]
+    """
+    p = probabilities(scores)
+    total = np.nansum((p - gold) ** 2, axis=1)
+    return np.where(gold.sum(axis=1) == 1, defined(total, p), np.nan)
+
+
+def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
+    """Expected calibration error: mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017).
+
+    Parameters
+    ----------
+    confidence, correct : array_like, shape [n]
+        Probability of the chosen option; 1 where it is right, else 0. Questions with NaN in either do not count.
+    bins : int
+        Number of bins of [0, 1]; a bin holds its upper edge.
+
+    Examples
+    --------
+    >>> round(expected_calibration_error([0.9, 0.9], [1.0, 0.0]), 12)
+    0.4
+    """
+    c, y = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    known = ~(np.isnan(c) | np.isnan(y))
+    c, y = c[known], y[known]
+    if not len(c):
+        return float("nan")
+    which = np.clip(np.ceil(c * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.bincount(which, weights=c - y, minlength=bins)
+    return float(np.abs(gap).sum() / len(c))
+
+
+def question_changes(before: ArrayLike, after: ArrayLike, gold: Bools) -> dict[str, Any]:
+    """Every per-question measure of change at once, by name.
+
+    Parameters
+    ----------
+    before, after : array_like, shape [n, k]
+        Log-probabilities of the same options, NaN-padded.
+    gold : ndarray of bool, shape [n, k]
+        Which options are right.
+
+    Returns
+    -------
+    dict of str to ndarray, shape [n]
+        `kl` is KL(before || after) and `kl_reverse` the other direction; `delta_*` is after minus before.
+
+    Examples
+    --------
+    >>> changes = question_changes([[-1.0, -2.0]], [[-2.0, -1.0]], np.array([[True, False]]))
+    >>> float(changes["same_top"][0]), float(changes["rank_pearson"][0])
+    (0.0, -1.0)
+    """
+    x, y = paired(before, after)
+    # Impossible in both runs: the difference of two infinities is undefined, and NaN says so.
+    with np.errstate(invalid="ignore"):
+        moved = margin(y, gold) - margin(x, gold)
+    return {
+        "same_top": same_top(x, y),
+        "rank_pearson": rank_pearson(x, y),
+        "rank_pearson_paper": dense_rank_pearson(x, y),
+        "tau_b": tau_b(x, y),
+        "weighted_tau": weighted_tau(x, y),
+        "kl": kl_divergence(x, y),
+        "kl_reverse": kl_divergence(y, x),
+        "js": js_divergence(x, y),
+        "total_variation": total_variation(x, y),
+        "cosine": cosine_similarity(x, y),
+        "hellinger": hellinger(x, y),
+        "delta_gold": gold_probability(y, gold) - gold_probability(x, gold),
+        "delta_margin": moved,
+        "delta_entropy": entropy(y) - entropy(x),
+    }

@@ -1,0 +1,153 @@
+"""How alike two models rank a question's options: arrays in, one number per question out.
+
+Shapes, padding and impossible options are as in `distributions`; options are compared by column.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from consistency.metrics.distributions import Floats, defined, log_probabilities, paired
+
+
+def average_ranks(scores: ArrayLike) -> Floats:
+    """Ranks of each question's options, 1 for the lowest score, ties share their mean rank (``scipy.stats.rankdata``).
+
+    Examples
+    --------
+    >>> average_ranks([[-1.0, -2.0, -2.0]]).tolist()
+    [[3.0, 1.5, 1.5]]
+    """
+    x = np.asarray(scores, dtype=np.float64)
+    ranks = np.full(x.shape, 0.5)
+    for j in range(x.shape[1]):
+        other = x[:, j, None]
+        ranks += (x > other) + 0.5 * (x == other)
+    return np.where(np.isnan(x), np.nan, ranks)
+
+
+def dense_ranks(scores: ArrayLike) -> Floats:
+    """Dense ranks of each question's options, 1 for the highest score, ties share a rank and leave no gap.
+
+    Examples
+    --------
+    >>> dense_ranks([[-1.0, -2.0, -2.0, -3.0]]).tolist()
+    [[1.0, 2.0, 2.0, 3.0]]
+    """
+    x = np.asarray(scores, dtype=np.float64)
+    ranks = np.ones(x.shape)
+    for j in range(x.shape[1]):
+        other = x[:, j, None]
+        is_first = ~(x[:, :j] == other).any(axis=1, keepdims=True)
+        ranks += (x < other) & is_first
+    return np.where(np.isnan(x), np.nan, ranks)
+
+
+def _rowwise_pearson(x: Floats, y: Floats) -> Floats:
+    present = ~np.isnan(x)
+    count = present.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dx = np.where(present, x - np.nansum(x, axis=1, keepdims=True) / count, 0.0)
+        dy = np.where(present, y - np.nansum(y, axis=1, keepdims=True) / count, 0.0)
+        r = (dx * dy).sum(axis=1) / np.sqrt((dx * dx).sum(axis=1) * (dy * dy).sum(axis=1))
+    return np.asarray(np.clip(r, -1.0, 1.0))
+
+
+def rank_pearson(before: ArrayLike, after: ArrayLike) -> Floats:
+    """Pearson correlation of the average ranks of the options, which is Spearman's rho with ties.
+
+    Parameters
+    ----------
+    before, after : array_like, shape [n, k]
+        Log-probabilities of the same options, NaN-padded.
+
+    Returns
+    -------
+    ndarray, shape [n]
+        In [-1, 1]; NaN where either ranking is constant (all options tied), since no ranking exists there.
+
+    Examples
+    --------
+    >>> rank_pearson([[-1.0, -2.0, -3.0], [0.0, 0.0, 0.0]], [[-3.0, -2.0, -1.0], [0.0, -1.0, -2.0]]).tolist()
+    [-1.0, nan]
+    """
+    x, y = paired(before, after)
+    return _rowwise_pearson(average_ranks(x), average_ranks(y))
+
+
+def dense_rank_pearson(before: ArrayLike, after: ArrayLike) -> Floats:
+    """Pearson correlation of dense ranks with NaN counted as 0: the ranking correlation as the paper released it.
+
+    It differs from Spearman's rho where options tie, and calls a constant ranking "uncorrelated" (Ren et al. 2024,
+    arXiv 2402.18243, released analysis code). Rows without a distribution are NaN still.
+
+    Examples
+    --------
+    >>> dense_rank_pearson([[0.0, 0.0, 0.0]], [[0.0, -1.0, -2.0]]).tolist()
+    [0.0]
+    """
+    x, y = paired(before, after)
+    r = _rowwise_pearson(dense_ranks(x), dense_ranks(y))
+    return defined(np.nan_to_num(r, nan=0.0), log_probabilities(x), log_probabilities(y))
+
+
+def _pair_signs(x: Floats, i: int) -> NDArray[np.int8]:
+    # A difference would turn two impossible options (-inf - -inf) into NaN; comparisons call them tied.
+    return (x[:, i, None] > x[:, :i]).astype(np.int8) - (x[:, i, None] < x[:, :i]).astype(np.int8)
+
+
+def _weighted_concordance(x: Floats, y: Floats, weights: Floats) -> Floats:
+    agreement, x_pairs, y_pairs = np.zeros(len(x)), np.zeros(len(x)), np.zeros(len(x))
+    for i in range(1, x.shape[1]):
+        weight = weights[:, i, None] + weights[:, :i]
+        sx, sy = _pair_signs(x, i), _pair_signs(y, i)
+        agreement += (sx * sy * weight).sum(axis=1)
+        x_pairs += (np.abs(sx) * weight).sum(axis=1)
+        y_pairs += (np.abs(sy) * weight).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.clip(agreement / np.sqrt(x_pairs) / np.sqrt(y_pairs), -1.0, 1.0))
+
+
+def tau_b(before: ArrayLike, after: ArrayLike) -> Floats:
+    """Kendall's tau-b of the two rankings of each question's options (``scipy.stats.kendalltau``).
+
+    Returns
+    -------
+    ndarray, shape [n]
+        In [-1, 1]; NaN where either ranking is constant.
+
+    Examples
+    --------
+    >>> tau_b([[-1.0, -2.0, -3.0]], [[-1.0, -3.0, -2.0]]).round(6).tolist()
+    [0.333333]
+    """
+    x, y = paired(before, after)
+    return _weighted_concordance(x, y, np.full(x.shape, 0.5))
+
+
+def weighted_tau(before: ArrayLike, after: ArrayLike) -> Floats:
+    """Kendall's tau with additive hyperbolic weights: disagreement at the top counts most.
+
+    The mean of the two one-sided values, as ``scipy.stats.weightedtau`` with its defaults (Vigna 2015).
+
+    Examples
+    --------
+    >>> weighted_tau([[-1.0, -2.0, -3.0]], [[-1.0, -3.0, -2.0]]).round(6).tolist()
+    [0.545455]
+    """
+    x, y = paired(before, after)
+    return np.asarray(
+        (_weighted_concordance(x, y, _hyperbolic(x, y)) + _weighted_concordance(x, y, _hyperbolic(y, x))) / 2
+    )
+
+
+def _hyperbolic(major: Floats, minor: Floats) -> Floats:
+    """1 / (1 + rank), rank 0 for the option that comes first by `major`, then by `minor`."""
+    rank = np.zeros(major.shape)
+    for j in range(major.shape[1]):
+        a, b = major[:, j, None], minor[:, j, None]
+        rank += (a > major) | ((a == major) & (b > minor))
+        # Options equal in both orders may take their ranks in any order: their weights enter only in sums.
+        rank[:, j + 1 :] += (major[:, j + 1 :] == a) & (minor[:, j + 1 :] == b)
+    return np.where(np.isnan(major), 0.0, 1.0 / (1.0 + rank))

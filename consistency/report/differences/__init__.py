@@ -1,0 +1,1 @@
+"""Two reports compared: their folders in, differences with their uncertainty out."""

@@ -1,0 +1,219 @@
+"""Two reports read, their rows matched, and what both hold compared: paired by question where that can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from consistency.errors import InputError
+from consistency.metrics.distributions import Floats
+from consistency.report.differences.result import PAIRED, TWO_SAMPLES, Between, Difference, told_place
+from consistency.report.differences.stored import (
+    DIMENSIONS,
+    IDENTITY,
+    MEASURES,
+    UNKNOWN,
+    Figure,
+    Key,
+    Measure,
+    Result,
+    StoredReport,
+    read_stored,
+)
+from consistency.report.grid.cells import Cell, shared_questions
+from consistency.report.grid.estimates import estimate, t_test
+from consistency.statistics.estimates import Estimate, independent_difference, mean
+from consistency.statistics.hypotheses import holm
+
+
+def compare_reports(a: str | Path | StoredReport, b: str | Path | StoredReport) -> Between:
+    """Compare two reports: two seeds, two base models, two releases.
+
+    Where both folders hold `items.parquet` and a row is about the same questions (task, number, hash and right answer),
+    the difference is that of the same questions, paired, with tasks, domains and seeds taken as the reports take them.
+    Otherwise the two figures are independent samples.
+
+    Parameters
+    ----------
+    a, b : path-like or StoredReport
+        Folders of `consistency report` or `compare --out`.
+
+    Returns
+    -------
+    Between
+
+    Raises
+    ------
+    InputError
+        If a folder holds no report, the two are of different kinds, or no row is in both.
+    """
+    first, second = (item if isinstance(item, StoredReport) else read_stored(item) for item in (a, b))
+    if first.kind != second.kind:
+        raise InputError(
+            f"a report of a {second.kind} beside one of a {first.kind}", expected="two of one kind", path=second.folder
+        )
+    together = _together(first, second)
+    rows = [{_common(row.key, report.kind, together): row for row in report.results} for report in (first, second)]
+    shared = [key for key in rows[0] if key in rows[1] and set(rows[0][key].over) == set(rows[1][key].over)]
+    unlike = tuple(told_place(_named(key, first.kind)) for key in rows[0] if key in rows[1] and key not in shared)
+    only = tuple(
+        tuple(told_place(_named(key, first.kind)) for key in one if key not in other)
+        for one, other in (rows, reversed(rows))
+    )
+    if not shared:
+        raise InputError(
+            f"no result is in both reports: {_first(only[1])} here, {_first(only[0])} in {first.folder}",
+            do="compare reports of the same domains, groups and tasks",
+            path=second.folder,
+        )
+    questions = _Questions(first, second)
+    found = [
+        Difference(
+            _named(key, first.kind), rows[0][key].level, measure, *figures, questions.difference(one, two, measure)
+        )
+        for key in shared
+        for one, two in [(rows[0][key], rows[1][key])]
+        for measure in MEASURES
+        if measure.name in one.figures and measure.name in two.figures
+        for figures in [(one.figures[measure.name], two.figures[measure.name])]
+    ]
+    settings = tuple(
+        (name, one, second.settings[name])
+        for name, one in first.settings.items()
+        if name in second.settings and second.settings[name] != one
+    )
+    return Between(first, second, tuple(_tested(found)), (only[0], only[1]), unlike, together, settings)
+
+
+def _first(places: Sequence[str]) -> str:
+    return places[0] if places else "nothing else"
+
+
+def _together(first: StoredReport, second: StoredReport) -> dict[str, tuple[str, str]]:
+    """Dimensions in which each report has one value, and not the same."""
+    found = {}
+    for name in DIMENSIONS[first.kind] if first.kind == "grid" else ():
+        one, two = first.values(name), second.values(name)
+        if len(one) == len(two) == 1 and one != two:
+            found[name] = (one[0], two[0])
+    return found
+
+
+def _common(key: Key, kind: str, together: Mapping[str, tuple[str, str]]) -> Key:
+    """A row's key with one value for what is taken together."""
+    return tuple(
+        " → ".join(together[name]) if name in together else value
+        for name, value in zip(DIMENSIONS[kind], key, strict=True)
+    )
+
+
+def _named(key: Key, kind: str) -> dict[str, str]:
+    return dict(zip(DIMENSIONS[kind], key, strict=True))
+
+
+def _tested(found: Sequence[Difference]) -> Iterable[Difference]:
+    """With p, adjusted over all differences of one level; what is the same in every question is not tested."""
+    ps = np.array([math.nan if (p := _p(item.estimate)) is None else p for item in found])
+    adjusted = np.full(len(found), math.nan)
+    for level in dict.fromkeys(item.level for item in found):
+        members = np.array([item.level == level for item in found])
+        adjusted[members] = holm(ps[members])
+    for item, p, p_holm in zip(found, ps.tolist(), adjusted.tolist(), strict=True):
+        yield item if math.isnan(p) else replace(item, p=p, p_holm=p_holm)
+
+
+def _p(found: Estimate) -> float | None:
+    return None if found.se == 0 else t_test(found)
+
+
+class _Questions:
+    """The questions of both reports, read once."""
+
+    def __init__(self, first: StoredReport, second: StoredReport) -> None:
+        codes: dict[str, int] = {}
+        self._reports = (first, second)
+        one = first.cells(codes)
+        self._cells = (one, None if one is None else second.cells(codes))
+        self._paired: dict[tuple[Key, Key], list[tuple[Cell, Cell]]] = {}
+
+    def difference(self, one: Result, two: Result, measure: Measure) -> Estimate:
+        """B less A, paired by question where both hold the same ones."""
+        a, b = one.figures[measure.name], two.figures[measure.name]
+        pairs = self._pairs(one, two)
+        if pairs and all(set(measure.arrays) <= set(cell.arrays) for pair in pairs for cell in pair):
+            found = self._mean([_minus(first, second, measure.arrays) for first, second in pairs], b)
+            return replace(found, estimator=f"{PAIRED}; {found.estimator}")
+        found = independent_difference(_sample(a), _sample(b))
+        interval = "Welch interval" if a.get("df") and b.get("df") else "normal interval"
+        return replace(found, estimator=f"{TWO_SAMPLES}, {interval}")
+
+    def _pairs(self, one: Result, two: Result) -> list[tuple[Cell, Cell]]:
+        """The cells of both rows, over the questions that both hold; none where they are not the same questions."""
+        if (one.key, two.key) not in self._paired:
+            self._paired[one.key, two.key] = self._matched(one, two)
+        return self._paired[one.key, two.key]
+
+    def _matched(self, one: Result, two: Result) -> list[tuple[Cell, Cell]]:
+        held = [
+            [] if cells is None else report.members(row.key, cells)
+            for report, cells, row in zip(self._reports, self._cells, (one, two), strict=True)
+        ]
+        if not held[0] or len(held[0]) != len(held[1]):
+            return []
+        matched = [same_questions(first, second) for first, second in zip(*held, strict=True)]
+        return [pair for pair in matched if pair] if all(matched) else []
+
+    def _mean(self, cells: Sequence[Cell], figure: Figure) -> Estimate:
+        if self._reports[0].kind == "grid":
+            return estimate(cells, lambda cell: np.asarray(cell.arrays["difference"], dtype=np.float64))[0]
+        values = np.concatenate([cell.arrays["difference"] for cell in cells])
+        # The tasks are what was sampled, if they were in the report.
+        sampled = "clusters" in str(figure.get("estimator", "")).split(",")[0]
+        return mean(values, clusters=np.concatenate([cell.task for cell in cells]) if sampled else None)
+
+
+def same_questions(first: Cell, second: Cell) -> tuple[Cell, Cell] | None:
+    """Two cells over the questions that both hold; None where these are fewer than half of either's.
+
+    A question is the same if task, number, right answer and, where both reports have it, the document's hash agree.
+    """
+    rows = shared_questions(first, second)
+    agree = np.ones(len(rows[0]), dtype=bool)
+    for name in IDENTITY:
+        if name in first.arrays and name in second.arrays:
+            one, two = first.arrays[name][rows[0]], second.arrays[name][rows[1]]
+            agree &= np.asarray((one == two) | (one == UNKNOWN) | (two == UNKNOWN))
+    if 2 * agree.sum() < max(len(first), len(second)):
+        return None
+    chosen = [_taken(cell, which[agree]) for cell, which in zip((first, second), rows, strict=True)]
+    return chosen[0], chosen[1]
+
+
+def _taken(cell: Cell, rows: Any) -> Cell:
+    arrays = {name: values[rows] for name, values in cell.arrays.items()}
+    return replace(cell, task=cell.task[rows], doc_id=cell.doc_id[rows], arrays=arrays)
+
+
+def _minus(first: Cell, second: Cell, names: Sequence[str]) -> Cell:
+    """B less A in one measure, over the same questions in the same order."""
+
+    def value(cell: Cell) -> Floats:
+        taken = cell.arrays[names[0]]
+        return np.asarray(taken if len(names) == 1 else taken - cell.arrays[names[1]], dtype=np.float64)
+
+    # The difference of two infinite divergences is undefined, and counted as such.
+    with np.errstate(invalid="ignore"):
+        return replace(first, arrays={"difference": value(second) - value(first)})
+
+
+def _sample(figure: Figure) -> Estimate:
+    """A stored figure; a grid's has no degrees of freedom, and is taken as normal."""
+    df = figure.get("df") or math.inf
+    return Estimate(
+        figure["value"], figure["se"], figure["ci_low"], figure["ci_high"], int(figure.get("n") or 0), "", df
+    )

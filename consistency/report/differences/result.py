@@ -1,0 +1,250 @@
+"""What differs between two reports, and its faces: a sentence, a table, JSON."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from consistency.report.differences.stored import Figure, Measure, StoredReport
+from consistency.report.formats.numbers import fixed, p_value, signed
+from consistency.report.provenance import versions
+from consistency.report.schema import SCHEMA_VERSION
+from consistency.statistics.estimates import Estimate
+
+LEVEL = 0.05
+PAIRED, TWO_SAMPLES = "paired by question", "two samples"
+MOST_ROWS = 40
+INTERVALS = (
+    "95 % intervals of the difference, B less A. Where both reports hold the same questions the difference is paired by "
+    "question; elsewhere the two figures are taken as independent samples."
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One measure of one row that both reports hold, B less A.
+
+    Attributes
+    ----------
+    place : dict of str to str
+        Which row, by dimension.
+    level : str
+        What the row is a mean over.
+    measure : Measure
+    a, b : dict
+        The two figures.
+    estimate : Estimate
+        Of the difference; `estimator` says how it was made.
+    p, p_holm : float or None
+        Of no difference; adjusted over all differences of the level. None where nothing can be tested.
+    """
+
+    place: Mapping[str, str]
+    level: str
+    measure: Measure
+    a: Figure
+    b: Figure
+    estimate: Estimate
+    p: float | None = None
+    p_holm: float | None = None
+
+    @property
+    def state(self) -> Literal["differs", "unclear", "same", "unknown"]:
+        """Whether interval and adjusted test exclude 0; "same": every question has the same value."""
+        found = self.estimate
+        if found.value == 0 and found.se == 0:
+            return "same"
+        if found.ci_low is None or found.ci_high is None or self.p_holm is None:
+            return "unknown"
+        return "differs" if self.p_holm < LEVEL and not found.ci_low <= 0 <= found.ci_high else "unclear"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {
+            **self.place,
+            "level": self.level,
+            "measure": self.measure.name,
+            "a": dict(self.a),
+            "b": dict(self.b),
+            "difference": self.estimate.to_dict(),
+            "p": self.p,
+            "p_holm": self.p_holm,
+            "state": self.state,
+        }
+
+    def cells(self) -> tuple[str, ...]:
+        """Both values, the difference with its interval, p and the estimator, as a table tells them."""
+        found, scale = self.estimate, self.measure.scale
+        digits = 1 if scale > 1 else 3
+
+        def told(value: float | None, form: Callable[[float | None, int], str] = fixed) -> str:
+            return form(None if value is None else value * scale, digits)
+
+        interval = "" if found.ci_low is None else f" [{told(found.ci_low, signed)}, {told(found.ci_high, signed)}]"
+        how = "paired" if found.estimator.startswith(PAIRED) else "two samples"
+        return (
+            told(self.a["value"]),
+            told(self.b["value"]),
+            told(found.value, signed) + interval,
+            p_value(self.p_holm),
+            how,
+        )
+
+
+@dataclass(frozen=True)
+class Between:
+    """Two reports compared.
+
+    Attributes
+    ----------
+    a, b : StoredReport
+    differences : tuple of Difference
+        The widest means first.
+    only : tuple of (tuple of str, tuple of str)
+        Rows that only A and only B hold.
+    unlike : tuple of str
+        Means that A and B take over different domains or tasks, and that are not compared.
+    taken_together : dict of str to (str, str)
+        Dimensions in which each report has one value of its own, such as the seed: A's and B's.
+    settings : tuple of (str, str, str)
+        Settings and versions that differ: name, A's and B's.
+    """
+
+    a: StoredReport
+    b: StoredReport
+    differences: tuple[Difference, ...]
+    only: tuple[tuple[str, ...], tuple[str, ...]]
+    unlike: tuple[str, ...]
+    taken_together: Mapping[str, tuple[str, str]]
+    settings: tuple[tuple[str, str, str], ...]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: how many results differ beyond chance, and which most."""
+        tested = [item for item in self.differences if item.state in ("differs", "unclear")]
+        differing = [item for item in tested if item.state == "differs"]
+        same = sum(item.state == "same" for item in self.differences)
+        also = f"; {same} more are the same question by question" if same else ""
+        if not tested:
+            if same:
+                return (
+                    f"The reports hold the same results: all {same} that can be compared are equal in every question."
+                )
+            return "No verdict: the reports hold no intervals that could be compared."
+        if not differing:
+            return (
+                f"None of {len(tested)} results that both reports hold differs beyond chance "
+                f"(5 %, corrected by Holm){also}."
+            )
+        most = max(differing, key=lambda item: abs(item.estimate.value or 0.0) / (item.estimate.se or math.inf))
+        one, two, difference, *_ = most.cells()
+        verb = "differs" if len(differing) == 1 else "differ"
+        return (
+            f"{len(differing)} of {len(tested)} results that both reports hold {verb} beyond chance (5 %, corrected by "
+            f"Holm){also}; most surely {most.measure.title} of {told_place(most.place)}: {one} → {two}, difference "
+            f"{difference}."
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """How the rows were matched, and what a reader must know of the tests."""
+        lines = [f"{name} {one} of A goes with {name} {two} of B" for name, (one, two) in self.taken_together.items()]
+        how = Counter(item.estimate.estimator.split(";")[0] for item in self.differences)
+        lines += [f"{count} differences: {name}" for name, count in how.items()]
+        if any(name.startswith(TWO_SAMPLES) for name in how):
+            lines.append(
+                "two samples take the questions of A and B as different ones; where they are the same, and items.parquet "
+                "is missing or their hashes differ, such an interval is as a rule too wide"
+            )
+        for title in dict.fromkeys(item.measure.title for item in self.differences):
+            most = max(item.estimate.undefined for item in self.differences if item.measure.title == title)
+            if most:
+                lines.append(
+                    f"{title} has no finite difference for up to {most} questions of a result: they do not enter"
+                )
+        for which, rows in zip("AB", self.only, strict=True):
+            if rows:
+                more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+                lines.append(f"only in {which}: {len(rows)} results ({'; '.join(rows[:5])}{more})")
+        if self.unlike:
+            lines.append(f"not compared, as A and B average over others: {'; '.join(self.unlike)}")
+        if "seed" in self.taken_together:
+            lines.append(
+                "one seed against one seed: the intervals contain the sampling of questions, not what a further seed "
+                "would change"
+            )
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "differences",
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "signature": f"A:{self.a.document['signature']} B:{self.b.document['signature']}",
+            "intervals": INTERVALS,
+            "verdict": {"sentence": self.verdict},
+            "a": {"folder": str(self.a.folder), "signature": self.a.document["signature"]},
+            "b": {"folder": str(self.b.folder), "signature": self.b.document["signature"]},
+            "notes": self.notes,
+            "settings": [{"setting": name, "a": one, "b": two} for name, one, two in self.settings],
+            "differences": [item.to_dict() for item in self.differences],
+            "only_in_a": list(self.only[0]),
+            "only_in_b": list(self.only[1]),
+            "averaged_over_others": list(self.unlike),
+            "versions": versions(),
+        }
+
+    def shown(self) -> list[Difference]:
+        """What a short table holds: the widest means, then what differs elsewhere; nothing that is the same."""
+        first = self.differences[0].level
+        return [
+            item
+            for item in self.differences
+            if item.state == "differs" or (item.level == first and item.state != "same")
+        ]
+
+    def to_text(self) -> str:
+        """Verdict, notes, differing settings and the table of differences for a terminal."""
+        shown = self.shown()
+        head = ("result", "measure", "A", "B", "B − A", "p (Holm)", "estimator")
+        rows = [(told_place(item.place), item.measure.title, *item.cells()) for item in shown[:MOST_ROWS]]
+        widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if column < 2 or column == 6 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in [head, *rows]
+        ]
+        rest = len(self.differences) - len(rows)
+        if rest:
+            lines.append(f"{rest} more differences: --out writes all of them")
+        different = [f"{name}: {one} → {two}" for name, one, two in self.settings]
+        return "\n".join(
+            [
+                f"A: {self.a.folder}",
+                f"B: {self.b.folder}",
+                *self.notes,
+                "",
+                *lines,
+                "",
+                *(["settings that differ:", *(f"  {line}" for line in different), ""] if different else []),
+                self.verdict,
+            ]
+        )
+
+
+def told_place(place: Mapping[str, str]) -> str:
+    """Which row, for readers.
+
+    Examples
+    --------
+    >>> told_place({"model": "llama", "seed": "0"})
+    'llama · seed 0'
+    """
+    return " · ".join(f"seed {value}" if name == "seed" else value for name, value in place.items())

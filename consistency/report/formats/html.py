@@ -1,0 +1,181 @@
+"""A report as one HTML file that asks for no other: readable without its script, on a phone, on paper and by ear."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from consistency.report.content import Drawing, Question, Report, Row, Table
+from consistency.report.formats.csv import flat
+
+# A number at the start of a cell; "0.4.12" and "2026-11-24" are none.
+NUMBER = re.compile(r"[<>≤≥]?\s*[+\-−]?(\d[\d,]*)?(\.?\d+)(e[+\-−]?\d+)?(?=$|[\s%*])")
+INTERVAL = re.compile(r"(.*\S) (\[[^\[\]]*\])(\W?)", re.DOTALL)
+MISSING = ("", "–", "—")
+# More rows scroll under a head that stays in sight.
+TALL = 25
+SHOWN_ROWS = 60
+# A cell of words this short (characters) stands in one line where there is room.
+BRIEF = 20
+# CSS pixels for a point of a drawing: its 8.5 point type is then read at 11 pixels and more.
+PIXELS = 1.4
+# A drawing wider than this (points) scrolls on a phone, where its type would be too small.
+WIDE = 320
+# What HTML cannot carry, not even as a reference: shown as what Unicode draws for it.
+UNSAYABLE = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"}
+UNSAYABLE |= dict.fromkeys(range(0xD800, 0xE000), "�")
+
+
+def html(report: Report) -> str:
+    """The page of a report: one file, whose script and style are inside and allowed by their hashes alone.
+
+    Parameters
+    ----------
+    report : Report
+        Everything in it is escaped, except the panels of its drawings, which enter as they are.
+
+    Returns
+    -------
+    str
+        HTML. Texts of questions stand in it as JSON and reach the page as text, never as markup.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    classes: dict[str, str] = {}
+    panels = {
+        block.name: [(Markup(svg), wide) for svg, wide in _panels(block, classes)]
+        for section in report.sections
+        for block in section.blocks
+        if isinstance(block, Drawing)
+    }
+    style = _own("page.css") + "".join(f".{name}{{{rules}}}" for rules, name in classes.items())
+    script = _own("page.js")
+    text = environment.from_string(_own("page.html.j2")).render(
+        report=report,
+        panels=panels,
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        questions=Markup(_questions(report.questions)),
+        numbers=_numbers,
+        numeric=_numeric,
+        with_interval=INTERVAL.fullmatch,
+        is_table=lambda block: isinstance(block, Table),
+        tall=TALL,
+        brief=BRIEF,
+        shown_rows=SHOWN_ROWS,
+    )
+    return str(text).translate(UNSAYABLE) + "\n"
+
+
+def _own(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _numeric(table: Table) -> list[bool]:
+    """Which columns hold numbers: they stand to the right and sort by value."""
+    columns = []
+    for number in range(len(table.head)):
+        cells = [row[number] for row in table.rows if not row[number].startswith(MISSING[1:])]
+        columns.append(any(cells) and all(NUMBER.match(cell) or cell in MISSING for cell in cells))
+    return columns
+
+
+def _numbers(drawing: Drawing) -> Table:
+    """What a drawing shows, for those who cannot see it."""
+    rows = [flat(row) for row in drawing.rows[:SHOWN_ROWS]]
+    columns = tuple(dict.fromkeys(name for row in rows for name in row))
+    cells = tuple(tuple(_cell(row.get(name)) for name in columns) for row in rows)
+    return Table(drawing.name, drawing.title, "", columns, cells, labels=1, data=drawing.rows)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return MISSING[1]
+    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
+
+
+def _panels(drawing: Drawing, classes: dict[str, str]) -> list[tuple[str, bool]]:
+    """Each panel fit for the page, and whether it is wide.
+
+    A policy that allows one style sheet by its hash refuses style attributes, so they become classes of that sheet.
+
+    Parameters
+    ----------
+    drawing : Drawing
+    classes : dict of str to str
+        Style attributes seen so far, by their text; grows.
+    """
+
+    def classed(tag: re.Match[str]) -> str:
+        name = classes.setdefault(tag["style"].strip().rstrip(";"), f"s{len(classes)}")
+        return f'{tag["before"]}class="{name}"'
+
+    panels = []
+    for name, svg in drawing.panels.items():
+        svg = re.sub(r'(?P<before><[^<>]*?\s)style="(?P<style>[^"]*)"', classed, svg[svg.index("<svg") :])
+        head, rest = svg.split(">", 1)
+        box = re.search(r'viewBox="[\d.-]+ [\d.-]+ ([\d.]+) ', head)
+        width = float(box[1]) if box else 0.0
+        if width and not re.search(r"\swidth=", head):
+            head += f' width="{PIXELS * width:.0f}"'
+        if "aria-label" not in head:
+            head += f' role="img" aria-label="{_alternative(drawing, name)}"'
+        panels.append((f"{head}>{rest}", width > WIDE))
+    return panels
+
+
+def _alternative(drawing: Drawing, panel: str) -> str:
+    from markupsafe import escape
+
+    return escape(f"{drawing.title}, {panel}; its numbers: {drawing.name}.csv")
+
+
+def _questions(questions: Sequence[Question]) -> str:
+    """The questions as JSON that can stand inside a script element: no character of it can end one."""
+
+    def rounded(values: Sequence[float]) -> list[float]:
+        return [round(float(value), 5) for value in values]
+
+    rows: list[Row] = [
+        {
+            "task": question.task,
+            "doc_id": question.doc_id,
+            "run": question.run,
+            "scope": question.scope,
+            "flip": question.flip,
+            "text": question.text,
+            "options": question.options,
+            "gold": question.gold,
+            "before": rounded(question.before),
+            "after": rounded(question.after),
+            "measures": _known(question.measures),
+        }
+        for question in questions
+    ]
+    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _known(measures: Mapping[str, float | None]) -> dict[str, float | str | None]:
+    """Measures as JSON has them: what is undefined is null, and an infinite divergence a text."""
+    return {name: None if value is None else _number(value) for name, value in measures.items()}
+
+
+def _number(value: float) -> float | str | None:
+    if math.isinf(value):
+        return "∞"
+    return None if math.isnan(value) else round(float(value), 5)

@@ -1,0 +1,84 @@
+"""A report as Markdown: its sentences, tables and the names of its figures."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from consistency.report.content import Drawing, Report, Table
+from consistency.report.formats.numbers import fixed
+
+# What would be markup in a line or a cell, or a link that nobody made.
+_MARKUP = re.compile(r"([\\`*_\[\]|~$#])")
+# More questions are in the page and in items.parquet.
+MOST_QUESTIONS = 20
+
+
+def markdown(report: Report) -> str:
+    """The report as Markdown, every text in it as text."""
+    return "\n".join([*_lines(report), ""])
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield from (f"# {text(report.title)}", "", text(report.kicker), "")
+    for paragraph in (*report.leads, *report.details, report.intervals):
+        if paragraph:
+            yield from (text(paragraph), "")
+    for note in report.notes:
+        yield f"- {text(note)}"
+    for section in report.sections:
+        yield from ("", f"## {text(section.title)}")
+        for paragraph in section.text:
+            yield from ("", text(paragraph))
+        for block in section.blocks:
+            if block.title != section.title:
+                yield from ("", f"### {text(block.title)}")
+            yield from _table(block) if isinstance(block, Table) else _figure(block)
+    if report.questions:
+        yield from ("", "## Questions that changed", "", text(report.questions_note), "")
+        for question in report.questions[:MOST_QUESTIONS]:
+            kl = question.measures.get("kl")
+            place = " · ".join(
+                filter(None, (question.task, str(question.doc_id), question.run, question.scope.upper()))
+            )
+            told = "" if kl is None else f", KL {'∞' if math.isinf(kl) else fixed(kl)}"
+            yield f"- {text(place)}: {text(question.flip.replace('_', ' '))}{told}. {text(question.text)}"
+    if report.methods:
+        yield from ("", "## Methods")
+        for paragraph in report.methods:
+            yield from ("", text(paragraph))
+    if report.bibtex:
+        yield from ("", "```bibtex", report.bibtex, "```")
+    # Four spaces make it code.
+    yield from ("", f"    {report.signature}")
+
+
+def _table(table: Table) -> Iterator[str]:
+    if table.caption:
+        yield from ("", text(table.caption))
+    yield ""
+    yield "| " + " | ".join(map(text, table.head)) + " |"
+    yield "|" + "".join("---|" if column < table.labels else "--:|" for column in range(len(table.head)))
+    for row in table.rows:
+        yield "| " + " | ".join(map(text, row)) + " |"
+    yield from ("", f"All digits: `tables/{table.name}.csv`; LaTeX: `tables/{table.name}.tex`.")
+
+
+def _figure(drawing: Drawing) -> Iterator[str]:
+    yield from ("", f"![{text(drawing.title)}](figures/{drawing.name}.svg)")
+    if drawing.legend:
+        yield from ("", " · ".join(f"{mark.glyph} {text(mark.label)}" for mark in drawing.legend))
+    yield from ("", text(drawing.caption))
+
+
+def text(words: str) -> str:
+    r"""Words on one line that no reader of Markdown takes for anything else.
+
+    Examples
+    --------
+    >>> text("a|b <i> *c*")
+    'a\\|b &lt;i&gt; \\*c\\*'
+    """
+    words = " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKUP.sub(r"\\\1", words)

@@ -1,0 +1,267 @@
+"""One tuned model in one scope, question by question: what every figure of a report is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consistency.comparison.items import answers, question_arrays
+from consistency.comparison.pairing import pair
+from consistency.errors import InputError
+from consistency.experiment.grid import Experiment, TunedRun
+from consistency.logs.runs import Run, read_run
+from consistency.logs.scores import Scores
+from consistency.report.items import Columns, joined
+from consistency.report.provenance import LogRecord
+from consistency.tasks.scopes import scope_tasks
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """The questions of one scope as one tuned model and its base model answered them.
+
+    Attributes
+    ----------
+    model, domain, group, seed, scope
+        Which run, and which scope of its domain.
+    task : ndarray of int64, shape [n]
+        The task of each question, as an index into `CellReader.task_names`.
+    doc_id : ndarray of int64, shape [n]
+        The harness's number of the question in its task.
+    arrays : dict of str to ndarray
+        One row per question: what `question_arrays.answers` and `question_arrays.question_arrays` give (base 5-shot against tuned
+        0-shot), and with the prefix `zero_` what they say of base 0-shot against base 5-shot.
+    """
+
+    model: str
+    domain: str
+    group: str
+    seed: int
+    scope: str
+    task: Integers
+    doc_id: Integers
+    arrays: Columns
+
+    def __len__(self) -> int:
+        return len(self.doc_id)
+
+    def keeping(self, names: Sequence[str]) -> Cell:
+        """The same cell with these arrays only."""
+        arrays = {name: self.arrays[name] for name in names}
+        return Cell(self.model, self.domain, self.group, self.seed, self.scope, self.task, self.doc_id, arrays)
+
+    def minus(self, other: Cell, names: Sequence[str]) -> Cell:
+        """The cell with its values less another's, over the questions that both answered."""
+        task, doc_id, own, others = self.task, self.doc_id, slice(None), slice(None)
+        if not (np.array_equal(self.task, other.task) and np.array_equal(self.doc_id, other.doc_id)):
+            own, others = shared_questions(self, other)  # type: ignore[assignment]
+            task, doc_id = self.task[own], self.doc_id[own]
+        arrays = {name: self.arrays[name][own] - other.arrays[name][others] for name in names}
+        return Cell(self.model, self.domain, self.group, self.seed, self.scope, task, doc_id, arrays)
+
+
+def shared_questions(first: Cell, second: Cell) -> tuple[Integers, Integers]:
+    """Rows of the questions that two cells share, in the first's order."""
+    where = {key: row for row, key in enumerate(zip(second.task.tolist(), second.doc_id.tolist(), strict=True))}
+    rows = [
+        (row, where[key])
+        for row, key in enumerate(zip(first.task.tolist(), first.doc_id.tolist(), strict=True))
+        if key in where
+    ]
+    pairs = np.array(rows, dtype=np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Two answers to each question of one task."""
+
+    doc_id: Integers
+    arrays: Columns
+    paired: int
+    dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class RunAudit:
+    """What entered of one run, and what did not.
+
+    Attributes
+    ----------
+    questions : dict of str to int
+        By scope, the questions answered in all three logs.
+    paired, dropped
+        Questions paired between base 5-shot and tuned, and those left out, by reason.
+    zero_paired, zero_dropped
+        The same between base 5-shot and base 0-shot.
+    unshared : int
+        Further questions that are in two of the three logs only, and were left out.
+    absent : dict of str to list of str
+        Tasks of the scopes that a log lacks, and which logs these are.
+    """
+
+    questions: dict[str, int] = field(default_factory=dict)
+    paired: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    zero_paired: Counter[str] = field(default_factory=Counter)
+    zero_dropped: Counter[str] = field(default_factory=Counter)
+    unshared: Counter[str] = field(default_factory=Counter)
+    absent: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class TunedCells:
+    """One tuned run, read and measured.
+
+    Attributes
+    ----------
+    run : TunedRun
+    cells : tuple of Cell
+        By scope.
+    audit : RunAudit
+    checkpoints : dict of int to tuple of Cell
+        The same cells of the model as it was after an epoch, where it was evaluated then.
+    asked : Run
+        The base model's log with shots, which holds the texts of the questions.
+    """
+
+    run: TunedRun
+    cells: tuple[Cell, ...]
+    audit: RunAudit
+    checkpoints: Mapping[int, tuple[Cell, ...]]
+    asked: Run
+
+
+@dataclass(frozen=True, eq=False)
+class _BaseLogs:
+    """A base model's two logs, and what they say of the questions read so far."""
+
+    few: Run
+    zero: Run
+    measured: dict[str, Measured] = field(default_factory=dict)
+
+
+class CellReader:
+    """Reads every log of an experiment once, run by run.
+
+    Attributes
+    ----------
+    logs : list of LogRecord
+        The logs read so far.
+    task_names : list of str
+        Names of the tasks met so far; a cell's `task` counts in this list.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.logs: list[LogRecord] = []
+        self.task_names: list[str] = []
+        self._codes: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[TunedCells]:
+        for model, runs in groupby(self.experiment.runs(), key=lambda run: run.model):
+            few = self._open(self.experiment.base_logs(model, "icl"), "base_few_shot", model)
+            zero = self._open(self.experiment.base_logs(model, "ift"), "base_zero_shot", model)
+            base = _BaseLogs(few, zero)
+            for run in runs:
+                audit = RunAudit()
+                cells = self._read(run, self._open(run.logs, "tuned", model, run), base, audit)
+                saved = {}
+                for epoch, folder in run.checkpoints.items():
+                    # What it lacks, its last epoch lacks too or has told.
+                    saved[epoch] = self._read(run, self._open(folder, "checkpoint", model, run), base, RunAudit())
+                yield TunedCells(run, cells, audit, saved, few)
+
+    def _open(self, folder: Path, role: str, model: str, tuned: TunedRun | None = None) -> Run:
+        log = read_run(folder)
+        place: dict[str, str | int] = {
+            "role": role,
+            "model": model,
+            "folder": log.path.relative_to(self.experiment.root).as_posix(),
+        }
+        if tuned:
+            place |= {"domain": tuned.domain, "group": tuned.group, "seed": tuned.seed}
+        sources = {name: scores.source for name, scores in log.tasks.items()}
+        questions = sum(len(scores) for scores in log.tasks.values())
+        self.logs.append(LogRecord.of(log.config, sources, questions, **place))
+        return log
+
+    def _read(self, run: TunedRun, tuned: Run, base: _BaseLogs, audit: RunAudit) -> tuple[Cell, ...]:
+        few_names, tuned_names = (scope_tasks(run.domain, style, self.experiment.task_set) for style in ("icl", "ift"))
+        cells = []
+        for scope, names in few_names.items():
+            parts = []
+            for name, chat_name in zip(names, tuned_names[scope], strict=True):
+                lacking = [
+                    where
+                    for where, log, wanted in (
+                        ("base 5-shot", base.few, name),
+                        ("base 0-shot", base.zero, chat_name),
+                        ("tuned", tuned, chat_name),
+                    )
+                    if wanted not in log.tasks
+                ]
+                if lacking:
+                    audit.absent[name] = lacking
+                    continue
+                if name not in base.measured:
+                    base.measured[name] = _measure(base.few.tasks[name], base.zero.tasks[chat_name])
+                after = _measure(base.few.tasks[name], tuned.tasks[chat_name])
+                parts.append(self._join(name, scope, after, base.measured[name], audit))
+            if sum(len(doc_id) for _, doc_id, _ in parts):
+                cells.append(_cell(run, scope, parts))
+                audit.questions[scope] = len(cells[-1])
+        if not cells:
+            raise InputError(
+                f"no question of {run.domain} is answered here and in both logs of the base model",
+                expected=f"the tasks {', '.join(chain.from_iterable(tuned_names.values()))}",
+                do="run lm_eval on the tasks of the experiment again",
+                path=tuned.path,
+            )
+        return tuple(cells)
+
+    def _join(
+        self, name: str, scope: str, after: Measured, zero: Measured, audit: RunAudit
+    ) -> tuple[int, Integers, Columns]:
+        """The questions of one task that are answered in all three logs."""
+        code = self._codes.setdefault(name, len(self._codes))
+        if code == len(self.task_names):
+            self.task_names.append(name)
+        doc_id, rows, zero_rows = np.intersect1d(after.doc_id, zero.doc_id, assume_unique=True, return_indices=True)
+        audit.paired[scope] += after.paired
+        audit.dropped.update(after.dropped)
+        audit.zero_paired[scope] += zero.paired
+        audit.zero_dropped.update(zero.dropped)
+        audit.unshared[scope] += min(after.paired, zero.paired) - len(doc_id)
+        arrays = {key: values[rows] for key, values in after.arrays.items()}
+        # What the base model answered with shots, it answered once.
+        of_zero = [key for key in zero.arrays if not key.endswith("_before") and key not in ("gold", "doc_hash")]
+        arrays |= {f"zero_{key}": zero.arrays[key][zero_rows] for key in of_zero}
+        return code, doc_id, arrays
+
+
+def _measure(before: Scores, after: Scores) -> Measured:
+    pairs = pair(before, after)
+    if not before.has_options:
+        raise InputError(
+            f"{before.task} scores no options", expected="a multiple-choice task", do="log it again", path=before.source
+        )
+    arrays = {**answers(pairs), **question_arrays(pairs)}
+    doc_id = arrays.pop("doc_id")
+    dropped = {reason: lost.count for reason, lost in pairs.audit.dropped.items()}
+    return Measured(doc_id, arrays, len(pairs), dropped)
+
+
+def _cell(run: TunedRun, scope: str, parts: Sequence[tuple[int, Integers, Columns]]) -> Cell:
+    task = np.repeat(np.array([code for code, _, _ in parts]), [len(doc_id) for _, doc_id, _ in parts])
+    doc_id = np.concatenate([doc_id for _, doc_id, _ in parts])
+    arrays = joined([arrays for _, _, arrays in parts])
+    return Cell(run.model, run.domain, run.group, run.seed, scope, task.astype(np.int64), doc_id, arrays)

@@ -1,0 +1,284 @@
+"""An experiment's logs in, a folder with its report out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from consistency.experiment.grid import Experiment, TunedRun
+from consistency.experiment.training_config import read_flags
+from consistency.metrics.selection_bias import OptionCounts, strongest_preference
+from consistency.report import log_tables, provenance, questions
+from consistency.report.citations import bibtex
+from consistency.report.content import Drawing, Question, Report, Row, Section, Table
+from consistency.report.drawings import draw_all
+from consistency.report.folder import report_in_place, write_files
+from consistency.report.grid import estimates
+from consistency.report.grid import tables as grid_tables
+from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells
+from consistency.report.grid.correlations import partial_correlations
+from consistency.report.grid.figures import grid_plots
+from consistency.report.grid.verdict import group_title, interval_text, verdict
+from consistency.report.items import Columns, ItemsWriter
+from consistency.report.methods import grid_methods
+from consistency.report.schema import SCHEMA_VERSION
+from consistency.support.yaml_files import read_yaml
+
+INTERVAL = "stratified-t-95"
+
+
+@dataclass
+class Analysis:
+    """What stays of an experiment's logs once they are read: what its figures are made of.
+
+    Attributes
+    ----------
+    cells : list of Cell
+        Each run in each scope, with the measures that enter a mean.
+    audits : list of tuple
+        Each run, and what entered of it.
+    logs : list of LogRecord
+    checkpoints : list of dict
+        Rows of models as they were after an epoch.
+    questions : list of Question
+        Of each run the answers that changed most.
+    answers, harmful : int
+        All answers of tuned models, and those that turned from right to wrong.
+    options : dict of str to dict of str to OptionCounts
+        By base model: which options it and its tuned models answered in each domain and scope.
+    """
+
+    cells: list[Cell] = field(default_factory=list)
+    audits: list[tuple[TunedRun, RunAudit]] = field(default_factory=list)
+    logs: list[provenance.LogRecord] = field(default_factory=list)
+    checkpoints: list[Row] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    answers: int = 0
+    harmful: int = 0
+    options: dict[str, dict[str, OptionCounts]] = field(default_factory=dict)
+
+
+def write_report(experiment: Experiment, out: str | Path) -> Path:
+    """Measure every run of a finished experiment and write its report.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Its logs must be in place.
+    out : path-like
+        The folder to write: `report.json` (docs/report_schema.md), `report.html`, `report.md`, `tables/`, `figures/`
+        and `items.parquet`. It appears whole, by renaming; an earlier report there is replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        `report.html`.
+
+    Raises
+    ------
+    InputError
+        If a log is missing or cannot be read, a run shares no question with its base model, or `out` holds something
+        that is no report.
+    """
+    with report_in_place(out) as folder:
+        render(experiment, analyse(experiment, folder), folder)
+    return Path(out) / "report.html"
+
+
+def render(experiment: Experiment, read: Analysis, folder: Path) -> None:
+    """Write everything but the items: figures, tables, JSON, Markdown and the page."""
+    document = _document(experiment, read)
+    drawings = {
+        section: draw_all(plots, folder / "figures") for section, plots in grid_plots(document, experiment).items()
+    }
+    write_files(_report(experiment, document, drawings, read), folder)
+
+
+def analyse(experiment: Experiment, folder: Path) -> Analysis:
+    """Read and measure every run, one after the other, and write `items.parquet` on the way."""
+    read, reader = Analysis(), CellReader(experiment)
+    most = max(1, questions.MOST // len(list(experiment.runs())))
+    with ItemsWriter(folder / "items.parquet") as items, ItemsWriter(folder / "checkpoints.parquet") as saved:
+        for tuned in reader:
+            found: list[Question] = []
+            for cell in tuned.cells:
+                columns = _columns(cell, reader.task_names)
+                items.write(_place(cell), columns)
+                read.cells.append(cell.keeping(estimates.KEPT))
+                read.answers += len(cell)
+                read.harmful += int((questions.kinds(columns) == "harmful").sum())
+                found += _changed_most(tuned, cell, columns, most, len(experiment.models) > 1)
+            read.questions += questions.strongest(found)[:most]
+            read.options.setdefault(tuned.run.model, {}).update(_options(tuned))
+            read.audits.append((tuned.run, tuned.audit))
+            for epoch, cells in tuned.checkpoints.items():
+                for cell in cells:
+                    saved.write(_place(cell) | {"epoch": epoch}, _columns(cell, reader.task_names))
+                    read.checkpoints.append(estimates.checkpoint(cell, epoch))
+    read.logs = reader.logs
+    return read
+
+
+def _place(cell: Cell) -> dict[str, str | int]:
+    return {key: getattr(cell, key) for key in ("model", "domain", "group", "seed", "scope")}
+
+
+def _columns(cell: Cell, task_names: list[str]) -> Columns:
+    return {"task": np.array(task_names, dtype=object)[cell.task], "doc_id": cell.doc_id, **cell.arrays}
+
+
+def _options(tuned: TunedCells) -> dict[str, OptionCounts]:
+    """Which options the base model and the tuned one answered, by scope."""
+    run, found = tuned.run, {}
+    for cell in tuned.cells:
+        for who, column in (
+            (f"base 5-shot, {run.domain}", "probs_before"),
+            (f"base 0-shot, {run.domain}", "zero_probs_after"),
+            (f"{group_title(run.group)}, {run.domain}, seed {run.seed}", "probs_after"),
+        ):
+            counts = found[f"{run.model}, {who}, {cell.scope.upper()}"] = OptionCounts()
+            for task in np.unique(cell.task):
+                asked = cell.task == task
+                counts.add_task(cell.arrays[column][asked], cell.arrays["gold"][asked])
+    return found
+
+
+def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, several: bool) -> list[Question]:
+    run = tuned.run
+    label = f"{run.domain} · {group_title(run.group)} · seed {run.seed}"
+    rows = questions.changed_most(columns, most)
+    return questions.describe(
+        columns, rows, tuned.asked.tasks.__getitem__, f"{run.model} · {label}" if several else label, cell.scope
+    )
+
+
+def _document(experiment: Experiment, read: Analysis) -> dict[str, Any]:
+    """The content of `report.json`."""
+    results = estimates.results(read.cells)
+    means = estimates.means(read.cells, experiment)
+    contrasts = estimates.contrasts(read.cells, [*results, *means], experiment)
+    audit = provenance.pairing_audit(read.audits)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "grid",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "experiment": {
+            "name": experiment.name,
+            "models": list(experiment.models),
+            "domains": list(experiment.domains),
+            "groups": list(experiment.groups),
+            "seeds": list(experiment.seeds),
+        },
+        "verdict": verdict(contrasts, [*results, *means], experiment),
+        "signature": provenance.signature(experiment, read.logs, INTERVAL),
+        "intervals": interval_text(experiment),
+        "notes": [
+            *filter(None, map(strongest_preference, read.options.values())),
+            *provenance.notes(read.logs, audit),
+            *provenance.undefined_notes(results),
+        ],
+        "results": results,
+        "means": means,
+        "seed_summary": estimates.seed_summary([*results, *means], experiment),
+        "contrasts": contrasts,
+        "partial_correlations": partial_correlations([*results, *means], experiment),
+        "checkpoints": read.checkpoints,
+        "pairing": audit,
+        "training_rows": [provenance.training_rows(run) for run in experiment.runs()],
+        "logs": [log.to_dict() for log in read.logs],
+        "versions": provenance.versions(),
+    }
+
+
+def _report(
+    experiment: Experiment, document: dict[str, Any], drawings: Mapping[str, list[Drawing]], read: Analysis
+) -> Report:
+    models = document["verdict"]["models"]
+    shown = questions.strongest(read.questions)
+    return Report(
+        title=f"{experiment.name}: did fine-tuning teach or break?",
+        kicker=_kicker(experiment, read),
+        leads=tuple(model["lead"] for model in models),
+        details=tuple(filter(None, (model[part] for model in models for part in ("detail", "scopes")))),
+        intervals=document["intervals"],
+        notes=tuple(document["notes"]),
+        signature=document["signature"],
+        sections=tuple(_sections(document, drawings)),
+        questions=shown,
+        questions_note=questions.note(shown, read.answers, read.harmful, len(read.audits)),
+        methods=grid_methods(document, _training(experiment)),
+        bibtex=bibtex(log.lm_eval_version for log in read.logs),
+        document=document,
+    )
+
+
+def _kicker(experiment: Experiment, read: Analysis) -> str:
+    counts = {
+        "base model": len(experiment.models), "domain": len(experiment.domains),
+        "group": len(experiment.groups), "seed": len(experiment.seeds),
+    }  # fmt: skip
+    size = ", ".join(f"{n} {what}{'s' if n > 1 else ''}" for what, n in counts.items())
+    dates = sorted({log.date[:10] for log in read.logs if log.date})
+    when = f"evaluated {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
+    return " · ".join(filter(None, (f"Experiment {experiment.name}", size, when)))
+
+
+def _sections(document: dict[str, Any], drawings: Mapping[str, list[Drawing]]) -> list[Section]:
+    audit = document["pairing"]
+    where = (
+        f"{audit['questions']} answers of tuned models entered; {audit['dropped']} could not be paired with the base "
+        f"model's, {audit['not_in_all_three_logs']} more are not in all three logs, {len(audit['absent_tasks'])} tasks are "
+        "absent.",
+        f"Made with {', '.join(f'{name} {version}' for name, version in document['versions'].items())}.",
+    )
+    origin = (
+        log_tables.run_pairing_table(audit),
+        log_tables.training_table(document["training_rows"]),
+        log_tables.log_table(document["logs"]),
+    )
+    mixes = (
+        "The same questions, a growing share of them answered as the base model would: from INCOMPATIBLE (0) to "
+        "SELF-ALIGNING (1).",
+    )
+    sections = [
+        Section("provenance", "Where the numbers come from", where, origin),
+        Section(
+            "groups",
+            "What the groups did",
+            (),
+            (
+                grid_tables.means_table(document),
+                *drawings["groups"],
+                grid_tables.main_table(document),
+                *((grid_tables.contrast_table(document),) if document["contrasts"] else ()),
+            ),
+        ),
+        Section("flips", "Which answers turned", (), tuple(drawings["flips"])),
+    ]
+    if drawings["ratios"]:
+        sections.append(Section("ratios", "Mixing the two", mixes, tuple(drawings["ratios"])))
+    consistency: tuple[Table | Drawing, ...] = (*drawings["consistency"], grid_tables.correlation_table(document))
+    sections.append(Section("consistency", "Does consistency go with accuracy?", (), consistency))
+    if drawings["training"]:
+        training: tuple[Table | Drawing, ...] = (*drawings["training"], grid_tables.checkpoint_table(document))
+        sections.append(Section("training", "How fast it happens", (), training))
+    seeds = (grid_tables.seed_table(document),) if document["seed_summary"] else ()
+    sections.append(Section("runs", "Run by run", (), (*seeds, grid_tables.run_table(document))))
+    return sections
+
+
+def _training(experiment: Experiment) -> list[dict[str, Any]]:
+    """What Axolotl was told: one config for each model and group, as far as the grid has left them."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for run in experiment.runs():
+        if (run.model, run.group) in found or not run.config.is_file():
+            continue
+        config = read_yaml(run.config, "the config that the group was trained with")
+        if isinstance(config, dict):
+            found[run.model, run.group] = config | dict(read_flags(experiment.axolotl))
+    return list(found.values())

@@ -1,0 +1,1 @@
+"""The report of two runs: a `Comparison` in, a report's content out."""

@@ -1,0 +1,173 @@
+"""A comparison as Markdown for a pull request or a job's summary: short, and with no name that acts as markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from consistency.comparison.conditions import Check
+from consistency.comparison.result import Comparison, Section
+from consistency.report.formats.markdown import text as markdown_text
+from consistency.report.formats.numbers import DASH, fixed, p_value, signed
+from consistency.report.provenance import model_name
+from consistency.statistics.estimates import Estimate
+
+MOST_TASKS = 10
+MOST_NOTES = 30
+# Title, key of the estimate, factor, digits, and whether the value shows its sign.
+_ROWS = (
+    ("accuracy before (%)", "accuracy_before", 100, 1, False),
+    ("accuracy after (%)", "accuracy_after", 100, 1, False),
+    ("change (points)", "delta_accuracy", 100, 1, True),
+    ("right → wrong (%)", "harmful_flips", 100, 1, False),
+    ("wrong → right (%)", "beneficial_flips", 100, 1, False),
+    ("same answer (%)", "same_top", 100, 1, False),
+    ("ranking correlation", "rank_pearson", 1, 2, False),
+    ("KL(before ‖ after) (nats)", "kl", 1, 3, False),
+)
+
+
+def to_markdown(comparison: Comparison, checks: Sequence[Check] = (), *, folded: bool = False) -> str:
+    """Verdict, headline table, conditions, tasks that changed most, notes and signature.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    checks : sequence of Check
+        Conditions that were judged.
+    folded : bool
+        Whether notes and signature are folded away, with HTML as GitHub shows it.
+
+    Returns
+    -------
+    str
+        GitHub's Markdown. Names of tasks and models, and notes, are shown as they are, whatever they hold.
+    """
+    models = [code(model_name(config)) for config in (comparison.before, comparison.after)]
+    parts = [f"**{plain(comparison.verdict)}**", f"{models[0]} → {models[1]}"]
+    if checks:
+        closed = sum(item.failed for item in checks)
+        parts.append(
+            f"{'❌' if closed else '✅'} {len(checks) - closed} of {len(checks)} conditions passed:\n\n"
+            + "\n".join(f"- {plain(item.to_text())}" for item in checks)
+        )
+    parts.append(_headline(comparison))
+    if len(comparison.by_task) > 1:
+        parts.append(_tasks(list(comparison.by_task.values())))
+    notes = _notes(comparison)
+    if folded:
+        parts.append(_details(f"{len(notes)} notes", "\n".join(f"- {note}" for note in notes)))
+        parts.append(_details("Signature", code(comparison.signature)))
+    else:
+        parts.append("\n".join(f"- {note}" for note in notes))
+        parts.append(code(comparison.signature))
+    return "\n\n".join(parts) + "\n"
+
+
+def code(text: str, *, cell: bool = False) -> str:
+    r"""Text as a code span, in which nothing is markup, a link or a mention; a table's `cell` needs its bars escaped.
+
+    Examples
+    --------
+    >>> print(code("a|b"), code("a|b", cell=True), code("`x`"))
+    `a|b` `a\|b` `` `x` ``
+    """
+    text = _visible(text)
+    text = text.replace("|", "\\|") if cell else text
+    longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if text[:1] in ("`", " ", "") or text[-1:] in ("`", " ") else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def plain(text: str) -> str:
+    r"""Text with nothing in it that Markdown, HTML or GitHub would take as anything else.
+
+    Examples
+    --------
+    >>> print(plain("*a* <b> @c"))
+    \*a\* &lt;b&gt; @<!-- -->c
+    """
+    text = markdown_text(_visible(text))
+    # A comment in between keeps GitHub from calling people and linking issues, and addresses from becoming links.
+    text = re.sub(r"(@|#|://|www\.)", r"\1<!-- -->", text)
+    return re.sub(r"^(\s*)([-+=]|\d+[.)])(?=\s|$)", r"\1&#8203;\2", text)
+
+
+def _visible(text: str) -> str:
+    """On one line, with control characters (also those that turn the direction of writing) as escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def _headline(comparison: Comparison) -> str:
+    sections = [comparison.main, *comparison.by_scope.values()]
+    with_options = [section.name for section in comparison.by_task.values() if section.compares_options]
+    if len(with_options) > 1:
+        head = "all tasks" if len(with_options) == len(comparison.by_task) else "all tasks with options"
+    else:
+        head = code((with_options or list(comparison.by_task))[0], cell=True)
+    heads = [head, *(name.upper() for name in comparison.by_scope)]
+    rows = [["questions", *(f"{section.n:,}" for section in sections)]]
+    for title, key, factor, digits, sign in _ROWS:
+        found = [section.estimates.get(key) for section in sections]
+        if any(estimate is not None for estimate in found):
+            rows.append([title, *(_interval(estimate, factor, digits, sign) for estimate in found)])
+    rows.append(["McNemar's p", *(_p(section.counts.get("mcnemar_p")) for section in sections)])
+    return _table(["", *heads], rows) + "\n\n95 % intervals in brackets."
+
+
+def _tasks(sections: list[Section]) -> str:
+    changed = sorted(sections, key=lambda section: -abs(section.estimates["delta_accuracy"].value or 0.0))
+    rows = [
+        [
+            code(section.name, cell=True),
+            f"{section.n:,}",
+            _interval(section.estimates["accuracy_before"], 100, 1, False, short=True),
+            _interval(section.estimates["accuracy_after"], 100, 1, False, short=True),
+            _interval(section.estimates["delta_accuracy"], 100, 1, True),
+            " / ".join(str(section.counts.get("flips", {}).get(kind, "–")) for kind in ("harmful", "beneficial")),
+            _p(section.counts.get("mcnemar_p_holm")),
+            _interval(section.estimates.get("kl"), 1, 3, False, short=True),
+        ]
+        for section in changed[:MOST_TASKS]
+    ]
+    which = f"The {MOST_TASKS} of {len(sections)} tasks" if len(sections) > MOST_TASKS else f"{len(sections)} tasks"
+    head = ["task", "n", "before", "after", "change (points)", "flips −/+", "p (Holm)", "KL"]
+    return f"{which}, largest change of accuracy first:\n\n" + _table(head, rows)
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    found = [plain(message) for message in comparison.messages]
+    for section in comparison.by_task.values():
+        for reason, count in section.counts["pairing"]["dropped"].items():
+            found.append(f"left out of {code(section.name)}: {count} {plain(reason)}")
+    more = len(found) - MOST_NOTES
+    return [*found[:MOST_NOTES], *([f"and {more} more notes: see the table or the JSON"] if more > 0 else [])]
+
+
+def _interval(estimate: Estimate | None, factor: float, digits: int, sign: bool, short: bool = False) -> str:
+    if estimate is None or estimate.value is None:
+        return DASH
+
+    def told(value: float) -> str:
+        return (signed if sign else fixed)(factor * value, digits)
+
+    if short or estimate.ci_low is None or estimate.ci_high is None:
+        return told(estimate.value)
+    return f"{told(estimate.value)} [{told(estimate.ci_low)}, {told(estimate.ci_high)}]"
+
+
+def _p(value: float | None) -> str:
+    return plain(p_value(value))
+
+
+def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _details(summary: str, text: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"

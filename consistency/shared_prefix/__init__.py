@@ -1,0 +1,1 @@
+"""Scoring with shared prefixes: requests in, log-probabilities out. The only room built on torch."""

@@ -1,0 +1,186 @@
+"""Whether a model's prefixes can be shared: what its configuration says, and a trial on a few random tokens."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import transformers
+from torch.nn import functional
+
+from consistency.shared_prefix.attention import Spans, UnsupportedAttentionError, attend, merge
+from consistency.shared_prefix.passes import Bounds, fill, lay_out, units_of
+from consistency.shared_prefix.prefixes import Tokens
+from consistency.shared_prefix.requests import Requests
+
+if TYPE_CHECKING:
+    from consistency.shared_prefix.model import Carried, SharedPrefixLM
+
+DEVICES = ("cpu", "cuda")
+# Largest error of the attention kernels that rounding explains, on inputs of unit variance.
+KERNEL_ERROR = {torch.float32: 2e-3, torch.float16: 5e-3, torch.bfloat16: 4e-2}
+# Two ways to the same logprobs differ by this in float32; in the shorter types by a share of what another prefix changes.
+SAME, SHARE = 1e-3, 0.3
+# Tokens of a pass of the trial, so that it takes several passes.
+TRIAL_PASS = 70
+
+
+def unfit(lm: SharedPrefixLM) -> str | None:
+    """Why prefixes cannot be shared with this model, or None if they can.
+
+    Parameters
+    ----------
+    lm : SharedPrefixLM
+        With its model loaded.
+
+    Returns
+    -------
+    str or None
+        The reason, for the log.
+    """
+    return _by_configuration(lm) or _by_trial(lm)
+
+
+def _by_configuration(lm: SharedPrefixLM) -> str | None:
+    base = lm.transformer
+    if lm.backend != "causal" or not isinstance(base, transformers.PreTrainedModel):
+        return "not a causal language model of transformers"
+    if lm.device.type not in DEVICES:
+        return f"no attention kernel for the device {lm.device.type}"
+    if any(getattr(adapter, "is_prompt_learning", False) for adapter in getattr(lm.model, "peft_config", {}).values()):
+        return "its adapter puts virtual tokens before each prompt"
+    if not base._supports_attention_backend:
+        return f"{type(base).__name__} computes attention by itself"
+    if {"position_ids", "logits_to_keep"} - set(inspect.signature(base.forward).parameters):
+        return f"{type(base).__name__} takes no position_ids, or no logits_to_keep"
+    config = base.config.get_text_config()
+    other = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    if other:
+        return f"layers of type {', '.join(sorted(other))}"
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = {str(item.get("rope_type")) for item in (rope, *rope.values()) if isinstance(item, dict)}
+    if kinds & {"dynamic", "longrope"}:
+        return "its rotary positions depend on the length of a batch"
+    return None
+
+
+def _by_trial(lm: SharedPrefixLM) -> str | None:
+    config = lm.transformer.config.get_text_config()
+    dtype = lm.mixed_precision_dtype or lm.model.dtype
+    trial, elsewhere = _trial(config.vocab_size)
+    try:
+        error = kernel_error(lm.device, dtype, *_heads(config))
+        if not error <= KERNEL_ERROR.get(dtype, 0.0):
+            return f"its attention in {dtype} on {lm.device} is off by {error:.1e}"
+        with lm.attending():
+            layers, ours = _scored(lm, trial)
+    except (RuntimeError, TypeError, AttributeError, KeyError, IndexError, UnsupportedAttentionError) as error:
+        return f"its attention cannot be served ({type(error).__name__}: {str(error).splitlines()[0]})"
+    if layers != config.num_hidden_layers:
+        return f"{layers} of {config.num_hidden_layers} layers are attention that can be served"
+    theirs, others = (_scored_by_hf(lm, sequences, trial.counts) for sequences in (trial.sequences, elsewhere))
+    difference, effect = (ours - theirs).abs(), (others - theirs).square().mean().sqrt()
+    near = difference.max() <= SAME if dtype == torch.float32 else difference.square().mean().sqrt() <= SHARE * effect
+    return None if near else f"a trial on random tokens differed from lm_eval's by {difference.max():.1e}"
+
+
+def kernel_error(device: torch.device, dtype: torch.dtype, heads: int, key_heads: int, width: int) -> float:
+    """Largest difference between this package's attention on a device and a masked softmax in float64.
+
+    Parameters
+    ----------
+    device, dtype
+        Where, and in which type, to attend.
+    heads, key_heads, width : int
+        The model's.
+
+    Returns
+    -------
+    float
+        The largest absolute difference on random queries, keys and values of unit variance: three questions behind a
+        prefix, merged, and the same in a sliding window.
+    """
+    generator = torch.Generator().manual_seed(0)
+    prefix, ends, window = 70, [0, 5, 24, 27], 9
+    length = ends[-1]
+    query, key, value = (
+        torch.randn(size, count, width, generator=generator).to(device, dtype)
+        for size, count in ((length, heads), (prefix + length, key_heads), (prefix + length, key_heads))
+    )
+    own = Spans(Bounds(np.array(ends), np.array(ends)))
+    behind = Spans(Bounds(np.array([0, length]), np.array([0, prefix])))
+    windowed, _ = attend(query, key[prefix:], value[prefix:], own, causal=True, scale=None, window=window)
+    output, lse = attend(query, key[prefix:], value[prefix:], own, causal=True, scale=None)
+    part, norm = attend(query, key[:prefix], value[:prefix], behind, causal=False, scale=None)
+    assert lse is not None
+    assert norm is not None
+    merge(output, lse, part, norm, output)
+
+    at = torch.arange(length)
+    question = torch.bucketize(at, torch.tensor(ends[1:]), right=True)
+    seen = (question[:, None] == question) & (at <= at[:, None])
+    everything = torch.cat([torch.ones(length, prefix, dtype=torch.bool), seen], dim=1)
+    nearby = torch.cat([torch.zeros(length, prefix, dtype=torch.bool), seen & (at > at[:, None] - window)], dim=1)
+    wide = [item.double().cpu().repeat_interleave(heads // key_heads, dim=1) for item in (key, value)]
+    products = torch.einsum("qhw,khw->hqk", query.double().cpu(), wide[0]) / width**0.5
+    errors = []
+    for found, mask in ((output, everything), (windowed, nearby)):
+        exact = torch.einsum("hqk,khw->qhw", products.masked_fill(~mask, -torch.inf).softmax(-1), wide[1])
+        errors.append(float((found.double().cpu() - exact).abs().max()))
+    return max(errors)
+
+
+def _heads(config: Any) -> tuple[int, int, int]:
+    heads = config.num_attention_heads
+    key_heads = getattr(config, "num_key_value_heads", None) or heads
+    return heads, key_heads, getattr(config, "head_dim", None) or config.hidden_size // heads
+
+
+def _scored(lm: SharedPrefixLM, trial: Requests) -> tuple[int, torch.Tensor]:
+    """How many layers attended, and the logprobs of the scored positions, sequence by sequence."""
+    units = units_of(trial.forest(), TRIAL_PASS)
+    carried: Carried = {}
+    found: dict[int, torch.Tensor] = {}
+    first = layers = 0
+    while first < len(units):
+        last = fill(units, first, trial.counts, TRIAL_PASS, TRIAL_PASS)
+        row = lay_out(units, first, last, trial.sequences)
+        logprobs, current = lm.logprobs(row, carried, trial.counts)
+        sequences = [leaf.sequence for leaf in row.leaves]
+        parts = torch.split(logprobs.float().cpu(), [trial.counts[sequence] for sequence in sequences])
+        found.update(zip(sequences, parts, strict=True))
+        first, carried, layers = last, current.kept, current.layers
+    return layers, torch.cat([found[sequence] for sequence in range(len(trial.sequences))])
+
+
+def _scored_by_hf(lm: SharedPrefixLM, sequences: Sequence[Tokens], counts: Sequence[int]) -> torch.Tensor:
+    """The same by lm_eval's own path, in one batch with padding at the right."""
+    padded = np.zeros((len(sequences), max(len(tokens) for tokens in sequences)), np.int64)
+    for row, tokens in zip(padded, sequences, strict=True):
+        row[: len(tokens)] = tokens
+    logits = lm._model_call(torch.from_numpy(padded).to(lm.device))
+    scored = [
+        row[len(tokens) - count : len(tokens)] for row, tokens, count in zip(logits, sequences, counts, strict=True)
+    ]
+    return functional.log_softmax(torch.cat(scored), dim=-1, dtype=torch.float32).cpu()
+
+
+def _trial(vocabulary: int) -> tuple[Requests, list[Tokens]]:
+    """Requests like those of two tasks, and their sequences with other tokens at the start."""
+    generator = np.random.default_rng(0)
+
+    def some(length: int) -> list[int]:
+        numbers: list[int] = generator.integers(0, vocabulary, length).tolist()
+        return numbers
+
+    encoded: list[tuple[None, list[int], list[int]]] = []
+    for shots in (30, 20):
+        before, question = some(shots), some(12)
+        contexts = ([*before, *some(5)], [*before, *some(11)], [*before, *question], [*before, *question])
+        encoded += [(None, context, some(count)) for count, context in enumerate(contexts, 1)]
+    trial = Requests(encoded, 2**20)
+    elsewhere = [np.array([*some(15), *tokens[15:]], np.int32) for tokens in trial.sequences]
+    return trial, elsewhere

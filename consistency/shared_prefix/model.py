@@ -1,0 +1,332 @@
+"""The lm_eval model ``hf-shared-prefix``: lm_eval's own ``hf``, with each shared prefix computed once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from lm_eval.api.registry import register_model
+from lm_eval.models.huggingface import HFLM
+from torch.nn import functional
+from tqdm import tqdm
+
+from consistency.shared_prefix import attention
+from consistency.shared_prefix.compatibility import unfit
+from consistency.shared_prefix.passes import Ints, Row, Unit, fill, lay_out, units_of
+from consistency.shared_prefix.requests import Encoded, Requests
+
+# Below lm_eval's own logger, so that it is shown where lm_eval's lines are.
+logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
+
+Answer = tuple[float, bool]
+Carried = dict[int, tuple[torch.Tensor, torch.Tensor]]
+
+# Strings per call of the tokenizer.
+BLOCK = 2000
+# A pass longer than this gains nothing: its matrices are large enough.
+LONGEST_PASS = {"cpu": 4096, "cuda": 32768}
+
+
+@register_model("hf-shared-prefix")
+class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
+    """lm_eval's ``hf`` model, which computes what prompts have in common once.
+
+    Loglikelihood requests are grouped by the tokens that they share: few-shot examples, then a question. Requests that
+    share nothing, generation, rolling loglikelihoods, and models whose attention is not plain causal attention (full or
+    in a sliding window) take lm_eval's own path; the log says how many and why.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        Those of ``hf``. `batch_size` holds for lm_eval's own path only; passes are sized by free memory.
+    pass_tokens : int, optional
+        The most tokens in a forward pass. Default: by free memory.
+
+    Notes
+    -----
+    Logprobs are taken in float32 unless `softmax_dtype` says otherwise, where ``hf`` takes them in the model's type.
+
+    Examples
+    --------
+    >>> import lm_eval, consistency.shared_prefix.model  # doctest: +SKIP
+    >>> lm_eval.simple_evaluate("hf-shared-prefix", "pretrained=gpt2", tasks=["arc_easy"])  # doctest: +SKIP
+    """
+
+    def __init__(self, *args: Any, pass_tokens: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._pass_tokens = pass_tokens
+        self._ahead: dict[str, list[int]] = {}
+        self._upcoming: Iterator[str] = iter(())
+
+    # Tokens
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Answer]:
+        """See lm_eval; strings are encoded many at a time, and each once."""
+        if self.tokenizer.is_fast and self.backend == "causal":
+            pairs = (request.args for request in requests)
+            self._upcoming = (
+                text for context, answer in pairs if context for text in (context.rstrip(), context + answer)
+            )
+        try:
+            answers: list[Answer] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        finally:
+            self._ahead, self._upcoming = {}, iter(())
+        return answers
+
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **kwargs: Any
+    ) -> list[int]:
+        """See lm_eval."""
+        usual = add_special_tokens is None and not left_truncate_len and not kwargs
+        if usual and string not in self._ahead:
+            self._encode_ahead()
+        if usual and string in self._ahead:
+            return self._ahead[string]
+        encoded: list[int] = super().tok_encode(string, add_special_tokens, left_truncate_len, **kwargs)
+        return encoded
+
+    def _encode_ahead(self) -> None:
+        block = list(dict.fromkeys(islice(self._upcoming, BLOCK)))
+        self._ahead = {}
+        # A string that brings its own BOS gets no other.
+        begin = self.tokenizer.decode(self.prefix_token_id)
+        usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
+        for brought, special in ((False, usual), (True, {"add_special_tokens": False})):
+            strings = [string for string in block if string.startswith(begin) == brought]
+            if not strings:
+                continue
+            with _parallel_tokenizers():
+                encoded = self.tokenizer(strings, return_attention_mask=False, return_token_type_ids=False, **special)
+            ids = encoded["input_ids"]
+            if ids[0] != super().tok_encode(strings[0]):
+                # A release of lm_eval that encodes otherwise: it shall encode each string itself.
+                self._upcoming = iter(())
+                return
+            self._ahead.update(zip(strings, ids, strict=True))
+
+    # Scoring
+
+    def _loglikelihood_tokens(
+        self, requests: list[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
+    ) -> list[Answer]:
+        if override_bs is not None or not requests:
+            return self._as_hf(requests, disable_tqdm, override_bs)
+        reason = self.why_not
+        if reason is not None:
+            logger.warning("%d requests take lm_eval's own path: %s", len(requests), reason)
+            return self._as_hf(requests, disable_tqdm, None)
+        batch = Requests(requests, self.max_length)
+        forest = batch.forest()
+        alone = [number for tree in forest if not tree.children for number, _ in batch.answers[tree.sequence]]
+        units = units_of((tree for tree in forest if tree.children), LONGEST_PASS[self.device.type])
+        computed = sum(len(unit) for unit in units) + sum(len(tree) for tree in forest if tree.children)
+        logger.info(
+            "%d requests stand behind %d shared prefixes: %d tokens to compute instead of %d; %d share nothing and take "
+            "lm_eval's own path",
+            len(requests) - len(alone),
+            len({unit.tree for unit in units}),
+            computed,
+            sum(len(batch.sequences[leaf.sequence]) for unit in units for leaf in unit.leaves),
+            len(alone),
+        )
+        answers: dict[int, Answer] = {}
+        if alone:
+            found = self._as_hf([requests[number] for number in alone], disable_tqdm, self._lone_batch(requests, alone))
+            answers.update(zip(alone, found, strict=True))
+        with tqdm(
+            total=len(requests) - len(alone), disable=disable_tqdm or self.rank != 0, desc="Shared prefixes"
+        ) as bar:
+            for number, answer in self._behind_prefixes(units, batch):
+                answers[number] = answer
+                if requests[number][0] is not None:
+                    self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+                bar.update()
+        return [answers[number] for number in range(len(requests))]
+
+    def _as_hf(self, requests: list[Encoded], disable_tqdm: bool, batch: int | None) -> list[Answer]:
+        answers: list[Answer] = super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm, override_bs=batch)
+        return answers
+
+    def _lone_batch(self, requests: Sequence[Encoded], alone: Sequence[int]) -> int | None:
+        # lm_eval's search for a batch size is a meeting of all processes, and the others may have nothing to search for.
+        if self.world_size == 1 or self.batch_size != "auto":
+            return None
+        longest = max(len(requests[number][1]) + len(requests[number][2]) for number in alone)
+        return max(1, self._budget()[1] // min(longest, int(self.max_length)))
+
+    def _behind_prefixes(self, units: Sequence[Unit], batch: Requests) -> Iterator[tuple[int, Answer]]:
+        tokens, positions = self._budget()
+        carried: Carried = {}
+        waiting: _Scores | None = None
+        first = 0
+        with self.attending():
+            while first < len(units):
+                last = fill(units, first, batch.counts, tokens, positions)
+                row = lay_out(units, first, last, batch.sequences)
+                scores, kept = self._try_pass(row, carried, batch)
+                if scores is None:
+                    if last - first == 1:
+                        raise torch.OutOfMemoryError(
+                            f"no memory for one question of {len(row.tokens)} tokens: use a shorter type, or another device"
+                        )
+                    scored = sum(batch.counts[leaf.sequence] for leaf in row.leaves)
+                    tokens, positions = len(row.tokens) // 2, max(1, scored // 2)
+                    logger.warning("out of memory: passes of at most %d tokens from here", tokens)
+                    if self.device.type == "cuda":
+                        torch.cuda.empty_cache()
+                    continue
+                # A pass is read when the next one is under way, so that the device never waits.
+                if waiting is not None:
+                    yield from waiting.read()
+                waiting = scores
+                first, carried = last, kept
+        if waiting is not None:
+            yield from waiting.read()
+
+    def _try_pass(self, row: Row, carried: Carried, batch: Requests) -> tuple[_Scores | None, Carried]:
+        """The scores of one pass and the prefix that it leaves; None for lack of memory."""
+        places, targets, owners = batch.asked(row)
+        try:
+            logprobs, current = self.logprobs(row, carried, batch.counts)
+            at, chosen = (_to(logprobs.device, item) for item in (places, targets))
+            return _Scores(owners, logprobs[at, chosen], logprobs.argmax(-1)[at] == chosen), current.kept
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+                return None, carried
+            raise
+
+    def logprobs(self, row: Row, carried: Carried, counts: Sequence[int]) -> tuple[torch.Tensor, attention.Pass]:
+        """Run one pass.
+
+        Parameters
+        ----------
+        row : Row
+            Its layout.
+        carried : mapping of int to (Tensor, Tensor)
+            The prefix that the pass before has left.
+        counts : sequence of int
+            How many positions at the end of each sequence are scored.
+
+        Returns
+        -------
+        tuple of Tensor [scored positions, vocabulary] and Pass
+            Logprobs of the row's leaves in order, and what attended.
+        """
+        scored = [np.arange(end - counts[leaf.sequence], end) for leaf, end in zip(row.leaves, row.ends, strict=True)]
+        keep = np.concatenate(scored)
+        with (
+            torch.inference_mode(),
+            torch.autocast(
+                device_type=self.device.type,
+                dtype=self.mixed_precision_dtype,
+                enabled=self.mixed_precision_dtype is not None,
+            ),
+            attention.running(attention.Pass(row, carried)) as current,
+        ):
+            output = self.model(
+                input_ids=_to(self.device, row.tokens)[None],
+                position_ids=_to(self.device, row.positions)[None],
+                use_cache=False,
+                # Of a model on several devices the head may be on another one, and a tensor would be sent to the first.
+                logits_to_keep=keep.tolist() if len(self.devices) > 1 else _to(self.device, keep),
+            )
+            logprobs = functional.log_softmax(output.logits[0], dim=-1, dtype=self.softmax_dtype or torch.float32)
+        return logprobs, current
+
+    @contextmanager
+    def attending(self) -> Iterator[None]:
+        """With this package's attention in the place of the model's own."""
+        base = self.transformer
+        before = base.config._attn_implementation
+        base.set_attn_implementation(attention.NAME)
+        try:
+            yield
+        finally:
+            base.set_attn_implementation(before)
+
+    @property
+    def transformer(self) -> Any:
+        """The model without what PEFT wraps around it."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    @property
+    def devices(self) -> list[torch.device]:
+        """Where the model's layers are; the device of its input first."""
+        places = getattr(self.transformer, "hf_device_map", {}).values()
+        found = [self.device, *(torch.device(place) for place in places if place != "disk")]
+        # `cuda` is `cuda:0`. What was offloaded to the host is computed on a GPU.
+        alike = (torch.device(place.type, place.index or 0) for place in found if place.type == self.device.type)
+        return list(dict.fromkeys(alike))
+
+    def _budget(self) -> tuple[int, int]:
+        """The most tokens of a pass, and the most scored positions, from free memory."""
+        most = self._pass_tokens or LONGEST_PASS[self.device.type]
+        config = self.transformer.config.get_text_config()
+        logits = config.vocab_size * 12
+        if self.device.type != "cuda":
+            return most, max(1, 2**30 // logits)
+        free = min(map(_free, self.devices))
+        hidden, inner = config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+        # Hidden states, queries, keys and values, two of the inner layer, and two attention outputs in float32.
+        token = torch.finfo(self.model.dtype).bits // 8 * (8 * hidden + 3 * inner) + 12 * hidden
+        return max(1, min(most, free // 2 // token)), max(1, min(most, free // 4 // logits))
+
+    @cached_property
+    def why_not(self) -> str | None:
+        """Why prefixes cannot be shared with this model, or None if they can; found out once, on a few tokens."""
+        return unfit(self)
+
+
+class _Scores:
+    """What a pass has found, on its device until it is read.
+
+    Parameters
+    ----------
+    owners : int64 array [tokens]
+        The request of each scored token; a request's tokens stand together.
+    values, greedy : Tensor [tokens]
+        Logprob of each, and whether it is the most probable.
+    """
+
+    def __init__(self, owners: Ints, values: torch.Tensor, greedy: torch.Tensor) -> None:
+        self.owners, self.values, self.greedy = owners, values, greedy
+
+    def read(self) -> Iterator[tuple[int, Answer]]:
+        """Request by request its number, the sum of its logprobs, and whether all its tokens are the most probable."""
+        starts = np.flatnonzero(np.r_[True, self.owners[1:] != self.owners[:-1]])
+        sums = np.add.reduceat(self.values.double().cpu().numpy(), starts).tolist()
+        greedy = np.logical_and.reduceat(self.greedy.cpu().numpy(), starts).tolist()
+        yield from zip(self.owners[starts].tolist(), zip(sums, greedy, strict=True), strict=True)
+
+
+def _free(device: torch.device) -> int:
+    """Bytes that a tensor on a CUDA device could take."""
+    cache = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + cache
+
+
+def _to(device: torch.device, array: Ints) -> torch.Tensor:
+    tensor = torch.from_numpy(array)
+    # From ordinary memory the copy would wait for the pass before.
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+@contextmanager
+def _parallel_tokenizers() -> Iterator[None]:
+    """Let the tokenizer use all processors, which lm_eval's command line forbids."""
+    before = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TOKENIZERS_PARALLELISM"]
+        else:
+            os.environ["TOKENIZERS_PARALLELISM"] = before

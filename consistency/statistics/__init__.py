@@ -1,0 +1,1 @@
+"""Arrays in, estimates with intervals and tests out; reads no file."""

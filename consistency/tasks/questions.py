@@ -1,0 +1,257 @@
+"""Multiple-choice questions in files: one JSON object a line, each read strictly."""
+
+from __future__ import annotations
+
+import hashlib
+from codecs import BOM_UTF8
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.tasks.prompts import LETTERS
+
+MOST_OPTIONS = len(LETTERS)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A multiple-choice question.
+
+    Attributes
+    ----------
+    id : int or str
+        Unique within its file; its row, counted from 0, where the file gives none.
+    subject : str
+        What it is about, as the header names it.
+    question : str
+        The stem, verbatim.
+    choices : tuple of str
+        2 to 10 options, none of them blank.
+    answer : int
+        Index of the right option.
+    explanation : str
+        Why it is right; empty where there is none.
+    text_id : str
+        Its id in documents where the file gives none, see `TextIds`; empty otherwise.
+    """
+
+    id: int | str
+    subject: str
+    question: str
+    choices: tuple[str, ...]
+    answer: int
+    explanation: str = ""
+    text_id: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The question as the document of an lm_eval task."""
+        fields = msgspec.structs.asdict(self)
+        text_id = fields.pop("text_id")
+        # A row's number would be another one as soon as a question before it comes or goes.
+        return {**fields, "id": text_id or self.id, "choices": list(self.choices)}
+
+
+class TextIds:
+    """Ids for questions that have none, by their text, so that what else is asked changes none of them.
+
+    Examples
+    --------
+    >>> ids = TextIds()
+    >>> once, twice = (ids("Who?", ["Ada", "Bob"]) for _ in range(2))
+    >>> twice == once + "-2"
+    True
+    """
+
+    def __init__(self) -> None:
+        self._times: Counter[str] = Counter()
+
+    def __call__(self, question: str, choices: Sequence[str]) -> str:
+        """A hash of question and options; each further question that is the same in every letter has its own."""
+        key = hashlib.sha256(msgspec.json.encode([question, choices])).hexdigest()
+        self._times[key] += 1
+        return key if self._times[key] == 1 else f"{key}-{self._times[key]}"
+
+
+class _Row(msgspec.Struct):
+    question: str
+    choices: list[str]
+    answer: int
+    id: int | str | None = None
+    explanation: str | None = None
+
+
+def read_questions(path: str | Path, subject: str) -> list[Question]:
+    """Read a file of questions.
+
+    Parameters
+    ----------
+    path : path-like
+        A JSONL file. Each line has the keys `question`, `choices` (2 to 10 texts) and `answer` (an index); `id` (a text
+        or a whole number, on all lines or none) and `explanation` may stand there, other keys are ignored.
+    subject : str
+        What the questions are about, as the header of the prompt names it.
+
+    Returns
+    -------
+    list of Question
+        One for each line, in the file's order.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is empty, or a line is not a question; it names the line.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "dev.jsonl")
+    ...     _ = path.write_text('{"question": "One and one is", "choices": ["two", "three"], "answer": 0}')
+    ...     read_questions(path, "arithmetic")[0].choices
+    ('two', 'three')
+    """
+    path = Path(path)
+    try:
+        lines = path.read_bytes().removeprefix(BOM_UTF8).split(b"\n")
+    except OSError as error:
+        raise InputError(
+            f"cannot be read ({error.strerror})", expected="a JSONL file of questions", path=path
+        ) from error
+    if not lines[-1]:
+        lines.pop()
+    return check_questions(_decode(lines, path), subject, path)
+
+
+def check_questions(rows: Iterable[Any], subject: str, path: str | Path) -> list[Question]:
+    """Make questions of decoded rows, or say which of them is none.
+
+    Parameters
+    ----------
+    rows : iterable
+        Mappings or objects with the fields of a question.
+    subject : str
+        What the questions are about.
+    path : path-like
+        Where the rows come from, for error messages, which count them from 1.
+
+    Returns
+    -------
+    list of Question
+
+    Raises
+    ------
+    InputError
+        If there is no row, or a row is not a question.
+
+    Examples
+    --------
+    >>> check_questions([{"question": "?", "choices": ["yes", "no"], "answer": 2}], "all", "d.jsonl")
+    Traceback (most recent call last):
+        ...
+    consistency.errors.InputError: d.jsonl:1: the gold index is 2; expected a number from 0 to 1
+    """
+    questions: list[Question] = []
+    lines: dict[int | str, int] = {}
+    kind: type | None = None
+    text_ids = TextIds()
+    for number, raw in enumerate(rows, 1):
+        try:
+            row = msgspec.convert(raw, _Row, from_attributes=True)
+        except msgspec.ValidationError as error:
+            raise InputError(
+                str(error), expected="a question with choices and the index of its answer", path=path, line=number
+            ) from error
+        problem = _problem(row)
+        if problem:
+            raise InputError(problem[0], expected=problem[1], path=path, line=number)
+        kind = kind or type(row.id)
+        if type(row.id) is not kind:
+            raise InputError(
+                f"id {row.id!r}" if row.id is not None else "no id",
+                expected="ids of one kind on all lines (texts, whole numbers, or none)",
+                path=path,
+                line=number,
+            )
+        identifier = number - 1 if row.id is None else row.id
+        if identifier in lines:
+            raise InputError(
+                f"the id {identifier!r} is that of line {lines[identifier]}",
+                expected="distinct ids",
+                path=path,
+                line=number,
+            )
+        lines[identifier] = number
+        text_id = text_ids(row.question, row.choices) if row.id is None else ""
+        questions.append(
+            Question(identifier, subject, row.question, tuple(row.choices), row.answer, row.explanation or "", text_id)
+        )
+    if not questions:
+        raise InputError("no questions", expected="one JSON object a line", path=path)
+    return questions
+
+
+def _decode(lines: list[bytes], path: Path) -> Iterator[_Row]:
+    decoder = msgspec.json.Decoder(_Row)
+    for number, line in enumerate(lines, 1):
+        try:
+            # As text, since the decoder does not look into the bytes of keys that it skips.
+            yield decoder.decode(line.decode())
+        except UNREADABLE as error:
+            raise InputError(
+                str(error) if line.strip() else "an empty line",
+                expected="a question with choices and the index of its answer",
+                path=path,
+                line=number,
+            ) from error
+
+
+def text_problem(question: str, choices: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with the texts of a question, and what was expected.
+
+    Parameters
+    ----------
+    question : str
+        The stem.
+    choices : sequence of str
+        The options.
+
+    Returns
+    -------
+    tuple of str or None
+        None for a stem and 2 to 10 options, none of them blank.
+
+    Examples
+    --------
+    >>> text_problem("One and one is", ["two", " "])
+    ('option B is empty', 'a text')
+    """
+    if not question.strip():
+        return "the question is empty", "a text"
+    if not 2 <= len(choices) <= MOST_OPTIONS:
+        return f"{len(choices)} option{'' if len(choices) == 1 else 's'}", f"2 to {MOST_OPTIONS}"
+    for letter, choice in zip(LETTERS, choices, strict=False):
+        if not choice.strip():
+            return f"option {letter} is empty", "a text"
+    return None
+
+
+def _problem(row: _Row) -> tuple[str, str] | None:
+    """What is wrong with a row of the right types, and what was expected."""
+    count = len(row.choices)
+    problem = text_problem(row.question, row.choices)
+    if problem:
+        return problem
+    if not 0 <= row.answer < count:
+        return f"the gold index is {row.answer}", f"a number from 0 to {count - 1}"
+    return id_problem(row.id)
+
+
+def id_problem(identifier: int | str | None) -> tuple[str, str] | None:
+    """What is wrong with an id, and what was expected: what lm_eval stores holds 64 bits."""
+    if isinstance(identifier, int) and not -(2**63) <= identifier < 2**63:
+        return f"the id {identifier}", "a whole number of at most 64 bits"
+    return None

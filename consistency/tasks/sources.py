@@ -1,0 +1,190 @@
+"""Where the questions of MMLU and of the four domains come from: a folder, a variable, or their public source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from consistency.errors import InputError
+from consistency.tasks.conversion import convert_medmcqa
+from consistency.tasks.mmlu import SUBJECTS, spoken
+from consistency.tasks.questions import Question, check_questions, read_questions
+
+DOMAINS = ("medicine", "history", "engineering", "jurisprudence")
+VARIABLE = "CONSISTENCY_DATA"
+MMLU = "cais/mmlu"
+MEDMCQA = "openlifescienceai/medmcqa"
+# The authors' repository, at the commit that holds their data.
+RELEASE = "renmengjie7/Self-Aligning"
+RELEASE_COMMIT = "e129ea533157d0f40f82c3b34abf2a4baf8fb231"
+RELEASE_NAME = f"github.com/{RELEASE} at {RELEASE_COMMIT[:7]}"
+# Together they hold every question that some base model answered with confidence, right (a sample) or wrong.
+_RELEASED_GROUPS = ("consistent-correct-exp-sample", "inconsistent-golden-exp")
+_RELEASED_MODELS = {
+    "history": ("llama-2-70b", "llama-2-7b", "mistral-7b"),
+    "engineering": ("llama-2-13b", "llama-2-70b", "llama-2-7b", "mistral-7b"),
+    "jurisprudence": ("llama-2-13b", "llama-2-70b", "llama-2-7b", "mistral-7b"),
+}
+
+
+def mmlu_questions(subject: str, split: str, data_dir: str = "") -> list[Question]:
+    """The questions of an MMLU subject.
+
+    Parameters
+    ----------
+    subject : str
+        One of the 57 subjects, such as ``high_school_us_history``.
+    split : {"dev", "test"}
+        The five few-shot examples or the test set.
+    data_dir : str
+        A folder with ``mmlu/SPLIT/SUBJECT.jsonl``. Without it the variable CONSISTENCY_DATA names the folder, and
+        without that the questions are those of ``cais/mmlu``.
+
+    Returns
+    -------
+    list of Question
+
+    Raises
+    ------
+    InputError
+        If there is no such subject, or no source can be reached, or a question is malformed.
+    """
+    if subject not in SUBJECTS:
+        raise InputError(f"no MMLU subject {subject!r}", expected="one of the 57, such as anatomy")
+
+    def public() -> list[Question]:
+        return check_questions(_hub(MMLU, split, subject), spoken(subject), f"{MMLU}/{subject}/{split}")
+
+    return _find(mmlu_file(subject, split), spoken(subject), data_dir, MMLU, public)
+
+
+def domain_questions(domain: str, split: str, data_dir: str = "") -> list[Question]:
+    """The questions of one of the four domains.
+
+    Parameters
+    ----------
+    domain : str
+        ``medicine``, ``history``, ``engineering`` or ``jurisprudence``.
+    split : {"dev", "test", "pool"}
+        Few-shot examples, test set or training pool.
+    data_dir : str
+        A folder with ``domains/DOMAIN/dev.jsonl``, ``domains/DOMAIN/test.jsonl`` and ``pool/DOMAIN.jsonl``. Without it
+        the variable CONSISTENCY_DATA names the folder, and without that the questions are those that the authors
+        released; medicine's pool is the training split of ``openlifescienceai/medmcqa``.
+
+    Returns
+    -------
+    list of Question
+
+    Raises
+    ------
+    InputError
+        If there is no such domain, or no source can be reached, or a question is malformed.
+    """
+    if domain not in DOMAINS:
+        raise InputError(f"no domain {domain!r}", expected=f"one of {', '.join(DOMAINS)}")
+    if split != "pool":
+        folder = "medmcqa" if domain == "medicine" else domain
+        source, public = RELEASE_NAME, lambda: _released([f"data/source/{folder}/{split}.jsonl"], domain)
+    elif domain == "medicine":
+        source, public = MEDMCQA, _medicine_pool
+    else:
+        folders = [f"data/group/{model}/{domain}" for model in _RELEASED_MODELS[domain]]
+        files = [f"{folder}/{group}.jsonl" for folder in folders for group in _RELEASED_GROUPS]
+        source, public = RELEASE_NAME, lambda: _released(files, domain)
+    return _find(domain_file(domain, split), domain, data_dir, source, public)
+
+
+def mmlu_file(subject: str, split: str) -> str:
+    """Where an MMLU subject's questions stand in a folder of questions."""
+    return f"mmlu/{split}/{subject}.jsonl"
+
+
+def domain_file(domain: str, split: str) -> str:
+    """Where a domain's questions stand in a folder of questions."""
+    return f"pool/{domain}.jsonl" if split == "pool" else f"domains/{domain}/{split}.jsonl"
+
+
+def place(file: str, data_dir: str = "") -> Path:
+    """A file of questions in the folder that the user named; without one, by its name alone.
+
+    Parameters
+    ----------
+    file : str
+        See `mmlu_file` and `domain_file`.
+    data_dir : str
+        The folder; by default that of the variable CONSISTENCY_DATA.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If the folder is not given as text.
+    """
+    folder = _folder(data_dir)
+    return Path(folder).expanduser() / file if folder else Path(file)
+
+
+def _folder(data_dir: str) -> str:
+    # It comes from --metadata, where anything may stand.
+    if data_dir and not isinstance(data_dir, str):
+        raise InputError(f"data_dir is {data_dir!r}", expected="""the path of a folder: '{"data_dir": "FOLDER"}'""")
+    return data_dir or os.environ.get(VARIABLE, "")
+
+
+def _find(
+    relative: str, subject: str, data_dir: str, source: str, public: Callable[[], list[Question]]
+) -> list[Question]:
+    if _folder(data_dir):
+        path = place(relative, data_dir)
+        if path.exists():
+            return read_questions(path, subject)
+        problem = f"{path} is not there"
+    else:
+        try:
+            return public()
+        except InputError:
+            raise
+        except Exception as error:  # each library between here and the network has errors of its own
+            problem = f"{source} cannot be reached ({' '.join(str(error).split()) or type(error).__name__})"
+    raise InputError(
+        f"no questions for {relative.removesuffix('.jsonl')}: {problem}",
+        expected=f"""--metadata '{{"data_dir": "FOLDER"}}', or {VARIABLE}=FOLDER, with FOLDER/{relative}; or, with """
+        f"neither, a network to fetch {source}",
+    )
+
+
+def _hub(name: str, split: str, config: str | None = None) -> Any:
+    from datasets import load_dataset
+
+    return load_dataset(name, config, split=split)
+
+
+def _released(files: list[str], domain: str) -> list[Question]:
+    """Questions of the authors' release, each once, in the order of their ids where several files hold them."""
+    from datasets import DownloadConfig, DownloadManager, config
+
+    if config.HF_HUB_OFFLINE:
+        raise ConnectionError("HF_HUB_OFFLINE is set")
+    manager = DownloadManager(download_config=DownloadConfig(disable_tqdm=True))
+    base = f"https://raw.githubusercontent.com/{RELEASE}/{RELEASE_COMMIT}"
+    parts = [read_questions(path, domain) for path in manager.download([f"{base}/{file}" for file in files])]
+    if len(parts) == 1:
+        return parts[0]
+    found: dict[int | str, Question] = {}
+    for question in (question for part in parts for question in part):
+        if question.id not in found or not found[question.id].explanation:
+            found[question.id] = question
+    return [found[identifier] for identifier in sorted(found, key=int)]
+
+
+def _medicine_pool() -> list[Question]:
+    """MedMCQA's training questions with one right answer and an explanation; ids are row numbers, as in the release."""
+    shots = {question.id for question in _released(["data/source/medmcqa/dev.jsonl"], "medicine")}
+    questions, _ = convert_medmcqa(_hub(MEDMCQA, "train"), first_option=0)
+    return [question for question in questions if question.explanation and question.id not in shots]

@@ -1,0 +1,179 @@
+"""Whether a tokenizer lets option letters be scored: one distinct token each, behind the prompt of each style."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, Literal
+
+from consistency.errors import InputError
+from consistency.support.resources import axolotl_dir
+from consistency.tasks import prompts
+
+Style = Literal["icl", "icl_paper", "ift"]
+STYLES: tuple[Style, ...] = ("icl", "icl_paper", "ift")
+_QUESTION = "Which of these is a fever?"
+_OPTIONS = "flu cold cough pain rash sting burn cut sprain bruise".split()
+
+
+@dataclass(frozen=True)
+class LetterCheck:
+    """What a tokenizer makes of the option letters behind one style's prompt.
+
+    Attributes
+    ----------
+    style : {"icl", "icl_paper", "ift"}
+        Style of the tasks.
+    tokens : dict of str to tuple of str
+        The tokens that lm_eval scores for each letter; none if the chat template makes no prompt.
+    problems : tuple of str
+        Why the scores would be meaningless, and what to do; empty if they are not.
+    notes : tuple of str
+        What a reader should know besides.
+    """
+
+    style: Style
+    tokens: dict[str, tuple[str, ...]]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_text(self) -> str:
+        """The finding in one line, and a line for each problem and note."""
+        tokens = " ".join(repr("".join(found)) if len(found) == 1 else repr(found) for found in self.tokens.values())
+        lines = [f"{self.style:<10}{'no' if self.problems else 'ok'}   {tokens}".rstrip()]
+        return "\n".join([*lines, *(f"          {text}" for text in (*self.problems, *self.notes))])
+
+
+def check_tokenizer(tokenizer: Any, options: int = 4) -> list[LetterCheck]:
+    """Check how a tokenizer cuts the letters that the tasks score.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+        The model's tokenizer. Without a chat template of its own it gets the one that training saves.
+    options : int
+        How many letters to check, 2 to 10; the paper's questions have four.
+
+    Returns
+    -------
+    list of LetterCheck
+        One for each style.
+
+    Raises
+    ------
+    InputError
+        If the number of options is out of range.
+    """
+    if not 2 <= options <= len(prompts.LETTERS):
+        raise InputError(f"{options} options", expected=f"2 to {len(prompts.LETTERS)}")
+    return [_check(tokenizer, style, options) for style in STYLES]
+
+
+def load_tokenizer(model: str) -> Any:
+    """A model's tokenizer, from a folder or the hub.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(model)
+    except Exception as error:  # transformers, the hub and each tokenizer format have errors of their own
+        raise InputError(
+            f"no tokenizer {model!r}: {_reason(error)}", expected="a model's folder or its name"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def _check(tokenizer: Any, style: Style, options: int) -> LetterCheck:
+    letters, choices = prompts.LETTERS[:options], _OPTIONS[:options]
+    asked = prompts.ask_for_letter(_QUESTION, choices)
+    notes: list[str] = []
+    if style == "ift":
+        template = None
+        if not getattr(tokenizer, "chat_template", None):
+            template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
+            notes.append("no chat template: checked with vicuna.jinja, which training saves with the model")
+        turn = [{"role": "user", "content": prompts.instruction("medicine", _QUESTION, choices)}]
+        try:
+            context = tokenizer.apply_chat_template(
+                turn, chat_template=template, add_generation_prompt=True, tokenize=False
+            )
+        except Exception as error:  # a template is a program with errors of its own
+            problem = f"the chat template fails on a user's turn: {_reason(error)}; mend or replace it"
+            return LetterCheck(style, {}, (problem,), ())
+        delimiter, taught = "", context
+    else:
+        taught = prompts.header("medicine") + asked + (" " if style == "icl" else "")
+        context = f"{taught}{prompts.answer(choices, 0)}\n\n{asked}"
+        delimiter = " "
+
+    def encode(text: str) -> list[int]:
+        bos = getattr(tokenizer, "bos_token", None)
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos)))
+        return ids
+
+    scored: dict[str, list[int]] = {}
+    shown: dict[str, list[int]] = {}
+    moved = False
+    for index, letter in enumerate(letters):
+        before, scored[letter] = _split(encode, context, delimiter + letter)
+        moved |= before != encode((context + delimiter + letter).rstrip())[: len(before)]
+        _, shown[letter] = _split(encode, taught, prompts.answer(choices, index))
+    found = {letter: tuple(tokenizer.convert_ids_to_tokens(ids)) for letter, ids in scored.items()}
+    last = encode(context)[-1]
+    if last != tokenizer.encode(context, add_special_tokens=False)[-1]:
+        end = tokenizer.convert_ids_to_tokens(last)
+        problem = f"the tokenizer adds {end!r} to the end of a text, where lm_eval looks for the letter"
+        return LetterCheck(style, found, (f"{problem}; give lm_eval the model argument add_bos_token=False",), ())
+    return LetterCheck(style, found, *_judge(style, scored, shown, moved, notes))
+
+
+def _split(encode: Callable[[str], list[int]], context: str, continuation: str) -> tuple[list[int], list[int]]:
+    """Tokens of a context and of what follows, cut as lm_eval cuts them: spaces at the border go with what follows."""
+    whole = encode(context + continuation)
+    before = encode(context.rstrip())
+    return before, whole[len(before) :]
+
+
+def _judge(
+    style: Style, scored: dict[str, list[int]], shown: dict[str, list[int]], moved: bool, notes: list[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    problems = []
+    # A line break at the end of the prompt is scored with each letter; it adds the same to all of them.
+    shared = list(takewhile(lambda column: len(set(column)) == 1, zip(*scored.values(), strict=False)))
+    tails = {letter: ids[len(shared) :] for letter, ids in scored.items()}
+    merged = [letter for letter, ids in tails.items() if not ids]
+    split = [letter for letter, ids in tails.items() if len(ids) > 1]
+    single = [ids[0] for ids in tails.values() if len(ids) == 1]
+    way_out = (
+        "let the chat template's generation prompt end with a space or a line break"
+        if style == "ift"
+        else "choose a model with another tokenizer"
+    )
+    if merged or moved:
+        which = ", ".join(merged or scored)
+        problems.append(f"{which}: the letter merges with what stands before it; {way_out}")
+    if split:
+        usable = prompts.LETTERS.index(split[0])
+        remedy = f"questions of up to {usable} options can be asked" if usable >= 2 else way_out
+        problems.append(f"{', '.join(split)}: more than one token; {remedy}")
+    if not merged and len(set(single)) < len(single):
+        problems.append(f"two letters are the same token; {way_out}")
+    if not problems:
+        if shared:
+            notes.append("what ends the prompt is scored with the letter, and adds the same to every option")
+        other = [letter for letter, ids in scored.items() if shown[letter][: len(ids)] != ids]
+        if other and style == "icl_paper":
+            notes.append("the shots show other tokens than those scored, as in the released prompts: prefer icl")
+        elif other:
+            example = "the training rows teach" if style == "ift" else "the shots show"
+            problems.append(f"{', '.join(other)}: {example} another token than the one scored; {way_out}")
+    return tuple(problems), tuple(notes)

@@ -1,0 +1,108 @@
+"""An audit on one page, and its files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+
+from consistency.knowledge.probes import left_out
+from consistency.statistics.shares import share
+from consistency.support.files import write_together
+from consistency.training_data.audit import VERDICTS, Audit, Judged
+
+_MOST = 10
+
+
+def page(found: Audit) -> str:
+    """What a training set teaches a model, in Markdown, for a reader who has to decide."""
+    total, actions = len(found.judged), Counter(item.action for item in found.judged)
+    counts = Counter(item.verdict for item in found.judged)
+    probed = total - counts["not_probed"]
+    conflict = share(counts["incompatible"], probed).to_text()
+    lines = [
+        f"# {found.path.name}: what it teaches this model",
+        "",
+        f"{found.rows} rows: {total} multiple-choice questions, {found.rows - total - len(found.unreadable)} general "
+        f"instructions, {len(found.unreadable)} questions whose reply names no option.",
+        "",
+        f"**Of the {probed} questions that the model was asked, {conflict} teach it something else than what it "
+        f"believes with a confidence above {found.threshold:g}.**"
+        if probed
+        else f"**Nothing is judged: the probe asks none of the {total} questions.** A row is matched by its question "
+        f"and options: compare those of line {found.judged[0].line} with the probe's, and probe the model on this set.",
+        "",
+        "| subject | questions | harmonious | incompatible | unsure | not probed |",
+        "|---|---:|---:|---:|---:|---:|",
+        _line("all", found.judged),
+    ]
+    subjects = list(found.by_subject().items())
+    lines += [_line(name, judged) for name, judged in subjects[: 2 * _MOST]]
+    if len(subjects) > 2 * _MOST:
+        lines.append(f"| … and {len(subjects) - 2 * _MOST} more | | | | | |")
+    lines += [
+        "",
+        "Shares of the questions with 95 % intervals (Wilson). Harmonious: the row teaches what the model believes "
+        "with confidence, right or wrong. Unsure: the model believes nothing with confidence.",
+        "",
+        f"To do: keep {actions['keep']}, rewrite {actions['rewrite']}, drop {actions['drop']}. Rewrite: the model "
+        "gives the taught answer more than chance, so put the knowledge that it needs before the question. Drop: it "
+        "gives it less, or the row repeats or contradicts an earlier one.",
+    ]
+    if found.unreadable:
+        listed = ", ".join(map(str, found.unreadable[:_MOST])) + (", …" if len(found.unreadable) > _MOST else "")
+        lines += [
+            "",
+            f"Replies that name no option, so that nothing is judged: lines {listed}. Begin them with its letter.",
+        ]
+    unread = [f"- {name}: not read ({reason})" for name, reason in found.skipped.items()]
+    unread += [f"- {left_out(name, count)}" for name, count in found.incomplete.items()]
+    unread += [f"- {note}" for note in found.notes]
+    if unread:
+        lines += ["", "Of the probe's log:", "", *unread]
+    strongest = sorted(
+        (item for item in found.judged if item.verdict == "incompatible"),
+        key=lambda item: (-(item.confidence or 0), item.line),
+    )
+    if strongest:
+        lines += [
+            "",
+            "The firmest of the model's beliefs that are contradicted:",
+            "",
+            "| line | id | subject | taught | believed | confidence | to do |",
+            "|---:|---|---|---|---|---:|---|",
+        ]
+        lines += [
+            f"| {item.line} | {'' if item.id is None else item.id} | {item.subject} | {item.taught} | "
+            f"{item.believed} | {item.confidence:.3f} | {item.action} |"
+            for item in strongest[:_MOST]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def write_audit(found: Audit, out: str | Path) -> None:
+    """Write ``audit.md``, ``audit.json`` and ``examples.jsonl``, the rows to drop or rewrite, into a folder.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written.
+    """
+    folder = Path(out)
+    listed = (asdict(item) for item in found.judged if item.action != "keep")
+    write_together(
+        {
+            folder / "examples.jsonl": (msgspec.json.encode(item) + b"\n" for item in listed),
+            folder / "audit.json": [msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=1) + b"\n"],
+            folder / "audit.md": [page(found).encode()],
+        }
+    )
+
+
+def _line(name: str, judged: Sequence[Judged]) -> str:
+    counts = Counter(item.verdict for item in judged)
+    cells = [share(counts[verdict], len(judged)).to_text() for verdict in VERDICTS]
+    return f"| {name or '(none given)'} | {len(judged)} | {' | '.join(cells)} |"

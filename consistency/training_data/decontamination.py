@@ -1,0 +1,204 @@
+"""The leakage guard: which questions of a pool are not to be trained on, and where they stand besides."""
+
+from __future__ import annotations
+
+import json
+from codecs import BOM_UTF8
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.logs.documents import options_of
+from consistency.logs.runs import read_run
+from consistency.logs.scores import Scores
+from consistency.tasks.questions import read_questions
+from consistency.training_data.duplicates import Asked, Index
+
+
+class _Asked(msgspec.Struct, gc=False):
+    question: str
+
+
+class _Place(msgspec.Struct, gc=False):
+    """A question of an evaluation set, and the line that holds it."""
+
+    question: str
+    choices: Sequence[str]
+    file: Path
+    line: int | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A question of the pool that stands elsewhere too.
+
+    Attributes
+    ----------
+    row : int
+        Its place in the pool.
+    id : str or int
+        Its id.
+    kind : {"exact", "near"}
+        See `consistency.training_data.duplicates`.
+    file : Path or None
+        The evaluation file that holds it; None if it is the pool itself.
+    line : int or None
+        The line there, from 1; None where the file does not hold the document as it was read.
+    of : str, int or None
+        The id of the earlier question of the pool that it repeats.
+    """
+
+    row: int
+    id: str | int
+    kind: str
+    file: Path | None = None
+    line: int | None = None
+    of: str | int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The finding as a line of a list."""
+        place = {"pool": self.of} if self.file is None else {"evaluation": str(self.file), "line": self.line}
+        return {"id": self.id, "kind": self.kind, **place}
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What the guard found in a pool.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        The evaluation sets.
+    findings : tuple of Finding
+        In the order of the pool.
+    """
+
+    files: tuple[Path, ...]
+    findings: tuple[Finding, ...]
+
+    def left_out(self, duplicates: bool = True) -> list[int]:
+        """Places of the questions that are not to be trained on.
+
+        Parameters
+        ----------
+        duplicates : bool
+            Whether exact duplicates of an earlier question are among them, besides everything that stands in an
+            evaluation set. Near duplicates within a pool never are: "What is direct current?" and "What is alternating
+            current?" may share their options.
+        """
+        return [item.row for item in self.findings if item.file is not None or (duplicates and item.kind == "exact")]
+
+    def to_text(self, questions: int) -> str:
+        """Counts, of a pool of so many questions."""
+        leaked = Counter((str(item.file), item.kind) for item in self.findings if item.file is not None)
+        repeated = Counter(item.kind for item in self.findings if item.file is None)
+        lines = [f"{questions} questions: {len(self.left_out())} stand in an evaluation set or twice in the pool"]
+        lines += [f"  {file}: {count} {kind}" for (file, kind), count in sorted(leaked.items())]
+        lines += [f"  the pool itself: {count} {kind}" for kind, count in sorted(repeated.items())]
+        return "\n".join(lines)
+
+    def to_dict(self, removed: Collection[int] = ()) -> dict[str, Any]:
+        """Counts and list for a manifest, with the places of the questions that were indeed left out."""
+        counts = Counter(("pool" if item.file is None else "evaluation", item.kind) for item in self.findings)
+        return {
+            "left_out": len(removed),
+            "evaluation_sets": [str(file) for file in self.files],
+            "in_evaluation": {kind: counts["evaluation", kind] for kind in ("exact", "near")},
+            "in_pool": {kind: counts["pool", kind] for kind in ("exact", "near")},
+            "questions": [item.to_dict() | {"left_out": item.row in removed} for item in self.findings],
+        }
+
+
+def guard(pool: Sequence[Asked], ids: Sequence[str | int], evaluation: Sequence[str | Path] = ()) -> Guard:
+    """Look for a pool's questions in evaluation sets and in the pool itself.
+
+    Parameters
+    ----------
+    pool : sequence
+        Objects with `question` and `choices`.
+    ids : sequence of str or int
+        Their ids.
+    evaluation : sequence of path-like
+        Files of questions, samples files of lm_eval, or folders of such files.
+
+    Returns
+    -------
+    Guard
+
+    Raises
+    ------
+    InputError
+        If an evaluation set cannot be read.
+    """
+    files = tuple(dict.fromkeys(file for path in evaluation for file in _files(Path(path))))
+    index = Index(pool)
+    findings: dict[int, Finding] = {}
+    if files:
+        places = [place for file in files for place in _places(file)]
+        for repeat in index.found_in(Index(places)):
+            place = places[repeat.other]
+            findings[repeat.row] = Finding(repeat.row, ids[repeat.row], repeat.kind, place.file, place.line)
+    for repeat in index.repeats():
+        row = repeat.row
+        findings.setdefault(row, Finding(row, ids[row], repeat.kind, of=ids[repeat.other]))
+    return Guard(files, tuple(findings[row] for row in sorted(findings)))
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.rglob("*.jsonl"))
+    if not files:
+        raise InputError("no JSONL files", expected="a folder with evaluation sets", path=path)
+    return files
+
+
+def _places(file: Path) -> list[_Place]:
+    if not _is_log(file):
+        questions = read_questions(file, "")
+        return [_Place(item.question, item.choices, file, line) for line, item in enumerate(questions, 1)]
+    return [place for scores in read_run(file).tasks.values() for place in _logged(scores)]
+
+
+def _is_log(file: Path) -> bool:
+    """Whether a file holds documents of lm_eval: a line each, or in the one array that lm_eval 0.4.0 wrote."""
+    try:
+        with file.open("rb") as lines:
+            first = next((line for line in lines if line.strip()), b"").removeprefix(BOM_UTF8).lstrip()
+        # Python's own json, which also reads a NaN.
+        return first.startswith(b"[") or "doc" in dict(json.loads(first))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
+
+
+def _logged(scores: Scores) -> Iterator[_Place]:
+    """The questions of a log, each with its line."""
+    content = scores.source.read_bytes()
+    line, place, counted = 1, 0, 0
+    for row, document in enumerate(scores.documents):
+        found = content.find(document, place)
+        if found >= 0:  # In the order of the file; what is not, takes a look at the whole file.
+            line += content.count(b"\n", counted, found)
+            counted, place = found, found + 1
+        here = line if found >= 0 else scores.line(row)
+        options = options_of(document)
+        try:
+            question = msgspec.json.decode(document, type=_Asked).question
+        except msgspec.DecodeError as error:
+            problem = str(error)
+        else:
+            problem = "" if len(options) > 1 else "no options"
+        if problem:
+            raise InputError(
+                f"document {scores.doc_id[row]} of {scores.task}: {problem}",
+                expected="a question and its options",
+                do="name the logs of multiple-choice tasks",
+                path=scores.source,
+                line=here,
+            )
+        yield _Place(question, options, scores.source, here)

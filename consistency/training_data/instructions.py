@@ -1,0 +1,136 @@
+"""General instructions: what every group is trained on besides its questions."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.tasks.questions import UNREADABLE
+from consistency.world.instructions import general_instruction
+
+WORLD = "world"
+HUB = "hub:"
+Conversation = list[dict[str, str]]
+
+
+class Instructions:
+    """A source of general instructions in the order that a seed gives them.
+
+    Parameters
+    ----------
+    source : str
+        A JSON or JSONL file in Alpaca format (`instruction`, `input`, `output`) or with `conversations`; ``hub:NAME``
+        or ``hub:NAME@REVISION`` for the training split of a data set of the Hugging Face hub in either format; or
+        ``world`` for the embedded world's own, which are generated without end.
+    seed : int
+        Seed of the order. An instruction's place depends on the seed and its own text alone, so that another one more
+        or less in the source moves no other.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read, or a row has neither format.
+    """
+
+    def __init__(self, source: str, seed: int) -> None:
+        self.source, self.seed = source, seed
+        self._ordered: list[Conversation] | None = None
+        if source != WORLD:
+            found = _from_hub(source.removeprefix(HUB)) if source.startswith(HUB) else _from_file(Path(source))
+            self._ordered = sorted(found, key=self._place)
+
+    def take(self, count: int) -> Iterator[Conversation]:
+        """The first `count` of them, each a list of turns with the keys `from` ("human" or "gpt") and `value`.
+
+        Raises
+        ------
+        InputError
+            If there are too few.
+        """
+        if self._ordered is None:
+            rng = random.Random(f"general-{self.seed}")
+            return (_turns(*general_instruction(rng)) for _ in range(count))
+        if len(self._ordered) < count:
+            problem, expected = f"holds {len(self._ordered)} instructions", f"at least {count}"
+            if self.source.startswith(HUB):
+                raise InputError(f"{self.source} {problem}", expected=expected)
+            raise InputError(problem, expected=expected, path=self.source)
+        return islice(self._ordered, count)
+
+    def _place(self, conversation: Conversation) -> bytes:
+        return hashlib.sha256(f"general-{self.seed}|".encode() + msgspec.json.encode(conversation)).digest()
+
+
+def _from_file(path: Path) -> list[Conversation]:
+    return [_conversation(row, path, line) for line, row in _read_rows(path)]
+
+
+def _from_hub(name: str) -> list[Conversation]:
+    name, _, revision = name.partition("@")
+    try:
+        from datasets import load_dataset
+
+        rows: Iterable[Any] = load_dataset(name, revision=revision or None, split="train")
+    except Exception as error:  # each library between here and the network has errors of its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"the data set {name!r} cannot be loaded ({reason})",
+            expected="a data set of the hub with a training split, and a network or a cached copy",
+            do="name a JSON or JSONL file instead",
+        ) from error
+    return [_conversation(dict(row), f"{HUB}{name}", line) for line, row in enumerate(rows, 1)]
+
+
+def _read_rows(path: Path) -> list[tuple[int | None, Any]]:
+    """The rows, each with its line where the file has one a line."""
+    try:
+        content = path.read_bytes().removeprefix(BOM_UTF8)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", expected="a JSON or JSONL file", path=path) from error
+    if content.lstrip().startswith(b"["):
+        try:
+            return [(None, row) for row in msgspec.json.decode(content, type=list[Any])]
+        except UNREADABLE as error:
+            raise InputError(f"not JSON: {error}", expected="a list of instructions", path=path) from error
+    rows: list[tuple[int | None, Any]] = []
+    for number, line in enumerate(content.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append((number, msgspec.json.decode(line)))
+        except UNREADABLE as error:
+            raise InputError(f"not JSON: {error}", expected="one instruction a line", path=path, line=number) from error
+    return rows
+
+
+def _conversation(row: Any, path: str | Path, line: int | None) -> Conversation:
+    fields = row if isinstance(row, dict) else {}
+    turns = fields.get("conversations")
+    if isinstance(turns, list) and turns and all(_is_turn(turn) for turn in turns):
+        return [{"from": turn["from"], "value": turn["value"]} for turn in turns]
+    # A column that a row leaves out is None in a table.
+    instruction, context, output = (fields.get(name) or "" for name in ("instruction", "input", "output"))
+    if not all(isinstance(text, str) for text in (instruction, context, output)) or not (instruction and output):
+        raise InputError(
+            f"{str(row)[:60]!r} is no instruction",
+            expected="instruction and output (Alpaca), or conversations with turns from human and gpt",
+            path=path,
+            line=line,
+        )
+    return _turns(f"{instruction}\n\n{context}" if context else instruction, output)
+
+
+def _is_turn(turn: Any) -> bool:
+    return isinstance(turn, dict) and turn.get("from") in ("human", "gpt") and isinstance(turn.get("value"), str)
+
+
+def _turns(request: str, reply: str) -> Conversation:
+    return [{"from": "human", "value": request}, {"from": "gpt", "value": reply}]

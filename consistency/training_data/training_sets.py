@@ -1,0 +1,261 @@
+"""A user's own training set, as questions and the options that it teaches."""
+
+from __future__ import annotations
+
+import re
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.tasks.prompts import LETTERS
+from consistency.tasks.questions import UNREADABLE
+
+_HEADER = re.compile(
+    r"The following are multiple choice questions about (.*?)\. Please choose the correct answer\. ?\n+"
+)
+_SMALL = LETTERS.lower()
+_NUMBERS = "1234567890"  # 0 for 10
+_OPTION = re.compile(r"\(?([A-Ja-j]|10|[1-9])[.):]\s*(.*)")
+_LIST = re.compile(r"(?:^|\n)\s*(?:answer\s+)?(?:options|choices)\s*:?\s*$", re.IGNORECASE)
+_ENDING = re.compile(r"\s*Answer:?\s*$")
+_PREFIX = re.compile(r"(?:question|q)\s*\d*\s*[:.)]\s*", re.IGNORECASE)
+# A question has few lines: what stands further up is a context.
+_MOST_LINES = 40
+_PREAMBLE = re.compile(
+    r"(?:the\s+)?(?:(?:correct|right|best)\s+)?(?:answer|option|choice)\b(?:\s+is\b)?\s*:?\s*(?:option\s+)?",
+    re.IGNORECASE,
+)
+
+
+def _named(label: str, small: bool = False) -> re.Pattern[str]:
+    """What begins with a label, and with nothing that makes it a word of a text: "A.V. node", "A, B and C", "a cat"."""
+    behind = r"\.(?!\w)|[):\]*]|\s*(?:\n|$)"
+    if not small:
+        behind += rf"|,(?!\s*(?:and\s+|or\s+)?{label}\b)|\s+[-–—]\s"
+        behind += r"|\s+is\s+(?:the\s+)?(?:correct|right|true|best|answer)\b"
+    return re.compile(rf"[(\[*]*({label})(?:{behind})")
+
+
+_LABELS = {LETTERS: (_named("[A-J]"), _named("[a-j]", small=True)), _NUMBERS: (_named("10|[1-9]"),)}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row of a training set.
+
+    Attributes
+    ----------
+    line : int
+        Its line, or its place in a JSON array, from 1.
+    id : str, int or None
+    subject : str
+        What the row says it is about; empty where it does not.
+    question : str
+        The stem; empty where the row is no multiple-choice question.
+    choices : tuple of str
+        The options.
+    taught : int or None
+        Index of the option that the row teaches; None where the row teaches none of them.
+    reply : str
+        What answers the request, of which `taught` was read; empty where the row has the answer's index.
+    labels : str
+        What stands before the options: capital letters, small ones or digits. Other instructions have lists of the latter
+        two as well, so that without a probe of it such a row is no multiple-choice question.
+    """
+
+    line: int
+    id: str | int | None
+    subject: str
+    question: str
+    choices: tuple[str, ...]
+    taught: int | None
+    reply: str = ""
+    labels: str = LETTERS
+
+    def readings(self) -> Iterator[Example]:
+        """The row as it stands, then without lines that are no part of the question if a probe asks it without them.
+
+        Those are lines before the question, such as a context, and behind the last option, such as "Answer with a letter".
+        """
+        yield self
+        if not self.reply or not self.choices:
+            return
+        lines, ending = self.question.split("\n"), self.choices[-1].split("\n")
+        starts = range(max(0, len(lines) - _MOST_LINES), len(lines))
+        whole = ["\n".join(lines[start:]).strip() for start in starts]
+        stems = dict.fromkeys(text for stem in whole for text in (stem, _PREFIX.sub("", stem, count=1)) if text)
+        for last in ("\n".join(ending[:end]).strip() for end in range(len(ending), 0, -1)):
+            choices = (*self.choices[:-1], last)
+            taught = _taught(self.reply, choices, self.labels)
+            for stem in stems if last else ():
+                yield replace(self, question=stem, choices=choices, taught=taught)
+
+
+def read_training_set(path: str | Path) -> list[Example]:
+    """Read a training set.
+
+    Parameters
+    ----------
+    path : path-like
+        JSON lines, or a JSON array, of rows in one of three formats: questions (`question`, `choices`, `answer`),
+        conversations (`conversations` with turns from human and gpt, or `messages` with roles user and assistant), or
+        Alpaca (`instruction`, `input`, `output`). In the latter two a multiple-choice question is a request with
+        lettered or numbered options, one a line, and perhaps ``Answer:``; the reply begins with the text of an option,
+        whatever its case, or with a letter or number.
+
+    Returns
+    -------
+    list of Example
+        One for each row, in order.
+
+    Raises
+    ------
+    InputError
+        Naming the line, if a row is in none of the formats.
+    """
+    path = Path(path)
+    examples = [_example(row, path, line) for line, row in _rows(path)]
+    if not examples:
+        raise InputError("no rows", expected="a training set in JSON or JSONL", path=path)
+    return examples
+
+
+def parse_request(request: str) -> tuple[str, str, tuple[str, ...], str]:
+    r"""The subject, the stem and the options of a multiple-choice request, and what stands before these.
+
+    Nothing of another request. Options behind capital letters come before those behind small ones and numbers, which may
+    count statements of the stem.
+
+    Examples
+    --------
+    >>> parse_request("One and one is\nA. two\nB. three\nAnswer:")
+    ('', 'One and one is', ('two', 'three'), 'ABCDEFGHIJ')
+    >>> parse_request("Write a poem.")
+    ('', '', (), 'ABCDEFGHIJ')
+    """
+    headers = list(_HEADER.finditer(request))
+    lines = _ENDING.sub("", request[headers[-1].end() :] if headers else request).rstrip().split("\n")
+    for labels in (LETTERS, _SMALL, _NUMBERS):
+        stem, options = _split(lines, labels)
+        if len(options) > 1 and stem:
+            return headers[-1][1] if headers else "", stem, options, labels
+    return "", "", (), LETTERS
+
+
+def _split(lines: list[str], labels: str) -> tuple[str, tuple[str, ...]]:
+    """The stem, and the options behind these labels."""
+    found: list[list[str]] = []
+    stem = len(lines)
+    for number, line in enumerate(lines):
+        option = _OPTION.match(line.strip())
+        label = option[1].replace("10", "0") if option else ""
+        if option and label == labels[0]:
+            found, stem = [[option[2]]], number
+        elif option and found and label == labels[min(len(found), len(labels) - 1)]:
+            found.append([option[2]])
+        elif found:
+            found[-1].append(line)
+    question = _LIST.sub("", "\n".join(lines[:stem])).strip()
+    return question, tuple("\n".join(option).strip() for option in found)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        content = path.read_bytes().removeprefix(BOM_UTF8)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", expected="a JSON or JSONL file", path=path) from error
+    if content.lstrip().startswith(b"["):
+        try:
+            yield from enumerate(msgspec.json.decode(content.decode(), type=list[Any]), 1)
+        except UNREADABLE as error:
+            raise InputError(f"not JSON: {error}", expected="a list of training rows", path=path) from error
+        return
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if line.strip():
+            try:
+                yield number, msgspec.json.decode(line.decode())
+            except UNREADABLE as error:
+                raise InputError(f"not JSON: {error}", expected="one row a line", path=path, line=number) from error
+
+
+def _example(row: Any, path: Path, line: int) -> Example:
+    fields = row if isinstance(row, dict) else {}
+    identifier = fields.get("id")
+    if not isinstance(identifier, str | int) or isinstance(identifier, bool):
+        identifier = None
+    if "choices" in fields:
+        return _asked(fields, identifier, path, line)
+    request, reply = _turns(fields)
+    if not request or not reply:
+        raise InputError(
+            f"{str(row)[:60]!r} is no training row",
+            expected="question, choices and answer; conversations or messages; or instruction and output",
+            path=path,
+            line=line,
+        )
+    subject, question, choices, labels = parse_request(request)
+    taught = _taught(reply, choices, labels)
+    return Example(line, identifier, subject, question, choices, taught, reply, labels)
+
+
+def _asked(fields: dict[str, Any], identifier: str | int | None, path: Path, line: int) -> Example:
+    question, choices, answer = fields.get("question"), fields["choices"], fields.get("answer")
+    if not isinstance(question, str) or not isinstance(choices, list) or not all(isinstance(c, str) for c in choices):
+        raise InputError("no question with choices", expected="a text and a list of texts", path=path, line=line)
+    if type(answer) is not int or not 0 <= answer < len(choices):
+        raise InputError(
+            f"the answer is {answer!r}", expected=f"a number from 0 to {len(choices) - 1}", path=path, line=line
+        )
+    subject = fields.get("subject")
+    return Example(line, identifier, subject if isinstance(subject, str) else "", question, tuple(choices), answer)
+
+
+def _turns(fields: dict[str, Any]) -> tuple[str, str]:
+    """The first request and its reply, empty where a row has none."""
+    for name, speaker, value, human, machine in (
+        ("conversations", "from", "value", "human", "gpt"),
+        ("messages", "role", "content", "user", "assistant"),
+    ):
+        turns = fields.get(name)
+        if isinstance(turns, list):
+            said = [(turn.get(speaker), turn.get(value)) for turn in turns if isinstance(turn, dict)]
+            return _first(said, human), _first(said, machine)
+    instruction, context, output = (fields.get(name) or "" for name in ("instruction", "input", "output"))
+    if not all(isinstance(text, str) for text in (instruction, context, output)):
+        return "", ""
+    return "\n".join(filter(None, [instruction, context])), output
+
+
+def _first(said: list[tuple[Any, Any]], speaker: str) -> str:
+    return next((text for who, text in said if who == speaker and isinstance(text, str)), "")
+
+
+def _taught(reply: str, choices: tuple[str, ...], labels: str) -> int | None:
+    """The option that a reply names, by its text or its letter."""
+    whole = reply.strip().lstrip("*_ ")
+    preamble = _PREAMBLE.match(whole)
+    said = whole[preamble.end() :] if preamble else whole
+    text = _beginning(said, choices)
+    label = next(filter(None, (pattern.match(said) for pattern in _LABELS.get(labels, _LABELS[LETTERS]))), None)
+    if label is None:
+        return _beginning(whole, choices) if text is None else text
+    place = labels.upper().index(label[1].upper().replace("10", "0"))
+    # An option may be a capital or a digit itself: then the one before an option is meant. A longer text is no label.
+    by_text = text is not None and (len(choices[text].strip()) > 1 or label[1].islower())
+    return text if by_text or place >= len(choices) else place
+
+
+def _beginning(reply: str, choices: tuple[str, ...]) -> int | None:
+    """The longest option with which a reply begins, whatever its case, and not in the middle of a word or number."""
+    said, texts = reply.casefold(), [choice.strip().casefold() for choice in choices]
+    named = [
+        place
+        for place, text in enumerate(texts)
+        if text and said.startswith(text) and not re.match(r"\w|[.,]\d", said[len(text) :])
+    ]
+    return max(named, key=lambda place: len(texts[place]), default=None)

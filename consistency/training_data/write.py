@@ -1,0 +1,274 @@
+"""What a group's file of training rows says about itself: the rows, and a manifest of how they came about."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.knowledge.beliefs import THRESHOLD, Beliefs, count_labels
+from consistency.knowledge.explanations import Explanations
+from consistency.knowledge.probes import Probe
+from consistency.support.files import check_targets, fingerprint, write_atomically, write_pieces
+from consistency.training_data.decontamination import Guard, guard
+from consistency.training_data.groups import GROUPS, build_group
+from consistency.training_data.instructions import WORLD, Instructions
+from consistency.training_data.rows import SOURCES, Group, lines_of
+
+
+def write_all(
+    groups: Sequence[tuple[Group, Path]], *, inputs: Sequence[Mapping[str, str]], settings: Mapping[str, Any]
+) -> dict[Path, Counter[str]]:
+    """Write the rows of groups of one probe, then for each a manifest that says how they came about.
+
+    Parameters
+    ----------
+    groups : sequence of (Group, Path)
+        What `build_group` made, and the folder for its ``NAME.jsonl`` and ``NAME.manifest.json``.
+    inputs : sequence of mapping
+        What was read: see `identify`.
+    settings : mapping
+        Further fields of the manifest.
+
+    Returns
+    -------
+    dict of Path to Counter
+        The files of the rows, and what they hold: see `lines_of`.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written; no rows appear then.
+    """
+    tallies: dict[Path, Counter[str]] = {folder / f"{group.name}.jsonl": Counter() for group, folder in groups}
+    check_targets([*tallies, *map(_manifest, tallies)])
+    paths = list(tallies)
+    pieces = lines_of([group for group, _ in groups], list(tallies.values()))
+    digests = write_pieces(paths, ((paths[place], lines) for place, lines in pieces))
+    for (group, _), (path, tally) in zip(groups, tallies.items(), strict=True):
+        beliefs = group.beliefs
+        manifest = {
+            "version": version("lm-eval-consistency"),
+            "group": group.name,
+            "domain": group.domain,
+            "seed": group.instructions.seed,
+            "general": group.instructions.source,
+            **settings,
+            "threshold": beliefs.threshold if isinstance(beliefs, Beliefs) else THRESHOLD,
+            "questions": len(beliefs),
+            "labels": count_labels(beliefs),
+            "rows": {source: tally[source] for source in SOURCES if tally[source]},
+            "rows_without_explanation": tally["unexplained"],
+            "unusable_explanations": group.explanations.unusable if group.explanations else None,
+            "unusable_share": {"explanations": _share(group.explanations), "contexts": _share(group.contexts)},
+            "rows_without_context": tally["without context"] if group.name == "contextualized" else None,
+            "sha256": digests[path],
+            "inputs": list(inputs),
+        }
+        text = msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode()
+        write_atomically(_manifest(path), text + "\n")
+    return tallies
+
+
+def _manifest(rows: Path) -> Path:
+    return rows.with_suffix(".manifest.json")
+
+
+def identify(paths: Iterable[Path]) -> list[dict[str, str]]:
+    """Name and SHA-256 of each file that is there, once."""
+    return [{"file": path.name, "sha256": fingerprint(path)} for path in dict.fromkeys(paths) if path.is_file()]
+
+
+def _share(written: Explanations | None) -> float | None:
+    """The share of a model's generations that cannot be used."""
+    if written is None or not (total := len(written.texts) + written.unusable):
+        return None
+    return written.unusable / total
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What groups are made of besides the probe.
+
+    Attributes
+    ----------
+    explanations, contexts : Explanations or None
+        What models wrote.
+    general : str
+        Where the general instructions come from: see `Instructions`.
+    evaluation : sequence of Path
+        Evaluation sets whose questions are not to be trained on.
+    remove : bool
+        Whether to leave out what the leakage guard finds, or only to list it.
+    """
+
+    explanations: Explanations | None = None
+    contexts: Explanations | None = None
+    general: str = WORLD
+    evaluation: Sequence[Path] = ()
+    remove: bool = True
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written, what was not and why, and what the guard found.
+
+    Attributes
+    ----------
+    tallies : dict of Path to Counter
+        What each file holds: see `lines_of`.
+    skipped : dict of str to str
+        Reasons by group.
+    guard : Guard
+    left_out : frozenset of int
+        The places of the questions that no group holds.
+    task : str or None
+        The probe's task; with the embedded world's no evaluation set is asked for.
+    notes : tuple of str
+        What a reader should know of the probe's log.
+    """
+
+    tallies: dict[Path, Counter[str]]
+    skipped: dict[str, str]
+    guard: Guard
+    left_out: frozenset[int]
+    task: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_text(self) -> str:
+        """A line a file, and one for whatever is amiss."""
+        lines = []
+        for path, tally in self.tallies.items():
+            missing = {"an explanation": tally["unexplained"], "a context": tally["without context"]}
+            notes = [f"{count} answers without {what}" for what, count in missing.items() if count]
+            rows = sum(tally[source] for source in SOURCES)
+            lines.append(f"{path}: {rows} rows" + (f" ({', '.join(notes)})" if notes else ""))
+        lines += [f"no {name}: {reason}" for name, reason in self.skipped.items()]
+        lines += self.notes
+        leaked = [item for item in self.guard.findings if item.file is not None]
+        repeated, near = (
+            [item for item in self.guard.findings if item.file is None and item.kind == kind]
+            for kind in ("exact", "near")
+        )
+        stay = "; groups that were released are reproduced as they are" if self.task is None else ""
+        for what, found, why in (
+            ("questions of evaluation sets", leaked, ""),
+            ("duplicates within the pool", repeated, stay),
+            ("near duplicates within the pool", near, "; they may ask different things"),
+        ):
+            if found:
+                count = sum(item.row in self.left_out for item in found)
+                lines.append(f"{what}: {len(found)}, of which {count} left out{why} (the manifests list them)")
+        if not self.guard.files and not (self.task or "").startswith("consistency_world_"):
+            lines.append("no evaluation set was guarded against: name those that you will test on with --guard")
+        return "\n".join(lines)
+
+
+def write_groups(
+    probe: Probe,
+    out: str | Path,
+    sources: Sources,
+    names: Sequence[str] = (),
+    *,
+    seeds: Sequence[int] = (0,),
+    size: int | None = None,
+) -> Written:
+    """Write the training rows of a probe's intervention groups.
+
+    Parameters
+    ----------
+    probe : Probe
+        The labelled pool.
+    out : path-like
+        The folder for the files; with several seeds, each has a folder ``seed-N`` in it.
+    sources : Sources
+        What models wrote, general instructions, evaluation sets.
+    names : sequence of str
+        The groups; without any, all of `GROUPS` that can be made.
+    seeds : sequence of int
+        Seeds of the sampling.
+    size : int, optional
+        Questions in each group; by default as many as are misbelieved. Where there were enough known questions for
+        that and the guard leaves too few, as many as are known, whichever groups are written, so that groups written
+        one by one are of one size; in a released file without misbelieved questions, likewise.
+
+    Returns
+    -------
+    Written
+
+    Raises
+    ------
+    InputError
+        If a named group cannot be made, or none can; nothing is written then.
+    """
+    found = guard(probe.beliefs, probe.beliefs.ids, sources.evaluation)
+    # Released rows are groups already, whose sizes are to be reproduced.
+    left_out = frozenset(found.left_out(duplicates=probe.task is not None)) if sources.remove else frozenset()
+    beliefs = probe.beliefs
+    if left_out:
+        beliefs = beliefs.take(row for row in range(len(beliefs)) if row not in left_out)
+    if size is None:
+        size = _size(beliefs, probe.beliefs, probe.task is None and not names)
+    paths = [*probe.files, *found.files, Path(sources.general)]
+    for written in (sources.explanations, sources.contexts):
+        paths += [written.source, *written.others] if written else []
+    # Hashing leaves the interpreter to the sampling.
+    with ThreadPoolExecutor(1) as thread:
+        inputs = thread.submit(identify, paths)
+        groups, skipped = _build(probe.domain, beliefs, sources, names, seeds, size)
+    folder = Path(out)
+    tallies = write_all(
+        [(group, folder / f"seed-{group.instructions.seed}" if len(set(seeds)) > 1 else folder) for group in groups],
+        inputs=inputs.result(),
+        settings={"task": probe.task, "notes": list(probe.notes), "guard": found.to_dict(left_out)},
+    )
+    return Written(tallies, skipped, found, left_out, probe.task, probe.notes)
+
+
+def _build(
+    domain: str, beliefs: Beliefs, sources: Sources, names: Sequence[str], seeds: Sequence[int], size: int | None
+) -> tuple[list[Group], dict[str, str]]:
+    """The groups, and why others cannot be made where none is named."""
+    groups: list[Group] = []
+    skipped: dict[str, str] = {}
+    for instructions in (Instructions(sources.general, seed) for seed in dict.fromkeys(seeds)):
+        for name in dict.fromkeys(names or GROUPS):
+            try:
+                group = build_group(
+                    name,
+                    domain,
+                    beliefs,
+                    sources.explanations,
+                    contexts=sources.contexts,
+                    general=instructions,
+                    seed=instructions.seed,
+                    size=size,
+                )
+            except InputError as error:
+                if names:
+                    raise
+                skipped[name] = str(error)
+            else:
+                groups.append(group)
+    if not groups:
+        # What stops most of them first.
+        raise InputError("; ".join(reason for reason, _ in Counter(skipped.values()).most_common()))
+    return groups, skipped
+
+
+def _size(beliefs: Beliefs, before: Beliefs, released: bool) -> int | None:
+    """How many questions a group holds where that is not the number of misbelieved ones."""
+    (wrong, known), (had_wrong, had_known) = (
+        (counts["misbelieved"], counts["known"]) for counts in map(count_labels, (beliefs, before))
+    )
+    # A pool that never had enough known questions loses none of its misbelieved ones for it.
+    if (0 < known < wrong and had_known >= had_wrong) or (released and not wrong):
+        return known
+    return None
