@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +48,28 @@ class InputError(ValueError):
         place = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
         parts = [problem, f"expected {expected}" if expected else "", do or ""]
         super().__init__(place + "; ".join(part for part in parts if part))
+
+
+def not_one_of(what: str, value: object, allowed: Iterable[str], *, path: str | Path | None = None) -> InputError:
+    """The error of a name that is not one of the known ones.
+
+    Parameters
+    ----------
+    what : str
+        What the name is of.
+    value : object
+        As it was given.
+    allowed : iterable of str
+        The known names.
+    path : path-like, optional
+        The file that has it.
+
+    Examples
+    --------
+    >>> print(not_one_of("domain", "law", ["medicine", "history"]))
+    no domain 'law'; expected one of medicine, history
+    """
+    return InputError(f"no {what} {value!r}", expected=f"one of {', '.join(allowed)}", path=path)
 
 
 @cache

@@ -37,7 +37,7 @@ from consistency.shared_prefix.model import SharedPrefixLM
 from consistency.shared_prefix.passes import units_of
 from consistency.shared_prefix.prefixes import Segment
 from consistency.shared_prefix.requests import Encoded, Requests
-from consistency.support.resources import tasks_dir
+from consistency.support.resources import shipped
 from consistency.tasks.mmlu import SUBCATEGORIES
 
 SUBJECTS = sorted(subject for subjects in SUBCATEGORIES.values() for subject in subjects.split())
@@ -275,7 +275,7 @@ def build_requests(options: argparse.Namespace) -> dict[str, list[Any]]:
     names = [f"consistency_mmlu_{options.style}_{subject}" for subject in options.subjects]
     names += [f"consistency_{domain}_{options.style}" for domain in options.domains]
     manager = TaskManager(
-        include_path=str(tasks_dir()), include_defaults=False, metadata={"data_dir": str(options.data_dir)}
+        include_path=str(shipped("lm_eval_tasks")), include_defaults=False, metadata={"data_dir": str(options.data_dir)}
     )
     tasks: dict[str, list[Any]] = {}
     for name, task in get_task_dict(names, manager).items():

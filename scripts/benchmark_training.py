@@ -31,7 +31,7 @@ from consistency.experiment.packing import row_lengths, split
 from consistency.experiment.presets import preset_names, read_preset
 from consistency.experiment.training_config import PAPER_BATCH
 from consistency.support.files import write_atomically
-from consistency.support.resources import axolotl_dir
+from consistency.support.resources import shipped
 from consistency.tasks.tokenizers import load_tokenizer
 
 # Beside the presets of axolotl_configs: what changes the batch, or nothing, and is no preset for that.
@@ -56,7 +56,7 @@ RECIPES = (
 def config(recipe: str, arguments: argparse.Namespace, mean: float) -> dict[str, Any]:
     """The resolved config of a recipe: the group's, the knobs', and what the benchmark itself sets."""
     names, _, seed = recipe.partition("@")
-    found: dict[str, Any] = yaml.safe_load((axolotl_dir() / "harmonious.yml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = yaml.safe_load((shipped("axolotl_configs") / "harmonious.yml").read_text(encoding="utf-8"))
     found["datasets"][0]["path"] = str(arguments.rows.resolve())
     found |= {
         "base_model": str(arguments.model.resolve()),
@@ -271,7 +271,7 @@ def main() -> int:
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
-    template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
+    template = (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
     found = row_lengths(arguments.rows, load_tokenizer(str(arguments.model)), template, arguments.sequence_len)
     facts = {
         "device": device,

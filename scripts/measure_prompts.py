@@ -20,7 +20,8 @@ from consistency.tasks import prompts
 from consistency.tasks.harness import shuffled
 from consistency.tasks.mmlu import SUBJECTS, spoken
 from consistency.tasks.questions import Question
-from consistency.tasks.sources import DOMAINS, domain_questions, mmlu_questions
+from consistency.tasks.sources import domain_questions, mmlu_questions
+from consistency.world.fields import DOMAINS
 
 SHOTS = 5
 

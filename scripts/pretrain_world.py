@@ -22,7 +22,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from consistency.support.resources import axolotl_dir
+from consistency.support.resources import shipped
 from consistency.tasks import prompts
 from consistency.world.corpus import Corpus, Piece
 from consistency.world.facts import Fact, World, build_world
@@ -310,7 +310,9 @@ def save(model: Any, tokenizer: Any, options: argparse.Namespace, history: list[
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
     """Write the tokenizer with the chat template of the fine-tuning."""
-    tokenizer.chat_template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
+    tokenizer.chat_template = (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(
+        encoding="utf-8"
+    )
     tokenizer.save_pretrained(out)
     # transformers 5 names a class here that earlier releases do not have.
     path = out / "tokenizer_config.json"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from consistency.support.resources import axolotl_dir
+from consistency.support.resources import shipped
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RATIOS = ("0.05", "0.1", "0.2", "0.4", "0.6", "0.8")
@@ -30,12 +30,12 @@ CPU_FLAGS = (
 
 
 def load(group: str) -> dict[str, Any]:
-    config: dict[str, Any] = yaml.safe_load((axolotl_dir() / f"{group}.yml").read_text(encoding="utf-8"))
+    config: dict[str, Any] = yaml.safe_load((shipped("axolotl_configs") / f"{group}.yml").read_text(encoding="utf-8"))
     return config
 
 
 def template() -> str:
-    return (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
+    return (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -84,7 +84,7 @@ def workdir(tmp_path: Path) -> Path:
 
 
 def test_one_config_per_group() -> None:
-    assert {path.stem for path in axolotl_dir().glob("*.y*ml")} == set(GROUPS)
+    assert {path.stem for path in shipped("axolotl_configs").glob("*.y*ml")} == set(GROUPS)
 
 
 def test_configs_are_what_the_generator_writes() -> None:
@@ -153,7 +153,7 @@ for path in sys.argv[2:]:
     cfg = load_cfg(path, base_model=sys.argv[1], bf16=False)
     print("RESOLVED", json.dumps([cfg.datasets[0].path, cfg.learning_rate, cfg.batch_size, cfg.lr_scheduler]))
 """
-    paths = [str(axolotl_dir() / f"{group}.yml") for group in GROUPS]
+    paths = [str(shipped("axolotl_configs") / f"{group}.yml") for group in GROUPS]
     output = run([sys.executable, "-c", code, str(tiny_llama), *paths], tmp_path)
     resolved = [json.loads(line.split(" ", 1)[1]) for line in output.splitlines() if line.startswith("RESOLVED")]
     assert resolved == [[f"groups/{group}.jsonl", 2e-5, 256, "cosine"] for group in GROUPS]
@@ -215,7 +215,7 @@ def test_loss_counts_the_answer_from_its_letter_to_the_end_token(
     from transformers import AutoTokenizer
 
     model = build_llama(kind)
-    config = str(axolotl_dir() / "harmonious.yml")
+    config = str(shipped("axolotl_configs") / "harmonious.yml")
     flags = ["--base-model", str(model), "--bf16", "false", "--dataset-prepared-path", "prepared"]
     output = run(axolotl("preprocess", config, "--debug", *flags), workdir)
     assert "Count of labels:" in output
@@ -255,7 +255,7 @@ def test_training_on_a_cpu_saves_the_template_and_trains_the_token_that_lm_eval_
     from lm_eval.models.huggingface import HFLM
     from safetensors.torch import load_file
 
-    config = str(axolotl_dir() / "harmonious.yml")
+    config = str(shipped("axolotl_configs") / "harmonious.yml")
     flags = ["--base-model", str(tiny_llama), "--output-dir", "model", "--dataset-prepared-path", "prepared"]
     output = run(axolotl("train", config, *flags, *CPU_FLAGS, "--learning-rate", "1e-2"), workdir)
     assert "Training completed!" in output

@@ -7,7 +7,7 @@ import yaml
 
 from consistency.errors import InputError
 from consistency.experiment.grid import ON_A_GPU, read_experiment
-from consistency.support.resources import experiments_dir
+from consistency.support.resources import shipped
 from consistency.tasks.scopes import scope_tasks
 from consistency.training_data.groups import mixed_ratio
 
@@ -37,7 +37,7 @@ def test_a_grid_is_every_combination_in_a_folder_of_its_own(tmp_path):
     assert len({run.logs for run in runs}) == len({run.manifest for run in runs}) == 16
 
 
-@pytest.mark.parametrize("path", sorted(experiments_dir().glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(shipped("scripts/experiments").glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_experiments_name_what_exists(path):
     experiment = read_experiment(path, "runs")
     assert experiment.name == path.stem
@@ -47,11 +47,11 @@ def test_shipped_experiments_name_what_exists(path):
 
 
 def test_the_papers_grid_has_its_nine_groups():
-    experiment = read_experiment(experiments_dir() / "world-paper.yaml", "runs")
+    experiment = read_experiment(shipped("scripts/experiments") / "world-paper.yaml", "runs")
     ratios = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8]
     assert set(experiment.groups) == {"harmonious", "incompatible", "self_aligning", *(f"mixed_{r}" for r in ratios)}
     assert (len(experiment.domains), experiment.seeds) == (4, (0,))
-    seeds = read_experiment(experiments_dir() / "world-seeds.yaml", "runs")
+    seeds = read_experiment(shipped("scripts/experiments") / "world-seeds.yaml", "runs")
     assert (len(seeds.domains), len(seeds.groups), seeds.seeds) == (4, 3, (0, 1, 2))
 
 

@@ -9,7 +9,8 @@ from consistency.errors import InputError
 from consistency.knowledge.beliefs import Belief
 from consistency.knowledge.explanations import TASK, clean, read_explanations
 from consistency.knowledge.probes import gather_texts, read_probe
-from consistency.tasks.requests import read_requests, write_requests
+from consistency.tasks.requests import read_requests
+from consistency.training_data.requests import write_requests
 
 DATE = "2026-01-02T03-04-05.678901"
 

@@ -20,8 +20,8 @@ from consistency.knowledge.beliefs import Belief
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import gather_texts, read_probe
 from consistency.tasks import prompts
-from consistency.tasks.requests import write_requests
 from consistency.training_data.groups import GROUPS, build_group
+from consistency.training_data.requests import write_requests
 from consistency.training_data.sampling import random_option
 from consistency.training_data.write import Sources, write_groups
 

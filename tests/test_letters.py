@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from consistency.cli.app import app
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import Belief
-from consistency.support.resources import axolotl_dir, tasks_dir
+from consistency.support.resources import shipped
 from consistency.tasks.tokenizers import check_tokenizer, load_tokenizer
 from consistency.training_data.groups import build_group
 
@@ -31,7 +31,7 @@ TEXT = "The following are multiple choice questions. Answer: A. flu\nAnswer:A. f
 
 
 def template() -> str:
-    return (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
+    return (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +93,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def load(style: str, data: Path) -> Any:
     tasks = pytest.importorskip("lm_eval.tasks")
     name = f"consistency_medicine_{style}"
-    manager = tasks.TaskManager(include_path=str(tasks_dir()), include_defaults=False, metadata={"data_dir": str(data)})
+    manager = tasks.TaskManager(
+        include_path=str(shipped("lm_eval_tasks")), include_defaults=False, metadata={"data_dir": str(data)}
+    )
     return tasks.get_task_dict([name], manager)[name]
 
 
@@ -254,7 +256,11 @@ def test_the_prompt_is_what_axolotl_trained_on_up_to_the_letter(kind, models, da
     assert [row["source"] for row in rows] == ["golden"] * len(beliefs)
     (tmp_path / "groups").mkdir()
     (tmp_path / "groups" / "incompatible.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = [str(Path(sys.executable).with_name("axolotl")), "preprocess", str(axolotl_dir() / "incompatible.yml")]
+    command = [
+        str(Path(sys.executable).with_name("axolotl")),
+        "preprocess",
+        str(shipped("axolotl_configs") / "incompatible.yml"),
+    ]
     command += ["--base-model", str(models[kind]), "--bf16", "false", "--dataset-prepared-path", "prepared"]
     done = subprocess.run(
         command,

@@ -14,7 +14,7 @@ import yaml
 from consistency.errors import InputError
 from consistency.experiment.packing import packed, row_lengths, split
 from consistency.experiment.training_config import resolve
-from consistency.support.resources import axolotl_dir
+from consistency.support.resources import shipped
 from consistency.tasks.tokenizers import load_tokenizer
 from consistency.world.model import BASE_MODEL
 
@@ -35,7 +35,7 @@ def test_rows_are_as_long_as_their_text_in_the_chat_format(tmp_path: Path) -> No
     tokenizer = transformers.AutoTokenizer.from_pretrained(BASE_MODEL)
     texts = [("What ails\u2028the king?", "A. The fever."), ("x " * 50, "y " * 30)]
     rows = write(tmp_path / "rows.jsonl", texts)
-    template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text()
+    template = (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text()
     bos, eos = tokenizer.bos_token or "", tokenizer.eos_token
     expected = [len(tokenizer.tokenize(f"{bos}{SYSTEM} USER: {a} ASSISTANT: {b}{eos}")) for a, b in texts]
     assert row_lengths(rows, tokenizer, template, 10_000) == expected
@@ -106,7 +106,7 @@ def test_more_devices_than_rows_are_another_experiment(tmp_path: Path) -> None:
 def test_a_row_that_is_none_or_that_the_template_refuses_is_named(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     tokenizer = load_tokenizer(str(BASE_MODEL))
-    template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text()
+    template = (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text()
     rows = tmp_path / "rows.jsonl"
     good = {"conversations": [{"from": "human", "value": "a"}]}
     for turn in ({"from": "human", "value": 3}, {"from": "tool", "value": "a"}, {"from": "gpt", "value": "\ud800"}):

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from consistency.cli.app import app
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import read_beliefs
-from consistency.logs.rotations import Folded, fold_rotations, rotate
+from consistency.logs.rotations import Folded, fold_rotations
 from consistency.logs.runs import read_run
-from consistency.tasks.questions import Question
+from consistency.tasks.questions import Question, rotate
 
 TASK = "consistency_medicine_icl_cyclic"
 

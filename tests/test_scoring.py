@@ -27,7 +27,7 @@ from consistency.cli.evaluate import command_lines  # noqa: E402
 from consistency.errors import InputError  # noqa: E402
 from consistency.shared_prefix.compatibility import kernel_error  # noqa: E402
 from consistency.shared_prefix.model import SharedPrefixLM  # noqa: E402
-from consistency.support.resources import tasks_dir  # noqa: E402
+from consistency.support.resources import shipped  # noqa: E402
 
 WORLD = Path(__file__).parents[1] / "consistency/world/base_model"
 LONGEST = 96
@@ -313,7 +313,7 @@ def evaluate() -> Callable[..., Any]:
     import lm_eval
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager(include_path=str(tasks_dir()), include_defaults=False)
+    manager = TaskManager(include_path=str(shipped("lm_eval_tasks")), include_defaults=False)
 
     def run(model: str, tasks: list[str], **arguments: Any) -> dict[str, list[Any]]:
         result = lm_eval.simple_evaluate(
@@ -378,7 +378,7 @@ def test_the_entry_point_names_the_registered_model() -> None:
 
 
 def test_what_the_user_says_is_not_preset(tmp_path: Path) -> None:
-    tasks = ["--include_path", str(tasks_dir())]
+    tasks = ["--include_path", str(shipped("lm_eval_tasks"))]
     assert command_lines(["--model_args", "pretrained=a"]) == [
         ["--model", "hf-shared-prefix", *tasks, "--model_args", "pretrained=a"]
     ]

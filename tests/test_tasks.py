@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from consistency.errors import InputError
-from consistency.support.resources import axolotl_dir, task_names, tasks_dir
+from consistency.support.resources import shipped, task_names
 from consistency.tasks.mmlu import CATEGORIES, SUBCATEGORIES, SUBCATEGORY_OF, SUBJECTS
 from consistency.tasks.scopes import find_scopes, scope_tasks
 
@@ -96,7 +96,7 @@ def load(names: list[str], **metadata: Any) -> dict[str, Any]:
             flat |= leaves(task) if isinstance(task, dict) else {name: task}
         return flat
 
-    manager = tasks.TaskManager(include_path=str(tasks_dir()), include_defaults=False, metadata=metadata)
+    manager = tasks.TaskManager(include_path=str(shipped("lm_eval_tasks")), include_defaults=False, metadata=metadata)
     return leaves(tasks.get_task_dict(names, manager))
 
 
@@ -147,7 +147,7 @@ def sent(task: Any, document: dict[str, Any], chat: Callable[..., str] | None = 
 
 @cache
 def template() -> Any:
-    return jinja2.Template((axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8"))
+    return jinja2.Template((shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8"))
 
 
 def vicuna(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
@@ -279,7 +279,7 @@ def test_every_task_loads_with_its_questions_and_version(every_task, test_data):
 
 def test_the_files_are_what_the_generators_write():
     for name in ("mmlu", "domains"):
-        folder = tasks_dir() / name
+        folder = shipped("lm_eval_tasks") / name
         spec = importlib.util.spec_from_file_location("generate", folder / "_generate_configs.py")
         assert spec is not None
         assert spec.loader is not None
@@ -363,7 +363,7 @@ def test_the_map_is_hendrycks():
 
 
 def members(name: str) -> list[str]:
-    path = next(tasks_dir().rglob(f"{name}.yaml"))
+    path = next(shipped("lm_eval_tasks").rglob(f"{name}.yaml"))
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert config["group"] == name
     assert config["aggregate_metric_list"] == [{"metric": "acc", "weight_by_size": True}]
@@ -387,7 +387,7 @@ def test_groups_are_a_tree_over_the_57_subjects(style):
 def test_groups_weigh_subjects_by_their_size(test_data):
     lm_eval = pytest.importorskip("lm_eval")
     manager = pytest.importorskip("lm_eval.tasks").TaskManager(
-        include_path=str(tasks_dir()), include_defaults=False, metadata={"data_dir": str(test_data)}
+        include_path=str(shipped("lm_eval_tasks")), include_defaults=False, metadata={"data_dir": str(test_data)}
     )
 
     class Guesser(pytest.importorskip("lm_eval.api.model").LM):  # type: ignore[misc]
@@ -512,7 +512,16 @@ def test_bad_input_ends_a_real_run_with_one_line(task, metadata, problem, small_
     path = data / "domains" / "history" / "test.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in (TEST[0], TEST[1] | {"answer": 9})))
     metadata = {"data_dir": str(data)} | {key: value.format(data=data) for key, value in metadata.items()}
-    command = [sys.executable, "-m", "lm_eval", "run", "--model", "dummy", "--include_path", str(tasks_dir())]
+    command = [
+        sys.executable,
+        "-m",
+        "lm_eval",
+        "run",
+        "--model",
+        "dummy",
+        "--include_path",
+        str(shipped("lm_eval_tasks")),
+    ]
     run = subprocess.run(
         [*command, "--tasks", task, "--metadata", json.dumps(metadata)], capture_output=True, text=True, check=False
     )
@@ -523,7 +532,7 @@ def test_bad_input_ends_a_real_run_with_one_line(task, metadata, problem, small_
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_readme_names_every_task_group_and_tag(folder):
-    readme = (tasks_dir() / folder / "README.md").read_text(encoding="utf-8")
+    readme = (shipped("lm_eval_tasks") / folder / "README.md").read_text(encoding="utf-8")
     values = {
         "SUBCATEGORY": SUBCATEGORIES,
         "CATEGORY": CATEGORIES,
@@ -534,12 +543,14 @@ def test_the_readme_names_every_task_group_and_tag(folder):
     listed = set(re.findall(r"`(consistency_\w+)`", readme))
     for placeholder, names in values.items():
         listed = {name.replace(placeholder, value) for name in listed for value in names}
-    files = list((tasks_dir() / folder).rglob("*.yaml"))
+    files = list((shipped("lm_eval_tasks") / folder).rglob("*.yaml"))
     kinds = ("icl", "icl_paper", "ift", "icl_cyclic", "pool_icl", "pool_icl_cyclic", "explain", "context")
     tags = {f"consistency_{kind}" for kind in kinds}
     assert listed - tags == {path.stem for path in files}
     configs = [yaml.load(path.read_text(), yaml.BaseLoader) for path in files]
-    templates = [re.findall(r"^tag: (\w+)$", p.read_text(), re.M) for p in (tasks_dir() / folder).glob("_*_yaml")]
+    templates = [
+        re.findall(r"^tag: (\w+)$", p.read_text(), re.M) for p in (shipped("lm_eval_tasks") / folder).glob("_*_yaml")
+    ]
     used = {config["tag"] for config in configs if "tag" in config} | {tag for found in templates for tag in found}
     assert listed & tags == used
     for subcategory, subjects in SUBCATEGORIES.items():

@@ -9,9 +9,9 @@ import yaml
 from consistency.errors import InputError
 from consistency.experiment.presets import preset_names, read_preset
 from consistency.experiment.training_config import accumulation, read_flags, resolve
-from consistency.support.resources import axolotl_dir
+from consistency.support.resources import shipped
 
-GROUPS = sorted(path.stem for path in axolotl_dir().glob("*.yml"))
+GROUPS = sorted(path.stem for path in shipped("axolotl_configs").glob("*.yml"))
 PAPER = {"llama-2-7b": 2e-5, "llama-2-13b": 2e-5, "llama-2-70b": 2e-5, "mistral-7b": 1e-5}
 
 
@@ -34,7 +34,7 @@ def test_what_is_written_is_what_was_resolved(name: str) -> None:
         assert yaml.safe_load(text) == found.values
         written = [line.partition(":")[0] for line in text.splitlines() if line[:1].isalpha()]
         assert len(written) == len(set(written)), "a key that stands twice"
-        expected = yaml.safe_load((axolotl_dir() / f"{group}.yml").read_text(encoding="utf-8"))
+        expected = yaml.safe_load((shipped("axolotl_configs") / f"{group}.yml").read_text(encoding="utf-8"))
         assert found.values == expected | read_preset(name) | {
             "base_model": "a/b",
             "output_dir": "tuned/x.partial",
@@ -153,7 +153,7 @@ def test_whatever_a_preset_is_written_like_what_is_written_is_what_it_says(
     for presets in ([str(mine), *others], [*others, str(mine)]):
         found = resolve("harmonious", presets)
         assert yaml.safe_load(found.to_yaml()) == found.values
-        expected = yaml.safe_load((axolotl_dir() / "harmonious.yml").read_text())
+        expected = yaml.safe_load((shipped("axolotl_configs") / "harmonious.yml").read_text())
         plugins: list[str] = []
         for name in presets:
             changes = yaml.safe_load(text) if name == str(mine) else read_preset(name)

@@ -12,7 +12,7 @@ import yaml
 
 from consistency.experiment.presets import preset_names
 from consistency.experiment.training_config import resolve
-from consistency.support.resources import axolotl_dir, experiments_dir
+from consistency.support.resources import shipped
 from consistency.world.model import BASE_MODEL
 
 GOOD = {
@@ -37,7 +37,7 @@ def check(folder: Path, *flags: str, **changes: object) -> subprocess.CompletedP
     return consistency("experiment", "validate", str(path), *flags, folder=folder)
 
 
-@pytest.mark.parametrize("path", sorted(experiments_dir().glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(shipped("scripts/experiments").glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_experiments_are_sound(path: Path, tmp_path: Path) -> None:
     done = consistency("experiment", "validate", str(path), folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -97,7 +97,7 @@ def test_several_devices_are_not_one_process(tmp_path: Path) -> None:
 
 def test_what_set_says_takes_the_place_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "set.yaml"
-    path.write_text((experiments_dir() / "demo.yaml").read_text())
+    path.write_text((shipped("scripts/experiments") / "demo.yaml").read_text())
     base = ["experiment", "validate", str(path)]
     assert "3 models to fine-tune and evaluate on cpu" in consistency(*base, folder=tmp_path).stdout
     more = consistency(*base, "--set", "device=cuda:1", "--set", "seeds=[0, 5]", folder=tmp_path)
@@ -192,7 +192,7 @@ def test_the_config_command_writes_what_axolotl_trains(tmp_path: Path, tiny_llam
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, (run.stdout + run.stderr)[-3000:]
     assert (tmp_path / "tuned/x/model.safetensors").is_file()
-    template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
+    template = (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
     assert (tmp_path / "tuned/x/chat_template.jinja").read_text(encoding="utf-8") == template
     (prepared,) = (tmp_path / "prepared").iterdir()
     assert f"prepared/{prepared.name}" == written["dataset_prepared_path"]

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from consistency.knowledge.beliefs import Belief
-from consistency.support.resources import tasks_dir
+from consistency.support.resources import shipped
 from consistency.tasks import prompts
 from consistency.tasks.scopes import scope_tasks
 from consistency.training_data.groups import build_group
 from consistency.world.fields import DOMAINS, FIELD_BY_NAME, SUBJECTS
 from consistency.world.model import BASE_MODEL
 
-FOLDER = tasks_dir() / "world"
+FOLDER = shipped("lm_eval_tasks") / "world"
 REQUEST = {
     "id": "medicine-0001",
     "subject": "medicine",
@@ -31,7 +31,9 @@ REQUEST = {
 @cache
 def manager(metadata: str = "{}") -> Any:
     tasks = pytest.importorskip("lm_eval.tasks")
-    return tasks.TaskManager(include_path=str(tasks_dir()), include_defaults=False, metadata=json.loads(metadata))
+    return tasks.TaskManager(
+        include_path=str(shipped("lm_eval_tasks")), include_defaults=False, metadata=json.loads(metadata)
+    )
 
 
 def load(names: list[str], metadata: str = "{}") -> dict[str, Any]:

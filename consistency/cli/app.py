@@ -13,7 +13,7 @@ import typer
 from consistency.cli import evaluate, training_data
 from consistency.cli.experiment import Set, checkpoint, failures, read_settings
 from consistency.cli.experiment import app as experiments
-from consistency.errors import InputError
+from consistency.errors import InputError, not_one_of
 
 app = typer.Typer(
     help="Did fine-tuning teach a model something, or break what it knew? Reads logs of lm_eval --log_samples.",
@@ -141,17 +141,16 @@ def rotations(
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON; - for standard output.")] = None,
 ) -> None:
     """Fold the rotations of each question into one answer, and report the preference for letters."""
-    import msgspec
-
     from consistency.logs.rotations import fold_rotations
     from consistency.logs.runs import read_run
     from consistency.support.files import write_atomically
+    from consistency.support.json_files import pretty_json
 
     found = read_run(logs).tasks
     names = list(dict.fromkeys(task or [name for name in found if "_cyclic" in name]))
     _require(names or ["…_cyclic"], found, logs)
     folded = [fold_rotations(found[name]) for name in names]
-    text = msgspec.json.format(msgspec.json.encode([item.to_dict() for item in folded]), indent=1).decode() + "\n"
+    text = pretty_json([item.to_dict() for item in folded])
     if json == Path("-"):
         sys.stdout.write(text)
         return
@@ -198,9 +197,9 @@ def tasks(
     names: Annotated[bool, typer.Option("--list", help="Print the tasks and groups instead.")] = False,
 ) -> None:
     """Print the folder for lm_eval --include_path."""
-    from consistency.support.resources import task_names, tasks_dir
+    from consistency.support.resources import shipped, task_names
 
-    typer.echo("\n".join(task_names()) if names else str(tasks_dir()))
+    typer.echo("\n".join(task_names()) if names else str(shipped("lm_eval_tasks")))
 
 
 @app.command()
@@ -215,7 +214,7 @@ def world_model(out: Annotated[Path, typer.Argument(help="Folder to write.")]) -
 def _require(names: list[str], tasks: Mapping[str, object], path: Path) -> None:
     for name in names:
         if name not in tasks:
-            raise InputError(f"no task {name}", expected=f"one of {', '.join(sorted(tasks))}", path=path)
+            raise not_one_of("task", name, sorted(tasks), path=path)
 
 
 def main() -> None:

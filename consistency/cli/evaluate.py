@@ -66,7 +66,7 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
     >>> " ".join(second)
     '--model hf-shared-prefix --include_path t --model_args pretrained=a --model_args pretrained=b'
     """
-    from consistency.support.resources import tasks_dir
+    from consistency.support.resources import shipped
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for names in (("--model", "-M"), ("--include_path",), ("--config", "-C")):
@@ -77,7 +77,7 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
     if given.model is None and "model" not in config:
         preset += ["--model", "hf-shared-prefix"]
     if given.include_path is None and "include_path" not in config:
-        preset += ["--include_path", str(tasks_dir())]
+        preset += ["--include_path", str(shipped("lm_eval_tasks"))]
     return [[*preset, *arguments], *([*preset, *arguments, "--model_args", f"pretrained={name}"] for name in also)]
 
 

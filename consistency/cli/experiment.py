@@ -93,10 +93,9 @@ def plan(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Estimate runs, rows, tokens, steps, hours of a device and disk."""
-    import msgspec
-
     from consistency.errors import InputError
     from consistency.experiment.plan import plan as estimate
+    from consistency.support.json_files import pretty_json
 
     sizes = {}
     for given in parameters or ():
@@ -108,7 +107,7 @@ def plan(
     experiment = _read(file, root, settings, preset, devices)
     found = estimate(experiment, peak_tflops=peak_tflops, utilisation=utilisation, parameters=sizes)
     if json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=1).decode() + "\n")
+        sys.stdout.write(pretty_json(found.to_dict()))
     else:
         typer.echo(found.to_text())
 

@@ -37,7 +37,7 @@ def requests(
 ) -> None:
     """Write the questions that a model answers wrong with confidence, for the explain and context tasks."""
     from consistency.knowledge.probes import read_all, read_probe
-    from consistency.tasks.requests import write_requests
+    from consistency.training_data.requests import write_requests
 
     if task:
         labelled, _ = read_all(probe, list(dict.fromkeys(task)), domain, threshold)

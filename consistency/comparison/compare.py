@@ -14,10 +14,9 @@ from consistency.comparison.items import accuracy_metric, answers, question_arra
 from consistency.comparison.pairing import Pairs, pair
 from consistency.comparison.result import Comparison, Section
 from consistency.comparison.runs import common_tasks, comparable, not_compared, one_run, read_both, settings
-from consistency.errors import InputError
+from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
 from consistency.metrics.answers import expected_calibration_error, flipped, flips, quantiles
-from consistency.metrics.distributions import Floats
 from consistency.metrics.selection_bias import OptionCounts, strongest_preference
 from consistency.statistics.estimates import Estimate, macro_mean, mean, paired_difference, root_mean_square
 from consistency.statistics.hypotheses import (
@@ -29,6 +28,7 @@ from consistency.statistics.hypotheses import (
     sign_flip_test,
 )
 from consistency.statistics.shares import rate
+from consistency.support.arrays import Floats
 
 # With fewer subjects, or subjects of which a few hold nearly all questions, a cluster-robust interval needs so wide a t
 # quantile that it says nothing, and rests on the variance of a handful of numbers: questions are then the unit, and the
@@ -99,7 +99,7 @@ def compare(
     for run_, names in ((first, chosen.keys()), (second, chosen.values())):
         for name in names:
             if name not in run_.tasks:
-                raise InputError(f"no task {name}", expected="one of " + ", ".join(sorted(run_.tasks)), path=run_.path)
+                raise not_one_of("task", name, sorted(run_.tasks), path=run_.path)
     measured: dict[str, _Task] = {}
     unpaired: list[str] = []
     for name, other in chosen.items():

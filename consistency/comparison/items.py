@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from consistency.comparison.pairing import Pairs
 from consistency.metrics.answers import brier_score, question_changes
-from consistency.metrics.distributions import Floats, any_tied
+from consistency.metrics.distributions import any_tied
+from consistency.support.arrays import Floats
 
 
 def answers(pairs: Pairs) -> dict[str, NDArray[Any]]:

@@ -16,7 +16,7 @@ import numpy as np
 from consistency.errors import InputError
 from consistency.logs.documents import normalised, question_key
 from consistency.logs.scores import Scores
-from consistency.metrics.distributions import Bools
+from consistency.support.arrays import Bools
 
 _EXAMPLES = 5
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from consistency.errors import InputError
 from consistency.logs.documents import question_key
-from consistency.logs.rotations import CYCLIC, fold_rotations
+from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
+from consistency.tasks.questions import CYCLIC
 
 
 def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[str] = ()) -> tuple[Run, Run]:

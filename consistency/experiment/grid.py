@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from consistency.errors import InputError
+from consistency.errors import InputError, not_one_of
 from consistency.experiment.training_config import TrainingConfig, group_names, read_flags, resolve
-from consistency.support.resources import snakefile
+from consistency.support.resources import shipped
 from consistency.support.yaml_files import read_yaml
 from consistency.tasks.scopes import TaskSet
 from consistency.world.fields import DOMAINS
@@ -184,19 +184,19 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
 
     Examples
     --------
-    >>> from consistency.support.resources import experiments_dir
-    >>> read_experiment(experiments_dir() / "demo.yaml", "runs/demo").groups
+    >>> from consistency.support.resources import shipped
+    >>> read_experiment(shipped("scripts/experiments") / "demo.yaml", "runs/demo").groups
     ('harmonious', 'incompatible', 'self_aligning')
     """
     path = Path(path)
     loaded = read_yaml(path, "an experiment in YAML")
     if not isinstance(loaded, dict):
         raise InputError("is no mapping", expected="the keys name, models, domains, groups, seeds", path=path)
-    defaults = read_yaml(snakefile().with_name("embedded.yaml"), "defaults")
+    defaults = read_yaml(shipped("scripts/Snakefile").with_name("embedded.yaml"), "defaults")
     loaded = defaults | loaded | (settings or {})
     known = sorted({*_KEYS, *defaults})
     if unknown := sorted(str(key) for key in loaded if key not in known):
-        raise InputError(f"no key {unknown[0]!r}", expected=f"one of {', '.join(known)}", path=path)
+        raise not_one_of("key", unknown[0], known, path=path)
     lists = _lists(loaded, path)
     task_set = loaded.get("tasks", "world")
     if task_set not in get_args(TaskSet):
@@ -249,7 +249,7 @@ def _lists(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
             raise InputError(f"{name!r} is no name", expected="letters, digits, '.', '_' and '-'", path=path)
     for domain in lists["domains"]:
         if domain not in DOMAINS:
-            raise InputError(f"no domain {domain!r}", expected=f"one of {', '.join(DOMAINS)}", path=path)
+            raise not_one_of("domain", domain, DOMAINS, path=path)
     for group in lists["groups"]:
         # A group is trained as its config says.
         if group not in group_names():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.support.resources import axolotl_dir
+from consistency.support.resources import shipped
 from consistency.support.yaml_files import read_yaml
 
 _ENDINGS = (".yml", ".yaml")
@@ -24,7 +24,7 @@ def preset_names() -> list[str]:
     >>> "llama-2-7b" in preset_names()
     True
     """
-    return sorted(path.stem for path in (axolotl_dir() / "presets").glob("*.yml"))
+    return sorted(path.stem for path in (shipped("axolotl_configs") / "presets").glob("*.yml"))
 
 
 def preset_path(name: str) -> Path:
@@ -40,7 +40,7 @@ def preset_path(name: str) -> Path:
     InputError
         If there is none.
     """
-    shipped = axolotl_dir() / "presets" / f"{name}.yml"
+    preset = shipped("axolotl_configs") / "presets" / f"{name}.yml"
     own = Path(name)
     if own.suffix.lower() in _ENDINGS:
         if own.stem in preset_names() and not own.is_file():
@@ -49,7 +49,7 @@ def preset_path(name: str) -> Path:
     if name not in preset_names():
         hint = f"the file {name} needs the ending .yml" if own.is_file() else None
         raise InputError(f"no preset {name!r}", expected=f"one of {', '.join(preset_names())}, or a YAML file", do=hint)
-    return shipped
+    return preset
 
 
 def read_preset(name: str) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from consistency.errors import InputError
+from consistency.errors import InputError, not_one_of
 from consistency.experiment.presets import check_settings, preset_path, read_preset
 from consistency.support.files import fingerprint
-from consistency.support.resources import axolotl_dir
+from consistency.support.resources import shipped
 
 PAPER_BATCH = 256
 _KEY = re.compile(r"^([A-Za-z_]\w*):", re.MULTILINE)
@@ -83,7 +83,7 @@ class TrainingConfig:
         return header + self._body(())
 
     def _body(self, presets: Sequence[str]) -> str:
-        text = (axolotl_dir() / f"{self.group}.yml").read_text(encoding="utf-8")
+        text = (shipped("axolotl_configs") / f"{self.group}.yml").read_text(encoding="utf-8")
         base = yaml.safe_load(text)
         body = text.partition("\n\n")[2]
         for key, value in self.values.items():
@@ -112,7 +112,7 @@ def group_names() -> list[str]:
     >>> "self_aligning" in group_names()
     True
     """
-    return sorted(path.stem for path in axolotl_dir().glob("*.yml"))
+    return sorted(path.stem for path in shipped("axolotl_configs").glob("*.yml"))
 
 
 def resolve(
@@ -154,8 +154,8 @@ def resolve(
     (4, 8, 256)
     """
     if group not in group_names():
-        raise InputError(f"no intervention group {group!r}", expected=f"one of {', '.join(group_names())}")
-    values: dict[str, Any] = yaml.safe_load((axolotl_dir() / f"{group}.yml").read_text(encoding="utf-8"))
+        raise not_one_of("intervention group", group, group_names())
+    values: dict[str, Any] = yaml.safe_load((shipped("axolotl_configs") / f"{group}.yml").read_text(encoding="utf-8"))
     batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
     for name in presets:
         changes = read_preset(name)

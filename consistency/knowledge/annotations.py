@@ -13,7 +13,8 @@ from consistency.errors import InputError
 from consistency.knowledge.beliefs import Belief, Beliefs
 from consistency.knowledge.explanations import Explanations
 from consistency.logs.lenient import find_line
-from consistency.tasks.questions import UNREADABLE, TextIds
+from consistency.support.json_files import UNREADABLE
+from consistency.tasks.questions import TextIds
 
 Purpose = Literal["explain", "context"]
 

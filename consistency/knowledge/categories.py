@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import Beliefs, read_beliefs
-from consistency.logs.rotations import CYCLIC
 from consistency.logs.scores import Scores
+from consistency.tasks.questions import CYCLIC
 
 Category = Literal["HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"]
 CATEGORIES: tuple[Category, ...] = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")

@@ -15,7 +15,6 @@ from consistency.errors import InputError
 from consistency.logs.runs import read_run
 
 TASK = "consistency_world_explain"
-FENCE = "```"
 _FENCED = re.compile(r"```(.*?)```", re.DOTALL)
 _END = re.compile(r"```|\n(?:[A-J]\. |Answer:|Explanation:)")
 # A mark inside a number or an abbreviation ends no sentence.

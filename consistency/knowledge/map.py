@@ -16,6 +16,7 @@ from consistency.knowledge.categories import CATEGORIES, Category, categories_of
 from consistency.knowledge.probes import left_out, read_all
 from consistency.statistics.shares import share
 from consistency.support.files import write_together
+from consistency.support.json_files import pretty_json
 
 BINS = 10
 
@@ -173,7 +174,7 @@ def write_map(knowledge: KnowledgeMap, out: str | Path) -> None:
     from consistency.knowledge.map_figure import draw_map
 
     folder = Path(out)
-    text = msgspec.json.format(msgspec.json.encode(knowledge.to_dict()), indent=1).decode() + "\n"
+    text = pretty_json(knowledge.to_dict())
     figures = draw_map(knowledge)
     labels = (msgspec.json.encode(question) + b"\n" for question in knowledge.questions)
     write_together(

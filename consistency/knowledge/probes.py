@@ -10,16 +10,17 @@ from pathlib import Path
 
 import msgspec
 
-from consistency.errors import InputError
+from consistency.errors import InputError, not_one_of
 from consistency.knowledge.annotations import Purpose, read_column, read_probe_column
 from consistency.knowledge.beliefs import THRESHOLD, Beliefs, Document, check_threshold, read_beliefs
 from consistency.knowledge.explanations import Explanations, read_contexts, read_explanations
 from consistency.knowledge.released import is_released, read_released, released_files
-from consistency.logs.rotations import CYCLIC, fold_rotations
+from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
 from consistency.metrics.selection_bias import OptionCounts, strongest_preference
-from consistency.tasks.sources import DOMAINS
+from consistency.tasks.questions import CYCLIC
+from consistency.world.fields import DOMAINS
 
 _TASK = re.compile(r"consistency_(?:world_)?(?P<domain>.+?)(?:_pool)?_(?:icl|ift)(?:_.+)?")
 
@@ -95,7 +96,7 @@ def read_probe(
     tasks = read_run(path).tasks
     name = _choose(tasks, path) if task is None else task
     if name not in tasks:
-        raise InputError(f"no task {name}", expected=f"one of {', '.join(sorted(tasks))}", path=path)
+        raise not_one_of("task", name, sorted(tasks), path=path)
     scores = tasks[name]
     beliefs, incomplete = label(scores, threshold, domain)
     return Probe(beliefs, domain or domain_of(name), name, (scores.source,), None, incomplete, _notes(scores, beliefs))

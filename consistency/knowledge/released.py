@@ -14,7 +14,8 @@ import numpy as np
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import THRESHOLD, Beliefs, Document, check_threshold, sampling_keys
 from consistency.knowledge.explanations import Explanations
-from consistency.tasks.questions import UNREADABLE, text_problem
+from consistency.support.json_files import UNREADABLE
+from consistency.tasks.questions import text_problem
 
 # Probabilities were released with the precision of the model's own numbers.
 _TOLERANCE = 0.01

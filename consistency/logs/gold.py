@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.metrics.distributions import Bools, Floats, top_option
+from consistency.metrics.distributions import top_option
+from consistency.support.arrays import Bools, Floats
 
 
 class Targets:

@@ -6,7 +6,6 @@ stands once behind each letter, so that a preference for letters and a preferenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,10 +17,6 @@ from consistency.errors import InputError
 from consistency.logs.scores import Scores
 from consistency.metrics.distributions import log_probabilities
 from consistency.tasks.prompts import LETTERS
-from consistency.tasks.questions import Question
-
-# In the name of a task that asks every rotation.
-CYCLIC = "_cyclic"
 
 
 class _Document(msgspec.Struct):
@@ -103,33 +98,6 @@ class Folded:
             shares = " ".join(f"{letter} {share:.3f}" for letter, share in letters.items())
             lines.append(f"  {f'letters of {count} options':<34}{shares}")
         return "\n".join(lines)
-
-
-def rotate(question: Question) -> Iterator[dict[str, Any]]:
-    """The documents of a question, one for each rotation of its options.
-
-    Parameters
-    ----------
-    question : Question
-
-    Yields
-    ------
-    dict
-        The question's fields with `rotation` r: its options from number r on come first.
-
-    Examples
-    --------
-    >>> [d["choices"] for d in rotate(Question(0, "s", "?", ("yes", "no"), 1))]
-    [['yes', 'no'], ['no', 'yes']]
-    """
-    count = len(question.choices)
-    for rotation in range(count):
-        yield {
-            **question.to_dict(),
-            "choices": [*question.choices[rotation:], *question.choices[:rotation]],
-            "answer": (question.answer - rotation) % count,
-            "rotation": rotation,
-        }
 
 
 def fold_rotations(scores: Scores) -> Folded:

@@ -17,7 +17,7 @@ from consistency.logs.lenient import find_line
 from consistency.logs.row_kinds import RowKind, in_order
 from consistency.logs.rows import open_rows
 from consistency.logs.scores import Scores
-from consistency.metrics.distributions import Floats
+from consistency.support.arrays import Floats
 
 
 def read_samples(file: Path, task: str) -> dict[str, Scores]:

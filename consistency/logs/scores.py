@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.errors import InputError
+from consistency.errors import InputError, not_one_of
 from consistency.logs.documents import options_of
 from consistency.logs.lenient import find_line
 from consistency.metrics.distributions import probabilities, top_option
@@ -133,7 +133,7 @@ class Scores:
             If the log does not hold what the normalisation needs.
         """
         if score not in SCORES:
-            raise InputError(f"unknown score {score!r}", expected="one of " + ", ".join(SCORES))
+            raise not_one_of("score", score, SCORES)
         if score == "raw" or not self.has_options:
             return self
         if score == "acc_mutual_info":

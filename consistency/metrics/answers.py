@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.metrics.distributions import Bools, Floats, defined, paired, probabilities, top_option
+from consistency.metrics.distributions import defined, paired, probabilities, top_option
 from consistency.metrics.divergences import (
     cosine_similarity,
     entropy,
@@ -21,6 +21,7 @@ from consistency.metrics.divergences import (
     total_variation,
 )
 from consistency.metrics.ranking import dense_rank_pearson, rank_pearson, tau_b, weighted_tau
+from consistency.support.arrays import Bools, Floats
 
 QUANTILES = (1, 5, 25, 50, 75, 95, 99)
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from consistency.support.arrays import Bools, Floats
 
 
 def paired(before: ArrayLike, after: ArrayLike) -> tuple[Floats, Floats]:

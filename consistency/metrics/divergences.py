@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.metrics.distributions import Floats, defined, log_probabilities, paired, probabilities
+from consistency.metrics.distributions import defined, log_probabilities, paired, probabilities
+from consistency.support.arrays import Floats
 
 
 def _kl_terms(p: Floats, log_p: Floats, log_q: Floats) -> Floats:

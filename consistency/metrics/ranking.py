@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from consistency.metrics.distributions import Floats, defined, log_probabilities, paired
+from consistency.metrics.distributions import defined, log_probabilities, paired
+from consistency.support.arrays import Floats
 
 
 def average_ranks(scores: ArrayLike) -> Floats:

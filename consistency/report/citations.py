@@ -9,7 +9,7 @@ import yaml
 
 from consistency.report.formats.latex import escape
 from consistency.report.provenance import own_version
-from consistency.support.resources import citation_file
+from consistency.support.resources import shipped
 
 # As its authors ask to be cited; the version is that of the logs.
 HARNESS = """@misc{{eval-harness,
@@ -34,7 +34,7 @@ def bibtex(lm_eval: Iterable[str | None]) -> str:
     """
     known = sorted({version for version in lm_eval if version})
     version = f",\n  note = {{Version {escape(' and '.join(known))}}}" if known else ""
-    with citation_file().open(encoding="utf-8") as file:
+    with shipped("CITATION.cff").open(encoding="utf-8") as file:
         own = yaml.safe_load(file)
     return "\n\n".join([*map(_paper, own["references"]), HARNESS.format(version=version), _software(own)])
 

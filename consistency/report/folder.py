@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from consistency.report import schema
 from consistency.report.content import Report, Table
 from consistency.report.formats.csv import write_csv
@@ -15,6 +13,7 @@ from consistency.report.formats.html import html
 from consistency.report.formats.latex import latex
 from consistency.report.formats.markdown import markdown
 from consistency.support.files import folder_in_place
+from consistency.support.json_files import pretty_json
 
 
 @contextmanager
@@ -48,8 +47,7 @@ def write_files(report: Report, folder: Path) -> None:
     Its figures and `items.parquet` are written where they are made.
     """
     schema.check(report.document)
-    text = msgspec.json.format(msgspec.json.encode(report.document), indent=1).decode()
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "report.json").write_text(pretty_json(report.document), encoding="utf-8")
     for table in (block for section in report.sections for block in section.blocks if isinstance(block, Table)):
         write_csv(folder / "tables" / f"{table.name}.csv", table.data)
         (folder / "tables" / f"{table.name}.tex").write_text(latex(table), encoding="utf-8")

@@ -16,6 +16,7 @@ from consistency.errors import InputError
 from consistency.report.document_parts import Verdict
 from consistency.report.grid_document import GridReport
 from consistency.report.pair_document import PairReport
+from consistency.support.json_files import pretty_json
 
 SCHEMA_VERSION = 2
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
@@ -110,7 +111,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _text() -> str:
-    return msgspec.json.format(msgspec.json.encode(json_schema()), indent=1).decode() + "\n"
+    return pretty_json(json_schema())
 
 
 if __name__ == "__main__":

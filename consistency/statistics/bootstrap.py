@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from consistency.statistics.estimates import SKEWED, Estimate, Floats
+from consistency.statistics.estimates import SKEWED, Estimate
 from consistency.statistics.skewness import skewness, too_skewed
+from consistency.support.arrays import Floats
 
 # Below so many units simulated intervals cover 87 to 94 % where 95 % are promised.
 FEW = {"BCa bootstrap": 100, "symmetric bootstrap-t": 30}

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from consistency.statistics.skewness import skewness, t_interval, too_skewed
+from consistency.support.arrays import Floats
 
-Floats = NDArray[np.float64]
 # Values with no more distinct numbers than this are in steps, and a mean of few of them too.
 STEPS = 3
 FEW = 30

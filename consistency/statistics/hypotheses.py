@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from consistency.support.arrays import Floats
+
 if TYPE_CHECKING:
     from consistency.statistics.estimates import Estimate
-
-Floats = NDArray[np.float64]
 
 
 def mcnemar_exact(harmful: int, beneficial: int) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from consistency.statistics.bootstrap import draw_counts
+from consistency.support.arrays import Floats
 
-Floats = NDArray[np.float64]
 # Fewer groups are too few to be resampled.
 MIN_GROUPS = 10
 FEW_RUNS = 20

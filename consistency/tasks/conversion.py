@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from consistency.errors import InputError
+from consistency.errors import InputError, not_one_of
 from consistency.support.files import write_atomically
-from consistency.tasks.questions import MOST_OPTIONS, UNREADABLE, Question
+from consistency.support.json_files import UNREADABLE
+from consistency.tasks.questions import MOST_OPTIONS, Question
 
 FORMATS = ("xiezhi", "medmcqa")
 _MEDMCQA_OPTIONS = ("opa", "opb", "opc", "opd")
@@ -142,7 +143,7 @@ def convert_file(
         If the file cannot be read or is not JSON, or no record is a question.
     """
     if form not in FORMATS:
-        raise InputError(f"no format {form!r}", expected=f"one of {', '.join(FORMATS)}")
+        raise not_one_of("format", form, FORMATS)
     records = _read(Path(raw))
     if not records:
         raise InputError("no records", expected=f"those of {form}", path=raw)

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from consistency.errors import InputError
-from consistency.knowledge.explanations import FENCE
-from consistency.logs.rotations import rotate
 from consistency.tasks import prompts
-from consistency.tasks.questions import Question
+from consistency.tasks.questions import Question, rotate
 from consistency.tasks.requests import read_requests
 from consistency.tasks.sources import domain_file, domain_questions, mmlu_file, mmlu_questions, place
 
@@ -84,12 +82,12 @@ def shot_answers(document: Document) -> list[str]:
 
 def explain(document: Document) -> str:
     """A question with an answer, up to the backticks behind which the explanation begins."""
-    return f"{prompts.explained(document['question'], document['choices'], document['option'])} {FENCE}"
+    return f"{prompts.explained(document['question'], document['choices'], document['option'])} {prompts.FENCE}"
 
 
 def fenced(document: Document) -> str:
     """The explanation of a few-shot example and its closing backticks; empty for a question that has none yet."""
-    return f"{document['explanation']}{FENCE}" if document["explanation"] else ""
+    return f"{document['explanation']}{prompts.FENCE}" if document["explanation"] else ""
 
 
 def context(document: Document) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 LETTERS = "ABCDEFGHIJ"
+FENCE = "```"
 EXPLAIN_HEADER = "Explain each answer between triple backticks.\n\n"
 VICUNA_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "

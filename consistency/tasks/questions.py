@@ -12,10 +12,12 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError
+from consistency.support.json_files import UNREADABLE
 from consistency.tasks.prompts import LETTERS
 
 MOST_OPTIONS = len(LETTERS)
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# In the name of a task that asks every rotation.
+CYCLIC = "_cyclic"
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -53,6 +55,33 @@ class Question(msgspec.Struct, frozen=True):
         text_id = fields.pop("text_id")
         # A row's number would be another one as soon as a question before it comes or goes.
         return {**fields, "id": text_id or self.id, "choices": list(self.choices)}
+
+
+def rotate(question: Question) -> Iterator[dict[str, Any]]:
+    """The documents of a question, one for each rotation of its options.
+
+    Parameters
+    ----------
+    question : Question
+
+    Yields
+    ------
+    dict
+        The question's fields with `rotation` r: its options from number r on come first.
+
+    Examples
+    --------
+    >>> [d["choices"] for d in rotate(Question(0, "s", "?", ("yes", "no"), 1))]
+    [['yes', 'no'], ['no', 'yes']]
+    """
+    count = len(question.choices)
+    for rotation in range(count):
+        yield {
+            **question.to_dict(),
+            "choices": [*question.choices[rotation:], *question.choices[:rotation]],
+            "answer": (question.answer - rotation) % count,
+            "rotation": rotation,
+        }
 
 
 class TextIds:

@@ -1,20 +1,15 @@
-"""What a model is to write about: the questions that it answers wrong with confidence, as a file."""
+"""What a model is to write about, as the explain and context tasks read it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from consistency.errors import InputError
-from consistency.knowledge.beliefs import Belief
-from consistency.support.files import write_lines
-from consistency.tasks.questions import UNREADABLE, id_problem, text_problem
-from consistency.training_data.sampling import random_option
-
-PURPOSES = ("explain", "context", "random_wrong")
+from consistency.support.json_files import UNREADABLE
+from consistency.tasks.questions import id_problem, text_problem
 
 
 class _Request(msgspec.Struct):
@@ -23,54 +18,6 @@ class _Request(msgspec.Struct):
     question: str
     choices: list[str]
     option: int
-
-
-def write_requests(beliefs: Iterable[Belief], path: str | Path, purpose: str = "explain", seed: int = 0) -> int:
-    """Write what a model is to write about: the questions whose confident answer is wrong.
-
-    Parameters
-    ----------
-    beliefs : iterable of Belief
-        Labelled questions.
-    path : path-like
-        The JSONL file that the explain and context tasks read.
-    purpose : {"explain", "context", "random_wrong"}
-        "explain" asks the base model to explain its own answer, "random_wrong" to explain the option that RANDOM-WRONG
-        teaches instead; "context" asks any model for the knowledge that the golden answer needs.
-    seed : int
-        Seed of the RANDOM-WRONG options.
-
-    Returns
-    -------
-    int
-        How many questions it holds.
-
-    Raises
-    ------
-    InputError
-        If there is no such purpose or the file cannot be written.
-    """
-    if purpose not in PURPOSES:
-        raise InputError(f"no purpose {purpose!r}", expected=" or ".join(PURPOSES))
-    option_of: dict[str, Callable[[Belief], int | None]] = {
-        "explain": lambda belief: belief.answer,
-        "context": lambda belief: belief.gold,
-        "random_wrong": lambda belief: random_option(belief, seed),
-    }
-    # Two tasks may have asked the same question, and got the same answer.
-    requests = {
-        (belief.id, belief.question, option): {
-            "id": belief.id,
-            "subject": belief.subject,
-            "question": belief.question,
-            "choices": belief.choices,
-            "option": option,
-        }
-        for belief in beliefs
-        if belief.label == "misbelieved" and (option := option_of[purpose](belief)) is not None
-    }
-    write_lines(path, (msgspec.json.encode(request) + b"\n" for request in requests.values()))
-    return len(requests)
 
 
 def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str, Any]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import product
-from typing import Literal
+from typing import Literal, get_args
 
-from consistency.errors import InputError
+from consistency.errors import InputError, not_one_of
 from consistency.tasks import mmlu
 from consistency.world import fields
 
@@ -56,7 +56,7 @@ def scope_tasks(domain: str, style: str, task_set: TaskSet = "world") -> dict[st
     [1, 15, 42]
     """
     if domain not in fields.DOMAINS:
-        raise InputError(f"no domain {domain!r}", expected=f"one of {', '.join(fields.DOMAINS)}")
+        raise not_one_of("domain", domain, fields.DOMAINS)
     if task_set == "world":
         prefix = "consistency_world"
         belongs = {name: fields.FIELD_BY_NAME[name].domain == domain for name in fields.SUBJECTS}
@@ -64,7 +64,7 @@ def scope_tasks(domain: str, style: str, task_set: TaskSet = "world") -> dict[st
         prefix = "consistency"
         belongs = {name: mmlu.SUBCATEGORY_OF[name] in ID_SUBCATEGORIES[domain] for name in mmlu.SUBJECTS}
     else:
-        raise InputError(f"no set of tasks {task_set!r}", expected="world or paper")
+        raise not_one_of("set of tasks", task_set, get_args(TaskSet))
     return {
         "homo": [f"{prefix}_{domain}_{style}"],
         "id": [f"{prefix}_mmlu_{style}_{name}" for name, inside in belongs.items() if inside],

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from consistency.errors import InputError
+from consistency.errors import InputError, not_one_of
 from consistency.tasks.conversion import convert_medmcqa
 from consistency.tasks.mmlu import SUBJECTS, spoken
 from consistency.tasks.questions import Question, check_questions, read_questions
+from consistency.world.fields import DOMAINS
 
-DOMAINS = ("medicine", "history", "engineering", "jurisprudence")
 VARIABLE = "CONSISTENCY_DATA"
 MMLU = "cais/mmlu"
 MEDMCQA = "openlifescienceai/medmcqa"
@@ -84,7 +84,7 @@ def domain_questions(domain: str, split: str, data_dir: str = "") -> list[Questi
         If there is no such domain, or no source can be reached, or a question is malformed.
     """
     if domain not in DOMAINS:
-        raise InputError(f"no domain {domain!r}", expected=f"one of {', '.join(DOMAINS)}")
+        raise not_one_of("domain", domain, DOMAINS)
     if split != "pool":
         folder = "medmcqa" if domain == "medicine" else domain
         source, public = RELEASE_NAME, lambda: _released([f"data/source/{folder}/{split}.jsonl"], domain)

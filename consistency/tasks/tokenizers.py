@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any, Literal
 
 from consistency.errors import InputError
-from consistency.support.resources import axolotl_dir
+from consistency.support.resources import shipped
 from consistency.tasks import prompts
 
 Style = Literal["icl", "icl_paper", "ift"]
@@ -99,7 +99,7 @@ def _check(tokenizer: Any, style: Style, options: int) -> LetterCheck:
     if style == "ift":
         template = None
         if not getattr(tokenizer, "chat_template", None):
-            template = (axolotl_dir() / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
+            template = (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
             notes.append("no chat template: checked with vicuna.jinja, which training saves with the model")
         turn = [{"role": "user", "content": prompts.instruction("medicine", _QUESTION, choices)}]
         try:

@@ -12,6 +12,7 @@ import msgspec
 from consistency.knowledge.probes import left_out
 from consistency.statistics.shares import share
 from consistency.support.files import write_together
+from consistency.support.json_files import pretty_json
 from consistency.training_data.audit import VERDICTS, Audit, Judged
 
 _MOST = 10
@@ -96,7 +97,7 @@ def write_audit(found: Audit, out: str | Path) -> None:
     write_together(
         {
             folder / "examples.jsonl": (msgspec.json.encode(item) + b"\n" for item in listed),
-            folder / "audit.json": [msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=1) + b"\n"],
+            folder / "audit.json": [pretty_json(found.to_dict()).encode()],
             folder / "audit.md": [page(found).encode()],
         }
     )

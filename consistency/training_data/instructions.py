@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError
-from consistency.tasks.questions import UNREADABLE
+from consistency.support.json_files import UNREADABLE
 from consistency.world.instructions import general_instruction
 
 WORLD = "world"

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError
+from consistency.support.json_files import UNREADABLE
 from consistency.tasks.prompts import LETTERS
-from consistency.tasks.questions import UNREADABLE
 
 _HEADER = re.compile(
     r"The following are multiple choice questions about (.*?)\. Please choose the correct answer\. ?\n+"

@@ -10,13 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import THRESHOLD, Beliefs, count_labels
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
 from consistency.support.files import check_targets, fingerprint, write_atomically, write_pieces
+from consistency.support.json_files import pretty_json
 from consistency.training_data.decontamination import Guard, guard
 from consistency.training_data.groups import GROUPS, build_group
 from consistency.training_data.instructions import WORLD, Instructions
@@ -72,8 +71,7 @@ def write_all(
             "sha256": digests[path],
             "inputs": list(inputs),
         }
-        text = msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode()
-        write_atomically(_manifest(path), text + "\n")
+        write_atomically(_manifest(path), pretty_json(manifest))
     return tallies
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from consistency.tasks import prompts
-from consistency.tasks.sources import DOMAINS
+from consistency.world.fields import DOMAINS
 
 FOLDER = Path(__file__).parent
 # Name after the domain, template, further arguments of the loader.

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
-from consistency.support.resources import experiments_dir, snakefile
+from consistency.support.resources import shipped
 
 pytest.importorskip("snakemake")
 pytest.importorskip("axolotl")
@@ -38,16 +38,26 @@ STAGES = {
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo on the first questions of each task."""
-    settings = yaml.safe_load((experiments_dir() / "demo.yaml").read_text(encoding="utf-8"))
-    flags = yaml.safe_load((snakefile().parent / "embedded.yaml").read_text(encoding="utf-8"))["lm_eval"]
+    settings = yaml.safe_load((shipped("scripts/experiments") / "demo.yaml").read_text(encoding="utf-8"))
+    flags = yaml.safe_load((shipped("scripts/Snakefile").parent / "embedded.yaml").read_text(encoding="utf-8"))[
+        "lm_eval"
+    ]
     path = tmp_path_factory.mktemp("experiment") / "slice.yaml"
     path.write_text(yaml.safe_dump({**settings, "name": "slice", "lm_eval": f"{flags} --limit {LIMIT}"}))
     return path
 
 
 def _command(experiment: Path) -> list[str]:
-    grid = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile()), "--configfile", str(experiment)]
-    profile = snakefile().parent / "profiles" / "local"
+    grid = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(shipped("scripts/Snakefile")),
+        "--configfile",
+        str(experiment),
+    ]
+    profile = shipped("scripts/Snakefile").parent / "profiles" / "local"
     return [sys.executable, str(LOCK), "lock", *grid, "--profile", str(profile), "--nolock"]
 
 
@@ -69,7 +79,7 @@ def finished(experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
     groups = ["harmonious", "incompatible"]
-    experiment = yaml.safe_load((experiments_dir() / "demo.yaml").read_text())
+    experiment = yaml.safe_load((shipped("scripts/experiments") / "demo.yaml").read_text())
     (tmp_path / "mine.yaml").write_text(
         yaml.safe_dump(experiment | {"models": {"m": "org/model-1b"}, "groups": groups})
     )
@@ -77,7 +87,15 @@ def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
     def commands(*settings: str, code: int = 0, visible: str = "1,3") -> tuple[str, set[str]]:
         """What the grid would run on the second and fourth of more GPUs, and what decides what each training makes."""
         (tmp_path / "config.yaml").write_text(yaml.safe_dump({"cores": 2, "config": list(settings)}))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile()), "--configfile", "mine.yaml"]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(shipped("scripts/Snakefile")),
+            "--configfile",
+            "mine.yaml",
+        ]
         done = subprocess.run(
             [*command, "--profile", str(tmp_path), "--dry-run", "--printshellcmds"],
             cwd=tmp_path, env=os.environ | {"CUDA_VISIBLE_DEVICES": visible}, capture_output=True, text=True, timeout=120,

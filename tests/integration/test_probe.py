@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consistency.support.resources import tasks_dir
+from consistency.support.resources import shipped
 from consistency.world.facts import build_world
 from consistency.world.model import BASE_MODEL
 
@@ -33,7 +33,8 @@ def run(*arguments: object) -> str:
 def evaluate(task: str, out: Path, *flags: object) -> None:
     run(
         BIN / "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={BASE_MODEL},dtype=float32", "--tasks", task,
-        "--include_path", tasks_dir(), "--device", "cpu", "--batch_size", "32", "--log_samples", "--output_path", out, *flags,
+        "--include_path", shipped("lm_eval_tasks"), "--device", "cpu", "--batch_size", "32",
+        "--log_samples", "--output_path", out, *flags,
     )  # fmt: skip
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from consistency.support.resources import experiments_dir, snakefile
+from consistency.support.resources import shipped
 
 pytest.importorskip("snakemake_executor_plugin_slurm")
 pytest.importorskip("axolotl")
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
-PROFILE = snakefile().parent / "profiles" / "slurm"
+PROFILE = shipped("scripts/Snakefile").parent / "profiles" / "slurm"
 NEEDED = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "sacct")
 GROUPS = ("harmonious", "incompatible")
 
@@ -43,8 +43,10 @@ class Grid:
 
     def __init__(self, slurm: Path, folder: Path) -> None:
         self.slurm, self.folder = slurm, folder
-        settings = yaml.safe_load((experiments_dir() / "demo.yaml").read_text(encoding="utf-8"))
-        flags = yaml.safe_load((snakefile().parent / "embedded.yaml").read_text(encoding="utf-8"))["lm_eval"]
+        settings = yaml.safe_load((shipped("scripts/experiments") / "demo.yaml").read_text(encoding="utf-8"))
+        flags = yaml.safe_load((shipped("scripts/Snakefile").parent / "embedded.yaml").read_text(encoding="utf-8"))[
+            "lm_eval"
+        ]
         settings |= {"name": "slice", "groups": list(GROUPS), "lm_eval": f"{flags} --limit 40"}
         (folder / "slice.yaml").write_text(yaml.safe_dump(settings))
         self.environment = {**os.environ, "SLURM_CONF": str(slurm / "slurm.conf"), "USER": "root"}
@@ -52,7 +54,15 @@ class Grid:
 
     def start(self) -> "subprocess.Popen[bytes]":
         # The cluster has a core per node; the rest is how often a test asks, which a cluster would resent.
-        command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile(), "--configfile", "slice.yaml"]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            shipped("scripts/Snakefile"),
+            "--configfile",
+            "slice.yaml",
+        ]
         command += ["--profile", PROFILE, "--nolock", "--seconds-between-status-checks", "5"]
         command += ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5", "--set-threads"]
         command += [f"{rule}=1" for rule in ("probe", "base_zero_shot", "train", "evaluate")]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from consistency.errors import InputError
-from consistency.metrics.distributions import Floats
 from consistency.report.differences.result import PAIRED, TWO_SAMPLES, Between, Difference, told_place
 from consistency.report.differences.stored import (
     DIMENSIONS,
@@ -29,6 +28,7 @@ from consistency.report.grid.cells import Cell, shared_questions
 from consistency.report.grid.estimates import estimate, t_test
 from consistency.statistics.estimates import Estimate, independent_difference, mean
 from consistency.statistics.hypotheses import holm
+from consistency.support.arrays import Floats
 
 
 def compare_reports(a: str | Path | StoredReport, b: str | Path | StoredReport) -> Between:

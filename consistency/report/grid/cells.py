@@ -9,7 +9,6 @@ from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consistency.comparison.items import answers, question_arrays
 from consistency.comparison.pairing import pair
@@ -19,9 +18,8 @@ from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
 from consistency.report.items import Columns, joined
 from consistency.report.provenance import LogRecord
+from consistency.support.arrays import Integers
 from consistency.tasks.scopes import scope_tasks
-
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

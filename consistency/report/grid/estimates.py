@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from consistency.experiment.grid import Experiment
 from consistency.metrics.answers import flips, quantiles
-from consistency.metrics.distributions import Floats
 from consistency.report.content import Row
 from consistency.report.grid.cells import Cell
 from consistency.statistics.estimates import Estimate, mean
 from consistency.statistics.hypotheses import holm, mcnemar_exact
+from consistency.support.arrays import Floats
 from consistency.tasks.scopes import SCOPES
 
 # Where a figure stands in a row, and the per-question array it averages: or two, the first less the second.

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from consistency.comparison.result import Comparison
@@ -27,6 +26,7 @@ from consistency.report.pair import tables as pair_tables
 from consistency.report.pair.figures import pair_plots
 from consistency.report.schema import SCHEMA_VERSION
 from consistency.statistics.hypotheses import mcnemar_exact
+from consistency.support.json_files import pretty_json
 from consistency.support.memory import uncollected
 
 INTERVALS = (
@@ -70,7 +70,7 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
 
 def as_json(comparison: Comparison) -> str:
     """The object that `compare --json` prints, and that `report.json` holds as `comparison`."""
-    return msgspec.json.format(msgspec.json.encode(comparison.to_dict()), indent=1).decode() + "\n"
+    return pretty_json(comparison.to_dict())
 
 
 def _report(comparison: Comparison, folder: Path) -> Report:
