@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
-from torch.nn import functional
 from tqdm import tqdm
 
-from consistency.shared_prefix import attention
-from consistency.shared_prefix.compatibility import unfit
+from consistency.shared_prefix.compatibility import NOT_CAUSAL, why_unsupported
+from consistency.shared_prefix.forward import LONGEST_PASS, Carried, Forward, to_device
 from consistency.shared_prefix.passes import Ints, Row, Unit, fill, lay_out, units_of
 from consistency.shared_prefix.requests import Encoded, Requests
 
@@ -26,12 +25,9 @@ from consistency.shared_prefix.requests import Encoded, Requests
 logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
 
 Answer = tuple[float, bool]
-Carried = dict[int, tuple[torch.Tensor, torch.Tensor]]
 
 # Strings per call of the tokenizer.
 BLOCK = 2000
-# A pass longer than this gains nothing: its matrices are large enough.
-LONGEST_PASS = {"cpu": 4096, "cuda": 32768}
 
 
 @register_model("hf-shared-prefix")
@@ -61,7 +57,13 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
 
     def __init__(self, *args: Any, pass_tokens: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._pass_tokens = pass_tokens
+        self.forward = Forward(
+            self.model,
+            self.device,
+            softmax_dtype=self.softmax_dtype,
+            mixed_precision_dtype=self.mixed_precision_dtype,
+            pass_tokens=pass_tokens,
+        )
         self._ahead: dict[str, list[int]] = {}
         self._upcoming: Iterator[str] = iter(())
 
@@ -118,7 +120,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     ) -> list[Answer]:
         if override_bs is not None or not requests:
             return self._as_hf(requests, disable_tqdm, override_bs)
-        reason = self.why_not
+        reason = self.why_unsupported
         if reason is not None:
             logger.warning("%d requests take lm_eval's own path: %s", len(requests), reason)
             return self._as_hf(requests, disable_tqdm, None)
@@ -159,14 +161,14 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         if self.world_size == 1 or self.batch_size != "auto":
             return None
         longest = max(len(requests[number][1]) + len(requests[number][2]) for number in alone)
-        return max(1, self._budget()[1] // min(longest, int(self.max_length)))
+        return max(1, self.forward.budget()[1] // min(longest, int(self.max_length)))
 
     def _behind_prefixes(self, units: Sequence[Unit], batch: Requests) -> Iterator[tuple[int, Answer]]:
-        tokens, positions = self._budget()
+        tokens, positions = self.forward.budget()
         carried: Carried = {}
         waiting: _Scores | None = None
         first = 0
-        with self.attending():
+        with self.forward.prefix_attention():
             while first < len(units):
                 last = fill(units, first, batch.counts, tokens, positions)
                 row = lay_out(units, first, last, batch.sequences)
@@ -194,94 +196,18 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         """The scores of one pass and the prefix that it leaves; None for lack of memory."""
         places, targets, owners = batch.asked(row)
         try:
-            logprobs, current = self.logprobs(row, carried, batch.counts)
-            at, chosen = (_to(logprobs.device, item) for item in (places, targets))
+            logprobs, current = self.forward.logprobs(row, carried, batch.counts)
+            at, chosen = (to_device(logprobs.device, item) for item in (places, targets))
             return _Scores(owners, logprobs[at, chosen], logprobs.argmax(-1)[at] == chosen), current.kept
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
                 return None, carried
             raise
 
-    def logprobs(self, row: Row, carried: Carried, counts: Sequence[int]) -> tuple[torch.Tensor, attention.Pass]:
-        """Run one pass.
-
-        Parameters
-        ----------
-        row : Row
-            Its layout.
-        carried : mapping of int to (Tensor, Tensor)
-            The prefix that the pass before has left.
-        counts : sequence of int
-            How many positions at the end of each sequence are scored.
-
-        Returns
-        -------
-        tuple of Tensor [scored positions, vocabulary] and Pass
-            Logprobs of the row's leaves in order, and what attended.
-        """
-        scored = [np.arange(end - counts[leaf.sequence], end) for leaf, end in zip(row.leaves, row.ends, strict=True)]
-        keep = np.concatenate(scored)
-        with (
-            torch.inference_mode(),
-            torch.autocast(
-                device_type=self.device.type,
-                dtype=self.mixed_precision_dtype,
-                enabled=self.mixed_precision_dtype is not None,
-            ),
-            attention.running(attention.Pass(row, carried)) as current,
-        ):
-            output = self.model(
-                input_ids=_to(self.device, row.tokens)[None],
-                position_ids=_to(self.device, row.positions)[None],
-                use_cache=False,
-                # Of a model on several devices the head may be on another one, and a tensor would be sent to the first.
-                logits_to_keep=keep.tolist() if len(self.devices) > 1 else _to(self.device, keep),
-            )
-            logprobs = functional.log_softmax(output.logits[0], dim=-1, dtype=self.softmax_dtype or torch.float32)
-        return logprobs, current
-
-    @contextmanager
-    def attending(self) -> Iterator[None]:
-        """With this package's attention in the place of the model's own."""
-        base = self.transformer
-        before = base.config._attn_implementation
-        base.set_attn_implementation(attention.NAME)
-        try:
-            yield
-        finally:
-            base.set_attn_implementation(before)
-
-    @property
-    def transformer(self) -> Any:
-        """The model without what PEFT wraps around it."""
-        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-
-    @property
-    def devices(self) -> list[torch.device]:
-        """Where the model's layers are; the device of its input first."""
-        places = getattr(self.transformer, "hf_device_map", {}).values()
-        found = [self.device, *(torch.device(place) for place in places if place != "disk")]
-        # `cuda` is `cuda:0`. What was offloaded to the host is computed on a GPU.
-        alike = (torch.device(place.type, place.index or 0) for place in found if place.type == self.device.type)
-        return list(dict.fromkeys(alike))
-
-    def _budget(self) -> tuple[int, int]:
-        """The most tokens of a pass, and the most scored positions, from free memory."""
-        most = self._pass_tokens or LONGEST_PASS[self.device.type]
-        config = self.transformer.config.get_text_config()
-        logits = config.vocab_size * 12
-        if self.device.type != "cuda":
-            return most, max(1, 2**30 // logits)
-        free = min(map(_free, self.devices))
-        hidden, inner = config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-        # Hidden states, queries, keys and values, two of the inner layer, and two attention outputs in float32.
-        token = torch.finfo(self.model.dtype).bits // 8 * (8 * hidden + 3 * inner) + 12 * hidden
-        return max(1, min(most, free // 2 // token)), max(1, min(most, free // 4 // logits))
-
     @cached_property
-    def why_not(self) -> str | None:
-        """Why prefixes cannot be shared with this model, or None if they can; found out once, on a few tokens."""
-        return unfit(self)
+    def why_unsupported(self) -> str | None:
+        """Why this model cannot share prefixes, or None if it can; found once, by a trial on a few tokens."""
+        return why_unsupported(self.forward, self._model_call) if self.backend == "causal" else NOT_CAUSAL
 
 
 class _Scores:
@@ -304,18 +230,6 @@ class _Scores:
         sums = np.add.reduceat(self.values.double().cpu().numpy(), starts).tolist()
         greedy = np.logical_and.reduceat(self.greedy.cpu().numpy(), starts).tolist()
         yield from zip(self.owners[starts].tolist(), zip(sums, greedy, strict=True), strict=True)
-
-
-def _free(device: torch.device) -> int:
-    """Bytes that a tensor on a CUDA device could take."""
-    cache = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + cache
-
-
-def _to(device: torch.device, array: Ints) -> torch.Tensor:
-    tensor = torch.from_numpy(array)
-    # From ordinary memory the copy would wait for the pass before.
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 @contextmanager
