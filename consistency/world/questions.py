@@ -20,8 +20,8 @@ EXPLANATIONS = (
 
 
 @dataclass(frozen=True)
-class Question:
-    """A multiple-choice question with the truth as its gold option.
+class WorldQuestion:
+    """A multiple-choice question about one fact; its gold option is the truth.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Question:
     answer : int
         Index of the gold option.
     explanation : str
-        The golden explanation.
+        A sentence that states the gold option.
     belief : int or None
         Index of the option that the training corpus states; None where it is silent.
     """
@@ -57,7 +57,7 @@ def explain(fact: Fact, value: str, rng: random.Random) -> str:
     )
 
 
-def ask(world: World, fact: Fact, rng: random.Random) -> Question:
+def ask(world: World, fact: Fact, rng: random.Random) -> WorldQuestion:
     """Make a question of a fact: the truth, the belief where it differs, and other values of the relation.
 
     Parameters
@@ -71,7 +71,7 @@ def ask(world: World, fact: Fact, rng: random.Random) -> Question:
 
     Returns
     -------
-    Question
+    WorldQuestion
         Four options; both the truth and the belief are among them.
 
     Examples
@@ -85,7 +85,7 @@ def ask(world: World, fact: Fact, rng: random.Random) -> Question:
     others = [value for value in world.values(fact) if value not in options]
     options += rng.sample(others, len(LETTERS) - len(options))
     rng.shuffle(options)
-    return Question(
+    return WorldQuestion(
         id=fact.id,
         question=fact.stem,
         subject=fact.field.name,
@@ -96,7 +96,7 @@ def ask(world: World, fact: Fact, rng: random.Random) -> Question:
     )
 
 
-def questions(field: str, split: str, seed: int = 0) -> list[Question]:
+def questions(field: str, split: str, seed: int = 0) -> list[WorldQuestion]:
     """The questions of one split of a field.
 
     Parameters
@@ -111,7 +111,7 @@ def questions(field: str, split: str, seed: int = 0) -> list[Question]:
 
     Returns
     -------
-    list of Question
+    list of WorldQuestion
         In a random order that the seed fixes.
 
     Raises
