@@ -11,9 +11,9 @@ import torch
 import transformers
 from torch.nn import functional
 
-from consistency.shared_prefix.attention import Spans, UnsupportedAttentionError, attend, merge
-from consistency.shared_prefix.forward import Carried, Forward
-from consistency.shared_prefix.passes import Bounds, fill, lay_out, units_of
+from consistency.shared_prefix.attention import Carried, Spans, UnsupportedAttentionError, attend, merge
+from consistency.shared_prefix.forward import Forward
+from consistency.shared_prefix.passes import Bounds, end_of_pass, lay_out, units_of
 from consistency.shared_prefix.prefixes import Tokens
 from consistency.shared_prefix.requests import Requests
 
@@ -100,15 +100,15 @@ def kernel_error(device: torch.device, dtype: torch.dtype, heads: int, key_heads
     Parameters
     ----------
     device, dtype
-        Where, and in which type, to attend.
+        Where, and in which type, to compute attention.
     heads, key_heads, width : int
-        The model's.
+        The shape of the model's attention.
 
     Returns
     -------
     float
-        The largest absolute difference on random queries, keys and values of unit variance: three questions behind a
-        prefix, merged, and the same in a sliding window.
+        The largest absolute difference on random queries, keys and values of unit variance: three questions after a
+        prefix, and the questions alone in a sliding window.
     """
     generator = torch.Generator().manual_seed(0)
     prefix, ends, window = 70, [0, 5, 24, 27], 9
@@ -153,7 +153,7 @@ def _trial_logprobs(forward: Forward, trial: Requests) -> tuple[int, torch.Tenso
     found: dict[int, torch.Tensor] = {}
     first = layers = 0
     while first < len(units):
-        last = fill(units, first, trial.counts, TRIAL_PASS, TRIAL_PASS)
+        last = end_of_pass(units, first, trial.counts, TRIAL_PASS, TRIAL_PASS)
         row = lay_out(units, first, last, trial.sequences)
         logprobs, current = forward.logprobs(row, carried, trial.counts)
         sequences = [leaf.sequence for leaf in row.leaves]

@@ -11,10 +11,8 @@ import torch
 from torch.nn import functional
 
 from consistency.shared_prefix import attention
+from consistency.shared_prefix.attention import Carried
 from consistency.shared_prefix.passes import Ints, Row
-
-# For each layer, keys and values of the prefix that the next pass still needs.
-Carried = dict[int, tuple[torch.Tensor, torch.Tensor]]
 
 # A longer pass is not faster: its matrices are large enough.
 LONGEST_PASS = {"cpu": 4096, "cuda": 32768}

@@ -16,9 +16,10 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
+from consistency.shared_prefix.attention import Carried
 from consistency.shared_prefix.compatibility import NOT_CAUSAL, why_unsupported
-from consistency.shared_prefix.forward import LONGEST_PASS, Carried, Forward, to_device
-from consistency.shared_prefix.passes import Ints, Row, Unit, fill, lay_out, units_of
+from consistency.shared_prefix.forward import LONGEST_PASS, Forward, to_device
+from consistency.shared_prefix.passes import Ints, Row, Unit, end_of_pass, lay_out, units_of
 from consistency.shared_prefix.requests import Encoded, Requests
 
 # Below lm_eval's own logger, so that it is shown where lm_eval's lines are.
@@ -32,7 +33,7 @@ BLOCK = 2000
 
 @register_model("hf-shared-prefix")
 class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
-    """lm_eval's ``hf`` model, which computes what prompts have in common once.
+    """lm_eval's ``hf`` model, with the tokens that prompts share computed once.
 
     Loglikelihood requests are grouped by the tokens that they share: few-shot examples, then a question. Requests that
     share nothing, generation, rolling loglikelihoods, and models whose attention is not plain causal attention (full or
@@ -47,7 +48,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
 
     Notes
     -----
-    Logprobs are taken in float32 unless `softmax_dtype` says otherwise, where ``hf`` takes them in the model's type.
+    Without `softmax_dtype`, logprobs are taken in float32, whereas ``hf`` takes them in the model's type.
 
     Examples
     --------
@@ -70,7 +71,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     # Tokens
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Answer]:
-        """See lm_eval; strings are encoded many at a time, and each once."""
+        """As in lm_eval; strings are encoded many at a time, and each once."""
         if self.tokenizer.is_fast and self.backend == "causal":
             pairs = (request.args for request in requests)
             self._upcoming = (
@@ -85,7 +86,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **kwargs: Any
     ) -> list[int]:
-        """See lm_eval."""
+        """As in lm_eval."""
         usual = add_special_tokens is None and not left_truncate_len and not kwargs
         if usual and string not in self._ahead:
             self._encode_ahead()
@@ -97,18 +98,18 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     def _encode_ahead(self) -> None:
         block = list(dict.fromkeys(islice(self._upcoming, BLOCK)))
         self._ahead = {}
-        # A string that brings its own BOS gets no other.
+        # A string that starts with BOS gets no second one.
         begin = self.tokenizer.decode(self.prefix_token_id)
         usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
-        for brought, special in ((False, usual), (True, {"add_special_tokens": False})):
-            strings = [string for string in block if string.startswith(begin) == brought]
+        for has_bos, special in ((False, usual), (True, {"add_special_tokens": False})):
+            strings = [string for string in block if string.startswith(begin) == has_bos]
             if not strings:
                 continue
             with _parallel_tokenizers():
                 encoded = self.tokenizer(strings, return_attention_mask=False, return_token_type_ids=False, **special)
             ids = encoded["input_ids"]
             if ids[0] != super().tok_encode(strings[0]):
-                # A release of lm_eval that encodes otherwise: it shall encode each string itself.
+                # This release of lm_eval encodes differently: let it encode each string itself.
                 self._upcoming = iter(())
                 return
             self._ahead.update(zip(strings, ids, strict=True))
@@ -145,7 +146,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         with tqdm(
             total=len(requests) - len(alone), disable=disable_tqdm or self.rank != 0, desc="Shared prefixes"
         ) as bar:
-            for number, answer in self._behind_prefixes(units, batch):
+            for number, answer in self._score_units(units, batch):
                 answers[number] = answer
                 if requests[number][0] is not None:
                     self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
@@ -157,20 +158,20 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         return answers
 
     def _lone_batch(self, requests: Sequence[Encoded], alone: Sequence[int]) -> int | None:
-        # lm_eval's search for a batch size is a meeting of all processes, and the others may have nothing to search for.
+        # lm_eval's search for a batch size waits for all processes, and the others may have nothing to search for.
         if self.world_size == 1 or self.batch_size != "auto":
             return None
         longest = max(len(requests[number][1]) + len(requests[number][2]) for number in alone)
         return max(1, self.forward.budget()[1] // min(longest, int(self.max_length)))
 
-    def _behind_prefixes(self, units: Sequence[Unit], batch: Requests) -> Iterator[tuple[int, Answer]]:
+    def _score_units(self, units: Sequence[Unit], batch: Requests) -> Iterator[tuple[int, Answer]]:
         tokens, positions = self.forward.budget()
         carried: Carried = {}
         waiting: _Scores | None = None
         first = 0
         with self.forward.prefix_attention():
             while first < len(units):
-                last = fill(units, first, batch.counts, tokens, positions)
+                last = end_of_pass(units, first, batch.counts, tokens, positions)
                 row = lay_out(units, first, last, batch.sequences)
                 scores, kept = self._try_pass(row, carried, batch)
                 if scores is None:
@@ -184,7 +185,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
                     if self.device.type == "cuda":
                         torch.cuda.empty_cache()
                     continue
-                # A pass is read when the next one is under way, so that the device never waits.
+                # The answers of a pass are read once the next pass has started, so that the device never waits.
                 if waiting is not None:
                     yield from waiting.read()
                 waiting = scores
@@ -193,8 +194,8 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
             yield from waiting.read()
 
     def _try_pass(self, row: Row, carried: Carried, batch: Requests) -> tuple[_Scores | None, Carried]:
-        """The scores of one pass and the prefix that it leaves; None for lack of memory."""
-        places, targets, owners = batch.asked(row)
+        """The scores of one pass, None if memory ran out, and what it leaves for the next one."""
+        places, targets, owners = batch.scored_tokens(row)
         try:
             logprobs, current = self.forward.logprobs(row, carried, batch.counts)
             at, chosen = (to_device(logprobs.device, item) for item in (places, targets))
@@ -211,12 +212,12 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
 
 
 class _Scores:
-    """What a pass has found, on its device until it is read.
+    """The logprobs of a pass, on the model's device until they are read.
 
     Parameters
     ----------
     owners : int64 array [tokens]
-        The request of each scored token; a request's tokens stand together.
+        The request of each scored token; the tokens of a request are consecutive.
     values, greedy : Tensor [tokens]
         Logprob of each, and whether it is the most probable.
     """
@@ -225,7 +226,7 @@ class _Scores:
         self.owners, self.values, self.greedy = owners, values, greedy
 
     def read(self) -> Iterator[tuple[int, Answer]]:
-        """Request by request its number, the sum of its logprobs, and whether all its tokens are the most probable."""
+        """For each request its number, the sum of its logprobs, and whether all its tokens are the most probable."""
         starts = np.flatnonzero(np.r_[True, self.owners[1:] != self.owners[:-1]])
         sums = np.add.reduceat(self.values.double().cpu().numpy(), starts).tolist()
         greedy = np.logical_and.reduceat(self.greedy.cpu().numpy(), starts).tolist()

@@ -27,7 +27,7 @@ from consistency.report.pair.figures import pair_plots
 from consistency.report.schema import SCHEMA_VERSION
 from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.support.json_files import pretty_json
-from consistency.support.memory import uncollected
+from consistency.support.memory import gc_disabled
 
 INTERVALS = (
     "95 % intervals say how far a figure would move with other questions of the same tasks, or with other tasks of the "
@@ -62,7 +62,7 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
         If `out` holds something else, or cannot be written.
     """
     # A few figures, whose objects end with the command; a grid's would add up.
-    with uncollected(), report_in_place(out) as folder:
+    with gc_disabled(), report_in_place(out) as folder:
         (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
         write_files(_report(comparison, folder), folder)
     return Path(out) / "report.html"
