@@ -14,6 +14,7 @@ import pytest
 
 from consistency.errors import InputError
 from consistency.support.files import fingerprint
+from consistency.support.resources import shipped
 from consistency.tasks import prompts
 from consistency.world.corpus import Corpus
 from consistency.world.facts import build_world
