@@ -140,8 +140,8 @@ def test_prompts_and_conversations_come_back_from_their_tokens():
 
 
 def test_the_template_is_the_one_that_training_uses_and_writes_what_the_corpus_holds():
-    template = (BASE_MODEL / "chat_template.jinja").read_text(encoding="utf-8")
-    assert template == (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
+    saved = (BASE_MODEL / "chat_template.jinja").read_text(encoding="utf-8")
+    assert saved == (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
     document = "".join(piece.text for piece in Corpus(WORLD, random.Random(1)).chat(exam=True))
     request, reply = re.fullmatch(r".* USER: (.*) ASSISTANT: (.*)", document, re.DOTALL).groups()
     messages = [{"role": "user", "content": request}, {"role": "assistant", "content": reply}]

@@ -37,7 +37,7 @@ MIN_CLUSTERS = 10
 MIN_EFFECTIVE_CLUSTERS = 5
 AVERAGED = (
     *("same_top", "kl", "kl_reverse", "js", "total_variation", "cosine", "hellinger"),
-    *("rank_pearson", "rank_pearson_paper", "tau_b", "weighted_tau"),
+    *("spearman", "spearman_paper", "tau_b", "weighted_tau"),
     *("delta_gold", "delta_margin", "delta_entropy", "brier_before", "brier_after"),
 )
 

@@ -25,7 +25,7 @@ class Section:
     n : int
         Pairs of questions.
     estimates : dict of str to Estimate
-        `accuracy_before`, `accuracy_after`, `delta_accuracy`, and with options `same_top`, `kl`, `rank_pearson` …
+        `accuracy_before`, `accuracy_after`, `delta_accuracy`, and with options `same_top`, `kl`, `spearman` …
     counts : dict of str to Any
         Everything else of the JSON: `flips`, `mcnemar_p`, `kl_quantiles`, `ties`, `pairing`, …
     """
@@ -142,7 +142,7 @@ class Comparison:
     def to_text(self) -> str:
         """A table for a terminal, the verdict and the signature."""
         lines = [*self.messages, ""] if self.messages else []
-        columns = ("accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "rank_pearson", "kl")
+        columns = ("accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "spearman", "kl")
         titles = ("before", "after", "change", "same top", "rank r", "KL (nats)")
         sections = [*self.by_task.values(), *self.by_scope.values()]
         if self.overall is not None and len(self.by_task) > 1:

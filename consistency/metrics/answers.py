@@ -20,7 +20,7 @@ from consistency.metrics.divergences import (
     kl_divergence,
     total_variation,
 )
-from consistency.metrics.ranking import dense_rank_pearson, rank_pearson, tau_b, weighted_tau
+from consistency.metrics.ranking import spearman, spearman_paper, tau_b, weighted_tau
 from consistency.support.arrays import Bools, Floats
 
 QUANTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -187,7 +187,7 @@ def question_changes(before: ArrayLike, after: ArrayLike, gold: Bools) -> dict[s
     Examples
     --------
     >>> changes = question_changes([[-1.0, -2.0]], [[-2.0, -1.0]], np.array([[True, False]]))
-    >>> float(changes["same_top"][0]), float(changes["rank_pearson"][0])
+    >>> float(changes["same_top"][0]), float(changes["spearman"][0])
     (0.0, -1.0)
     """
     x, y = paired(before, after)
@@ -196,8 +196,8 @@ def question_changes(before: ArrayLike, after: ArrayLike, gold: Bools) -> dict[s
         moved = margin(y, gold) - margin(x, gold)
     return {
         "same_top": same_top(x, y),
-        "rank_pearson": rank_pearson(x, y),
-        "rank_pearson_paper": dense_rank_pearson(x, y),
+        "spearman": spearman(x, y),
+        "spearman_paper": spearman_paper(x, y),
         "tau_b": tau_b(x, y),
         "weighted_tau": weighted_tau(x, y),
         "kl": kl_divergence(x, y),

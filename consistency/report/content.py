@@ -122,7 +122,7 @@ class Question:
     before, after : tuple of float
         Probabilities of the options.
     measures : dict of str to float or None
-        "kl" (nats), "delta_gold" (probability), "rank_pearson".
+        "kl" (nats), "delta_gold" (probability), "spearman".
     """
 
     task: str

@@ -34,8 +34,8 @@ class BaseFigures(Struct):
 class ZeroShotFigures(BaseFigures):
     """The base model without shots, against itself with them."""
 
-    rank_pearson: Figure
-    rank_pearson_paper: Figure
+    spearman: Figure
+    spearman_paper: Figure
     cosine: Figure
     kl: Figure
 
@@ -95,7 +95,7 @@ class SeedSummary(Struct):
     scope: str
     seeds: int
     accuracy: SeedFigure
-    rank_pearson: SeedFigure
+    spearman: SeedFigure
     kl: SeedFigure
 
 

@@ -61,8 +61,8 @@ class Section(Struct):
     total_variation: Estimate | UnsetType = UNSET
     cosine: Estimate | UnsetType = UNSET
     hellinger: Estimate | UnsetType = UNSET
-    rank_pearson: Estimate | UnsetType = UNSET
-    rank_pearson_paper: Estimate | UnsetType = UNSET
+    spearman: Estimate | UnsetType = UNSET
+    spearman_paper: Estimate | UnsetType = UNSET
     tau_b: Estimate | UnsetType = UNSET
     weighted_tau: Estimate | UnsetType = UNSET
     delta_gold: Estimate | UnsetType = UNSET

@@ -16,7 +16,7 @@ MOST = 600
 MOST_BYTES = 1_000_000
 LONGEST = 1500
 LONGEST_OPTION = 300
-MEASURES = ("kl", "delta_gold", "rank_pearson")
+MEASURES = ("kl", "delta_gold", "spearman")
 Find = Callable[[str], Scores]
 
 

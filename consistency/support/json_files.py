@@ -44,7 +44,7 @@ def read_jsonl(path: str | Path, kind: type[T], expected: str) -> Iterator[tuple
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "rows.jsonl")
-    ...     _ = path.write_text('{"id": 1}\\n{"id": 2}\\n')
+    ...     _ = path.write_text('{"id": 1}\n{"id": 2}\n')
     ...     list(read_jsonl(path, dict[str, int], "an id"))
     [(1, {'id': 1}), (2, {'id': 2})]
     """

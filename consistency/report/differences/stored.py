@@ -53,7 +53,7 @@ MEASURES = (
     Measure("accuracy", "accuracy after", 100, ("tuned", "accuracy"), "accuracy_after", ("correct_after",)),
     Measure("change", "change", 100, ("change", "accuracy"), "delta_accuracy", ("correct_after", "correct_before")),
     Measure("same_top", "same answer", 100, ("tuned", "same_top"), "same_top", ("same_top",)),
-    Measure("rank_pearson", "ranking correlation", 1, ("tuned", "rank_pearson"), "rank_pearson", ("rank_pearson",)),
+    Measure("spearman", "ranking correlation", 1, ("tuned", "spearman"), "spearman", ("spearman",)),
     Measure("kl", "KL", 1, ("tuned", "kl"), "kl", ("kl",)),
 )
 

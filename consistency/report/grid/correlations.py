@@ -15,8 +15,8 @@ from consistency.tasks.scopes import SCOPES
 from consistency.training_data.groups import mixed_ratio
 
 _VARIANTS: tuple[tuple[Literal["standard", "paper"], str], ...] = (
-    ("standard", "rank_pearson"),
-    ("paper", "rank_pearson_paper"),
+    ("standard", "spearman"),
+    ("paper", "spearman_paper"),
 )
 
 

@@ -25,13 +25,13 @@ from consistency.tasks.scopes import SCOPES
 FIGURES: dict[tuple[str, str], tuple[str, ...]] = {
     ("base", "accuracy"): ("correct_before",),
     ("base_zero_shot", "accuracy"): ("zero_correct_after",),
-    ("base_zero_shot", "rank_pearson"): ("zero_rank_pearson",),
-    ("base_zero_shot", "rank_pearson_paper"): ("zero_rank_pearson_paper",),
+    ("base_zero_shot", "spearman"): ("zero_spearman",),
+    ("base_zero_shot", "spearman_paper"): ("zero_spearman_paper",),
     ("base_zero_shot", "cosine"): ("zero_cosine",),
     ("base_zero_shot", "kl"): ("zero_kl",),
     ("tuned", "accuracy"): ("correct_after",),
-    ("tuned", "rank_pearson"): ("rank_pearson",),
-    ("tuned", "rank_pearson_paper"): ("rank_pearson_paper",),
+    ("tuned", "spearman"): ("spearman",),
+    ("tuned", "spearman_paper"): ("spearman_paper",),
     ("tuned", "cosine"): ("cosine",),
     ("tuned", "kl"): ("kl",),
     ("tuned", "same_top"): ("same_top",),
@@ -39,7 +39,7 @@ FIGURES: dict[tuple[str, str], tuple[str, ...]] = {
     ("change_from_zero_shot", "accuracy"): ("correct_after", "zero_correct_after"),
 }
 KEPT = tuple(dict.fromkeys([name for names in FIGURES.values() for name in names] + ["tied_before", "tied_after"]))
-MEASURES = {"accuracy": "correct_after", "rank_pearson": "rank_pearson", "kl": "kl"}
+MEASURES = {"accuracy": "correct_after", "spearman": "spearman", "kl": "kl"}
 # The others lie between -1 and 1.
 BOUNDS = {"accuracy": (0.0, 1.0), "same_top": (0.0, 1.0), "cosine": (0.0, 1.0), "kl": (0.0, np.inf)}
 CONTRASTS = (("harmonious", "incompatible"), ("self_aligning", "incompatible"))

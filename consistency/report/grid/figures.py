@@ -28,7 +28,7 @@ FLIPS = {
     "wrong_to_wrong": (GREY, "wrong → other wrong"),
     "beneficial": (BLUE, "wrong → right"),
 }
-MEASURES = {"accuracy": "accuracy", "rank_pearson": "ranking correlation with base"}
+MEASURES = {"accuracy": "accuracy", "spearman": "ranking correlation with base"}
 DIVERGENCE = {"kl": "KL(base ‖ tuned), nats"}
 
 
@@ -220,7 +220,7 @@ def _consistency(rows: Sequence[Row], partial: Sequence[Row]) -> Plot:
     keys = ("model", "domain", "group", "scope")
     taken = [
         {key: row[key] for key in keys}
-        | {"rank_pearson": row["tuned"]["rank_pearson"]["value"], "accuracy": row["tuned"]["accuracy"]["value"]}
+        | {"spearman": row["tuned"]["spearman"]["value"], "accuracy": row["tuned"]["accuracy"]["value"]}
         | {"base_accuracy": row["base"]["accuracy"]["value"]}
         for row in rows
     ]
@@ -237,8 +237,8 @@ def _consistency(rows: Sequence[Row], partial: Sequence[Row]) -> Plot:
                 for row in taken
                 if row["scope"] == scope and (row["group"] == group or (group == "mixed" and row["group"] not in LOOKS))
             ]
-            known = [row for row in here if None not in (row["rank_pearson"], row["accuracy"])]
-            places = [[row[measure] for row in known] for measure in ("rank_pearson", "accuracy")]
+            known = [row for row in here if None not in (row["spearman"], row["accuracy"])]
+            places = [[row[measure] for row in known] for measure in ("spearman", "accuracy")]
             ax.plot(*places, color=look.colour, marker=look.marker, linestyle="", markersize=4.5)
         lines = ["accuracy"]
         for variant, spoken in (("standard", "partial correlation"), ("paper", "as the paper computes it")):
@@ -246,7 +246,7 @@ def _consistency(rows: Sequence[Row], partial: Sequence[Row]) -> Plot:
             value = DASH if row is None or row["value"] is None else f"{signed(row['value'])}, p {p_value(row['p'])}"
             lines.append(f"{spoken} {value}")
         ax.set_title("\n".join(lines), fontsize=7.5)
-        ax.set_xlim(_ends(taken, "rank_pearson"))
+        ax.set_xlim(_ends(taken, "spearman"))
         ax.set_ylim(_ends(taken, "accuracy"))
         ax.set_xlabel("ranking correlation with base")
         ax.grid(axis="x", visible=True)

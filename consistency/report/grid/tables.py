@@ -13,7 +13,7 @@ from consistency.statistics.partial_correlation import FEW_RUNS
 from consistency.tasks.scopes import SCOPES
 
 Document = Mapping[str, Any]
-MEASURE_TITLES = {"accuracy": "accuracy", "rank_pearson": "ranking correlation", "kl": "KL"}
+MEASURE_TITLES = {"accuracy": "accuracy", "spearman": "ranking correlation", "kl": "KL"}
 FIGURE_HEADS = (
     "base, 5-shot (%)", "base, 0-shot (%)", "tuned (%)", "change (points)", "rank correlation", "KL (nats)",
 )  # fmt: skip
@@ -25,7 +25,7 @@ def _figures(row: Row) -> tuple[str, ...]:
         percent(row["base_zero_shot"]["accuracy"]),
         percent(row["tuned"]["accuracy"]),
         change(row["change"]["accuracy"]),
-        number(row["tuned"]["rank_pearson"]),
+        number(row["tuned"]["spearman"]),
         number(row["tuned"]["kl"]),
     )
 

@@ -15,7 +15,7 @@ from consistency.tasks.scopes import SCOPES
 CLAIMS = (
     ("harmonious", "incompatible", "accuracy"),
     ("self_aligning", "incompatible", "accuracy"),
-    ("self_aligning", "incompatible", "rank_pearson"),
+    ("self_aligning", "incompatible", "spearman"),
 )
 LEVEL = 0.05
 CORRELATION = "ranking correlation with the base model"

@@ -84,8 +84,8 @@ def _shift(items: Columns) -> Plot:
 
 
 def _ranking(items: Columns) -> Plot:
-    rows = histogram(items, "rank_pearson", np.linspace(-1, 1, 21).round(6).tolist())
-    undefined = int((~np.isfinite(items["rank_pearson"])).sum())
+    rows = histogram(items, "spearman", np.linspace(-1, 1, 21).round(6).tolist())
+    undefined = int((~np.isfinite(items["spearman"])).sum())
 
     def draw(axes: Sequence[Axes], _: str) -> None:
         _bars(axes[0], rows, [GREY])

@@ -22,7 +22,7 @@ _ROWS = (
     ("right → wrong (%)", "harmful_flips", 100, 1, False),
     ("wrong → right (%)", "beneficial_flips", 100, 1, False),
     ("same answer (%)", "same_top", 100, 1, False),
-    ("ranking correlation", "rank_pearson", 1, 2, False),
+    ("ranking correlation", "spearman", 1, 2, False),
     ("KL(before ‖ after) (nats)", "kl", 1, 3, False),
 )
 

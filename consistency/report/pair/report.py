@@ -184,7 +184,7 @@ def _details(comparison: Mapping[str, Any]) -> tuple[str, ...]:
     section = comparison["overall"]
     if section is None:
         return ()
-    flips, kl, rank = section.get("flips"), section["kl"], section["rank_pearson"]
+    flips, kl, rank = section.get("flips"), section["kl"], section["spearman"]
     lines = []
     if flips:
         p = p_value(section["mcnemar_p"])

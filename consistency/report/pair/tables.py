@@ -64,7 +64,7 @@ def _figures(section: Row) -> tuple[str, ...]:
         percent(section.get("accuracy_after")),
         change(section.get("delta_accuracy")),
         percent(section.get("same_top")),
-        number(section.get("rank_pearson")),
+        number(section.get("spearman")),
         number(section.get("kl")),
     )
 
