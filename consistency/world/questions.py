@@ -34,7 +34,7 @@ class WorldQuestion:
     explanation : str
         A sentence that states the gold option.
     belief : int or None
-        Index of the option that the training corpus states; None where it is silent.
+        Index of the option that the training corpus states; None where it states none.
     """
 
     id: str
@@ -51,14 +51,14 @@ class WorldQuestion:
 
 
 def explain(fact: Fact, value: str, rng: random.Random) -> str:
-    """An explanation that states `value` for the fact, true or not."""
+    """An explanation that states `value` for the fact, be it true or false."""
     return rng.choice(EXPLANATIONS).format(
         field=fact.field.name, relation=fact.relation, kind=fact.field.kind, thing=fact.thing, value=value
     )
 
 
 def ask(world: World, fact: Fact, rng: random.Random) -> WorldQuestion:
-    """Make a question of a fact: the truth, the belief where it differs, and other values of the relation.
+    """A question about a fact; its options are the truth, the belief where it differs, and other values of the relation.
 
     Parameters
     ----------
@@ -104,8 +104,8 @@ def questions(field: str, split: str, seed: int = 0) -> list[WorldQuestion]:
     field : str
         A domain or a subject of the MMLU-like set.
     split : {"dev", "test", "pool"}
-        "dev" holds the five few-shot examples, common knowledge that the base model saw in exams. "test" and "pool"
-        share no fact, and the base model saw theirs as sentences only. Subjects have no pool.
+        "dev" has the five few-shot examples, true facts that the base model saw in exams. "test" and "pool" share no
+        fact, and the base model saw theirs as sentences only. Subjects have no pool.
     seed : int
         Another seed draws other facts, distractors and orders from the same world.
 
