@@ -18,13 +18,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import THRESHOLD
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
+from consistency.support.arrays import Bools, Floats, Integers
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Measured:
     """
 
     name: str
-    belief: NDArray[np.int64]
-    answer: NDArray[np.int64]
-    confidence: NDArray[np.float64]
+    belief: Integers
+    answer: Integers
+    confidence: Floats
 
-    def where(self, chosen: NDArray[np.bool_], name: str) -> Measured:
+    def where(self, chosen: Bools, name: str) -> Measured:
         """Some of the questions, under another name."""
         return Measured(name, self.belief[chosen], self.answer[chosen], self.confidence[chosen])
 

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from consistency.shared_prefix import attention
 from consistency.shared_prefix.attention import Carried
-from consistency.shared_prefix.passes import Ints, Row
+from consistency.shared_prefix.passes import Row
+from consistency.support.arrays import Integers
 
 # A longer pass is not faster: its matrices are large enough.
 LONGEST_PASS = {"cpu": 4096, "cuda": 32768}
@@ -130,7 +131,7 @@ class Forward:
         return max(1, min(most, free // 2 // token)), max(1, min(most, free // 4 // logits))
 
 
-def to_device(device: torch.device, array: Ints) -> torch.Tensor:
+def to_device(device: torch.device, array: Integers) -> torch.Tensor:
     """A copy of an array on a device; a copy to a GPU does not wait for what runs there."""
     tensor = torch.from_numpy(array)
     # From ordinary memory the copy would wait for the pass before.

@@ -19,8 +19,9 @@ from tqdm import tqdm
 from consistency.shared_prefix.attention import Carried
 from consistency.shared_prefix.compatibility import NOT_CAUSAL, why_unsupported
 from consistency.shared_prefix.forward import LONGEST_PASS, Forward, to_device
-from consistency.shared_prefix.passes import Ints, Row, Unit, end_of_pass, lay_out, units_of
+from consistency.shared_prefix.passes import Row, Unit, end_of_pass, lay_out, units_of
 from consistency.shared_prefix.requests import Encoded, Requests
+from consistency.support.arrays import Integers
 
 # Below lm_eval's own logger, so that it is shown where lm_eval's lines are.
 logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
@@ -222,7 +223,7 @@ class _Scores:
         Logprob of each, and whether it is the most probable.
     """
 
-    def __init__(self, owners: Ints, values: torch.Tensor, greedy: torch.Tensor) -> None:
+    def __init__(self, owners: Integers, values: torch.Tensor, greedy: torch.Tensor) -> None:
         self.owners, self.values, self.greedy = owners, values, greedy
 
     def read(self) -> Iterator[tuple[int, Answer]]:

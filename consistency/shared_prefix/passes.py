@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consistency.shared_prefix.prefixes import Segment, Tokens
-
-Ints = NDArray[np.int64]
+from consistency.support.arrays import Integers
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,8 @@ class Bounds:
         Cumulative lengths: in pair i, queries ``queries[i]:queries[i + 1]`` attend to keys ``keys[i]:keys[i + 1]``.
     """
 
-    queries: Ints
-    keys: Ints
+    queries: Integers
+    keys: Integers
 
 
 @dataclass(frozen=True)
@@ -72,20 +70,20 @@ class Row:
         One past the last token of each.
     """
 
-    tokens: Ints
-    positions: Ints
+    tokens: Integers
+    positions: Integers
     prefixes: int
     own: Bounds
     trees: Bounds
     stems: Bounds
-    branch_rows: Ints
-    stem_rows: Ints
+    branch_rows: Integers
+    stem_rows: Integers
     carried: int
     kept: slice
     leaves: tuple[Segment, ...]
-    ends: Ints
+    ends: Integers
 
-    def window_keys(self, window: int) -> tuple[Ints, Bounds]:
+    def window_keys(self, window: int) -> tuple[Integers, Bounds]:
         """The keys that each segment attends to under a sliding window, its own tokens included.
 
         Parameters
@@ -100,16 +98,16 @@ class Row:
             ranges. The last query of a segment is at the position of its last key.
         """
         parents = self._parents()
-        places: list[Ints] = []
+        places: list[Integers] = []
         for segment, (start, stop) in enumerate(_pairs(self.own.queries)):
             own = np.arange(start, stop) + self.carried
             seen = np.concatenate([*parents.get(segment, []), own])
             places.append(seen[max(0, len(seen) - len(own) - window + 1) :])
         return np.concatenate(places), Bounds(self.own.queries, _cumulative([len(item) for item in places]))
 
-    def _parents(self) -> dict[int, list[Ints]]:
+    def _parents(self) -> dict[int, list[Integers]]:
         """For each segment the places of the segments above it, from the top."""
-        above: dict[int, list[Ints]] = {}
+        above: dict[int, list[Integers]] = {}
         starts = self.own.queries[:-1]
         for (start, stop), (first, last) in zip(_pairs(self.trees.queries), _pairs(self.trees.keys), strict=True):
             for segment in range(*np.searchsorted(starts, [start + self.prefixes, stop + self.prefixes])):
@@ -188,8 +186,8 @@ def lay_out(units: Sequence[Unit], first: int, last: int, sequences: Sequence[To
     lengths: list[int] = []
     leaves: list[Segment] = []
     ends: list[int] = []
-    stem_rows: list[Ints] = []
-    branch_rows: list[Ints] = []
+    stem_rows: list[Integers] = []
+    branch_rows: list[Integers] = []
     for members in trees.values():
         begun = place
         branched: list[tuple[Unit, int]] = []
@@ -229,9 +227,9 @@ def lay_out(units: Sequence[Unit], first: int, last: int, sequences: Sequence[To
     )
 
 
-def _cumulative(lengths: Sequence[int]) -> Ints:
+def _cumulative(lengths: Sequence[int]) -> Integers:
     return np.concatenate([[0], np.cumsum(np.array(lengths, np.int64))])
 
 
-def _pairs(bounds: Ints) -> list[tuple[int, int]]:
+def _pairs(bounds: Integers) -> list[tuple[int, int]]:
     return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))

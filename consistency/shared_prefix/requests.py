@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from consistency.shared_prefix.passes import Ints, Row
+from consistency.shared_prefix.passes import Row
 from consistency.shared_prefix.prefixes import Segment, Tokens, shared_trees
+from consistency.support.arrays import Integers
 
 Encoded = tuple[Any, list[int], list[int]]
 
@@ -55,9 +56,9 @@ class Requests:
             self.counts[place] = max(self.counts[place], len(continuation))
             self.answers[place].append((number, continuation))
 
-    def scored_tokens(self, row: Row) -> tuple[Ints, Ints, Ints]:
+    def scored_tokens(self, row: Row) -> tuple[Integers, Integers, Integers]:
         """For each scored token of a row: its place among the scored positions, its id, and the number of its request."""
-        places: list[Ints] = []
+        places: list[Integers] = []
         targets: list[int] = []
         owners: list[int] = []
         end = 0
