@@ -25,10 +25,16 @@ import numpy as np
 from scipy.optimize import brentq
 
 from consistency.statistics.bootstrap import bootstrap_interval
-from consistency.statistics.estimates import Estimate, independent_difference, macro_mean, mean, root_mean_square
+from consistency.statistics.estimates import (
+    Estimate,
+    independent_difference,
+    macro_mean,
+    mean,
+    root_mean_square,
+    wilson,
+)
 from consistency.statistics.hypotheses import benjamini_hochberg, equivalence, holm, mcnemar_exact, sign_flip_test
 from consistency.statistics.partial_correlation import partial_correlation
-from consistency.statistics.shares import share
 from consistency.support.arrays import Floats, Integers
 from consistency.support.files import write_atomically
 
@@ -99,7 +105,7 @@ def of_values(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
 def of_shares(rng: np.random.Generator, n: int) -> tuple[bool | None]:
     """A share whose truth is any between 0 and 1."""
     truth = rng.random()
-    found = share(int(rng.binomial(n, truth)), n)
+    found = wilson(int(rng.binomial(n, truth)), n)
     return (within(found.ci_low, truth, found.ci_high),)
 
 
