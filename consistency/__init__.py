@@ -1,4 +1,15 @@
-"""Did fine-tuning teach a model something, or break what it knew? Read, pair, compare and report lm_eval logs."""
+"""Did fine-tuning teach a model something, or break what it knew? Read, compare and report logs of lm_eval.
+
+Two logs
+    `compare` two logs of `lm_eval --log_samples`, print or `write_comparison`; `read_run` gives the `Scores` behind it.
+A model's knowledge
+    `read_probe` labels what a base model knows, `read_map` counts it by subject, `audit` holds a training set against it,
+    `write_groups` writes the training rows of intervention groups.
+An experiment
+    `read_experiment` reads its file, `write_report` measures its runs, `compare_reports` compares two of its reports.
+
+Names are imported when they are first used: numpy alone would cost `consistency --help` a quarter of a second.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +20,68 @@ if TYPE_CHECKING:
     from consistency.comparison.compare import compare
     from consistency.comparison.result import Comparison
     from consistency.errors import InputError
+    from consistency.experiment.grid import Experiment, read_experiment
+    from consistency.knowledge.map import read_map
+    from consistency.knowledge.probes import Probe, read_probe
     from consistency.logs.runs import Run, read_run
+    from consistency.logs.scores import Scores
+    from consistency.report.differences.matching import compare_reports
+    from consistency.report.grid.report import write_report
+    from consistency.report.pair.report import write_comparison
+    from consistency.statistics.estimates import Estimate
+    from consistency.training_data.audit import audit
+    from consistency.training_data.write import write_groups
 
-__all__ = ["Comparison", "InputError", "Run", "compare", "read_run"]
+    __version__: str
+
 _HOMES = {
     "Comparison": "comparison.result",
+    "Estimate": "statistics.estimates",
+    "Experiment": "experiment.grid",
     "InputError": "errors",
+    "Probe": "knowledge.probes",
     "Run": "logs.runs",
+    "Scores": "logs.scores",
+    "audit": "training_data.audit",
     "compare": "comparison.compare",
+    "compare_reports": "report.differences.matching",
+    "read_experiment": "experiment.grid",
+    "read_map": "knowledge.map",
+    "read_probe": "knowledge.probes",
     "read_run": "logs.runs",
+    "write_comparison": "report.pair.report",
+    "write_groups": "training_data.write",
+    "write_report": "report.grid.report",
 }
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "Experiment",
+    "InputError",
+    "Probe",
+    "Run",
+    "Scores",
+    "__version__",
+    "audit",
+    "compare",
+    "compare_reports",
+    "read_experiment",
+    "read_map",
+    "read_probe",
+    "read_run",
+    "write_comparison",
+    "write_groups",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> object:
-    # numpy costs a quarter of a second, which `consistency --help` need not pay.
+    if name == "__version__":
+        return import_module("consistency.support.version").own_version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"consistency.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

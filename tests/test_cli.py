@@ -332,3 +332,23 @@ def test_reading_logs_needs_no_torch(folder):
         found = modules(PROGRAM, *(word.format(f=folder) for word in command.split()))
         assert "numpy" in found
         assert not found & HEAVY
+
+
+def test_the_version_and_the_module_are_those_of_the_package():
+    import consistency
+
+    expected = f"consistency {consistency.__version__}"
+    for command in ([PROGRAM, "--version"], [sys.executable, "-m", "consistency", "--version"]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout.strip()) == (0, expected)
+
+
+def test_every_public_name_is_there_and_listed_once():
+    import consistency
+
+    assert consistency.__all__ == sorted(set(consistency.__all__))
+    assert set(consistency.__all__) == {*consistency._HOMES, "__version__"}
+    assert all(getattr(consistency, name) for name in consistency.__all__)
+    assert set(consistency.__all__) <= set(dir(consistency))
+    with pytest.raises(AttributeError, match="nothing"):
+        consistency.nothing  # noqa: B018

@@ -18,11 +18,27 @@ from consistency.errors import InputError, not_one_of
 app = typer.Typer(
     help="Did fine-tuning teach a model something, or break what it knew? Reads logs of lm_eval --log_samples.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 app.add_typer(experiments, name="experiment")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from consistency.support.version import own_version
+
+        typer.echo(f"consistency {own_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options before a command."""
 
 
 class Format(StrEnum):
