@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, defstruct
 
+from consistency.comparison.result import MetricChange, SettingDifference, TaskNames, UnpairedTask
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES
 from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
@@ -210,34 +212,20 @@ class Claim(Contrast, kw_only=True):
     state: str
 
 
-class RunsCorrelation(Struct):
-    """Spearman's partial correlation over the mixes of one model and scope."""
+@dataclass(frozen=True)
+class CorrelationPlace:
+    """Of which model and scope a partial correlation is, and of what: `x` and `y`, given `control`."""
 
     model: str
     scope: str
     x: str
     y: str
     control: str
-    value: float | None
-    p: float | None
-    ci_low: float | None
-    ci_high: float | None
-    fisher_low: float | None
-    fisher_high: float | None
-    n: int
-    df: int
-    variant: str
-    robust_p: float | None
-    within_p: float | None
-    cluster_low: float | None
-    cluster_high: float | None
-    reason: str | None
-    remark: str | None
 
-    @classmethod
-    def of(cls, found: PartialCorrelation, **place: str) -> RunsCorrelation:
-        """A partial correlation with what it is of: `model`, `scope`, `x`, `y` and `control`."""
-        return msgspec.convert({**place, **found.to_dict()}, cls)
+
+@dataclass(frozen=True)
+class RunsCorrelation(PartialCorrelation, CorrelationPlace):
+    """Spearman's partial correlation over the mixes of one model and scope."""
 
 
 class ModelVerdict(Struct):
@@ -338,14 +326,6 @@ class BeforeAfter(Struct):
     after: float | None
 
 
-class Metric(Struct):
-    """A metric of a task without options."""
-
-    before: Estimate
-    after: Estimate
-    delta: Estimate
-
-
 class SectionBase(Struct, kw_only=True):
     """What changed in one set of questions, beside the estimates of the measures."""
 
@@ -365,7 +345,7 @@ class SectionBase(Struct, kw_only=True):
     macro: dict[str, Estimate] | UnsetType = UNSET
     note: str | UnsetType = UNSET
     accuracy_metric: str | UnsetType | None = UNSET
-    metrics: dict[str, Metric] | UnsetType = UNSET
+    metrics: dict[str, MetricChange] | UnsetType = UNSET
 
     def estimate(self, measure: str) -> Estimate | None:
         """The estimate of a measure; None where the section lacks it."""
@@ -399,30 +379,6 @@ class ComparedRun(Struct):
     model_args: str | None
     date: str | None
     lm_eval_version: str | None
-
-
-class UnpairedTask(Struct):
-    """A task of both runs without a question in common, and why."""
-
-    task: str
-    dropped: dict[str, int]
-
-
-class TaskNames(Struct):
-    """Tasks that go by another name in the second run, and tasks that only one run holds."""
-
-    renamed: dict[str, str]
-    only_before: list[str]
-    only_after: list[str]
-
-
-class SettingDifference(Struct):
-    """A setting in which the runs differ; without tasks it concerns all of them."""
-
-    setting: str
-    before: str
-    after: str
-    tasks: list[str]
 
 
 class ComparisonWarning(Struct):

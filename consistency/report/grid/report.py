@@ -76,7 +76,7 @@ def write_report(experiment: Experiment, out: str | Path) -> Path:
     Returns
     -------
     pathlib.Path
-        `report.html`.
+        The page: `report.html` in that folder.
 
     Raises
     ------
