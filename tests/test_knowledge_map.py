@@ -13,7 +13,7 @@ from consistency.knowledge.categories import categorise, split_rotations
 from consistency.knowledge.map import Known, read_map, summary, write_map
 from consistency.knowledge.probes import read_probe
 from consistency.logs.runs import read_run
-from consistency.statistics.estimates import wilson
+from consistency.statistics.shares import wilson
 from consistency.training_data.audit import audit
 from consistency.training_data.audit_page import page
 from consistency.training_data.write import Sources, write_groups

@@ -14,7 +14,7 @@ import numpy as np
 from consistency.knowledge.beliefs import LABELS, THRESHOLD, Beliefs, Label
 from consistency.knowledge.categories import CATEGORIES, Category, categories_of, split_rotations
 from consistency.knowledge.probes import left_out, read_all
-from consistency.statistics.estimates import wilson
+from consistency.statistics.shares import wilson
 from consistency.support.files import write_together
 from consistency.support.json_files import pretty_json
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import THRESHOLD, Beliefs
 from consistency.knowledge.probes import read_all
-from consistency.statistics.estimates import wilson
+from consistency.statistics.shares import wilson
 from consistency.tasks.prompts import LETTERS
 from consistency.training_data.normalization import normal_form, same_text
 from consistency.training_data.training_sets import Example, read_training_set

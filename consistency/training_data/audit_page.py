@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from consistency.knowledge.probes import left_out
-from consistency.statistics.estimates import wilson
+from consistency.statistics.shares import wilson
 from consistency.support.files import write_together
 from consistency.support.json_files import pretty_json
 from consistency.training_data.audit import VERDICTS, Audit, Judged
