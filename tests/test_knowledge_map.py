@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from consistency.cli.app import app
 from consistency.errors import InputError
 from consistency.knowledge.categories import categorise, split_rotations
-from consistency.knowledge.map import Known, read_map, summary, write_map
+from consistency.knowledge.map import Known, read_map, summary
+from consistency.knowledge.map_figure import write_map
 from consistency.knowledge.probes import read_probe
 from consistency.logs.runs import read_run
 from consistency.statistics.shares import share

@@ -111,7 +111,8 @@ def knowledge_map(
     threshold: Threshold = 0.5,
 ) -> None:
     """Map what a model knows: labels, categories, confidence and calibration by domain and subject."""
-    from consistency.knowledge.map import read_map, write_map
+    from consistency.knowledge.map import read_map
+    from consistency.knowledge.map_figure import write_map
 
     found = read_map(probe, task or (), domain, threshold)
     write_map(found, out)

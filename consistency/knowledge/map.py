@@ -15,8 +15,6 @@ from consistency.knowledge.beliefs import LABELS, THRESHOLD, Beliefs, Label
 from consistency.knowledge.categories import CATEGORIES, Category, categories_of, split_rotations
 from consistency.knowledge.probes import left_out, read_all
 from consistency.statistics.shares import share
-from consistency.support.files import write_together
-from consistency.support.json_files import pretty_json
 
 BINS = 10
 
@@ -161,29 +159,6 @@ def read_map(
         question for name in sorted(labelled) for question in _questions(name, labelled[name], probes[name])
     )
     return KnowledgeMap(questions, threshold, tuple(names), skipped, dict(incomplete), tuple(notes))
-
-
-def write_map(knowledge: KnowledgeMap, out: str | Path) -> None:
-    """Write ``map.json``, ``labels.jsonl`` and the figure ``map.svg`` and ``map.png`` into a folder.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be written.
-    """
-    from consistency.knowledge.map_figure import draw_map
-
-    folder = Path(out)
-    text = pretty_json(knowledge.to_dict())
-    figures = draw_map(knowledge)
-    labels = (msgspec.json.encode(question) + b"\n" for question in knowledge.questions)
-    write_together(
-        {
-            folder / "labels.jsonl": labels,
-            **{folder / name: [content] for name, content in figures.items()},
-            folder / "map.json": [text.encode()],
-        }
-    )
 
 
 def summary(questions: Sequence[Known]) -> dict[str, Any]:
