@@ -320,7 +320,7 @@ def test_a_page_for_a_reader_and_files_for_a_program(tmp_path, probe):
     ("content", "place", "says"),
     [
         ("", "", "no rows"),
-        ('{"instruction": ', ":1", "not JSON"),
+        ('{"instruction": ', ":1", "truncated"),
         ('{"instruction": "a", "output": "b"}\n\n{"text": "c"}', ":3", "is no training row"),
         (
             '{"question": "?", "choices": ["a", "b"], "answer": 2}',

@@ -101,8 +101,8 @@ def test_the_worlds_own_are_endless_and_fixed_by_the_seed():
         (b"", None, "holds 0 instructions"),
         (b"[]", None, "holds 0 instructions"),
         (b'[{"instruction": ', None, "not JSON"),
-        (b'{"instruction": "a", "output": "b"}\n{"instr', 2, "not JSON"),
-        (b'{"instruction": "\xff", "output": "b"}', 1, "not JSON"),
+        (b'{"instruction": "a", "output": "b"}\n{"instr', 2, "truncated"),
+        (b'{"instruction": "\xff", "output": "b"}', 1, "utf-8"),
         (b'[{"instruction": "\xff", "output": "b"}]', None, "not JSON"),
         (b"[" * 100_000, None, "not JSON"),
         (b"3", 1, "is no instruction"),
@@ -111,7 +111,7 @@ def test_the_worlds_own_are_endless_and_fixed_by_the_seed():
         (b'{"instruction": "a", "output": "b", "input": 3}', 1, "is no instruction"),
         (b'\n\n{"instruction": "a", "output": ["b"]}', 3, "is no instruction"),
         (b'{"conversations": [{"from": "user", "value": "a"}]}', 1, "is no instruction"),
-        (b'[\n{"instruction": "a"}]', None, "is no instruction"),
+        (b'[\n{"instruction": "b", "output": "c"},\n{"instruction": "a"}]', 2, "is no instruction"),
     ],
 )
 def test_what_is_no_instruction_is_refused_with_its_place(tmp_path, content, line, says):

@@ -145,14 +145,13 @@ def leakage(
     out: Annotated[Path | None, typer.Option(help="JSONL file: a line for each question that stands twice.")] = None,
 ) -> None:
     """List the questions of a pool that stand in an evaluation set, or twice in the pool."""
-    import msgspec
-
     from consistency.support.files import write_lines
+    from consistency.support.json_files import json_lines
     from consistency.tasks.questions import read_questions
     from consistency.training_data.decontamination import guard as look
 
     questions = read_questions(pool, "")
     found = look(questions, [question.id for question in questions], guard or ())
     if out is not None:
-        write_lines(out, (msgspec.json.encode(item.to_dict()) + b"\n" for item in found.findings))
+        write_lines(out, json_lines(item.to_dict() for item in found.findings))
     typer.echo(found.to_text(len(questions)))

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from consistency.knowledge.beliefs import LABELS
 from consistency.knowledge.map import BINS, KnowledgeMap, Known, summary
 from consistency.support.figure_style import BLUE, GREY, INK, MUTED, RED, RULE, STYLE, settle
 from consistency.support.files import write_together
-from consistency.support.json_files import pretty_json
+from consistency.support.json_files import json_lines, pretty_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,10 +33,9 @@ def write_map(knowledge: KnowledgeMap, out: str | Path) -> None:
     folder = Path(out)
     text = pretty_json(knowledge.to_dict())
     figures = draw_map(knowledge)
-    labels = (msgspec.json.encode(question) + b"\n" for question in knowledge.questions)
     write_together(
         {
-            folder / "labels.jsonl": labels,
+            folder / "labels.jsonl": json_lines(knowledge.questions),
             **{folder / name: [content] for name, content in figures.items()},
             folder / "map.json": [text.encode()],
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +10,23 @@ from pathlib import Path
 import msgspec
 
 from consistency.errors import InputError, not_one_of
-from consistency.knowledge.annotations import Purpose, read_column, read_probe_column
 from consistency.knowledge.beliefs import THRESHOLD, Beliefs, Document, check_threshold, read_beliefs
-from consistency.knowledge.explanations import Explanations, read_contexts, read_explanations
+from consistency.knowledge.explanations import (
+    Explanations,
+    Purpose,
+    read_column,
+    read_contexts,
+    read_explanations,
+    read_probe_column,
+)
 from consistency.knowledge.released import is_released, read_released, released_files
 from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
 from consistency.metrics.selection_bias import OptionCounts, strongest_preference
 from consistency.tasks.questions import CYCLIC
+from consistency.tasks.scopes import asks_pool, domain_of
 from consistency.world.fields import DOMAINS
-
-_TASK = re.compile(r"consistency_(?:world_)?(?P<domain>.+?)(?:_pool)?_(?:icl|ift)(?:_.+)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,18 +220,6 @@ def _notes(scores: Scores, beliefs: Beliefs) -> tuple[str, ...]:
     return (*(f"{scores.task}: {note}" for note in scores.notes), *([found + hint] if found else []))
 
 
-def domain_of(task: str) -> str:
-    """The domain that one of the project's tasks asks about; another task is a domain of its own.
-
-    Examples
-    --------
-    >>> domain_of("consistency_medicine_pool_icl"), domain_of("consistency_mmlu_ift_anatomy"), domain_of("arc_easy")
-    ('medicine', 'mmlu', 'arc_easy')
-    """
-    found = _TASK.fullmatch(task)
-    return found["domain"] if found else task
-
-
 def released_domain(path: str | Path) -> str:
     """The domain of released rows: the name of the folder if it is one of the paper's domains, else of the file.
 
@@ -255,7 +247,7 @@ def _name_subject(beliefs: Beliefs, domain: str | None, path: Path) -> None:
 
 def _choose(tasks: Mapping[str, Scores], path: Path) -> str:
     names = [name for name, scores in tasks.items() if scores.has_options]
-    pools = [name for name in names if "_pool_" in name]
+    pools = [name for name in names if asks_pool(name)]
     for candidates in (names, pools):
         if len(candidates) == 1:
             return candidates[0]

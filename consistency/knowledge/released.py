@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import THRESHOLD, Beliefs, Document, check_threshold, sampling_keys
 from consistency.knowledge.explanations import Explanations
-from consistency.support.json_files import UNREADABLE
+from consistency.support.json_files import UNREADABLE, first_line, read_jsonl_bytes
 from consistency.tasks.questions import text_problem
 
 # Probabilities were released with the precision of the model's own numbers.
@@ -107,7 +106,7 @@ def read_released(
     found: dict[str | int, _Found] = {}
     for path in paths:
         seen: dict[str | int, int] = {}
-        for line, item in _rows(path, len(paths) > 1):
+        for item in _rows(path, len(paths) > 1):
             identifier = item.row.id
             assert identifier is not None
             if identifier in seen:
@@ -115,9 +114,9 @@ def read_released(
                     f"the id {identifier!r} is that of line {seen[identifier]}",
                     expected="distinct ids",
                     path=path,
-                    line=line,
+                    line=item.line,
                 )
-            seen[identifier] = line
+            seen[identifier] = item.line
             found[identifier] = _merge(found[identifier], item) if identifier in found else item
     if not found:
         raise InputError("no rows", expected="one question a line, with probs, pred and answer", path=paths[0])
@@ -147,35 +146,22 @@ def read_released(
 
 def _looks_released(path: Path) -> bool:
     try:
-        with path.open("rb") as lines:
-            first = next((line for line in lines if line.strip()), b"")
-        row: Any = msgspec.json.decode(first.removeprefix(BOM_UTF8))
-    except (OSError, *UNREADABLE):
+        row: Any = msgspec.json.decode(first_line(path))
+    except UNREADABLE:
         return False
     return isinstance(row, dict) and "probs" in row and "filtered_resps" not in row and "resps" not in row
 
 
-def _rows(path: Path, several: bool) -> Iterator[tuple[int, _Found]]:
-    decoder = msgspec.json.Decoder(_Row)
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = decoder.decode(line.removeprefix(BOM_UTF8).decode())
-            except UNREADABLE as error:
-                raise InputError(
-                    str(error) if line.strip() else "an empty line",
-                    expected="a question with choices, answer and probs",
-                    path=path,
-                    line=number,
-                ) from error
-            problem = _problem(row, several)
-            if problem:
-                raise InputError(problem[0], expected=problem[1], path=path, line=number)
-            named = row.id is not None
-            if not named:
-                row.id = number - 1
-            answer = max(range(len(row.probs)), key=row.probs.__getitem__) if row.pred is None else row.pred
-            yield number, _Found(row, answer, line.removeprefix(BOM_UTF8).strip(), path, number, named)
+def _rows(path: Path, several: bool) -> Iterator[_Found]:
+    for line, document, row in read_jsonl_bytes(path, _Row, "a question with choices, answer and probs"):
+        problem = _problem(row, several)
+        if problem:
+            raise InputError(problem[0], expected=problem[1], path=path, line=line)
+        named = row.id is not None
+        if not named:
+            row.id = line - 1
+        answer = max(range(len(row.probs)), key=row.probs.__getitem__) if row.pred is None else row.pred
+        yield _Found(row, answer, document, path, line, named)
 
 
 def _problem(row: _Row, several: bool) -> tuple[str, str] | None:

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import msgspec
-
 from consistency.knowledge.probes import left_out
 from consistency.statistics.shares import share
 from consistency.support.files import write_together
-from consistency.support.json_files import pretty_json
+from consistency.support.json_files import json_lines, pretty_json
 from consistency.training_data.audit import VERDICTS, Audit, Judged
 
 _MOST = 10
@@ -96,7 +94,7 @@ def write_audit(found: Audit, out: str | Path) -> None:
     listed = (asdict(item) for item in found.judged if item.action != "keep")
     write_together(
         {
-            folder / "examples.jsonl": (msgspec.json.encode(item) + b"\n" for item in listed),
+            folder / "examples.jsonl": json_lines(listed),
             folder / "audit.json": [pretty_json(found.to_dict()).encode()],
             folder / "audit.md": [page(found).encode()],
         }

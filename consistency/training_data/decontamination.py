@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from consistency.errors import InputError
 from consistency.logs.documents import options_of
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
+from consistency.support.json_files import first_line
 from consistency.tasks.questions import read_questions
 from consistency.training_data.duplicates import Asked, Index
 
@@ -167,12 +167,11 @@ def _places(file: Path) -> list[_Place]:
 
 def _is_log(file: Path) -> bool:
     """Whether a file holds documents of lm_eval: a line each, or in the one array that lm_eval 0.4.0 wrote."""
+    first = first_line(file)
     try:
-        with file.open("rb") as lines:
-            first = next((line for line in lines if line.strip()), b"").removeprefix(BOM_UTF8).lstrip()
         # Python's own json, which also reads a NaN.
         return first.startswith(b"[") or "doc" in dict(json.loads(first))
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         return False
 
 

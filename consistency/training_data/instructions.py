@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError
-from consistency.support.json_files import UNREADABLE
+from consistency.support.json_files import read_rows
 from consistency.world.instructions import general_instruction
 
 WORLD = "world"
@@ -70,7 +69,7 @@ class Instructions:
 
 
 def _from_file(path: Path) -> list[Conversation]:
-    return [_conversation(row, path, line) for line, row in _read_rows(path)]
+    return [_conversation(row, path, line) for line, row in read_rows(path, "an instruction")]
 
 
 def _from_hub(name: str) -> list[Conversation]:
@@ -89,29 +88,7 @@ def _from_hub(name: str) -> list[Conversation]:
     return [_conversation(dict(row), f"{HUB}{name}", line) for line, row in enumerate(rows, 1)]
 
 
-def _read_rows(path: Path) -> list[tuple[int | None, Any]]:
-    """The rows, each with its line where the file has one a line."""
-    try:
-        content = path.read_bytes().removeprefix(BOM_UTF8)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", expected="a JSON or JSONL file", path=path) from error
-    if content.lstrip().startswith(b"["):
-        try:
-            return [(None, row) for row in msgspec.json.decode(content, type=list[Any])]
-        except UNREADABLE as error:
-            raise InputError(f"not JSON: {error}", expected="a list of instructions", path=path) from error
-    rows: list[tuple[int | None, Any]] = []
-    for number, line in enumerate(content.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append((number, msgspec.json.decode(line)))
-        except UNREADABLE as error:
-            raise InputError(f"not JSON: {error}", expected="one instruction a line", path=path, line=number) from error
-    return rows
-
-
-def _conversation(row: Any, path: str | Path, line: int | None) -> Conversation:
+def _conversation(row: Any, path: str | Path, line: int) -> Conversation:
     fields = row if isinstance(row, dict) else {}
     turns = fields.get("conversations")
     if isinstance(turns, list) and turns and all(_is_turn(turn) for turn in turns):

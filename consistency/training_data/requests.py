@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import msgspec
-
 from consistency.errors import not_one_of
 from consistency.knowledge.beliefs import Belief
 from consistency.support.files import write_lines
+from consistency.support.json_files import json_lines
 from consistency.training_data.sampling import random_option
 
 PURPOSES = ("explain", "context", "random_wrong")
@@ -59,5 +58,5 @@ def write_requests(beliefs: Iterable[Belief], path: str | Path, purpose: str = "
         for belief in beliefs
         if belief.label == "misbelieved" and (option := option_of[purpose](belief)) is not None
     }
-    write_lines(path, (msgspec.json.encode(request) + b"\n" for request in requests.values()))
+    write_lines(path, json_lines(requests.values()))
     return len(requests)

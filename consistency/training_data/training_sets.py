@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from consistency.errors import InputError
-from consistency.support.json_files import UNREADABLE
+from consistency.support.json_files import read_rows
 from consistency.tasks.prompts import LETTERS
 
 _HEADER = re.compile(
@@ -119,7 +116,7 @@ def read_training_set(path: str | Path) -> list[Example]:
         Naming the line, if a row is in none of the formats.
     """
     path = Path(path)
-    examples = [_example(row, path, line) for line, row in _rows(path)]
+    examples = [_example(row, path, line) for line, row in read_rows(path, "a training row")]
     if not examples:
         raise InputError("no rows", expected="a training set in JSON or JSONL", path=path)
     return examples
@@ -162,25 +159,6 @@ def _split(lines: list[str], labels: str) -> tuple[str, tuple[str, ...]]:
             found[-1].append(line)
     question = _LIST.sub("", "\n".join(lines[:stem])).strip()
     return question, tuple("\n".join(option).strip() for option in found)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        content = path.read_bytes().removeprefix(BOM_UTF8)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", expected="a JSON or JSONL file", path=path) from error
-    if content.lstrip().startswith(b"["):
-        try:
-            yield from enumerate(msgspec.json.decode(content.decode(), type=list[Any]), 1)
-        except UNREADABLE as error:
-            raise InputError(f"not JSON: {error}", expected="a list of training rows", path=path) from error
-        return
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if line.strip():
-            try:
-                yield number, msgspec.json.decode(line.decode())
-            except UNREADABLE as error:
-                raise InputError(f"not JSON: {error}", expected="one row a line", path=path, line=number) from error
 
 
 def _example(row: Any, path: Path, line: int) -> Example:

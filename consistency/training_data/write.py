@@ -16,6 +16,7 @@ from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
 from consistency.support.files import check_targets, fingerprint, write_atomically, write_pieces
 from consistency.support.json_files import pretty_json
+from consistency.tasks.scopes import asks_world
 from consistency.training_data.decontamination import Guard, guard
 from consistency.training_data.groups import GROUPS, build_group
 from consistency.training_data.instructions import WORLD, Instructions
@@ -164,7 +165,7 @@ class Written:
             if found:
                 count = sum(item.row in self.left_out for item in found)
                 lines.append(f"{what}: {len(found)}, of which {count} left out{why} (the manifests list them)")
-        if not self.guard.files and not (self.task or "").startswith("consistency_world_"):
+        if not self.guard.files and not asks_world(self.task or ""):
             lines.append("no evaluation set was guarded against: name those that you will test on with --guard")
         return "\n".join(lines)
 
