@@ -20,7 +20,7 @@ DATE = "2026-01-02T03-04-05.678901"
 def belief(number: int, label: str) -> Belief:
     return Belief(
         id=number, subject="history", question=f"Q{number} – was?", choices=("ä", "b"), explanation="Golden.",
-        gold=0, answer=1 if label == "misbelieved" else 0, confidence=0.8, label=label,
+        gold=0, answer=1 if label == "misbelieved" else 0, confidence=0.8, label=label, key=number,
     )  # fmt: skip
 
 

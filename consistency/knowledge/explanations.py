@@ -162,7 +162,7 @@ def read_column(path: str | Path, column: str, beliefs: Beliefs, purpose: Purpos
         Naming the line, if the file cannot be read or a row's text is not one; if no row has the column, or none belongs
         to a question of the probe.
     """
-    rows = read_jsonl(path, dict[str, Any], "one JSON object a line")
+    rows = read_jsonl(path, dict[str, Any], "a JSON object")
     return _collect(rows, column, beliefs, purpose, Path(path))
 
 

@@ -30,7 +30,7 @@ class _Row(Document, kw_only=True, gc=False):
 
 @dataclass
 class _Found:
-    """A question, and where it stood first."""
+    """A question, and where it was found first."""
 
     row: _Row
     answer: int
@@ -41,7 +41,7 @@ class _Found:
 
 
 def is_released(path: str | Path) -> bool:
-    """Whether a file, or the JSONL files of a folder, hold rows with `probs` and are no logs of lm_eval.
+    """Whether a file, or the JSONL files of a folder, hold rows with `probs` and are not logs of lm_eval.
 
     Raises
     ------
@@ -80,8 +80,8 @@ def read_released(
     Parameters
     ----------
     paths : sequence of Path
-        JSONL files of one model and domain. A question may stand in several of them, as in the authors' release, where
-        one file holds the golden explanation and another the model's (`model_exp`).
+        JSONL files of one model and domain. A question may be in several of them, as in the authors' release, where
+        one file holds the gold option's explanation and another the model's (`model_exp`).
     subject : str
         What the questions are about, where a row has no `subject`.
     threshold : float
@@ -90,7 +90,7 @@ def read_released(
     Returns
     -------
     beliefs : Beliefs
-        In the order of the files and their lines; ids as they stand there, or the line's number from 0 where a single
+        In the order of the files and their lines; ids as the files have them, or the line's number from 0 where a single
         file has none. The model's answer is `pred`, which tells what the authors' code chose among tied options; the
         most probable option where there is none.
     explanations : Explanations or None
@@ -99,7 +99,7 @@ def read_released(
     Raises
     ------
     InputError
-        Naming file and line, if a row is malformed, its probabilities are none, `pred` is not the most probable
+        Naming file and line, if a row is malformed, its probabilities do not sum to 1, `pred` is not the most probable
         option, or a question's id is that of another one.
     """
     check_threshold(threshold)
@@ -128,14 +128,14 @@ def read_released(
     for place, item in enumerate(items):
         probs[place, : len(item.row.probs)] = item.row.probs
     beliefs = Beliefs(
-        [item.document for item in items],
-        ids,
-        np.array([item.row.answer for item in items], dtype=np.int64),
-        np.array([item.answer for item in items], dtype=np.int64),
-        probs,
-        subject,
-        threshold,
-        sampling_keys(ids, unnamed),
+        documents=[item.document for item in items],
+        ids=ids,
+        keys=sampling_keys(ids, unnamed),
+        gold=np.array([item.row.answer for item in items], dtype=np.int64),
+        answer=np.array([item.answer for item in items], dtype=np.int64),
+        probs=probs,
+        subject=subject,
+        threshold=threshold,
     )
     given = [(item, (item.row.model_exp or "").strip()) for item in items if item.row.model_exp is not None]
     if not given:

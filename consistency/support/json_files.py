@@ -176,7 +176,7 @@ def pretty_json(value: Any) -> str:
 
 
 def _unreadable(path: Path, error: OSError, expected: str) -> InputError:
-    return InputError(f"cannot be read ({error.strerror})", expected=f"a file of {expected}", path=path)
+    return InputError(f"cannot be read ({error.strerror})", expected=f"a file, each row {expected}", path=path)
 
 
 def _decode(decoder: msgspec.json.Decoder[T], line: bytes, path: Path, number: int, expected: str) -> T:

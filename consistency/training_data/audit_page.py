@@ -11,12 +11,12 @@ from consistency.knowledge.probes import left_out
 from consistency.statistics.shares import share
 from consistency.support.files import write_together
 from consistency.support.json_files import json_lines, pretty_json
-from consistency.training_data.audit import VERDICTS, Audit, Judged
+from consistency.training_data.audit import VERDICTS, Judged, TrainingSetAudit
 
 _MOST = 10
 
 
-def page(found: Audit) -> str:
+def page(found: TrainingSetAudit) -> str:
     """What a training set teaches a model, in Markdown, for a reader who has to decide."""
     total, actions = len(found.judged), Counter(item.action for item in found.judged)
     counts = Counter(item.verdict for item in found.judged)
@@ -57,9 +57,9 @@ def page(found: Audit) -> str:
             "",
             f"Replies that name no option, so that nothing is judged: lines {listed}. Begin them with its letter.",
         ]
-    unread = [f"- {name}: not read ({reason})" for name, reason in found.skipped.items()]
-    unread += [f"- {left_out(name, count)}" for name, count in found.incomplete.items()]
-    unread += [f"- {note}" for note in found.notes]
+    unread = [f"- {name}: not read ({reason})" for name, reason in found.coverage.skipped.items()]
+    unread += [f"- {left_out(name, count)}" for name, count in found.coverage.incomplete.items()]
+    unread += [f"- {note}" for note in found.coverage.notes]
     if unread:
         lines += ["", "Of the probe's log:", "", *unread]
     strongest = sorted(
@@ -82,7 +82,7 @@ def page(found: Audit) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_audit(found: Audit, out: str | Path) -> None:
+def write_audit(found: TrainingSetAudit, out: str | Path) -> None:
     """Write ``audit.md``, ``audit.json`` and ``examples.jsonl``, the rows to drop or rewrite, into a folder.
 
     Raises

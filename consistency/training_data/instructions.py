@@ -56,7 +56,7 @@ class Instructions:
         """
         if self._ordered is None:
             rng = random.Random(f"general-{self.seed}")
-            return (_turns(*general_instruction(rng)) for _ in range(count))
+            return (conversation(*general_instruction(rng)) for _ in range(count))
         if len(self._ordered) < count:
             problem, expected = f"holds {len(self._ordered)} instructions", f"at least {count}"
             if self.source.startswith(HUB):
@@ -64,8 +64,8 @@ class Instructions:
             raise InputError(problem, expected=expected, path=self.source)
         return islice(self._ordered, count)
 
-    def _place(self, conversation: Conversation) -> bytes:
-        return hashlib.sha256(f"general-{self.seed}|".encode() + msgspec.json.encode(conversation)).digest()
+    def _place(self, turns: Conversation) -> bytes:
+        return hashlib.sha256(f"general-{self.seed}|".encode() + msgspec.json.encode(turns)).digest()
 
 
 def _from_file(path: Path) -> list[Conversation]:
@@ -97,17 +97,18 @@ def _conversation(row: Any, path: str | Path, line: int) -> Conversation:
     instruction, context, output = (fields.get(name) or "" for name in ("instruction", "input", "output"))
     if not all(isinstance(text, str) for text in (instruction, context, output)) or not (instruction and output):
         raise InputError(
-            f"{str(row)[:60]!r} is no instruction",
+            f"{str(row)[:60]!r} is not an instruction",
             expected="instruction and output (Alpaca), or conversations with turns from human and gpt",
             path=path,
             line=line,
         )
-    return _turns(f"{instruction}\n\n{context}" if context else instruction, output)
+    return conversation(f"{instruction}\n\n{context}" if context else instruction, output)
 
 
 def _is_turn(turn: Any) -> bool:
     return isinstance(turn, dict) and turn.get("from") in ("human", "gpt") and isinstance(turn.get("value"), str)
 
 
-def _turns(request: str, reply: str) -> Conversation:
+def conversation(request: str, reply: str) -> Conversation:
+    """A conversation of one request and one reply."""
     return [{"from": "human", "value": request}, {"from": "gpt", "value": reply}]

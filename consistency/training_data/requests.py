@@ -9,7 +9,7 @@ from consistency.errors import not_one_of
 from consistency.knowledge.beliefs import Belief
 from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines
-from consistency.training_data.sampling import random_option
+from consistency.training_data.groups import random_option
 
 PURPOSES = ("explain", "context", "random_wrong")
 

@@ -171,7 +171,7 @@ def _example(row: Any, path: Path, line: int) -> Example:
     request, reply = _turns(fields)
     if not request or not reply:
         raise InputError(
-            f"{str(row)[:60]!r} is no training row",
+            f"{str(row)[:60]!r} is not a training row",
             expected="question, choices and answer; conversations or messages; or instruction and output",
             path=path,
             line=line,
