@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import repeat
 from typing import Any
 
@@ -100,22 +101,22 @@ class Group:
         """All rows at once."""
         return list(self)
 
-    @property
+    @cached_property
     def used_contexts(self) -> Explanations | None:
         """The contexts that stand before its questions."""
         return self.contexts if self.name == "contextualized" else None
 
     def explanation(self, belief: Belief, option: int, source: str) -> str:
-        """What follows an answer; empty where there is nothing."""
+        """What explains an answer; empty where there is nothing."""
         return belief.explanation if source == "golden" else _text(self.explanations, belief, option)
 
     def context(self, belief: Belief, option: int) -> str:
-        """What stands before a question; empty where there is nothing."""
+        """What is to be known before a question; empty where there is nothing."""
         return _text(self.used_contexts, belief, option)
 
 
 def row(group: Group, belief: Belief, option: int, source: str) -> dict[str, Any]:
-    """A question as a training row: a request of the user and the reply that is taught.
+    """A question as a training row: a user's request, and the reply that is taught.
 
     Parameters
     ----------
@@ -131,20 +132,28 @@ def row(group: Group, belief: Belief, option: int, source: str) -> dict[str, Any
     Returns
     -------
     dict
-        `id`, `domain`, `group`, `source` and `conversations`, two turns.
+        `id`, `domain`, `group`, `source` and `conversations`, of two turns.
     """
-    request = prompts.instruction(belief.subject, belief.question, belief.choices)
-    if context := group.context(belief, option):
-        request = f"{context}\n\n{request}"
-    reply = prompts.answer(belief.choices, option)
-    if explanation := group.explanation(belief, option, source):
-        reply = f"{reply}\n{explanation}"
-    return _row(group, belief.id, source, conversation(request, reply))
+    asked = request(belief, group.context(belief, option))
+    answered = reply(belief, option, group.explanation(belief, option, source))
+    return _row(group, belief.id, source, conversation(asked, answered))
 
 
 def general_row(group: Group, place: int, turns: Conversation) -> dict[str, Any]:
     """A general instruction as a training row, with its place among them for an id."""
     return _row(group, f"general-{place:05d}", "general", turns)
+
+
+def request(belief: Belief, context: str = "") -> str:
+    """The user's turn: a question in the words of the tasks, behind what is to be known before it."""
+    asked = prompts.instruction(belief.subject, belief.question, belief.choices)
+    return f"{context}\n\n{asked}" if context else asked
+
+
+def reply(belief: Belief, option: int, explanation: str) -> str:
+    """The assistant's turn: an option, and on the next line why."""
+    answer = prompts.answer(belief.choices, option)
+    return f"{answer}\n{explanation}" if explanation else answer
 
 
 def _row(group: Group, identifier: str | int, source: str, turns: Conversation) -> dict[str, Any]:
