@@ -286,7 +286,7 @@ def unusable_document(scores: Scores, row: int, problem: str, expected: str, do:
 
 
 def sampling_keys(ids: Sequence[str | int], unnamed: Mapping[int, Document]) -> Sequence[str | int]:
-    """What each question's place in samples depends on, whatever stands before it in its file.
+    """What each question's place in samples depends on, whichever questions come before it in its file.
 
     Parameters
     ----------

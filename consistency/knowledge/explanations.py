@@ -63,7 +63,7 @@ def read_explanations(logs: str | Path, domain: str | None = None) -> Explanatio
     """Read an explain task's log and keep the explanations.
 
     A domain's prompt opens the triple backticks, so that the text up to the closing ones is kept (`clean_opened`); the
-    embedded world's does not, and what stands between the first pair is kept (`clean`).
+    embedded world's does not, and the text between the first pair is kept (`clean`).
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def read_probe_column(beliefs: Beliefs, column: str, purpose: Purpose, source: P
     except InputError as error:
         if error.line is None:
             raise
-        # Documents of a log are sorted, and need not stand at their own line.
+        # Documents of a log are sorted, and need not be in the file's order.
         line = find_line(source, beliefs.documents[error.line - 1], -1)
         raise InputError(error.problem, expected=error.expected, path=source, line=line) from error
 
@@ -188,7 +188,7 @@ def _collect(
     path: Path,
 ) -> Explanations:
     option_of: Callable[[Belief], int] = (lambda b: b.answer) if purpose == "explain" else (lambda b: b.gold)
-    asked: dict[tuple[Any, Any], Belief] = {(belief.id, belief.question): belief for belief in beliefs}
+    probed: dict[tuple[Any, Any], Belief] = {(belief.id, belief.question): belief for belief in beliefs}
     texts: dict[tuple[str | int, str, int], str] = {}
     unusable, found = 0, False
     text_ids = TextIds()
@@ -200,7 +200,7 @@ def _collect(
         identifier, question = row.get("id"), row.get("question")
         ids = [number - 1, text_ids(str(question), row.get("choices") or ())] if identifier is None else [identifier]
         keys = ((id_, question) for id_ in ids if isinstance(id_, str | int) and isinstance(question, str))
-        belief = next((asked[key] for key in keys if key in asked), None)
+        belief = next((probed[key] for key in keys if key in probed), None)
         if belief is None or column not in row:
             continue
         if option is not None and not (type(option) is int and 0 <= option < len(belief.choices)):

@@ -91,7 +91,7 @@ def read_released(
     -------
     beliefs : Beliefs
         In the order of the files and their lines; ids as the files have them, or the line's number from 0 where a single
-        file has none. The model's answer is `pred`, which tells what the authors' code chose among tied options; the
+        file has none. The model's answer is `pred`, what the authors' code chose among tied options; the
         most probable option where there is none.
     explanations : Explanations or None
         What the column `model_exp` holds; None where no row has it.
@@ -185,10 +185,10 @@ def _problem(row: _Row, several: bool) -> tuple[str, str] | None:
 def _merge(first: _Found, second: _Found) -> _Found:
     """One question of two files, with the explanations of both."""
 
-    def asked(row: _Row) -> tuple[Any, ...]:
+    def probed(row: _Row) -> tuple[Any, ...]:
         return row.question, row.choices, row.answer, row.pred, row.probs
 
-    if asked(first.row) != asked(second.row):
+    if probed(first.row) != probed(second.row):
         raise InputError(
             f"the id {first.row.id!r} is that of another question, or of another probe of it, in "
             f"{first.path.name}:{first.line}",

@@ -11,7 +11,7 @@ import msgspec
 
 from consistency.errors import InputError
 
-# What decoding text that is no JSON, or no text at all, raises.
+# What decoding raises where bytes are not JSON, or not text.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 T = TypeVar("T")
 # White space in JSON.
@@ -125,7 +125,7 @@ def read_rows(path: str | Path, expected: str) -> Iterator[tuple[int, Any]]:
     Raises
     ------
     InputError
-        If the file cannot be read, or holds no JSON; it names the line.
+        If the file cannot be read, or a line is not JSON; it names the line.
 
     Examples
     --------

@@ -150,22 +150,22 @@ def audit(
     ]
     wanted = {form for found in readings for form, _ in found}
     found_probes, coverage = read_all(probes, tasks, domain, threshold)
-    asked: dict[tuple[str, ...], tuple[Beliefs, int]] = {}
+    probed: dict[tuple[str, ...], tuple[Beliefs, int]] = {}
     for probe in found_probes:
         for row, belief in enumerate(probe.beliefs):
             form = normal_form(belief.question, belief.choices)
             if form in wanted:
-                asked.setdefault(form, (probe.beliefs, row))
+                probed.setdefault(form, (probe.beliefs, row))
     judged, unreadable = [], []
     first: dict[tuple[str, ...], Example] = {}
     for found_readings in readings:
-        form, example = next((pair for pair in found_readings if pair[0] in asked), found_readings[0])
-        if form not in asked and example.labels != LETTERS:
+        form, example = next((pair for pair in found_readings if pair[0] in probed), found_readings[0])
+        if form not in probed and example.labels != LETTERS:
             continue
         if example.taught is None:
             unreadable.append(example.line)
             continue
-        judged.append(_judge(example, asked.get(form), first.setdefault(form, example)))
+        judged.append(_judge(example, probed.get(form), first.setdefault(form, example)))
     if not judged:
         if unreadable:
             raise InputError(

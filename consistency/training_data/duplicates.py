@@ -5,7 +5,7 @@ compatibility forms and the order of their options. They are the same *nearly* i
 options are the same and one word of the question is changed, added or missing (the only word: changed), or their
 questions are the same and one option is changed, added or missing. Every comparison is a look-up by hash, so that time
 grows with the number of words and not with that of pairs; what a hash finds is then compared word by word, one after the
-other until one is the same indeed.
+other until one is the same.
 """
 
 from __future__ import annotations

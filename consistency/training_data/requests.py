@@ -1,4 +1,4 @@
-"""What a model is to write about: the questions that it answers wrong with confidence, as a file."""
+"""Write what a model is to write about: the questions that it answers wrong with confidence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_requests(beliefs: Iterable[Belief], path: str | Path, purpose: str = "
         The JSONL file that the explain and context tasks read.
     purpose : {"explain", "context", "random_wrong"}
         "explain" asks the base model to explain its own answer, "random_wrong" to explain the option that RANDOM-WRONG
-        teaches instead; "context" asks any model for the knowledge that the golden answer needs.
+        teaches instead; "context" asks any model for the knowledge that the gold answer needs.
     seed : int
         Seed of the RANDOM-WRONG options.
 

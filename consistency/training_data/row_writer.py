@@ -20,7 +20,7 @@ from consistency.training_data.rows import Answer, Group, reply, request
 # So many questions of the probe are written at a time, and kept for the groups that share them.
 _STRETCH = 4_096
 _encode = msgspec.json.Encoder().encode
-# What stands before the names of domain and group, and what behind them.
+# A line up to the names of domain and group, and what follows them.
 _Parts = tuple[bytes, bytes]
 
 

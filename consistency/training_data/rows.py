@@ -35,7 +35,7 @@ class Answers:
     source : str
         Where the answers come from: "golden", "model" or "random"; empty for a mixture.
     own : iterable of bool
-        Of a mixture, which answers are the model's; the others are golden.
+        Of a mixture, which answers are the model's; the source of the others is "golden".
     """
 
     def __init__(self, rows: Sequence[int], options: Iterable[int], source: str = "", own: Iterable[bool] = ()) -> None:
@@ -74,7 +74,7 @@ class Group:
     general : int
         How many of them.
     explanations, contexts : Explanations or None
-        What models wrote; contexts stand before the questions of CONTEXTUALIZED only.
+        What models wrote; contexts come before the questions of CONTEXTUALIZED only.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Group:
 
     @cached_property
     def used_contexts(self) -> Explanations | None:
-        """The contexts that stand before its questions."""
+        """The contexts that come before its questions."""
         return self.contexts if self.name == "contextualized" else None
 
     def explanation(self, belief: Belief, option: int, source: str) -> str:
