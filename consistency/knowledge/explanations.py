@@ -58,6 +58,12 @@ class Explanations:
     source: Path
     others: tuple[Path, ...] = ()
 
+    @property
+    def unusable_share(self) -> float | None:
+        """The share of all generations that are unusable; None if there are none."""
+        total = len(self.texts) + self.unusable
+        return self.unusable / total if total else None
+
 
 def read_explanations(logs: str | Path, domain: str | None = None) -> Explanations:
     """Read an explain task's log and keep the explanations.

@@ -237,7 +237,10 @@ def write_all(
             "rows": {source: tally[source] for source in SOURCES if tally[source]},
             "rows_without_explanation": tally["unexplained"],
             "unusable_explanations": group.explanations.unusable if group.explanations else None,
-            "unusable_share": {"explanations": _share(group.explanations), "contexts": _share(group.contexts)},
+            "unusable_share": {
+                "explanations": group.explanations.unusable_share if group.explanations else None,
+                "contexts": group.contexts.unusable_share if group.contexts else None,
+            },
             "rows_without_context": tally["without context"] if group.name == "contextualized" else None,
             "sha256": digests[path],
             "inputs": list(inputs),
@@ -253,10 +256,3 @@ def _manifest(rows: Path) -> Path:
 def identify(paths: Iterable[Path]) -> list[dict[str, str]]:
     """Name and SHA-256 of each file that is there, once."""
     return [{"file": path.name, "sha256": fingerprint(path)} for path in dict.fromkeys(paths) if path.is_file()]
-
-
-def _share(written: Explanations | None) -> float | None:
-    """The share of a model's generations that cannot be used."""
-    if written is None or not (total := len(written.texts) + written.unusable):
-        return None
-    return written.unusable / total
