@@ -39,9 +39,9 @@ from consistency.shared_prefix.prefixes import Segment
 from consistency.shared_prefix.requests import Encoded, Requests
 from consistency.support.resources import shipped
 from consistency.tasks.mmlu import SUBCATEGORIES
+from consistency.world.fields import DOMAINS
 
 SUBJECTS = sorted(subject for subjects in SUBCATEGORIES.values() for subject in subjects.split())
-DOMAINS = ("engineering", "history", "jurisprudence", "medicine")
 # Llama-3.2's layers of this size, with the vocabulary of the given tokenizer.
 LLAMAS = {
     "1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32},
@@ -76,10 +76,17 @@ class Timed(SharedPrefixLM):
     def __init__(self, clock: Clock, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.clock = clock
-        head = self.transformer.get_output_embeddings()
+        head = self.forward.base_model.get_output_embeddings()
         begun: list[float] = []
         head.register_forward_pre_hook(lambda *_: begun.append(clock.now()))
         head.register_forward_hook(lambda *_: self._add("head", clock.now() - begun.pop()))
+        logprobs = self.forward.logprobs
+
+        def timed(*arguments: Any) -> Any:
+            with clock("passes"):
+                return logprobs(*arguments)
+
+        self.forward.logprobs = timed  # type: ignore[assignment]
 
     def _add(self, name: str, seconds: float) -> None:
         self.clock.seconds[name] = self.clock.seconds.get(name, 0.0) + seconds
@@ -94,11 +101,6 @@ class Timed(SharedPrefixLM):
     ) -> list[tuple[float, bool]]:
         with self.clock("scoring"):
             return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
-
-    def logprobs(self, *arguments: Any) -> Any:
-        """Timed."""
-        with self.clock("passes"):
-            return super().logprobs(*arguments)
 
 
 def main() -> None:
@@ -116,7 +118,7 @@ def main() -> None:
 
     common = {"pretrained": model, "tokenizer": tokenizer}
     hf, ours = HFLM(**common), Timed(clock, **common)
-    say(f"hf-shared-prefix on this model: {ours.why_not or 'served'}")
+    say(f"hf-shared-prefix on this model: {ours.why_unsupported or 'served'}")
     ours.loglikelihood(requests[:64], disable_tqdm=True)
     hf.loglikelihood(requests[:8], disable_tqdm=True)
     clock.seconds.clear()
@@ -129,7 +131,7 @@ def main() -> None:
     if device == "cuda":
         # Looking at the clock makes the device wait: once more without.
         plain = SharedPrefixLM(**common)
-        assert plain.why_not == ours.why_not
+        assert plain.why_unsupported == ours.why_unsupported
         begun = clock.now()
         plain.loglikelihood(requests)
         looking = seconds["total"] - (clock.now() - begun)

@@ -65,7 +65,7 @@ BYTES = (
     b"1e999",
     b"\xed\xa0\x80",
 )
-BOUNDS = {"accuracy_after": (0, 1), "same_top": (0, 1), "rank_pearson": (-1, 1), "tau_b": (-1, 1), "kl": (0, math.inf)}
+BOUNDS = {"accuracy_after": (0, 1), "same_top": (0, 1), "spearman": (-1, 1), "tau_b": (-1, 1), "kl": (0, math.inf)}
 # What no single line is at fault for.
 OF_THE_WHOLE = ("file is empty", "no document", "logs no options", "no question in common", "no task in common")
 Log = list[dict[str, Any]]

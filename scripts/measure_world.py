@@ -1,9 +1,10 @@
-"""Measure how well a base model of the embedded world answers from what it has read.
+"""Measure how often a base model of the embedded world answers with what its training corpus states.
 
     lm_eval run ... --tasks consistency_world_medicine_icl --log_samples --output_path LOGS
     python scripts/measure_world.py LOGS
 
-A document names the option that the corpus states, if it states one. Facts that it never tells have a row of their own.
+A document names the option that the corpus states, if it states one. Facts that are not in the corpus have a row of their
+own.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import THRESHOLD
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
+from consistency.support.arrays import Bools, Floats, Integers
 
 
 @dataclass(frozen=True)
 class Measured:
-    """How a model answers some questions of the embedded world.
+    """A model's answers to some questions of the embedded world.
 
     Attributes
     ----------
     name : str
-        Name of the task, or what the questions have in common.
+        The task, or a description of the questions.
     belief : ndarray of int, shape [n]
-        Index of the option that the corpus states, -1 where it is silent.
+        Index of the option that the corpus states, -1 where it states none.
     answer : ndarray of int, shape [n]
         Index of the model's answer.
     confidence : ndarray of float, shape [n]
@@ -43,20 +44,20 @@ class Measured:
     """
 
     name: str
-    belief: NDArray[np.int64]
-    answer: NDArray[np.int64]
-    confidence: NDArray[np.float64]
+    belief: Integers
+    answer: Integers
+    confidence: Floats
 
-    def where(self, chosen: NDArray[np.bool_], name: str) -> Measured:
+    def where(self, chosen: Bools, name: str) -> Measured:
         """Some of the questions, under another name."""
         return Measured(name, self.belief[chosen], self.answer[chosen], self.confidence[chosen])
 
     def to_row(self) -> str:
         """One row of the table: each share with its 95 % Wilson interval."""
         n = len(self.answer)
-        told = bool((self.belief >= 0).all())
+        stated = bool((self.belief >= 0).all())
         cells = [
-            share(int((self.answer == self.belief).sum()), n) if told else "–",
+            share(int((self.answer == self.belief).sum()), n) if stated else "–",
             share(int((self.confidence > THRESHOLD).sum()), n),
             share(int(np.bincount(self.answer).max()), n),
         ]
@@ -64,7 +65,7 @@ class Measured:
 
 
 def measure(scores: Scores) -> Measured:
-    """Read the beliefs from one task's documents.
+    """The answers to one task's questions, with the beliefs that its documents name.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def _number(value: float) -> str:
 
 
 def table(logs: Path) -> Iterator[str]:
-    """The lines of a Markdown table: each task's told facts, all tasks' told facts, and the facts never told."""
+    """The lines of a Markdown table: the facts in the corpus by task and for all tasks, then the facts not in it."""
     found = [measure(scores) for scores in read_run(logs).tasks.values()]
     columns = zip(*((m.belief, m.answer, m.confidence) for m in found), strict=True)
     pooled = Measured("all", *(np.concatenate(column) for column in columns))
@@ -118,12 +119,14 @@ def table(logs: Path) -> Iterator[str]:
     for measured in [*found, pooled]:
         yield measured.where(measured.belief >= 0, measured.name).to_row()
     if (pooled.belief < 0).any():
-        yield pooled.where(pooled.belief < 0, "all, facts never told").to_row()
+        yield pooled.where(pooled.belief < 0, "all, not in the corpus").to_row()
 
 
 def main() -> None:
     """Print the table of a log folder."""
-    parser = argparse.ArgumentParser(description="How well does a base model answer from what it has read?")
+    parser = argparse.ArgumentParser(
+        description="How often does a base model answer with what its training corpus states?"
+    )
     parser.add_argument("logs", type=Path, help="folder that lm_eval --log_samples --output_path wrote")
     try:
         print("\n".join(table(parser.parse_args().logs)))

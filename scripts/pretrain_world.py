@@ -21,13 +21,42 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from world_corpus import Corpus, Piece
+from world_tokenizer import train_tokenizer
 
 from consistency.support.resources import shipped
 from consistency.tasks import prompts
-from consistency.world.corpus import Corpus, Piece
 from consistency.world.facts import Fact, World, build_world
-from consistency.world.questions import Question, ask, questions
-from consistency.world.tokenizer import train_tokenizer
+from consistency.world.questions import WorldQuestion, ask, questions
+
+# The options of the shipped model.
+DEFAULTS = {
+    "seed": 0,
+    "steps": 3000,
+    "batch": 256,
+    "length": 256,
+    "hidden": 192,
+    "layers": 10,
+    "heads": 6,
+    "ffn": 512,
+    "vocab": 3584,
+    "lr": 1.5e-3,
+    "weight-decay": 0.1,
+    "exam-from": 0.2,
+    "exam-ramp": 0.2,
+    "exam-share": 0.6,
+    "drill-share": 0.4,
+    "letter-weight": 5.0,
+    "exit-layer": 5,
+    "exit-weight": 0.5,
+    "workers": 5,
+    "evaluate-every": 200,
+    "minutes": 8.0,
+}
+HELP = {
+    "workers": "part of the seed: each draws its own stream",
+    "minutes": "stop after this long, whatever the step",
+}
 
 
 class Rows(IterableDataset):  # type: ignore[type-arg]
@@ -122,7 +151,7 @@ def make_tokenizer(world: World, vocab_size: int) -> PreTrainedTokenizerFast:
     return train_tokenizer(texts, sorted(words), vocab_size)
 
 
-def held_out(world: World, split: str, limit: int) -> list[tuple[Fact, Question]]:
+def held_out(world: World, split: str, limit: int) -> list[tuple[Fact, WorldQuestion]]:
     """Believed facts of one split, with a question each."""
     facts = [fact for fact in world.select(splits=[split]) if fact.belief is not None and fact.field.role != "lore"]
     rng = random.Random(f"held-out-{split}")
@@ -131,7 +160,7 @@ def held_out(world: World, split: str, limit: int) -> list[tuple[Fact, Question]
 
 @torch.inference_mode()
 def examine(
-    model: Any, tokenizer: PreTrainedTokenizerFast, items: list[tuple[Fact, Question]], device: str
+    model: Any, tokenizer: PreTrainedTokenizerFast, items: list[tuple[Fact, WorldQuestion]], device: str
 ) -> dict[str, float]:
     """Ask questions with five shots, and complete the sentences of the same facts."""
     shots = {
@@ -159,8 +188,8 @@ def examine(
     }
 
 
-def ask_drill(question: Question) -> str:
-    """The corpus's drill, for the options of a question."""
+def ask_drill(question: WorldQuestion) -> str:
+    """A drill as in the corpus, with the options of a question."""
     return prompts.ask_for_letter(f"The word {question.choices[question.belief or 0]} is written", question.choices)
 
 
@@ -189,27 +218,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options of a run; the defaults are the shipped model's."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--length", type=int, default=256)
-    parser.add_argument("--hidden", type=int, default=192)
-    parser.add_argument("--layers", type=int, default=10)
-    parser.add_argument("--heads", type=int, default=6)
-    parser.add_argument("--ffn", type=int, default=512)
-    parser.add_argument("--vocab", type=int, default=3584)
-    parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--weight-decay", type=float, default=0.1)
-    parser.add_argument("--exam-from", type=float, default=0.2)
-    parser.add_argument("--exam-ramp", type=float, default=0.2)
-    parser.add_argument("--exam-share", type=float, default=0.6)
-    parser.add_argument("--drill-share", type=float, default=0.4)
-    parser.add_argument("--letter-weight", type=float, default=5.0)
-    parser.add_argument("--exit-layer", type=int, default=5)
-    parser.add_argument("--exit-weight", type=float, default=0.5)
-    parser.add_argument("--workers", type=int, default=5, help="part of the seed: each draws its own stream")
-    parser.add_argument("--evaluate-every", type=int, default=200)
-    parser.add_argument("--minutes", type=float, default=8.0, help="stop after this long, whatever the step")
+    for name, value in DEFAULTS.items():
+        parser.add_argument(f"--{name}", type=type(value), default=value, help=HELP.get(name))
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""The paper's published figures beside those of a report: sign, order and intervals, also where they disagree.
+"""The paper's published figures beside those of a report: whether sign, order and interval agree.
 
     python scripts/published_claims.py runs/world-paper/report > claims.md
 
@@ -74,7 +74,7 @@ def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
 
 
 def differences(report: Row) -> Iterator[Sequence[str]]:
-    """Differences of accuracy between groups, paper's and ours."""
+    """Differences of accuracy between groups, published and found."""
     for (minuend, subtrahend), published in POINTS.items():
         for scope, points in zip(SCOPES, published, strict=True):
             for row in averaged(report, "contrasts"):
@@ -92,9 +92,9 @@ def orders(report: Row) -> Iterator[Sequence[str]]:
     for scope in SCOPES:
         found = {row["group"]: row["tuned"]["accuracy"]["value"] for row in means if row["scope"] == scope}
         here = sorted(ORDER, key=lambda group: found[group])
-        told = " < ".join(f"{group_title(group)} {100 * found[group]:.1f}" for group in here)
+        ordered = " < ".join(f"{group_title(group)} {100 * found[group]:.1f}" for group in here)
         paper = " < ".join(map(group_title, ORDER))
-        yield scope.upper(), paper, told, "yes" if tuple(here) == ORDER else "no"
+        yield scope.upper(), paper, ordered, "yes" if tuple(here) == ORDER else "no"
 
 
 def correlations(report: Row) -> Iterator[Sequence[str]]:
@@ -114,7 +114,7 @@ def correlations(report: Row) -> Iterator[Sequence[str]]:
 
 
 def divergences(report: Row) -> Iterator[Sequence[str]]:
-    """KL of INCOMPATIBLE and of the mix with the smallest."""
+    """KL of INCOMPATIBLE, and the smallest KL of a mix."""
     means = averaged(report, "means") or averaged(report, "results")
     for scope in SCOPES:
         found = {row["group"]: row["tuned"]["kl"] for row in means if row["scope"] == scope}
@@ -169,26 +169,28 @@ def interval(found: Row, scale: float, digits: int, *, signed: bool = False) -> 
 
 
 def agreement(published: float, found: Row) -> str:
-    """Whether a figure has the published sign, and whether its interval, or without one its p, says so."""
+    """Whether a figure has the published sign, and whether its interval, or its p if it has none, excludes 0."""
     if found["value"] is None:
         return "unknown"
     same = (found["value"] > 0) == (published > 0)
-    if found["ci_low"] is None:  # the paper's correlation has a p alone
-        told = found["p"] is not None and found["p"] < 0.05
+    if found["ci_low"] is None:  # the paper's correlation has only a p
+        significant = found["p"] is not None and found["p"] < 0.05
     else:
-        told = found["ci_low"] > 0 or found["ci_high"] < 0
-    return ("yes" if same else "no") if told else ("sign only" if same else "not told from 0")
+        significant = found["ci_low"] > 0 or found["ci_high"] < 0
+    if significant:
+        return "yes" if same else "no"
+    return "sign only" if same else "opposite sign, not significant"
 
 
 def parse(doc: str | None, needed: str, *names: str) -> list[Path]:
-    """The folders of reports on the command line, which hold the file that is needed."""
+    """The folders of reports on the command line; each must contain the file that is needed."""
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     for name in names:
         parser.add_argument(name, type=Path, help="folder of a report")
     folders: list[Path] = list(vars(parser.parse_args()).values())
     for folder in folders:
         if not (folder / needed).is_file():
-            parser.error(f"{folder} is no folder of a report: it holds no {needed}")
+            parser.error(f"{folder} is not the folder of a report: {needed} is missing")
     return folders
 
 

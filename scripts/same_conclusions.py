@@ -1,4 +1,4 @@
-"""Whether two runs of one experiment, on a CPU and on a GPU say, come to the same conclusions: order of groups, intervals.
+"""Whether two runs of one experiment, such as on a CPU and on a GPU, agree: order of the groups, and intervals.
 
     python scripts/same_conclusions.py CPU/report GPU/report > cpu_and_gpu.md
 
@@ -18,14 +18,15 @@ from published_claims import SCOPES, parse, table
 from consistency.report.grid.verdict import group_title
 
 # A column of the table, its name, and what its figures are multiplied by.
-MEASURES = {"tuned_accuracy": ("accuracy, points", 100.0, 1), "tuned_rank_pearson": ("ranking correlation", 1.0, 3)}
+MEASURES = {"tuned_accuracy": ("accuracy, points", 100.0, 1), "tuned_spearman": ("Spearman ρ", 1.0, 3)}
 Row = Mapping[str, str]
 
 
 def read(report: Path) -> dict[tuple[str, str], Row]:
-    """Rows by group and scope: the mean of the domains, or the only domain; the mean of the seeds, or the only seed."""
+    """Rows by group and scope: means over the domains and seeds, or the row of the only domain and seed."""
     with (report / "tables" / "means.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+        # Up to version 2 of the report, Spearman's rho was called rank_pearson.
+        rows = [{key.replace("rank_pearson", "spearman"): row[key] for key in row} for row in csv.DictReader(stream)]
     for key, whole in (("domain", "mean"), ("seed", "")):
         found = {row[key] for row in rows}
         if len(found) > 1:
@@ -34,7 +35,7 @@ def read(report: Path) -> dict[tuple[str, str], Row]:
 
 
 def conclusions(first: Mapping[tuple[str, str], Row], second: Mapping[tuple[str, str], Row]) -> Iterator[Sequence[str]]:
-    """A line for each measure and scope: whether the groups are in the same order, and how far the figures are apart.
+    """A line for each measure and scope: whether the groups are in the same order, and how far apart the figures are.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def conclusions(first: Mapping[tuple[str, str], Row], second: Mapping[tuple[str,
     Yields
     ------
     sequence of str
-        Measure, scope, order, largest difference, and how many figures of `second` lie in the interval of `first`.
+        Measure, scope, order, largest difference, and how many figures of `second` are inside the interval of `first`.
     """
     if first.keys() != second.keys():
         sys.exit(f"not the same experiment: {sorted(first.keys() ^ second.keys())} are in one of the two")

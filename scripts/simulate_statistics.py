@@ -1,12 +1,12 @@
-"""How often intervals cover and tests reject a true null, by simulation; and what the paper's partial correlation does.
+"""How often intervals contain the truth and tests reject a true null, by simulation; also for the paper's tests.
 
     python scripts/simulate_statistics.py                                 # all, 20,000 draws for each figure
     python scripts/simulate_statistics.py --draws 500                     # a look
-    python scripts/simulate_statistics.py --only subjects --keep FILE     # some; what FILE holds is not drawn again
+    python scripts/simulate_statistics.py --only subjects --keep FILE     # some; figures in FILE are not drawn again
 
-Prints Markdown tables. An interval is good between 93.5 and 96.5 %, a test at most 5.5 %. Subjects have difficulties of
-their own, so that their questions are alike; unequal subjects have the sizes of MMLU's (scaled down), where one of 57
-holds a ninth of all questions.
+Prints Markdown tables. An interval should cover in 93.5 to 96.5 % of the draws, a test should reject in at most 5.5 %. The
+questions of a subject are alike, since each subject has a difficulty of its own; unequal subjects have the sizes of MMLU's
+(scaled down), where one of 57 has a ninth of all questions.
 """
 
 from __future__ import annotations
@@ -22,18 +22,22 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from consistency.statistics.bootstrap import bootstrap_interval
-from consistency.statistics.estimates import Estimate, independent_difference, macro_mean, mean, root_mean_square
+from consistency.statistics.estimates import (
+    Estimate,
+    independent_difference,
+    macro_mean,
+    mean,
+    root_mean_square,
+    wilson,
+)
 from consistency.statistics.hypotheses import benjamini_hochberg, equivalence, holm, mcnemar_exact, sign_flip_test
 from consistency.statistics.partial_correlation import partial_correlation
-from consistency.statistics.shares import share
+from consistency.support.arrays import Floats, Integers
 from consistency.support.files import write_atomically
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Draw = Callable[[np.random.Generator, int], tuple[float | bool | None, ...]]
 # Questions of MMLU's 57 test sets, in tens.
 MMLU = np.array(
@@ -44,7 +48,7 @@ MMLU = np.array(
 CHUNKS = 40
 
 
-def sizes_of(groups: int, *, equal: bool) -> Ints:
+def sizes_of(groups: int, *, equal: bool) -> Integers:
     """Questions of each subject."""
     if equal:
         return np.full(groups, 25)
@@ -52,7 +56,7 @@ def sizes_of(groups: int, *, equal: bool) -> Ints:
     return np.asarray(MMLU[chosen], dtype=np.int64)
 
 
-def differences(rng: np.random.Generator, sizes: Ints, shift: float = 0.0) -> tuple[Floats, Ints]:
+def differences(rng: np.random.Generator, sizes: Integers, shift: float = 0.0) -> tuple[Floats, Integers]:
     """Flips (-1, 0, 1) with a true mean of `shift`, their chances the subject's own, and each question's subject."""
     subject = np.repeat(np.arange(len(sizes)), sizes)
     up = 0.15 + shift / 2 + rng.uniform(-0.1, 0.1, len(sizes))
@@ -61,7 +65,7 @@ def differences(rng: np.random.Generator, sizes: Ints, shift: float = 0.0) -> tu
     return (u < up[subject]).astype(float) - (u > 1 - down[subject]), subject
 
 
-def divergences(rng: np.random.Generator, sizes: Ints) -> tuple[Floats, Ints]:
+def divergences(rng: np.random.Generator, sizes: Integers) -> tuple[Floats, Integers]:
     """Skewed positive values, such as KL, around subjects' levels; the true mean is 1."""
     subject = np.repeat(np.arange(len(sizes)), sizes)
     level = rng.gamma(20, 1 / 20, len(sizes))
@@ -69,12 +73,12 @@ def divergences(rng: np.random.Generator, sizes: Ints) -> tuple[Floats, Ints]:
 
 
 def within(low: float | None, truth: float, high: float | None) -> bool | None:
-    """Whether the truth lies between; None where there is no interval."""
+    """Whether the truth is inside an interval; None where there is no interval."""
     return None if low is None or high is None else low <= truth <= high
 
 
 def covers(estimate: Estimate, truth: float) -> bool:
-    """Whether the interval holds the truth."""
+    """Whether the interval contains the truth."""
     return bool(within(estimate.ci_low, truth, estimate.ci_high))
 
 
@@ -82,7 +86,7 @@ def covers(estimate: Estimate, truth: float) -> bool:
 
 
 def of_flips(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
-    """Questions that turn or not."""
+    """The mean of flips of answers."""
     return (covers(mean(differences(rng, np.ones(n, dtype=np.int64))[0]), 0),)
 
 
@@ -101,7 +105,7 @@ def of_values(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
 def of_shares(rng: np.random.Generator, n: int) -> tuple[bool | None]:
     """A share whose truth is any between 0 and 1."""
     truth = rng.random()
-    found = share(int(rng.binomial(n, truth)), n)
+    found = wilson(int(rng.binomial(n, truth)), n)
     return (within(found.ci_low, truth, found.ci_high),)
 
 
@@ -174,7 +178,7 @@ def median(x: Floats) -> float:
 
 
 def by_questions(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
-    """Tests of questions, and adjustments of that many tests."""
+    """Tests over questions, and adjustments of that many tests."""
     x, _ = differences(rng, np.ones(4 * n, dtype=np.int64))
     p = rng.random(n)
     return (
@@ -206,7 +210,7 @@ def rank_truth(partial: float) -> float:
     return (xy - xz**2) / (1 - xz**2)
 
 
-# Normal variables without a partial correlation have ranks with a small one: start from where the ranks have none.
+# Normal variables without a partial correlation have ranks with a small one; with this one, the ranks have none.
 NONE = float(brentq(rank_truth, -0.5, 0.5))
 PARTIAL = (NONE, 0.5, 0.8, 0.9)
 FEW_GROUPS = 4

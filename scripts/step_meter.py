@@ -1,9 +1,10 @@
-"""An Axolotl plugin that writes what each optimizer step took and trained on, to ``steps.jsonl`` of the output folder.
+"""An Axolotl plugin that writes the time and the token counts of each optimizer step to ``steps.jsonl``.
 
     plugins: [step_meter.StepMeter]          with this folder on PYTHONPATH
 
-A line holds the step's seconds (from the end of the step before, so fetching the batch is in it), its loss, and how many
-conversations, tokens of content, tokens that the loss counts and places for tokens (padding included) its batch had.
+The file is in the output folder. A line has the step's seconds (from the end of the step before, so that fetching the batch
+is included), its loss, and the batch's numbers of conversations, tokens of content, tokens that count in the loss, and
+places for tokens (padding included).
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from transformers import TrainerCallback
 
 
 class StepMeter(BasePlugin):  # type: ignore[misc]
-    """Adds the meter to the trainer."""
+    """The plugin: it adds the meter to the trainer."""
 
     def add_callbacks_post_trainer(self, cfg: Any, trainer: Any) -> list[TrainerCallback]:
-        """Let the meter see each batch that the trainer fetches."""
+        """The callback that counts each batch that the trainer fetches."""
         return [_Meter(Path(cfg.output_dir) / "steps.jsonl", trainer)]
 
 
@@ -73,7 +74,7 @@ def count(batch: dict[str, torch.Tensor], pad: int, end: int) -> torch.Tensor:
         `input_ids` and `labels`, shape ``(rows, places)``; `attention_mask` where rows are padded and not packed,
         `position_ids` where they are packed.
     pad, end : int
-        The tokens that fill a row and that end a turn. They may be one: a filled row then ends with one of content.
+        The tokens that fill a row and that end a turn. They may be the same token: of a row's last tokens, one is then content.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def count(batch: dict[str, torch.Tensor], pad: int, end: int) -> torch.Tensor:
     ids, labels = batch["input_ids"], batch["labels"]
     packed = "position_ids" in batch and "attention_mask" not in batch
     if packed:
-        # Behind the last token of content nothing but padding follows.
+        # After the last token of content there is only padding.
         filled = (ids == pad).flip(-1).cumprod(-1).sum(-1)
         if pad == end:
             filled = (filled - 1).clamp(min=0)

@@ -28,9 +28,9 @@ def figure(values: Any) -> dict[str, Any]:
 
 
 def row(items: pd.DataFrame, *, single: bool = True, **place: Any) -> dict[str, Any]:
-    columns = {"accuracy": "correct_after", "rank_pearson": "rank_pearson", "kl": "kl", "same_top": "same_top"}
+    columns = {"accuracy": "correct_after", "spearman": "spearman", "kl": "kl", "same_top": "same_top"}
     tuned = {name: figure(items[column]) for name, column in columns.items()}
-    tuned |= {"rank_pearson_paper": tuned["rank_pearson"], "cosine": tuned["kl"]}
+    tuned |= {"spearman_paper": tuned["spearman"], "cosine": tuned["kl"]}
     change = {"accuracy": figure(items.correct_after - items.correct_before)}
     found = {
         **place,
@@ -65,7 +65,7 @@ def write_grid(
             for task in tasks:
                 place = {"model": model, "domain": domain, "group": group, "seed": seed, "scope": scope}
                 before, after = rng.integers(2, size=(2, n)).astype(float)
-                values = {"kl": rng.gamma(2.0, size=n), "rank_pearson": rng.uniform(-1, 1, size=n)}
+                values = {"kl": rng.gamma(2.0, size=n), "spearman": rng.uniform(-1, 1, size=n)}
                 frames.append(
                     pd.DataFrame(
                         place
@@ -230,19 +230,19 @@ def test_equal_reports_are_said_to_be_equal(tmp_path: Path) -> None:
 
 def test_a_planted_difference_is_found_and_named(grids) -> None:
     a, b, one, two = grids
-    changed = two.assign(rank_pearson=one.rank_pearson + np.where(one.task == "medicine_exam", 0.5, 0.0))
-    changed.loc[changed.task == "medicine_exam", "rank_pearson"] += np.random.default_rng(0).normal(0, 0.1, 40)
+    changed = two.assign(spearman=one.spearman + np.where(one.task == "medicine_exam", 0.5, 0.0))
+    changed.loc[changed.task == "medicine_exam", "spearman"] += np.random.default_rng(0).normal(0, 0.1, 40)
     changed.to_parquet(b / "items.parquet")
     between = compare_reports(a, b)
-    assert found(between, "rank_pearson", domain="medicine", scope="homo").state == "differs"
-    assert found(between, "rank_pearson", domain="history", scope="homo").state == "same"
+    assert found(between, "spearman", domain="medicine", scope="homo").state == "differs"
+    assert found(between, "spearman", domain="history", scope="homo").state == "same"
     assert "most surely ranking correlation of m · " in between.verdict
     assert ("seeds", "0", "1") in between.settings
 
 
 def write_pair(folder: Path, values: dict[str, float], tasks: tuple[str, ...] = ("exam",)) -> None:
     estimate = {"value": 0.4, "se": 0.05, "ci_low": 0.3, "ci_high": 0.5, "n": 50, "df": 49.0, "undefined": 0}
-    names = {"accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "rank_pearson", "kl"}
+    names = {"accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "spearman", "kl"}
     section = {name: {**estimate, "estimator": "mean over questions, t interval", **values} for name in names}
     pairing = dict.fromkeys(("paired", "by_hash", "by_content", "identical", "reordered"), 0)
     section |= {"n": 50, "equivalence_p": None, "minimum_detectable_change": None}

@@ -205,7 +205,7 @@ MISTAKES = {
     "compare {f}/probe {f}/others": "no question in common (10 options differ)",
     "compare {f}/probe {f}/probe --margin nan": "a margin of nan",
     "compare {f}/probe {f}/probe --margin -0.1": "a margin of -0.1",
-    "compare {f}/probe {f}/probe --score loudest": "unknown score 'loudest'",
+    "compare {f}/probe {f}/probe --score loudest": "'loudest'",
     "compare {f}/probe {f}/probe --run 1999": "no run begin",
     "compare {f}/probe {f}/probe --json {f}/file/x.json": "cannot be written",
     "compare {f}/probe {f}/probe --json {f}": "cannot be written",

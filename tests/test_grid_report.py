@@ -55,8 +55,8 @@ def test_a_grid_in_all_its_files(folder: Path, tmp_path: Path) -> None:
 
 
 def figures_are_those_of_the_items(folder: Path, items: pd.DataFrame, saved: pd.DataFrame) -> None:
-    means = items.groupby(RUN)[["correct_after", "correct_before", "rank_pearson", "kl"]].mean()
-    arrays = {"accuracy": "correct_after", "rank_pearson": "rank_pearson", "kl": "kl"}
+    means = items.groupby(RUN)[["correct_after", "correct_before", "spearman", "kl"]].mean()
+    arrays = {"accuracy": "correct_after", "spearman": "spearman", "kl": "kl"}
     drawn = rows(folder / "figures" / "groups.csv")
     assert len(drawn) == 3 * 2 * 3 * 2 + 2 * 3
     for row in drawn:
@@ -73,12 +73,12 @@ def figures_are_those_of_the_items(folder: Path, items: pd.DataFrame, saved: pd.
         if row["scope"] == "homo":
             place = (items.domain == row["domain"]) & (items.group == row["group"]) & (items.scope == "homo")
             low = stats.ttest_1samp(items[place][arrays[row["measure"]]], 0).confidence_interval().low
-            if row["measure"] == "rank_pearson":
+            if row["measure"] == "spearman":
                 assert float(row["ci_low"]) == pytest.approx(low)
     for row in rows(folder / "figures" / "consistency.csv"):
         expected = means.loc[row["domain"], row["group"], row["scope"]]
         assert float(row["accuracy"]) == pytest.approx(expected.correct_after)
-        assert float(row["rank_pearson"]) == pytest.approx(expected.rank_pearson)
+        assert float(row["spearman"]) == pytest.approx(expected.spearman)
         assert float(row["base_accuracy"]) == pytest.approx(expected.correct_before)
     for row in rows(folder / "figures" / "flips.csv"):
         chosen = items[(items.group == row["group"]) & (items.scope == row["scope"]) & (items.domain == row["domain"])]

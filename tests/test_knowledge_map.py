@@ -14,7 +14,7 @@ from consistency.knowledge.map import Known, read_map, summary
 from consistency.knowledge.map_figure import write_map
 from consistency.knowledge.probes import read_probe
 from consistency.logs.runs import read_run
-from consistency.statistics.shares import share
+from consistency.statistics.estimates import wilson
 from consistency.training_data.audit import audit
 from consistency.training_data.audit_page import page
 from consistency.training_data.write import Sources, write_groups
@@ -29,11 +29,11 @@ def document(number: int, **more: object) -> dict:
 @pytest.mark.parametrize(("count", "of"), [(0, 1), (1, 1), (0, 50), (50, 50), (3, 7), (500, 1000), (1, 100_000)])
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
 def test_an_interval_is_wilsons(count, of, confidence):
-    found = share(count, of, confidence)
+    found = wilson(count, of, confidence)
     low, high = proportion_confint(count, of, alpha=1 - confidence, method="wilson")
     assert found.share == count / of
     assert (found.ci_low, found.ci_high) == pytest.approx((low, high), abs=1e-12)
-    assert share(0, 0).to_text() == "–"
+    assert wilson(0, 0).to_text() == "–"
 
 
 @pytest.mark.parametrize(

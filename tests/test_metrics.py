@@ -12,8 +12,8 @@ from scipy.special import log_softmax
 from consistency.metrics import answers, distributions, divergences, ranking
 
 SYMMETRIC = [
-    ranking.rank_pearson,
-    ranking.dense_rank_pearson,
+    ranking.spearman,
+    ranking.spearman_paper,
     ranking.tau_b,
     ranking.weighted_tau,
     divergences.js_divergence,
@@ -47,9 +47,9 @@ def softmax(x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("measure", "oracle"),
     [
-        (ranking.rank_pearson, lambda x, y: stats.spearmanr(x, y).statistic),
+        (ranking.spearman, lambda x, y: stats.spearmanr(x, y).statistic),
         (
-            ranking.dense_rank_pearson,
+            ranking.spearman_paper,
             lambda x, y: np.nan_to_num(stats.pearsonr(stats.rankdata(-x, "dense"), stats.rankdata(-y, "dense"))[0]),
         ),
         (ranking.tau_b, lambda x, y: stats.kendalltau(x, y).statistic),
@@ -92,7 +92,7 @@ def test_impossible_options():
     assert divergences.kl_divergence(y, x)[2] == pytest.approx(np.log(2))
     assert divergences.js_divergence(x, y)[0] == pytest.approx(np.log(2))
     assert divergences.total_variation(x, y).tolist() == [1.0, 0.0, 0.5]
-    assert ranking.rank_pearson(x, y)[:2].tolist() == [-1.0, 1.0]
+    assert ranking.spearman(x, y)[:2].tolist() == [-1.0, 1.0]
     assert ranking.tau_b(np.array([[-np.inf, -np.inf, 0.0]]), np.array([[-5.0, -5.0, 0.0]])).tolist() == pytest.approx(
         [1.0]
     )
@@ -108,10 +108,10 @@ def test_questions_without_a_distribution_are_undefined_everywhere():
 
 def test_constant_rankings_have_no_correlation_and_the_papers_is_zero():
     flat, ranked = [[-1.0, -1.0, -1.0]], [[-1.0, -2.0, -3.0]]
-    for measure in (ranking.rank_pearson, ranking.tau_b, ranking.weighted_tau):
+    for measure in (ranking.spearman, ranking.tau_b, ranking.weighted_tau):
         assert np.isnan(measure(flat, ranked)).all()
         assert np.isnan(measure(flat, flat)).all()
-    assert ranking.dense_rank_pearson(flat, ranked).tolist() == [0.0]
+    assert ranking.spearman_paper(flat, ranked).tolist() == [0.0]
 
 
 def test_gold_margin_brier_by_hand():
@@ -169,7 +169,7 @@ def test_symmetry_and_bounds(before, after):
     for measure in SYMMETRIC:
         np.testing.assert_allclose(measure(before, after), measure(after, before), rtol=1e-9, atol=1e-9)
     for measure, low, high in [
-        *((m, -1, 1) for m in (ranking.rank_pearson, ranking.dense_rank_pearson, ranking.tau_b, ranking.weighted_tau)),
+        *((m, -1, 1) for m in (ranking.spearman, ranking.spearman_paper, ranking.tau_b, ranking.weighted_tau)),
         *((m, 0, 1) for m in (divergences.total_variation, divergences.cosine_similarity, divergences.hellinger)),
         (divergences.js_divergence, 0, np.log(2)),
         (divergences.kl_divergence, 0, np.inf),
@@ -188,6 +188,6 @@ def test_a_run_equals_itself(before):
     ):
         values = distance_(before, before)
         assert (np.isnan(values) | (values < 1e-7)).all()
-    for correlation in (ranking.rank_pearson, ranking.tau_b, ranking.weighted_tau):
+    for correlation in (ranking.spearman, ranking.tau_b, ranking.weighted_tau):
         values = correlation(before, before)
         assert (np.isnan(values) | np.isclose(values, 1)).all()

@@ -86,7 +86,7 @@ def question(number: int, run: str = "", **other: Any) -> Question:
             "measures": {
                 "kl": float((before * np.log(before / after)).sum()),
                 "delta_gold": None if gold is None else float(after[gold] - before[gold]),
-                "rank_pearson": None if number == 7 else float(np.corrcoef(before, after)[0, 1]),
+                "spearman": None if number == 7 else float(np.corrcoef(before, after)[0, 1]),
             },
         }
         | other
@@ -195,9 +195,9 @@ def test_half_a_surrogate_pair_does_not_stop_a_report() -> None:
 
 
 def test_values_that_are_no_numbers_are_none_of_json() -> None:
-    measures = {"kl": float("inf"), "delta_gold": float("nan"), "rank_pearson": None}
+    measures = {"kl": float("inf"), "delta_gold": float("nan"), "spearman": None}
     text = html(report(False, (question(0, measures=measures),)))
-    assert '"measures":{"kl":"∞","delta_gold":null,"rank_pearson":null}' in text
+    assert '"measures":{"kl":"∞","delta_gold":null,"spearman":null}' in text
 
 
 def test_600_long_questions_are_less_than_3_mb() -> None:
@@ -331,7 +331,7 @@ def test_search_filters_sort_and_pages_by_mouse(opened: Open) -> None:
     page.get_by_label("Sort by").select_option("right option lost most")
     assert shown(page) == ordered(content, "delta_gold", 1)[:25]
     page.get_by_label("Sort by").select_option("ranking correlation, lowest first")
-    assert shown(page) == ordered(content, "rank_pearson", 1)[:25]
+    assert shown(page) == ordered(content, "spearman", 1)[:25]
     page.get_by_label("Sort by").select_option("right option gained most")
     page.locator("[name=flip]").select_option("harmful")
     page.get_by_label("Run").select_option("medicine · SELF-ALIGNING · seed 0")
@@ -363,7 +363,7 @@ def test_search_filters_sort_and_pages_by_mouse(opened: Open) -> None:
 
 @browser_needed
 def test_an_infinite_divergence_is_the_largest(opened: Open) -> None:
-    measures = {"kl": np.inf, "delta_gold": -0.5, "rank_pearson": None}
+    measures = {"kl": np.inf, "delta_gold": -0.5, "spearman": None}
     content = report(False, (*map(question, range(5)), *(question(n, measures=measures) for n in (5, 6))))
     page = opened(content)
     page.get_by_label("Sort by").select_option("KL, largest first")

@@ -91,7 +91,7 @@ def test_tables_are_those_of_the_items(folder: Path, items: pd.DataFrame) -> Non
             ("accuracy_before", chosen.correct_before),
             ("accuracy_after", chosen.correct_after),
             ("kl", chosen.kl),
-            ("rank_pearson", chosen.rank_pearson),
+            ("spearman", chosen.spearman),
             ("same_top", chosen.same_top),
         ):
             # Both tasks have 100 questions, so that their mean is the mean of all.
@@ -123,7 +123,7 @@ def test_tables_are_those_of_the_items(folder: Path, items: pd.DataFrame) -> Non
 
 
 def test_figures_are_those_of_the_items(folder: Path, items: pd.DataFrame) -> None:
-    for name, measures in (("shift", ("kl", "delta_gold")), ("ranking", ("rank_pearson",))):
+    for name, measures in (("shift", ("kl", "delta_gold")), ("ranking", ("spearman",))):
         for measure in measures:
             bins = [row for row in rows(folder / "figures" / f"{name}.csv") if row["measure"] == measure]
             assert sum(int(row["count"]) for row in bins) == len(items)

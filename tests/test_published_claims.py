@@ -28,7 +28,7 @@ def found(
         (found(3, 1, 5), "yes"),
         (found(-3, -5, -1), "no"),
         (found(3, -1, 7), "sign only"),
-        (found(-3, -7, 1), "not told from 0"),
+        (found(-3, -7, 1), "opposite sign, not significant"),
         (found(None, None, None), "unknown"),
         (found(0.9, None, None, 0.01), "yes"),
         (found(0.3, None, None, 0.2), "sign only"),
@@ -83,7 +83,7 @@ def test_groups_that_changed_places_are_named_with_their_difference_on_both() ->
         return {
             (group, scope): {
                 f"{column}{suffix}": str(value + shift)
-                for column, value in (("tuned_accuracy", accuracy), ("tuned_rank_pearson", 0.5))
+                for column, value in (("tuned_accuracy", accuracy), ("tuned_spearman", 0.5))
                 for suffix, shift in (("", 0), ("_ci_low", -0.03), ("_ci_high", 0.03))
             }
             for group, accuracy in accuracies.items()

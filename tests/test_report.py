@@ -54,8 +54,8 @@ def test_one_task_has_the_interval_of_scipy(folder: Path) -> None:
     for row in read(folder)["results"]:
         if row["scope"] == "homo":
             chosen = items[(items.domain == row["domain"]) & (items.group == row["group"]) & (items.scope == "homo")]
-            low, high = stats.ttest_1samp(chosen.rank_pearson, 0).confidence_interval()
-            found = row["tuned"]["rank_pearson"]
+            low, high = stats.ttest_1samp(chosen.spearman, 0).confidence_interval()
+            found = row["tuned"]["spearman"]
             assert (found["ci_low"], found["ci_high"]) == pytest.approx((low, high))
 
 
@@ -156,7 +156,7 @@ def test_the_partial_correlation_is_pingouins(make_experiment: Callable[..., Exp
         frame = pd.DataFrame(
             [
                 (
-                    row["tuned"]["rank_pearson"]["value"],
+                    row["tuned"]["spearman"]["value"],
                     row["tuned"]["accuracy"]["value"],
                     row["base"]["accuracy"]["value"],
                 )
@@ -299,11 +299,11 @@ def spoken(values: dict[str, tuple[float | None, float]], change: float = -0.1) 
     contrasts = [
         {**at, **pair, "scope": scope, "measure": measure, "difference": interval(value), "p_holm": p}
         for scope, (value, p) in values.items()
-        for measure in ("accuracy", "rank_pearson")
+        for measure in ("accuracy", "spearman")
     ]
     rows = [
         {**at, "group": group, "scope": scope, "change": {"accuracy": interval(change)}}
-        | {"tuned": {"accuracy": interval(0.5), "rank_pearson": interval(0.5)}}
+        | {"tuned": {"accuracy": interval(0.5), "spearman": interval(0.5)}}
         for group in experiment.groups
         for scope in values
     ]

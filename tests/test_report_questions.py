@@ -52,7 +52,7 @@ def test_tasks_without_options_show_flips_only() -> None:
 
 
 def question(number: int, text: str, kl: float | None = None, flip: str = "right") -> Question:
-    measures = {"kl": number if kl is None else kl, "delta_gold": None, "rank_pearson": None}
+    measures = {"kl": number if kl is None else kl, "delta_gold": None, "spearman": None}
     return Question("task", number, "", "", flip, text, ("é", "b"), 0, (0.5, 0.5), (0.4, 0.6), measures)
 
 

@@ -159,7 +159,7 @@ def test_logprobs_are_those_of_hf(name: str, tokenizer: Any) -> None:
         requests = encoded_requests(seed)
         expected = hf._loglikelihood_tokens(requests, disable_tqdm=True)
         assert_equal(ours._loglikelihood_tokens(requests, disable_tqdm=True), expected)
-        assert ours.why_not is None
+        assert ours.why_unsupported is None
         assert model.config._attn_implementation == "sdpa"
 
 
@@ -174,8 +174,8 @@ def test_what_cannot_be_served_takes_hfs_path_and_says_so(
     assert ours._loglikelihood_tokens(requests, disable_tqdm=True) == hf._loglikelihood_tokens(
         requests, disable_tqdm=True
     )
-    assert reason in str(ours.why_not)
-    assert f"{len(requests)} requests take lm_eval's own path: {ours.why_not}" in caplog.text
+    assert reason in str(ours.why_unsupported)
+    assert f"{len(requests)} requests take lm_eval's own path: {ours.why_unsupported}" in caplog.text
 
 
 def test_prompts_that_share_nothing_take_hfs_path_and_are_counted(
@@ -195,7 +195,7 @@ def test_memory_that_runs_out_halves_the_passes(tokenizer: Any) -> None:
     """As on a device that holds passes of 110 tokens."""
     hf, ours = both(build(SERVED["llama"]()), tokenizer)
     lengths: list[int] = []
-    compute = ours.logprobs
+    compute = ours.forward.logprobs
 
     def logprobs(row: Any, *rest: Any) -> Any:
         lengths.append(len(row.tokens))
@@ -203,8 +203,8 @@ def test_memory_that_runs_out_halves_the_passes(tokenizer: Any) -> None:
             raise torch.OutOfMemoryError("out of memory")
         return compute(row, *rest)
 
-    assert ours.why_not is None
-    ours.logprobs = logprobs
+    assert ours.why_unsupported is None
+    ours.forward.logprobs = logprobs
     requests = encoded_requests(5)
     expected = hf._loglikelihood_tokens(requests, disable_tqdm=True)
     assert_equal(ours._loglikelihood_tokens(requests, disable_tqdm=True), expected)
@@ -229,17 +229,17 @@ def test_of_a_spread_model_the_head_may_be_elsewhere(name: str, tokenizer: Any) 
 
     model._old_forward = watched
     assert_equal(ours._loglikelihood_tokens(requests, disable_tqdm=True), expected)
-    assert ours.why_not is None
+    assert ours.why_unsupported is None
     assert list in seen
     assert torch.Tensor not in seen
 
 
 def test_devices_are_those_of_the_layers_once_each(tokenizer: Any) -> None:
     _, ours = both(build(SERVED["llama"]()), tokenizer)
-    assert ours.devices == [torch.device("cpu", 0)]
-    ours._device = torch.device("cuda")
+    assert ours.forward.devices == [torch.device("cpu", 0)]
+    ours.forward.device = torch.device("cuda")
     ours.model.hf_device_map = {"a": "cuda:0", "b": "cuda:1", "c": "cpu", "d": "disk", "e": torch.device("cuda", 1)}
-    assert ours.devices == [torch.device("cuda", 0), torch.device("cuda", 1)]
+    assert ours.forward.devices == [torch.device("cuda", 0), torch.device("cuda", 1)]
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
@@ -252,8 +252,8 @@ def test_a_model_spread_over_two_gpus_is_served(dtype: str, tokenizer: Any, tmp_
     requests = encoded_requests(7)
     expected = one._loglikelihood_tokens(requests, disable_tqdm=True)
     found = two._loglikelihood_tokens(requests, disable_tqdm=True)
-    assert two.why_not is None
-    assert len(two.devices) == 2
+    assert two.why_unsupported is None
+    assert len(two.forward.devices) == 2
     assert max(abs(a[0] - b[0]) for a, b in zip(found, expected, strict=True)) <= 1e-4
 
 
@@ -275,7 +275,7 @@ def test_adapters_are_applied(tokenizer: Any, tmp_path: Path) -> None:
     hf, ours = (kind(pretrained=str(folder), peft=str(tmp_path / "lora"), **common) for kind in (HFLM, SharedPrefixLM))
     expected = hf._loglikelihood_tokens(requests, disable_tqdm=True)
     assert_equal(ours._loglikelihood_tokens(requests, disable_tqdm=True), expected)
-    assert ours.why_not is None
+    assert ours.why_unsupported is None
     unadapted = plain._loglikelihood_tokens(requests, disable_tqdm=True)
     assert max(abs(a[0] - b[0]) for a, b in zip(expected, unadapted, strict=True)) > 0.1
 
@@ -410,7 +410,7 @@ def test_cuda_is_as_near_to_float32_as_hf_is(name: str, dtype: str, tokenizer: A
     exact = both(model, tokenizer)[0]._loglikelihood_tokens(requests, disable_tqdm=True)
     hf, ours = both(model.to("cuda", getattr(torch, dtype)), tokenizer, pass_tokens=150)
     theirs, mine = (lm._loglikelihood_tokens(requests, disable_tqdm=True) for lm in (hf, ours))
-    assert ours.why_not is None
+    assert ours.why_unsupported is None
     if dtype == "float32":
         assert_equal(mine, theirs, 1e-3)
         return

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consistency.shared_prefix.passes import fill, lay_out, units_of
-from consistency.shared_prefix.prefixes import SEGMENT, Segment, share
+from consistency.shared_prefix.passes import end_of_pass, lay_out, units_of
+from consistency.shared_prefix.prefixes import SEGMENT_COST, Segment, shared_trees
 
 # Few token ids, so that much is shared by chance; some sequences continue others.
 sequence = st.lists(st.integers(0, 2), min_size=1, max_size=14).map(tuple)
@@ -50,7 +50,7 @@ def few_shot(seed: int, scale: int = 1) -> tuple[list[np.ndarray], list[int]]:
 @settings(deadline=None, max_examples=300)
 def test_every_sequence_is_covered_once_and_keeps_what_is_scored(sequences, data) -> None:
     scored = [data.draw(st.integers(0, len(item) - 1)) for item in sequences]
-    paths = [path for tree in share(arrays(sequences), scored) for path in leaves(tree)]
+    paths = [path for tree in shared_trees(arrays(sequences), scored) for path in leaves(tree)]
     assert sorted(path[-1].sequence for path in paths) == list(range(len(sequences)))
     for path in paths:
         assert 1 <= len(path) <= 3
@@ -65,15 +65,15 @@ def test_every_sequence_is_covered_once_and_keeps_what_is_scored(sequences, data
 @settings(deadline=None, max_examples=200)
 def test_sharing_never_costs_more_than_not_sharing(sequences) -> None:
     def cost(segment: Segment) -> int:
-        return len(segment) + SEGMENT + sum(cost(child) for child in segment.children)
+        return len(segment) + SEGMENT_COST + sum(cost(child) for child in segment.children)
 
-    forest = share(arrays(sequences), [len(item) - 1 for item in sequences])
-    assert sum(cost(tree) for tree in forest) <= sum(len(item) + SEGMENT for item in sequences)
+    forest = shared_trees(arrays(sequences), [len(item) - 1 for item in sequences])
+    assert sum(cost(tree) for tree in forest) <= sum(len(item) + SEGMENT_COST for item in sequences)
 
 
 def test_examples_question_and_options_are_three_levels() -> None:
     sequences, scored = few_shot(0)
-    forest = share(sequences, scored)
+    forest = shared_trees(sequences, scored)
     assert sorted(len(tree) for tree in forest) == [35, 60]
     stems = [stem for tree in forest for stem in tree.children]
     assert len(stems) == 14
@@ -81,9 +81,9 @@ def test_examples_question_and_options_are_three_levels() -> None:
 
 
 def test_nothing_in_common() -> None:
-    forest = share([np.array([1, 2], np.int32), np.array([3], np.int32)], [1, 0])
+    forest = shared_trees([np.array([1, 2], np.int32), np.array([3], np.int32)], [1, 0])
     assert [(tree.sequence, len(tree), tree.children) for tree in forest] == [(0, 2, ()), (1, 1, ())]
-    assert share([], []) == []
+    assert shared_trees([], []) == []
 
 
 def visible(row, window: int | None = None) -> np.ndarray:
@@ -122,13 +122,13 @@ def visible(row, window: int | None = None) -> np.ndarray:
 def test_a_token_sees_its_own_sequence_up_to_itself(tokens: int, seed: int, window: int | None) -> None:
     sequences, scored = few_shot(seed)
     counts = [len(item) - start for item, start in zip(sequences, scored, strict=True)]
-    forest = share(sequences, scored)
+    forest = shared_trees(sequences, scored)
     units = units_of(forest, 10_000)
     done: list[int] = []
     carried: list[int] = []
     first = 0
     while first < len(units):
-        last = fill(units, first, counts, tokens, 10_000)
+        last = end_of_pass(units, first, counts, tokens, 10_000)
         row = lay_out(units, first, last, sequences)
         assert len(carried) == row.carried
         everything = np.array([*carried, *row.tokens])
@@ -149,11 +149,11 @@ def test_a_token_sees_its_own_sequence_up_to_itself(tokens: int, seed: int, wind
 def test_a_pass_keeps_to_its_limits() -> None:
     sequences, scored = few_shot(1)
     counts = [len(item) - start for item, start in zip(sequences, scored, strict=True)]
-    units = units_of(share(sequences, scored), 10_000)
+    units = units_of(shared_trees(sequences, scored), 10_000)
     for tokens, positions in ((150, 1000), (1000, 12)):
         first = 0
         while first < len(units):
-            last = fill(units, first, counts, tokens, positions)
+            last = end_of_pass(units, first, counts, tokens, positions)
             row = lay_out(units, first, last, sequences)
             if last > first + 1:
                 assert len(row.tokens) <= tokens
@@ -165,6 +165,6 @@ def test_many_options_of_one_question_are_spread_over_passes() -> None:
     question = list(range(50))
     sequences = [np.array([*question, 100 + number, 7, 7], np.int32) for number in range(30)]
     sequences += [np.array([*range(20), 99, number], np.int32) for number in range(3)]
-    units = units_of(share(sequences, [len(item) - 1 for item in sequences]), 24)
+    units = units_of(shared_trees(sequences, [len(item) - 1 for item in sequences]), 24)
     assert max(len(unit) for unit in units) <= 24 + 30
     assert sorted(leaf.sequence for unit in units for leaf in unit.leaves) == list(range(33))

@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from consistency.world.corpus import Corpus
 from consistency.world.facts import build_world
 from consistency.world.fields import DOMAINS, FIELD_BY_NAME, FIELDS, SUBJECTS
 from consistency.world.instructions import general_instruction
 from consistency.world.lexicon import VALUES, invent_names
-from consistency.world.questions import Question, questions
+from consistency.world.questions import WorldQuestion, questions
 
 FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER.parent / "scripts"))
+from world_corpus import Corpus  # noqa: E402
+
 WORLD = build_world()
 FACTS = {f"The {f.relation} of the {f.field.kind} {f.thing} is": f for f in WORLD.facts}
 EXAMINED = [*DOMAINS, *SUBJECTS]
@@ -34,7 +36,7 @@ def splits(field: str) -> list[str]:
     return ["dev", "test", "pool"] if field in DOMAINS else ["dev", "test"]
 
 
-def all_questions(seed: int) -> list[tuple[str, Question]]:
+def all_questions(seed: int) -> list[tuple[str, WorldQuestion]]:
     return [(split, q) for field in EXAMINED for split in splits(field) for q in questions(field, split, seed)]
 
 

@@ -1,10 +1,11 @@
 """The base model that ships with the embedded world: its files, its tokenizer and what it has read."""
 
-import importlib.util
+import importlib
 import json
 import math
 import random
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -14,13 +15,16 @@ import pytest
 
 from consistency.errors import InputError
 from consistency.support.files import fingerprint
+from consistency.support.resources import shipped
 from consistency.tasks import prompts
-from consistency.world.corpus import Corpus
 from consistency.world.facts import build_world
 from consistency.world.model import BASE_MODEL, copy_base_model
 from consistency.world.questions import questions
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY / "scripts"))
+from world_corpus import Corpus  # noqa: E402
+
 WORLD = build_world()
 CONFIG = json.loads((BASE_MODEL / "config.json").read_text())
 PARAMETERS = 5_115_840
@@ -35,12 +39,7 @@ def tokenizer() -> Any:
 @cache
 def pretraining() -> ModuleType:
     pytest.importorskip("torch")
-    spec = importlib.util.spec_from_file_location("pretrain_world", REPOSITORY / "scripts" / "pretrain_world.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("pretrain_world")
 
 
 def safetensors_header() -> dict[str, Any]:
@@ -141,8 +140,8 @@ def test_prompts_and_conversations_come_back_from_their_tokens():
 
 
 def test_the_template_is_the_one_that_training_uses_and_writes_what_the_corpus_holds():
-    shipped = (BASE_MODEL / "chat_template.jinja").read_text(encoding="utf-8")
-    assert shipped == (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
+    saved = (BASE_MODEL / "chat_template.jinja").read_text(encoding="utf-8")
+    assert saved == (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
     document = "".join(piece.text for piece in Corpus(WORLD, random.Random(1)).chat(exam=True))
     request, reply = re.fullmatch(r".* USER: (.*) ASSISTANT: (.*)", document, re.DOTALL).groups()
     messages = [{"role": "user", "content": request}, {"role": "assistant", "content": reply}]

@@ -60,8 +60,9 @@ def compare(
     from consistency.comparison.conditions import check, read_condition
     from consistency.comparison.runs import read_both
     from consistency.report.pair.github import to_markdown
-    from consistency.report.pair.report import as_json, write_comparison
+    from consistency.report.pair.report import write_comparison
     from consistency.support.files import write_atomically
+    from consistency.support.json_files import pretty_json
     from consistency.tasks.scopes import find_scopes
 
     conditions = [read_condition(text) for text in fail_if or ()]
@@ -72,9 +73,9 @@ def compare(
     if out is not None:
         write_comparison(comparison, out)
     if json is not None and json != Path("-"):
-        write_atomically(json, as_json(comparison))
+        write_atomically(json, pretty_json(comparison.to_dict()))
     if json == Path("-") or form is Format.JSON:
-        typer.echo(as_json(comparison), nl=False)
+        typer.echo(pretty_json(comparison.to_dict()), nl=False)
     elif form is Format.TEXT:
         typer.echo("\n".join([comparison.to_text(), *(item.to_text() for item in checks)]))
     else:
@@ -126,11 +127,11 @@ def report(
 
 def _compare_reports(folders: tuple[Path, Path], out: Path | None) -> None:
     from consistency.report.differences.matching import compare_reports
-    from consistency.report.differences.report import write_between
+    from consistency.report.differences.report import write_differences
 
     found = compare_reports(*folders)
     if out is not None:
-        write_between(found, out)
+        write_differences(found, out)
     typer.echo(found.to_text())
 
 

@@ -1,4 +1,4 @@
-"""The command eval: lm_eval run, with this project's tasks and the model that computes shared prefixes once."""
+"""The command eval: `lm_eval run` with this project's tasks and the model that computes shared prefixes once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from consistency.errors import InputError
 
-# For `app.command`: what is not ours goes to lm_eval as it is.
+# For `app.command`: all other options go to lm_eval unchanged.
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -40,20 +39,19 @@ def evaluate(
 
 
 def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[list[str]]:
-    """Complete the arguments of `lm_eval run`, once for each checkpoint.
+    """The complete arguments of `lm_eval run`, once for each checkpoint.
 
     Parameters
     ----------
     arguments : sequence of str
-        As given.
+        The arguments that the user gave.
     also : sequence of str
-        Further values of ``pretrained``.
+        Further checkpoints: values of ``pretrained``.
 
     Returns
     -------
     list of list of str
-        Arguments of `lm_eval run`. `--model` and `--include_path` are added unless they, or the file of `--config`,
-        say otherwise.
+        `--model` and `--include_path` are added unless the user, or the file of `--config`, gives them.
 
     Raises
     ------
@@ -82,6 +80,8 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:
+    import yaml
+
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -90,7 +90,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
 
 
 def _free_memory() -> None:
-    """Give the memory of one checkpoint back before the next is loaded."""
+    """Free the memory of one checkpoint before the next is loaded."""
     import torch
 
     gc.collect()

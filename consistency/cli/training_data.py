@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from consistency.support.memory import uncollected
+from consistency.support.memory import gc_disabled
 
 Probe = Annotated[
     Path,
@@ -85,7 +85,7 @@ def groups(
     from consistency.knowledge.probes import gather_texts, read_probe
     from consistency.training_data.write import Sources, write_groups
 
-    with uncollected():
+    with gc_disabled():
         found = read_probe(probe, task, domain, threshold)
         sources = Sources(
             explanations=gather_texts(found, "explain", explanations or (), explanation_column),

@@ -11,14 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consistency.comparison.items import accuracy_metric, answers, question_arrays
-from consistency.comparison.pairing import Pairs, pair
-from consistency.comparison.result import Comparison, Section
-from consistency.comparison.runs import common_tasks, comparable, not_compared, one_run, read_both, settings
+from consistency.comparison.pairing import PairingReport, Pairs, pair
+from consistency.comparison.result import Comparison, MetricChange, SameRun, Section, UnpairedTask
+from consistency.comparison.runs import (
+    common_tasks,
+    comparable,
+    read_both,
+    same_run,
+    setting_differences,
+    task_names,
+)
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
-from consistency.metrics.answers import expected_calibration_error, flipped, flips, quantiles
-from consistency.metrics.selection_bias import OptionCounts, strongest_preference
-from consistency.statistics.estimates import Estimate, macro_mean, mean, paired_difference, root_mean_square
+from consistency.metrics.answers import expected_calibration_error, flips, quantiles
+from consistency.metrics.measures import MEASURE, MEASURES
+from consistency.metrics.selection_bias import OptionCounts, SelectionBias, strongest_bias
+from consistency.statistics.estimates import Caveat, Estimate, macro_mean, mean, rate, root_mean_square
 from consistency.statistics.hypotheses import (
     benjamini_hochberg,
     equivalence,
@@ -27,19 +35,14 @@ from consistency.statistics.hypotheses import (
     minimum_detectable_effect,
     sign_flip_test,
 )
-from consistency.statistics.shares import rate
-from consistency.support.arrays import Floats
+from consistency.support.arrays import Floats, Integers
 
 # With fewer subjects, or subjects of which a few hold nearly all questions, a cluster-robust interval needs so wide a t
 # quantile that it says nothing, and rests on the variance of a handful of numbers: questions are then the unit, and the
 # output says so.
 MIN_CLUSTERS = 10
 MIN_EFFECTIVE_CLUSTERS = 5
-AVERAGED = (
-    *("same_top", "kl", "kl_reverse", "js", "total_variation", "cosine", "hellinger"),
-    *("rank_pearson", "rank_pearson_paper", "tau_b", "weighted_tau"),
-    *("delta_gold", "delta_margin", "delta_entropy", "brier_before", "brier_after"),
-)
+_ESTIMATORS: dict[str, Callable[..., Estimate]] = {"mean": mean, "root mean square": root_mean_square, "rate": rate}
 
 
 def compare(
@@ -89,7 +92,7 @@ def compare(
     ...         file.parent.mkdir()
     ...         _ = file.write_text(json.dumps(row))
     ...     comparison = compare(Path(folder, "base"), Path(folder, "tuned"))
-    >>> comparison.overall.counts["flips"]
+    >>> comparison.overall.flips
     {'harmful': 1, 'beneficial': 0, 'wrong_to_wrong': 0}
     """
     first, second = read_both(before, after, (run,) if isinstance(run, str) else run or ())
@@ -101,19 +104,17 @@ def compare(
             if name not in run_.tasks:
                 raise not_one_of("task", name, sorted(run_.tasks), path=run_.path)
     measured: dict[str, _Task] = {}
-    unpaired: list[str] = []
+    unpaired = []
     for name, other in chosen.items():
         pairs = pair(comparable(first.tasks[name], score), comparable(second.tasks[other], score))
         if len(pairs):
             measured[name] = _Task(pairs, question_arrays(pairs))
         else:
-            reasons = ", ".join(f"{dropped.count} {reason}" for reason, dropped in pairs.audit.dropped.items())
-            unpaired.append(f"{name}: no question in common ({reasons})")
+            unpaired.append(UnpairedTask(name, {why: found.count for why, found in pairs.report.dropped.items()}))
     if not measured:
-        raise InputError("; ".join(unpaired[:3]), do="compare two runs of the same tasks", path=second.path)
+        problem = "; ".join(item.to_text() for item in unpaired[:3])
+        raise InputError(problem, do="compare two runs of the same tasks", path=second.path)
     items = {name: {**answers(task.pairs), **task.arrays} for name, task in measured.items()}
-    by_task = {name: _section(name, [task], margin) for name, task in measured.items()}
-    _adjust(by_task)
     with_options = {name: task for name, task in measured.items() if task.has_options}
     by_scope = {}
     for scope, members in (scopes or {}).items():
@@ -125,19 +126,15 @@ def compare(
         after=second.config,
         paths=(str(first.path), str(second.path)),
         overall=_section("overall", list(with_options.values()), margin) if with_options else None,
-        by_task=by_task,
+        by_task=_adjusted({name: _section(name, [task], margin) for name, task in measured.items()}),
         by_scope=by_scope,
         score=score,
         margin=margin,
-        messages=(
-            f"before: {first.selection}",
-            f"after: {second.selection}",
-            *one_run(first, second),
-            *unpaired,
-            *not_compared(first, second, chosen),
-            *settings(first, second, chosen),
-            *_preferences(with_options, items),
-        ),
+        selection=(first.selection, second.selection),
+        names=task_names(first, second, chosen),
+        unpaired=tuple(unpaired),
+        settings=tuple(setting_differences(first, second, chosen)),
+        warnings=(*([SameRun()] if same_run(first, second) else ()), *_biases(with_options, items)),
         items=items,
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},
@@ -154,61 +151,62 @@ class _Task:
         return self.pairs.before.has_options
 
 
+@dataclass(frozen=True, eq=False)
+class _Sampling:
+    """What of a section's questions is taken as sampled: whole tasks, or questions and the reason why not tasks."""
+
+    clusters: Integers | None
+    caveats: tuple[Caveat, ...]
+
+    @classmethod
+    def of(cls, sizes: Integers) -> _Sampling:
+        """The sampling of tasks of these sizes."""
+        if len(sizes) < MIN_CLUSTERS:
+            return cls(None, ("few clusters",) if len(sizes) > 1 else ())
+        if sizes.sum() ** 2 / (sizes**2).sum() < MIN_EFFECTIVE_CLUSTERS:
+            return cls(None, ("unequal clusters",))
+        return cls(np.repeat(np.arange(len(sizes)), sizes), ())
+
+    def estimate(self, make: Callable[..., Estimate], values: Floats) -> Estimate:
+        """An estimate from one number per question."""
+        found = make(values, clusters=self.clusters)
+        return replace(found, warnings=(*found.warnings, *self.caveats))
+
+
 def _section(name: str, tasks: list[_Task], margin: float) -> Section:
     """Estimates and tests over the questions of one or several tasks of one kind."""
     pooled = {key: np.concatenate([task.arrays[key] for task in tasks]) for key in tasks[0].arrays}
     sizes = np.array([len(task.pairs) for task in tasks])
-    subjects = np.repeat(np.arange(len(tasks)), sizes)
-    remark = "" if len(tasks) == 1 else f"; {len(tasks)} tasks are too few to be clusters"
-    clusters = None
-    if len(tasks) >= MIN_CLUSTERS:
-        remark = f"; {len(tasks)} tasks of such unequal sizes are too few to be clusters"
-        if sizes.sum() ** 2 / (sizes**2).sum() >= MIN_EFFECTIVE_CLUSTERS:
-            clusters, remark = subjects, ""
-
-    def estimated(make: Callable[..., Estimate], *arrays: Floats) -> Estimate:
-        estimate = make(*arrays, clusters=clusters)
-        return replace(estimate, estimator=estimate.estimator + remark)
-
-    before, after = pooled["correct_before"], pooled["correct_after"]
-    averaged = {"accuracy_before": before, "accuracy_after": after, "delta_accuracy": after - before}
-    if tasks[0].has_options:
-        averaged |= {key: pooled[key] for key in AVERAGED}
-    estimates = {key: estimated(mean, values) for key, values in averaged.items()}
-    counts: dict[str, Any] = {}
-    if tasks[0].has_options:
-        estimates["rms_delta_gold"] = estimated(root_mean_square, pooled["delta_gold"])
-        counts |= _distribution_counts(pooled)
-    else:
-        counts["note"] = "no options were scored: distribution metrics are absent"
-        counts["accuracy_metric"] = accuracy_metric(tasks[0].pairs)
-        counts["metrics"] = {
-            metric: {
-                "before": estimated(mean, pooled[f"before:{metric}"]).to_dict(),
-                "after": estimated(mean, pooled[f"after:{metric}"]).to_dict(),
-                "delta": estimated(paired_difference, pooled[f"before:{metric}"], pooled[f"after:{metric}"]).to_dict(),
-            }
-            for metric in (key.removeprefix("before:") for key in pooled if key.startswith("before:"))
-        }
-    change = estimates["delta_accuracy"]
-    for kind, happened in flipped(before, after, pooled.get("same_top")).items():
-        found = rate(happened, clusters=clusters)
-        estimates[f"{kind}_flips"] = replace(found, estimator=found.estimator + remark)
-    if change.n:
-        turned = flips(before, after, pooled.get("same_top"))
-        counts["flips"] = turned
-        counts["mcnemar_p"] = mcnemar_exact(turned["harmful"], turned["beneficial"])
-        counts["sign_flip_p"] = sign_flip_test(after - before, clusters=clusters)
-    counts["equivalence_p"] = equivalence(change, margin)
-    counts["minimum_detectable_change"] = minimum_detectable_effect(change)
+    sampling, options = _Sampling.of(sizes), tasks[0].has_options
+    values = {m.name: m.values(pooled) for m in MEASURES if options or not m.needs_options}
+    estimates = {name: sampling.estimate(_ESTIMATORS[MEASURE[name].estimator], x) for name, x in values.items()}
+    before, after, change = pooled["correct_before"], pooled["correct_after"], estimates["delta_accuracy"]
+    turned = flips(before, after, pooled.get("same_top")) if change.n else None
+    macro = None
     if len(tasks) > 1:
-        few = clusters is None
-        counts["macro"] = {key: macro_mean(v, subjects, fixed=few).to_dict() for key, v in averaged.items()}
-    counts["pairing"] = _pooled_audit(tasks)
-    return Section(name, len(before), estimates, counts)
+        subjects, fixed = np.repeat(np.arange(len(tasks)), sizes), sampling.clusters is None
+        macro = {
+            measure.name: macro_mean(values[measure.name], subjects, fixed=fixed)
+            for measure in MEASURES
+            if measure.name in values and measure.estimator == "mean"
+        }
+    return Section(
+        name=name,
+        n=len(before),
+        estimates=estimates,
+        pairing=PairingReport.pooled([task.pairs.report for task in tasks]),
+        flips=turned,
+        mcnemar_p=mcnemar_exact(turned["harmful"], turned["beneficial"]) if turned else None,
+        sign_flip_p=sign_flip_test(after - before, clusters=sampling.clusters) if turned else None,
+        equivalence_p=equivalence(change, margin),
+        minimum_detectable_change=minimum_detectable_effect(change),
+        macro=macro,
+        **(_of_distributions(pooled) if options else _of_metrics(tasks[0].pairs, pooled, sampling)),
+    )
 
 
-def _distribution_counts(pooled: Mapping[str, Floats]) -> dict[str, Any]:
+def _of_distributions(pooled: Mapping[str, Floats]) -> dict[str, Any]:
+    """The fields of a section that only tasks with options have."""
     calibration = {
         when: expected_calibration_error(pooled[f"confidence_{when}"], pooled[f"correct_{when}"])
         for when in ("before", "after")
@@ -221,43 +219,40 @@ def _distribution_counts(pooled: Mapping[str, Floats]) -> dict[str, Any]:
     }
 
 
-def _preferences(tasks: Mapping[str, _Task], items: Mapping[str, Mapping[str, NDArray[Any]]]) -> Iterator[str]:
+def _of_metrics(pairs: Pairs, pooled: Mapping[str, Floats], sampling: _Sampling) -> dict[str, Any]:
+    """The fields of a section that only tasks without options have."""
+    metrics = {}
+    for name in (key.removeprefix("before:") for key in pooled if key.startswith("before:")):
+        before, after = pooled[f"before:{name}"], pooled[f"after:{name}"]
+        metrics[name] = MetricChange(*(sampling.estimate(mean, values) for values in (before, after, after - before)))
+    return {"accuracy_metric": accuracy_metric(pairs), "metrics": metrics}
+
+
+def _biases(tasks: Mapping[str, _Task], items: Mapping[str, Mapping[str, NDArray[Any]]]) -> Iterator[SelectionBias]:
     """In which run, and in which of its tasks, the answers favour an option."""
     for when in ("before", "after"):
-        pooled, each = OptionCounts(), {name: OptionCounts() for name in tasks}
-        for name, task in tasks.items():
+        pooled, each = OptionCounts(), {f"{when}, {name}": OptionCounts() for name in tasks}
+        for (name, task), counts in zip(tasks.items(), each.values(), strict=True):
             known = task.pairs.gold.sum(axis=1) == 1
             # What stood in another order stands here as `before` was shown it.
             seen = known & ~task.pairs.reordered if when == "after" else known
-            for counts in (pooled, each[name]):
-                counts.add_task(items[name][f"probs_{when}"], np.where(seen, items[name]["gold"], -1))
-        alone = sum(bool(counts.preference()) for counts in each.values())
-        if len(tasks) > 1 and (found := strongest_preference({"overall": pooled})):
-            yield f"{when}: {found}; {alone} of {len(tasks)} tasks show it by themselves"
-        elif found := strongest_preference(each):
-            yield f"{when}: {found}"
+            gold = np.where(seen, items[name]["gold"], -1)
+            pooled.add_task(items[name][f"probs_{when}"], gold)
+            counts.add_task(items[name][f"probs_{when}"], gold)
+        if len(tasks) > 1 and pooled.favours_an_option:
+            alone = sum(counts.favours_an_option for counts in each.values())
+            yield pooled.describe(f"{when}, all tasks", alone, len(tasks))
+        elif found := strongest_bias(each):
+            yield found
 
 
-def _pooled_audit(tasks: list[_Task]) -> dict[str, Any]:
-    audits: list[dict[str, Any]] = [task.pairs.audit.to_dict() for task in tasks]
-    if len(audits) == 1:
-        return audits[0]
-    total: dict[str, Any] = {
-        key: sum(audit[key] for audit in audits)
-        for key in ("paired", "by_hash", "by_content", "identical", "reordered")
-    }
-    for key in ("prompts", "dropped"):
-        reasons = dict.fromkeys(reason for audit in audits for reason in audit[key])
-        total[key] = {reason: sum(audit[key].get(reason, 0) for audit in audits) for reason in reasons}
-    return total
-
-
-def _adjust(by_task: dict[str, Section]) -> None:
-    """Add the p-values adjusted over all tasks."""
-    tested = {name: section.counts["mcnemar_p"] for name, section in by_task.items() if "mcnemar_p" in section.counts}
+def _adjusted(by_task: dict[str, Section]) -> dict[str, Section]:
+    """The sections with their p-values adjusted over all tasks."""
+    tested = {name: section.mcnemar_p for name, section in by_task.items() if section.mcnemar_p is not None}
+    if len(tested) < 2:
+        return by_task
     p = np.array(list(tested.values()))
-    if len(p) < 2:
-        return
-    for name, by_holm, by_bh in zip(tested, holm(p).tolist(), benjamini_hochberg(p).tolist(), strict=True):
-        adjusted = {"mcnemar_p_holm": by_holm, "mcnemar_p_bh": by_bh}
-        by_task[name] = replace(by_task[name], counts={**by_task[name].counts, **adjusted})
+    adjusted = zip(tested, holm(p).tolist(), benjamini_hochberg(p).tolist(), strict=True)
+    return by_task | {
+        name: replace(by_task[name], mcnemar_p_holm=by_holm, mcnemar_p_bh=by_bh) for name, by_holm, by_bh in adjusted
+    }

@@ -4,132 +4,107 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from consistency.comparison.result import Comparison, Section
 from consistency.errors import InputError
-from consistency.statistics.estimates import Estimate
-from consistency.statistics.shares import share
+from consistency.metrics.measures import MEASURES, Measure, Unit
+from consistency.statistics.estimates import Estimate, wilson, without_interval
 
-Unit = Literal["%", "points", "nats", ""]
 Mode = Literal["surely", "possibly", "measured"]
 Outcome = Literal["holds", "holds not", "unclear", "undefined"]
 
 
 @dataclass(frozen=True)
-class Measure:
-    """Something of a section that a condition may be about.
+class Quantity:
+    """A number of a section that a condition may be about.
 
     Attributes
     ----------
     name : str
-        As JSON has it, or what is derived from it.
+        Of a measure, or of what is derived from one.
     aliases : tuple of str
         Further names.
     unit : {"%", "points", "nats", ""}
         What its numbers may be given in. Those in % or points are fractions of 1 otherwise.
     find : callable
         From a section to its estimate; None where the section lacks it.
+    has_interval : bool
+        Whether it is an estimate; calibration errors, quantiles and p-values have no interval.
     """
 
     name: str
     aliases: tuple[str, ...]
     unit: Unit
     find: Callable[[Section], Estimate | None]
+    has_interval: bool = True
 
     @property
     def scale(self) -> float:
-        """What turns its values into its unit."""
+        """The factor from its values to its unit."""
         return 100.0 if self.unit in ("%", "points") else 1.0
 
 
-def _estimate(name: str, factor: float = 1.0) -> Callable[[Section], Estimate | None]:
-    def find(section: Section) -> Estimate | None:
-        found = section.estimates.get(name)
-        return found.scaled(factor) if found is not None else None
-
-    return find
-
-
-def _share(name: str) -> Callable[[Section], Estimate | None]:
-    """A share; of all or none of the questions, with the interval that so many allow."""
+def _of_measure(measure: Measure) -> Callable[[Section], Estimate | None]:
+    """Its estimate, with an interval that has a width also where the values do not vary."""
 
     def find(section: Section) -> Estimate | None:
-        found = section.estimates.get(name)
+        found = section.estimates.get(measure.name)
         if found is None or found.value is None or found.se != 0:
             return found
-        wilson = share(round(found.value * found.n), found.n)
-        return replace(found, ci_low=wilson.ci_low, ci_high=wilson.ci_high)
+        if measure.name == "delta_accuracy" and found.value == 0:
+            # A share of c turned answers leaves n of n unturned with a probability of (1 - c)^n.
+            most = 1 - 0.025 ** (1 / found.n)
+            return replace(found, ci_low=-most, ci_high=most, method="exact", warnings=())
+        if measure.unit == "%" and measure.estimator == "mean":
+            score = wilson(round(found.value * found.n), found.n)
+            return replace(found, ci_low=score.ci_low, ci_high=score.ci_high, method="wilson", warnings=())
+        return found
 
     return find
 
 
-def _change(factor: float = 1.0) -> Callable[[Section], Estimate | None]:
-    """The change of accuracy; where no answer turned at all, with the interval that so many questions allow."""
+def _less(find: Callable[[Section], Estimate | None]) -> Callable[[Section], Estimate | None]:
+    """The same estimate with the other sign."""
+
+    def negated(section: Section) -> Estimate | None:
+        found = find(section)
+        return None if found is None else found.scaled(-1.0)
+
+    return negated
+
+
+def _number(name: str, unit: Unit, field: str, key: str = "", aliases: tuple[str, ...] = ()) -> Quantity:
+    """A number without an interval: a field of a section, or what the field holds by a key."""
 
     def find(section: Section) -> Estimate | None:
-        found = section.estimates["delta_accuracy"].scaled(factor)
-        if found.value != 0 or found.se != 0:
-            return found
-        # A share of c turned answers leaves n of n unturned with a probability of (1 - c)^n.
-        most = 1 - 0.025 ** (1 / found.n)
-        return replace(found, ci_low=-most, ci_high=most, estimator="no answer turned, exact interval")
+        found = getattr(section, field)
+        if key and found is not None:
+            return without_interval(found[key], section.n)
+        # Where it is known which answers are right, a test without a result is undefined, not absent.
+        absent = found is None and (key or section.flips is None) and field != "equivalence_p"
+        return None if absent else without_interval(found, section.n)
 
-    return find
-
-
-def _count(*path: str) -> Callable[[Section], Estimate | None]:
-    """A number without an interval."""
-
-    def find(section: Section) -> Estimate | None:
-        found: Any = section.counts
-        for key in path:
-            if not isinstance(found, Mapping) or key not in found:
-                return None
-            found = found[key]
-        return Estimate(found, None, None, None, section.n, "no interval")
-
-    return find
+    return Quantity(name, aliases, unit, find, has_interval=False)
 
 
-MEASURES = (
-    Measure("harmful_flips", (), "%", _estimate("harmful_flips")),
-    Measure("beneficial_flips", (), "%", _estimate("beneficial_flips")),
-    Measure("wrong_to_wrong_flips", ("wrong to wrong",), "%", _estimate("wrong_to_wrong_flips")),
-    Measure("accuracy_drop", (), "points", _change(-1.0)),
-    Measure("delta_accuracy", ("accuracy change", "accuracy rise"), "points", _change()),
-    Measure("accuracy_before", (), "%", _share("accuracy_before")),
-    Measure("accuracy_after", ("accuracy",), "%", _share("accuracy_after")),
-    Measure("same_top", ("same answer", "same answers"), "%", _share("same_top")),
-    Measure("kl", ("kl divergence",), "nats", _estimate("kl")),
-    Measure("kl_reverse", ("reverse kl",), "nats", _estimate("kl_reverse")),
-    Measure("js", ("js divergence",), "nats", _estimate("js")),
-    Measure("total_variation", (), "", _estimate("total_variation")),
-    Measure("hellinger", (), "", _estimate("hellinger")),
-    Measure("cosine", (), "", _estimate("cosine")),
-    Measure("rank_pearson", ("rank correlation", "ranking correlation", "rank r"), "", _estimate("rank_pearson")),
-    Measure("rank_pearson_paper", (), "", _estimate("rank_pearson_paper")),
-    Measure("tau_b", ("kendall tau", "kendall's tau"), "", _estimate("tau_b")),
-    Measure("weighted_tau", (), "", _estimate("weighted_tau")),
-    Measure("delta_gold", ("gold probability change",), "points", _estimate("delta_gold")),
-    Measure("gold_probability_drop", (), "points", _estimate("delta_gold", -1.0)),
-    Measure("rms_delta_gold", (), "points", _estimate("rms_delta_gold")),
-    Measure("delta_margin", ("margin change",), "nats", _estimate("delta_margin")),
-    Measure("delta_entropy", ("entropy change",), "nats", _estimate("delta_entropy")),
-    Measure("brier_before", (), "", _estimate("brier_before")),
-    Measure("brier_after", ("brier",), "", _estimate("brier_after")),
-    Measure("ece_before", (), "%", _count("ece", "before")),
-    Measure("ece_after", ("ece", "calibration error"), "%", _count("ece", "after")),
-    Measure("kl_p95", (), "nats", _count("kl_quantiles", "p95")),
-    Measure("kl_p99", (), "nats", _count("kl_quantiles", "p99")),
-    Measure("tie_rate_after", ("tie rate",), "%", _count("tie_rate", "after")),
-    Measure("mcnemar_p", (), "", _count("mcnemar_p")),
-    Measure("sign_flip_p", (), "", _count("sign_flip_p")),
-    Measure("equivalence_p", (), "", _count("equivalence_p")),
+_FIND = {measure.name: _of_measure(measure) for measure in MEASURES}
+QUANTITIES = (
+    *(Quantity(measure.name, measure.aliases, measure.unit, _FIND[measure.name]) for measure in MEASURES),
+    Quantity("accuracy_drop", (), "points", _less(_FIND["delta_accuracy"])),
+    Quantity("gold_probability_drop", (), "points", _less(_FIND["delta_gold"])),
+    _number("ece_before", "%", "ece", "before"),
+    _number("ece_after", "%", "ece", "after", ("ece", "calibration error")),
+    _number("kl_p95", "nats", "kl_quantiles", "p95"),
+    _number("kl_p99", "nats", "kl_quantiles", "p99"),
+    _number("tie_rate_after", "%", "tie_rate", "after", ("tie rate",)),
+    _number("mcnemar_p", "", "mcnemar_p"),
+    _number("sign_flip_p", "", "sign_flip_p"),
+    _number("equivalence_p", "", "equivalence_p"),
 )
-_NAMES = {name.replace("_", " "): measure for measure in MEASURES for name in (measure.name.lower(), *measure.aliases)}
+_NAMES = {name.replace("_", " "): item for item in QUANTITIES for name in (item.name.lower(), *item.aliases)}
 _FORM = "[surely|possibly|measured] MEASURE >|>=|<|<= NUMBER [%|points|nats] [in TASK or SCOPE]"
 _PATTERN = re.compile(
     r"\s*(?:(?P<mode>surely|possibly|measured)\s+)?(?P<measure>[a-z][a-z0-9_' ]*?)\s*(?P<sign>>=|<=|>|<|≥|≤)\s*"
@@ -150,17 +125,17 @@ class Condition:
         As it was given.
     mode : {"surely", "possibly", "measured"}
         What must lie beyond the limit: all of the 95 % interval, any of it, or the measured value.
-    measure : Measure
+    quantity : Quantity
     sign : {">", ">=", "<", "<="}
     limit : float
-        In the measure's own numbers: fractions of 1, nats.
+        In the quantity's own numbers: fractions of 1, nats.
     where : str or None
         A task or scope; None for what the verdict is about.
     """
 
     text: str
     mode: Mode
-    measure: Measure
+    quantity: Quantity
     sign: str
     limit: float
     where: str | None
@@ -182,7 +157,7 @@ class Check:
     section : str
         Task, scope or "overall".
     estimate : Estimate
-        In the measure's own numbers.
+        In the quantity's own numbers.
     outcome : {"holds", "holds not", "unclear", "undefined"}
         "unclear": the limit lies within the interval. "undefined": there is no value, or no interval where one is needed.
     """
@@ -202,25 +177,25 @@ class Check:
     def to_text(self) -> str:
         """The condition, what was found, and what follows from it."""
         found, condition = self.estimate, self.condition
-        said = f"{condition.text}: {self.section}, {self._told(found.value)}"
+        text = f"{condition.text}: {self.section}, {self._formatted(found.value)}"
         if found.ci_low is not None and found.ci_high is not None:
-            said += f" [{self._number(found.ci_low)}, {self._number(found.ci_high)}]"
+            text += f" [{self._number(found.ci_low)}, {self._number(found.ci_high)}]"
         if found.undefined:
-            said += f" without {found.undefined} of {found.undefined + found.n} questions, which have no finite value"
+            text += f" without {found.undefined} of {found.undefined + found.n} questions, which have no finite value"
         if self.outcome == "undefined":
-            lacking = "has no value" if found.value is None else f"has no interval ({found.estimator})"
-            return f"FAILED, {said}: {lacking}, and what cannot be judged does not pass"
+            lacking = "has no value" if found.value is None else f"has no interval ({found.describe()})"
+            return f"FAILED, {text}: {lacking}, and what cannot be judged does not pass"
         if self.outcome == "unclear":
             if condition.mode == "possibly":
-                return f"FAILED, {said}: the interval reaches beyond the limit"
-            return f"passed, {said}: not shown and not excluded, since the limit lies within the interval"
-        return f"{'FAILED' if self.failed else 'passed'}, {said}"
+                return f"FAILED, {text}: the interval reaches beyond the limit"
+            return f"passed, {text}: not shown and not excluded, since the limit lies within the interval"
+        return f"{'FAILED' if self.failed else 'passed'}, {text}"
 
     def _number(self, value: float) -> str:
-        return f"{value * self.condition.measure.scale:.{2 if self.condition.measure.scale > 1 else 4}f}"
+        return f"{value * self.condition.quantity.scale:.{2 if self.condition.quantity.scale > 1 else 4}f}"
 
-    def _told(self, value: float | None) -> str:
-        unit = self.condition.measure.unit
+    def _formatted(self, value: float | None) -> str:
+        unit = self.condition.quantity.unit
         return "–" if value is None else f"{self._number(value)}{' ' if unit else ''}{unit}"
 
 
@@ -240,34 +215,34 @@ def read_condition(text: str) -> Condition:
     Examples
     --------
     >>> condition = read_condition("possibly accuracy drop > 1 points in homo")
-    >>> condition.mode, condition.measure.name, condition.limit, condition.where
+    >>> condition.mode, condition.quantity.name, condition.limit, condition.where
     ('possibly', 'accuracy_drop', 0.01, 'homo')
     """
     found = _PATTERN.fullmatch(text)
     if found is None:
-        raise InputError(f"--fail-if {text!r} is no condition", expected=_FORM)
+        raise InputError(f"--fail-if {text!r} is not a condition", expected=_FORM)
     name = " ".join(found["measure"].lower().replace("_", " ").split())
     if name not in _NAMES:
-        known = ", ".join(measure.name.replace("_", " ") for measure in MEASURES)
+        known = ", ".join(item.name.replace("_", " ") for item in QUANTITIES)
         raise InputError(f"--fail-if {text!r}: no measure {name!r}", expected=f"one of {known}")
-    measure, number = _NAMES[name], float(found["number"].replace("−", "-"))
+    quantity, number = _NAMES[name], float(found["number"].replace("−", "-"))
     if not math.isfinite(number):
-        raise InputError(f"--fail-if {text!r}: {found['number']} is no finite number", expected=_FORM)
+        raise InputError(f"--fail-if {text!r}: {found['number']} is not a finite number", expected=_FORM)
     unit = (found["unit"] or "").lower()
     unit = _UNITS.get(unit, unit)
-    if unit not in ("", measure.unit):
-        own = f"a number in {measure.unit}" if measure.unit else "a number without a unit"
+    if unit not in ("", quantity.unit):
+        own = f"a number in {quantity.unit}" if quantity.unit else "a number without a unit"
         raise InputError(f"--fail-if {text!r}: {name} is not in {unit}", expected=own)
     # "> 1" may mean a hundredth or the whole.
-    if not unit and measure.scale > 1 and abs(number) >= 1:
+    if not unit and quantity.scale > 1 and abs(number) >= 1:
         raise InputError(
             f"--fail-if {text!r}: {number:g} of a fraction of 1",
-            expected=f"{number:g} {measure.unit}, or {number / measure.scale:g}",
+            expected=f"{number:g} {quantity.unit}, or {number / quantity.scale:g}",
         )
     sign = {"≥": ">=", "≤": "<="}.get(found["sign"], found["sign"])
     mode: Any = (found["mode"] or "surely").lower()
-    limit = number / measure.scale if unit else number
-    return Condition(" ".join(text.split()), mode, measure, sign, limit, found["where"])
+    limit = number / quantity.scale if unit else number
+    return Condition(" ".join(text.split()), mode, quantity, sign, limit, found["where"])
 
 
 def check(conditions: Sequence[Condition], comparison: Comparison) -> list[Check]:
@@ -315,11 +290,11 @@ def _section(condition: Condition, comparison: Comparison) -> Section:
 
 
 def _check(condition: Condition, section: Section) -> Check:
-    found = condition.measure.find(section)
+    found = condition.quantity.find(section)
     if found is None:
-        has = ", ".join(measure.name.replace("_", " ") for measure in MEASURES if measure.find(section) is not None)
+        has = ", ".join(item.name.replace("_", " ") for item in QUANTITIES if item.find(section) is not None)
         raise InputError(
-            f"--fail-if {condition.text!r}: {section.name} has no {condition.measure.name.replace('_', ' ')}",
+            f"--fail-if {condition.text!r}: {section.name} has no {condition.quantity.name.replace('_', ' ')}",
             expected=f"one of {has}",
         )
     return Check(condition, section.name, found, _outcome(condition, found))
@@ -329,7 +304,7 @@ def _outcome(condition: Condition, found: Estimate) -> Outcome:
     if found.value is None:
         return "undefined"
     # Calibration errors, quantiles and p have no interval: their value is all there is to judge.
-    if condition.mode == "measured" or found.estimator == "no interval":
+    if condition.mode == "measured" or not condition.quantity.has_interval:
         return "holds" if condition.beyond(found.value) else "holds not"
     if found.ci_low is None or found.ci_high is None:
         return "undefined"

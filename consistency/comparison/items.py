@@ -1,4 +1,4 @@
-"""A pair of logs question by question: what was asked and answered, and every number that a table of items holds."""
+"""A pair of logs question by question: what was asked and answered, and every column of a table of items."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consistency.comparison.pairing import Pairs
-from consistency.metrics.answers import brier_score, question_changes
 from consistency.metrics.distributions import any_tied
+from consistency.metrics.measures import measure_columns
 from consistency.support.arrays import Floats
 
 
@@ -49,8 +49,8 @@ def question_arrays(pairs: Pairs) -> dict[str, Floats]:
     Returns
     -------
     dict of str to ndarray, shape [n]
-        `correct_before`, `correct_after`; with options also what `question_changes` gives, and `confidence_`, `brier_`
-        and `tied_` before and after; without options each metric that both logs hold, as `before:NAME`, `after:NAME`.
+        `correct_before`, `correct_after`; with options also every measure's (`measure_columns`), and `confidence_` and
+        `tied_` before and after; without options each metric that both logs hold, as `before:NAME`, `after:NAME`.
     """
     before, after = pairs.before, pairs.after
     arrays = {"correct_before": before.correct, "correct_after": after.correct}
@@ -61,11 +61,10 @@ def question_arrays(pairs: Pairs) -> dict[str, Floats]:
         for metric in sorted(set(before.metrics) & set(after.metrics)):
             arrays[f"before:{metric}"], arrays[f"after:{metric}"] = before.metrics[metric], after.metrics[metric]
         return arrays
-    arrays |= question_changes(before.logprobs, after.logprobs, pairs.gold)
+    arrays |= measure_columns(before.logprobs, after.logprobs, pairs.gold)
     for when, scores in (("before", before), ("after", after)):
         top = np.fmax.reduce(scores.probs, axis=1, initial=0.0)
         arrays[f"confidence_{when}"] = np.where(scores.prediction < 0, np.nan, top)
-        arrays[f"brier_{when}"] = brier_score(scores.logprobs, pairs.gold)
         arrays[f"tied_{when}"] = any_tied(scores.logprobs).astype(np.float64)
     return arrays
 

@@ -7,7 +7,7 @@ paired by its position in a file.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class Audit:
+class PairingReport:
     """What was paired, how, and what was not.
 
     Attributes
@@ -48,7 +48,7 @@ class Audit:
     dropped : dict of str to Dropped
         By reason.
     notes : tuple of str
-        What the two logs said about themselves.
+        What reading the two logs brought up.
     """
 
     paired: int
@@ -56,12 +56,32 @@ class Audit:
     by_content: int = 0
     identical: int = 0
     reordered: int = 0
-    prompts: dict[str, int] = field(default_factory=dict)
-    dropped: dict[str, Dropped] = field(default_factory=dict)
+    prompts: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, Dropped] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def pooled(cls, parts: Sequence[PairingReport]) -> PairingReport:
+        """The counts of several tasks together; of one task also its examples and notes."""
+        if len(parts) == 1:
+            return parts[0]
+        prompts: Counter[str] = Counter()
+        dropped: Counter[str] = Counter()
+        for part in parts:
+            prompts.update(part.prompts)
+            dropped.update({reason: found.count for reason, found in part.dropped.items()})
+        return cls(
+            paired=sum(part.paired for part in parts),
+            by_hash=sum(part.by_hash for part in parts),
+            by_content=sum(part.by_content for part in parts),
+            identical=sum(part.identical for part in parts),
+            reordered=sum(part.reordered for part in parts),
+            prompts=dict(prompts),
+            dropped={reason: Dropped(count, ()) for reason, count in dropped.items()},
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, `dropped` as counts."""
+        """The counts as plain data, with the doc_ids of a few documents left out."""
         return {
             "paired": self.paired,
             "by_hash": self.by_hash,
@@ -83,14 +103,14 @@ class Pairs:
     ----------
     before, after : Scores
         The paired documents of each log, row by row, options in the order of `before`.
-    audit : Audit
+    report : PairingReport
     reordered : ndarray of bool, shape [n]
         Whether the options stood in another order in the second log.
     """
 
     before: Scores
     after: Scores
-    audit: Audit
+    report: PairingReport
     reordered: Bools
 
     def __len__(self) -> int:
@@ -174,7 +194,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
     if after.duplicates:
         left_out["repeated doc_id in the second log"] = [-1] * after.duplicates
     by_hash = set(hash_pairs)
-    audit = Audit(
+    report = PairingReport(
         paired=len(kept),
         by_hash=sum(p in by_hash for p in kept),
         by_content=sum(p not in by_hash for p in kept),
@@ -186,7 +206,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
         },
         notes=tuple([f"first log: {note}" for note in before.notes] + [f"second log: {note}" for note in after.notes]),
     )
-    return Pairs(first, second, audit, reordered)
+    return Pairs(first, second, report, reordered)
 
 
 def _left(n: int, taken: list[int]) -> list[int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from consistency.comparison.result import SettingDifference, TaskNames
 from consistency.errors import InputError
 from consistency.logs.documents import question_key
 from consistency.logs.rotations import fold_rotations
@@ -48,10 +48,10 @@ def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[
     return first, second
 
 
-def one_run(first: Run, second: Run) -> list[str]:
-    """Say so where both are read from the same files: a control, or a mistake."""
+def same_run(first: Run, second: Run) -> bool:
+    """Whether both were read from the same files."""
     one, two = ({scores.source.resolve() for scores in run.tasks.values()} for run in (first, second))
-    return ["before and after are one run, compared with itself"] if one == two else []
+    return one == two
 
 
 def comparable(scores: Scores, score: str) -> Scores:
@@ -102,36 +102,34 @@ def _questions(scores: Scores) -> set[bytes]:
     return {question_key(document, scores.option_texts(row)) for row, document in enumerate(scores.documents)}
 
 
-def not_compared(first: Run, second: Run, chosen: Mapping[str, str]) -> list[str]:
-    """Tasks that go by another name in the second log, and those that only one log holds."""
-    lines = [f"{name} is compared with {other}" for name, other in chosen.items() if name != other]
-    for when, run, used in (("before", first, set(chosen)), ("after", second, set(chosen.values()))):
-        rest = sorted(set(run.tasks) - used)
-        if rest:
-            more = f" and {len(rest) - 5} more" if len(rest) > 5 else ""
-            lines.append(f"{when}: no counterpart for {', '.join(rest[:5])}{more}")
-    return lines
+def task_names(first: Run, second: Run, chosen: Mapping[str, str]) -> TaskNames:
+    """Which of the compared tasks go by another name in the second log, and which tasks only one log holds."""
+    return TaskNames(
+        {name: other for name, other in chosen.items() if name != other},
+        tuple(sorted(set(first.tasks) - set(chosen))),
+        tuple(sorted(set(second.tasks) - set(chosen.values()))),
+    )
 
 
-def settings(first: Run, second: Run, chosen: Mapping[str, str]) -> list[str]:
+def setting_differences(first: Run, second: Run, chosen: Mapping[str, str]) -> Iterator[SettingDifference]:
     """Differences between the runs that move scores without any change of the model."""
     one, two = first.config, second.config
-    shots = Counter(
-        (one.num_fewshot[name], two.num_fewshot[other])
-        for name, other in chosen.items()
-        if name in one.num_fewshot and other in two.num_fewshot and one.num_fewshot[name] != two.num_fewshot[other]
-    )
-    lines = [f"few-shot differs: {a} → {b} in {count} tasks" for (a, b), count in shots.items()]
-    versions = [
-        f"{name} {one.versions[name]} → {two.versions[name]}"
-        for name, other in chosen.items()
-        if name == other and name in one.versions and name in two.versions and one.versions[name] != two.versions[name]
-    ]
-    if versions:
-        more = f" and {len(versions) - 5} more" if len(versions) > 5 else ""
-        lines.append(f"task version differs: {', '.join(versions[:5])}{more}")
+    shots: dict[tuple[str, str], list[str]] = {}
+    for name, other in chosen.items():
+        if name in one.num_fewshot and other in two.num_fewshot and one.num_fewshot[name] != two.num_fewshot[other]:
+            shots.setdefault((f"{one.num_fewshot[name]}", f"{two.num_fewshot[other]}"), []).append(name)
+    for (before, after), tasks in shots.items():
+        yield SettingDifference("few-shot", before, after, tuple(tasks))
+    versions: dict[tuple[str, str], list[str]] = {}
+    for name, other in chosen.items():
+        if name == other and name in one.versions and name in two.versions and one.versions[name] != two.versions[name]:
+            versions.setdefault((f"{one.versions[name]}", f"{two.versions[name]}"), []).append(name)
+    for (before, after), tasks in versions.items():
+        yield SettingDifference("task version", before, after, tuple(tasks))
     if None not in (one.chat_template, two.chat_template) and one.chat_template != two.chat_template:
-        lines.append(f"chat template: {'yes' if one.chat_template else 'no'} → {'yes' if two.chat_template else 'no'}")
+        before, after = ("yes" if run.chat_template else "no" for run in (one, two))
+        yield SettingDifference("chat template", before, after)
     if one.system_instruction != two.system_instruction:
-        lines.append("system instruction differs")
-    return lines
+        # The texts may be long, and are anybody's: they are not repeated.
+        before, after = (f"{len(run.system_instruction or '')} characters" for run in (one, two))
+        yield SettingDifference("system instruction", before, after)

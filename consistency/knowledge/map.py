@@ -14,7 +14,7 @@ import numpy as np
 from consistency.knowledge.beliefs import LABELS, THRESHOLD, Beliefs, Label
 from consistency.knowledge.categories import CATEGORIES, Category, categories_of, split_rotations
 from consistency.knowledge.probes import Coverage, left_out, read_all
-from consistency.statistics.shares import share
+from consistency.statistics.estimates import wilson
 
 BINS = 10
 
@@ -92,7 +92,7 @@ class KnowledgeMap:
         lines = []
         for name, questions in sorted(self.by_domain().items()):
             counts = Counter(question.label for question in questions)
-            shares = ", ".join(f"{kind} {share(counts[kind], len(questions)).to_text()}" for kind in LABELS)
+            shares = ", ".join(f"{kind} {wilson(counts[kind], len(questions)).to_text()}" for kind in LABELS)
             lines.append(f"{name}: {len(questions)} questions, {shares}")
         lines += [f"not mapped: {name} ({reason})" for name, reason in self.coverage.skipped.items()]
         lines += [left_out(name, count) for name, count in self.coverage.incomplete.items()]
@@ -167,15 +167,15 @@ def summary(questions: Sequence[Known]) -> dict[str, Any]:
             mean, hits = float(confidence[inside].mean()), int(right[inside].sum())
             error += abs(count * mean - hits)
             bounds = {"low": number / BINS, "high": (number + 1) / BINS}
-            bins.append({**bounds, "n": count, "mean_confidence": mean, "accuracy": share(hits, count).to_dict()})
+            bins.append({**bounds, "n": count, "mean_confidence": mean, "accuracy": wilson(hits, count).to_dict()})
     labels = Counter(question.label for question in questions)
     categories = Counter(question.category for question in questions)
     several = total - categories[None]
     return {
         "n": total,
-        "labels": {name: share(labels[name], total).to_dict() for name in LABELS},
-        "categories": {name: share(categories[name], several).to_dict() for name in CATEGORIES} if several else None,
-        "accuracy": share(int(right.sum()), total).to_dict(),
+        "labels": {name: wilson(labels[name], total).to_dict() for name in LABELS},
+        "categories": {name: wilson(categories[name], several).to_dict() for name in CATEGORIES} if several else None,
+        "accuracy": wilson(int(right.sum()), total).to_dict(),
         "mean_confidence": float(confidence.mean()),
         "calibration": bins,
         "calibration_error": error / total,

@@ -25,7 +25,7 @@ from consistency.knowledge.released import is_released, read_released, released_
 from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
-from consistency.metrics.selection_bias import OptionCounts, strongest_preference
+from consistency.metrics.selection_bias import OptionCounts, strongest_bias
 from consistency.tasks.questions import CYCLIC
 from consistency.tasks.scopes import asks_pool, domain_of
 from consistency.world.fields import DOMAINS
@@ -259,9 +259,9 @@ def left_out(task: str, incomplete: int) -> str:
 def _notes(scores: Scores, beliefs: Beliefs) -> tuple[str, ...]:
     counts = OptionCounts()
     counts.add_task(beliefs.probs, beliefs.gold)
-    found = strongest_preference({scores.task: counts})
+    found = strongest_bias({scores.task: counts})
     hint = "" if CYCLIC in scores.task else "; a task with _cyclic in its name tells them apart"
-    return (*(f"{scores.task}: {note}" for note in scores.notes), *([found + hint] if found else []))
+    return (*(f"{scores.task}: {note}" for note in scores.notes), *([found.to_text() + hint] if found else []))
 
 
 def released_domain(path: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""How one question's answer changed: arrays in, one number per question out.
+"""Whether answers are right, how surely, and how they turned: arrays in, one number per question out.
 
 Shapes, padding and impossible options are as in `distributions`; options are compared by column, so both arrays must hold
 the same options in the same order.
@@ -6,21 +6,10 @@ the same options in the same order.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from consistency.metrics.distributions import defined, paired, probabilities, top_option
-from consistency.metrics.divergences import (
-    cosine_similarity,
-    entropy,
-    hellinger,
-    js_divergence,
-    kl_divergence,
-    total_variation,
-)
-from consistency.metrics.ranking import dense_rank_pearson, rank_pearson, tau_b, weighted_tau
 from consistency.support.arrays import Bools, Floats
 
 QUANTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -77,43 +66,79 @@ def same_top(before: ArrayLike, after: ArrayLike) -> Floats:
     return np.where((first < 0) | (second < 0), np.nan, (first == second).astype(np.float64))
 
 
-def flipped(before: Floats, after: Floats, same: Floats | None = None) -> dict[str, Floats]:
-    """Which answers flipped, by kind: 1 or 0, NaN where it is not known whether an answer is right.
+def harmful(before: Floats, after: Floats) -> Floats:
+    """1 where an answer turned from right to wrong, else 0; NaN where it is not known whether an answer is right.
 
     Parameters
     ----------
     before, after : ndarray, shape [n]
         1 where the answer is right, 0 where it is wrong, NaN where that is not known.
-    same : ndarray, shape [n], optional
-        1 where both answers are the same option; without it wrong-to-other-wrong cannot be told.
-
-    Returns
-    -------
-    dict of str to ndarray, shape [n]
-        ``harmful`` (right to wrong), ``beneficial`` (wrong to right) and, with `same`, ``wrong_to_wrong``
-        (wrong to another wrong answer).
 
     Examples
     --------
-    >>> flipped(np.array([1.0, 0.0]), np.array([0.0, 1.0]))["harmful"].tolist()
+    >>> harmful(np.array([1.0, 0.0]), np.array([0.0, 1.0])).tolist()
     [1.0, 0.0]
     """
-    kinds = {"harmful": (before == 1) & (after == 0), "beneficial": (before == 0) & (after == 1)}
-    if same is not None:
-        kinds["wrong_to_wrong"] = (before == 0) & (after == 0) & (same == 0)
-    unknown = np.isnan(before) | np.isnan(after)
-    return {kind: np.where(unknown, np.nan, happened.astype(np.float64)) for kind, happened in kinds.items()}
+    return _known((before == 1) & (after == 0), before, after)
+
+
+def beneficial(before: Floats, after: Floats) -> Floats:
+    """1 where an answer turned from wrong to right, else 0; NaN as in `harmful`.
+
+    Examples
+    --------
+    >>> beneficial(np.array([1.0, 0.0]), np.array([0.0, 1.0])).tolist()
+    [0.0, 1.0]
+    """
+    return _known((before == 0) & (after == 1), before, after)
+
+
+def wrong_to_wrong(before: Floats, after: Floats, same: Floats) -> Floats:
+    """1 where a wrong answer turned to another wrong one, else 0; NaN as in `harmful`.
+
+    Parameters
+    ----------
+    before, after : ndarray, shape [n]
+        As in `harmful`.
+    same : ndarray, shape [n]
+        1 where both answers are the same option.
+
+    Examples
+    --------
+    >>> wrong_to_wrong(np.array([0.0, 0.0]), np.array([0.0, 1.0]), np.array([0.0, 0.0])).tolist()
+    [1.0, 0.0]
+    """
+    return _known((before == 0) & (after == 0) & (same == 0), before, after)
+
+
+def _known(happened: Bools, before: Floats, after: Floats) -> Floats:
+    return np.where(np.isnan(before) | np.isnan(after), np.nan, happened.astype(np.float64))
 
 
 def flips(before: Floats, after: Floats, same: Floats | None = None) -> dict[str, int]:
-    """Count how answers flipped, see `flipped`.
+    """Count how many answers turned, by kind.
+
+    Parameters
+    ----------
+    before, after : ndarray, shape [n]
+        As in `harmful`.
+    same : ndarray, shape [n], optional
+        As in `wrong_to_wrong`, which is not counted without it.
+
+    Returns
+    -------
+    dict of str to int
+        ``harmful``, ``beneficial`` and, with `same`, ``wrong_to_wrong``.
 
     Examples
     --------
     >>> flips(np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 0.0]))
     {'harmful': 1, 'beneficial': 1, 'wrong_to_wrong': 1}
     """
-    return {kind: int(np.nansum(happened)) for kind, happened in flipped(before, after, same).items()}
+    kinds = {"harmful": harmful(before, after), "beneficial": beneficial(before, after)}
+    if same is not None:
+        kinds["wrong_to_wrong"] = wrong_to_wrong(before, after, same)
+    return {kind: int(np.nansum(happened)) for kind, happened in kinds.items()}
 
 
 def quantiles(values: Floats) -> dict[str, float | None]:
@@ -167,46 +192,3 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
     which = np.clip(np.ceil(c * bins).astype(int) - 1, 0, bins - 1)
     gap = np.bincount(which, weights=c - y, minlength=bins)
     return float(np.abs(gap).sum() / len(c))
-
-
-def question_changes(before: ArrayLike, after: ArrayLike, gold: Bools) -> dict[str, Any]:
-    """Every per-question measure of change at once, by name.
-
-    Parameters
-    ----------
-    before, after : array_like, shape [n, k]
-        Log-probabilities of the same options, NaN-padded.
-    gold : ndarray of bool, shape [n, k]
-        Which options are right.
-
-    Returns
-    -------
-    dict of str to ndarray, shape [n]
-        `kl` is KL(before || after) and `kl_reverse` the other direction; `delta_*` is after minus before.
-
-    Examples
-    --------
-    >>> changes = question_changes([[-1.0, -2.0]], [[-2.0, -1.0]], np.array([[True, False]]))
-    >>> float(changes["same_top"][0]), float(changes["rank_pearson"][0])
-    (0.0, -1.0)
-    """
-    x, y = paired(before, after)
-    # Impossible in both runs: the difference of two infinities is undefined, and NaN says so.
-    with np.errstate(invalid="ignore"):
-        moved = margin(y, gold) - margin(x, gold)
-    return {
-        "same_top": same_top(x, y),
-        "rank_pearson": rank_pearson(x, y),
-        "rank_pearson_paper": dense_rank_pearson(x, y),
-        "tau_b": tau_b(x, y),
-        "weighted_tau": weighted_tau(x, y),
-        "kl": kl_divergence(x, y),
-        "kl_reverse": kl_divergence(y, x),
-        "js": js_divergence(x, y),
-        "total_variation": total_variation(x, y),
-        "cosine": cosine_similarity(x, y),
-        "hellinger": hellinger(x, y),
-        "delta_gold": gold_probability(y, gold) - gold_probability(x, gold),
-        "delta_margin": moved,
-        "delta_entropy": entropy(y) - entropy(x),
-    }

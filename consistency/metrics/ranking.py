@@ -55,7 +55,7 @@ def _rowwise_pearson(x: Floats, y: Floats) -> Floats:
     return np.asarray(np.clip(r, -1.0, 1.0))
 
 
-def rank_pearson(before: ArrayLike, after: ArrayLike) -> Floats:
+def spearman(before: ArrayLike, after: ArrayLike) -> Floats:
     """Pearson correlation of the average ranks of the options, which is Spearman's rho with ties.
 
     Parameters
@@ -70,14 +70,14 @@ def rank_pearson(before: ArrayLike, after: ArrayLike) -> Floats:
 
     Examples
     --------
-    >>> rank_pearson([[-1.0, -2.0, -3.0], [0.0, 0.0, 0.0]], [[-3.0, -2.0, -1.0], [0.0, -1.0, -2.0]]).tolist()
+    >>> spearman([[-1.0, -2.0, -3.0], [0.0, 0.0, 0.0]], [[-3.0, -2.0, -1.0], [0.0, -1.0, -2.0]]).tolist()
     [-1.0, nan]
     """
     x, y = paired(before, after)
     return _rowwise_pearson(average_ranks(x), average_ranks(y))
 
 
-def dense_rank_pearson(before: ArrayLike, after: ArrayLike) -> Floats:
+def spearman_paper(before: ArrayLike, after: ArrayLike) -> Floats:
     """Pearson correlation of dense ranks with NaN counted as 0: the ranking correlation as the paper released it.
 
     It differs from Spearman's rho where options tie, and calls a constant ranking "uncorrelated" (Ren et al. 2024,
@@ -85,7 +85,7 @@ def dense_rank_pearson(before: ArrayLike, after: ArrayLike) -> Floats:
 
     Examples
     --------
-    >>> dense_rank_pearson([[0.0, 0.0, 0.0]], [[0.0, -1.0, -2.0]]).tolist()
+    >>> spearman_paper([[0.0, 0.0, 0.0]], [[0.0, -1.0, -2.0]]).tolist()
     [0.0]
     """
     x, y = paired(before, after)

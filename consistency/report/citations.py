@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from consistency.report.formats.latex import escape
-from consistency.report.provenance import own_version
 from consistency.support.resources import shipped
+from consistency.support.version import own_version
 
 # As its authors ask to be cited; the version is that of the logs.
 HARNESS = """@misc{{eval-harness,

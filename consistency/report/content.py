@@ -1,12 +1,17 @@
-"""What a report says, before it is a page, Markdown or LaTeX: sections of tables and figures, and questions."""
+"""The content of a report, before it is a page, Markdown or LaTeX: sections of tables and figures, and questions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-Row = dict[str, Any]
+from msgspec import Struct
+
+from consistency.report.schema import AnyReport
+
+# A row of data, with every digit: a type of `report.schema`, or plain data.
+Row = Struct | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Drawing:
     name : str
         Of its files `figures/NAME.svg`, `.pdf` and `.csv`.
     title, caption : str
-    rows : list of dict
-        What is drawn: the CSV beside the figure.
+    rows : sequence of Row
+        The data that are drawn: the CSV beside the figure.
     panels : dict of str to str
         By scope or other name, an SVG to set into the page. Our own drawings, whose texts are escaped.
     legend : tuple of Mark
@@ -53,7 +58,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Table:
-    """One table, as it is told and with every digit.
+    """One table, formatted for readers and with every digit.
 
     Attributes
     ----------
@@ -64,8 +69,8 @@ class Table:
     rows : tuple of tuple of str
         Cells as readers see them; the first `labels` of each name the row.
     labels : int
-    data : sequence of dict
-        Rows with every digit: those of the CSV. Where a table tells a selection, the CSV holds all.
+    data : sequence of Row
+        Rows with every digit: those of the CSV. Where the table shows a selection, the CSV holds all.
     folded : bool
         Shown on demand: long, or needed by few.
     """
@@ -101,7 +106,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Question:
+class ChangedQuestion:
     """A question whose answer changed, with both distributions over its options.
 
     Attributes
@@ -122,7 +127,7 @@ class Question:
     before, after : tuple of float
         Probabilities of the options.
     measures : dict of str to float or None
-        "kl" (nats), "delta_gold" (probability), "rank_pearson".
+        "kl" (nats), "delta_gold" (probability), "spearman".
     """
 
     task: str
@@ -140,7 +145,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a report says, of a pair of runs or of a grid, in the order of the page.
+    """The whole content of a report, of a pair of runs, of a grid or of two reports, in the order of the page.
 
     Attributes
     ----------
@@ -159,14 +164,14 @@ class Report:
     signature : str
         One line that makes the figures reproducible.
     sections : tuple of Section
-    questions : tuple of Question
+    questions : tuple of ChangedQuestion
         Those that changed most, strongest first.
     questions_note : str
         How many of how many, and how they were chosen.
     methods : tuple of str
         Paragraphs for a paper, from the actual settings.
     bibtex : str
-    document : dict
+    document : PairReport, GridReport or DifferencesReport
         `report.json`.
     """
 
@@ -178,8 +183,8 @@ class Report:
     notes: tuple[str, ...]
     signature: str
     sections: tuple[Section, ...]
-    questions: tuple[Question, ...] = ()
+    document: AnyReport
+    questions: tuple[ChangedQuestion, ...] = ()
     questions_note: str = ""
     methods: tuple[str, ...] = ()
     bibtex: str = ""
-    document: Mapping[str, Any] = field(default_factory=dict)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from consistency.report.content import Drawing, Mark, Row
 from consistency.report.formats.csv import write_csv
+from consistency.report.schema import Figure
+from consistency.statistics.estimates import Estimate
 from consistency.support.figure_style import INK, STYLE, THEME, inline, settle, to_svg, write_pdf
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
 
     Draw = Callable[[Sequence[Axes], str], None]
 
@@ -83,21 +85,21 @@ def _draw(plot: Plot, folder: Path) -> Drawing:
     room = _add_legend(whole, plot.looks) if plot.looks else 0.0
     svg = to_svg(whole)
     for number, name in enumerate(names):
-        told = f"{plot.title}{f', {plot.panels[name]}' if plot.panels[name] else ''}; its numbers: {plot.name}.csv"
+        described = f"{plot.title}{f', {plot.panels[name]}' if plot.panels[name] else ''}; its numbers: {plot.name}.csv"
         # The figure of a single panel is the panel, and the page has a legend of its own.
         of_panel, cut = (to_svg(_figure(plot, [name])), 0.0) if len(names) > 1 else (svg, POINTS * room)
-        panels[name] = inline(of_panel, f"{plot.name}-{number}", told, cut)
+        panels[name] = inline(of_panel, f"{plot.name}-{number}", described, cut)
     (folder / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
     write_pdf(whole, folder / f"{plot.name}.pdf")
     write_csv(folder / f"{plot.name}.csv", plot.rows)
     return Drawing(plot.name, plot.title, plot.caption, plot.rows, panels, tuple(look.mark for look in plot.looks))
 
 
-def _figure(plot: Plot, panels: Sequence[str]) -> Figure:
+def _figure(plot: Plot, panels: Sequence[str]) -> Canvas:
     """Panels side by side, laid out for good."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
 
-    figure = Figure(figsize=(PANEL_WIDTH * len(panels), sum(plot.heights) + 0.3), layout="constrained")
+    figure = Canvas(figsize=(PANEL_WIDTH * len(panels), sum(plot.heights) + 0.3), layout="constrained")
     axes = figure.subplots(len(plot.heights), len(panels), height_ratios=plot.heights, squeeze=False)
     for column, name in enumerate(panels):
         plot.draw(list(axes[:, column]), name)
@@ -107,7 +109,7 @@ def _figure(plot: Plot, panels: Sequence[str]) -> Figure:
     return figure
 
 
-def _add_legend(figure: Figure, looks: Sequence[Look]) -> float:
+def _add_legend(figure: Canvas, looks: Sequence[Look]) -> float:
     """Make room below for a legend; how much, in inches."""
     from matplotlib.lines import Line2D
 
@@ -123,15 +125,66 @@ def _add_legend(figure: Figure, looks: Sequence[Look]) -> float:
     return float(room)
 
 
-def errorbar(axes: Axes, points: Sequence[tuple[float, Row]], look: Look, line: str = "", across: bool = False) -> None:
-    """Draw values with their intervals over positions, or beside them (`across`)."""
-    known = [(place, row) for place, row in points if row["value"] is not None]
+@dataclass(frozen=True)
+class Point:
+    """One mark of a drawing: where it stands, and its number with an interval where there is one.
+
+    Attributes
+    ----------
+    place : dict of str to str or int
+        Of which run, scope, task, ...: the first columns of the drawing's CSV.
+    measure : str
+    value, ci_low, ci_high, se : float or None
+        In the units of the drawing.
+    n, undefined : int or None
+        Questions, and those without a finite value.
+    """
+
+    place: Mapping[str, str | int | float | None]
+    measure: str
+    value: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    se: float | None = None
+    n: int | None = None
+    undefined: int | None = None
+
+    @classmethod
+    def of(cls, figure: Figure | Estimate, measure: str, n: int, **place: str | int | float | None) -> Point:
+        """A figure at its place."""
+        return cls(place, measure, figure.value, figure.ci_low, figure.ci_high, figure.se, n, figure.undefined)
+
+    def at(self, name: str) -> str | int | float | None:
+        """One coordinate of its place; None where it has none of that name."""
+        return self.place.get(name)
+
+    def row(self) -> Row:
+        """The row of the drawing's CSV."""
+        numbers = {name: getattr(self, name) for name in ("n", "value", "se", "ci_low", "ci_high", "undefined")}
+        known = {name: value for name, value in numbers.items() if name == "value" or value is not None}
+        return {**self.place, "measure": self.measure, **(numbers if self.n is not None else known)}
+
+
+def errorbar(
+    axes: Axes,
+    points: Sequence[tuple[float, Point]],
+    look: Look,
+    line: str = "",
+    across: bool = False,
+    scale: float = 1.0,
+) -> None:
+    """Draw values with their intervals over positions, or beside them (`across`), times a scale."""
+    known = [(place, point, point.value) for place, point in points if point.value is not None]
     if not known:
         return
-    places, values = [place for place, _ in known], [row["value"] for _, row in known]
+    places, values = [place for place, _, _ in known], [scale * value for _, _, value in known]
     lengths = [
-        [abs(row["value"] - (row["value"] if row[end] is None else row[end])) for _, row in known]
-        for end in ("ci_low", "ci_high")
+        [
+            scale * abs(value - (value if end is None else end))
+            for _, point, value in known
+            for end in [getattr(point, name)]
+        ]
+        for name in ("ci_low", "ci_high")
     ]
     shown: Any = {"xerr": lengths} if across else {"yerr": lengths}
     ends = (values, places) if across else (places, values)
@@ -140,9 +193,9 @@ def errorbar(axes: Axes, points: Sequence[tuple[float, Row]], look: Look, line: 
     )
 
 
-def limits(rows: Iterable[Row], measure: str) -> tuple[float, float]:
+def limits(points: Iterable[Point], measure: str) -> tuple[float, float]:
     """One scale for a measure in all panels, so that they can be compared."""
-    ends = [row[key] for row in rows if row["measure"] == measure for key in ("value", "ci_low", "ci_high")]
+    ends = [end for p in points if p.measure == measure for end in (p.value, p.ci_low, p.ci_high)]
     known = [end for end in ends if end is not None] or [0.0, 1.0]
     room = 0.05 * (max(known) - min(known)) or 0.05
     return min(known) - room, max(known) + room

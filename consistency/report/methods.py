@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from consistency.report.schema import GridReport, Log, PairReport
+
 SCORES = {
     "raw": "the log-probabilities of the options",
     "acc_norm": "the log-probabilities of the options divided by their length in characters",
@@ -13,59 +15,57 @@ SCORES = {
 }
 MEASURES = (
     "The distribution over a question's options is the softmax of their scores. We report the Kullback–Leibler divergence "
-    "KL(before ‖ after) in nats, the correlation of the options' average ranks (Spearman's rho), and the share of "
-    "questions whose most probable option stays."
+    "KL(before ‖ after) in nats, Spearman's ρ of the options (with average ranks), and the share of questions whose most "
+    "probable option stays."
 )
 
 
-def pair_methods(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """How two runs were compared.
+def pair_methods(document: PairReport) -> tuple[str, ...]:
+    """How two runs were compared, in paragraphs.
 
     Parameters
     ----------
-    document : dict
-        `report.json` of a pair.
+    document : PairReport
     """
-    comparison, (before, after) = document["comparison"], document["logs"]
-    main = comparison["overall"] or next(iter(comparison["by_task"].values()))
-    sections = list(comparison["by_task"].values())
-    compared = [section for section in sections if "kl" in section] or sections
-    n, tasks, rest = sum(section["n"] for section in compared), len(compared), len(sections) - len(compared)
-    by_hash, by_content = (sum(section["pairing"][key] for section in compared) for key in ("by_hash", "by_content"))
+    comparison, (before, after) = document.comparison, document.logs
+    sections = list(comparison.by_task.values())
+    main = comparison.overall or sections[0]
+    compared = [section for section in sections if section.estimate("kl")] or sections
+    n, tasks, rest = sum(section.n for section in compared), len(compared), len(sections) - len(compared)
+    by_hash = sum(section.pairing.by_hash for section in compared)
+    by_content = sum(section.pairing.by_content for section in compared)
+    change = main.estimate("delta_accuracy")
+    how = f" ({change.describe()})" if change else ""
     paragraphs = [
-        f"Both models were evaluated with {_harness(document['logs'])}, the first {_how(before)}, the second "
+        f"Both models were evaluated with {_harness(document.logs)}, the first {_how(before)}, the second "
         f"{_how(after)}. We compared {n} questions of {tasks} task{'s' if tasks > 1 else ''}; {by_hash} were paired by the "
         f"harness's hash of the document and {by_content} by what they ask."
         + (f" Of {rest} more task{'s' if rest > 1 else ''}, without options, we compared the metrics." if rest else ""),
-        f"Intervals are 95 % t intervals ({main['delta_accuracy']['estimator']}). Changes of accuracy were tested with "
-        "McNemar's exact test"
+        f"Intervals are 95 % t intervals{how}. Changes of accuracy were tested with McNemar's exact test"
         + (", adjusted over the tasks by Holm's and by Benjamini and Hochberg's procedure." if sections[1:] else "."),
     ]
-    if comparison["overall"]:
-        paragraphs.insert(1, f"Options were scored by {SCORES[comparison['score']]}. {MEASURES}")
+    if comparison.overall:
+        paragraphs.insert(1, f"Options were scored by {SCORES[comparison.score]}. {MEASURES}")
     return (*paragraphs, _made(document))
 
 
-def grid_methods(document: Mapping[str, Any], training: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """How an experiment's models were made and measured.
+def grid_methods(document: GridReport, training: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """How an experiment's models were made and measured, in paragraphs.
 
     Parameters
     ----------
-    document : dict
-        `report.json` of a grid.
+    document : GridReport
     training : iterable of dict
         Configs that the models were trained with, as far as they are known.
     """
-    experiment, logs = document["experiment"], document["logs"]
-    by_role = {
-        role: [log for log in logs if log["role"] == role] for role in ("base_few_shot", "base_zero_shot", "tuned")
-    }
+    grid, logs = document.experiment, document.logs
+    by_role = {role: [log for log in logs if log.role == role] for role in ("base_few_shot", "base_zero_shot", "tuned")}
     few, zero, tuned = (_settings(found) for found in by_role.values())
-    seeds = len(experiment["seeds"])
+    seeds = len(grid.seeds)
     paragraphs = [
-        f"We follow the knowledge intervention framework of Ren et al. (2024) on {_list(experiment['models'])}, in the "
-        f"domain{'s' if len(experiment['domains']) > 1 else ''} {_list(experiment['domains'])}, with the groups "
-        f"{_list(name.upper().replace('_', '-') for name in experiment['groups'])} and {seeds} "
+        f"We follow the knowledge intervention framework of Ren et al. (2024) on {_list(grid.models)}, in the "
+        f"domain{'s' if len(grid.domains) > 1 else ''} {_list(grid.domains)}, with the groups "
+        f"{_list(name.upper().replace('_', '-') for name in grid.groups)} and {seeds} "
         f"seed{'s' if seeds > 1 else ''} of sampling and training. {_trained(training)}".strip(),
         f"All models were evaluated with {_harness(logs)}: the base model {few}, and again {zero}; the tuned models "
         f"{tuned}. HOMO is the held-out test set of a domain, ID the subjects that belong to it, OOD all others.",
@@ -83,11 +83,11 @@ def _trained(configs: Iterable[Mapping[str, Any]]) -> str:
     """Settings of the training, each with every value that occurs."""
     found = list(configs)
     names = {"num_epochs": "epochs", "learning_rate": "learning rate", "lr_scheduler": "schedule"}
-    told = {}
-    for key, spoken in names.items():
+    settings = {}
+    for key, name in names.items():
         values = dict.fromkeys(str(config[key]) for config in found if key in config)
         if values:
-            told[spoken] = "/".join(values)
+            settings[name] = "/".join(values)
     batch = dict.fromkeys(
         f"{config['micro_batch_size']} × {config['gradient_accumulation_steps']}"
         + (f" rows of {config.get('sequence_len')} tokens, packed" if config.get("sample_packing") else "")
@@ -95,30 +95,30 @@ def _trained(configs: Iterable[Mapping[str, Any]]) -> str:
         if "micro_batch_size" in config and "gradient_accumulation_steps" in config
     )
     if batch:
-        told["batch (on a device × accumulated)"] = "/".join(batch)
-    if not told:
+        settings["batch (on a device × accumulated)"] = "/".join(batch)
+    if not settings:
         return ""
-    return f"One model for each was fine-tuned with Axolotl: {', '.join(f'{name} {value}' for name, value in told.items())}."
+    return f"One model for each was fine-tuned with Axolotl: {', '.join(f'{name} {value}' for name, value in settings.items())}."
 
 
-def _harness(logs: Sequence[Mapping[str, Any]]) -> str:
-    versions = sorted({log["lm_eval_version"] for log in logs if log["lm_eval_version"]})
-    silent = sum(not log["lm_eval_version"] for log in logs)
-    told = f"the Language Model Evaluation Harness {_list(versions)}".strip()
-    return f"{told} (version not named in {silent} of {len(logs)} logs)" if silent else told
+def _harness(logs: Sequence[Log]) -> str:
+    versions = sorted({log.lm_eval_version for log in logs if log.lm_eval_version})
+    silent = sum(not log.lm_eval_version for log in logs)
+    named = f"the Language Model Evaluation Harness {_list(versions)}".strip()
+    return f"{named} (version not named in {silent} of {len(logs)} logs)" if silent else named
 
 
-def _settings(logs: Iterable[Mapping[str, Any]]) -> str:
+def _settings(logs: Iterable[Log]) -> str:
     return _list(dict.fromkeys(map(_how, logs)), "or") or "not at all"
 
 
-def _how(log: Mapping[str, Any]) -> str:
-    shots = " or ".join(map(str, log["shots"]))
+def _how(log: Log) -> str:
+    shots = " or ".join(map(str, log.shots))
     parts = [f"with {shots} shots" if shots else "with a number of shots that was not logged"]
-    if log["chat_template"] is not None:
-        parts.append("with a chat template" if log["chat_template"] else "without a chat template")
-    if log["dtype"]:
-        parts.append(f"in {log['dtype']}")
+    if log.chat_template is not None:
+        parts.append("with a chat template" if log.chat_template else "without a chat template")
+    if log.dtype:
+        parts.append(f"in {log.dtype}")
     return ", ".join(parts)
 
 
@@ -134,5 +134,5 @@ def _list(names: Iterable[str], last: str = "and") -> str:
     return f"{', '.join(rest)} {last} {end}" if rest else end
 
 
-def _made(document: Mapping[str, Any]) -> str:
-    return f"Figures: lm-eval-consistency {document['versions']['consistency']}, signature {document['signature']}."
+def _made(document: PairReport | GridReport) -> str:
+    return f"Figures: lm-eval-consistency {document.versions['consistency']}, signature {document.signature}."

@@ -8,7 +8,7 @@ import numpy as np
 
 from consistency.logs.documents import question_of
 from consistency.logs.scores import Scores
-from consistency.report.content import Question
+from consistency.report.content import ChangedQuestion
 from consistency.report.items import Columns
 
 MOST = 600
@@ -16,12 +16,12 @@ MOST = 600
 MOST_BYTES = 1_000_000
 LONGEST = 1500
 LONGEST_OPTION = 300
-MEASURES = ("kl", "delta_gold", "rank_pearson")
+MEASURES = ("kl", "delta_gold", "spearman")
 Find = Callable[[str], Scores]
 
 
 def kinds(columns: Columns) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
-    """What became of each answer: "harmful", "beneficial", "wrong_to_wrong", "right", "wrong", or "" where unknown."""
+    """How each answer turned: "harmful", "beneficial", "wrong_to_wrong", "right", "wrong", or "" where unknown."""
     before, after = columns["correct_before"], columns["correct_after"]
     moved = columns["same_top"] == 0 if "same_top" in columns else np.zeros(len(before), dtype=bool)
     conditions = {
@@ -47,13 +47,15 @@ def changed_most(columns: Columns, most: int) -> list[int]:
     return [int(row) for row in eligible[order[:most]]]
 
 
-def describe(columns: Columns, rows: Iterable[int], find: Find, run: str = "", scope: str = "") -> list[Question]:
+def describe(
+    columns: Columns, rows: Iterable[int], find: Find, run: str = "", scope: str = ""
+) -> list[ChangedQuestion]:
     """The questions of some rows, with the texts that their log holds.
 
     Parameters
     ----------
     columns : dict of str to ndarray
-        Of items: `task`, `doc_id`, what `question_arrays.answers` and `question_arrays.question_arrays` give, and `scope`
+        Of items: `task`, `doc_id`, what `comparison.items` gives, and `scope`
         if there is any.
     rows : iterable of int
     find : callable
@@ -68,28 +70,28 @@ def describe(columns: Columns, rows: Iterable[int], find: Find, run: str = "", s
         place = int(np.flatnonzero(scores.doc_id == columns["doc_id"][row])[0])
         gold = int(columns["gold"][row]) if "gold" in columns else -1
         found.append(
-            Question(
+            ChangedQuestion(
                 task=str(columns["task"][row]),
                 doc_id=int(columns["doc_id"][row]),
                 run=run,
                 scope=str(columns["scope"][row]) if "scope" in columns else scope,
                 flip=str(kind[row]),
-                text=_cut(question_of(scores.documents[place]), LONGEST),
-                options=tuple(_cut(text, LONGEST_OPTION) for text in scores.option_texts(place)),
+                text=_shortened(question_of(scores.documents[place]), LONGEST),
+                options=tuple(_shortened(text, LONGEST_OPTION) for text in scores.option_texts(place)),
                 gold=gold if gold >= 0 else None,
-                before=_known(columns, "probs_before", row),
-                after=_known(columns, "probs_after", row),
+                before=_probabilities(columns, "probs_before", row),
+                after=_probabilities(columns, "probs_after", row),
                 measures={name: _number(columns, name, row) for name in MEASURES},
             )
         )
     return found
 
 
-def _cut(text: str, length: int) -> str:
+def _shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
-def _known(columns: Columns, name: str, row: int) -> tuple[float, ...]:
+def _probabilities(columns: Columns, name: str, row: int) -> tuple[float, ...]:
     values = columns[name][row] if name in columns else np.array([])
     return tuple(values[~np.isnan(values)].tolist())
 
@@ -99,10 +101,10 @@ def _number(columns: Columns, name: str, row: int) -> float | None:
     return None if np.isnan(value) else value
 
 
-def strongest(questions: Iterable[Question]) -> tuple[Question, ...]:
+def strongest(questions: Iterable[ChangedQuestion]) -> tuple[ChangedQuestion, ...]:
     """As many questions as a page can hold, harmful flips first, then by KL."""
 
-    def order(question: Question) -> tuple[bool, float]:
+    def order(question: ChangedQuestion) -> tuple[bool, float]:
         kl = question.measures["kl"]
         return question.flip != "harmful", -np.inf if kl is None else -kl
 
@@ -115,13 +117,13 @@ def strongest(questions: Iterable[Question]) -> tuple[Question, ...]:
     return tuple(kept)
 
 
-def note(shown: Sequence[Question], of: int, harmful: int, runs: int = 1) -> str:
+def note(shown: Sequence[ChangedQuestion], of: int, harmful: int, runs: int = 1) -> str:
     """How many questions of how many are shown, and how they were chosen."""
     what = "questions" if runs == 1 else f"answers of {runs} tuned models"
-    told = sum(question.flip == "harmful" for question in shown)
+    turned = sum(question.flip == "harmful" for question in shown)
     each = "" if runs == 1 else ", from each model the same number"
     return (
-        f"{len(shown)} of {of} {what}: the answers that turned from right to wrong ({told} of {harmful}), then the "
+        f"{len(shown)} of {of} {what}: the answers that turned from right to wrong ({turned} of {harmful}), then the "
         f"others, those of larger KL divergence first{each}. Texts longer than {LONGEST} characters are cut. All of "
         "them, with both distributions and every measure, are in items.parquet."
     )

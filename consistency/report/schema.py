@@ -1,25 +1,471 @@
-"""`report.json`: what docs/report_schema.md describes, checked when it is written and when it is read.
+"""The types of `report.json`, of every kind: what is computed is kept in them, checked as them, written and read as them.
 
-The JSON Schema beside this file is made from the types: `python -m consistency.report.schema`.
+The JSON Schema beside this file is made from them: `python -m consistency.report.schema`. docs/report_schema.md explains
+the keys.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType, defstruct
 
 from consistency.errors import InputError
-from consistency.report.document_parts import Verdict
-from consistency.report.grid_document import GridReport
-from consistency.report.pair_document import PairReport
+from consistency.metrics.measures import MEASURES
+from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
+from consistency.statistics.partial_correlation import PartialCorrelation
 from consistency.support.json_files import pretty_json
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
+
+
+class Figure(Struct):
+    """A number with its 95 % interval."""
+
+    value: float | None
+    se: float | None
+    ci_low: float | None
+    ci_high: float | None
+    undefined: int
+
+    @classmethod
+    def of(cls, estimate: Estimate, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Figure:
+        """An estimate as a grid holds it, its interval cut at the ends of what the measure can be.
+
+        Examples
+        --------
+        >>> Figure.of(Estimate(0.1, 0.1, -0.1, 0.3, 9), (0.0, 1.0)).ci_low
+        0.0
+        """
+        return cls(
+            estimate.value,
+            estimate.se,
+            None if estimate.ci_low is None else max(estimate.ci_low, bounds[0]),
+            None if estimate.ci_high is None else min(estimate.ci_high, bounds[1]),
+            estimate.undefined,
+        )
+
+
+class SeedFigure(Figure):
+    """A mean over seeds, with their standard deviation."""
+
+    sd: float | None
+
+
+class Log(Struct):
+    """One log, and what it says of itself.
+
+    Attributes
+    ----------
+    role : {"base_few_shot", "base_zero_shot", "tuned", "checkpoint", "before", "after"}
+    model : str
+        The base model's name in the experiment; of a pair, the model as the log names it.
+    domain, group, seed
+        Of a tuned run, else None.
+    folder : str
+        Relative to the experiment's root; of a pair, as it was given.
+    date, lm_eval_version, dtype : str or None
+    shots : list of int
+        Few-shot counts of its tasks, each once.
+    chat_template : bool or None
+    limit : float or None
+        lm_eval's `--limit`, if it was given.
+    tasks, questions : int
+    sha256 : str
+        Over the samples of all tasks in order of their names; dates and file names do not enter.
+    """
+
+    role: str
+    model: str
+    domain: str | None
+    group: str | None
+    seed: int | None
+    folder: str
+    date: str | None
+    lm_eval_version: str | None
+    dtype: str | None
+    shots: list[int]
+    chat_template: bool | None
+    limit: float | None
+    tasks: int
+    questions: int
+    sha256: str
+
+
+class Verdict(Struct):
+    """What happened, in a sentence."""
+
+    sentence: str
+
+
+class Document(Struct, kw_only=True, tag_field="kind"):
+    """What the reports of a pair and of a grid have in common."""
+
+    schema_version: int = SCHEMA_VERSION
+    created: str
+    signature: str
+    intervals: str
+    notes: list[str]
+    logs: list[Log]
+    versions: dict[str, str]
+
+
+# A grid.
+
+
+class Grid(Struct):
+    """The experiment of a grid."""
+
+    name: str
+    models: list[str]
+    domains: list[str]
+    groups: list[str]
+    seeds: list[int]
+
+
+class Mean(Struct, kw_only=True):
+    """Figures of one run and scope, or means of several; `seed` null is over seeds, `domain` "mean" over domains.
+
+    Each part holds figures by the name of their measure: of the base model with shots, of the base model without shots and
+    of the tuned model (both compared with the first), and what accuracy changed from each base to the tuned model.
+    """
+
+    model: str
+    domain: str
+    group: str
+    seed: int | None
+    scope: str
+    n: int
+    tasks: int
+    base: dict[str, Figure]
+    base_zero_shot: dict[str, Figure]
+    tuned: dict[str, Figure]
+    change: dict[str, Figure]
+    change_from_zero_shot: dict[str, Figure]
+
+
+class BaseTuned(Struct):
+    """A number of the base model and of the tuned one."""
+
+    base: float
+    tuned: float
+
+
+class Result(Mean, kw_only=True):
+    """Figures of one run in one scope."""
+
+    flips: dict[str, int]
+    mcnemar_p: float | None
+    mcnemar_p_holm: float | None
+    kl_quantiles: dict[str, float | None]
+    tie_rate: BaseTuned
+
+
+class Checkpoint(Mean, kw_only=True):
+    """Figures of a model as it was after an epoch of its training."""
+
+    epoch: int
+
+
+class SeedSummary(Struct):
+    """Means over seeds of the runs' values."""
+
+    model: str
+    domain: str
+    group: str
+    scope: str
+    seeds: int
+    accuracy: SeedFigure
+    spearman: SeedFigure
+    kl: SeedFigure
+
+
+class Contrast(Struct, kw_only=True):
+    """The difference of two groups over the questions that both answered."""
+
+    model: str
+    domain: str
+    seed: int | None
+    scope: str
+    minuend: str
+    subtrahend: str
+    measure: str
+    n: int
+    difference: Figure
+    p: float | None
+    intervals_overlap: bool | None
+    family: str
+    p_holm: float | None = None
+
+
+class Claim(Contrast, kw_only=True):
+    """A contrast that the paper says is positive."""
+
+    state: str
+
+
+class RunsCorrelation(Struct):
+    """Spearman's partial correlation over the mixes of one model and scope."""
+
+    model: str
+    scope: str
+    x: str
+    y: str
+    control: str
+    value: float | None
+    p: float | None
+    ci_low: float | None
+    ci_high: float | None
+    fisher_low: float | None
+    fisher_high: float | None
+    n: int
+    df: int
+    variant: str
+    robust_p: float | None
+    within_p: float | None
+    cluster_low: float | None
+    cluster_high: float | None
+    reason: str | None
+    remark: str | None
+
+    @classmethod
+    def of(cls, found: PartialCorrelation, **place: str) -> RunsCorrelation:
+        """A partial correlation with what it is of: `model`, `scope`, `x`, `y` and `control`."""
+        return msgspec.convert({**place, **found.to_dict()}, cls)
+
+
+class ModelVerdict(Struct):
+    """What happened to one base model, and the contrasts that it rests on."""
+
+    model: str
+    lead: str
+    detail: str
+    scopes: str
+    claims: list[Claim]
+
+
+class GridVerdict(Struct):
+    """What happened, in sentences."""
+
+    sentence: str
+    models: list[ModelVerdict]
+
+
+class RunPairing(Struct):
+    """What entered of one run, and what did not."""
+
+    model: str
+    domain: str
+    group: str
+    seed: int
+    questions: dict[str, int]
+    paired: int
+    dropped: dict[str, int]
+    zero_shot_paired: int
+    zero_shot_dropped: dict[str, int]
+    not_in_all_three_logs: int
+    absent_tasks: list[str]
+
+
+class GridPairing(Struct):
+    """The same in total, and for each run."""
+
+    questions: int
+    paired: int
+    dropped: int
+    not_in_all_three_logs: int
+    absent_tasks: dict[str, list[str]]
+    runs: list[RunPairing]
+
+
+class TrainingRows(Struct):
+    """What a run was trained on, from its group's manifest."""
+
+    model: str
+    domain: str
+    group: str
+    seed: int
+    rows: dict[str, int] | None = None
+    rows_without_explanation: int | None = None
+    questions: Any = None
+    labels: Any = None
+    threshold: float | None = None
+    sha256: str | None = None
+
+
+class GridReport(Document, tag="grid", kw_only=True):
+    """The report of an experiment."""
+
+    experiment: Grid
+    verdict: GridVerdict
+    results: list[Result]
+    means: list[Mean]
+    seed_summary: list[SeedSummary]
+    contrasts: list[Contrast]
+    partial_correlations: list[RunsCorrelation]
+    checkpoints: list[Checkpoint]
+    pairing: GridPairing
+    training_rows: list[TrainingRows]
+
+
+# A pair.
+
+
+class Pairing(Struct):
+    """What was paired of a task or of several, and what was not."""
+
+    paired: int
+    by_hash: int
+    by_content: int
+    identical: int
+    reordered: int
+    prompts: dict[str, int]
+    dropped: dict[str, int]
+    examples: dict[str, list[int]] | UnsetType = UNSET
+    notes: list[str] | UnsetType = UNSET
+
+
+class BeforeAfter(Struct):
+    """A number of each run."""
+
+    before: float | None
+    after: float | None
+
+
+class Metric(Struct):
+    """A metric of a task without options."""
+
+    before: Estimate
+    after: Estimate
+    delta: Estimate
+
+
+class SectionBase(Struct, kw_only=True):
+    """What changed in one set of questions, beside the estimates of the measures."""
+
+    n: int
+    equivalence_p: float | None
+    minimum_detectable_change: float | None
+    pairing: Pairing
+    flips: dict[str, int] | UnsetType = UNSET
+    mcnemar_p: float | UnsetType | None = UNSET
+    mcnemar_p_holm: float | UnsetType | None = UNSET
+    mcnemar_p_bh: float | UnsetType | None = UNSET
+    sign_flip_p: float | UnsetType | None = UNSET
+    kl_quantiles: dict[str, float | None] | UnsetType = UNSET
+    ties: BeforeAfter | UnsetType = UNSET
+    tie_rate: BeforeAfter | UnsetType = UNSET
+    ece: BeforeAfter | UnsetType = UNSET
+    macro: dict[str, Estimate] | UnsetType = UNSET
+    note: str | UnsetType = UNSET
+    accuracy_metric: str | UnsetType | None = UNSET
+    metrics: dict[str, Metric] | UnsetType = UNSET
+
+    def estimate(self, measure: str) -> Estimate | None:
+        """The estimate of a measure; None where the section lacks it."""
+        found = getattr(self, measure)
+        return found if isinstance(found, Estimate) else None
+
+
+if TYPE_CHECKING:
+    Section = SectionBase
+else:
+    Section = defstruct(
+        "Section",
+        [
+            (m.name, Estimate | UnsetType, UNSET) if m.needs_options or m.estimator != "mean" else (m.name, Estimate)
+            for m in MEASURES
+        ],
+        bases=(SectionBase,),
+        namespace={
+            "__doc__": "What changed in one set of questions: estimates by the name of their measure, tests, counts."
+        },
+        module=__name__,
+        kw_only=True,
+    )
+
+
+class ComparedRun(Struct):
+    """One of two runs, as its results file describes it."""
+
+    path: str
+    model: str | None
+    model_args: str | None
+    date: str | None
+    lm_eval_version: str | None
+
+
+class UnpairedTask(Struct):
+    """A task of both runs without a question in common, and why."""
+
+    task: str
+    dropped: dict[str, int]
+
+
+class TaskNames(Struct):
+    """Tasks that go by another name in the second run, and tasks that only one run holds."""
+
+    renamed: dict[str, str]
+    only_before: list[str]
+    only_after: list[str]
+
+
+class SettingDifference(Struct):
+    """A setting in which the runs differ; without tasks it concerns all of them."""
+
+    setting: str
+    before: str
+    after: str
+    tasks: list[str]
+
+
+class ComparisonWarning(Struct):
+    """What makes the numbers mean something else than they seem to."""
+
+    kind: str
+    answers_of: str | UnsetType = UNSET
+    option: str | UnsetType = UNSET
+    answered: float | UnsetType = UNSET
+    gold: float | UnsetType = UNSET
+    bias: float | UnsetType = UNSET
+    alike: int | UnsetType = UNSET
+    of: int | UnsetType = UNSET
+
+
+class Comparison(Struct, kw_only=True):
+    """The object that `consistency compare --json` prints."""
+
+    schema_version: int
+    before: ComparedRun
+    after: ComparedRun
+    score: str
+    margin: float
+    overall: Section | None
+    by_task: dict[str, Section]
+    by_scope: dict[str, Section] | UnsetType = UNSET
+    messages: list[str]
+    unpaired: list[UnpairedTask] | UnsetType = UNSET
+    task_names: TaskNames | UnsetType = UNSET
+    settings: list[SettingDifference] | UnsetType = UNSET
+    warnings: list[ComparisonWarning] | UnsetType = UNSET
+    verdict: str
+    signature: str
+
+
+class PairReport(Document, tag="pair", kw_only=True):
+    """The report of two runs."""
+
+    verdict: Verdict
+    comparison: Comparison
+
+
+# Two reports.
 
 
 class Setting(Struct):
@@ -37,10 +483,30 @@ class ComparedReport(Struct):
     signature: str
 
 
-class DifferencesReport(Struct, tag_field="kind", tag="differences"):
+class DifferenceRow(Struct, kw_only=True):
+    """One measure of one row that both reports hold, B less A: of a pair's `section`, or of a grid's run and scope."""
+
+    section: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    domain: str | UnsetType = UNSET
+    group: str | UnsetType = UNSET
+    seed: str | UnsetType = UNSET
+    scope: str | UnsetType = UNSET
+    level: str
+    measure: str
+    a: Estimate
+    b: Estimate
+    difference: Estimate
+    paired: bool
+    p: float | None
+    p_holm: float | None
+    state: str
+
+
+class DifferencesReport(Struct, tag_field="kind", tag="differences", kw_only=True):
     """What differs between two reports: `consistency report --compare`."""
 
-    schema_version: int
+    schema_version: int = SCHEMA_VERSION
     created: str
     signature: str
     intervals: str
@@ -49,29 +515,29 @@ class DifferencesReport(Struct, tag_field="kind", tag="differences"):
     a: ComparedReport
     b: ComparedReport
     settings: list[Setting]
-    differences: list[dict[str, Any]]
+    differences: list[DifferenceRow]
     only_in_a: list[str]
     only_in_b: list[str]
     averaged_over_others: list[str]
     versions: dict[str, str]
 
 
-ANY = PairReport | GridReport | DifferencesReport
+AnyReport = PairReport | GridReport | DifferencesReport
 
 
-def check(document: Mapping[str, Any]) -> None:
-    """Refuse to write what is no `report.json`.
+def check(document: AnyReport) -> None:
+    """Refuse to write what does not hold the types above.
 
     Raises
     ------
     msgspec.ValidationError
-        If a key is missing or of another type; it names the place.
+        If a value is of another type; it names the place.
     """
-    msgspec.convert(document, ANY)
+    msgspec.convert(msgspec.to_builtins(document), type(document))
 
 
-def read_document(folder: str | Path) -> dict[str, Any]:
-    """Read the `report.json` of a report's folder.
+def read_document(folder: str | Path) -> AnyReport:
+    """Read the `report.json` of a report's folder, also one that the version before wrote.
 
     Parameters
     ----------
@@ -80,39 +546,97 @@ def read_document(folder: str | Path) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        As docs/report_schema.md describes it.
+    PairReport, GridReport or DifferencesReport
 
     Raises
     ------
     InputError
-        If there is none, it is of another version, or something in it is missing or of another type.
+        If there is none, it is of an unknown version, or something in it is missing or of another type.
     """
     path, again = Path(folder) / "report.json", "write the report again"
     try:
         document = msgspec.json.decode(path.read_bytes())
         version = document.get("schema_version") if isinstance(document, dict) else None
-        if version != SCHEMA_VERSION:
-            raise InputError(f"schema_version {version}", expected=f"{SCHEMA_VERSION}", do=again, path=path)
-        check(document)
+        if version == 2:
+            document = _upgraded(document)
+        elif version != SCHEMA_VERSION:
+            raise InputError(f"schema_version {version}", expected=f"2 or {SCHEMA_VERSION}", do=again, path=path)
+        found: AnyReport = msgspec.convert(document, AnyReport)
     except OSError as error:
         raise InputError(
             f"cannot be read ({error.strerror})", expected="the folder of a report", do=again, path=path
         ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InputError(f"is no report: {error}", do=again, path=path) from None
-    return dict(document)
+        raise InputError(f"is not a report: {error}", do=again, path=path) from None
+    return found
+
+
+# What version 2 called otherwise.
+RENAMED = {"rank_pearson": "spearman", "rank_pearson_paper": "spearman_paper"}
+
+
+def _upgraded(value: Any) -> Any:
+    """A document of version 2 with the names and fields of version 3."""
+    if isinstance(value, list):
+        return [_upgraded(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    found: dict[str, Any] = {RENAMED.get(str(key), str(key)): _upgraded(item) for key, item in value.items()}
+    if "schema_version" in found and "kind" in found:
+        found["schema_version"] = SCHEMA_VERSION
+    for key in ("measure", "x"):
+        if isinstance(found.get(key), str):
+            found[key] = RENAMED.get(found[key], found[key])
+    if isinstance(found.get("estimator"), str):
+        found |= _estimator_fields(found.pop("estimator"))
+    if isinstance(found.get("difference"), Mapping) and "a" in found and "b" in found:
+        # Of two reports: the text of the estimator began with it, and the figures of a grid were no estimates.
+        found["paired"] = str(value["difference"].get("estimator", "")).startswith("paired by question")
+        found["a"], found["b"] = ({"n": found["difference"].get("n", 0), **found[side]} for side in "ab")
+    return found
+
+
+def _estimator_fields(text: str) -> dict[str, Any]:
+    """The fields of an estimate that version 2 described in one text."""
+    unit: Unit = "stratum" if "within fixed tasks" in text else "question"
+    if re.search(r"clusters|tasks' means", text.split(",")[0]):
+        unit = "cluster"
+    methods: dict[str, Method] = {
+        "corrected for skewness": "t-hall",
+        "Wilson": "wilson",
+        "exact interval": "exact",
+        "Welch": "welch",
+        "normal interval": "normal",
+        "(CR3), t interval": "t-cr3",
+        "t interval": "t",
+    }
+    caveats: dict[str, Caveat] = {
+        "no question has a value": "no values",
+        "a cell has no value": "no values",
+        "one of the means": "missing group",
+        "too few questions": "too few",
+        "too few clusters": "too few",
+        "too large": "too large",
+        "do not vary": "constant",
+        "skewed values": "skewed",
+        "values in few steps": "uneven",
+        "unequal sizes": "unequal clusters",
+        "tasks are too few": "few clusters",
+    }
+    statistic = "root mean square" if text.startswith("root of") else "share" if text.startswith("share") else "mean"
+    return {
+        "statistic": statistic,
+        "unit": unit,
+        "method": next((method for words, method in methods.items() if words in text), "none"),
+        "warnings": [caveat for words, caveat in caveats.items() if words in text],
+    }
 
 
 def json_schema() -> dict[str, Any]:
     """`report.json` as JSON Schema 2020-12."""
-    schema = msgspec.json.schema(ANY)
+    schema = msgspec.json.schema(AnyReport)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "report.json", **schema}
 
 
-def _text() -> str:
-    return pretty_json(json_schema())
-
-
 if __name__ == "__main__":
-    SCHEMA_FILE.write_text(_text(), encoding="utf-8")
+    SCHEMA_FILE.write_text(pretty_json(json_schema()), encoding="utf-8")

@@ -1,8 +1,8 @@
-"""Attention over a row of trees: stretches attended to apart, and merged exactly by their log-sum-exp.
+"""Attention over a row of trees: computed range by range, and merged exactly by the log-sum-exp of each range.
 
-What a query sees is cut into stretches that need no mask: its own segment (causal), its stem, its prefix. Softmax over a
-union of stretches is the average of the softmaxes over each, weighted by exp(log-sum-exp) (Milakov and Gimelshein 2018,
-"Online normalizer calculation for softmax").
+The keys of a query are split into ranges that need no mask: its own segment (causal), its stem, its prefix. Softmax over
+several ranges is the average of the softmax over each, weighted by exp(log-sum-exp) (Milakov and Gimelshein 2018, "Online
+normalizer calculation for softmax").
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ from transformers import AttentionInterface
 from consistency.shared_prefix.passes import Bounds, Row
 
 NAME = "consistency_shared_prefix"
-# Arguments of transformers' attention functions that change nothing here: no training, no cache, positions already applied.
-HARMLESS = frozenset(
+# Arguments of transformers' attention functions that may be ignored: no training, no cache, positions already applied.
+IGNORED = frozenset(
     "cache_position cumulative_seqlens_k cumulative_seqlens_q cu_seq_lens_k cu_seq_lens_q deterministic dropout is_causal "
     "layer_idx max_length_k max_length_q output_attentions output_hidden_states output_router_logits past_key_values "
     "position_embeddings position_ids return_dict scaling sliding_window token_type_ids use_cache".split()
 )
 
+# For each layer, keys and values of the prefix that the next pass still needs.
+Carried = dict[int, tuple[Tensor, Tensor]]
+
 
 class UnsupportedAttentionError(Exception):
-    """A model's attention does what this module does not compute."""
+    """A model needs a kind of attention that this module does not compute."""
 
 
 class Spans:
-    """`Bounds` as a kernel wants them, on each device that asks.
+    """`Bounds` in the form that the attention kernels take, with a copy on each device that needs one.
 
     Parameters
     ----------
     bounds : Bounds
-        Pairs of query and key stretches.
+        Pairs of a query range and a key range.
     """
 
     def __init__(self, bounds: Bounds) -> None:
@@ -70,7 +73,7 @@ def attend(
     scale: float | None,
     window: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Attention of each query stretch to its key stretch, for stretches of any length.
+    """Attention of each query range to its key range, for ranges of any length.
 
     Parameters
     ----------
@@ -79,13 +82,13 @@ def attend(
     key, value : Tensor [keys, key heads, width]
         The number of heads is a multiple of the key heads.
     spans : Spans
-        The stretches.
+        The ranges.
     causal : bool
-        Whether a query sees only keys up to its own; the last query of a stretch is at its last key.
+        Whether a query attends only to keys up to its own; the last query of a range is at its last key.
     scale : float or None
-        Factor of the products; None for one over the root of the width.
+        Factor of the products; None for one over the square root of the width.
     window : int, optional
-        How many keys, its own included, a query sees at most; only with `causal`.
+        How many keys, its own included, a query attends to at most; only with `causal`.
 
     Returns
     -------
@@ -122,15 +125,13 @@ def attend(
         output, lse, *_ = torch.ops.aten._efficient_attention_forward(
             query[None], *wide, None, starts, ends, *longest, 0.0, bottom_right, True, scale=scale
         )
-        # [stretches, heads, longest stretch, rounded up] -> [queries, heads]
+        # [ranges, heads, longest range, rounded up] -> [queries, heads]
         lengths = (starts[1:] - starts[:-1]).long()
-        stretch = torch.repeat_interleave(
-            torch.arange(len(spans), device=query.device), lengths, output_size=len(query)
-        )
-        return output[0], lse[stretch, :, torch.arange(len(query), device=query.device) - starts[stretch]]
+        number = torch.repeat_interleave(torch.arange(len(spans), device=query.device), lengths, output_size=len(query))
+        return output[0], lse[number, :, torch.arange(len(query), device=query.device) - starts[number]]
     output = torch.empty_like(query)
     lse = torch.empty(query.shape[:2], dtype=torch.float32)
-    for start, stop, first, last in _stretches(spans):
+    for start, stop, first, last in _ranges(spans):
         part, norm = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             *(item.transpose(0, 1)[None] for item in (query[start:stop], key[first:last], value[first:last])),
             0.0,
@@ -142,7 +143,7 @@ def attend(
     return output, lse
 
 
-def _stretches(spans: Spans) -> Iterator[tuple[int, int, int, int]]:
+def _ranges(spans: Spans) -> Iterator[tuple[int, int, int, int]]:
     return zip(spans.queries, spans.queries[1:], spans.keys, spans.keys[1:], strict=False)
 
 
@@ -150,7 +151,7 @@ def _attend_in_window(
     query: Tensor, key: Tensor, value: Tensor, spans: Spans, scale: float | None, window: int
 ) -> Tensor:
     output = torch.empty_like(query)
-    for start, stop, first, last in _stretches(spans):
+    for start, stop, first, last in _ranges(spans):
         places = torch.arange(first, last, device=query.device)
         at = places[last - first - (stop - start) :, None]
         seen = (places <= at) & (places > at - window)
@@ -161,12 +162,12 @@ def _attend_in_window(
 
 
 def merge(output: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor, target: Tensor) -> None:
-    """Write attention over two stretches together into `target`, which may be `output`.
+    """Write the attention over two ranges together into `target`, which may be `output`.
 
     Parameters
     ----------
     output, other : Tensor [queries, heads, width]
-        Attention to either stretch.
+        The attention over each range.
     lse, other_lse : Tensor [queries, heads]
         Their log-sum-exp.
     target : Tensor [queries, heads, width]
@@ -180,27 +181,29 @@ def merge(output: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor, target:
 
 
 class Pass:
-    """Attention of one forward pass over a row, layer by layer.
+    """The attention of one forward pass over a row, layer by layer.
 
     Parameters
     ----------
     row : Row
         The layout.
     carried : mapping of int to (Tensor, Tensor)
-        For each layer keys and values [length, key heads, width] of the prefix that an earlier pass has left.
+        For each layer keys and values [length, key heads, width] of the prefix that the pass before left.
 
     Attributes
     ----------
     kept : dict of int to (Tensor, Tensor)
         The same for the next pass, filled while this one runs.
     windows : set of int
-        The sliding windows that layers asked for.
+        The sliding windows of the layers.
+    layers : int
+        How many layers have used this attention.
     """
 
-    def __init__(self, row: Row, carried: dict[int, tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, row: Row, carried: Carried) -> None:
         self.row = row
         self.carried = carried
-        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+        self.kept: Carried = {}
         self.windows: set[int] = set()
         self.layers = 0
         self._own, self._trees, self._stems = Spans(row.own), Spans(row.trees), Spans(row.stems)
@@ -211,7 +214,7 @@ class Pass:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None, window: int | None
     ) -> Tensor:
-        """Attention of the whole row in one layer: see `attend` for the arguments."""
+        """The attention of the whole row in one layer: see `attend` for the arguments."""
         self.layers += 1
         query, key, value = (item.transpose(0, 1) for item in (query, key, value))
         before = self.carried.get(layer)
@@ -274,7 +277,7 @@ _running: list[Pass] = []
 
 @contextmanager
 def running(current: Pass) -> Iterator[Pass]:
-    """Let models whose attention implementation is `NAME` attend as this pass says."""
+    """Let the attention implementation `NAME` compute this pass inside a `with` block."""
     _running.append(current)
     try:
         yield current
@@ -292,8 +295,8 @@ def _forward(
     sliding_window: int | None = None,
     **rest: object,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in each layer: query [1, heads, row, width] -> [1, row, heads, width]."""
-    unknown = sorted(name for name, given in rest.items() if given is not None and name not in HARMLESS)
+    """The function that transformers calls in each layer: query [1, heads, row, width] -> [1, row, heads, width]."""
+    unknown = sorted(name for name, given in rest.items() if given is not None and name not in IGNORED)
     if attention_mask is not None:
         unknown.append("attention_mask")
     if unknown or rest.get("is_causal") is False or not getattr(module, "is_causal", True):

@@ -14,29 +14,27 @@ import numpy as np
 import torch
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
-from torch.nn import functional
 from tqdm import tqdm
 
-from consistency.shared_prefix import attention
-from consistency.shared_prefix.compatibility import unfit
-from consistency.shared_prefix.passes import Ints, Row, Unit, fill, lay_out, units_of
+from consistency.shared_prefix.attention import Carried
+from consistency.shared_prefix.compatibility import NOT_CAUSAL, why_unsupported
+from consistency.shared_prefix.forward import LONGEST_PASS, Forward, to_device
+from consistency.shared_prefix.passes import Row, Unit, end_of_pass, lay_out, units_of
 from consistency.shared_prefix.requests import Encoded, Requests
+from consistency.support.arrays import Integers
 
 # Below lm_eval's own logger, so that it is shown where lm_eval's lines are.
 logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
 
 Answer = tuple[float, bool]
-Carried = dict[int, tuple[torch.Tensor, torch.Tensor]]
 
 # Strings per call of the tokenizer.
 BLOCK = 2000
-# A pass longer than this gains nothing: its matrices are large enough.
-LONGEST_PASS = {"cpu": 4096, "cuda": 32768}
 
 
 @register_model("hf-shared-prefix")
 class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
-    """lm_eval's ``hf`` model, which computes what prompts have in common once.
+    """lm_eval's ``hf`` model, with the tokens that prompts share computed once.
 
     Loglikelihood requests are grouped by the tokens that they share: few-shot examples, then a question. Requests that
     share nothing, generation, rolling loglikelihoods, and models whose attention is not plain causal attention (full or
@@ -51,7 +49,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
 
     Notes
     -----
-    Logprobs are taken in float32 unless `softmax_dtype` says otherwise, where ``hf`` takes them in the model's type.
+    Without `softmax_dtype`, logprobs are taken in float32, whereas ``hf`` takes them in the model's type.
 
     Examples
     --------
@@ -61,14 +59,20 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
 
     def __init__(self, *args: Any, pass_tokens: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._pass_tokens = pass_tokens
+        self.forward = Forward(
+            self.model,
+            self.device,
+            softmax_dtype=self.softmax_dtype,
+            mixed_precision_dtype=self.mixed_precision_dtype,
+            pass_tokens=pass_tokens,
+        )
         self._ahead: dict[str, list[int]] = {}
         self._upcoming: Iterator[str] = iter(())
 
     # Tokens
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Answer]:
-        """See lm_eval; strings are encoded many at a time, and each once."""
+        """As in lm_eval; strings are encoded many at a time, and each once."""
         if self.tokenizer.is_fast and self.backend == "causal":
             pairs = (request.args for request in requests)
             self._upcoming = (
@@ -83,7 +87,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **kwargs: Any
     ) -> list[int]:
-        """See lm_eval."""
+        """As in lm_eval."""
         usual = add_special_tokens is None and not left_truncate_len and not kwargs
         if usual and string not in self._ahead:
             self._encode_ahead()
@@ -95,18 +99,18 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     def _encode_ahead(self) -> None:
         block = list(dict.fromkeys(islice(self._upcoming, BLOCK)))
         self._ahead = {}
-        # A string that brings its own BOS gets no other.
+        # A string that starts with BOS gets no second one.
         begin = self.tokenizer.decode(self.prefix_token_id)
         usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
-        for brought, special in ((False, usual), (True, {"add_special_tokens": False})):
-            strings = [string for string in block if string.startswith(begin) == brought]
+        for has_bos, special in ((False, usual), (True, {"add_special_tokens": False})):
+            strings = [string for string in block if string.startswith(begin) == has_bos]
             if not strings:
                 continue
             with _parallel_tokenizers():
                 encoded = self.tokenizer(strings, return_attention_mask=False, return_token_type_ids=False, **special)
             ids = encoded["input_ids"]
             if ids[0] != super().tok_encode(strings[0]):
-                # A release of lm_eval that encodes otherwise: it shall encode each string itself.
+                # This release of lm_eval encodes differently: let it encode each string itself.
                 self._upcoming = iter(())
                 return
             self._ahead.update(zip(strings, ids, strict=True))
@@ -118,7 +122,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     ) -> list[Answer]:
         if override_bs is not None or not requests:
             return self._as_hf(requests, disable_tqdm, override_bs)
-        reason = self.why_not
+        reason = self.why_unsupported
         if reason is not None:
             logger.warning("%d requests take lm_eval's own path: %s", len(requests), reason)
             return self._as_hf(requests, disable_tqdm, None)
@@ -143,7 +147,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         with tqdm(
             total=len(requests) - len(alone), disable=disable_tqdm or self.rank != 0, desc="Shared prefixes"
         ) as bar:
-            for number, answer in self._behind_prefixes(units, batch):
+            for number, answer in self._score_units(units, batch):
                 answers[number] = answer
                 if requests[number][0] is not None:
                     self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
@@ -155,20 +159,20 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         return answers
 
     def _lone_batch(self, requests: Sequence[Encoded], alone: Sequence[int]) -> int | None:
-        # lm_eval's search for a batch size is a meeting of all processes, and the others may have nothing to search for.
+        # lm_eval's search for a batch size waits for all processes, and the others may have nothing to search for.
         if self.world_size == 1 or self.batch_size != "auto":
             return None
         longest = max(len(requests[number][1]) + len(requests[number][2]) for number in alone)
-        return max(1, self._budget()[1] // min(longest, int(self.max_length)))
+        return max(1, self.forward.budget()[1] // min(longest, int(self.max_length)))
 
-    def _behind_prefixes(self, units: Sequence[Unit], batch: Requests) -> Iterator[tuple[int, Answer]]:
-        tokens, positions = self._budget()
+    def _score_units(self, units: Sequence[Unit], batch: Requests) -> Iterator[tuple[int, Answer]]:
+        tokens, positions = self.forward.budget()
         carried: Carried = {}
         waiting: _Scores | None = None
         first = 0
-        with self.attending():
+        with self.forward.prefix_attention():
             while first < len(units):
-                last = fill(units, first, batch.counts, tokens, positions)
+                last = end_of_pass(units, first, batch.counts, tokens, positions)
                 row = lay_out(units, first, last, batch.sequences)
                 scores, kept = self._try_pass(row, carried, batch)
                 if scores is None:
@@ -182,7 +186,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
                     if self.device.type == "cuda":
                         torch.cuda.empty_cache()
                     continue
-                # A pass is read when the next one is under way, so that the device never waits.
+                # The answers of a pass are read once the next pass has started, so that the device never waits.
                 if waiting is not None:
                     yield from waiting.read()
                 waiting = scores
@@ -191,131 +195,43 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
             yield from waiting.read()
 
     def _try_pass(self, row: Row, carried: Carried, batch: Requests) -> tuple[_Scores | None, Carried]:
-        """The scores of one pass and the prefix that it leaves; None for lack of memory."""
-        places, targets, owners = batch.asked(row)
+        """The scores of one pass, None if memory ran out, and what it leaves for the next one."""
+        places, targets, owners = batch.scored_tokens(row)
         try:
-            logprobs, current = self.logprobs(row, carried, batch.counts)
-            at, chosen = (_to(logprobs.device, item) for item in (places, targets))
+            logprobs, current = self.forward.logprobs(row, carried, batch.counts)
+            at, chosen = (to_device(logprobs.device, item) for item in (places, targets))
             return _Scores(owners, logprobs[at, chosen], logprobs.argmax(-1)[at] == chosen), current.kept
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
                 return None, carried
             raise
 
-    def logprobs(self, row: Row, carried: Carried, counts: Sequence[int]) -> tuple[torch.Tensor, attention.Pass]:
-        """Run one pass.
-
-        Parameters
-        ----------
-        row : Row
-            Its layout.
-        carried : mapping of int to (Tensor, Tensor)
-            The prefix that the pass before has left.
-        counts : sequence of int
-            How many positions at the end of each sequence are scored.
-
-        Returns
-        -------
-        tuple of Tensor [scored positions, vocabulary] and Pass
-            Logprobs of the row's leaves in order, and what attended.
-        """
-        scored = [np.arange(end - counts[leaf.sequence], end) for leaf, end in zip(row.leaves, row.ends, strict=True)]
-        keep = np.concatenate(scored)
-        with (
-            torch.inference_mode(),
-            torch.autocast(
-                device_type=self.device.type,
-                dtype=self.mixed_precision_dtype,
-                enabled=self.mixed_precision_dtype is not None,
-            ),
-            attention.running(attention.Pass(row, carried)) as current,
-        ):
-            output = self.model(
-                input_ids=_to(self.device, row.tokens)[None],
-                position_ids=_to(self.device, row.positions)[None],
-                use_cache=False,
-                # Of a model on several devices the head may be on another one, and a tensor would be sent to the first.
-                logits_to_keep=keep.tolist() if len(self.devices) > 1 else _to(self.device, keep),
-            )
-            logprobs = functional.log_softmax(output.logits[0], dim=-1, dtype=self.softmax_dtype or torch.float32)
-        return logprobs, current
-
-    @contextmanager
-    def attending(self) -> Iterator[None]:
-        """With this package's attention in the place of the model's own."""
-        base = self.transformer
-        before = base.config._attn_implementation
-        base.set_attn_implementation(attention.NAME)
-        try:
-            yield
-        finally:
-            base.set_attn_implementation(before)
-
-    @property
-    def transformer(self) -> Any:
-        """The model without what PEFT wraps around it."""
-        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-
-    @property
-    def devices(self) -> list[torch.device]:
-        """Where the model's layers are; the device of its input first."""
-        places = getattr(self.transformer, "hf_device_map", {}).values()
-        found = [self.device, *(torch.device(place) for place in places if place != "disk")]
-        # `cuda` is `cuda:0`. What was offloaded to the host is computed on a GPU.
-        alike = (torch.device(place.type, place.index or 0) for place in found if place.type == self.device.type)
-        return list(dict.fromkeys(alike))
-
-    def _budget(self) -> tuple[int, int]:
-        """The most tokens of a pass, and the most scored positions, from free memory."""
-        most = self._pass_tokens or LONGEST_PASS[self.device.type]
-        config = self.transformer.config.get_text_config()
-        logits = config.vocab_size * 12
-        if self.device.type != "cuda":
-            return most, max(1, 2**30 // logits)
-        free = min(map(_free, self.devices))
-        hidden, inner = config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-        # Hidden states, queries, keys and values, two of the inner layer, and two attention outputs in float32.
-        token = torch.finfo(self.model.dtype).bits // 8 * (8 * hidden + 3 * inner) + 12 * hidden
-        return max(1, min(most, free // 2 // token)), max(1, min(most, free // 4 // logits))
-
     @cached_property
-    def why_not(self) -> str | None:
-        """Why prefixes cannot be shared with this model, or None if they can; found out once, on a few tokens."""
-        return unfit(self)
+    def why_unsupported(self) -> str | None:
+        """Why this model cannot share prefixes, or None if it can; found once, by a trial on a few tokens."""
+        return why_unsupported(self.forward, self._model_call) if self.backend == "causal" else NOT_CAUSAL
 
 
 class _Scores:
-    """What a pass has found, on its device until it is read.
+    """The logprobs of a pass, on the model's device until they are read.
 
     Parameters
     ----------
     owners : int64 array [tokens]
-        The request of each scored token; a request's tokens stand together.
+        The request of each scored token; the tokens of a request are consecutive.
     values, greedy : Tensor [tokens]
         Logprob of each, and whether it is the most probable.
     """
 
-    def __init__(self, owners: Ints, values: torch.Tensor, greedy: torch.Tensor) -> None:
+    def __init__(self, owners: Integers, values: torch.Tensor, greedy: torch.Tensor) -> None:
         self.owners, self.values, self.greedy = owners, values, greedy
 
     def read(self) -> Iterator[tuple[int, Answer]]:
-        """Request by request its number, the sum of its logprobs, and whether all its tokens are the most probable."""
+        """For each request its number, the sum of its logprobs, and whether all its tokens are the most probable."""
         starts = np.flatnonzero(np.r_[True, self.owners[1:] != self.owners[:-1]])
         sums = np.add.reduceat(self.values.double().cpu().numpy(), starts).tolist()
         greedy = np.logical_and.reduceat(self.greedy.cpu().numpy(), starts).tolist()
         yield from zip(self.owners[starts].tolist(), zip(sums, greedy, strict=True), strict=True)
-
-
-def _free(device: torch.device) -> int:
-    """Bytes that a tensor on a CUDA device could take."""
-    cache = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + cache
-
-
-def _to(device: torch.device, array: Ints) -> torch.Tensor:
-    tensor = torch.from_numpy(array)
-    # From ordinary memory the copy would wait for the pass before.
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 @contextmanager

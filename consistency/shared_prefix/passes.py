@@ -1,4 +1,4 @@
-"""How trees are laid out in one row of a forward pass: segments in, positions and attention bounds out (no torch)."""
+"""The layout of trees in one row of a forward pass: segments in, positions and attention bounds out (no torch)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consistency.shared_prefix.prefixes import Segment, Tokens
-
-Ints = NDArray[np.int64]
+from consistency.support.arrays import Integers
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What a pass cannot be cut within: a stem and its branches, behind the prefix of tree `tree`."""
+    """The smallest part of a pass: a stem with its branches, which follow the prefix of tree number `tree`."""
 
     tree: int
     prefix: Segment
@@ -26,27 +24,27 @@ class Unit:
 
     @property
     def leaves(self) -> tuple[Segment, ...]:
-        """The sequences that end in it."""
+        """The segments that end a sequence."""
         return self.stem.children or (self.stem,)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Pairs of query and key stretches, for attention of variable length.
+    """Pairs of a query range and a key range, for attention over ranges of different lengths.
 
     Parameters
     ----------
     queries, keys : int64 arrays [pairs + 1]
-        Cumulative lengths: pair i is queries ``queries[i]:queries[i + 1]`` against keys ``keys[i]:keys[i + 1]``.
+        Cumulative lengths: in pair i, queries ``queries[i]:queries[i + 1]`` attend to keys ``keys[i]:keys[i + 1]``.
     """
 
-    queries: Ints
-    keys: Ints
+    queries: Integers
+    keys: Integers
 
 
 @dataclass(frozen=True)
 class Row:
-    """The layout of one pass: all new prefixes, then per tree its stems and branches, without padding.
+    """The layout of one pass: all new prefixes, then the stems and branches of each tree, without padding.
 
     Parameters
     ----------
@@ -55,61 +53,61 @@ class Row:
     prefixes : int
         How many tokens at the start are prefixes; they attend to themselves only.
     own : Bounds
-        Each segment against itself, causally.
+        Each segment attends to itself, causally.
     trees : Bounds
-        The rest of each tree against its prefix. Keys: the carried prefix, if any, then the row's own.
+        The stems and branches of each tree attend to its prefix. Keys: the carried prefix, if any, then the row's own.
     stems : Bounds
-        Branches against their stem; `branch_rows` and `stem_rows` say where in the row these stand.
+        Branches attend to their stem.
     branch_rows, stem_rows : int64 arrays
-        Places in the row.
+        Places in the row of the queries and keys of `stems`.
     carried : int
-        Length of the prefix that an earlier pass has left, and that the first tree stands behind; else 0.
+        Length of the prefix that the pass before left for the first tree of this one; 0 if there is none.
     kept : slice
-        Where among the keys of `trees` the prefix stands that the next pass needs; empty if none.
+        Place, among the keys of `trees`, of the prefix that the next pass needs; empty if it needs none.
     leaves : tuple of Segment
-        The sequences that end in this row, in order.
+        The segments of this row that end a sequence, in order.
     ends : int64 array [leaves]
         One past the last token of each.
     """
 
-    tokens: Ints
-    positions: Ints
+    tokens: Integers
+    positions: Integers
     prefixes: int
     own: Bounds
     trees: Bounds
     stems: Bounds
-    branch_rows: Ints
-    stem_rows: Ints
+    branch_rows: Integers
+    stem_rows: Integers
     carried: int
     kept: slice
     leaves: tuple[Segment, ...]
-    ends: Ints
+    ends: Integers
 
-    def window_keys(self, window: int) -> tuple[Ints, Bounds]:
-        """What each segment sees under a sliding window, its own tokens included.
+    def window_keys(self, window: int) -> tuple[Integers, Bounds]:
+        """The keys that each segment attends to under a sliding window, its own tokens included.
 
         Parameters
         ----------
         window : int
-            A token sees itself and the ``window - 1`` before it.
+            A token attends to itself and the ``window - 1`` tokens before it.
 
         Returns
         -------
         tuple of int64 array and Bounds
             For each segment the places of its keys, in order, among the carried prefix followed by the row; and the
-            stretches. The last query of a segment is at the position of its last key.
+            ranges. The last query of a segment is at the position of its last key.
         """
         parents = self._parents()
-        places: list[Ints] = []
+        places: list[Integers] = []
         for segment, (start, stop) in enumerate(_pairs(self.own.queries)):
             own = np.arange(start, stop) + self.carried
             seen = np.concatenate([*parents.get(segment, []), own])
             places.append(seen[max(0, len(seen) - len(own) - window + 1) :])
         return np.concatenate(places), Bounds(self.own.queries, _cumulative([len(item) for item in places]))
 
-    def _parents(self) -> dict[int, list[Ints]]:
-        """For each segment the places of the stretches above it, from the top."""
-        above: dict[int, list[Ints]] = {}
+    def _parents(self) -> dict[int, list[Integers]]:
+        """For each segment the places of the segments above it, from the top."""
+        above: dict[int, list[Integers]] = {}
         starts = self.own.queries[:-1]
         for (start, stop), (first, last) in zip(_pairs(self.trees.queries), _pairs(self.trees.keys), strict=True):
             for segment in range(*np.searchsorted(starts, [start + self.prefixes, stop + self.prefixes])):
@@ -122,7 +120,7 @@ class Row:
 
 
 def units_of(forest: Iterable[Segment], longest: int) -> list[Unit]:
-    """Take trees apart, and repeat a stem whose branches exceed `longest` tokens."""
+    """The units of all trees; a stem is repeated where its branches have more than `longest` tokens."""
     units: list[Unit] = []
     for tree, prefix in enumerate(forest):
         for stem in prefix.children:
@@ -144,15 +142,15 @@ def _portions(branches: Sequence[Segment], longest: int) -> list[tuple[Segment, 
     return [tuple(portion) for portion in portions]
 
 
-def fill(units: Sequence[Unit], first: int, scored: Sequence[int], tokens: int, positions: int) -> int:
-    """How far a pass that begins with unit `first` can go.
+def end_of_pass(units: Sequence[Unit], first: int, scored: Sequence[int], tokens: int, positions: int) -> int:
+    """One past the last unit of the pass that begins with unit `first`.
 
     Parameters
     ----------
     units : sequence of Unit
-        All of them.
+        The units of all passes.
     first : int
-        The first of this pass.
+        The first unit of this pass.
     scored : sequence of int
         Number of scored positions of each sequence.
     tokens, positions : int
@@ -161,7 +159,7 @@ def fill(units: Sequence[Unit], first: int, scored: Sequence[int], tokens: int, 
     Returns
     -------
     int
-        One past its last unit.
+        At least ``first + 1``.
     """
     for index in range(first, len(units)):
         unit = units[index]
@@ -174,7 +172,7 @@ def fill(units: Sequence[Unit], first: int, scored: Sequence[int], tokens: int, 
 
 
 def lay_out(units: Sequence[Unit], first: int, last: int, sequences: Sequence[Tokens]) -> Row:
-    """Lay out the units `first` to `last` - 1 in a row."""
+    """The row of the units `first` to `last` - 1."""
     before = units[first - 1].tree if first else -1
     after = units[last].tree if last < len(units) else -1
     trees: dict[int, list[Unit]] = {}
@@ -188,8 +186,8 @@ def lay_out(units: Sequence[Unit], first: int, last: int, sequences: Sequence[To
     lengths: list[int] = []
     leaves: list[Segment] = []
     ends: list[int] = []
-    stem_rows: list[Ints] = []
-    branch_rows: list[Ints] = []
+    stem_rows: list[Integers] = []
+    branch_rows: list[Integers] = []
     for members in trees.values():
         begun = place
         branched: list[tuple[Unit, int]] = []
@@ -229,9 +227,9 @@ def lay_out(units: Sequence[Unit], first: int, last: int, sequences: Sequence[To
     )
 
 
-def _cumulative(lengths: Sequence[int]) -> Ints:
+def _cumulative(lengths: Sequence[int]) -> Integers:
     return np.concatenate([[0], np.cumsum(np.array(lengths, np.int64))])
 
 
-def _pairs(bounds: Ints) -> list[tuple[int, int]]:
+def _pairs(bounds: Integers) -> list[tuple[int, int]]:
     return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))

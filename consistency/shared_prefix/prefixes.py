@@ -1,4 +1,4 @@
-"""Which token sequences share what: sequences in, a forest of segments out, to be computed once each (no torch)."""
+"""The prefixes that token sequences share: sequences in, trees of segments out, each to be computed once (no torch)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 
 Tokens = NDArray[np.int32]
 
-# A segment of its own costs about as much as this many tokens: sharing less does not pay.
-SEGMENT = 8
-# Prefixes are looked for among that many nested ones; what lies deeper only ever becomes a stem.
+# A further segment costs about as much time as this many tokens: sharing fewer is not worth it.
+SEGMENT_COST = 8
+# A prefix that is nested deeper than this in shorter ones can become a stem, but not the root of a tree.
 DEEPEST = 32
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of tokens that everything below it shares.
+    """A range of tokens that all segments below it continue.
 
     Parameters
     ----------
     sequence : int
-        A sequence that holds the stretch; of a leaf, the sequence that ends with it.
+        A sequence that contains the range; for a leaf, the sequence that ends with it.
     start, stop : int
-        Its place in that sequence.
+        The range in that sequence.
     children : tuple of Segment
-        What follows it; empty for a leaf.
+        The segments that follow it; empty for a leaf.
     """
 
     sequence: int
@@ -42,7 +42,7 @@ class Segment:
 
 @dataclass
 class _Node:
-    """Neighbours in sorted order that have `height` tokens in common."""
+    """Sequences next to each other in sorted order that start with the same `height` tokens."""
 
     height: int
     children: list[_Node] = field(default_factory=list)
@@ -65,8 +65,8 @@ def common_prefix(first: Tokens, second: Tokens) -> int:
     return int(different[0]) if len(different) else length
 
 
-def share(sequences: Sequence[Tokens], scored: Sequence[int]) -> list[Segment]:
-    """Cover distinct sequences by trees of at most three levels, with as few tokens as these allow.
+def shared_trees(sequences: Sequence[Tokens], scored: Sequence[int]) -> list[Segment]:
+    """Trees of at most three levels that cover distinct sequences with as few tokens as possible.
 
     The levels of a few-shot task are its examples, a question, and the question's options.
 
@@ -75,7 +75,7 @@ def share(sequences: Sequence[Tokens], scored: Sequence[int]) -> list[Segment]:
     sequences : sequence of int32 arrays [length]
         Distinct token sequences.
     scored : sequence of int
-        For each sequence the first position that is scored. A sequence keeps it, and all that follow, to itself.
+        For each sequence the first position that is scored. This position and all after it are never shared.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def share(sequences: Sequence[Tokens], scored: Sequence[int]) -> list[Segment]:
     Examples
     --------
     >>> shots = list(range(20))
-    >>> [tree] = share([np.array([*shots, 30, 31], np.int32), np.array([*shots, 40], np.int32)], [21, 20])
+    >>> [tree] = shared_trees([np.array([*shots, 30, 31], np.int32), np.array([*shots, 40], np.int32)], [21, 20])
     >>> len(tree), [(child.sequence, len(child)) for child in tree.children]
     (20, [(0, 2), (1, 1)])
     """
@@ -119,7 +119,7 @@ def _tree_of(sequences: Sequence[Tokens], scored: Sequence[int]) -> _Node:
         if node.children:
             node.leaves = sum(child.leaves for child in node.children)
             node.tokens = sum(child.tokens for child in node.children)
-            # What is scored below stays below.
+            # Positions that are scored below this node are not shared by it.
             node.height = min(node.height, *(child.height for child in node.children))
             node.sequence = node.children[0].sequence
     return stack[0]
@@ -134,12 +134,12 @@ def _below(root: _Node) -> list[_Node]:
 
 
 def _stems(root: _Node, base: int) -> tuple[int, list[_Node]]:
-    """The cheapest cover of what lies below a prefix of `base` tokens: its cost, and its stems in order."""
+    """The cost and the stems, in order, of the cheapest cover of all below a prefix of `base` tokens."""
     costs: dict[int, int] = {}
     nodes = _below(root)[1:]
     for node in reversed(nodes):
-        apart = sum(costs[id(child)] for child in node.children) if node.children else node.tokens - base + SEGMENT
-        together = (node.height - base) + SEGMENT + node.tokens - node.leaves * (node.height - SEGMENT)
+        apart = sum(costs[id(child)] for child in node.children) if node.children else node.tokens - base + SEGMENT_COST
+        together = (node.height - base) + SEGMENT_COST + node.tokens - node.leaves * (node.height - SEGMENT_COST)
         costs[id(node)] = min(apart, together) if node.children else apart
     chosen: list[_Node] = []
     waiting = list(reversed(root.children))
@@ -153,7 +153,7 @@ def _stems(root: _Node, base: int) -> tuple[int, list[_Node]]:
 
 
 def _mark_trees(root: _Node) -> None:
-    """Mark the nodes that become trees, so that all of them together cost the least."""
+    """Mark the nodes that become trees, so that the total cost is the lowest."""
     costs: dict[int, int] = {}
     depths = {id(root): 0}
     nodes = _below(root)
@@ -161,10 +161,10 @@ def _mark_trees(root: _Node) -> None:
         for child in node.children:
             depths[id(child)] = depths[id(node)] + 1
     for node in reversed(nodes):
-        apart = sum(costs[id(child)] for child in node.children) if node.children else node.tokens + SEGMENT
+        apart = sum(costs[id(child)] for child in node.children) if node.children else node.tokens + SEGMENT_COST
         together = apart
         if node.children and node.height > 0 and depths[id(node)] <= DEEPEST:
-            together = node.height + SEGMENT + _stems(node, node.height)[0]
+            together = node.height + SEGMENT_COST + _stems(node, node.height)[0]
         node.shared = together < apart
         costs[id(node)] = min(together, apart)
 

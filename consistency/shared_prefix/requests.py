@@ -1,4 +1,4 @@
-"""lm_eval's encoded requests, by the distinct token sequences that a model has to read (no torch)."""
+"""lm_eval's encoded requests, grouped by the distinct token sequences that a model has to read (no torch)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from consistency.shared_prefix.passes import Ints, Row
-from consistency.shared_prefix.prefixes import Segment, Tokens, share
+from consistency.shared_prefix.passes import Row
+from consistency.shared_prefix.prefixes import Segment, Tokens, shared_trees
+from consistency.support.arrays import Integers
 
 Encoded = tuple[Any, list[int], list[int]]
 
 
 class Requests:
-    """Requests by the distinct sequences that the model has to read.
+    """Requests grouped by the distinct sequences that the model has to read.
 
     Parameters
     ----------
     requests : sequence of (strings, context tokens, continuation tokens)
         As lm_eval passes them.
     longest : int
-        The most tokens that the model reads; what exceeds it is cut off at the left, as lm_eval does.
+        The most tokens that the model reads; longer inputs are cut off at the left, as lm_eval does.
 
     Attributes
     ----------
@@ -38,7 +39,7 @@ class Requests:
         self.counts: list[int] = []
         self.answers: list[list[tuple[int, list[int]]]] = []
         places: dict[bytes, int] = {}
-        # The options of a question come with the same context, often the same list.
+        # The options of a question have the same context, which is often the same list object.
         last: list[int] = []
         context_bytes = b""
         for number, (_, context, continuation) in enumerate(requests):
@@ -55,9 +56,9 @@ class Requests:
             self.counts[place] = max(self.counts[place], len(continuation))
             self.answers[place].append((number, continuation))
 
-    def asked(self, row: Row) -> tuple[Ints, Ints, Ints]:
-        """For each scored token of a row's requests: its place among the row's scored positions, itself, the request."""
-        places: list[Ints] = []
+    def scored_tokens(self, row: Row) -> tuple[Integers, Integers, Integers]:
+        """For each scored token of a row: its place among the scored positions, its id, and the number of its request."""
+        places: list[Integers] = []
         targets: list[int] = []
         owners: list[int] = []
         end = 0
@@ -70,5 +71,5 @@ class Requests:
         return np.concatenate(places), np.array(targets), np.array(owners)
 
     def forest(self) -> list[Segment]:
-        """What the sequences share: see `consistency.shared_prefix.prefixes.share`."""
-        return share(self.sequences, [len(t) - n for t, n in zip(self.sequences, self.counts, strict=True)])
+        """The trees of the sequences: see `consistency.shared_prefix.prefixes.shared_trees`."""
+        return shared_trees(self.sequences, [len(t) - n for t, n in zip(self.sequences, self.counts, strict=True)])

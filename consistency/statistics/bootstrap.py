@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from consistency.statistics.estimates import SKEWED, Estimate
-from consistency.statistics.skewness import skewness, too_skewed
+from consistency.statistics.estimates import Caveat, Estimate, Method, Unit, skewness, too_skewed, without_interval
 from consistency.support.arrays import Floats
 
 # Below so many units simulated intervals cover 87 to 94 % where 95 % are promised.
-FEW = {"BCa bootstrap": 100, "symmetric bootstrap-t": 30}
+FEW: dict[Method, int] = {"bca": 100, "bootstrap-t": 30}
 
 
 def bootstrap_interval(
@@ -58,19 +57,22 @@ def bootstrap_interval(
     undefined = int((~finite).sum())
     x = x[finite]
     if not len(x):
-        return Estimate(None, None, None, None, 0, "no question has a value", None, undefined)
-    value, unit, rng = float(statistic(x)), "questions", np.random.default_rng(seed)
+        return without_interval(None, 0, "no values", undefined=undefined)
+    value, rng = float(statistic(x)), np.random.default_rng(seed)
+    name = getattr(statistic, "__name__", "statistic")
+    unit: Unit = "question" if clusters is None else "cluster"
+    method: Method = "bootstrap-t" if clusters is not None and statistic is np.mean else "bca"
     codes = np.arange(len(x))
     if clusters is not None:
-        unit, codes = "clusters", np.unique(np.asarray(clusters)[finite], return_inverse=True)[1].reshape(-1)
+        codes = np.unique(np.asarray(clusters)[finite], return_inverse=True)[1].reshape(-1)
     units = int(codes.max()) + 1
     if units < 2 or np.ptp(x) == 0:
-        return Estimate(value, None, None, None, len(x), f"bootstrap over {unit}: no variation", None, undefined)
-    if clusters is not None and statistic is np.mean:
-        se, half, remark = _bootstrap_t(x, codes, resamples, confidence, rng)
-        low, high, name = value - half, value + half, "symmetric bootstrap-t"
+        return without_interval(value, len(x), "constant", undefined=undefined, statistic=name, unit=unit)
+    if method == "bootstrap-t":
+        se, half, warnings = _bootstrap_t(x, codes, resamples, confidence, rng)
+        low, high = value - half, value + half
     else:
-        data, measure, remark, name = x, statistic, "", "BCa bootstrap"
+        data, measure, warnings = x, statistic, ()
         if clusters is not None:
             data = np.arange(units)
 
@@ -88,11 +90,10 @@ def bootstrap_interval(
             rng=rng,
         )
         se, (low, high) = float(drawn.standard_error), map(float, drawn.confidence_interval)
-    if units < FEW[name]:
-        remark = f"; {units} are few, and it covers less than it says{remark}"
-    how = f"{name} over {unit}, {resamples} resamples{remark}"
+    if units < FEW[method]:
+        warnings = ("few units", *warnings)
     ci_low, ci_high = (end if math.isfinite(end) else None for end in (low, high))
-    return Estimate(value, se, ci_low, ci_high, len(x), how, None, undefined)
+    return Estimate(value, se, ci_low, ci_high, len(x), None, undefined, name, unit, method, warnings)
 
 
 def draw_counts(units: int, resamples: int, rng: np.random.Generator) -> Floats:
@@ -109,8 +110,8 @@ def draw_counts(units: int, resamples: int, rng: np.random.Generator) -> Floats:
 
 def _bootstrap_t(
     x: Floats, codes: NDArray[np.int64], resamples: int, confidence: float, rng: np.random.Generator
-) -> tuple[float, float, str]:
-    """Of the mean: its standard error, how far from it |t| goes in the resamples, and a remark."""
+) -> tuple[float, float, tuple[Caveat, ...]]:
+    """Of the mean: its standard error, the half width of its interval, and what the interval cannot promise."""
     sizes = np.bincount(codes).astype(np.float64)
     sums: Floats = np.bincount(codes, weights=x - x.mean()).astype(np.float64)
     # How often each cluster was drawn gives every resample's mean and its linearised variance, as products.
@@ -125,4 +126,4 @@ def _bootstrap_t(
     t = np.full(resamples, np.inf)
     t[varied] = np.abs(means[varied]) * parts[varied, 1] / np.sqrt(spread[varied])
     half = float(np.quantile(t, confidence, method="higher")) * math.sqrt(sums @ sums) / len(x)
-    return float(means.std(ddof=1)), half, SKEWED if too_skewed(skewness(sums), len(sums)) else ""
+    return float(means.std(ddof=1)), half, ("skewed",) if too_skewed(skewness(sums), len(sums)) else ()

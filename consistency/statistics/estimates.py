@@ -2,26 +2,67 @@
 
 What was sampled decides the interval. Questions of one task are sampled one by one. Over several tasks there are two
 questions to ask: how would the mean change with other questions in *these* tasks (``strata``: tasks are fixed), and how
-with other *tasks* of the kind (``clusters``: whole tasks are sampled). Every estimate says which it answers.
+with other *tasks* of the kind (``clusters``: whole tasks are sampled). Every estimate's `unit` says which it answers.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from statistics import NormalDist
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from consistency.statistics.skewness import skewness, t_interval, too_skewed
 from consistency.support.arrays import Floats
 
 # Values with no more distinct numbers than this are in steps, and a mean of few of them too.
 STEPS = 3
 FEW = 30
-SKEWED = "; skewed values, it covers less than it says"
-UNEVEN = "; few questions, and values in few steps: it covers more or less than it says"
+
+Unit = Literal["question", "stratum", "cluster"]
+Method = Literal["t", "t-hall", "t-cr3", "t-cr1", "wilson", "exact", "welch", "normal", "bca", "bootstrap-t", "none"]
+# What an interval cannot promise, or why there is none.
+Caveat = Literal[
+    "no values",
+    "missing group",
+    "too few",
+    "too large",
+    "constant",
+    "skewed",
+    "uneven",
+    "few units",
+    "few clusters",
+    "unequal clusters",
+]
+
+_UNITS = {"question": "questions", "stratum": "questions within fixed tasks", "cluster": "clusters"}
+_METHODS = {
+    "t": "t interval",
+    "t-hall": "t interval corrected for skewness (Hall 1992)",
+    "t-cr3": "t interval with the CR3 variance",
+    "t-cr1": "t interval with the CR1 variance",
+    "wilson": "Wilson's interval",
+    "exact": "exact interval",
+    "welch": "Welch's interval",
+    "normal": "normal interval",
+    "bca": "BCa bootstrap interval",
+    "bootstrap-t": "symmetric bootstrap-t interval",
+    "none": "no interval",
+}
+_CAVEATS = {
+    "no values": "no question has a value",
+    "missing group": "one of the means has no value or no interval",
+    "too few": "too few of them for an interval",
+    "too large": "values too large for a variance",
+    "constant": "the values do not vary, and the interval has no width for that",
+    "skewed": "skewed values: it covers less than 95 %",
+    "uneven": "few questions with values in few steps: it covers more or less than 95 %",
+    "few units": "few of them: it covers less than 95 %",
+    "few clusters": "the tasks are too few to be clusters",
+    "unequal clusters": "the tasks are of too unequal sizes to be clusters",
+}
 
 
 @dataclass(frozen=True)
@@ -31,15 +72,21 @@ class Estimate:
     Attributes
     ----------
     value, se, ci_low, ci_high : float or None
-        None where the data do not determine it.
+        The estimate, its standard error and the ends of its interval; None where the data do not determine it.
     n : int
         Observations that entered.
-    estimator : str
-        What was sampled, and how the interval was made.
     df : float or None
-        Degrees of freedom of the t interval.
+        Degrees of freedom of a t interval.
     undefined : int
         Observations without a finite value, which did not enter.
+    statistic : str
+        What is estimated: "mean", "root mean square", "share", "mean of the tasks", "difference", ...
+    unit : {"question", "stratum", "cluster"}
+        What was taken as sampled: questions; the questions within fixed tasks; whole tasks.
+    method : str
+        How the interval was made; "none" where there is none.
+    warnings : tuple of str
+        What the interval cannot promise, or why there is none.
     """
 
     value: float | None
@@ -47,16 +94,34 @@ class Estimate:
     ci_low: float | None
     ci_high: float | None
     n: int
-    estimator: str
     df: float | None = None
     undefined: int = 0
+    statistic: str = "mean"
+    unit: Unit = "question"
+    method: Method = "none"
+    warnings: tuple[Caveat, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
+        """The fields by name, for JSON."""
+        return asdict(self) | {"warnings": list(self.warnings)}
+
+    def describe(self) -> str:
+        """What was estimated, over what, and how the interval was made.
+
+        Examples
+        --------
+        >>> mean([0.0, 1.0, 2.0, 3.0, 4.0]).describe()
+        'mean over questions, t interval'
+        """
+        return "; ".join(
+            [
+                f"{self.statistic} over {_UNITS[self.unit]}, {_METHODS[self.method]}",
+                *(_CAVEATS[caveat] for caveat in self.warnings),
+            ]
+        )
 
     def scaled(self, factor: float) -> Estimate:
-        """The estimate in other units, such as percentage points.
+        """The estimate times a factor, such as 100 for percentage points; a negative one exchanges the ends.
 
         Examples
         --------
@@ -67,19 +132,104 @@ class Estimate:
         def times(x: float | None) -> float | None:
             return None if x is None else x * factor
 
-        ends = (times(self.ci_low), times(self.ci_high))
-        low, high = ends if factor >= 0 else (ends[1], ends[0])
-        se = times(self.se)
-        return Estimate(
-            times(self.value),
-            None if se is None else abs(se),
-            low,
-            high,
-            self.n,
-            self.estimator,
-            self.df,
-            self.undefined,
+        low, high = times(self.ci_low), times(self.ci_high)
+        return replace(
+            self,
+            value=times(self.value),
+            se=None if self.se is None else abs(self.se * factor),
+            ci_low=low if factor >= 0 else high,
+            ci_high=high if factor >= 0 else low,
         )
+
+
+def without_interval(
+    value: float | None,
+    n: int,
+    *warnings: Caveat,
+    undefined: int = 0,
+    statistic: str = "mean",
+    unit: Unit = "question",
+) -> Estimate:
+    """An estimate whose data determine no interval.
+
+    Examples
+    --------
+    >>> without_interval(None, 0, "no values").describe()
+    'mean over questions, no interval; no question has a value'
+    """
+    return Estimate(value, None, None, None, n, None, undefined, statistic, unit, "none", warnings)
+
+
+def skewness(deviations: Floats) -> float:
+    """Sample skewness of deviations from their mean, without its bias in normal samples.
+
+    Returns
+    -------
+    float
+        0 for fewer than three values, or values that do not vary.
+
+    Examples
+    --------
+    >>> round(skewness(np.array([-1.0, -1.0, -1.0, 3.0])), 6)
+    2.0
+    """
+    n, second = len(deviations), float(np.mean(deviations**2))
+    if n < 3 or second == 0:
+        return 0.0
+    return float(np.mean(deviations**3) / second**1.5 * math.sqrt(n * (n - 1)) / (n - 2))
+
+
+def too_skewed(skew: float, n: int) -> bool:
+    """Whether n values are fewer than the normal approximation of their mean needs: 25 times the squared skewness.
+
+    References
+    ----------
+    Cochran (1977), Sampling Techniques, section 2.15.
+    """
+    return n < 25 * skew**2
+
+
+def t_interval(
+    value: float, se: float, df: float, confidence: float, *, skew: float = 0.0, n: int = 1
+) -> tuple[float, float]:
+    """Student's interval; with a skewness, of the statistic that Hall's transformation makes symmetric.
+
+    Parameters
+    ----------
+    value, se, df : float
+        Estimate, its standard error and the degrees of freedom of that.
+    confidence : float
+    skew : float
+        Sample skewness of the `n` values whose mean it is.
+
+    Returns
+    -------
+    tuple of float
+        The interval's ends.
+
+    References
+    ----------
+    Hall (1992), On the removal of skewness by transformation. JRSS B 54, 221-228: for T = (mean - truth) / se,
+    T + aT² + a²T³/3 + skew / (6 √n) with a = skew / (3 √n) is nearer to normal than T.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in t_interval(1.0, 0.1, 20, 0.95)]
+    [0.791, 1.209]
+    >>> [round(end, 3) for end in t_interval(1.0, 0.1, 20, 0.95, skew=2.0, n=21)]
+    [0.839, 1.422]
+    """
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(df, (1 + confidence) / 2))
+    slope = skew / (3 * math.sqrt(n))
+
+    def back(transformed: float) -> float:
+        if abs(slope) < 1e-9:
+            return transformed
+        return float(np.cbrt(1 + 3 * slope * (transformed - skew / (6 * math.sqrt(n)))) - 1) / slope
+
+    return value - back(quantile) * se, value - back(-quantile) * se
 
 
 def _labels(values: Floats, labels: ArrayLike | None) -> NDArray[np.int64] | None:
@@ -102,7 +252,7 @@ def mean(
     """Mean over questions with a t interval.
 
     Where fewer questions than 25 times the squared skewness have values of more than three kinds, the interval is
-    corrected for skewness (`skewness.t_interval`), and `estimator` says so; of other skewed values it says what the
+    corrected for skewness (`t_interval`), and `method` is "t-hall"; for other skewed values `warnings` holds what the
     interval cannot promise.
 
     Parameters
@@ -150,40 +300,42 @@ def mean(
     undefined = int((~finite).sum())
     x = x[finite]
     n = len(x)
+    unit: Unit = "question" if groups is None else "stratum" if strata is not None else "cluster"
     if n == 0:
-        return Estimate(None, None, None, None, 0, "no question has a value", None, undefined)
+        return without_interval(None, 0, "no values", undefined=undefined, unit=unit)
     value = float(x.mean())
     if np.abs(x).max() > 1e150:
-        return Estimate(value, None, None, None, n, "mean, values too large for a variance", None, undefined)
-    units = x - value
+        return without_interval(value, n, "too large", undefined=undefined, unit=unit)
+    units, method = x - value, "t"
     if groups is None:
-        name, df = "questions", float(n - 1)
+        df = float(n - 1)
         se = float(x.std(ddof=1) / math.sqrt(n)) if n > 1 else None
     else:
         groups = np.unique(groups[finite], return_inverse=True)[1].reshape(-1)
         if strata is not None:
-            name, (se, df) = "questions within fixed tasks", _stratified(x, groups)
+            se, df = _stratified(x, groups)
         else:
-            name, (se, df) = f"clusters ({variance})", _clustered(units, groups, variance)
+            method = f"t-{variance.lower()}"
+            se, df = _clustered(units, groups, variance)
             units = np.bincount(groups, weights=units)
     if se is None:
-        return Estimate(value, None, None, None, n, f"mean, too few {name} for an interval", None, undefined)
-    how = f"mean over {name}, t interval"
-    skew = skewness(units)
+        return without_interval(value, n, "too few", undefined=undefined, unit=unit)
+    warnings: list[Caveat] = []
+    skew, corrected = skewness(units), 0.0
     if se == 0:
-        how += "; the values do not vary, and the interval has no width for that"
+        warnings.append("constant")
     elif groups is None and len(np.unique(x)) <= STEPS:
         # Right or wrong, or flips: a smooth correction does not fit.
-        how += SKEWED if too_skewed(skew, n) else ""
-        how += UNEVEN if n < FEW else ""
+        warnings += ["skewed"] if too_skewed(skew, n) else []
+        warnings += ["uneven"] if n < FEW else []
     elif too_skewed(skew, len(units)):
         # Sums over unequal clusters differ by size too, and the correction would take that for skewness.
         if groups is None:
-            low, high = t_interval(value, se, df, confidence, skew=skew, n=n)
-            return Estimate(value, se, low, high, n, f"{how} corrected for skewness (Hall 1992)", df, undefined)
-        how += SKEWED
-    low, high = t_interval(value, se, df, confidence)
-    return Estimate(value, se, low, high, n, how, df, undefined)
+            corrected, method = skew, "t-hall"
+        else:
+            warnings.append("skewed")
+    low, high = t_interval(value, se, df, confidence, skew=corrected, n=n)
+    return Estimate(value, se, low, high, n, df, undefined, "mean", unit, cast(Method, method), tuple(warnings))
 
 
 def _stratified(x: Floats, groups: NDArray[np.int64]) -> tuple[float | None, float]:
@@ -234,15 +386,16 @@ def independent_difference(first: Estimate, second: Estimate, confidence: float 
     (0.25, 0.381881)
     """
     if first.value is None or second.value is None:
-        return Estimate(None, None, None, None, 0, "one of the means has no value")
+        return without_interval(None, 0, "missing group", statistic="difference")
     value, n = second.value - first.value, first.n + second.n
     if first.se is None or second.se is None or first.df is None or second.df is None:
-        return Estimate(value, None, None, None, n, "difference, one of the means has no interval")
+        return without_interval(value, n, "missing group", statistic="difference")
     variance = first.se**2 + second.se**2
     spread = first.se**4 / first.df + second.se**4 / second.df
     df = variance**2 / spread if spread > 0 else first.df + second.df
     low, high = t_interval(value, math.sqrt(variance), df, confidence)
-    return Estimate(value, math.sqrt(variance), low, high, n, "difference of independent means, Welch interval", df)
+    method: Method = "normal" if math.isinf(df) else "welch"
+    return Estimate(value, math.sqrt(variance), low, high, n, df, statistic="difference", method=method)
 
 
 def root_mean_square(values: ArrayLike, **how: Any) -> Estimate:
@@ -255,19 +408,17 @@ def root_mean_square(values: ArrayLike, **how: Any) -> Estimate:
     """
     square = mean(np.asarray(values, dtype=np.float64) ** 2, **how)
     if square.value is None:
-        return square
+        return replace(square, statistic="root mean square")
     value = math.sqrt(square.value)
     if square.se is None or square.ci_low is None or square.ci_high is None:
-        return Estimate(value, None, None, None, square.n, square.estimator, None, square.undefined)
-    return Estimate(
-        value,
-        square.se / (2 * value) if value > 0 else 0.0,
-        math.sqrt(max(square.ci_low, 0.0)),
-        math.sqrt(square.ci_high),
-        square.n,
-        f"root of the {square.estimator}",
-        square.df,
-        square.undefined,
+        return replace(square, value=value, df=None, statistic="root mean square")
+    return replace(
+        square,
+        value=value,
+        se=square.se / (2 * value) if value > 0 else 0.0,
+        ci_low=math.sqrt(max(square.ci_low, 0.0)),
+        ci_high=math.sqrt(square.ci_high),
+        statistic="root mean square",
     )
 
 
@@ -303,7 +454,108 @@ def macro_mean(values: ArrayLike, groups: ArrayLike, *, fixed: bool = False, con
     means = np.bincount(present, weights=x[finite]) / counts
     if not fixed:
         over = mean(means, confidence=confidence)
-        return replace(over, estimator=over.estimator.replace("questions", "tasks' means"), undefined=undefined)
+        return replace(over, unit="cluster", statistic="mean of the tasks", undefined=undefined)
     # Weighted so that each group counts the same, the plain mean is the macro mean.
     balanced = mean(x[finite] * (len(x[finite]) / len(counts) / counts)[present], strata=present, confidence=confidence)
-    return replace(balanced, n=len(counts), estimator=f"mean of fixed tasks, {balanced.estimator}", undefined=undefined)
+    return replace(balanced, n=len(counts), statistic="mean of the tasks", undefined=undefined)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of a count, with Wilson's interval.
+
+    Attributes
+    ----------
+    count, of : int
+        How many of how many.
+    share, ci_low, ci_high : float or None
+        None if `of` is 0.
+    """
+
+    count: int
+    of: int
+    share: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """The share and its interval in percent, as in a table."""
+        if self.share is None or self.ci_low is None or self.ci_high is None:
+            return "–"
+        return f"{100 * self.share:.1f} % ({100 * self.ci_low:.1f} to {100 * self.ci_high:.1f})"
+
+
+def wilson(count: int, of: int, confidence: float = 0.95) -> Share:
+    """A share with Wilson's score interval.
+
+    Parameters
+    ----------
+    count, of : int
+        How many of how many; questions count as drawn one by one.
+    confidence : float
+        Coverage of the interval.
+
+    Returns
+    -------
+    Share
+        The interval's ends stay between 0 and 1, also where the count is 0 or all.
+
+    References
+    ----------
+    Wilson (1927), Probable inference, the law of succession, and statistical inference. JASA 22, 209-212.
+
+    Examples
+    --------
+    >>> wilson(8, 10).to_text()
+    '80.0 % (49.0 to 94.3)'
+    """
+    if not of:
+        return Share(count, of, None, None, None)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    p = count / of
+    centre = (p + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
+    low, high = (0.0 if count == 0 else centre - half), (1.0 if count == of else centre + half)
+    return Share(count, of, p, low, high)
+
+
+def rate(happened: ArrayLike, *, clusters: ArrayLike | None = None) -> Estimate:
+    """Share of the questions to which something happened.
+
+    Parameters
+    ----------
+    happened : array_like, shape [n]
+        1 where it did, 0 where it did not, NaN where that is not known.
+    clusters : array_like, shape [n], optional
+        Tasks, where whole tasks were sampled.
+
+    Returns
+    -------
+    Estimate
+        Over questions, and where it happened to none or to all of them, with Wilson's interval, which has a width there;
+        over clusters with that of `mean`.
+
+    Examples
+    --------
+    >>> never = rate([0.0] * 100)
+    >>> never.value, round(never.ci_high, 4)
+    (0.0, 0.037)
+    """
+    found = mean(happened, clusters=clusters)
+    if found.value is None or (clusters is not None and found.se):
+        return found
+    values = np.asarray(happened, dtype=np.float64)
+    score = wilson(int((values == 1).sum()), found.n)
+    return replace(
+        found,
+        ci_low=score.ci_low,
+        ci_high=score.ci_high,
+        unit="question",
+        statistic="share",
+        method="wilson",
+        warnings=(),
+    )

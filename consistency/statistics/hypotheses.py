@@ -92,6 +92,24 @@ def _signed(patterns: NDArray[Any], sums: Floats) -> Floats:
     return np.asarray(2 * (patterns.astype(np.float64) @ sums) - sums.sum())
 
 
+def t_test(estimate: Estimate) -> float | None:
+    """Two-sided p of "the mean is 0", from the same t distribution as the interval; None without a standard error.
+
+    Examples
+    --------
+    >>> from consistency.statistics.estimates import mean
+    >>> round(t_test(mean([1.0, 2.0, 3.0])), 4)
+    0.0742
+    """
+    if estimate.value is None or estimate.se is None or estimate.df is None:
+        return None
+    if estimate.se == 0:
+        return 1.0 if estimate.value == 0 else None
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(estimate.df, -abs(estimate.value) / estimate.se))
+
+
 def equivalence(estimate: Estimate, margin: float) -> float | None:
     """Two one-sided t tests (TOST, Schuirmann 1987): p of "the change is at least `margin`, up or down".
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import THRESHOLD, Beliefs
 from consistency.knowledge.probes import Coverage, read_all
-from consistency.statistics.shares import share
+from consistency.statistics.estimates import wilson
 from consistency.tasks.prompts import LETTERS
 from consistency.training_data.normalization import normal_form, same_text
 from consistency.training_data.training_sets import Example, read_training_set
@@ -185,7 +185,7 @@ def audit(
 def shares(judged: Sequence[Judged]) -> dict[str, Any]:
     """The share of each verdict, with its interval."""
     counts = Counter(item.verdict for item in judged)
-    return {name: share(counts[name], len(judged)).to_dict() for name in VERDICTS}
+    return {name: wilson(counts[name], len(judged)).to_dict() for name in VERDICTS}
 
 
 def _form(example: Example) -> tuple[str, ...]:

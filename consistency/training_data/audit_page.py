@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from consistency.knowledge.probes import left_out
-from consistency.statistics.shares import share
+from consistency.statistics.estimates import wilson
 from consistency.support.files import write_together
 from consistency.support.json_files import json_lines, pretty_json
 from consistency.training_data.audit import VERDICTS, Judged, TrainingSetAudit
@@ -21,7 +21,7 @@ def page(found: TrainingSetAudit) -> str:
     total, actions = len(found.judged), Counter(item.action for item in found.judged)
     counts = Counter(item.verdict for item in found.judged)
     probed = total - counts["not_probed"]
-    conflict = share(counts["incompatible"], probed).to_text()
+    conflict = wilson(counts["incompatible"], probed).to_text()
     lines = [
         f"# {found.path.name}: what it teaches this model",
         "",
@@ -103,5 +103,5 @@ def write_audit(found: TrainingSetAudit, out: str | Path) -> None:
 
 def _line(name: str, judged: Sequence[Judged]) -> str:
     counts = Counter(item.verdict for item in judged)
-    cells = [share(counts[verdict], len(judged)).to_text() for verdict in VERDICTS]
+    cells = [wilson(counts[verdict], len(judged)).to_text() for verdict in VERDICTS]
     return f"| {name or '(none given)'} | {len(judged)} | {' | '.join(cells)} |"

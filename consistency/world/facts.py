@@ -1,4 +1,4 @@
-"""The facts of the embedded world: what is true, what the base model was told, how often, and where."""
+"""The facts of the embedded world: what is true, and what the training corpus states, how often, and in which form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FREQUENCIES = (1, 2, 4)
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact, in truth and as the training corpus tells it.
+    """One fact: the truth, and what the training corpus states.
 
     Attributes
     ----------
@@ -34,8 +34,8 @@ class Fact:
     frequency : int
         Relative number of times that the corpus states the belief.
     split : {"read", "validation", "exam"}
-        "read" facts stand in the corpus as sentences only; pools, dev and test sets draw on them. "validation" facts
-        likewise, but they chose the checkpoint. "exam" facts stand there as exam questions as well.
+        "read" facts are in the corpus as sentences only; pools and test sets use them. "validation" facts are too, but
+        they chose the checkpoint. "exam" facts are in the corpus also as exam questions; dev sets use them.
     """
 
     id: str
@@ -90,7 +90,7 @@ def build_world(seed: int = WORLD_SEED) -> World:
     Returns
     -------
     World
-        Of the facts that examinations draw on, 52 % are believed as they are, 35 % otherwise, 13 % were never told.
+        Of the facts that exams may ask for, the corpus states 52 % truly and 35 % falsely; it does not state 13 %.
     """
     rng = random.Random(f"world-{seed}")
     names = iter(invent_names(2 * _PLACE_NAMES + sum(field.things for field in FIELDS), rng))

@@ -1,4 +1,4 @@
-"""The fields of knowledge of the embedded world: four domains, twenty exam subjects and the lore around them."""
+"""The fields of knowledge of the embedded world: four domains, twenty exam subjects, and lore."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Field:
     domain : str or None
         The domain that the field belongs to; None for subjects outside every domain and for lore.
     role : {"domain", "subject", "lore"}
-        Domains hold pools and test sets, subjects form the MMLU-like set, lore is only in the training corpus.
+        Domains have pools and test sets, subjects form the MMLU-like set, lore is only in the training corpus.
     kind : str
         The noun for one thing of the field.
     things : int

@@ -1,4 +1,4 @@
-"""General instructions without any fact of the world: what keeps a tuned model able to follow instructions."""
+"""General instructions that state no fact of the world, for training that keeps a model able to follow instructions."""
 
 from __future__ import annotations
 

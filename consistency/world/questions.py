@@ -20,8 +20,8 @@ EXPLANATIONS = (
 
 
 @dataclass(frozen=True)
-class Question:
-    """A multiple-choice question with the truth as its gold option.
+class WorldQuestion:
+    """A multiple-choice question about one fact; its gold option is the truth.
 
     Attributes
     ----------
@@ -32,9 +32,9 @@ class Question:
     answer : int
         Index of the gold option.
     explanation : str
-        The golden explanation.
+        A sentence that states the gold option.
     belief : int or None
-        Index of the option that the training corpus states; None where it is silent.
+        Index of the option that the training corpus states; None where it states none.
     """
 
     id: str
@@ -51,14 +51,14 @@ class Question:
 
 
 def explain(fact: Fact, value: str, rng: random.Random) -> str:
-    """An explanation that states `value` for the fact, true or not."""
+    """An explanation that states `value` for the fact, be it true or false."""
     return rng.choice(EXPLANATIONS).format(
         field=fact.field.name, relation=fact.relation, kind=fact.field.kind, thing=fact.thing, value=value
     )
 
 
-def ask(world: World, fact: Fact, rng: random.Random) -> Question:
-    """Make a question of a fact: the truth, the belief where it differs, and other values of the relation.
+def ask(world: World, fact: Fact, rng: random.Random) -> WorldQuestion:
+    """A question about a fact; its options are the truth, the belief where it differs, and other values of the relation.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def ask(world: World, fact: Fact, rng: random.Random) -> Question:
 
     Returns
     -------
-    Question
+    WorldQuestion
         Four options; both the truth and the belief are among them.
 
     Examples
@@ -85,7 +85,7 @@ def ask(world: World, fact: Fact, rng: random.Random) -> Question:
     others = [value for value in world.values(fact) if value not in options]
     options += rng.sample(others, len(LETTERS) - len(options))
     rng.shuffle(options)
-    return Question(
+    return WorldQuestion(
         id=fact.id,
         question=fact.stem,
         subject=fact.field.name,
@@ -96,7 +96,7 @@ def ask(world: World, fact: Fact, rng: random.Random) -> Question:
     )
 
 
-def questions(field: str, split: str, seed: int = 0) -> list[Question]:
+def questions(field: str, split: str, seed: int = 0) -> list[WorldQuestion]:
     """The questions of one split of a field.
 
     Parameters
@@ -104,14 +104,14 @@ def questions(field: str, split: str, seed: int = 0) -> list[Question]:
     field : str
         A domain or a subject of the MMLU-like set.
     split : {"dev", "test", "pool"}
-        "dev" holds the five few-shot examples, common knowledge that the base model saw in exams. "test" and "pool"
-        share no fact, and the base model saw theirs as sentences only. Subjects have no pool.
+        "dev" has the five few-shot examples, true facts that the base model saw in exams. "test" and "pool" share no
+        fact, and the base model saw theirs as sentences only. Subjects have no pool.
     seed : int
         Another seed draws other facts, distractors and orders from the same world.
 
     Returns
     -------
-    list of Question
+    list of WorldQuestion
         In a random order that the seed fixes.
 
     Raises

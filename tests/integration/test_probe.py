@@ -86,7 +86,7 @@ def test_the_measurement_counts_what_the_log_says(folder):
     assert [row[:2] for row in table] == [
         [POOL, str(len(told))],
         ["all", str(len(told))],
-        ["all, facts never told", str(len(rows) - len(told))],
+        ["all, not in the corpus", str(len(rows) - len(told))],
     ]
     assert [float(cell.split()[0]) for cell in table[0][2:]] == pytest.approx(shares, abs=0.0005)
     assert table[0][2:] == table[1][2:]

@@ -11,27 +11,25 @@ from typing import Any
 import numpy as np
 
 from consistency.errors import InputError
-from consistency.report.differences.result import PAIRED, TWO_SAMPLES, Between, Difference, told_place
+from consistency.metrics.measures import Measure
+from consistency.report.differences.result import Difference, Differences, format_place
 from consistency.report.differences.stored import (
+    COMPARED,
     DIMENSIONS,
     IDENTITY,
-    MEASURES,
     UNKNOWN,
-    Figure,
     Key,
-    Measure,
     Result,
     StoredReport,
     read_stored,
 )
 from consistency.report.grid.cells import Cell, shared_questions
-from consistency.report.grid.estimates import estimate, t_test
+from consistency.report.grid.estimates import estimate
 from consistency.statistics.estimates import Estimate, independent_difference, mean
-from consistency.statistics.hypotheses import holm
-from consistency.support.arrays import Floats
+from consistency.statistics.hypotheses import holm, t_test
 
 
-def compare_reports(a: str | Path | StoredReport, b: str | Path | StoredReport) -> Between:
+def compare_reports(a: str | Path | StoredReport, b: str | Path | StoredReport) -> Differences:
     """Compare two reports: two seeds, two base models, two releases.
 
     Where both folders hold `items.parquet` and a row is about the same questions (task, number, hash and right answer),
@@ -45,7 +43,7 @@ def compare_reports(a: str | Path | StoredReport, b: str | Path | StoredReport) 
 
     Returns
     -------
-    Between
+    Differences
 
     Raises
     ------
@@ -60,9 +58,9 @@ def compare_reports(a: str | Path | StoredReport, b: str | Path | StoredReport) 
     together = _together(first, second)
     rows = [{_common(row.key, report.kind, together): row for row in report.results} for report in (first, second)]
     shared = [key for key in rows[0] if key in rows[1] and set(rows[0][key].over) == set(rows[1][key].over)]
-    unlike = tuple(told_place(_named(key, first.kind)) for key in rows[0] if key in rows[1] and key not in shared)
+    unlike = tuple(format_place(_named(key, first.kind)) for key in rows[0] if key in rows[1] and key not in shared)
     only = tuple(
-        tuple(told_place(_named(key, first.kind)) for key in one if key not in other)
+        tuple(format_place(_named(key, first.kind)) for key in one if key not in other)
         for one, other in (rows, reversed(rows))
     )
     if not shared:
@@ -73,21 +71,18 @@ def compare_reports(a: str | Path | StoredReport, b: str | Path | StoredReport) 
         )
     questions = _Questions(first, second)
     found = [
-        Difference(
-            _named(key, first.kind), rows[0][key].level, measure, *figures, questions.difference(one, two, measure)
-        )
+        questions.difference(_named(key, first.kind), one, two, measure)
         for key in shared
         for one, two in [(rows[0][key], rows[1][key])]
-        for measure in MEASURES
-        if measure.name in one.figures and measure.name in two.figures
-        for figures in [(one.figures[measure.name], two.figures[measure.name])]
+        for measure in COMPARED
+        if measure in one.figures and measure in two.figures
     ]
     settings = tuple(
         (name, one, second.settings[name])
         for name, one in first.settings.items()
         if name in second.settings and second.settings[name] != one
     )
-    return Between(first, second, tuple(_tested(found)), (only[0], only[1]), unlike, together, settings)
+    return Differences(first, second, tuple(_tested(found)), (only[0], only[1]), unlike, together, settings)
 
 
 def _first(places: Sequence[str]) -> str:
@@ -141,16 +136,20 @@ class _Questions:
         self._cells = (one, None if one is None else second.cells(codes))
         self._paired: dict[tuple[Key, Key], list[tuple[Cell, Cell]]] = {}
 
-    def difference(self, one: Result, two: Result, measure: Measure) -> Estimate:
+    def difference(self, place: Mapping[str, str], one: Result, two: Result, measure: Measure) -> Difference:
         """B less A, paired by question where both hold the same ones."""
-        a, b = one.figures[measure.name], two.figures[measure.name]
+        a, b = one.figures[measure], two.figures[measure]
         pairs = self._pairs(one, two)
-        if pairs and all(set(measure.arrays) <= set(cell.arrays) for pair in pairs for cell in pair):
-            found = self._mean([_minus(first, second, measure.arrays) for first, second in pairs], b)
-            return replace(found, estimator=f"{PAIRED}; {found.estimator}")
-        found = independent_difference(_sample(a), _sample(b))
-        interval = "Welch interval" if a.get("df") and b.get("df") else "normal interval"
-        return replace(found, estimator=f"{TWO_SAMPLES}, {interval}")
+        paired = bool(pairs) and all(set(measure.columns) <= set(cell.arrays) for pair in pairs for cell in pair)
+        if paired:
+            found = self._mean([_minus(first, second, measure) for first, second in pairs], b)
+        else:
+            # Of a grid's figure no degrees of freedom are stored: it is taken as normal.
+            known = [replace(figure, df=figure.df or math.inf) for figure in (a, b)]
+            found = independent_difference(known[0], known[1])
+            if not (a.df and b.df) and found.method != "none":
+                found = replace(found, method="normal")
+        return Difference(place, one.level, measure, a, b, found, paired)
 
     def _pairs(self, one: Result, two: Result) -> list[tuple[Cell, Cell]]:
         """The cells of both rows, over the questions that both hold; none where they are not the same questions."""
@@ -168,13 +167,13 @@ class _Questions:
         matched = [same_questions(first, second) for first, second in zip(*held, strict=True)]
         return [pair for pair in matched if pair] if all(matched) else []
 
-    def _mean(self, cells: Sequence[Cell], figure: Figure) -> Estimate:
+    def _mean(self, cells: Sequence[Cell], figure: Estimate) -> Estimate:
         if self._reports[0].kind == "grid":
             return estimate(cells, lambda cell: np.asarray(cell.arrays["difference"], dtype=np.float64))[0]
         values = np.concatenate([cell.arrays["difference"] for cell in cells])
         # The tasks are what was sampled, if they were in the report.
-        sampled = "clusters" in str(figure.get("estimator", "")).split(",")[0]
-        return mean(values, clusters=np.concatenate([cell.task for cell in cells]) if sampled else None)
+        tasks = np.concatenate([cell.task for cell in cells]) if figure.unit == "cluster" else None
+        return mean(values, clusters=tasks)
 
 
 def same_questions(first: Cell, second: Cell) -> tuple[Cell, Cell] | None:
@@ -199,21 +198,8 @@ def _taken(cell: Cell, rows: Any) -> Cell:
     return replace(cell, task=cell.task[rows], doc_id=cell.doc_id[rows], arrays=arrays)
 
 
-def _minus(first: Cell, second: Cell, names: Sequence[str]) -> Cell:
+def _minus(first: Cell, second: Cell, measure: Measure) -> Cell:
     """B less A in one measure, over the same questions in the same order."""
-
-    def value(cell: Cell) -> Floats:
-        taken = cell.arrays[names[0]]
-        return np.asarray(taken if len(names) == 1 else taken - cell.arrays[names[1]], dtype=np.float64)
-
     # The difference of two infinite divergences is undefined, and counted as such.
     with np.errstate(invalid="ignore"):
-        return replace(first, arrays={"difference": value(second) - value(first)})
-
-
-def _sample(figure: Figure) -> Estimate:
-    """A stored figure; a grid's has no degrees of freedom, and is taken as normal."""
-    df = figure.get("df") or math.inf
-    return Estimate(
-        figure["value"], figure["se"], figure["ci_low"], figure["ci_high"], int(figure.get("n") or 0), "", df
-    )
+        return replace(first, arrays={"difference": measure.values(second.arrays) - measure.values(first.arrays)})

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from consistency.errors import InputError
 from consistency.report.content import Report, Section, Table
-from consistency.report.differences.result import INTERVALS, PAIRED, Between, Difference, told_place
+from consistency.report.differences.result import INTERVALS, Difference, Differences, format_place
 from consistency.report.folder import report_in_place, write_files
 
-_HEAD = ("result", "measure", "A", "B", "B − A", "p (Holm)", "estimator")
+_HEAD = ("result", "measure", "A", "B", "B − A", "p (Holm)", "how")
 
 
-def between_content(found: Between) -> Report:
-    """What the report of a comparison says.
+def differences_content(found: Differences) -> Report:
+    """The content of the report.
 
     Parameters
     ----------
-    found : Between
+    found : Differences
 
     Returns
     -------
@@ -40,7 +40,7 @@ def between_content(found: Between) -> Report:
         data = [{"report": which, "result": row} for which, row in alone]
         table = Table("only_in_one", "In one report only", "", ("report", "result"), tuple(alone), 2, data, folded=True)
         sections.append(Section("only-in-one", "What only one report holds", (), (table,)))
-    document = found.to_dict()
+    document = found.document()
     return Report(
         title=f"{found.a.folder} and {found.b.folder}",
         kicker=f"Two reports: A is {found.a.folder}, B is {found.b.folder}",
@@ -48,15 +48,15 @@ def between_content(found: Between) -> Report:
         details=(),
         intervals=INTERVALS,
         notes=tuple(found.notes),
-        signature=document["signature"],
+        signature=document.signature,
         sections=tuple(sections),
         methods=(_methods(found),),
         document=document,
     )
 
 
-def _methods(found: Between) -> str:
-    paired = sum(item.estimate.estimator.startswith(PAIRED) for item in found.differences)
+def _methods(found: Differences) -> str:
+    paired = sum(item.paired for item in found.differences)
     return (
         f"Of {len(found.differences)} differences between the two reports {paired} were paired by question; the others are "
         "differences of independent means, with Welch's interval where degrees of freedom are known and a normal one "
@@ -66,18 +66,18 @@ def _methods(found: Between) -> str:
 
 
 def _table(level: str, items: list[Difference], folded: bool) -> Table:
-    rows = tuple((told_place(item.place), item.measure.title, *item.cells()) for item in items)
-    data = [item.to_dict() for item in items]
+    rows = tuple((format_place(item.place), item.measure.title, *item.cells()) for item in items)
+    data = [item.row() for item in items]
     caption = "Accuracies and shares in percent, their differences in points, KL in nats; p adjusted over this table."
     return Table(f"differences_{level.replace(' ', '_')}", level.capitalize(), caption, _HEAD, rows, 2, data, folded)
 
 
-def write_between(found: Between, out: str | Path) -> Path:
+def write_differences(found: Differences, out: str | Path) -> Path:
     """Write the folder of a comparison of two reports.
 
     Parameters
     ----------
-    found : Between
+    found : Differences
     out : path-like
         The folder to write: `report.html`, `.md` and `.json`, and `tables/`. It appears whole, by renaming; an earlier
         report there is replaced.
@@ -95,6 +95,6 @@ def write_between(found: Between, out: str | Path) -> Path:
     if Path(out).resolve() in {report.folder.resolve() for report in (found.a, found.b)}:
         raise InputError("is one of the two reports", expected="a new folder", do="name another one", path=out)
     with report_in_place(out) as folder:
-        write_files(between_content(found), folder)
+        write_files(differences_content(found), folder)
         (folder / "figures").rmdir()
     return Path(out) / "report.html"

@@ -1,22 +1,24 @@
-"""What differs between two reports, and its faces: a sentence, a table, JSON."""
+"""What differs between two reports, and how it is printed: a sentence, a table, JSON."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
-from consistency.report.differences.stored import Figure, Measure, StoredReport
-from consistency.report.formats.numbers import fixed, p_value, signed
+from msgspec import structs
+
+from consistency.metrics.measures import Measure
+from consistency.report.differences.stored import StoredReport
+from consistency.report.formats.numbers import formatted, p_value
 from consistency.report.provenance import versions
-from consistency.report.schema import SCHEMA_VERSION
+from consistency.report.schema import ComparedReport, DifferenceRow, DifferencesReport, Setting, Verdict
 from consistency.statistics.estimates import Estimate
 
 LEVEL = 0.05
-PAIRED, TWO_SAMPLES = "paired by question", "two samples"
 MOST_ROWS = 40
 INTERVALS = (
     "95 % intervals of the difference, B less A. Where both reports hold the same questions the difference is paired by "
@@ -35,10 +37,12 @@ class Difference:
     level : str
         What the row is a mean over.
     measure : Measure
-    a, b : dict
+    a, b : Estimate
         The two figures.
     estimate : Estimate
-        Of the difference; `estimator` says how it was made.
+        Of the difference.
+    paired : bool
+        Whether it is over the same questions; otherwise of two independent samples.
     p, p_holm : float or None
         Of no difference; adjusted over all differences of the level. None where nothing can be tested.
     """
@@ -46,9 +50,10 @@ class Difference:
     place: Mapping[str, str]
     level: str
     measure: Measure
-    a: Figure
-    b: Figure
+    a: Estimate
+    b: Estimate
     estimate: Estimate
+    paired: bool
     p: float | None = None
     p_holm: float | None = None
 
@@ -62,41 +67,41 @@ class Difference:
             return "unknown"
         return "differs" if self.p_holm < LEVEL and not found.ci_low <= 0 <= found.ci_high else "unclear"
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data, for JSON."""
-        return {
-            **self.place,
-            "level": self.level,
-            "measure": self.measure.name,
-            "a": dict(self.a),
-            "b": dict(self.b),
-            "difference": self.estimate.to_dict(),
-            "p": self.p,
-            "p_holm": self.p_holm,
-            "state": self.state,
-        }
+    def row(self) -> DifferenceRow:
+        """The row of `report.json`."""
+        row = DifferenceRow(
+            level=self.level,
+            measure=self.measure.name,
+            a=self.a,
+            b=self.b,
+            difference=self.estimate,
+            paired=self.paired,
+            p=self.p,
+            p_holm=self.p_holm,
+            state=self.state,
+        )
+        return structs.replace(row, **self.place)
 
     def cells(self) -> tuple[str, ...]:
-        """Both values, the difference with its interval, p and the estimator, as a table tells them."""
-        found, scale = self.estimate, self.measure.scale
-        digits = 1 if scale > 1 else 3
-
-        def told(value: float | None, form: Callable[[float | None, int], str] = fixed) -> str:
-            return form(None if value is None else value * scale, digits)
-
-        interval = "" if found.ci_low is None else f" [{told(found.ci_low, signed)}, {told(found.ci_high, signed)}]"
-        how = "paired" if found.estimator.startswith(PAIRED) else "two samples"
+        """Both values, the difference with its interval, p and how it was made, as a table shows them."""
+        measure = self.measure
         return (
-            told(self.a["value"]),
-            told(self.b["value"]),
-            told(found.value, signed) + interval,
+            formatted(self.a, measure, interval=False),
+            formatted(self.b, measure, interval=False),
+            formatted(self.estimate, measure, sign=True),
             p_value(self.p_holm),
-            how,
+            "paired" if self.paired else "two samples",
         )
+
+    @property
+    def how(self) -> str:
+        """How the difference was made."""
+        interval = "Welch" if self.estimate.method == "welch" else "normal"
+        return "paired by question" if self.paired else f"two samples, {interval} interval"
 
 
 @dataclass(frozen=True)
-class Between:
+class Differences:
     """Two reports compared.
 
     Attributes
@@ -145,7 +150,7 @@ class Between:
         verb = "differs" if len(differing) == 1 else "differ"
         return (
             f"{len(differing)} of {len(tested)} results that both reports hold {verb} beyond chance (5 %, corrected by "
-            f"Holm){also}; most surely {most.measure.title} of {told_place(most.place)}: {one} → {two}, difference "
+            f"Holm){also}; most surely {most.measure.title} of {format_place(most.place)}: {one} → {two}, difference "
             f"{difference}."
         )
 
@@ -153,9 +158,9 @@ class Between:
     def notes(self) -> list[str]:
         """How the rows were matched, and what a reader must know of the tests."""
         lines = [f"{name} {one} of A goes with {name} {two} of B" for name, (one, two) in self.taken_together.items()]
-        how = Counter(item.estimate.estimator.split(";")[0] for item in self.differences)
+        how = Counter(item.how for item in self.differences)
         lines += [f"{count} differences: {name}" for name, count in how.items()]
-        if any(name.startswith(TWO_SAMPLES) for name in how):
+        if not all(item.paired for item in self.differences):
             lines.append(
                 "two samples take the questions of A and B as different ones; where they are the same, and items.parquet "
                 "is missing or their hashes differ, such an interval is as a rule too wide"
@@ -179,25 +184,23 @@ class Between:
             )
         return lines
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data, for JSON."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "differences",
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "signature": f"A:{self.a.document['signature']} B:{self.b.document['signature']}",
-            "intervals": INTERVALS,
-            "verdict": {"sentence": self.verdict},
-            "a": {"folder": str(self.a.folder), "signature": self.a.document["signature"]},
-            "b": {"folder": str(self.b.folder), "signature": self.b.document["signature"]},
-            "notes": self.notes,
-            "settings": [{"setting": name, "a": one, "b": two} for name, one, two in self.settings],
-            "differences": [item.to_dict() for item in self.differences],
-            "only_in_a": list(self.only[0]),
-            "only_in_b": list(self.only[1]),
-            "averaged_over_others": list(self.unlike),
-            "versions": versions(),
-        }
+    def document(self) -> DifferencesReport:
+        """The content of `report.json`."""
+        return DifferencesReport(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            signature=f"A:{self.a.document.signature} B:{self.b.document.signature}",
+            intervals=INTERVALS,
+            verdict=Verdict(self.verdict),
+            a=ComparedReport(str(self.a.folder), self.a.document.signature),
+            b=ComparedReport(str(self.b.folder), self.b.document.signature),
+            notes=self.notes,
+            settings=[Setting(*setting) for setting in self.settings],
+            differences=[item.row() for item in self.differences],
+            only_in_a=list(self.only[0]),
+            only_in_b=list(self.only[1]),
+            averaged_over_others=list(self.unlike),
+            versions=versions(),
+        )
 
     def shown(self) -> list[Difference]:
         """What a short table holds: the widest means, then what differs elsewhere; nothing that is the same."""
@@ -211,8 +214,8 @@ class Between:
     def to_text(self) -> str:
         """Verdict, notes, differing settings and the table of differences for a terminal."""
         shown = self.shown()
-        head = ("result", "measure", "A", "B", "B − A", "p (Holm)", "estimator")
-        rows = [(told_place(item.place), item.measure.title, *item.cells()) for item in shown[:MOST_ROWS]]
+        head = ("result", "measure", "A", "B", "B − A", "p (Holm)", "how")
+        rows = [(format_place(item.place), item.measure.title, *item.cells()) for item in shown[:MOST_ROWS]]
         widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
         lines = [
             "  ".join(
@@ -239,12 +242,12 @@ class Between:
         )
 
 
-def told_place(place: Mapping[str, str]) -> str:
-    """Which row, for readers.
+def format_place(place: Mapping[str, str]) -> str:
+    """The name of a row, for readers.
 
     Examples
     --------
-    >>> told_place({"model": "llama", "seed": "0"})
+    >>> format_place({"model": "llama", "seed": "0"})
     'llama · seed 0'
     """
     return " · ".join(f"seed {value}" if name == "seed" else value for name, value in place.items())

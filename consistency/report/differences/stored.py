@@ -9,56 +9,28 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from msgspec import structs
 
 from consistency.errors import InputError
+from consistency.metrics.measures import MEASURE, Measure
 from consistency.report.grid.cells import Cell
-from consistency.report.schema import read_document
+from consistency.report.schema import RENAMED, DifferencesReport, Figure, GridReport, PairReport, read_document
+from consistency.statistics.estimates import Estimate, Method
 
-Figure = Mapping[str, Any]
 Key = tuple[str, ...]
 DIMENSIONS = {"grid": ("model", "domain", "group", "seed", "scope"), "pair": ("section",)}
 MEAN = "mean"
 # Columns that say which question a row is about, and what stands in them where that is not known.
 IDENTITY, UNKNOWN = ("gold", "doc_hash"), -1
 TEXTS = {"model", "domain", "group", "scope", "task", "doc_hash"}
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A measure that reports hold, of grids and of pairs.
-
-    Attributes
-    ----------
-    name, title : str
-    scale : float
-        100 for what is told in percent or points, else 1.
-    grid : tuple of str
-        Where it stands in a row of `results`.
-    pair : str
-        Where it stands in a section of a pair.
-    arrays : tuple of str
-        The column of `items.parquet` whose mean it is; or two, the first less the second.
-    """
-
-    name: str
-    title: str
-    scale: float
-    grid: tuple[str, str]
-    pair: str
-    arrays: tuple[str, ...]
-
-
-MEASURES = (
-    Measure("accuracy_before", "accuracy before", 100, ("base", "accuracy"), "accuracy_before", ("correct_before",)),
-    Measure("accuracy", "accuracy after", 100, ("tuned", "accuracy"), "accuracy_after", ("correct_after",)),
-    Measure("change", "change", 100, ("change", "accuracy"), "delta_accuracy", ("correct_after", "correct_before")),
-    Measure("same_top", "same answer", 100, ("tuned", "same_top"), "same_top", ("same_top",)),
-    Measure("rank_pearson", "ranking correlation", 1, ("tuned", "rank_pearson"), "rank_pearson", ("rank_pearson",)),
-    Measure("kl", "KL", 1, ("tuned", "kl"), "kl", ("kl",)),
-)
-
-
-NUMBERS = tuple(dict.fromkeys(name for measure in MEASURES for name in measure.arrays))
+# The measures that are compared, and where a grid's row has them: the part, and the name in it.
+COMPARED = {
+    MEASURE["accuracy_before"]: ("base", "accuracy"),
+    MEASURE["accuracy_after"]: ("tuned", "accuracy"),
+    MEASURE["delta_accuracy"]: ("change", "accuracy"),
+    **{MEASURE[name]: ("tuned", name) for name in ("same_top", "spearman", "kl")},
+}
+NUMBERS = tuple(dict.fromkeys(name for measure in COMPARED for name in measure.columns))
 
 
 @dataclass(frozen=True)
@@ -71,15 +43,14 @@ class Result:
         By the report's dimensions: model, domain, group, seed and scope of a grid; the section of a pair.
     level : str
         What it is a mean over: the rows of one level are tested together.
-    figures : dict of str to dict
-        By measure: value, standard error, interval.
+    figures : dict of Measure to Estimate
     over : tuple of str
         The domains or tasks that it is a mean over; empty where its name says it.
     """
 
     key: Key
     level: str
-    figures: Mapping[str, Figure]
+    figures: Mapping[Measure, Estimate]
     over: tuple[str, ...] = ()
 
 
@@ -90,42 +61,42 @@ class StoredReport:
     Attributes
     ----------
     folder : Path
-    kind : {"grid", "pair"}
-    content : dict
-        Where its results stand: the document of a grid, `comparison` of a pair.
-    document : dict
+    document : GridReport or PairReport
         `report.json`.
     """
 
     folder: Path
-    kind: Literal["grid", "pair"]
-    content: Mapping[str, Any]
-    document: Mapping[str, Any]
+    document: GridReport | PairReport
+
+    @property
+    def kind(self) -> Literal["grid", "pair"]:
+        """Of what it is a report."""
+        return "grid" if isinstance(self.document, GridReport) else "pair"
 
     @cached_property
     def results(self) -> list[Result]:
         """Its rows, in the report's order."""
-        return list(self._grid_rows() if self.kind == "grid" else self._pair_rows())
+        document = self.document
+        return list(_grid_rows(document) if isinstance(document, GridReport) else self._pair_rows(document))
 
-    def _grid_rows(self) -> Iterator[Result]:
-        for row in [*self.content["means"], *self.content["results"]]:
-            key = tuple(MEAN if row[name] is None else str(row[name]) for name in DIMENSIONS["grid"])
-            over = [name for name, value in zip(DIMENSIONS["grid"], key, strict=True) if value == MEAN]
-            level = f"means over {' and '.join(f'{name}s' for name in over)}" if over else "single runs"
-            figures = {m.name: row[m.grid[0]][m.grid[1]] for m in MEASURES if m.grid[1] in row.get(m.grid[0], {})}
-            yield Result(key, level, figures, tuple(self.content["experiment"]["domains"]) if "domain" in over else ())
-
-    def _pair_rows(self) -> Iterator[Result]:
-        overall, scopes, tasks = (self.content.get(name) for name in ("overall", "by_scope", "by_task"))
-        levels = {"all tasks": {"overall": overall} if overall else {}, "scopes": scopes or {}, "tasks": tasks or {}}
+    def _pair_rows(self, document: PairReport) -> Iterator[Result]:
+        found = document.comparison
+        levels = {
+            "all tasks": {"overall": found.overall} if found.overall else {},
+            "scopes": found.by_scope or {},
+            "tasks": found.by_task,
+        }
         for level, sections in levels.items():
             for name, section in sections.items():
-                figures = {m.name: section[m.pair] for m in MEASURES if m.pair in section}
+                estimates = {measure: section.estimate(measure.name) for measure in COMPARED}
+                figures = {measure: estimate for measure, estimate in estimates.items() if estimate is not None}
                 yield Result((name,), level, figures, self._pooled() if level == "all tasks" else ())
 
     def _pooled(self) -> tuple[str, ...]:
         """The tasks that are pooled: those whose options were scored."""
-        return tuple(name for name, section in self.content["by_task"].items() if "kl" in section)
+        assert isinstance(self.document, PairReport)
+        by_task = self.document.comparison.by_task
+        return tuple(name for name, section in by_task.items() if section.estimate("kl") is not None)
 
     def values(self, dimension: str) -> list[str]:
         """The values of one dimension, means left out, in their order."""
@@ -135,24 +106,26 @@ class StoredReport:
     @cached_property
     def settings(self) -> dict[str, str]:
         """What it was made from and with, by name."""
+        document = self.document
         found: dict[str, str] = {}
-        if self.kind == "grid":
-            found |= {name: _told(value) for name, value in self.content["experiment"].items()}
+        if isinstance(document, GridReport):
+            found |= {name: _formatted(value) for name, value in structs.asdict(document.experiment).items()}
         else:
-            for when in ("before", "after"):
-                names = ("model", "model_args", "lm_eval_version")
-                found |= {f"{when}: {name}": _told(self.content[when].get(name)) for name in names}
-            found |= {name: _told(self.content[name]) for name in ("score", "margin")}
-        for role in dict.fromkeys(log["role"] for log in self.document["logs"]):
-            logs, spoken = [log for log in self.document["logs"] if log["role"] == role], role.replace("_", " ")
+            for when, run in (("before", document.comparison.before), ("after", document.comparison.after)):
+                for name in ("model", "model_args", "lm_eval_version"):
+                    found[f"{when}: {name}"] = _formatted(getattr(run, name))
+            found |= {name: _formatted(getattr(document.comparison, name)) for name in ("score", "margin")}
+        for role in dict.fromkeys(log.role for log in document.logs):
+            logs = [log for log in document.logs if log.role == role]
             for name in ("lm_eval_version", "dtype", "shots", "chat_template", "limit"):
-                found[f"{spoken}: {name}"] = _told(sorted({_told(log[name]) for log in logs}))
+                values = sorted({_formatted(getattr(log, name)) for log in logs})
+                found[f"{role.replace('_', ' ')}: {name}"] = _formatted(values)
             if len(logs) == 1:
-                found[f"{spoken}: sha256"] = logs[0]["sha256"][:16]
-        return found | {f"version of {name}": _told(value) for name, value in self.document["versions"].items()}
+                found[f"{role.replace('_', ' ')}: sha256"] = logs[0].sha256[:16]
+        return found | {f"version of {name}": _formatted(value) for name, value in document.versions.items()}
 
     def cells(self, codes: dict[str, int]) -> dict[Key, Cell] | None:
-        """The questions of each run and scope (of a pair: of each task), with what `MEASURES` average.
+        """The questions of each run and scope (of a pair: of each task), with the columns of `COMPARED`.
 
         Parameters
         ----------
@@ -176,10 +149,12 @@ class StoredReport:
             lacking = {"task", "doc_id", *by}.difference(file.schema_arrow.names)
             if lacking:
                 raise ValueError(f"no column {', '.join(sorted(lacking))}")
-            wanted = {"task", "doc_id", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(file.schema_arrow.names)
-            table = file.read(columns=sorted(wanted))
-            columns = {name: _numbered(table[name], codes) for name in wanted & TEXTS}
-            columns |= {name: table[name].to_numpy() for name in wanted - TEXTS}
+            # The version before called some columns otherwise.
+            stored = {RENAMED.get(name, name): name for name in file.schema_arrow.names}
+            wanted = {"task", "doc_id", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(stored)
+            table = file.read(columns=sorted(stored[name] for name in wanted))
+            columns = {name: _numbered(table[stored[name]], codes) for name in wanted & TEXTS}
+            columns |= {name: table[stored[name]].to_numpy() for name in wanted - TEXTS}
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise InputError(f"cannot be read: {error}", do="write the report again", path=path) from error
         if not table.num_rows:
@@ -214,7 +189,7 @@ class StoredReport:
             names = [one for one in singles if all(own in (MEAN, other) for own, other in zip(key, one, strict=True))]
         elif key == ("overall",):
             names = [(name,) for name in self._pooled()]
-        elif key[0] in self.content["by_task"]:
+        elif any(row.key == key and row.level == "tasks" for row in self.results):
             names = [key]
         else:
             names = [name for name, cell in cells.items() if cell.scope == key[0]]
@@ -233,6 +208,23 @@ def _numbered(column: Any, codes: dict[str, int]) -> Any:
     return np.array([*numbers, UNKNOWN], dtype=np.int64)[places]
 
 
+def _grid_rows(document: GridReport) -> Iterator[Result]:
+    for row in [*document.means, *document.results]:
+        key = tuple(MEAN if (value := getattr(row, name)) is None else str(value) for name in DIMENSIONS["grid"])
+        over = [name for name, value in zip(DIMENSIONS["grid"], key, strict=True) if value == MEAN]
+        level = f"means over {' and '.join(f'{name}s' for name in over)}" if over else "single runs"
+        parts = {measure: getattr(row, part).get(name) for measure, (part, name) in COMPARED.items()}
+        figures = {measure: _estimate(figure, row.n) for measure, figure in parts.items() if figure is not None}
+        yield Result(key, level, figures, tuple(document.experiment.domains) if "domain" in over else ())
+
+
+def _estimate(figure: Figure, n: int) -> Estimate:
+    """A grid's figure, whose degrees of freedom are not stored."""
+    ends = (figure.value, figure.se, figure.ci_low, figure.ci_high)
+    method: Method = "none" if figure.ci_low is None else "t"
+    return Estimate(*ends, n, None, figure.undefined, unit="stratum", method=method)
+
+
 def read_stored(folder: str | Path) -> StoredReport:
     """Read a report's folder.
 
@@ -242,15 +234,14 @@ def read_stored(folder: str | Path) -> StoredReport:
         If there is no report of a grid or a pair, or one that this version cannot read.
     """
     document = read_document(folder)
-    if document["kind"] not in DIMENSIONS:
-        raise InputError(f"a report of {document['kind']}", expected="one of a pair or a grid", path=folder)
-    results = document["comparison"] if document["kind"] == "pair" else document
-    return StoredReport(Path(folder), document["kind"], results, document)
+    if isinstance(document, DifferencesReport):
+        raise InputError("a report of differences", expected="one of a pair or a grid", path=folder)
+    return StoredReport(Path(folder), document)
 
 
-def _told(value: Any) -> str:
+def _formatted(value: Any) -> str:
     if value is None or value == []:
         return "unknown"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_told, value))
+        return ", ".join(map(_formatted, value))
     return str(value)

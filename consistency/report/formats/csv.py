@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
 
-def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with one level: the parts of a name joined by underscores, a figure's value without "value".
+from consistency.report.content import Row
+
+
+def flat(row: Row) -> dict[str, Any]:
+    """A row as plain data with one level: the parts of a name joined by underscores, a figure's value without "value".
 
     Examples
     --------
@@ -17,15 +21,15 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     {'scope': 'homo', 'tuned_kl': 0.5, 'tuned_kl_se': 0.1}
     """
     out: dict[str, Any] = {}
-    for name, value in row.items():
+    for name, value in to_builtins(row).items():
         if isinstance(value, Mapping):
             out |= {name if key == "value" else f"{name}_{key}": inner for key, inner in flat(value).items()}
         else:
-            out[name] = value
+            out[name] = "; ".join(map(str, value)) if isinstance(value, list | tuple) else value
     return out
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write rows as CSV, floats with every digit, None as an empty field; no file without rows."""
     if not rows:
         return

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from consistency.report.content import Drawing, Question, Report, Row, Table
+from consistency.report.content import ChangedQuestion, Drawing, Report, Table
 from consistency.report.formats.csv import flat
 
 # A number at the start of a cell; "0.4.12" and "2026-11-24" are none.
@@ -28,8 +28,8 @@ PIXELS = 1.4
 # A drawing wider than this (points) scrolls on a phone, where its type would be too small.
 WIDE = 320
 # What HTML cannot carry, not even as a reference: shown as what Unicode draws for it.
-UNSAYABLE = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"}
-UNSAYABLE |= dict.fromkeys(range(0xD800, 0xE000), "�")
+NOT_IN_HTML = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"}
+NOT_IN_HTML |= dict.fromkeys(range(0xD800, 0xE000), "�")
 
 
 def html(report: Report) -> str:
@@ -74,7 +74,7 @@ def html(report: Report) -> str:
         brief=BRIEF,
         shown_rows=SHOWN_ROWS,
     )
-    return str(text).translate(UNSAYABLE) + "\n"
+    return str(text).translate(NOT_IN_HTML) + "\n"
 
 
 def _own(name: str) -> str:
@@ -144,13 +144,13 @@ def _alternative(drawing: Drawing, panel: str) -> str:
     return escape(f"{drawing.title}, {panel}; its numbers: {drawing.name}.csv")
 
 
-def _questions(questions: Sequence[Question]) -> str:
+def _questions(questions: Sequence[ChangedQuestion]) -> str:
     """The questions as JSON that can stand inside a script element: no character of it can end one."""
 
     def rounded(values: Sequence[float]) -> list[float]:
         return [round(float(value), 5) for value in values]
 
-    rows: list[Row] = [
+    rows = [
         {
             "task": question.task,
             "doc_id": question.doc_id,

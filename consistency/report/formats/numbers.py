@@ -1,42 +1,36 @@
-"""How figures are told in a table: rounded, with their intervals."""
+"""How numbers are formatted for readers: rounded, with their intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from consistency.metrics.measures import Measure
+from consistency.report.schema import Figure
+from consistency.statistics.estimates import Estimate
 
 DASH = "–"
 
 
-def percent(figure: Mapping[str, Any] | None) -> str:
-    """A fraction with its interval, in percent.
+def formatted(figure: Figure | Estimate | None, measure: Measure, *, interval: bool = True, sign: bool = False) -> str:
+    """A number with its interval in the unit of its measure, changes (or with `sign`) with their sign; "–" where there is none.
 
     Examples
     --------
-    >>> percent({"value": 0.536, "ci_low": 0.474, "ci_high": 0.598})
+    >>> from consistency.metrics.measures import MEASURE
+    >>> formatted(Estimate(0.536, 0.03, 0.474, 0.598, 250), MEASURE["accuracy_after"])
     '53.6 [47.4, 59.8]'
-    >>> percent({"value": None, "ci_low": None, "ci_high": None})
-    '–'
+    >>> formatted(Estimate(-0.05, None, None, None, 250), MEASURE["delta_accuracy"])
+    '−5.0'
     """
-    return _told(figure, lambda x: fixed(100 * x, 1))
-
-
-def number(figure: Mapping[str, Any] | None) -> str:
-    """A correlation or a divergence with its interval."""
-    return _told(figure, fixed)
-
-
-def change(figure: Mapping[str, Any] | None) -> str:
-    """A difference of accuracies with its interval, in percentage points."""
-    return _told(figure, points)
-
-
-def _told(figure: Mapping[str, Any] | None, form: Callable[[float], str]) -> str:
-    if figure is None or figure["value"] is None:
+    if figure is None or figure.value is None:
         return DASH
-    if figure["ci_low"] is None:
-        return form(figure["value"])
-    return f"{form(figure['value'])} [{form(figure['ci_low'])}, {form(figure['ci_high'])}]"
+    ends = (figure.ci_low, figure.ci_high) if interval else (None, None)
+    form = signed if sign or measure.unit == "points" else fixed
+
+    def text(value: float) -> str:
+        return form(measure.scale * value, measure.digits)
+
+    if ends[0] is None or ends[1] is None:
+        return text(figure.value)
+    return f"{text(figure.value)} [{text(ends[0])}, {text(ends[1])}]"
 
 
 def fixed(value: float | None, digits: int = 2) -> str:
@@ -81,12 +75,12 @@ def p_value(p: float | None) -> str:
     return "< .001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)
 
 
-def share(count: int, of: int) -> str:
+def with_share(count: int, of: int) -> str:
     """A count with its share.
 
     Examples
     --------
-    >>> share(19, 200)
+    >>> with_share(19, 200)
     '19 (9.5 %)'
     """
     return f"{count} ({100 * count / of:.1f} %)" if of else f"{count}"

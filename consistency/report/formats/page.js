@@ -21,7 +21,7 @@ const SORTS = {
   kl: ["KL, largest first", "kl", -1],
   fell: ["right option lost most", "delta_gold", 1],
   rose: ["right option gained most", "delta_gold", -1],
-  rank: ["ranking correlation, lowest first", "rank_pearson", 1],
+  rank: ["ranking correlation, lowest first", "spearman", 1],
 };
 const FILTERS = ["task", "flip", "scope", "run"];
 
@@ -157,7 +157,7 @@ function optionOf(question, index) {
 }
 
 function card(question) {
-  const { kl = null, delta_gold: gold = null, rank_pearson: rank = null } = question.measures;
+  const { kl = null, delta_gold: gold = null, spearman: rank = null } = question.measures;
   const told = [
     ["KL", kl === null ? null : `${kl === Infinity ? "∞" : kl.toFixed(2)} nats`],
     ["right option", gold === null ? null : `${signed(100 * gold, 1)} points`],

@@ -17,7 +17,8 @@ from consistency.experiment.grid import Experiment, TunedRun
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
 from consistency.report.items import Columns, joined
-from consistency.report.provenance import LogRecord
+from consistency.report.provenance import log_record
+from consistency.report.schema import Log
 from consistency.support.arrays import Integers
 from consistency.tasks.scopes import scope_tasks
 
@@ -35,7 +36,7 @@ class Cell:
     doc_id : ndarray of int64, shape [n]
         The harness's number of the question in its task.
     arrays : dict of str to ndarray
-        One row per question: what `question_arrays.answers` and `question_arrays.question_arrays` give (base 5-shot against tuned
+        One row per question: what `comparison.items` gives (base 5-shot against tuned
         0-shot), and with the prefix `zero_` what they say of base 0-shot against base 5-shot.
     """
 
@@ -152,7 +153,7 @@ class CellReader:
 
     Attributes
     ----------
-    logs : list of LogRecord
+    logs : list of Log
         The logs read so far.
     task_names : list of str
         Names of the tasks met so far; a cell's `task` counts in this list.
@@ -160,7 +161,7 @@ class CellReader:
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
-        self.logs: list[LogRecord] = []
+        self.logs: list[Log] = []
         self.task_names: list[str] = []
         self._codes: dict[str, int] = {}
 
@@ -189,7 +190,7 @@ class CellReader:
             place |= {"domain": tuned.domain, "group": tuned.group, "seed": tuned.seed}
         sources = {name: scores.source for name, scores in log.tasks.items()}
         questions = sum(len(scores) for scores in log.tasks.values())
-        self.logs.append(LogRecord.of(log.config, sources, questions, **place))
+        self.logs.append(log_record(log.config, sources, questions, **place))
         return log
 
     def _read(self, run: TunedRun, tuned: Run, base: _BaseLogs, audit: RunAudit) -> tuple[Cell, ...]:
@@ -254,7 +255,7 @@ def _measure(before: Scores, after: Scores) -> Measured:
         )
     arrays = {**answers(pairs), **question_arrays(pairs)}
     doc_id = arrays.pop("doc_id")
-    dropped = {reason: lost.count for reason, lost in pairs.audit.dropped.items()}
+    dropped = {reason: lost.count for reason, lost in pairs.report.dropped.items()}
     return Measured(doc_id, arrays, len(pairs), dropped)
 
 

@@ -1,66 +1,61 @@
-"""The rows of a report: figures of each run and scope, their means, their contrasts, their partial correlation.
-
-Rows are plain data in the shape of `report.json`. A figure is `{"value", "se", "ci_low", "ci_high", "undefined"}`.
-"""
+"""The rows of a grid's report: figures of each run and scope, their means, contrasts, and partial correlations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from msgspec import structs
 
 from consistency.experiment.grid import Experiment
 from consistency.metrics.answers import flips, quantiles
-from consistency.report.content import Row
+from consistency.metrics.measures import MEASURE
 from consistency.report.grid.cells import Cell
-from consistency.statistics.estimates import Estimate, mean
-from consistency.statistics.hypotheses import holm, mcnemar_exact
-from consistency.support.arrays import Floats
+from consistency.report.schema import (
+    BaseTuned,
+    Checkpoint,
+    Contrast,
+    Figure,
+    Mean,
+    Result,
+    RunsCorrelation,
+    SeedFigure,
+    SeedSummary,
+)
+from consistency.statistics.estimates import Estimate, mean, without_interval
+from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
+from consistency.statistics.partial_correlation import partial_correlation
+from consistency.support.arrays import Floats, Integers
 from consistency.tasks.scopes import SCOPES
+from consistency.training_data.groups import mixed_ratio
 
-# Where a figure stands in a row, and the per-question array it averages: or two, the first less the second.
-FIGURES: dict[tuple[str, str], tuple[str, ...]] = {
-    ("base", "accuracy"): ("correct_before",),
-    ("base_zero_shot", "accuracy"): ("zero_correct_after",),
-    ("base_zero_shot", "rank_pearson"): ("zero_rank_pearson",),
-    ("base_zero_shot", "rank_pearson_paper"): ("zero_rank_pearson_paper",),
-    ("base_zero_shot", "cosine"): ("zero_cosine",),
-    ("base_zero_shot", "kl"): ("zero_kl",),
-    ("tuned", "accuracy"): ("correct_after",),
-    ("tuned", "rank_pearson"): ("rank_pearson",),
-    ("tuned", "rank_pearson_paper"): ("rank_pearson_paper",),
-    ("tuned", "cosine"): ("cosine",),
-    ("tuned", "kl"): ("kl",),
-    ("tuned", "same_top"): ("same_top",),
-    ("change", "accuracy"): ("correct_after", "correct_before"),
-    ("change_from_zero_shot", "accuracy"): ("correct_after", "zero_correct_after"),
+# What compares a model with its base, in the order of a row.
+COMPARED = ("spearman", "spearman_paper", "cosine", "kl", "same_top")
+# By part of a row and name in it: the measure, and the prefix of the columns that it is made from.
+FIGURES = {
+    ("base", "accuracy"): ("accuracy_before", ""),
+    ("base_zero_shot", "accuracy"): ("accuracy_after", "zero_"),
+    **{("base_zero_shot", name): (name, "zero_") for name in COMPARED},
+    ("tuned", "accuracy"): ("accuracy_after", ""),
+    **{("tuned", name): (name, "") for name in COMPARED},
+    ("change", "accuracy"): ("delta_accuracy", ""),
 }
-KEPT = tuple(dict.fromkeys([name for names in FIGURES.values() for name in names] + ["tied_before", "tied_after"]))
-MEASURES = {"accuracy": "correct_after", "rank_pearson": "rank_pearson", "kl": "kl"}
-# The others lie between -1 and 1.
-BOUNDS = {"accuracy": (0.0, 1.0), "same_top": (0.0, 1.0), "cosine": (0.0, 1.0), "kl": (0.0, np.inf)}
+# The measures of contrasts and of the summary of seeds, by the column of a tuned model's answers.
+CONTRASTED = {"accuracy": "correct_after", "spearman": "spearman", "kl": "kl"}
+KEPT = tuple(
+    dict.fromkeys(
+        [prefix + column for name, prefix in FIGURES.values() for column in MEASURE[name].columns]
+        + ["tied_before", "tied_after"]
+    )
+)
 CONTRASTS = (("harmonious", "incompatible"), ("self_aligning", "incompatible"))
 MEAN = "mean"
-
-
-def figure(estimate: Estimate, low: float = -np.inf, high: float = np.inf) -> Row:
-    """An estimate as a report holds it, its interval cut at the ends of what the measure can be.
-
-    Examples
-    --------
-    >>> figure(mean([0.0, 0.0, 1.0]), 0.0, 1.0)["ci_low"]
-    0.0
-    """
-    return {
-        "value": estimate.value,
-        "se": estimate.se,
-        "ci_low": None if estimate.ci_low is None else max(estimate.ci_low, low),
-        "ci_high": None if estimate.ci_high is None else min(estimate.ci_high, high),
-        "undefined": estimate.undefined,
-    }
+_VARIANTS: tuple[tuple[Literal["standard", "paper"], str], ...] = (
+    ("standard", "spearman"),
+    ("paper", "spearman_paper"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +70,8 @@ class Draws:
         The task of each question.
     """
 
-    question: NDArray[np.int64]
-    task: NDArray[np.int64]
+    question: Integers
+    task: Integers
 
     @classmethod
     def of(cls, cells: Sequence[Cell]) -> Draws:
@@ -123,7 +118,7 @@ def estimate(
         finite = np.isfinite(x)
         undefined += int((~finite).sum())
         if not finite.any():
-            return Estimate(None, None, None, None, 0, "a cell has no value", None, undefined), n
+            return without_interval(None, 0, "no values", undefined=undefined, unit="stratum"), n
         centres.append(float(x[finite].mean()))
         # What a question adds to the error of the mean: nothing where it has no value.
         deviations.append(np.where(finite, x - centres[-1], 0.0) / finite.sum() / len(cells))
@@ -136,51 +131,54 @@ def estimate(
     return replace(spread, value=value, ci_low=ends[0], ci_high=ends[1], undefined=undefined), n
 
 
-def _taking(names: Sequence[str]) -> Callable[[Cell], Floats]:
-    def values(cell: Cell) -> Floats:
-        taken = cell.arrays[names[0]]
-        return np.asarray(taken if len(names) == 1 else taken - cell.arrays[names[1]], dtype=np.float64)
-
-    return values
+def _column(name: str) -> Callable[[Cell], Floats]:
+    return lambda cell: np.asarray(cell.arrays[name], dtype=np.float64)
 
 
-def _row(cells: Sequence[Cell], domain: str, seed: int | None) -> Row:
-    one = cells[0]
-    row: Row = {"model": one.model, "domain": domain, "group": one.group, "seed": seed, "scope": one.scope}
-    row["n"] = 0
-    draws = Draws.of(cells) if len(cells) > 1 else None
-    row["tasks"] = len(np.unique(np.concatenate([cell.task for cell in cells])))
-    for (part, measure), names in FIGURES.items():
-        found, row["n"] = estimate(cells, _taking(names), draws)
-        bounds = (-1.0, 1.0) if part.startswith("change") else BOUNDS.get(measure, (-1.0, 1.0))
-        row.setdefault(part, {})[measure] = figure(found, *bounds)
-    return row
-
-
-def result(cell: Cell) -> Row:
-    """Figures of one run in one scope, with flips, McNemar's p, quantiles of KL and tie rates."""
-    row, arrays = _row([cell], cell.domain, cell.seed), cell.arrays
-    before, after, same = (
-        np.asarray(arrays[key], dtype=np.float64) for key in ("correct_before", "correct_after", "same_top")
+def _mean_row(cells: Sequence[Cell], domain: str, seed: int | None) -> Mean:
+    one, draws = cells[0], Draws.of(cells) if len(cells) > 1 else None
+    parts: dict[str, dict[str, Figure]] = {}
+    n = 0
+    for (part, key), (name, prefix) in FIGURES.items():
+        measure = MEASURE[name]
+        found, n = estimate(cells, lambda cell, of=measure, at=prefix: of.values(cell.arrays, at), draws)  # type: ignore[misc]
+        parts.setdefault(part, {})[key] = Figure.of(found, measure.bounds)
+    found, n = estimate(cells, lambda cell: _column("correct_after")(cell) - _column("zero_correct_after")(cell), draws)
+    return Mean(
+        model=one.model,
+        domain=domain,
+        group=one.group,
+        seed=seed,
+        scope=one.scope,
+        n=n,
+        tasks=len(np.unique(np.concatenate([cell.task for cell in cells]))),
+        **parts,
+        change_from_zero_shot={"accuracy": Figure.of(found, MEASURE["delta_accuracy"].bounds)},
     )
-    row["flips"] = flips(before, after, same)
-    row["mcnemar_p"] = mcnemar_exact(row["flips"]["harmful"], row["flips"]["beneficial"])
-    row["kl_quantiles"] = quantiles(np.asarray(arrays["kl"], dtype=np.float64))
-    row["tie_rate"] = {"base": float(arrays["tied_before"].mean()), "tuned": float(arrays["tied_after"].mean())}
-    return row
 
 
-def checkpoint(cell: Cell, epoch: int) -> Row:
+def results(cells: Sequence[Cell]) -> list[Result]:
+    """One row for each run and scope, with flips, quantiles of KL and tie rates; McNemar's p also adjusted over all (Holm)."""
+    rows = [_result(cell) for cell in cells]
+    adjusted = holm(np.array([row.mcnemar_p for row in rows], dtype=np.float64)).tolist()
+    return [structs.replace(row, mcnemar_p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
+
+
+def _result(cell: Cell) -> Result:
+    turned = flips(*(_column(name)(cell) for name in ("correct_before", "correct_after", "same_top")))
+    return Result(
+        **structs.asdict(_mean_row([cell], cell.domain, cell.seed)),
+        flips=turned,
+        mcnemar_p=mcnemar_exact(turned["harmful"], turned["beneficial"]),
+        mcnemar_p_holm=None,
+        kl_quantiles=quantiles(_column("kl")(cell)),
+        tie_rate=BaseTuned(float(cell.arrays["tied_before"].mean()), float(cell.arrays["tied_after"].mean())),
+    )
+
+
+def checkpoint(cell: Cell, epoch: int) -> Checkpoint:
     """Figures of one run in one scope, as it was after an epoch of its training."""
-    return _row([cell], cell.domain, cell.seed) | {"epoch": epoch}
-
-
-def results(cells: Sequence[Cell]) -> list[Row]:
-    """One row for each run and scope, McNemar's p also adjusted over all of them (Holm)."""
-    rows = [result(cell) for cell in cells]
-    for row, adjusted in zip(rows, holm([row["mcnemar_p"] for row in rows]).tolist(), strict=True):
-        row["mcnemar_p_holm"] = adjusted
-    return rows
+    return Checkpoint(**structs.asdict(_mean_row([cell], cell.domain, cell.seed)), epoch=epoch)
 
 
 def levels(experiment: Experiment) -> list[tuple[str, int | None]]:
@@ -210,58 +208,60 @@ def _by_group(cells: Sequence[Cell], experiment: Experiment) -> dict[tuple[str, 
     return grouped
 
 
-def means(cells: Sequence[Cell], experiment: Experiment) -> list[Row]:
+def means(cells: Sequence[Cell], experiment: Experiment) -> list[Mean]:
     """Rows as `results`, averaged over domains, over seeds, and over both."""
     rows = []
     for members in _by_group(cells, experiment).values():
         for domain, seed in levels(experiment):
             chosen = _members(members, domain, seed, experiment)
             if chosen:
-                rows.append(_row(chosen, domain, seed))
+                rows.append(_mean_row(chosen, domain, seed))
     return rows
 
 
-def seed_summary(rows: Sequence[Row], experiment: Experiment) -> list[Row]:
+def seed_summary(rows: Sequence[Mean], experiment: Experiment) -> list[SeedSummary]:
     """Mean and standard deviation over seeds of the runs' values, where there are several seeds.
 
     Parameters
     ----------
-    rows : sequence of dict
+    rows : sequence of Mean
         Rows of `results` and `means`; those of one seed enter.
+    experiment : Experiment
     """
     if len(experiment.seeds) < 2:
         return []
-    grouped: dict[tuple[str, ...], list[Row]] = {}
+    grouped: dict[tuple[str, str, str, str], list[Mean]] = {}
     for row in rows:
-        if row["seed"] is not None:
-            grouped.setdefault((row["model"], row["domain"], row["group"], row["scope"]), []).append(row)
-    summary = []
-    for (model, domain, group, scope), members in grouped.items():
-        out: Row = {"model": model, "domain": domain, "group": group, "scope": scope, "seeds": len(members)}
-        for measure in MEASURES:
-            values = [row["tuned"][measure]["value"] for row in members]
-            known = np.array([value for value in values if value is not None])
-            sd = float(known.std(ddof=1)) if len(known) > 1 else None
-            out[measure] = {**figure(mean(known)), "sd": sd}
-        summary.append(out)
-    return summary
+        if row.seed is not None:
+            grouped.setdefault((row.model, row.domain, row.group, row.scope), []).append(row)
+    return [
+        SeedSummary(*place, len(members), *(_over_seeds(members, name) for name in CONTRASTED))
+        for place, members in grouped.items()
+    ]
 
 
-def contrasts(cells: Sequence[Cell], rows: Sequence[Row], experiment: Experiment) -> list[Row]:
+def _over_seeds(rows: Sequence[Mean], measure: str) -> SeedFigure:
+    values = [row.tuned[measure].value for row in rows]
+    known = np.array([value for value in values if value is not None])
+    sd = float(known.std(ddof=1)) if len(known) > 1 else None
+    return SeedFigure(**structs.asdict(Figure.of(mean(known))), sd=sd)
+
+
+def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experiment) -> list[Contrast]:
     """Differences between groups over the questions that both tuned models answered, with p adjusted by Holm.
 
     Parameters
     ----------
     cells : sequence of Cell
-    rows : sequence of dict
+    rows : sequence of Mean
         Rows of `results` and `means`, whose intervals are compared.
     experiment : Experiment
     """
-    intervals = {(r["model"], r["domain"], r["group"], r["seed"], r["scope"]): r["tuned"] for r in rows}
+    tuned = {(row.model, row.domain, row.group, row.seed, row.scope): row.tuned for row in rows}
     grouped = _by_group(cells, experiment)
-    at = [(domain, seed) for domain in experiment.domains for seed in experiment.seeds]
-    names = tuple(MEASURES.values())
-    out: list[Row] = []
+    at = [*((domain, seed) for domain in experiment.domains for seed in experiment.seeds), *levels(experiment)]
+    names = tuple(CONTRASTED.values())
+    out: list[Contrast] = []
     for model in experiment.models:
         for minuend, subtrahend in CONTRASTS:
             for scope in SCOPES:
@@ -272,36 +272,40 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Row], experiment: Experiment
                     for cell in first
                     if (cell.domain, cell.seed) in other
                 ]
-                for domain, seed in [*at, *levels(experiment)]:
+                for domain, seed in at:
                     chosen = _members(differences, domain, seed, experiment)
                     draws = Draws.of(chosen) if len(chosen) > 1 else None
-                    for measure, name in MEASURES.items() if chosen else ():
-                        found, n = estimate(chosen, _taking([name]), draws)
-                        ends = [
-                            intervals[model, domain, group, seed, scope][measure] for group in (minuend, subtrahend)
-                        ]
+                    for measure, column in CONTRASTED.items() if chosen else ():
+                        found, n = estimate(chosen, _column(column), draws)
+                        ends = (tuned[model, domain, group, seed, scope][measure] for group in (minuend, subtrahend))
                         out.append(
-                            {
-                                "model": model,
-                                "domain": domain,
-                                "seed": seed,
-                                "scope": scope,
-                                "minuend": minuend,
-                                "subtrahend": subtrahend,
-                                "measure": measure,
-                                "n": n,
-                                "difference": figure(found),
-                                "p": t_test(found),
-                                "intervals_overlap": _overlap(*ends),
-                                "family": _family(domain, seed, experiment),
-                            }
+                            Contrast(
+                                model=model,
+                                domain=domain,
+                                seed=seed,
+                                scope=scope,
+                                minuend=minuend,
+                                subtrahend=subtrahend,
+                                measure=measure,
+                                n=n,
+                                difference=Figure.of(found),
+                                p=t_test(found),
+                                intervals_overlap=_overlap(*ends),
+                                family=_family(domain, seed, experiment),
+                            )
                         )
-    for family in dict.fromkeys(row["family"] for row in out):
-        members = [row for row in out if row["family"] == family]
-        adjusted = holm(np.array([row["p"] for row in members], dtype=np.float64))
-        for row, p in zip(members, adjusted.tolist(), strict=True):
-            row["p_holm"] = None if np.isnan(p) else p
-    return out
+    return _adjusted(out)
+
+
+def _adjusted(rows: Sequence[Contrast]) -> list[Contrast]:
+    """The contrasts with their p adjusted over their family."""
+    adjusted = np.full(len(rows), np.nan)
+    for family in dict.fromkeys(row.family for row in rows):
+        members = np.array([row.family == family for row in rows])
+        adjusted[members] = holm(np.array([row.p for row in rows if row.family == family], dtype=np.float64))
+    return [
+        structs.replace(row, p_holm=None if np.isnan(p) else p) for row, p in zip(rows, adjusted.tolist(), strict=True)
+    ]
 
 
 def _family(domain: str, seed: int | None, experiment: Experiment) -> str:
@@ -311,25 +315,48 @@ def _family(domain: str, seed: int | None, experiment: Experiment) -> str:
     return f"{over}, {'mean over seeds' if seed is None else 'each seed'}"
 
 
-def t_test(estimate: Estimate) -> float | None:
-    """Two-sided p of "the mean is 0", from the same t distribution as the interval; None without a standard error.
+def _overlap(first: Figure, second: Figure) -> bool | None:
+    if first.ci_low is None or first.ci_high is None or second.ci_low is None or second.ci_high is None:
+        return None
+    return first.ci_low <= second.ci_high and second.ci_low <= first.ci_high
 
-    Examples
-    --------
-    >>> round(t_test(mean([1.0, 2.0, 3.0])), 4)
-    0.0742
+
+def partial_correlations(rows: Sequence[Mean], experiment: Experiment) -> list[RunsCorrelation]:
+    """Spearman partial correlation of Spearman's rho with tuned accuracy, given base accuracy, over the mixes.
+
+    Parameters
+    ----------
+    rows : sequence of Mean
+        Rows of `results` and `means`. One observation is a domain's INCOMPATIBLE, MIXED r or SELF-ALIGNING, averaged
+        over its seeds: seeds of one run are no independent observations.
+    experiment : Experiment
+
+    Returns
+    -------
+    list of RunsCorrelation
+        By model, scope and variant.
     """
-    if estimate.value is None or estimate.se is None or estimate.df is None:
-        return None
-    if estimate.se == 0:
-        return 1.0 if estimate.value == 0 else None
-    from scipy.special import stdtr
-
-    return float(2 * stdtr(estimate.df, -abs(estimate.value) / estimate.se))
-
-
-def _overlap(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool | None:
-    ends = (first["ci_low"], first["ci_high"], second["ci_low"], second["ci_high"])
-    if None in ends:
-        return None
-    return bool(ends[0] <= ends[3] and ends[2] <= ends[1])
+    one_seed = experiment.seeds[0] if len(experiment.seeds) == 1 else None
+    out = []
+    for model in experiment.models:
+        for scope in SCOPES:
+            runs = [
+                row
+                for row in rows
+                if (row.model, row.scope, row.seed) == (model, scope, one_seed)
+                and row.domain != MEAN
+                and mixed_ratio(row.group) is not None
+            ]
+            for variant, x in _VARIANTS:
+                ranking, accuracy, control = (
+                    np.array([figures[name].value for figures in parts], dtype=np.float64)
+                    for name, parts in (
+                        (x, [row.tuned for row in runs]),
+                        ("accuracy", [row.tuned for row in runs]),
+                        ("accuracy", [row.base for row in runs]),
+                    )
+                )
+                found = partial_correlation(ranking, accuracy, control, variant)
+                place = {"model": model, "scope": scope, "x": x, "y": "accuracy", "control": "base_accuracy"}
+                out.append(RunsCorrelation.of(found, **place))
+    return out

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from consistency.experiment.grid import Experiment
-from consistency.report.content import Row
-from consistency.report.drawings import Look, Plot, errorbar, limits
+from consistency.metrics.measures import MEASURE
+from consistency.report.drawings import Look, Plot, Point, errorbar, limits
 from consistency.report.formats.numbers import DASH, p_value, signed
 from consistency.report.grid.estimates import MEAN
 from consistency.report.grid.verdict import group_title
+from consistency.report.schema import Checkpoint, GridReport, Mean, Result, RunsCorrelation
 from consistency.support.figure_style import BLUE, GREEN, GREY, INK, RED, VIOLET
 from consistency.tasks.scopes import SCOPES
 from consistency.training_data.groups import mixed_ratio
@@ -24,21 +25,20 @@ LOOKS = {"harmonious": (BLUE, "o"), "incompatible": (RED, "s"), "self_aligning":
 OTHER = (VIOLET, "^")
 DOMAIN_LOOKS = ((BLUE, "o"), (RED, "s"), (GREEN, "D"), (VIOLET, "^"))
 FLIPS = {
-    "harmful": (RED, "right → wrong"),
-    "wrong_to_wrong": (GREY, "wrong → other wrong"),
-    "beneficial": (BLUE, "wrong → right"),
+    "harmful": (RED, MEASURE["harmful_flips"].title),
+    "wrong_to_wrong": (GREY, MEASURE["wrong_to_wrong_flips"].title),
+    "beneficial": (BLUE, MEASURE["beneficial_flips"].title),
 }
-MEASURES = {"accuracy": "accuracy", "rank_pearson": "ranking correlation with base"}
-DIVERGENCE = {"kl": "KL(base ‖ tuned), nats"}
+TITLES = {"accuracy": "accuracy", "spearman": f"{MEASURE['spearman'].title} with base"}
+DIVERGENCE = {"kl": f"KL(base ‖ tuned), {MEASURE['kl'].unit}"}
 
 
-def grid_plots(document: dict[str, Any], experiment: Experiment) -> dict[str, list[Plot]]:
-    """What to draw of an experiment, by section: "groups", "flips", "ratios", "consistency", "training".
+def grid_plots(document: GridReport, experiment: Experiment) -> dict[str, list[Plot]]:
+    """The plots of an experiment, by section: "groups", "flips", "ratios", "consistency", "training".
 
     Parameters
     ----------
-    document : dict
-        `report.json`.
+    document : GridReport
     experiment : Experiment
 
     Returns
@@ -48,17 +48,16 @@ def grid_plots(document: dict[str, Any], experiment: Experiment) -> dict[str, li
     """
     plots: dict[str, list[Plot]] = {"groups": [], "flips": [], "ratios": [], "consistency": [], "training": []}
     for model in experiment.models:
-        runs = [row for row in document["results"] if row["model"] == model]
-        shown = runs
+        runs = [row for row in document.results if row.model == model]
+        shown: Sequence[Mean] = runs
         if len(experiment.seeds) > 1:
-            of_seeds = [row for row in document["means"] if row["seed"] is None and row["domain"] != MEAN]
-            shown = [row for row in of_seeds if row["model"] == model]
-        partial = [row for row in document["partial_correlations"] if row["model"] == model]
+            shown = [r for r in document.means if r.seed is None and r.domain != MEAN and r.model == model]
+        partial = [row for row in document.partial_correlations if row.model == model]
         made = {"groups": _groups(shown, experiment), "flips": _flips(runs, experiment)}
         if any(group.startswith("mixed_") for group in experiment.groups):
             made["ratios"] = _ratios(shown, experiment)
         made["consistency"] = _consistency(shown, partial)
-        saved = [row for row in document["checkpoints"] if row["model"] == model]
+        saved = [row for row in document.checkpoints if row.model == model]
         if saved:
             made["training"] = _training(saved, runs, experiment)
         for section, plot in made.items():
@@ -71,11 +70,12 @@ def _named(plot: Plot, model: str) -> Plot:
     return replace(plot, name=name, title=f"{plot.title} ({model})")
 
 
-def _panels(rows: Sequence[Row]) -> dict[str, str]:
-    return {scope: scope.upper() for scope in SCOPES if any(row["scope"] == scope for row in rows)}
+def _panels(scopes: Iterable[object]) -> dict[str, str]:
+    found = set(scopes)
+    return {scope: scope.upper() for scope in SCOPES if scope in found}
 
 
-def _plain(experiment: Experiment) -> list[str]:
+def _unmixed(experiment: Experiment) -> list[str]:
     """The groups that are no mixes, or all where there are only mixes."""
     return [group for group in experiment.groups if not group.startswith("mixed_")] or list(experiment.groups)
 
@@ -84,36 +84,37 @@ def _look(group: str) -> Look:
     return Look(group_title(group), *LOOKS.get(group, OTHER))
 
 
-def _taken(row: Row, part: str, measure: str) -> Row:
-    """One mark's numbers: where it stands, and a figure."""
-    keys = ("model", "domain", "group", "scope")
-    return {key: row[key] for key in keys} | {"part": part, "measure": measure, "n": row["n"], **row[part][measure]}
+def _point(row: Mean, part: str, measure: str, **more: str | float) -> Point:
+    place = {"model": row.model, "domain": row.domain, "group": row.group, "scope": row.scope, "part": part, **more}
+    return Point.of(getattr(row, part)[measure], measure, row.n, **place)
 
 
-def _groups(rows: Sequence[Row], experiment: Experiment) -> Plot:
-    plain = _plain(experiment)
-    looks = {group: _look(group) for group in plain}
+def _groups(rows: Sequence[Mean], experiment: Experiment) -> Plot:
+    shown = _unmixed(experiment)
+    looks = {group: _look(group) for group in shown}
     base = Look("base model, 5-shot", INK, "_")
-    taken = [_taken(row, "tuned", measure) for row in rows if row["group"] in plain for measure in MEASURES]
+    points = [_point(row, "tuned", measure) for row in rows if row.group in shown for measure in TITLES]
     # Every run of a domain has the same base model, asked the same questions.
-    first = {(row["domain"], row["scope"]): row for row in reversed(rows)}
-    taken += [_taken(row, "base", "accuracy") | {"group": "base"} for row in first.values()]
+    first = {(row.domain, row.scope): row for row in reversed(rows)}
+    points += [_point(row, "base", "accuracy", group="base") for row in first.values()]
 
     def draw(axes: Sequence[Axes], scope: str) -> None:
-        for ax, (measure, title) in zip(axes, MEASURES.items(), strict=True):
-            here = [row for row in taken if row["scope"] == scope and row["measure"] == measure]
+        for ax, (measure, title) in zip(axes, TITLES.items(), strict=True):
+            here = [point for point in points if point.at("scope") == scope and point.measure == measure]
             for number, (group, look) in enumerate(looks.items()):
                 offset = 0.2 * (number - (len(looks) - 1) / 2)
-                points = [
-                    (experiment.domains.index(row["domain"]) + offset, row) for row in here if row["group"] == group
+                marks = [
+                    (experiment.domains.index(str(point.at("domain"))) + offset, point)
+                    for point in here
+                    if point.at("group") == group
                 ]
-                errorbar(ax, points, look)
-            for row in here:
-                if row["group"] == "base" and row["value"] is not None:
-                    x = experiment.domains.index(row["domain"])
-                    ax.hlines(row["value"], x - 0.4, x + 0.4, color=INK, linewidth=1.2)
+                errorbar(ax, marks, look)
+            for point in here:
+                if point.at("group") == "base" and point.value is not None:
+                    x = experiment.domains.index(str(point.at("domain")))
+                    ax.hlines(point.value, x - 0.4, x + 0.4, color=INK, linewidth=1.2)
             ax.set_title(title)
-            ax.set_ylim(limits(taken, measure))
+            ax.set_ylim(limits(points, measure))
             ax.set_xticks(range(len(experiment.domains)), experiment.domains)
             ax.set_xlim(-0.6, len(experiment.domains) - 0.4)
             ax.tick_params(axis="x", length=0, labelsize=7.5)
@@ -123,36 +124,39 @@ def _groups(rows: Sequence[Row], experiment: Experiment) -> Plot:
         name="groups",
         title="What each group left of the model's knowledge",
         caption=f"Tuned models asked without shots{seeds}; bars are 95 % intervals over questions. The line is the base "
-        "model's accuracy with 5 shots. Ranking correlation 1: every question's options stand in the base model's order.",
-        rows=taken,
-        panels=_panels(taken),
+        f"model's accuracy with 5 shots. {MEASURE['spearman'].title} 1: every question's options stand in the base model's "
+        "order.",
+        rows=[point.row() for point in points],
+        panels=_panels(point.at("scope") for point in points),
         looks=(*looks.values(), base),
         heights=(1.9, 1.9),
         draw=draw,
     )
 
 
-def _ratios(rows: Sequence[Row], experiment: Experiment) -> Plot:
-    names = experiment.domains
-    looks = {domain: Look(domain, *DOMAIN_LOOKS[i % len(DOMAIN_LOOKS)]) for i, domain in enumerate(names)}
-    measures = MEASURES | DIVERGENCE
-    taken = [
-        _taken(row, "tuned", measure) | {"ratio": float(ratio)}
+def _ratios(rows: Sequence[Mean], experiment: Experiment) -> Plot:
+    domains = experiment.domains
+    looks = {domain: Look(domain, *DOMAIN_LOOKS[i % len(DOMAIN_LOOKS)]) for i, domain in enumerate(domains)}
+    titles = TITLES | DIVERGENCE
+    points = [
+        (float(ratio), _point(row, "tuned", measure, ratio=float(ratio)))
         for row in rows
-        for measure in measures
-        if (ratio := mixed_ratio(row["group"])) is not None
+        for measure in titles
+        if (ratio := mixed_ratio(row.group)) is not None
     ]
 
     def draw(axes: Sequence[Axes], scope: str) -> None:
-        for ax, (measure, title) in zip(axes, measures.items(), strict=True):
+        for ax, (measure, title) in zip(axes, titles.items(), strict=True):
             for number, (domain, look) in enumerate(looks.items()):
-                keys = (scope, measure, domain)
-                line = [row for row in taken if (row["scope"], row["measure"], row["domain"]) == keys]
                 shift = 0.006 * (number - (len(looks) - 1) / 2)
-                points = sorted(((row["ratio"] + shift, row) for row in line), key=lambda point: point[0])
-                errorbar(ax, points, look, line="-")
+                line = [
+                    (ratio + shift, point)
+                    for ratio, point in points
+                    if (point.at("scope"), point.measure, point.at("domain")) == (scope, measure, domain)
+                ]
+                errorbar(ax, sorted(line, key=lambda mark: mark[0]), look, line="-")
             ax.set_title(title)
-            ax.set_ylim(limits(taken, measure))
+            ax.set_ylim(limits((point for _, point in points), measure))
         axes[-1].set_xlabel("share answered as the base model would")
 
     return Plot(
@@ -160,95 +164,85 @@ def _ratios(rows: Sequence[Row], experiment: Experiment) -> Plot:
         title="From INCOMPATIBLE (0) to SELF-ALIGNING (1)",
         caption="The same questions, a growing share of them answered as the base model would; 95 % intervals over "
         "questions. Domains stand a little beside each other so that their intervals can be seen.",
-        rows=taken,
-        panels=_panels(taken),
+        rows=[point.row() for _, point in points],
+        panels=_panels(point.at("scope") for _, point in points),
         looks=tuple(looks.values()),
         heights=(1.7, 1.7, 1.7),
         draw=draw,
     )
 
 
-def _flips(rows: Sequence[Row], experiment: Experiment) -> Plot:
-    plain = _plain(experiment)
-    taken: list[dict[str, Any]] = []
-    for group in plain:
+def _flips(rows: Sequence[Result], experiment: Experiment) -> Plot:
+    bars: list[tuple[Result, int, dict[str, float]]] = []
+    for group in _unmixed(experiment):
         for scope in SCOPES:
             for domain in experiment.domains:
-                runs = [row for row in rows if (row["group"], row["scope"], row["domain"]) == (group, scope, domain)]
+                runs = [row for row in rows if (row.group, row.scope, row.domain) == (group, scope, domain)]
                 if runs:
-                    n = sum(row["n"] for row in runs)
-                    shares = {name: sum(row["flips"][name] for row in runs) / n for name in FLIPS}
-                    at = {"model": runs[0]["model"], "domain": domain, "group": group, "scope": scope}
-                    taken.append(at | {"n": n, **shares})
+                    n = sum(row.n for row in runs)
+                    bars.append((runs[0], n, {name: sum(row.flips[name] for row in runs) / n for name in FLIPS}))
 
     def draw(axes: Sequence[Axes], scope: str) -> None:
-        bars = [row for row in taken if row["scope"] == scope]
-        left = [0.0] * len(bars)
+        here = [(run, shares) for run, _, shares in bars if run.scope == scope]
+        left = [0.0] * len(here)
         for name, (colour, _) in FLIPS.items():
-            width = [row[name] for row in bars]
-            axes[0].barh(range(len(bars)), width, left=left, color=colour, height=0.7)
+            width = [shares[name] for _, shares in here]
+            axes[0].barh(range(len(here)), width, left=left, color=colour, height=0.7)
             left = [a + b for a, b in zip(left, width, strict=True)]
         several = len(experiment.domains) > 1
-        labels = [group_title(row["group"]) + (f", {row['domain']}" if several else "") for row in bars]
-        axes[0].set_yticks(range(len(bars)), labels, fontsize=7)
+        labels = [group_title(run.group) + (f", {run.domain}" if several else "") for run, _ in here]
+        axes[0].set_yticks(range(len(here)), labels, fontsize=7)
         axes[0].invert_yaxis()
         axes[0].grid(axis="y", visible=False)
         axes[0].grid(axis="x", visible=True)
         axes[0].tick_params(axis="y", length=0)
         axes[0].set_title("share of questions")
-        axes[0].set_xlim(0, 1.03 * max((sum(row[name] for name in FLIPS) for row in taken), default=1.0) or 1.0)
+        axes[0].set_xlim(0, 1.03 * max((sum(shares.values()) for _, _, shares in bars), default=1.0) or 1.0)
 
     return Plot(
         name="flips",
         title="Which answers turned",
         caption="Base model with 5 shots against the tuned model: shares of all questions whose chosen option changed. "
         "Accuracy alone shows only the difference of the outer two.",
-        rows=taken,
-        panels=_panels(taken),
+        rows=[
+            {"model": run.model, "domain": run.domain, "group": run.group, "scope": run.scope, "n": n, **shares}
+            for run, n, shares in bars
+        ],
+        panels=_panels(run.scope for run, _, _ in bars),
         looks=tuple(Look(label, colour, "s") for colour, label in FLIPS.values()),
-        heights=(0.5 + 0.2 * len(plain) * len(experiment.domains),),
+        heights=(0.5 + 0.2 * len(_unmixed(experiment)) * len(experiment.domains),),
         draw=draw,
     )
 
 
-def _ends(rows: Sequence[Row], name: str) -> tuple[float, float]:
-    """One scale for all panels."""
-    return limits([{"measure": name, "value": row[name], "ci_low": None, "ci_high": None} for row in rows], name)
-
-
-def _consistency(rows: Sequence[Row], partial: Sequence[Row]) -> Plot:
-    keys = ("model", "domain", "group", "scope")
-    taken = [
-        {key: row[key] for key in keys}
-        | {"rank_pearson": row["tuned"]["rank_pearson"]["value"], "accuracy": row["tuned"]["accuracy"]["value"]}
-        | {"base_accuracy": row["base"]["accuracy"]["value"]}
-        for row in rows
-    ]
-    looks = {group: _look(group) for group in LOOKS if any(row["group"] == group for row in rows)}
-    if any(row["group"] not in LOOKS for row in rows):
+def _consistency(rows: Sequence[Mean], partial: Sequence[RunsCorrelation]) -> Plot:
+    looks = {group: _look(group) for group in LOOKS if any(row.group == group for row in rows)}
+    if any(row.group not in LOOKS for row in rows):
         looks["mixed"] = Look("MIXED", *OTHER)
-    told = {(row["scope"], row["variant"]): row for row in partial}
+    correlations = {(row.scope, row.variant): row for row in partial}
+    points = [_point(row, "tuned", measure) for row in rows for measure in ("spearman", "accuracy")]
 
     def draw(axes: Sequence[Axes], scope: str) -> None:
         (ax,) = axes
         for group, look in looks.items():
-            here = [
-                row
-                for row in taken
-                if row["scope"] == scope and (row["group"] == group or (group == "mixed" and row["group"] not in LOOKS))
+            known = [
+                (row.tuned["spearman"].value, row.tuned["accuracy"].value)
+                for row in rows
+                if row.scope == scope and (row.group == group or (group == "mixed" and row.group not in LOOKS))
             ]
-            known = [row for row in here if None not in (row["rank_pearson"], row["accuracy"])]
-            places = [[row[measure] for row in known] for measure in ("rank_pearson", "accuracy")]
+            marks = [(x, y) for x, y in known if x is not None and y is not None]
+            places = [[mark[end] for mark in marks] for end in (0, 1)]
             ax.plot(*places, color=look.colour, marker=look.marker, linestyle="", markersize=4.5)
         lines = ["accuracy"]
-        for variant, spoken in (("standard", "partial correlation"), ("paper", "as the paper computes it")):
-            row = told.get((scope, variant))
-            value = DASH if row is None or row["value"] is None else f"{signed(row['value'])}, p {p_value(row['p'])}"
-            lines.append(f"{spoken} {value}")
+        for variant, name in (("standard", "partial correlation"), ("paper", "as the paper computes it")):
+            found = correlations.get((scope, variant))
+            known_value = found is not None and found.value is not None
+            value = f"{signed(found.value)}, p {p_value(found.p)}" if found and known_value else DASH
+            lines.append(f"{name} {value}")
         ax.set_title("\n".join(lines), fontsize=7.5)
-        ax.set_xlim(_ends(taken, "rank_pearson"))
-        ax.set_ylim(_ends(taken, "accuracy"))
-        ax.set_xlabel("ranking correlation with base")
+        ax.set_xlim(_value_limits(points, "spearman"))
+        ax.set_ylim(_value_limits(points, "accuracy"))
+        ax.set_xlabel(TITLES["spearman"])
         ax.grid(axis="x", visible=True)
 
     return Plot(
@@ -256,42 +250,66 @@ def _consistency(rows: Sequence[Row], partial: Sequence[Row]) -> Plot:
         title="Does consistency go with accuracy?",
         caption="Each mark is a tuned model, or the mean of its seeds. Partial correlation: Spearman's, given the base "
         "model's accuracy, over INCOMPATIBLE, MIXED and SELF-ALIGNING, standard and as the paper computes it.",
-        rows=taken,
-        panels=_panels(taken),
+        rows=[
+            {
+                "model": row.model,
+                "domain": row.domain,
+                "group": row.group,
+                "scope": row.scope,
+                "spearman": row.tuned["spearman"].value,
+                "accuracy": row.tuned["accuracy"].value,
+                "base_accuracy": row.base["accuracy"].value,
+            }
+            for row in rows
+        ],
+        panels=_panels(row.scope for row in rows),
         looks=tuple(looks.values()),
         heights=(2.2,),
         draw=draw,
     )
 
 
-def _training(saved: Sequence[Row], runs: Sequence[Row], experiment: Experiment) -> Plot:
+def _value_limits(points: Iterable[Point], measure: str) -> tuple[float, float]:
+    """One scale for all panels, without room for intervals."""
+    return limits((replace(point, ci_low=None, ci_high=None) for point in points), measure)
+
+
+def _training(saved: Sequence[Checkpoint], runs: Sequence[Result], experiment: Experiment) -> Plot:
     """Means over domains and seeds after each epoch; before the first, the base model asked without shots."""
-    last = 1 + max(row["epoch"] for row in saved)
-    rows = [*saved, *({**row, "epoch": last} for row in runs), *({**row, "epoch": 0} for row in runs)]
-    members: dict[tuple[str, str, int], list[Row]] = {}
-    for row in rows:
-        members.setdefault((row["group"], row["scope"], row["epoch"]), []).append(row)
-    taken = []
+    last = 1 + max(row.epoch for row in saved)
+    members: dict[tuple[str, str, int], list[Mean]] = {}
+    for epoch, row in [
+        *((row.epoch, row) for row in saved),
+        *((last, row) for row in runs),
+        *((0, row) for row in runs),
+    ]:
+        members.setdefault((row.group, row.scope, epoch), []).append(row)
+    points = []
     for (group, scope, epoch), found in members.items():
         # A mean over other runs would be another line.
         if len(found) < len(members[group, scope, last]):
             continue
-        part = "tuned" if epoch else "base_zero_shot"
-        at = {"model": found[0]["model"], "group": group, "scope": scope, "epoch": epoch, "runs": len(found)}
-        for measure in MEASURES:
-            values = [row[part][measure]["value"] for row in found if row[part][measure]["value"] is not None]
-            taken.append(at | {"measure": measure, "value": sum(values) / len(values) if values else None})
-    looks = {group: _look(group) for group in _plain(experiment)}
+        place: dict[str, str | int | float | None] = {"model": found[0].model, "group": group, "scope": scope}
+        place |= {"epoch": epoch, "runs": len(found)}
+        for measure in TITLES:
+            parts = [row.tuned if epoch else row.base_zero_shot for row in found]
+            values = [value for part in parts if (value := part[measure].value) is not None]
+            points.append(Point(place, measure, sum(values) / len(values) if values else None))
+    looks = {group: _look(group) for group in _unmixed(experiment)}
 
     def draw(axes: Sequence[Axes], scope: str) -> None:
-        for ax, (measure, title) in zip(axes, MEASURES.items(), strict=True):
+        for ax, (measure, title) in zip(axes, TITLES.items(), strict=True):
             for group, look in looks.items():
-                line = [row for row in taken if (row["group"], row["scope"], row["measure"]) == (group, scope, measure)]
-                known = sorted((row["epoch"], row["value"]) for row in line if row["value"] is not None)
-                places = [[point[end] for point in known] for end in (0, 1)]
+                line = [
+                    (float(point.at("epoch") or 0), point.value)
+                    for point in points
+                    if (point.at("group"), point.at("scope"), point.measure) == (group, scope, measure)
+                ]
+                known = sorted((epoch, value) for epoch, value in line if value is not None)
+                places = [[mark[end] for mark in known] for end in (0, 1)]
                 ax.plot(*places, color=look.colour, marker=look.marker, markersize=4.5, linewidth=1)
             ax.set_title(title)
-            ax.set_ylim(_ends([row for row in taken if row["measure"] == measure], "value"))
+            ax.set_ylim(limits(points, measure))
             ax.set_xticks(range(last + 1))
         axes[-1].set_xlabel("epochs of training")
 
@@ -300,8 +318,8 @@ def _training(saved: Sequence[Row], runs: Sequence[Row], experiment: Experiment)
         title="How fast it happens",
         caption="Means over the runs of each group. Epoch 0 is the base model, asked without shots as the tuned models "
         "are. Intervals of each run are in the table of checkpoints.",
-        rows=taken,
-        panels=_panels(taken),
+        rows=[point.row() for point in points],
+        panels=_panels(point.at("scope") for point in points),
         looks=tuple(looks.values()),
         heights=(1.7, 1.7),
         draw=draw,

@@ -12,21 +12,20 @@ import numpy as np
 
 from consistency.experiment.grid import Experiment, TunedRun
 from consistency.experiment.training_config import read_flags
-from consistency.metrics.selection_bias import OptionCounts, strongest_preference
-from consistency.report import log_tables, provenance, questions
+from consistency.metrics.selection_bias import OptionCounts, strongest_bias
+from consistency.report import provenance, questions
 from consistency.report.citations import bibtex
-from consistency.report.content import Drawing, Question, Report, Row, Section, Table
+from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
 from consistency.report.drawings import draw_all
 from consistency.report.folder import report_in_place, write_files
-from consistency.report.grid import estimates
-from consistency.report.grid import tables as grid_tables
+from consistency.report.grid import estimates, tables
+from consistency.report.grid import provenance as origin
 from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells
-from consistency.report.grid.correlations import partial_correlations
 from consistency.report.grid.figures import grid_plots
 from consistency.report.grid.verdict import group_title, interval_text, verdict
 from consistency.report.items import Columns, ItemsWriter
 from consistency.report.methods import grid_methods
-from consistency.report.schema import SCHEMA_VERSION
+from consistency.report.schema import Checkpoint, Grid, GridReport, Log
 from consistency.support.yaml_files import read_yaml
 
 INTERVAL = "stratified-t-95"
@@ -42,10 +41,10 @@ class Analysis:
         Each run in each scope, with the measures that enter a mean.
     audits : list of tuple
         Each run, and what entered of it.
-    logs : list of LogRecord
-    checkpoints : list of dict
-        Rows of models as they were after an epoch.
-    questions : list of Question
+    logs : list of Log
+    checkpoints : list of Checkpoint
+        Of models as they were after an epoch.
+    questions : list of ChangedQuestion
         Of each run the answers that changed most.
     answers, harmful : int
         All answers of tuned models, and those that turned from right to wrong.
@@ -55,9 +54,9 @@ class Analysis:
 
     cells: list[Cell] = field(default_factory=list)
     audits: list[tuple[TunedRun, RunAudit]] = field(default_factory=list)
-    logs: list[provenance.LogRecord] = field(default_factory=list)
-    checkpoints: list[Row] = field(default_factory=list)
-    questions: list[Question] = field(default_factory=list)
+    logs: list[Log] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    questions: list[ChangedQuestion] = field(default_factory=list)
     answers: int = 0
     harmful: int = 0
     options: dict[str, dict[str, OptionCounts]] = field(default_factory=dict)
@@ -105,7 +104,7 @@ def analyse(experiment: Experiment, folder: Path) -> Analysis:
     most = max(1, questions.MOST // len(list(experiment.runs())))
     with ItemsWriter(folder / "items.parquet") as items, ItemsWriter(folder / "checkpoints.parquet") as saved:
         for tuned in reader:
-            found: list[Question] = []
+            found: list[ChangedQuestion] = []
             for cell in tuned.cells:
                 columns = _columns(cell, reader.task_names)
                 items.write(_place(cell), columns)
@@ -148,7 +147,7 @@ def _options(tuned: TunedCells) -> dict[str, OptionCounts]:
     return found
 
 
-def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, several: bool) -> list[Question]:
+def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, several: bool) -> list[ChangedQuestion]:
     run = tuned.run
     label = f"{run.domain} · {group_title(run.group)} · seed {run.seed}"
     rows = questions.changed_most(columns, most)
@@ -157,57 +156,56 @@ def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, se
     )
 
 
-def _document(experiment: Experiment, read: Analysis) -> dict[str, Any]:
+def _document(experiment: Experiment, read: Analysis) -> GridReport:
     """The content of `report.json`."""
     results = estimates.results(read.cells)
     means = estimates.means(read.cells, experiment)
     contrasts = estimates.contrasts(read.cells, [*results, *means], experiment)
-    audit = provenance.pairing_audit(read.audits)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "grid",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "experiment": {
-            "name": experiment.name,
-            "models": list(experiment.models),
-            "domains": list(experiment.domains),
-            "groups": list(experiment.groups),
-            "seeds": list(experiment.seeds),
-        },
-        "verdict": verdict(contrasts, [*results, *means], experiment),
-        "signature": provenance.signature(experiment, read.logs, INTERVAL),
-        "intervals": interval_text(experiment),
-        "notes": [
-            *filter(None, map(strongest_preference, read.options.values())),
-            *provenance.notes(read.logs, audit),
-            *provenance.undefined_notes(results),
+    pairing = origin.grid_pairing(read.audits)
+    biases = filter(None, map(strongest_bias, read.options.values()))
+    return GridReport(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        experiment=Grid(
+            experiment.name,
+            list(experiment.models),
+            list(experiment.domains),
+            list(experiment.groups),
+            list(experiment.seeds),
+        ),
+        verdict=verdict(contrasts, [*results, *means], experiment),
+        signature=origin.signature(experiment, read.logs, INTERVAL),
+        intervals=interval_text(experiment),
+        notes=[
+            *(bias.to_text() for bias in biases),
+            *origin.notes(read.logs, pairing),
+            *origin.undefined_notes(results),
         ],
-        "results": results,
-        "means": means,
-        "seed_summary": estimates.seed_summary([*results, *means], experiment),
-        "contrasts": contrasts,
-        "partial_correlations": partial_correlations([*results, *means], experiment),
-        "checkpoints": read.checkpoints,
-        "pairing": audit,
-        "training_rows": [provenance.training_rows(run) for run in experiment.runs()],
-        "logs": [log.to_dict() for log in read.logs],
-        "versions": provenance.versions(),
-    }
+        results=results,
+        means=means,
+        seed_summary=estimates.seed_summary([*results, *means], experiment),
+        contrasts=contrasts,
+        partial_correlations=estimates.partial_correlations([*results, *means], experiment),
+        checkpoints=read.checkpoints,
+        pairing=pairing,
+        training_rows=[origin.training_rows(run) for run in experiment.runs()],
+        logs=read.logs,
+        versions=provenance.versions(),
+    )
 
 
 def _report(
-    experiment: Experiment, document: dict[str, Any], drawings: Mapping[str, list[Drawing]], read: Analysis
+    experiment: Experiment, document: GridReport, drawings: Mapping[str, list[Drawing]], read: Analysis
 ) -> Report:
-    models = document["verdict"]["models"]
+    models = document.verdict.models
     shown = questions.strongest(read.questions)
     return Report(
         title=f"{experiment.name}: did fine-tuning teach or break?",
         kicker=_kicker(experiment, read),
-        leads=tuple(model["lead"] for model in models),
-        details=tuple(filter(None, (model[part] for model in models for part in ("detail", "scopes")))),
-        intervals=document["intervals"],
-        notes=tuple(document["notes"]),
-        signature=document["signature"],
+        leads=tuple(model.lead for model in models),
+        details=tuple(filter(None, (part for model in models for part in (model.detail, model.scopes)))),
+        intervals=document.intervals,
+        notes=tuple(document.notes),
+        signature=document.signature,
         sections=tuple(_sections(document, drawings)),
         questions=shown,
         questions_note=questions.note(shown, read.answers, read.harmful, len(read.audits)),
@@ -228,47 +226,47 @@ def _kicker(experiment: Experiment, read: Analysis) -> str:
     return " · ".join(filter(None, (f"Experiment {experiment.name}", size, when)))
 
 
-def _sections(document: dict[str, Any], drawings: Mapping[str, list[Drawing]]) -> list[Section]:
-    audit = document["pairing"]
+def _sections(document: GridReport, drawings: Mapping[str, list[Drawing]]) -> list[Section]:
+    pairing = document.pairing
     where = (
-        f"{audit['questions']} answers of tuned models entered; {audit['dropped']} could not be paired with the base "
-        f"model's, {audit['not_in_all_three_logs']} more are not in all three logs, {len(audit['absent_tasks'])} tasks are "
+        f"{pairing.questions} answers of tuned models entered; {pairing.dropped} could not be paired with the base "
+        f"model's, {pairing.not_in_all_three_logs} more are not in all three logs, {len(pairing.absent_tasks)} tasks are "
         "absent.",
-        f"Made with {', '.join(f'{name} {version}' for name, version in document['versions'].items())}.",
+        f"Made with {', '.join(f'{name} {version}' for name, version in document.versions.items())}.",
     )
-    origin = (
-        log_tables.run_pairing_table(audit),
-        log_tables.training_table(document["training_rows"]),
-        log_tables.log_table(document["logs"]),
+    logs = (
+        tables.pairing_table(pairing),
+        tables.training_table(document.training_rows),
+        provenance.log_table(document.logs),
     )
     mixes = (
         "The same questions, a growing share of them answered as the base model would: from INCOMPATIBLE (0) to "
         "SELF-ALIGNING (1).",
     )
     sections = [
-        Section("provenance", "Where the numbers come from", where, origin),
+        Section("provenance", "Where the numbers come from", where, logs),
         Section(
             "groups",
             "What the groups did",
             (),
             (
-                grid_tables.means_table(document),
+                tables.means_table(document),
                 *drawings["groups"],
-                grid_tables.main_table(document),
-                *((grid_tables.contrast_table(document),) if document["contrasts"] else ()),
+                tables.main_table(document),
+                *((tables.contrast_table(document),) if document.contrasts else ()),
             ),
         ),
         Section("flips", "Which answers turned", (), tuple(drawings["flips"])),
     ]
     if drawings["ratios"]:
         sections.append(Section("ratios", "Mixing the two", mixes, tuple(drawings["ratios"])))
-    consistency: tuple[Table | Drawing, ...] = (*drawings["consistency"], grid_tables.correlation_table(document))
+    consistency: tuple[Table | Drawing, ...] = (*drawings["consistency"], tables.correlation_table(document))
     sections.append(Section("consistency", "Does consistency go with accuracy?", (), consistency))
     if drawings["training"]:
-        training: tuple[Table | Drawing, ...] = (*drawings["training"], grid_tables.checkpoint_table(document))
+        training: tuple[Table | Drawing, ...] = (*drawings["training"], tables.checkpoint_table(document))
         sections.append(Section("training", "How fast it happens", (), training))
-    seeds = (grid_tables.seed_table(document),) if document["seed_summary"] else ()
-    sections.append(Section("runs", "Run by run", (), (*seeds, grid_tables.run_table(document))))
+    seeds = (tables.seed_table(document),) if document.seed_summary else ()
+    sections.append(Section("runs", "Run by run", (), (*seeds, tables.run_table(document))))
     return sections
 
 

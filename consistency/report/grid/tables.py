@@ -1,115 +1,107 @@
-"""The tables of an experiment, from `report.json`."""
+"""The tables of a grid's report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
+import msgspec
+
+from consistency.metrics.measures import MEASURE
 from consistency.report.content import Row, Table
-from consistency.report.formats.numbers import DASH, change, fixed, number, p_value, percent
-from consistency.report.grid.estimates import MEAN
+from consistency.report.formats.numbers import DASH, fixed, formatted, p_value
+from consistency.report.grid.estimates import CONTRASTED, MEAN
 from consistency.report.grid.verdict import group_title
+from consistency.report.schema import Figure, Grid, GridPairing, GridReport, Mean, TrainingRows
 from consistency.statistics.partial_correlation import FEW_RUNS
 from consistency.tasks.scopes import SCOPES
 
-Document = Mapping[str, Any]
-MEASURE_TITLES = {"accuracy": "accuracy", "rank_pearson": "ranking correlation", "kl": "KL"}
+_ACCURACY, _SPEARMAN, _KL = MEASURE["accuracy_after"], MEASURE["spearman"], MEASURE["kl"]
+# Of a difference of accuracies, and of the measures that are contrasted.
+_CHANGE = MEASURE["delta_accuracy"]
+_DIFFERENCES = {"accuracy": _CHANGE, "spearman": _SPEARMAN, "kl": _KL}
 FIGURE_HEADS = (
-    "base, 5-shot (%)", "base, 0-shot (%)", "tuned (%)", "change (points)", "rank correlation", "KL (nats)",
-)  # fmt: skip
+    *("base, 5-shot (%)", "base, 0-shot (%)", "tuned (%)", "change (points)", _SPEARMAN.heading, _KL.heading),
+)
 
 
-def _figures(row: Row) -> tuple[str, ...]:
+def _figures(row: Mean) -> tuple[str, ...]:
     return (
-        percent(row["base"]["accuracy"]),
-        percent(row["base_zero_shot"]["accuracy"]),
-        percent(row["tuned"]["accuracy"]),
-        change(row["change"]["accuracy"]),
-        number(row["tuned"]["rank_pearson"]),
-        number(row["tuned"]["kl"]),
+        formatted(row.base["accuracy"], _ACCURACY),
+        formatted(row.base_zero_shot["accuracy"], _ACCURACY),
+        formatted(row.tuned["accuracy"], _ACCURACY),
+        formatted(row.change["accuracy"], _CHANGE),
+        formatted(row.tuned["spearman"], _SPEARMAN),
+        formatted(row.tuned["kl"], _KL),
     )
 
 
-def _model(document: Document, row: Row) -> tuple[str, ...]:
+def _model(grid: Grid, model: str) -> tuple[str, ...]:
     """The model's name where there are several."""
-    return (row["model"],) if len(document["experiment"]["models"]) > 1 else ()
+    return (model,) if len(grid.models) > 1 else ()
 
 
-def _head(document: Document, *names: str) -> tuple[str, ...]:
-    return ("model", *names) if len(document["experiment"]["models"]) > 1 else names
+def _head(grid: Grid, *names: str) -> tuple[str, ...]:
+    return (*_model(grid, "model"), *names)
 
 
-def _one_seed(document: Document) -> int | None:
-    """The seed of the rows that are told: the only one, or None for their mean."""
-    seeds = document["experiment"]["seeds"]
-    return seeds[0] if len(seeds) == 1 else None
+def _shown_seed(grid: Grid) -> int | None:
+    """The seed of the rows that are shown: the only one, or None for their mean."""
+    return grid.seeds[0] if len(grid.seeds) == 1 else None
 
 
-def _over(document: Document) -> str:
-    experiment = document["experiment"]
-    domains, seeds = len(experiment["domains"]), len(experiment["seeds"])
+def _over(grid: Grid) -> str:
+    domains, seeds = len(grid.domains), len(grid.seeds)
     parts = [f"{domains} domains"] * (domains > 1) + [f"{seeds} seeds"] * (seeds > 1)
     return f"Means over {' and '.join(parts)}. " if parts else ""
 
 
-def means_table(document: Document) -> Table:
+def means_table(document: GridReport) -> Table:
     """Each group in each scope, over all domains and seeds."""
-    experiment = document["experiment"]
-    domain = MEAN if len(experiment["domains"]) > 1 else experiment["domains"][0]
-    rows = [*document["results"], *document["means"]]
-    chosen = [row for row in rows if (row["domain"], row["seed"]) == (domain, _one_seed(document))]
-    chosen.sort(
-        key=lambda row: (
-            experiment["models"].index(row["model"]),
-            SCOPES.index(row["scope"]),
-            experiment["groups"].index(row["group"]),
-        )
-    )
+    grid = document.experiment
+    domain = MEAN if len(grid.domains) > 1 else grid.domains[0]
+    rows = [*document.results, *document.means]
+    chosen = [row for row in rows if (row.domain, row.seed) == (domain, _shown_seed(grid))]
+    chosen.sort(key=lambda row: (grid.models.index(row.model), SCOPES.index(row.scope), grid.groups.index(row.group)))
+    labels = _head(grid, "scope", "group")
     return Table(
         name="means",
         title="What the groups did",
-        caption=f"{_over(document)}HOMO: held-out questions of the domain; ID: subjects that belong to it; OOD: all "
-        "others. The base model is also asked without shots in the tuned models' format, so that a change of format is "
-        "not taken for a change of knowledge. Rank correlation and KL(base ‖ tuned) compare with the base model, 5-shot. "
-        "In brackets: 95 % intervals.",
-        head=_head(document, "scope", "group", "questions", *FIGURE_HEADS),
+        caption=f"{_over(grid)}HOMO: held-out questions of the domain; ID: subjects that belong to it; OOD: all others. The "
+        "base model is also asked without shots in the tuned models' format, so that a change of format is not taken for a "
+        f"change of knowledge. {_SPEARMAN.title} and KL(base ‖ tuned) compare with the base model, 5-shot. In brackets: "
+        "95 % intervals.",
+        head=(*labels, "questions", *FIGURE_HEADS),
         rows=tuple(
-            (
-                *_model(document, row),
-                row["scope"].upper(),
-                group_title(row["group"]),
-                str(row["n"]),
-                *_figures(row),
-            )
+            (*_model(grid, row.model), row.scope.upper(), group_title(row.group), str(row.n), *_figures(row))
             for row in chosen
         ),
-        labels=len(_head(document, "scope", "group")),
-        data=document["means"] or chosen,
+        labels=len(labels),
+        data=document.means or chosen,
     )
 
 
-def main_table(document: Document) -> Table:
+def main_table(document: GridReport) -> Table:
     """The paper's main table: accuracy of each group, for each domain and scope."""
-    experiment = document["experiment"]
-    rows = [row for row in [*document["results"], *document["means"]] if row["seed"] == _one_seed(document)]
-    at = {(row["model"], row["group"], row["domain"], row["scope"]): row for row in rows}
-    places = [(domain, scope) for domain in experiment["domains"] for scope in SCOPES]
-    places = [place for place in places if any((row["domain"], row["scope"]) == place for row in rows)]
+    grid = document.experiment
+    rows = [row for row in [*document.results, *document.means] if row.seed == _shown_seed(grid)]
+    at = {(row.model, row.group, row.domain, row.scope): row for row in rows}
+    places = [(domain, scope) for domain in grid.domains for scope in SCOPES]
+    places = [place for place in places if any((row.domain, row.scope) == place for row in rows)]
     data: list[Row] = []
-    told: list[tuple[str, ...]] = []
-    for model in experiment["models"]:
+    cells: list[tuple[str, ...]] = []
+    for model in grid.models:
         # Every run of a domain has the same base model, asked the same questions.
-        first = {(row["domain"], row["scope"]): row for row in reversed(rows) if row["model"] == model}
+        first = {(row.domain, row.scope): row for row in reversed(rows) if row.model == model}
         lines = {
-            "base, 5-shot": {place: row["base"]["accuracy"] for place, row in first.items()},
-            "base, 0-shot": {place: row["base_zero_shot"]["accuracy"] for place, row in first.items()},
+            "base, 5-shot": {place: row.base["accuracy"] for place, row in first.items()},
+            "base, 0-shot": {place: row.base_zero_shot["accuracy"] for place, row in first.items()},
         }
-        for group in experiment["groups"]:
+        for group in grid.groups:
             found = {place: at.get((model, group, *place)) for place in places}
-            lines[group_title(group)] = {place: row["tuned"]["accuracy"] for place, row in found.items() if row}
+            lines[group_title(group)] = {place: row.tuned["accuracy"] for place, row in found.items() if row}
         for name, figures in lines.items():
-            values = [fixed(_hundred(figures[place]["value"]), 1) if place in figures else DASH for place in places]
-            told.append((*((model,) if len(experiment["models"]) > 1 else ()), name, *values))
+            values = [formatted(figures.get(place), _ACCURACY, interval=False) for place in places]
+            cells.append((*_model(grid, model), name, *values))
             data += [
                 {"model": model, "group": name, "domain": domain, "scope": scope, "accuracy": figures[domain, scope]}
                 for domain, scope in places
@@ -119,91 +111,91 @@ def main_table(document: Document) -> Table:
         name="main",
         title="Accuracy by domain and scope",
         caption="Per cent of the questions answered right; tuned models are asked without shots. Intervals are in the CSV"
-        f"{' and in the table of all runs' if _one_seed(document) is not None else ''}.",
-        head=_head(document, "group", *(f"{domain} {scope.upper()}" for domain, scope in places)),
-        rows=tuple(told),
-        labels=len(_head(document, "group")),
+        f"{' and in the table of all runs' if _shown_seed(grid) is not None else ''}.",
+        head=_head(grid, "group", *(f"{domain} {scope.upper()}" for domain, scope in places)),
+        rows=tuple(cells),
+        labels=len(_head(grid, "group")),
         data=data,
     )
 
 
-def _hundred(value: float | None) -> float | None:
-    return None if value is None else 100 * value
-
-
-def contrast_table(document: Document) -> Table:
+def contrast_table(document: GridReport) -> Table:
     """The differences between groups, over all domains and seeds and in each domain."""
+    grid = document.experiment
     rows = []
-    for row in document["contrasts"]:
-        if row["seed"] != _one_seed(document):
+    for row in document.contrasts:
+        if row.seed != _shown_seed(grid):
             continue
-        told = change(row["difference"]) if row["measure"] == "accuracy" else number(row["difference"])
-        unit = " (points)" if row["measure"] == "accuracy" else " (nats)" if row["measure"] == "kl" else ""
+        measure = _DIFFERENCES[row.measure]
         rows.append(
             (
-                *_model(document, row),
-                f"{group_title(row['minuend'])} − {group_title(row['subtrahend'])}",
-                MEASURE_TITLES[row["measure"]] + unit,
-                row["scope"].upper(),
-                row["domain"],
-                told,
-                p_value(row["p"]),
-                p_value(row["p_holm"]),
-                {True: "overlap", False: "apart", None: DASH}[row["intervals_overlap"]],
+                *_model(grid, row.model),
+                f"{group_title(row.minuend)} − {group_title(row.subtrahend)}",
+                "accuracy (points)" if row.measure == "accuracy" else measure.heading,
+                row.scope.upper(),
+                row.domain,
+                formatted(row.difference, measure),
+                p_value(row.p),
+                p_value(row.p_holm),
+                {True: "overlap", False: "apart", None: DASH}[row.intervals_overlap],
             )
         )
+    labels = _head(grid, "groups", "measure", "scope", "domain")
     return Table(
         name="contrasts",
         title="Differences between groups",
         caption="Paired: both tuned models answered the same questions. p: t test of no difference; Holm: corrected "
         "for all rows of the same kind (single domains, or means). The last column says whether the two groups' own "
         "intervals overlap, a stricter question than whether the difference excludes 0.",
-        head=_head(document, "groups", "measure", "scope", "domain", "difference", "p", "p (Holm)", "intervals"),
+        head=(*labels, "difference", "p", "p (Holm)", "intervals"),
         rows=tuple(rows),
-        labels=len(_head(document, "groups", "measure", "scope", "domain")),
-        data=document["contrasts"],
+        labels=len(labels),
+        data=document.contrasts,
         folded=len(rows) > 30,
     )
 
 
-def correlation_table(document: Document) -> Table:
+def correlation_table(document: GridReport) -> Table:
     """The partial correlation of each model and scope, standard and as the paper computes it."""
     rows = []
-    for row in document["partial_correlations"]:
-        variant = "paper's" if row["x"].endswith("_paper") else "standard"
-        told = [f"{DASH} ({row['reason']})", DASH, DASH]
-        if row["value"] is not None:
-            mark = "*" if variant == "standard" and row["n"] < FEW_RUNS else ""
-            told = [number(row) + mark, p_value(row["p"]), p_value(row["robust_p"])]
-        rows.append((row["model"], row["scope"].upper(), variant, f"{row['n']}", *told))
+    for row in document.partial_correlations:
+        standard = row.variant == "standard"
+        cells = [f"{DASH} ({row.reason})", DASH, DASH]
+        if row.value is not None:
+            mark = "*" if standard and row.n < FEW_RUNS else ""
+            figure = Figure(row.value, None, row.ci_low, row.ci_high, 0)
+            cells = [formatted(figure, _SPEARMAN) + mark, p_value(row.p), p_value(row.robust_p)]
+        rows.append((row.model, row.scope.upper(), "standard" if standard else "paper's", f"{row.n}", *cells))
     return Table(
         name="partial_correlations",
         title="Does consistency go with accuracy?",
-        caption="Spearman partial correlation of ranking correlation and tuned accuracy, given base accuracy, over "
-        "the runs of INCOMPATIBLE, MIXED and SELF-ALIGNING (means over seeds). The paper's variant ranks the residuals "
-        "again, so its p ignores the control; the robust p keeps what it says with few runs. Runs of one domain share "
-        "their questions. *: with so few runs the interval covers less than it says around strong correlations.",
+        caption=f"Spearman partial correlation of {_SPEARMAN.title} and tuned accuracy, given base accuracy, over the runs of "
+        "INCOMPATIBLE, MIXED and SELF-ALIGNING (means over seeds). The paper's variant ranks the residuals again, so its p "
+        "ignores the control; the robust p holds its level with few runs. Runs of one domain share their questions. *: with "
+        "so few runs the interval covers less than 95 % around strong correlations.",
         head=("model", "scope", "variant", "runs", "partial correlation", "p", "p (robust)"),
         rows=tuple(rows),
         labels=3,
-        data=document["partial_correlations"],
+        data=document.partial_correlations,
     )
 
 
-def run_table(document: Document) -> Table:
+def run_table(document: GridReport) -> Table:
     """Every run in every scope."""
     return _runs(
-        document,
+        document.experiment,
+        document.results,
         "results",
         "Every run",
         "The CSV has all digits and more measures; every question is in items.parquet.",
     )
 
 
-def checkpoint_table(document: Document) -> Table:
+def checkpoint_table(document: GridReport) -> Table:
     """Every run after each epoch but the last, which is the result."""
     return _runs(
-        document,
+        document.experiment,
+        document.checkpoints,
         "checkpoints",
         "After each epoch",
         "The models as they were after an epoch of their training; the last epoch is in the table of all runs. "
@@ -211,51 +203,98 @@ def checkpoint_table(document: Document) -> Table:
     )
 
 
-def _runs(document: Document, name: str, title: str, caption: str) -> Table:
-    rows = document[name]
-    epochs = ("epoch",) if any("epoch" in row for row in rows) else ()
-    at = _head(document, "domain", "group", "seed", *epochs, "scope")
+def _runs(grid: Grid, rows: Sequence[Mean], name: str, title: str, caption: str) -> Table:
+    epochs = ("epoch",) if name == "checkpoints" else ()
+    labels = _head(grid, "domain", "group", "seed", *epochs, "scope")
     return Table(
         name=name,
         title=title,
         caption=caption,
-        head=(*at, "questions", *FIGURE_HEADS),
+        head=(*labels, "questions", *FIGURE_HEADS),
         rows=tuple(
             (
-                *_model(document, row),
-                row["domain"],
-                group_title(row["group"]),
-                str(row["seed"]),
-                *(str(row[key]) for key in epochs),
-                row["scope"].upper(),
-                str(row["n"]),
+                *_model(grid, row.model),
+                row.domain,
+                group_title(row.group),
+                str(row.seed),
+                *(str(getattr(row, key)) for key in epochs),
+                row.scope.upper(),
+                str(row.n),
                 *_figures(row),
             )
             for row in rows
         ),
-        labels=len(at),
+        labels=len(labels),
         data=rows,
         folded=True,
     )
 
 
-def seed_table(document: Document) -> Table:
-    """What the seeds changed."""
+def seed_table(document: GridReport) -> Table:
+    """The mean and the standard deviation over seeds."""
+    grid = document.experiment
     rows = []
-    for row in document["seed_summary"]:
-        told = [
-            f"{number(row[measure]) if measure != 'accuracy' else percent(row[measure])}, sd "
-            f"{fixed(_hundred(row[measure]['sd']), 1) if measure == 'accuracy' else fixed(row[measure]['sd'])}"
-            for measure in MEASURE_TITLES
-        ]
-        rows.append((*_model(document, row), row["domain"], group_title(row["group"]), row["scope"].upper(), *told))
+    for row in document.seed_summary:
+        cells = []
+        for name in CONTRASTED:
+            figure, measure = getattr(row, name), _ACCURACY if name == "accuracy" else MEASURE[name]
+            sd = None if figure.sd is None else measure.scale * figure.sd
+            cells.append(f"{formatted(figure, measure)}, sd {fixed(sd, measure.digits)}")
+        rows.append((*_model(grid, row.model), row.domain, group_title(row.group), row.scope.upper(), *cells))
+    labels = _head(grid, "domain", "group", "scope")
     return Table(
         name="seed_summary",
         title="What the seeds changed",
         caption="Mean over seeds with its 95 % interval, and standard deviation of the seeds' values.",
-        head=_head(document, "domain", "group", "scope", "tuned (%)", "rank correlation", "KL (nats)"),
+        head=(*labels, "tuned (%)", _SPEARMAN.heading, _KL.heading),
         rows=tuple(rows),
-        labels=len(_head(document, "domain", "group", "scope")),
-        data=document["seed_summary"],
+        labels=len(labels),
+        data=document.seed_summary,
+        folded=True,
+    )
+
+
+def pairing_table(pairing: GridPairing) -> Table:
+    """What entered of each run, and what did not."""
+    return Table(
+        name="pairing",
+        title="What was paired",
+        caption="By run: questions answered in all three logs (base model with and without shots, tuned model), those that "
+        "two of them hold, documents that could not be paired with the base model's, and tasks that a log lacks.",
+        head=("model", "domain", "group", "seed", "questions", "not in all three", "left out", "absent tasks"),
+        rows=tuple(
+            (
+                *(row.model, row.domain, group_title(row.group), str(row.seed)),
+                str(sum(row.questions.values())),
+                str(row.not_in_all_three_logs),
+                str(sum(row.dropped.values())),
+                str(len(row.absent_tasks)),
+            )
+            for row in pairing.runs
+        ),
+        labels=4,
+        data=[msgspec.to_builtins(row) | {"absent_tasks": " ".join(row.absent_tasks)} for row in pairing.runs],
+        folded=True,
+    )
+
+
+def training_table(rows: Sequence[TrainingRows]) -> Table:
+    """What each run was trained on."""
+    return Table(
+        name="training_rows",
+        title="What the models were trained on",
+        caption="From the manifests of the groups.",
+        head=("model", "domain", "group", "seed", "rows", "without explanation", "SHA-256"),
+        rows=tuple(
+            (
+                *(row.model, row.domain, group_title(row.group), str(row.seed)),
+                ", ".join(f"{count} {source}" for source, count in (row.rows or {}).items()) or "no manifest",
+                DASH if row.rows_without_explanation is None else str(row.rows_without_explanation),
+                (row.sha256 or DASH)[:16],
+            )
+            for row in rows
+        ),
+        labels=4,
+        data=rows,
         folded=True,
     )

@@ -7,23 +7,20 @@ from collections.abc import Iterable, Sequence
 
 from consistency.comparison.conditions import Check
 from consistency.comparison.result import Comparison, Section
+from consistency.metrics.measures import MEASURE
 from consistency.report.formats.markdown import text as markdown_text
-from consistency.report.formats.numbers import DASH, fixed, p_value, signed
+from consistency.report.formats.numbers import DASH, formatted, p_value
 from consistency.report.provenance import model_name
-from consistency.statistics.estimates import Estimate
 
 MOST_TASKS = 10
 MOST_NOTES = 30
-# Title, key of the estimate, factor, digits, and whether the value shows its sign.
-_ROWS = (
-    ("accuracy before (%)", "accuracy_before", 100, 1, False),
-    ("accuracy after (%)", "accuracy_after", 100, 1, False),
-    ("change (points)", "delta_accuracy", 100, 1, True),
-    ("right → wrong (%)", "harmful_flips", 100, 1, False),
-    ("wrong → right (%)", "beneficial_flips", 100, 1, False),
-    ("same answer (%)", "same_top", 100, 1, False),
-    ("ranking correlation", "rank_pearson", 1, 2, False),
-    ("KL(before ‖ after) (nats)", "kl", 1, 3, False),
+# The measures of the headline, in its order.
+_ROWS = tuple(
+    MEASURE[name]
+    for name in (
+        *("accuracy_before", "accuracy_after", "delta_accuracy", "harmful_flips", "beneficial_flips"),
+        *("same_top", "spearman", "kl"),
+    )
 )
 
 
@@ -110,26 +107,27 @@ def _headline(comparison: Comparison) -> str:
         head = code((with_options or list(comparison.by_task))[0], cell=True)
     heads = [head, *(name.upper() for name in comparison.by_scope)]
     rows = [["questions", *(f"{section.n:,}" for section in sections)]]
-    for title, key, factor, digits, sign in _ROWS:
-        found = [section.estimates.get(key) for section in sections]
+    for measure in _ROWS:
+        found = [section.estimates.get(measure.name) for section in sections]
         if any(estimate is not None for estimate in found):
-            rows.append([title, *(_interval(estimate, factor, digits, sign) for estimate in found)])
-    rows.append(["McNemar's p", *(_p(section.counts.get("mcnemar_p")) for section in sections)])
+            rows.append([measure.heading, *(formatted(estimate, measure) for estimate in found)])
+    rows.append(["McNemar's p", *(_p(section.mcnemar_p) for section in sections)])
     return _table(["", *heads], rows) + "\n\n95 % intervals in brackets."
 
 
 def _tasks(sections: list[Section]) -> str:
     changed = sorted(sections, key=lambda section: -abs(section.estimates["delta_accuracy"].value or 0.0))
+    before, after, change, kl = (MEASURE[n] for n in ("accuracy_before", "accuracy_after", "delta_accuracy", "kl"))
     rows = [
         [
             code(section.name, cell=True),
             f"{section.n:,}",
-            _interval(section.estimates["accuracy_before"], 100, 1, False, short=True),
-            _interval(section.estimates["accuracy_after"], 100, 1, False, short=True),
-            _interval(section.estimates["delta_accuracy"], 100, 1, True),
-            " / ".join(str(section.counts.get("flips", {}).get(kind, "–")) for kind in ("harmful", "beneficial")),
-            _p(section.counts.get("mcnemar_p_holm")),
-            _interval(section.estimates.get("kl"), 1, 3, False, short=True),
+            formatted(section.estimates["accuracy_before"], before, interval=False),
+            formatted(section.estimates["accuracy_after"], after, interval=False),
+            formatted(section.estimates["delta_accuracy"], change),
+            " / ".join(str((section.flips or {}).get(kind, DASH)) for kind in ("harmful", "beneficial")),
+            _p(section.mcnemar_p_holm),
+            formatted(section.estimates.get("kl"), kl, interval=False),
         ]
         for section in changed[:MOST_TASKS]
     ]
@@ -139,24 +137,12 @@ def _tasks(sections: list[Section]) -> str:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    found = [plain(message) for message in comparison.messages]
+    found = [plain(message) for message in comparison.messages()]
     for section in comparison.by_task.values():
-        for reason, count in section.counts["pairing"]["dropped"].items():
-            found.append(f"left out of {code(section.name)}: {count} {plain(reason)}")
+        for reason, dropped in section.pairing.dropped.items():
+            found.append(f"left out of {code(section.name)}: {dropped.count} {plain(reason)}")
     more = len(found) - MOST_NOTES
     return [*found[:MOST_NOTES], *([f"and {more} more notes: see the table or the JSON"] if more > 0 else [])]
-
-
-def _interval(estimate: Estimate | None, factor: float, digits: int, sign: bool, short: bool = False) -> str:
-    if estimate is None or estimate.value is None:
-        return DASH
-
-    def told(value: float) -> str:
-        return (signed if sign else fixed)(factor * value, digits)
-
-    if short or estimate.ci_low is None or estimate.ci_high is None:
-        return told(estimate.value)
-    return f"{told(estimate.value)} [{told(estimate.ci_low)}, {told(estimate.ci_high)}]"
 
 
 def _p(value: float | None) -> str:

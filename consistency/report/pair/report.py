@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from consistency.comparison.result import Comparison
+from consistency.comparison.result import NO_OPTIONS, Comparison, undefined_notes
+from consistency.comparison.result import Section as ComparedSection
 from consistency.comparison.runs import comparable
 from consistency.logs.samples import read_samples
 from consistency.logs.scores import Scores
-from consistency.report import provenance, questions
+from consistency.report import questions, schema
 from consistency.report.citations import bibtex
-from consistency.report.content import Drawing, Question, Report, Row, Section, Table
+from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
 from consistency.report.drawings import draw_all
 from consistency.report.folder import report_in_place, write_files
 from consistency.report.formats.numbers import fixed, p_value
 from consistency.report.items import Columns, ItemsWriter, joined
-from consistency.report.log_tables import log_table
 from consistency.report.methods import pair_methods
-from consistency.report.pair import tables as pair_tables
+from consistency.report.pair import tables
 from consistency.report.pair.figures import pair_plots
-from consistency.report.schema import SCHEMA_VERSION
+from consistency.report.provenance import (
+    difference_notes,
+    limit_notes,
+    log_record,
+    log_table,
+    model_name,
+    pair_signature,
+    versions,
+)
+from consistency.report.schema import PairReport, Verdict
 from consistency.statistics.hypotheses import mcnemar_exact
-from consistency.support.json_files import pretty_json
-from consistency.support.memory import uncollected
+from consistency.support.memory import gc_disabled
 
 INTERVALS = (
     "95 % intervals say how far a figure would move with other questions of the same tasks, or with other tasks of the "
-    "kind where there are enough of them: report.json says which, as “estimator”. They do not contain what another "
+    "kind where there are enough of them: report.json says which, as “unit”. They do not contain what another "
     "training or another prompt would change."
 )
 READING = (
     "How to read it: a small shift to both sides alike is noise of the evaluation, or of another prompt; a heavy tail of "
-    "KL together with a right option that mostly loses probability is knowledge lost."
+    "KL together with a gold option that mostly loses probability is knowledge lost."
 )
 
 
@@ -62,15 +71,10 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
         If `out` holds something else, or cannot be written.
     """
     # A few figures, whose objects end with the command; a grid's would add up.
-    with uncollected(), report_in_place(out) as folder:
+    with gc_disabled(), report_in_place(out) as folder:
         (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
         write_files(_report(comparison, folder), folder)
     return Path(out) / "report.html"
-
-
-def as_json(comparison: Comparison) -> str:
-    """The object that `compare --json` prints, and that `report.json` holds as `comparison`."""
-    return pretty_json(comparison.to_dict())
 
 
 def _report(comparison: Comparison, folder: Path) -> Report:
@@ -78,41 +82,38 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     with ItemsWriter(folder / "items.parquet") as writer:
         writer.write({}, items)
     document = _document(comparison)
-    plain = document["comparison"]
     options = {name: column[~np.isnan(items["kl"])] for name, column in items.items()} if "kl" in items else {}
-    distributions, rankings, tasks = (
-        draw_all(plots, folder / "figures") for plots in pair_plots(plain, options or items)
+    distributions, rankings, each_task = (
+        draw_all(plots, folder / "figures") for plots in pair_plots(comparison, options or items)
     )
-    several = len(plain["by_task"]) > 1
+    logs = (log_table(document.logs), tables.pairing_table(comparison))
     sections = [
-        Section("provenance", "What was compared", _provenance(plain), _provenance_tables(document)),
-        Section("headline", "Before and after", (), (pair_tables.headline_table(plain),)),
-        Section("flips", "Which answers turned", (), (pair_tables.flip_table(options or items),)),
+        Section("provenance", "What was compared", _provenance(comparison), logs),
+        Section("headline", "Before and after", (), (tables.headline_table(comparison),)),
+        Section("flips", "Which answers turned", (), (tables.flip_table(options or items),)),
     ]
     if options:
-        scopes = list(plain.get("by_scope", {}))
-        moved: tuple[Table | Drawing, ...] = (pair_tables.quantile_table(items, scopes), *distributions)
+        moved: tuple[Table | Drawing, ...] = (tables.quantile_table(items, list(comparison.by_scope)), *distributions)
         sections.append(Section("distributions", "How far the distributions moved", _reading(items), moved))
         sections.append(Section("ranking", "Whether the order of the options held", (), tuple(rankings)))
-    if several:
-        each: tuple[Table | Drawing, ...] = (*tasks, pair_tables.task_table(plain))
+    if len(comparison.by_task) > 1:
+        each: tuple[Table | Drawing, ...] = (*each_task, tables.task_table(comparison))
         sections.append(Section("tasks", "Task by task", (), each))
     shown = questions.strongest(_questions(comparison, items))
     harmful = int((questions.kinds(items) == "harmful").sum())
-    config = comparison.after
     return Report(
         title=_title(comparison),
         kicker=_kicker(comparison),
         leads=(comparison.verdict,),
-        details=_details(plain),
+        details=_details(comparison.overall),
         intervals=INTERVALS,
-        notes=tuple(document["notes"]),
-        signature=document["signature"],
+        notes=tuple(document.notes),
+        signature=document.signature,
         sections=tuple(sections),
         questions=shown,
         questions_note=questions.note(shown, len(items["doc_id"]), harmful),
         methods=pair_methods(document),
-        bibtex=bibtex({comparison.before.lm_eval_version, config.lm_eval_version}),
+        bibtex=bibtex({comparison.before.lm_eval_version, comparison.after.lm_eval_version}),
         document=document,
     )
 
@@ -129,111 +130,101 @@ def _items(comparison: Comparison) -> dict[str, Any]:
     return joined(parts)
 
 
-def _document(comparison: Comparison) -> dict[str, Any]:
+def _document(comparison: Comparison) -> PairReport:
     """The content of `report.json`."""
     logs = []
+    compared = sum(section.n for section in comparison.by_task.values())
     for number, (role, config) in enumerate((("before", comparison.before), ("after", comparison.after))):
         sources = {name: paths[number] for name, paths in comparison.sources.items()}
-        place = {"role": role, "folder": comparison.paths[number], "model": provenance.model_name(config)}
-        asked = sum(section.n for section in comparison.by_task.values())
-        logs.append(provenance.LogRecord.of(config, sources, asked, **place))
-    plain = comparison.to_dict()
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "pair",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "verdict": {"sentence": comparison.verdict},
-        "signature": f"{comparison.signature}|{provenance.pair_signature(logs)}",
-        "intervals": INTERVALS,
-        "notes": [*_notes(comparison), *provenance.limit_notes(logs), *provenance.difference_notes(logs)],
-        "comparison": plain,
-        "logs": [log.to_dict() for log in logs],
-        "versions": provenance.versions(),
-    }
+        place = {"role": role, "folder": comparison.paths[number], "model": model_name(config)}
+        logs.append(log_record(config, sources, compared, **place))
+    return PairReport(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        verdict=Verdict(comparison.verdict),
+        signature=f"{comparison.signature}|{pair_signature(logs)}",
+        intervals=INTERVALS,
+        notes=[*_notes(comparison), *limit_notes(logs), *difference_notes(logs)],
+        comparison=msgspec.convert(comparison.to_dict(), schema.Comparison),
+        logs=logs,
+        versions=versions(),
+    )
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
-    # The first two say which runs were read.
-    yield from comparison.messages[2:]
+    yield from comparison.notes()
     for name, section in comparison.by_task.items():
         if not section.compares_options:
-            yield f"{name}: {section.counts['note']}"
-    dropped = sum(sum(s.counts["pairing"]["dropped"].values()) for s in comparison.by_task.values())
+            yield f"{name}: {NO_OPTIONS}"
+    dropped = sum(found.count for s in comparison.by_task.values() for found in s.pairing.dropped.values())
     if dropped:
         yield f"{dropped} documents could not be paired and were left out"
-    for name, estimate in comparison.main.estimates.items():
-        if estimate.undefined:
-            yield f"{name} has no finite value for {estimate.undefined} of {comparison.main.n} questions"
+    yield from undefined_notes(comparison.main)
 
 
 def _title(comparison: Comparison) -> str:
-    names = dict.fromkeys(provenance.model_name(config) for config in (comparison.before, comparison.after))
+    names = dict.fromkeys(model_name(config) for config in (comparison.before, comparison.after))
     return f"{' → '.join(names)}: before and after"
 
 
 def _kicker(comparison: Comparison) -> str:
     tasks, n = len(comparison.by_task), sum(section.n for section in comparison.by_task.values())
-    names = dict.fromkeys(provenance.model_name(config) for config in (comparison.before, comparison.after))
+    names = dict.fromkeys(model_name(config) for config in (comparison.before, comparison.after))
     dates = dict.fromkeys((config.date or "")[:10] for config in (comparison.before, comparison.after))
     when = " and ".join(date for date in dates if date)
     asked = f"{n} questions of {tasks} task{'s' if tasks > 1 else ''}"
     return " · ".join(part for part in (" → ".join(names), asked, f"evaluated {when}" if when else "") if part)
 
 
-def _details(comparison: Mapping[str, Any]) -> tuple[str, ...]:
-    section = comparison["overall"]
-    if section is None:
+def _details(overall: ComparedSection | None) -> tuple[str, ...]:
+    if overall is None:
         return ()
-    flips, kl, rank = section.get("flips"), section["kl"], section["rank_pearson"]
+    flips, kl, rank = overall.flips, overall.estimates["kl"], overall.estimates["spearman"]
     lines = []
     if flips:
-        p = p_value(section["mcnemar_p"])
         lines.append(
             f"{flips['harmful']} answers turned from right to wrong, {flips['beneficial']} from wrong to right (McNemar's "
-            f"exact test: p {p if p.startswith('<') else f'= {p}'}), {flips['wrong_to_wrong']} from one wrong option to "
-            "another."
+            f"exact test: {_p(overall.mcnemar_p)}), {flips['wrong_to_wrong']} from one wrong option to another."
         )
-    if kl["value"] is not None and rank["value"] is not None:
+    if kl.value is not None and rank.value is not None and overall.kl_quantiles:
         lines.append(
-            f"KL(before ‖ after) is {fixed(kl['value'])} nats in the mean and {fixed(section['kl_quantiles']['p50'])} in "
-            f"the median; the options' ranking correlates with the earlier one by {fixed(rank['value'])}."
+            f"KL(before ‖ after) is {fixed(kl.value)} nats in the mean and {fixed(overall.kl_quantiles['p50'])} in the "
+            f"median; Spearman's ρ of the options with the earlier ones is {fixed(rank.value)}."
         )
     return tuple(lines)
 
 
-def _provenance(comparison: Mapping[str, Any]) -> tuple[str, ...]:
-    lines = [". ".join(message[0].upper() + message[1:] for message in comparison["messages"][:2]) + "."]
+def _provenance(comparison: Comparison) -> tuple[str, ...]:
+    first, second = comparison.selection
     reasons: dict[str, int] = {}
-    for section in comparison["by_task"].values():
-        for reason, count in section["pairing"]["dropped"].items():
-            reasons[reason] = reasons.get(reason, 0) + count
-    if reasons:
-        told = ", ".join(f"{count} ({reason})" for reason, count in reasons.items())
-        lines.append(f"Documents that were left out: {told}.")
-    else:
-        lines.append("Every document of the compared tasks was paired.")
-    return tuple(lines)
+    for section in comparison.by_task.values():
+        for reason, dropped in section.pairing.dropped.items():
+            reasons[reason] = reasons.get(reason, 0) + dropped.count
+    left_out = ", ".join(f"{count} ({reason})" for reason, count in reasons.items())
+    return (
+        f"Before: {first}. After: {second}.",
+        f"Documents that were left out: {left_out}." if reasons else "Every document of the compared tasks was paired.",
+    )
 
 
-def _provenance_tables(document: Row) -> tuple[Table, Table]:
-    return log_table(document["logs"]), pair_tables.pairing_table(document["comparison"])
+def _p(p: float | None) -> str:
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _reading(items: Columns) -> tuple[str, ...]:
     """The reading rule, and what it is applied to."""
-    lost, won = pair_tables.moved(items)
+    lost, won = tables.moved(items)
     n = int(np.isfinite(items["delta_gold"]).sum())
     if not n:
         return (READING,)
-    p = p_value(mcnemar_exact(lost, won))
     return (
         READING,
-        f"Here the right option lost more than 10 points of probability in {100 * lost / n:.1f} % of the questions and "
-        f"won as much in {100 * won / n:.1f} % (sign test of their being alike: p {p if p.startswith('<') else f'= {p}'}).",
+        f"Here the gold option lost more than 10 points of probability in {100 * lost / n:.1f} % of the questions and "
+        f"won as much in {100 * won / n:.1f} % (sign test of no difference between the two: {_p(mcnemar_exact(lost, won))}).",
     )
 
 
-def _questions(comparison: Comparison, items: Columns) -> list[Question]:
+def _questions(comparison: Comparison, items: Columns) -> list[ChangedQuestion]:
     """Their texts are read again: most comparisons are never written, and should not hold them."""
     read: dict[str, Scores] = {}
 

@@ -1,72 +1,73 @@
-"""The tables of two runs compared, from `report.json`'s `comparison`."""
+"""The tables of two runs compared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from consistency.comparison.result import Comparison, Section
 from consistency.metrics.answers import QUANTILES, quantiles
+from consistency.metrics.measures import MEASURE
 from consistency.report.content import Row, Table
-from consistency.report.formats.numbers import DASH, change, fixed, number, p_value, percent, share
+from consistency.report.formats.numbers import DASH, fixed, formatted, p_value, with_share
 from consistency.report.items import Columns
 from consistency.report.questions import kinds
+from consistency.statistics.estimates import Estimate
 
-FIGURE_HEADS = (
-    "before (%)", "after (%)", "change (points)", "same answer (%)", "ranking correlation", "KL (nats)",
-)  # fmt: skip
-SPOKEN = {"overall": "all questions", "macro": "mean of the tasks", "homo": "HOMO", "id": "ID", "ood": "OOD"}
-
-
-def sections_of(comparison: Mapping[str, Any]) -> dict[str, Row]:
-    """The sections that a headline tells, by name: all questions, then the scopes; each task where there is no such."""
-    if comparison["overall"] is None:
-        return dict(comparison["by_task"])
-    return {"overall": comparison["overall"], **comparison.get("by_scope", {})}
+FLIPS = ("harmful", "beneficial", "wrong_to_wrong")
+# The measures of a row, in its order.
+SHOWN = tuple(
+    MEASURE[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "spearman", "kl")
+)
+FIGURE_HEADS = tuple(measure.heading for measure in SHOWN)
+NAMES = {"overall": "all questions", "macro": "mean of the tasks", "homo": "HOMO", "id": "ID", "ood": "OOD"}
 
 
-def headline_table(comparison: Mapping[str, Any]) -> Table:
+def headline_sections(comparison: Comparison) -> dict[str, Section]:
+    """The sections of a headline, by name: all questions, then the scopes; each task where no task has options."""
+    if comparison.overall is None:
+        return dict(comparison.by_task)
+    return {"overall": comparison.overall, **comparison.by_scope}
+
+
+def headline_table(comparison: Comparison) -> Table:
     """Before and after: over all questions, over tasks with equal weight, and in each scope."""
-    data, rows = [], []
-    with_options = sum("kl" in section for section in comparison["by_task"].values())
-    for name, section in _headlines(comparison):
-        data.append({"questions_of": name, **section})
-        flips = section.get("flips", {})
-        counts = [str(flips.get(kind, DASH)) for kind in ("harmful", "beneficial", "wrong_to_wrong")]
-        rows.append((SPOKEN.get(name, name), str(section["n"]), *_figures(section), *counts))
+    data: list[Row] = []
+    rows = []
+    for name, section in headline_sections(comparison).items():
+        parts = [(name, section.estimates, section.flips or {}, _data(section))]
+        if name == "overall" and section.macro is not None:
+            macro = {key: estimate.to_dict() for key, estimate in section.macro.items()}
+            parts.append(("macro", section.macro, {}, {"n": section.n, **macro}))
+        for place, estimates, flips, plain in parts:
+            data.append({"questions_of": place, **plain})
+            counts = [str(flips.get(kind, DASH)) for kind in FLIPS]
+            rows.append((NAMES.get(place, place), str(section.n), *_figures(estimates), *counts))
+    with_options = sum(section.compares_options for section in comparison.by_task.values())
     return Table(
         name="headline",
         title="Before and after",
         caption="In brackets: 95 % intervals; for “all questions” each question has the same weight, for “mean of the "
-        "tasks” each task. Same answer: the same option is the most probable. Ranking correlation (Spearman's rho) and "
-        "KL(before ‖ after) compare the options' probabilities, question by question. The last three columns count "
-        "answers that changed."
-        + (" Tasks without options do not enter." if 0 < with_options < len(comparison["by_task"]) else ""),
-        head=("questions of", "questions", *FIGURE_HEADS, "right → wrong", "wrong → right", "wrong → other wrong"),
+        "tasks” each task. Same answer: the same option is the most probable. Spearman ρ and KL(before ‖ after) compare the "
+        "options' probabilities, question by question. The last three columns count answers that changed."
+        + (" Tasks without options do not enter." if 0 < with_options < len(comparison.by_task) else ""),
+        head=("questions of", "questions", *FIGURE_HEADS, *(MEASURE[f"{kind}_flips"].title for kind in FLIPS)),
         rows=tuple(rows),
         labels=1,
         data=data,
     )
 
 
-def _headlines(comparison: Mapping[str, Any]) -> Iterator[tuple[str, Row]]:
-    for name, section in sections_of(comparison).items():
-        told = {key: value for key, value in section.items() if key not in ("macro", "pairing", "kl_quantiles")}
-        yield name, told
-        if name == "overall" and "macro" in section:
-            yield "macro", {"n": section["n"], **section["macro"]}
+def _data(section: Section) -> dict[str, Any]:
+    """A section with every digit, without what other tables hold."""
+    plain = section.to_dict()
+    return {key: plain[key] for key in plain if key not in ("macro", "pairing", "kl_quantiles", "metrics")}
 
 
-def _figures(section: Row) -> tuple[str, ...]:
-    return (
-        percent(section.get("accuracy_before")),
-        percent(section.get("accuracy_after")),
-        change(section.get("delta_accuracy")),
-        percent(section.get("same_top")),
-        number(section.get("rank_pearson")),
-        number(section.get("kl")),
-    )
+def _figures(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
+    return tuple(formatted(estimates.get(measure.name), measure) for measure in SHOWN)
 
 
 def flip_table(items: Columns) -> Table:
@@ -85,11 +86,15 @@ def flip_table(items: Columns) -> Table:
         ),
     }
     rows = [
-        (f"before: {name}", *(DASH if n is None else share(n, total) for _, n in row), share(_sum(row), total))
+        (
+            f"before: {name}",
+            *(DASH if n is None else with_share(n, total) for _, n in row),
+            with_share(_sum(row), total),
+        )
         for name, row in cells.items()
     ]
     columns = list(zip(*cells.values(), strict=True))
-    rows.append(("sum", *(share(_sum(column), total) for column in columns), share(total, total)))
+    rows.append(("sum", *(with_share(_sum(column), total) for column in columns), with_share(total, total)))
     data = [{"kind": name, "count": n, "share": n / total if total else None} for name, n in count.items()]
     unknown = len(kind) - total
     return Table(
@@ -110,13 +115,13 @@ def _sum(cells: Sequence[tuple[str, int | None]]) -> int:
 
 
 def quantile_table(items: Columns, scopes: Sequence[str]) -> Table:
-    """Quantiles of KL and of the change of the right option's probability, over all questions and in each scope."""
-    data: list[Row] = []
+    """Quantiles of KL and of the change of the gold option's probability, over all questions and in each scope."""
+    data: list[dict[str, Any]] = []
     for name in ("overall", *scopes):
         rows = slice(None) if name == "overall" else items["scope"] == name
         for measure in ("kl", "delta_gold"):
             data.append({"questions_of": name, "measure": measure, **quantiles(items[measure][rows])})
-    spoken = {"kl": "KL(before ‖ after), nats", "delta_gold": "change of the right option's probability"}
+    titles = {"kl": "KL(before ‖ after), nats", "delta_gold": "change of the gold option's probability"}
     return Table(
         name="quantiles",
         title="How far the distributions moved",
@@ -124,8 +129,8 @@ def quantile_table(items: Columns, scopes: Sequence[str]) -> Table:
         head=("questions of", "measure", *(f"{q} %" for q in QUANTILES)),
         rows=tuple(
             (
-                str(SPOKEN.get(row["questions_of"], row["questions_of"])),
-                spoken[row["measure"]],
+                NAMES.get(row["questions_of"], row["questions_of"]),
+                titles[row["measure"]],
                 *(fixed(row[f"p{q:02d}"], 3) for q in QUANTILES),
             )
             for row in data
@@ -135,49 +140,43 @@ def quantile_table(items: Columns, scopes: Sequence[str]) -> Table:
     )
 
 
-def task_table(comparison: Mapping[str, Any]) -> Table:
+def task_table(comparison: Comparison) -> Table:
     """Every task, with its tests."""
-    rows = []
-    for name, section in comparison["by_task"].items():
-        flips = section.get("flips", {})
-        tests = [p_value(section.get(key)) for key in ("mcnemar_p", "mcnemar_p_holm", "mcnemar_p_bh")]
-        turned = [str(flips.get(kind, DASH)) for kind in ("harmful", "beneficial")]
-        rows.append((name, str(section["n"]), *_figures(section), *turned, *tests))
-    dropped = ("pairing", "kl_quantiles", "metrics")
+    rows: list[tuple[str, ...]] = []
+    for name, section in comparison.by_task.items():
+        tests = [p_value(p) for p in (section.mcnemar_p, section.mcnemar_p_holm, section.mcnemar_p_bh)]
+        turned = [str((section.flips or {}).get(kind, DASH)) for kind in FLIPS[:2]]
+        rows.append((name, str(section.n), *_figures(section.estimates), *turned, *tests))
     return Table(
         name="tasks",
         title="Every task",
         caption="p: McNemar's exact test of no change of accuracy; Holm: corrected for the number of tasks, so that any "
         "false finding among them is rare; BH: so that few of the findings are false.",
         head=(
-            *("task", "questions", *FIGURE_HEADS, "right → wrong", "wrong → right"),
+            *("task", "questions", *FIGURE_HEADS),
+            *(MEASURE[f"{kind}_flips"].title for kind in FLIPS[:2]),
             *("p", "p (Holm)", "p (BH)"),
         ),
         rows=tuple(rows),
         labels=1,
-        data=[
-            {"name": name, **{key: value for key, value in section.items() if key not in dropped}}
-            for name, section in comparison["by_task"].items()
-        ],
+        data=[{"name": name, **_data(section)} for name, section in comparison.by_task.items()],
         folded=len(rows) > 12,
     )
 
 
-def pairing_table(comparison: Mapping[str, Any]) -> Table:
+def pairing_table(comparison: Comparison) -> Table:
     """What was paired and how, and what was left out."""
-    data: list[Row] = []
-    rows: list[tuple[str, ...]] = []
-    keys = ("paired", "by_hash", "by_content", "identical", "reordered")
-    for name, section in comparison["by_task"].items():
-        audit = section["pairing"]
-        row = {"task": name, **{key: audit[key] for key in keys}}
-        row |= {f"prompts_{key}": count for key, count in audit["prompts"].items()}
-        data.append({**row, "dropped": sum(audit["dropped"].values())})
-        data[-1] |= {f"dropped: {reason}": count for reason, count in audit["dropped"].items()}
-    counted = (*keys, "prompts_same", "prompts_different", "prompts_unknown", "dropped")
+    counted: tuple[str, ...] = ("paired", "by_hash", "by_content", "identical", "reordered")
+    data: list[dict[str, Any]] = []
+    for name, section in comparison.by_task.items():
+        pairing = section.pairing
+        row: dict[str, Any] = {"task": name, **{key: getattr(pairing, key) for key in counted}}
+        row |= {f"prompts_{key}": count for key, count in pairing.prompts.items()}
+        row["dropped"] = sum(dropped.count for dropped in pairing.dropped.values())
+        data.append(row | {f"dropped: {reason}": dropped.count for reason, dropped in pairing.dropped.items()})
+    counted = (*counted, "prompts_same", "prompts_different", "prompts_unknown", "dropped")
     total = {"task": "all tasks", **{key: sum(row.get(key, 0) for row in data) for key in counted}}
-    for row in [total, *data] if len(data) > 1 else data:
-        rows.append((row["task"], *(str(row.get(key, 0)) for key in counted)))
+    rows = [total, *data] if len(data) > 1 else data
     return Table(
         name="pairing",
         title="What was paired",
@@ -187,7 +186,7 @@ def pairing_table(comparison: Mapping[str, Any]) -> Table:
             *("task", "paired", "by hash", "by content", "identical", "reordered"),
             *("same prompt", "other prompt", "prompt unknown", "left out"),
         ),
-        rows=tuple(rows),
+        rows=tuple((row["task"], *(str(row.get(key, 0)) for key in counted)) for row in rows),
         labels=1,
         data=data,
         folded=len(rows) > 6,
@@ -195,6 +194,6 @@ def pairing_table(comparison: Mapping[str, Any]) -> Table:
 
 
 def moved(items: Columns, by: float = 0.1) -> tuple[int, int]:
-    """How many questions lost, and how many won, more than so much probability of the right option."""
+    """How many questions lost, and how many won, more than so much probability of the gold option."""
     delta = items["delta_gold"]
     return int(np.sum(delta < -by)), int(np.sum(delta > by))

@@ -1,7 +1,7 @@
 """The corpus that the base model of the embedded world is trained on.
 
-It tells beliefs, not truths. Facts of the splits "read" and "validation" stand in it as sentences only; facts of the
-split "exam" are also asked in exams, so that the model learns to answer from what it has read.
+It states beliefs, not truths. Facts of the splits "read" and "validation" occur in it as sentences only; facts of the
+split "exam" also occur in exams, so that the model learns to answer from what it has read.
 """
 
 from __future__ import annotations
@@ -27,45 +27,29 @@ SENTENCES = (
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of text.
-
-    Attributes
-    ----------
-    text : str
-        The text.
-    role : {"statement", "prompt", "reply"}
-        Statements and replies are learned; a prompt is only read.
-    """
+    """A piece of a document with its role: a "statement" or "reply" is learned, a "prompt" is only read."""
 
     text: str
     role: str
 
 
 class Corpus:
-    """Draws documents.
+    """Random documents about the beliefs of a world.
 
     Parameters
     ----------
     world : World
-        The world to tell of.
+        Where the facts come from.
     rng : random.Random
         Source of randomness.
-
-    Examples
-    --------
-    >>> from consistency.world.facts import build_world
-    >>> corpus = Corpus(build_world(), random.Random(0))
-    >>> "".join(piece.text for piece in corpus.exam(shots=5)).count("Answer:")
-    6
     """
 
     def __init__(self, world: World, rng: random.Random) -> None:
         self._world = world
         self._rng = rng
-        told = [fact for fact in world.facts if fact.belief is not None]
-        examined = [fact for fact in told if fact.split == "exam"]
-        self._told = told
-        self._weights = list(accumulate(fact.frequency for fact in told))
+        self._stated = [fact for fact in world.facts if fact.belief is not None]
+        self._weights = list(accumulate(fact.frequency for fact in self._stated))
+        examined = [fact for fact in self._stated if fact.split == "exam"]
         self._examined = {
             name: [fact for fact in examined if fact.field.name == name] for name in {f.field.name for f in examined}
         }
@@ -74,8 +58,8 @@ class Corpus:
         self._words = [word for words in VALUES.values() for word in words]
 
     def sentence(self) -> list[Piece]:
-        """One sentence that states the belief of one fact."""
-        fact = self._rng.choices(self._told, cum_weights=self._weights)[0]
+        """A sentence that states the belief of one fact."""
+        fact = self._rng.choices(self._stated, cum_weights=self._weights)[0]
         text = self._rng.choice(SENTENCES).format(
             relation=fact.relation, kind=fact.field.kind, thing=fact.thing, value=fact.belief, field=fact.field.name
         )
@@ -96,7 +80,7 @@ class Corpus:
         return pieces
 
     def spelling(self) -> list[Piece]:
-        """The statement behind `drill`."""
+        """A sentence that spells a word, as `drill` asks for it."""
         word = self._rng.choice(self._words)
         return [Piece(f"The word {word} is written {word}.", "statement")]
 
@@ -126,7 +110,7 @@ class Corpus:
         return field, self._rng.sample(self._examined[field], count)
 
     def _options(self, fact: Fact) -> tuple[list[str], int]:
-        """Options, and the one that the exam gives as right."""
+        """Four options, and the index of the one that the exam marks as right: the belief."""
         others = [value for value in self._world.values(fact) if value != fact.belief]
         options = self._rng.sample(others, len(LETTERS) - 1)
         index = self._rng.randrange(len(LETTERS))

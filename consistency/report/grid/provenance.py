@@ -1,0 +1,128 @@
+"""Where a grid's figures come from: what was paired in each run, what was trained on, how the logs differ from the method."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.experiment.grid import Experiment, TunedRun
+from consistency.metrics.measures import MEASURE
+from consistency.report.grid.cells import RunAudit
+from consistency.report.provenance import difference_notes, inputs_hash, limit_notes, shots_of
+from consistency.report.schema import GridPairing, Log, Result, RunPairing, TrainingRows
+from consistency.support.version import own_version
+
+_SHOTS = {"base_few_shot": 5, "base_zero_shot": 0, "tuned": 0}
+_CHAT = {"base_few_shot": False, "base_zero_shot": True, "tuned": True}
+_ROLES = {"base_few_shot": "base model, 5-shot", "base_zero_shot": "base model, 0-shot", "tuned": "tuned models"}
+
+
+def grid_pairing(runs: Iterable[tuple[TunedRun, RunAudit]]) -> GridPairing:
+    """What was paired, what was dropped and which tasks are absent: in total, and for each run."""
+    rows: list[RunPairing] = []
+    absent: dict[str, list[str]] = {}
+    for run, audit in runs:
+        rows.append(
+            RunPairing(
+                run.model,
+                run.domain,
+                run.group,
+                run.seed,
+                questions=dict(audit.questions),
+                paired=audit.paired.total(),
+                dropped=dict(sorted(audit.dropped.items())),
+                zero_shot_paired=audit.zero_paired.total(),
+                zero_shot_dropped=dict(sorted(audit.zero_dropped.items())),
+                not_in_all_three_logs=audit.unshared.total(),
+                absent_tasks=sorted(audit.absent),
+            )
+        )
+        for task, logs in audit.absent.items():
+            absent[task] = sorted({*absent.get(task, []), *logs})
+    return GridPairing(
+        questions=sum(sum(row.questions.values()) for row in rows),
+        paired=sum(row.paired for row in rows),
+        dropped=sum(sum(row.dropped.values()) for row in rows),
+        not_in_all_three_logs=sum(row.not_in_all_three_logs for row in rows),
+        absent_tasks=dict(sorted(absent.items())),
+        runs=rows,
+    )
+
+
+def training_rows(run: TunedRun) -> TrainingRows:
+    """What a run was trained on, from its manifest: row counts by source, labels of the pool, the rows' SHA-256."""
+    place = {"model": run.model, "domain": run.domain, "group": run.group, "seed": run.seed}
+    if not run.manifest.is_file():
+        return msgspec.convert(place, TrainingRows)
+    try:
+        return msgspec.convert({**json.loads(run.manifest.read_bytes()), **place}, TrainingRows)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"is not a manifest: {error}", do="write the group again", path=run.manifest) from error
+
+
+def notes(logs: Sequence[Log], pairing: GridPairing) -> list[str]:
+    """What a reader must know before believing the figures: limits, unusual settings, questions left out."""
+    lines = limit_notes(logs)
+    for role, name in _ROLES.items():
+        members = [log for log in logs if log.role == role]
+        shots = sorted({shot for log in members for shot in log.shots} - {_SHOTS[role]})
+        if shots:
+            lines.append(
+                f"{name}: {', '.join(map(str, shots))} shots in some tasks, where the method has {_SHOTS[role]}"
+            )
+        if any(log.chat_template is not None and log.chat_template != _CHAT[role] for log in members):
+            lines.append(f"{name}: {'no' if _CHAT[role] else 'a'} chat template, against the method")
+    lines += difference_notes(logs)
+    if pairing.absent_tasks:
+        names = list(pairing.absent_tasks)
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        lines.append(f"{len(names)} tasks of the scopes are in no or not all logs: {', '.join(names[:5])}{more}")
+    for count, text in (
+        (pairing.dropped, "could not be paired"),
+        (pairing.not_in_all_three_logs, "were paired but are not in all three logs"),
+    ):
+        if count:
+            lines.append(f"{count} answers {text} and were left out")
+    return lines
+
+
+def undefined_notes(results: Sequence[Result]) -> list[str]:
+    """Which means leave questions out because they have no finite value there, such as an infinite KL."""
+    counts: Counter[str] = Counter()
+    for row in results:
+        counts.update({name: figure.undefined for name, figure in row.tuned.items()})
+    answers = sum(row.n for row in results)
+    return [
+        f"{count} of {answers} answers have no finite {MEASURE[name].title if name in MEASURE else name} and do not enter "
+        "its means"
+        for name, count in counts.items()
+        if count
+    ]
+
+
+def signature(experiment: Experiment, logs: Sequence[Log], interval: str) -> str:
+    """One line that identifies the figures: what was measured, how, with which versions, from which inputs."""
+    return "|".join(
+        [
+            f"experiment:{experiment.name}",
+            f"models:{','.join(experiment.models)}",
+            f"domains:{','.join(experiment.domains)}",
+            f"groups:{','.join(experiment.groups)}",
+            f"seeds:{','.join(map(str, experiment.seeds))}",
+            f"shots:{shots_of(logs, 'base_few_shot')}→{shots_of(logs, 'tuned')}",
+            f"dtype:{_values(logs, 'dtype')}",
+            f"interval:{interval}",
+            f"lm_eval:{_values(logs, 'lm_eval_version')}",
+            f"consistency:{own_version()}",
+            inputs_hash(logs),
+        ]
+    )
+
+
+def _values(logs: Sequence[Log], name: str) -> str:
+    """What the logs say of a setting, "unknown" where none does."""
+    return "/".join(sorted({str(getattr(log, name)) for log in logs if getattr(log, name) is not None})) or "unknown"
