@@ -37,7 +37,7 @@ from consistency.comparison.items import question_arrays
 from consistency.comparison.pairing import pair
 from consistency.logs.row_kinds import row_kind
 from consistency.logs.runs import read_run
-from consistency.metrics.answers import question_changes
+from consistency.metrics.measures import measure_columns
 
 SUBJECTS, QUESTIONS = 57, 14_042
 DATE = "2026-01-01T00-00-00.000000"
@@ -204,7 +204,7 @@ def measuring(sample: int = 300) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = best(1, loop)[0] / sample * QUESTIONS
-    (ours,) = best(5, lambda: question_changes(x, y, gold))
+    (ours,) = best(5, lambda: measure_columns(x, y, gold))
     print(
         f"measuring {QUESTIONS} questions: {ours:.3f} s; "
         f"scipy in a loop {theirs:.0f} s ({theirs / ours:.0f} times longer)"

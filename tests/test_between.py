@@ -15,8 +15,8 @@ from statsmodels.stats.multitest import multipletests
 from consistency.cli.app import main
 from consistency.errors import InputError
 from consistency.report.differences.matching import compare_reports
-from consistency.report.differences.result import Between, Difference
-from consistency.report.differences.stored import MEASURES
+from consistency.report.differences.result import Difference, Differences
+from consistency.report.differences.stored import COMPARED
 
 SCOPES = {"homo": ("exam",), "id": ("law", "trade")}
 
@@ -52,7 +52,7 @@ def row(items: pd.DataFrame, *, single: bool = True, **place: Any) -> dict[str, 
     return {**found, **rest} if single else found
 
 
-COMMON = {"schema_version": 2, "created": "", "intervals": "", "notes": [], "logs": [], "versions": {"numpy": "2"}}
+COMMON = {"schema_version": 3, "created": "", "intervals": "", "notes": [], "logs": [], "versions": {"numpy": "2"}}
 
 
 def write_grid(
@@ -107,7 +107,7 @@ def write_grid(
     return items
 
 
-def found(between: Between, measure: str, **place: str) -> Difference:
+def found(between: Differences, measure: str, **place: str) -> Difference:
     (item,) = [
         item
         for item in between.differences
@@ -127,14 +127,14 @@ def test_the_same_questions_are_paired(grids) -> None:
     a, b, one, two = grids
     between = compare_reports(a, b)
     assert between.taken_together == {"seed": ("0", "1")}
-    assert {item.estimate.estimator.split(";")[0] for item in between.differences} == {"paired by question"}
+    assert all(item.paired for item in between.differences)
     exam = [items[items.task == "medicine_exam"] for items in (one, two)]
     item = found(between, "kl", domain="medicine", scope="homo")
     expected = stats.ttest_rel(exam[1].kl, exam[0].kl)
     assert item.estimate.value == pytest.approx(exam[1].kl.mean() - exam[0].kl.mean())
     assert item.p == pytest.approx(expected.pvalue)
     # Two fixed tasks: their variances add.
-    item = found(between, "accuracy", domain="history", scope="id")
+    item = found(between, "accuracy_after", domain="history", scope="id")
     parts = [
         two[two.task == task].correct_after.to_numpy() - one[one.task == task].correct_after.to_numpy()
         for task in ("history_law", "history_trade")
@@ -145,7 +145,7 @@ def test_the_same_questions_are_paired(grids) -> None:
     both = [found(between, "kl", domain=domain, scope="homo").estimate for domain in ("medicine", "history")]
     assert mean.estimate.value == pytest.approx(np.mean([item.value for item in both]))
     assert mean.estimate.se == pytest.approx(np.hypot(both[0].se, both[1].se) / 2)
-    change = found(between, "change", domain="medicine", scope="homo")
+    change = found(between, "delta_accuracy", domain="medicine", scope="homo")
     changes = [(items.correct_after - items.correct_before).to_numpy() for items in exam]
     assert change.estimate.value == pytest.approx((changes[1] - changes[0]).mean())
 
@@ -154,7 +154,7 @@ def test_p_is_adjusted_over_a_level(grids) -> None:
     between = compare_reports(*grids[:2])
     for level in ("single runs", "means over domains"):
         items = [item for item in between.differences if item.level == level]
-        assert len(items) == len(MEASURES) * (4 if level == "single runs" else 2)
+        assert len(items) == len(COMPARED) * (4 if level == "single runs" else 2)
         adjusted = multipletests([item.p for item in items], method="holm")[1]
         assert [item.p_holm for item in items] == pytest.approx(adjusted)
 
@@ -167,7 +167,7 @@ def test_without_questions_two_samples_are_compared(grids) -> None:
     assert found(compare_reports(a, b), "kl", domain="medicine", scope="homo") == item
     x, y = (items[items.task == "medicine_exam"].kl for items in (one, two))
     se = np.sqrt(x.var() / 40 + y.var() / 40)
-    assert item.estimate.estimator == "two samples, normal interval"
+    assert (item.paired, item.estimate.method) == (False, "normal")
     assert item.estimate.se == pytest.approx(se)
     assert item.p == pytest.approx(2 * stats.norm.sf(abs(y.mean() - x.mean()) / se))
 
@@ -183,7 +183,7 @@ def test_other_questions_are_not_paired(tmp_path: Path) -> None:
             write_grid(folder, np.random.default_rng(2))
         change(pd.read_parquet(folders[1] / "items.parquet")).to_parquet(folders[1] / "items.parquet")
         for item in compare_reports(*folders).differences:
-            assert item.estimate.estimator.startswith("two samples")
+            assert not item.paired
 
 
 def test_domains_in_another_order_are_paired_by_their_names(grids) -> None:
@@ -193,7 +193,7 @@ def test_domains_in_another_order_are_paired_by_their_names(grids) -> None:
     document["experiment"]["domains"].reverse()
     (b / "report.json").write_text(json.dumps(document))
     item = found(compare_reports(a, b), "kl", domain="mean", scope="homo")
-    assert item.estimate.estimator.startswith("paired by question")
+    assert item.paired
     variances = [(two.kl - one.kl)[one.task == f"{domain}_exam"].var() for domain in ("medicine", "history")]
     assert item.estimate.se == pytest.approx(np.sqrt(sum(variances) / 40) / 2)
 
@@ -236,20 +236,21 @@ def test_a_planted_difference_is_found_and_named(grids) -> None:
     between = compare_reports(a, b)
     assert found(between, "spearman", domain="medicine", scope="homo").state == "differs"
     assert found(between, "spearman", domain="history", scope="homo").state == "same"
-    assert "most surely ranking correlation of m · " in between.verdict
+    assert "most surely Spearman ρ of m · " in between.verdict
     assert ("seeds", "0", "1") in between.settings
 
 
 def write_pair(folder: Path, values: dict[str, float], tasks: tuple[str, ...] = ("exam",)) -> None:
     estimate = {"value": 0.4, "se": 0.05, "ci_low": 0.3, "ci_high": 0.5, "n": 50, "df": 49.0, "undefined": 0}
     names = {"accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "spearman", "kl"}
-    section = {name: {**estimate, "estimator": "mean over questions, t interval", **values} for name in names}
+    how = {"statistic": "mean", "unit": "question", "method": "t", "warnings": []}
+    section = {name: {**estimate, **how, **values} for name in names}
     pairing = dict.fromkeys(("paired", "by_hash", "by_content", "identical", "reordered"), 0)
     section |= {"n": 50, "equivalence_p": None, "minimum_detectable_change": None}
     section["pairing"] = {**pairing, "prompts": {}, "dropped": {}}
     run = {"path": "x", "model": "<b>m", "model_args": None, "date": None, "lm_eval_version": "0.4.11"}
     comparison = {
-        "schema_version": 1,
+        "schema_version": 2,
         "before": run,
         "after": run | {"model": str(values)},
         "score": "raw",
@@ -286,8 +287,8 @@ def test_real_comparisons_are_paired(test_data: Path, tmp_path: Path) -> None:
     # What was before is after: 76 and 87 of 200 right answers, and the reversed change is twice as far away.
     item = found(between, "accuracy_before", section="overall")
     assert item.estimate.value == pytest.approx(11 / 200)
-    assert item.estimate.estimator.startswith("paired by question; mean over questions")
-    assert found(between, "change", section="overall").estimate.value == pytest.approx(-22 / 200)
+    assert (item.paired, item.estimate.unit) == (True, "question")
+    assert found(between, "delta_accuracy", section="overall").estimate.value == pytest.approx(-22 / 200)
     assert found(between, "same_top", section="overall").state == "same"
 
 
@@ -320,7 +321,7 @@ def test_the_program_prints_and_writes(grids, call, tmp_path: Path) -> None:
     assert stored["verdict"]["sentence"] in out
     assert stored["verdict"]["sentence"][:60] in (tmp_path / "out" / "report.md").read_text()
     table = pd.read_csv(tmp_path / "out" / "tables" / "differences_single_runs.csv")
-    assert len(table) == 4 * len(MEASURES)
+    assert len(table) == 4 * len(COMPARED)
     first = next(item for item in stored["differences"] if item["level"] == "single runs")
     assert table.difference[0] == first["difference"]["value"]
 
@@ -345,8 +346,8 @@ def test_mistakes_are_one_line(grids, call, tmp_path: Path) -> None:
     for second, problem in (
         (tmp_path / "narrow", "items.parquet: cannot be read: no column doc_id, task"),
         (tmp_path / "nowhere", "expected the folder of a report"),
-        (tmp_path / "broken", "is no report"),
-        (tmp_path / "new", "schema_version 99; expected 2"),
+        (tmp_path / "broken", "report.json"),
+        (tmp_path / "new", "schema_version 99"),
         (tmp_path / "out", "a report of differences; expected one of a pair or a grid"),
         (tmp_path / "pair", "a report of a pair beside one of a grid"),
         (tmp_path / "unreadable", "items.parquet: cannot be read"),

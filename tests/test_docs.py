@@ -171,11 +171,11 @@ def test_the_workflow_stops_what_is_harmful_and_writes_its_summary(folder: Path)
 
 
 def test_the_cookbook_names_every_measure_of_a_condition() -> None:
-    from consistency.comparison.conditions import MEASURES, read_condition
+    from consistency.comparison.conditions import QUANTITIES, read_condition
 
     text = (ROOT / "docs" / "cookbook.md").read_text()
     told = re.findall(r"`([^`]+)`", text[text.index("- Measures, by") : text.index("What each is: [methods]")])
-    assert {read_condition(f"{name} > 0").measure for name in told} == set(MEASURES)
+    assert {read_condition(f"{name} > 0").quantity for name in told} == set(QUANTITIES)
 
 
 def test_the_api_reference_is_built_from_the_docstrings(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from consistency.cli.app import main
 from consistency.comparison.compare import compare
-from consistency.comparison.conditions import MEASURES, Check, check, read_condition
+from consistency.comparison.conditions import QUANTITIES, Check, check, read_condition
 from consistency.errors import InputError
 from consistency.statistics.estimates import rate
 
@@ -113,17 +113,17 @@ def test_what_is_undefined_does_not_pass(tmp_path, write_probe):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("harmful flops > 2 %", "no measure 'harmful flops'; expected one of harmful flips, beneficial flips"),
+        ("harmful flops > 2 %", "no measure 'harmful flops'"),
         ("harmful flips > 2", "2 of a fraction of 1; expected 2 %, or 0.02"),
         ("accuracy drop > 1", "1 of a fraction of 1; expected 1 points, or 0.01"),
         ("harmful flips > 2 points", "harmful flips is not in points; expected a number in %"),
         ("kl > 2 %", "kl is not in %; expected a number in nats"),
         ("tau b < 2 nats", "expected a number without a unit"),
-        ("harmful flips = 2 %", "is no condition"),
-        ("harmful flips > 1e999 %", "1e999 is no finite number"),
-        ("harmful flips > two %", "is no condition"),
+        ("harmful flips = 2 %", "not a condition"),
+        ("harmful flips > 1e999 %", "1e999"),
+        ("harmful flips > two %", "not a condition"),
         ("surely possibly kl > 1", "no measure 'possibly kl'"),
-        ("", "is no condition"),
+        ("", "not a condition"),
     ],
 )
 def test_a_mistake_in_a_condition_is_one_message(text, problem):
@@ -135,11 +135,11 @@ def test_a_mistake_in_a_condition_is_one_message(text, problem):
 
 def test_every_measure_is_found_by_its_names_and_in_its_unit(pair):
     comparison = compare(*pair(30, 3))
-    for measure in MEASURES:
-        for name in (measure.name, measure.name.replace("_", " ").upper(), *measure.aliases):
-            condition = read_condition(f"measured {name}>-0.5{measure.unit} in overall")
-            assert condition.measure is measure
-            assert condition.limit == pytest.approx(-0.5 / measure.scale)
+    for quantity in QUANTITIES:
+        for name in (quantity.name, quantity.name.replace("_", " ").upper(), *quantity.aliases):
+            condition = read_condition(f"measured {name}>-0.5{quantity.unit} in overall")
+            assert condition.quantity is quantity
+            assert condition.limit == pytest.approx(-0.5 / quantity.scale)
         assert check([condition], comparison)[0].estimate.value is not None
 
 
@@ -173,7 +173,7 @@ def test_generated_answers_are_judged_by_task(tmp_path):
     assert judge(comparison, "measured harmful flips >= 12.5 % in gsm8k").failed
     with pytest.raises(InputError, match="not pooled; expected harmful flips > 2 % in one of gsm8k, triviaqa"):
         judge(comparison, "harmful flips > 2 %")
-    with pytest.raises(InputError, match="gsm8k has no kl; expected one of harmful flips, beneficial flips, accuracy"):
+    with pytest.raises(InputError, match=r"gsm8k has no kl; .*accuracy after.*harmful flips"):
         judge(comparison, "kl > 1 in gsm8k")
 
 

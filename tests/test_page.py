@@ -18,11 +18,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from consistency.comparison.compare import compare
 from consistency.experiment.grid import Experiment
-from consistency.report.content import Drawing, Mark, Question, Report, Section, Table
+from consistency.report.content import ChangedQuestion, Drawing, Mark, Report, Section, Table
 from consistency.report.formats.html import html
 from consistency.report.formats.markdown import markdown
 from consistency.report.grid.report import write_report
 from consistency.report.pair.report import write_comparison
+from consistency.report.schema import ComparedReport, DifferencesReport, Verdict
 from consistency.support.figure_style import BLUE, INK, RED, STYLE, inline, to_svg
 
 Open = Callable[..., Page]
@@ -65,12 +66,12 @@ def panel(name: str, wide: bool = False) -> str:
         return inline(to_svg(figure), name, f"{name}; its numbers: drawn.csv")
 
 
-def question(number: int, run: str = "", **other: Any) -> Question:
+def question(number: int, run: str = "", **other: Any) -> ChangedQuestion:
     """A question whose figures can be told from its number."""
     flips = ("harmful", "beneficial", "wrong_to_wrong", "right", "wrong")
     before, after = (np.random.default_rng(number + shift).dirichlet(np.ones(4)) for shift in (0, 1000))
     gold = None if number % 50 == 49 else number % 4
-    return Question(
+    return ChangedQuestion(
         **{
             "task": ("medicine", "history", "law")[number % 3],
             "doc_id": number,
@@ -93,7 +94,7 @@ def question(number: int, run: str = "", **other: Any) -> Question:
     )
 
 
-def report(grid: bool, questions: tuple[Question, ...], note: str = "") -> Report:
+def report(grid: bool, questions: tuple[ChangedQuestion, ...], note: str = "") -> Report:
     """A report with everything that a page can hold."""
     rng = np.random.default_rng(0)
     scopes = ("homo", "id", "ood")
@@ -121,6 +122,11 @@ def report(grid: bool, questions: tuple[Question, ...], note: str = "") -> Repor
     panels = {scope: panel(f"{'grid' if grid else 'pair'}-{scope}") for scope in scopes}
     small = Drawing("groups", "What each group left", "Bars are 95 % intervals.", drawn, panels, marks)
     wide = Drawing("forest", "By subject", "Sorted by change.", drawn, {"all": panel("wide", True)})
+    one = ComparedReport("runs/before", "")
+    lists: dict[str, list[Any]] = {key: [] for key in ("only_in_a", "only_in_b", "averaged_over_others", "settings")}
+    document = DifferencesReport(
+        created="", signature="", intervals="", notes=[], verdict=Verdict(""), a=one, b=one, differences=[], versions={}, **lists
+    )  # fmt: skip
     return Report(
         title="runs/before against runs/after",
         kicker="Experiment demo · 2026-11-24" if grid else "qwen2.5-1.5b-instruct, 0-shot → 5-shot · 2026-11-24",
@@ -138,6 +144,7 @@ def report(grid: bool, questions: tuple[Question, ...], note: str = "") -> Repor
         questions_note=f"{len(questions)} of 14,042, those with the largest KL. All are in items.parquet.",
         methods=("We scored each option with lm_eval 0.4.11 and compared KL(before ‖ after).",) * 2,
         bibtex="@inproceedings{someone2025,\n  title = {Knowledge & consistency},\n  year = {2025},\n}",
+        document=document,
     )  # fmt: skip
 
 
@@ -255,7 +262,9 @@ def shown(page: Page) -> list[int]:
     return [int(number) for number in page.locator(".card h3 bdi:nth-of-type(2)").all_text_contents()]
 
 
-def ordered(content: Report, name: str, sign: int, fits: Callable[[Question], bool] = lambda _: True) -> list[int]:
+def ordered(
+    content: Report, name: str, sign: int, fits: Callable[[ChangedQuestion], bool] = lambda _: True
+) -> list[int]:
     """Numbers of the questions that fit, by a measure; those without it last."""
     chosen = [one for one in content.questions if fits(one)]
     known = [one for one in chosen if one.measures[name] is not None]

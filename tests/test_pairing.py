@@ -61,10 +61,10 @@ def test_real_logs_pair_by_hash_and_across_versions_by_content(test_data):
         for folder in ("qwen2.5-1.5b-instruct-0shot", "qwen2.5-1.5b-instruct-5shot", "vicuna-33b-lm_eval-0.4.0")
     )
     recent = pair(zero, five)
-    assert (recent.audit.paired, recent.audit.by_hash, recent.audit.dropped) == (100, 100, {})
-    assert recent.audit.prompts == {"same": 0, "different": 100, "unknown": 0}
+    assert (recent.report.paired, recent.report.by_hash, recent.report.dropped) == (100, 100, {})
+    assert recent.report.prompts == {"same": 0, "different": 100, "unknown": 0}
     across = pair(old, zero)
-    assert (across.audit.paired, across.audit.by_content, across.audit.dropped) == (100, 100, {})
+    assert (across.report.paired, across.report.by_content, across.report.dropped) == (100, 100, {})
     questions = [[json.loads(d)["question"] for d in side.documents] for side in (across.before, across.after)]
     assert questions[0] == questions[1]
     # The whole log in another order, and with other numbers, pairs as before.
@@ -80,7 +80,7 @@ def test_options_in_another_order_are_matched_by_text():
     pairs = pair(before, after)
     assert pairs.after.logprobs.tolist() == [[-7, -8, -9], [-4, -5, -6]]
     assert pairs.after.target.tolist() == pairs.before.target.tolist() == [0, 1]
-    assert (pairs.audit.paired, pairs.audit.reordered, pairs.audit.dropped) == (2, 1, {})
+    assert (pairs.report.paired, pairs.report.reordered, pairs.report.dropped) == (2, 1, {})
 
 
 def test_scored_texts_in_another_order_are_matched_although_the_hash_is_the_same():
@@ -88,7 +88,7 @@ def test_scored_texts_in_another_order_are_matched_although_the_hash_is_the_same
     after = scores([{"text": "?"}], [[-5, -6]], [1], hashes=["h"], continuations=[(" no", " yes")])
     pairs = pair(before, after)
     assert pairs.after.logprobs.tolist() == [[-6, -5]]
-    assert pairs.audit.reordered == 1
+    assert pairs.report.reordered == 1
 
 
 def test_letters_and_texts_of_one_document_pair_in_its_order():
@@ -116,7 +116,7 @@ def test_what_cannot_be_paired_is_counted_and_named():
         [0, 0, 2, 0, 0],
         ids=[10, 11, 12, 19, 14],
     )
-    audit = pair(before, after).audit
+    audit = pair(before, after).report
     assert audit.paired == 1
     assert {reason: (d.count, d.examples) for reason, d in audit.dropped.items()} == {
         "right answer differs": (1, (12,)),
@@ -132,7 +132,7 @@ def test_options_that_differ_under_one_hash_are_dropped():
     after = scores([question(0, ["red", "green"])], [[-1, -2]], [0], hashes=["h"])
     pairs = pair(before, after)
     assert len(pairs) == 0
-    assert pairs.audit.dropped["options differ"].count == 1
+    assert pairs.report.dropped["options differ"].count == 1
 
 
 def test_identical_documents_pair_by_equal_doc_id_and_are_counted():
@@ -141,7 +141,7 @@ def test_identical_documents_pair_by_equal_doc_id_and_are_counted():
     after = scores(documents[::-1], [[-3, -2, -1], [-2, -1, -3], [-1, -2, -3]], [0] * 3, ids=[9, 7, 5])
     pairs = pair(before, after)
     np.testing.assert_array_equal(pairs.before.logprobs, pairs.after.logprobs)
-    assert (pairs.audit.paired, pairs.audit.identical, pairs.audit.dropped) == (3, 2, {})
+    assert (pairs.report.paired, pairs.report.identical, pairs.report.dropped) == (3, 2, {})
 
 
 @pytest.mark.parametrize(
@@ -159,10 +159,10 @@ def test_questions_that_are_no_plain_text_pair_by_what_they_ask(document):
     before = scores(docs, logprobs, [0] * 6)
     after = scores(docs[::-1], logprobs[::-1], [0] * 6)
     pairs = pair(before, after)
-    assert (pairs.audit.by_content, pairs.audit.identical) == (6, 0)
+    assert (pairs.report.by_content, pairs.report.identical) == (6, 0)
     np.testing.assert_array_equal(pairs.before.logprobs, pairs.after.logprobs)
     changed = scores([document(99), *docs[1:]], logprobs, [0] * 6)
-    assert {reason: d.count for reason, d in pair(before, changed).audit.dropped.items()} == {"question changed": 1}
+    assert {reason: d.count for reason, d in pair(before, changed).report.dropped.items()} == {"question changed": 1}
 
 
 def test_repeated_options_keep_their_order():
@@ -199,5 +199,5 @@ def test_neither_the_order_of_questions_nor_of_options_matters(order, options, h
     )
     pairs = pair(before, after)
     np.testing.assert_array_equal(pairs.after.logprobs, values)
-    assert pairs.audit.paired == 6
-    assert pairs.audit.reordered == sum(o != [0, 1, 2] for o in options)
+    assert pairs.report.paired == 6
+    assert pairs.report.reordered == sum(o != [0, 1, 2] for o in options)

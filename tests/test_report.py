@@ -18,6 +18,7 @@ from consistency.report.grid.cells import Cell
 from consistency.report.grid.estimates import estimate
 from consistency.report.grid.report import write_report
 from consistency.report.grid.verdict import verdict
+from consistency.report.schema import Contrast, Figure, Mean
 from consistency.tasks.scopes import scope_tasks
 
 
@@ -83,10 +84,9 @@ def test_a_model_that_favours_an_option_is_named_first(
     items = pd.read_parquet(tmp_path / "report" / "items.parquet")
     own = items[(items.group == "harmonious") & (items.scope == "ood")]
     # 96 questions: 20 for each of four options.
-    assert report["notes"][0] == (
-        f"tiny, {label}, OOD: 100.0 % of the answers are option D, which is golden in {100 * (own.gold == 3).mean():.1f} %: "
-        "what looks like knowledge, or like its lack, may be selection bias"
-    )
+    note = report["notes"][0]
+    assert note.startswith(f"tiny, {label}, OOD: 100.0 % of the answers are option D")
+    assert f"{100 * (own.gold == 3).mean():.1f} %" in note
 
 
 def test_contrasts_are_paired_and_corrected(folder: Path) -> None:
@@ -285,48 +285,47 @@ def test_questions_without_a_value_leave_a_mean_and_its_interval() -> None:
     assert found.ci_low < found.value < found.ci_high
 
 
-def spoken(values: dict[str, tuple[float | None, float]], change: float = -0.1) -> str:
+def sentence(values: dict[str, tuple[float | None, float]], change: float = -0.1) -> str:
     """The verdict on contrasts given as (difference, corrected p) by scope; intervals of ±0.05."""
     experiment = Experiment("e", Path("runs"), ("m",), ("medicine",), ("incompatible", "self_aligning"), (0,))
 
-    def interval(value: float | None) -> dict[str, Any]:
-        return {"value": value, "ci_low": None, "ci_high": None} if value is None else {
-            "value": value, "ci_low": value - 0.05, "ci_high": value + 0.05
-        }  # fmt: skip
+    def interval(value: float | None) -> Figure:
+        return Figure(value, None, *((None, None) if value is None else (value - 0.05, value + 0.05)), 0)
 
-    at = {"model": "m", "domain": "medicine", "seed": 0}
-    pair = {"minuend": "self_aligning", "subtrahend": "incompatible"}
+    at: dict[str, Any] = {"model": "m", "domain": "medicine", "seed": 0, "n": 9}
+    pair: dict[str, Any] = {"minuend": "self_aligning", "subtrahend": "incompatible", "family": "", "p": None}
     contrasts = [
-        {**at, **pair, "scope": scope, "measure": measure, "difference": interval(value), "p_holm": p}
+        Contrast(
+            **at, **pair, scope=scope, measure=measure, difference=interval(value), p_holm=p, intervals_overlap=None
+        )
         for scope, (value, p) in values.items()
         for measure in ("accuracy", "spearman")
     ]
-    rows = [
-        {**at, "group": group, "scope": scope, "change": {"accuracy": interval(change)}}
-        | {"tuned": {"accuracy": interval(0.5), "spearman": interval(0.5)}}
-        for group in experiment.groups
-        for scope in values
-    ]
-    sentence: str = verdict(contrasts, rows, experiment)["sentence"]
-    return sentence
+    figures = {"accuracy": interval(0.5), "spearman": interval(0.5)}
+    parts: dict[str, Any] = {"base": figures, "base_zero_shot": figures, "tuned": figures, "tasks": 1}
+    changes: dict[str, Any] = {key: {"accuracy": interval(change)} for key in ("change", "change_from_zero_shot")}
+    rows = [Mean(**at, **parts, **changes, group=group, scope=scope) for group in experiment.groups for scope in values]
+    return verdict(contrasts, rows, experiment).sentence
 
 
 def test_the_verdict_is_honest_in_every_direction() -> None:
     seen, reversed_, none, unclear = (0.2, 0.001), (-0.2, 0.001), (None, 1.0), (0.06, 0.3)
-    assert "does more harm than fine-tuning in line with it, in every comparison" in spoken({"homo": seen, "ood": seen})
+    assert "does more harm than fine-tuning in line with it, in every comparison" in sentence(
+        {"homo": seen, "ood": seen}
+    )
     # No worse than the base model was: there is no harm to speak of.
-    gained = spoken({"homo": seen}, change=0.1)
+    gained = sentence({"homo": seen}, change=0.1)
     assert "harm" not in gained
     assert "leaves less accuracy and consistency" in gained
     # An interval above 0 that does not survive correction.
-    assert "no comparison shows a difference" in spoken({"homo": unclear})
-    divided = spoken({"homo": reversed_, "id": seen, "ood": seen})
+    assert "no comparison shows a difference" in sentence({"homo": unclear})
+    divided = sentence({"homo": reversed_, "id": seen, "ood": seen})
     assert divided.startswith("A divided result")
     assert "in 4 of 6 comparisons, and the reverse in 2" in divided
     assert "in the direction that the paper found: ID 2 of 2; OOD 2 of 2" in divided
-    opposite = spoken({"homo": reversed_, "ood": reversed_})
+    opposite = sentence({"homo": reversed_, "ood": reversed_})
     assert opposite.startswith("The reverse of what the paper found")
     assert "is lower than after INCOMPATIBLE" in opposite
     assert "OOD 0 of 2, 2 reversed" in opposite
-    assert spoken({"homo": none}).startswith("No verdict: too few questions")
-    assert spoken({}).startswith("No verdict: there is no INCOMPATIBLE group")
+    assert sentence({"homo": none}).startswith("No verdict: too few questions")
+    assert sentence({}).startswith("No verdict: there is no INCOMPATIBLE group")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from consistency.logs.documents import question_of
-from consistency.report.content import Question
+from consistency.report.content import ChangedQuestion
 from consistency.report.questions import MOST, MOST_BYTES, changed_most, kinds, note, strongest
 
 
@@ -51,9 +51,9 @@ def test_tasks_without_options_show_flips_only() -> None:
     assert changed_most(columns, 100) == [0, 1]
 
 
-def question(number: int, text: str, kl: float | None = None, flip: str = "right") -> Question:
+def question(number: int, text: str, kl: float | None = None, flip: str = "right") -> ChangedQuestion:
     measures = {"kl": number if kl is None else kl, "delta_gold": None, "spearman": None}
-    return Question("task", number, "", "", flip, text, ("é", "b"), 0, (0.5, 0.5), (0.4, 0.6), measures)
+    return ChangedQuestion("task", number, "", "", flip, text, ("é", "b"), 0, (0.5, 0.5), (0.4, 0.6), measures)
 
 
 def test_a_page_has_room_for_so_much() -> None:

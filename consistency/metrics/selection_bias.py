@@ -129,12 +129,13 @@ class OptionCounts:
     def favours_an_option(self) -> bool:
         """Whether at least a quarter of the answers would have to be others (`bias`), half of those with one option."""
         # As sums of floats the bounds themselves may come out a little lower.
-        most = self.surplus(self._most) >= MIN_BIAS / 2 * self.gold.total() - 1e-9
-        return self.bias >= MIN_BIAS - 1e-9 and most
+        if self.bias < MIN_BIAS - 1e-9:
+            return False
+        return self.surplus(self._most) >= MIN_BIAS / 2 * self.gold.total() - 1e-9
 
     @property
     def _most(self) -> int:
-        return max(self.expected, key=self.surplus, default=0)
+        return max(self.expected, key=self.surplus)
 
     def describe(self, answers_of: str, alike: int = 0, of: int = 1) -> SelectionBias:
         """The option that is answered too often the most, and how often.

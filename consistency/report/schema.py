@@ -634,7 +634,7 @@ def _estimator_fields(text: str) -> dict[str, Any]:
 
 def json_schema() -> dict[str, Any]:
     """`report.json` as JSON Schema 2020-12."""
-    schema = msgspec.json.schema(AnyReport)
+    schema = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(AnyReport)))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "report.json", **schema}
 
 
