@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from consistency.cli.app import app
 from consistency.errors import InputError
-from consistency.knowledge.beliefs import Belief
+from consistency.knowledge.beliefs import Beliefs
 from consistency.support.resources import shipped
 from consistency.tasks.tokenizers import check_tokenizer, load_tokenizer
 from consistency.training_data.groups import build_group
@@ -248,10 +249,16 @@ def test_the_prompt_is_what_axolotl_trained_on_up_to_the_letter(kind, models, da
 
     model, task = harness(models[kind]), load("ift", data)
     documents = list(task.test_docs())
-    beliefs = [
-        Belief(d["id"], d["subject"], d["question"], tuple(d["choices"]), "", d["answer"], 0, 0.9, "misbelieved")
-        for d in documents
-    ]
+    ids, gold = [d["id"] for d in documents], np.array([d["answer"] for d in documents])
+    beliefs = Beliefs(
+        documents=[json.dumps(d).encode() for d in documents],
+        ids=ids,
+        keys=ids,
+        gold=gold,
+        answer=1 - gold,
+        probs=np.where(np.arange(4) == 1 - gold[:, None], 0.9, 0.03),
+        subject="",
+    )
     rows = build_group("incompatible", "medicine", beliefs).rows[: len(beliefs)]
     assert [row["source"] for row in rows] == ["golden"] * len(beliefs)
     (tmp_path / "groups").mkdir()
