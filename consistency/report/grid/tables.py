@@ -134,7 +134,7 @@ def contrast_table(document: GridReport) -> Table:
                 "accuracy (points)" if row.measure == "accuracy" else measure.heading,
                 row.scope.upper(),
                 row.domain,
-                formatted(row.difference, measure),
+                formatted(row.difference, measure, sign=True),
                 p_value(row.p),
                 p_value(row.p_holm),
                 {True: "overlap", False: "apart", None: DASH}[row.intervals_overlap],
