@@ -35,7 +35,7 @@ from scipy.spatial.distance import jensenshannon
 from consistency.comparison.compare import compare
 from consistency.comparison.items import question_arrays
 from consistency.comparison.pairing import pair
-from consistency.logs.row_kinds import row_kind
+from consistency.logs.rows import row_kind
 from consistency.logs.runs import read_run
 from consistency.metrics.answers import question_changes
 

@@ -67,7 +67,7 @@ BYTES = (
 )
 BOUNDS = {"accuracy_after": (0, 1), "same_top": (0, 1), "rank_pearson": (-1, 1), "tau_b": (-1, 1), "kl": (0, math.inf)}
 # What no single line is at fault for.
-OF_THE_WHOLE = ("file is empty", "no document", "logs no options", "no question in common", "no task in common")
+OF_THE_WHOLE = ("file is empty", "holds no document", "logs no options", "no question in common", "no task in common")
 Log = list[dict[str, Any]]
 
 

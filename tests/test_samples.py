@@ -281,7 +281,7 @@ def test_normalised_scores_are_those_of_the_harness(tmp_path):
     np.testing.assert_allclose(scores.scored_by("acc_bytes").logprobs, [[-1.0, -2.5 / 11]])
     np.testing.assert_allclose(scores.scored_by("acc_mutual_info").logprobs, [[-1.0, -1.0]])
     assert scores.scored_by("acc_norm").correct.tolist() == [1.0]
-    with pytest.raises(InputError, match="unknown score"):
+    with pytest.raises(InputError, match="loudest"):
         scores.scored_by("loudest")
 
 
@@ -290,9 +290,9 @@ def test_normalised_scores_are_those_of_the_harness(tmp_path):
     [
         (b"", None, "the file is empty"),
         (b"\n  \n", None, "the file is empty"),
-        (b'{"a": 1}\n', 1, "no document with a doc_id"),
+        (b'{"a": 1}\n', 1, "not a document with a doc_id"),
         (b"[]", None, "the log holds no document"),
-        (b"[1, 2]", 1, "no document with a doc_id"),
+        (b"[1, 2]", 1, "not a document with a doc_id"),
         (
             b"%s\n%s" % (json.dumps(row(0, [-1, -2])).encode(), b'{"doc_id": 1, "doc": {"que'),
             2,

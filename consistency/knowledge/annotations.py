@@ -12,7 +12,7 @@ import msgspec
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import Belief, Beliefs
 from consistency.knowledge.explanations import Explanations
-from consistency.logs.lenient import find_line
+from consistency.logs.documents import find_line
 from consistency.support.json_files import UNREADABLE
 from consistency.tasks.questions import TextIds
 

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consistency.errors import InputError
+from consistency.logs.documents import find_line
 from consistency.logs.gold import Targets, gold_options
-from consistency.logs.lenient import find_line
-from consistency.logs.row_kinds import RowKind, in_order
-from consistency.logs.rows import open_rows
+from consistency.logs.rows import RowKind, in_order, open_rows
 from consistency.logs.scores import Scores
 from consistency.support.arrays import Floats
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consistency.errors import InputError, not_one_of
-from consistency.logs.documents import options_of
-from consistency.logs.lenient import find_line
+from consistency.logs.documents import find_line, options_of
 from consistency.metrics.distributions import probabilities, top_option
 
 SCORES = ("raw", "acc_norm", "acc_bytes", "acc_mutual_info")
