@@ -124,7 +124,7 @@ def test_infinite_and_missing_numbers_as_strings_and_as_bare_json(tmp_path):
     as_numbers = only(read_run(write(tmp_path / "b", bare)))
     for scores in (as_strings, as_numbers):
         np.testing.assert_array_equal(scores.logprobs, [[-np.inf, -1], [np.nan, np.nan]])
-        assert "1 questions have log-probabilities that are no numbers" in scores.notes
+        assert ["1 questions" in note for note in scores.notes] == [True]
 
 
 def test_repeated_doc_ids_are_told_and_what_they_drop(tmp_path):
