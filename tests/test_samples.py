@@ -89,10 +89,13 @@ def test_the_newest_run_is_read_unless_another_is_asked_for(tmp_path):
     write(tmp_path / "model", [row(0, [-2, -1])], date="2026-01-02T00-00-00.000001")
     newest = read_run(tmp_path)
     assert only(newest).logprobs.tolist() == [[-2, -1]]
-    assert newest.selection == (
-        "read the run 2026-01-02T00-00-00.000001 (the newest of 2; others: 2026-01-01T00-00-00.000001)"
-    )
-    assert only(read_run(tmp_path, run="2026-01-01")).logprobs.tolist() == [[-1, -2]]
+    selection = newest.selection
+    assert (selection.run, selection.others) == ("2026-01-02T00-00-00.000001", ("2026-01-01T00-00-00.000001",))
+    assert (selection.asked, selection.is_file) == (False, False)
+    assert selection.others[0] in selection.to_text()
+    older = read_run(tmp_path, run="2026-01-01")
+    assert only(older).logprobs.tolist() == [[-1, -2]]
+    assert older.selection.asked
     assert only(read_run(tmp_path, run="2026-01-01T00:00")).logprobs.tolist() == [[-1, -2]]
     for wrong in ("2025", "2026-01"):
         with pytest.raises(InputError, match=r"2026-01-01T00-00-00\.000001, 2026-01-02T00-00-00\.000001"):

@@ -130,8 +130,8 @@ def compare(
         score=score,
         margin=margin,
         messages=(
-            f"before: {first.selection}",
-            f"after: {second.selection}",
+            f"before: {first.selection.to_text()}",
+            f"after: {second.selection.to_text()}",
             *one_run(first, second),
             *unpaired,
             *not_compared(first, second, chosen),
