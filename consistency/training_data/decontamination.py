@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError
-from consistency.logs.documents import options_of
+from consistency.logs.documents import find_lines, options_of
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
 from consistency.tasks.questions import read_questions
@@ -178,14 +178,8 @@ def _is_log(file: Path) -> bool:
 
 def _logged(scores: Scores) -> Iterator[_Place]:
     """The questions of a log, each with its line."""
-    content = scores.source.read_bytes()
-    line, place, counted = 1, 0, 0
-    for row, document in enumerate(scores.documents):
-        found = content.find(document, place)
-        if found >= 0:  # In the order of the file; what is not, takes a look at the whole file.
-            line += content.count(b"\n", counted, found)
-            counted, place = found, found + 1
-        here = line if found >= 0 else scores.line(row)
+    lines = find_lines(scores.source, scores.documents, scores.doc_id.tolist())
+    for row, (document, line) in enumerate(zip(scores.documents, lines, strict=True)):
         options = options_of(document)
         try:
             question = msgspec.json.decode(document, type=_Asked).question
@@ -199,6 +193,6 @@ def _logged(scores: Scores) -> Iterator[_Place]:
                 expected="a question and its options",
                 do="name the logs of multiple-choice tasks",
                 path=scores.source,
-                line=here,
+                line=line,
             )
-        yield _Place(question, options, scores.source, here)
+        yield _Place(question, options, scores.source, line)
