@@ -46,13 +46,13 @@ def test_the_released_questions_come_out_of_their_raw_records(domain, split, tes
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"answer": "e"}, "the answer is none of the options"),
+        ({"answer": "e"}, "the answer is not among the options"),
         ({"answer": None}, "no answer"),
-        ({"answer": 1}, "answer is no text"),
+        ({"answer": 1}, "answer is not a text"),
         ({"options": "a"}, "fewer than 2 options or more than 10"),
         ({"options": "\n".join("abcdefghijk")}, "fewer than 2 options or more than 10"),
         ({"options": "a\n\nb"}, "an empty option"),
-        ({"options": ["a", "b"]}, "options is no text"),
+        ({"options": ["a", "b"]}, "options is not a text"),
         ({"question": " "}, "question is empty"),
     ],
 )
@@ -65,13 +65,13 @@ def test_xiezhi_records_are_dropped_for_a_reason(change, reason):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"cop": 5}, "the answer is none of the options"),
-        ({"cop": 0}, "the answer is none of the options"),
-        ({"cop": -1}, "the answer is none of the options"),
-        ({"cop": True}, "the answer is none of the options"),
+        ({"cop": 5}, "the answer is not among the options"),
+        ({"cop": 0}, "the answer is not among the options"),
+        ({"cop": -1}, "the answer is not among the options"),
+        ({"cop": True}, "the answer is not among the options"),
         ({"choice_type": "multi"}, "several right answers"),
-        ({"exp": 0}, "exp is no text"),
-        ({"exp": ["E."]}, "exp is no text"),
+        ({"exp": 0}, "exp is not a text"),
+        ({"exp": ["E."]}, "exp is not a text"),
         ({"opc": ""}, "opc is empty"),
         ({"opd": None}, "no opd"),
         ({"question": None}, "no question"),
@@ -92,7 +92,7 @@ def test_the_records_tell_how_they_count_options():
     mixed: list[Any] = [MEDMCQA | {"cop": cop} for cop in ([1], {"0": 0}, False, 0.0, 4)]
     questions, dropped = convert_medmcqa(mixed)
     assert [(q.id, q.answer) for q in questions] == [(4, 3)]
-    assert dropped == {"the answer is none of the options": 4}
+    assert dropped == {"the answer is not among the options": 4}
     for numbers in ((1, 2), (0, 4)):
         with pytest.raises(InputError, match="--first-option"):
             answers(*numbers)
@@ -119,7 +119,7 @@ def test_the_command_counts_what_it_drops(tmp_path):
     raw.write_text("".join(json.dumps(record) + "\n" for record in records))
     result = CliRunner().invoke(app, ["convert", str(raw), str(out), "--from", "xiezhi"])
     assert result.output == (
-        f"{out}: 1 questions\ndropped: 1 (not an object)\ndropped: 2 (the answer is none of the options)\n"
+        f"{out}: 1 questions\ndropped: 1 (not an object)\ndropped: 2 (the answer is not among the options)\n"
     )
     assert json.loads(out.read_text()) == {
         "id": 0,
@@ -138,7 +138,7 @@ def test_the_command_counts_what_it_drops(tmp_path):
         ('{"question": "Q"}\n3\n4', "xiezhi", "no record is a question (1 × no options, 2 × not an object); expected"),
         ("", "xiezhi", "raw.jsonl: no records; expected those of xiezhi"),
         ("\n", "medmcqa", "raw.jsonl: no records; expected those of medmcqa"),
-        ('{"cop": 2}', "medmcqa", "raw.jsonl: the field cop does not tell"),
+        ('{"cop": 2}', "medmcqa", "raw.jsonl: the field cop"),
         ("{}", "mmlu", "no format 'mmlu'; expected one of xiezhi, medmcqa"),
     ],
 )

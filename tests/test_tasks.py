@@ -490,7 +490,7 @@ def test_without_data_one_error_names_the_three_ways(monkeypatch, tmp_path, smal
     monkeypatch.setenv("CONSISTENCY_DATA", str(small_data))
     assert len(load(["consistency_history_icl"])["consistency_history_icl"].test_docs()) == 2
     path = tmp_path / "domains" / "history" / "test.jsonl"
-    with pytest.raises(InputError, match=re.escape(f"{path} is not there")):
+    with pytest.raises(InputError, match=re.escape(f"{path} does not exist")):
         load(["consistency_history_icl"], data_dir=str(tmp_path))
     path.mkdir(parents=True)
     with pytest.raises(InputError, match=re.escape(f"{path}: cannot be read (Is a directory)")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from consistency.tasks import prompts
-from consistency.tasks.mmlu import CATEGORIES, SUBCATEGORIES, SUBJECTS, spoken
+from consistency.tasks.mmlu import CATEGORIES, SUBCATEGORIES, SUBJECTS, display_name
 
 STYLES = ("icl", "icl_paper", "ift", "icl_cyclic")
 FOLDER = Path(__file__).parent
@@ -38,7 +38,7 @@ def _task(style: str, subject: str) -> str:
         lines.append("tag: consistency_icl_cyclic")
     if style != "ift":
         # The released header has a second space before MMLU's subjects.
-        header = prompts.header(" " * (style == "icl_paper") + spoken(subject)).replace("\n", "\\n")
+        header = prompts.header(" " * (style == "icl_paper") + display_name(subject)).replace("\n", "\\n")
         lines.append(f'description: "{header}"')
     lines += ["dataset_kwargs:", f"  subject: {subject}"]
     if style == "ift":
