@@ -37,7 +37,7 @@ class Scores:
     n_options : ndarray of int64, shape [n]
         Options of each question.
     gold : ndarray of bool, shape [n, k]
-        Which options are right; a row without True where the log does not tell.
+        Which options are right; no True in a row where this is unknown.
     metrics : dict of str to ndarray of float64, shape [n]
         The harness's own metrics per document, those that are single numbers.
     continuations : tuple of tuple of str, length n
