@@ -108,10 +108,10 @@ def find_gold(options: LoggedOptions) -> GoldOptions:
     prediction = logprobs.argmax(axis=1) if np.isfinite(logprobs).all() else top_option(logprobs)
     gold = _by_index(options)
     known = np.asarray(gold.any(axis=1))
-    wrong = _disagreements(gold, prediction, acc)
+    wrong = _disagreements(gold, known, prediction, acc)
     if wrong or not known.all():
         by_text = _by_text(options)
-        if wrong and _disagreements(by_text, prediction, acc) < wrong:
+        if wrong and _disagreements(by_text, np.asarray(by_text.any(axis=1)), prediction, acc) < wrong:
             gold, by_text = by_text, gold
         gold |= by_text & ~gold.any(axis=1, keepdims=True)
         known = np.asarray(gold.any(axis=1))
@@ -125,12 +125,12 @@ def find_gold(options: LoggedOptions) -> GoldOptions:
     return GoldOptions(gold, inferred=int((right | other).sum()), unknown=int((~(known | right | other)).sum()))
 
 
-def _disagreements(gold: Bools, prediction: Integers, acc: Floats | None) -> int:
-    """For how many questions `acc` contradicts these gold options."""
+def _disagreements(gold: Bools, known: Bools, prediction: Integers, acc: Floats | None) -> int:
+    """For how many of the questions with known gold options `acc` contradicts them."""
     if acc is None:
         return 0
     hit = gold[np.arange(len(gold)), prediction]
-    return int(np.count_nonzero(gold.any(axis=1) & (prediction >= 0) & (hit != (acc == 1))))
+    return int(np.count_nonzero(known & (prediction >= 0) & (hit != (acc == 1))))
 
 
 def _by_index(options: LoggedOptions) -> Bools:
