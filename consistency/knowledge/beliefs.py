@@ -276,13 +276,7 @@ def decode_documents(scores: Scores, kind: type[T], expected: str, do: str | Non
 
 def unusable_document(scores: Scores, row: int, problem: str, expected: str, do: str | None = None) -> InputError:
     """The error of a document that cannot be used, with its number and its line in the log."""
-    return InputError(
-        f"document {int(scores.doc_id[row])} of {scores.task}: {problem}",
-        expected=expected,
-        do=do,
-        path=scores.source,
-        line=scores.line(row),
-    )
+    return scores.error(row, f"document {scores.doc_id[row]} of {scores.task}: {problem}", expected=expected, do=do)
 
 
 def sampling_keys(ids: Sequence[str | int], unnamed: Mapping[int, Document]) -> Sequence[str | int]:

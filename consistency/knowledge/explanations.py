@@ -13,8 +13,8 @@ import msgspec
 
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import Belief, Beliefs
+from consistency.logs.documents import find_line
 from consistency.logs.generations import Request, read_generations
-from consistency.logs.lenient import find_line
 from consistency.logs.runs import read_run
 from consistency.support.json_files import read_jsonl
 from consistency.tasks.questions import TextIds

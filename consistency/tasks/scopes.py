@@ -1,4 +1,4 @@
-"""Which tasks judge a domain: its own test set (HOMO), the subjects that belong to it (ID), all others (OOD)."""
+"""The tasks that a domain is evaluated on: its own test set (HOMO), the subjects that belong to it (ID), all others (OOD)."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def scope_tasks(domain: str, style: str, task_set: TaskSet = "world") -> dict[st
     Returns
     -------
     dict of str to list of str
-        Task names of "homo", "id" and "ood". Every task stands in exactly one scope.
+        Task names of "homo", "id" and "ood". Every task is in exactly one scope.
 
     Raises
     ------
     InputError
-        If there is no such domain or set of tasks.
+        If the domain or the set of tasks is unknown.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def find_scopes(domain: str, tasks: Iterable[str]) -> dict[str, list[str]]:
     Raises
     ------
     InputError
-        If there is no such domain, or no task belongs to it.
+        If the domain is unknown, or no task belongs to it.
 
     Examples
     --------

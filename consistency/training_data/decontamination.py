@@ -13,7 +13,7 @@ import msgspec
 
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import decode_documents, unusable_document
-from consistency.logs.documents import options_of
+from consistency.logs.documents import find_lines, options_of
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
 from consistency.support.json_files import first_line
@@ -182,16 +182,10 @@ def _is_log(file: Path) -> bool:
 
 def _logged(scores: Scores) -> Iterator[_Place]:
     """The questions of a log, each with its line."""
-    content = scores.source.read_bytes()
-    line, place, counted = 1, 0, 0
     expected, do = "a question and its options", "name the logs of multiple-choice tasks"
-    for row, fields in enumerate(decode_documents(scores, _Document, expected, do)):
-        document = scores.documents[row]
-        options = options_of(document)
+    lines = find_lines(scores.source, scores.documents, scores.doc_id.tolist())
+    for row, (fields, line) in enumerate(zip(decode_documents(scores, _Document, expected, do), lines, strict=True)):
+        options = options_of(scores.documents[row])
         if len(options) < 2:
             raise unusable_document(scores, row, "no options", expected=expected, do=do)
-        found = content.find(document, place)
-        if found >= 0:  # In the order of the file; what is not, takes a look at the whole file.
-            line += content.count(b"\n", counted, found)
-            counted, place = found, found + 1
-        yield _Place(fields.question, options, scores.source, line if found >= 0 else scores.line(row))
+        yield _Place(fields.question, options, scores.source, line)
