@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.experiment.grid import Experiment, TunedRun
+from consistency.experiment.grid import Experiment, TunedRun, needs_explanations
 from consistency.experiment.packing import read_turns
 from consistency.world.model import BASE_MODEL
 
@@ -227,7 +227,7 @@ def plan(
             kept += n * (0.01 if values.get("adapter") else 2 if values.get("bf16") else 4)
         domains = len(experiment.domains)
         base = domains * sizes.pool * sizes.few + sizes.tests * (sizes.few + sizes.zero)
-        explained = any(group == "self_aligning" or group.startswith("mixed_") for group in experiment.groups)
+        explained = any(map(needs_explanations, experiment.groups))
         written = domains * sizes.asked * (sizes.few // 5 + NEW_TOKENS) if explained else 0
         questions = domains * sizes.pool + sizes.tests * (2 + len(runs))
         found.append(
@@ -293,4 +293,4 @@ def _stored(path: Path) -> int:
             header = json.loads(stream.read(min(length, path.stat().st_size)))
         return sum(math.prod(item["shape"]) for name, item in header.items() if name != "__metadata__")
     except (OSError, struct.error, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError("is no whole safetensors file", do="save the model again", path=path) from error
+        raise InputError("is not a complete safetensors file", do="save the model again", path=path) from error

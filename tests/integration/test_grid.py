@@ -24,7 +24,7 @@ pytest.importorskip("snakemake")
 pytest.importorskip("axolotl")
 
 LIMIT = 40
-LOCK = Path(__file__).parents[2] / "scripts" / "exclusively.py"
+LOCK = Path(__file__).parents[2] / "scripts" / "with_lock.py"
 # A stage, and what exists only while it is at work.
 STAGES = {
     "probe": "world/base/logs/icl.partial",

@@ -1,7 +1,7 @@
 """Run a command while holding what others must not use at the same time: a lock file, or GPUs of this host.
 
-    exclusively.py LOCK COMMAND ...         fails at once where another run holds the lock
-    exclusively.py --gpus N COMMAND ...     waits for N free GPUs and shows the command these alone
+    with_lock.py LOCK COMMAND ...         fails at once where another run holds the lock
+    with_lock.py --gpus N COMMAND ...     waits for N free GPUs and shows the command these alone
 
 The operating system drops a lock when the process ends, however it ends. So a grid that was killed starts again
 without being unlocked by hand; Snakemake's own lock is a file that outlives ``kill -9``.
