@@ -1,8 +1,8 @@
 """Write ``axolotl_configs/<group>.yml``, one training config per intervention group.
 
-The configs differ only in the data they read and the folders they write, which is the experiment: whatever else changed
-between two groups would be confounded with the knowledge in their answers. So they come from one source, this file. Run
-it after a change; ``--check`` only tells whether the files are up to date.
+The configs differ only in the data they read and the folders they write: any other difference between two groups would be
+confounded with the knowledge in their answers. So they are generated from this file. Run it after a change; ``--check`` writes
+nothing and prints whether the files are up to date.
 """
 
 import argparse

@@ -37,7 +37,7 @@ class Flag:
     name : str
         With its hyphens: ``--learning-rate``.
     value : str or None
-        The text behind it; None for a flag that stands alone.
+        The text after it; None for a flag without a value.
     """
 
     name: str
@@ -117,7 +117,7 @@ class TrainingFlags:
 
     @property
     def command_line(self) -> str:
-        """What stands behind ``axolotl train FILE``, quoted for a shell."""
+        """The words that follow ``axolotl train FILE``, quoted for a shell."""
         rest = ("--", *self.launcher_words) if self.launcher_words else ()
         return shlex.join([*(word for flag in self.command for word in flag.words), *rest])
 

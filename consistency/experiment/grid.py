@@ -1,4 +1,4 @@
-"""The grid of an experiment: models × domains × groups × seeds, and where each artefact lives."""
+"""An experiment: its file, its grid of models × domains × groups × seeds, and the folders of its artefacts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from consistency.tasks.scopes import TaskSet
 from consistency.world.fields import DOMAINS
 from consistency.world.model import BASE_MODEL
 
-# What a model on a GPU is trained with unless its experiment says otherwise: the curve of the loss is the padded recipe's
-# in float32 weights, at some ten times the speed (axolotl_configs/README.md).
+# The presets of a model on a GPU, unless its experiment names others: the loss curve is that of the padded recipe with float32
+# weights, at some ten times the speed (axolotl_configs/README.md).
 ON_A_GPU = ("autocast", "packed", "liger")
-# The first character keeps a folder from being hidden, or its parent.
+# The first character rules out a hidden folder and the folder's parent.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 # Beside those of embedded.yaml.
 _KEYS = ("name", "models", "domains", "groups", "seeds", "tasks", "preset")

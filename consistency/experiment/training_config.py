@@ -176,7 +176,7 @@ def resolve(
     elif presets and values["micro_batch_size"] * values["gradient_accumulation_steps"] * devices != batch:
         product = f"{values['micro_batch_size']} × {values['gradient_accumulation_steps']} × {devices}"
         raise InputError(
-            f"{product} (micro batch × accumulation × devices) is no batch of {batch}, which {', '.join(presets)} asks for",
+            f"{product} (micro batch × accumulation × devices) is not the batch of {batch} that {', '.join(presets)} has",
             do="leave gradient_accumulation_steps out: it follows from the others",
         )
     if rows is not None:
@@ -189,7 +189,7 @@ def resolve(
 
 
 def accumulation(batch: int, micro: int, devices: int) -> int:
-    """Gradient accumulation steps that make a batch of `micro` examples on each of `devices`.
+    """The gradient accumulation steps that make a batch of `micro` examples on each of `devices`.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def accumulation(batch: int, micro: int, devices: int) -> int:
     Raises
     ------
     InputError
-        If there is no such whole number.
+        If it is not a whole number.
 
     Examples
     --------
@@ -212,13 +212,13 @@ def accumulation(batch: int, micro: int, devices: int) -> int:
     >>> accumulation(256, 4, 3)
     Traceback (most recent call last):
         ...
-    consistency.errors.InputError: a batch of 256 is no multiple of 4 × 3 (micro batch × devices); ...
+    consistency.errors.InputError: a batch of 256 is not a multiple of 4 × 3 (micro batch × devices); ...
     """
     if micro < 1 or devices < 1 or batch % (micro * devices):
         smaller = [size for size in range(1, batch + 1) if devices > 0 and batch % (size * devices) == 0]
         choices = f"a micro batch of {', '.join(map(str, smaller))}" if smaller else f"devices that divide {batch}"
         raise InputError(
-            f"a batch of {batch} is no multiple of {micro} × {devices} (micro batch × devices)",
+            f"a batch of {batch} is not a multiple of {micro} × {devices} (micro batch × devices)",
             expected=choices,
             do="another batch would be another experiment",
         )

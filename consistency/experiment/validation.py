@@ -140,7 +140,7 @@ def unknown_keys(config: Mapping[str, Any]) -> list[str]:
     Returns
     -------
     list of str
-        Nested keys with the key they stand in: ``fsdp_config.reshard``.
+        Nested keys with the key above them: ``fsdp_config.reshard``.
     """
     from axolotl.utils.schemas.config import AxolotlInputConfig
     from axolotl.utils.schemas.datasets import SFTDataset

@@ -22,12 +22,12 @@ _PREFIXES = {"world": "consistency_world", "paper": "consistency"}
 
 
 def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, Any]:
-    """All that the workflow decides by, as JSON-ready values.
+    """What the workflow reads of an experiment, as JSON-ready values.
 
     Parameters
     ----------
     experiment : Experiment
-        What to run.
+        The experiment.
     visible : str, optional
         ``CUDA_VISIBLE_DEVICES`` of the environment; None where it is not set.
 
@@ -38,7 +38,7 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
         `size`, `general`, `guard`, `model_args`, `lm_eval`); `root`; `weights`, the SHA-256 of the
         embedded model if a model is that one; `tasks` (see `task_names`); `explained`, the groups
         that need explanations; `device` as lm_eval takes it; `visible`, the value that ``CUDA_VISIBLE_DEVICES`` is to
-        have, or None to leave it; `gpus` that an evaluation and a training claim; `command_line`, what stands behind
+        have, or None to leave it; `gpus` that an evaluation and a training claim; `command_line`, what follows
         ``axolotl train FILE``; and `trainings` by model and group (see `_training`).
 
     Raises
@@ -86,8 +86,9 @@ def task_names(experiment: Experiment) -> dict[str, Any]:
     Returns
     -------
     dict
-        `probe`: what the base model is asked with shots; `base`: without shots; `explain`: what it explains its answers
-        to. By domain, `pool`: the task whose questions training sets are made of; `evaluate`: what judges a tuned model.
+        `probe`: the tasks of the base model with shots; `base`: without shots; `explain`: those in which it explains its
+        answers. By domain, `pool`: the task whose questions training sets are made of; `evaluate`: the tasks of a tuned
+        model.
     """
     prefix = _PREFIXES[experiment.task_set]
     domains = experiment.domains
@@ -143,13 +144,14 @@ def visible_gpus(device: str, visible: str | None) -> str | None:
 
 
 def _training(experiment: Experiment, model: str, group: str, weights: str | None) -> dict[str, Any]:
-    """What the workflow must know of a training.
+    """What the workflow reads of the trainings of a model and a group.
 
     Returns
     -------
     dict
-        `adapter`: whether it makes an adapter; `epochs`: after which a model is kept beside the last; `made_from`: all
-        that decides what it makes, but its rows and seed. Not where things are, which epochs are kept, or a comment.
+        `adapter`: whether an adapter is trained; `epochs`: after which a model is kept, the last not among them; `made_from`:
+        what the result depends on besides rows and seed. It does not depend on where files are, which epochs are kept, or
+        comments in a config.
     """
     settings = {"base_model": weights} if experiment.sources[model] == "embedded" else {}
     values = replace(experiment, every_epoch=False).config(model, group, settings).values
