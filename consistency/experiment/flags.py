@@ -55,20 +55,20 @@ class Flag:
         return [self.name] if self.value is None else [self.name, self.value]
 
     def typed(self, replaced: Any = None) -> Any:
-        """The value that Axolotl takes the flag for.
+        """The value of the flag, with the type that Axolotl gives it.
 
-        Axolotl reads the text as it reads the value that the text replaces: after ``save_strategy: "no"`` the text ``no``
-        is text, after ``bf16: true`` it is false. Where a config has no such value, the text is what it looks like.
+        The type is that of the value that the flag replaces: ``no`` is text in the place of a text, and false in the place of
+        true. Where the config has no value, ``no`` is false and ``7`` a number.
 
         Parameters
         ----------
         replaced : object
-            The value that the config has without the flag.
+            The value that the config has without the flag; None if it has none.
 
         Returns
         -------
         object
-            A list or mapping in brackets is read as YAML; what cannot be read is text.
+            A list or mapping in brackets is read as YAML. Text that cannot be read as the type stays text.
 
         Examples
         --------
@@ -83,10 +83,10 @@ class Flag:
         if isinstance(replaced, float):
             return _number(text, (float,))
         if isinstance(replaced, int):
-            # Axolotl leaves "0.5" as text here, and its schema makes a number of it.
+            # Axolotl leaves "0.5" as text in the place of 3, and its schema converts it.
             return _number(text, (int, float))
         if text.startswith(("[", "{")) and not isinstance(replaced, str):
-            # Axolotl leaves these as text if it trains in one process, and reads them if a launcher starts it.
+            # The launchers accelerate and torchrun read these; with --launcher python Axolotl leaves them as text.
             with suppress(yaml.YAMLError, ValueError):
                 return yaml.safe_load(text)
         if replaced is not None:
@@ -99,14 +99,14 @@ class Flag:
 
 @dataclass(frozen=True)
 class TrainingFlags:
-    """The flags of ``axolotl train`` that an experiment has.
+    """Flags of ``axolotl train``, split into settings of the config and words of the command line.
 
     Attributes
     ----------
     settings : tuple of Flag
         Those that set a key of the training config; the last one for a key decides.
     command : tuple of Flag
-        Those that only the command line can hold (`COMMAND_KEYS`), such as ``--launcher``.
+        Those that Axolotl reads from the command line only (`COMMAND_KEYS`), such as ``--launcher``.
     launcher_words : tuple of str
         What follows ``--``, which Axolotl hands to its launcher.
     """
@@ -123,11 +123,11 @@ class TrainingFlags:
 
     @property
     def launcher(self) -> str | None:
-        """The launcher that is asked for; None without one."""
+        """The value of ``--launcher``; None without that flag."""
         return next((flag.value for flag in reversed(self.command) if flag.key == "launcher"), None)
 
     def merged(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A training config with the settings of the flags, which replace its own.
+        """A training config in which the flags have replaced values.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class TrainingFlags:
         Raises
         ------
         InputError
-            If a value has a type that this project cannot count with.
+            If this project computes with a value and it has the wrong type.
 
         Examples
         --------
@@ -152,7 +152,7 @@ class TrainingFlags:
             for parent in parents:
                 level[parent] = dict(level[parent]) if isinstance(level.get(parent), dict) else {}
                 level = level[parent]
-            # A flag given twice replaces what the config has, not what the first one set.
+            # The type is that of the value in the config, also for a flag that is given twice.
             level[key] = flag.typed(_value_at(values, flag.key))
         given = {flag.key for flag in self.settings}
         check_settings({key: value for key, value in found.items() if key in given}, None, "axolotl: ")
@@ -160,7 +160,7 @@ class TrainingFlags:
 
 
 def read_flags(text: str, path: str | Path | None = None) -> TrainingFlags:
-    """Parse flags of ``axolotl train``.
+    """The flags of a command line of ``axolotl train``, parsed.
 
     Parameters
     ----------

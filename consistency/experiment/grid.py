@@ -22,7 +22,7 @@ from consistency.world.model import BASE_MODEL
 ON_A_GPU = ("autocast", "packed", "liger")
 # The first character rules out a hidden folder and the folder's parent.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-# Beside those of embedded.yaml.
+# The keys of an experiment file, besides those of embedded.yaml.
 _KEYS = ("name", "models", "domains", "groups", "seeds", "tasks", "preset")
 # Settings that no flag may change, with what to write instead: the batch is computed from some of them, and the grid sets
 # the others for each run.

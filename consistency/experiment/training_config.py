@@ -29,7 +29,7 @@ class TrainingConfig:
     group : str
         Intervention group.
     presets : tuple of str
-        Names of the presets, the last of which decides.
+        Names of the presets; a later one replaces values of an earlier one.
     devices : int
         Number of devices that share a batch.
     values : dict
@@ -46,7 +46,7 @@ class TrainingConfig:
 
     @property
     def batch(self) -> int:
-        """Conversations in one optimizer step, over all devices; where rows are packed, an average, or what is asked for."""
+        """Conversations in one optimizer step, over all devices; with packed rows an average, once they are counted."""
         if self.conversations is not None:
             return round(self.conversations)
         micro, steps = self.values["micro_batch_size"], self.values["gradient_accumulation_steps"]
@@ -54,7 +54,7 @@ class TrainingConfig:
 
     @property
     def step(self) -> str:
-        """What one optimizer step takes, in words."""
+        """The devices and the size of an optimizer step, in words."""
         where = "one device" if self.devices == 1 else f"{self.devices} devices"
         if self.conversations is not None:
             return f"for {where}: about {self.batch} conversations in a step"
@@ -129,16 +129,16 @@ def resolve(
     group : str
         Intervention group, the name of a config.
     presets : sequence of str
-        What to lay over it, in this order. One that gives an accumulation, for one device, sets the batch; one that gives a
-        micro batch alone keeps it.
+        Presets, each of which replaces values of the group's config and of earlier presets. One with an accumulation, for one
+        device, sets the batch; one with a micro batch alone keeps it.
     devices : int
         Number of devices that share a batch.
     settings : mapping, optional
-        Keys that have the last word, such as `base_model`. With a micro batch among them the accumulation follows from it.
+        Keys that replace all others, such as `base_model`. With a micro batch among them the accumulation follows from it.
     rows : path-like, optional
         The group's rows. If the file exists, the prepared dataset's folder is named by its content.
     flags : TrainingFlags, optional
-        Flags of ``axolotl train``, which replace what presets say.
+        Flags of ``axolotl train``, which replace values of the group's config and of presets.
 
     Returns
     -------
