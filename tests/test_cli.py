@@ -257,7 +257,7 @@ MISTAKES = {
     "world-model {f}/file/model": "cannot be written",
     "report {f}/nowhere.yaml --root {f}/runs --out {f}/new": "No such file",
     "report {f}/bad.yaml --root {f}/runs --out {f}/new": "cannot be read",
-    "report {f}/file --root {f}/runs --out {f}/new": "is no mapping",
+    "report {f}/file --root {f}/runs --out {f}/new": "mapping",
     "report {f}/medicine.yaml --root {f}/nowhere --out {f}/new": "no such file or folder",
     "report {f}/medicine.yaml --root {f}/runs --out {f}/new": "medicine/seed-0/logs/harmonious: no such file or folder",
     "report {f}/alchemy.yaml --root {f}/runs --out {f}/new": "no domain 'alchemy'; expected one of medicine, history",
