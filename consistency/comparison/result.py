@@ -77,13 +77,13 @@ class Section:
     n: int
     estimates: Mapping[str, Estimate]
     pairing: PairingReport
+    equivalence_p: float | None
+    minimum_detectable_change: float | None
     flips: Mapping[str, int] | None = None
     mcnemar_p: float | None = None
     mcnemar_p_holm: float | None = None
     mcnemar_p_bh: float | None = None
     sign_flip_p: float | None = None
-    equivalence_p: float | None = None
-    minimum_detectable_change: float | None = None
     kl_quantiles: Mapping[str, float | None] | None = None
     ties: Mapping[str, int] | None = None
     tie_rate: Mapping[str, float] | None = None

@@ -61,8 +61,7 @@ class StoredReport:
 
     Attributes
     ----------
-    folder : Path
-    document : GridReport or PairReport
+    folder, document : Path, GridReport or PairReport
         `report.json`.
     """
 
