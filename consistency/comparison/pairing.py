@@ -40,7 +40,7 @@ class PairingReport:
     by_hash, by_content : int
         Of these, paired by `doc_hash` and by what the question says.
     identical : int
-        Of these, documents that occur several times in their task and were told apart by doc_id.
+        Of these, documents that occur several times in their task and were matched by doc_id.
     reordered : int
         Of these, questions whose options stand in another order in the second log, and were matched by their texts.
     prompts : dict
@@ -225,7 +225,7 @@ def _content_keys(scores: Scores, rows: list[int]) -> list[Hashable]:
 def _match(
     keys_before: Sequence[Hashable], keys_after: Sequence[Hashable], before: Scores, after: Scores
 ) -> tuple[list[tuple[int, int]], set[tuple[int, int]]]:
-    """Pairs of rows with one key, and those among them that were told apart by doc_id; an empty key matches nothing."""
+    """Pairs of rows with one key, and those among them that were matched by doc_id; an empty key matches nothing."""
     where: dict[Hashable, list[int]] = defaultdict(list)
     for j, key in enumerate(keys_after):
         if key:

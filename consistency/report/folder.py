@@ -42,7 +42,7 @@ def report_in_place(out: str | Path) -> Iterator[Path]:
 
 
 def write_files(report: Report, folder: Path) -> None:
-    """Write what is told of a report: `report.json`, `.html`, `.md`, and each table as `.csv` and `.tex`.
+    """Write the content of a report: `report.json`, `.html`, `.md`, and each table as `.csv` and `.tex`.
 
     Its figures and `items.parquet` are written where they are made.
     """

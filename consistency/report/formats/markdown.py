@@ -42,8 +42,8 @@ def _lines(report: Report) -> Iterator[str]:
             place = " · ".join(
                 filter(None, (question.task, str(question.doc_id), question.run, question.scope.upper()))
             )
-            told = "" if kl is None else f", KL {'∞' if math.isinf(kl) else fixed(kl)}"
-            yield f"- {text(place)}: {text(question.flip.replace('_', ' '))}{told}. {text(question.text)}"
+            divergence = "" if kl is None else f", KL {'∞' if math.isinf(kl) else fixed(kl)}"
+            yield f"- {text(place)}: {text(question.flip.replace('_', ' '))}{divergence}. {text(question.text)}"
     if report.methods:
         yield from ("", "## Methods")
         for paragraph in report.methods:

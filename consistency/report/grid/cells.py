@@ -175,7 +175,7 @@ class CellReader:
                 cells = self._read(run, self._open(run.logs, "tuned", model, run), base, audit)
                 saved = {}
                 for epoch, folder in run.checkpoints.items():
-                    # What it lacks, its last epoch lacks too or has told.
+                    # What its log lacks is reported with the last epoch.
                     saved[epoch] = self._read(run, self._open(folder, "checkpoint", model, run), base, RunAudit())
                 yield TunedCells(run, cells, audit, saved, few)
 

@@ -270,7 +270,7 @@ def _sections(document: GridReport, drawings: Mapping[str, list[Drawing]]) -> li
 
 
 def _training(experiment: Experiment) -> list[dict[str, Any]]:
-    """What Axolotl was told: one config for each model and group, as far as the grid has left them."""
+    """The training configs, one for each model and group, as far as the grid's folder still has them."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for run in experiment.runs():
         if (run.model, run.group) in found or not run.config.is_file():

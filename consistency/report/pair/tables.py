@@ -176,7 +176,7 @@ def pairing_table(comparison: Comparison) -> Table:
     return Table(
         name="pairing",
         title="What was paired",
-        caption="Documents pair by lm_eval's hash, or by what they ask. Identical documents of one task were told apart "
+        caption="Documents pair by lm_eval's hash, or by what they ask. Identical documents of one task were matched "
         "by their number; reordered: the options stand in another order in the second log and were matched by text.",
         head=(
             *("task", "paired", "by hash", "by content", "identical", "reordered"),
