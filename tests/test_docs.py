@@ -1,10 +1,13 @@
-"""Every command of the documentation runs, and prints what is shown below it.
+"""Every command and every Python example of the documentation runs, and prints what is shown.
 
 A fenced block `console` is run, in a folder with the names that the documents use, unless a comment stands before it:
 
 - `<!-- not run: reason -->`; with a command's beginning in backquotes, ``<!-- not run: `pip install`: reason -->``, only
   that command is left out;
 - `<!-- exit code 1 -->`: its last command ends so.
+
+A block `python` is run in the same folder, and prints what is shown behind its calls of `print`:
+``print(value)  # what it prints``; a text that is cut ends with `…`.
 
 `<!-- file: NAME -->` before a block of another kind writes it to that file.
 """
@@ -22,10 +25,14 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+from build_measures import BEGIN, END, with_table  # noqa: E402
+
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(
     r"^(?P<comments>(?:<!--[^\n]*-->\n)*)```(?P<kind>[a-z]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+SHOWN = re.compile(r"^print\(.*\)  # (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://)([^)\s]*)\)")
 SKIP = re.compile(r"<!-- not run: (?:`(?P<command>[^`]+)`: )?(?P<reason>\S.*) -->")
 
@@ -154,6 +161,46 @@ def test_the_commands_run_and_print_what_is_shown(document: Path, folder: Path) 
                 )
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_python_examples_run_and_print_what_is_shown(document: Path, request: pytest.FixtureRequest) -> None:
+    for block in blocks(document):
+        if block.kind != "python" or not block.runs(""):
+            continue
+        folder = request.getfixturevalue("folder")
+        done = subprocess.run(
+            [sys.executable, "-c", block.text],
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, f"{document.name}:\n{block.text}\n{done.stderr}"
+        for line, shown in zip(done.stdout.splitlines(), SHOWN.findall(block.text), strict=True):
+            start, cut, _ = shown.partition("…")
+            assert line.startswith(start) if cut else line == shown, f"{document.name} shows {shown}, printed is {line}"
+
+
+def test_the_readme_uses_only_public_names() -> None:
+    import consistency
+
+    examples = [block.text for block in blocks(ROOT / "README.md") if block.kind == "python"]
+    imported = [
+        name
+        for text in examples
+        for names in re.findall(r"from consistency import (.+)", text)
+        for name in names.split(", ")
+    ]
+    assert imported
+    assert set(imported) <= set(consistency.__all__)
+
+
+def test_the_table_of_measures_is_that_of_the_registry() -> None:
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert text.count(BEGIN) == text.count(END) == 1
+    assert text == with_table(text), "docs/methods.md: another table of measures; run python scripts/build_measures.py"
+
+
 def test_the_workflow_stops_what_is_harmful_and_writes_its_summary(folder: Path) -> None:
     (workflow,) = (
         yaml.safe_load(block.text)
@@ -174,8 +221,8 @@ def test_the_cookbook_names_every_measure_of_a_condition() -> None:
     from consistency.comparison.conditions import QUANTITIES, read_condition
 
     text = (ROOT / "docs" / "cookbook.md").read_text()
-    told = re.findall(r"`([^`]+)`", text[text.index("- Measures, by") : text.index("What each is: [methods]")])
-    assert {read_condition(f"{name} > 0").quantity for name in told} == set(QUANTITIES)
+    named = re.findall(r"`([^`]+)`", text[text.index("- Measures, by") : text.index("What each is: [methods]")])
+    assert {read_condition(f"{name} > 0").quantity for name in named} == set(QUANTITIES)
 
 
 def test_the_api_reference_is_built_from_the_docstrings(tmp_path: Path) -> None:
