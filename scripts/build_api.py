@@ -14,13 +14,13 @@ import pdoc.render
 
 import consistency
 
-# What only hands the command line's arguments on.
-LEFT_OUT = ("cli",)
+# The command line, which `consistency --help` documents.
+LEFT_OUT = ("cli", "__main__")
 
 
 def main(out: Path, *modules: str) -> None:
-    """Write one page a module, of all or of those that are named."""
-    # The package imports its public names only when they are asked for, and pdoc shows what `__all__` names.
+    """Write a page for each module, or for the named ones; that of the package has the public names first."""
+    # The package imports its public names when they are first used, and pdoc shows what `__all__` names, in this order.
     for name in consistency.__all__:
         setattr(consistency, name, getattr(consistency, name))
     found = pkgutil.iter_modules(consistency.__path__)

@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -227,9 +228,7 @@ def test_the_cookbook_names_every_measure_of_a_condition() -> None:
 
 def test_the_api_reference_is_built_from_the_docstrings(tmp_path: Path) -> None:
     pytest.importorskip("pdoc")
-    done = run(
-        f"{sys.executable} -W error::UserWarning {ROOT / 'scripts' / 'build_api.py'} api comparison metrics", tmp_path
-    )
+    done = run(f"{sys.executable} -W error::UserWarning {ROOT / 'scripts' / 'build_api.py'} api", tmp_path)
     assert done.returncode == 0, done.stdout
     public = (tmp_path / "api" / "consistency.html").read_text()
     for name in ("Comparison", "InputError", "Run", "compare", "read_run", "Raises", "Compare two evaluations"):
@@ -240,7 +239,7 @@ def test_the_api_reference_is_built_from_the_docstrings(tmp_path: Path) -> None:
     assert not re.search(r'(src|<link[^>]*href)="https?:', public + metrics)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     for link in LINK.findall(document.read_text(encoding="utf-8")):
         path, _, anchor = link.partition("#")
@@ -250,6 +249,15 @@ def test_links_lead_somewhere(document: Path) -> None:
             heads = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
             assert anchor in anchors, f"{document.name}: {link}"
+
+
+def test_the_released_version_is_the_same_everywhere() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.findall(r"^## \[(\d[\d.]*)\] - (\d{4}-\d\d-\d\d)$", changelog, re.MULTILINE)[0]
+    assert newest == (citation["version"], str(citation["date-released"]))
+    assert project["version"] == citation["version"]
 
 
 def test_what_is_not_run_says_why() -> None:
