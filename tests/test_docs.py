@@ -1,6 +1,7 @@
 """Every command and every Python example of the documentation runs, and prints what is shown.
 
-A fenced block `console` is run, in a folder with the names that the documents use, unless a comment stands before it:
+A fenced block `console` is run, in a folder with the names that the documents use. The lines below a command are what it
+prints; `…` is for lines that are left out. Comments before a block change this:
 
 - `<!-- not run: reason -->`; with a command's beginning in backquotes, ``<!-- not run: `pip install`: reason -->``, only
   that command is left out;
@@ -142,6 +143,12 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def prints(output: str, shown: list[str]) -> bool:
+    """Whether the lines that are shown are printed one after another, with others only where `…` stands for them."""
+    lines = (".*?" if line == "…" else f"^{re.escape(line)}$" for line in shown)
+    return re.search("\n".join(lines), output, re.MULTILINE | re.DOTALL) is not None
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_the_commands_run_and_print_what_is_shown(document: Path, folder: Path) -> None:
     for block in blocks(document):
@@ -156,10 +163,7 @@ def test_the_commands_run_and_print_what_is_shown(document: Path, folder: Path) 
             assert done.returncode == (block.exit_code if number == len(block.commands) else 0), (
                 f"{document.name}: {command}\n{done.stdout[-3000:]}"
             )
-            for line in shown:
-                assert line == "…" or line in done.stdout.splitlines(), (
-                    f"{command} does not print: {line}\n{done.stdout}"
-                )
+            assert prints(done.stdout, shown), f"{command} does not print what {document.name} shows:\n{done.stdout}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -233,8 +237,10 @@ def test_the_api_reference_is_built_from_the_docstrings(tmp_path: Path) -> None:
     public = (tmp_path / "api" / "consistency.html").read_text()
     for name in ("Comparison", "InputError", "Run", "compare", "read_run", "Raises", "Compare two evaluations"):
         assert name in public
-    metrics = (tmp_path / "api" / "consistency" / "metrics" / "answers.html").read_text()
-    assert "Every per-question measure of change at once" in metrics
+    assert public.index('id="compare"') < public.index('id="write_report"')
+    metrics = (tmp_path / "api" / "consistency" / "metrics" / "measures.html").read_text()
+    for name in ("MEASURES", "Measure.values", "measure_columns"):
+        assert f'id="{name}"' in metrics
     # A page asks for nothing from elsewhere.
     assert not re.search(r'(src|<link[^>]*href)="https?:', public + metrics)
 
