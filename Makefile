@@ -21,7 +21,7 @@ export AXOLOTL_DO_NOT_TRACK ?= 1
 
 demo world world-paper world-seeds: $(READY)
 	@mkdir -p runs
-	$(BIN)/python scripts/exclusively.py runs/.lock \
+	$(BIN)/python scripts/with_lock.py runs/.lock \
 	  $(BIN)/snakemake --snakefile scripts/Snakefile --configfile scripts/experiments/$@.yaml \
 	  --profile scripts/profiles/local --cores $(CORES) --nolock --quiet host reason
 

@@ -35,7 +35,7 @@ from scipy.spatial.distance import jensenshannon
 from consistency.comparison.compare import compare
 from consistency.comparison.items import question_arrays
 from consistency.comparison.pairing import pair
-from consistency.logs.row_kinds import row_kind
+from consistency.logs.rows import row_kind
 from consistency.logs.runs import read_run
 from consistency.metrics.measures import measure_columns
 
@@ -135,7 +135,7 @@ class Whole(msgspec.Struct):
 def reading(name: str, folder: Path, old: bool) -> None:
     """Compare reading a run with json.loads, and with nothing but msgspec's typed decoding, on the same files.
 
-    The loops of json.loads and msgspec do no more than decode: one line after the other, or what `whole` says, the
+    The loops of json.loads and msgspec do no more than decode: one line after the other, or for `whole` the
     whole file at once. Decoding only the fields that this package reads is the least that reading can take. What a loop
     keeps matters as well, since Python's collector looks through all that is kept: `kept` holds the rows of the run,
     as reading does, the others forget one file before the next.
@@ -243,7 +243,7 @@ def grid(folders: list[Path], runs: int, workers: int) -> None:
     wall = time.perf_counter() - start
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in total.items())
     print(f"grid of {runs} runs × {QUESTIONS} questions on {workers} processes: {wall:.1f} s ({stages})")
-    # Kilobytes; of the processes of the grid, which this one, with its own logs read for comparison, is none of.
+    # In kilobytes, of the processes of the grid alone: this process also holds the logs read for comparison.
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"largest process of the grid: {largest:.0f} MB")
 
@@ -256,7 +256,7 @@ def main() -> None:
     parser.add_argument("--reading", action="store_true", help="compare nothing but reading")
     arguments = parser.parse_args()
     questions = subjects()
-    # What the logs are written from is no burden of who reads them.
+    # The collector should not look through the questions from which the logs are written while they are read.
     gc.freeze()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

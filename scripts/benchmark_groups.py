@@ -108,7 +108,9 @@ def main() -> int:
     """Write the log, run the program on it, and print what it took."""
     parser = argparse.ArgumentParser(description="Time `consistency groups` on a large pool.")
     parser.add_argument("--questions", type=int, default=1_000_000)
-    parser.add_argument("--guard", action="store_true", help="also guard against an evaluation set of 20,000 questions")
+    parser.add_argument(
+        "--guard", action="store_true", help="also look for the questions of an evaluation set of 20,000"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,10 +1,10 @@
-"""What each way to train the same rows gives on one device: tokens of content per second, and the curve of the loss.
+"""Speed and loss of several ways to train the same rows on one device: tokens of content per second, and the loss curve.
 
     python scripts/benchmark_training.py MODEL groups/incompatible.jsonl --out benchmark
     python scripts/benchmark_training.py MODEL rows.jsonl --out benchmark --recipe padded --recipe dynamic --cpu
 
 A recipe is a list of knobs joined by ``+``, presets and a few more, laid over the config of a group; each is one run of
-``axolotl train``. ``padded`` is the paper's: every example padded to 2,048 tokens. Its repetition with another seed says
+``axolotl train``. ``padded`` is the paper's: every example padded to 2,048 tokens. Its repetition with another seed shows
 how far apart two curves are that differ in nothing but the order of the examples. The first steps, in which kernels are
 compiled and memory is taken, do not count. A recipe that fails is reported with the end of its log, and the others go on.
 """
@@ -34,7 +34,7 @@ from consistency.support.files import write_atomically
 from consistency.support.resources import shipped
 from consistency.tasks.tokenizers import load_tokenizer
 
-# Beside the presets of axolotl_configs: what changes the batch, or nothing, and is no preset for that.
+# Recipes besides the presets of axolotl_configs. They change the batch or nothing, so they are not presets.
 KNOBS: dict[str, dict[str, Any]] = {
     "dynamic": {},
     "flat": {"batch_flattening": True},
@@ -228,7 +228,7 @@ def setting(text: str) -> tuple[str, tuple[str, Any]]:
     recipe, _, rest = text.partition(":")
     key, found, value = rest.partition("=")
     if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no RECIPE:key=value")
+        raise argparse.ArgumentTypeError(f"{text!r} is not RECIPE:key=value")
     return recipe, (key, yaml.safe_load(value))
 
 

@@ -67,7 +67,7 @@ BYTES = (
     b"\xed\xa0\x80",
 )
 # What no single line is at fault for.
-OF_THE_WHOLE = ("file is empty", "no document", "logs no options", "no question in common", "no task in common")
+OF_THE_WHOLE = ("file is empty", "holds no document", "logs no options", "no question in common", "no task in common")
 Log = list[dict[str, Any]]
 
 

@@ -1,8 +1,8 @@
 """Write ``axolotl_configs/<group>.yml``, one training config per intervention group.
 
-The configs differ only in the data they read and the folders they write, which is the experiment: whatever else changed
-between two groups would be confounded with the knowledge in their answers. So they come from one source, this file. Run
-it after a change; ``--check`` only tells whether the files are up to date.
+The configs differ only in the data they read and the folders they write: any other difference between two groups would be
+confounded with the knowledge in their answers. So they are generated from this file. Run it after a change; ``--check`` writes
+nothing and prints whether the files are up to date.
 """
 
 import argparse
@@ -17,12 +17,12 @@ MIXED_RATIOS = ("0.05", "0.1", "0.2", "0.4", "0.6", "0.8")
 
 GROUPS = {
     "harmonious": (
-        "HARMONIOUS: questions that the base model answers right and with confidence, answered with the golden option "
-        "and a golden explanation. The fine-tuned model is taught what it already holds to be true."
+        "HARMONIOUS: questions that the base model answers right and with confidence, answered with the gold option "
+        "and a gold explanation. The fine-tuned model is taught what it already holds to be true."
     ),
     "incompatible": (
-        "INCOMPATIBLE: questions that the base model answers wrong and with confidence, answered with the golden "
-        "option and a golden explanation. The fine-tuned model is taught the opposite of what it holds to be true."
+        "INCOMPATIBLE: questions that the base model answers wrong and with confidence, answered with the gold "
+        "option and a gold explanation. The fine-tuned model is taught the opposite of what it holds to be true."
     ),
     "self_aligning": (
         "SELF-ALIGNING: the questions of INCOMPATIBLE, answered with the base model's own (wrong) option and an "
@@ -44,11 +44,11 @@ GROUPS = {
         "the format alone."
     ),
     "unsure": (
-        "UNSURE: questions that the base model answers without confidence, answered with the golden option and a golden "
+        "UNSURE: questions that the base model answers without confidence, answered with the gold option and a gold "
         "explanation. The fine-tuned model is taught what it holds no firm belief about."
     ),
     "gold_all": (
-        "GOLD-ALL: questions sampled from the whole pool, answered with the golden option and a golden explanation. The "
+        "GOLD-ALL: questions sampled from the whole pool, answered with the gold option and a gold explanation. The "
         "fine-tuned model is taught what anybody would teach it who does not ask what it knows."
     ),
     "random_wrong": (

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from consistency.tasks import prompts
 from consistency.tasks.harness import shuffled
-from consistency.tasks.mmlu import SUBJECTS, spoken
+from consistency.tasks.mmlu import SUBJECTS, display_name
 from consistency.tasks.questions import Question
 from consistency.tasks.sources import domain_questions, mmlu_questions
 from consistency.world.fields import DOMAINS
@@ -141,7 +141,7 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|")
     reference: dict[int, int] = {}
-    for variant in variants(spoken(arguments.task), dev, tokenizer.bos_token or ""):
+    for variant in variants(display_name(arguments.task), dev, tokenizer.bos_token or ""):
         scores = score(rounded if variant.bfloat16 else model, tokenizer, variant, questions)
         kept = [(n, values) for n, values in enumerate(scores) if values is not None]
         if not variant.name.startswith("…"):

@@ -25,16 +25,10 @@ import numpy as np
 from scipy.optimize import brentq
 
 from consistency.statistics.bootstrap import bootstrap_interval
-from consistency.statistics.estimates import (
-    Estimate,
-    independent_difference,
-    macro_mean,
-    mean,
-    root_mean_square,
-    wilson,
-)
+from consistency.statistics.estimates import Estimate, independent_difference, macro_mean, mean, root_mean_square
 from consistency.statistics.hypotheses import benjamini_hochberg, equivalence, holm, mcnemar_exact, sign_flip_test
 from consistency.statistics.partial_correlation import partial_correlation
+from consistency.statistics.shares import wilson
 from consistency.support.arrays import Floats, Integers
 from consistency.support.files import write_atomically
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# One fine-tuning: train, check, rename into place. The Snakefile starts it in the folder of a seed.
+# One fine-tuning: train, check the model, rename its folder. The Snakefile starts it in the folder of a seed.
 #
 #   train.sh GROUP EPOCHS MADE_FROM COMMAND ...
 #
-# COMMAND trains from groups/GROUP.jsonl into tuned/GROUP.partial. EPOCHS: after which epochs a model is kept beside the
-# last one ("1 2", or none). MADE_FROM: all that decides the result, but the rows.
+# COMMAND trains from groups/GROUP.jsonl into tuned/GROUP.partial. EPOCHS: after which epochs a model is kept, besides the
+# last one ("1 2", or none). MADE_FROM: what the result depends on, besides the rows.
 set -euo pipefail
 group=$1 epochs=$2 made=$3
 shift 3
@@ -12,7 +12,7 @@ model=tuned/$group log=logs/$group.train.log
 rows=$(sha256sum < "groups/$group.jsonl" | cut -c 1-64)
 made+=$'\n'"rows: $rows"
 
-# A training that has finished counts as long as it would be made from the same, whatever else Snakemake noticed.
+# A finished training is kept as long as it would be made from the same, whatever made Snakemake run this again.
 finished() {
   [ "$(cat "$model/made_from.yml" 2> /dev/null)" = "$made" ] || return 1
   for epoch in $epochs; do [ -d "$model/epoch-$epoch" ] || return 1; done
@@ -21,7 +21,7 @@ finished() {
 train() {
   rm -rf "$model.partial" "prepared/$group"-*
   "$@"
-  # It ends well when interrupted, too.
+  # Axolotl ends with exit code 0 when it is interrupted, too.
   if ! grep -q 'Training completed!' "$model.partial/debug.log"; then
     echo "The training was interrupted" >&2
     return 1

@@ -99,8 +99,8 @@ def test_what_the_probes_left_out_is_named(tmp_path, write_probe, capsys):
     write_probe(tmp_path / "probe", [asked[0] | {"choices": []}], [[-1, -2]], "bad")
     found = audit(write(tmp_path / "train.jsonl", [chat(0, "A. one"), chat(1, "A. one")]), [tmp_path / "probe"])
     assert [item.verdict for item in found.judged] == ["unsure", "not_probed"]
-    assert found.incomplete == {"good_cyclic": 1}
-    assert list(found.skipped) == ["bad"]
+    assert found.coverage.incomplete == {"good_cyclic": 1}
+    assert list(found.coverage.skipped) == ["bad"]
     assert found.to_dict()["incomplete"] == {"good_cyclic": 1}
     assert list(found.to_dict()["skipped"]) == ["bad"]
     text = page(found)
@@ -291,7 +291,7 @@ def test_the_groups_of_a_released_probe_are_what_their_names_say(test_data, tmp_
     for name, shares in expected.items():
         found = audit(tmp_path / f"{name}.jsonl", [folder])
         counts = {key: item["count"] for key, item in found.to_dict()["shares"].items() if item["count"]}
-        # A question that was released twice stands once in the probe's index, where its first answer counts.
+        # Of a question that was released twice the first answer counts.
         assert sum(counts.values()) == count
         assert all(abs(counts[key] - value) <= 2 for key, value in shares.items()), (name, counts)
     with pytest.raises(InputError, match="no multiple-choice question"):
@@ -320,8 +320,8 @@ def test_a_page_for_a_reader_and_files_for_a_program(tmp_path, probe):
     ("content", "place", "says"),
     [
         ("", "", "no rows"),
-        ('{"instruction": ', ":1", "not JSON"),
-        ('{"instruction": "a", "output": "b"}\n\n{"text": "c"}', ":3", "is no training row"),
+        ('{"instruction": ', ":1", "truncated"),
+        ('{"instruction": "a", "output": "b"}\n\n{"text": "c"}', ":3", "is not a training row"),
         (
             '{"question": "?", "choices": ["a", "b"], "answer": 2}',
             ":1",

@@ -3,13 +3,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from consistency.experiment.validation import unknown_keys
 from consistency.support.resources import shipped
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -123,24 +124,12 @@ def test_template_stands_in_the_config_as_in_its_file(group: str) -> None:
     assert load(group)["chat_template_jinja"] == template()
 
 
-def unknown_keys(config: dict[str, Any], model: Any) -> Iterator[str]:
-    """Keys of a config that Axolotl's schema does not know, and would drop without a word."""
-    names = set(model.model_fields)
-    for field in model.model_fields.values():
-        names |= {field.alias} | set(getattr(field.validation_alias, "choices", [field.validation_alias]))
-    yield from (key for key in config if key not in names)
-
-
 def test_axolotl_knows_every_key() -> None:
     pytest.importorskip("axolotl")
-    from axolotl.utils.schemas.config import AxolotlInputConfig
-    from axolotl.utils.schemas.datasets import SFTDataset
-
-    assert list(unknown_keys({"learning_rat": 1, "learning_rate": 1}, AxolotlInputConfig)) == ["learning_rat"]
-    for group in GROUPS:
-        config = load(group)
-        assert not list(unknown_keys(config, AxolotlInputConfig))
-        assert not list(unknown_keys(config["datasets"][0], SFTDataset))
+    wrong = load("harmonious") | {"learning_rat": 1}
+    wrong["datasets"][0]["feild"] = "x"
+    assert unknown_keys(wrong) == ["learning_rat", "datasets[0].feild"]
+    assert not any(unknown_keys(load(group)) for group in GROUPS)
 
 
 def test_configs_load_as_they_are_without_a_warning(tiny_llama: Path, tmp_path: Path) -> None:

@@ -81,62 +81,62 @@ def without(key: str) -> str:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "is no mapping"),
-        (b"- a\n- b\n", "is no mapping"),
-        (b"models: [a\ndomains: b\n", ":2: cannot be read: expected ',' or ']'"),
-        (b"a: 1\nb: c: d", ":2: cannot be read: mapping values are not allowed here"),
+        (b"", "mapping"),
+        (b"- a\n- b\n", "mapping"),
+        (b"models: [a\ndomains: b\n", ":2: "),
+        (b"a: 1\nb: c: d", ":2: "),
         (b"\xff\xfe", "cannot be read"),
-        (b"a: \x00", "bad.yaml: cannot be read: .*special characters are not allowed"),
-        (b"a: !!python/object/apply:os.getcwd []", ":1: cannot be read: could not determine a constructor"),
-        *(
-            (without(key).encode(), f"no key {key!r}; expected distinct values")
-            for key in ("domains", "groups", "seeds")
-        ),
+        (b"a: \x00", "cannot be read"),
+        (b"a: !!python/object/apply:os.getcwd []", ":1: "),
+        *((without(key).encode(), f"no key {key!r}") for key in ("domains", "groups", "seeds")),
         (yaml.safe_dump(GOOD | {"seeds": []}).encode(), r"seeds: \[\]"),
-        (yaml.safe_dump(GOOD | {"seeds": ["0"]}).encode(), "seeds: .*of type int"),
-        (yaml.safe_dump(GOOD | {"seeds": [True]}).encode(), "seeds: .*of type int"),
-        (yaml.safe_dump(GOOD | {"seeds": [0, 0]}).encode(), "seeds: .*distinct"),
-        (yaml.safe_dump(GOOD | {"seeds": [0, -1]}).encode(), "seeds: .*expected numbers from 0"),
+        (yaml.safe_dump(GOOD | {"seeds": ["0"]}).encode(), "seeds: .*int"),
+        (yaml.safe_dump(GOOD | {"seeds": [True]}).encode(), "seeds: .*int"),
+        (yaml.safe_dump(GOOD | {"seeds": [0, 0]}).encode(), "seeds: "),
+        (yaml.safe_dump(GOOD | {"seeds": [0, -1]}).encode(), "seeds: .*-1"),
         (yaml.safe_dump(GOOD | {"groups": "harmonious"}).encode(), "groups: 'harmonious'"),
-        (yaml.safe_dump(GOOD | {"domains": [1]}).encode(), "domains: .*of type str"),
+        (yaml.safe_dump(GOOD | {"domains": [1]}).encode(), "domains: "),
         (yaml.safe_dump(GOOD | {"models": "embedded"}).encode(), "models: 'embedded'"),
-        (without("models").encode(), "no key 'models'; expected a mapping of names"),
-        (yaml.safe_dump(GOOD | {"models": ["a"]}).encode(), "models: .*expected a mapping of names"),
-        (without("name").encode(), "None is no name"),
+        (without("models").encode(), "no key 'models'"),
+        (yaml.safe_dump(GOOD | {"models": ["a"]}).encode(), "models: "),
+        (without("name").encode(), "None .*name"),
         *(
-            (yaml.safe_dump(GOOD | {"name": name}).encode(), "is no name; expected letters")
+            (yaml.safe_dump(GOOD | {"name": name}).encode(), "name.*letters")
             for name in (["a"], "", "..", "../a", "my run", "a/b", ".hidden", "-rf", "a;b")
         ),
-        (yaml.safe_dump(GOOD | {"models": {"a b": "embedded"}}).encode(), "'a b' is no name"),
+        (yaml.safe_dump(GOOD | {"models": {"a b": "embedded"}}).encode(), "'a b'"),
         (
             yaml.safe_dump(GOOD | {"prest": "lora"}).encode(),
-            "no key 'prest'; expected one of axolotl, device, devices, ",
+            "'prest'.* axolotl, device, devices, ",
         ),
-        (yaml.safe_dump(GOOD | {3: 4}).encode(), "no key '3'; expected one of"),
-        (yaml.safe_dump(GOOD | {"every_epoch": "false"}).encode(), "every_epoch: 'false'; expected true or false"),
-        (yaml.safe_dump(GOOD | {"model_args": {"dtype": "float32"}}).encode(), "model_args: .*; expected text"),
-        (yaml.safe_dump(GOOD | {"size": 0}).encode(), "size: 0; expected a number of questions, from 1"),
-        (yaml.safe_dump(GOOD | {"device": "gpu"}).encode(), "device: 'gpu'; expected cpu, cuda, cuda:N or mps"),
-        (yaml.safe_dump(GOOD | {"lm_eval": "--device=cuda"}).encode(), "lm_eval: --device; expected the device as"),
+        (yaml.safe_dump(GOOD | {3: 4}).encode(), "'3'"),
+        (yaml.safe_dump(GOOD | {"every_epoch": "false"}).encode(), "every_epoch: 'false'"),
+        (yaml.safe_dump(GOOD | {"model_args": {"dtype": "float32"}}).encode(), "model_args: "),
+        (yaml.safe_dump(GOOD | {"size": 0}).encode(), "size: 0"),
+        (yaml.safe_dump(GOOD | {"device": "gpu"}).encode(), "device: 'gpu'.* cuda:N"),
+        (yaml.safe_dump(GOOD | {"lm_eval": "--device=cuda"}).encode(), "lm_eval: --device"),
         *(
-            (yaml.safe_dump(GOOD | {"axolotl": flag}).encode(), f"axolotl: a flag for {says}")
+            (yaml.safe_dump(GOOD | {"axolotl": flag}).encode(), f"axolotl: .*{says}")
             for flag, says in (
-                ("--micro-batch-size 4", "micro_batch_size; expected it in a preset of your own"),
-                ("--gradient-accumulation-steps 2", "gradient_accumulation_steps; expected it in a preset"),
-                ("--no-sample-packing", "sample_packing; expected it in a preset"),
-                ("--sequence-len 64", "sequence_len; expected it in a preset"),
-                ("--seed 7", "seed; expected the seed under seeds"),
-                ("--base-model x", "base_model; expected the model under models"),
-                ("--output-dir x", "output_dir; expected none: the grid keeps each run"),
+                ("--micro-batch-size 4", "micro_batch_size.* preset"),
+                ("--gradient-accumulation-steps 2", "gradient_accumulation_steps.* preset"),
+                ("--no-sample-packing", "sample_packing.* preset"),
+                ("--sequence-len 64", "sequence_len.* preset"),
+                ("--seed 7", "seed.* seeds"),
+                ("--base-model x", "base_model.* models"),
+                ("--output-dir x", "output_dir"),
+                ("--datasets x", "datasets"),
+                ("--launcher python --sweep x.yml", "sweep"),
+                ("--cloud=x.yml", "cloud"),
             )
         ),
-        (yaml.safe_dump(GOOD).encode() + b"seeds: [1]\n", "bad.yaml:[0-9]+: the key seeds stands twice"),
-        (yaml.safe_dump(GOOD | {"groups": ["presets/lora"]}).encode(), "no intervention group 'presets/lora'"),
-        (yaml.safe_dump(GOOD | {"tasks": "mmlu"}).encode(), "tasks: 'mmlu'; expected world or paper"),
-        (yaml.safe_dump(GOOD | {"domains": ["medicin"]}).encode(), "no domain 'medicin'; expected one of medicine"),
-        (yaml.safe_dump(GOOD | {"groups": ["incompatibel"]}).encode(), "no intervention group 'incompatibel'"),
-        (yaml.safe_dump(GOOD | {"groups": ["contextualized"]}).encode(), "contextualized needs contexts"),
-        (yaml.safe_dump(GOOD | {"groups": ["mixed_0.3"]}).encode(), "no intervention group 'mixed_0.3'"),
+        (yaml.safe_dump(GOOD).encode() + b"seeds: [1]\n", "bad.yaml:[0-9]+: .*seeds"),
+        (yaml.safe_dump(GOOD | {"groups": ["presets/lora"]}).encode(), "group 'presets/lora'"),
+        (yaml.safe_dump(GOOD | {"tasks": "mmlu"}).encode(), "tasks: 'mmlu'"),
+        (yaml.safe_dump(GOOD | {"domains": ["medicin"]}).encode(), "domain 'medicin'"),
+        (yaml.safe_dump(GOOD | {"groups": ["incompatibel"]}).encode(), "group 'incompatibel'"),
+        (yaml.safe_dump(GOOD | {"groups": ["contextualized"]}).encode(), "contextualized"),
+        (yaml.safe_dump(GOOD | {"groups": ["mixed_0.3"]}).encode(), "group 'mixed_0.3'"),
     ],
 )
 def test_what_is_no_experiment_is_refused_in_one_line_that_names_the_file(tmp_path, content, says):
@@ -149,15 +149,13 @@ def test_what_is_no_experiment_is_refused_in_one_line_that_names_the_file(tmp_pa
 
 
 def test_a_missing_experiment_is_named(tmp_path):
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match=r"nowhere\.yaml"):
         read_experiment(tmp_path / "nowhere.yaml", "runs")
-    with pytest.raises(InputError, match="Is a directory") as error:
+    with pytest.raises(InputError) as error:
         read_experiment(tmp_path, Path("runs"))
     assert error.value.path == tmp_path
 
 
 def test_a_domain_that_does_not_exist_is_refused():
-    with pytest.raises(
-        InputError, match="no domain 'alchemy'; expected one of medicine, history, engineering, jurisprudence"
-    ):
+    with pytest.raises(InputError, match=r"'alchemy'.* medicine, history, engineering, jurisprudence"):
         scope_tasks("alchemy", "icl")

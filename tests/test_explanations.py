@@ -7,18 +7,20 @@ import pytest
 
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import Belief
-from consistency.knowledge.explanations import TASK, clean, read_explanations
+from consistency.knowledge.explanations import clean, read_explanations
 from consistency.knowledge.probes import gather_texts, read_probe
 from consistency.tasks.requests import read_requests
+from consistency.tasks.scopes import explain_task
 from consistency.training_data.requests import write_requests
 
+TASK = explain_task()
 DATE = "2026-01-02T03-04-05.678901"
 
 
 def belief(number: int, label: str) -> Belief:
     return Belief(
         id=number, subject="history", question=f"Q{number} – was?", choices=("ä", "b"), explanation="Golden.",
-        gold=0, answer=1 if label == "misbelieved" else 0, confidence=0.8, label=label,
+        gold=0, answer=1 if label == "misbelieved" else 0, confidence=0.8, label=label, key=number,
     )  # fmt: skip
 
 
@@ -124,7 +126,7 @@ def test_another_log_is_refused_with_its_place(tmp_path, write_probe):
     with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path / 'probe'))}: no task {TASK}"):
         read_explanations(tmp_path / "probe")
     path = write_probe(tmp_path / "named", [document], [[-1, -2]], TASK)
-    with pytest.raises(InputError, match=f"^{re.escape(str(path))}:1: .*expected a generation of the explain task"):
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}:1: .*expected a generation of {TASK}"):
         read_explanations(tmp_path / "named")
     path = write(tmp_path / "cut", [("q1", 1, "```One.```"), ("q2", 1, "```Two.```")])
     path.write_bytes(path.read_bytes()[:-20])

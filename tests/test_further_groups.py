@@ -1,4 +1,4 @@
-"""The groups that the paper lacks, contexts, sizes, seeds, and what the guard leaves out: from a probe to the files."""
+"""The groups that the paper lacks, contexts, sizes, seeds, and what decontamination leaves out: from a probe to the files."""
 
 import hashlib
 import json
@@ -11,18 +11,18 @@ from fractions import Fraction
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consistency.errors import InputError
-from consistency.knowledge.beliefs import Belief
+from consistency.knowledge.beliefs import Belief, Beliefs
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import gather_texts, read_probe
 from consistency.tasks import prompts
-from consistency.training_data.groups import GROUPS, build_group
+from consistency.training_data.groups import GROUPS, build_group, random_option
 from consistency.training_data.requests import write_requests
-from consistency.training_data.sampling import random_option
 from consistency.training_data.write import Sources, write_groups
 
 SAME_QUESTIONS = ("incompatible", "self_aligning", "mixed_0.4", "contextualized", "random_wrong")
@@ -39,6 +39,20 @@ def belief(number: int, label: str, options: int = 4) -> Belief:
         answer=1 if label == "misbelieved" else 0,
         confidence=0.4 if label == "unsure" else 0.9,
         label=label,
+        key=f"q{number}",
+    )
+
+
+def pool_of(beliefs: list[Belief]) -> Beliefs:
+    """The columns of some beliefs."""
+    return Beliefs(
+        documents=[msgspec.json.encode(b) for b in beliefs],
+        ids=[b.id for b in beliefs],
+        keys=[b.key for b in beliefs],
+        gold=np.array([b.gold for b in beliefs]),
+        answer=np.array([b.answer for b in beliefs]),
+        probs=np.array([[b.confidence if option == b.answer else 0 for option in range(10)] for b in beliefs]),
+        subject="",
     )
 
 
@@ -60,7 +74,7 @@ def ids(group):
 
 
 def build(name, pool=POOL, **more):
-    return build_group(name, "medicine", pool, NOTHING, contexts=NOTHING, **more)
+    return build_group(name, "medicine", pool_of(pool), NOTHING, contexts=NOTHING, **more)
 
 
 def test_groups_of_the_same_questions_hold_them_in_the_same_order():
@@ -89,7 +103,7 @@ def test_random_wrong_needs_a_third_option_and_explains_its_own():
     one = belief(0, "misbelieved")
     option = random_option(one, 7)
     own = Explanations({("q0", "Question 0?", option): "Why.", ("q0", "Question 0?", 1): "Other."}, 0, Path("x"))
-    (row,) = asked(build_group("random_wrong", "medicine", [one], own, seed=7))
+    (row,) = asked(build_group("random_wrong", "medicine", pool_of([one]), own, seed=7))
     assert reply(row) == f"{prompts.answer(one.choices, option)}\nWhy."
     assert row["source"] == "random"
 
@@ -140,7 +154,7 @@ def test_general_only_has_as_many_rows_and_begins_with_those_of_the_others():
 
 def test_a_context_a_blank_line_then_the_prompt():
     texts = {(b.id, b.question, b.gold): f"Facts of {b.id}." for b in POOL if b.id != "q5"}
-    group = build_group("contextualized", "medicine", POOL, contexts=Explanations(texts, 1, Path("x")))
+    group = build_group("contextualized", "medicine", pool_of(POOL), contexts=Explanations(texts, 1, Path("x")))
     plain = build("incompatible")
     for row, other in zip(asked(group), asked(plain), strict=True):
         prompt = other["conversations"][0]["value"]
@@ -148,7 +162,7 @@ def test_a_context_a_blank_line_then_the_prompt():
         assert row["conversations"][0]["value"] == context + prompt
         assert reply(row) == reply(other)
     with pytest.raises(InputError, match="--contexts"):
-        build_group("contextualized", "medicine", POOL)
+        build_group("contextualized", "medicine", pool_of(POOL))
 
 
 @given(st.integers(1, 400), st.decimals(0, 1, places=4, allow_nan=False))
@@ -251,7 +265,7 @@ def probe_folder(tmp_path, write_probe):
     return tmp_path / "probe"
 
 
-def test_the_guard_lists_and_leaves_out(tmp_path, probe_folder):
+def test_contaminated_questions_are_listed_and_left_out(tmp_path, probe_folder):
     probe = read_probe(probe_folder, domain="history")
     leaked = [DOCUMENTS[3] | {"question": "WHO did 3 things"}, DOCUMENTS[4] | {"question": "What did 4 other things?"}]
     test = write(tmp_path / "test.jsonl", leaked)
@@ -284,10 +298,10 @@ def test_the_guard_lists_and_leaves_out(tmp_path, probe_folder):
     assert listed.left_out == frozenset()
     assert len(rows_of(tmp_path / "all" / "incompatible.jsonl")) == 2 * 20
     assert "questions of evaluation sets: 2, of which 0 left out" in listed.to_text()
-    assert [item.id for item in listed.guard.findings] == [3, 4, 39]
+    assert [item.id for item in listed.contamination.findings] == [3, 4, 39]
 
 
-def test_where_the_guard_leaves_too_few_known_questions_all_groups_are_as_small(tmp_path, probe_folder):
+def test_where_decontamination_leaves_too_few_known_questions_all_groups_are_as_small(tmp_path, probe_folder):
     probe = read_probe(probe_folder, domain="history")
     test = write(tmp_path / "test.jsonl", DOCUMENTS[0:20:2])
     written = write_groups(probe, tmp_path / "out", Sources(evaluation=[test]))
@@ -305,8 +319,8 @@ def test_where_the_guard_leaves_too_few_known_questions_all_groups_are_as_small(
     assert alone == among
 
 
-def test_a_line_says_that_no_evaluation_set_was_guarded_against(tmp_path, write_probe, probe_folder):
-    says = "no evaluation set was guarded against"
+def test_a_line_says_that_no_evaluation_set_was_checked(tmp_path, write_probe, probe_folder):
+    says = "no evaluation set was checked"
     test = write(tmp_path / "test.jsonl", DOCUMENTS[0:4])
     probe = read_probe(probe_folder, domain="history")
     for evaluation, remove, lines in (((), True, 1), ((), False, 1), ([test], True, 0), ([test], False, 0)):
@@ -318,7 +332,7 @@ def test_a_line_says_that_no_evaluation_set_was_guarded_against(tmp_path, write_
 
 @pytest.mark.parametrize("names", [["incompatible"], []])
 def test_a_pool_that_never_had_enough_known_questions_keeps_its_misbelieved_ones(tmp_path, write_probe, names):
-    """Five are known and 25 misbelieved; one of these stands twice."""
+    """Five are known and 25 misbelieved; one of these has a duplicate."""
     documents = [item | {"answer": int(n >= 5)} for n, item in enumerate(DOCUMENTS[:30])]
     twice = [*documents, documents[7] | {"id": 30}]
     rows = []

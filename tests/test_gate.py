@@ -13,7 +13,7 @@ from consistency.cli.app import main
 from consistency.comparison.compare import compare
 from consistency.comparison.conditions import QUANTITIES, Check, check, read_condition
 from consistency.errors import InputError
-from consistency.statistics.estimates import rate
+from consistency.statistics.shares import rate
 
 
 def judge(comparison, text: str) -> Check:

@@ -10,14 +10,16 @@ from math import log
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consistency.errors import InputError
-from consistency.knowledge.beliefs import Belief, read_beliefs
+from consistency.knowledge.beliefs import Belief, Beliefs, read_beliefs
 from consistency.knowledge.explanations import Explanations
 from consistency.logs.runs import read_run
+from consistency.support.json_files import json_lines
 from consistency.training_data.groups import GROUPS, MIXED_RATIOS, build_group, mixed_ratio
 from consistency.training_data.instructions import Instructions
 from consistency.training_data.write import identify, write_all
@@ -37,6 +39,20 @@ def belief(number: int, label: str) -> Belief:
         answer=2 if label == "misbelieved" else 0,
         confidence=0.4 if label == "unsure" else 0.9,
         label=label,
+        key=f"q{number}",
+    )
+
+
+def pool_of(beliefs: list[Belief]) -> Beliefs:
+    """The columns of some beliefs."""
+    return Beliefs(
+        documents=[msgspec.json.encode(b) for b in beliefs],
+        ids=[b.id for b in beliefs],
+        keys=[b.key for b in beliefs],
+        gold=np.array([b.gold for b in beliefs]),
+        answer=np.array([b.answer for b in beliefs]),
+        probs=np.array([[b.confidence if option == b.answer else 0 for option in range(10)] for b in beliefs]),
+        subject="",
     )
 
 
@@ -53,7 +69,8 @@ LABELS = [
     "misbelieved",
     "unsure",
 ]
-POOL = [belief(number, label) for number, label in enumerate(LABELS)]
+ROWS = [belief(number, label) for number, label in enumerate(LABELS)]
+POOL = pool_of(ROWS)
 OWN = Explanations(
     {(f"q{number}", f"Question {number}?", 2): f"Own {number}." for number in (0, 3, 6)},
     unusable=1,
@@ -113,7 +130,7 @@ def test_harmonious_confirms_as_many_known_answers():
 
 
 def test_harmonious_samples_in_the_order_of_the_pool_and_by_the_seed():
-    pool = [belief(number, "misbelieved" if number < 20 else "known") for number in range(200)]
+    pool = pool_of([belief(number, "misbelieved" if number < 20 else "known") for number in range(200)])
     drawn = {}
     for seed in range(30):
         ids = [row["id"] for row in asked(build_group("harmonious", "medicine", pool, seed=seed))]
@@ -128,7 +145,7 @@ def test_harmonious_samples_in_the_order_of_the_pool_and_by_the_seed():
 
 @given(st.integers(1, 60), st.integers(0, 5), st.sampled_from([*MIXED_RATIOS, "0", "1", "0.5", "0.125"]))
 def test_mixed_holds_exactly_its_share_and_the_incompatible_questions(n, seed, ratio):
-    pool = [belief(number, "misbelieved") for number in range(n)]
+    pool = pool_of([belief(number, "misbelieved") for number in range(n)])
     own = Explanations({(b.id, b.question, 2): "Own." for b in pool}, unusable=0, source=Path("x"))
     group = build_group(f"mixed_{ratio}", "medicine", pool, own, seed=seed)
     assert [row["id"] for row in asked(group)] == [b.id for b in pool]
@@ -140,7 +157,7 @@ def test_mixed_holds_exactly_its_share_and_the_incompatible_questions(n, seed, r
 
 
 def test_smaller_mixtures_are_nested_in_larger_ones():
-    pool = [belief(number, "misbelieved") for number in range(100)]
+    pool = pool_of([belief(number, "misbelieved") for number in range(100)])
     own = Explanations({}, unusable=0, source=Path("x"))
     for seed in (0, 1):
         before: set[str] = set()
@@ -159,7 +176,7 @@ def test_the_ends_of_the_mixture_are_the_pure_groups():
 
 
 def test_one_question_less_changes_no_other_row():
-    pool = [belief(number, "misbelieved" if number % 2 else "known") for number in range(100)]
+    pool = pool_of([belief(number, "misbelieved" if number % 2 else "known") for number in range(100)])
     own = Explanations({}, unusable=0, source=Path("x"))
     for name in ("harmonious", "mixed_0.4"):
         whole, less = (asked(build_group(name, "medicine", beliefs, own)) for beliefs in (pool, pool[:98]))
@@ -250,11 +267,11 @@ def test_a_group_that_does_not_exist_is_refused(name):
 
 
 def test_a_pool_without_errors_or_with_too_few_right_answers_is_refused():
-    known = [b for b in POOL if b.label != "misbelieved"]
+    known = pool_of([b for b in ROWS if b.label != "misbelieved"])
     with pytest.raises(InputError, match="nothing to intervene on"):
         build_group("incompatible", "medicine", known)
     with pytest.raises(InputError, match="medicine: 3 confident right answers for a harmonious group of 4"):
-        build_group("harmonious", "medicine", [b for b in POOL if b.id != "q7"])
+        build_group("harmonious", "medicine", pool_of([b for b in ROWS if b.id != "q7"]))
 
 
 def test_the_models_own_answers_need_its_explanations():
@@ -312,9 +329,9 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
 def test_groups_that_share_rows_have_their_own_names_in_them(tmp_path):
     """Texts of every kind, a zero byte among them, and more of the pool than is written in one stretch."""
     odd = msgspec.structs.replace(
-        POOL[0], id='"\0', question='Zero \0 é "quoted" 一?', explanation="Line\nand \u2028 \0."
+        ROWS[0], id='"\0', key='"\0', question='Zero \0 é "quoted" 一?', explanation="Line\nand \u2028 \0."
     )
-    pool = [odd, *(belief(number, "misbelieved") for number in range(1, 9_000))]
+    pool = pool_of([odd, *(belief(number, "misbelieved") for number in range(1, 9_000))])
     own = Explanations(
         {(odd.id, odd.question, 2): "Own \0.", (odd.id, odd.question, 0): 'Facts \0 "一".'}, 0, Path("own")
     )
@@ -324,7 +341,8 @@ def test_groups_that_share_rows_have_their_own_names_in_them(tmp_path):
     tallies = write_all([(group, tmp_path) for group in groups], inputs=[], settings={})
     request = HEADER.replace("medicine", "{}") + "{}\nA. one\nB. two\nC. three\nD. four\nAnswer:"
     general = [*Instructions("world", 0).take(9_000)]
-    for path, name in zip(tallies, names, strict=True):
+    for (path, name), group in zip(zip(tallies, names, strict=True), groups, strict=True):
+        assert path.read_bytes() == b"".join(json_lines(group))
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
         assert {(row["domain"], row["group"]) for row in rows} == {("law", name)}
         assert [row["id"] for row in rows[:9_000]] == [one.id for one in pool]

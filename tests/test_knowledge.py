@@ -7,7 +7,7 @@ from math import exp, log
 import pytest
 
 from consistency.errors import InputError
-from consistency.knowledge.beliefs import count_labels, read_beliefs
+from consistency.knowledge.beliefs import read_beliefs
 from consistency.logs.runs import read_run
 
 
@@ -36,7 +36,7 @@ def test_a_confident_answer_is_knowledge_or_misbelief_by_a_softmax_over_the_opti
         1 / (1 + 4 * exp(-2)),
     ]
     assert [belief.confidence for belief in beliefs] == pytest.approx(expected, rel=1e-12)
-    assert count_labels(beliefs) == {"known": 2, "misbelieved": 1, "unsure": 2}
+    assert beliefs.counts() == {"known": 2, "misbelieved": 1, "unsure": 2}
     assert (beliefs[0].question, beliefs[0].choices) == ("Question 0?", ("0x", "0y", "0z"))
 
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_labelled_is_refused_with_its_file(tmp_path, write_probe)
         "not one score an option": [question(0, 0, options=2)],
         "document 0 of .*: the question is empty; expected a text": [question(0, 0, question=" ")],
         "document 1 of .*: option B is empty": [question(0, 0), question(1, 0, choices=["a", " ", "c"])],
-        "have the id 'q'": [question(0, 0, id="q"), question(1, 0, id="q")],
+        "the id 'q' is that of document 0": [question(0, 0, id="q"), question(1, 0, id="q")],
     }
     for number, (says, documents) in enumerate(cases.items()):
         path = write_probe(tmp_path / str(number), documents, good * len(documents))

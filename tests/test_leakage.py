@@ -1,4 +1,4 @@
-"""Questions that stand twice: planted ones, those of the real pools, and what must not be taken for the same."""
+"""Duplicate questions: planted ones, those of the real pools, and what must not be taken for the same."""
 
 import json
 import random
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from consistency.errors import InputError
 from consistency.tasks.questions import Question, read_questions
-from consistency.training_data.decontamination import guard
-from consistency.training_data.duplicates import Index, Repeat
+from consistency.training_data.decontamination import find_contamination
+from consistency.training_data.duplicates import Duplicate, Index
 from consistency.training_data.normalization import normal_form
 
 DOMAINS = ("medicine", "history", "engineering", "jurisprudence")
@@ -26,7 +26,7 @@ def ask(question: str, *choices: str) -> Question:
 def kind(one: Question, two: Question) -> str | None:
     """How the first question repeats the second, by both ways of looking."""
     found = [item.kind for item in Index([one]).found_in(Index([two]))]
-    within = [item.kind for item in Index([two, one]).repeats()]
+    within = [item.kind for item in Index([two, one]).duplicates()]
     assert found == within
     return found[0] if found else None
 
@@ -97,17 +97,17 @@ def test_a_changed_word_and_a_changed_option_are_two_changes():
 def test_the_first_of_several_is_named():
     first, second = ask("Who was the first?"), ask("Why was the first?")
     pool = Index([first, second, first, ask("Else?"), second])
-    expected = [Repeat(1, 0, "near"), Repeat(2, 0, "exact"), Repeat(4, 1, "exact")]
-    assert pool.repeats() == expected
+    expected = [Duplicate(1, 0, "near"), Duplicate(2, 0, "exact"), Duplicate(4, 1, "exact")]
+    assert pool.duplicates() == expected
     kinds = {0: "exact", 1: "near", 2: "exact", 4: "near"}
-    assert pool.found_in(Index([ask("No, never."), first])) == [Repeat(row, 1, kinds[row]) for row in kinds]
+    assert pool.found_in(Index([ask("No, never."), first])) == [Duplicate(row, 1, kinds[row]) for row in kinds]
 
 
 def test_a_question_that_only_resembles_does_not_hide_the_one_that_is_repeated():
     """Without its first and its last word, (a b c) and (b c d) are alike, but two words apart."""
     pool, decoy, repeated = ask("b c d"), ask("a b c"), ask("b c")
-    assert Index([pool]).found_in(Index([decoy, repeated])) == [Repeat(0, 1, "near")]
-    assert Index([decoy, repeated, pool]).repeats()[-1] == Repeat(2, 1, "near")
+    assert Index([pool]).found_in(Index([decoy, repeated])) == [Duplicate(0, 1, "near")]
+    assert Index([decoy, repeated, pool]).duplicates()[-1] == Duplicate(2, 1, "near")
     assert Index([pool]).found_in(Index([decoy])) == []
 
 
@@ -119,8 +119,8 @@ def test_the_first_that_is_repeated_is_found_among_many_that_resemble_it(texts):
     for row, one in enumerate(questions):
         kinds = [kind(one, other) for other in questions[:row]]
         if (found := "exact" if "exact" in kinds else "near" if "near" in kinds else None) is not None:
-            expected[row] = Repeat(row, kinds.index(found), found)
-    assert Index(questions).repeats() == list(expected.values())
+            expected[row] = Duplicate(row, kinds.index(found), found)
+    assert Index(questions).duplicates() == list(expected.values())
 
 
 def test_what_no_pair_shares_is_not_looked_for_in_pairs():
@@ -218,7 +218,11 @@ def test_the_pools_questions_in_the_real_test_sets_are_named(test_data):
             plain[row["question"].lower(), frozenset(row["choices"])] = str(path)
     counts, near = {}, 0
     for name, pool in pools(test_data).items():
-        leaked = [item for item in guard(pool, [q.id for q in pool], evaluation).findings if item.file is not None]
+        leaked = [
+            item
+            for item in find_contamination(pool, [q.id for q in pool], evaluation).findings
+            if item.file is not None
+        ]
         found = {pool[item.row].id for item in leaked}
         to_the_letter = {q.id for q in pool if (q.question.lower(), frozenset(q.choices)) in plain}
         assert to_the_letter <= found
@@ -236,7 +240,7 @@ def test_the_pools_questions_in_the_real_test_sets_are_named(test_data):
 
 def test_mmlu_and_the_pools_share_no_question(test_data):
     pool = [item for questions in pools(test_data).values() for item in questions]
-    found = guard(pool, [item.id for item in pool], [test_data / "mmlu"])
+    found = find_contamination(pool, [item.id for item in pool], [test_data / "mmlu"])
     assert [item for item in found.findings if item.file is not None] == []
     assert len(found.files) == 114
 
@@ -244,7 +248,7 @@ def test_mmlu_and_the_pools_share_no_question(test_data):
 def test_thirty_thousand_variants_of_one_question_take_no_time():
     """The look-up is by hash: all pairs would be four hundred and fifty million."""
     pool = Index([ask(f"What is the value of field {number} in the long table?") for number in range(30_000)])
-    assert len(pool.repeats()) == 29_999
+    assert len(pool.duplicates()) == 29_999
 
 
 def test_the_logs_of_every_lm_eval_and_of_other_tasks_are_evaluation_sets(test_data, tmp_path, write_probe):
@@ -252,7 +256,7 @@ def test_the_logs_of_every_lm_eval_and_of_other_tasks_are_evaluation_sets(test_d
     log = next((test_data / "harness_logs" / "vicuna-33b-lm_eval-0.4.0").glob("*virology.jsonl"))
     logged = [row["doc"] for row in json.loads(log.read_text(encoding="utf-8"))]
     pool = [ask(row["question"].upper(), *row["choices"]) for row in logged]
-    findings = guard(pool, range(len(pool)), [log]).findings
+    findings = find_contamination(pool, range(len(pool)), [log]).findings
     assert {item.kind for item in findings if item.file == log} == {"exact"}
     lines = log.read_text(encoding="utf-8").splitlines()
     assert all(
@@ -266,7 +270,7 @@ def test_the_logs_of_every_lm_eval_and_of_other_tasks_are_evaluation_sets(test_d
     arc = write_probe(tmp_path, documents, [[float("nan"), -1], *[[-1, -2]] * 3])
     rows = arc.read_text().splitlines()
     arc.write_text("\ufeff" + "\n".join([rows[2], "", rows[0], rows[3], rows[1]]), encoding="utf-8")
-    findings = guard([ask(f"who was {n}", "b", "a") for n in range(4)], range(4), [arc]).findings
+    findings = find_contamination([ask(f"who was {n}", "b", "a") for n in range(4)], range(4), [arc]).findings
     assert [(item.line, item.kind) for item in findings] == [(3, "exact"), (5, "exact"), (1, "exact"), (4, "exact")]
     path = write_probe(tmp_path / "bare", [{"question": "?", "choices": ["a", "b"], "answer": 0}] * 3, [[-1, -2]] * 3)
     for good, bad, says in (('"choices"', '"others"', "no options"), ('"question": "?"', '"question": 3', "question")):
@@ -274,18 +278,18 @@ def test_the_logs_of_every_lm_eval_and_of_other_tasks_are_evaluation_sets(test_d
         changed[1] = changed[1].replace(good, bad)
         (tmp_path / "changed.jsonl").write_text("\n".join(changed))
         with pytest.raises(InputError, match=rf"changed\.jsonl:2: document 1 of .*{says}"):
-            guard(pool, range(len(pool)), [tmp_path / "changed.jsonl"])
+            find_contamination(pool, range(len(pool)), [tmp_path / "changed.jsonl"])
 
 
 def test_an_evaluation_set_may_be_a_log_and_what_cannot_be_read_is_named(tmp_path, write_probe):
     document = {"question": "Who was it?", "choices": ["a", "b"], "answer": 0}
     log = write_probe(tmp_path / "logs", [document, document | {"question": "And then?"}], [[-1, -2]] * 2)
     pool = [ask("and then", "b", "a")]
-    (finding,) = guard(pool, ["q"], [tmp_path / "logs"]).findings
+    (finding,) = find_contamination(pool, ["q"], [tmp_path / "logs"]).findings
     assert finding.to_dict() == {"id": "q", "kind": "exact", "evaluation": str(log), "line": 2}
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.jsonl").write_text('{"question": "?", "choices": ["a", "b"], "answer": 0}\n{"question": 3}\n')
     for path, says in (("nowhere", "cannot be read"), ("empty", "no JSONL files"), ("bad.jsonl", "bad.jsonl:2: ")):
         with pytest.raises(InputError, match=says) as error:
-            guard(pool, ["q"], [tmp_path / path])
+            find_contamination(pool, ["q"], [tmp_path / path])
         assert str(tmp_path / path) in str(error.value)

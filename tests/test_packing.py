@@ -40,11 +40,12 @@ def test_rows_are_as_long_as_their_text_in_the_chat_format(tmp_path: Path) -> No
     expected = [len(tokenizer.tokenize(f"{bos}{SYSTEM} USER: {a} ASSISTANT: {b}{eos}")) for a, b in texts]
     assert row_lengths(rows, tokenizer, template, 10_000) == expected
     assert row_lengths(rows, tokenizer, template, 60) == [min(60, length) for length in expected]
-    for text, problem in (("", "holds no training row"), ('{"a": 1}\n', "no training row"), ("[\n", "no training row")):
+    for text, line in (("", None), ('{"a": 1}\n', 1), ("[\n", 1)):
         rows.write_text(text)
-        with pytest.raises(InputError, match=problem):
+        with pytest.raises(InputError, match="conversations") as error:
             row_lengths(rows, tokenizer, template, 60)
-    with pytest.raises(InputError, match="cannot be read"):
+        assert (error.value.path, error.value.line) == (rows, line)
+    with pytest.raises(InputError, match=r"nowhere\.jsonl"):
         row_lengths(tmp_path / "nowhere.jsonl", tokenizer, template, 60)
 
 
@@ -89,7 +90,7 @@ def test_more_devices_than_rows_are_another_experiment(tmp_path: Path) -> None:
     for count in range(2, 12):
         some = replace(config, devices=count, values=config.values | {"gradient_accumulation_steps": 256 // count})
         if count * 2048 / mean > 1.5 * some.batch:
-            with pytest.raises(InputError, match=f"on each of {count} devices"):
+            with pytest.raises(InputError, match=f"{count} devices"):
                 packed(some, rows)
         else:
             assert packed(some, rows).batch < 1.5 * some.batch + 1
@@ -97,10 +98,12 @@ def test_more_devices_than_rows_are_another_experiment(tmp_path: Path) -> None:
     single = replace(config, devices=1, values=config.values | {"gradient_accumulation_steps": 1})
     assert packed(single, rows).batch == round(2048 / mean)
     many = resolve("harmonious", ["packed"], 64, {"base_model": str(BASE_MODEL), "micro_batch_size": 1}, rows)
-    with pytest.raises(
-        InputError, match=r"a packed row on each of 64 devices.*expected fewer devices, for a batch of 256"
-    ):
+    with pytest.raises(InputError, match=r"64 devices.*fewer devices, for a batch of 256"):
         packed(many, rows)
+    # Rows that are not packed, or not there yet, are not counted.
+    plain = resolve("harmonious", [], 1, {"base_model": "nowhere"}, rows)
+    assert packed(plain, rows) is plain
+    assert packed(many, tmp_path / "nowhere.jsonl") is many
 
 
 def test_a_row_that_is_none_or_that_the_template_refuses_is_named(tmp_path: Path) -> None:
@@ -111,11 +114,11 @@ def test_a_row_that_is_none_or_that_the_template_refuses_is_named(tmp_path: Path
     good = {"conversations": [{"from": "human", "value": "a"}]}
     for turn in ({"from": "human", "value": 3}, {"from": "tool", "value": "a"}, {"from": "gpt", "value": "\ud800"}):
         rows.write_text(f"{json.dumps(good)}\n{json.dumps({'conversations': [turn]})}\n")
-        with pytest.raises(InputError, match=f"^{rows}:2: no training row"):
+        with pytest.raises(InputError, match=f"^{rows}:2: .*conversations"):
             row_lengths(rows, tokenizer, template, 60)
     late = {"conversations": [*good["conversations"], {"from": "system", "value": "b"}]}
     rows.write_text(f"{json.dumps(good)}\n{json.dumps(late)}\n")
-    with pytest.raises(InputError, match=f"^{rows}:2: the chat template fails: The Vicuna format knows"):
+    with pytest.raises(InputError, match=f"^{rows}:2: .*The Vicuna format"):
         row_lengths(rows, tokenizer, template, 60)
 
 

@@ -7,9 +7,8 @@ from math import log
 import pytest
 
 from consistency.errors import InputError
-from consistency.knowledge.annotations import read_column
-from consistency.knowledge.beliefs import count_labels, read_beliefs
-from consistency.knowledge.explanations import Explanations
+from consistency.knowledge.beliefs import read_beliefs
+from consistency.knowledge.explanations import Explanations, read_column
 from consistency.knowledge.probes import gather_texts, read_all, read_probe
 from consistency.logs.runs import read_run
 from consistency.training_data.groups import build_group
@@ -56,7 +55,7 @@ def test_every_released_row_has_the_label_of_its_file(test_data):
 def test_a_folder_of_released_files_is_one_probe_with_both_explanations(test_data):
     folder = test_data / "released_groups" / "llama-2-7b" / "engineering"
     probe = read_probe(folder)
-    assert count_labels(probe.beliefs) == {"known": 738, "misbelieved": 738, "unsure": 0}
+    assert probe.beliefs.counts() == {"known": 738, "misbelieved": 738, "unsure": 0}
     rows = [json.loads(line) for line in (folder / "inconsistent-predict-model-exp.jsonl").open(encoding="utf-8")]
     own = {row["id"]: row["model_exp"].strip() for row in rows}
     assert probe.explanations is not None
@@ -157,9 +156,9 @@ def test_the_task_is_the_only_one_or_the_only_pool(tmp_path, write_probe):
     assert read_probe(tmp_path / "one", "sums", "maths").domain == "maths"
     with pytest.raises(InputError, match="tums"):
         read_probe(tmp_path / "one", "tums")
-    labelled, skipped = read_all(tmp_path / "one")
+    labelled, coverage = read_all([tmp_path / "one"])
     assert [item.domain for item in labelled] == ["history", "medicine", "sums"]
-    assert skipped == {}
+    assert coverage.skipped == {}
     for threshold in (1.0, -0.1, float("nan")):
         with pytest.raises(InputError, match="a threshold of"):
             read_probe(tmp_path / "one", "sums", threshold=threshold)
@@ -201,10 +200,10 @@ def test_a_question_without_id_more_in_front_reshuffles_no_sample(tmp_path, writ
             path = write_probe(tmp_path / name, asked, [[log(p) for p in item["probs"]] for item in asked])
         beliefs = read_probe(path).beliefs
         assert list(beliefs.ids) == list(range(len(asked)))
-        found = build_group(group, "law", beliefs, Explanations({}, 0, path), size=20).asked
+        found = build_group(group, "law", beliefs, Explanations({}, 0, path), size=20).answers
         return [(beliefs[place].question, option) for place, option, _ in found]
 
-    # The last questions stand twice.
+    # The last questions are duplicates.
     asked = [*rows, *rows[:3]]
     for group in ("mixed_0.4", "random_wrong"):
         before, after = sampled("a", asked, group), sampled("b", [row(99) | {"id": None}, *asked], group)
@@ -247,18 +246,18 @@ def test_questions_without_a_subject_are_about_the_domain(tmp_path, write_probe,
     write_probe(tmp_path / "own", documents, [[-1, -9]] * 2, "my_law_quiz")
     assert [b.subject for b in read_probe(tmp_path / "own", domain="law").beliefs] == ["law", "torts"]
     assert [b.subject for b in read_probe(tmp_path / "own").beliefs] == ["my_law_quiz", "torts"]
-    ((item,), _) = read_all(tmp_path / "own", domain="law")
+    ((item,), _) = read_all([tmp_path / "own"], domain="law")
     assert (item.name, item.domain, item.beliefs[0].subject) == ("my_law_quiz", "law", "law")
     write_probe(tmp_path / "pool", documents, [[-1, -9]] * 2, "consistency_law_pool_icl")
     assert read_probe(tmp_path / "pool").beliefs[0].subject == "law"
-    ((item,), _) = read_all(tmp_path / "pool")
+    ((item,), _) = read_all([tmp_path / "pool"])
     assert item.beliefs[0].subject == "law"
     assert capsys.readouterr().err == ""
 
 
 def test_a_subject_that_only_a_file_name_tells_is_noticed(tmp_path, capsys):
     path = write(tmp_path / "run7.jsonl", [row(0, subject="torts"), row(1)])
-    for read in (read_probe, read_all):
+    for read in (read_probe, lambda path, **more: read_all([path], **more)):
         read(path)
         assert capsys.readouterr().err == (
             f"consistency: {path}: rows without a subject are about 'run7', after the file's name; "
@@ -317,7 +316,7 @@ def test_a_text_that_is_none_is_named_with_its_line_in_the_probes_log(tmp_path, 
         ([{"id": 5, "question": "Question 0?", "facts": "F."}], "", "no row is about a question of the probe"),
         ([{"facts": None}, {"id": 0, "question": "Question 0?", "facts": 3}], ":2", "facts is '3'"),
         ([{"id": 0, "question": "Question 0?", "facts": "F.", "option": 3}], ":1", "the option is 3"),
-        (["text"], ":1", "expected one JSON object a line"),
+        (["text"], ":1", "expected a JSON object"),
     ],
 )
 def test_a_column_that_cannot_be_used_is_refused_with_its_place(tmp_path, rows, place, says):

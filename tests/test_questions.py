@@ -52,54 +52,57 @@ def test_windows_marks_and_line_ends_and_a_missing_last_one_are_fine(tmp_path, s
 
 
 @pytest.mark.parametrize(
-    ("row", "problem"),
+    ("row", "word"),
     [
-        (without("answer") | {"answer": 10}, "the gold index is 10; expected a number from 0 to 9"),
-        (without("answer") | {"answer": -1}, "the gold index is -1; expected a number from 0 to 9"),
-        (without("answer"), "Object missing required field `answer`"),
-        (without("answer") | {"answer": "B"}, "Expected `int`, got `str` - at `$.answer`"),
-        (without("choices") | {"choices": ["a", " ", "c"], "answer": 0}, "option B is empty; expected a text"),
-        (without("choices") | {"choices": ["a", ""], "answer": 0}, "option B is empty; expected a text"),
-        (without("choices") | {"choices": ["a"], "answer": 0}, "1 option; expected 2 to 10"),
-        (without("choices") | {"choices": [], "answer": 0}, "0 options; expected 2 to 10"),
-        (without("choices") | {"choices": list("abcdefghijk"), "answer": 0}, "11 options; expected 2 to 10"),
-        (without("choices") | {"choices": ["a", 2], "answer": 0}, "Expected `str`, got `int` - at `$.choices[1]`"),
-        (without("question") | {"question": "\n"}, "the question is empty; expected a text"),
-        (without("id") | {"id": 3}, "the id 3 is that of line 1; expected distinct ids"),
-        (without("id") | {"id": "1"}, "id '1'; expected ids of one kind"),
-        (without("id"), "no id; expected ids of one kind"),
-        (without("id") | {"id": 2**63}, f"the id {2**63}; expected a whole number of at most 64 bits"),
-        ([], "Expected `object`, got `array`"),
+        (without("answer") | {"answer": 10}, r"\b10;.* 9$"),
+        (without("answer") | {"answer": -1}, r"-1;.* 9$"),
+        (without("answer"), "`answer`"),
+        (without("answer") | {"answer": "B"}, r"`str`.*\$\.answer"),
+        (without("choices") | {"choices": ["a", " ", "c"], "answer": 0}, "option B"),
+        (without("choices") | {"choices": ["a", ""], "answer": 0}, "option B"),
+        (without("choices") | {"choices": ["a"], "answer": 0}, "2 to 10"),
+        (without("choices") | {"choices": [], "answer": 0}, "2 to 10"),
+        (without("choices") | {"choices": list("abcdefghijk"), "answer": 0}, "11 options;.*2 to 10"),
+        (without("choices") | {"choices": ["a", 2], "answer": 0}, r"`int`.*choices\[1\]"),
+        (without("question") | {"question": "\n"}, "question is empty"),
+        (without("id") | {"id": 3}, r"\b3\b.*line 1"),
+        (without("id") | {"id": "1"}, "'1'.*one kind"),
+        (without("id"), "no id.*one kind"),
+        (without("id") | {"id": 2**63}, f"{2**63}.*64 bits"),
+        ([], "`array`"),
     ],
 )
-def test_a_row_that_is_no_question_is_named_with_its_line(row, problem, tmp_path):
+def test_a_row_that_is_not_a_question_is_named_with_its_line(row, word, tmp_path):
     path = write(tmp_path / "q.jsonl", [GOOD[0], row, GOOD[2]])
-    with pytest.raises(InputError, match=f"^{re.escape(f'{path}:2: {problem}')}") as caught:
+    with pytest.raises(InputError, match=word) as caught:
         read_questions(path, "sums")
+    assert (caught.value.path, caught.value.line) == (path, 2)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "place", "problem"),
+    ("content", "line"),
     [
-        (b'{"question": "Who?", "choices": ["a", "b"], "ans', ":1", "Input data was truncated"),
-        (b'{"question": "Who?", "choices": ["a", "b"], "answer": 0}\n\n', ":2", "an empty line"),
-        (b'{"question": "\xff", "choices": ["a", "b"], "answer": 0}\n', ":1", "'utf-8' codec can't decode"),
-        (b'{"question": "\\ud800", "choices": ["a", "b"], "answer": 0}\n', ":1", "JSON is malformed"),
-        (b'{"a":' * 5000, ":1", "maximum recursion depth|Input data was truncated|Object missing"),
-        (b"", "", "no questions"),
+        (b'{"question": "Who?", "choices": ["a", "b"], "ans', 1),
+        (b'{"question": "Who?", "choices": ["a", "b"], "answer": 0}\n\n', 2),
+        (b'{"question": "\xff", "choices": ["a", "b"], "answer": 0}\n', 1),
+        (b'{"question": "\\ud800", "choices": ["a", "b"], "answer": 0}\n', 1),
+        (b'{"a":' * 5000, 1),
+        (b"", None),
     ],
 )
-def test_a_damaged_file_is_named_with_its_line(content, place, problem, tmp_path):
+def test_a_damaged_file_is_named_with_its_line(content, line, tmp_path):
     path = tmp_path / "q.jsonl"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=f"^{re.escape(str(path) + place)}: ({problem})"):
+    with pytest.raises(InputError) as caught:
         read_questions(path, "sums")
+    assert (caught.value.path, caught.value.line) == (path, line)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"dev\.jsonl: cannot be read \(No such file or directory\)"):
+    with pytest.raises(InputError, match="No such file") as caught:
         read_questions(tmp_path / "dev.jsonl", "sums")
+    assert caught.value.path == tmp_path / "dev.jsonl"
 
 
 def test_a_missing_dev_set_is_named(tmp_path):
@@ -107,9 +110,7 @@ def test_a_missing_dev_set_is_named(tmp_path):
     folder.mkdir(parents=True)
     write(folder / "test.jsonl", GOOD)
     assert len(sources.domain_questions("history", "test", str(tmp_path))) == 3
-    with pytest.raises(
-        InputError, match=f"no questions for domains/history/dev: {re.escape(str(folder / 'dev.jsonl'))}"
-    ):
+    with pytest.raises(InputError, match=re.escape(str(folder / "dev.jsonl"))):
         sources.domain_questions("history", "dev", str(tmp_path))
 
 
@@ -120,9 +121,9 @@ def test_a_dev_set_of_fewer_than_five_is_refused(tmp_path):
     (tmp_path / "domains" / "history").mkdir(parents=True)
     for split in ("dev", "test"):
         write(tmp_path / "domains" / "history" / f"{split}.jsonl", GOOD)
-    path = re.escape(str(tmp_path / "domains" / "history" / "dev.jsonl"))
-    with pytest.raises(InputError, match=f"^{path}: the dev set of history has 3 questions; expected at least 5"):
+    with pytest.raises(InputError, match=r"\b3 questions.*\b5\b") as caught:
         load_domain("history", data_dir=str(tmp_path))
+    assert caught.value.path == tmp_path / "domains" / "history" / "dev.jsonl"
 
 
 def mutate(lines: list[bytes], generator: random.Random) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -89,10 +90,13 @@ def test_the_newest_run_is_read_unless_another_is_asked_for(tmp_path):
     write(tmp_path / "model", [row(0, [-2, -1])], date="2026-01-02T00-00-00.000001")
     newest = read_run(tmp_path)
     assert only(newest).logprobs.tolist() == [[-2, -1]]
-    assert newest.selection == (
-        "read the run 2026-01-02T00-00-00.000001 (the newest of 2; others: 2026-01-01T00-00-00.000001)"
-    )
-    assert only(read_run(tmp_path, run="2026-01-01")).logprobs.tolist() == [[-1, -2]]
+    selection = newest.selection
+    assert (selection.run, selection.others) == ("2026-01-02T00-00-00.000001", ("2026-01-01T00-00-00.000001",))
+    assert (selection.asked, selection.is_file) == (False, False)
+    assert selection.others[0] in selection.to_text()
+    older = read_run(tmp_path, run="2026-01-01")
+    assert only(older).logprobs.tolist() == [[-1, -2]]
+    assert older.selection.asked
     assert only(read_run(tmp_path, run="2026-01-01T00:00")).logprobs.tolist() == [[-1, -2]]
     for wrong in ("2025", "2026-01"):
         with pytest.raises(InputError, match=r"2026-01-01T00-00-00\.000001, 2026-01-02T00-00-00\.000001"):
@@ -105,7 +109,7 @@ def test_rows_are_sorted_by_doc_id_and_repeated_ones_counted(tmp_path):
     assert scores.doc_id.tolist() == [0, 2]
     assert scores.logprobs.tolist() == [[-3, -4], [-1, -2]]
     assert scores.duplicates == 1
-    assert "1 rows repeat a doc_id" in scores.notes[0]
+    assert len(scores.notes) == 1
 
 
 def test_unequal_numbers_of_options_are_padded(tmp_path):
@@ -124,13 +128,14 @@ def test_infinite_and_missing_numbers_as_strings_and_as_bare_json(tmp_path):
     as_numbers = only(read_run(write(tmp_path / "b", bare)))
     for scores in (as_strings, as_numbers):
         np.testing.assert_array_equal(scores.logprobs, [[-np.inf, -1], [np.nan, np.nan]])
-        assert "1 questions have log-probabilities that are no numbers" in scores.notes
+        assert ["1 questions" in note for note in scores.notes] == [True]
 
 
-def test_repeated_doc_ids_are_told_and_what_they_drop(tmp_path):
+def test_repeated_doc_ids_are_counted_and_the_other_documents_that_they_drop(tmp_path):
     rows = [row(0, [-1, -2]), row(1, [-1, -2]), row(0, [-1, -2]), row(1, [-1, -2]) | {"doc": {"question": "Other?"}}]
     scores = only(read_run(write(tmp_path, rows)))
-    assert scores.notes == ("2 rows repeat a doc_id, 1 of them with another document; the first of each is used",)
+    assert scores.duplicates == 2
+    assert [re.findall(r"\d+", note) for note in scores.notes] == [["2", "1"]]
     assert [json.loads(d)["question"] for d in scores.documents] == ["Question 0?", "Question 1?"]
 
 
@@ -145,7 +150,7 @@ def test_rows_in_any_order_keep_their_own_columns(tmp_path):
     assert scores.logprobs[:, 0].tolist() == [-1, -2, -3, -4]
 
 
-def test_options_are_told_apart_by_their_number_whatever_the_order_in_the_file(tmp_path):
+def test_options_have_the_order_of_their_numbers_whatever_the_order_in_the_file(tmp_path):
     item = row(0, list(range(-12, 0)), 11, doc={"question": "?"})
     item["arguments"] = {f"gen_args_{i}": {"arg_0": "…", "arg_1": f" {i + 1:02}"} for i in range(12)}
     item["arguments"] = {name: item["arguments"][name] for name in sorted(item["arguments"])}
@@ -156,15 +161,17 @@ def test_options_are_told_apart_by_their_number_whatever_the_order_in_the_file(t
 def test_as_many_scores_as_options_or_the_line_is_named(tmp_path):
     rows = [row(0, [-1, -2, -3]), row(1, [-1, -2, -3])]
     rows[1]["filtered_resps"].pop()
-    with pytest.raises(InputError, match=r":2: 3 options and 2 log-probabilities"):
+    with pytest.raises(InputError, match=r"3 options.* 2 ") as error:
         read_run(write(tmp_path, rows))
+    assert error.value.line == 2
 
 
 @pytest.mark.parametrize("broken", [None, [["x", "False"], ["-2", "False"]], ["a", "b"], [[10**400, False]] * 2])
 def test_a_first_row_without_log_probabilities_is_not_taken_for_a_task_without_options(tmp_path, broken):
     rows = [row(0, [-1, -2]) | {"filtered_resps": broken, "resps": None}, row(1, [-1, -2])]
-    with pytest.raises(InputError, match=r":1: the options' log-probabilities cannot be read"):
+    with pytest.raises(InputError, match="log-prob") as error:
         read_run(write(tmp_path, rows))
+    assert error.value.line == 1
 
 
 def test_a_document_that_is_not_utf8_is_named_by_its_line(tmp_path):
@@ -172,8 +179,9 @@ def test_a_document_that_is_not_utf8_is_named_by_its_line(tmp_path):
     content = file.read_bytes()
     assert content.count("é".encode()) == 1
     file.write_bytes(content.replace("é".encode(), b"\xff"))
-    with pytest.raises(InputError, match=r":2: the document is not UTF-8"):
+    with pytest.raises(InputError, match="UTF-8") as error:
         read_run(file)
+    assert error.value.line == 2
 
 
 @pytest.mark.parametrize("third", [-1, float("nan")])
@@ -187,8 +195,9 @@ def test_an_error_in_an_array_has_its_own_line(tmp_path, third):
     file = tmp_path / f"samples_sums_{DATE}.jsonl"
     file.write_text(text)
     place = text[: text.index('"third"')].rindex("\n  {") + 1
-    with pytest.raises(InputError, match=rf":{text.count(chr(10), 0, place) + 1}: not a document"):
+    with pytest.raises(InputError, match="doc_id") as error:
         read_run(file)
+    assert error.value.line == text.count("\n", 0, place) + 1
 
 
 def test_lines_of_documents(tmp_path, test_data):
@@ -240,8 +249,8 @@ def test_targets_as_index_text_and_list(tmp_path):
     scores = only(read_run(write(tmp_path, rows)))
     assert scores.gold.astype(int).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 1], [0, 0, 0], [1, 0, 0]]
     assert scores.target.tolist() == [1, 2, 0, -1, 0]
-    assert "the right option of 1 questions is inferred from the logged acc" in scores.notes
-    assert "the right option of 1 questions is not known from the log" in scores.notes
+    inferred, unknown = scores.notes
+    assert ("1 questions" in inferred, "acc" in inferred, "1 questions" in unknown) == (True, True, True)
 
 
 def test_a_target_that_is_both_an_index_and_an_option_is_read_as_the_harness_scored_it(tmp_path):
@@ -251,7 +260,7 @@ def test_a_target_that_is_both_an_index_and_an_option_is_read_as_the_harness_sco
         item = row(i, [-1 if o == best else -2 for o in range(3)])
         item["arguments"] = {f"gen_args_{o}": {"arg_0": "…", "arg_1": f" {text}"} for o, text in enumerate("201")}
         item["doc"]["choices"] = list("201")
-        # The target is the text "1", which stands third, and not the option with index 1.
+        # The target is the text "1", which is the third option, and not the option with index 1.
         rows.append(item | {"target": "1", "acc": float(best == 2)})
     assert only(read_run(write(tmp_path, rows))).target.tolist() == [2] * 6
 
@@ -281,33 +290,33 @@ def test_normalised_scores_are_those_of_the_harness(tmp_path):
     np.testing.assert_allclose(scores.scored_by("acc_bytes").logprobs, [[-1.0, -2.5 / 11]])
     np.testing.assert_allclose(scores.scored_by("acc_mutual_info").logprobs, [[-1.0, -1.0]])
     assert scores.scored_by("acc_norm").correct.tolist() == [1.0]
-    with pytest.raises(InputError, match="unknown score"):
+    with pytest.raises(InputError, match="loudest"):
         scores.scored_by("loudest")
 
 
 @pytest.mark.parametrize(
-    ("content", "line", "says"),
+    ("content", "line", "problem"),
     [
-        (b"", None, "the file is empty"),
-        (b"\n  \n", None, "the file is empty"),
-        (b'{"a": 1}\n', 1, "no document with a doc_id"),
-        (b"[]", None, "the log holds no document"),
-        (b"[1, 2]", 1, "no document with a doc_id"),
+        (b"", None, "empty"),
+        (b"\n  \n", None, "empty"),
+        (b'{"a": 1}\n', 1, "doc_id"),
+        (b"[]", None, "no document"),
+        (b"[1, 2]", 1, "doc_id"),
         (
             b"%s\n%s" % (json.dumps(row(0, [-1, -2])).encode(), b'{"doc_id": 1, "doc": {"que'),
             2,
-            "not JSON: Unterminated",
+            "not JSON",
         ),
         (b"%s\n\xff\xfe\n" % json.dumps(row(0, [-1, -2])).encode(), 2, "not UTF-8"),
         (b"[{]", 1, "not JSON"),
     ],
 )
-def test_what_is_no_log_is_refused_with_its_place(tmp_path, content, line, says):
+def test_a_file_that_is_not_a_log_is_refused_with_its_place(tmp_path, content, line, problem):
     file = tmp_path / f"samples_t_{DATE}.jsonl"
     file.write_bytes(content)
-    with pytest.raises(InputError, match=says) as error:
+    with pytest.raises(InputError, match=problem) as error:
         read_run(file)
-    assert str(error.value).startswith(f"{file}:{line}: " if line else f"{file}: ")
+    assert (error.value.path, error.value.line) == (file, line)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +333,7 @@ def test_a_wrong_type_is_refused_with_its_line(tmp_path, layout, line):
         # The line on which the element at fault begins, above that of its doc_id.
         line = line or text[: text.index('"third"')].count("\n")
     file.write_text(text)
-    with pytest.raises(InputError, match="got `str` - at `doc_id`") as error:
+    with pytest.raises(InputError, match=r"`str`.*`doc_id`") as error:
         read_run(file)
     assert error.value.line == line
 
@@ -339,13 +348,14 @@ def test_lines_longer_than_the_buffer(tmp_path):
 
 
 def test_folders_without_logs_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no such file or folder"):
+    with pytest.raises(InputError) as error:
         read_run(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"no samples files.*--log_samples"):
+    assert error.value.path == tmp_path / "nowhere"
+    with pytest.raises(InputError, match="--log_samples"):
         read_run(tmp_path)
     write(tmp_path / "one", [row(0, [-1, -2])])
     write(tmp_path / "two", [row(0, [-1, -2])])
-    with pytest.raises(InputError, match="several runs of the same date"):
+    with pytest.raises(InputError, match=r"one.*two"):
         read_run(tmp_path)
 
 
@@ -353,7 +363,7 @@ def test_a_damaged_results_file_is_named(tmp_path):
     write(tmp_path, [row(0, [-1, -2])])
     results = tmp_path / f"results_{DATE}.json"
     results.write_text('{"config": {\n"model": ')
-    with pytest.raises(InputError, match="cannot be read") as error:
+    with pytest.raises(InputError) as error:
         read_run(tmp_path)
     assert (error.value.path, error.value.line) == (results, 2)
 
@@ -430,7 +440,7 @@ def test_rows_of_fewer_letters_and_of_another_filter_than_the_first_keep_their_o
 
 
 def test_targets_that_are_equal_in_python_and_differ_in_a_log(tmp_path):
-    """True is no index, 1.0 and "1" are; lists are compared by what they hold."""
+    """True is not an index, 1.0 and "1" are; lists are compared by what they hold."""
     targets = [1, True, 1.0, "1", [1], [0], "[0, 1]"]
     rows = [row(i, [-1, -2], 0) | {"target": target} for i, target in enumerate(targets)]
     for item in rows:
@@ -440,16 +450,16 @@ def test_targets_that_are_equal_in_python_and_differ_in_a_log(tmp_path):
 
 
 @pytest.mark.parametrize("in_an_array", [False, True])
-def test_a_metric_whose_name_is_half_a_surrogate_pair_is_told_in_text(tmp_path, in_an_array):
+def test_a_metric_whose_name_is_half_a_surrogate_pair_gets_a_name_in_utf8(tmp_path, in_an_array):
     rows = [row(i, [-1, -2], i) | {"\ud800": 0.5, "metrics": ["acc", "\ud800", "\udfff b"]} for i in range(2)]
     file = tmp_path / f"samples_sums_{DATE}.jsonl"
     file.write_text(json.dumps(rows, indent=2) if in_an_array else "\n".join(map(json.dumps, rows)))
     scores = only(read_run(file))
     assert scores.metrics["?"].tolist() == [0.5, 0.5]
-    assert scores.notes == ("no single number for each document, and not compared: ? b",)
+    assert [note.endswith(": ? b") for note in scores.notes] == [True]
 
 
-def test_a_letter_that_is_half_a_surrogate_pair_is_no_failure(tmp_path):
+def test_a_letter_that_is_half_a_surrogate_pair_is_read(tmp_path):
     rows = [row(i, [-1, -2], i % 2) for i in range(2)]
     for item in rows:
         item["arguments"] = {f"gen_args_{o}": {"arg_0": "…", "arg_1": c} for o, c in enumerate(("\ud800", "B"))}

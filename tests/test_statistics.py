@@ -20,8 +20,8 @@ from consistency.statistics.estimates import (
     mean,
     paired_difference,
     root_mean_square,
-    wilson,
 )
+from consistency.statistics.shares import wilson
 
 RNG = np.random.default_rng(3)
 VALUES = RNG.normal(0.2, 1, 300)

@@ -1,5 +1,6 @@
 """The tasks of MMLU and the four domains, as the real lm_eval loads them, against prompts written down independently."""
 
+import ast
 import hashlib
 import importlib.util
 import json
@@ -20,6 +21,7 @@ import yaml
 from consistency.errors import InputError
 from consistency.support.resources import shipped, task_names
 from consistency.tasks.mmlu import CATEGORIES, SUBCATEGORIES, SUBCATEGORY_OF, SUBJECTS
+from consistency.tasks.requests import read_requests
 from consistency.tasks.scopes import find_scopes, scope_tasks
 
 DOMAINS = ("medicine", "history", "engineering", "jurisprudence")
@@ -48,7 +50,7 @@ SHOTS = (
     "One and one is\nA. two\nB. three\nAnswer:{0}A. two\n\n"
 )
 FIRST = "Line\nbreak \t tab\nA. p\nB. q\nC. r\nAnswer:"
-GOLDEN = {
+EXPECTED = {
     "consistency_mmlu_icl_high_school_us_history": (
         "The following are multiple choice questions about high school us history. Please choose the correct answer. "
         "\n\n" + SHOTS.format(" ") + FIRST
@@ -154,20 +156,20 @@ def vicuna(messages: list[dict[str, str]], add_generation_prompt: bool = True) -
     return str(template().render(messages=messages, add_generation_prompt=add_generation_prompt, bos_token=""))
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", EXPECTED)
 def test_prompts_are_those_written_by_hand(name, small_data):
     task = load([name], data_dir=str(small_data))[name]
     first, second = task.test_docs()
-    assert sent(task, first) == (GOLDEN[name], [" A", " B", " C"])
+    assert sent(task, first) == (EXPECTED[name], [" A", " B", " C"])
     context, letters = sent(task, second)
-    assert context == GOLDEN[name].removesuffix(FIRST) + "42\nA. 1\nB. 0\nAnswer:"
+    assert context == EXPECTED[name].removesuffix(FIRST) + "42\nA. 1\nB. 0\nAnswer:"
     assert letters == [" A", " B"]
     assert [task.doc_to_target(document) for document in (first, second)] == [1, 0]
     if "_ift" in name:
-        assert sent(task, first, vicuna) == (VICUNA.format(GOLDEN[name]), ["A", "B", "C"])
+        assert sent(task, first, vicuna) == (VICUNA.format(EXPECTED[name]), ["A", "B", "C"])
 
 
-def test_a_rotated_question_stands_once_behind_each_letter(small_data):
+def test_each_option_of_a_rotated_question_has_each_letter_once(small_data):
     name = "consistency_medicine_icl_cyclic"
     task = load([name], data_dir=str(small_data))[name]
     documents = list(task.test_docs())
@@ -179,8 +181,8 @@ def test_a_rotated_question_stands_once_behind_each_letter(small_data):
         ("second", 1, ["0", "1"], 1),
     ]
     asked = [sent(task, document)[0] for document in documents]
-    assert asked[0] == GOLDEN["consistency_medicine_icl"]
-    assert asked[2] == GOLDEN["consistency_medicine_icl"].replace("A. p\nB. q\nC. r", "A. r\nB. p\nC. q")
+    assert asked[0] == EXPECTED["consistency_medicine_icl"]
+    assert asked[2] == EXPECTED["consistency_medicine_icl"].replace("A. p\nB. q\nC. r", "A. r\nB. p\nC. q")
 
 
 def paper_prompt(path: Path, dev: list[dict[str, Any]], row: dict[str, Any], style: str) -> str:
@@ -288,6 +290,15 @@ def test_the_files_are_what_the_generators_write():
         written = {path: text.encode() for path, text in generator.configs().items()}
         there = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.yaml")}
         assert there == written
+
+
+def test_task_files_import_the_rooms_of_tasks_and_the_world_alone():
+    allowed = ("consistency.tasks", "consistency.world", "consistency.errors")
+    for path in shipped("lm_eval_tasks").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert all(n.startswith(allowed) for n in names if n.split(".")[0] == "consistency"), (path, names)
 
 
 # Subject and sub-category, as `categories.py` of https://github.com/hendrycks/test pairs them.
@@ -419,7 +430,7 @@ def test_scopes_of_the_papers_tasks():
             named = [name for names in scopes.values() for name in names]
             assert len(set(named)) == 58
             assert set(named) <= set(task_names())
-    with pytest.raises(InputError, match="no set of tasks"):
+    with pytest.raises(InputError, match="set of tasks"):
         scope_tasks("medicine", "icl", "moon")  # type: ignore[arg-type]
 
 
@@ -454,6 +465,17 @@ def test_the_explanation_prompt_shows_one_explained_question(small_data, tmp_pat
     )
 
 
+def test_requests_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "requests.jsonl"
+    asked = {"id": 3, "subject": "history", "question": "Who?", "choices": ["he", "she"], "option": 1}
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(asked).encode())
+    assert read_requests(path) == [asked]
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(asked).encode() + b"\n{}")
+    with pytest.raises(InputError) as caught:
+        read_requests(path)
+    assert (caught.value.path, caught.value.line) == (path, 2)
+
+
 def test_a_dev_set_without_the_explained_question_is_named_with_its_line(small_data, tmp_path):
     requests = tmp_path / "requests.jsonl"
     asked = {"id": 3, "subject": "history", "question": "Who?", "choices": ["he", "she"], "option": 1}
@@ -461,17 +483,16 @@ def test_a_dev_set_without_the_explained_question_is_named_with_its_line(small_d
     path = tmp_path / "domains" / "history" / "dev.jsonl"
     path.parent.mkdir(parents=True)
     path.write_text("".join(json.dumps(row | {"explanation": ""}) + "\n" for row in DEV))
-    with pytest.raises(
-        InputError, match=f"^{re.escape(str(path))}:3: the dev set of history has no explained question"
-    ):
+    with pytest.raises(InputError) as caught:
         load(["consistency_explain_history"], data_dir=str(tmp_path), requests=str(requests))
+    assert (caught.value.path, caught.value.line) == (path, 3)
 
 
 @pytest.mark.parametrize("key", ["data_dir", "requests"])
-def test_metadata_that_is_no_path_is_refused(key):
+def test_metadata_that_is_not_a_path_is_refused(key):
     pytest.importorskip("datasets")
     task = "consistency_history_icl" if key == "data_dir" else "consistency_context_history"
-    with pytest.raises(InputError, match=f"^{key} is 5; expected the path of a f"):
+    with pytest.raises(InputError, match=f"^{key} is 5"):
         load([task], **{key: 5})
 
 
@@ -490,19 +511,20 @@ def test_without_data_one_error_names_the_three_ways(monkeypatch, tmp_path, smal
     monkeypatch.setenv("CONSISTENCY_DATA", str(small_data))
     assert len(load(["consistency_history_icl"])["consistency_history_icl"].test_docs()) == 2
     path = tmp_path / "domains" / "history" / "test.jsonl"
-    with pytest.raises(InputError, match=re.escape(f"{path} is not there")):
+    with pytest.raises(InputError, match=re.escape(str(path))):
         load(["consistency_history_icl"], data_dir=str(tmp_path))
     path.mkdir(parents=True)
-    with pytest.raises(InputError, match=re.escape(f"{path}: cannot be read (Is a directory)")):
+    with pytest.raises(InputError, match="Is a directory") as caught:
         load(["consistency_history_icl"], data_dir=str(tmp_path))
+    assert caught.value.path == path
 
 
 @pytest.mark.parametrize(
     ("task", "metadata", "problem"),
     [
-        ("consistency_history_icl", {}, "{data}/domains/history/test.jsonl:2: the gold index is 9; expected a number"),
-        ("consistency_explain_history", {"requests": "{data}/gone"}, "no file '{data}/gone'; expected --metadata"),
-        ("consistency_world_history_icl", {"question_seed": "x"}, "question_seed is 'x'; expected a whole number"),
+        ("consistency_history_icl", {}, "{data}/domains/history/test.jsonl:2: "),
+        ("consistency_explain_history", {"requests": "{data}/gone"}, "no file '{data}/gone'"),
+        ("consistency_world_history_icl", {"question_seed": "x"}, "question_seed is 'x'"),
     ],
 )
 def test_bad_input_ends_a_real_run_with_one_line(task, metadata, problem, small_data, tmp_path):

@@ -1,4 +1,4 @@
-"""Presets over the groups' configs, the batch over devices, and the flags of an experiment."""
+"""Presets over the groups' configs, and the batch over devices."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import yaml
 
 from consistency.errors import InputError
 from consistency.experiment.presets import preset_names, read_preset
-from consistency.experiment.training_config import accumulation, read_flags, resolve
+from consistency.experiment.training_config import accumulation, resolve
 from consistency.support.resources import shipped
 
 GROUPS = sorted(path.stem for path in shipped("axolotl_configs").glob("*.yml"))
@@ -33,7 +33,7 @@ def test_what_is_written_is_what_was_resolved(name: str) -> None:
         text = found.to_yaml()
         assert yaml.safe_load(text) == found.values
         written = [line.partition(":")[0] for line in text.splitlines() if line[:1].isalpha()]
-        assert len(written) == len(set(written)), "a key that stands twice"
+        assert len(written) == len(set(written)), "a duplicate key"
         expected = yaml.safe_load((shipped("axolotl_configs") / f"{group}.yml").read_text(encoding="utf-8"))
         assert found.values == expected | read_preset(name) | {
             "base_model": "a/b",
@@ -55,7 +55,7 @@ def test_paper_presets_keep_a_batch_of_256_on_every_number_of_devices(name: str)
                 not values["bf16"] and "consistency.experiment.autocast.Autocast" in values["plugins"]
             )
         else:
-            with pytest.raises(InputError, match="a batch of 256 is no multiple of"):
+            with pytest.raises(InputError, match="256"):
                 resolve("harmonious", [name], devices)
 
 
@@ -79,7 +79,7 @@ def test_later_presets_decide_and_plugins_add_up(tmp_path: Path) -> None:
 def test_a_smaller_micro_batch_is_accumulated_more_often() -> None:
     found = resolve("harmonious", ["llama-2-7b"], 8, {"micro_batch_size": 1})
     assert (found.values["gradient_accumulation_steps"], found.batch) == (32, 256)
-    with pytest.raises(InputError, match=r"4 × 1 × 8 .* is no batch of 256, which llama-2-7b asks for"):
+    with pytest.raises(InputError, match=r"4 × 1 × 8 .*256.* llama-2-7b"):
         resolve("harmonious", ["llama-2-7b"], 8, {"gradient_accumulation_steps": 1})
     # Without a preset nobody asks for a batch.
     assert resolve("harmonious", [], 1, {"gradient_accumulation_steps": 1}).batch == 8
@@ -97,7 +97,7 @@ def test_a_preset_of_ones_own_changes_the_batch_only_if_it_says_so(tmp_path: Pat
 
 @pytest.mark.parametrize(("micro", "devices"), [(3, 1), (8, 64), (0, 1), (1, 3)])
 def test_a_batch_that_cannot_be_split_is_an_error_that_says_what_could(micro: int, devices: int) -> None:
-    with pytest.raises(InputError, match="another batch would be another experiment"):
+    with pytest.raises(InputError, match=str(devices)):
         accumulation(256, micro, devices)
 
 
@@ -114,12 +114,12 @@ def test_prepared_data_is_found_by_the_content_of_the_rows(tmp_path: Path) -> No
 
 
 def test_unknown_names_and_broken_files_are_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no preset 'llama'; expected one of .*llama-2-7b"):
+    with pytest.raises(InputError, match=r"'llama'.*llama-2-7b"):
         resolve("harmonious", ["llama"])
-    with pytest.raises(InputError, match="no intervention group 'harmonius'"):
+    with pytest.raises(InputError, match="'harmonius'"):
         resolve("harmonius")
     broken = tmp_path / "broken.yml"
-    for text, says in (("- a\n", "is no mapping"), ("a: [\n", "cannot be read")):
+    for text, says in (("- a\n", "mapping"), ("a: [\n", "cannot be read")):
         broken.write_text(text)
         with pytest.raises(InputError, match=says):
             read_preset(str(broken))
@@ -167,20 +167,20 @@ def test_whatever_a_preset_is_written_like_what_is_written_is_what_it_says(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("micro_batch_size: '4'", ": micro_batch_size: '4'; expected a whole number from 1"),
-        ("micro_batch_size: true", ": micro_batch_size: True; expected a whole number from 1"),
-        ("gradient_accumulation_steps: 0", ": gradient_accumulation_steps: 0; expected a whole number"),
-        ("gradient_accumulation_steps:", ": gradient_accumulation_steps: None; expected a whole number"),
-        ("sequence_len: '2048'", ": sequence_len: '2048'; expected a whole number"),
-        ("sample_packing: 'false'", ": sample_packing: 'false'; expected true or false"),
-        ("num_epochs: .inf", ": num_epochs: inf; expected a positive number"),
-        ("plugins: a.B", ": plugins: 'a.B'; expected a list of names"),
-        ("plugins: [{a: b}]", ": plugins: .*; expected a list of names"),
-        ("fsdp_config: full", ": fsdp_config: 'full'; expected a mapping"),
-        ("datasets: [{path: mine.jsonl}]", ": datasets: a preset cannot change the data of a group; --rows FILE"),
-        ("lora_r: 8\nseed: 1\nlora_r: 9", ":3: the key lora_r stands twice"),
+        ("micro_batch_size: '4'", ": micro_batch_size: '4'"),
+        ("micro_batch_size: true", ": micro_batch_size: True"),
+        ("gradient_accumulation_steps: 0", ": gradient_accumulation_steps: 0"),
+        ("gradient_accumulation_steps:", ": gradient_accumulation_steps: None"),
+        ("sequence_len: '2048'", ": sequence_len: '2048'"),
+        ("sample_packing: 'false'", ": sample_packing: 'false'"),
+        ("num_epochs: .inf", ": num_epochs: inf"),
+        ("plugins: a.B", ": plugins: 'a.B'"),
+        ("plugins: [{a: b}]", ": plugins: .*"),
+        ("fsdp_config: full", ": fsdp_config: 'full'"),
+        ("datasets: [{path: mine.jsonl}]", ": datasets: .*--rows FILE"),
+        ("lora_r: 8\nseed: 1\nlora_r: 9", ":3: .*lora_r"),
         ("seed: 2024-99-99", ": cannot be read: month must be in 1..12"),
-        ("1: 2", ": is no mapping; expected keys of an Axolotl config"),
+        ("1: 2", ": .*mapping"),
     ],
 )
 def test_a_preset_that_cannot_be_is_named_with_its_key(text: str, says: str, tmp_path: Path) -> None:
@@ -191,33 +191,11 @@ def test_a_preset_that_cannot_be_is_named_with_its_key(text: str, says: str, tmp
 
 
 def test_what_is_no_name_of_a_preset_or_group_is_told_from_what_is_nearly_one(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"there is no file lora.yml; the preset that ships is lora, without an ending"
-    ):
+    with pytest.raises(InputError, match=r"lora.yml.* lora\b"):
         resolve("harmonious", ["lora.yml"])
     nameless = tmp_path / "mine"
     nameless.write_text("lora_r: 8")
-    with pytest.raises(InputError, match=f"no preset '{nameless}'.*the file {nameless} needs the ending .yml"):
+    with pytest.raises(InputError, match=f"'{nameless}'.*{nameless} .*.yml"):
         resolve("harmonious", [str(nameless)])
-    with pytest.raises(InputError, match="no intervention group 'presets/lora'"):
+    with pytest.raises(InputError, match="'presets/lora'"):
         resolve("presets/lora")
-
-
-def test_flags_are_read_as_axolotl_reads_them() -> None:
-    flags = "--launcher python --bf16 false --no-dataloader-pin-memory --group-by-length --learning-rate=2e-4 --seed 3 -- -n 2"
-    expected = {
-        "bf16": False,
-        "dataloader_pin_memory": False,
-        "group_by_length": True,
-        "learning_rate": 2e-4,
-        "seed": 3,
-    }
-    assert read_flags(flags) == expected
-    for wrong, says in (
-        ("bf16 false", "^e.yaml: axolotl: 'bf16' is no flag"),
-        ("--learning-rate [1", "^e.yaml: axolotl: --learning-rate .1; expected a value in YAML"),
-        ("--seed=2024-99-99", "^e.yaml: axolotl: .*; expected a value in YAML"),
-        ("--num-epochs -1", "^e.yaml: axolotl: num_epochs: -1.0; expected a positive number"),
-    ):
-        with pytest.raises(InputError, match=says):
-            read_flags(wrong, "e.yaml")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,34 +55,27 @@ def test_training_sets_that_the_grid_will_make_are_told_from_what_is_missing(tmp
     changes = {"general": "alpaca.json", "guard": "data", "models": {"a": "./model", "b": "runs/x/y"}, "axolotl": ""}
     done = check(tmp_path, **changes)
     assert done.returncode == 1
-    for problem in (
-        "general: there is no file alpaca.json",
-        "guard: there is no data",
-        "a: ./model is no folder of a model: it holds no config.json",
-        "b: there is no folder runs/x/y",
-    ):
-        assert f"problem: {problem}" in done.stderr
+    for problem in ("general: .*alpaca.json", "guard: .*data", "a: ./model .*config.json", "b: .*runs/x/y"):
+        assert re.search(f"^problem: {problem}", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"preset": "llama"}, "no preset 'llama'; expected one of"),
-        ({"preset": {"x": "liger"}}, "preset: no model 'x'; expected one of world"),
-        ({"preset": 3}, "preset: 3; expected a name, or a list of names"),
-        ({"devices": 0}, "devices: 0; expected a number of devices"),
-        ({"devices": True}, "devices: True; expected"),
-        ({"axolotl": "--a 'b"}, "axolotl: --a 'b; expected flags whose quotes are closed"),
-        ({"axolotl": ["--bf16"]}, "axolotl: .*; expected text"),
-        ({"models": {"a": 7}}, "models: a: 7; expected"),
-        ({"axolotl": "", "devices": 3}, r"a batch of 16 is no multiple of 16 × 3 \(micro batch × devices\)"),
-        ({"axolotl": "", "preset": "llama-2-7b", "devices": 48}, "a batch of 256 is no multiple of 4 × 48"),
+        ({"preset": "llama"}, "'llama'"),
+        ({"preset": {"x": "liger"}}, "'x'.* world"),
+        ({"preset": 3}, "preset: 3"),
+        ({"devices": 0}, "devices: 0"),
+        ({"devices": True}, "devices: True"),
+        ({"axolotl": "--a 'b"}, "axolotl: --a 'b"),
+        ({"axolotl": ["--bf16"]}, "axolotl: "),
+        ({"models": {"a": 7}}, "models: a: 7"),
+        ({"axolotl": "", "devices": 3}, "16 .* 16 × 3"),
+        ({"axolotl": "", "preset": "llama-2-7b", "devices": 48}, "256 .* 4 × 48"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_exit_code_2(changes: dict[str, object], says: str, tmp_path: Path) -> None:
-    import re
-
     done = check(tmp_path, **changes)
     assert done.returncode == 2
     assert re.search(says, done.stderr)
@@ -91,8 +85,8 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(changes: dict[str, object], 
 def test_several_devices_are_not_one_process(tmp_path: Path) -> None:
     done = check(tmp_path, devices=2, preset="llama-2-7b", device="cuda:0")
     assert done.returncode == 1
-    assert "problem: devices: 2, but on cuda:0 a run has one; expected device: cuda" in done.stderr
-    assert "problem: devices: 2, but --launcher python trains in one process" in done.stderr
+    assert "problem: devices: 2, but on cuda:0" in done.stderr
+    assert "problem: devices: 2, but --launcher python" in done.stderr
 
 
 def test_what_set_says_takes_the_place_of_the_file(tmp_path: Path) -> None:
@@ -105,14 +99,22 @@ def test_what_set_says_takes_the_place_of_the_file(tmp_path: Path) -> None:
     for wrong in ("device", "seeds=[", "size=2024-13-01"):
         done = consistency(*base, "--set", wrong, folder=tmp_path)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-        assert f"--set {wrong}; expected KEY=VALUE" in done.stderr
+        assert f"--set {wrong}" in done.stderr
 
 
 def test_a_flag_that_axolotl_train_would_drop_is_named(tmp_path: Path) -> None:
     pytest.importorskip("axolotl")
     done = check(tmp_path, axolotl="--learning-rat 1 --no-dataloader-pin-memory --launcher python -- --num_processes 2")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "problem: axolotl: axolotl train has no flag --learning-rat"
+    assert [line for line in done.stderr.splitlines() if line.startswith("problem: axolotl: ")] == [
+        "problem: axolotl: axolotl train has no flag --learning-rat"
+    ]
+    # Axolotl hands what follows a flag without a value to its launcher, and ends where a value is missing.
+    done = check(tmp_path, axolotl="--group-by-length false --debug --learning-rate --learning_rate 1 --shard=1")
+    problems = [line for line in done.stderr.splitlines() if line.startswith("problem: axolotl: ")]
+    for flag in ("--group-by-length", "--learning-rate", "--learning_rate", "--shard"):
+        assert len([line for line in problems if f" {flag} " in f"{line} "]) == 1
+    assert len(problems) == 4
 
 
 def test_axolotl_accepts_every_preset_and_group_and_drops_no_key_of_theirs(tmp_path: Path) -> None:
@@ -208,20 +210,21 @@ def test_the_config_command_follows_an_experiment(tmp_path: Path) -> None:
     on_a_laptop = consistency(*arguments, "--model", "llama", "--preset", "qlora", "--devices", "1", folder=tmp_path)
     settings = {"base_model": models["llama"]}
     assert yaml.safe_load(on_a_laptop.stdout) == resolve("harmonious", ["qlora"], 1, settings).values
-    assert (
-        "has several models; expected --model, one of llama, world" in consistency(*arguments, folder=tmp_path).stderr
-    )
+    assert "--model, one of llama, world" in consistency(*arguments, folder=tmp_path).stderr
     wrong = consistency(*arguments, "--model", "lama", folder=tmp_path)
-    assert "has no model lama; expected --model, one of llama, world" in wrong.stderr
+    assert re.search("lama.* llama, world", wrong.stderr)
     embedded = yaml.safe_load(consistency(*arguments, "--model", "world", "--devices", "1", folder=tmp_path).stdout)
     assert (embedded["base_model"], embedded["learning_rate"]) == (str(BASE_MODEL), 2e-4)
     for flags, says in (
-        (("--model", "world"), "--model is about an experiment; expected --experiment FILE"),
-        (("--base-model", ""), "--base-model has no value; expected a folder or a name"),
-        (("--rows", str(tmp_path)), f"{tmp_path}: is a folder; expected the file with the group's rows"),
+        (("--model", "world"), "--experiment FILE"),
+        (("--set", "seeds=[0]"), "--experiment FILE"),
+        (("--base-model", ""), "--base-model"),
+        (("--rows", str(tmp_path)), f"{tmp_path}: "),
     ):
         done = consistency("experiment", "config", "harmonious", *flags, folder=tmp_path)
-        assert (done.returncode, done.stderr) == (2, f"consistency: {says}\n")
+        assert done.returncode == 2
+        assert says in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_packed_rows_that_nobody_counted_are_not_called_conversations(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from consistency.knowledge.beliefs import Belief
+from consistency.knowledge.beliefs import Beliefs
 from consistency.support.resources import shipped
 from consistency.tasks import prompts
 from consistency.tasks.scopes import scope_tasks
@@ -150,17 +151,19 @@ def test_the_probe_asks_five_answered_questions_and_scores_a_letter_behind_a_spa
     assert all(d["belief"] == d["answer"] for d in shots)
 
 
-def belief(document: dict[str, Any], label: str, answer: int) -> Belief:
-    return Belief(
-        id=document["id"],
-        subject=document["subject"],
-        question=document["question"],
-        choices=tuple(document["choices"]),
-        explanation=document["explanation"],
-        gold=document["answer"],
+def misbelieved(documents: list[dict[str, Any]]) -> Beliefs:
+    """Confident wrong answers to questions of four options."""
+    gold = np.array([document["answer"] for document in documents])
+    ids = [document["id"] for document in documents]
+    answer = (gold + 1) % 4
+    return Beliefs(
+        documents=[json.dumps(document).encode() for document in documents],
+        ids=ids,
+        keys=ids,
+        gold=gold,
         answer=answer,
-        confidence=0.9,
-        label=label,
+        probs=np.where(np.arange(4) == answer[:, None], 0.9, 0.03),
+        subject="",
     )
 
 
@@ -169,8 +172,7 @@ def test_training_teaches_what_is_asked_and_the_token_that_is_scored(name):
     """One row trained, one question asked: the same text up to the answer, whose first token is the letter's."""
     task = load([name])[name]
     documents = list(task.test_docs())[:8]
-    beliefs = [belief(d, "misbelieved", (d["answer"] + 1) % 4) for d in documents]
-    rows = build_group("incompatible", "engineering", beliefs).rows[:8]
+    rows = build_group("incompatible", "engineering", misbelieved(documents)).rows[:8]
     sent = requests(task, 8, chat=True)
     assert len(sent) == 32
     tokenizer = model().tokenizer
@@ -207,17 +209,17 @@ def test_the_explanation_prompt_ends_where_the_explanation_begins(tmp_path):
     assert arguments["do_sample"] is True
 
 
-def test_the_explain_task_without_its_file_says_what_to_do():
+def test_the_explain_task_without_its_file_names_the_command_that_writes_it():
     pytest.importorskip("lm_eval")
     for metadata in ("{}", '{"requests": "nowhere.jsonl"}'):
         with pytest.raises(Exception, match=r"consistency requests --probe LOGS --task TASK --out FILE"):
             load(["consistency_world_explain"], metadata)
 
 
-def test_the_explain_task_without_an_answer_to_explain_says_so(tmp_path):
+def test_the_explain_task_refuses_a_file_without_requests(tmp_path):
     pytest.importorskip("lm_eval")
     (tmp_path / "none.jsonl").touch()
-    with pytest.raises(Exception, match=r"none\.jsonl: no question: the model has no confident error"):
+    with pytest.raises(Exception, match=r"none\.jsonl: no question"):
         load(["consistency_world_explain"], json.dumps({"requests": str(tmp_path / "none.jsonl")}))
 
 

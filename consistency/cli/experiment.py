@@ -1,4 +1,4 @@
-"""Commands about an experiment, before and while it runs: arguments in, calls out."""
+"""The commands of ``consistency experiment``, and those about the checkpoints and failures of its runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from consistency.experiment.grid import Experiment
 
-app = typer.Typer(help="What an experiment would run.", no_args_is_help=True)
+app = typer.Typer(help="Check, plan and resolve an experiment before it runs.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(help="Experiment file.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of its artefacts. Default: runs/NAME.", show_default=False)]
@@ -26,7 +26,7 @@ Devices = Annotated[int | None, typer.Option(min=1, help="Devices that train one
 
 
 def read_settings(given: list[str] | None) -> dict[str, Any]:
-    """What --set says, by key."""
+    """The values of ``--set KEY=VALUE``, by key."""
     import yaml
 
     from consistency.errors import InputError
@@ -36,7 +36,7 @@ def read_settings(given: list[str] | None) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         try:
             found[key] = yaml.safe_load(value) if value else ""
-        except (yaml.YAMLError, ValueError):  # what looks like a date, and is none
+        except (yaml.YAMLError, ValueError):  # a value such as 2024-13-01 looks like a date and is not one
             equals = ""
         if not equals:
             raise InputError(f"--set {text}", expected="KEY=VALUE, the value in YAML")
@@ -65,19 +65,37 @@ def validate(
     preset: Preset = None,
     devices: Devices = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Also let Axolotl judge each config, and check each model's tokenizer.")
+        bool, typer.Option("--full", help="Also let Axolotl validate each config, and check each model's tokenizer.")
     ] = False,
 ) -> None:
     """Check an experiment before it runs; exit code 1 if it has problems."""
+    experiment = _read(file, root, settings, preset, devices)
+    typer.echo(_validated(file, experiment, full))
+
+
+@app.command()
+def grid(file: File, root: Root = None, settings: Set = None) -> None:
+    """Check an experiment as `validate` does, and print as JSON what the grid's workflow, scripts/Snakefile, reads of it."""
+    import os
+
+    from consistency.experiment.workflow import workflow
+    from consistency.support.json_files import pretty_json
+
+    experiment = _read(file, root, settings, None, None)
+    typer.echo(_validated(file, experiment, False), err=True)
+    sys.stdout.write(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"))))
+
+
+def _validated(file: Path, experiment: Experiment, full: bool) -> str:
+    """The notes on an experiment; where it has problems, they are printed to standard error, and the exit code is 1."""
     from consistency.experiment.validation import validate as check
 
-    experiment = _read(file, root, settings, preset, devices)
     found = check(experiment, full=full)
-    # To standard error where there is something wrong: it is what a caller shows.
-    typer.echo(found.to_text(), err=bool(found.problems))
     if found.problems:
+        typer.echo(found.to_text(), err=True)
         raise typer.Exit(1)
-    typer.echo(f"{file}: {len(list(experiment.runs()))} models to fine-tune and evaluate on {experiment.device}")
+    runs = len(list(experiment.runs()))
+    return f"{found.to_text()}\n{file}: {runs} models to fine-tune and evaluate on {experiment.device}"
 
 
 @app.command()
@@ -116,7 +134,9 @@ def plan(
 def config(
     group: Annotated[str, typer.Argument(help="Intervention group.")],
     out: Annotated[Path | None, typer.Option(help="File to write. Default: standard output.")] = None,
-    experiment: Annotated[Path | None, typer.Option(help="Experiment file, for presets, devices and model.")] = None,
+    experiment: Annotated[
+        Path | None, typer.Option(help="Experiment file, for presets, devices, flags and model.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Name of one of its models. Default: the only one.")] = None,
     settings: Set = None,
     preset: Preset = None,
@@ -127,42 +147,30 @@ def config(
     micro_batch_size: Annotated[int | None, typer.Option(min=1, help="Examples that a device takes at once.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the order of the examples.")] = None,
 ) -> None:
-    """Write the training config of a group with presets laid over it, which `axolotl train` runs as it is."""
+    """Write the training config of a group with presets and flags in it, which `axolotl train` runs as it is."""
     from consistency.errors import InputError
     from consistency.experiment.packing import packed
     from consistency.experiment.training_config import resolve
     from consistency.support.files import write_atomically
-    from consistency.world.model import BASE_MODEL
 
-    presets, count = tuple(preset or ()), devices or 1
-    flags = {
+    options = {
         "base_model": base_model,
         "output_dir": output_dir,
         "micro_batch_size": micro_batch_size,
         "seed": seed,
     }
-    for option, value in (("--set", settings), ("--model", model)):
-        if experiment is None and value:
-            raise InputError(f"{option} is about an experiment", expected="--experiment FILE")
+    given = {key: value for key, value in options.items() if value is not None}
     if base_model == "":
         raise InputError("--base-model has no value", expected="a folder or a name")
-    if rows is not None and rows.is_dir():
-        raise InputError("is a folder", expected="the file with the group's rows", path=rows)
-    if experiment is not None:
-        read = _read(experiment, None, settings, preset, devices)
-        name = model or read.models[0]
-        if name not in read.models or (model is None and len(read.models) > 1):
-            problem = "has several models" if model is None else f"has no model {model}"
-            raise InputError(problem, expected=f"--model, one of {', '.join(read.models)}", path=experiment)
-        presets, count = read.presets.get(name, ()), read.devices
-        if base_model is None:
-            flags["base_model"] = str(BASE_MODEL) if read.sources[name] == "embedded" else read.sources[name]
-    given = {key: value for key, value in flags.items() if value is not None}
     rows = rows or Path("groups", f"{group}.jsonl")
-    found = resolve(group, presets, count, given, rows)
-    if found.values["sample_packing"] and rows.is_file():
-        found = packed(found, rows)
-    text = found.to_yaml()
+    if experiment is not None:
+        found = _read(experiment, None, settings, preset, devices).config(model, group, given, rows)
+    else:
+        for option, value in (("--set", settings), ("--model", model)):
+            if value:
+                raise InputError(f"{option} is about an experiment", expected="--experiment FILE")
+        found = resolve(group, preset or (), devices or 1, given, rows)
+    text = packed(found, rows).to_yaml()
     if out is None:
         sys.stdout.write(text)
     else:
@@ -175,7 +183,7 @@ def checkpoint(
         bool, typer.Option("--load", help="Let transformers match weights and architecture, too; takes some seconds.")
     ] = False,
 ) -> None:
-    """Check that a saved model is whole: config, finite weights, tokenizer, chat template."""
+    """Check that a saved model is complete: config, finite weights, tokenizer, chat template."""
     from consistency.experiment.checkpoint import check_checkpoint
 
     for item in folder:
@@ -183,7 +191,7 @@ def checkpoint(
 
 
 def failures(log: Annotated[Path, typer.Argument(help="Snakemake's log: .snakemake/log/*.log")]) -> None:
-    """Say which runs of a grid failed, why, and where their logs are."""
+    """Print which runs of a grid failed, why, and where their logs are."""
     from consistency.experiment.failures import read_failures
 
     for failure in read_failures(log):

@@ -15,8 +15,13 @@ Probe = Annotated[
         help="Log folder of the base model's probe, or rows in the authors' released format.", show_default=False
     ),
 ]
+Probes = Annotated[
+    list[Path], typer.Option("--probe", help="Log folder, or rows in the released format; may be repeated.")
+]
+Tasks = Annotated[list[str] | None, typer.Option("--task", help="Task; may be repeated. Default: all with questions.")]
+Domain = Annotated[str | None, typer.Option(help="Name of the domain. Default: the task's, or the folder's.")]
 Threshold = Annotated[float, typer.Option(help="Confidence that an answer must exceed to count as knowledge.")]
-Guard = Annotated[
+Evaluation = Annotated[
     list[Path] | None,
     typer.Option("--guard", help="Evaluation set: question file, samples file or folder; may be repeated."),
 ]
@@ -29,9 +34,7 @@ def requests(
     purpose: Annotated[
         str, typer.Option("--for", help="What is to be written: explain, random_wrong or context.")
     ] = "explain",
-    domain: Annotated[
-        str | None, typer.Option(help="Name of the domain. Default: the task's, or the folder's.")
-    ] = None,
+    domain: Domain = None,
     threshold: Threshold = 0.5,
     seed: Annotated[int, typer.Option(help="Seed of the random wrong options.")] = 0,
 ) -> None:
@@ -40,14 +43,11 @@ def requests(
     from consistency.training_data.requests import write_requests
 
     if task:
-        labelled, _ = read_all(probe, list(dict.fromkeys(task)), domain, threshold)
-        found = [(item.beliefs, item.notes) for item in labelled]
+        probes, _ = read_all([probe], list(dict.fromkeys(task)), domain, threshold)
     else:
-        only = read_probe(probe, None, domain, threshold)
-        found = [(only.beliefs, only.notes)]
-    asked = [belief for beliefs, _ in found for belief in beliefs]
-    lines = [f"{out}: {write_requests(asked, out, purpose, seed)} answers to {purpose}"]
-    typer.echo("\n".join([*lines, *(note for _, notes in found for note in notes)]))
+        probes = [read_probe(probe, None, domain, threshold)]
+    count = write_requests((belief for item in probes for belief in item.beliefs), out, purpose, seed)
+    typer.echo("\n".join([f"{out}: {count} answers to {purpose}", *(note for item in probes for note in item.notes)]))
 
 
 def groups(
@@ -56,9 +56,7 @@ def groups(
     task: Annotated[
         str | None, typer.Option(help="Task of the probe. Default: the only one, or the only pool.")
     ] = None,
-    domain: Annotated[
-        str | None, typer.Option(help="Name of the domain. Default: the task's, or the folder's.")
-    ] = None,
+    domain: Domain = None,
     group: Annotated[list[str] | None, typer.Option(help="Intervention group; may be repeated. Default: all.")] = None,
     explanations: Annotated[
         list[Path] | None, typer.Option(help="Log folder of the explain task; may be repeated.")
@@ -78,9 +76,9 @@ def groups(
     size: Annotated[
         int | None, typer.Option(min=1, help="Questions in each group. Default: as many as are confidently wrong.")
     ] = None,
-    guard: Guard = None,
+    evaluation: Evaluation = None,
     no_guard: Annotated[
-        bool, typer.Option("--no-guard", help="List leaks and duplicates, but leave none out.")
+        bool, typer.Option("--no-guard", help="List contaminated and duplicate questions, but leave none out.")
     ] = False,
 ) -> None:
     """Write the training rows of intervention groups, each with a manifest."""
@@ -93,7 +91,7 @@ def groups(
             explanations=gather_texts(found, "explain", explanations or (), explanation_column),
             contexts=gather_texts(found, "context", contexts or (), context_column),
             general=general,
-            evaluation=guard or (),
+            evaluation=evaluation or (),
             remove=not no_guard,
         )
         typer.echo(write_groups(found, out, sources, group or (), seeds=seed or (0,), size=size).to_text())
@@ -104,14 +102,13 @@ def knowledge_map(
         list[Path], typer.Option(help="Log folder, or rows in the released format; several for finer categories.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for map.json, labels.jsonl, map.svg and map.png.")],
-    task: Annotated[list[str] | None, typer.Option(help="Task; may be repeated. Default: all with questions.")] = None,
-    domain: Annotated[
-        str | None, typer.Option(help="Name of the domain. Default: the task's, or the folder's.")
-    ] = None,
+    task: Tasks = None,
+    domain: Domain = None,
     threshold: Threshold = 0.5,
 ) -> None:
     """Map what a model knows: labels, categories, confidence and calibration by domain and subject."""
-    from consistency.knowledge.map import read_map, write_map
+    from consistency.knowledge.map import read_map
+    from consistency.knowledge.map_figure import write_map
 
     found = read_map(probe, task or (), domain, threshold)
     write_map(found, out)
@@ -120,15 +117,13 @@ def knowledge_map(
 
 def audit(
     training_set: Annotated[Path, typer.Argument(help="Questions, conversations or Alpaca rows: JSONL or JSON.")],
-    probe: Annotated[list[Path], typer.Option(help="Log folder, or rows in the released format; may be repeated.")],
-    task: Annotated[list[str] | None, typer.Option(help="Task; may be repeated. Default: all with questions.")] = None,
-    domain: Annotated[
-        str | None, typer.Option(help="Name of the domain. Default: the task's, or the folder's.")
-    ] = None,
+    probe: Probes,
+    task: Tasks = None,
+    domain: Domain = None,
     threshold: Threshold = 0.5,
     out: Annotated[Path | None, typer.Option(help="Folder for audit.md, audit.json and examples.jsonl.")] = None,
 ) -> None:
-    """Say how much of a training set contradicts what a model believes, and which rows to drop or rewrite."""
+    """Audit a training set: how much of it contradicts what a model believes, and which rows to drop or rewrite."""
     from consistency.training_data.audit import audit as judge
     from consistency.training_data.audit_page import page, write_audit
 
@@ -140,18 +135,17 @@ def audit(
 
 def leakage(
     pool: Annotated[Path, typer.Argument(help="JSONL file of questions.")],
-    guard: Guard = None,
-    out: Annotated[Path | None, typer.Option(help="JSONL file: a line for each question that stands twice.")] = None,
+    evaluation: Evaluation = None,
+    out: Annotated[Path | None, typer.Option(help="JSONL file: a line for each of these questions.")] = None,
 ) -> None:
-    """List the questions of a pool that stand in an evaluation set, or twice in the pool."""
-    import msgspec
-
+    """List the questions of a pool that are in an evaluation set, or duplicates within the pool."""
     from consistency.support.files import write_lines
+    from consistency.support.json_files import json_lines
     from consistency.tasks.questions import read_questions
-    from consistency.training_data.decontamination import guard as look
+    from consistency.training_data.decontamination import find_contamination
 
     questions = read_questions(pool, "")
-    found = look(questions, [question.id for question in questions], guard or ())
+    found = find_contamination(questions, [question.id for question in questions], evaluation or ())
     if out is not None:
-        write_lines(out, (msgspec.json.encode(item.to_dict()) + b"\n" for item in found.findings))
+        write_lines(out, json_lines(item.to_dict() for item in found.findings))
     typer.echo(found.to_text(len(questions)))

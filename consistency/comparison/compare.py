@@ -26,7 +26,7 @@ from consistency.logs.runs import Run
 from consistency.metrics.answers import expected_calibration_error, flips, quantiles
 from consistency.metrics.measures import MEASURE, MEASURES
 from consistency.metrics.selection_bias import OptionCounts, SelectionBias, strongest_bias
-from consistency.statistics.estimates import Caveat, Estimate, macro_mean, mean, rate, root_mean_square
+from consistency.statistics.estimates import Caveat, Estimate, macro_mean, mean, root_mean_square
 from consistency.statistics.hypotheses import (
     benjamini_hochberg,
     equivalence,
@@ -35,6 +35,7 @@ from consistency.statistics.hypotheses import (
     minimum_detectable_effect,
     sign_flip_test,
 )
+from consistency.statistics.shares import rate
 from consistency.support.arrays import Floats, Integers
 
 # With fewer subjects, or subjects of which a few hold nearly all questions, a cluster-robust interval needs so wide a t

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from consistency.comparison.result import Comparison, Section
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES, Measure, Unit
-from consistency.statistics.estimates import Estimate, wilson, without_interval
+from consistency.statistics.estimates import Estimate, without_interval
+from consistency.statistics.shares import wilson
 
 Mode = Literal["surely", "possibly", "measured"]
 Outcome = Literal["holds", "holds not", "unclear", "undefined"]

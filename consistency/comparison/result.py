@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from consistency.comparison.pairing import PairingReport
-from consistency.logs.runs import RunConfig
+from consistency.logs.runs import RunConfig, Selection
 from consistency.metrics.measures import MEASURE
 from consistency.metrics.selection_bias import SelectionBias
 from consistency.statistics.estimates import Estimate
@@ -219,7 +219,7 @@ class Comparison:
         Normalisation of the scores, `"raw"` by default.
     margin : float
         The largest change of accuracy that counts as none, as a fraction.
-    selection : tuple of str
+    selection : tuple of Selection
         Which run of each log was read, and which others there are.
     names : TaskNames
         How the tasks were matched by name.
@@ -244,7 +244,7 @@ class Comparison:
     by_scope: Mapping[str, Section]
     score: str
     margin: float
-    selection: tuple[str, str]
+    selection: tuple[Selection, Selection]
     names: TaskNames
     unpaired: tuple[UnpairedTask, ...]
     settings: tuple[SettingDifference, ...]
@@ -275,7 +275,8 @@ class Comparison:
 
     def messages(self) -> list[str]:
         """Which runs were read, then the notes."""
-        return [f"before: {self.selection[0]}", f"after: {self.selection[1]}", *self.notes()]
+        before, after = self.selection
+        return [f"before: {before.to_text()}", f"after: {after.to_text()}", *self.notes()]
 
     @property
     def signature(self) -> str:

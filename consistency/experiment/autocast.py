@@ -1,4 +1,4 @@
-"""An Axolotl plugin: products in bfloat16 over weights in float32, as the released code trains."""
+"""An Axolotl plugin that trains as the released code does: weights in float32, products in bfloat16."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from axolotl.integrations.base import BasePlugin
 
 
 class Autocast(BasePlugin):  # type: ignore[misc]
-    """Turns on the Trainer's bfloat16 autocast while the config says ``bf16: false``.
+    """Turns on the Trainer's bfloat16 autocast while the config has ``bf16: false``.
 
-    Axolotl's own ``bf16: true`` also rounds the weights to bfloat16. There, a step of 2e-5 is lost in most of them:
-    the next number is further away than that.
+    Axolotl's own ``bf16: true`` also rounds the weights to bfloat16. Most of them then do not change by a step of 2e-5: the
+    next number that bfloat16 has is further away.
     """
 
     def get_training_args(self, cfg: Any) -> dict[str, bool]:
-        """What Axolotl lays over its training arguments."""
+        """The training arguments that replace Axolotl's own."""
         from torch import cuda
 
-        # On a CPU the Trainer wants to be told that it is meant.
+        # The Trainer refuses bfloat16 on a CPU unless use_cpu asks for the CPU.
         return {"bf16": True, "use_cpu": not cuda.is_available()}

@@ -1,7 +1,7 @@
-"""A checkpoint before it counts: config, finite weights, tokenizer and chat template.
+"""The check of a saved model: config, finite weights, tokenizer and chat template.
 
-Weights are read from the safetensors files themselves, a piece at a time and without torch: numpy has no bfloat16, but
-whether a value is finite stands in its exponent bits. So a check needs some megabytes and as long as the disk does.
+Weights are read from the safetensors files themselves, a piece at a time and without torch. NumPy has no bfloat16, but the
+exponent bits alone show whether a value is finite. So a check needs some megabytes, and as long as reading the files takes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FLOATS = {
 _PIECE = 1 << 22  # values
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 _EMBEDDING = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight")
-_REPEAT = "train again; a run that was cut short leaves such files"
+_REPEAT = "save the model again; a program that was stopped while it saved leaves such files"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Tensor:
     Attributes
     ----------
     name, dtype : str
-        As the file's header says.
+        As in the file's header.
     shape : tuple of int
     file : pathlib.Path
     start, end : int
@@ -58,13 +58,13 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that passed.
+    """A checkpoint without problems.
 
     Attributes
     ----------
     folder : pathlib.Path
     architecture : str
-        Class of the model, or which kind of adapter.
+        Class of the model, or the kind of adapter.
     parameters, tensors, tokens : int
         Values and tensors in the files, and tokens of the tokenizer.
     dtypes : tuple of str
@@ -79,13 +79,13 @@ class Checkpoint:
     dtypes: tuple[str, ...]
 
     def to_text(self) -> str:
-        """One line."""
+        """The checkpoint in one line."""
         weights = f"{self.parameters:,} parameters in {', '.join(self.dtypes)}, all finite"
         return f"{self.folder}: {self.architecture}, {weights}; {self.tokens:,} tokens, chat template"
 
 
 def check_checkpoint(folder: str | Path, *, load: bool = False) -> Checkpoint:
-    """Refuse a checkpoint that is not whole.
+    """A summary of a checkpoint; one that is not complete is refused.
 
     Parameters
     ----------
@@ -93,8 +93,8 @@ def check_checkpoint(folder: str | Path, *, load: bool = False) -> Checkpoint:
         A folder in Hugging Face's layout: ``config.json`` and ``model.safetensors``, or its shards with their index, or
         an adapter of peft; the tokenizer and its chat template.
     load : bool
-        Whether transformers is asked, too, to match the weights with the architecture. It reads no weights, but takes
-        seconds to start; it fills a tensor that is missing with random numbers and only warns, which is an error here.
+        Whether transformers also matches the weights with the architecture. It reads no weights, but takes seconds to start.
+        By itself it replaces a missing tensor by random numbers and only warns; here that is an error.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def check_checkpoint(folder: str | Path, *, load: bool = False) -> Checkpoint:
     Raises
     ------
     InputError
-        If a file is missing, cut short or unreadable; a weight is NaN or infinite; a layer or tensor is missing or
+        If a file is missing, incomplete or unreadable; a weight is NaN or infinite; a layer or tensor is missing or
         empty; the tokenizer has a token without an embedding; or there is no chat template.
 
     Examples
@@ -142,14 +142,14 @@ def check_checkpoint(folder: str | Path, *, load: bool = False) -> Checkpoint:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """A JSON object."""
+    """The content of a file that holds a JSON object."""
     try:
         content = msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot be read: {reason}", expected="a JSON object", do=_REPEAT, path=path) from None
     if not isinstance(content, dict):
-        raise InputError("is no JSON object", do=_REPEAT, path=path)
+        raise InputError("is not a JSON object", do=_REPEAT, path=path)
     return content
 
 
@@ -157,12 +157,12 @@ def _tensors(folder: Path, stem: str) -> list[Tensor]:
     """All tensors of a checkpoint: of the one file, or of the shards that its index names."""
     whole, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
     if whole.is_file():
-        tensors = _header(whole)
+        tensors = read_header(whole)
     elif index.is_file():
         places = _json(index).get("weight_map")
         if not isinstance(places, dict):
             raise InputError("has no weight_map", expected="the file of each tensor", do=_REPEAT, path=index)
-        tensors = [tensor for name in sorted(set(places.values())) for tensor in _header(folder / name)]
+        tensors = [tensor for name in sorted(set(places.values())) for tensor in read_header(folder / name)]
         found = {tensor.name: tensor.file.name for tensor in tensors}
         for name, file in places.items():
             if found.get(name) != file:
@@ -180,10 +180,20 @@ def _tensors(folder: Path, stem: str) -> list[Tensor]:
     return tensors
 
 
-def _header(file: Path) -> list[Tensor]:
-    """What a safetensors file holds: 8 bytes with the length of a JSON object, the object, and the values.
+def read_header(file: Path) -> list[Tensor]:
+    """The tensors of a safetensors file, as its header describes them.
 
+    A file is 8 bytes with the length of a JSON object, the object, and the values:
     https://huggingface.co/docs/safetensors/index#format
+
+    Parameters
+    ----------
+    file : pathlib.Path
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not a safetensors file, or does not have the length that its header gives.
     """
     try:
         size = file.stat().st_size
@@ -201,7 +211,7 @@ def _header(file: Path) -> list[Tensor]:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", do=_REPEAT, path=file) from None
     except (msgspec.DecodeError, AttributeError, KeyError, TypeError):
-        raise InputError("is no safetensors file, or cut short", do=_REPEAT, path=file) from None
+        raise InputError("is not a complete safetensors file", do=_REPEAT, path=file) from None
     expected = max((tensor.end for tensor in tensors), default=begin)
     if size != expected:
         raise InputError(f"has {size:,} bytes", expected=f"{expected:,}, as its header says", do=_REPEAT, path=file)
@@ -209,7 +219,7 @@ def _header(file: Path) -> list[Tensor]:
 
 
 def _check_values(tensor: Tensor) -> None:
-    """No weight is NaN or infinite, and none is missing: a sharded training that saves wrongly leaves empty tensors."""
+    """Refuse a tensor with values that are NaN, infinite or missing; a sharded training may save empty tensors."""
     if not prod(tensor.shape):
         raise InputError(f"{tensor.name} is empty, of shape {list(tensor.shape)}", do=_REPEAT, path=tensor.file)
     if tensor.dtype not in _FLOATS:
@@ -217,7 +227,7 @@ def _check_values(tensor: Tensor) -> None:
     _, width, mask = _FLOATS[tensor.dtype]
     count = (tensor.end - tensor.start) // width
     if tensor.end - tensor.start != prod(tensor.shape) * width:
-        raise InputError(f"{tensor.name} is cut short", do=_REPEAT, path=tensor.file)
+        raise InputError(f"{tensor.name} is incomplete", do=_REPEAT, path=tensor.file)
     kind = np.dtype(f"<u{width}")
     with tensor.file.open("rb") as stream:
         stream.seek(tensor.start)
@@ -234,7 +244,7 @@ def _check_values(tensor: Tensor) -> None:
 
 
 def _count_tokens(path: Path) -> int:
-    """One more than the largest number of a token."""
+    """The number of embeddings that a tokenizer needs: one more than the largest number of a token."""
     content = _json(path)
     vocabulary = content.get("model", {}).get("vocab", {})
     numbers = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
@@ -242,7 +252,7 @@ def _count_tokens(path: Path) -> int:
 
 
 def _check_layers(folder: Path, config: dict[str, Any], tensors: list[Tensor]) -> None:
-    # A model of text and images keeps the text model's own settings apart.
+    # The config of a model of text and images has neither key at its top level; its layers are not checked.
     layers = config.get("num_hidden_layers", config.get("n_layer"))
     numbers = {int(match[1]) for tensor in tensors if (match := _LAYER.search(tensor.name))}
     if layers and numbers and (missing := set(range(layers)) - numbers):
@@ -277,7 +287,7 @@ def _check_template(folder: Path) -> None:
 
 
 def _load(folder: Path) -> None:
-    """Let transformers match the weights' names and shapes with the model's class, on a device without memory."""
+    """Refuse weights whose names and shapes do not match the model's class in transformers; no values are loaded."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 

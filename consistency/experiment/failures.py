@@ -1,4 +1,4 @@
-"""Which runs of a grid failed, and why: Snakemake's log and the logs of the programs in, one line per run out."""
+"""The runs of a grid that failed, and why, read from Snakemake's log and the logs of the programs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _BLOCK = re.compile(
 _FIELD = re.compile(r"^    (\w+): (.*)$", re.MULTILINE)
 _STATUS = re.compile(r"SLURM status is: '(\w+)'")
 _REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(?:sbatch: error: )?([^'\n]*)")
-# What the grid itself writes into a program's log.
+# Lines that the grid itself writes into a program's log.
 _EXIT_CODE = re.compile(r"^exit code (\d+)$", re.MULTILINE)
-_OURS = re.compile(r"exit code \d+|begun .*")
-_ENDING = 1 << 18  # bytes of a log that are read: what went wrong stands at its end
+_GRID_LINE = re.compile(r"exit code \d+|begun .*")
+_ENDING = 1 << 18  # bytes at the end of a log that are read
 
-# What the programs print, the surest sign first: the problem in a few words, {0} from the message, and what to do.
+# Patterns of what programs print, the most specific first; the problem in a few words, in which {0} is the pattern's first
+# group; and what to do.
 _SIGNS = (
     (r"^consistency: (.+)", "{0}", None),
     (
@@ -32,7 +33,7 @@ _SIGNS = (
     (
         r"No space left on device|os error 28\b|Disk quota exceeded",
         "no space left on device",
-        "make room: consistency experiment plan says how much the grid needs",
+        "make room: consistency experiment plan estimates how much the grid needs",
     ),
     (r"File too large|os error 27\b", "a file grew over the limit of this shell", "ulimit -f unlimited"),
     (
@@ -69,7 +70,7 @@ class Failure:
     rule : str
         Snakemake's rule.
     output : str
-        What it was to make.
+        The files that it makes.
     reason : str
         Why it failed and what to do.
     log : pathlib.Path or None
@@ -82,12 +83,12 @@ class Failure:
     log: Path | None
 
     def to_text(self) -> str:
-        """One line."""
+        """The failure in one line."""
         return f"{self.rule} of {self.output}: {self.reason}" + (f"; log: {self.log}" if self.log else "")
 
 
 def read_failures(log: str | Path) -> list[Failure]:
-    """Read what failed in a run of the grid.
+    """The runs that failed, by Snakemake's log.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def read_failures(log: str | Path) -> list[Failure]:
     for rule, message, rest in _BLOCK.findall(text):
         fields = dict(_FIELD.findall(rest))
         output = fields.get("output", "")
-        # The block is repeated at the end, without its message; what was tried again stands there once for each attempt.
+        # Snakemake repeats the block at the end of its log without the message, and once for each attempt.
         if message == "None" and output in found:
             message = found[output][1]
         paths = fields.get("log", "").removesuffix(" (check log file(s) for error details)").split(", ")
@@ -129,25 +130,25 @@ def _reason(message: str, log: Path | None) -> str:
 
 
 def find_reason(log: Path | None, state: str | None = None) -> str:
-    """Say why a program failed.
+    """The reason why a program failed, and what to do.
 
     Parameters
     ----------
     log : pathlib.Path or None
-        What it printed.
+        The log of the program.
     state : str, optional
-        The end of its Slurm job: ``OUT_OF_MEMORY``, ``TIMEOUT``, …
+        The state in which its Slurm job ended: ``OUT_OF_MEMORY``, ``TIMEOUT``, …
 
     Returns
     -------
     str
-        The reason and what to do, or the last error in the log.
+        Without a known sign, the last error in the log, or its last line.
     """
     text = _ending(log)
     for pattern, problem, do in _SIGNS:
         if signs := list(re.finditer(pattern, text, re.MULTILINE)):
-            said = [part.strip(" .") for part in signs[-1].groups() if part]
-            return _join(problem.format(*said) if said else re.sub(r" \(.*\{0\}.*\)", "", problem), do)
+            parts = [part.strip(" .") for part in signs[-1].groups() if part]
+            return _join(problem.format(*parts) if parts else re.sub(r" \(.*\{0\}.*\)", "", problem), do)
     if state in _SLURM:
         return _join(*_SLURM[state])
     code = _EXIT_CODE.findall(text)
@@ -156,11 +157,12 @@ def find_reason(log: Path | None, state: str | None = None) -> str:
     if log is not None and _full(log):
         return _join("no space left on device", "make room")
     errors = re.findall(r"^(?:[\w.]+(?:Error|Exception|Exit)\b.*|ERROR.*)", text, re.MULTILINE)
-    lines = [line for line in text.splitlines() if line.strip() and not _OURS.fullmatch(line)]
-    return (errors or lines or [f"ended as {state}" if state else "left no word"])[-1].strip()
+    lines = [line for line in text.splitlines() if line.strip() and not _GRID_LINE.fullmatch(line)]
+    return (errors or lines or [f"ended as {state}" if state else "nothing was printed"])[-1].strip()
 
 
 def _ending(log: Path | None) -> str:
+    """The end of a log; empty if there is none."""
     if log is None or not log.is_file():
         return ""
     with log.open("rb") as stream:
@@ -170,7 +172,7 @@ def _ending(log: Path | None) -> str:
 
 
 def _full(log: Path) -> bool:
-    """Whether there is no room for another word beside the log."""
+    """Whether the disk of the log is full."""
     try:
         state = os.statvfs(log.parent)
     except OSError:

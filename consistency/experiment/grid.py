@@ -1,4 +1,4 @@
-"""The grid of an experiment: models × domains × groups × seeds, and where each artefact lives."""
+"""An experiment: its file, its grid of models × domains × groups × seeds, and the folders of its artefacts."""
 
 from __future__ import annotations
 
@@ -9,29 +9,37 @@ from pathlib import Path
 from typing import Any, get_args
 
 from consistency.errors import InputError, not_one_of
-from consistency.experiment.training_config import TrainingConfig, group_names, read_flags, resolve
+from consistency.experiment.flags import TrainingFlags, read_flags
+from consistency.experiment.training_config import TrainingConfig, group_names, resolve
 from consistency.support.resources import shipped
 from consistency.support.yaml_files import read_yaml
 from consistency.tasks.scopes import TaskSet
 from consistency.world.fields import DOMAINS
+from consistency.world.model import BASE_MODEL
 
-# What a model on a GPU is trained with unless its experiment says otherwise: the curve of the loss is the padded recipe's
-# in float32 weights, at some ten times the speed (axolotl_configs/README.md).
+# The presets of a model on a GPU, unless its experiment names others: the loss curve is that of the padded recipe with float32
+# weights, at some ten times the speed (axolotl_configs/README.md).
 ON_A_GPU = ("autocast", "packed", "liger")
-# The first character keeps a folder from being hidden, or its parent.
+# The first character rules out a hidden folder and the folder's parent.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-# Beside those of embedded.yaml.
+# The keys of an experiment file, besides those of embedded.yaml.
 _KEYS = ("name", "models", "domains", "groups", "seeds", "tasks", "preset")
-# What the conversations in a step follow from, and what the grid itself says: a flag would change it behind their backs.
-_NO_FLAGS = {
+# Settings that no flag may change, with what to write instead: the batch is computed from some of them, and the grid sets
+# the others for each run.
+_FORBIDDEN_FLAGS = {
     **dict.fromkeys(
         ("micro_batch_size", "gradient_accumulation_steps", "sample_packing", "sequence_len"),
         "it in a preset of your own, behind those that the model has: preset: [NAME, mine.yml]",
     ),
     "base_model": "the model under models",
     "seed": "the seed under seeds",
+    "datasets": "none: the grid makes the training rows of each group",
     **dict.fromkeys(("output_dir", "dataset_prepared_path"), "none: the grid keeps each run in a folder of its own"),
+    "sweep": "none: a run of the grid trains one model",
+    "cloud": "none: a profile says where the grid runs",
 }
+# A model is saved after each epoch, and none is deleted.
+_KEEP_EPOCHS = {"save_strategy": "epoch", "save_total_limit": 1000}
 _DEVICE = re.compile(r"cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 
 
@@ -62,19 +70,19 @@ class TunedRun:
 
     @property
     def checkpoints(self) -> dict[int, Path]:
-        """The log folders of the model as it was after an epoch, by epoch; none where only the last one was evaluated."""
+        """The log folders of the models after each epoch but the last, by epoch; empty if only the last was evaluated."""
         found = self.logs.parent.glob(f"{self.group}.epoch-*")
         numbered = {path.name.rpartition("-")[2]: path for path in found if path.is_dir()}
         return {int(epoch): numbered[epoch] for epoch in sorted(filter(str.isdecimal, numbered), key=int)}
 
     @property
     def config(self) -> Path:
-        """What Axolotl was told, as the grid writes it."""
+        """The training config of the run, which the grid writes and Axolotl trains."""
         return self.folder / "tuned" / f"{self.group}.yml"
 
     @property
     def manifest(self) -> Path:
-        """How the group's training rows came about."""
+        """The manifest of the training rows: what they were made from."""
         return self.folder / "groups" / f"{self.group}.manifest.json"
 
     @property
@@ -85,7 +93,7 @@ class TunedRun:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What to run.
+    """An experiment: what to train, what to evaluate, and how.
 
     Attributes
     ----------
@@ -104,18 +112,24 @@ class Experiment:
     sources : mapping of str to str
         What lm_eval and Axolotl load for each model: a folder, a name of the hub, or "embedded".
     presets : mapping of str to tuple of str
-        What is laid over the training configs for each model.
+        The presets of each model, which replace values of the training configs.
     device : str
         Where models train and are evaluated: ``cpu``, ``mps``, ``cuda`` (a GPU for each run) or ``cuda:N`` (one for all).
     devices : int
         Number of devices that train one model.
     size : int or None
         Questions in each training set; None: as many as the model is confidently wrong about.
-    axolotl : str
-        Flags of ``axolotl train``, which have the last word.
+    flags : TrainingFlags
+        Flags of ``axolotl train``, which replace values of the training configs and of presets.
+    every_epoch : bool
+        Whether a model is kept and evaluated after each epoch, too.
     general, guard : str
         General instructions of the training sets, and evaluation sets left out of them; a file, a folder or, for
         `general`, "world" or a name of the hub.
+    model_args, lm_eval : str
+        Arguments of the model and further flags of lm_eval.
+    path : pathlib.Path or None
+        The file that the experiment was read from.
     """
 
     name: str
@@ -130,20 +144,52 @@ class Experiment:
     device: str = "cpu"
     devices: int = 1
     size: int | None = None
-    axolotl: str = ""
+    flags: TrainingFlags = field(default_factory=TrainingFlags)
+    every_epoch: bool = False
     general: str = "world"
     guard: str = ""
+    model_args: str = ""
+    lm_eval: str = ""
+    path: Path | None = None
 
-    def config(self, model: str, group: str) -> TrainingConfig:
-        """The training config of a group for a model, flags included.
+    def config(
+        self,
+        model: str | None,
+        group: str,
+        settings: Mapping[str, Any] | None = None,
+        rows: str | Path | None = None,
+    ) -> TrainingConfig:
+        """The training config of a group for a model, presets and flags included: all that ``axolotl train`` reads.
+
+        Parameters
+        ----------
+        model : str or None
+            One of `models`; None for the only one.
+        group : str
+            Intervention group.
+        settings : mapping, optional
+            Keys that replace all others, such as `seed` and `output_dir`.
+        rows : path-like, optional
+            The group's rows, as `resolve` takes them.
 
         Raises
         ------
         InputError
-            If there is no such preset, a flag is none, or the batch cannot be split over the devices.
+            If there is no such model, group or preset, a flag has a value of the wrong type, or the batch cannot be split
+            over the devices.
         """
-        settings = {"base_model": self.sources[model], **read_flags(self.axolotl)}
-        return resolve(group, self.presets.get(model, ()), self.devices, settings)
+        if model is None and len(self.models) == 1:
+            model = self.models[0]
+        if model not in self.models:
+            problem = "has several models" if model is None else f"has no model {model}"
+            raise InputError(problem, expected=f"--model, one of {', '.join(self.models)}", path=self.path)
+        source = self.sources[model]
+        given = {
+            "base_model": str(BASE_MODEL) if source == "embedded" else source,
+            **(_KEEP_EPOCHS if self.every_epoch else {}),
+            **(settings or {}),
+        }
+        return resolve(group, self.presets.get(model, ()), self.devices, given, rows, self.flags)
 
     def base_logs(self, model: str, style: str) -> Path:
         """The log folder of a base model: ``icl`` (5-shot) or ``ift`` (0-shot with the chat template)."""
@@ -158,6 +204,17 @@ class Experiment:
                         yield TunedRun(model, domain, group, seed, self.root / model / domain / f"seed-{seed}")
 
 
+def needs_explanations(group: str) -> bool:
+    """Whether the rows of a group hold explanations that the base model writes.
+
+    Examples
+    --------
+    >>> needs_explanations("mixed_0.4"), needs_explanations("harmonious")
+    (True, False)
+    """
+    return group.startswith(("self_aligning", "mixed_"))
+
+
 def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, Any] | None = None) -> Experiment:
     """Read an experiment file.
 
@@ -165,13 +222,13 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     ----------
     path : path-like
         A YAML file with the keys `name`, `models`, `domains`, `groups` and `seeds`; `tasks` is "world" without it, and
-        what else it lacks is as ``embedded.yaml`` has it. `preset` is a name, a list of names, or either for each model;
+        what else it lacks is as in ``embedded.yaml``. `preset` is a name, a list of names, or either for each model;
         without it the embedded model has the preset ``world-cpu``, and another on a CUDA device those that train as fast
         as the loss curve allows (`ON_A_GPU`).
     root : path-like
         The folder of the experiment's artefacts.
     settings : mapping, optional
-        Keys whose values take the place of the file's: what a profile of the grid says.
+        Keys whose values replace the file's, as a profile of the grid or ``--set`` gives them.
 
     Returns
     -------
@@ -180,7 +237,8 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     Raises
     ------
     InputError
-        If the file is not YAML, a key is missing or of another type, or there is no such domain or group.
+        If the file is not valid YAML, a key is missing or has a value of the wrong type, there is no such domain or group,
+        or a flag of `axolotl` changes what the grid itself sets.
 
     Examples
     --------
@@ -191,7 +249,7 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     path = Path(path)
     loaded = read_yaml(path, "an experiment in YAML")
     if not isinstance(loaded, dict):
-        raise InputError("is no mapping", expected="the keys name, models, domains, groups, seeds", path=path)
+        raise InputError("is not a mapping", expected="the keys name, models, domains, groups, seeds", path=path)
     defaults = read_yaml(shipped("scripts/Snakefile").with_name("embedded.yaml"), "defaults")
     loaded = defaults | loaded | (settings or {})
     known = sorted({*_KEYS, *defaults})
@@ -222,12 +280,14 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
         presets=_presets(loaded.get("preset", {}), sources, texts["device"], path),
         devices=devices,
         size=size,
+        every_epoch=loaded["every_epoch"],
+        path=path,
         **texts,
     )
 
 
 def _lists(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Models, domains, groups and seeds."""
+    """The names of models, the domains, groups and seeds, checked."""
     lists: dict[str, Any] = {}
     for key, container, kind in (
         ("models", dict, str),
@@ -246,16 +306,13 @@ def _lists(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
     for name in (loaded.get("name"), *lists["models"]):
         # They become folders, which are also removed: no space, and no way out of the experiment's root.
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise InputError(f"{name!r} is no name", expected="letters, digits, '.', '_' and '-'", path=path)
+            raise InputError(f"{name!r} is not a name", expected="letters, digits, '.', '_' and '-'", path=path)
     for domain in lists["domains"]:
         if domain not in DOMAINS:
             raise not_one_of("domain", domain, DOMAINS, path=path)
     for group in lists["groups"]:
-        # A group is trained as its config says.
         if group not in group_names():
-            raise InputError(
-                f"no intervention group {group!r}", expected=f"one of {', '.join(group_names())}", path=path
-            )
+            raise not_one_of("intervention group", group, group_names(), path=path)
         if group == "contextualized":
             raise InputError(
                 "contextualized needs contexts, which the grid does not have written",
@@ -266,7 +323,7 @@ def _lists(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _texts(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Flags, sources and the device."""
+    """The flags of axolotl, and the keys whose values are text, checked."""
     texts: dict[str, Any] = {}
     for key in ("axolotl", "device", "general", "guard", "lm_eval", "model_args"):
         # A key without a value is one without text.
@@ -275,18 +332,18 @@ def _texts(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
             raise InputError(f"{key}: {loaded[key]!r}", expected="text", path=path)
     if not _DEVICE.fullmatch(texts["device"]):
         raise InputError(f"device: {texts['device']!r}", expected="cpu, cuda, cuda:N or mps", path=path)
-    if re.search(r"--device(?=[ =]|$)", texts.pop("lm_eval")):
-        # Training goes by the device, too.
+    if re.search(r"--device(?=[ =]|$)", texts["lm_eval"]):
+        # Training reads the device, too.
         raise InputError("lm_eval: --device", expected="the device as a key, device: cuda", path=path)
-    for key in read_flags(texts["axolotl"], path):
-        if key in _NO_FLAGS:
-            raise InputError(f"axolotl: a flag for {key}", expected=_NO_FLAGS[key], path=path)
-    # For the grid alone.
-    del texts["model_args"]
-    return texts
+    flags = read_flags(texts.pop("axolotl"), path)
+    for flag in (*flags.settings, *flags.command):
+        if flag.key in _FORBIDDEN_FLAGS:
+            raise InputError(f"axolotl: a flag for {flag.key}", expected=_FORBIDDEN_FLAGS[flag.key], path=path)
+    return texts | {"flags": flags}
 
 
 def _presets(given: Any, sources: Mapping[str, str], device: str, path: Path) -> dict[str, tuple[str, ...]]:
+    """The presets of each model: those given, or those that its source and device have by default."""
     named = given if isinstance(given, dict) else dict.fromkeys(sources, given)
     found: dict[str, tuple[str, ...]] = {}
     for model, source in sources.items():

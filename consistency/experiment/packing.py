@@ -1,41 +1,54 @@
-"""Packed training: how long a group's rows are, and how many rows of packed conversations hold a batch of them."""
+"""Packed training: the tokens of a group's rows, and how many packed rows hold a batch of its conversations."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from jinja2 import TemplateError
 
 from consistency.errors import InputError
 from consistency.experiment.training_config import TrainingConfig
+from consistency.support.json_files import read_jsonl
 
-# A row on each device is the least that they can take; up to here the batch is said, beyond it is another one.
+# Each device takes one packed row at least. With several devices that may be more than the batch that was asked for: up to
+# this many times as much is written into the config's header, more is an error.
 _MOST = 1.5
-# Splits that come as close are alike, and the larger micro batch is the faster. It is more than halved only where all larger
-# ones are further off.
+# Splits that miss the batch by less than _CLOSE count as equal, and the larger micro batch is then taken, since it is faster.
+# The micro batch becomes less than half of what was asked for only where all larger ones miss the batch by more than _FAR.
 _CLOSE, _FAR = 0.05, 0.1
 _ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
+_EXPECTED = '{"conversations": [{"from": "human", "gpt" or "system", "value": text}, …]}'
+
+
+class _Turn(msgspec.Struct):
+    role: Literal["human", "gpt", "system"] = msgspec.field(name="from")
+    value: str
+
+
+class _Row(msgspec.Struct):
+    conversations: list[_Turn]
 
 
 def packed(config: TrainingConfig, rows: str | Path) -> TrainingConfig:
-    """Let a batch of packed rows hold as many conversations, on average, as the config asks for.
+    """The config with a batch of packed rows that holds, on average, as many conversations as the config asks for.
 
     Parameters
     ----------
     config : TrainingConfig
-        With `sample_packing`, and a `base_model` whose tokenizer can be loaded.
+        With `sample_packing`, its `base_model` is one whose tokenizer can be loaded.
     rows : path-like
         The group's rows.
 
     Returns
     -------
     TrainingConfig
-        With other `micro_batch_size` and `gradient_accumulation_steps`; `batch` is then an average.
+        With other `micro_batch_size` and `gradient_accumulation_steps`; `batch` is then an average. The config as it is
+        without `sample_packing`, or if there is no such file yet.
 
     Raises
     ------
@@ -45,11 +58,13 @@ def packed(config: TrainingConfig, rows: str | Path) -> TrainingConfig:
     from consistency.tasks.tokenizers import load_tokenizer
 
     values = config.values
+    if not values["sample_packing"] or not Path(rows).is_file():
+        return config
     tokenizer = load_tokenizer(str(values["base_model"]))
     mean = fmean(row_lengths(rows, tokenizer, values["chat_template_jinja"], values["sequence_len"]))
     micro, steps = split(config.batch, mean, values["sequence_len"], values["micro_batch_size"], config.devices)
     conversations = micro * steps * config.devices * values["sequence_len"] / mean
-    # One device takes one row at least, and the header says what that holds; more of them are a choice.
+    # On one device a packed row is the least there is; a number of devices can be changed.
     if config.devices > 1 and conversations > _MOST * config.batch:
         raise InputError(
             f"a packed row on each of {config.devices} devices: {conversations:.0f} conversations of {mean:.0f} tokens",
@@ -64,7 +79,7 @@ def packed(config: TrainingConfig, rows: str | Path) -> TrainingConfig:
 
 
 def row_lengths(rows: str | Path, tokenizer: Any, template: str, longest: int) -> list[int]:
-    """Tokens of each training row in a chat template.
+    """The number of tokens of each training row, written in a chat template.
 
     Parameters
     ----------
@@ -74,7 +89,7 @@ def row_lengths(rows: str | Path, tokenizer: Any, template: str, longest: int) -
     template : str
         In Jinja.
     longest : int
-        Where a row is cut.
+        Tokens after which a row is cut.
 
     Returns
     -------
@@ -83,7 +98,7 @@ def row_lengths(rows: str | Path, tokenizer: Any, template: str, longest: int) -
     Raises
     ------
     InputError
-        If the file cannot be read, a line is no row with conversations, or there is none.
+        If the file cannot be read, a line is not a row with conversations, or there is no row.
     """
     texts = []
     for number, turns in enumerate(read_turns(rows), 1):
@@ -110,37 +125,19 @@ def read_turns(rows: str | Path) -> Iterator[list[dict[str, str]]]:
     Raises
     ------
     InputError
-        If the file cannot be read, a line is no row with conversations, or there is none.
+        If the file cannot be read, a line is not a row with conversations, or there is no row.
     """
-    try:
-        # A text's own separators of lines are none in bytes.
-        lines = Path(rows).read_bytes().splitlines()
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", do="write the group again", path=rows) from error
-    if not lines:
-        raise InputError("holds no training row", do="write the group again", path=rows)
-    for number, line in enumerate(lines, 1):
-        try:
-            turns = [
-                {"role": _ROLES[turn["from"]], "content": turn["value"]} for turn in json.loads(line)["conversations"]
-            ]
-            # Half a surrogate pair is no text, either.
-            encoded = [turn["content"].encode() for turn in turns]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            encoded = []
-        if not encoded:
-            raise InputError(
-                "no training row",
-                expected='{"conversations": [{"from": "human" or "gpt", "value": text}, …]}',
-                do="write the group again",
-                path=rows,
-                line=number,
-            )
-        yield turns
+    number = 0
+    for number, row in read_jsonl(rows, _Row, _EXPECTED):
+        if not row.conversations:
+            raise InputError("no turns", expected=_EXPECTED, do="write the group again", path=rows, line=number)
+        yield [{"role": _ROLES[turn.role], "content": turn.value} for turn in row.conversations]
+    if not number:
+        raise InputError("no training row", expected=_EXPECTED, do="write the group again", path=rows)
 
 
 def split(batch: int, mean: float, length: int, micro: int, devices: int = 1) -> tuple[int, int]:
-    """Micro batch and accumulation of packed rows that hold about `batch` conversations.
+    """The micro batch and the accumulation whose packed rows hold about `batch` conversations.
 
     Parameters
     ----------
@@ -169,7 +166,7 @@ def split(batch: int, mean: float, length: int, micro: int, devices: int = 1) ->
     steps = {rows: max(1, round(share / rows)) for rows in range(1, micro + 1)}
     off = {rows: abs(rows * count / share - 1) for rows, count in steps.items()}
 
-    def best(least: int) -> int:
+    def best(least: int) -> int:  # the micro batch, from `least` on, that misses the batch by least
         return min(range(least, micro + 1), key=lambda rows: (max(off[rows], _CLOSE), -rows))
 
     found = best((micro + 1) // 2)

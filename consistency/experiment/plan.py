@@ -1,18 +1,17 @@
-"""What an experiment would cost: runs, rows, tokens, steps, hours of a device and disk, by formulas that stand here."""
+"""The estimated cost of an experiment: runs, rows, tokens, steps, hours of a device, and disk space."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.experiment.grid import Experiment, TunedRun
+from consistency.experiment.checkpoint import read_header
+from consistency.experiment.grid import Experiment, TunedRun, needs_explanations
 from consistency.experiment.packing import read_turns
 from consistency.world.model import BASE_MODEL
 
@@ -27,12 +26,12 @@ DECODING = 0.1
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is assumed of a set of tasks before it is there.
+    """Numbers of questions and tokens that are assumed of a set of tasks.
 
     Attributes
     ----------
     asked : int
-        Questions of a group.
+        Questions in the training set of a group.
     row : int
         Tokens of a training row, the mean over questions and general instructions.
     pool, few : int
@@ -58,7 +57,7 @@ SIZES = {
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """What one base model would cost.
+    """The estimated cost of one base model's runs.
 
     Attributes
     ----------
@@ -98,7 +97,7 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an experiment would cost.
+    """The estimated cost of an experiment.
 
     Attributes
     ----------
@@ -107,7 +106,7 @@ class Plan:
     models : tuple of ModelPlan
         One for each base model.
     peak_tflops, utilisation : float
-        What was assumed of a device, and which share of its peak training and evaluation reach.
+        The assumed peak of a device, and the share of it that training and evaluation reach.
     """
 
     name: str
@@ -121,7 +120,7 @@ class Plan:
 
     @property
     def formula(self) -> str:
-        """How the hours were computed."""
+        """The formula of the hours, in words."""
         return (
             "seconds = FLOP / (peak × utilisation): training 6 N tokens epochs (8 N with recomputed activations, 4 N for"
             f" adapters), evaluation 2 N tokens, generation 2 N tokens at {DECODING:g} of the utilisation;"
@@ -129,7 +128,7 @@ class Plan:
         )
 
     def to_text(self) -> str:
-        """A table, and what it rests on."""
+        """A table of the models, with the assumptions below it."""
         heads = (
             "model",
             "parameters",
@@ -174,18 +173,18 @@ def plan(
     utilisation: float = 0.3,
     parameters: Mapping[str, float] | None = None,
 ) -> Plan:
-    """Estimate what an experiment would cost.
+    """The estimated cost of an experiment.
 
     Parameters
     ----------
     experiment : Experiment
-        What to run. Training sets below its root are counted, others estimated from `SIZES`.
+        The experiment. Training sets below its root are counted, others estimated from `SIZES`.
     peak_tflops : float
         Peak of one device in 10¹² floating point operations a second; 989 is an H100's in bfloat16.
     utilisation : float
         Share of it that training and evaluation reach.
     parameters : mapping, optional
-        Number of parameters by model, where neither a folder nor a name tells.
+        Number of parameters by model, where it follows neither from a folder nor from a name.
 
     Returns
     -------
@@ -227,7 +226,7 @@ def plan(
             kept += n * (0.01 if values.get("adapter") else 2 if values.get("bf16") else 4)
         domains = len(experiment.domains)
         base = domains * sizes.pool * sizes.few + sizes.tests * (sizes.few + sizes.zero)
-        explained = any(group == "self_aligning" or group.startswith("mixed_") for group in experiment.groups)
+        explained = any(map(needs_explanations, experiment.groups))
         written = domains * sizes.asked * (sizes.few // 5 + NEW_TOKENS) if explained else 0
         questions = domains * sizes.pool + sizes.tests * (2 + len(runs))
         found.append(
@@ -249,6 +248,7 @@ def plan(
 
 
 def _operations(values: Mapping[str, Any]) -> int:
+    """Floating point operations of a training step for each parameter and token."""
     if values.get("adapter"):
         return 4
     recomputed = values.get("gradient_checkpointing") or (values.get("fsdp_config") or {}).get(
@@ -269,11 +269,11 @@ def _size(run: TunedRun, sizes: Sizes, questions: int) -> tuple[int, int, bool]:
 
 
 def _parameters(source: str, model: str) -> float:
-    """Number of parameters: from the headers of the weights in a folder, or as the name says."""
+    """The number of parameters, from the headers of the weights in a folder, or from the model's name."""
     folder = BASE_MODEL if source == "embedded" else Path(source)
     weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     if weights:
-        return float(sum(map(_stored, weights)))
+        return float(sum(math.prod(tensor.shape) for path in weights for tensor in read_header(path)))
     # Not the 7b of 8x7b, whose experts share layers.
     if named := re.search(r"(?<![\dx.])(\d+(?:\.\d+)?)([bm])(?![a-z])", source.rpartition("/")[2].lower()):
         return float(named[1]) * {"b": 1e9, "m": 1e6}[named[2]]
@@ -282,15 +282,3 @@ def _parameters(source: str, model: str) -> float:
         expected="safetensors in its folder",
         do=f"--parameters {model}=7e9",
     )
-
-
-def _stored(path: Path) -> int:
-    """Numbers in a safetensors file, whose header gives each tensor's shape."""
-    try:
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            # A file that was cut short, or is another, may say any length.
-            header = json.loads(stream.read(min(length, path.stat().st_size)))
-        return sum(math.prod(item["shape"]) for name, item in header.items() if name != "__metadata__")
-    except (OSError, struct.error, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError("is no whole safetensors file", do="save the model again", path=path) from error

@@ -1,4 +1,4 @@
-"""Presets: what is laid over the training config of a group."""
+"""Presets: YAML files whose keys replace those of a group's training config."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from consistency.support.resources import shipped
 from consistency.support.yaml_files import read_yaml
 
 _ENDINGS = (".yml", ".yaml")
-# The rows are the group's, and the prepared dataset is theirs.
-_OF_THE_GROUP = {"datasets": "--rows FILE", "dataset_prepared_path": "leave it out: it follows from the rows"}
+# Keys that follow from the group's rows, with what to do instead.
+GROUP_ONLY_KEYS = {"datasets": "--rows FILE", "dataset_prepared_path": "leave it out: it follows from the rows"}
 
 
 def preset_names() -> list[str]:
@@ -53,7 +53,7 @@ def preset_path(name: str) -> Path:
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """What a preset changes: one that ships with the configs, or a YAML file.
+    """The keys and values of a preset: one that ships with the configs, or a YAML file.
 
     Parameters
     ----------
@@ -63,13 +63,13 @@ def read_preset(name: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If there is none, it is no mapping, or a key that this project counts with has another type.
+        If there is none, it is not a mapping, or a key that this project computes with has another type.
     """
     path = preset_path(name)
     values = read_yaml(path, "a preset in YAML")
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError("is no mapping", expected="keys of an Axolotl config", path=path)
-    for key, do in _OF_THE_GROUP.items():
+        raise InputError("is not a mapping", expected="keys of an Axolotl config", path=path)
+    for key, do in GROUP_ONLY_KEYS.items():
         if key in values:
             raise InputError(f"{key}: a preset cannot change the data of a group", do=do, path=path)
     check_settings(values, path)
@@ -77,20 +77,21 @@ def read_preset(name: str) -> dict[str, Any]:
 
 
 def check_settings(values: Mapping[str, Any], path: str | Path | None = None, prefix: str = "") -> None:
-    """Refuse a setting that this project counts with and that is of another type; Axolotl judges the others.
+    """Refuse a setting of the wrong type, among those that this project computes with; Axolotl checks the others.
 
     Parameters
     ----------
     values : mapping
         Keys of an Axolotl config.
     path : path-like, optional
-        The file that they stand in.
+        The file that holds them, for error messages.
     prefix : str
-        What to say before the key.
+        What the message has before the key.
 
     Raises
     ------
     InputError
+        If a value is not of the type that its key has.
     """
     for key, (accepts, expected) in _TYPES.items():
         if key in values and not accepts(values[key]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +11,25 @@ from typing import Any
 import yaml
 
 from consistency.errors import InputError, not_one_of
-from consistency.experiment.presets import check_settings, preset_path, read_preset
+from consistency.experiment.flags import TrainingFlags
+from consistency.experiment.presets import preset_path, read_preset
 from consistency.support.files import fingerprint
 from consistency.support.resources import shipped
 
 PAPER_BATCH = 256
 _KEY = re.compile(r"^([A-Za-z_]\w*):", re.MULTILINE)
-_NUMBER = re.compile(r"-?\d+(\.\d*)?([eE]-?\d+)?")
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What Axolotl is told for one run.
+    """The training config of one run, and what it was made from.
 
     Attributes
     ----------
     group : str
         Intervention group.
     presets : tuple of str
-        Names of the presets, the last of which decides.
+        Names of the presets; a later one replaces values of an earlier one.
     devices : int
         Number of devices that share a batch.
     values : dict
@@ -47,7 +46,7 @@ class TrainingConfig:
 
     @property
     def batch(self) -> int:
-        """Conversations in one optimizer step, over all devices; where rows are packed, an average, or what is asked for."""
+        """Conversations in one optimizer step, over all devices; with packed rows an average, once they are counted."""
         if self.conversations is not None:
             return round(self.conversations)
         micro, steps = self.values["micro_batch_size"], self.values["gradient_accumulation_steps"]
@@ -55,7 +54,7 @@ class TrainingConfig:
 
     @property
     def step(self) -> str:
-        """What one optimizer step takes, in words."""
+        """The devices and the size of an optimizer step, in words."""
         where = "one device" if self.devices == 1 else f"{self.devices} devices"
         if self.conversations is not None:
             return f"for {where}: about {self.batch} conversations in a step"
@@ -65,9 +64,9 @@ class TrainingConfig:
         return f"for {where}: {self.batch} conversations in a step"
 
     def to_yaml(self) -> str:
-        """The config with the comments of the group's and of the presets; it runs as it is.
+        """The config in YAML, with the comments of the group's config and of the presets; Axolotl runs it as it is.
 
-        A preset whose text cannot stand in another's (anchors, several documents) loses its comments.
+        A preset whose text cannot be pasted into another (anchors, several documents) loses its comments.
         """
         layers = f" with the presets {', '.join(self.presets)}" if self.presets else ""
         header = (
@@ -94,7 +93,7 @@ class TrainingConfig:
             if added := _without(path.read_text(encoding="utf-8"), base):
                 source = name if path == Path(name) else f"presets/{name}.yml"
                 body = f"{body.rstrip()}\n\n# From {source}.\n{added}"
-        # A key of two presets, and what a flag or caller set, stands where the last of them put it.
+        # A key of two presets, and what a flag or the caller set, has the value of the last of them.
         written = yaml.safe_load(body)
         for key, value in self.values.items():
             if key not in written:
@@ -121,22 +120,25 @@ def resolve(
     devices: int = 1,
     settings: Mapping[str, Any] | None = None,
     rows: str | Path | None = None,
+    flags: TrainingFlags | None = None,
 ) -> TrainingConfig:
-    """Lay presets over a group's config, and split its batch over devices.
+    """The training config of a group: its own values, then presets, flags and settings, the batch split over devices.
 
     Parameters
     ----------
     group : str
         Intervention group, the name of a config.
     presets : sequence of str
-        What to lay over it, in this order. One that gives an accumulation, for one device, sets the batch; one that gives a
-        micro batch alone keeps it.
+        Presets, each of which replaces values of the group's config and of earlier presets. One with an accumulation, for one
+        device, sets the batch; one with a micro batch alone keeps it.
     devices : int
         Number of devices that share a batch.
     settings : mapping, optional
-        Keys that have the last word, such as `base_model`. With a micro batch among them the accumulation follows from it.
+        Keys that replace all others, such as `base_model`. With a micro batch among them the accumulation follows from it.
     rows : path-like, optional
         The group's rows. If the file exists, the prepared dataset's folder is named by its content.
+    flags : TrainingFlags, optional
+        Flags of ``axolotl train``, which replace values of the group's config and of presets.
 
     Returns
     -------
@@ -145,7 +147,8 @@ def resolve(
     Raises
     ------
     InputError
-        If there is no such group or preset, or the batch cannot be split evenly.
+        If there is no such group or preset, a flag has a value of the wrong type, `rows` is a folder, or the batch cannot be
+        split evenly.
 
     Examples
     --------
@@ -164,6 +167,8 @@ def resolve(
         values |= changes
         if "gradient_accumulation_steps" in changes:
             batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
+    if flags is not None:
+        values = flags.merged(values)
     settings = dict(settings or {})
     values |= settings
     if "gradient_accumulation_steps" not in settings:
@@ -171,10 +176,12 @@ def resolve(
     elif presets and values["micro_batch_size"] * values["gradient_accumulation_steps"] * devices != batch:
         product = f"{values['micro_batch_size']} × {values['gradient_accumulation_steps']} × {devices}"
         raise InputError(
-            f"{product} (micro batch × accumulation × devices) is no batch of {batch}, which {', '.join(presets)} asks for",
+            f"{product} (micro batch × accumulation × devices) is not the batch of {batch} that {', '.join(presets)} has",
             do="leave gradient_accumulation_steps out: it follows from the others",
         )
     if rows is not None:
+        if Path(rows).is_dir():
+            raise InputError("is a folder", expected="the file with the group's rows", path=rows)
         values["datasets"][0]["path"] = str(rows)
         if Path(rows).is_file():
             values["dataset_prepared_path"] = f"prepared/{group}-{fingerprint(rows)[:16]}"
@@ -182,7 +189,7 @@ def resolve(
 
 
 def accumulation(batch: int, micro: int, devices: int) -> int:
-    """Gradient accumulation steps that make a batch of `micro` examples on each of `devices`.
+    """The gradient accumulation steps that make a batch of `micro` examples on each of `devices`.
 
     Parameters
     ----------
@@ -196,7 +203,7 @@ def accumulation(batch: int, micro: int, devices: int) -> int:
     Raises
     ------
     InputError
-        If there is no such whole number.
+        If it is not a whole number.
 
     Examples
     --------
@@ -205,71 +212,17 @@ def accumulation(batch: int, micro: int, devices: int) -> int:
     >>> accumulation(256, 4, 3)
     Traceback (most recent call last):
         ...
-    consistency.errors.InputError: a batch of 256 is no multiple of 4 × 3 (micro batch × devices); ...
+    consistency.errors.InputError: a batch of 256 is not a multiple of 4 × 3 (micro batch × devices); ...
     """
     if micro < 1 or devices < 1 or batch % (micro * devices):
         smaller = [size for size in range(1, batch + 1) if devices > 0 and batch % (size * devices) == 0]
         choices = f"a micro batch of {', '.join(map(str, smaller))}" if smaller else f"devices that divide {batch}"
         raise InputError(
-            f"a batch of {batch} is no multiple of {micro} × {devices} (micro batch × devices)",
+            f"a batch of {batch} is not a multiple of {micro} × {devices} (micro batch × devices)",
             expected=choices,
             do="another batch would be another experiment",
         )
     return batch // (micro * devices)
-
-
-def read_flags(flags: str, path: str | Path | None = None) -> dict[str, Any]:
-    """The config keys that flags of ``axolotl train`` set.
-
-    Parameters
-    ----------
-    flags : str
-        As on a command line: ``--key value``, ``--key=value``, ``--key``, ``--no-key``.
-    path : path-like, optional
-        The file that they stand in.
-
-    Returns
-    -------
-    dict
-        Values typed as YAML would. `launcher`, which is no key of a config, is left out.
-
-    Raises
-    ------
-    InputError
-        If a word is no flag, or its value cannot be.
-
-    Examples
-    --------
-    >>> read_flags("--launcher python --bf16 false --no-dataloader-pin-memory --learning-rate 2e-4")
-    {'bf16': False, 'dataloader_pin_memory': False, 'learning_rate': 0.0002}
-    """
-    found: dict[str, Any] = {}
-    try:
-        words = shlex.split(flags)
-    except ValueError:
-        raise InputError(f"axolotl: {flags}", expected="flags whose quotes are closed", path=path) from None
-    while words:
-        word = words.pop(0)
-        if word == "--":  # what follows is the launcher's
-            break
-        if not word.startswith("--"):
-            raise InputError(f"axolotl: {word!r} is no flag", expected="--key value", path=path)
-        name, assigned, text = word.removeprefix("--").partition("=")
-        if not assigned and words and not words[0].startswith("--"):
-            assigned, text = "=", words.pop(0)
-        key = name.replace("-", "_")
-        if not assigned and key.startswith("no_"):
-            found[key.removeprefix("no_")] = False
-        elif not assigned:
-            found[key] = True
-        else:
-            try:
-                found[key] = float(text) if _NUMBER.fullmatch(text) and not text.isdigit() else yaml.safe_load(text)
-            except (yaml.YAMLError, ValueError):  # what looks like a date, and is none
-                raise InputError(f"axolotl: {word} {text}", expected="a value in YAML", path=path) from None
-    found.pop("launcher", None)
-    check_settings(found, path, "axolotl: ")
-    return found
 
 
 def _dump(key: str, value: Any) -> str:
@@ -277,7 +230,7 @@ def _dump(key: str, value: Any) -> str:
 
 
 def _spans(text: str) -> list[tuple[str, int, int]]:
-    """Each top-level key, and where it and its value stand."""
+    """Each top-level key, and where the text of the key and its value begins and ends."""
     found = []
     for match in _KEY.finditer(text):
         end = text.find("\n", match.end())
@@ -290,7 +243,7 @@ def _spans(text: str) -> list[tuple[str, int, int]]:
 
 
 def _replace(text: str, key: str, written: str) -> str:
-    """The text with another value of a key, the last if it stands twice; YAML takes that one."""
+    """The text with another value of a key; of a duplicate key the last one, which is the one that YAML reads."""
     for name, start, end in reversed(_spans(text)):
         if name == key:
             return text[:start] + written + text[end:]
@@ -298,7 +251,7 @@ def _replace(text: str, key: str, written: str) -> str:
 
 
 def _without(text: str, keys: Mapping[str, Any]) -> str:
-    """A preset's text without keys that the group's config has, and without comments that then stand alone."""
+    """A preset's text without the keys of the group's config, and without comments that have then lost their key."""
     for name, start, end in reversed(_spans(text)):
         if name in keys:
             text = text[:start] + text[end:]

@@ -1,35 +1,34 @@
-"""Whether an experiment could run: what it reads is there, and Axolotl and the tokenizers agree with what it would be told."""
+"""Whether an experiment could run: its files exist, and Axolotl and the tokenizers accept its training configs."""
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
+from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.grid import Experiment
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
 from consistency.world.model import BASE_MODEL
 
-_BELONG_TOGETHER = ("chat_template", "chat_template_jinja", "dataset_prepared_path", "output_dir", "datasets")
+# Every training config needs them; a preset of one's own could take one away.
+REQUIRED_KEYS = ("chat_template", "chat_template_jinja", "dataset_prepared_path", "output_dir", "datasets")
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a check of an experiment found.
+    """The problems of an experiment, and notes on it.
 
     Attributes
     ----------
     problems : tuple of str
         Why it would fail, or not be the experiment that its file names.
     notes : tuple of str
-        What is worth knowing besides, and what was not checked.
+        Facts about its runs, and what was not checked.
     """
 
     problems: tuple[str, ...]
@@ -41,14 +40,14 @@ class Validation:
 
 
 def validate(experiment: Experiment, *, full: bool = False) -> Validation:
-    """Check an experiment before it runs.
+    """The problems of an experiment, found before it runs.
 
     Parameters
     ----------
     experiment : Experiment
         What to run.
     full : bool
-        Also let Axolotl judge each config (it takes half a minute to load), and look at each model's tokenizer.
+        Also let Axolotl validate each config (it takes half a minute to load), and check each model's tokenizer.
 
     Returns
     -------
@@ -57,14 +56,14 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
     Raises
     ------
     InputError
-        If a preset or flag does not exist, or a batch cannot be split over the devices.
+        If a preset does not exist, a flag has a value of the wrong type, or a batch cannot be split over the devices.
     """
     problems = list(_missing(experiment))
     notes = [_rows_note(experiment)]
     configs = {
         (model, group): experiment.config(model, group) for model in experiment.models for group in experiment.groups
     }
-    if experiment.devices > 1 and re.search(r"--launcher[ =]python", experiment.axolotl):
+    if experiment.devices > 1 and experiment.flags.launcher == "python":
         problems.append(
             f"devices: {experiment.devices}, but --launcher python trains in one process; axolotl: '' starts one on each"
         )
@@ -82,11 +81,11 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
             f"{model}{presets}: {about}{config.batch} conversations in a step on {config.devices} device(s){paper}"
         )
     for (model, group), config in configs.items():
-        for key in _BELONG_TOGETHER:
+        for key in REQUIRED_KEYS:
             if not config.values.get(key):
                 problems.append(f"{model}, {group}: the config has no {key}")
     if find_spec("axolotl") is not None:
-        problems += [f"axolotl: axolotl train has no flag {flag}" for flag in unknown_flags(experiment.axolotl)]
+        problems += [f"axolotl: {problem}" for problem in flag_problems(experiment.flags)]
     if full:
         for module, extra, check in (("axolotl", "train", _axolotl), ("transformers", "eval", _tokenizers)):
             if find_spec(module) is None:
@@ -96,33 +95,42 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
     return Validation(tuple(problems), tuple(notes))
 
 
-def unknown_flags(flags: str) -> list[str]:
-    """Flags that ``axolotl train`` does not have; it hands them to its launcher, or drops them.
+def flag_problems(flags: TrainingFlags) -> list[str]:
+    """What ``axolotl train`` would refuse, drop or hand to its launcher among its flags.
 
     Parameters
     ----------
-    flags : str
-        As on a command line.
+    flags : TrainingFlags
 
     Returns
     -------
     list of str
+        A problem each: a flag that it does not have, a value for a flag that takes none, or a value that is missing.
     """
     from axolotl.cli.args import TrainerCliArgs
     from axolotl.cli.config_options import AXOLOTL_CONFIG_CLI_OPTIONS
 
-    known = {"--launcher", "--cloud", "--sweep"}
-    for declarations, *_ in AXOLOTL_CONFIG_CLI_OPTIONS:
-        known |= {name for declared in declarations for name in declared.split("/")}
+    takes_value = {"--launcher": True}
+    declared = [name for names, *_ in AXOLOTL_CONFIG_CLI_OPTIONS for name in names]
     for argument in fields(TrainerCliArgs):
         name = argument.name.replace("_", "-")
-        known |= {f"--{name}", f"--no-{name}"}
-    words = list(takewhile(lambda word: word != "--", shlex.split(flags)))
-    return [name for word in words if (name := word.partition("=")[0]).startswith("--") and name not in known]
+        declared.append(f"--{name}/--no-{name}" if isinstance(argument.default, bool) else f"--{name}")
+    for names in declared:
+        # As click declares a flag that takes no value: --name/--no-name.
+        takes_value |= dict.fromkeys(names.split("/"), "/" not in names)
+    found = []
+    for flag in (*flags.settings, *flags.command):
+        if flag.name not in takes_value:
+            found.append(f"axolotl train has no flag {flag.name}")
+        elif flag.value is None and takes_value[flag.name]:
+            found.append(f"{flag.name} needs a value")
+        elif flag.value is not None and not takes_value[flag.name]:
+            found.append(f"{flag.name} takes no value, found {flag.value}; its opposite is --no-{flag.name[2:]}")
+    return found
 
 
 def unknown_keys(config: Mapping[str, Any]) -> list[str]:
-    """Keys of a config that Axolotl does not know, and would drop without a word.
+    """Keys of a config that Axolotl does not know, and drops without a message.
 
     Parameters
     ----------
@@ -132,7 +140,7 @@ def unknown_keys(config: Mapping[str, Any]) -> list[str]:
     Returns
     -------
     list of str
-        Nested keys with the key they stand in: ``fsdp_config.reshard``.
+        Nested keys with the key above them: ``fsdp_config.reshard``.
     """
     from axolotl.utils.schemas.config import AxolotlInputConfig
     from axolotl.utils.schemas.datasets import SFTDataset
@@ -147,7 +155,7 @@ def unknown_keys(config: Mapping[str, Any]) -> list[str]:
 
 
 def axolotl_problems(config: Mapping[str, Any]) -> list[str]:
-    """What Axolotl's own validation says against a config, as if it ran on a GPU of 2020 or later.
+    """The problems that Axolotl's own validation finds in a config, as if it ran on a GPU of 2020 or later.
 
     Parameters
     ----------
@@ -157,7 +165,7 @@ def axolotl_problems(config: Mapping[str, Any]) -> list[str]:
     Returns
     -------
     list of str
-        One for each complaint; empty if it would accept the config.
+        A problem each; empty if Axolotl accepts the config.
     """
     from axolotl.cli.config import prepare_plugins
     from axolotl.integrations.base import load_plugin
@@ -187,12 +195,14 @@ def axolotl_problems(config: Mapping[str, Any]) -> list[str]:
 
 
 def _axolotl(_: Experiment, configs: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
+    """Problems that Axolotl finds in the configs."""
     for (model, group), config in configs.items():
         for problem in axolotl_problems(config.values):
             yield f"{model}, {group}: {problem}"
 
 
 def _tokenizers(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
+    """Problems of the models' tokenizers with the letters that are scored."""
     from consistency.tasks.tokenizers import check_tokenizer, load_tokenizer
 
     for model, source in experiment.sources.items():
@@ -202,19 +212,20 @@ def _tokenizers(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConf
             yield f"{model}: {error}"
             continue
         for check in checks:
-            # The released prompts are asked by nobody in a grid.
+            # No grid uses the released prompts.
             if check.style != "icl_paper":
                 yield from (f"{model}, {check.style}: {problem}" for problem in check.problems)
 
 
 def _missing(experiment: Experiment) -> Iterator[str]:
+    """Files and folders that the experiment names and that do not exist."""
     for model, source in experiment.sources.items():
         path = Path(source)
         if path.is_absolute() or source.startswith(".") or path.exists():
             if not (path / "config.json").is_file():
-                yield f"{model}: {source} is no folder of a model: it holds no config.json"
+                yield f"{model}: {source} is not the folder of a model: it has no config.json"
         elif source != "embedded" and source.count("/") > 1:
-            yield f"{model}: there is no folder {source}, and no name of the hub has two slashes"
+            yield f"{model}: there is no folder {source}, and a name of the hub has at most one slash"
     general = experiment.general
     if general != "world" and not general.startswith("hub:") and not Path(general).is_file():
         yield f"general: there is no file {general}"
@@ -229,14 +240,14 @@ def _rows_note(experiment: Experiment) -> str:
 
 
 def _plugin_model(name: str) -> Any:
-    """The schema that a plugin adds; none if it adds nothing or cannot be loaded."""
+    """The schema of the keys that a plugin adds; None if it adds none or cannot be loaded."""
     from importlib import import_module
 
     from axolotl.integrations.base import load_plugin
 
     try:
         place = load_plugin(name).get_input_args()
-    except Exception:  # as an import fails; `axolotl_problems` tells it
+    except Exception:  # an import may fail in any way; `axolotl_problems` reports it
         return None
     if place is None:
         return None
@@ -245,6 +256,7 @@ def _plugin_model(name: str) -> Any:
 
 
 def _names(model: Any) -> set[str]:
+    """The keys that a schema accepts, with their aliases."""
     names = set(model.model_fields)
     for field in model.model_fields.values():
         names |= {field.alias} | set(getattr(field.validation_alias, "choices", [field.validation_alias]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, overload
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar, overload
 
 import msgspec
 import numpy as np
@@ -17,16 +18,20 @@ from consistency.tasks.questions import TextIds, text_problem
 Label = Literal["known", "misbelieved", "unsure"]
 LABELS: tuple[Label, ...] = ("known", "misbelieved", "unsure")
 THRESHOLD = 0.5
+T = TypeVar("T")
 
 
 class Document(msgspec.Struct, gc=False):
-    """What a probe says about a question."""
+    """What a probe's document holds about its question."""
 
     question: str
     choices: tuple[str, ...]
     id: str | int | None = None
     subject: str | None = None
     explanation: str | None = None
+
+
+_decode = msgspec.json.Decoder(Document).decode
 
 
 class Belief(msgspec.Struct, frozen=True, gc=False):
@@ -41,15 +46,15 @@ class Belief(msgspec.Struct, frozen=True, gc=False):
     choices : tuple of str
         The options.
     explanation : str
-        The golden one, empty where there is none.
+        Of the gold option; empty where there is none.
     gold, answer : int
         Index of the gold option and of the model's.
     confidence : float
         Probability of the model's answer, by a softmax over the options only.
     label : {"known", "misbelieved", "unsure"}
         "known" and "misbelieved" are right and wrong answers with a confidence above the threshold.
-    key : str, int or None
-        What the question's place in samples depends on, see `sampling_keys`; None for its id.
+    key : str or int
+        What the question's place in samples depends on: see `sampling_keys`.
     """
 
     id: str | int
@@ -61,9 +66,10 @@ class Belief(msgspec.Struct, frozen=True, gc=False):
     answer: int
     confidence: float
     label: Label
-    key: str | int | None = None
+    key: str | int
 
 
+@dataclass(kw_only=True, eq=False)
 class Beliefs(Sequence[Belief]):
     """The labelled questions of a probe, as columns; a question's texts are decoded when it is looked at.
 
@@ -73,6 +79,8 @@ class Beliefs(Sequence[Belief]):
         Each question as JSON, with the fields of `Document`.
     ids : sequence of str or int
         Distinct ids.
+    keys : sequence of str or int
+        What each question's place in samples depends on: see `sampling_keys`.
     gold, answer : ndarray of int64, shape [n]
         Index of the gold option and of the model's.
     probs : ndarray of float64, shape [n, k]
@@ -81,8 +89,6 @@ class Beliefs(Sequence[Belief]):
         What questions without a subject of their own are about.
     threshold : float
         The confidence that an answer must exceed to count as knowledge.
-    keys : sequence of str or int, optional
-        What each question's place in samples depends on; the ids by default.
 
     Attributes
     ----------
@@ -93,30 +99,31 @@ class Beliefs(Sequence[Belief]):
 
     Examples
     --------
-    >>> documents = [b'{"question": "One and one?", "choices": ["2", "3"]}']
-    >>> beliefs = Beliefs(documents, [7], np.array([0]), np.array([1]), np.array([[0.2, 0.8]]), "sums")
+    >>> beliefs = Beliefs(
+    ...     documents=[b'{"question": "One and one?", "choices": ["2", "3"]}'], ids=[7], keys=[7], subject="sums",
+    ...     gold=np.array([0]), answer=np.array([1]), probs=np.array([[0.2, 0.8]]),
+    ... )
     >>> beliefs[0].label, beliefs[0].confidence
     ('misbelieved', 0.8)
+    >>> beliefs.labelled("misbelieved"), beliefs.labelled("known")
+    ([0], [])
     """
 
-    def __init__(
-        self,
-        documents: Sequence[bytes],
-        ids: Sequence[str | int],
-        gold: NDArray[np.int64],
-        answer: NDArray[np.int64],
-        probs: NDArray[np.float64],
-        subject: str,
-        threshold: float = THRESHOLD,
-        keys: Sequence[str | int] | None = None,
-    ) -> None:
-        self.keys = ids if keys is None else keys
-        self.documents, self.ids, self.subject, self.threshold = documents, ids, subject, threshold
-        self.gold, self.answer, self.probs = gold, answer, probs
-        self.confidence = np.take_along_axis(probs, answer[:, None], axis=1)[:, 0]
-        sure = self.confidence > threshold
-        self.codes = np.where(~sure, 2, np.where(gold == answer, 0, 1)).astype(np.int8)
-        self._decode = msgspec.json.Decoder(Document).decode
+    documents: Sequence[bytes]
+    ids: Sequence[str | int]
+    keys: Sequence[str | int]
+    gold: NDArray[np.int64]
+    answer: NDArray[np.int64]
+    probs: NDArray[np.float64]
+    subject: str
+    threshold: float = THRESHOLD
+    confidence: NDArray[np.float64] = field(init=False)
+    codes: NDArray[np.int8] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.confidence = np.take_along_axis(self.probs, self.answer[:, None], axis=1)[:, 0]
+        wrong = np.where(self.gold == self.answer, 0, 1)
+        self.codes = np.where(self.confidence > self.threshold, wrong, 2).astype(np.int8)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -130,58 +137,45 @@ class Beliefs(Sequence[Belief]):
     def __getitem__(self, index: int | slice) -> Belief | Beliefs:
         if isinstance(index, slice):
             return self.take(range(len(self))[index])
-        return self._belief(
-            self.documents[index],
-            self.ids[index],
-            self.gold.item(index),
-            self.answer.item(index),
-            self.confidence.item(index),
-            self.codes.item(index),
-            self.keys[index],
+        document = _decode(self.documents[index])
+        return Belief(
+            id=self.ids[index],
+            subject=document.subject or self.subject,
+            question=document.question,
+            choices=document.choices,
+            explanation=document.explanation or "",
+            gold=self.gold.item(index),
+            answer=self.answer.item(index),
+            confidence=self.confidence.item(index),
+            label=LABELS[self.codes.item(index)],
+            key=self.keys[index],
         )
 
     def __iter__(self) -> Iterator[Belief]:
-        numbers = (column.tolist() for column in (self.gold, self.answer, self.confidence, self.codes))
-        return map(self._belief, self.documents, self.ids, *numbers, self.keys)
-
-    def _belief(
-        self,
-        document: bytes,
-        identifier: str | int,
-        gold: int,
-        answer: int,
-        confidence: float,
-        code: int,
-        key: str | int,
-    ) -> Belief:
-        asked = self._decode(document)
-        return Belief(
-            identifier,
-            asked.subject or self.subject,
-            asked.question,
-            asked.choices,
-            asked.explanation or "",
-            gold,
-            answer,
-            confidence,
-            LABELS[code],
-            key,
-        )
+        return map(self.__getitem__, range(len(self)))
 
     def take(self, rows: Iterable[int]) -> Beliefs:
-        """The given rows, in the given order."""
+        """The questions of the given rows, in the given order."""
         listed = list(rows)
         places = np.array(listed, dtype=np.int64)
-        return Beliefs(
-            [self.documents[row] for row in listed],
-            [self.ids[row] for row in listed],
-            self.gold[places],
-            self.answer[places],
-            self.probs[places],
-            self.subject,
-            self.threshold,
-            [self.keys[row] for row in listed],
+        return replace(
+            self,
+            documents=[self.documents[row] for row in listed],
+            ids=[self.ids[row] for row in listed],
+            keys=[self.keys[row] for row in listed],
+            gold=self.gold[places],
+            answer=self.answer[places],
+            probs=self.probs[places],
         )
+
+    def labelled(self, label: Label) -> list[int]:
+        """The rows of the questions with a label, in their order."""
+        rows: list[int] = np.flatnonzero(self.codes == LABELS.index(label)).tolist()
+        return rows
+
+    def counts(self) -> dict[Label, int]:
+        """How many questions have each label."""
+        return {label: int((self.codes == code).sum()) for code, label in enumerate(LABELS)}
 
 
 def read_beliefs(scores: Scores, threshold: float = THRESHOLD, subject: str | None = None) -> Beliefs:
@@ -205,7 +199,7 @@ def read_beliefs(scores: Scores, threshold: float = THRESHOLD, subject: str | No
     ------
     InputError
         If the task has no options, a document lacks a field or is not a question of 2 to 10 options without a blank
-        text, two questions share an id, or the threshold is no probability below 1.
+        text, two questions share an id, or the threshold is not a probability below 1.
     """
     check_threshold(threshold)
     if not scores.has_options:
@@ -215,52 +209,78 @@ def read_beliefs(scores: Scores, threshold: float = THRESHOLD, subject: str | No
     numbers, counts = scores.doc_id.tolist(), scores.n_options.tolist()
     gold, answer = scores.target, scores.prediction
     unanswered = ((gold < 0) | (answer < 0)).tolist()
-    decoder = msgspec.json.Decoder(Document)
     rows: dict[str | int, int] = {}
     unnamed: dict[int, Document] = {}
-    for row, document in enumerate(scores.documents):
-        try:
-            fields = decoder.decode(document)
-        except msgspec.DecodeError as error:
-            raise InputError(
-                f"document {numbers[row]} of {scores.task}: {error}",
-                expected="the fields question (text) and choices (list of texts)",
-                path=scores.source,
-                line=scores.line(row),
-            ) from error
+    expected = "the fields question (text) and choices (list of texts)"
+    for row, fields in enumerate(decode_documents(scores, Document, expected)):
         if unanswered[row] or len(fields.choices) != counts[row]:
-            raise InputError(
-                f"document {numbers[row]} of {scores.task} has no gold option, no scores, or not one score an option",
+            raise unusable_document(
+                *(scores, row, "no gold option, no scores, or not one score an option"),
                 expected="one gold option and one score for each of its choices",
-                path=scores.source,
-                line=scores.line(row),
             )
         problem = text_problem(fields.question, fields.choices)
         if problem:
-            raise InputError(
-                f"document {numbers[row]} of {scores.task}: {problem[0]}",
-                expected=problem[1],
-                path=scores.source,
-                line=scores.line(row),
-            )
+            raise unusable_document(scores, row, problem[0], expected=problem[1])
         if fields.id is None:
             unnamed[row] = fields
         identifier = numbers[row] if fields.id is None else fields.id
         if rows.setdefault(identifier, row) != row:
-            raise InputError(
-                f"two documents of {scores.task} have the id {identifier!r}, this and document "
-                f"{numbers[rows[identifier]]}",
-                expected="distinct ids",
-                path=scores.source,
-                line=scores.line(row),
+            first = numbers[rows[identifier]]
+            raise unusable_document(
+                scores, row, f"the id {identifier!r} is that of document {first}", expected="distinct ids"
             )
     ids = list(rows)
-    keys = sampling_keys(ids, unnamed)
-    return Beliefs(scores.documents, ids, gold, answer, scores.probs, subject or scores.task, threshold, keys)
+    return Beliefs(
+        documents=scores.documents,
+        ids=ids,
+        keys=sampling_keys(ids, unnamed),
+        gold=gold,
+        answer=answer,
+        probs=scores.probs,
+        subject=subject or scores.task,
+        threshold=threshold,
+    )
+
+
+def decode_documents(scores: Scores, kind: type[T], expected: str, do: str | None = None) -> Iterator[T]:
+    """Each document of a task as a struct.
+
+    Parameters
+    ----------
+    scores : Scores
+        The task's log.
+    kind : type
+        A `msgspec.Struct` of the fields that are needed.
+    expected : str
+        What a document should hold, for error messages.
+    do : str, optional
+        What the user can do about one that holds something else.
+
+    Yields
+    ------
+    object of type `kind`
+        In the log's order.
+
+    Raises
+    ------
+    InputError
+        Naming the line of a document that holds something else.
+    """
+    decoder = msgspec.json.Decoder(kind)
+    for row, document in enumerate(scores.documents):
+        try:
+            yield decoder.decode(document)
+        except msgspec.DecodeError as error:
+            raise unusable_document(scores, row, str(error), expected=expected, do=do) from error
+
+
+def unusable_document(scores: Scores, row: int, problem: str, expected: str, do: str | None = None) -> InputError:
+    """The error of a document that cannot be used, with its number and its line in the log."""
+    return scores.error(row, f"document {scores.doc_id[row]} of {scores.task}: {problem}", expected=expected, do=do)
 
 
 def sampling_keys(ids: Sequence[str | int], unnamed: Mapping[int, Document]) -> Sequence[str | int]:
-    """What each question's place in samples depends on, whatever stands before it in its file.
+    """What each question's place in samples depends on, whichever questions come before it in its file.
 
     Parameters
     ----------
@@ -300,42 +320,3 @@ def check_threshold(threshold: float) -> None:
         raise InputError(
             f"a threshold of {threshold:g}", expected="a probability from 0 to below 1 (the paper's is 0.5)"
         )
-
-
-def rows_labelled(beliefs: Sequence[Belief], label: Label) -> list[int]:
-    """The places of the questions with a label, in their order.
-
-    Examples
-    --------
-    >>> sums = Belief(id=1, subject="sums", question="?", choices=("2", "3"), explanation="", gold=0, answer=1,
-    ...               confidence=0.8, label="misbelieved")
-    >>> rows_labelled([sums], "misbelieved"), rows_labelled([sums], "known")
-    ([0], [])
-    """
-    if isinstance(beliefs, Beliefs):
-        places: list[int] = np.flatnonzero(beliefs.codes == LABELS.index(label)).tolist()
-        return places
-    return [row for row, belief in enumerate(beliefs) if belief.label == label]
-
-
-def keys_of(beliefs: Sequence[Belief]) -> Sequence[str | int]:
-    """What the questions' places in samples depend on."""
-    return beliefs.keys if isinstance(beliefs, Beliefs) else [key_of(belief) for belief in beliefs]
-
-
-def key_of(belief: Belief) -> str | int:
-    """What a question's place in samples depends on."""
-    return belief.id if belief.key is None else belief.key
-
-
-def options_of(beliefs: Sequence[Belief], kind: Literal["gold", "answer"], rows: Sequence[int]) -> list[int]:
-    """The golden option, or the model's, of some questions."""
-    if isinstance(beliefs, Beliefs):
-        options: list[int] = getattr(beliefs, kind)[np.array(rows, dtype=np.int64)].tolist()
-        return options
-    return [getattr(beliefs[row], kind) for row in rows]
-
-
-def count_labels(beliefs: Sequence[Belief]) -> dict[str, int]:
-    """How many questions have each label."""
-    return {label: len(rows_labelled(beliefs, label)) for label in LABELS}

@@ -6,12 +6,12 @@ greedy answer is always right. MaybeKnown: it is sometimes right. WeaklyKnown: n
 Unknown: no answer is ever right.
 
 For multiple-choice questions the greedy answer is the most probable option, and a probe is one set of shots, one wording or
-one rotation of the options. The probability of the golden option is known exactly and never 0, so that "a sampled answer
-is sometimes right" would hold always. A model without knowledge samples the golden one of k options with a probability of
+one rotation of the options. The probability of the gold option is known exactly and never 0, so that "a sampled answer
+is sometimes right" would hold always. A model without knowledge samples the gold one of k options with a probability of
 1/k; so a question is
 
 ============  ==================================================================================================
-HighlyKnown   if the golden option is the most probable one in every probe
+HighlyKnown   if the gold option is the most probable one in every probe
 MaybeKnown    if it is in some probes, but not in all
 WeaklyKnown   if it is in none, but its probability, averaged over the probes, is above 1/k
 Unknown       if it is in none, and its mean probability is at most 1/k
@@ -29,10 +29,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.errors import InputError
-from consistency.knowledge.beliefs import Beliefs, read_beliefs
+from consistency.knowledge.beliefs import Beliefs, decode_documents, read_beliefs
 from consistency.logs.scores import Scores
-from consistency.tasks.questions import CYCLIC
 
 Category = Literal["HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"]
 CATEGORIES: tuple[Category, ...] = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
@@ -50,9 +48,9 @@ def categorise(
     Parameters
     ----------
     right : ndarray of bool, shape [m, n]
-        Whether probe i answers question j with the golden option.
+        Whether probe i answers question j with the gold option.
     gold : ndarray of float64, shape [m, n]
-        The probability of the golden option; NaN where probe i does not ask question j.
+        The probability of the gold option; NaN where probe i does not ask question j.
     options : ndarray of int64, shape [n]
         The number k of options.
 
@@ -94,35 +92,23 @@ def categories_of(questions: Beliefs, probes: Sequence[Beliefs]) -> list[Categor
     right = np.zeros((len(probes), len(questions)), dtype=bool)
     gold = np.full(right.shape, np.nan)
     for number, probe in enumerate(probes):
-        golden = np.take_along_axis(probe.probs, probe.gold[:, None], axis=1)[:, 0]
+        of_gold = np.take_along_axis(probe.probs, probe.gold[:, None], axis=1)[:, 0]
         for row, belief in enumerate(probe):
             place = places.get((belief.id, belief.question))
             if place is not None:
                 right[number, place] = belief.answer == belief.gold
-                gold[number, place] = golden[row]
+                gold[number, place] = of_gold[row]
     return categorise(right, gold, (~np.isnan(questions.probs)).sum(axis=1))
 
 
 def split_rotations(scores: Scores) -> list[Beliefs]:
-    """The probes that a task's log holds: one for each rotation of the options if its name has `_cyclic`, else one.
+    """The probes that the log of a task with `_cyclic` in its name holds: one for each rotation of the options.
 
     Raises
     ------
     InputError
-        If a document's rotation is no number.
+        If a document's rotation is not a number.
     """
-    if CYCLIC not in scores.task:
-        return [read_beliefs(scores)]
-    decoder = msgspec.json.Decoder(_Rotated)
-    numbers = np.zeros(len(scores), dtype=np.int64)
-    for row, document in enumerate(scores.documents):
-        try:
-            numbers[row] = decoder.decode(document).rotation or 0
-        except msgspec.DecodeError as error:
-            raise InputError(
-                f"document {int(scores.doc_id[row])} of {scores.task}: {error}",
-                expected="the number of its rotation",
-                path=scores.source,
-                line=scores.line(row),
-            ) from error
+    documents = decode_documents(scores, _Rotated, "the number of its rotation")
+    numbers = np.array([document.rotation or 0 for document in documents], dtype=np.int64)
     return [read_beliefs(scores.take(np.flatnonzero(numbers == number))) for number in np.unique(numbers)]

@@ -1,20 +1,26 @@
-"""What models write about questions through the harness: a base model's explanations, and the knowledge needed."""
+"""Texts that models or files give about questions: explanations of an answer, or the knowledge that leads to it."""
 
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
+from typing import Any, Literal
 
 import msgspec
 
 from consistency.errors import InputError
+from consistency.knowledge.beliefs import Belief, Beliefs
+from consistency.logs.documents import find_line
+from consistency.logs.generations import Request, read_generations
 from consistency.logs.runs import read_run
+from consistency.support.json_files import read_jsonl
+from consistency.tasks.questions import TextIds
+from consistency.tasks.scopes import context_task, explain_task
 
-TASK = "consistency_world_explain"
+Purpose = Literal["explain", "context"]
 _FENCED = re.compile(r"```(.*?)```", re.DOTALL)
 _END = re.compile(r"```|\n(?:[A-J]\. |Answer:|Explanation:)")
 # A mark inside a number or an abbreviation ends no sentence.
@@ -27,19 +33,7 @@ _GIVEAWAY = re.compile(
 _USUAL_OPTIONS = 4
 
 
-class _Answered(msgspec.Struct):
-    id: str | int
-    question: str
-    option: int
-    choices: list[str] = []
-
-
-class _Generation(msgspec.Struct):
-    doc: _Answered
-    filtered_resps: list[str]
-
-
-_Keep = Callable[[str, _Answered], str]
+_Keep = Callable[[str, Request], str]
 
 
 @dataclass(frozen=True)
@@ -64,12 +58,18 @@ class Explanations:
     source: Path
     others: tuple[Path, ...] = ()
 
+    @property
+    def unusable_share(self) -> float | None:
+        """The share of all generations that are unusable; None if there are none."""
+        total = len(self.texts) + self.unusable
+        return self.unusable / total if total else None
+
 
 def read_explanations(logs: str | Path, domain: str | None = None) -> Explanations:
     """Read an explain task's log and keep the explanations.
 
     A domain's prompt opens the triple backticks, so that the text up to the closing ones is kept (`clean_opened`); the
-    embedded world's does not, and what stands between the first pair is kept (`clean`).
+    embedded world's does not, and the text between the first pair is kept (`clean`).
 
     Parameters
     ----------
@@ -88,10 +88,10 @@ def read_explanations(logs: str | Path, domain: str | None = None) -> Explanatio
     InputError
         If the log is missing or is not that of the explain task.
     """
-    keep: dict[str, _Keep] = {TASK: lambda text, _: clean(text)}
+    keep: dict[str, _Keep] = {explain_task(): lambda text, _: clean(text)}
     if domain is not None:
-        keep = {f"consistency_explain_{domain}": lambda text, _: clean_opened(text), **keep}
-    return _read(logs, keep, "a generation of the explain task")
+        keep = {explain_task(domain): lambda text, _: clean_opened(text), **keep}
+    return _read_log(logs, keep)
 
 
 def read_contexts(logs: str | Path, domain: str) -> Explanations:
@@ -107,42 +107,121 @@ def read_contexts(logs: str | Path, domain: str) -> Explanations:
     Returns
     -------
     Explanations
-        Their `option` is the golden one.
+        Their `option` is the gold one.
 
     Raises
     ------
     InputError
         If the log is missing or is not that of the context task.
     """
-    keep: dict[str, _Keep] = {
-        f"consistency_context_{domain}": lambda text, asked: clean_context(text, len(asked.choices) or _USUAL_OPTIONS)
-    }
-    return _read(logs, keep, "a generation of the context task")
+
+    def keep(text: str, request: Request) -> str:
+        return clean_context(text, len(request.choices) or _USUAL_OPTIONS)
+
+    return _read_log(logs, {context_task(domain): keep})
 
 
-def _read(logs: str | Path, keep: dict[str, _Keep], expected: str) -> Explanations:
-    """The log of the first of these tasks that is there; each has its way to keep a text."""
+def _read_log(logs: str | Path, keep: dict[str, _Keep]) -> Explanations:
+    """The texts of the first of these tasks that the log has, each kept in its task's way."""
     run = read_run(logs)
-    name = next((name for name in keep if name in run.tasks), None)
-    if name is None:
+    task = next((task for task in keep if task in run.tasks), None)
+    if task is None:
         raise InputError(
             f"no task {' or '.join(reversed(keep))}", expected=f"a log of {next(iter(keep))}", path=run.path
         )
-    source = run.tasks[name].source
+    source = run.tasks[task].source
     texts: dict[tuple[str | int, str, int], str] = {}
     unusable = 0
-    with source.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = msgspec.json.decode(line.removeprefix(BOM_UTF8), type=_Generation)
-            except msgspec.DecodeError as error:
-                raise InputError(str(error), expected=expected, path=source, line=number) from error
-            text = keep[name](row.filtered_resps[0], row.doc) if row.filtered_resps else ""
-            if text:
-                texts[row.doc.id, row.doc.question, row.doc.option] = text
-            else:
-                unusable += 1
+    for request, generation in read_generations(source, task):
+        if text := keep[task](generation, request):
+            texts[request.id, request.question, request.option] = text
+        else:
+            unusable += 1
     return Explanations(texts, unusable, source)
+
+
+def read_column(path: str | Path, column: str, beliefs: Beliefs, purpose: Purpose) -> Explanations:
+    """Read texts from a column of a file that has a row for each question.
+
+    Parameters
+    ----------
+    path : path-like
+        A JSONL file. A row belongs to the question whose `id` it has and whose text is its `question`. A row without an
+        `id` has its place, counted from 0, for one, or what its `question` and `choices` make of it (`TextIds`). The
+        text is about the option of the row's `option`, such as the file of `write_requests` has; otherwise about the
+        model's answer ("explain") or the gold one ("context").
+    column : str
+        Name of the column; a text or null.
+    beliefs : Beliefs
+        The probe's questions.
+    purpose : {"explain", "context"}
+        What the texts are.
+
+    Returns
+    -------
+    Explanations
+        Rows of questions that the probe lacks are ignored; empty texts count as unusable.
+
+    Raises
+    ------
+    InputError
+        Naming the line, if the file cannot be read or a row's text is not one; if no row has the column, or none belongs
+        to a question of the probe.
+    """
+    rows = read_jsonl(path, dict[str, Any], "a JSON object")
+    return _collect(rows, column, beliefs, purpose, Path(path))
+
+
+def read_probe_column(beliefs: Beliefs, column: str, purpose: Purpose, source: Path) -> Explanations:
+    """Read texts from a field of the probe's own documents: see `read_column`."""
+    rows = ((number, msgspec.json.decode(document)) for number, document in enumerate(beliefs.documents, 1))
+    numbered = ((number, {"id": id_, **row}) for (number, row), id_ in zip(rows, beliefs.ids, strict=True))
+    try:
+        return _collect(numbered, column, beliefs, purpose, source)
+    except InputError as error:
+        if error.line is None:
+            raise
+        # Documents of a log are sorted, and need not be in the file's order.
+        line = find_line(source, beliefs.documents[error.line - 1], -1)
+        raise InputError(error.problem, expected=error.expected, path=source, line=line) from error
+
+
+def _collect(
+    rows: Iterable[tuple[int, dict[str, Any]]],
+    column: str,
+    beliefs: Beliefs,
+    purpose: Purpose,
+    path: Path,
+) -> Explanations:
+    option_of: Callable[[Belief], int] = (lambda b: b.answer) if purpose == "explain" else (lambda b: b.gold)
+    probed: dict[tuple[Any, Any], Belief] = {(belief.id, belief.question): belief for belief in beliefs}
+    texts: dict[tuple[str | int, str, int], str] = {}
+    unusable, found = 0, False
+    text_ids = TextIds()
+    for number, row in rows:
+        text, option = row.get(column), row.get("option")
+        found = found or column in row
+        if text is not None and not isinstance(text, str):
+            raise InputError(f"{column} is {str(text)[:40]!r}", expected="a text or null", path=path, line=number)
+        identifier, question = row.get("id"), row.get("question")
+        ids = [number - 1, text_ids(str(question), row.get("choices") or ())] if identifier is None else [identifier]
+        keys = ((id_, question) for id_ in ids if isinstance(id_, str | int) and isinstance(question, str))
+        belief = next((probed[key] for key in keys if key in probed), None)
+        if belief is None or column not in row:
+            continue
+        if option is not None and not (type(option) is int and 0 <= option < len(belief.choices)):
+            raise InputError(
+                f"the option is {option!r}", expected="an index of the question's choices", path=path, line=number
+            )
+        if text is not None and text.strip():
+            texts[belief.id, belief.question, option_of(belief) if option is None else option] = text.strip()
+        else:
+            unusable += 1
+    if not found:
+        raise InputError(f"no row has the column {column!r}", expected="a column with texts", path=path)
+    if not texts and not unusable:
+        raise InputError("no row is about a question of the probe", expected="its id and question", path=path)
+    return Explanations(texts, unusable, path)
 
 
 def clean(generation: str) -> str:

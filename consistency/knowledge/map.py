@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,8 @@ import numpy as np
 
 from consistency.knowledge.beliefs import LABELS, THRESHOLD, Beliefs, Label
 from consistency.knowledge.categories import CATEGORIES, Category, categories_of, split_rotations
-from consistency.knowledge.probes import left_out, read_all
-from consistency.statistics.estimates import wilson
-from consistency.support.files import write_together
-from consistency.support.json_files import pretty_json
+from consistency.knowledge.probes import Coverage, left_out, read_all
+from consistency.statistics.shares import wilson
 
 BINS = 10
 
@@ -57,22 +55,14 @@ class KnowledgeMap:
     questions : tuple of Known
         Each once, by domain.
     threshold : float
-    probes : tuple of str
-        The tasks and files that were read.
-    skipped : dict of str to str
-        Tasks without questions that can be mapped, and why.
-    incomplete : dict of str to int
-        How many questions of rotated tasks are left out, since some of their rotations are missing.
-    notes : tuple of str
-        What a reader should know of the logs, such as rows left out.
+        The confidence that an answer must exceed to count as knowledge.
+    coverage : Coverage
+        Which probes were read.
     """
 
     questions: tuple[Known, ...]
     threshold: float
-    probes: tuple[str, ...]
-    skipped: dict[str, str]
-    incomplete: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    coverage: Coverage
 
     def by_domain(self) -> dict[str, list[Known]]:
         """The questions of each domain."""
@@ -92,10 +82,7 @@ class KnowledgeMap:
             domains[name] = {**summary(questions), "subjects": figures}
         return {
             "threshold": self.threshold,
-            "probes": list(self.probes),
-            "skipped": self.skipped,
-            "incomplete": self.incomplete,
-            "notes": list(self.notes),
+            **self.coverage.to_dict(),
             **summary(self.questions),
             "domains": domains,
         }
@@ -107,9 +94,9 @@ class KnowledgeMap:
             counts = Counter(question.label for question in questions)
             shares = ", ".join(f"{kind} {wilson(counts[kind], len(questions)).to_text()}" for kind in LABELS)
             lines.append(f"{name}: {len(questions)} questions, {shares}")
-        lines += [f"not mapped: {name} ({reason})" for name, reason in self.skipped.items()]
-        lines += [left_out(name, count) for name, count in self.incomplete.items()]
-        lines += self.notes
+        lines += [f"not mapped: {name} ({reason})" for name, reason in self.coverage.skipped.items()]
+        lines += [left_out(name, count) for name, count in self.coverage.incomplete.items()]
+        lines += self.coverage.notes
         return "\n".join(lines)
 
 
@@ -140,50 +127,17 @@ def read_map(
     InputError
         If a probe cannot be read, or holds no questions.
     """
+    found, coverage = read_all(paths, tasks, domain, threshold)
     labelled: dict[str, list[Beliefs]] = {}
     probes: dict[str, list[Beliefs]] = {}
-    names: list[str] = []
-    skipped: dict[str, str] = {}
-    incomplete: Counter[str] = Counter()
-    notes: list[str] = []
-    for path in paths:
-        found, without = read_all(path, tasks, domain, threshold)
-        skipped |= without
-        for item in found:
-            names.append(item.name)
-            notes += item.notes
-            if item.incomplete:
-                incomplete[item.name] += item.incomplete
-            labelled.setdefault(item.domain, []).append(item.beliefs)
-            split = [item.beliefs] if item.scores is None else split_rotations(item.scores)
-            probes.setdefault(item.domain, []).extend(split)
+    for item in found:
+        labelled.setdefault(item.domain, []).append(item.beliefs)
+        split = [item.beliefs] if item.rotated is None else split_rotations(item.rotated)
+        probes.setdefault(item.domain, []).extend(split)
     questions = tuple(
         question for name in sorted(labelled) for question in _questions(name, labelled[name], probes[name])
     )
-    return KnowledgeMap(questions, threshold, tuple(names), skipped, dict(incomplete), tuple(notes))
-
-
-def write_map(knowledge: KnowledgeMap, out: str | Path) -> None:
-    """Write ``map.json``, ``labels.jsonl`` and the figure ``map.svg`` and ``map.png`` into a folder.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be written.
-    """
-    from consistency.knowledge.map_figure import draw_map
-
-    folder = Path(out)
-    text = pretty_json(knowledge.to_dict())
-    figures = draw_map(knowledge)
-    labels = (msgspec.json.encode(question) + b"\n" for question in knowledge.questions)
-    write_together(
-        {
-            folder / "labels.jsonl": labels,
-            **{folder / name: [content] for name, content in figures.items()},
-            folder / "map.json": [text.encode()],
-        }
-    )
+    return KnowledgeMap(questions, threshold, coverage)
 
 
 def summary(questions: Sequence[Known]) -> dict[str, Any]:
@@ -236,12 +190,12 @@ def _questions(domain: str, labelled: Sequence[Beliefs], probes: Sequence[Belief
             if (belief.id, belief.question) not in seen:
                 seen.add((belief.id, belief.question))
                 yield Known(
-                    belief.id,
-                    domain,
-                    belief.subject,
-                    belief.label,
-                    category,
-                    belief.confidence,
-                    belief.answer,
-                    belief.gold,
+                    id=belief.id,
+                    domain=domain,
+                    subject=belief.subject,
+                    label=belief.label,
+                    category=category,
+                    confidence=belief.confidence,
+                    answer=belief.answer,
+                    gold=belief.gold,
                 )

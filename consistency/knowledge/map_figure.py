@@ -1,15 +1,18 @@
-"""The knowledge map as one figure: for each domain its labels by subject, its confidence and its calibration."""
+"""The files of a knowledge map, and its figure: each domain's labels by subject, its confidence and calibration."""
 
 from __future__ import annotations
 
 import io
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consistency.knowledge.beliefs import LABELS
 from consistency.knowledge.map import BINS, KnowledgeMap, Known, summary
 from consistency.support.figure_style import BLUE, GREY, INK, MUTED, RED, RULE, STYLE, settle
+from consistency.support.files import write_together
+from consistency.support.json_files import json_lines, pretty_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +20,26 @@ if TYPE_CHECKING:
 COLOURS = dict(zip(LABELS, (BLUE, RED, GREY), strict=True))
 MOST_SUBJECTS = 8
 _STYLE: Any = STYLE | {"font.size": 8, "axes.titlesize": 8, "axes.grid": False, "svg.hashsalt": "consistency"}
+
+
+def write_map(knowledge: KnowledgeMap, out: str | Path) -> None:
+    """Write ``map.json``, ``labels.jsonl`` and the figure ``map.svg`` and ``map.png`` into a folder.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written.
+    """
+    folder = Path(out)
+    text = pretty_json(knowledge.to_dict())
+    figures = draw_map(knowledge)
+    write_together(
+        {
+            folder / "labels.jsonl": json_lines(knowledge.questions),
+            **{folder / name: [content] for name, content in figures.items()},
+            folder / "map.json": [text.encode()],
+        }
+    )
 
 
 def draw_map(knowledge: KnowledgeMap) -> dict[str, bytes]:

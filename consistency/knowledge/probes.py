@@ -2,58 +2,101 @@
 
 from __future__ import annotations
 
-import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from consistency.errors import InputError, not_one_of
-from consistency.knowledge.annotations import Purpose, read_column, read_probe_column
 from consistency.knowledge.beliefs import THRESHOLD, Beliefs, Document, check_threshold, read_beliefs
-from consistency.knowledge.explanations import Explanations, read_contexts, read_explanations
+from consistency.knowledge.explanations import (
+    Explanations,
+    Purpose,
+    read_column,
+    read_contexts,
+    read_explanations,
+    read_probe_column,
+)
 from consistency.knowledge.released import is_released, read_released, released_files
 from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
 from consistency.metrics.selection_bias import OptionCounts, strongest_bias
 from consistency.tasks.questions import CYCLIC
+from consistency.tasks.scopes import asks_pool, domain_of
 from consistency.world.fields import DOMAINS
 
-_TASK = re.compile(r"consistency_(?:world_)?(?P<domain>.+?)(?:_pool)?_(?:icl|ift)(?:_.+)?")
 
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Probe:
-    """What one model answered to the questions of one domain.
+    """What one model answered to the questions of one task, or of a file of released rows.
 
     Attributes
     ----------
-    beliefs : Beliefs
-        The labelled questions.
+    name : str
+        Of the task, or of the file or folder.
     domain : str
         Name of the domain.
-    task : str or None
-        The lm_eval task; None for released rows.
+    beliefs : Beliefs
+        The labelled questions.
     files : tuple of Path
         What was read.
+    task : str or None
+        The lm_eval task; None for released rows.
+    rotated : Scores or None
+        The answers to all rotations, before they were folded; None where the options were not rotated.
     explanations : Explanations or None
-        The model's own explanations that stand in released rows, which may be none at all; None for a log.
+        The model's own explanations in released rows, which may be empty; None for a log.
     incomplete : int
         Questions left out because the log of a rotated task lacks some of their rotations.
     notes : tuple of str
         What a reader should know of the log, such as rows left out.
     """
 
-    beliefs: Beliefs
+    name: str
     domain: str
-    task: str | None
+    beliefs: Beliefs
     files: tuple[Path, ...]
+    task: str | None = None
+    rotated: Scores | None = None
     explanations: Explanations | None = None
     incomplete: int = 0
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What was read of a model's probes, and what was not.
+
+    Attributes
+    ----------
+    probes : tuple of str
+        Names of the tasks and files that were read.
+    skipped : dict of str to str
+        Tasks without questions that can be labelled, and why.
+    incomplete : dict of str to int
+        How many questions of rotated tasks are left out, since some of their rotations are missing.
+    notes : tuple of str
+        What a reader should know of the logs, such as rows left out.
+    """
+
+    probes: tuple[str, ...]
+    skipped: dict[str, str]
+    incomplete: dict[str, int]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "probes": list(self.probes),
+            "skipped": self.skipped,
+            "incomplete": self.incomplete,
+            "notes": list(self.notes),
+        }
 
 
 def read_probe(
@@ -88,55 +131,25 @@ def read_probe(
     if is_released(path):
         if task is not None:
             raise InputError(f"no task {task}", expected="no --task: the file is in the released format", path=path)
-        files = released_files(path)
-        name = domain or released_domain(path)
-        beliefs, explanations = read_released(files, name, threshold)
-        _name_subject(beliefs, domain, path)
-        return Probe(beliefs, name, None, tuple(files), explanations or Explanations({}, 0, files[0]))
+        return _released_probe(path, domain, threshold)
     tasks = read_run(path).tasks
     name = _choose(tasks, path) if task is None else task
     if name not in tasks:
         raise not_one_of("task", name, sorted(tasks), path=path)
-    scores = tasks[name]
-    beliefs, incomplete = label(scores, threshold, domain)
-    return Probe(beliefs, domain or domain_of(name), name, (scores.source,), None, incomplete, _notes(scores, beliefs))
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """The labelled questions of one task, or of released rows.
-
-    Attributes
-    ----------
-    name, domain : str
-        Of the task or the file.
-    beliefs : Beliefs
-    scores : Scores or None
-        What was labelled; None for released rows.
-    incomplete : int
-    notes : tuple of str
-        As for `Probe`.
-    """
-
-    name: str
-    domain: str
-    beliefs: Beliefs
-    scores: Scores | None
-    incomplete: int = 0
-    notes: tuple[str, ...] = ()
+    return _logged_probe(tasks[name], domain, threshold)
 
 
 def read_all(
-    path: str | Path, tasks: Sequence[str] = (), domain: str | None = None, threshold: float = THRESHOLD
-) -> tuple[list[Labelled], dict[str, str]]:
-    """Label all questions that a log or a file of released rows holds.
+    paths: Sequence[str | Path], tasks: Sequence[str] = (), domain: str | None = None, threshold: float = THRESHOLD
+) -> tuple[list[Probe], Coverage]:
+    """Label all questions that logs and files of released rows hold.
 
     Parameters
     ----------
-    path : path-like
-        As for `read_probe`.
+    paths : sequence of path-like
+        Each as for `read_probe`.
     tasks : sequence of str
-        The tasks to read; without any, all whose documents are multiple-choice questions.
+        The tasks to read from the logs; without any, all whose documents are multiple-choice questions.
     domain : str, optional
         As for `read_probe`; of all tasks.
     threshold : float
@@ -144,61 +157,96 @@ def read_all(
 
     Returns
     -------
-    labelled : list of Labelled
-    skipped : dict of str to str
-        Tasks without such questions, and why.
+    probes : list of Probe
+        One for each task, and for each file of released rows.
+    coverage : Coverage
 
     Raises
     ------
     InputError
-        If nothing can be read, or not what `tasks` name.
+        If nothing can be read from one of the paths, or a log lacks one of the tasks.
     """
-    path = Path(path)
-    if is_released(path):
-        name = domain or released_domain(path)
-        beliefs, _ = read_released(released_files(path), name, threshold)
-        _name_subject(beliefs, domain, path)
-        return [Labelled(str(path), name, beliefs, None)], {}
+    probes: list[Probe] = []
+    skipped: dict[str, str] = {}
+    for path in map(Path, paths):
+        if is_released(path):
+            probes.append(_released_probe(path, domain, threshold))
+        else:
+            found, reasons = _read_log(path, tasks, domain, threshold)
+            probes += found
+            skipped |= reasons
+    incomplete: Counter[str] = Counter()
+    for probe in probes:
+        if probe.incomplete:
+            incomplete[probe.name] += probe.incomplete
+    names = tuple(probe.name for probe in probes)
+    return probes, Coverage(names, skipped, dict(incomplete), tuple(note for probe in probes for note in probe.notes))
+
+
+def _read_log(
+    path: Path, tasks: Sequence[str], domain: str | None, threshold: float
+) -> tuple[list[Probe], dict[str, str]]:
+    """The probes of a log's tasks; where no task is named, also why others are skipped."""
     found = read_run(path).tasks
-    missing = [task for task in tasks if task not in found]
-    if missing:
-        raise InputError(f"no task {missing[0]}", expected=f"one of {', '.join(sorted(found))}", path=path)
+    for task in tasks:
+        if task not in found:
+            raise not_one_of("task", task, sorted(found), path=path)
     check_threshold(threshold)
-    labelled: list[Labelled] = []
+    probes: list[Probe] = []
     skipped: dict[str, str] = {}
     for task in tasks or found:
         try:
-            beliefs, incomplete = label(found[task], threshold, domain)
-            name = domain or domain_of(task)
-            labelled.append(Labelled(task, name, beliefs, found[task], incomplete, _notes(found[task], beliefs)))
+            probes.append(_logged_probe(found[task], domain, threshold))
         except InputError as error:
             if tasks:
                 raise
             skipped[task] = error.problem
-    if not labelled:
+    if not probes:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
         raise InputError(f"no labelled questions ({reasons})", expected="a log of a multiple-choice task", path=path)
-    return labelled, skipped
+    return probes, skipped
 
 
-def label(scores: Scores, threshold: float = THRESHOLD, domain: str | None = None) -> tuple[Beliefs, int]:
-    """Label a task's questions; rotations are folded into one distribution per question first.
+def _released_probe(path: Path, domain: str | None, threshold: float) -> Probe:
+    files = released_files(path)
+    name = domain or released_domain(path)
+    beliefs, explanations = read_released(files, name, threshold)
+    if domain is None:
+        _warn_of_subject(beliefs, path)
+    return Probe(
+        name=str(path),
+        domain=name,
+        beliefs=beliefs,
+        files=tuple(files),
+        explanations=explanations or Explanations({}, 0, files[0]),
+    )
 
-    Questions without a subject are about the domain, by default the task's. The number is that of the questions left out
-    because some of their rotations are missing, which stderr tells, too.
-    """
+
+def _logged_probe(scores: Scores, domain: str | None, threshold: float) -> Probe:
+    """A task's questions, labelled; rotations are folded into one distribution per question first."""
+    rotated = CYCLIC in scores.task
     asked, incomplete = scores, 0
-    if CYCLIC in scores.task:
+    if rotated:
         folded = fold_rotations(scores)
         asked, incomplete = folded.scores, folded.incomplete
-    beliefs = read_beliefs(asked, threshold, domain or domain_of(scores.task))
+    name = domain or domain_of(scores.task)
+    beliefs = read_beliefs(asked, threshold, name)
     if incomplete:
         print(f"consistency: {scores.source}: {left_out(scores.task, incomplete)}", file=sys.stderr)
-    return beliefs, incomplete
+    return Probe(
+        name=scores.task,
+        domain=name,
+        beliefs=beliefs,
+        files=(scores.source,),
+        task=scores.task,
+        rotated=scores if rotated else None,
+        incomplete=incomplete,
+        notes=_notes(scores, beliefs),
+    )
 
 
 def left_out(task: str, incomplete: int) -> str:
-    """Says that questions of a task are left out.
+    """A note that questions of a task are left out.
 
     Examples
     --------
@@ -216,18 +264,6 @@ def _notes(scores: Scores, beliefs: Beliefs) -> tuple[str, ...]:
     return (*(f"{scores.task}: {note}" for note in scores.notes), *([found.to_text() + hint] if found else []))
 
 
-def domain_of(task: str) -> str:
-    """The domain that one of the project's tasks asks about; another task is a domain of its own.
-
-    Examples
-    --------
-    >>> domain_of("consistency_medicine_pool_icl"), domain_of("consistency_mmlu_ift_anatomy"), domain_of("arc_easy")
-    ('medicine', 'mmlu', 'arc_easy')
-    """
-    found = _TASK.fullmatch(task)
-    return found["domain"] if found else task
-
-
 def released_domain(path: str | Path) -> str:
     """The domain of released rows: the name of the folder if it is one of the paper's domains, else of the file.
 
@@ -240,9 +276,9 @@ def released_domain(path: str | Path) -> str:
     return next((part for part in (path.name, path.parent.name) if part in DOMAINS), path.stem)
 
 
-def _name_subject(beliefs: Beliefs, domain: str | None, path: Path) -> None:
-    """Say so on stderr where nothing but a file's name tells what questions are about."""
-    if domain or beliefs.subject in DOMAINS:
+def _warn_of_subject(beliefs: Beliefs, path: Path) -> None:
+    """Print a notice on stderr if rows have no subject, so that they are about whatever the file's name is."""
+    if beliefs.subject in DOMAINS:
         return
     decode = msgspec.json.Decoder(Document).decode
     if any(not decode(document).subject for document in beliefs.documents):
@@ -255,7 +291,7 @@ def _name_subject(beliefs: Beliefs, domain: str | None, path: Path) -> None:
 
 def _choose(tasks: Mapping[str, Scores], path: Path) -> str:
     names = [name for name, scores in tasks.items() if scores.has_options]
-    pools = [name for name in names if "_pool_" in name]
+    pools = [name for name in names if asks_pool(name)]
     for candidates in (names, pools):
         if len(candidates) == 1:
             return candidates[0]
@@ -276,7 +312,7 @@ def gather_texts(
     probe : Probe
         The labelled questions.
     purpose : {"explain", "context"}
-        Explanations of options, or the knowledge that the golden answers need.
+        Explanations of options, or the knowledge that the gold answers need.
     logs : sequence of Path
         Log folders of the explain or context task; with `column`, JSONL files that have it.
     column : str, optional

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import THRESHOLD, Beliefs, Document, check_threshold, sampling_keys
 from consistency.knowledge.explanations import Explanations
-from consistency.support.json_files import UNREADABLE
+from consistency.support.json_files import UNREADABLE, first_line, read_jsonl_bytes
 from consistency.tasks.questions import text_problem
 
 # Probabilities were released with the precision of the model's own numbers.
@@ -31,7 +30,7 @@ class _Row(Document, kw_only=True, gc=False):
 
 @dataclass
 class _Found:
-    """A question, and where it stood first."""
+    """A question, and where it was found first."""
 
     row: _Row
     answer: int
@@ -42,7 +41,7 @@ class _Found:
 
 
 def is_released(path: str | Path) -> bool:
-    """Whether a file, or the JSONL files of a folder, hold rows with `probs` and are no logs of lm_eval.
+    """Whether a file, or the JSONL files of a folder, hold rows with `probs` and are not logs of lm_eval.
 
     Raises
     ------
@@ -81,8 +80,8 @@ def read_released(
     Parameters
     ----------
     paths : sequence of Path
-        JSONL files of one model and domain. A question may stand in several of them, as in the authors' release, where
-        one file holds the golden explanation and another the model's (`model_exp`).
+        JSONL files of one model and domain. A question may be in several of them, as in the authors' release, where
+        one file holds the gold option's explanation and another the model's (`model_exp`).
     subject : str
         What the questions are about, where a row has no `subject`.
     threshold : float
@@ -91,8 +90,8 @@ def read_released(
     Returns
     -------
     beliefs : Beliefs
-        In the order of the files and their lines; ids as they stand there, or the line's number from 0 where a single
-        file has none. The model's answer is `pred`, which tells what the authors' code chose among tied options; the
+        In the order of the files and their lines; ids as the files have them, or the line's number from 0 where a single
+        file has none. The model's answer is `pred`, what the authors' code chose among tied options; the
         most probable option where there is none.
     explanations : Explanations or None
         What the column `model_exp` holds; None where no row has it.
@@ -100,14 +99,14 @@ def read_released(
     Raises
     ------
     InputError
-        Naming file and line, if a row is malformed, its probabilities are none, `pred` is not the most probable
+        Naming file and line, if a row is malformed, its probabilities do not sum to 1, `pred` is not the most probable
         option, or a question's id is that of another one.
     """
     check_threshold(threshold)
     found: dict[str | int, _Found] = {}
     for path in paths:
         seen: dict[str | int, int] = {}
-        for line, item in _rows(path, len(paths) > 1):
+        for item in _rows(path, len(paths) > 1):
             identifier = item.row.id
             assert identifier is not None
             if identifier in seen:
@@ -115,9 +114,9 @@ def read_released(
                     f"the id {identifier!r} is that of line {seen[identifier]}",
                     expected="distinct ids",
                     path=path,
-                    line=line,
+                    line=item.line,
                 )
-            seen[identifier] = line
+            seen[identifier] = item.line
             found[identifier] = _merge(found[identifier], item) if identifier in found else item
     if not found:
         raise InputError("no rows", expected="one question a line, with probs, pred and answer", path=paths[0])
@@ -129,14 +128,14 @@ def read_released(
     for place, item in enumerate(items):
         probs[place, : len(item.row.probs)] = item.row.probs
     beliefs = Beliefs(
-        [item.document for item in items],
-        ids,
-        np.array([item.row.answer for item in items], dtype=np.int64),
-        np.array([item.answer for item in items], dtype=np.int64),
-        probs,
-        subject,
-        threshold,
-        sampling_keys(ids, unnamed),
+        documents=[item.document for item in items],
+        ids=ids,
+        keys=sampling_keys(ids, unnamed),
+        gold=np.array([item.row.answer for item in items], dtype=np.int64),
+        answer=np.array([item.answer for item in items], dtype=np.int64),
+        probs=probs,
+        subject=subject,
+        threshold=threshold,
     )
     given = [(item, (item.row.model_exp or "").strip()) for item in items if item.row.model_exp is not None]
     if not given:
@@ -147,35 +146,22 @@ def read_released(
 
 def _looks_released(path: Path) -> bool:
     try:
-        with path.open("rb") as lines:
-            first = next((line for line in lines if line.strip()), b"")
-        row: Any = msgspec.json.decode(first.removeprefix(BOM_UTF8))
-    except (OSError, *UNREADABLE):
+        row: Any = msgspec.json.decode(first_line(path))
+    except UNREADABLE:
         return False
     return isinstance(row, dict) and "probs" in row and "filtered_resps" not in row and "resps" not in row
 
 
-def _rows(path: Path, several: bool) -> Iterator[tuple[int, _Found]]:
-    decoder = msgspec.json.Decoder(_Row)
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = decoder.decode(line.removeprefix(BOM_UTF8).decode())
-            except UNREADABLE as error:
-                raise InputError(
-                    str(error) if line.strip() else "an empty line",
-                    expected="a question with choices, answer and probs",
-                    path=path,
-                    line=number,
-                ) from error
-            problem = _problem(row, several)
-            if problem:
-                raise InputError(problem[0], expected=problem[1], path=path, line=number)
-            named = row.id is not None
-            if not named:
-                row.id = number - 1
-            answer = max(range(len(row.probs)), key=row.probs.__getitem__) if row.pred is None else row.pred
-            yield number, _Found(row, answer, line.removeprefix(BOM_UTF8).strip(), path, number, named)
+def _rows(path: Path, several: bool) -> Iterator[_Found]:
+    for line, document, row in read_jsonl_bytes(path, _Row, "a question with choices, answer and probs"):
+        problem = _problem(row, several)
+        if problem:
+            raise InputError(problem[0], expected=problem[1], path=path, line=line)
+        named = row.id is not None
+        if not named:
+            row.id = line - 1
+        answer = max(range(len(row.probs)), key=row.probs.__getitem__) if row.pred is None else row.pred
+        yield _Found(row, answer, document, path, line, named)
 
 
 def _problem(row: _Row, several: bool) -> tuple[str, str] | None:
@@ -199,10 +185,10 @@ def _problem(row: _Row, several: bool) -> tuple[str, str] | None:
 def _merge(first: _Found, second: _Found) -> _Found:
     """One question of two files, with the explanations of both."""
 
-    def asked(row: _Row) -> tuple[Any, ...]:
+    def probed(row: _Row) -> tuple[Any, ...]:
         return row.question, row.choices, row.answer, row.pred, row.probs
 
-    if asked(first.row) != asked(second.row):
+    if probed(first.row) != probed(second.row):
         raise InputError(
             f"the id {first.row.id!r} is that of another question, or of another probe of it, in "
             f"{first.path.name}:{first.line}",

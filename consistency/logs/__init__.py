@@ -1,4 +1,5 @@
-"""Logs of lm_eval: files of any release in, one `Scores` per task out.
+"""Logs of lm_eval: files of any release since 0.4.0 in, one `Scores` per task out.
 
-This room knows the harness's files; the rooms above open none of them.
+In reading order: runs (a folder), samples (a file), rows (its JSON), gold and documents; scores is the result. The rooms
+above do not open the harness's files.
 """

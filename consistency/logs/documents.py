@@ -1,12 +1,15 @@
-"""What a logged document says: its options and its question, whatever the task calls them.
+"""The question and the options of a logged document, whatever its task calls them, and its line in the file.
 
 lm_eval logs a document as the data set delivers it, so every benchmark has names of its own. Two runs are paired by
-what the question says only where they have no common hash.
+the text of their questions only where they have no common hash.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,7 +26,7 @@ _LETTERED = (
     ("answerA", "answerB", "answerC"),
     ("option_a", "option_b", "option_c", "option_d", "option_e"),
 )
-# They differ between releases of one data set, or hold the answer, and are no part of the question.
+# They differ between releases of one data set, or hold the answer, and are not part of the question.
 _NOT_QUESTION = {
     *("id", "idx", "ind", "index", "_id", "uid", "question_id", "source", "source_id", "split", "subset"),
     *("subject", "category", "subcategory", "domain", "task", "topic", "subject_name", "topic_name", "labels", "label"),
@@ -58,12 +61,7 @@ def _options(fields: dict[str, Any]) -> tuple[tuple[str, ...], set[str]]:
 
 
 def options_of(document: bytes) -> tuple[str, ...]:
-    """Texts of a document's options in its own order; empty where none are recognised.
-
-    Parameters
-    ----------
-    document : bytes
-        The document as JSON.
+    """Texts of the options of a document in JSON, in its own order; empty where none are recognised.
 
     Examples
     --------
@@ -74,12 +72,7 @@ def options_of(document: bytes) -> tuple[str, ...]:
 
 
 def question_of(document: bytes) -> str:
-    """What a document asks: its texts that are no option, answer or origin, in the document's own order.
-
-    Parameters
-    ----------
-    document : bytes
-        The document as JSON.
+    """The question of a document in JSON: its texts but for options, answer and origin, in the document's own order.
 
     Examples
     --------
@@ -110,7 +103,7 @@ def _text(value: Any) -> str:
 
 
 def question_key(document: bytes, options: tuple[str, ...]) -> bytes:
-    """Digest of what a question asks: its fields and its options in any order, without its answer, number and origin.
+    """Digest of a question: its fields and its options in any order, without its answer, number and origin.
 
     Parameters
     ----------
@@ -130,7 +123,53 @@ def question_key(document: bytes, options: tuple[str, ...]) -> bytes:
     skipped = _NOT_QUESTION | option_fields
     asked = sorted(_text(value) for name, value in fields.items() if value not in ("", None) and name not in skipped)
     if not asked:
-        # Nothing reads as a question: only the whole document identifies it.
+        # No field is recognised as a question: only the whole document identifies it.
         asked = [msgspec.json.encode(fields, order="deterministic").decode() if fields else document.hex()]
     content = msgspec.json.encode([asked, sorted(normalised(text) for text in (texts or options))])
     return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def find_line(path: Path, document: bytes, doc_id: int) -> int | None:
+    """Line of a samples file that holds a document, for a message about it; None where it is not found.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    document : bytes
+        The document as JSON. One that Python's json parsed has other bytes than the file; then the line that has its
+        doc_id is found.
+    doc_id : int
+        Its number.
+    """
+    return _find_line(path.read_bytes(), document, doc_id)
+
+
+def find_lines(path: Path, documents: Iterable[bytes], doc_ids: Iterable[int]) -> Iterator[int | None]:
+    """Lines of many documents of a samples file, see `find_line`; the file is read once."""
+    content = path.read_bytes()
+    line, counted, start = 1, 0, 0
+    for document, doc_id in zip(documents, doc_ids, strict=True):
+        place = content.find(document, start)
+        if place < 0:
+            yield _find_line(content, document, doc_id)
+            continue
+        # Most files have their documents in this order, so that the next one is further down.
+        line += content.count(b"\n", counted, place)
+        counted, start = place, place + 1
+        yield line
+
+
+def _find_line(content: bytes, document: bytes, doc_id: int) -> int | None:
+    number = re.compile(rb'"doc_id"\s*:\s*"?%d\b' % doc_id)
+    places = [found.start() for found in re.finditer(re.escape(document), content)]
+    named = number.search(content)
+    for place in places:
+        # On its own line in a file of lines, on the line before in an array that is written over many.
+        around = content[
+            content.rfind(b"\n", 0, max(content.rfind(b"\n", 0, place), 0)) + 1 : content.find(b"\n", place)
+        ]
+        if number.search(around):
+            return content.count(b"\n", 0, place) + 1
+    best = places[0] if places else named.start() if named else None
+    return None if best is None else content.count(b"\n", 0, best) + 1

@@ -1,18 +1,18 @@
-"""Which options are right, as a log tells it: by the targets that it names, else by the harness's own `acc`."""
+"""Which options are gold, from a log: those that its targets name, else what the harness's own `acc` implies."""
 
 from __future__ import annotations
 
 import ast
 from collections import defaultdict
 from collections.abc import Hashable
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consistency.metrics.distributions import top_option
-from consistency.support.arrays import Bools, Floats
+from consistency.support.arrays import Bools, Floats, Integers
 
 
 class Targets:
@@ -36,21 +36,115 @@ class Targets:
 
     def numbers(self, targets: list[Any]) -> list[int]:
         """The numbers of targets, new ones included."""
-        # What is equal must be the same target to have one number: 1, 1.0 and True are not, and a list is no key.
+        # Targets that are equal in Python are not always the same: 1, 1.0 and True differ, and a list is not hashable.
         plain = set(map(type, targets)) in ({str}, {int})
         numbers = list(map(self._number.__getitem__, targets if plain else [(repr(target),) for target in targets]))
         if len(self._number) > len(self.values):
             self.values.update(zip(numbers, targets, strict=True))
         return numbers
 
-    def index_masks(self, k: int) -> Bools:
-        """Which of k options each target names by index, shape [number of targets, k]."""
-        masks = np.zeros((len(self.values), k), dtype=bool)
-        for number, target in self.values.items():
-            for option in _as_indices(target):
-                if 0 <= option < k:
-                    masks[number, option] = True
-        return masks
+
+@dataclass(frozen=True, eq=False)
+class LoggedOptions:
+    """What a log holds about the options of n questions, at most k each.
+
+    Attributes
+    ----------
+    targets : Targets
+        The distinct targets of the log.
+    target : ndarray of int64, shape [n]
+        Number of each question's target.
+    continuations : tuple of tuple of str, length n
+        The text scored for each option.
+    logprobs : ndarray of float64, shape [n, k]
+        NaN-padded.
+    n_options : ndarray of int64, shape [n]
+    acc : ndarray of float64, shape [n], or None
+        The harness's own, where it was logged.
+    """
+
+    targets: Targets
+    target: Integers
+    continuations: tuple[tuple[str, ...], ...]
+    logprobs: Floats
+    n_options: Integers
+    acc: Floats | None
+
+
+@dataclass(frozen=True, eq=False)
+class GoldOptions:
+    """Which options are gold, and how often that could not be read from the targets.
+
+    Attributes
+    ----------
+    gold : ndarray of bool, shape [n, k]
+    inferred : int
+        Questions whose gold option only `acc` implies.
+    unknown : int
+        Questions whose gold option the log does not give.
+    """
+
+    gold: Bools
+    inferred: int
+    unknown: int
+
+
+def find_gold(options: LoggedOptions) -> GoldOptions:
+    """The gold options of a log's questions.
+
+    A logged target is the index of an option or its text, and "1" may be either: the reading that agrees better with
+    the harness's own `acc` is taken.
+
+    Parameters
+    ----------
+    options : LoggedOptions
+        Of n questions.
+
+    Returns
+    -------
+    GoldOptions
+    """
+    logprobs, acc = options.logprobs, options.acc
+    prediction = logprobs.argmax(axis=1) if np.isfinite(logprobs).all() else top_option(logprobs)
+    gold = _by_index(options)
+    known = np.asarray(gold.any(axis=1))
+    wrong = _disagreements(gold, known, prediction, acc)
+    if wrong or not known.all():
+        by_text = _by_text(options)
+        if wrong and _disagreements(by_text, np.asarray(by_text.any(axis=1)), prediction, acc) < wrong:
+            gold, by_text = by_text, gold
+        gold |= by_text & ~gold.any(axis=1, keepdims=True)
+        known = np.asarray(gold.any(axis=1))
+    if acc is None or known.all():
+        return GoldOptions(gold, inferred=0, unknown=int((~known).sum()))
+    # A right answer is the gold option; a wrong one leaves one option of two.
+    right = ~known & (acc == 1) & (prediction >= 0)
+    other = ~known & (acc == 0) & (prediction >= 0) & (options.n_options == 2)
+    gold[right, prediction[right]] = True
+    gold[other, 1 - prediction[other]] = True
+    return GoldOptions(gold, inferred=int((right | other).sum()), unknown=int((~(known | right | other)).sum()))
+
+
+def _disagreements(gold: Bools, known: Bools, prediction: Integers, acc: Floats | None) -> int:
+    """For how many of the questions with known gold options `acc` contradicts them."""
+    if acc is None:
+        return 0
+    hit = gold[np.arange(len(gold)), prediction]
+    return int(np.count_nonzero(known & (prediction >= 0) & (hit != (acc == 1))))
+
+
+def _by_index(options: LoggedOptions) -> Bools:
+    """The options whose index the targets give, shape [n, k]."""
+    k = options.logprobs.shape[1]
+    masks = np.zeros((len(options.targets.values), k), dtype=bool)
+    for number, target in options.targets.values.items():
+        for option in _as_indices(target):
+            if 0 <= option < k:
+                masks[number, option] = True
+    gold = masks[options.target]
+    if options.n_options.min() < k:
+        gold &= np.arange(k) < options.n_options[:, None]
+    return gold
 
 
 def _as_indices(target: Any) -> tuple[int, ...]:
@@ -76,72 +170,16 @@ def _as_indices(target: Any) -> tuple[int, ...]:
     return ()
 
 
-def _by_text(target: Any, texts: tuple[str, ...]) -> tuple[int, ...]:
-    wanted = [target] if isinstance(target, str) else target if isinstance(target, list) else []
-    options = [text.strip() for text in texts]
-    return tuple(options.index(item.strip()) for item in wanted if isinstance(item, str) and item.strip() in options)
-
-
-def gold_options(
-    targets: Targets,
-    target: NDArray[np.int64],
-    continuations: tuple[tuple[str, ...], ...],
-    logprobs: Floats,
-    n_options: NDArray[np.int64],
-    acc: Floats | None,
-) -> tuple[Bools, int, int]:
-    """Which options are right.
-
-    A logged target is the index of an option or its text, and "1" may be either: the reading that agrees with the
-    harness's own `acc` holds.
-
-    Parameters
-    ----------
-    targets : Targets
-    target : ndarray of int64, shape [n]
-        Number of each question's target.
-    continuations : tuple of tuple of str, length n
-        The text scored for each option.
-    logprobs : ndarray of float64, shape [n, k]
-        NaN-padded.
-    n_options : ndarray of int64, shape [n]
-    acc : ndarray of float64, shape [n], or None
-        The harness's own, where it was logged.
-
-    Returns
-    -------
-    gold : ndarray of bool, shape [n, k]
-    inferred, unknown : int
-        For how many questions only `acc` told, and for how many nothing did.
-    """
-    rows, k = logprobs.shape
-    prediction = logprobs.argmax(axis=1) if np.isfinite(logprobs).all() else top_option(logprobs)
-    gold = targets.index_masks(k)[target]
-    if n_options.min() < k:
-        gold &= np.arange(k) < n_options[:, None]
-    told = np.asarray(gold.any(axis=1))
-
-    def disagreements(gold: Bools, told: Bools) -> int:
-        if acc is None:
-            return 0
-        hit = gold[np.arange(rows), prediction]
-        return int(np.count_nonzero(told & (prediction >= 0) & (hit != (acc == 1))))
-
-    wrong = disagreements(gold, told)
-    if wrong or not told.all():
-        by_text = np.zeros((rows, k), dtype=bool)
-        for row, (number, texts) in enumerate(zip(target.tolist(), continuations, strict=True)):
-            # A task whose options are contexts scores one text throughout, and its target then names no option.
-            if len(set(texts)) == len(texts):
-                by_text[row, list(_by_text(targets.values[number], texts))] = True
-        if wrong and disagreements(by_text, np.asarray(by_text.any(axis=1))) < wrong:
-            gold, by_text = by_text, gold
-        gold |= by_text & ~gold.any(axis=1, keepdims=True)
-        told = np.asarray(gold.any(axis=1))
-    if acc is None or told.all():
-        return gold, 0, int((~told).sum())
-    right = ~told & (acc == 1) & (prediction >= 0)
-    other = ~told & (acc == 0) & (prediction >= 0) & (n_options == 2)
-    gold[right, prediction[right]] = True
-    gold[other, 1 - prediction[other]] = True
-    return gold, int((right | other).sum()), int((~(told | right | other)).sum())
+def _by_text(options: LoggedOptions) -> Bools:
+    """The options whose text the targets give, shape [n, k]."""
+    gold = np.zeros(options.logprobs.shape, dtype=bool)
+    for row, (number, texts) in enumerate(zip(options.target.tolist(), options.continuations, strict=True)):
+        # A task whose options are contexts scores one text throughout, and its target then names no option.
+        if len(set(texts)) < len(texts):
+            continue
+        target = options.targets.values[number]
+        wanted = [target] if isinstance(target, str) else target if isinstance(target, list) else []
+        stripped = [text.strip() for text in texts]
+        named = [item.strip() for item in wanted if isinstance(item, str)]
+        gold[row, [stripped.index(item) for item in named if item in stripped]] = True
+    return gold

@@ -1,7 +1,7 @@
-"""Every question once per cyclic rotation of its options, and the rotations folded back into one distribution.
+"""The rotations of each question folded into one distribution over its options, without the selection bias.
 
-A model that likes the letter A gains on every question whose right option stands there. Over all rotations each option
-stands once behind each letter, so that a preference for letters and a preference for options can be told apart.
+A model that prefers the letter A gains on every question whose gold option has that letter. Over all rotations each
+option has each letter once, so that a preference for letters can be separated from one for options.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from consistency.errors import InputError
 from consistency.logs.scores import Scores
 from consistency.metrics.distributions import log_probabilities
+from consistency.support.arrays import Floats
 from consistency.tasks.prompts import LETTERS
 
 
@@ -26,30 +26,30 @@ class _Document(msgspec.Struct):
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """One option distribution per question, and the preference for letters that was taken out of it.
+    """One distribution over the options of each question, and the preference for letters that was taken out of it.
 
     Attributes
     ----------
     scores : Scores
         A row a question, options in the order of the file. A log-probability is the mean over the rotations of the
-        option's log-probability, normalised again: a preference that adds a constant to a letter, whatever option
-        stands there, drops out exactly.
+        option's log-probability, normalised again: a preference that adds a constant to a letter, whatever its
+        option, drops out exactly.
     letters : ndarray of float64, shape [n, k]
         The distribution over letters, likewise with the options averaged out. NaN-padded; uniform for a model without
         a preference.
     asked : Scores
-        The unrotated questions as they were answered, row by row those of `scores`.
+        The answers to the unrotated questions, row by row those of `scores`.
     incomplete : int
         Questions left out because the log lacks some of their rotations, as at the end of a `--limit`.
     """
 
     scores: Scores
-    letters: NDArray[np.float64]
+    letters: Floats
     asked: Scores
     incomplete: int
 
     @property
-    def bias(self) -> NDArray[np.float64]:
+    def bias(self) -> Floats:
         """Position bias of each question in nats: KL(letters ‖ uniform), from 0 to ln k. Shape [n]."""
         p = self.letters
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -58,7 +58,7 @@ class Folded:
         return np.where(np.isnan(p).all(axis=1), np.nan, np.maximum(total, 0.0))
 
     def to_dict(self) -> dict[str, Any]:
-        """Figures of the task: sizes, and over the questions that have scores accuracy before and after, and the bias."""
+        """Numbers of the task: sizes, and over the questions with scores accuracy before and after, and the bias."""
         scored = ~np.isnan(self.letters).all(axis=1)
         figures = {
             "accuracy_asked": self.asked.correct,
@@ -80,7 +80,7 @@ class Folded:
         }
 
     def to_text(self) -> str:
-        """The same in a few lines."""
+        """The numbers of `to_dict` in a few lines."""
         figures = self.to_dict()
         lines = [f"{figures['task']}: {figures['questions']} questions"]
         for key, name in {"incomplete": "without all rotations, left out", "unscored": "without scores"}.items():
@@ -106,7 +106,7 @@ def fold_rotations(scores: Scores) -> Folded:
     Parameters
     ----------
     scores : Scores
-        The log of a task whose documents `rotate` made.
+        The log of a task whose documents `consistency.tasks.questions.rotate` made.
 
     Returns
     -------
@@ -115,27 +115,20 @@ def fold_rotations(scores: Scores) -> Folded:
     Raises
     ------
     InputError
-        If a document has no rotation, a rotation stands there twice, or no question has all of them.
+        If a document has no rotation, a rotation occurs twice, or no question has all of them.
     """
     rows_of: dict[int | str, dict[int, int]] = {}
     for row, document in enumerate(scores.documents):
         try:
             found = msgspec.json.decode(document, type=_Document)
         except msgspec.DecodeError as error:
-            raise InputError(
-                f"document {int(scores.doc_id[row])} of {scores.task}: {error}",
-                expected="the fields id and rotation",
-                do="run a task whose name has _cyclic",
-                path=scores.source,
-                line=scores.line(row),
-            ) from error
+            problem = f"document {int(scores.doc_id[row])} of {scores.task}: {error}"
+            expected, do = "the fields id and rotation", "run a task whose name has _cyclic"
+            raise scores.error(row, problem, expected=expected, do=do) from error
         rotations = rows_of.setdefault(found.id, {})
         if found.rotation in rotations or not 0 <= found.rotation < scores.n_options[row]:
-            raise InputError(
-                f"question {found.id!r} of {scores.task} has rotation {found.rotation} twice or not that many options",
-                path=scores.source,
-                line=scores.line(row),
-            )
+            problem = "twice or not that many options"
+            raise scores.error(row, f"question {found.id!r} of {scores.task} has rotation {found.rotation} {problem}")
         rotations[found.rotation] = row
     complete = [rows for rows in rows_of.values() if 0 in rows and len(rows) == scores.n_options[rows[0]]]
     if not complete:
@@ -146,7 +139,7 @@ def fold_rotations(scores: Scores) -> Folded:
     for number, rows in enumerate(complete):
         count = len(rows)
         by_letter = logged[[rows[rotation] for rotation in range(count)], :count]
-        # Option o stands behind letter (o - r) mod count in rotation r.
+        # In rotation r, option o has the letter (o - r) mod count.
         by_option = np.stack([np.roll(values, rotation) for rotation, values in enumerate(by_letter)])
         folded[number, :count] = by_option.mean(axis=0)
         letters[number, :count] = by_letter.mean(axis=0)

@@ -1,28 +1,113 @@
 """Decode one samples file of lm_eval into typed rows, as fast as JSON can be decoded.
 
 The fields of a row are known but for its metrics, whose names the first row gives; the type is built from it. Prompts,
-which are most of a file, are skipped without being decoded.
+which are most of a file, are skipped without being decoded. Python's own json, which wrote the file and is slower, reads
+the rows that the fast decoder refuses: those with NaN or Infinity, and those with an error, which it locates.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeGuard
 
 import msgspec
 
 from consistency.errors import InputError
-from consistency.logs.lenient import parse_array, parse_row
-from consistency.logs.row_kinds import RowKind, row_kind
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = _BOM + b" \t\r\n"
+_SPACE = re.compile(r"[ \t\r\n]*")
 # A chunk stays in the processor's cache while it is decoded; reading whole files costs as much as decoding them.
 _CHUNK = 1 << 19
+# Fields of every log: what else a first row holds may be a metric.
+_KNOWN = {
+    *("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"),
+    *("doc_hash", "prompt_hash", "target_hash"),
+}
+# Python's json writes them, JSON does not have them; as texts they decode to floats.
+_CONSTANTS = {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf"}
+_DocId = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Response(msgspec.Struct, array_like=True, gc=False):
+    """Log-probability of an option; whether it was the greedy answer follows and is not needed."""
+
+    logprob: float
+
+
+class Argument(msgspec.Struct, gc=False):
+    """One request: its prompt `arg_0` is skipped, its continuation kept."""
+
+    arg_1: str = ""
+
+
+class PositionalArgument(msgspec.Struct, array_like=True, gc=False):
+    """One request of lm_eval 0.4.0, a plain pair."""
+
+    arg_0: msgspec.Raw = msgspec.Raw(b"")
+    arg_1: str = ""
+
+
+class Row(msgspec.Struct, kw_only=True, gc=False):
+    """One logged document. Metrics follow as `metric_0`, `metric_1` … in subclasses."""
+
+    doc_id: _DocId
+    doc: msgspec.Raw
+    target: Any = None
+    filter: str | None = None
+    doc_hash: str | None = None
+    prompt_hash: str | None = None
+
+
+class _Scored(Row, kw_only=True, gc=False):
+    filtered_resps: Annotated[list[Response], msgspec.Meta(min_length=1)]
+    arguments: dict[str, Argument] | list[PositionalArgument] = {}
+
+
+class _ScoredOld(Row, kw_only=True, gc=False):
+    # Logs without `filtered_resps` hold one list of repeats per option.
+    resps: list[Annotated[list[Response], msgspec.Meta(min_length=1)]]
+    arguments: dict[str, Argument] | list[PositionalArgument] = {}
+
+    @property
+    def filtered_resps(self) -> list[Response]:
+        return [repeats[0] for repeats in self.resps]
+
+
+@dataclass(frozen=True)
+class RowKind:
+    """What the rows of a file hold.
+
+    Attributes
+    ----------
+    type : type
+        A subclass of Row with a field per metric.
+    metrics : tuple of str
+        Names behind `metric_0`, `metric_1` …
+    has_options : bool
+        Whether the rows carry `filtered_resps` and `arguments`: log-probabilities of at least two options.
+    letters : tuple of str
+        What the first row scores, if that is letters: its type then refuses a row that scores others, or under another
+        filter.
+    filter : str
+        Of the first row.
+    unread : tuple of str
+        Metrics that are not single numbers, such as the lists behind a perplexity.
+    """
+
+    type: Any
+    metrics: tuple[str, ...]
+    has_options: bool
+    letters: tuple[str, ...] = ()
+    filter: str = "none"
+    unread: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -61,7 +146,7 @@ def open_rows(path: Path, *, letters: bool = False) -> Iterator[tuple[RowKind, I
             try:
                 first = msgspec.json.decode(start)
             except (ValueError, RecursionError):
-                first = _as_decoded(parse_row(start.lstrip(_BOM), line, path))
+                first = _as_decoded(_parse_row(start.lstrip(_BOM), line, path))
             kind = row_kind(_as_document(first, line, path), letters=letters, line=line, path=path)
             yield kind, _read_lines(kind, file, path)
     except OSError as error:
@@ -77,7 +162,7 @@ def _read_lines(kind: RowKind, file: io.BufferedReader, path: Path) -> Iterator[
         try:
             yield decoder.decode_lines(lines)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            # The exact decoder knows neither NaN nor the line of an error: go through the chunk again, row by row.
+            # The fast decoder knows neither NaN nor the line of an error: go through the chunk again, row by row.
             with path.open("rb") as again:
                 again.seek(counted)
                 before, counted = before + again.read(offset - counted).count(b"\n"), offset
@@ -121,7 +206,7 @@ def _read_array(content: bytes, path: Path, letters: bool) -> tuple[RowKind, lis
 
 def _read_array_by_row(content: bytes, path: Path, letters: bool) -> tuple[RowKind, list[Any]]:
     """Read an array that holds NaN, which only Python's json knows, or an error, which is to be found."""
-    items = list(parse_array(content, path))
+    items = list(_parse_array(content, path))
     if not items:
         raise InputError("the log holds no document", expected="one JSON object per document", path=path)
     line, first = items[0]
@@ -133,7 +218,7 @@ def _read_array_by_row(content: bytes, path: Path, letters: bool) -> tuple[RowKi
 def _as_document(item: Any, line: int, path: Path) -> dict[str, Any]:
     if not isinstance(item, dict) or "doc_id" not in item:
         raise InputError(
-            "not a samples file of lm_eval: the first entry is no document with a doc_id",
+            "not a samples file of lm_eval: the first entry is not a document with a doc_id",
             expected="what lm_eval --log_samples writes",
             do="name a samples file, or the folder that holds it",
             path=path,
@@ -142,31 +227,143 @@ def _as_document(item: Any, line: int, path: Path) -> dict[str, Any]:
     return item
 
 
-def _strictly(item: Any) -> bytes:
-    return json.dumps(item, ensure_ascii=False).encode("utf-8", "replace")
+def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Path) -> RowKind:
+    """The kind of a file's rows, from its first row, which `line` and `path` name."""
+    scored: type[Row] = Row
+    filtered, resps = first.get("filtered_resps"), first.get("resps")
+    if isinstance(filtered, list) and len(filtered) > 1 and all(_is_response(value) for value in filtered):
+        scored = _Scored
+    elif (
+        filtered is None
+        and isinstance(resps, list)
+        and len(resps) > 1
+        and all(isinstance(value, list) and value and _is_response(value[0]) for value in resps)
+    ):
+        scored = _ScoredOld
+    listed = first.get("metrics")
+    names = listed if isinstance(listed, list) else list(first)
+    metrics = tuple(
+        name
+        for name in dict.fromkeys(name for name in names if isinstance(name, str))
+        if name not in _KNOWN and _is_number(first.get(name))
+    )
+    unread = tuple(name for name in listed if isinstance(name, str) and name not in metrics) if names is listed else ()
+    arguments = first.get("arguments")
+    if scored is Row and "acc" in metrics and isinstance(arguments, dict | list) and len(arguments) > 1:
+        # Otherwise the whole file would be read as a task without options.
+        raise InputError(
+            "the options' log-probabilities cannot be read",
+            expected="filtered_resps with a log-probability for each of the arguments",
+            do="run lm_eval again, or remove the line",
+            path=path,
+            line=line,
+        )
+    filtered_by = first.get("filter")
+    found: tuple[str, ...] = ()
+    if letters and scored is _Scored and (filtered_by is None or _is_literal(filtered_by)):
+        found = _letters(first)
+    if found:
+        scored = _lettered_row(found, filtered_by, named=isinstance(arguments, dict))
+    return RowKind(
+        type=_row_with_metrics(scored, metrics),
+        metrics=metrics,
+        has_options=scored is not Row,
+        letters=found,
+        filter=filtered_by or "none",
+        unread=unread,
+    )
 
 
-def _as_decoded(item: Any) -> Any:
-    """The item with the names that the decoder will find: without half surrogate pairs, which are no text."""
+def _is_response(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or str(value[1]) not in ("True", "False"):
+        return False
     try:
-        return json.loads(_strictly(item))
-    except RecursionError:
-        return item
+        float(value[0])
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, bool | int | float) or value in ("nan", "inf", "-inf")
+
+
+def _is_literal(value: Any) -> TypeGuard[str]:
+    # Half a surrogate pair cannot be a Literal; it is not printable.
+    return isinstance(value, str) and value.isprintable()
+
+
+def _letters(first: dict[str, Any]) -> tuple[str, ...]:
+    """The options of a row, if each is scored by a letter of its own."""
+    arguments = first.get("arguments")
+    if isinstance(arguments, dict):
+        texts = [item.get("arg_1") if isinstance(item, dict) else None for item in in_order(arguments)]
+    elif isinstance(arguments, list):
+        texts = [item[1] if isinstance(item, list) and len(item) > 1 else None for item in arguments]
+    else:
+        return ()
+    letters = tuple(t for t in texts if _is_literal(t) and len(t.strip()) == 1)
+    distinct = len(set(letters)) == len(texts) == len(first["filtered_resps"])
+    return letters if distinct else ()
+
+
+def in_order(arguments: dict[str, Any]) -> list[Any]:
+    """Requests by the number in their names `gen_args_0`, `gen_args_1` …, whatever order a file has them in.
+
+    Examples
+    --------
+    >>> in_order({"gen_args_10": "k", "gen_args_2": "c"})
+    ['c', 'k']
+    """
+    if tuple(arguments) == _request_names(len(arguments)):
+        return list(arguments.values())
+    return [arguments[name] for name in sorted(arguments, key=lambda name: (len(name), name))]
+
+
+@cache
+def _request_names(count: int) -> tuple[str, ...]:
+    return tuple(f"gen_args_{i}" for i in range(count))
+
+
+@cache
+def _lettered_row(letters: tuple[str, ...], filtered: str | None, *, named: bool) -> Any:
+    """The type of rows that all score the same letters: only the first request is decoded, and shows that they do."""
+    prompt = [] if named else [("arg_0", msgspec.Raw)]
+    letter: Any = Literal[letters[0]]
+    request = msgspec.defstruct("Request", [*prompt, ("arg_1", letter)], array_like=not named, gc=False)
+    requests = msgspec.defstruct("Requests", [("gen_args_0", request)], array_like=not named, gc=False)
+    responses: Any = Annotated[list[Response], msgspec.Meta(min_length=len(letters), max_length=len(letters))]
+    same: Any = ("filter", Literal[filtered]) if filtered else ("filter", None, None)
+    fields = [same, ("filtered_resps", responses), ("arguments", requests)]
+    return msgspec.defstruct("LetteredRow", fields, bases=(Row,), kw_only=True, gc=False)
+
+
+@cache
+def _row_with_metrics(scored: type[Row], metrics: tuple[str, ...]) -> Any:
+    return msgspec.defstruct(
+        "LoggedRow",
+        [(f"metric_{i}", float | bool | None, None) for i in range(len(metrics))],
+        bases=(scored,),
+        kw_only=True,
+        rename={f"metric_{i}": name for i, name in enumerate(metrics)},
+        gc=False,
+    )
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], text: bytes, line: int, path: Path) -> Any:
     try:
         return decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _convert(decoder, parse_row(text, line, path), line, path)
+        return _convert(decoder, _parse_row(text, line, path), line, path)
 
 
 def _convert(decoder: msgspec.json.Decoder[Any], item: Any, line: int, path: Path) -> Any:
     try:
         return decoder.decode(_strictly(item))
     except (msgspec.DecodeError, RecursionError) as error:
+        fault = str(error).replace("Object ", "").replace("`$.", "`").replace("`$`", "the row")
         raise InputError(
-            f"not a document of an lm_eval log: {_plain(str(error))}",
+            f"not a document of an lm_eval log: {fault}",
             expected="the fields and types that lm_eval --log_samples writes",
             do="run lm_eval again, or remove the line",
             path=path,
@@ -174,5 +371,85 @@ def _convert(decoder: msgspec.json.Decoder[Any], item: Any, line: int, path: Pat
         ) from None
 
 
-def _plain(message: str) -> str:
-    return message.replace("Object ", "").replace("`$.", "`").replace("`$`", "the row")
+def _strictly(item: Any) -> bytes:
+    return json.dumps(item, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _as_decoded(item: Any) -> Any:
+    """The item with the names that the decoder will find: without half surrogate pairs, which UTF-8 cannot hold."""
+    try:
+        return json.loads(_strictly(item))
+    except RecursionError:
+        return item
+
+
+def _parse_row(text: bytes, line: int, path: Path) -> Any:
+    """Parse a row as Python's json does: NaN and Infinity become strings, which decode to floats."""
+    try:
+        return json.loads(text, parse_constant=_CONSTANTS.__getitem__)
+    except json.JSONDecodeError as error:
+        raise _not_json(error, line, path) from None
+    except UnicodeDecodeError as error:
+        raise _not_text(error, line, path) from None
+    except (RecursionError, ValueError) as error:
+        raise _unparsable(error, line, path) from None
+
+
+def _parse_array(content: bytes, path: Path) -> Iterator[tuple[int, Any]]:
+    """Line and value of each element of an array, parsed as Python's json does."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise _not_text(error, 1, path) from None
+    parse = json.JSONDecoder(parse_constant=_CONSTANTS.__getitem__).raw_decode
+    place, line, counted = text.index("[") + 1, 1, 0
+    while True:
+        # The errors are those that Python's json has for a whole array.
+        place = _skip_space(text, place)
+        if text.startswith("]", place):
+            place = _skip_space(text, place + 1)
+            if place < len(text):
+                raise _not_json(json.JSONDecodeError("Extra data", text, place), 1, path)
+            return
+        try:
+            item, end = parse(text, place)
+        except json.JSONDecodeError as error:
+            raise _not_json(error, 1, path) from None
+        except (RecursionError, ValueError) as error:
+            raise _unparsable(error, line, path) from None
+        line, counted = line + text.count("\n", counted, place), place
+        yield line, item
+        place = _skip_space(text, end)
+        if text.startswith(",", place):
+            place += 1
+        elif not text.startswith("]", place):
+            raise _not_json(json.JSONDecodeError("Expecting ',' delimiter", text, place), 1, path)
+
+
+def _skip_space(text: str, place: int) -> int:
+    found = _SPACE.match(text, place)
+    return found.end() if found else place
+
+
+def _not_json(error: json.JSONDecodeError, line: int, path: Path) -> InputError:
+    return InputError(
+        f"not JSON: {error.msg} at column {error.colno}",
+        expected="one JSON object per document",
+        do="the file may be cut or damaged; copy it again or run lm_eval again",
+        path=path,
+        line=line + error.lineno - 1,
+    )
+
+
+def _not_text(error: UnicodeDecodeError, line: int, path: Path) -> InputError:
+    return InputError(
+        f"not UTF-8: {error.reason} at byte {error.start}",
+        expected="UTF-8 text",
+        do="copy the file again or run lm_eval again",
+        path=path,
+        line=line + error.object.count(b"\n", 0, error.start),
+    )
+
+
+def _unparsable(error: Exception, line: int, path: Path) -> InputError:
+    return InputError(f"cannot be parsed: {error}", do="run lm_eval again", path=path, line=line)

@@ -1,7 +1,7 @@
-"""Read what `lm_eval --log_samples` wrote: a folder or a file in, one `Scores` per task out.
+"""Read the log of a run: a folder or a file that `lm_eval --log_samples` wrote in, one `Scores` per task out.
 
-Every lm_eval since 0.4.0 is understood: JSON arrays (0.4.0) and JSON lines, log-probabilities as numbers and as
-strings, logs with and without document hashes. A document is one question; its key is (task, doc_id, filter).
+Every lm_eval since 0.4.0 is supported: JSON arrays (0.4.0) and JSON lines, log-probabilities as numbers and as strings,
+logs with and without document hashes. A document is one question; its key is (task, doc_id, filter).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RESULTS = re.compile(rf"(?:.*_)?(?P<date>{_DATE})\.json")
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How a run was made, as far as its results file says.
+    """How a run was made, as far as its results file records it.
 
     Attributes
     ----------
@@ -54,6 +54,46 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Which of the runs in a folder was read.
+
+    Attributes
+    ----------
+    run : str
+        Its date; without one the name of its folder, or of the file that was named.
+    others : tuple of str
+        The other runs of the folder, the newest first.
+    asked : bool
+        Whether a date was asked for; otherwise the newest run was read.
+    total : int
+        Number of runs in the folder; two of them, in folders of two models, may have one date.
+    is_file : bool
+        Whether a samples file was named, and not a folder.
+
+    Examples
+    --------
+    >>> print(Selection("2026-01-02", ("2026-01-01",), total=2).to_text())
+    read the run 2026-01-02 (the newest of 2; others: 2026-01-01)
+    """
+
+    run: str
+    others: tuple[str, ...] = ()
+    asked: bool = False
+    total: int = 1
+    is_file: bool = False
+
+    def to_text(self) -> str:
+        """The selection in a sentence, without a full stop."""
+        if self.is_file:
+            return f"read the file {self.run}"
+        if not self.others:
+            return f"read the run {self.run}"
+        chosen = "as asked" if self.asked else "the newest"
+        others = ", ".join(self.others[:5]) + (", …" if len(self.others) > 5 else "")
+        return f"read the run {self.run} ({chosen} of {self.total}; others: {others})"
+
+
+@dataclass(frozen=True)
 class Run:
     """One evaluation of one model.
 
@@ -64,14 +104,14 @@ class Run:
     tasks : dict of str to Scores
         By task name; a task logged under several filters appears as `"task,filter"`.
     config : RunConfig
-    selection : str
+    selection : Selection
         Which run was read, and which others the folder holds.
     """
 
     path: Path
     tasks: Mapping[str, Scores]
     config: RunConfig
-    selection: str
+    selection: Selection
 
 
 def read_run(path: str | Path, run: str | None = None, *, or_newest: bool = False) -> Run:
@@ -108,13 +148,34 @@ def read_run(path: str | Path, run: str | None = None, *, or_newest: bool = Fals
     ([[-0.1, -2.3]], [0], [1.0])
     """
     path = Path(path)
+    (folder, date), files, selection = _find(path, run, or_newest)
+    config, names = _config(_results(folder, date), date)
+    tasks: dict[str, Scores] = {}
+    for file in sorted(files):
+        for name, scores in read_samples(file, _task_name(file, names)).items():
+            if name in tasks:
+                raise InputError(
+                    f"a second log of the task {name}, beside {tasks[name].source.name}",
+                    do="name one of the files, or move the other away",
+                    path=file,
+                )
+            tasks[name] = scores
+    return Run(path, tasks, config, selection)
+
+
+_RunKey = tuple[Path, str]
+
+
+def _find(path: Path, run: str | None, or_newest: bool) -> tuple[_RunKey, list[Path], Selection]:
+    """Folder and date of the run to read, its samples files, and how it was selected."""
+    wanted = run.replace(":", "-") if run is not None else ""
     # Unlike Path.is_file, which raises for a name that is too long.
     if os.path.isfile(path):  # noqa: PTH113
         dated = _SAMPLES.fullmatch(path.name)
         date = dated["date"].replace(":", "-") if dated else ""
-        if run is not None and not or_newest and not date.startswith(run.replace(":", "-")):
+        if not or_newest and not date.startswith(wanted):
             raise InputError(f"is not of the run {run!r}", expected="a folder, or no date", path=path)
-        return _read(path, [path], _results(path.parent, date), date, f"read the file {path.name}")
+        return (path.parent, date), [path], Selection(path.name, is_file=True)
     if not os.path.isdir(path):  # noqa: PTH112
         raise InputError(
             "no such file or folder",
@@ -129,18 +190,12 @@ def read_run(path: str | Path, run: str | None = None, *, or_newest: bool = Fals
             do="run lm_eval with --log_samples --output_path",
             path=path,
         )
-    if or_newest and run is not None and not any(_label(path, key).startswith(run.replace(":", "-")) for key in runs):
+    labels = {key: _label(path, key) for key in runs}
+    if or_newest and not any(label.startswith(wanted) for label in labels.values()):
         run = None
-    key = _choose(path, list(runs), run)
-    others = sorted({_label(path, k) for k in runs if k != key}, reverse=True)
-    selection = f"read the run {_label(path, key)}"
-    if others:
-        chosen = "as asked" if run else "the newest"
-        selection += f" ({chosen} of {len(runs)}; others: {', '.join(others[:5])}{', …' if len(others) > 5 else ''})"
-    return _read(path, runs[key], _results(key[0], key[1]), key[1], selection)
-
-
-_RunKey = tuple[Path, str]
+    key = _choose(path, labels, run)
+    others = sorted({label for other, label in labels.items() if other != key}, reverse=True)
+    return key, runs[key], Selection(labels[key], tuple(others), asked=bool(run), total=len(runs))
 
 
 def _by_run(files: Iterable[Path]) -> dict[_RunKey, list[Path]]:
@@ -160,18 +215,19 @@ def _label(root: Path, key: _RunKey) -> str:
     return date or (str(folder.relative_to(root)) if folder != root else folder.name)
 
 
-def _choose(path: Path, keys: list[_RunKey], run: str | None) -> _RunKey:
+def _choose(path: Path, labels: Mapping[_RunKey, str], run: str | None) -> _RunKey:
+    """The run whose label begins with `run`, or the newest."""
     if run is not None:
-        wanted = [key for key in keys if _label(path, key).startswith(run.replace(":", "-"))]
+        wanted = [key for key, label in labels.items() if label.startswith(run.replace(":", "-"))]
         if len(wanted) != 1:
             raise InputError(
                 f"{'no run' if not wanted else 'several runs'} begin with {run!r}",
-                expected="one of " + ", ".join(sorted(_label(path, key) for key in keys)),
+                expected="one of " + ", ".join(sorted(labels.values())),
                 path=path,
             )
         return wanted[0]
-    newest = max(date for _, date in keys)
-    wanted = [key for key in keys if key[1] == newest]
+    newest = max(date for _, date in labels)
+    wanted = [key for key in labels if key[1] == newest]
     if len(wanted) > 1:
         raise InputError(
             "several runs of the same date: " + ", ".join(sorted(str(folder) for folder, _ in wanted)),
@@ -194,7 +250,7 @@ def _results(folder: Path, date: str) -> Path | None:
 
 
 def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
-    """What the results file says, and the names of the tasks in it."""
+    """What the results file records about the run, and the names of the tasks in it."""
     if results is None:
         return RunConfig(date=date or None), []
     try:
@@ -239,7 +295,7 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
 
 
 def _text(value: Any) -> str | None:
-    # Half a surrogate pair is no text that could be written again.
+    # Half a surrogate pair could not be written again.
     return None if value is None else str(value).encode("utf-8", "replace").decode()
 
 
@@ -262,18 +318,3 @@ def _task_name(file: Path, names: list[str]) -> str:
         if stem in (name, sanitised) or (not dated and stem.endswith((f"_{name}", f"_{sanitised}"))):
             return name
     return stem
-
-
-def _read(path: Path, files: list[Path], results: Path | None, date: str, selection: str) -> Run:
-    config, names = _config(results, date)
-    tasks: dict[str, Scores] = {}
-    for file in sorted(files):
-        for name, scores in read_samples(file, _task_name(file, names)).items():
-            if name in tasks:
-                raise InputError(
-                    f"a second log of the task {name}, beside {tasks[name].source.name}",
-                    do="name one of the files, or move the other away",
-                    path=file,
-                )
-            tasks[name] = scores
-    return Run(path, tasks, config, selection)

@@ -1,4 +1,4 @@
-"""The rows of one samples file, field by field, and the scores they make."""
+"""The scores that one samples file holds, gathered row by row into columns."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from struct import pack
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consistency.errors import InputError
-from consistency.logs.gold import Targets, gold_options
-from consistency.logs.lenient import find_line
-from consistency.logs.row_kinds import RowKind, in_order
-from consistency.logs.rows import open_rows
+from consistency.logs.documents import find_line
+from consistency.logs.gold import LoggedOptions, Targets, find_gold
+from consistency.logs.rows import RowKind, in_order, open_rows
 from consistency.logs.scores import Scores
-from consistency.support.arrays import Floats
+from consistency.support.arrays import Bools, Floats, Integers
 
 
 def read_samples(file: Path, task: str) -> dict[str, Scores]:
-    """Read one samples file: `Scores` by task name, or by `"task,filter"` where the file holds several filters.
+    """The scores of one samples file by task name, or by `"task,filter"` where the file holds several filters.
 
     Parameters
     ----------
     file : Path
     task : str
-        Name of the task, which the file's content does not say.
+        Name of the task, which the file does not contain.
 
     Raises
     ------
@@ -45,25 +43,42 @@ def read_samples(file: Path, task: str) -> dict[str, Scores]:
     return {f"{task},{name}": columns.to_scores(task, np.flatnonzero(of_row == name)) for name in filters}
 
 
-class _Columns:
-    """Rows are taken apart batch by batch, while they are in the processor's cache, and forgotten.
+class _Numbers:
+    """A column of numbers that grows by lists.
 
-    Numbers are kept as bytes of int64 and float64, which `pack` writes faster than any array takes them from a list.
+    Its content is bytes, since `pack` converts a list in less than half of the time that any array needs.
+    """
+
+    def __init__(self, dtype: type[np.float64] | type[np.int64]) -> None:
+        self._dtype = np.dtype(dtype)
+        self._content = bytearray()
+
+    def extend(self, values: list[int] | list[float]) -> None:
+        self._content += pack(f"{len(values)}{self._dtype.char}", *values)
+
+    def to_array(self) -> Any:
+        return np.frombuffer(self._content, dtype=self._dtype)
+
+
+class _Columns:
+    """The rows of a file as columns, an item a row; of `logprobs` an item an option, the options of a row in sequence.
+
+    Rows are taken apart batch by batch, while they are in the processor's cache, and forgotten.
     """
 
     def __init__(self, kind: RowKind, file: Path) -> None:
         self.kind = kind
         self.file = file
-        self.doc_id = bytearray()
+        self.doc_id = _Numbers(np.int64)
         self.filter: list[str] = []
         self.doc_hash: list[str] = []
         self.prompt_hash: list[str] = []
         self.documents: list[bytes] = []
         self.metrics: list[list[float | bool | None]] = [[] for _ in kind.metrics]
         self.targets = Targets()
-        self.target = bytearray()
-        self.logprobs = bytearray()
-        self.n_options = bytearray()
+        self.target = _Numbers(np.int64)
+        self.logprobs = _Numbers(np.float64)
+        self.n_options = _Numbers(np.int64)
         self.continuations: list[tuple[str, ...]] = []
 
     @classmethod
@@ -80,29 +95,28 @@ class _Columns:
         documents = [bytes(row.doc) for row in rows]
         self._check_text(documents, rows)
         self.documents += documents
-        self.doc_id += pack(f"{n}q", *[row.doc_id for row in rows])
+        self.doc_id.extend([row.doc_id for row in rows])
         self.doc_hash += [row.doc_hash or "" for row in rows]
         self.prompt_hash += [row.prompt_hash or "" for row in rows]
         for i, column in enumerate(self.metrics):
             column += map(attrgetter(f"metric_{i}"), rows)
         if self.kind.has_options:
             responses = [row.filtered_resps for row in rows]
-            logprobs = [response.logprob for options in responses for response in options]
-            self.logprobs += pack(f"{len(logprobs)}d", *logprobs)
-            self.target += pack(f"{n}q", *self.targets.numbers([row.target for row in rows]))
+            self.logprobs.extend([response.logprob for options in responses for response in options])
+            self.target.extend(self.targets.numbers([row.target for row in rows]))
         if self.kind.letters:
             self.filter += [self.kind.filter] * n
-            self.n_options += pack("q", len(self.kind.letters)) * n
+            self.n_options.extend([len(self.kind.letters)] * n)
             self.continuations += [self.kind.letters] * n
             return
         self.filter += [row.filter or "none" for row in rows]
         if self.kind.has_options:
             counts = list(map(len, responses))
-            self.n_options += pack(f"{n}q", *counts)
+            self.n_options.extend(counts)
             self._extend_continuations(rows, counts)
 
     def _check_text(self, documents: list[bytes], rows: list[Any]) -> None:
-        """The decoder does not look into the bytes of documents, which others read as text."""
+        """Refuse documents that are not UTF-8: the decoder skips their bytes, and others read them as text."""
         for document in [document for document in documents if not document.isascii()]:
             try:
                 document.decode()
@@ -134,34 +148,9 @@ class _Columns:
                 last = texts
             self.continuations.append(last)
 
-    def _matrix(self) -> tuple[Floats, NDArray[np.int64]]:
-        n_options = np.frombuffer(self.n_options, dtype=np.int64)
-        width = int(n_options.max())
-        flat = np.frombuffer(self.logprobs)
-        if len(flat) == width * len(n_options):
-            return flat.reshape(-1, width), n_options
-        logprobs = np.full((len(n_options), width), np.nan)
-        logprobs[np.arange(width) < n_options[:, None]] = flat
-        return logprobs, n_options
-
-    def to_scores(self, task: str, rows: NDArray[np.int64] | None) -> Scores:
+    def to_scores(self, task: str, rows: Integers | None) -> Scores:
         """The scores of some rows, or of all, sorted by doc_id, the first of each."""
-        notes: list[str] = []
-        doc_id = np.frombuffer(self.doc_id, dtype=np.int64)
-        if rows is not None:
-            doc_id = doc_id[rows]
-        duplicates = 0
-        if not (doc_id[1:] > doc_id[:-1]).all():
-            rows = np.arange(len(doc_id)) if rows is None else rows
-            doc_id, first, of = np.unique(doc_id, return_index=True, return_inverse=True)
-            duplicates = len(rows) - len(first)
-            if duplicates:
-                kept = rows[first[of.reshape(-1)]].tolist()
-                pairs = zip(kept, rows.tolist(), strict=True)
-                others = sum(self.documents[a] != self.documents[b] for a, b in pairs)
-                which = f", {others} of them with another document" if others else ""
-                notes.append(f"{duplicates} rows repeat a doc_id{which}; the first of each is used")
-            rows = rows[first]
+        rows, duplicates, notes = self._distinct(rows)
         # All rows in the order of the file, as most files have them, are taken without being picked.
         taken = slice(None) if rows is None else rows
         listed = None if rows is None else rows.tolist()
@@ -175,29 +164,29 @@ class _Columns:
             name: np.array(column, dtype=np.float64)[taken]
             for name, column in zip(self.kind.metrics, self.metrics, strict=True)
         }
+        doc_id = self.doc_id.to_array()[taken]
+        n = len(doc_id)
         unconditional = None
         if self.kind.has_options:
             matrix, counts = self._matrix()
             logprobs, n_options, unconditional = _split_unconditional(matrix[taken], counts[taken], metrics)
-            if not np.isfinite(logprobs).all():
-                absent = np.isnan(logprobs).sum(axis=1) > logprobs.shape[1] - n_options
-                broken = absent | (logprobs == np.inf).any(axis=1)
-                if broken.any():
-                    logprobs[broken] = np.nan
-                    notes.append(f"{int(broken.sum())} questions have log-probabilities that are no numbers")
+            broken = _without_scores(logprobs, n_options)
+            if broken.any():
+                logprobs[broken] = np.nan
+                notes.append(f"{int(broken.sum())} questions have log-probabilities that are not numbers")
             continuations = chosen(self.continuations)
             if unconditional is not None:
                 continuations = tuple(texts[: len(texts) // 2] for texts in continuations)
-            target = np.frombuffer(self.target, dtype=np.int64)[taken]
-            gold, inferred, unknown = gold_options(
-                self.targets, target, continuations, logprobs, n_options, metrics.get("acc")
+            target = self.target.to_array()[taken]
+            found = find_gold(
+                LoggedOptions(self.targets, target, continuations, logprobs, n_options, metrics.get("acc"))
             )
-            if inferred:
-                notes.append(f"the right option of {inferred} questions is inferred from the logged acc")
-            if unknown:
-                notes.append(f"the right option of {unknown} questions is not known from the log")
+            gold = found.gold
+            if found.inferred:
+                notes.append(f"the right option of {found.inferred} questions is inferred from the logged acc")
+            if found.unknown:
+                notes.append(f"the right option of {found.unknown} questions is not known from the log")
         else:
-            n = len(doc_id)
             logprobs, gold = np.empty((n, 0)), np.empty((n, 0), dtype=bool)
             n_options, continuations = np.zeros(n, dtype=np.int64), ((),) * n
         return Scores(
@@ -218,10 +207,43 @@ class _Columns:
             notes=tuple(notes),
         )
 
+    def _distinct(self, rows: Integers | None) -> tuple[Integers | None, int, list[str]]:
+        """Rows sorted by doc_id, the first of each (None for all, as they are), how many are left out, and a note on it."""
+        doc_id = self.doc_id.to_array() if rows is None else self.doc_id.to_array()[rows]
+        if (doc_id[1:] > doc_id[:-1]).all():
+            return rows, 0, []
+        rows = np.arange(len(doc_id)) if rows is None else rows
+        _, first, of = np.unique(doc_id, return_index=True, return_inverse=True)
+        duplicates = len(rows) - len(first)
+        if not duplicates:
+            return rows[first], 0, []
+        pairs = zip(rows[first[of.reshape(-1)]].tolist(), rows.tolist(), strict=True)
+        others = sum(self.documents[kept] != self.documents[row] for kept, row in pairs)
+        which = f", {others} of them with another document" if others else ""
+        return rows[first], duplicates, [f"{duplicates} rows repeat a doc_id{which}; the first of each is used"]
+
+    def _matrix(self) -> tuple[Floats, Integers]:
+        """Log-probabilities of shape [rows, most options], NaN-padded, and the number of options of each row."""
+        flat, n_options = self.logprobs.to_array(), self.n_options.to_array()
+        width = int(n_options.max())
+        if len(flat) == width * len(n_options):
+            return flat.reshape(-1, width), n_options
+        logprobs = np.full((len(n_options), width), np.nan)
+        logprobs[np.arange(width) < n_options[:, None]] = flat
+        return logprobs, n_options
+
+
+def _without_scores(logprobs: Floats, n_options: Integers) -> Bools:
+    """Which questions have an option whose log-probability is NaN or plus infinity, shape [n]."""
+    if np.isfinite(logprobs).all():
+        return np.zeros(len(logprobs), dtype=bool)
+    absent = np.isnan(logprobs).sum(axis=1) > logprobs.shape[1] - n_options
+    return np.asarray(absent | (logprobs == np.inf).any(axis=1))
+
 
 def _split_unconditional(
-    logprobs: Floats, n_options: NDArray[np.int64], metrics: Mapping[str, Floats]
-) -> tuple[Floats, NDArray[np.int64], Floats | None]:
+    logprobs: Floats, n_options: Integers, metrics: Mapping[str, Floats]
+) -> tuple[Floats, Integers, Floats | None]:
     """Separate the log-probabilities without the question, which `acc_mutual_info` logs behind the others."""
     if "acc_mutual_info" not in metrics or (n_options % 2).any():
         return logprobs, n_options, None

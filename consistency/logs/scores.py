@@ -8,19 +8,20 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consistency.errors import InputError, not_one_of
-from consistency.logs.documents import options_of
-from consistency.logs.lenient import find_line
+from consistency.logs.documents import find_line, options_of
 from consistency.metrics.distributions import probabilities, top_option
+from consistency.support.arrays import Bools, Floats, Integers
 
 SCORES = ("raw", "acc_norm", "acc_bytes", "acc_mutual_info")
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What one model answered to the questions of one task.
+    """One model's answers to the questions of one task, a row a question.
+
+    The fields are as logged; the properties below derive everything else from them.
 
     Attributes
     ----------
@@ -36,7 +37,7 @@ class Scores:
     n_options : ndarray of int64, shape [n]
         Options of each question.
     gold : ndarray of bool, shape [n, k]
-        Which options are right; no True in a row where the log does not say.
+        Which options are right; no True in a row where this is unknown.
     metrics : dict of str to ndarray of float64, shape [n]
         The harness's own metrics per document, those that are single numbers.
     continuations : tuple of tuple of str, length n
@@ -47,22 +48,24 @@ class Scores:
         Log-probabilities without the question, where the task logs them (`acc_mutual_info`).
     source : Path
         The file it came from.
+    duplicates : int
+        Rows of the file that repeat a doc_id and are left out.
     notes : tuple of str
-        What a reader should know: rows left out, answers inferred.
+        Sentences for a reader of results: rows left out, answers inferred.
     """
 
     task: str
     filter: str
-    doc_id: NDArray[np.int64]
+    doc_id: Integers
     doc_hash: tuple[str, ...]
     prompt_hash: tuple[str, ...]
-    logprobs: NDArray[np.float64]
-    n_options: NDArray[np.int64]
-    gold: NDArray[np.bool_]
-    metrics: Mapping[str, NDArray[np.float64]]
+    logprobs: Floats
+    n_options: Integers
+    gold: Bools
+    metrics: Mapping[str, Floats]
     continuations: tuple[tuple[str, ...], ...]
     documents: tuple[bytes, ...]
-    unconditional: NDArray[np.float64] | None
+    unconditional: Floats | None
     source: Path
     duplicates: int = 0
     notes: tuple[str, ...] = ()
@@ -76,19 +79,19 @@ class Scores:
         return bool(self.logprobs.shape[1] > 0)
 
     @property
-    def target(self) -> NDArray[np.int64]:
-        """Index of the (first) right option of each question, -1 where the log does not say. Shape [n]."""
+    def target(self) -> Integers:
+        """Index of the (first) right option of each question, -1 where it is unknown. Shape [n]."""
         if not self.has_options:
             return np.full(len(self), -1, dtype=np.int64)
         return np.where(self.gold.any(axis=1), self.gold.argmax(axis=1), -1).astype(np.int64)
 
     @cached_property
-    def probs(self) -> NDArray[np.float64]:
+    def probs(self) -> Floats:
         """Softmax over the options, shape [n, k], NaN-padded."""
         return probabilities(self.logprobs)
 
     @cached_property
-    def prediction(self) -> NDArray[np.int64]:
+    def prediction(self) -> Integers:
         """Index of the best option, the first at a tie; -1 where there is no distribution. Shape [n]."""
         return top_option(self.logprobs)
 
@@ -99,8 +102,8 @@ class Scores:
         return tuple(sorted(names, key=lambda name: (name != "acc", name != "exact_match")))
 
     @cached_property
-    def correct(self) -> NDArray[np.float64]:
-        """1 where the answer is right, 0 where it is wrong, NaN where the log does not say. Shape [n].
+    def correct(self) -> Floats:
+        """1 where the answer is right, 0 where it is wrong, NaN where it is unknown. Shape [n].
 
         The harness's own `acc` where it was logged, so that accuracy is the harness's; otherwise the best option is
         compared with the gold one, and for a task without options the first binary metric decides.
@@ -112,6 +115,66 @@ class Scores:
             return np.full(len(self), np.nan)
         hit = self.gold[np.arange(len(self)), np.maximum(self.prediction, 0)].astype(np.float64)
         return np.where((self.prediction < 0) | ~self.gold.any(axis=1), np.nan, hit)
+
+    @property
+    def _delimiter(self) -> int:
+        """Length of the space before every option: 1, or 0 where one has none."""
+        return int(all(text.startswith(" ") for texts in self.continuations for text in texts))
+
+    @property
+    def option_continuations(self) -> tuple[tuple[str, ...], ...]:
+        """Continuations without the one space that lm_eval puts before an option."""
+        cut = self._delimiter
+        cache = {texts: tuple(text[cut:] for text in texts) for texts in set(self.continuations)}
+        return tuple(cache[texts] for texts in self.continuations)
+
+    def option_texts(self, row: int) -> tuple[str, ...]:
+        """Texts of one question's options in the order of its columns: from the document, else the continuations."""
+        count = int(self.n_options[row])
+        found = options_of(self.documents[row])
+        return found if len(found) == count else self.option_continuations[row][:count]
+
+    def line(self, row: int) -> int | None:
+        """Line of the source that holds a row's document, for a message about it; None where it is not found."""
+        return find_line(self.source, self.documents[row], int(self.doc_id[row]))
+
+    def error(self, row: int, problem: str, *, expected: str | None = None, do: str | None = None) -> InputError:
+        """The error of a row of the log, with file and line."""
+        return InputError(problem, expected=expected, do=do, path=self.source, line=self.line(row))
+
+    def take(self, rows: Integers) -> Scores:
+        """The given rows, in the given order."""
+        listed = rows.tolist()
+        return replace(
+            self,
+            doc_id=self.doc_id[rows],
+            doc_hash=tuple([self.doc_hash[i] for i in listed]),
+            prompt_hash=tuple([self.prompt_hash[i] for i in listed]),
+            logprobs=self.logprobs[rows],
+            n_options=self.n_options[rows],
+            gold=self.gold[rows],
+            metrics={name: values[rows] for name, values in self.metrics.items()},
+            continuations=tuple([self.continuations[i] for i in listed]),
+            documents=tuple([self.documents[i] for i in listed]),
+            unconditional=None if self.unconditional is None else self.unconditional[rows],
+        )
+
+    def reorder_options(self, order: Integers) -> Scores:
+        """The same answers with the options of row i in the order `order[i]`; order has shape [n, columns to keep]."""
+        moved = (order != np.arange(order.shape[1])).any(axis=1)
+        continuations = tuple(
+            [
+                tuple([texts[c] for c in order[i] if c < len(texts)]) if moved[i] else texts
+                for i, texts in enumerate(self.continuations)
+            ]
+        )
+        return replace(
+            self,
+            logprobs=np.take_along_axis(self.logprobs, order, axis=1),
+            gold=np.take_along_axis(self.gold, order, axis=1),
+            unconditional=None if self.unconditional is None else np.take_along_axis(self.unconditional, order, axis=1),
+            continuations=continuations,
+        )
 
     def scored_by(self, score: str) -> Scores:
         """The same answers under one of lm_eval's length normalisations.
@@ -156,98 +219,32 @@ class Scores:
                 notes = (*notes, f"the best option by {score} contradicts the logged {score} of {wrong} questions")
         return replace(self, logprobs=scores, metrics=metrics, notes=notes)
 
-    def _lengths(self, in_bytes: bool) -> NDArray[np.float64]:
+    def _lengths(self, in_bytes: bool) -> Floats:
         """Lengths of the options, without the delimiter before them, shape [n, k], NaN-padded.
 
-        The log does not say which white space is delimiter and which is option: the reading that agrees best with the
-        metric that lm_eval logged holds, and of equals the one that takes a single space for it.
+        A log does not separate the delimiter from white space of the option: the reading that agrees best with the metric
+        that lm_eval logged is taken, and of equals the one with a delimiter of a single space.
         """
         for row, texts in enumerate(self.continuations):
             if not texts:
-                raise InputError(
-                    f"{self.task} does not log the options' texts",
-                    expected="arguments",
-                    path=self.source,
-                    line=self.line(row),
-                )
+                raise self.error(row, f"{self.task} does not log the options' texts", expected="arguments")
         blank = min(len(text) - len(text.lstrip()) for texts in self.continuations for text in texts)
         metric = self.metrics.get("acc_bytes" if in_bytes else "acc_norm")
-        found: list[tuple[int, NDArray[np.float64]]] = []
+        found: list[tuple[int, Floats]] = []
         for cut in dict.fromkeys([min(self._delimiter, blank), blank, 0]):
             lengths = np.full(self.logprobs.shape, np.nan)
             for row, texts in enumerate(self.continuations):
                 lengths[row, : len(texts)] = [len(t[cut:].encode() if in_bytes else t[cut:]) for t in texts]
             if (lengths == 0).any():
                 empty = int((lengths == 0).any(axis=1).argmax())
-                raise InputError(
-                    f"{self.task} has an empty option",
-                    do="choose the raw score",
-                    path=self.source,
-                    line=self.line(empty),
-                )
+                raise self.error(empty, f"{self.task} has an empty option", do="choose the raw score")
             wrong = 0 if metric is None else self._disagreements(self.logprobs / lengths, metric)
             found.append((wrong, lengths))
         return min(found, key=lambda item: item[0])[1]
 
-    def _disagreements(self, scores: NDArray[np.float64], metric: NDArray[np.float64]) -> int:
-        """How many questions a metric calls right or wrong against these scores."""
+    def _disagreements(self, scores: Floats, metric: Floats) -> int:
+        """For how many questions a metric contradicts these scores."""
         prediction = top_option(scores)
         hit = self.gold[np.arange(len(self)), np.maximum(prediction, 0)]
-        told = (prediction >= 0) & self.gold.any(axis=1) & np.isfinite(metric)
-        return int((told & (hit != (metric == 1))).sum())
-
-    def take(self, rows: NDArray[np.int64]) -> Scores:
-        """The given rows, in the given order."""
-        listed = rows.tolist()
-        return replace(
-            self,
-            doc_id=self.doc_id[rows],
-            doc_hash=tuple([self.doc_hash[i] for i in listed]),
-            prompt_hash=tuple([self.prompt_hash[i] for i in listed]),
-            logprobs=self.logprobs[rows],
-            n_options=self.n_options[rows],
-            gold=self.gold[rows],
-            metrics={name: values[rows] for name, values in self.metrics.items()},
-            continuations=tuple([self.continuations[i] for i in listed]),
-            documents=tuple([self.documents[i] for i in listed]),
-            unconditional=None if self.unconditional is None else self.unconditional[rows],
-        )
-
-    def reorder_options(self, order: NDArray[np.int64]) -> Scores:
-        """The same answers with the options of row i in the order `order[i]`; order has shape [n, columns to keep]."""
-        moved = (order != np.arange(order.shape[1])).any(axis=1)
-        continuations = tuple(
-            [
-                tuple([texts[c] for c in order[i] if c < len(texts)]) if moved[i] else texts
-                for i, texts in enumerate(self.continuations)
-            ]
-        )
-        return replace(
-            self,
-            logprobs=np.take_along_axis(self.logprobs, order, axis=1),
-            gold=np.take_along_axis(self.gold, order, axis=1),
-            unconditional=None if self.unconditional is None else np.take_along_axis(self.unconditional, order, axis=1),
-            continuations=continuations,
-        )
-
-    @property
-    def _delimiter(self) -> int:
-        """Length of the space before every option: 1, or 0 where one has none."""
-        return int(all(text.startswith(" ") for texts in self.continuations for text in texts))
-
-    @property
-    def option_continuations(self) -> tuple[tuple[str, ...], ...]:
-        """Continuations without the one space that lm_eval puts before an option."""
-        cut = self._delimiter
-        cache = {texts: tuple(text[cut:] for text in texts) for texts in set(self.continuations)}
-        return tuple(cache[texts] for texts in self.continuations)
-
-    def line(self, row: int) -> int | None:
-        """Line of the source that holds a row's document, for a message about it; None where it cannot be told."""
-        return find_line(self.source, self.documents[row], int(self.doc_id[row]))
-
-    def option_texts(self, row: int) -> tuple[str, ...]:
-        """Texts of one question's options in the order of its columns: from the document, else the continuations."""
-        count = int(self.n_options[row])
-        found = options_of(self.documents[row])
-        return found if len(found) == count else self.option_continuations[row][:count]
+        known = (prediction >= 0) & self.gold.any(axis=1) & np.isfinite(metric)
+        return int((known & (hit != (metric == 1))).sum())

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
 from consistency.report.schema import AnyReport
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 # A row of data, with every digit: a type of `report.schema`, or plain data.
-Row = Struct | Mapping[str, Any]
+Row: TypeAlias = "Struct | DataclassInstance | Mapping[str, Any]"
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,18 @@ the keys.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, defstruct
 
+from consistency.comparison.result import MetricChange, SettingDifference, TaskNames, UnpairedTask
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES
-from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
+from consistency.report.upgrade import upgrade
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.partial_correlation import PartialCorrelation
 from consistency.support.json_files import pretty_json
 
@@ -210,34 +211,20 @@ class Claim(Contrast, kw_only=True):
     state: str
 
 
-class RunsCorrelation(Struct):
-    """Spearman's partial correlation over the mixes of one model and scope."""
+@dataclass(frozen=True)
+class CorrelationPlace:
+    """Of which model and scope a partial correlation is, and of what: `x` and `y`, given `control`."""
 
     model: str
     scope: str
     x: str
     y: str
     control: str
-    value: float | None
-    p: float | None
-    ci_low: float | None
-    ci_high: float | None
-    fisher_low: float | None
-    fisher_high: float | None
-    n: int
-    df: int
-    variant: str
-    robust_p: float | None
-    within_p: float | None
-    cluster_low: float | None
-    cluster_high: float | None
-    reason: str | None
-    remark: str | None
 
-    @classmethod
-    def of(cls, found: PartialCorrelation, **place: str) -> RunsCorrelation:
-        """A partial correlation with what it is of: `model`, `scope`, `x`, `y` and `control`."""
-        return msgspec.convert({**place, **found.to_dict()}, cls)
+
+@dataclass(frozen=True)
+class RunsCorrelation(PartialCorrelation, CorrelationPlace):
+    """Spearman's partial correlation over the mixes of one model and scope."""
 
 
 class ModelVerdict(Struct):
@@ -338,14 +325,6 @@ class BeforeAfter(Struct):
     after: float | None
 
 
-class Metric(Struct):
-    """A metric of a task without options."""
-
-    before: Estimate
-    after: Estimate
-    delta: Estimate
-
-
 class SectionBase(Struct, kw_only=True):
     """What changed in one set of questions, beside the estimates of the measures."""
 
@@ -365,7 +344,7 @@ class SectionBase(Struct, kw_only=True):
     macro: dict[str, Estimate] | UnsetType = UNSET
     note: str | UnsetType = UNSET
     accuracy_metric: str | UnsetType | None = UNSET
-    metrics: dict[str, Metric] | UnsetType = UNSET
+    metrics: dict[str, MetricChange] | UnsetType = UNSET
 
     def estimate(self, measure: str) -> Estimate | None:
         """The estimate of a measure; None where the section lacks it."""
@@ -399,30 +378,6 @@ class ComparedRun(Struct):
     model_args: str | None
     date: str | None
     lm_eval_version: str | None
-
-
-class UnpairedTask(Struct):
-    """A task of both runs without a question in common, and why."""
-
-    task: str
-    dropped: dict[str, int]
-
-
-class TaskNames(Struct):
-    """Tasks that go by another name in the second run, and tasks that only one run holds."""
-
-    renamed: dict[str, str]
-    only_before: list[str]
-    only_after: list[str]
-
-
-class SettingDifference(Struct):
-    """A setting in which the runs differ; without tasks it concerns all of them."""
-
-    setting: str
-    before: str
-    after: str
-    tasks: list[str]
 
 
 class ComparisonWarning(Struct):
@@ -558,7 +513,7 @@ def read_document(folder: str | Path) -> AnyReport:
         document = msgspec.json.decode(path.read_bytes())
         version = document.get("schema_version") if isinstance(document, dict) else None
         if version == 2:
-            document = _upgraded(document)
+            document = upgrade(document, SCHEMA_VERSION)
         elif version != SCHEMA_VERSION:
             raise InputError(f"schema_version {version}", expected=f"2 or {SCHEMA_VERSION}", do=again, path=path)
         found: AnyReport = msgspec.convert(document, AnyReport)
@@ -569,67 +524,6 @@ def read_document(folder: str | Path) -> AnyReport:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(f"is not a report: {error}", do=again, path=path) from None
     return found
-
-
-# What version 2 called otherwise.
-RENAMED = {"rank_pearson": "spearman", "rank_pearson_paper": "spearman_paper"}
-
-
-def _upgraded(value: Any) -> Any:
-    """A document of version 2 with the names and fields of version 3."""
-    if isinstance(value, list):
-        return [_upgraded(item) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    found: dict[str, Any] = {RENAMED.get(str(key), str(key)): _upgraded(item) for key, item in value.items()}
-    if "schema_version" in found and "kind" in found:
-        found["schema_version"] = SCHEMA_VERSION
-    for key in ("measure", "x"):
-        if isinstance(found.get(key), str):
-            found[key] = RENAMED.get(found[key], found[key])
-    if isinstance(found.get("estimator"), str):
-        found |= _estimator_fields(found.pop("estimator"))
-    if isinstance(found.get("difference"), Mapping) and "a" in found and "b" in found:
-        # Of two reports: the text of the estimator began with it, and the figures of a grid were no estimates.
-        found["paired"] = str(value["difference"].get("estimator", "")).startswith("paired by question")
-        found["a"], found["b"] = ({"n": found["difference"].get("n", 0), **found[side]} for side in "ab")
-    return found
-
-
-def _estimator_fields(text: str) -> dict[str, Any]:
-    """The fields of an estimate that version 2 described in one text."""
-    unit: Unit = "stratum" if "within fixed tasks" in text else "question"
-    if re.search(r"clusters|tasks' means", text.split(",")[0]):
-        unit = "cluster"
-    methods: dict[str, Method] = {
-        "corrected for skewness": "t-hall",
-        "Wilson": "wilson",
-        "exact interval": "exact",
-        "Welch": "welch",
-        "normal interval": "normal",
-        "(CR3), t interval": "t-cr3",
-        "t interval": "t",
-    }
-    caveats: dict[str, Caveat] = {
-        "no question has a value": "no values",
-        "a cell has no value": "no values",
-        "one of the means": "missing group",
-        "too few questions": "too few",
-        "too few clusters": "too few",
-        "too large": "too large",
-        "do not vary": "constant",
-        "skewed values": "skewed",
-        "values in few steps": "uneven",
-        "unequal sizes": "unequal clusters",
-        "tasks are too few": "few clusters",
-    }
-    statistic = "root mean square" if text.startswith("root of") else "share" if text.startswith("share") else "mean"
-    return {
-        "statistic": statistic,
-        "unit": unit,
-        "method": next((method for words, method in methods.items() if words in text), "none"),
-        "warnings": [caveat for words, caveat in caveats.items() if words in text],
-    }
 
 
 def json_schema() -> dict[str, Any]:

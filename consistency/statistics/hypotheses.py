@@ -201,17 +201,7 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> Floats:
-    """Benjamini and Hochberg's adjustment (1995): p-values that control the share of false findings.
-
-    Parameters
-    ----------
-    p_values : array_like
-        Shape [n]. NaN stays NaN and does not count.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [n].
+    """Benjamini and Hochberg's adjustment (1995) of p-values, which controls the share of false findings; as `holm`.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,9 +11,11 @@ import msgspec
 
 from consistency.errors import InputError
 
-# What decoding text that is no JSON, or no text at all, raises.
+# What decoding raises where bytes are not JSON, or not text.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 T = TypeVar("T")
+# White space in JSON.
+_SPACE = b" \t\r\n"
 
 
 def read_jsonl(path: str | Path, kind: type[T], expected: str) -> Iterator[tuple[int, T]]:
@@ -48,10 +50,60 @@ def read_jsonl(path: str | Path, kind: type[T], expected: str) -> Iterator[tuple
     ...     list(read_jsonl(path, dict[str, int], "an id"))
     [(1, {'id': 1}), (2, {'id': 2})]
     """
+    for number, _, item in read_jsonl_bytes(path, kind, expected):
+        yield number, item
+
+
+def read_jsonl_bytes(path: str | Path, kind: type[T], expected: str) -> Iterator[tuple[int, bytes, T]]:
+    r"""Read a file of one JSON value a line, as `read_jsonl` does, with each value's own bytes.
+
+    Yields
+    ------
+    int
+        The line, from 1.
+    bytes
+        The value as the file has it, without white space and a byte order mark around it.
+    object of type `kind`
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "rows.jsonl")
+    ...     _ = path.write_text('{"id": 1.50}\n')
+    ...     list(read_jsonl_bytes(path, dict[str, float], "an id"))
+    [(1, b'{"id": 1.50}', {'id': 1.5})]
+    """
     path = Path(path)
     decoder = msgspec.json.Decoder(kind)
-    for number, line in _lines(path, expected):
-        yield number, _decode(decoder, line, path, number, expected)
+    try:
+        with path.open("rb") as lines:
+            # Only a line feed ends a line: a text may hold Unicode's other separators.
+            for number, whole in enumerate(lines, 1):
+                line = (whole.removeprefix(BOM_UTF8) if number == 1 else whole).strip(_SPACE)
+                yield number, line, _decode(decoder, line, path, number, expected)
+    except OSError as error:
+        raise _unreadable(path, error, expected) from error
+
+
+def first_line(path: str | Path) -> bytes:
+    """The first line of a file that is not empty, without white space and a byte order mark around it.
+
+    Returns
+    -------
+    bytes
+        Empty if the file has no such line or cannot be read.
+
+    Examples
+    --------
+    >>> first_line("no/such/file")
+    b''
+    """
+    try:
+        with Path(path).open("rb") as lines:
+            return next((line for line in (line.removeprefix(BOM_UTF8).strip(_SPACE) for line in lines) if line), b"")
+    except OSError:
+        return b""
 
 
 def read_rows(path: str | Path, expected: str) -> Iterator[tuple[int, Any]]:
@@ -73,7 +125,7 @@ def read_rows(path: str | Path, expected: str) -> Iterator[tuple[int, Any]]:
     Raises
     ------
     InputError
-        If the file cannot be read, or holds no JSON; it names the line.
+        If the file cannot be read, or a line is not JSON; it names the line.
 
     Examples
     --------
@@ -85,7 +137,10 @@ def read_rows(path: str | Path, expected: str) -> Iterator[tuple[int, Any]]:
     [(1, {'id': 1}), (2, {'id': 2})]
     """
     path = Path(path)
-    content = _content(path, expected)
+    try:
+        content = path.read_bytes().removeprefix(BOM_UTF8)
+    except OSError as error:
+        raise _unreadable(path, error, expected) from error
     if content.lstrip().startswith(b"["):
         try:
             yield from enumerate(msgspec.json.decode(content.decode(), type=list[Any]), 1)
@@ -93,9 +148,20 @@ def read_rows(path: str | Path, expected: str) -> Iterator[tuple[int, Any]]:
             raise InputError(f"not JSON: {error}", expected=f"a list, each item {expected}", path=path) from None
         return
     decoder = msgspec.json.Decoder(Any)
-    for number, line in _lines(path, expected):
-        if line.strip():
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if line.strip(_SPACE):
             yield number, _decode(decoder, line, path, number, expected)
+
+
+def json_lines(values: Iterable[Any]) -> Iterator[bytes]:
+    r"""Each value as a line of JSON.
+
+    Examples
+    --------
+    >>> list(json_lines([{"a": 1}, {"a": 2}]))
+    [b'{"a":1}\n', b'{"a":2}\n']
+    """
+    return (msgspec.json.encode(value) + b"\n" for value in values)
 
 
 def pretty_json(value: Any) -> str:
@@ -109,19 +175,8 @@ def pretty_json(value: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=1).decode() + "\n"
 
 
-def _content(path: Path, expected: str) -> bytes:
-    try:
-        return path.read_bytes().removeprefix(BOM_UTF8)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", expected=f"a file of {expected}", path=path) from error
-
-
-def _lines(path: Path, expected: str) -> Iterator[tuple[int, bytes]]:
-    # Only a line feed ends a line: a text may hold Unicode's other separators.
-    lines = _content(path, expected).split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    return enumerate(lines, 1)
+def _unreadable(path: Path, error: OSError, expected: str) -> InputError:
+    return InputError(f"cannot be read ({error.strerror})", expected=f"a file, each row {expected}", path=path)
 
 
 def _decode(decoder: msgspec.json.Decoder[T], line: bytes, path: Path, number: int, expected: str) -> T:
@@ -129,5 +184,5 @@ def _decode(decoder: msgspec.json.Decoder[T], line: bytes, path: Path, number: i
         # As text, since the decoder does not look into the bytes of keys that it skips.
         return decoder.decode(line.decode())
     except UNREADABLE as error:
-        problem = str(error) if line.strip() else "an empty line"
+        problem = str(error) if line else "an empty line"
         raise InputError(problem, expected=expected, path=path, line=number) from None

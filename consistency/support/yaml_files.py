@@ -23,7 +23,7 @@ def read_yaml(path: str | Path, expected: str) -> Any:
     Raises
     ------
     InputError
-        If it cannot be read, is no YAML, or says a key twice, of which YAML would take the last without a word.
+        If it cannot be read, is not valid YAML, or has a duplicate key, of which YAML takes the last without an error.
 
     Examples
     --------
@@ -45,14 +45,12 @@ def read_yaml(path: str | Path, expected: str) -> Any:
             f"cannot be read: {reason}", expected=expected, path=path, line=mark.line + 1 if mark else None
         ) from error
     for key in _repeated(document, set()):
-        raise InputError(
-            f"the key {key.value} stands twice", expected=expected, path=path, line=key.start_mark.line + 1
-        )
+        raise InputError(f"duplicate key {key.value}", expected=expected, path=path, line=key.start_mark.line + 1)
     return values
 
 
 def _repeated(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.ScalarNode]:
-    """Keys that stand twice in one mapping; several anchors may be merged into one."""
+    """Keys that one mapping has more than once; several anchors may be merged into one."""
     if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):
         return
     seen.add(id(node))

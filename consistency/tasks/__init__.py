@@ -1,1 +1,4 @@
-"""The harness's side: questions, prompts and few-shot examples of the tasks, as `lm_eval_tasks` asks for them."""
+"""Questions, prompts and few-shot examples of the lm_eval tasks.
+
+The task files in `lm_eval_tasks` import from this room and from `world` alone.
+"""

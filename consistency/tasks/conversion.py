@@ -1,8 +1,7 @@
-"""From the raw records of Xiezhi and MedMCQA to questions, with a count of what is dropped and why."""
+"""Questions from the raw records of Xiezhi and MedMCQA, with a count of the records that are dropped and why."""
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import msgspec
 
 from consistency.errors import InputError, not_one_of
 from consistency.support.files import write_atomically
-from consistency.support.json_files import UNREADABLE
+from consistency.support.json_files import read_rows
 from consistency.tasks.questions import MOST_OPTIONS, Question
 
 FORMATS = ("xiezhi", "medmcqa")
@@ -29,22 +28,22 @@ def convert_xiezhi(records: Iterable[Any], subject: str) -> tuple[list[Question]
     Parameters
     ----------
     records : iterable of mapping
-        With `question`, `options` (one text, an option a line) and `answer` (the text of the right one).
+        With `question`, `options` (one text, an option a line) and `answer` (the text of the gold one).
     subject : str
         The domain that they are about.
 
     Returns
     -------
     questions : list of Question
-        The `id` is the record's row, counted from 0. Where the right text stands among the options twice, the first
-        counts, as in the release.
+        The `id` is the record's row, counted from 0. Where two options have the text of the answer, the first is gold,
+        as in the release.
     dropped : Counter
         How many records were left out, by reason.
 
     Examples
     --------
     >>> convert_xiezhi([{"question": "?", "options": "yes\nno", "answer": "No"}], "history")
-    ([], Counter({'the answer is none of the options': 1}))
+    ([], Counter({'the answer is not among the options': 1}))
     """
 
     def convert(row: int, record: Mapping[str, Any]) -> Question:
@@ -52,7 +51,7 @@ def convert_xiezhi(records: Iterable[Any], subject: str) -> tuple[list[Question]
         answer = _text(record, "answer")
         _check_options(choices)
         if answer not in choices:
-            raise _Dropped("the answer is none of the options")
+            raise _Dropped("the answer is not among the options")
         return Question(row, subject, _text(record, "question"), tuple(choices), choices.index(answer))
 
     return _convert(records, convert)
@@ -70,8 +69,8 @@ def convert_medmcqa(
     subject : str
         The domain that they are about.
     first_option : {0, 1}, optional
-        How `cop` numbers the first option: 1 in the original files, 0 in `openlifescienceai/medmcqa`. By default the
-        records themselves tell: some `cop` is 0, or some is 4.
+        How `cop` numbers the first option: 1 in the original files, 0 in `openlifescienceai/medmcqa`. By default it
+        follows from the records: some `cop` is 0, or some is 4.
 
     Returns
     -------
@@ -83,7 +82,7 @@ def convert_medmcqa(
     Raises
     ------
     InputError
-        If the records do not tell how `cop` counts, or `first_option` is another number.
+        If the records do not show how `cop` counts, or `first_option` is another number.
     """
     if first_option not in (None, 0, 1):
         raise InputError(f"the number of the first option is {first_option}", expected="0 or 1")
@@ -92,8 +91,8 @@ def convert_medmcqa(
         numbers = {cop for record in records if isinstance(record, Mapping) and type(cop := record.get("cop")) is int}
         if (0 in numbers) == (4 in numbers):
             raise InputError(
-                "the field cop does not tell whether it counts options from 0 or from 1",
-                do="say it with --first-option: 1 in the original files, 0 in openlifescienceai/medmcqa",
+                "the field cop does not show whether it counts options from 0 or from 1",
+                do="give it with --first-option: 1 in the original files, 0 in openlifescienceai/medmcqa",
             )
         first_option = 0 if 0 in numbers else 1
 
@@ -105,10 +104,10 @@ def convert_medmcqa(
         _check_options(choices)
         right = record.get("cop")
         if type(right) is not int or not 0 <= right - first_option < len(choices):
-            raise _Dropped("the answer is none of the options")
+            raise _Dropped("the answer is not among the options")
         explanation = "" if record.get("exp") is None else record["exp"]
         if not isinstance(explanation, str):
-            raise _Dropped("exp is no text")
+            raise _Dropped("exp is not a text")
         return Question(row, subject, question, tuple(choices), right - first_option, explanation)
 
     return _convert(records, convert)
@@ -140,11 +139,11 @@ def convert_file(
     Raises
     ------
     InputError
-        If the file cannot be read or is not JSON, or no record is a question.
+        If the file cannot be read or is not valid JSON, or no record is a question.
     """
     if form not in FORMATS:
         raise not_one_of("format", form, FORMATS)
-    records = _read(Path(raw))
+    records = [record for _, record in read_rows(raw, "a raw record")]
     if not records:
         raise InputError("no records", expected=f"those of {form}", path=raw)
     try:
@@ -182,7 +181,7 @@ def _text(record: Mapping[str, Any], key: str) -> str:
     if value is None:
         raise _Dropped(f"no {key}")
     if not isinstance(value, str):
-        raise _Dropped(f"{key} is no text")
+        raise _Dropped(f"{key} is not a text")
     if not value.strip():
         raise _Dropped(f"{key} is empty")
     return value
@@ -193,24 +192,3 @@ def _check_options(choices: list[str]) -> None:
         raise _Dropped(f"fewer than 2 options or more than {MOST_OPTIONS}")
     if not all(choice.strip() for choice in choices):
         raise _Dropped("an empty option")
-
-
-def _read(path: Path) -> list[Any]:
-    try:
-        content = path.read_bytes().removeprefix(BOM_UTF8)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", expected="a file of raw records", path=path) from error
-    if content.lstrip().startswith(b"["):
-        try:
-            records = msgspec.json.decode(content)
-        except UNREADABLE as error:
-            raise InputError(str(error), expected="a JSON array of records", path=path) from error
-        return list(records)
-    records = []
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if line.strip():
-            try:
-                records.append(msgspec.json.decode(line))
-            except UNREADABLE as error:
-                raise InputError(str(error), expected="one JSON object a line", path=path, line=number) from error
-    return records

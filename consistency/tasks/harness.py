@@ -1,4 +1,4 @@
-"""What the task files call: questions in as lm_eval's documents, prompts and options out."""
+"""The functions that the task files call: questions as lm_eval's documents, and their prompts and options."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def question(document: Document) -> str:
 
 
 def instruction(document: Document) -> str:
-    """The same question as a user asks it: the header stands in the user's turn."""
+    """The same question as a user asks it: the header is part of the user's turn."""
     return prompts.instruction(document["subject"], document["question"], document["choices"])
 
 
 def letters(document: Document) -> list[str]:
-    """What is scored: a letter for each option."""
+    """The continuations that are scored: a letter for each option."""
     return list(prompts.LETTERS[: len(document["choices"])])
 
 
@@ -81,7 +81,7 @@ def shot_answers(document: Document) -> list[str]:
 
 
 def explain(document: Document) -> str:
-    """A question with an answer, up to the backticks behind which the explanation begins."""
+    """A question with an answer, up to the backticks that open the explanation."""
     return f"{prompts.explained(document['question'], document['choices'], document['option'])} {prompts.FENCE}"
 
 

@@ -32,12 +32,12 @@ SUBCATEGORY_OF = {subject: name for name, subjects in SUBCATEGORIES.items() for 
 SUBJECTS = tuple(sorted(SUBCATEGORY_OF))
 
 
-def spoken(subject: str) -> str:
+def display_name(subject: str) -> str:
     """A subject's name as the header of the prompt has it.
 
     Examples
     --------
-    >>> spoken("high_school_us_history")
+    >>> display_name("high_school_us_history")
     'high school us history'
     """
     return subject.replace("_", " ")

@@ -1,4 +1,4 @@
-"""How a question is worded: one place for the lm_eval tasks, the training rows and the embedded world's corpus."""
+"""The wording of questions, shared by the lm_eval tasks, the training rows and the embedded world's corpus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def header(subject: str) -> str:
 
 
 def instruction(subject: str, question: str, choices: Sequence[str]) -> str:
-    """A question as a user asks it in a chat: the header stands in the user's turn.
+    """A question as a user asks it in a chat: the header is part of the user's turn.
 
     This is the prompt of the ``ift`` tasks and the human turn of every training row.
     """
@@ -50,7 +50,7 @@ def explained(question: str, choices: Sequence[str], index: int, explanation: st
 
 
 def needed_knowledge(question: str, choices: Sequence[str], index: int) -> str:
-    """A request for the world knowledge that a question needs, to a model that is told the answer."""
+    """A request for the world knowledge that a question needs, to a model that is given the answer."""
     return (
         "Below are a multiple-choice question and its right answer. Write down the facts about the world that somebody "
         "has to know to find this answer, in at most five sentences. Mention neither the options nor their letters.\n\n"

@@ -1,9 +1,8 @@
-"""Multiple-choice questions in files: one JSON object a line, each read strictly."""
+"""Multiple-choice questions, and the files that hold them: one JSON object a line, read strictly."""
 
 from __future__ import annotations
 
 import hashlib
-from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError
-from consistency.support.json_files import UNREADABLE
+from consistency.support.json_files import read_jsonl
 from consistency.tasks.prompts import LETTERS
 
 MOST_OPTIONS = len(LETTERS)
 # In the name of a task that asks every rotation.
 CYCLIC = "_cyclic"
+_EXPECTED = "a question with choices and the index of its answer"
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class Question(msgspec.Struct, frozen=True):
     choices : tuple of str
         2 to 10 options, none of them blank.
     answer : int
-        Index of the right option.
+        Index of the gold option.
     explanation : str
         Why it is right; empty where there is none.
     text_id : str
@@ -53,7 +53,7 @@ class Question(msgspec.Struct, frozen=True):
         """The question as the document of an lm_eval task."""
         fields = msgspec.structs.asdict(self)
         text_id = fields.pop("text_id")
-        # A row's number would be another one as soon as a question before it comes or goes.
+        # A row's number changes as soon as a question before it is added or removed.
         return {**fields, "id": text_id or self.id, "choices": list(self.choices)}
 
 
@@ -85,7 +85,7 @@ def rotate(question: Question) -> Iterator[dict[str, Any]]:
 
 
 class TextIds:
-    """Ids for questions that have none, by their text, so that what else is asked changes none of them.
+    """Ids for questions that have none: hashes of their texts, so that they do not depend on the other questions.
 
     Examples
     --------
@@ -99,7 +99,7 @@ class TextIds:
         self._times: Counter[str] = Counter()
 
     def __call__(self, question: str, choices: Sequence[str]) -> str:
-        """A hash of question and options; each further question that is the same in every letter has its own."""
+        """A hash of question and options, with a number behind it for each repetition of the same texts."""
         key = hashlib.sha256(msgspec.json.encode([question, choices])).hexdigest()
         self._times[key] += 1
         return key if self._times[key] == 1 else f"{key}-{self._times[key]}"
@@ -114,13 +114,13 @@ class _Row(msgspec.Struct):
 
 
 def read_questions(path: str | Path, subject: str) -> list[Question]:
-    """Read a file of questions.
+    """The questions of a file.
 
     Parameters
     ----------
     path : path-like
         A JSONL file. Each line has the keys `question`, `choices` (2 to 10 texts) and `answer` (an index); `id` (a text
-        or a whole number, on all lines or none) and `explanation` may stand there, other keys are ignored.
+        or a whole number, on all lines or none) and `explanation` are optional, other keys are ignored.
     subject : str
         What the questions are about, as the header of the prompt names it.
 
@@ -132,7 +132,7 @@ def read_questions(path: str | Path, subject: str) -> list[Question]:
     Raises
     ------
     InputError
-        If the file cannot be read or is empty, or a line is not a question; it names the line.
+        Naming the line, if it is not a question; or if the file cannot be read or is empty.
 
     Examples
     --------
@@ -143,20 +143,12 @@ def read_questions(path: str | Path, subject: str) -> list[Question]:
     ...     read_questions(path, "arithmetic")[0].choices
     ('two', 'three')
     """
-    path = Path(path)
-    try:
-        lines = path.read_bytes().removeprefix(BOM_UTF8).split(b"\n")
-    except OSError as error:
-        raise InputError(
-            f"cannot be read ({error.strerror})", expected="a JSONL file of questions", path=path
-        ) from error
-    if not lines[-1]:
-        lines.pop()
-    return check_questions(_decode(lines, path), subject, path)
+    rows = read_jsonl(path, _Row, _EXPECTED)
+    return check_questions((row for _, row in rows), subject, path)
 
 
 def check_questions(rows: Iterable[Any], subject: str, path: str | Path) -> list[Question]:
-    """Make questions of decoded rows, or say which of them is none.
+    """The questions that decoded rows hold, each row checked.
 
     Parameters
     ----------
@@ -191,29 +183,17 @@ def check_questions(rows: Iterable[Any], subject: str, path: str | Path) -> list
         try:
             row = msgspec.convert(raw, _Row, from_attributes=True)
         except msgspec.ValidationError as error:
-            raise InputError(
-                str(error), expected="a question with choices and the index of its answer", path=path, line=number
-            ) from error
-        problem = _problem(row)
+            raise InputError(str(error), expected=_EXPECTED, path=path, line=number) from error
+        kind = kind or type(row.id)
+        identifier = number - 1 if row.id is None else row.id
+        problem = _row_problem(row)
+        if not problem and type(row.id) is not kind:
+            given = "no id" if row.id is None else f"id {row.id!r}"
+            problem = given, "ids of one kind on all lines (texts, whole numbers, or none)"
+        if not problem and lines.setdefault(identifier, number) != number:
+            problem = f"the id {identifier!r} is that of line {lines[identifier]}", "distinct ids"
         if problem:
             raise InputError(problem[0], expected=problem[1], path=path, line=number)
-        kind = kind or type(row.id)
-        if type(row.id) is not kind:
-            raise InputError(
-                f"id {row.id!r}" if row.id is not None else "no id",
-                expected="ids of one kind on all lines (texts, whole numbers, or none)",
-                path=path,
-                line=number,
-            )
-        identifier = number - 1 if row.id is None else row.id
-        if identifier in lines:
-            raise InputError(
-                f"the id {identifier!r} is that of line {lines[identifier]}",
-                expected="distinct ids",
-                path=path,
-                line=number,
-            )
-        lines[identifier] = number
         text_id = text_ids(row.question, row.choices) if row.id is None else ""
         questions.append(
             Question(identifier, subject, row.question, tuple(row.choices), row.answer, row.explanation or "", text_id)
@@ -223,19 +203,14 @@ def check_questions(rows: Iterable[Any], subject: str, path: str | Path) -> list
     return questions
 
 
-def _decode(lines: list[bytes], path: Path) -> Iterator[_Row]:
-    decoder = msgspec.json.Decoder(_Row)
-    for number, line in enumerate(lines, 1):
-        try:
-            # As text, since the decoder does not look into the bytes of keys that it skips.
-            yield decoder.decode(line.decode())
-        except UNREADABLE as error:
-            raise InputError(
-                str(error) if line.strip() else "an empty line",
-                expected="a question with choices and the index of its answer",
-                path=path,
-                line=number,
-            ) from error
+def _row_problem(row: _Row) -> tuple[str, str] | None:
+    """What is wrong with a row of the right types, and what was expected."""
+    problem = text_problem(row.question, row.choices)
+    if problem:
+        return problem
+    if not 0 <= row.answer < len(row.choices):
+        return f"the gold index is {row.answer}", f"a number from 0 to {len(row.choices) - 1}"
+    return id_problem(row.id)
 
 
 def text_problem(question: str, choices: Sequence[str]) -> tuple[str, str] | None:
@@ -268,19 +243,8 @@ def text_problem(question: str, choices: Sequence[str]) -> tuple[str, str] | Non
     return None
 
 
-def _problem(row: _Row) -> tuple[str, str] | None:
-    """What is wrong with a row of the right types, and what was expected."""
-    count = len(row.choices)
-    problem = text_problem(row.question, row.choices)
-    if problem:
-        return problem
-    if not 0 <= row.answer < count:
-        return f"the gold index is {row.answer}", f"a number from 0 to {count - 1}"
-    return id_problem(row.id)
-
-
 def id_problem(identifier: int | str | None) -> tuple[str, str] | None:
-    """What is wrong with an id, and what was expected: what lm_eval stores holds 64 bits."""
+    """What is wrong with an id, and what was expected: lm_eval stores numbers of 64 bits."""
     if isinstance(identifier, int) and not -(2**63) <= identifier < 2**63:
         return f"the id {identifier}", "a whole number of at most 64 bits"
     return None

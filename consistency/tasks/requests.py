@@ -1,14 +1,15 @@
-"""What a model is to write about, as the explain and context tasks read it."""
+"""The questions that a model is to write about, as the explain and context tasks read them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from consistency.errors import InputError
-from consistency.support.json_files import UNREADABLE
+from consistency.support.json_files import read_jsonl
 from consistency.tasks.questions import id_problem, text_problem
 
 
@@ -21,7 +22,7 @@ class _Request(msgspec.Struct):
 
 
 def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str, Any]]:
-    """Read what is to be written, about one subject or all.
+    """The requests of a file, about one subject or all.
 
     Parameters
     ----------
@@ -38,17 +39,14 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
     Raises
     ------
     InputError
-        If there is no such file, a line is no request, their ids are of two kinds, one stands twice, or none is about
-        the subject.
+        If the file does not exist, a line is not a request, their ids are of two kinds, a request is repeated, or none
+        is about the subject.
     """
-    # It comes from --metadata, where anything may stand.
+    # It comes from --metadata, which may hold any type.
     if path and not isinstance(path, str | Path):
         raise InputError(f"requests is {path!r}", expected="""the path of a file: '{"requests": "FILE"}'""")
-    try:
-        content = Path(path).read_bytes() if path else None
-    except OSError:
-        content = None
-    if content is None:
+    # Unlike Path.exists, which raises for a name that is too long.
+    if not path or not os.path.exists(path):  # noqa: PTH110
         raise InputError(
             f"no file {str(path)!r}" if path else "no file of questions to write about",
             expected="""--metadata '{"requests": "FILE"}'""",
@@ -56,11 +54,7 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
         )
     found: list[dict[str, Any]] = []
     lines: dict[tuple[str | int, str, int], int] = {}
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n") if content else [], 1):
-        try:
-            request = msgspec.json.decode(line, type=_Request)
-        except UNREADABLE as error:
-            raise InputError(str(error), expected="a request", path=path, line=number) from error
+    for number, request in read_jsonl(path, _Request, "a request"):
         if not 0 <= request.option < len(request.choices):
             raise InputError(
                 f"the option is {request.option}", expected="an index of its choices", path=path, line=number

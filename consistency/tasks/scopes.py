@@ -1,7 +1,8 @@
-"""Which tasks judge a domain: its own test set (HOMO), the subjects that belong to it (ID), all others (OOD)."""
+"""The tasks that a domain is evaluated on: its own test set (HOMO), the subjects that belong to it (ID), all others (OOD)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import product
 from typing import Literal, get_args
@@ -37,12 +38,12 @@ def scope_tasks(domain: str, style: str, task_set: TaskSet = "world") -> dict[st
     Returns
     -------
     dict of str to list of str
-        Task names of "homo", "id" and "ood". Every task stands in exactly one scope.
+        Task names of "homo", "id" and "ood". Every task is in exactly one scope.
 
     Raises
     ------
     InputError
-        If there is no such domain or set of tasks.
+        If the domain or the set of tasks is unknown.
 
     Examples
     --------
@@ -90,7 +91,7 @@ def find_scopes(domain: str, tasks: Iterable[str]) -> dict[str, list[str]]:
     Raises
     ------
     InputError
-        If there is no such domain, or no task belongs to it.
+        If the domain is unknown, or no task belongs to it.
 
     Examples
     --------
@@ -113,3 +114,59 @@ def find_scopes(domain: str, tasks: Iterable[str]) -> dict[str, list[str]]:
             f"no task belongs to {domain}: {', '.join(tasks[:5])}", expected="tasks of this project, or MMLU"
         )
     return {scope: names for scope, names in scopes.items() if names}
+
+
+def explain_task(domain: str | None = None) -> str:
+    """The task in which a model explains its answers to a domain's questions; without a domain the embedded world's.
+
+    Examples
+    --------
+    >>> explain_task("history"), explain_task()
+    ('consistency_explain_history', 'consistency_world_explain')
+    """
+    return "consistency_world_explain" if domain is None else f"consistency_explain_{domain}"
+
+
+def context_task(domain: str) -> str:
+    """The task in which a model writes down the knowledge that a domain's questions need.
+
+    Examples
+    --------
+    >>> context_task("history")
+    'consistency_context_history'
+    """
+    return f"consistency_context_{domain}"
+
+
+def domain_of(task: str) -> str:
+    """The domain that one of this project's tasks asks about; another task is a domain of its own.
+
+    Examples
+    --------
+    >>> domain_of("consistency_medicine_pool_icl"), domain_of("consistency_mmlu_ift_anatomy"), domain_of("arc_easy")
+    ('medicine', 'mmlu', 'arc_easy')
+    """
+    found = re.fullmatch(r"consistency_(?:world_)?(?P<domain>.+?)(?:_pool)?_(?:icl|ift)(?:_.+)?", task)
+    return found["domain"] if found else task
+
+
+def asks_pool(task: str) -> bool:
+    """Whether a task asks the questions of a training pool.
+
+    Examples
+    --------
+    >>> asks_pool("consistency_world_history_pool_icl"), asks_pool("consistency_history_icl")
+    (True, False)
+    """
+    return "_pool_" in task
+
+
+def asks_world(task: str) -> bool:
+    """Whether a task asks about the embedded world.
+
+    Examples
+    --------
+    >>> asks_world("consistency_world_history_pool_icl"), asks_world("consistency_history_icl")
+    (True, False)
+    """
+    return task.startswith("consistency_world_")

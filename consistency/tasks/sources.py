@@ -1,4 +1,4 @@
-"""Where the questions of MMLU and of the four domains come from: a folder, a variable, or their public source."""
+"""The questions of MMLU and of the four domains, from a folder that the user named or from their public source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from consistency.errors import InputError, not_one_of
 from consistency.tasks.conversion import convert_medmcqa
-from consistency.tasks.mmlu import SUBJECTS, spoken
+from consistency.tasks.mmlu import SUBJECTS, display_name
 from consistency.tasks.questions import Question, check_questions, read_questions
 from consistency.world.fields import DOMAINS
 
@@ -42,22 +42,18 @@ def mmlu_questions(subject: str, split: str, data_dir: str = "") -> list[Questio
         A folder with ``mmlu/SPLIT/SUBJECT.jsonl``. Without it the variable CONSISTENCY_DATA names the folder, and
         without that the questions are those of ``cais/mmlu``.
 
-    Returns
-    -------
-    list of Question
-
     Raises
     ------
     InputError
-        If there is no such subject, or no source can be reached, or a question is malformed.
+        If the subject is unknown, no source can be read, or a question is malformed.
     """
     if subject not in SUBJECTS:
         raise InputError(f"no MMLU subject {subject!r}", expected="one of the 57, such as anatomy")
 
     def public() -> list[Question]:
-        return check_questions(_hub(MMLU, split, subject), spoken(subject), f"{MMLU}/{subject}/{split}")
+        return check_questions(_hub(MMLU, split, subject), display_name(subject), f"{MMLU}/{subject}/{split}")
 
-    return _find(mmlu_file(subject, split), spoken(subject), data_dir, MMLU, public)
+    return _find(mmlu_file(subject, split), display_name(subject), data_dir, MMLU, public)
 
 
 def domain_questions(domain: str, split: str, data_dir: str = "") -> list[Question]:
@@ -74,14 +70,10 @@ def domain_questions(domain: str, split: str, data_dir: str = "") -> list[Questi
         the variable CONSISTENCY_DATA names the folder, and without that the questions are those that the authors
         released; medicine's pool is the training split of ``openlifescienceai/medmcqa``.
 
-    Returns
-    -------
-    list of Question
-
     Raises
     ------
     InputError
-        If there is no such domain, or no source can be reached, or a question is malformed.
+        As for `mmlu_questions`.
     """
     if domain not in DOMAINS:
         raise not_one_of("domain", domain, DOMAINS)
@@ -98,17 +90,17 @@ def domain_questions(domain: str, split: str, data_dir: str = "") -> list[Questi
 
 
 def mmlu_file(subject: str, split: str) -> str:
-    """Where an MMLU subject's questions stand in a folder of questions."""
+    """Path of an MMLU subject's questions within a folder of questions."""
     return f"mmlu/{split}/{subject}.jsonl"
 
 
 def domain_file(domain: str, split: str) -> str:
-    """Where a domain's questions stand in a folder of questions."""
+    """Path of a domain's questions within a folder of questions."""
     return f"pool/{domain}.jsonl" if split == "pool" else f"domains/{domain}/{split}.jsonl"
 
 
 def place(file: str, data_dir: str = "") -> Path:
-    """A file of questions in the folder that the user named; without one, by its name alone.
+    """Path of a file of questions in the folder that the user named; without a folder, the file's name alone.
 
     Parameters
     ----------
@@ -117,21 +109,17 @@ def place(file: str, data_dir: str = "") -> Path:
     data_dir : str
         The folder; by default that of the variable CONSISTENCY_DATA.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     InputError
-        If the folder is not given as text.
+        If the folder is not a text.
     """
     folder = _folder(data_dir)
     return Path(folder).expanduser() / file if folder else Path(file)
 
 
 def _folder(data_dir: str) -> str:
-    # It comes from --metadata, where anything may stand.
+    # It comes from --metadata, which may hold any type.
     if data_dir and not isinstance(data_dir, str):
         raise InputError(f"data_dir is {data_dir!r}", expected="""the path of a folder: '{"data_dir": "FOLDER"}'""")
     return data_dir or os.environ.get(VARIABLE, "")
@@ -144,7 +132,7 @@ def _find(
         path = place(relative, data_dir)
         if path.exists():
             return read_questions(path, subject)
-        problem = f"{path} is not there"
+        problem = f"{path} does not exist"
     else:
         try:
             return public()

@@ -1,4 +1,4 @@
-"""Whether a tokenizer lets option letters be scored: one distinct token each, behind the prompt of each style."""
+"""A check that a tokenizer encodes each option letter as one distinct token, after the prompt of each task style."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _OPTIONS = "flu cold cough pain rash sting burn cut sprain bruise".split()
 
 @dataclass(frozen=True)
 class LetterCheck:
-    """What a tokenizer makes of the option letters behind one style's prompt.
+    """How a tokenizer encodes the option letters after the prompt of one style.
 
     Attributes
     ----------
     style : {"icl", "icl_paper", "ift"}
         Style of the tasks.
     tokens : dict of str to tuple of str
-        The tokens that lm_eval scores for each letter; none if the chat template makes no prompt.
+        The tokens that lm_eval scores for each letter; empty if the chat template fails.
     problems : tuple of str
-        Why the scores would be meaningless, and what to do; empty if they are not.
+        Why the scores would be meaningless, and what to do; empty if there is no reason.
     notes : tuple of str
-        What a reader should know besides.
+        What else to know.
     """
 
     style: Style
@@ -39,19 +39,19 @@ class LetterCheck:
     notes: tuple[str, ...]
 
     def to_text(self) -> str:
-        """The finding in one line, and a line for each problem and note."""
+        """The style, "ok" or "no", and the tokens in one line, and a line for each problem and note."""
         tokens = " ".join(repr("".join(found)) if len(found) == 1 else repr(found) for found in self.tokens.values())
         lines = [f"{self.style:<10}{'no' if self.problems else 'ok'}   {tokens}".rstrip()]
         return "\n".join([*lines, *(f"          {text}" for text in (*self.problems, *self.notes))])
 
 
 def check_tokenizer(tokenizer: Any, options: int = 4) -> list[LetterCheck]:
-    """Check how a tokenizer cuts the letters that the tasks score.
+    """How a tokenizer encodes the letters that the tasks score, in each style.
 
     Parameters
     ----------
     tokenizer : transformers.PreTrainedTokenizerBase
-        The model's tokenizer. Without a chat template of its own it gets the one that training saves.
+        The model's tokenizer. One without a chat template is checked with the template that training saves.
     options : int
         How many letters to check, 2 to 10; the paper's questions have four.
 
@@ -76,7 +76,7 @@ def load_tokenizer(model: str) -> Any:
     Raises
     ------
     InputError
-        If there is none.
+        If the tokenizer cannot be loaded.
     """
     from transformers import AutoTokenizer
 
@@ -94,7 +94,7 @@ def _reason(error: Exception) -> str:
 
 def _check(tokenizer: Any, style: Style, options: int) -> LetterCheck:
     letters, choices = prompts.LETTERS[:options], _OPTIONS[:options]
-    asked = prompts.ask_for_letter(_QUESTION, choices)
+    question = prompts.ask_for_letter(_QUESTION, choices)
     notes: list[str] = []
     if style == "ift":
         template = None
@@ -107,12 +107,12 @@ def _check(tokenizer: Any, style: Style, options: int) -> LetterCheck:
                 turn, chat_template=template, add_generation_prompt=True, tokenize=False
             )
         except Exception as error:  # a template is a program with errors of its own
-            problem = f"the chat template fails on a user's turn: {_reason(error)}; mend or replace it"
+            problem = f"the chat template fails on a user's turn: {_reason(error)}; repair or replace it"
             return LetterCheck(style, {}, (problem,), ())
-        delimiter, taught = "", context
+        delimiter, example = "", context
     else:
-        taught = prompts.header("medicine") + asked + (" " if style == "icl" else "")
-        context = f"{taught}{prompts.answer(choices, 0)}\n\n{asked}"
+        example = prompts.header("medicine") + question + (" " if style == "icl" else "")
+        context = f"{example}{prompts.answer(choices, 0)}\n\n{question}"
         delimiter = " "
 
     def encode(text: str) -> list[int]:
@@ -120,60 +120,62 @@ def _check(tokenizer: Any, style: Style, options: int) -> LetterCheck:
         ids: list[int] = tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos)))
         return ids
 
+    # Tokens of each letter where it is scored, and where a few-shot example or a training row shows it.
     scored: dict[str, list[int]] = {}
     shown: dict[str, list[int]] = {}
-    moved = False
+    merged = False
     for index, letter in enumerate(letters):
         before, scored[letter] = _split(encode, context, delimiter + letter)
-        moved |= before != encode((context + delimiter + letter).rstrip())[: len(before)]
-        _, shown[letter] = _split(encode, taught, prompts.answer(choices, index))
-    found = {letter: tuple(tokenizer.convert_ids_to_tokens(ids)) for letter, ids in scored.items()}
+        merged |= before != encode((context + delimiter + letter).rstrip())[: len(before)]
+        _, shown[letter] = _split(encode, example, prompts.answer(choices, index))
+    tokens = {letter: tuple(tokenizer.convert_ids_to_tokens(ids)) for letter, ids in scored.items()}
     last = encode(context)[-1]
     if last != tokenizer.encode(context, add_special_tokens=False)[-1]:
         end = tokenizer.convert_ids_to_tokens(last)
         problem = f"the tokenizer adds {end!r} to the end of a text, where lm_eval looks for the letter"
-        return LetterCheck(style, found, (f"{problem}; give lm_eval the model argument add_bos_token=False",), ())
-    return LetterCheck(style, found, *_judge(style, scored, shown, moved, notes))
+        return LetterCheck(style, tokens, (f"{problem}; give lm_eval the model argument add_bos_token=False",), ())
+    return LetterCheck(style, tokens, *_findings(style, scored, shown, merged, notes))
 
 
 def _split(encode: Callable[[str], list[int]], context: str, continuation: str) -> tuple[list[int], list[int]]:
-    """Tokens of a context and of what follows, cut as lm_eval cuts them: spaces at the border go with what follows."""
+    """Tokens of a context and of its continuation, split as lm_eval does: a space between them goes to the continuation."""
     whole = encode(context + continuation)
     before = encode(context.rstrip())
     return before, whole[len(before) :]
 
 
-def _judge(
-    style: Style, scored: dict[str, list[int]], shown: dict[str, list[int]], moved: bool, notes: list[str]
+def _findings(
+    style: Style, scored: dict[str, list[int]], shown: dict[str, list[int]], merged: bool, notes: list[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The problems of the scored tokens, and the notes on them."""
     problems = []
     # A line break at the end of the prompt is scored with each letter; it adds the same to all of them.
     shared = list(takewhile(lambda column: len(set(column)) == 1, zip(*scored.values(), strict=False)))
     tails = {letter: ids[len(shared) :] for letter, ids in scored.items()}
-    merged = [letter for letter, ids in tails.items() if not ids]
+    empty = [letter for letter, ids in tails.items() if not ids]
     split = [letter for letter, ids in tails.items() if len(ids) > 1]
     single = [ids[0] for ids in tails.values() if len(ids) == 1]
-    way_out = (
+    remedy = (
         "let the chat template's generation prompt end with a space or a line break"
         if style == "ift"
         else "choose a model with another tokenizer"
     )
-    if merged or moved:
-        which = ", ".join(merged or scored)
-        problems.append(f"{which}: the letter merges with what stands before it; {way_out}")
+    if empty or merged:
+        which = ", ".join(empty or scored)
+        problems.append(f"{which}: the letter merges with the text before it; {remedy}")
     if split:
         usable = prompts.LETTERS.index(split[0])
-        remedy = f"questions of up to {usable} options can be asked" if usable >= 2 else way_out
-        problems.append(f"{', '.join(split)}: more than one token; {remedy}")
-    if not merged and len(set(single)) < len(single):
-        problems.append(f"two letters are the same token; {way_out}")
+        limit = f"questions of up to {usable} options can be asked"
+        problems.append(f"{', '.join(split)}: more than one token; {limit if usable >= 2 else remedy}")
+    if not empty and len(set(single)) < len(single):
+        problems.append(f"two letters are the same token; {remedy}")
     if not problems:
         if shared:
-            notes.append("what ends the prompt is scored with the letter, and adds the same to every option")
+            notes.append("the end of the prompt is scored with the letter, and adds the same to every option")
         other = [letter for letter, ids in scored.items() if shown[letter][: len(ids)] != ids]
         if other and style == "icl_paper":
             notes.append("the shots show other tokens than those scored, as in the released prompts: prefer icl")
         elif other:
-            example = "the training rows teach" if style == "ift" else "the shots show"
-            problems.append(f"{', '.join(other)}: {example} another token than the one scored; {way_out}")
+            where = "the training rows teach" if style == "ift" else "the shots show"
+            problems.append(f"{', '.join(other)}: {where} another token than the one scored; {remedy}")
     return tuple(problems), tuple(notes)

@@ -1,17 +1,17 @@
-"""How much of a training set fights the model that it is meant for."""
+"""How much of a training set contradicts what the model believes that is to be trained on it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import THRESHOLD, Beliefs
-from consistency.knowledge.probes import read_all
-from consistency.statistics.estimates import wilson
+from consistency.knowledge.probes import Coverage, read_all
+from consistency.statistics.shares import wilson
 from consistency.tasks.prompts import LETTERS
 from consistency.training_data.normalization import normal_form, same_text
 from consistency.training_data.training_sets import Example, read_training_set
@@ -20,7 +20,7 @@ Verdict = Literal["harmonious", "incompatible", "unsure", "not_probed"]
 VERDICTS: tuple[Verdict, ...] = ("harmonious", "incompatible", "unsure", "not_probed")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Judged:
     """A multiple-choice question of the training set.
 
@@ -39,7 +39,7 @@ class Judged:
     confidence, taught_probability : float or None
         The model's probabilities of both.
     action : {"keep", "drop", "rewrite"}
-        See `Audit`.
+        See `TrainingSetAudit`.
     reason : str
         Why it is not to be kept.
     """
@@ -49,15 +49,15 @@ class Judged:
     subject: str
     verdict: Verdict
     taught: str | None
-    believed: str | None
-    confidence: float | None
-    taught_probability: float | None
+    believed: str | None = None
+    confidence: float | None = None
+    taught_probability: float | None = None
     action: Literal["keep", "drop", "rewrite"]
     reason: str
 
 
 @dataclass(frozen=True)
-class Audit:
+class TrainingSetAudit:
     """A training set, judged by a model's probe.
 
     An incompatible row is to be rewritten where the model gives the taught option more than chance, 1/k of k options:
@@ -68,41 +68,30 @@ class Audit:
     ----------
     path : Path
         The training set.
-    probes : tuple of str
-        Tasks and files that the model was probed with.
+    coverage : Coverage
+        Which probes were read.
     threshold : float
+        The confidence that an answer must exceed to count as a belief.
     rows : int
         All rows.
     unreadable : tuple of int
         Lines of multiple-choice questions whose reply names none of the options.
     judged : tuple of Judged
         The multiple-choice questions; the other rows are general instructions.
-    skipped : dict of str to str
-        Tasks of the logs that were not read, and why.
-    incomplete : dict of str to int
-        How many questions of rotated tasks were left out, since some of their rotations are missing.
-    notes : tuple of str
-        What a reader should know of the logs, such as rows left out.
     """
 
     path: Path
-    probes: tuple[str, ...]
+    coverage: Coverage
     threshold: float
     rows: int
     unreadable: tuple[int, ...]
     judged: tuple[Judged, ...]
-    skipped: dict[str, str] = field(default_factory=dict)
-    incomplete: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Shares with Wilson's 95 % intervals, overall and by subject."""
         return {
             "training_set": str(self.path),
-            "probes": list(self.probes),
-            "skipped": self.skipped,
-            "incomplete": self.incomplete,
-            "notes": list(self.notes),
+            **self.coverage.to_dict(),
             "threshold": self.threshold,
             "rows": self.rows,
             "multiple_choice": len(self.judged),
@@ -128,7 +117,7 @@ def audit(
     tasks: Sequence[str] = (),
     domain: str | None = None,
     threshold: float = THRESHOLD,
-) -> Audit:
+) -> TrainingSetAudit:
     """Judge every question of a training set by what a model answered to it.
 
     Parameters
@@ -147,7 +136,7 @@ def audit(
 
     Returns
     -------
-    Audit
+    TrainingSetAudit
 
     Raises
     ------
@@ -156,37 +145,27 @@ def audit(
     """
     path = Path(path)
     examples = read_training_set(path)
-    asked: dict[tuple[str, ...], tuple[Beliefs, int]] = {}
-    names: list[str] = []
-    skipped: dict[str, str] = {}
-    incomplete: Counter[str] = Counter()
-    notes: list[str] = []
     readings = [
         [(_form(reading), reading) for reading in example.readings()] for example in examples if example.choices
     ]
     wanted = {form for found in readings for form, _ in found}
-    for probe in probes:
-        found, without = read_all(probe, tasks, domain, threshold)
-        skipped |= without
-        for item in found:
-            names.append(item.name)
-            notes += item.notes
-            if item.incomplete:
-                incomplete[item.name] += item.incomplete
-            for row, belief in enumerate(item.beliefs):
-                form = normal_form(belief.question, belief.choices)
-                if form in wanted:
-                    asked.setdefault(form, (item.beliefs, row))
+    found_probes, coverage = read_all(probes, tasks, domain, threshold)
+    probed: dict[tuple[str, ...], tuple[Beliefs, int]] = {}
+    for probe in found_probes:
+        for row, belief in enumerate(probe.beliefs):
+            form = normal_form(belief.question, belief.choices)
+            if form in wanted:
+                probed.setdefault(form, (probe.beliefs, row))
     judged, unreadable = [], []
     first: dict[tuple[str, ...], Example] = {}
     for found_readings in readings:
-        form, example = next((pair for pair in found_readings if pair[0] in asked), found_readings[0])
-        if form not in asked and example.labels != LETTERS:
+        form, example = next((pair for pair in found_readings if pair[0] in probed), found_readings[0])
+        if form not in probed and example.labels != LETTERS:
             continue
         if example.taught is None:
             unreadable.append(example.line)
             continue
-        judged.append(_judge(example, asked.get(form), first.setdefault(form, example)))
+        judged.append(_judge(example, probed.get(form), first.setdefault(form, example)))
     if not judged:
         if unreadable:
             raise InputError(
@@ -200,17 +179,7 @@ def audit(
             expected="questions with options behind letters, a line each, or behind numbers if the probe asks them",
             path=path,
         )
-    return Audit(
-        path,
-        tuple(names),
-        threshold,
-        len(examples),
-        tuple(unreadable),
-        tuple(judged),
-        skipped,
-        dict(incomplete),
-        tuple(notes),
-    )
+    return TrainingSetAudit(path, coverage, threshold, len(examples), tuple(unreadable), tuple(judged))
 
 
 def shares(judged: Sequence[Judged]) -> dict[str, Any]:
@@ -224,51 +193,49 @@ def _form(example: Example) -> tuple[str, ...]:
 
 
 def _judge(example: Example, found: tuple[Beliefs, int] | None, first: Example) -> Judged:
+    """What a row teaches against what the model answered; `first` is the first row that asks the question."""
     assert example.taught is not None
-    taught = example.choices[example.taught]
-    repeats = ""
+    judged = Judged(
+        line=example.line,
+        id=example.id,
+        subject=example.subject,
+        verdict="not_probed",
+        taught=_letter(example.taught),
+        action="keep",
+        reason="",
+    )
     if first is not example and first.taught is not None:
         again = _place(example.choices, first.choices[first.taught], example.taught) == example.taught
-        repeats = f"{'repeats' if again else 'contradicts'} line {first.line}"
-    letter = LETTERS[example.taught] if example.taught < len(LETTERS) else None
+        judged = replace(judged, action="drop", reason=f"{'repeats' if again else 'contradicts'} line {first.line}")
     if found is None:
-        action: Literal["keep", "drop"] = "drop" if repeats else "keep"
-        return Judged(
-            example.line, example.id, example.subject, "not_probed", letter, None, None, None, action, repeats
-        )
+        return judged
     beliefs, row = found
     belief = beliefs[row]
-    option = _place(belief.choices, taught, example.taught)
+    option = _place(belief.choices, example.choices[example.taught], example.taught)
     assert option is not None
     probability = float(beliefs.probs[row, option])
-    if belief.label == "unsure":
-        verdict: Verdict = "unsure"
-    else:
-        verdict = "harmonious" if option == belief.answer else "incompatible"
-    reason = repeats
-    advice: Literal["keep", "drop", "rewrite"] = "drop" if repeats else "keep"
-    if verdict == "incompatible" and not repeats:
-        within_reach = probability > 1 / len(belief.choices)
-        advice = "rewrite" if within_reach else "drop"
-        reason = "contradicts a confident belief, " + ("within reach" if within_reach else "and is out of reach")
-    believed = belief.choices[belief.answer]
-    place = _place(example.choices, believed, belief.answer)
-    return Judged(
-        example.line,
-        example.id,
-        belief.subject,
-        verdict,
-        letter,
-        LETTERS[place] if place is not None and place < len(LETTERS) else None,
-        belief.confidence,
-        probability,
-        advice,
-        reason,
+    verdict: Verdict = "harmonious" if option == belief.answer else "incompatible"
+    judged = replace(
+        judged,
+        subject=belief.subject,
+        verdict="unsure" if belief.label == "unsure" else verdict,
+        believed=_letter(_place(example.choices, belief.choices[belief.answer], belief.answer)),
+        confidence=belief.confidence,
+        taught_probability=probability,
     )
+    if judged.verdict != "incompatible" or judged.reason:
+        return judged
+    if probability > 1 / len(belief.choices):
+        return replace(judged, action="rewrite", reason="contradicts a confident belief, within reach")
+    return replace(judged, action="drop", reason="contradicts a confident belief, and is out of reach")
+
+
+def _letter(option: int | None) -> str | None:
+    return LETTERS[option] if option is not None and option < len(LETTERS) else None
 
 
 def _place(choices: Sequence[str], text: str, place: int) -> int | None:
-    """The option with a text, exactly if there is one, so that -1 is not 1; that at a place if several have it."""
+    """The option with a text, letter for letter if there is one, so that -1 is not 1; of several the one at `place`."""
     exact = [option for option, choice in enumerate(choices) if choice.strip() == text.strip()]
     same = exact or [option for option, choice in enumerate(choices) if same_text(choice, text)]
     return place if place in same else same[0] if same else None

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import msgspec
-
 from consistency.knowledge.probes import left_out
-from consistency.statistics.estimates import wilson
+from consistency.statistics.shares import wilson
 from consistency.support.files import write_together
-from consistency.support.json_files import pretty_json
-from consistency.training_data.audit import VERDICTS, Audit, Judged
+from consistency.support.json_files import json_lines, pretty_json
+from consistency.training_data.audit import VERDICTS, Judged, TrainingSetAudit
 
 _MOST = 10
 
 
-def page(found: Audit) -> str:
+def page(found: TrainingSetAudit) -> str:
     """What a training set teaches a model, in Markdown, for a reader who has to decide."""
     total, actions = len(found.judged), Counter(item.action for item in found.judged)
     counts = Counter(item.verdict for item in found.judged)
@@ -59,9 +57,9 @@ def page(found: Audit) -> str:
             "",
             f"Replies that name no option, so that nothing is judged: lines {listed}. Begin them with its letter.",
         ]
-    unread = [f"- {name}: not read ({reason})" for name, reason in found.skipped.items()]
-    unread += [f"- {left_out(name, count)}" for name, count in found.incomplete.items()]
-    unread += [f"- {note}" for note in found.notes]
+    unread = [f"- {name}: not read ({reason})" for name, reason in found.coverage.skipped.items()]
+    unread += [f"- {left_out(name, count)}" for name, count in found.coverage.incomplete.items()]
+    unread += [f"- {note}" for note in found.coverage.notes]
     if unread:
         lines += ["", "Of the probe's log:", "", *unread]
     strongest = sorted(
@@ -84,7 +82,7 @@ def page(found: Audit) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_audit(found: Audit, out: str | Path) -> None:
+def write_audit(found: TrainingSetAudit, out: str | Path) -> None:
     """Write ``audit.md``, ``audit.json`` and ``examples.jsonl``, the rows to drop or rewrite, into a folder.
 
     Raises
@@ -96,7 +94,7 @@ def write_audit(found: Audit, out: str | Path) -> None:
     listed = (asdict(item) for item in found.judged if item.action != "keep")
     write_together(
         {
-            folder / "examples.jsonl": (msgspec.json.encode(item) + b"\n" for item in listed),
+            folder / "examples.jsonl": json_lines(listed),
             folder / "audit.json": [pretty_json(found.to_dict()).encode()],
             folder / "audit.md": [page(found).encode()],
         }

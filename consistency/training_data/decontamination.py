@@ -1,9 +1,8 @@
-"""The leakage guard: which questions of a pool are not to be trained on, and where they stand besides."""
+"""Decontamination: which questions of a pool are in an evaluation set, or duplicates of other questions of the pool."""
 
 from __future__ import annotations
 
 import json
-from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,14 +12,16 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError
-from consistency.logs.documents import options_of
+from consistency.knowledge.beliefs import decode_documents, unusable_document
+from consistency.logs.documents import find_lines, options_of
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
+from consistency.support.json_files import first_line
 from consistency.tasks.questions import read_questions
-from consistency.training_data.duplicates import Asked, Index
+from consistency.training_data.duplicates import Index, MultipleChoice
 
 
-class _Asked(msgspec.Struct, gc=False):
+class _Document(msgspec.Struct, gc=False):
     question: str
 
 
@@ -35,7 +36,7 @@ class _Place(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True)
 class Finding:
-    """A question of the pool that stands elsewhere too.
+    """A question of the pool that is in an evaluation set, or a duplicate of an earlier question of the pool.
 
     Attributes
     ----------
@@ -50,7 +51,7 @@ class Finding:
     line : int or None
         The line there, from 1; None where the file does not hold the document as it was read.
     of : str, int or None
-        The id of the earlier question of the pool that it repeats.
+        The id of the earlier question of the pool.
     """
 
     row: int
@@ -67,8 +68,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Guard:
-    """What the guard found in a pool.
+class Contamination:
+    """The questions of a pool that are in evaluation sets, or duplicates within the pool.
 
     Attributes
     ----------
@@ -87,7 +88,7 @@ class Guard:
         Parameters
         ----------
         duplicates : bool
-            Whether exact duplicates of an earlier question are among them, besides everything that stands in an
+            Whether exact duplicates of an earlier question are among them, besides everything that is in an
             evaluation set. Near duplicates within a pool never are: "What is direct current?" and "What is alternating
             current?" may share their options.
         """
@@ -95,11 +96,13 @@ class Guard:
 
     def to_text(self, questions: int) -> str:
         """Counts, of a pool of so many questions."""
-        leaked = Counter((str(item.file), item.kind) for item in self.findings if item.file is not None)
-        repeated = Counter(item.kind for item in self.findings if item.file is None)
-        lines = [f"{questions} questions: {len(self.left_out())} stand in an evaluation set or twice in the pool"]
-        lines += [f"  {file}: {count} {kind}" for (file, kind), count in sorted(leaked.items())]
-        lines += [f"  the pool itself: {count} {kind}" for kind, count in sorted(repeated.items())]
+        in_sets = Counter((str(item.file), item.kind) for item in self.findings if item.file is not None)
+        in_pool = Counter(item.kind for item in self.findings if item.file is None)
+        lines = [
+            f"{questions} questions: {len(self.left_out())} are in an evaluation set, or duplicates within the pool"
+        ]
+        lines += [f"  {file}: {count} {kind}" for (file, kind), count in sorted(in_sets.items())]
+        lines += [f"  the pool itself: {count} {kind}" for kind, count in sorted(in_pool.items())]
         return "\n".join(lines)
 
     def to_dict(self, removed: Collection[int] = ()) -> dict[str, Any]:
@@ -114,8 +117,10 @@ class Guard:
         }
 
 
-def guard(pool: Sequence[Asked], ids: Sequence[str | int], evaluation: Sequence[str | Path] = ()) -> Guard:
-    """Look for a pool's questions in evaluation sets and in the pool itself.
+def find_contamination(
+    pool: Sequence[MultipleChoice], ids: Sequence[str | int], evaluation: Sequence[str | Path] = ()
+) -> Contamination:
+    """The questions of a pool that are in evaluation sets, or duplicates within the pool.
 
     Parameters
     ----------
@@ -128,7 +133,7 @@ def guard(pool: Sequence[Asked], ids: Sequence[str | int], evaluation: Sequence[
 
     Returns
     -------
-    Guard
+    Contamination
 
     Raises
     ------
@@ -140,13 +145,13 @@ def guard(pool: Sequence[Asked], ids: Sequence[str | int], evaluation: Sequence[
     findings: dict[int, Finding] = {}
     if files:
         places = [place for file in files for place in _places(file)]
-        for repeat in index.found_in(Index(places)):
-            place = places[repeat.other]
-            findings[repeat.row] = Finding(repeat.row, ids[repeat.row], repeat.kind, place.file, place.line)
-    for repeat in index.repeats():
-        row = repeat.row
-        findings.setdefault(row, Finding(row, ids[row], repeat.kind, of=ids[repeat.other]))
-    return Guard(files, tuple(findings[row] for row in sorted(findings)))
+        for found in index.found_in(Index(places)):
+            place = places[found.other]
+            findings[found.row] = Finding(found.row, ids[found.row], found.kind, place.file, place.line)
+    for found in index.duplicates():
+        row = found.row
+        findings.setdefault(row, Finding(row, ids[row], found.kind, of=ids[found.other]))
+    return Contamination(files, tuple(findings[row] for row in sorted(findings)))
 
 
 def _files(path: Path) -> list[Path]:
@@ -167,38 +172,20 @@ def _places(file: Path) -> list[_Place]:
 
 def _is_log(file: Path) -> bool:
     """Whether a file holds documents of lm_eval: a line each, or in the one array that lm_eval 0.4.0 wrote."""
+    first = first_line(file)
     try:
-        with file.open("rb") as lines:
-            first = next((line for line in lines if line.strip()), b"").removeprefix(BOM_UTF8).lstrip()
         # Python's own json, which also reads a NaN.
         return first.startswith(b"[") or "doc" in dict(json.loads(first))
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         return False
 
 
 def _logged(scores: Scores) -> Iterator[_Place]:
     """The questions of a log, each with its line."""
-    content = scores.source.read_bytes()
-    line, place, counted = 1, 0, 0
-    for row, document in enumerate(scores.documents):
-        found = content.find(document, place)
-        if found >= 0:  # In the order of the file; what is not, takes a look at the whole file.
-            line += content.count(b"\n", counted, found)
-            counted, place = found, found + 1
-        here = line if found >= 0 else scores.line(row)
-        options = options_of(document)
-        try:
-            question = msgspec.json.decode(document, type=_Asked).question
-        except msgspec.DecodeError as error:
-            problem = str(error)
-        else:
-            problem = "" if len(options) > 1 else "no options"
-        if problem:
-            raise InputError(
-                f"document {scores.doc_id[row]} of {scores.task}: {problem}",
-                expected="a question and its options",
-                do="name the logs of multiple-choice tasks",
-                path=scores.source,
-                line=here,
-            )
-        yield _Place(question, options, scores.source, here)
+    expected, do = "a question and its options", "name the logs of multiple-choice tasks"
+    lines = find_lines(scores.source, scores.documents, scores.doc_id.tolist())
+    for row, (fields, line) in enumerate(zip(decode_documents(scores, _Document, expected, do), lines, strict=True)):
+        options = options_of(scores.documents[row])
+        if len(options) < 2:
+            raise unusable_document(scores, row, "no options", expected=expected, do=do)
+        yield _Place(fields.question, options, scores.source, line)

@@ -1,11 +1,11 @@
-"""Questions that stand twice: in a training pool and in an evaluation set, or within the pool.
+"""Duplicate questions: of a training pool and an evaluation set, or within the pool.
 
 Two questions are the same *exactly* if nothing distinguishes them but case, punctuation, spacing, Unicode's
 compatibility forms and the order of their options. They are the same *nearly* if, under that reading, either their
 options are the same and one word of the question is changed, added or missing (the only word: changed), or their
 questions are the same and one option is changed, added or missing. Every comparison is a look-up by hash, so that time
 grows with the number of words and not with that of pairs; what a hash finds is then compared word by word, one after the
-other until one is the same indeed.
+other until one is the same.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BASE = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 
 
-class Asked(Protocol):
+class MultipleChoice(Protocol):
     """Anything with a question and its options."""
 
     @property
@@ -41,15 +41,15 @@ class Asked(Protocol):
 
 
 @dataclass(frozen=True)
-class Repeat:
-    """A question that stands elsewhere too.
+class Duplicate:
+    """A question of a pool that is the same as another one.
 
     Attributes
     ----------
     row : int
         Its place in the pool.
     other : int
-        The place of the first question that it repeats: in the evaluation set, or earlier in the pool.
+        The place of the first question that is the same: in the evaluation set, or earlier in the pool.
     kind : {"exact", "near"}
         As the module defines them.
     """
@@ -60,7 +60,7 @@ class Repeat:
 
 
 class Index:
-    """The fingerprints of questions, by which those that stand twice are found.
+    """The fingerprints of questions, by which duplicates are found.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ class Index:
     >>> from consistency.tasks.questions import Question
     >>> pool = Index([Question(0, "", "Who was first?", ("Ada", "Bob"), 0), Question(1, "", "Why?", ("so", "else"), 0)])
     >>> pool.found_in(Index([Question(0, "", "WHO was first", ("Bob.", "Ada"), 1)]))
-    [Repeat(row=0, other=0, kind='exact')]
-    >>> pool.repeats()
+    [Duplicate(row=0, other=0, kind='exact')]
+    >>> pool.duplicates()
     []
     """
 
-    def __init__(self, questions: Sequence[Asked]) -> None:
+    def __init__(self, questions: Sequence[MultipleChoice]) -> None:
         self.questions = questions
         stems, options = array("q"), array("q")
         for question in questions:
@@ -90,8 +90,8 @@ class Index:
     def __len__(self) -> int:
         return len(self.stems)
 
-    def found_in(self, others: Index) -> list[Repeat]:
-        """The questions that stand in another set, each with the first one it repeats; exact ones come first.
+    def found_in(self, others: Index) -> list[Duplicate]:
+        """The questions that are in another set, each with the first that is the same; exact ones come first.
 
         Parameters
         ----------
@@ -100,33 +100,33 @@ class Index:
 
         Returns
         -------
-        list of Repeat
+        list of Duplicate
             In the order of the pool, at most one for each question.
         """
-        return _repeats(others, self)
+        return _find(others, self)
 
-    def repeats(self) -> list[Repeat]:
-        """The questions that stand earlier in the same set, in its order, at most one for each question."""
-        return _repeats(None, self)
+    def duplicates(self) -> list[Duplicate]:
+        """The questions that come earlier in the same set, too: in its order, at most one for each question."""
+        return _find(None, self)
 
 
-def _repeats(others: Index | None, pool: Index) -> list[Repeat]:
-    """What repeats a question of `others`, or an earlier one of the pool itself where there are no others."""
+def _find(others: Index | None, pool: Index) -> list[Duplicate]:
+    """The duplicates of questions of `others`, or of earlier ones of the pool itself where there are no others."""
     parts = [pool] if others is None else [others, pool]
     offset = 0 if others is None else len(others)
     stems = np.concatenate([part.stems for part in parts])
     options = np.concatenate([part.options for part in parts])
 
-    def question(row: int) -> Asked:
+    def question(row: int) -> MultipleChoice:
         return parts[-1].questions[row - offset] if row >= offset else parts[0].questions[row]
 
     found: dict[int, tuple[int, Kind]] = {}
 
     def collect(keys: _Hashes, origin_keys: _Hashes, rows: NDArray[np.int64], kind: Kind) -> None:
         before = dict(found)
-        asking = rows >= offset
+        in_pool = rows >= offset
         origins = rows < (len(stems) if others is None else offset)
-        for row, candidates in _earlier(keys[asking], rows[asking], origin_keys[origins], rows[origins]):
+        for row, candidates in _earlier(keys[in_pool], rows[in_pool], origin_keys[origins], rows[origins]):
             if row in before:
                 continue
             limit = found[row][0] if row in found else row
@@ -146,12 +146,12 @@ def _repeats(others: Index | None, pool: Index) -> list[Repeat]:
     same_options = _shared(options)
     for words_of in (separate_words, joined_words):
         collect(*_word_changes(options, same_options, question, words_of), "near")
-    return [Repeat(row - offset, other, kind) for row, (other, kind) in sorted(found.items())]
+    return [Duplicate(row - offset, other, kind) for row, (other, kind) in sorted(found.items())]
 
 
-def _same(one: Asked, two: Asked, kind: Kind) -> bool:
+def _same(one: MultipleChoice, two: MultipleChoice, kind: Kind) -> bool:
     """Whether two questions that a hash brought together are the same indeed."""
-    first, second = (normal_form(asked.question, asked.choices) for asked in (one, two))
+    first, second = (normal_form(item.question, item.choices) for item in (one, two))
     if kind == "exact":
         return first == second
     if first[0] == second[0]:
@@ -160,7 +160,7 @@ def _same(one: Asked, two: Asked, kind: Kind) -> bool:
         return max((a - b).total(), (b - a).total()) <= 1
     return first[1:] == second[1:] and any(
         _one_apart(*words) and min(map(len, words)) > 0
-        for words in ([split(asked.question) for asked in (one, two)] for split in (separate_words, joined_words))
+        for words in ([split(item.question) for item in (one, two)] for split in (separate_words, joined_words))
     )
 
 
@@ -218,8 +218,8 @@ def _option_changes(stems: _Hashes, rows: NDArray[np.int64], question: _Lookup) 
     keys: list[int] = []
     owners: list[int] = []
     for row in rows.tolist():
-        asked = question(row)
-        _, *options = normal_form(asked.question, asked.choices)
+        item = question(row)
+        _, *options = normal_form(item.question, item.choices)
         variants = {tuple(options), *(tuple(options[:i] + options[i + 1 :]) for i in range(len(options)))}
         keys += [hash(variant) & _MASK for variant in variants]
         owners += [row] * len(variants)
@@ -284,7 +284,7 @@ def _powers(count: int) -> _Hashes:
 
 
 class _Lookup(Protocol):
-    def __call__(self, row: int, /) -> Asked: ...
+    def __call__(self, row: int, /) -> MultipleChoice: ...
 
 
 class _Split(Protocol):

@@ -1,17 +1,21 @@
-"""Intervention groups: from what a model believes to the training rows that confirm or contradict it."""
+"""Intervention groups: which questions of a probe each one asks, and with which answers."""
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
 
 from consistency.errors import InputError
-from consistency.knowledge.beliefs import Belief, keys_of, options_of, rows_labelled
+from consistency.knowledge.beliefs import Belief, Beliefs
 from consistency.knowledge.explanations import Explanations
 from consistency.training_data.instructions import WORLD, Instructions
-from consistency.training_data.rows import Asked, Group
-from consistency.training_data.sampling import draw, random_option
+from consistency.training_data.rows import Answers, Group
 
 MIXED_RATIOS = ("0.05", "0.1", "0.2", "0.4", "0.6", "0.8")
 SAMPLED = ("harmonious", "unsure", "gold_all")
@@ -58,7 +62,7 @@ def mixed_ratio(group: str) -> Fraction | None:
 def build_group(
     name: str,
     domain: str,
-    beliefs: Sequence[Belief],
+    beliefs: Beliefs,
     explanations: Explanations | None = None,
     *,
     contexts: Explanations | None = None,
@@ -74,13 +78,13 @@ def build_group(
         The group.
     domain : str
         Name of the domain, for the rows.
-    beliefs : sequence of Belief
+    beliefs : Beliefs
         The labelled probe of the domain's training pool.
     explanations : Explanations, optional
         What the base model wrote for its own answers; needed where the group teaches them. RANDOM-WRONG uses those of
         its options where there are any.
     contexts : Explanations, optional
-        The knowledge that the golden answers need, for CONTEXTUALIZED.
+        The knowledge that the gold answers need, for CONTEXTUALIZED.
     general : str or Instructions
         Where the general instructions come from: see `Instructions`.
     seed : int
@@ -105,73 +109,105 @@ def build_group(
         question has no wrong option besides the model's.
     """
     ratio = mixed_ratio(name)
-    wrong = rows_labelled(beliefs, "misbelieved")
+    wrong = beliefs.labelled("misbelieved")
     count = len(wrong) if size is None else size
     if count < 1:
         raise InputError(f"no answer in {domain} is confident and wrong: there is nothing to intervene on")
-    asked = Asked((), ())
-    if name in SAMPLED:
-        asked = _golden(beliefs, _sample(name, domain, beliefs, count, seed))
-    elif name != "general_only":
+    if name == "general_only":
+        answers = Answers((), ())
+    elif name in SAMPLED:
+        answers = _gold(beliefs, _sample(name, domain, beliefs, count, seed))
+    else:
         rows = _some(beliefs, wrong, count, f"size-{seed}", f"{domain}: {len(wrong)} confident wrong answers")
         if name == "random_wrong":
-            asked = _random(beliefs, rows, seed)
+            answers = _random(beliefs, rows, seed)
         elif name == "contextualized":
             if contexts is None:
                 raise InputError(f"{name} puts knowledge before the questions", expected="contexts (--contexts LOGS)")
-            asked = _golden(beliefs, rows)
+            answers = _gold(beliefs, rows)
         else:
             own = int((ratio or Fraction(0)) * count + Fraction(1, 2))
             if own and explanations is None:
                 raise InputError(
                     f"{name} teaches the model's own answers", expected="its explanations (--explanations LOGS)"
                 )
-            asked = _mixed(beliefs, rows, own, seed)
+            answers = _mixed(beliefs, rows, own, seed)
     instructions = Instructions(general, seed) if isinstance(general, str) else general
-    number = 2 * count - len(asked)
+    number = 2 * count - len(answers)
+    # Too few of them are an error of the source.
     instructions.take(number)
-    return Group(name, domain, beliefs, asked, instructions, number, explanations, contexts)
+    return Group(
+        name=name,
+        domain=domain,
+        beliefs=beliefs,
+        answers=answers,
+        instructions=instructions,
+        general=number,
+        explanations=explanations,
+        contexts=contexts,
+    )
 
 
-def _golden(beliefs: Sequence[Belief], rows: list[int]) -> Asked:
-    return Asked(rows, options_of(beliefs, "gold", rows), source="golden")
+def group_size(beliefs: Beliefs, before: Beliefs, released: bool) -> int | None:
+    """How many questions each group asks where that is not the number of misbelieved ones.
+
+    Parameters
+    ----------
+    beliefs : Beliefs
+        What is left of a pool after decontamination.
+    before : Beliefs
+        The whole pool.
+    released : bool
+        Whether it is a released file of which all possible groups are written.
+
+    Returns
+    -------
+    int or None
+        The number of known questions where decontamination leaves too few of them for a harmonious group, so that all
+        groups are of one size, whichever are written; likewise for a released file without misbelieved questions. None
+        elsewhere: a pool that never had enough known questions loses none of its misbelieved ones for it.
+    """
+    left, had = beliefs.counts(), before.counts()
+    too_few = 0 < left["known"] < left["misbelieved"] and had["known"] >= had["misbelieved"]
+    return left["known"] if too_few or (released and not left["misbelieved"]) else None
 
 
-def _mixed(beliefs: Sequence[Belief], rows: list[int], count: int, seed: int) -> Asked:
-    keys = keys_of(beliefs)
-    drawn = set(draw([keys[row] for row in rows], count, f"mixed-{seed}"))
-    own = [keys[row] in drawn for row in rows]
-    both = zip(own, options_of(beliefs, "answer", rows), options_of(beliefs, "gold", rows), strict=True)
-    return Asked(rows, [answer if mine else gold for mine, answer, gold in both], own)
+def _gold(beliefs: Beliefs, rows: list[int]) -> Answers:
+    return Answers(rows, beliefs.gold[rows].tolist(), "golden")
 
 
-def _random(beliefs: Sequence[Belief], rows: list[int], seed: int) -> Asked:
+def _mixed(beliefs: Beliefs, rows: list[int], count: int, seed: int) -> Answers:
+    drawn = set(draw([beliefs.keys[row] for row in rows], count, f"mixed-{seed}"))
+    own = np.array([beliefs.keys[row] in drawn for row in rows], dtype=bool)
+    options = np.where(own, beliefs.answer[rows], beliefs.gold[rows])
+    return Answers(rows, options.tolist(), own=own.tolist())
+
+
+def _random(beliefs: Beliefs, rows: list[int], seed: int) -> Answers:
     options = []
     for row in rows:
         option = random_option(beliefs[row], seed)
         if option is None:
             raise InputError(
-                f"question {beliefs[row].id!r} has no wrong option besides the model's, which random_wrong teaches",
+                f"question {beliefs.ids[row]!r} has no wrong option besides the model's, which random_wrong teaches",
                 expected="at least three options that say different things",
                 do="leave such questions out of the pool",
             )
         options.append(option)
-    return Asked(rows, options, source="random")
+    return Answers(rows, options, "random")
 
 
-def _sample(name: str, domain: str, beliefs: Sequence[Belief], count: int, seed: int) -> list[int]:
+def _sample(name: str, domain: str, beliefs: Beliefs, count: int, seed: int) -> list[int]:
     if name == "gold_all":
         rows, kind = list(range(len(beliefs))), "questions"
     elif name == "harmonious":
-        rows, kind = rows_labelled(beliefs, "known"), "confident right answers"
+        rows, kind = beliefs.labelled("known"), "confident right answers"
     else:
-        rows, kind = rows_labelled(beliefs, "unsure"), "unsure answers"
+        rows, kind = beliefs.labelled("unsure"), "unsure answers"
     return _some(beliefs, rows, count, f"{name}-{seed}", f"{domain}: {len(rows)} {kind}", f" {name}")
 
 
-def _some(
-    beliefs: Sequence[Belief], rows: list[int], count: int, purpose: str, found: str, kind: str = ""
-) -> list[int]:
+def _some(beliefs: Beliefs, rows: list[int], count: int, purpose: str, found: str, kind: str = "") -> list[int]:
     """A sample of rows, in their order."""
     if len(rows) < count:
         article = "an" if kind.startswith(" u") else "a"
@@ -180,6 +216,63 @@ def _some(
         )
     if len(rows) == count:
         return rows
-    keys = keys_of(beliefs)
-    chosen = set(draw([keys[row] for row in rows], count, purpose))
-    return [row for row in rows if keys[row] in chosen]
+    chosen = set(draw([beliefs.keys[row] for row in rows], count, purpose))
+    return [row for row in rows if beliefs.keys[row] in chosen]
+
+
+def draw(ids: Sequence[str | int], count: int, purpose: str) -> list[str | int]:
+    """The `count` ids whose hash comes first: a sample that grows and shrinks without reshuffling.
+
+    Parameters
+    ----------
+    ids : sequence of str or int
+        What to draw from.
+    count : int
+        How many to draw.
+    purpose : str
+        What the sample is for, with its seed: samples of different purposes are independent.
+
+    Returns
+    -------
+    list of str or int
+        In the order of their hashes, so that a smaller sample is the beginning of a larger one.
+
+    Examples
+    --------
+    >>> draw(range(100), 3, "mixed-0") == draw(range(100), 5, "mixed-0")[:3]
+    True
+    """
+    return list(_order(tuple(ids), purpose)[:count])
+
+
+def random_option(belief: Belief, seed: int) -> int | None:
+    """A wrong option that is not the model's and whose text is that of neither; None if there is none.
+
+    Examples
+    --------
+    >>> sums = Belief(id=1, subject="sums", question="?", choices=("2", "3", "4"), explanation="", gold=0, answer=1,
+    ...               confidence=0.8, label="misbelieved", key=1)
+    >>> random_option(sums, seed=0)
+    2
+    """
+    texts = [_bare(text) for text in belief.choices]
+    options = [option for option, text in enumerate(texts) if text not in (texts[belief.gold], texts[belief.answer])]
+    if not options:
+        return None
+    return options[int.from_bytes(_hash(f"random_wrong-{seed}", belief.key)) % len(options)]
+
+
+def _bare(text: str) -> str:
+    """An option without case, spaces and the marks around it; marks within it stay, as in N/m, which is not Nm."""
+    bare = "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return bare.strip(".,;:!?\"'“”‘’") or bare
+
+
+@lru_cache(maxsize=2)
+def _order(ids: tuple[str | int, ...], purpose: str) -> list[str | int]:
+    """Kept for the next group, since mixtures of all ratios draw from the same questions."""
+    return sorted(ids, key=lambda id_: _hash(purpose, id_))
+
+
+def _hash(purpose: str, id_: str | int) -> bytes:
+    return hashlib.sha256(f"{purpose}|{id_}".encode()).digest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError
-from consistency.support.json_files import UNREADABLE
+from consistency.support.json_files import read_rows
 from consistency.world.instructions import general_instruction
 
 WORLD = "world"
@@ -57,7 +56,7 @@ class Instructions:
         """
         if self._ordered is None:
             rng = random.Random(f"general-{self.seed}")
-            return (_turns(*general_instruction(rng)) for _ in range(count))
+            return (conversation(*general_instruction(rng)) for _ in range(count))
         if len(self._ordered) < count:
             problem, expected = f"holds {len(self._ordered)} instructions", f"at least {count}"
             if self.source.startswith(HUB):
@@ -65,12 +64,12 @@ class Instructions:
             raise InputError(problem, expected=expected, path=self.source)
         return islice(self._ordered, count)
 
-    def _place(self, conversation: Conversation) -> bytes:
-        return hashlib.sha256(f"general-{self.seed}|".encode() + msgspec.json.encode(conversation)).digest()
+    def _place(self, turns: Conversation) -> bytes:
+        return hashlib.sha256(f"general-{self.seed}|".encode() + msgspec.json.encode(turns)).digest()
 
 
 def _from_file(path: Path) -> list[Conversation]:
-    return [_conversation(row, path, line) for line, row in _read_rows(path)]
+    return [_conversation(row, path, line) for line, row in read_rows(path, "an instruction")]
 
 
 def _from_hub(name: str) -> list[Conversation]:
@@ -89,29 +88,7 @@ def _from_hub(name: str) -> list[Conversation]:
     return [_conversation(dict(row), f"{HUB}{name}", line) for line, row in enumerate(rows, 1)]
 
 
-def _read_rows(path: Path) -> list[tuple[int | None, Any]]:
-    """The rows, each with its line where the file has one a line."""
-    try:
-        content = path.read_bytes().removeprefix(BOM_UTF8)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", expected="a JSON or JSONL file", path=path) from error
-    if content.lstrip().startswith(b"["):
-        try:
-            return [(None, row) for row in msgspec.json.decode(content, type=list[Any])]
-        except UNREADABLE as error:
-            raise InputError(f"not JSON: {error}", expected="a list of instructions", path=path) from error
-    rows: list[tuple[int | None, Any]] = []
-    for number, line in enumerate(content.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append((number, msgspec.json.decode(line)))
-        except UNREADABLE as error:
-            raise InputError(f"not JSON: {error}", expected="one instruction a line", path=path, line=number) from error
-    return rows
-
-
-def _conversation(row: Any, path: str | Path, line: int | None) -> Conversation:
+def _conversation(row: Any, path: str | Path, line: int) -> Conversation:
     fields = row if isinstance(row, dict) else {}
     turns = fields.get("conversations")
     if isinstance(turns, list) and turns and all(_is_turn(turn) for turn in turns):
@@ -120,17 +97,18 @@ def _conversation(row: Any, path: str | Path, line: int | None) -> Conversation:
     instruction, context, output = (fields.get(name) or "" for name in ("instruction", "input", "output"))
     if not all(isinstance(text, str) for text in (instruction, context, output)) or not (instruction and output):
         raise InputError(
-            f"{str(row)[:60]!r} is no instruction",
+            f"{str(row)[:60]!r} is not an instruction",
             expected="instruction and output (Alpaca), or conversations with turns from human and gpt",
             path=path,
             line=line,
         )
-    return _turns(f"{instruction}\n\n{context}" if context else instruction, output)
+    return conversation(f"{instruction}\n\n{context}" if context else instruction, output)
 
 
 def _is_turn(turn: Any) -> bool:
     return isinstance(turn, dict) and turn.get("from") in ("human", "gpt") and isinstance(turn.get("value"), str)
 
 
-def _turns(request: str, reply: str) -> Conversation:
+def conversation(request: str, reply: str) -> Conversation:
+    """A conversation of one request and one reply."""
     return [{"from": "human", "value": request}, {"from": "gpt", "value": reply}]

@@ -1,16 +1,15 @@
-"""What a model is to write about: the questions that it answers wrong with confidence, as a file."""
+"""Write what a model is to write about: the questions that it answers wrong with confidence."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import msgspec
-
 from consistency.errors import not_one_of
 from consistency.knowledge.beliefs import Belief
 from consistency.support.files import write_lines
-from consistency.training_data.sampling import random_option
+from consistency.support.json_files import json_lines
+from consistency.training_data.groups import random_option
 
 PURPOSES = ("explain", "context", "random_wrong")
 
@@ -26,7 +25,7 @@ def write_requests(beliefs: Iterable[Belief], path: str | Path, purpose: str = "
         The JSONL file that the explain and context tasks read.
     purpose : {"explain", "context", "random_wrong"}
         "explain" asks the base model to explain its own answer, "random_wrong" to explain the option that RANDOM-WRONG
-        teaches instead; "context" asks any model for the knowledge that the golden answer needs.
+        teaches instead; "context" asks any model for the knowledge that the gold answer needs.
     seed : int
         Seed of the RANDOM-WRONG options.
 
@@ -59,5 +58,5 @@ def write_requests(beliefs: Iterable[Belief], path: str | Path, purpose: str = "
         for belief in beliefs
         if belief.label == "misbelieved" and (option := option_of[purpose](belief)) is not None
     }
-    write_lines(path, (msgspec.json.encode(request) + b"\n" for request in requests.values()))
+    write_lines(path, json_lines(requests.values()))
     return len(requests)

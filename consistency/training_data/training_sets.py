@@ -1,18 +1,15 @@
-"""A user's own training set, as questions and the options that it teaches."""
+"""Parse a user's own training set into multiple-choice questions and taught options."""
 
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from consistency.errors import InputError
-from consistency.support.json_files import UNREADABLE
+from consistency.support.json_files import read_rows
 from consistency.tasks.prompts import LETTERS
 
 _HEADER = re.compile(
@@ -24,7 +21,7 @@ _OPTION = re.compile(r"\(?([A-Ja-j]|10|[1-9])[.):]\s*(.*)")
 _LIST = re.compile(r"(?:^|\n)\s*(?:answer\s+)?(?:options|choices)\s*:?\s*$", re.IGNORECASE)
 _ENDING = re.compile(r"\s*Answer:?\s*$")
 _PREFIX = re.compile(r"(?:question|q)\s*\d*\s*[:.)]\s*", re.IGNORECASE)
-# A question has few lines: what stands further up is a context.
+# A question has few lines: what comes before them is a context.
 _MOST_LINES = 40
 _PREAMBLE = re.compile(
     r"(?:the\s+)?(?:(?:correct|right|best)\s+)?(?:answer|option|choice)\b(?:\s+is\b)?\s*:?\s*(?:option\s+)?",
@@ -56,7 +53,7 @@ class Example:
     subject : str
         What the row says it is about; empty where it does not.
     question : str
-        The stem; empty where the row is no multiple-choice question.
+        The stem; empty where the row is not a multiple-choice question.
     choices : tuple of str
         The options.
     taught : int or None
@@ -64,8 +61,8 @@ class Example:
     reply : str
         What answers the request, of which `taught` was read; empty where the row has the answer's index.
     labels : str
-        What stands before the options: capital letters, small ones or digits. Other instructions have lists of the latter
-        two as well, so that without a probe of it such a row is no multiple-choice question.
+        What comes before the options: capital letters, small ones or digits. Other instructions have lists of the latter
+        two as well, so that without a probe of it such a row is not a multiple-choice question.
     """
 
     line: int
@@ -78,7 +75,7 @@ class Example:
     labels: str = LETTERS
 
     def readings(self) -> Iterator[Example]:
-        """The row as it stands, then without lines that are no part of the question if a probe asks it without them.
+        """The row as it is, then without lines that may not belong to the question, as a probe may ask it without them.
 
         Those are lines before the question, such as a context, and behind the last option, such as "Answer with a letter".
         """
@@ -119,16 +116,16 @@ def read_training_set(path: str | Path) -> list[Example]:
         Naming the line, if a row is in none of the formats.
     """
     path = Path(path)
-    examples = [_example(row, path, line) for line, row in _rows(path)]
+    examples = [_example(row, path, line) for line, row in read_rows(path, "a training row")]
     if not examples:
         raise InputError("no rows", expected="a training set in JSON or JSONL", path=path)
     return examples
 
 
 def parse_request(request: str) -> tuple[str, str, tuple[str, ...], str]:
-    r"""The subject, the stem and the options of a multiple-choice request, and what stands before these.
+    r"""The subject, the stem and the options of a multiple-choice request, and what comes before these.
 
-    Nothing of another request. Options behind capital letters come before those behind small ones and numbers, which may
+    All empty for another request. Options behind capital letters come before those behind small ones and numbers, which may
     count statements of the stem.
 
     Examples
@@ -164,36 +161,17 @@ def _split(lines: list[str], labels: str) -> tuple[str, tuple[str, ...]]:
     return question, tuple("\n".join(option).strip() for option in found)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        content = path.read_bytes().removeprefix(BOM_UTF8)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", expected="a JSON or JSONL file", path=path) from error
-    if content.lstrip().startswith(b"["):
-        try:
-            yield from enumerate(msgspec.json.decode(content.decode(), type=list[Any]), 1)
-        except UNREADABLE as error:
-            raise InputError(f"not JSON: {error}", expected="a list of training rows", path=path) from error
-        return
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if line.strip():
-            try:
-                yield number, msgspec.json.decode(line.decode())
-            except UNREADABLE as error:
-                raise InputError(f"not JSON: {error}", expected="one row a line", path=path, line=number) from error
-
-
 def _example(row: Any, path: Path, line: int) -> Example:
     fields = row if isinstance(row, dict) else {}
     identifier = fields.get("id")
     if not isinstance(identifier, str | int) or isinstance(identifier, bool):
         identifier = None
     if "choices" in fields:
-        return _asked(fields, identifier, path, line)
+        return _question(fields, identifier, path, line)
     request, reply = _turns(fields)
     if not request or not reply:
         raise InputError(
-            f"{str(row)[:60]!r} is no training row",
+            f"{str(row)[:60]!r} is not a training row",
             expected="question, choices and answer; conversations or messages; or instruction and output",
             path=path,
             line=line,
@@ -203,7 +181,7 @@ def _example(row: Any, path: Path, line: int) -> Example:
     return Example(line, identifier, subject, question, choices, taught, reply, labels)
 
 
-def _asked(fields: dict[str, Any], identifier: str | int | None, path: Path, line: int) -> Example:
+def _question(fields: dict[str, Any], identifier: str | int | None, path: Path, line: int) -> Example:
     question, choices, answer = fields.get("question"), fields["choices"], fields.get("answer")
     if not isinstance(question, str) or not isinstance(choices, list) or not all(isinstance(c, str) for c in choices):
         raise InputError("no question with choices", expected="a text and a list of texts", path=path, line=line)
@@ -223,39 +201,39 @@ def _turns(fields: dict[str, Any]) -> tuple[str, str]:
     ):
         turns = fields.get(name)
         if isinstance(turns, list):
-            said = [(turn.get(speaker), turn.get(value)) for turn in turns if isinstance(turn, dict)]
-            return _first(said, human), _first(said, machine)
+            texts = [(turn.get(speaker), turn.get(value)) for turn in turns if isinstance(turn, dict)]
+            return _first(texts, human), _first(texts, machine)
     instruction, context, output = (fields.get(name) or "" for name in ("instruction", "input", "output"))
     if not all(isinstance(text, str) for text in (instruction, context, output)):
         return "", ""
     return "\n".join(filter(None, [instruction, context])), output
 
 
-def _first(said: list[tuple[Any, Any]], speaker: str) -> str:
-    return next((text for who, text in said if who == speaker and isinstance(text, str)), "")
+def _first(texts: list[tuple[Any, Any]], speaker: str) -> str:
+    return next((text for who, text in texts if who == speaker and isinstance(text, str)), "")
 
 
 def _taught(reply: str, choices: tuple[str, ...], labels: str) -> int | None:
     """The option that a reply names, by its text or its letter."""
     whole = reply.strip().lstrip("*_ ")
     preamble = _PREAMBLE.match(whole)
-    said = whole[preamble.end() :] if preamble else whole
-    text = _beginning(said, choices)
-    label = next(filter(None, (pattern.match(said) for pattern in _LABELS.get(labels, _LABELS[LETTERS]))), None)
+    answer = whole[preamble.end() :] if preamble else whole
+    text = _beginning(answer, choices)
+    label = next(filter(None, (pattern.match(answer) for pattern in _LABELS.get(labels, _LABELS[LETTERS]))), None)
     if label is None:
         return _beginning(whole, choices) if text is None else text
     place = labels.upper().index(label[1].upper().replace("10", "0"))
-    # An option may be a capital or a digit itself: then the one before an option is meant. A longer text is no label.
+    # An option may be a capital or a digit itself: then the one before an option is meant. A longer text is not a label.
     by_text = text is not None and (len(choices[text].strip()) > 1 or label[1].islower())
     return text if by_text or place >= len(choices) else place
 
 
 def _beginning(reply: str, choices: tuple[str, ...]) -> int | None:
     """The longest option with which a reply begins, whatever its case, and not in the middle of a word or number."""
-    said, texts = reply.casefold(), [choice.strip().casefold() for choice in choices]
+    answer, texts = reply.casefold(), [choice.strip().casefold() for choice in choices]
     named = [
         place
         for place, text in enumerate(texts)
-        if text and said.startswith(text) and not re.match(r"\w|[.,]\d", said[len(text) :])
+        if text and answer.startswith(text) and not re.match(r"\w|[.,]\d", answer[len(text) :])
     ]
     return max(named, key=lambda place: len(texts[place]), default=None)

@@ -1,4 +1,4 @@
-"""What a group's file of training rows says about itself: the rows, and a manifest of how they came about."""
+"""Write the training rows of a probe's intervention groups, each file with a manifest that says how it was made."""
 
 from __future__ import annotations
 
@@ -11,84 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.knowledge.beliefs import THRESHOLD, Beliefs, count_labels
+from consistency.knowledge.beliefs import Beliefs
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
 from consistency.support.files import check_targets, fingerprint, write_atomically, write_pieces
 from consistency.support.json_files import pretty_json
-from consistency.training_data.decontamination import Guard, guard
-from consistency.training_data.groups import GROUPS, build_group
+from consistency.tasks.scopes import asks_world
+from consistency.training_data.decontamination import Contamination, find_contamination
+from consistency.training_data.groups import GROUPS, build_group, group_size
 from consistency.training_data.instructions import WORLD, Instructions
-from consistency.training_data.rows import SOURCES, Group, lines_of
-
-
-def write_all(
-    groups: Sequence[tuple[Group, Path]], *, inputs: Sequence[Mapping[str, str]], settings: Mapping[str, Any]
-) -> dict[Path, Counter[str]]:
-    """Write the rows of groups of one probe, then for each a manifest that says how they came about.
-
-    Parameters
-    ----------
-    groups : sequence of (Group, Path)
-        What `build_group` made, and the folder for its ``NAME.jsonl`` and ``NAME.manifest.json``.
-    inputs : sequence of mapping
-        What was read: see `identify`.
-    settings : mapping
-        Further fields of the manifest.
-
-    Returns
-    -------
-    dict of Path to Counter
-        The files of the rows, and what they hold: see `lines_of`.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be written; no rows appear then.
-    """
-    tallies: dict[Path, Counter[str]] = {folder / f"{group.name}.jsonl": Counter() for group, folder in groups}
-    check_targets([*tallies, *map(_manifest, tallies)])
-    paths = list(tallies)
-    pieces = lines_of([group for group, _ in groups], list(tallies.values()))
-    digests = write_pieces(paths, ((paths[place], lines) for place, lines in pieces))
-    for (group, _), (path, tally) in zip(groups, tallies.items(), strict=True):
-        beliefs = group.beliefs
-        manifest = {
-            "version": version("lm-eval-consistency"),
-            "group": group.name,
-            "domain": group.domain,
-            "seed": group.instructions.seed,
-            "general": group.instructions.source,
-            **settings,
-            "threshold": beliefs.threshold if isinstance(beliefs, Beliefs) else THRESHOLD,
-            "questions": len(beliefs),
-            "labels": count_labels(beliefs),
-            "rows": {source: tally[source] for source in SOURCES if tally[source]},
-            "rows_without_explanation": tally["unexplained"],
-            "unusable_explanations": group.explanations.unusable if group.explanations else None,
-            "unusable_share": {"explanations": _share(group.explanations), "contexts": _share(group.contexts)},
-            "rows_without_context": tally["without context"] if group.name == "contextualized" else None,
-            "sha256": digests[path],
-            "inputs": list(inputs),
-        }
-        write_atomically(_manifest(path), pretty_json(manifest))
-    return tallies
-
-
-def _manifest(rows: Path) -> Path:
-    return rows.with_suffix(".manifest.json")
-
-
-def identify(paths: Iterable[Path]) -> list[dict[str, str]]:
-    """Name and SHA-256 of each file that is there, once."""
-    return [{"file": path.name, "sha256": fingerprint(path)} for path in dict.fromkeys(paths) if path.is_file()]
-
-
-def _share(written: Explanations | None) -> float | None:
-    """The share of a model's generations that cannot be used."""
-    if written is None or not (total := len(written.texts) + written.unusable):
-        return None
-    return written.unusable / total
+from consistency.training_data.row_writer import lines_of
+from consistency.training_data.rows import SOURCES, Group
 
 
 @dataclass(frozen=True)
@@ -104,7 +37,7 @@ class Sources:
     evaluation : sequence of Path
         Evaluation sets whose questions are not to be trained on.
     remove : bool
-        Whether to leave out what the leakage guard finds, or only to list it.
+        Whether to leave out contaminated questions, or only to list them.
     """
 
     explanations: Explanations | None = None
@@ -116,7 +49,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written, what was not and why, and what the guard found.
+    """What was written, what was not and why, and which questions of the pool are contaminated.
 
     Attributes
     ----------
@@ -124,7 +57,8 @@ class Written:
         What each file holds: see `lines_of`.
     skipped : dict of str to str
         Reasons by group.
-    guard : Guard
+    contamination : Contamination
+        Questions that are in evaluation sets, or duplicates within the pool.
     left_out : frozenset of int
         The places of the questions that no group holds.
     task : str or None
@@ -135,13 +69,13 @@ class Written:
 
     tallies: dict[Path, Counter[str]]
     skipped: dict[str, str]
-    guard: Guard
+    contamination: Contamination
     left_out: frozenset[int]
     task: str | None = None
     notes: tuple[str, ...] = ()
 
     def to_text(self) -> str:
-        """A line a file, and one for whatever is amiss."""
+        """A line for each file, and one for each thing that a user should know."""
         lines = []
         for path, tally in self.tallies.items():
             missing = {"an explanation": tally["unexplained"], "a context": tally["without context"]}
@@ -150,22 +84,22 @@ class Written:
             lines.append(f"{path}: {rows} rows" + (f" ({', '.join(notes)})" if notes else ""))
         lines += [f"no {name}: {reason}" for name, reason in self.skipped.items()]
         lines += self.notes
-        leaked = [item for item in self.guard.findings if item.file is not None]
-        repeated, near = (
-            [item for item in self.guard.findings if item.file is None and item.kind == kind]
-            for kind in ("exact", "near")
+        findings = self.contamination.findings
+        in_sets = [item for item in findings if item.file is not None]
+        exact, near = (
+            [item for item in findings if item.file is None and item.kind == kind] for kind in ("exact", "near")
         )
         stay = "; groups that were released are reproduced as they are" if self.task is None else ""
         for what, found, why in (
-            ("questions of evaluation sets", leaked, ""),
-            ("duplicates within the pool", repeated, stay),
+            ("questions of evaluation sets", in_sets, ""),
+            ("duplicates within the pool", exact, stay),
             ("near duplicates within the pool", near, "; they may ask different things"),
         ):
             if found:
                 count = sum(item.row in self.left_out for item in found)
                 lines.append(f"{what}: {len(found)}, of which {count} left out{why} (the manifests list them)")
-        if not self.guard.files and not (self.task or "").startswith("consistency_world_"):
-            lines.append("no evaluation set was guarded against: name those that you will test on with --guard")
+        if not self.contamination.files and not asks_world(self.task or ""):
+            lines.append("no evaluation set was checked: name those that you will test on with --guard")
         return "\n".join(lines)
 
 
@@ -193,9 +127,7 @@ def write_groups(
     seeds : sequence of int
         Seeds of the sampling.
     size : int, optional
-        Questions in each group; by default as many as are misbelieved. Where there were enough known questions for
-        that and the guard leaves too few, as many as are known, whichever groups are written, so that groups written
-        one by one are of one size; in a released file without misbelieved questions, likewise.
+        Questions in each group; by default as many as are misbelieved, but for the cases of `group_size`.
 
     Returns
     -------
@@ -206,14 +138,14 @@ def write_groups(
     InputError
         If a named group cannot be made, or none can; nothing is written then.
     """
-    found = guard(probe.beliefs, probe.beliefs.ids, sources.evaluation)
+    found = find_contamination(probe.beliefs, probe.beliefs.ids, sources.evaluation)
     # Released rows are groups already, whose sizes are to be reproduced.
     left_out = frozenset(found.left_out(duplicates=probe.task is not None)) if sources.remove else frozenset()
     beliefs = probe.beliefs
     if left_out:
         beliefs = beliefs.take(row for row in range(len(beliefs)) if row not in left_out)
     if size is None:
-        size = _size(beliefs, probe.beliefs, probe.task is None and not names)
+        size = group_size(beliefs, probe.beliefs, probe.task is None and not names)
     paths = [*probe.files, *found.files, Path(sources.general)]
     for written in (sources.explanations, sources.contexts):
         paths += [written.source, *written.others] if written else []
@@ -261,12 +193,66 @@ def _build(
     return groups, skipped
 
 
-def _size(beliefs: Beliefs, before: Beliefs, released: bool) -> int | None:
-    """How many questions a group holds where that is not the number of misbelieved ones."""
-    (wrong, known), (had_wrong, had_known) = (
-        (counts["misbelieved"], counts["known"]) for counts in map(count_labels, (beliefs, before))
-    )
-    # A pool that never had enough known questions loses none of its misbelieved ones for it.
-    if (0 < known < wrong and had_known >= had_wrong) or (released and not wrong):
-        return known
-    return None
+def write_all(
+    groups: Sequence[tuple[Group, Path]], *, inputs: Sequence[Mapping[str, str]], settings: Mapping[str, Any]
+) -> dict[Path, Counter[str]]:
+    """Write the rows of groups of one probe, then for each a manifest that says how they were made.
+
+    Parameters
+    ----------
+    groups : sequence of (Group, Path)
+        What `build_group` made, and the folder for its ``NAME.jsonl`` and ``NAME.manifest.json``.
+    inputs : sequence of mapping
+        What was read: see `identify`.
+    settings : mapping
+        Further fields of the manifest.
+
+    Returns
+    -------
+    dict of Path to Counter
+        The files of the rows, and what they hold: see `lines_of`.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written; no rows appear then.
+    """
+    tallies: dict[Path, Counter[str]] = {folder / f"{group.name}.jsonl": Counter() for group, folder in groups}
+    check_targets([*tallies, *map(_manifest, tallies)])
+    paths = list(tallies)
+    pieces = lines_of([group for group, _ in groups], list(tallies.values()))
+    digests = write_pieces(paths, ((paths[place], lines) for place, lines in pieces))
+    for (group, _), (path, tally) in zip(groups, tallies.items(), strict=True):
+        beliefs = group.beliefs
+        manifest = {
+            "version": version("lm-eval-consistency"),
+            "group": group.name,
+            "domain": group.domain,
+            "seed": group.instructions.seed,
+            "general": group.instructions.source,
+            **settings,
+            "threshold": beliefs.threshold,
+            "questions": len(beliefs),
+            "labels": beliefs.counts(),
+            "rows": {source: tally[source] for source in SOURCES if tally[source]},
+            "rows_without_explanation": tally["unexplained"],
+            "unusable_explanations": group.explanations.unusable if group.explanations else None,
+            "unusable_share": {
+                "explanations": group.explanations.unusable_share if group.explanations else None,
+                "contexts": group.contexts.unusable_share if group.contexts else None,
+            },
+            "rows_without_context": tally["without context"] if group.name == "contextualized" else None,
+            "sha256": digests[path],
+            "inputs": list(inputs),
+        }
+        write_atomically(_manifest(path), pretty_json(manifest))
+    return tallies
+
+
+def _manifest(rows: Path) -> Path:
+    return rows.with_suffix(".manifest.json")
+
+
+def identify(paths: Iterable[Path]) -> list[dict[str, str]]:
+    """Name and SHA-256 of each file that is there, once."""
+    return [{"file": path.name, "sha256": fingerprint(path)} for path in dict.fromkeys(paths) if path.is_file()]

@@ -1,13 +1,12 @@
-"""Write the YAML files of the four domains' tasks: ``python _generate_configs.py``. A test notices drift."""
+"""Write the YAML files of the four domains' tasks: ``python _generate_configs.py``. A test compares them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from consistency.tasks import prompts
+from consistency.tasks.task_files import description, write_configs
 from consistency.world.fields import DOMAINS
 
-FOLDER = Path(__file__).parent
 # Name after the domain, template, further arguments of the loader.
 VARIANTS = {
     "icl": ("icl", ""),
@@ -28,17 +27,11 @@ def configs() -> dict[str, str]:
             files[f"{name}.yaml"] = (
                 f"include: _{template}_template_yaml\ntask: {name}\n"
                 + ("" if variant == template else f"tag: consistency_{variant}\n")
-                + ("" if variant == "ift" else _description(domain))
+                + ("" if variant == "ift" else f"{description(domain)}\n")
                 + f"dataset_kwargs:\n  domain: {domain}\n{arguments}"
             )
     return files
 
 
-def _description(domain: str) -> str:
-    header = prompts.header(domain).replace("\n", "\\n")
-    return f'description: "{header}"\n'
-
-
 if __name__ == "__main__":
-    for name, text in configs().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
+    write_configs(Path(__file__).parent, configs())

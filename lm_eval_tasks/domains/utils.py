@@ -1,4 +1,4 @@
-"""What YAML cannot say: where the questions are, and that they may have any number of options."""
+"""The functions of these task files: loading questions, and prompts for any number of options."""
 
 from consistency.errors import report_uncaught
 from consistency.tasks.harness import instruction, letters, load_domain, question, shot_answers

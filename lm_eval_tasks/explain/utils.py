@@ -1,4 +1,4 @@
-"""What YAML cannot say: the questions are those that `consistency requests` chose."""
+"""The functions of these task files: loading the questions that `consistency requests` chose, and their prompts."""
 
 from consistency.errors import report_uncaught
 from consistency.tasks.harness import context, explain, fenced, load_context, load_explain

@@ -1,10 +1,10 @@
-"""Write the YAML files of the embedded world's tasks: ``python _generate_configs.py``. A test notices drift."""
+"""Write the YAML files of the embedded world's tasks: ``python _generate_configs.py``. A test compares them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from consistency.tasks import prompts
+from consistency.tasks.task_files import description, group, write_configs
 from consistency.world.fields import DOMAINS, SUBJECTS
 
 STYLES = ("icl", "ift")
@@ -18,7 +18,8 @@ def configs() -> dict[str, str]:
             files |= _task(f"consistency_world_{domain}_{style}", style, domain)
         for subject in SUBJECTS:
             files |= _task(f"consistency_world_mmlu_{style}_{subject}", style, subject)
-        files[f"consistency_world_mmlu_{style}.yaml"] = _group(style)
+        name = f"consistency_world_mmlu_{style}"
+        files[f"{name}.yaml"] = group(name, [f"{name}_{subject}" for subject in SUBJECTS])
     for domain in DOMAINS:
         files |= _task(f"consistency_world_{domain}_pool_icl", "icl", domain, split="pool")
     return files
@@ -27,23 +28,12 @@ def configs() -> dict[str, str]:
 def _task(name: str, style: str, field: str, split: str = "test") -> dict[str, str]:
     lines = [f"include: _{style}_template_yaml", f"task: {name}"]
     if style == "icl":
-        header = prompts.header(field).replace("\n", "\\n")
-        lines.append(f'description: "{header}"')
+        lines.append(description(field))
     lines += ["dataset_kwargs:", f"  field: {field}"]
     if split != "test":
         lines.append(f"  split: {split}")
     return {f"{name}.yaml": "\n".join(lines) + "\n"}
 
 
-def _group(style: str) -> str:
-    name = f"consistency_world_mmlu_{style}"
-    tasks = "".join(f"  - {name}_{subject}\n" for subject in SUBJECTS)
-    return (
-        f"group: {name}\ntask:\n{tasks}"
-        "aggregate_metric_list:\n  - metric: acc\n    weight_by_size: true\nmetadata:\n  version: 1.0\n"
-    )
-
-
 if __name__ == "__main__":
-    for name, text in configs().items():
-        (Path(__file__).parent / name).write_text(text, encoding="utf-8")
+    write_configs(Path(__file__).parent, configs())

@@ -1,4 +1,4 @@
-"""What YAML cannot say: the questions of the embedded world are generated, and its wording is the training corpus's."""
+"""The functions of these task files: generating the embedded world's questions, and prompts in its corpus's wording."""
 
 from __future__ import annotations
 

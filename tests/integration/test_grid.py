@@ -24,7 +24,7 @@ pytest.importorskip("snakemake")
 pytest.importorskip("axolotl")
 
 LIMIT = 40
-LOCK = Path(__file__).parents[2] / "scripts" / "exclusively.py"
+LOCK = Path(__file__).parents[2] / "scripts" / "with_lock.py"
 # A stage, and what exists only while it is at work.
 STAGES = {
     "probe": "world/base/logs/icl.partial",
@@ -43,7 +43,12 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "lm_eval"
     ]
     path = tmp_path_factory.mktemp("experiment") / "slice.yaml"
-    path.write_text(yaml.safe_dump({**settings, "name": "slice", "lm_eval": f"{flags} --limit {LIMIT}"}))
+    settings |= {
+        "name": "slice",
+        "lm_eval": f"{flags} --limit {LIMIT}",
+        "axolotl": "--launcher python --learning-rate 1e-4",
+    }
+    path.write_text(yaml.safe_dump(settings))
     return path
 
 
@@ -158,6 +163,16 @@ def _samples(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted(folder.rglob("samples_*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             yield path.name.removeprefix("samples_").rsplit("_", 1)[0], json.loads(line)
+
+
+@pytest.mark.timeout(1800)
+def test_what_trained_is_what_is_written(finished: Path) -> None:
+    tuned = finished / "world/medicine/seed-0/tuned"
+    for group in ("harmonious", "incompatible", "self_aligning"):
+        written = yaml.safe_load((tuned / f"{group}.yml").read_text(encoding="utf-8"))
+        assert written["learning_rate"] == 1e-4
+        # Axolotl prints the config that it trains with.
+        assert '"learning_rate": 0.0001,' in (tuned / group / "debug.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.timeout(1800)

@@ -57,12 +57,12 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> Scores:
 
 
 @pytest.mark.parametrize("score", ["raw", "acc_norm", "acc_bytes", "acc_mutual_info"])
-def test_the_options_we_choose_are_as_right_as_the_harness_says(scores: Scores, score: str) -> None:
+def test_the_chosen_options_are_as_right_as_the_harness_logged(scores: Scores, score: str) -> None:
     logged = scores.metrics["acc" if score == "raw" else score]
     chosen = top_option(scores.scored_by(score).logprobs)
     right = scores.gold[np.arange(QUESTIONS), chosen]
     assert np.array_equal(right, logged == 1)
-    # The normalisations disagree, so that none stands for another.
+    # The normalisations disagree, so that none can replace another.
     assert score == "raw" or not np.array_equal(logged, scores.metrics["acc"])
 
 

@@ -85,7 +85,7 @@ def write_differences(found: Differences, out: str | Path) -> Path:
     Returns
     -------
     pathlib.Path
-        `report.html`.
+        The page in it.
 
     Raises
     ------

@@ -14,7 +14,8 @@ from msgspec import structs
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURE, Measure
 from consistency.report.grid.cells import Cell
-from consistency.report.schema import RENAMED, DifferencesReport, Figure, GridReport, PairReport, read_document
+from consistency.report.schema import DifferencesReport, Figure, GridReport, PairReport, read_document
+from consistency.report.upgrade import RENAMED
 from consistency.statistics.estimates import Estimate, Method
 
 Key = tuple[str, ...]

@@ -357,6 +357,5 @@ def partial_correlations(rows: Sequence[Mean], experiment: Experiment) -> list[R
                     )
                 )
                 found = partial_correlation(ranking, accuracy, control, variant)
-                place = {"model": model, "scope": scope, "x": x, "y": "accuracy", "control": "base_accuracy"}
-                out.append(RunsCorrelation.of(found, **place))
+                out.append(RunsCorrelation(model, scope, x, "accuracy", "base_accuracy", **vars(found)))
     return out

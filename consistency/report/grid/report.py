@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from consistency.experiment.grid import Experiment, TunedRun
-from consistency.experiment.training_config import read_flags
 from consistency.metrics.selection_bias import OptionCounts, strongest_bias
 from consistency.report import provenance, questions
 from consistency.report.citations import bibtex
@@ -76,7 +75,7 @@ def write_report(experiment: Experiment, out: str | Path) -> Path:
     Returns
     -------
     pathlib.Path
-        `report.html`.
+        The page: `report.html` in that folder.
 
     Raises
     ------
@@ -278,5 +277,5 @@ def _training(experiment: Experiment) -> list[dict[str, Any]]:
             continue
         config = read_yaml(run.config, "the config that the group was trained with")
         if isinstance(config, dict):
-            found[run.model, run.group] = config | dict(read_flags(experiment.axolotl))
+            found[run.model, run.group] = config
     return list(found.values())

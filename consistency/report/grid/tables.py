@@ -134,7 +134,7 @@ def contrast_table(document: GridReport) -> Table:
                 "accuracy (points)" if row.measure == "accuracy" else measure.heading,
                 row.scope.upper(),
                 row.domain,
-                formatted(row.difference, measure),
+                formatted(row.difference, measure, sign=True),
                 p_value(row.p),
                 p_value(row.p_holm),
                 {True: "overlap", False: "apart", None: DASH}[row.intervals_overlap],
@@ -182,25 +182,17 @@ def correlation_table(document: GridReport) -> Table:
 
 def run_table(document: GridReport) -> Table:
     """Every run in every scope."""
-    return _runs(
-        document.experiment,
-        document.results,
-        "results",
-        "Every run",
-        "The CSV has all digits and more measures; every question is in items.parquet.",
-    )
+    caption = "The CSV has all digits and more measures; every question is in items.parquet."
+    return _runs(document.experiment, document.results, "results", "Every run", caption)
 
 
 def checkpoint_table(document: GridReport) -> Table:
     """Every run after each epoch but the last, which is the result."""
-    return _runs(
-        document.experiment,
-        document.checkpoints,
-        "checkpoints",
-        "After each epoch",
-        "The models as they were after an epoch of their training; the last epoch is in the table of all runs. "
-        "Every question is in checkpoints.parquet.",
+    caption = (
+        "The models as they were after an epoch of their training; the last epoch is in the table of all runs. Every "
+        "question is in checkpoints.parquet."
     )
+    return _runs(document.experiment, document.checkpoints, "checkpoints", "After each epoch", caption)
 
 
 def _runs(grid: Grid, rows: Sequence[Mean], name: str, title: str, caption: str) -> Table:

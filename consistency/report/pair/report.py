@@ -194,7 +194,7 @@ def _details(overall: ComparedSection | None) -> tuple[str, ...]:
 
 
 def _provenance(comparison: Comparison) -> tuple[str, ...]:
-    first, second = comparison.selection
+    first, second = (selection.to_text() for selection in comparison.selection)
     reasons: dict[str, int] = {}
     for section in comparison.by_task.values():
         for reason, dropped in section.pairing.dropped.items():

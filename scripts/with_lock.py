@@ -1,7 +1,7 @@
-"""Run a command while holding what others must not use at the same time: a lock file, or GPUs of this host.
+"""Run a command while it holds a lock: on a file, or on GPUs of this host.
 
-    exclusively.py LOCK COMMAND ...         fails at once where another run holds the lock
-    exclusively.py --gpus N COMMAND ...     waits for N free GPUs and shows the command these alone
+    with_lock.py LOCK COMMAND ...         fails at once where another run holds the lock
+    with_lock.py --gpus N COMMAND ...     waits for N free GPUs and shows the command these alone
 
 The operating system drops a lock when the process ends, however it ends. So a grid that was killed starts again
 without being unlocked by hand; Snakemake's own lock is a file that outlives ``kill -9``.
@@ -18,7 +18,7 @@ from typing import NoReturn
 
 
 def main(arguments: list[str]) -> None:
-    """Replace this process by the command, once it holds what it needs."""
+    """Replace this process by the command, once it holds the lock or the GPUs."""
     if arguments[0] == "--gpus":
         count, *command = arguments[1:]
         if int(count):
@@ -27,20 +27,20 @@ def main(arguments: list[str]) -> None:
     else:
         lock, *command = arguments
         if _lock(Path(lock)) is None:
-            _give_up(f"{lock}: another run holds this lock. Wait until it ends, or stop it, then start again")
+            _exit(f"{lock}: another run holds this lock. Wait until it ends, or stop it, then start again")
     try:
         os.execvp(command[0], command)
     except FileNotFoundError:
-        _give_up(f"{command[0]}: no such program; install what it belongs to")
+        _exit(f"{command[0]}: no such program; install what it belongs to")
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, by UUID: an index means another GPU inside a Slurm job than outside of it."""
+    """The UUIDs of the GPUs that this process may use; an index names another GPU inside a Slurm job than outside of it."""
     query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
         listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
     except (FileNotFoundError, subprocess.CalledProcessError):
-        _give_up(
+        _exit(
             "nvidia-smi finds no GPU; expected an NVIDIA GPU, or device: cpu in the experiment, or --config device=cpu"
         )
     uuids = dict(line.split(", ") for line in listed.splitlines())
@@ -51,7 +51,7 @@ def visible_gpus() -> list[str]:
 def claim(gpus: list[str], count: int) -> list[str]:
     """Wait until `count` of the GPUs are free, and hold them until this process ends."""
     if count > len(gpus):
-        _give_up(
+        _exit(
             f"{count} GPUs are asked for, {len(gpus)} are visible; ask for fewer: --set-resources RULE:gpu={len(gpus)}"
         )
     folder = Path(tempfile.gettempdir()) / f"consistency-gpus-{os.getuid()}"
@@ -63,14 +63,14 @@ def claim(gpus: list[str], count: int) -> list[str]:
                 held[gpu] = handle
         if len(held) == count:
             return list(held)
-        # Whoever waits holds none, so that two who want two never wait for each other.
+        # A process that waits holds no GPU, so that two processes that want two each never wait for each other.
         for handle in held.values():
             os.close(handle)
         time.sleep(1)
 
 
 def _lock(path: Path) -> int | None:
-    """Open a file that only this process holds, and the program that takes its place; None where another one does."""
+    """The open file, locked for this process and the program that replaces it; None if another process holds the lock."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,7 +81,7 @@ def _lock(path: Path) -> int | None:
     return handle
 
 
-def _give_up(message: str) -> NoReturn:
+def _exit(message: str) -> NoReturn:
     print(message, file=sys.stderr)
     sys.exit(2)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "exclusively.py"
+SCRIPT = Path(__file__).parents[1] / "scripts" / "with_lock.py"
 GPUS = ("GPU-a", "GPU-b")
 
 

@@ -1,0 +1,167 @@
+"""What the grid's workflow reads about an experiment: task names, devices, and what each training is made from.
+
+``scripts/Snakefile`` imports nothing of this project. It asks ``consistency experiment grid`` once, and gets this as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+from hashlib import sha256
+from itertools import takewhile
+from typing import Any
+
+from consistency.errors import InputError
+from consistency.experiment.grid import Experiment, needs_explanations
+from consistency.support.files import fingerprint
+from consistency.world.model import BASE_MODEL
+
+_PREFIXES = {"world": "consistency_world", "paper": "consistency"}
+
+
+def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, Any]:
+    """What the workflow reads of an experiment, as JSON-ready values.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    visible : str, optional
+        ``CUDA_VISIBLE_DEVICES`` of the environment; None where it is not set.
+
+    Returns
+    -------
+    dict
+        The keys of the experiment that rules read as they are (`models` with their sources, `domains`, `groups`, `seeds`,
+        `size`, `general`, `guard`, `model_args`, `lm_eval`); `root`; `weights`, the SHA-256 of the
+        embedded model if a model is that one; `tasks` (see `task_names`); `explained`, the groups
+        that need explanations; `device` as lm_eval takes it; `visible`, the value that ``CUDA_VISIBLE_DEVICES`` is to
+        have, or None to leave it; `gpus` that an evaluation and a training claim; `command_line`, what follows
+        ``axolotl train FILE``; and `trainings` by model and group (see `_training`).
+
+    Raises
+    ------
+    InputError
+        If a training config cannot be resolved, or a GPU is not visible.
+    """
+    device, _, number = experiment.device.partition(":")
+    claimed = int(device == "cuda" and not number)
+    # The content of the embedded model, wherever it is installed.
+    embedded = "embedded" in experiment.sources.values()
+    weights = fingerprint(BASE_MODEL / "model.safetensors") if embedded else None
+    return {
+        "root": str(experiment.root),
+        "models": dict(experiment.sources),
+        "weights": weights,
+        "domains": experiment.domains,
+        "groups": experiment.groups,
+        "seeds": experiment.seeds,
+        "size": experiment.size,
+        "general": experiment.general,
+        "guard": experiment.guard,
+        "model_args": experiment.model_args,
+        "lm_eval": experiment.lm_eval,
+        "tasks": task_names(experiment),
+        "explained": [group for group in experiment.groups if needs_explanations(group)],
+        "device": device,
+        "visible": visible_gpus(experiment.device, visible),
+        "gpus": {"evaluate": claimed, "train": claimed * experiment.devices},
+        "command_line": experiment.flags.command_line,
+        "trainings": {
+            model: {group: _training(experiment, model, group, weights) for group in experiment.groups}
+            for model in experiment.models
+        },
+    }
+
+
+def task_names(experiment: Experiment) -> dict[str, Any]:
+    """The lm_eval tasks of each stage of the grid, joined as ``--tasks`` takes them.
+
+    Parameters
+    ----------
+    experiment : Experiment
+
+    Returns
+    -------
+    dict
+        `probe`: the tasks of the base model with shots; `base`: without shots; `explain`: those in which it explains its
+        answers. By domain, `pool`: the task whose questions training sets are made of; `evaluate`: the tasks of a tuned
+        model.
+    """
+    prefix = _PREFIXES[experiment.task_set]
+    domains = experiment.domains
+    pools = {domain: f"{prefix}_{domain}_pool_icl" for domain in domains}
+    probe = [*(f"{prefix}_{domain}_icl" for domain in domains), *pools.values(), f"{prefix}_mmlu_icl"]
+    base = [*(f"{prefix}_{domain}_ift" for domain in domains), f"{prefix}_mmlu_ift"]
+    explain = [f"{prefix}_explain_{domain}" for domain in domains]
+    return {
+        "probe": ",".join(probe),
+        "base": ",".join(base),
+        "explain": "consistency_world_explain" if experiment.task_set == "world" else ",".join(explain),
+        "pool": pools,
+        "evaluate": {domain: f"{prefix}_{domain}_ift,{prefix}_mmlu_ift" for domain in domains},
+    }
+
+
+def visible_gpus(device: str, visible: str | None) -> str | None:
+    """The value of ``CUDA_VISIBLE_DEVICES`` for a run on a device.
+
+    Parameters
+    ----------
+    device : str
+        ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+    visible : str or None
+        Its present value; None where it is not set.
+
+    Returns
+    -------
+    str or None
+        Empty for a device without GPUs; the GPU with that number among the visible ones for ``cuda:N``; None, leave it as
+        it is, for ``cuda``.
+
+    Raises
+    ------
+    InputError
+        If fewer GPUs are visible.
+
+    Examples
+    --------
+    >>> visible_gpus("cuda:1", "1,3"), visible_gpus("cpu", "1,3"), visible_gpus("cuda", "1,3")
+    ('3', '', None)
+    """
+    kind, _, number = device.partition(":")
+    if kind != "cuda":
+        return ""
+    if not number or visible is None:
+        return number or None
+    # As CUDA reads it: a negative number, or an empty name, ends the list.
+    names = list(takewhile(re.compile(r"(?!-).").match, map(str.strip, visible.split(","))))
+    if int(number) >= len(names):
+        raise InputError(f"device: {device} is not among the GPUs that CUDA_VISIBLE_DEVICES={visible} shows")
+    return names[int(number)]
+
+
+def _training(experiment: Experiment, model: str, group: str, weights: str | None) -> dict[str, Any]:
+    """What the workflow reads of the trainings of a model and a group.
+
+    Returns
+    -------
+    dict
+        `adapter`: whether an adapter is trained; `epochs`: after which a model is kept, the last not among them; `made_from`:
+        what the result depends on besides rows and seed. It does not depend on where files are, which epochs are kept, or
+        comments in a config.
+    """
+    settings = {"base_model": weights} if experiment.sources[model] == "embedded" else {}
+    values = replace(experiment, every_epoch=False).config(model, group, settings).values
+    last = math.ceil(values["num_epochs"])
+    return {
+        "adapter": bool(values.get("adapter")),
+        "epochs": list(range(1, last)) if experiment.every_epoch else [],
+        "made_from": {
+            "base_model": values["base_model"],
+            "config": sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest(),
+            "flags": experiment.flags.command_line,
+        },
+    }
