@@ -152,12 +152,12 @@ def test_rows_that_were_left_out_are_named_by_whatever_reads_the_log(tmp_path, w
     note = "pool: 1 rows repeat a doc_id, 1 of them with another document; the first of each is used"
     mapped = read_map([tmp_path / "logs"])
     assert mapped.to_dict()["n"] == 2
-    assert mapped.to_dict()["notes"] == [note]
+    assert list(mapped.to_dict()["notes"]) == [note]
     assert note in mapped.to_text().splitlines()
     train = tmp_path / "train.jsonl"
     train.write_text(json.dumps(document(0)))
     audited = audit(train, [tmp_path / "logs"])
-    assert audited.to_dict()["notes"] == [note]
+    assert list(audited.to_dict()["notes"]) == [note]
     assert f"- {note}" in page(audited).splitlines()
     written = write_groups(read_probe(tmp_path / "logs"), tmp_path / "groups", Sources(), ["incompatible"])
     assert note in written.to_text().splitlines()

@@ -60,13 +60,13 @@ def _read(
 @app.command()
 def validate(
     file: File,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also let Axolotl validate each config, and check each model's tokenizer.")
+    ] = False,
     root: Root = None,
     settings: Set = None,
     preset: Preset = None,
     devices: Devices = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Also let Axolotl validate each config, and check each model's tokenizer.")
-    ] = False,
 ) -> None:
     """Check an experiment before it runs; exit code 1 if it has problems."""
     experiment = _read(file, root, settings, preset, devices)

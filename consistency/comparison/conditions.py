@@ -122,16 +122,14 @@ class Condition:
 
     Attributes
     ----------
-    text : str
-        As it was given.
+    text, where : str, str or None
+        The condition as it was given, and its task or scope; None for what the verdict is about.
     mode : {"surely", "possibly", "measured"}
         What must lie beyond the limit: all of the 95 % interval, any of it, or the measured value.
     quantity : Quantity
     sign : {">", ">=", "<", "<="}
     limit : float
         In the quantity's own numbers: fractions of 1, nats.
-    where : str or None
-        A task or scope; None for what the verdict is about.
     """
 
     text: str
@@ -154,9 +152,8 @@ class Check:
 
     Attributes
     ----------
-    condition : Condition
-    section : str
-        Task, scope or "overall".
+    condition, section : Condition, str
+        What was judged, and on which numbers: those of a task, of a scope, or "overall".
     estimate : Estimate
         In the quantity's own numbers.
     outcome : {"holds", "holds not", "unclear", "undefined"}

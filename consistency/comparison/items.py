@@ -45,6 +45,7 @@ def question_arrays(pairs: Pairs) -> dict[str, Floats]:
     Parameters
     ----------
     pairs : Pairs
+        Of one task.
 
     Returns
     -------

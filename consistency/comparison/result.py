@@ -11,17 +11,14 @@ from numpy.typing import NDArray
 
 from consistency.comparison.pairing import PairingReport
 from consistency.logs.runs import RunConfig, Selection
-from consistency.metrics.measures import MEASURE
+from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.metrics.selection_bias import SelectionBias
 from consistency.statistics.estimates import Estimate
 from consistency.support.version import own_version
 
 SCHEMA_VERSION = 2
 NO_OPTIONS = "no options were scored: measures of distributions are absent"
-# The measures of the table for a terminal.
-_COLUMNS = tuple(
-    MEASURE[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "spearman", "kl")
-)
+# Of the headline's measures, short enough for a terminal.
 _HEADS = ("before", "after", "change", "same top", "Spearman ρ", "KL (nats)")
 
 
@@ -77,13 +74,13 @@ class Section:
     n: int
     estimates: Mapping[str, Estimate]
     pairing: PairingReport
+    equivalence_p: float | None
+    minimum_detectable_change: float | None
     flips: Mapping[str, int] | None = None
     mcnemar_p: float | None = None
     mcnemar_p_holm: float | None = None
     mcnemar_p_bh: float | None = None
     sign_flip_p: float | None = None
-    equivalence_p: float | None = None
-    minimum_detectable_change: float | None = None
     kl_quantiles: Mapping[str, float | None] | None = None
     ties: Mapping[str, int] | None = None
     tie_rate: Mapping[str, float] | None = None
@@ -323,7 +320,7 @@ class Comparison:
         head = " ".join(f"{title:>10}" for title in _HEADS)
         lines = [*self.messages(), "", f"{'task':<{width}} {'n':>6} {head}   flips −/+       p"]
         for section in sections:
-            cells = [_cell(section.estimates.get(measure.name)) for measure in _COLUMNS]
+            cells = [_cell(section.estimates.get(measure.name)) for measure in HEADLINE]
             turned, p = section.flips, section.mcnemar_p
             flipped = f"{turned['harmful']:>5}/{turned['beneficial']:<5}" if turned else f"{'–':>5}{'':6}"
             tested = f"{'–':>7}" if p is None else f"{p:7.4f}" if p >= 0.0001 else "< .0001"

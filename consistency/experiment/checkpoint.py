@@ -60,6 +60,8 @@ class Tensor:
 class Checkpoint:
     """A checkpoint without problems.
 
+    `check_checkpoint` returns it when every check has passed.
+
     Attributes
     ----------
     folder : pathlib.Path

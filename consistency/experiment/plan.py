@@ -30,10 +30,9 @@ class Sizes:
 
     Attributes
     ----------
-    asked : int
-        Questions in the training set of a group.
-    row : int
-        Tokens of a training row, the mean over questions and general instructions.
+    asked, row : int
+        Questions in the training set of a group, and tokens of a training row (the mean over questions and general
+        instructions).
     pool, few : int
         Questions in a domain's pool, and tokens of a prompt with five shots.
     tests, zero : int
@@ -61,10 +60,8 @@ class ModelPlan:
 
     Attributes
     ----------
-    model : str
-        Its name.
-    parameters : float
-        Number of its parameters.
+    model, parameters : str, float
+        Its name, and the number of its parameters.
     runs : int
         Models to fine-tune and evaluate.
     rows, tokens, steps : int

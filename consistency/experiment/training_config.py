@@ -203,7 +203,7 @@ def accumulation(batch: int, micro: int, devices: int) -> int:
     Raises
     ------
     InputError
-        If it is not a whole number.
+        If the batch is no multiple of what all devices take at once.
 
     Examples
     --------

@@ -50,6 +50,8 @@ class Known(msgspec.Struct, frozen=True, gc=False):
 class KnowledgeMap:
     """The questions of one model's probes, and what was left out.
 
+    `read_map` makes it from logs.
+
     Attributes
     ----------
     questions : tuple of Known

@@ -25,6 +25,12 @@ _STYLE: Any = STYLE | {"font.size": 8, "axes.titlesize": 8, "axes.grid": False, 
 def write_map(knowledge: KnowledgeMap, out: str | Path) -> None:
     """Write ``map.json``, ``labels.jsonl`` and the figure ``map.svg`` and ``map.png`` into a folder.
 
+    Parameters
+    ----------
+    knowledge : KnowledgeMap
+    out : path-like
+        The folder; it is made if it is missing.
+
     Raises
     ------
     InputError
@@ -48,6 +54,7 @@ def draw_map(knowledge: KnowledgeMap) -> dict[str, bytes]:
     Parameters
     ----------
     knowledge : KnowledgeMap
+        Its questions, by domain and subject.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +90,8 @@ class Coverage:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return {
-            "probes": list(self.probes),
-            "skipped": self.skipped,
-            "incomplete": self.incomplete,
-            "notes": list(self.notes),
-        }
+        """The four fields by name, for JSON."""
+        return asdict(self)
 
 
 def read_probe(

@@ -65,8 +65,7 @@ def total_variation(before: ArrayLike, after: ArrayLike) -> Floats:
     >>> total_variation(np.log([[0.5, 0.5]]), np.log([[0.25, 0.75]])).round(12).tolist()
     [0.25]
     """
-    x, y = paired(before, after)
-    p, q = probabilities(x), probabilities(y)
+    p, q = map(probabilities, paired(before, after))
     return defined(np.nansum(np.abs(p - q), axis=1) / 2, p, q)
 
 

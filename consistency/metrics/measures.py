@@ -209,6 +209,10 @@ MEASURES = (
 )
 # fmt: on
 MEASURE = {measure.name: measure for measure in MEASURES}
+# What every table of a comparison shows, in this order, and what two reports are compared by.
+HEADLINE = tuple(
+    MEASURE[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "spearman", "kl")
+)
 
 
 def measure_columns(before: ArrayLike, after: ArrayLike, gold: Bools) -> dict[str, Floats]:

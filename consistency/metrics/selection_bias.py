@@ -22,10 +22,9 @@ class SelectionBias:
 
     Attributes
     ----------
-    answers_of : str
-        Whose answers to what they are.
-    option : str
-        The letter of the option, or its number from 1 where there are more options than letters.
+    answers_of, option : str
+        Whose answers to what they are; and the letter of the option, or its number from 1 where there are more options than
+        letters.
     answered, gold : float
         The share of the answers that are this option, and of the questions in which it is right.
     bias : float

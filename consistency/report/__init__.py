@@ -1,1 +1,1 @@
-"""Reports: estimates in, folders of pages, tables, figures and JSON out. Nothing here computes a statistic of its own."""
+"""Reports: estimates in; folders of pages, tables, figures and JSON out. Statistics come from the rooms below."""

@@ -23,9 +23,8 @@ class Mark:
 
     Attributes
     ----------
-    label : str
-    glyph : str
-        The marker as a character.
+    label, glyph : str
+        The name of the series, and its marker as a character.
     theme : str
         Name of the page's colour: "blue", "red", "green", "violet" or "grey".
     """
@@ -38,6 +37,8 @@ class Mark:
 @dataclass(frozen=True)
 class Drawing:
     """One figure: its file name, what a reader should see, its data and its panels.
+
+    `drawings.draw_all` makes it from a `Plot`, which it writes into files.
 
     Attributes
     ----------
@@ -185,8 +186,8 @@ class Report:
     intervals: str
     notes: tuple[str, ...]
     signature: str
-    sections: tuple[Section, ...]
     document: AnyReport
+    sections: tuple[Section, ...]
     questions: tuple[ChangedQuestion, ...] = ()
     questions_note: str = ""
     methods: tuple[str, ...] = ()

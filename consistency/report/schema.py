@@ -380,19 +380,6 @@ class ComparedRun(Struct):
     lm_eval_version: str | None
 
 
-class ComparisonWarning(Struct):
-    """What makes the numbers mean something else than they seem to."""
-
-    kind: str
-    answers_of: str | UnsetType = UNSET
-    option: str | UnsetType = UNSET
-    answered: float | UnsetType = UNSET
-    gold: float | UnsetType = UNSET
-    bias: float | UnsetType = UNSET
-    alike: int | UnsetType = UNSET
-    of: int | UnsetType = UNSET
-
-
 class Comparison(Struct, kw_only=True):
     """The object that `consistency compare --json` prints."""
 
@@ -408,7 +395,7 @@ class Comparison(Struct, kw_only=True):
     unpaired: list[UnpairedTask] | UnsetType = UNSET
     task_names: TaskNames | UnsetType = UNSET
     settings: list[SettingDifference] | UnsetType = UNSET
-    warnings: list[ComparisonWarning] | UnsetType = UNSET
+    warnings: list[dict[str, str | float]] | UnsetType = UNSET
     verdict: str
     signature: str
 

@@ -8,13 +8,14 @@ with other *tasks* of the kind (``clusters``: whole tasks are sampled). Every es
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from consistency.support.arrays import Floats
+from consistency.support.arrays import Floats, Integers
 
 # Values with no more distinct numbers than this are in steps, and a mean of few of them too.
 STEPS = 3
@@ -419,6 +420,52 @@ def root_mean_square(values: ArrayLike, **how: Any) -> Estimate:
         ci_high=math.sqrt(square.ci_high),
         statistic="root mean square",
     )
+
+
+def mean_of_means(samples: Sequence[Floats], question: Integers, stratum: Integers) -> Estimate:
+    """Mean of several samples' means, each with the same weight, over questions within fixed tasks.
+
+    A question that several samples hold is one draw: its contributions to the mean are added before their variance is
+    taken.
+
+    Parameters
+    ----------
+    samples : sequence of ndarray
+        One number per question each. Values that are not finite do not enter, and are counted in `undefined`.
+    question : ndarray of int64
+        The question of each value, sample after sample, as a number from 0.
+    stratum : ndarray of int64
+        The task of each question.
+
+    Returns
+    -------
+    Estimate
+        `n` counts questions.
+
+    Examples
+    --------
+    >>> sample, questions = np.array([0.0, 1.0, 1.0]), np.arange(3)
+    >>> twice = mean_of_means([sample, sample], np.tile(questions, 2), np.zeros(3, dtype=int))
+    >>> twice.se == mean(sample).se, twice.n
+    (True, 3)
+    """
+    n = len(stratum)
+    centres, deviations, undefined = [], [], 0
+    for x in samples:
+        finite = np.isfinite(x)
+        undefined += int((~finite).sum())
+        if not finite.any():
+            return without_interval(None, 0, "no values", undefined=undefined, unit="stratum")
+        centres.append(float(x[finite].mean()))
+        # What a question adds to the error of the mean: nothing where it has no value.
+        deviations.append(np.where(finite, x - centres[-1], 0.0) / finite.sum() / len(samples))
+    totals = np.bincount(question, weights=np.concatenate(deviations), minlength=n)
+    spread = mean(totals * n, strata=stratum)
+    value = float(np.mean(centres))
+    if spread.value is None or spread.ci_low is None or spread.ci_high is None:
+        return replace(spread, value=value, undefined=undefined)
+    ends = (spread.ci_low - spread.value + value, spread.ci_high - spread.value + value)
+    return replace(spread, value=value, ci_low=ends[0], ci_high=ends[1], undefined=undefined)
 
 
 def macro_mean(values: ArrayLike, groups: ArrayLike, *, fixed: bool = False, confidence: float = 0.95) -> Estimate:

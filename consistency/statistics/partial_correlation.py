@@ -59,7 +59,7 @@ class PartialCorrelation:
     n: int
     df: int
     variant: str
-    robust_p: float | None = None
+    robust_p: float | None
     within_p: float | None = None
     cluster_low: float | None = None
     cluster_high: float | None = None
@@ -140,7 +140,7 @@ def partial_correlation(
     df = n - absorbed - 2
 
     def null(reason: str) -> PartialCorrelation:
-        return PartialCorrelation(None, None, None, None, None, None, n, df, variant, reason=reason)
+        return PartialCorrelation(None, None, None, None, None, None, n, df, variant, None, reason=reason)
 
     if df < 3:
         return null(f"{n} runs leave {df} degrees of freedom, fewer than 3")
@@ -163,7 +163,7 @@ def partial_correlation(
     if variant == "paper":
         released = spearmanr(residual_b, residual_a)
         return PartialCorrelation(
-            float(released.statistic), float(released.pvalue), None, None, None, None, n, n - 2, variant
+            float(released.statistic), float(released.pvalue), None, None, None, None, n, n - 2, variant, None
         )
     r = float(np.clip(_pearson(residual_a, residual_b), -1.0, 1.0))
     p, within = _t_test(r, df), None

@@ -55,7 +55,7 @@ def read_jsonl(path: str | Path, kind: type[T], expected: str) -> Iterator[tuple
 
 
 def read_jsonl_bytes(path: str | Path, kind: type[T], expected: str) -> Iterator[tuple[int, bytes, T]]:
-    r"""Read a file of one JSON value a line, as `read_jsonl` does, with each value's own bytes.
+    """Read a file of one JSON value a line, as `read_jsonl` does, with each value's own bytes.
 
     Yields
     ------
@@ -64,15 +64,6 @@ def read_jsonl_bytes(path: str | Path, kind: type[T], expected: str) -> Iterator
     bytes
         The value as the file has it, without white space and a byte order mark around it.
     object of type `kind`
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "rows.jsonl")
-    ...     _ = path.write_text('{"id": 1.50}\n')
-    ...     list(read_jsonl_bytes(path, dict[str, float], "an id"))
-    [(1, b'{"id": 1.50}', {'id': 1.5})]
     """
     path = Path(path)
     decoder = msgspec.json.Decoder(kind)

@@ -44,7 +44,7 @@ def task_names() -> list[str]:
 
     Examples
     --------
-    >>> "consistency_medicine_icl" in task_names()
-    True
+    >>> [name for name in task_names() if "medicine_icl" in name][0]
+    'consistency_medicine_icl'
     """
     return sorted(path.stem for path in shipped("lm_eval_tasks").rglob("*.yaml"))

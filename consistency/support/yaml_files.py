@@ -29,9 +29,8 @@ def read_yaml(path: str | Path, expected: str) -> Any:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "a.yml")
-    ...     _ = path.write_text("seed: 1")
-    ...     read_yaml(path, "a preset")
+    ...     _ = Path(folder, "a.yml").write_text("seed: 1")
+    ...     read_yaml(Path(folder, "a.yml"), "a preset")
     {'seed': 1}
     """
     try:

@@ -137,10 +137,10 @@ def read_questions(path: str | Path, subject: str) -> list[Question]:
     Examples
     --------
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "dev.jsonl")
-    ...     _ = path.write_text('{"question": "One and one is", "choices": ["two", "three"], "answer": 0}')
-    ...     read_questions(path, "arithmetic")[0].choices
+    >>> line = '{"question": "One and one is", "choices": ["two", "three"], "answer": 0}'
+    >>> with tempfile.NamedTemporaryFile("w") as file:
+    ...     _ = file.write(line), file.flush()
+    ...     read_questions(file.name, "arithmetic")[0].choices
     ('two', 'three')
     """
     rows = read_jsonl(path, _Row, _EXPECTED)

@@ -46,10 +46,9 @@ class Duplicate:
 
     Attributes
     ----------
-    row : int
-        Its place in the pool.
-    other : int
-        The place of the first question that is the same: in the evaluation set, or earlier in the pool.
+    row, other : int
+        Its place in the pool, and the place of the first question that is the same: in the evaluation set, or earlier in the
+        pool.
     kind : {"exact", "near"}
         As the module defines them.
     """

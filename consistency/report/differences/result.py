@@ -70,11 +70,11 @@ class Difference:
     def row(self) -> DifferenceRow:
         """The row of `report.json`."""
         row = DifferenceRow(
-            level=self.level,
-            measure=self.measure.name,
             a=self.a,
             b=self.b,
             difference=self.estimate,
+            measure=self.measure.name,
+            level=self.level,
             paired=self.paired,
             p=self.p,
             p_holm=self.p_holm,

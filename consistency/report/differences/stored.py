@@ -12,25 +12,31 @@ import numpy as np
 from msgspec import structs
 
 from consistency.errors import InputError
-from consistency.metrics.measures import MEASURE, Measure
+from consistency.metrics.measures import HEADLINE, Measure
 from consistency.report.grid.cells import Cell
+from consistency.report.grid.estimates import MEAN
 from consistency.report.schema import DifferencesReport, Figure, GridReport, PairReport, read_document
 from consistency.report.upgrade import RENAMED
 from consistency.statistics.estimates import Estimate, Method
 
 Key = tuple[str, ...]
 DIMENSIONS = {"grid": ("model", "domain", "group", "seed", "scope"), "pair": ("section",)}
-MEAN = "mean"
 # Columns that say which question a row is about, and what stands in them where that is not known.
 IDENTITY, UNKNOWN = ("gold", "doc_hash"), -1
 TEXTS = {"model", "domain", "group", "scope", "task", "doc_hash"}
-# The measures that are compared, and where a grid's row has them: the part, and the name in it.
-COMPARED = {
-    MEASURE["accuracy_before"]: ("base", "accuracy"),
-    MEASURE["accuracy_after"]: ("tuned", "accuracy"),
-    MEASURE["delta_accuracy"]: ("change", "accuracy"),
-    **{MEASURE[name]: ("tuned", name) for name in ("same_top", "spearman", "kl")},
-}
+# Where a grid's row has the measures by which reports are compared: the part, and the name in it.
+COMPARED = dict(
+    zip(
+        HEADLINE,
+        (
+            ("base", "accuracy"),
+            ("tuned", "accuracy"),
+            ("change", "accuracy"),
+            *(("tuned", m.name) for m in HEADLINE[3:]),
+        ),
+        strict=True,
+    )
+)
 NUMBERS = tuple(dict.fromkeys(name for measure in COMPARED for name in measure.columns))
 
 
@@ -61,8 +67,7 @@ class StoredReport:
 
     Attributes
     ----------
-    folder : Path
-    document : GridReport or PairReport
+    folder, document : Path, GridReport or PairReport
         `report.json`.
     """
 

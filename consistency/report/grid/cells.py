@@ -49,13 +49,13 @@ class Cell:
     doc_id: Integers
     arrays: Columns
 
-    def __len__(self) -> int:
-        return len(self.doc_id)
-
     def keeping(self, names: Sequence[str]) -> Cell:
         """The same cell with these arrays only."""
         arrays = {name: self.arrays[name] for name in names}
         return Cell(self.model, self.domain, self.group, self.seed, self.scope, self.task, self.doc_id, arrays)
+
+    def __len__(self) -> int:
+        return len(self.doc_id)
 
     def minus(self, other: Cell, names: Sequence[str]) -> Cell:
         """The cell with its values less another's, over the questions that both answered."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ from consistency.report.schema import (
     SeedFigure,
     SeedSummary,
 )
-from consistency.statistics.estimates import Estimate, mean, without_interval
+from consistency.statistics.estimates import Estimate, mean, mean_of_means
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
 from consistency.statistics.partial_correlation import partial_correlation
 from consistency.support.arrays import Floats, Integers
@@ -88,8 +88,7 @@ def estimate(
     """Mean of the cells' means, each cell with the same weight, and the number of distinct questions.
 
     Tasks, domains and seeds are fixed; the questions within each task are what was sampled. A question that several
-    cells hold (another domain's run, another seed's) is one draw: its contributions to the mean are added before
-    their variance is taken.
+    cells hold (another domain's run, another seed's) is one draw (`mean_of_means`).
 
     Parameters
     ----------
@@ -111,24 +110,7 @@ def estimate(
     if len(cells) == 1:
         return mean(values(cells[0]), strata=cells[0].task), len(cells[0])
     draws = draws or Draws.of(cells)
-    n = len(draws.task)
-    centres, deviations, undefined = [], [], 0
-    for cell in cells:
-        x = values(cell)
-        finite = np.isfinite(x)
-        undefined += int((~finite).sum())
-        if not finite.any():
-            return without_interval(None, 0, "no values", undefined=undefined, unit="stratum"), n
-        centres.append(float(x[finite].mean()))
-        # What a question adds to the error of the mean: nothing where it has no value.
-        deviations.append(np.where(finite, x - centres[-1], 0.0) / finite.sum() / len(cells))
-    totals = np.bincount(draws.question, weights=np.concatenate(deviations), minlength=n)
-    spread = mean(totals * n, strata=draws.task)
-    value = float(np.mean(centres))
-    if spread.value is None or spread.ci_low is None or spread.ci_high is None:
-        return replace(spread, value=value, undefined=undefined), n
-    ends = (spread.ci_low - spread.value + value, spread.ci_high - spread.value + value)
-    return replace(spread, value=value, ci_low=ends[0], ci_high=ends[1], undefined=undefined), n
+    return mean_of_means([values(cell) for cell in cells], draws.question, draws.task), len(draws.task)
 
 
 def _column(name: str) -> Callable[[Cell], Floats]:
@@ -284,11 +266,11 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
                                 domain=domain,
                                 seed=seed,
                                 scope=scope,
+                                difference=Figure.of(found),
                                 minuend=minuend,
                                 subtrahend=subtrahend,
                                 measure=measure,
                                 n=n,
-                                difference=Figure.of(found),
                                 p=t_test(found),
                                 intervals_overlap=_overlap(*ends),
                                 family=_family(domain, seed, experiment),

@@ -298,6 +298,7 @@ def _training(saved: Sequence[Checkpoint], runs: Sequence[Result], experiment: E
     looks = {group: _look(group) for group in _unmixed(experiment)}
 
     def draw(axes: Sequence[Axes], scope: str) -> None:
+        axes[-1].set_xlabel("epochs of training")
         for ax, (measure, title) in zip(axes, TITLES.items(), strict=True):
             for group, look in looks.items():
                 line = [
@@ -311,7 +312,6 @@ def _training(saved: Sequence[Checkpoint], runs: Sequence[Result], experiment: E
             ax.set_title(title)
             ax.set_ylim(limits(points, measure))
             ax.set_xticks(range(last + 1))
-        axes[-1].set_xlabel("epochs of training")
 
     return Plot(
         name="training",

@@ -7,21 +7,14 @@ from collections.abc import Iterable, Sequence
 
 from consistency.comparison.conditions import Check
 from consistency.comparison.result import Comparison, Section
-from consistency.metrics.measures import MEASURE
+from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.formats.markdown import text as markdown_text
 from consistency.report.formats.numbers import DASH, formatted, p_value
 from consistency.report.provenance import model_name
 
 MOST_TASKS = 10
 MOST_NOTES = 30
-# The measures of the headline, in its order.
-_ROWS = tuple(
-    MEASURE[name]
-    for name in (
-        *("accuracy_before", "accuracy_after", "delta_accuracy", "harmful_flips", "beneficial_flips"),
-        *("same_top", "spearman", "kl"),
-    )
-)
+_ROWS = (*HEADLINE[:3], MEASURE["harmful_flips"], MEASURE["beneficial_flips"], *HEADLINE[3:])
 
 
 def to_markdown(comparison: Comparison, checks: Sequence[Check] = (), *, folded: bool = False) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from consistency.comparison.result import Comparison, Section
 from consistency.metrics.answers import QUANTILES, quantiles
-from consistency.metrics.measures import MEASURE
+from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Row, Table
 from consistency.report.formats.numbers import DASH, fixed, formatted, p_value, with_share
 from consistency.report.items import Columns
@@ -17,11 +17,7 @@ from consistency.report.questions import kinds
 from consistency.statistics.estimates import Estimate
 
 FLIPS = ("harmful", "beneficial", "wrong_to_wrong")
-# The measures of a row, in its order.
-SHOWN = tuple(
-    MEASURE[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "spearman", "kl")
-)
-FIGURE_HEADS = tuple(measure.heading for measure in SHOWN)
+FIGURE_HEADS = tuple(measure.heading for measure in HEADLINE)
 NAMES = {"overall": "all questions", "macro": "mean of the tasks", "homo": "HOMO", "id": "ID", "ood": "OOD"}
 
 
@@ -67,7 +63,7 @@ def _data(section: Section) -> dict[str, Any]:
 
 
 def _figures(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
-    return tuple(formatted(estimates.get(measure.name), measure) for measure in SHOWN)
+    return tuple(formatted(estimates.get(measure.name), measure) for measure in HEADLINE)
 
 
 def flip_table(items: Columns) -> Table:
