@@ -27,7 +27,7 @@ def main(out: Path, *modules: str) -> None:
     found = pkgutil.iter_modules(consistency.__path__)
     consistency.__all__ += modules or [module.name for module in found if module.name not in LEFT_OUT]
     # Of a type that exists for type checkers alone, pdoc shows the name.
-    warnings.filterwarnings("ignore", message="Error parsing type annotation")
+    warnings.filterwarnings("ignore", module=r"pdoc\.doc_types")
     pdoc.render.configure(docformat="numpy", show_source=False, footer_text="lm-eval-consistency")
     pdoc.pdoc("consistency", output_directory=out)
     print(f"{out / 'consistency.html'}: {len(list(out.rglob('*.html'))) - 1} modules")
