@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pkgutil
 import sys
+import warnings
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -14,17 +15,19 @@ import pdoc.render
 
 import consistency
 
-# What only hands the command line's arguments on.
-LEFT_OUT = ("cli",)
+# The command line, which `consistency --help` documents.
+LEFT_OUT = ("cli", "__main__")
 
 
 def main(out: Path, *modules: str) -> None:
-    """Write one page a module, of all or of those that are named."""
-    # The package imports its public names only when they are asked for, and pdoc shows what `__all__` names.
+    """Write a page for each module, or for the named ones; that of the package has the public names first."""
+    # The package imports its public names when they are first used, and pdoc shows what `__all__` names, in this order.
     for name in consistency.__all__:
         setattr(consistency, name, getattr(consistency, name))
     found = pkgutil.iter_modules(consistency.__path__)
     consistency.__all__ += modules or [module.name for module in found if module.name not in LEFT_OUT]
+    # Of a type that exists for type checkers alone, pdoc shows the name.
+    warnings.filterwarnings("ignore", module=r"pdoc\.doc_types")
     pdoc.render.configure(docformat="numpy", show_source=False, footer_text="lm-eval-consistency")
     pdoc.pdoc("consistency", output_directory=out)
     print(f"{out / 'consistency.html'}: {len(list(out.rglob('*.html'))) - 1} modules")

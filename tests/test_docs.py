@@ -1,10 +1,14 @@
-"""Every command of the documentation runs, and prints what is shown below it.
+"""Every command and every Python example of the documentation runs, and prints what is shown.
 
-A fenced block `console` is run, in a folder with the names that the documents use, unless a comment stands before it:
+A fenced block `console` is run, in a folder with the names that the documents use. The lines below a command are what it
+prints; `…` is for lines that are left out. Comments before a block change this:
 
 - `<!-- not run: reason -->`; with a command's beginning in backquotes, ``<!-- not run: `pip install`: reason -->``, only
   that command is left out;
 - `<!-- exit code 1 -->`: its last command ends so.
+
+A block `python` is run in the same folder, and prints what is shown behind its calls of `print`:
+``print(value)  # what it prints``; a text that is cut ends with `…`.
 
 `<!-- file: NAME -->` before a block of another kind writes it to that file.
 """
@@ -15,6 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,10 +27,14 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+from build_measures import BEGIN, END, with_table  # noqa: E402
+
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(
     r"^(?P<comments>(?:<!--[^\n]*-->\n)*)```(?P<kind>[a-z]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+SHOWN = re.compile(r"^print\(.*\)  # (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://)([^)\s]*)\)")
 SKIP = re.compile(r"<!-- not run: (?:`(?P<command>[^`]+)`: )?(?P<reason>\S.*) -->")
 
@@ -134,6 +143,12 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def prints(output: str, shown: list[str]) -> bool:
+    """Whether the lines that are shown are printed one after another, with others only where `…` stands for them."""
+    lines = (".*?" if line == "…" else f"^{re.escape(line)}$" for line in shown)
+    return re.search("\n".join(lines), output, re.MULTILINE | re.DOTALL) is not None
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_the_commands_run_and_print_what_is_shown(document: Path, folder: Path) -> None:
     for block in blocks(document):
@@ -148,10 +163,47 @@ def test_the_commands_run_and_print_what_is_shown(document: Path, folder: Path) 
             assert done.returncode == (block.exit_code if number == len(block.commands) else 0), (
                 f"{document.name}: {command}\n{done.stdout[-3000:]}"
             )
-            for line in shown:
-                assert line == "…" or line in done.stdout.splitlines(), (
-                    f"{command} does not print: {line}\n{done.stdout}"
-                )
+            assert prints(done.stdout, shown), f"{command} does not print what {document.name} shows:\n{done.stdout}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_python_examples_run_and_print_what_is_shown(document: Path, request: pytest.FixtureRequest) -> None:
+    for block in blocks(document):
+        if block.kind != "python" or not block.runs(""):
+            continue
+        folder = request.getfixturevalue("folder")
+        done = subprocess.run(
+            [sys.executable, "-c", block.text],
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, f"{document.name}:\n{block.text}\n{done.stderr}"
+        for line, shown in zip(done.stdout.splitlines(), SHOWN.findall(block.text), strict=True):
+            start, cut, _ = shown.partition("…")
+            assert line.startswith(start) if cut else line == shown, f"{document.name} shows {shown}, printed is {line}"
+
+
+def test_the_readme_uses_only_public_names() -> None:
+    import consistency
+
+    examples = [block.text for block in blocks(ROOT / "README.md") if block.kind == "python"]
+    imported = [
+        name
+        for text in examples
+        for names in re.findall(r"from consistency import (.+)", text)
+        for name in names.split(", ")
+    ]
+    assert imported
+    assert set(imported) <= set(consistency.__all__)
+
+
+def test_the_table_of_measures_is_that_of_the_registry() -> None:
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert text.count(BEGIN) == text.count(END) == 1
+    assert text == with_table(text), "docs/methods.md: another table of measures; run python scripts/build_measures.py"
 
 
 def test_the_workflow_stops_what_is_harmful_and_writes_its_summary(folder: Path) -> None:
@@ -174,26 +226,26 @@ def test_the_cookbook_names_every_measure_of_a_condition() -> None:
     from consistency.comparison.conditions import QUANTITIES, read_condition
 
     text = (ROOT / "docs" / "cookbook.md").read_text()
-    told = re.findall(r"`([^`]+)`", text[text.index("- Measures, by") : text.index("What each is: [methods]")])
-    assert {read_condition(f"{name} > 0").quantity for name in told} == set(QUANTITIES)
+    named = re.findall(r"`([^`]+)`", text[text.index("- Measures, by") : text.index("What each is: [methods]")])
+    assert {read_condition(f"{name} > 0").quantity for name in named} == set(QUANTITIES)
 
 
 def test_the_api_reference_is_built_from_the_docstrings(tmp_path: Path) -> None:
     pytest.importorskip("pdoc")
-    done = run(
-        f"{sys.executable} -W error::UserWarning {ROOT / 'scripts' / 'build_api.py'} api comparison metrics", tmp_path
-    )
+    done = run(f"{sys.executable} -W error::UserWarning {ROOT / 'scripts' / 'build_api.py'} api", tmp_path)
     assert done.returncode == 0, done.stdout
     public = (tmp_path / "api" / "consistency.html").read_text()
     for name in ("Comparison", "InputError", "Run", "compare", "read_run", "Raises", "Compare two evaluations"):
         assert name in public
-    metrics = (tmp_path / "api" / "consistency" / "metrics" / "answers.html").read_text()
-    assert "Every per-question measure of change at once" in metrics
+    assert public.index('id="compare"') < public.index('id="write_report"')
+    metrics = (tmp_path / "api" / "consistency" / "metrics" / "measures.html").read_text()
+    for name in ("MEASURES", "Measure.values", "measure_columns"):
+        assert f'id="{name}"' in metrics
     # A page asks for nothing from elsewhere.
     assert not re.search(r'(src|<link[^>]*href)="https?:', public + metrics)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     for link in LINK.findall(document.read_text(encoding="utf-8")):
         path, _, anchor = link.partition("#")
@@ -203,6 +255,15 @@ def test_links_lead_somewhere(document: Path) -> None:
             heads = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
             assert anchor in anchors, f"{document.name}: {link}"
+
+
+def test_the_released_version_is_the_same_everywhere() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.findall(r"^## \[(\d[\d.]*)\] - (\d{4}-\d\d-\d\d)$", changelog, re.MULTILINE)[0]
+    assert newest == (citation["version"], str(citation["date-released"]))
+    assert project["version"] == citation["version"]
 
 
 def test_what_is_not_run_says_why() -> None:
