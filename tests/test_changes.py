@@ -116,7 +116,7 @@ def test_the_result_has_a_table_a_sentence_and_a_signature(qwen):
     assert qwen.verdict.startswith("No change of accuracy that can be told from chance (+5.50 points")
     assert qwen.verdict in text
     assert qwen.signature in text
-    assert qwen.signature.startswith("n:200|tasks:2|score:raw|estimator:mean over questions")
+    assert qwen.signature.startswith("n:200|tasks:2|score:raw|unit:question|interval:t|")
 
 
 def test_an_identical_rerun_is_no_change(test_data):

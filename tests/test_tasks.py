@@ -19,10 +19,11 @@ import pytest
 import yaml
 
 from consistency.errors import InputError
-from consistency.support.resources import shipped, task_names
+from consistency.support.resources import shipped
 from consistency.tasks.mmlu import CATEGORIES, SUBCATEGORIES, SUBCATEGORY_OF, SUBJECTS
 from consistency.tasks.requests import read_requests
 from consistency.tasks.scopes import find_scopes, scope_tasks
+from consistency.tasks.task_files import shipped_tasks
 
 DOMAINS = ("medicine", "history", "engineering", "jurisprudence")
 PROMPT_STYLES = ("icl", "icl_paper", "ift")
@@ -262,7 +263,7 @@ def test_a_question_is_one_document_in_every_style(every_task):
 
 
 def test_every_task_loads_with_its_questions_and_version(every_task, test_data):
-    leaves = {name for name in task_names() if not name.startswith("consistency_world")}
+    leaves = {name for name in shipped_tasks() if not name.startswith("consistency_world")}
     groups = {name for name in leaves if re.search(r"_(sub)?category_|mmlu_(icl|icl_paper|ift|icl_cyclic)$", name)}
     assert set(every_task) == leaves - groups
     assert len(every_task) == 4 * 57 + 4 * 6 + 8
@@ -429,7 +430,7 @@ def test_scopes_of_the_papers_tasks():
             assert tuple(len(names) for names in scopes.values()) == sizes
             named = [name for names in scopes.values() for name in names]
             assert len(set(named)) == 58
-            assert set(named) <= set(task_names())
+            assert set(named) <= set(shipped_tasks())
     with pytest.raises(InputError, match="set of tasks"):
         scope_tasks("medicine", "icl", "moon")  # type: ignore[arg-type]
 

@@ -13,9 +13,9 @@ from consistency.cli.app import app
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, read_experiment
 from consistency.experiment.training_config import resolve
-from consistency.experiment.workflow import task_names, visible_gpus, workflow
+from consistency.experiment.workflow import stage_tasks, visible_gpus, workflow
 from consistency.support.files import fingerprint
-from consistency.support.resources import task_names as shipped_tasks
+from consistency.tasks.task_files import shipped_tasks
 from consistency.world.model import BASE_MODEL
 
 FILE = {
@@ -36,7 +36,7 @@ def read(folder: Path, **changes: object) -> Experiment:
 
 @pytest.mark.parametrize("task_set", ["world", "paper"])
 def test_every_task_of_the_grid_ships(tmp_path: Path, task_set: str) -> None:
-    tasks = task_names(read(tmp_path, tasks=task_set))
+    tasks = stage_tasks(read(tmp_path, tasks=task_set))
     named = [*tasks["pool"].values(), *tasks["evaluate"].values(), tasks["probe"], tasks["base"], tasks["explain"]]
     assert {name for names in named for name in names.split(",")} <= set(shipped_tasks())
     assert set(tasks["pool"]) == set(tasks["evaluate"]) == {"medicine", "history"}

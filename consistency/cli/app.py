@@ -214,9 +214,10 @@ def tasks(
     names: Annotated[bool, typer.Option("--list", help="Print the tasks and groups instead.")] = False,
 ) -> None:
     """Print the folder for lm_eval --include_path."""
-    from consistency.support.resources import shipped, task_names
+    from consistency.support.resources import shipped
+    from consistency.tasks.task_files import shipped_tasks
 
-    typer.echo("\n".join(task_names()) if names else str(shipped("lm_eval_tasks")))
+    typer.echo("\n".join(shipped_tasks()) if names else str(shipped("lm_eval_tasks")))
 
 
 @app.command()

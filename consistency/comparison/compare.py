@@ -16,10 +16,10 @@ from consistency.comparison.result import Comparison, MetricChange, SameRun, Sec
 from consistency.comparison.runs import (
     common_tasks,
     comparable,
+    matched_names,
     read_both,
     same_run,
     setting_differences,
-    task_names,
 )
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
@@ -132,7 +132,7 @@ def compare(
         score=score,
         margin=margin,
         selection=(first.selection, second.selection),
-        names=task_names(first, second, chosen),
+        names=matched_names(first, second, chosen),
         unpaired=tuple(unpaired),
         settings=tuple(setting_differences(first, second, chosen)),
         warnings=(*([SameRun()] if same_run(first, second) else ()), *_biases(with_options, items)),

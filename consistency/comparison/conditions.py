@@ -55,11 +55,11 @@ def _of_measure(measure: Measure) -> Callable[[Section], Estimate | None]:
         found = section.estimates.get(measure.name)
         if found is None or found.value is None or found.se != 0:
             return found
-        if measure.name == "delta_accuracy" and found.value == 0:
+        if measure.when_constant == "exact" and found.value == 0:
             # A share of c turned answers leaves n of n unturned with a probability of (1 - c)^n.
             most = 1 - 0.025 ** (1 / found.n)
             return replace(found, ci_low=-most, ci_high=most, method="exact", warnings=())
-        if measure.unit == "%" and measure.estimator == "mean":
+        if measure.when_constant == "wilson":
             score = wilson(round(found.value * found.n), found.n)
             return replace(found, ci_low=score.ci_low, ci_high=score.ci_high, method="wilson", warnings=())
         return found
@@ -77,7 +77,9 @@ def _less(find: Callable[[Section], Estimate | None]) -> Callable[[Section], Est
     return negated
 
 
-def _number(name: str, unit: Unit, field: str, key: str = "", aliases: tuple[str, ...] = ()) -> Quantity:
+def _number(
+    name: str, unit: Unit, field: str, key: str = "", aliases: tuple[str, ...] = (), always: bool = False
+) -> Quantity:
     """A number without an interval: a field of a section, or what the field holds by a key."""
 
     def find(section: Section) -> Estimate | None:
@@ -85,7 +87,7 @@ def _number(name: str, unit: Unit, field: str, key: str = "", aliases: tuple[str
         if key and found is not None:
             return without_interval(found[key], section.n)
         # Where it is known which answers are right, a test without a result is undefined, not absent.
-        absent = found is None and (key or section.flips is None) and field != "equivalence_p"
+        absent = found is None and not always and (key or section.flips is None)
         return None if absent else without_interval(found, section.n)
 
     return Quantity(name, aliases, unit, find, has_interval=False)
@@ -93,7 +95,7 @@ def _number(name: str, unit: Unit, field: str, key: str = "", aliases: tuple[str
 
 _FIND = {measure.name: _of_measure(measure) for measure in MEASURES}
 QUANTITIES = (
-    *(Quantity(measure.name, measure.aliases, measure.unit, _FIND[measure.name]) for measure in MEASURES),
+    *(Quantity(m.name, (m.title.lower(), *m.aliases), m.unit, _FIND[m.name]) for m in MEASURES),
     Quantity("accuracy_drop", (), "points", _less(_FIND["delta_accuracy"])),
     Quantity("gold_probability_drop", (), "points", _less(_FIND["delta_gold"])),
     _number("ece_before", "%", "ece", "before"),
@@ -103,12 +105,12 @@ QUANTITIES = (
     _number("tie_rate_after", "%", "tie_rate", "after", ("tie rate",)),
     _number("mcnemar_p", "", "mcnemar_p"),
     _number("sign_flip_p", "", "sign_flip_p"),
-    _number("equivalence_p", "", "equivalence_p"),
+    _number("equivalence_p", "", "equivalence_p", always=True),
 )
 _NAMES = {name.replace("_", " "): item for item in QUANTITIES for name in (item.name.lower(), *item.aliases)}
 _FORM = "[surely|possibly|measured] MEASURE >|>=|<|<= NUMBER [%|points|nats] [in TASK or SCOPE]"
 _PATTERN = re.compile(
-    r"\s*(?:(?P<mode>surely|possibly|measured)\s+)?(?P<measure>[a-z][a-z0-9_' ]*?)\s*(?P<sign>>=|<=|>|<|≥|≤)\s*"
+    r"\s*(?:(?P<mode>surely|possibly|measured)\s+)?(?P<measure>[^\s<>=≥≤][^<>=≥≤]*?)\s*(?P<sign>>=|<=|>|<|≥|≤)\s*"
     r"(?P<number>[-+−]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(?P<unit>%|percent|points?|nats?)?"
     r"(?:\s+in\s+(?P<where>\S.*?))?\s*",
     re.IGNORECASE,

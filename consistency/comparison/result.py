@@ -18,8 +18,6 @@ from consistency.support.version import own_version
 
 SCHEMA_VERSION = 2
 NO_OPTIONS = "no options were scored: measures of distributions are absent"
-# Of the headline's measures, short enough for a terminal.
-_HEADS = ("before", "after", "change", "same top", "Spearman ρ", "KL (nats)")
 
 
 @dataclass(frozen=True)
@@ -278,12 +276,14 @@ class Comparison:
     @property
     def signature(self) -> str:
         """One line that says how the figures were made."""
+        change = self.main.estimates["delta_accuracy"]
         return "|".join(
             [
                 f"n:{self.main.n}",
                 f"tasks:{sum(section.compares_options for section in self.by_task.values()) or 1}",
                 f"score:{self.score}",
-                f"estimator:{self.main.estimates['delta_accuracy'].describe()}",
+                f"unit:{change.unit}",
+                f"interval:{change.method}",
                 "ci:95",
                 f"margin:{self.margin:g}",
                 f"lm_eval:{self.before.lm_eval_version or 'unknown'}/{self.after.lm_eval_version or 'unknown'}",
@@ -317,7 +317,7 @@ class Comparison:
         if self.overall is not None and len(self.by_task) > 1:
             sections.append(self.overall)
         width = max(len(section.name) for section in sections)
-        head = " ".join(f"{title:>10}" for title in _HEADS)
+        head = " ".join(f"{measure.short:>10}" for measure in HEADLINE)
         lines = [*self.messages(), "", f"{'task':<{width}} {'n':>6} {head}   flips −/+       p"]
         for section in sections:
             cells = [_cell(section.estimates.get(measure.name)) for measure in HEADLINE]

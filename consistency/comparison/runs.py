@@ -102,7 +102,7 @@ def _questions(scores: Scores) -> set[bytes]:
     return {question_key(document, scores.option_texts(row)) for row, document in enumerate(scores.documents)}
 
 
-def task_names(first: Run, second: Run, chosen: Mapping[str, str]) -> TaskNames:
+def matched_names(first: Run, second: Run, chosen: Mapping[str, str]) -> TaskNames:
     """Which of the compared tasks go by another name in the second log, and which tasks only one log holds."""
     return TaskNames(
         {name: other for name, other in chosen.items() if name != other},

@@ -36,7 +36,7 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
     dict
         The keys of the experiment that rules read as they are (`models` with their sources, `domains`, `groups`, `seeds`,
         `size`, `general`, `guard`, `model_args`, `lm_eval`); `root`; `weights`, the SHA-256 of the
-        embedded model if a model is that one; `tasks` (see `task_names`); `explained`, the groups
+        embedded model if a model is that one; `tasks` (see `stage_tasks`); `explained`, the groups
         that need explanations; `device` as lm_eval takes it; `visible`, the value that ``CUDA_VISIBLE_DEVICES`` is to
         have, or None to leave it; `gpus` that an evaluation and a training claim; `command_line`, what follows
         ``axolotl train FILE``; and `trainings` by model and group (see `_training`).
@@ -63,7 +63,7 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
         "guard": experiment.guard,
         "model_args": experiment.model_args,
         "lm_eval": experiment.lm_eval,
-        "tasks": task_names(experiment),
+        "tasks": stage_tasks(experiment),
         "explained": [group for group in experiment.groups if needs_explanations(group)],
         "device": device,
         "visible": visible_gpus(experiment.device, visible),
@@ -76,7 +76,7 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
     }
 
 
-def task_names(experiment: Experiment) -> dict[str, Any]:
+def stage_tasks(experiment: Experiment) -> dict[str, Any]:
     """The lm_eval tasks of each stage of the grid, joined as ``--tasks`` takes them.
 
     Parameters

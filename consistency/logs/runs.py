@@ -18,6 +18,7 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.logs.samples import read_samples
 from consistency.logs.scores import Scores
+from consistency.support.json_files import first_line
 
 __all__ = ["Run", "RunConfig", "Scores", "read_run"]
 
@@ -50,6 +51,7 @@ class RunConfig:
     chat_template: bool | None = None
     system_instruction: str | None = None
     limit: float | None = None
+    dtype: str | None = None
     results: Path | None = None
 
 
@@ -161,6 +163,16 @@ def read_run(path: str | Path, run: str | None = None, *, or_newest: bool = Fals
                 )
             tasks[name] = scores
     return Run(path, tasks, config, selection)
+
+
+def is_log(file: Path) -> bool:
+    """Whether a file holds documents of lm_eval: a line each, or in the one array that lm_eval 0.4.0 wrote."""
+    first = first_line(file)
+    try:
+        # Python's own json, which also reads a NaN.
+        return first.startswith(b"[") or "doc" in dict(json.loads(first))
+    except (ValueError, TypeError, RecursionError):
+        return False
 
 
 _RunKey = tuple[Path, str]
@@ -278,7 +290,7 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
     arguments = config.get("model_args")
     if isinstance(arguments, dict):
         arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
-    limit = _number(config.get("limit"))
+    limit, dtype = _number(config.get("limit")), _text(config.get("model_dtype"))
     return RunConfig(
         model=_text(config.get("model")),
         model_args=_text(arguments),
@@ -290,6 +302,7 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
         chat_template=bool(content["chat_template"]) if "chat_template" in content else None,
         system_instruction=_text(content.get("system_instruction")),
         limit=limit,
+        dtype=None if dtype is None else dtype.removeprefix("torch."),
         results=results,
     ), [*mapping("configs"), *mapping("results")]
 

@@ -1,1 +1,1 @@
-"""Arrays in, one number per question out; reads no file."""
+"""Arrays in; numbers per question, counts and the registry of measures out. Reads no file, estimates nothing."""

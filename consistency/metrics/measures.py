@@ -89,6 +89,11 @@ class Measure:
         Further names in conditions.
     digits : int
         Decimals in a table, in its unit.
+    short : str
+        Its name in a table for a terminal, at most ten characters; by default its heading.
+    when_constant : {"wilson", "exact"} or None
+        Which interval a condition uses where the values do not vary, and the t interval has no width: Wilson's of a share,
+        the exact one of a change of zero.
     """
 
     name: str
@@ -102,10 +107,14 @@ class Measure:
     estimator: Estimator = "mean"
     aliases: tuple[str, ...] = ()
     digits: int = 2
+    short: str = ""
+    when_constant: Literal["wilson", "exact"] | None = None
 
     def __post_init__(self) -> None:
         if not self.columns:
             object.__setattr__(self, "columns", (self.name,))
+        if not self.short:
+            object.__setattr__(self, "short", self.heading)
 
     @property
     def scale(self) -> float:
@@ -166,13 +175,15 @@ _DIVERGENCE = (0.0, math.inf)
 
 # fmt: off
 MEASURES = (
-    Measure("accuracy_before", "accuracy before", "%", _SHARE, "neither", columns=_RIGHT[:1], digits=1),
-    Measure("accuracy_after", "accuracy after", "%", _SHARE, "better", columns=_RIGHT[1:], digits=1,
-            aliases=("accuracy",)),
+    Measure("accuracy_before", "accuracy before", "%", _SHARE, "neither", columns=_RIGHT[:1], digits=1, short="before",
+            when_constant="wilson"),
+    Measure("accuracy_after", "accuracy after", "%", _SHARE, "better", columns=_RIGHT[1:], digits=1, short="after",
+            aliases=("accuracy",), when_constant="wilson"),
     Measure("delta_accuracy", "accuracy change", "points", _SIGNED, "better", columns=_RIGHT, digits=1,
-            combine=lambda before, after: after - before, aliases=("accuracy change", "accuracy rise")),
+            combine=lambda before, after: after - before, short="change", aliases=("accuracy rise",),
+            when_constant="exact"),
     Measure("same_top", "same answer", "%", _SHARE, "more alike", lambda s: same_top(s.before, s.after), digits=1,
-            aliases=("same answer", "same answers")),
+            short="same top", aliases=("same answers",), when_constant="wilson"),
     Measure("kl", "KL", "nats", _DIVERGENCE, "further apart", lambda s: kl_divergence(s.before, s.after),
             digits=3, aliases=("kl divergence",)),
     Measure("kl_reverse", "reverse KL", "nats", _DIVERGENCE, "further apart",
@@ -184,17 +195,15 @@ MEASURES = (
     Measure("cosine", "cosine similarity", "", _SHARE, "more alike", lambda s: cosine_similarity(s.before, s.after)),
     Measure("hellinger", "Hellinger distance", "", _SHARE, "further apart", lambda s: hellinger(s.before, s.after)),
     Measure("spearman", "Spearman ρ", "", _CORRELATION, "more alike", lambda s: spearman(s.before, s.after),
-            aliases=("spearman's rho", "rank correlation", "ranking correlation", "rank r")),
+            aliases=("spearman's rho", "rank correlation", "ranking correlation", "rank r", "rank pearson")),
     Measure("spearman_paper", "Spearman ρ (paper)", "", _CORRELATION, "more alike",
-            lambda s: spearman_paper(s.before, s.after)),
+            lambda s: spearman_paper(s.before, s.after), aliases=("rank pearson paper",)),
     Measure("tau_b", "Kendall τ-b", "", _CORRELATION, "more alike", lambda s: tau_b(s.before, s.after),
             aliases=("kendall tau", "kendall's tau")),
     Measure("weighted_tau", "weighted τ", "", _CORRELATION, "more alike", lambda s: weighted_tau(s.before, s.after)),
-    Measure("delta_gold", "gold probability change", "points", _SIGNED, "better", _change(gold_probability), digits=1,
-            aliases=("gold probability change",)),
-    Measure("delta_margin", "margin change", "nats", _ANY, "better", _change(margin), aliases=("margin change",)),
-    Measure("delta_entropy", "entropy change", "nats", _ANY, "neither", _change(lambda scores, _: entropy(scores)),
-            aliases=("entropy change",)),
+    Measure("delta_gold", "gold probability change", "points", _SIGNED, "better", _change(gold_probability), digits=1),
+    Measure("delta_margin", "margin change", "nats", _ANY, "better", _change(margin)),
+    Measure("delta_entropy", "entropy change", "nats", _ANY, "neither", _change(lambda scores, _: entropy(scores))),
     Measure("brier_before", "Brier score before", "", (0.0, 2.0), "neither", lambda s: brier_score(s.before, s.gold)),
     Measure("brier_after", "Brier score after", "", (0.0, 2.0), "worse", lambda s: brier_score(s.after, s.gold),
             aliases=("brier",)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -39,7 +38,7 @@ def log_record(config: RunConfig, sources: Mapping[str, Path], questions: int, *
         **{"domain": None, "group": None, "seed": None, **place},
         date=config.date,
         lm_eval_version=config.lm_eval_version,
-        dtype=_dtype(config.results),
+        dtype=config.dtype,
         shots=sorted({int(shots) for name, shots in config.num_fewshot.items() if name in sources}),
         chat_template=config.chat_template,
         limit=config.limit,
@@ -62,14 +61,6 @@ def model_name(config: RunConfig) -> str:
     parts = name.replace("__", "/").rstrip("/").split("/")
     cached = [part for part in parts if part.startswith("models--")]
     return cached[-1].split("--")[-1] if cached else parts[-1]
-
-
-def _dtype(results: Path | None) -> str | None:
-    if results is None:
-        return None
-    config = json.loads(results.read_bytes()).get("config")
-    dtype = config.get("model_dtype") if isinstance(config, dict) else None
-    return None if dtype is None else str(dtype).removeprefix("torch.")
 
 
 def _digest(sources: Mapping[str, Path]) -> str:

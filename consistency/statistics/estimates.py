@@ -362,20 +362,6 @@ def _clustered(residuals: Floats, groups: NDArray[np.int64], variance: str) -> t
     return math.sqrt((g - 1) / g * float(((sums / (1 - share)) ** 2).sum())) / n, 1 / float((share**2).sum()) - 1
 
 
-def paired_difference(first: ArrayLike, second: ArrayLike, **how: Any) -> Estimate:
-    """Mean of `second - first` over the same questions, with `mean`'s options.
-
-    Examples
-    --------
-    >>> paired_difference([0.0, 1.0, 0.0], [1.0, 1.0, 0.0]).value
-    0.3333333333333333
-    """
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"expected the same questions on both sides, got {a.shape} and {b.shape}")
-    return mean(b - a, **how)
-
-
 def independent_difference(first: Estimate, second: Estimate, confidence: float = 0.95) -> Estimate:
     """Difference `second - first` of two means over different questions (Welch's interval).
 

@@ -37,14 +37,3 @@ def shipped(name: str) -> Path:
         f"{name} is neither at {candidates[0]} nor at {candidates[1]}: the installation is incomplete, "
         "install lm-eval-consistency again"
     )
-
-
-def task_names() -> list[str]:
-    """Names of all tasks and groups, for ``lm_eval --tasks``, in alphabetical order.
-
-    Examples
-    --------
-    >>> [name for name in task_names() if "medicine_icl" in name][0]
-    'consistency_medicine_icl'
-    """
-    return sorted(path.stem for path in shipped("lm_eval_tasks").rglob("*.yaml"))

@@ -1,10 +1,11 @@
-"""The parts that the generated YAML files of lm_eval tasks share."""
+"""The YAML files of the lm_eval tasks: the parts that generated ones share, and the names of those that ship."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from consistency.support.resources import shipped
 from consistency.tasks import prompts
 
 
@@ -46,3 +47,14 @@ def write_configs(folder: Path, configs: Mapping[str, str]) -> None:
     for path, text in configs.items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
+
+
+def shipped_tasks() -> list[str]:
+    """Names of all tasks and groups, for ``lm_eval --tasks``, in alphabetical order.
+
+    Examples
+    --------
+    >>> [name for name in shipped_tasks() if "medicine_icl" in name][0]
+    'consistency_medicine_icl'
+    """
+    return sorted(path.stem for path in shipped("lm_eval_tasks").rglob("*.yaml"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,8 @@ import msgspec
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import decode_documents, unusable_document
 from consistency.logs.documents import find_lines, options_of
-from consistency.logs.runs import read_run
+from consistency.logs.runs import is_log, read_run
 from consistency.logs.scores import Scores
-from consistency.support.json_files import first_line
 from consistency.tasks.questions import read_questions
 from consistency.training_data.duplicates import Index, MultipleChoice
 
@@ -164,20 +162,10 @@ def _files(path: Path) -> list[Path]:
 
 
 def _places(file: Path) -> list[_Place]:
-    if not _is_log(file):
+    if not is_log(file):
         questions = read_questions(file, "")
         return [_Place(item.question, item.choices, file, line) for line, item in enumerate(questions, 1)]
     return [place for scores in read_run(file).tasks.values() for place in _logged(scores)]
-
-
-def _is_log(file: Path) -> bool:
-    """Whether a file holds documents of lm_eval: a line each, or in the one array that lm_eval 0.4.0 wrote."""
-    first = first_line(file)
-    try:
-        # Python's own json, which also reads a NaN.
-        return first.startswith(b"[") or "doc" in dict(json.loads(first))
-    except (ValueError, TypeError, RecursionError):
-        return False
 
 
 def _logged(scores: Scores) -> Iterator[_Place]:

@@ -25,18 +25,11 @@ DIMENSIONS = {"grid": ("model", "domain", "group", "seed", "scope"), "pair": ("s
 IDENTITY, UNKNOWN = ("gold", "doc_hash"), -1
 TEXTS = {"model", "domain", "group", "scope", "task", "doc_hash"}
 # Where a grid's row has the measures by which reports are compared: the part, and the name in it.
-COMPARED = dict(
-    zip(
-        HEADLINE,
-        (
-            ("base", "accuracy"),
-            ("tuned", "accuracy"),
-            ("change", "accuracy"),
-            *(("tuned", m.name) for m in HEADLINE[3:]),
-        ),
-        strict=True,
-    )
-)
+_OF_ACCURACY = {"accuracy_before": "base", "accuracy_after": "tuned", "delta_accuracy": "change"}
+COMPARED = {
+    measure: (_OF_ACCURACY[measure.name], "accuracy") if measure.name in _OF_ACCURACY else ("tuned", measure.name)
+    for measure in HEADLINE
+}
 NUMBERS = tuple(dict.fromkeys(name for measure in COMPARED for name in measure.columns))
 
 

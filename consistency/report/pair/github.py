@@ -14,7 +14,7 @@ from consistency.report.provenance import model_name
 
 MOST_TASKS = 10
 MOST_NOTES = 30
-_ROWS = (*HEADLINE[:3], MEASURE["harmful_flips"], MEASURE["beneficial_flips"], *HEADLINE[3:])
+_ROWS = (*HEADLINE, MEASURE["harmful_flips"], MEASURE["beneficial_flips"])
 
 
 def to_markdown(comparison: Comparison, checks: Sequence[Check] = (), *, folded: bool = False) -> str:
