@@ -1,4 +1,4 @@
-"""A report as one HTML file that asks for no other: readable without its script, on a phone, on paper and with a screen reader."""
+"""A report as one HTML file that needs no other: for a phone, for paper and for a screen reader, also without its script."""
 
 from __future__ import annotations
 

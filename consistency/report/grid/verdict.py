@@ -133,7 +133,10 @@ def _lead(claims: Sequence[Claim], changes: Mapping[str, Figure]) -> str:
             f"comparisons, and the reverse in {reversed_}."
         )
     if seen:
-        return f"{against} {worse} {along} in {seen} of {len(states)} comparisons; the others cannot be distinguished from chance."
+        return (
+            f"{against} {worse} {along} in {seen} of {len(states)} comparisons; the others cannot be distinguished from "
+            "chance."
+        )
     if reversed_:
         return (
             f"The reverse of what the paper found: {against[0].lower()}{against[1:]} {better} {along} in {reversed_} "
