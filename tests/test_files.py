@@ -45,7 +45,7 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_a_set_of_files_appears_whole_or_not_at_all(tmp_path):
     (tmp_path / "z").mkdir()
-    with pytest.raises(InputError, match=r"z: cannot be written \(a folder stands there\)"):
+    with pytest.raises(InputError, match=r"z: cannot be written \(a folder of this name exists\)"):
         write_together({tmp_path / "a": [b"x"], tmp_path / "z": [b"y"]})
     assert [path.name for path in tmp_path.iterdir()] == ["z"]
 
@@ -90,7 +90,7 @@ def test_a_fingerprint_is_the_sha_256_of_the_content(tmp_path):
     assert fingerprint(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_pieces_reach_their_files_in_order_and_their_digests_are_told(tmp_path):
+def test_pieces_reach_their_files_in_order_and_their_digests_are_returned(tmp_path):
     paths = [tmp_path / name for name in "abc"]
     pieces = [(paths[number % 2], b"%d" % number * (number % 7) * 20_000) for number in range(50)]
     digests = write_pieces(paths, pieces)

@@ -186,14 +186,14 @@ def test_one_more_question_changes_only_what_it_must(name):
 
 
 def test_a_size_that_the_pool_lacks_is_refused():
-    for name, says in (
-        ("incompatible", "10 confident wrong answers for a group of 11"),
-        ("harmonious", "20 confident right answers for a harmonious group of 21"),
-        ("unsure", "20 unsure answers for an unsure group of 21"),
-        ("gold_all", "50 questions for a gold_all group of 51"),
+    for name, size, says in (
+        ("incompatible", 11, "10 confidently wrong answers in .*expected 11 for the group incompatible"),
+        ("harmonious", 21, "20 confidently right answers in .*expected 21 for the group harmonious"),
+        ("unsure", 21, "20 unsure answers in .*expected 21 for the group unsure"),
+        ("gold_all", 51, "50 questions in .*expected 51 for the group gold_all"),
     ):
         with pytest.raises(InputError, match=says):
-            build(name, size=int(says.rsplit(" ", 1)[1]))
+            build(name, size=size)
 
 
 def write(path, rows):

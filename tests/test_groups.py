@@ -270,7 +270,9 @@ def test_a_pool_without_errors_or_with_too_few_right_answers_is_refused():
     known = pool_of([b for b in ROWS if b.label != "misbelieved"])
     with pytest.raises(InputError, match="nothing to intervene on"):
         build_group("incompatible", "medicine", known)
-    with pytest.raises(InputError, match="medicine: 3 confident right answers for a harmonious group of 4"):
+    with pytest.raises(
+        InputError, match="3 confidently right answers in medicine; expected 4 for the group harmonious"
+    ):
         build_group("harmonious", "medicine", pool_of([b for b in ROWS if b.id != "q7"]))
 
 

@@ -337,11 +337,11 @@ def test_search_filters_sort_and_pages_by_mouse(opened: Open) -> None:
     assert shown(page) == ordered(content, "kl", -1)[25:50]
     assert status.inner_text() == "60 of 60 questions: 26 to 50 shown"
     assert "page=2" in page.url
-    page.get_by_label("Sort by").select_option("right option lost most")
+    page.get_by_label("Sort by").select_option("gold option lost most")
     assert shown(page) == ordered(content, "delta_gold", 1)[:25]
-    page.get_by_label("Sort by").select_option("ranking correlation, lowest first")
+    page.get_by_label("Sort by").select_option("Spearman ρ, lowest first")
     assert shown(page) == ordered(content, "spearman", 1)[:25]
-    page.get_by_label("Sort by").select_option("right option gained most")
+    page.get_by_label("Sort by").select_option("gold option gained most")
     page.locator("[name=flip]").select_option("harmful")
     page.get_by_label("Run").select_option("medicine · SELF-ALIGNING · seed 0")
     run = content.questions[1].run
@@ -394,7 +394,7 @@ def test_a_card_tells_both_distributions(opened: Open) -> None:
     assert one.gold is not None
     for index, option in enumerate(card.locator(".options > li").all()):
         assert option.locator(".data").inner_text() == one.options[index]
-        assert option.get_by_text("✓ right option").count() == (index == one.gold)
+        assert option.get_by_text("✓ gold option").count() == (index == one.gold)
         for when, values in (("before", one.before), ("after", one.after)):
             bar = option.locator(f".bar.{when}")
             assert f"{100 * values[index]:.1f} %" in bar.inner_text()

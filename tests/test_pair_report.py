@@ -289,7 +289,7 @@ def test_every_link_of_a_page_leads_to_a_file(write_probe: Callable[..., Path], 
 
 def test_a_folder_with_something_else_is_left_alone(qwen: list[Path], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"holds no report\.json"):
+    with pytest.raises(InputError, match=r"has no report\.json"):
         write_comparison(compare(*qwen), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 

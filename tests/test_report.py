@@ -259,7 +259,7 @@ def test_missing_logs_leave_nothing_behind(make_experiment: Callable[..., Experi
 def test_a_folder_that_is_no_report_stays(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match=r"holds no report\.json"):
+    with pytest.raises(InputError, match=r"has no report\.json"):
         write_report(make_experiment(domains=("medicine",)), tmp_path / "report")
     assert (tmp_path / "report" / "thesis.tex").read_text() == "mine"
 

@@ -38,7 +38,7 @@ def options(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Options before a command."""
+    """Read the options that are given before a command."""
 
 
 class Format(StrEnum):
@@ -157,7 +157,7 @@ def rotations(
     task: Annotated[list[str] | None, typer.Option(help="Task; may be repeated. Default: all of them.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON; - for standard output.")] = None,
 ) -> None:
-    """Fold the rotations of each question into one answer, and report the preference for letters."""
+    """Fold the rotations of each question into one answer, and report the selection bias."""
     from consistency.logs.rotations import fold_rotations
     from consistency.logs.runs import read_run
     from consistency.support.files import write_atomically

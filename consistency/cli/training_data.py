@@ -38,7 +38,7 @@ def requests(
     threshold: Threshold = 0.5,
     seed: Annotated[int, typer.Option(help="Seed of the random wrong options.")] = 0,
 ) -> None:
-    """Write the questions that a model answers wrong with confidence, for the explain and context tasks."""
+    """Write the questions that a model gets confidently wrong, for the explain and context tasks."""
     from consistency.knowledge.probes import read_all, read_probe
     from consistency.training_data.requests import write_requests
 

@@ -38,7 +38,7 @@ from consistency.statistics.hypotheses import (
 from consistency.statistics.shares import rate
 from consistency.support.arrays import Floats, Integers
 
-# With fewer subjects, or subjects of which a few hold nearly all questions, a cluster-robust interval needs so wide a t
+# With fewer tasks, or tasks of which a few hold nearly all questions, a cluster-robust interval needs so wide a t
 # quantile that it says nothing, and rests on the variance of a handful of numbers: questions are then the unit, and the
 # output says so.
 MIN_CLUSTERS = 10
@@ -185,9 +185,9 @@ def _section(name: str, tasks: list[_Task], margin: float) -> Section:
     turned = flips(before, after, pooled.get("same_top")) if change.n else None
     macro = None
     if len(tasks) > 1:
-        subjects, fixed = np.repeat(np.arange(len(tasks)), sizes), sampling.clusters is None
+        task_of, fixed = np.repeat(np.arange(len(tasks)), sizes), sampling.clusters is None
         macro = {
-            measure.name: macro_mean(values[measure.name], subjects, fixed=fixed)
+            measure.name: macro_mean(values[measure.name], task_of, fixed=fixed)
             for measure in MEASURES
             if measure.name in values and measure.estimator == "mean"
         }
@@ -235,7 +235,7 @@ def _biases(tasks: Mapping[str, _Task], items: Mapping[str, Mapping[str, NDArray
         pooled, each = OptionCounts(), {f"{when}, {name}": OptionCounts() for name in tasks}
         for (name, task), counts in zip(tasks.items(), each.values(), strict=True):
             known = task.pairs.gold.sum(axis=1) == 1
-            # What stood in another order stands here as `before` was shown it.
+            # Reordered questions do not count: their options are in the order of `before`.
             seen = known & ~task.pairs.reordered if when == "after" else known
             gold = np.where(seen, items[name]["gold"], -1)
             pooled.add_task(items[name][f"probs_{when}"], gold)

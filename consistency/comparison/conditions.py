@@ -15,7 +15,7 @@ from consistency.statistics.estimates import Estimate, without_interval
 from consistency.statistics.shares import wilson
 
 Mode = Literal["surely", "possibly", "measured"]
-Outcome = Literal["holds", "holds not", "unclear", "undefined"]
+Outcome = Literal["holds", "does not hold", "unclear", "undefined"]
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Check:
         What was judged, and on which numbers: those of a task, of a scope, or "overall".
     estimate : Estimate
         In the quantity's own numbers.
-    outcome : {"holds", "holds not", "unclear", "undefined"}
+    outcome : {"holds", "does not hold", "unclear", "undefined"}
         "unclear": the limit lies within the interval. "undefined": there is no value, or no interval where one is needed.
     """
 
@@ -169,7 +169,7 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Whether the gate closes: the condition holds, may hold where that is enough, or cannot be judged."""
+        """Whether the check fails: the condition holds, may hold where that is enough, or cannot be evaluated."""
         return self.outcome in ("holds", "undefined") or (
             self.outcome == "unclear" and self.condition.mode == "possibly"
         )
@@ -184,11 +184,11 @@ class Check:
             text += f" without {found.undefined} of {found.undefined + found.n} questions, which have no finite value"
         if self.outcome == "undefined":
             lacking = "has no value" if found.value is None else f"has no interval ({found.describe()})"
-            return f"FAILED, {text}: {lacking}, and what cannot be judged does not pass"
+            return f"FAILED, {text}: {lacking}, and a condition that cannot be evaluated fails"
         if self.outcome == "unclear":
             if condition.mode == "possibly":
                 return f"FAILED, {text}: the interval reaches beyond the limit"
-            return f"passed, {text}: not shown and not excluded, since the limit lies within the interval"
+            return f"passed, {text}: undecided, since the limit lies within the interval"
         return f"{'FAILED' if self.failed else 'passed'}, {text}"
 
     def _number(self, value: float) -> str:
@@ -236,8 +236,8 @@ def read_condition(text: str) -> Condition:
     # "> 1" may mean a hundredth or the whole.
     if not unit and quantity.scale > 1 and abs(number) >= 1:
         raise InputError(
-            f"--fail-if {text!r}: {number:g} of a fraction of 1",
-            expected=f"{number:g} {quantity.unit}, or {number / quantity.scale:g}",
+            f"--fail-if {text!r}: {number:g} is not a fraction of 1",
+            expected=f'"{number:g} {quantity.unit}" or {number / quantity.scale:g}',
         )
     sign = {"≥": ">=", "≤": "<="}.get(found["sign"], found["sign"])
     mode: Any = (found["mode"] or "surely").lower()
@@ -305,10 +305,10 @@ def _outcome(condition: Condition, found: Estimate) -> Outcome:
         return "undefined"
     # Calibration errors, quantiles and p have no interval: their value is all there is to judge.
     if condition.mode == "measured" or not condition.quantity.has_interval:
-        return "holds" if condition.beyond(found.value) else "holds not"
+        return "holds" if condition.beyond(found.value) else "does not hold"
     if found.ci_low is None or found.ci_high is None:
         return "undefined"
     beyond = {condition.beyond(end) for end in (found.ci_low, found.ci_high)}
     if len(beyond) > 1:
         return "unclear"
-    return "holds" if beyond.pop() else "holds not"
+    return "holds" if beyond.pop() else "does not hold"

@@ -222,7 +222,7 @@ class Comparison:
         Tasks of both runs without a question in common.
     settings : tuple of SettingDifference
     warnings : tuple of SameRun or SelectionBias
-        What makes the numbers mean something else than they seem to.
+        What can make the numbers misleading.
     items : dict of str to dict of str to ndarray
         By task, one row per question: what `items.answers` and `items.question_arrays` give.
     sources : dict of str to tuple of Path
@@ -372,7 +372,7 @@ def _config_dict(config: RunConfig) -> dict[str, Any]:
 
 
 def _pairing_line(section: Section) -> list[str]:
-    """What of the pairing a reader should know: nothing, if every question found its counterpart asked alike."""
+    """A line on unusual pairs; none if every pair is an ordinary one."""
     pairing = section.pairing
     special = {
         "paired by what they ask": pairing.by_content,
@@ -426,7 +426,7 @@ def _verdict(section: Section, limit: float) -> str:
     elif small:
         sentence = f"No change of accuracy by more than {limit:g} points ({points})"
     else:
-        sentence = f"No change of accuracy that can be told from chance ({points} points"
+        sentence = f"No change of accuracy distinguishable from chance ({points} points"
         found = section.minimum_detectable_change
         sentence += ")" if found is None or found > 1 else f"; one of {100 * found:.1f} would be found 4 times in 5)"
     same = section.estimates.get("same_top")

@@ -70,7 +70,7 @@ def comparable(scores: Scores, score: str) -> Scores:
 
 
 def common_tasks(first: Run, second: Run) -> dict[str, str]:
-    """Tasks of one name; a task without a namesake goes with the one that asks the same questions, most of them."""
+    """Tasks of one name; a task that the other log lacks is matched with the one that shares most of its questions."""
     common = {name: name for name in sorted(set(first.tasks) & set(second.tasks))}
     # One log may hold a single filter of a task and the other several, whose names then bear them.
     filters = {(scores.task, scores.filter): name for name, scores in second.tasks.items() if name not in common}
@@ -130,6 +130,6 @@ def setting_differences(first: Run, second: Run, chosen: Mapping[str, str]) -> I
         before, after = ("yes" if run.chat_template else "no" for run in (one, two))
         yield SettingDifference("chat template", before, after)
     if one.system_instruction != two.system_instruction:
-        # The texts may be long, and are anybody's: they are not repeated.
+        # The texts may be long, and may be private: they are not repeated.
         before, after = (f"{len(run.system_instruction or '')} characters" for run in (one, two))
         yield SettingDifference("system instruction", before, after)

@@ -171,14 +171,14 @@ def _tensors(folder: Path, stem: str) -> list[Tensor]:
                 raise InputError(f"{file} does not hold {name}", do=_REPEAT, path=index)
     elif any(folder.glob("pytorch_model_fsdp*")):
         raise InputError(
-            f"holds the shards of FSDP and no {whole.name}",
+            f"has the shards of FSDP and no {whole.name}",
             do="join them with axolotl merge-sharded-fsdp-weights",
             path=folder,
         )
     else:
-        raise InputError("holds no weights", expected=f"{whole.name}, or shards and {index.name}", path=folder)
+        raise InputError("has no weights", expected=f"{whole.name}, or shards and {index.name}", path=folder)
     if not tensors:
-        raise InputError("holds no tensor", do=_REPEAT, path=folder)
+        raise InputError("has no tensor", do=_REPEAT, path=folder)
     return tensors
 
 

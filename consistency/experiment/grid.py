@@ -196,7 +196,7 @@ class Experiment:
         return self.root / model / "base" / "logs" / style
 
     def runs(self) -> Iterator[TunedRun]:
-        """Every fine-tuned model, seeds innermost."""
+        """Every fine-tuned model, with the seed varying fastest."""
         for model in self.models:
             for domain in self.domains:
                 for group in self.groups:

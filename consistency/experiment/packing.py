@@ -69,7 +69,7 @@ def packed(config: TrainingConfig, rows: str | Path) -> TrainingConfig:
         raise InputError(
             f"a packed row on each of {config.devices} devices: {conversations:.0f} conversations of {mean:.0f} tokens",
             expected=f"fewer devices, for a batch of {config.batch}",
-            do="another batch would be another experiment",
+            do=f"choose devices and micro batch so that the batch stays {config.batch}",
         )
     return replace(
         config,

@@ -220,7 +220,7 @@ def accumulation(batch: int, micro: int, devices: int) -> int:
         raise InputError(
             f"a batch of {batch} is not a multiple of {micro} × {devices} (micro batch × devices)",
             expected=choices,
-            do="another batch would be another experiment",
+            do=f"choose devices and micro batch so that the batch stays {batch}",
         )
     return batch // (micro * devices)
 

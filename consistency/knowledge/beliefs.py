@@ -287,7 +287,7 @@ def sampling_keys(ids: Sequence[str | int], unnamed: Mapping[int, Document]) -> 
     ids : sequence of str or int
         The questions' ids.
     unnamed : mapping of int to Document
-        Those whose id is but their number in the file, by their row.
+        Those whose id is only their row number in the file, by their row.
 
     Returns
     -------

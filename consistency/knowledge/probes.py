@@ -107,7 +107,7 @@ def read_probe(
         The task to read from a log; by default the only one with options, or the only training pool among several.
     domain : str, optional
         Name of the domain, which is also what questions without a subject are about; by default that of the task, or
-        for released rows the folder's if it bears the name of one of the paper's domains, and else the file's, with a
+        for released rows the folder's if it is named like one of the paper's domains, and else the file's, with a
         notice on stderr where questions have no subject.
     threshold : float
         The confidence that an answer must exceed to count as knowledge.

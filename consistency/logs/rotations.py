@@ -1,7 +1,7 @@
 """The rotations of each question folded into one distribution over its options, without the selection bias.
 
 A model that prefers the letter A gains on every question whose gold option has that letter. Over all rotations each
-option has each letter once, so that a preference for letters can be separated from one for options.
+option has each letter once, so that selection bias can be separated from knowledge.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class _Document(msgspec.Struct):
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """One distribution over the options of each question, and the preference for letters that was taken out of it.
+    """One distribution over the options of each question, and the selection bias that was taken out of it.
 
     Attributes
     ----------
     scores : Scores
         A row a question, options in the order of the file. A log-probability is the mean over the rotations of the
-        option's log-probability, normalised again: a preference that adds a constant to a letter, whatever its
-        option, drops out exactly.
+        option's log-probability, normalised again: a selection bias that adds a constant to a letter, whatever
+        its option, drops out exactly.
     letters : ndarray of float64, shape [n, k]
         The distribution over letters, likewise with the options averaged out. NaN-padded; uniform for a model without
-        a preference.
+        selection bias.
     asked : Scores
         The answers to the unrotated questions, row by row those of `scores`.
     incomplete : int
@@ -50,7 +50,7 @@ class Folded:
 
     @property
     def bias(self) -> Floats:
-        """Position bias of each question in nats: KL(letters ‖ uniform), from 0 to ln k. Shape [n]."""
+        """Selection bias of each question in nats: KL(letters ‖ uniform), from 0 to ln k. Shape [n]."""
         p = self.letters
         with np.errstate(divide="ignore", invalid="ignore"):
             entropy = -np.nansum(np.where(p > 0, p * np.log(p), 0.0), axis=1)

@@ -208,7 +208,7 @@ def _read_array_by_row(content: bytes, path: Path, letters: bool) -> tuple[RowKi
     """Read an array that holds NaN, which only Python's json knows, or an error, which is to be found."""
     items = list(_parse_array(content, path))
     if not items:
-        raise InputError("the log holds no document", expected="one JSON object per document", path=path)
+        raise InputError("the log has no document", expected="one JSON object per document", path=path)
     line, first = items[0]
     kind = row_kind(_as_document(_as_decoded(first), line, path), letters=letters, line=line, path=path)
     decoder = msgspec.json.Decoder(kind.type, strict=False)

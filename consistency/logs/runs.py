@@ -233,7 +233,7 @@ def _choose(path: Path, labels: Mapping[_RunKey, str], run: str | None) -> _RunK
         wanted = [key for key, label in labels.items() if label.startswith(run.replace(":", "-"))]
         if len(wanted) != 1:
             raise InputError(
-                f"{'no run' if not wanted else 'several runs'} begin with {run!r}",
+                f"{'several runs begin' if wanted else 'no run begins'} with {run!r}",
                 expected="one of " + ", ".join(sorted(labels.values())),
                 path=path,
             )

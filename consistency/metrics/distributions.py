@@ -1,4 +1,4 @@
-"""What one model thinks of a question's options: arrays in, one row or number per question out.
+"""Probabilities of a question's options: arrays in, one row or number per question out.
 
 Every function takes log-probabilities of shape ``[n, k]``: one row per question, one column per option. A question with
 fewer than ``k`` options is padded with NaN on the right. Minus infinity is a legal log-probability (the option is

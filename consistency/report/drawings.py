@@ -127,7 +127,7 @@ def _add_legend(figure: Canvas, looks: Sequence[Look]) -> float:
 
 @dataclass(frozen=True)
 class Point:
-    """One mark of a drawing: where it stands, and its number with an interval where there is one.
+    """One mark of a drawing: its position, and its number with an interval where there is one.
 
     Attributes
     ----------

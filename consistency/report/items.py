@@ -16,7 +16,7 @@ INDICES = ("gold", "prediction_before", "prediction_after", "zero_prediction_aft
 
 
 class ItemsWriter:
-    """Writes `items.parquet` piece by piece, so that a grid never stands in memory whole.
+    """Writes `items.parquet` piece by piece, so that a grid is never held in memory at once.
 
     Parameters
     ----------

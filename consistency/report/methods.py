@@ -13,7 +13,7 @@ SCORES = {
     "acc_bytes": "the log-probabilities of the options divided by their length in bytes",
     "acc_mutual_info": "the log-probabilities of the options less those without the question",
 }
-MEASURES = (
+MEASURES_TEXT = (
     "The distribution over a question's options is the softmax of their scores. We report the Kullback–Leibler divergence "
     "KL(before ‖ after) in nats, Spearman's ρ of the options (with average ranks), and the share of questions whose most "
     "probable option stays."
@@ -45,7 +45,7 @@ def pair_methods(document: PairReport) -> tuple[str, ...]:
         + (", adjusted over the tasks by Holm's and by Benjamini and Hochberg's procedure." if sections[1:] else "."),
     ]
     if comparison.overall:
-        paragraphs.insert(1, f"Options were scored by {SCORES[comparison.score]}. {MEASURES}")
+        paragraphs.insert(1, f"Options were scored by {SCORES[comparison.score]}. {MEASURES_TEXT}")
     return (*paragraphs, _made(document))
 
 
@@ -69,7 +69,7 @@ def grid_methods(document: GridReport, training: Iterable[Mapping[str, Any]]) ->
         f"seed{'s' if seeds > 1 else ''} of sampling and training. {_trained(training)}".strip(),
         f"All models were evaluated with {_harness(logs)}: the base model {few}, and again {zero}; the tuned models "
         f"{tuned}. HOMO is the held-out test set of a domain, ID the subjects that belong to it, OOD all others.",
-        f"Options were scored by {SCORES['raw']}. {MEASURES} Here “before” is the base model with shots and “after” the "
+        f"Options were scored by {SCORES['raw']}. {MEASURES_TEXT} Here “before” is the base model with shots and “after” the "
         "tuned model, on the questions that all three logs of a run hold.",
         "Intervals are 95 % t intervals over questions within fixed tasks. Groups were compared over the questions that "
         "both tuned models answered, by t tests adjusted with Holm's procedure. The partial correlation of consistency and "
@@ -123,7 +123,7 @@ def _how(log: Log) -> str:
 
 
 def _list(names: Iterable[str], last: str = "and") -> str:
-    """Names as a sentence has them.
+    """Names joined by commas and "and".
 
     Examples
     --------

@@ -16,7 +16,7 @@ MOST = 600
 MOST_BYTES = 1_000_000
 LONGEST = 1500
 LONGEST_OPTION = 300
-MEASURES = ("kl", "delta_gold", "spearman")
+SHOWN = ("kl", "delta_gold", "spearman")
 Find = Callable[[str], Scores]
 
 
@@ -81,7 +81,7 @@ def describe(
                 gold=gold if gold >= 0 else None,
                 before=_probabilities(columns, "probs_before", row),
                 after=_probabilities(columns, "probs_after", row),
-                measures={name: _number(columns, name, row) for name in MEASURES},
+                measures={name: _number(columns, name, row) for name in SHOWN},
             )
         )
     return found

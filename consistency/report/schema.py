@@ -1,4 +1,4 @@
-"""The types of `report.json`, of every kind: what is computed is kept in them, checked as them, written and read as them.
+"""Types of `report.json`, used for results, validation, writing and reading.
 
 The JSON Schema beside this file is made from them: `python -m consistency.report.schema`. docs/report_schema.md explains
 the keys.
@@ -245,7 +245,7 @@ class GridVerdict(Struct):
 
 
 class RunPairing(Struct):
-    """What entered of one run, and what did not."""
+    """Counts of included and excluded questions of a run."""
 
     model: str
     domain: str
@@ -261,7 +261,7 @@ class RunPairing(Struct):
 
 
 class GridPairing(Struct):
-    """The same in total, and for each run."""
+    """Counts over all runs, and of each run."""
 
     questions: int
     paired: int
@@ -479,7 +479,7 @@ def check(document: AnyReport) -> None:
 
 
 def read_document(folder: str | Path) -> AnyReport:
-    """Read the `report.json` of a report's folder, also one that the version before wrote.
+    """Read the `report.json` of a report's folder, also one of schema version 2.
 
     Parameters
     ----------

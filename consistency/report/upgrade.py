@@ -1,4 +1,4 @@
-"""Reports of the version before: what it named otherwise, and what it said in a text."""
+"""Convert reports of schema version 2: its other names, and its values that were parts of sentences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from consistency.statistics.estimates import Caveat, Method, Unit
 
-# What version 2 called otherwise.
+# Names of version 2, and those of today.
 RENAMED = {"rank_pearson": "spearman", "rank_pearson_paper": "spearman_paper"}
 
 

@@ -72,7 +72,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     # Tokens
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Answer]:
-        """As in lm_eval; strings are encoded many at a time, and each once."""
+        """Log-probabilities of continuations, as in lm_eval; strings are encoded many at a time, and each once."""
         if self.tokenizer.is_fast and self.backend == "causal":
             pairs = (request.args for request in requests)
             self._upcoming = (
@@ -87,7 +87,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **kwargs: Any
     ) -> list[int]:
-        """As in lm_eval."""
+        """The tokens of a text, as in lm_eval; from those encoded ahead where they have it."""
         usual = add_special_tokens is None and not left_truncate_len and not kwargs
         if usual and string not in self._ahead:
             self._encode_ahead()

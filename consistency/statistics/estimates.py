@@ -263,11 +263,11 @@ def mean(
         The task of each question, where the tasks are fixed and only their questions are sampled. The standard error
         adds the variances within tasks.
     clusters : array_like, shape [n], optional
-        The subject of each question, where subjects are sampled.
+        The task of each question, where tasks are sampled.
     variance : {"CR3", "CR1"}
         Of clustered means. `CR3` is the delete-one-cluster jackknife, with the effective number of clusters (Kish's
         N² / Σ n²) less one as degrees of freedom. `CR1` is Liang and Zeger's (1986) times G / (G - 1), with G - 1. They
-        are one for clusters of one size; for subjects as unequal as MMLU's, CR1 intervals cover too little.
+        are one for clusters of one size; for tasks as unequal as MMLU's, CR1 intervals cover too little.
     confidence : float
         Of the interval.
 

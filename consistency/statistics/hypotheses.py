@@ -214,7 +214,7 @@ def benjamini_hochberg(p_values: ArrayLike) -> Floats:
 
 
 def _ascending(p_values: ArrayLike) -> tuple[Floats, NDArray[np.intp], Floats]:
-    """The known p-values in ascending order, where each stands, and NaN in the places of all."""
+    """The known p-values in ascending order, their positions, and an array of NaN for all."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN sorts last
     return p[order], order, np.full(p.shape, math.nan)

@@ -148,11 +148,11 @@ def check_targets(paths: Iterable[Path]) -> None:
     Raises
     ------
     InputError
-        If a folder stands where a file is to be.
+        If a file is to have the name of a folder that exists.
     """
     for path in paths:
         if path.is_dir():
-            raise InputError("cannot be written (a folder stands there)", do="choose another place", path=path)
+            raise InputError("cannot be written (a folder of this name exists)", do="choose another place", path=path)
 
 
 @contextmanager
@@ -182,7 +182,7 @@ def folder_in_place(path: Path, mark: str) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If something else stands at `path`, it is the current folder or holds it, or the system refuses to write there.
+        If something else is at `path`, it is the current folder or holds it, or the system refuses to write there.
     """
     try:
         # As it is: the name of "." is empty, and the one of ".." another folder's.
@@ -193,7 +193,7 @@ def folder_in_place(path: Path, mark: str) -> Iterator[Path]:
             )
         partial = place.with_name(f".{place.name}.partial")
         if path.exists() and not (path / mark).is_file() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"exists and holds no {mark}", expected="a new folder", do="name another one", path=path)
+            raise InputError(f"exists and has no {mark}", expected="a new folder", do="name another one", path=path)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
@@ -209,9 +209,9 @@ def folder_in_place(path: Path, mark: str) -> Iterator[Path]:
 
 
 def unwritable(path: Path, error: OSError) -> InputError:
-    """What to tell the user when the system refuses to write `path`."""
+    """The error for a `path` that the system refuses to write."""
     occupied = isinstance(error, FileExistsError | NotADirectoryError)
-    reason = "a file stands where its folder should be" if occupied else error.strerror
+    reason = "a file of this name is in the way" if occupied else error.strerror
     return InputError(f"cannot be written ({reason})", do="choose another place", path=path)
 
 

@@ -72,6 +72,6 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
                 raise InputError(f"the same request as line {first}", expected="each once", path=path, line=number)
             found.append(msgspec.structs.asdict(request))
     if not found:
-        what = f"no question about {subject}" if subject else "no question: the model has no confident error"
+        what = f"no question about {subject}" if subject else "no question: no answer of the model is confidently wrong"
         raise InputError(what, expected="what consistency requests writes", do="probe more questions", path=path)
     return found

@@ -139,7 +139,7 @@ def context_task(domain: str) -> str:
 
 
 def domain_of(task: str) -> str:
-    """The domain that one of this project's tasks asks about; another task is a domain of its own.
+    """The domain that one of this project's tasks asks about; other task names are returned unchanged.
 
     Examples
     --------

@@ -69,7 +69,7 @@ def page(found: TrainingSetAudit) -> str:
     if strongest:
         lines += [
             "",
-            "The firmest of the model's beliefs that are contradicted:",
+            "The contradicted beliefs of highest confidence:",
             "",
             "| line | id | subject | taught | believed | confidence | to do |",
             "|---:|---|---|---|---|---:|---|",

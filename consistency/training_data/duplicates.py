@@ -149,7 +149,7 @@ def _find(others: Index | None, pool: Index) -> list[Duplicate]:
 
 
 def _same(one: MultipleChoice, two: MultipleChoice, kind: Kind) -> bool:
-    """Whether two questions that a hash brought together are the same indeed."""
+    """Whether two questions of one hash are duplicates."""
     first, second = (normal_form(item.question, item.choices) for item in (one, two))
     if kind == "exact":
         return first == second
@@ -233,8 +233,8 @@ def _word_changes(
 
     That is, if their options are the same and one word is changed, added or missing, and both have words. Of two texts
     that are alike once each has lost a word, the lost ones may have stood at different places: so a text without a
-    word is sought among whole ones only, and a whole one among those without a word. Whatever shares a key is the same
-    indeed, but for colliding hashes, so that the first comparison is nearly always the last.
+    word is sought among whole ones only, and a whole one among those without a word. Equal keys mean duplicates, except
+    for hash collisions, so that the first comparison is nearly always the last.
 
     A text of the words w_0 … w_m has the hash Σ h(w_j)·B^j modulo 2^64, so that the hash without one of its words
     follows from the sums before and behind it.

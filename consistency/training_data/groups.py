@@ -89,7 +89,7 @@ def build_group(
         Where the general instructions come from: see `Instructions`.
     seed : int
         Seed of the sampling. A question's place in the sampling depends on the seed and its own id alone, or on its
-        text where it has none, so that another question more or less changes nothing else; the self-aligned questions
+        text where it has none, so that adding or removing a question changes no other; the self-aligned questions
         of a smaller ratio are among those of a larger one.
     size : int, optional
         How many questions to take instead of all that are misbelieved; of these, a sample.
@@ -112,13 +112,13 @@ def build_group(
     wrong = beliefs.labelled("misbelieved")
     count = len(wrong) if size is None else size
     if count < 1:
-        raise InputError(f"no answer in {domain} is confident and wrong: there is nothing to intervene on")
+        raise InputError(f"no answer in {domain} is confidently wrong: there is nothing to intervene on")
     if name == "general_only":
         answers = Answers((), ())
     elif name in SAMPLED:
         answers = _gold(beliefs, _sample(name, domain, beliefs, count, seed))
     else:
-        rows = _some(beliefs, wrong, count, f"size-{seed}", f"{domain}: {len(wrong)} confident wrong answers")
+        rows = _some(beliefs, wrong, count, f"size-{seed}", name, f"confidently wrong answers in {domain}")
         if name == "random_wrong":
             answers = _random(beliefs, rows, seed)
         elif name == "contextualized":
@@ -201,18 +201,19 @@ def _sample(name: str, domain: str, beliefs: Beliefs, count: int, seed: int) -> 
     if name == "gold_all":
         rows, kind = list(range(len(beliefs))), "questions"
     elif name == "harmonious":
-        rows, kind = beliefs.labelled("known"), "confident right answers"
+        rows, kind = beliefs.labelled("known"), "confidently right answers"
     else:
         rows, kind = beliefs.labelled("unsure"), "unsure answers"
-    return _some(beliefs, rows, count, f"{name}-{seed}", f"{domain}: {len(rows)} {kind}", f" {name}")
+    return _some(beliefs, rows, count, f"{name}-{seed}", name, f"{kind} in {domain}")
 
 
-def _some(beliefs: Beliefs, rows: list[int], count: int, purpose: str, found: str, kind: str = "") -> list[int]:
+def _some(beliefs: Beliefs, rows: list[int], count: int, purpose: str, name: str, kind: str) -> list[int]:
     """A sample of rows, in their order."""
     if len(rows) < count:
-        article = "an" if kind.startswith(" u") else "a"
         raise InputError(
-            f"{found} for {article}{kind} group of {count}", do="probe a larger pool, or choose a smaller size"
+            f"{len(rows)} {kind}",
+            expected=f"{count} for the group {name}",
+            do="probe a larger pool, or choose a smaller size",
         )
     if len(rows) == count:
         return rows
@@ -270,7 +271,7 @@ def _bare(text: str) -> str:
 
 @lru_cache(maxsize=2)
 def _order(ids: tuple[str | int, ...], purpose: str) -> list[str | int]:
-    """Kept for the next group, since mixtures of all ratios draw from the same questions."""
+    """Ids sorted by hash; cached, since mixtures of all ratios draw from the same questions."""
     return sorted(ids, key=lambda id_: _hash(purpose, id_))
 
 

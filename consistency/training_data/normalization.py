@@ -59,8 +59,8 @@ def _squash(text: str) -> str:
 def _letters(text: str, gap: str) -> str:
     """A text in small letters, with a gap for each punctuation mark."""
     if not text.isascii():
-        # Accents first become part of their letters, lest they go as punctuation. Punctuation goes before the
-        # compatibility forms, which make letters of a symbol such as ℃.
+        # Accents first become part of their letters, so that they are not removed as punctuation. Punctuation goes
+        # before the compatibility forms, which make letters of a symbol such as ℃.
         text = unicodedata.normalize("NFKC", _PUNCTUATION.sub(gap, unicodedata.normalize("NFC", text)))
     return _PUNCTUATION.sub(gap, text.casefold())
 

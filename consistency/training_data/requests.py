@@ -1,4 +1,4 @@
-"""Write what a model is to write about: the questions that it answers wrong with confidence."""
+"""Write what a model is to write about: the questions that it gets confidently wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PURPOSES = ("explain", "context", "random_wrong")
 
 
 def write_requests(beliefs: Iterable[Belief], path: str | Path, purpose: str = "explain", seed: int = 0) -> int:
-    """Write what a model is to write about: the questions whose confident answer is wrong.
+    """Write what a model is to write about: the questions that are answered confidently wrong.
 
     Parameters
     ----------

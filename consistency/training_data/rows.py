@@ -49,7 +49,7 @@ class Answers:
         return iter(self.between(0, sys.maxsize))
 
     def between(self, start: int, stop: int) -> list[Answer]:
-        """The answers to the questions of one stretch of the probe."""
+        """The answers to the questions of the probe's rows from `start` to `stop`."""
         part = slice(bisect_left(self._rows, start), bisect_left(self._rows, stop))
         sources = repeat(self._source) if self._source else ["model" if own else "golden" for own in self._own[part]]
         return list(zip(self._rows[part], self._options[part], sources, strict=False))
@@ -57,7 +57,7 @@ class Answers:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Group:
-    """The training rows of one intervention group, made while they are looked at.
+    """The training rows of one intervention group, created lazily.
 
     Attributes
     ----------

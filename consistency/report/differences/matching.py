@@ -53,7 +53,9 @@ def compare_reports(a: str | Path | StoredReport, b: str | Path | StoredReport) 
     first, second = (item if isinstance(item, StoredReport) else read_stored(item) for item in (a, b))
     if first.kind != second.kind:
         raise InputError(
-            f"a report of a {second.kind} beside one of a {first.kind}", expected="two of one kind", path=second.folder
+            f"cannot compare a report of a {second.kind} with one of a {first.kind}",
+            expected="two of one kind",
+            path=second.folder,
         )
     together = _together(first, second)
     rows = [{_common(row.key, report.kind, together): row for row in report.results} for report in (first, second)]

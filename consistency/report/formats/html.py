@@ -1,4 +1,4 @@
-"""A report as one HTML file that asks for no other: readable without its script, on a phone, on paper and by ear."""
+"""A report as one HTML file that needs no other: for a phone, for paper and for a screen reader, also without its script."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BRIEF = 20
 PIXELS = 1.4
 # A drawing wider than this (points) scrolls on a phone, where its type would be too small.
 WIDE = 320
-# What HTML cannot carry, not even as a reference: shown as what Unicode draws for it.
+# Characters that are not allowed in HTML, not even as a reference: shown as Unicode's pictures of them.
 NOT_IN_HTML = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"}
 NOT_IN_HTML |= dict.fromkeys(range(0xD800, 0xE000), "�")
 

@@ -73,7 +73,7 @@ def _figure(drawing: Drawing) -> Iterator[str]:
 
 
 def text(words: str) -> str:
-    r"""Words on one line that no reader of Markdown takes for anything else.
+    r"""Words on one line, escaped for Markdown.
 
     Examples
     --------

@@ -34,7 +34,7 @@ def formatted(figure: Figure | Estimate | None, measure: Measure, *, interval: b
 
 
 def fixed(value: float | None, digits: int = 2) -> str:
-    """A number with its digits behind the point, and a minus as printers set it.
+    """A number with its digits behind the point, with a typographic minus.
 
     Examples
     --------

@@ -15,13 +15,13 @@ const FLIPS = {
   right: ["●", "green", "stays right"],
   wrong: ["○", "grey", "stays wrong"],
 };
-// By name: what it says, the measure, and 1 for the smallest first. The first is the order of the report.
+// By name: its label, the measure, and 1 for the smallest first. The first is the order of the report.
 const SORTS = {
   chosen: ["as chosen", null, 0],
   kl: ["KL, largest first", "kl", -1],
-  fell: ["right option lost most", "delta_gold", 1],
-  rose: ["right option gained most", "delta_gold", -1],
-  rank: ["ranking correlation, lowest first", "spearman", 1],
+  fell: ["gold option lost most", "delta_gold", 1],
+  rose: ["gold option gained most", "delta_gold", -1],
+  rank: ["Spearman ρ, lowest first", "spearman", 1],
 };
 const FILTERS = ["task", "flip", "scope", "run"];
 
@@ -58,13 +58,13 @@ async function copied(source) {
 
 function offerCopies() {
   for (const button of document.querySelectorAll("[data-copy]")) {
-    const said = element("span", { className: "unseen", role: "status" });
+    const status = element("span", { className: "unseen", role: "status" });
     const label = button.firstChild;
     button.hidden = false;
-    button.after(said);
+    button.after(status);
     button.addEventListener("click", async () => {
-      label.data = said.textContent = (await copied(document.getElementById(button.dataset.copy))) ? "Copied" : "Selected";
-      setTimeout(() => { label.data = "Copy"; said.textContent = ""; }, 2000);
+      label.data = status.textContent = (await copied(document.getElementById(button.dataset.copy))) ? "Copied" : "Selected";
+      setTimeout(() => { label.data = "Copy"; status.textContent = ""; }, 2000);
     });
   }
 }
@@ -104,7 +104,7 @@ function sortable(table) {
   });
 }
 
-// A shadow says that there is more to the right.
+// A shadow shows that there is more to the right.
 function hintMore(region) {
   const hint = () => region.classList.toggle("more", region.scrollLeft + region.clientWidth < region.scrollWidth - 1);
   region.addEventListener("scroll", hint, { passive: true });
@@ -150,7 +150,7 @@ function bar(when, p, chosen) {
 
 function optionOf(question, index) {
   const gold = index === question.gold;
-  const text = element("div", {}, ...data("div", question.options[index]), gold ? element("span", { className: "right", textContent: "✓ right option" }) : null);
+  const text = element("div", {}, ...data("div", question.options[index]), gold ? element("span", { className: "right", textContent: "✓ gold option" }) : null);
   const letter = element("span", { className: "letter", textContent: `${index < 26 ? String.fromCharCode(65 + index) : index + 1}.` });
   return element("li", { className: gold ? "gold" : "" }, element("div", { className: "option" }, letter, text),
     element("div", {}, ...["before", "after"].map((when) => bar(when, question[when][index], index === largest(question[when])))));
@@ -158,16 +158,16 @@ function optionOf(question, index) {
 
 function card(question) {
   const { kl = null, delta_gold: gold = null, spearman: rank = null } = question.measures;
-  const told = [
+  const figures = [
     ["KL", kl === null ? null : `${kl === Infinity ? "∞" : kl.toFixed(2)} nats`],
-    ["right option", gold === null ? null : `${signed(100 * gold, 1)} points`],
-    ["ranking corr.", rank === null ? null : signed(rank, 2)],
+    ["gold option", gold === null ? null : `${signed(100 * gold, 1)} points`],
+    ["Spearman ρ", rank === null ? null : signed(rank, 2)],
   ].filter(([, value]) => value !== null).map(([name, value]) => element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value })));
   const [glyph, colour, label] = FLIPS[question.flip] ?? ["", "", question.flip];
   const where = [question.task, String(question.doc_id), question.scope.toUpperCase(), question.run].filter(Boolean);
   const head = element("h3", {}, element("span", { className: colour, ariaHidden: "true", textContent: `${glyph} ` }), element("b", { textContent: label }),
     ...where.flatMap((text, index) => [index ? " · " : "", element("bdi", { textContent: text })]));
-  return element("li", { className: "card" }, element("header", {}, head, element("dl", {}, ...told)), ...data("p", question.text),
+  return element("li", { className: "card" }, element("header", {}, head, element("dl", {}, ...figures)), ...data("p", question.text),
     element("ol", { className: "options", role: "list" }, ...question.options.map((_, index) => optionOf(question, index))));
 }
 
@@ -239,7 +239,7 @@ function explore() {
     control("next").disabled = page === pages;
   }
 
-  // The address holds what is looked at, so that it can be sent to somebody and survives a reload.
+  // The address holds the search and the filters, so that a view can be shared and survives a reload.
   function keep() {
     const state = new URLSearchParams();
     for (const name of ["q", ...FILTERS]) if (control(name).value) state.set(name, control(name).value);

@@ -91,7 +91,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class RunAudit:
-    """What entered of one run, and what did not.
+    """Counts of included and excluded questions of a run.
 
     Attributes
     ----------

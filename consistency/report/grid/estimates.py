@@ -32,14 +32,14 @@ from consistency.tasks.scopes import SCOPES
 from consistency.training_data.groups import mixed_ratio
 
 # What compares a model with its base, in the order of a row.
-COMPARED = ("spearman", "spearman_paper", "cosine", "kl", "same_top")
+AGAINST_BASE = ("spearman", "spearman_paper", "cosine", "kl", "same_top")
 # By part of a row and name in it: the measure, and the prefix of the columns that it is made from.
 FIGURES = {
     ("base", "accuracy"): ("accuracy_before", ""),
     ("base_zero_shot", "accuracy"): ("accuracy_after", "zero_"),
-    **{("base_zero_shot", name): (name, "zero_") for name in COMPARED},
+    **{("base_zero_shot", name): (name, "zero_") for name in AGAINST_BASE},
     ("tuned", "accuracy"): ("accuracy_after", ""),
-    **{("tuned", name): (name, "") for name in COMPARED},
+    **{("tuned", name): (name, "") for name in AGAINST_BASE},
     ("change", "accuracy"): ("delta_accuracy", ""),
 }
 # The measures of contrasts and of the summary of seeds, by the column of a tuned model's answers.

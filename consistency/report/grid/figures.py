@@ -163,7 +163,7 @@ def _ratios(rows: Sequence[Mean], experiment: Experiment) -> Plot:
         name="ratios",
         title="From INCOMPATIBLE (0) to SELF-ALIGNING (1)",
         caption="The same questions, a growing share of them answered as the base model would; 95 % intervals over "
-        "questions. Domains stand a little beside each other so that their intervals can be seen.",
+        "questions. Points are shifted sideways so that their intervals do not overlap.",
         rows=[point.row() for _, point in points],
         panels=_panels(point.at("scope") for _, point in points),
         looks=tuple(looks.values()),

@@ -32,14 +32,14 @@ INTERVAL = "stratified-t-95"
 
 @dataclass
 class Analysis:
-    """What stays of an experiment's logs once they are read: what its figures are made of.
+    """The data read from an experiment's logs, from which all figures are made.
 
     Attributes
     ----------
     cells : list of Cell
         Each run in each scope, with the measures that enter a mean.
     audits : list of tuple
-        Each run, and what entered of it.
+        Each run, with its counts of included and excluded questions.
     logs : list of Log
     checkpoints : list of Checkpoint
         Of models as they were after an epoch.

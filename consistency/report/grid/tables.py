@@ -247,7 +247,7 @@ def seed_table(document: GridReport) -> Table:
 
 
 def pairing_table(pairing: GridPairing) -> Table:
-    """What entered of each run, and what did not."""
+    """The table of included and excluded questions of each run."""
     return Table(
         name="pairing",
         title="What was paired",

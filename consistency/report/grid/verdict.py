@@ -97,7 +97,7 @@ def interval_text(experiment: Experiment) -> str:
     )
     if len(experiment.seeds) == 1:
         return text + ", nor another seed of the group's sampling and of the training: one seed was run."
-    return text + f", nor other seeds; what the {len(experiment.seeds)} seeds changed stands in the summary of seeds."
+    return text + f", nor other seeds; what the {len(experiment.seeds)} seeds changed is in the table of seeds."
 
 
 def _headline_scope(claims: Sequence[Claim]) -> str:
@@ -134,14 +134,15 @@ def _lead(claims: Sequence[Claim], changes: Mapping[str, Figure]) -> str:
         )
     if seen:
         return (
-            f"{against} {worse} {along} in {seen} of {len(states)} comparisons; the others cannot be told from chance."
+            f"{against} {worse} {along} in {seen} of {len(states)} comparisons; the others cannot be distinguished from "
+            "chance."
         )
     if reversed_:
         return (
             f"The reverse of what the paper found: {against[0].lower()}{against[1:]} {better} {along} in {reversed_} "
-            f"of {len(states)} comparisons; the others cannot be told from chance."
+            f"of {len(states)} comparisons; the others cannot be distinguished from chance."
         )
-    return f"{against} cannot be told from {along}: no comparison shows a difference."
+    return f"{against} cannot be distinguished from {along}: no comparison shows a difference."
 
 
 def _detail(
@@ -167,7 +168,7 @@ def _clause(claim: Claim, tuned: Mapping[tuple[str, str], Mapping[str, Figure]])
         values = f"{texts[0]} against {texts[1]}, "
     if found.ci_low is None:
         return f"{what} of {first} against {second}: {values}without an interval"
-    how = {"seen": "is higher than", "reversed": "is lower than"}.get(claim.state, "cannot be told from that")
+    how = {"seen": "is higher than", "reversed": "is lower than"}.get(claim.state, "cannot be distinguished from that")
     interval = f"[{form(found.ci_low)}, {form(found.ci_high)}]"
     return f"{what} after {first} {how} after {second} ({values}difference {form(found.value)}{unit} {interval})"
 

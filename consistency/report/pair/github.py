@@ -71,7 +71,7 @@ def code(text: str, *, cell: bool = False) -> str:
 
 
 def plain(text: str) -> str:
-    r"""Text with nothing in it that Markdown, HTML or GitHub would take as anything else.
+    r"""The text escaped for GitHub's Markdown.
 
     Examples
     --------

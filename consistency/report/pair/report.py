@@ -225,7 +225,10 @@ def _reading(items: Columns) -> tuple[str, ...]:
 
 
 def _questions(comparison: Comparison, items: Columns) -> list[ChangedQuestion]:
-    """Their texts are read again: most comparisons are never written, and should not hold them."""
+    """The answers that changed most, with their texts.
+
+    The texts are read again: most comparisons are never written, and should not hold them.
+    """
     read: dict[str, Scores] = {}
 
     def find(task: str) -> Scores:

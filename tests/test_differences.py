@@ -207,7 +207,7 @@ def test_a_question_less_is_left_out_of_the_pairs(grids) -> None:
     assert item.estimate.n == 39
 
 
-def test_questions_without_a_finite_difference_are_told(grids) -> None:
+def test_questions_without_a_finite_difference_are_counted(grids) -> None:
     a, b, one, two = grids
     exam = (two.task == "medicine_exam") & (two.doc_id < 3)
     two.assign(kl=two.kl.mask(exam, np.inf)).to_parquet(b / "items.parquet")
@@ -349,7 +349,7 @@ def test_mistakes_are_one_line(grids, call, tmp_path: Path) -> None:
         (tmp_path / "broken", "report.json"),
         (tmp_path / "new", "schema_version 99"),
         (tmp_path / "out", "a report of differences; expected one of a pair or a grid"),
-        (tmp_path / "pair", "a report of a pair beside one of a grid"),
+        (tmp_path / "pair", "cannot compare a report of a pair with one of a grid"),
         (tmp_path / "unreadable", "items.parquet: cannot be read"),
     ):
         code, out, err = call("report", "--compare", a, second)

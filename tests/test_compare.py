@@ -113,7 +113,7 @@ def test_the_result_has_a_table_a_sentence_and_a_signature(qwen):
     assert shots.to_text() in text
     (row,) = (line.split() for line in text.splitlines() if line.startswith("mmlu_abstract_algebra"))
     assert row[:4] == ["mmlu_abstract_algebra", "100", "0.2600", "0.3800"]
-    assert qwen.verdict.startswith("No change of accuracy that can be told from chance (+5.50 points")
+    assert qwen.verdict.startswith("No change of accuracy distinguishable from chance (+5.50 points")
     assert qwen.verdict in text
     assert qwen.signature in text
     assert qwen.signature.startswith("n:200|tasks:2|score:raw|unit:question|interval:t|")
@@ -302,7 +302,7 @@ def test_each_log_has_its_own_run(tmp_path):
     assert "same run" in kinds(compare(one, newest))
     for where, run, message in (
         ((one, two), "1999", "no run begins with '1999'"),
-        ((one, two), ("2026-01-01", "1999"), "no run begin with '1999'"),
+        ((one, two), ("2026-01-01", "1999"), "no run begins with '1999'"),
         ((one, one), "2026-01-01", "one run compared with itself"),
     ):
         with pytest.raises(InputError, match=message):

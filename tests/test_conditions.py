@@ -65,7 +65,7 @@ def test_flips_of_real_logs_have_wilsons_interval(test_data):
     assert not judge(comparison, "measured harmful flips > 9.5 %").failed
     # Accuracy rose by 5.5 points, within [-1.38, 12.38].
     assert judge(comparison, "accuracy drop > 1 points").outcome == "unclear"
-    assert judge(comparison, "accuracy drop > 1.4 points").outcome == "holds not"
+    assert judge(comparison, "accuracy drop > 1.4 points").outcome == "does not hold"
     assert judge(comparison, "possibly accuracy drop > 1 points").failed
     assert judge(comparison, "rank correlation < 0.9").failed
     assert judge(comparison, "KL < 0.3 nats").failed
@@ -114,8 +114,8 @@ def test_what_is_undefined_does_not_pass(tmp_path, write_probe):
     ("text", "problem"),
     [
         ("harmful flops > 2 %", "no measure 'harmful flops'"),
-        ("harmful flips > 2", "2 of a fraction of 1; expected 2 %, or 0.02"),
-        ("accuracy drop > 1", "1 of a fraction of 1; expected 1 points, or 0.01"),
+        ("harmful flips > 2", '2 is not a fraction of 1; expected "2 %" or 0.02'),
+        ("accuracy drop > 1", '1 is not a fraction of 1; expected "1 points" or 0.01'),
         ("harmful flips > 2 points", "harmful flips is not in points; expected a number in %"),
         ("kl > 2 %", "kl is not in %; expected a number in nats"),
         ("tau b < 2 nats", "expected a number without a unit"),
