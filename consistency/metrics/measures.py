@@ -91,6 +91,8 @@ class Measure:
         Decimals in a table, in its unit.
     short : str
         Its name in a table for a terminal, at most ten characters; by default its heading.
+    in_grid : bool
+        Whether the report of a grid holds it, as a comparison of each model with its base model.
     when_constant : {"wilson", "exact"} or None
         Which interval a condition uses where the values do not vary, and the t interval has no width: Wilson's of a share,
         the exact one of a change of zero.
@@ -108,6 +110,7 @@ class Measure:
     aliases: tuple[str, ...] = ()
     digits: int = 2
     short: str = ""
+    in_grid: bool = False
     when_constant: Literal["wilson", "exact"] | None = None
 
     def __post_init__(self) -> None:
@@ -183,21 +186,23 @@ MEASURES = (
             combine=lambda before, after: after - before, short="change", aliases=("accuracy rise",),
             when_constant="exact"),
     Measure("same_top", "same answer", "%", _SHARE, "more alike", lambda s: same_top(s.before, s.after), digits=1,
-            short="same top", aliases=("same answers",), when_constant="wilson"),
+            short="same top", aliases=("same answers",), in_grid=True, when_constant="wilson"),
     Measure("kl", "KL", "nats", _DIVERGENCE, "further apart", lambda s: kl_divergence(s.before, s.after),
-            digits=3, aliases=("kl divergence",)),
+            digits=3, aliases=("kl divergence",), in_grid=True),
     Measure("kl_reverse", "reverse KL", "nats", _DIVERGENCE, "further apart",
             lambda s: kl_divergence(s.after, s.before), aliases=("reverse kl",)),
     Measure("js", "Jensen–Shannon", "nats", (0.0, math.log(2)), "further apart",
             lambda s: js_divergence(s.before, s.after), aliases=("js divergence",)),
     Measure("total_variation", "total variation", "", _SHARE, "further apart",
             lambda s: total_variation(s.before, s.after)),
-    Measure("cosine", "cosine similarity", "", _SHARE, "more alike", lambda s: cosine_similarity(s.before, s.after)),
+    Measure("cosine", "cosine similarity", "", _SHARE, "more alike", lambda s: cosine_similarity(s.before, s.after),
+            in_grid=True),
     Measure("hellinger", "Hellinger distance", "", _SHARE, "further apart", lambda s: hellinger(s.before, s.after)),
     Measure("spearman", "Spearman ρ", "", _CORRELATION, "more alike", lambda s: spearman(s.before, s.after),
-            aliases=("spearman's rho", "rank correlation", "ranking correlation", "rank r", "rank pearson")),
+            aliases=("spearman's rho", "rank correlation", "ranking correlation", "rank r", "rank pearson"),
+            in_grid=True),
     Measure("spearman_paper", "Spearman ρ (paper)", "", _CORRELATION, "more alike",
-            lambda s: spearman_paper(s.before, s.after), aliases=("rank pearson paper",)),
+            lambda s: spearman_paper(s.before, s.after), aliases=("rank pearson paper",), in_grid=True),
     Measure("tau_b", "Kendall τ-b", "", _CORRELATION, "more alike", lambda s: tau_b(s.before, s.after),
             aliases=("kendall tau", "kendall's tau")),
     Measure("weighted_tau", "weighted τ", "", _CORRELATION, "more alike", lambda s: weighted_tau(s.before, s.after)),

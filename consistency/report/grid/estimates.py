@@ -11,7 +11,7 @@ from msgspec import structs
 
 from consistency.experiment.grid import Experiment
 from consistency.metrics.answers import flips, quantiles
-from consistency.metrics.measures import MEASURE
+from consistency.metrics.measures import MEASURE, MEASURES
 from consistency.report.grid.cells import Cell
 from consistency.report.schema import (
     BaseTuned,
@@ -31,8 +31,8 @@ from consistency.support.arrays import Floats, Integers
 from consistency.tasks.scopes import SCOPES
 from consistency.training_data.groups import mixed_ratio
 
-# What compares a model with its base, in the order of a row.
-AGAINST_BASE = ("spearman", "spearman_paper", "cosine", "kl", "same_top")
+# What compares a model with its base.
+AGAINST_BASE = tuple(measure.name for measure in MEASURES if measure.in_grid)
 # By part of a row and name in it: the measure, and the prefix of the columns that it is made from.
 FIGURES = {
     ("base", "accuracy"): ("accuracy_before", ""),
