@@ -42,7 +42,7 @@ class PairingReport:
     identical : int
         Of these, documents that occur several times in their task and were matched by doc_id.
     reordered : int
-        Of these, questions whose options stand in another order in the second log, and were matched by their texts.
+        Of these, questions whose options are in another order in the second log, and were matched by their texts.
     prompts : dict
         Pairs whose prompts are ``same``, ``different`` or, in logs without `prompt_hash`, ``unknown``.
     dropped : dict of str to Dropped
@@ -105,7 +105,7 @@ class Pairs:
         The paired documents of each log, row by row, options in the order of `before`.
     report : PairingReport
     reordered : ndarray of bool, shape [n]
-        Whether the options stood in another order in the second log.
+        Whether the options are in another order in the second log.
     """
 
     before: Scores
@@ -250,7 +250,7 @@ def _match(
 
 
 def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, ...] | None:
-    """Where each option of a question stands in the other log: empty if in the same place, None if they differ."""
+    """The position of each option of a question in the other log: empty if in the same place, None if they differ."""
     first, second = before.continuations[i], after.continuations[j]
     count = int(before.n_options[i])
     if count != int(after.n_options[j]):

@@ -21,7 +21,7 @@ MISSING = ("", "–", "—")
 # More rows scroll under a head that stays in sight.
 TALL = 25
 SHOWN_ROWS = 60
-# A cell of words this short (characters) stands in one line where there is room.
+# A cell of words this short (characters) is kept on one line where there is room.
 BRIEF = 20
 # CSS pixels for a point of a drawing: its 8.5 point type is then read at 11 pixels and more.
 PIXELS = 1.4
@@ -43,7 +43,7 @@ def html(report: Report) -> str:
     Returns
     -------
     str
-        HTML. Texts of questions stand in it as JSON and reach the page as text, never as markup.
+        HTML. Texts of questions are in it as JSON and reach the page as text, never as markup.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -86,7 +86,7 @@ def _hash(text: str) -> str:
 
 
 def _numeric(table: Table) -> list[bool]:
-    """Which columns hold numbers: they stand to the right and sort by value."""
+    """Which columns hold numbers: they are aligned to the right and sort by value."""
     columns = []
     for number in range(len(table.head)):
         cells = [row[number] for row in table.rows if not row[number].startswith(MISSING[1:])]
