@@ -191,7 +191,7 @@ def _section(name: str, tasks: list[_Task], margin: float) -> Section:
             for measure in MEASURES
             if measure.name in values and measure.estimator == "mean"
         }
-    return Section(
+    section = Section(
         name=name,
         n=len(before),
         estimates=estimates,
@@ -202,31 +202,32 @@ def _section(name: str, tasks: list[_Task], margin: float) -> Section:
         equivalence_p=equivalence(change, margin),
         minimum_detectable_change=minimum_detectable_effect(change),
         macro=macro,
-        **(_of_distributions(pooled) if options else _of_metrics(tasks[0].pairs, pooled, sampling)),
     )
+    return _with_distributions(section, pooled) if options else _with_metrics(section, tasks[0].pairs, pooled, sampling)
 
 
-def _of_distributions(pooled: Mapping[str, Floats]) -> dict[str, Any]:
-    """The fields of a section that only tasks with options have."""
+def _with_distributions(section: Section, pooled: Mapping[str, Floats]) -> Section:
+    """The section with what only tasks with options have."""
     calibration = {
         when: expected_calibration_error(pooled[f"confidence_{when}"], pooled[f"correct_{when}"])
         for when in ("before", "after")
     }
-    return {
-        "kl_quantiles": quantiles(pooled["kl"]),
-        "ties": {when: int(pooled[f"tied_{when}"].sum()) for when in ("before", "after")},
-        "tie_rate": {when: float(pooled[f"tied_{when}"].mean()) for when in ("before", "after")},
-        "ece": {when: value if np.isfinite(value) else None for when, value in calibration.items()},
-    }
+    return replace(
+        section,
+        kl_quantiles=quantiles(pooled["kl"]),
+        ties={when: int(pooled[f"tied_{when}"].sum()) for when in ("before", "after")},
+        tie_rate={when: float(pooled[f"tied_{when}"].mean()) for when in ("before", "after")},
+        ece={when: value if np.isfinite(value) else None for when, value in calibration.items()},
+    )
 
 
-def _of_metrics(pairs: Pairs, pooled: Mapping[str, Floats], sampling: _Sampling) -> dict[str, Any]:
-    """The fields of a section that only tasks without options have."""
+def _with_metrics(section: Section, pairs: Pairs, pooled: Mapping[str, Floats], sampling: _Sampling) -> Section:
+    """The section with what only tasks without options have."""
     metrics = {}
     for name in (key.removeprefix("before:") for key in pooled if key.startswith("before:")):
         before, after = pooled[f"before:{name}"], pooled[f"after:{name}"]
         metrics[name] = MetricChange(*(sampling.estimate(mean, values) for values in (before, after, after - before)))
-    return {"accuracy_metric": accuracy_metric(pairs), "metrics": metrics}
+    return replace(section, accuracy_metric=accuracy_metric(pairs), metrics=metrics)
 
 
 def _biases(tasks: Mapping[str, _Task], items: Mapping[str, Mapping[str, NDArray[Any]]]) -> Iterator[SelectionBias]:
