@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +291,33 @@ def test_real_comparisons_are_paired(test_data: Path, tmp_path: Path) -> None:
     assert (item.paired, item.estimate.unit) == (True, "question")
     assert found(between, "delta_accuracy", section="overall").estimate.value == pytest.approx(-22 / 200)
     assert found(between, "same_top", section="overall").state == "same"
+
+
+def test_too_few_tasks_with_known_answers_are_no_clusters(write_probe: Callable[..., Path], tmp_path: Path) -> None:
+    """Eleven tasks are clusters; with known answers in one of them the difference is one of its questions."""
+    from consistency.comparison.compare import compare
+    from consistency.report.pair.report import write_comparison
+
+    rng, right = np.random.default_rng(0), {}
+    for name in ("base", "a", "b"):
+        for task in range(11):
+            answer = "0" if task == 0 else "nobody knows"
+            documents = [{"question": f"{task}, {n}?", "choices": [*"wxyz"], "answer": answer} for n in range(8)]
+            scores = rng.normal(size=(8, 4)).round(3)
+            path = write_probe(tmp_path / name, documents, scores.tolist(), f"exam{task}")
+            lines = [json.loads(line) | {"metrics": []} for line in path.read_text().splitlines()]
+            path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "acc"}) + "\n" for line in lines))
+            if task == 0:
+                right[name] = (scores.argmax(axis=1) == 0).astype(float)
+    for name in ("a", "b"):
+        write_comparison(compare(tmp_path / "base", tmp_path / name), tmp_path / f"report-{name}")
+    between = compare_reports(tmp_path / "report-a", tmp_path / "report-b")
+    item = found(between, "accuracy_after", section="overall")
+    expected = stats.ttest_rel(right["b"], right["a"])
+    interval = expected.confidence_interval()
+    assert (item.estimate.ci_low, item.estimate.ci_high) == pytest.approx((interval.low, interval.high))
+    assert item.p == pytest.approx(expected.pvalue)
+    assert found(between, "kl", section="overall").estimate.unit == "cluster"
 
 
 def test_means_over_other_tasks_are_not_compared(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ class Row(msgspec.Struct):
         b'{"id": 1}\n{"id": 2}',
         b'{"id": 1}\r\n{"id": 2}\r\n',
         b'\xef\xbb\xbf{"id": 1}\n {"id": 2}\t\n',
+        # Two files of Windows, one after the other.
+        b'\xef\xbb\xbf{"id": 1}\r\n\xef\xbb\xbf{"id": 2}\r\n',
     ],
 )
 def test_a_value_a_line_is_read_with_its_own_bytes(tmp_path, content):

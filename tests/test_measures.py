@@ -32,6 +32,19 @@ def test_values_lie_within_the_bounds(measure: Measure, columns: dict[str, np.nd
     assert low - 1e-12 <= known.min() < known.max() <= high + 1e-12
 
 
+def test_a_question_that_one_run_did_not_score_counts_for_the_other() -> None:
+    """A measure of one run asks nothing of the other; a measure of both is undefined."""
+    before, after, gold = (
+        np.log([[0.7, 0.3], [0.4, 0.6]]),
+        np.log([[0.9, 0.1], [np.nan, np.nan]]),
+        np.array([[True, False]] * 2),
+    )
+    columns = measure_columns(before, after, gold)
+    assert columns["brier_before"] == pytest.approx([2 * 0.3**2, 2 * 0.6**2])
+    assert columns["brier_after"] == pytest.approx([2 * 0.1**2, np.nan], nan_ok=True)
+    assert all(np.isnan(columns[name][1]) for name in columns if not name.startswith("brier"))
+
+
 @pytest.mark.parametrize("measure", [m for m in MEASURES if m.direction in ("more alike", "further apart")])
 def test_a_run_against_itself_is_as_near_as_can_be(measure: Measure) -> None:
     scores, gold = np.log([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]), np.eye(3, dtype=bool)[[0, 1]]

@@ -259,6 +259,12 @@ def test_the_verdict_names_its_task_where_tasks_are_not_pooled(tmp_path: Path) -
     assert comparison.verdict.startswith("products: No change")
     folder = write_comparison(comparison, tmp_path / "out").parent
     assert "We compared 8 questions of 2 tasks; 8 were paired" in (folder / "report.md").read_text()
+    for headline in rows(folder / "tables" / "headline.csv"):
+        assert [headline[f"metrics_exact_match_{when}"] for when in ("before", "after", "delta")] == [
+            "0.5",
+            "0.5",
+            "0.0",
+        ]
 
 
 def test_every_link_of_a_page_leads_to_a_file(write_probe: Callable[..., Path], tmp_path: Path) -> None:

@@ -98,3 +98,20 @@ def test_the_text_of_an_estimator_becomes_fields(
     assert estimate is not None
     assert (estimate.unit, estimate.method, list(estimate.warnings)) == (unit, method, warnings)
     assert (estimate.value, estimate.n, estimate.df) == (0.1, 9, 8.0)
+
+
+def test_names_of_tasks_stay_in_a_report_of_the_version_before(tmp_path: Path, pair_report: dict[str, Any]) -> None:
+    comparison = pair_report["comparison"]
+    comparison["by_task"] = dict.fromkeys(("rank_pearson", "a", "b", "difference", "estimator"), comparison["overall"])
+    (tmp_path / "report.json").write_text(json.dumps(pair_report))
+    found = read_document(tmp_path)
+    assert isinstance(found, PairReport)
+    assert list(found.comparison.by_task) == list(comparison["by_task"])
+
+
+@pytest.mark.parametrize("depth", [600, 100_000])
+def test_a_report_that_is_nested_too_deep_is_refused(depth: int, tmp_path: Path, pair_report: dict[str, Any]) -> None:
+    text = json.dumps(pair_report | {"versions": {"x": "HERE"}}).replace('"HERE"', "[" * depth + "]" * depth)
+    (tmp_path / "report.json").write_text(text)
+    with pytest.raises(InputError, match="is not a report"):
+        read_document(tmp_path)

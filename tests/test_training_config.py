@@ -52,7 +52,7 @@ def test_paper_presets_keep_a_batch_of_256_on_every_number_of_devices(name: str)
             assert values["learning_rate"] == PAPER[name]
             # The weights are not rounded to bfloat16: by the plugin, or by DeepSpeed's own copies.
             assert "deepspeed" in values or (
-                not values["bf16"] and "consistency.experiment.autocast.Autocast" in values["plugins"]
+                not values["bf16"] and "consistency.autocast.Autocast" in values["plugins"]
             )
         else:
             with pytest.raises(InputError, match="256"):
@@ -70,7 +70,7 @@ def test_later_presets_decide_and_plugins_add_up(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yml"
     mine.write_text("plugins: [a.B]\nlearning_rate: 0.5\nsequence_len: 64\n")
     found = resolve("unsure", ["liger", "mistral-7b", "autocast", str(mine)])
-    liger, autocast = "axolotl.integrations.liger.LigerPlugin", "consistency.experiment.autocast.Autocast"
+    liger, autocast = "axolotl.integrations.liger.LigerPlugin", "consistency.autocast.Autocast"
     assert found.values["plugins"] == [liger, autocast, "a.B"]
     assert (found.values["learning_rate"], found.values["sequence_len"]) == (0.5, 64)
     assert yaml.safe_load(found.to_yaml()) == found.values

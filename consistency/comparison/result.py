@@ -14,6 +14,7 @@ from consistency.logs.runs import RunConfig, Selection
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.metrics.selection_bias import SelectionBias
 from consistency.statistics.estimates import Estimate
+from consistency.support.text import visible
 from consistency.support.version import own_version
 
 SCHEMA_VERSION = 2
@@ -259,19 +260,21 @@ class Comparison:
         of = f"{self.main.name}: " if self.overall is None and len(self.by_task) > 1 else ""
         return of + _verdict(self.main, 100 * self.margin)
 
-    def notes(self) -> list[str]:
+    @property
+    def notes(self) -> tuple[str, ...]:
         """What a reader must know before the numbers: tasks not compared, settings that differ, warnings."""
-        return [
+        return (
             *(item.to_text() for item in self.unpaired),
             *self.names.to_lines(),
             *(item.to_text() for item in self.settings),
             *(item.to_text() for item in self.warnings),
-        ]
+        )
 
-    def messages(self) -> list[str]:
+    @property
+    def messages(self) -> tuple[str, ...]:
         """Which runs were read, then the notes."""
         before, after = self.selection
-        return [f"before: {before.to_text()}", f"after: {after.to_text()}", *self.notes()]
+        return (f"before: {before.to_text()}", f"after: {after.to_text()}", *self.notes)
 
     @property
     def signature(self) -> str:
@@ -302,7 +305,7 @@ class Comparison:
             "overall": None if self.overall is None else self.overall.to_dict(),
             "by_task": {name: section.to_dict() for name, section in self.by_task.items()},
             **({"by_scope": {n: s.to_dict() for n, s in self.by_scope.items()}} if self.by_scope else {}),
-            "messages": self.messages(),
+            "messages": list(self.messages),
             "unpaired": [asdict(item) for item in self.unpaired],
             "task_names": asdict(self.names),
             "settings": [asdict(item) for item in self.settings],
@@ -318,7 +321,7 @@ class Comparison:
             sections.append(self.overall)
         width = max(len(section.name) for section in sections)
         head = " ".join(f"{measure.short:>10}" for measure in HEADLINE)
-        lines = [*self.messages(), "", f"{'task':<{width}} {'n':>6} {head}   flips −/+       p"]
+        lines = [*self.messages, "", f"{'task':<{width}} {'n':>6} {head}   flips −/+       p"]
         for section in sections:
             cells = [_cell(section.estimates.get(measure.name)) for measure in HEADLINE]
             turned, p = section.flips, section.mcnemar_p
@@ -339,7 +342,7 @@ class Comparison:
                 lines.append(f"{section.name}: {NO_OPTIONS}")
                 lines += [_metric_line(name, metric) for name, metric in section.metrics.items()]
         lines += undefined_notes(self.main)
-        return "\n".join([*lines, self.verdict, self.signature])
+        return "\n".join(map(visible, [*lines, self.verdict, self.signature]))
 
 
 def undefined_notes(section: Section) -> list[str]:

@@ -131,5 +131,9 @@ def setting_differences(first: Run, second: Run, chosen: Mapping[str, str]) -> I
         yield SettingDifference("chat template", before, after)
     if one.system_instruction != two.system_instruction:
         # The texts may be long, and may be private: they are not repeated.
-        before, after = (f"{len(run.system_instruction or '')} characters" for run in (one, two))
+        before, after = (
+            "none" if text is None else f"{len(text)} characters"
+            for text in (one.system_instruction, two.system_instruction)
+        )
+        after = f"other {after}" if before == after else after
         yield SettingDifference("system instruction", before, after)

@@ -22,7 +22,6 @@ from consistency.metrics.answers import (
     same_top,
     wrong_to_wrong,
 )
-from consistency.metrics.distributions import paired
 from consistency.metrics.divergences import (
     cosine_similarity,
     entropy,
@@ -250,5 +249,5 @@ def measure_columns(before: ArrayLike, after: ArrayLike, gold: Bools) -> dict[st
     >>> float(found["same_top"][0]), float(found["spearman"][0])
     (0.0, -1.0)
     """
-    scores = PairedScores(*paired(before, after), gold)
+    scores = PairedScores(np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64), gold)
     return {measure.name: measure.compute(scores) for measure in MEASURES if measure.compute}

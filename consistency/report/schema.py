@@ -75,7 +75,7 @@ class Log(Struct):
     shots : list of int
         Few-shot counts of its tasks, each once.
     chat_template : bool or None
-    limit : float or None
+    limit : int, float or None
         lm_eval's `--limit`, if it was given.
     tasks, questions : int
     sha256 : str
@@ -93,7 +93,7 @@ class Log(Struct):
     dtype: str | None
     shots: list[int]
     chat_template: bool | None
-    limit: float | None
+    limit: int | float | None
     tasks: int
     questions: int
     sha256: str
@@ -321,8 +321,8 @@ class Pairing(Struct):
 class BeforeAfter(Struct):
     """A number of each run."""
 
-    before: float | None
-    after: float | None
+    before: int | float | None
+    after: int | float | None
 
 
 class SectionBase(Struct, kw_only=True):
@@ -508,7 +508,7 @@ def read_document(folder: str | Path) -> AnyReport:
         raise InputError(
             f"cannot be read ({error.strerror})", expected="the folder of a report", do=again, path=path
         ) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"is not a report: {error}", do=again, path=path) from None
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from consistency.statistics.estimates import Caveat, Method, Unit
@@ -29,9 +28,13 @@ def upgrade(value: Any, version: int) -> Any:
     """
     if isinstance(value, list):
         return [upgrade(item, version) for item in value]
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return value
-    found: dict[str, Any] = {RENAMED.get(str(key), str(key)): upgrade(item, version) for key, item in value.items()}
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        # A measure's name is the key of a figure; elsewhere a key may be the name of a task, which stays.
+        renamed = RENAMED.get(str(key), str(key)) if isinstance(item, dict) and "value" in item else str(key)
+        found[renamed] = upgrade(item, version)
     if "schema_version" in found and "kind" in found:
         found["schema_version"] = version
     for key in ("measure", "x"):
@@ -39,7 +42,9 @@ def upgrade(value: Any, version: int) -> Any:
             found[key] = RENAMED.get(found[key], found[key])
     if isinstance(found.get("estimator"), str):
         found |= _estimator_fields(found.pop("estimator"))
-    if isinstance(found.get("difference"), Mapping) and "a" in found and "b" in found:
+    if isinstance(found.get("measure"), str) and all(
+        isinstance(found.get(key), dict) for key in ("a", "b", "difference")
+    ):
         # Of two reports: the text of the estimator began with it, and the figures of a grid were no estimates.
         found["paired"] = str(value["difference"].get("estimator", "")).startswith("paired by question")
         found["a"], found["b"] = ({"n": found["difference"].get("n", 0), **found[side]} for side in "ab")

@@ -58,7 +58,7 @@ _CAVEATS = {
     "too large": "values too large for a variance",
     "constant": "the values do not vary, and the interval has no width for that",
     "skewed": "skewed values: it covers less than 95 %",
-    "uneven": "few questions with values in few steps: it covers more or less than 95 %",
+    "uneven": "few of them, with values in few steps: it covers more or less than 95 %",
     "few units": "few of them: it covers less than 95 %",
     "few clusters": "the tasks are too few to be clusters",
     "unequal clusters": "the tasks are of too unequal sizes to be clusters",

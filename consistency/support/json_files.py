@@ -71,7 +71,7 @@ def read_jsonl_bytes(path: str | Path, kind: type[T], expected: str) -> Iterator
         with path.open("rb") as lines:
             # Only a line feed ends a line: a text may hold Unicode's other separators.
             for number, whole in enumerate(lines, 1):
-                line = (whole.removeprefix(BOM_UTF8) if number == 1 else whole).strip(_SPACE)
+                line = whole.removeprefix(BOM_UTF8).strip(_SPACE)
                 yield number, line, _decode(decoder, line, path, number, expected)
     except OSError as error:
         raise _unreadable(path, error, expected) from error
@@ -139,8 +139,9 @@ def read_rows(path: str | Path, expected: str) -> Iterator[tuple[int, Any]]:
             raise InputError(f"not JSON: {error}", expected=f"a list, each item {expected}", path=path) from None
         return
     decoder = msgspec.json.Decoder(Any)
-    for number, line in enumerate(content.split(b"\n"), 1):
-        if line.strip(_SPACE):
+    for number, whole in enumerate(content.split(b"\n"), 1):
+        # Files that were joined may each begin with a byte order mark.
+        if line := whole.removeprefix(BOM_UTF8).strip(_SPACE):
             yield number, _decode(decoder, line, path, number, expected)
 
 

@@ -173,8 +173,9 @@ class _Questions:
         if self._reports[0].kind == "grid":
             return estimate(cells, lambda cell: np.asarray(cell.arrays["difference"], dtype=np.float64))[0]
         values = np.concatenate([cell.arrays["difference"] for cell in cells])
-        # The tasks are what was sampled, if they were in the report.
-        tasks = np.concatenate([cell.task for cell in cells]) if figure.unit == "cluster" else None
+        # The tasks are what was sampled, if they were in the report; too few of them gave no interval there.
+        sampled = figure.unit == "cluster" and figure.se is not None
+        tasks = np.concatenate([cell.task for cell in cells]) if sampled else None
         return mean(values, clusters=tasks)
 
 

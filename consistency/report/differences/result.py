@@ -85,10 +85,12 @@ class Difference:
     def cells(self) -> tuple[str, ...]:
         """Both values, the difference with its interval, p and how it was made, as a table shows them."""
         measure = self.measure
+        # Two reports may be alike: what is not in per cent is shown with at least three decimals.
+        digits = measure.digits if measure.scale > 1 else max(3, measure.digits)
         return (
-            formatted(self.a, measure, interval=False),
-            formatted(self.b, measure, interval=False),
-            formatted(self.estimate, measure, sign=True),
+            formatted(self.a, measure, interval=False, digits=digits),
+            formatted(self.b, measure, interval=False, digits=digits),
+            formatted(self.estimate, measure, sign=True, digits=digits),
             p_value(self.p_holm),
             "paired" if self.paired else "two samples",
         )

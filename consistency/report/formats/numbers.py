@@ -9,8 +9,17 @@ from consistency.statistics.estimates import Estimate
 DASH = "–"
 
 
-def formatted(figure: Figure | Estimate | None, measure: Measure, *, interval: bool = True, sign: bool = False) -> str:
+def formatted(
+    figure: Figure | Estimate | None,
+    measure: Measure,
+    *,
+    interval: bool = True,
+    sign: bool = False,
+    digits: int | None = None,
+) -> str:
     """A number with its interval in the unit of its measure, changes (or with `sign`) with their sign; "–" where there is none.
+
+    It has the measure's decimals, or `digits`.
 
     Examples
     --------
@@ -26,7 +35,7 @@ def formatted(figure: Figure | Estimate | None, measure: Measure, *, interval: b
     form = signed if sign or measure.unit == "points" else fixed
 
     def text(value: float) -> str:
-        return form(measure.scale * value, measure.digits)
+        return form(measure.scale * value, measure.digits if digits is None else digits)
 
     if ends[0] is None or ends[1] is None:
         return text(figure.value)

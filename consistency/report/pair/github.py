@@ -11,6 +11,7 @@ from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.formats.markdown import text as markdown_text
 from consistency.report.formats.numbers import DASH, formatted, p_value
 from consistency.report.provenance import model_name
+from consistency.support.text import visible
 
 MOST_TASKS = 10
 MOST_NOTES = 30
@@ -62,7 +63,7 @@ def code(text: str, *, cell: bool = False) -> str:
     >>> print(code("a|b"), code("a|b", cell=True), code("`x`"))
     `a|b` `a\|b` `` `x` ``
     """
-    text = _visible(text)
+    text = visible(text)
     text = text.replace("|", "\\|") if cell else text
     longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
@@ -78,17 +79,10 @@ def plain(text: str) -> str:
     >>> print(plain("*a* <b> @c"))
     \*a\* &lt;b&gt; @<!-- -->c
     """
-    text = markdown_text(_visible(text))
+    text = markdown_text(visible(text))
     # A comment in between keeps GitHub from calling people and linking issues, and addresses from becoming links.
     text = re.sub(r"(@|#|://|www\.)", r"\1<!-- -->", text)
     return re.sub(r"^(\s*)([-+=]|\d+[.)])(?=\s|$)", r"\1&#8203;\2", text)
-
-
-def _visible(text: str) -> str:
-    """On one line, with control characters (also those that turn the direction of writing) as escapes."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
 
 
 def _headline(comparison: Comparison) -> str:
@@ -130,7 +124,7 @@ def _tasks(sections: list[Section]) -> str:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    found = [plain(message) for message in comparison.messages()]
+    found = [plain(message) for message in comparison.messages]
     for section in comparison.by_task.values():
         for reason, dropped in section.pairing.dropped.items():
             found.append(f"left out of {code(section.name)}: {dropped.count} {plain(reason)}")

@@ -151,7 +151,7 @@ def _document(comparison: Comparison) -> PairReport:
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
-    yield from comparison.notes()
+    yield from comparison.notes
     for name, section in comparison.by_task.items():
         if not section.compares_options:
             yield f"{name}: {NO_OPTIONS}"

@@ -56,10 +56,10 @@ def headline_table(comparison: Comparison) -> Table:
     )
 
 
-def _data(section: Section) -> dict[str, Any]:
+def _data(section: Section, *without: str) -> dict[str, Any]:
     """A section with every digit, without what other tables hold."""
     plain = section.to_dict()
-    return {key: plain[key] for key in plain if key not in ("macro", "pairing", "kl_quantiles", "metrics")}
+    return {key: plain[key] for key in plain if key not in ("macro", "pairing", "kl_quantiles", *without)}
 
 
 def _figures(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ def task_table(comparison: Comparison) -> Table:
         ),
         rows=tuple(rows),
         labels=1,
-        data=[{"name": name, **_data(section)} for name, section in comparison.by_task.items()],
+        data=[{"name": name, **_data(section, "metrics")} for name, section in comparison.by_task.items()],
         folded=len(rows) > 12,
     )
 
