@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from consistency.cli.app import main
 from consistency.experiment.grid import Experiment
 from consistency.tasks.scopes import scope_tasks
 
@@ -24,6 +26,20 @@ TEXT = (
 )
 
 Logits = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the program in this process: exit code, standard output and error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["consistency", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Conditions on a comparison: what they mean, when they hold, and what a mistake in one says."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
-from consistency.cli.app import main
 from consistency.comparison.compare import compare
 from consistency.comparison.conditions import QUANTITIES, Check, check, read_condition
 from consistency.errors import InputError
@@ -35,17 +33,6 @@ def pair(tmp_path, write_probe):
         return folders
 
     return write
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["consistency", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 def test_flips_of_real_logs_have_wilsons_interval(test_data):

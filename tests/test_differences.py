@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from consistency.cli.app import main
 from consistency.errors import InputError
 from consistency.report.differences.matching import compare_reports
 from consistency.report.differences.result import Difference, Differences
@@ -328,17 +326,6 @@ def test_means_over_other_tasks_are_not_compared(tmp_path: Path) -> None:
     assert between.unlike == ("overall",)
     assert between.only == ((), ("quiz",))
     assert "not compared, as A and B average over others: overall" in between.notes
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["consistency", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 def test_the_program_prints_and_writes(grids, call, tmp_path: Path) -> None:
