@@ -44,6 +44,6 @@ train() {
 }
 
 if ! finished; then
-  train "$@" > "$log" 2>&1
+  train "$@" >> "$log" 2>&1
 fi
 consistency checkpoint "$model" > "$model.checked.txt" 2>> "$log"
