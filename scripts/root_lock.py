@@ -7,13 +7,16 @@ import json
 import os
 import re
 import socket
+import subprocess
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 
 from with_lock import lock
 
 NAME = ".lock"
+PATIENCE = 10  # seconds
 
 
 def hold(root: Path, locks: Path) -> None:
@@ -44,14 +47,37 @@ def hold(root: Path, locks: Path) -> None:
     remove_stale(root, locks)
 
 
+def refuse_beside(status: list[str | Path]) -> None:
+    """End this process in one line if programs of an earlier run still write below the folder of the grid.
+
+    Parameters
+    ----------
+    status : list
+        The command that prints the state of the grid as JSON. A program that was killed with Snakemake takes a moment to end.
+    """
+    for _ in range(PATIENCE):
+        asked = subprocess.run(status, capture_output=True, text=True, check=False)
+        if asked.returncode:
+            sys.exit(asked.stderr.strip())
+        writing = [job for job in json.loads(asked.stdout)["jobs"] if job["alive"]]
+        if not writing:
+            return
+        time.sleep(1)
+    job = writing[0]
+    here = f"kill {' '.join(map(str, job['processes']))}"
+    do = here if job["processes"] else f"end it on {job['host']} (scancel, if it is a job of Slurm)"
+    more = f" (and {len(writing) - 1} more)" if len(writing) > 1 else ""
+    sys.exit(f"{job['stage']} {job['name']} of an earlier run is still at work{more}; {do}, then start again")
+
+
 def remove_stale(root: Path, locks: Path) -> None:
     """Remove Snakemake's locks on files below a folder."""
-    inside = os.path.abspath(root) + os.sep
+    inside = root.resolve()
     for path in sorted(locks.glob("*.lock")):
         if not re.fullmatch(r"\d+\.(input|output)\.lock", path.name):
             continue
         named = path.read_text(encoding="utf-8").splitlines()
-        if any(os.path.abspath(name).startswith(inside) for name in named):
+        if any(Path(name).resolve().is_relative_to(inside) for name in named):
             path.unlink(missing_ok=True)
 
 

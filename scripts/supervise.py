@@ -36,7 +36,10 @@ def main(parent: int, log: Path, command: list[str]) -> int:
     if handle is None:
         print(f"{log}: a program of an earlier run still writes here; consistency status names it", file=sys.stderr)
         return 2
-    _add(log, f"begun {datetime.now().astimezone().isoformat(timespec='seconds')}, PID {os.getpid()} on {socket.gethostname()}")
+    _add(
+        log,
+        f"begun {datetime.now().astimezone().isoformat(timespec='seconds')}, PID {os.getpid()} on {socket.gethostname()}",
+    )
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         if os.getppid() != parent:
@@ -101,7 +104,8 @@ def _below(process: int) -> list[int]:
             parents[int(stat.parent.name)] = int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             continue
-    found, above = [], {process}
+    found: list[int] = []
+    above = {process}
     while above := {child for child, parent in parents.items() if parent in above}:
         found += above
     return found

@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 

@@ -76,7 +76,7 @@ class _Bar:
 
 
 def read_progress(text: str) -> Progress | None:
-    """How far a program has come.
+    r"""How far a program has come.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def read_progress(text: str) -> Progress | None:
     Examples
     --------
     >>> bars = [f"Running loglikelihood requests: {n}%|# | {n}/100 [00:{n:02}<01:00,  1it/s]" for n in (0, 10, 20)]
-    >>> read_progress("\\r".join(bars))
+    >>> read_progress("\r".join(bars))
     Progress(stage='answers', done=20, total=100, rate=1.0, seconds=80.0)
     """
     bars = [_bar(found) for found in _BAR.finditer(text)]
@@ -139,16 +139,11 @@ def _phase(text: str) -> tuple[str | None, int]:
 
 
 def _rate(bars: list[_Bar]) -> float | None:
-    """How many a bar does in a second, over its last minute; what it did before its first move is warming up."""
-    moved = [after for before, after in pairwise(bars) if after.done > before.done]
-    if bars and bars[0].done:
-        moved = [bars[0], *moved]
-    if not moved:
-        return None
+    """How many a bar does in a second, over its last minute, or over its last move if that took longer."""
+    moved = bars[:1] + [after for before, after in pairwise(bars) if after.done > before.done]
     last = moved[-1]
-    recent = [bar for bar in moved if bar.elapsed >= last.elapsed - _WINDOW]
-    # A bar of few moves that are slow: the last two of them.
-    first = recent[0] if recent[0].elapsed < last.elapsed else next((b for b in reversed(moved) if b.elapsed < last.elapsed), None)
-    if first is None or first.done >= last.done:
-        return last.done / last.elapsed if last.elapsed and last.done else None
-    return (last.done - first.done) / (last.elapsed - first.elapsed)
+    earlier = [bar for bar in moved if bar.elapsed < last.elapsed]
+    recent = [bar for bar in earlier if bar.elapsed >= last.elapsed - _WINDOW] or earlier[-1:]
+    if not recent:
+        return None
+    return (last.done - recent[0].done) / (last.elapsed - recent[0].elapsed) or None

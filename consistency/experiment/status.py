@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
-import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from consistency.errors import InputError
 from consistency.experiment.failures import find_reason
 from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.experiment.plan import plan
+from consistency.experiment.program_log import is_locked, read_attempt, writers
 from consistency.experiment.progress import Progress, read_progress
 
 State = Literal["done", "running", "waiting", "failed"]
@@ -26,11 +26,6 @@ STATES: tuple[State, ...] = ("done", "running", "waiting", "failed")
 STAGES = ("probe", "base", "explain", "groups", "train", "evaluate", "report")
 # What takes seconds wherever it runs, for which no estimate waits.
 _SHORT = {"groups": 5.0, "report": 60.0}
-# Lines that scripts/supervise.py writes into a log.
-_BEGUN = re.compile(r"^begun (?P<since>\S+), PID (?P<pid>\d+) on (?P<host>.+)$", re.MULTILINE)
-_EXIT_CODE = re.compile(r"^exit code (\d+)\n?\Z", re.MULTILINE)
-_ENDING = 1 << 18  # bytes at the end of a log that are read
-_BEGINNING = 1 << 12
 # A program on another host whose lock cannot be seen here runs if its log is younger than this.
 _SILENCE = 600.0
 
@@ -65,8 +60,8 @@ class Job:
         The processes on this host that write its log.
     host : str or None
         Where its program last began.
-    locked : bool
-        Whether a process holds its log.
+    alive : bool
+        Whether a process is seen from here that is at work on it.
     """
 
     stage: str
@@ -81,7 +76,7 @@ class Job:
     reason: str | None = None
     processes: tuple[int, ...] = ()
     host: str | None = None
-    locked: bool = False
+    alive: bool = False
 
     def to_text(self) -> str:
         """The job in one line."""
@@ -216,7 +211,7 @@ def follow(experiment: Experiment, seconds: float) -> Iterator[str]:
                 return
             time.sleep(min(1.0, seconds))
         found = read_status(experiment)
-        new = {}
+        new: dict[Path, object] = {}
         for job in found.jobs:
             progress = job.progress and (job.progress.stage, job.progress.done)
             new[job.output] = job.state, progress, job.since
@@ -253,93 +248,34 @@ def _places(experiment: Experiment) -> Iterator[tuple[str, str, Path, Path]]:
 
 
 def _read_job(stage: str, name: str, output: Path, log: Path) -> Job:
-    attempt, since, pid, host = _last_attempt(log)
-    locked = is_locked(log) if attempt is not None else False
-    changed = log.stat().st_mtime if attempt is not None else 0.0
-    begun = since.timestamp() if since else None
-    if output.exists() and not locked:
-        # One that was found finished, and not run again, says nothing of how long it takes.
-        ran = changed - begun if begun is not None and attempt and attempt.count("\n") > 2 else None
-        return Job(stage, name, output, log, "done", since, ran)
+    attempt, locked, done = read_attempt(log), is_locked(log), output.exists()
     if attempt is None:
-        return Job(stage, name, output, log, "waiting")
-    if failed := _EXIT_CODE.search(attempt):
-        if not locked and not output.exists():
-            return Job(stage, name, output, log, "failed", since, reason=find_reason(log), host=host)
-    if locked is None or (not locked and not failed and host != socket.gethostname()):
-        # Another host's locks may not be seen here.
-        here = host == socket.gethostname() and pid is not None and Path(f"/proc/{pid}").exists()
-        runs = here or time.time() - changed < _SILENCE
-    else:
-        runs = bool(locked)
-    if not runs or failed:
-        return Job(stage, name, output, log, "waiting", since, host=host)
-    progress = read_progress(attempt)
-    left = None
-    if progress and progress.seconds is not None:
-        left = max(0.0, progress.seconds - (time.time() - changed))
+        return Job(stage, name, output, log, "done" if done else "waiting")
+    begun = attempt.since.timestamp() if attempt.since else None
+    if done and not locked:
+        # One that was found finished, and not run again, says nothing of how long it takes.
+        ran = attempt.changed - begun if begun is not None and attempt.text.strip() else None
+        return Job(stage, name, output, log, "done", attempt.since, ran, host=attempt.host)
+    if attempt.exit_code is not None and not locked:
+        return Job(stage, name, output, log, "failed", attempt.since, reason=find_reason(log), host=attempt.host)
+    here = attempt.host == socket.gethostname()
+    # A process that has closed the lock may still write. Where another host's locks are not seen, the age of the log tells.
+    processes = writers(log) if here or locked else ()
+    alive = locked or bool(processes)
+    silent = time.time() - attempt.changed
+    if not alive and (here or silent > _SILENCE):
+        return Job(stage, name, output, log, "waiting", attempt.since, host=attempt.host)
+    progress = read_progress(attempt.text)
+    left = max(0.0, progress.seconds - silent) if progress and progress.seconds is not None else None
     ran = time.time() - begun if begun is not None else None
     return Job(
-        stage, name, output, log, "running", since, ran, progress, left, None, _writers(log), host, bool(locked)
+        stage, name, output, log, "running", attempt.since, ran, progress, left, None, processes, attempt.host, alive
     )
-
-
-def _last_attempt(log: Path) -> tuple[str | None, datetime | None, int | None, str | None]:
-    """What a log has of the last time that its program began: text, time, process and host; all None without a log."""
-    try:
-        with log.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            stream.seek(max(0, size - _ENDING))
-            text = stream.read().decode("utf-8", "replace")
-            begun = list(_BEGUN.finditer(text))
-            if begun:
-                found = begun[-1]
-                return text[found.start() :], datetime.fromisoformat(found["since"]), int(found["pid"]), found["host"]
-            # A long log of one attempt; or of several, the last of which is longer than what is read.
-            stream.seek(0)
-            lines = [line for line in stream.read(max(0, size - _ENDING)).decode("utf-8", "replace").split("\n")]
-    except OSError:
-        return None, None, None, None
-    for line in reversed(lines):
-        if found := _BEGUN.fullmatch(line):
-            return text, datetime.fromisoformat(found["since"]), int(found["pid"]), found["host"]
-    return text, None, None, None
-
-
-def is_locked(path: Path) -> bool | None:
-    """Whether another process holds a lock on a file; None where the file system has no locks, or the file cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return None
-    return False
-
-
-def _writers(log: Path) -> tuple[int, ...]:
-    """The processes of this host that have a log open."""
-    try:
-        wanted = log.stat()
-    except OSError:
-        return ()
-    found = set()
-    for handle in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            stat = handle.stat()
-        except OSError:
-            continue
-        if (stat.st_dev, stat.st_ino) == (wanted.st_dev, wanted.st_ino):
-            found.add(int(handle.parts[2]))
-    return tuple(sorted(found - {os.getpid()}))
 
 
 def _head(root: Path) -> str | None:
     path = root / ".lock"
-    if is_locked(path) is False:
+    if not is_locked(path):
         return None
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
@@ -360,18 +296,18 @@ def _durations(experiment: Experiment, jobs: Iterable[Job]) -> tuple[dict[str, f
         if stage not in found and like in found:
             found[stage] = found[like]
     found = _SHORT | found
-    unknown = {job.stage for job in jobs if job.state != "done"} - set(found)
-    running = {job.stage for job in jobs if job.left is not None}
-    if not unknown:
+    missing = [stage for stage in STAGES if any(job.stage == stage and job.state != "done" for job in jobs)]
+    missing = [stage for stage in missing if stage not in found]
+    if not missing:
         return found, "by what is done"
-    try:
-        return _planned(experiment) | found, "by what is done, else by the plan for an H100"
-    except InputError:
-        named = ", ".join(stage for stage in STAGES if stage in unknown - running)
-        return found, f"nothing tells how long {named} takes" if named else "by what is done"
+    # The plan is one for GPUs.
+    if experiment.device.startswith("cuda"):
+        with suppress(InputError):
+            return _planned(experiment) | found, "by what is done, else by the plan"
+    return found, f"nothing tells yet how long {', '.join(missing)} takes"
 
 
-def _planned(experiment: Experiment) -> Mapping[str, float]:
+def _planned(experiment: Experiment) -> dict[str, float]:
     """Seconds that a job of each stage takes by the plan."""
     models = plan(experiment).models
     runs = sum(model.runs for model in models)
