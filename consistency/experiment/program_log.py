@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 # Lines that scripts/supervise.py writes into a log.
-_BEGUN = re.compile(r"begun (?P<since>\S+), PID \d+ on (?P<host>.+)")
+_BEGUN = re.compile(rb"^begun (?P<since>[-+:\d]+T[-+:\d]+), PID \d+ on (?P<host>.+)\n", re.MULTILINE)
 _EXIT_CODE = re.compile(r"(?:^|\n)exit code (\d+)\n?\Z")
 _ENDING = 1 << 18  # bytes at the end of a log that are read
 
@@ -47,20 +48,24 @@ def read_attempt(log: Path) -> Attempt | None:
         changed = log.stat().st_mtime
     except OSError:
         return None
-    at = content.rfind(b"\nbegun ") + 1
-    line, _, printed = content[at:].partition(b"\n")
-    begun = _BEGUN.fullmatch(line.decode("utf-8", "replace"))
-    if not line.startswith(b"begun "):
-        printed = content
+    begun = deque(_BEGUN.finditer(content), maxlen=1)
+    printed = content[begun[0].end() :] if begun else content
     text = printed[-_ENDING:].decode("utf-8", "replace")
     code = _EXIT_CODE.search(text)
     return Attempt(
         text=text[: code.start() + 1] if code else text,
-        since=datetime.fromisoformat(begun["since"]) if begun else None,
-        host=begun["host"] if begun else None,
+        since=_time(begun[0]["since"].decode()) if begun else None,
+        host=begun[0]["host"].decode("utf-8", "replace") if begun else None,
         exit_code=int(code[1]) if code else None,
         changed=changed,
     )
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def is_locked(path: Path) -> bool:

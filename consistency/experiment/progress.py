@@ -30,7 +30,8 @@ _PHASES = (
     (r"Running \w+ requests", "answering"),
     (r"Training completed!|Writing model shards|Saving (?:results aggregated|per-task samples)", "saving"),
 )
-_TRAINING = re.compile(r"axolotl\.train\] Starting trainer")
+# From here on a bar without a name counts steps; the end of a long log begins after the first of these.
+_TRAINING = re.compile(r"axolotl\.train\] Starting trainer|\{'loss': ")
 _WINDOW = 60.0  # seconds of a bar over which its speed is measured
 
 
