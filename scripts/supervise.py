@@ -11,6 +11,7 @@ other than Linux, the command runs all the same, and may outlive a Snakemake tha
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from with_lock import die_with_parent, lock, prctl
 
 ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
 PATIENCE = 10  # seconds
+LOST = 120
 
 
 def main(parent: int, log: Path, command: list[str]) -> int:
@@ -63,12 +65,15 @@ def main(parent: int, log: Path, command: list[str]) -> int:
 
 
 def _lock_log(log: Path) -> int | None:
-    """The locked log, or None where another process keeps it: one that was killed with Snakemake takes a moment to end."""
-    for _ in range(PATIENCE * 10):
-        if (handle := lock(log)) is not None:
-            return handle
+    """The locked log, or None where another process keeps it.
+
+    One that was killed with Snakemake takes a moment to end; a host that was lost, until its file server takes its locks away.
+    """
+    began = re.findall(rb"^begun \S+, PID \d+ on (.+)$", log.read_bytes() if log.exists() else b"", re.MULTILINE)
+    until = time.monotonic() + (PATIENCE if began[-1:] == [socket.gethostname().encode()] else LOST)
+    while (handle := lock(log)) is None and time.monotonic() < until:
         time.sleep(0.1)
-    return None
+    return handle
 
 
 def _wait(child: int) -> int:
