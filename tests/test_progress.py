@@ -52,25 +52,28 @@ def test_phases(name: str, end: str, stage: str) -> None:
 def test_answers_of_an_evaluation() -> None:
     assert read_progress(_until("evaluate.log", "0/3520 [00:00<?, ?it/s]")) == Progress("answers", 0, 3520)
     found = read_progress(_until("evaluate.log", "2481/3520 [00:06<00:01, 546.40it/s]"))
-    assert found == Progress("answers", 2481, 3520, 2481 / 6, (3520 - 2481) / (2481 / 6))
+    assert found == Progress("answers", 2481, 3520, 2480 / 5, (3520 - 2481) / (2480 / 5))
 
 
 def test_texts_of_a_generation() -> None:
     found = read_progress(_until("explain.log", "1/13 [00:01<00:13,  1.10s/it]"))
-    assert found == Progress("texts", 1, 13, 1.0, 12.0)
+    assert found == Progress("texts", 1, 13)
+    assert read_progress(_until("explain.log", "13/13 [00:01<00:00, 11.85it/s]")) == Progress("texts", 13, 13)
 
 
 def test_steps_of_a_training() -> None:
     text = _until("train.log", "3/5 [00:02<00:01,  1.05it/s]")
-    assert read_progress(text) == Progress("steps", 3, 5, 1.5, 2 / 1.5)
+    assert read_progress(text) == Progress("steps", 3, 5, 2.0, 1.0)
+    assert read_progress(_until("train.log", "1/5 [00:01<00:04,  1.24s/it]")) == Progress("steps", 1, 5, 1.0, 4.0)
     # Where the end that is read begins after the start of the training.
     assert read_progress(text[text.index("{'loss'") :]) == Progress("steps", 3, 5, 2.0, 1.0)
 
 
 def test_the_rate_is_that_of_the_last_minute() -> None:
-    """lm_eval asks its longest prompts first: 10 in the first minute, then 60 in each."""
-    text = _bars("Running loglikelihood requests", (0, 0), (10, 60), (70, 120), (130, 180), total=1000)
-    assert read_progress(text) == Progress("answers", 130, 1000, 1.0, 870.0)
+    """lm_eval asks its longest prompts first: 10 in the first minute, then 60."""
+    moves = ((0, 0), (5, 30), (10, 60), *((10 + done, 60 + done) for done in range(12, 61, 12)))
+    text = _bars("Running loglikelihood requests", *moves, total=1000)
+    assert read_progress(text) == Progress("answers", 70, 1000, 1.0, 930.0)
 
 
 def test_moves_that_take_longer_than_a_minute() -> None:
@@ -78,13 +81,20 @@ def test_moves_that_take_longer_than_a_minute() -> None:
     assert read_progress(f"[axolotl.train] {text}") == Progress("steps", 2, 10, 0.01, 800.0)
 
 
+def test_the_first_move_of_a_batch_is_no_measure() -> None:
+    """Batches of 64 that take 100 s each, drawn at their first answers."""
+    bars = [(0, 0), (1, 100), (65, 200), (129, 300)]
+    found = [read_progress(_bars("Running loglikelihood requests", *bars[: n + 1], total=257)) for n in range(4)]
+    assert [progress and progress.seconds for progress in found] == [None, None, 300.0, 200.0]
+
+
 def test_a_second_kind_of_requests_begins_anew() -> None:
-    text = _bars("Running loglikelihood requests", (0, 0), (100, 10), total=100)
-    text += _bars("Running generate_until requests", (0, 0), (4, 40), total=20)
+    text = _bars("Running loglikelihood requests", (0, 0), (50, 5), (100, 10), total=100)
+    text += _bars("Running generate_until requests", (0, 0), (1, 10), (4, 40), total=20)
     assert read_progress(text) == Progress("texts", 4, 20, 0.1, 160.0)
-    again = _bars("Running loglikelihood requests", (0, 0), (100, 10), total=100)
-    again += _bars("Running loglikelihood requests", (0, 0), (10, 5), total=100)
-    assert read_progress(again) == Progress("answers", 10, 100, 2.0, 45.0)
+    again = _bars("Running loglikelihood requests", (0, 0), (50, 5), (100, 10), total=100)
+    again += _bars("Running loglikelihood requests", (0, 0), (1, 5), (11, 10), total=100)
+    assert read_progress(again) == Progress("answers", 11, 100, 2.0, 44.5)
 
 
 def test_hours_and_numbers_in_thousands() -> None:

@@ -32,7 +32,9 @@ _PHASES = (
 )
 # From here on a bar without a name counts steps; the end of a long log begins after the first of these.
 _TRAINING = re.compile(r"axolotl\.train\] Starting trainer|\{'loss': ")
-_WINDOW = 60.0  # seconds of a bar over which its speed is measured
+# The seconds of a bar over which its speed is measured, and the least number of its moves.
+_WINDOW = 60.0
+_MOVES = 4
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def read_progress(text: str) -> Progress | None:
         if same[number].done < same[number - 1].done:
             same = same[number:]
             break
-    rate = _rate(same)
+    rate = _rate(same, stage)
     left = (last.total - last.done) / rate if rate else None
     return Progress(stage, round(last.done), round(last.total), rate, left)
 
@@ -139,12 +141,21 @@ def _phase(text: str) -> tuple[str | None, int]:
     return phase, at
 
 
-def _rate(bars: list[_Bar]) -> float | None:
-    """How many a bar does in a second, over its last minute, or over its last move if that took longer."""
-    moved = bars[:1] + [after for before, after in pairwise(bars) if after.done > before.done]
+def _rate(bars: list[_Bar], stage: str) -> float | None:
+    """How many a bar does in a second, over its last minute, or its last moves if they took longer; None if nothing tells.
+
+    lm_eval's bar moves with the answers of a batch, one by one, but is drawn at the first of them. So the way from 0 to its first
+    move is no measure; that of a training is.
+    """
+    moved = [after for before, after in pairwise(bars) if after.done > before.done]
+    if bars[0].done:
+        moved = [bars[0], *moved]
+    if not moved:
+        return None
     last = moved[-1]
     earlier = [bar for bar in moved if bar.elapsed < last.elapsed]
-    recent = [bar for bar in earlier if bar.elapsed >= last.elapsed - _WINDOW] or earlier[-1:]
-    if not recent:
-        return None
-    return (last.done - recent[0].done) / (last.elapsed - recent[0].elapsed) or None
+    if not earlier and stage == _STEPS and last.elapsed:
+        earlier = bars[:1]
+    recent = [bar for bar in earlier if bar.elapsed >= last.elapsed - _WINDOW]
+    first = recent[0] if len(recent) >= _MOVES else earlier[-_MOVES:][0] if earlier else None
+    return (last.done - first.done) / (last.elapsed - first.elapsed) if first else None

@@ -147,11 +147,14 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         with tqdm(
             total=len(requests) - len(alone), disable=disable_tqdm or self.rank != 0, desc="Shared prefixes"
         ) as bar:
-            for number, answer in self._score_units(units, batch):
-                answers[number] = answer
-                if requests[number][0] is not None:
-                    self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
-                bar.update()
+            for scores in self._score_units(units, batch):
+                scored = scores.read()
+                for number, answer in scored:
+                    answers[number] = answer
+                    if requests[number][0] is not None:
+                        self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+                # Once a pass: a bar that moves with each answer is drawn at the first of a pass and lags behind by the others.
+                bar.update(len(scored))
         return [answers[number] for number in range(len(requests))]
 
     def _as_hf(self, requests: list[Encoded], disable_tqdm: bool, batch: int | None) -> list[Answer]:
@@ -165,7 +168,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         longest = max(len(requests[number][1]) + len(requests[number][2]) for number in alone)
         return max(1, self.forward.budget()[1] // min(longest, int(self.max_length)))
 
-    def _score_units(self, units: Sequence[Unit], batch: Requests) -> Iterator[tuple[int, Answer]]:
+    def _score_units(self, units: Sequence[Unit], batch: Requests) -> Iterator[_Scores]:
         tokens, positions = self.forward.budget()
         carried: Carried = {}
         waiting: _Scores | None = None
@@ -188,11 +191,11 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
                     continue
                 # The answers of a pass are read once the next pass has started, so that the device never waits.
                 if waiting is not None:
-                    yield from waiting.read()
+                    yield waiting
                 waiting = scores
                 first, carried = last, kept
         if waiting is not None:
-            yield from waiting.read()
+            yield waiting
 
     def _try_pass(self, row: Row, carried: Carried, batch: Requests) -> tuple[_Scores | None, Carried]:
         """The scores of one pass, None if memory ran out, and what it leaves for the next one."""
@@ -226,12 +229,12 @@ class _Scores:
     def __init__(self, owners: Integers, values: torch.Tensor, greedy: torch.Tensor) -> None:
         self.owners, self.values, self.greedy = owners, values, greedy
 
-    def read(self) -> Iterator[tuple[int, Answer]]:
+    def read(self) -> list[tuple[int, Answer]]:
         """For each request its number, the sum of its logprobs, and whether all its tokens are the most probable."""
         starts = np.flatnonzero(np.r_[True, self.owners[1:] != self.owners[:-1]])
         sums = np.add.reduceat(self.values.double().cpu().numpy(), starts).tolist()
         greedy = np.logical_and.reduceat(self.greedy.cpu().numpy(), starts).tolist()
-        yield from zip(self.owners[starts].tolist(), zip(sums, greedy, strict=True), strict=True)
+        return list(zip(self.owners[starts].tolist(), zip(sums, greedy, strict=True), strict=True))
 
 
 @contextmanager
