@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 # A bar of tqdm: `Running loglikelihood requests:  12%|█▏   | 123/1000 [01:05<07:43,  1.89it/s]`
@@ -19,7 +19,7 @@ _WORK = {
     "Running generate_until requests": "texts",
     "Shared prefixes": "answers",
 }
-_STEPS = "steps"
+STEPS = "steps"
 # What programs print on their way, in the order of their phases; the last one that a log has is the present one.
 _PHASES = (
     (r"axolotl\.cli\.config\]|_cli\.run:", "starting"),
@@ -51,6 +51,8 @@ class Progress:
         How many it does in a second, over the last minute; None while nothing is done.
     seconds : float or None
         How long the rest takes at that rate, from the last time that its bar moved.
+    elapsed : float or None
+        How long the bar had run then.
     """
 
     stage: str
@@ -58,6 +60,7 @@ class Progress:
     total: int | None = None
     rate: float | None = None
     seconds: float | None = None
+    elapsed: float | None = field(default=None, compare=False)
 
     def to_text(self) -> str:
         """The progress in a few words."""
@@ -95,7 +98,7 @@ def read_progress(text: str) -> Progress | None:
     --------
     >>> bars = [f"Running loglikelihood requests: {n}%|# | {n}/100 [00:{n:02}<01:00,  1it/s]" for n in (0, 10, 20)]
     >>> read_progress("\r".join(bars))
-    Progress(stage='answers', done=20, total=100, rate=1.0, seconds=80.0)
+    Progress(stage='answers', done=20, total=100, rate=1.0, seconds=80.0, elapsed=20)
     """
     bars = [_bar(found) for found in _BAR.finditer(text)]
     training = _TRAINING.search(text)
@@ -113,7 +116,7 @@ def read_progress(text: str) -> Progress | None:
             break
     rate = _rate(same, stage)
     left = (last.total - last.done) / rate if rate else None
-    return Progress(stage, round(last.done), round(last.total), rate, left)
+    return Progress(stage, round(last.done), round(last.total), rate, left, last.elapsed)
 
 
 def _bar(found: re.Match[str]) -> _Bar:
@@ -127,7 +130,7 @@ def _bar(found: re.Match[str]) -> _Bar:
 def _stage(bar: _Bar, training: int | None) -> str | None:
     """What a bar counts; None for one that counts something else than the work."""
     if training is not None and not bar.what and bar.end > training:
-        return _STEPS
+        return STEPS
     return _WORK.get(bar.what)
 
 
@@ -154,7 +157,7 @@ def _rate(bars: list[_Bar], stage: str) -> float | None:
         return None
     last = moved[-1]
     earlier = [bar for bar in moved if bar.elapsed < last.elapsed]
-    if not earlier and stage == _STEPS and last.elapsed:
+    if not earlier and stage == STEPS and last.elapsed:
         earlier = bars[:1]
     recent = [bar for bar in earlier if bar.elapsed >= last.elapsed - _WINDOW]
     first = recent[0] if len(recent) >= _MOVES else earlier[-_MOVES:][0] if earlier else None

@@ -19,7 +19,7 @@ from consistency.experiment.failures import find_reason
 from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.experiment.plan import plan
 from consistency.experiment.program_log import is_locked, read_attempt, writers
-from consistency.experiment.progress import Progress, read_progress
+from consistency.experiment.progress import STEPS, Progress, read_progress
 
 State = Literal["done", "running", "waiting", "failed"]
 STATES: tuple[State, ...] = ("done", "running", "waiting", "failed")
@@ -266,11 +266,22 @@ def _read_job(stage: str, name: str, output: Path, log: Path) -> Job:
     if not alive and (here or silent > _SILENCE):
         return Job(stage, name, output, log, "waiting", attempt.since, host=attempt.host)
     progress = read_progress(attempt.text)
-    left = max(0.0, progress.seconds - silent) if progress and progress.seconds is not None else None
     ran = time.time() - begun if begun is not None else None
+    left = _left(progress, ran, silent) if progress else None
     return Job(
         stage, name, output, log, "running", attempt.since, ran, progress, left, None, processes, attempt.host, alive
     )
+
+
+def _left(progress: Progress, ran: float | None, silent: float) -> float | None:
+    """The seconds that a running program still takes, by its bar, which moved `silent` seconds ago."""
+    if progress.seconds is None or progress.elapsed is None:
+        return None
+    left = max(0.0, progress.seconds - silent)
+    if progress.stage == STEPS and ran is not None:
+        # Then the model is saved, and loaded again to be checked: as long, about, as until the training began.
+        left += max(0.0, ran - silent - progress.elapsed)
+    return left
 
 
 def _head(root: Path) -> str | None:
