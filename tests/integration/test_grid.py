@@ -321,9 +321,7 @@ def test_killed_in_every_stage_it_resumes_to_the_same_report(experiment: Path, f
         before = _written(root)
         time.sleep(1)
         assert _written(root) == before
-        assert {job.state for job in read_status(read_experiment(experiment, root)).jobs} == {"done", "waiting"} or (
-            stage == "probe"
-        )
+        assert {job.state for job in read_status(read_experiment(experiment, root)).jobs} <= {"done", "waiting"}
     _run(experiment, tmp_path)
     assert _content(root) == _content(finished)
     found = read_status(read_experiment(experiment, root))
