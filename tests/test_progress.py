@@ -88,6 +88,11 @@ def test_the_first_move_of_a_batch_is_no_measure() -> None:
     assert [progress and progress.seconds for progress in found] == [None, None, 300.0, 200.0]
 
 
+def test_a_bar_that_is_drawn_again_has_not_moved() -> None:
+    text = _bars("Shared prefixes", (0, 0), (100, 10), (200, 20), (200, 28), total=400)
+    assert read_progress(text) == Progress("answers", 200, 400, 10.0, 12.0)
+
+
 def test_a_second_kind_of_requests_begins_anew() -> None:
     text = _bars("Running loglikelihood requests", (0, 0), (50, 5), (100, 10), total=100)
     text += _bars("Running generate_until requests", (0, 0), (1, 10), (4, 40), total=20)

@@ -50,7 +50,7 @@ class Progress:
     rate : float or None
         How many it does in a second, over the last minute; None while nothing is done.
     seconds : float or None
-        How long the rest takes at that rate, from the last time that its bar moved.
+        How long the rest takes at that rate, from the last time that its bar was drawn.
     elapsed : float or None
         How long the bar had run then.
     """
@@ -115,7 +115,9 @@ def read_progress(text: str) -> Progress | None:
             same = same[number:]
             break
     rate = _rate(same, stage)
-    left = (last.total - last.done) / rate if rate else None
+    # A bar is also drawn when it has not moved.
+    still = last.elapsed - next(bar.elapsed for bar in same if bar.done == last.done)
+    left = max(0.0, (last.total - last.done) / rate - still) if rate else None
     return Progress(stage, round(last.done), round(last.total), rate, left, last.elapsed)
 
 
