@@ -200,10 +200,11 @@ def follow(experiment: Experiment, seconds: float) -> Iterator[str]:
     Yields
     ------
     str
-        A running job that has moved, a job that has failed, or the summary after either.
+        A running job that has moved, a job that has failed, and the summary once a job has begun or ended.
     """
     parent = os.getppid()
     known: dict[Path, object] = {}
+    counts: dict[str, dict[State, int]] = {}
     while True:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -211,15 +212,13 @@ def follow(experiment: Experiment, seconds: float) -> Iterator[str]:
                 return
             time.sleep(min(1.0, seconds))
         found = read_status(experiment)
-        new: dict[Path, object] = {}
         for job in found.jobs:
-            progress = job.progress and (job.progress.stage, job.progress.done)
-            new[job.output] = job.state, progress, job.since
-            if job.state in ("running", "failed") and known.get(job.output) != new[job.output]:
+            place = job.state, job.since, job.progress and (job.progress.stage, job.progress.done)
+            if job.state in ("running", "failed") and known.get(job.output) != place:
                 yield job.to_text()
-        if known != new:
+            known[job.output] = place
+        if counts != (counts := found.counts()):
             yield found.summary()
-        known = new
         if all(job.state == "done" for job in found.jobs):
             return
 
