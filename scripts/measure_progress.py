@@ -53,6 +53,8 @@ def watch(experiment: Path, root: Path, every: float) -> list[dict[str, float | 
                 said[name].append((now, job.seconds, job.left if job.progress and job.progress.rate else None))
             elif job.state == "done" and name in said:
                 looks += [{"job": name, "ran": ran, "said": left, "left": now - at} for at, ran, left in said.pop(name)]
+            elif job.state != "running":
+                said.pop(name, None)  # it starts over
         if all(job.state == "done" for job in found.jobs):
             break
         time.sleep(every)

@@ -296,24 +296,27 @@ def _head(root: Path) -> str | None:
 
 def _durations(experiment: Experiment, jobs: Iterable[Job]) -> tuple[dict[str, float], str]:
     """Seconds that a job of each stage takes, and where they come from."""
-    measured: dict[str, list[float]] = {}
+    ended: dict[str, list[float]] = {}
+    running: dict[str, list[float]] = {}
     for job in jobs:
         if job.state == "done" and job.seconds is not None:
-            measured.setdefault(job.stage, []).append(job.seconds)
-    found = {stage: sum(values) / len(values) for stage, values in measured.items()}
+            ended.setdefault(job.stage, []).append(job.seconds)
+        elif job.left is not None:
+            running.setdefault(job.stage, []).append((job.seconds or 0.0) + job.left)
+    found = {stage: sum(values) / len(values) for stage, values in (running | ended).items()}
     # They ask the same questions, or are about as long.
-    for stage, like in (("evaluate", "base"), ("base", "evaluate"), ("base", "probe")):
+    for stage, like in (("base", "evaluate"), ("base", "probe"), ("evaluate", "base")):
         if stage not in found and like in found:
             found[stage] = found[like]
     found = _SHORT | found
     missing = [stage for stage in STAGES if any(job.stage == stage and job.state != "done" for job in jobs)]
     missing = [stage for stage in missing if stage not in found]
     if not missing:
-        return found, "by what is done"
+        return found, "by what has run"
     # The plan is one for GPUs.
     if experiment.device.startswith("cuda"):
         with suppress(InputError):
-            return _planned(experiment) | found, "by what is done, else by the plan"
+            return _planned(experiment) | found, "by what has run, else by the plan"
     return found, f"nothing tells yet how long {', '.join(missing)} takes"
 
 
