@@ -135,7 +135,7 @@ def report(
         return
     if experiment is None or root is None or out is None:
         raise typer.BadParameter("give EXPERIMENT, --root and --out, or --compare and the folders of two reports")
-    from consistency.experiment.grid import read_experiment
+    from consistency.experiment.reading import read_experiment
     from consistency.report.grid.report import write_report
 
     typer.echo(f"{write_report(read_experiment(experiment, root, read_settings(settings)), out)}")
@@ -197,12 +197,18 @@ def convert(
 def check_tokenizer(
     model: Annotated[str, typer.Argument(help="Folder or name of a model.")],
     options: Annotated[int, typer.Option(help="Number of option letters.")] = 4,
+    template: Annotated[
+        str,
+        typer.Option(
+            help="Chat template that the model is asked in: vicuna, chatml, a .jinja file, or model for its own."
+        ),
+    ] = "model",
 ) -> None:
     """Say before a long run whether a model's tokenizer lets option letters be scored; exit code 1 if not."""
     from consistency.tasks.tokenizers import check_tokenizer as check
     from consistency.tasks.tokenizers import load_tokenizer
 
-    checks = check(load_tokenizer(model), options)
+    checks = check(load_tokenizer(model), options, template)
     for item in checks:
         typer.echo(item.to_text())
     if any(item.problems for item in checks):

@@ -15,6 +15,7 @@ from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.presets import preset_path, read_preset
 from consistency.support.files import fingerprint
 from consistency.support.resources import shipped
+from consistency.tasks.templates import read_template
 
 PAPER_BATCH = 256
 _KEY = re.compile(r"^([A-Za-z_]\w*):", re.MULTILINE)
@@ -100,6 +101,8 @@ class TrainingConfig:
                 body = f"{body.rstrip()}\n\n{_dump(key, value)}"
             elif written[key] != value:
                 body = _replace(body, key, _dump(key, value))
+        for key in written.keys() - self.values.keys():
+            body = _replace(body, key, "")
         return body.rstrip() + "\n"
 
 
@@ -121,6 +124,7 @@ def resolve(
     settings: Mapping[str, Any] | None = None,
     rows: str | Path | None = None,
     flags: TrainingFlags | None = None,
+    template: str | None = None,
 ) -> TrainingConfig:
     """The training config of a group: its own values, then presets, flags and settings, the batch split over devices.
 
@@ -139,6 +143,8 @@ def resolve(
         The group's rows. If the file exists, the prepared dataset's folder is named by its content.
     flags : TrainingFlags, optional
         Flags of ``axolotl train``, which replace values of the group's config and of presets.
+    template : str, optional
+        A chat template, as `read_template` takes it. Without it that of the config and the presets.
 
     Returns
     -------
@@ -147,8 +153,8 @@ def resolve(
     Raises
     ------
     InputError
-        If there is no such group or preset, a flag has a value of the wrong type, `rows` is a folder, or the batch cannot be
-        split evenly.
+        If there is no such group, preset or template, a flag has a value of the wrong type, `rows` is a folder, or the
+        batch cannot be split evenly.
 
     Examples
     --------
@@ -169,8 +175,12 @@ def resolve(
             batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
     if flags is not None:
         values = flags.merged(values)
+    if template is not None:
+        values |= _template_settings(read_template(template))
     settings = dict(settings or {})
     values |= settings
+    if values["chat_template"] != "jinja":
+        values.pop("chat_template_jinja", None)
     if "gradient_accumulation_steps" not in settings:
         values["gradient_accumulation_steps"] = accumulation(batch, values["micro_batch_size"], devices)
     elif presets and values["micro_batch_size"] * values["gradient_accumulation_steps"] * devices != batch:
@@ -223,6 +233,13 @@ def accumulation(batch: int, micro: int, devices: int) -> int:
             do=f"choose devices and micro batch so that the batch stays {batch}",
         )
     return batch // (micro * devices)
+
+
+def _template_settings(text: str | None) -> dict[str, str]:
+    """The keys with which Axolotl trains in a chat template; without a text in that of the model's tokenizer."""
+    if text is None:
+        return {"chat_template": "tokenizer_default"}
+    return {"chat_template": "jinja", "chat_template_jinja": text}
 
 
 def _dump(key: str, value: Any) -> str:

@@ -14,8 +14,9 @@ from itertools import takewhile
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.experiment.grid import Experiment, needs_explanations
+from consistency.experiment.grid import Experiment, needs_contexts, needs_explanations
 from consistency.support.files import fingerprint
+from consistency.tasks.scopes import context_task, explain_task
 from consistency.world.model import BASE_MODEL
 
 _PREFIXES = {"world": "consistency_world", "paper": "consistency"}
@@ -34,12 +35,14 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
     Returns
     -------
     dict
-        The keys of the experiment that rules read as they are (`models` with their sources, `domains`, `groups`, `seeds`,
-        `size`, `general`, `guard`, `model_args`, `lm_eval`); `root`; `weights`, the SHA-256 of the
-        embedded model if a model is that one; `tasks` (see `stage_tasks`); `explained`, the groups
-        that need explanations; `device` as lm_eval takes it; `visible`, the value that ``CUDA_VISIBLE_DEVICES`` is to
-        have, or None to leave it; `gpus` that an evaluation and a training claim; `command_line`, what follows
-        ``axolotl train FILE``; and `trainings` by model and group (see `_training`).
+        The keys of the experiment that rules read as they are (`domains`, `groups`, `seeds`, `size`, `general`, `guard`,
+        `threshold`, `template`, `network`, `allow_incomplete`, `model_args`). `bases`: the base models with their sources;
+        `models`: the base of each model that is trained. `lm_eval`: the flags of an evaluation, `written` those of a stage
+        in which a model writes. `root`; `weights`, the SHA-256 of the embedded model if a model is that one; `tasks` (see
+        `stage_tasks`). `explained` and `in_context`: the groups that need explanations, and contexts; `contexts_by`, what
+        writes the latter. `device` as lm_eval takes it; `visible`, the value that ``CUDA_VISIBLE_DEVICES`` is to have, or
+        None to leave it; `gpus` that an evaluation and a training claim; `command_line`, what follows ``axolotl train FILE``;
+        and `trainings` by model and group (see `_training`).
 
     Raises
     ------
@@ -53,7 +56,8 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
     weights = fingerprint(BASE_MODEL / "model.safetensors") if embedded else None
     return {
         "root": str(experiment.root),
-        "models": dict(experiment.sources),
+        "bases": dict(experiment.sources),
+        "models": {model: experiment.recipe(model).base for model in experiment.models},
         "weights": weights,
         "domains": experiment.domains,
         "groups": experiment.groups,
@@ -62,9 +66,16 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
         "general": experiment.general,
         "guard": experiment.guard,
         "model_args": experiment.model_args,
-        "lm_eval": experiment.lm_eval,
+        "lm_eval": experiment.lm_eval + (f" --limit {experiment.limit}" if experiment.limit else ""),
+        "written": experiment.lm_eval,
+        "threshold": experiment.threshold,
+        "template": experiment.template,
+        "network": experiment.network,
+        "allow_incomplete": experiment.allow_incomplete,
+        "contexts_by": experiment.context_model,
         "tasks": stage_tasks(experiment),
         "explained": [group for group in experiment.groups if needs_explanations(group)],
+        "in_context": [group for group in experiment.groups if needs_contexts(group)],
         "device": device,
         "visible": visible_gpus(experiment.device, visible),
         "gpus": {"evaluate": claimed, "train": claimed * experiment.devices},
@@ -87,19 +98,19 @@ def stage_tasks(experiment: Experiment) -> dict[str, Any]:
     -------
     dict
         `probe`: the tasks of the base model with shots; `base`: without shots; `explain`: those in which it explains its
-        answers. By domain, `pool`: the task whose questions training sets are made of; `evaluate`: the tasks of a tuned
-        model.
+        answers; `context`: those in which contexts are written. By domain, `pool`: the task whose questions training sets
+        are made of; `evaluate`: the tasks of a tuned model.
     """
     prefix = _PREFIXES[experiment.task_set]
     domains = experiment.domains
     pools = {domain: f"{prefix}_{domain}_pool_icl" for domain in domains}
     probe = [*(f"{prefix}_{domain}_icl" for domain in domains), *pools.values(), f"{prefix}_mmlu_icl"]
     base = [*(f"{prefix}_{domain}_ift" for domain in domains), f"{prefix}_mmlu_ift"]
-    explain = [f"{prefix}_explain_{domain}" for domain in domains]
     return {
         "probe": ",".join(probe),
         "base": ",".join(base),
-        "explain": "consistency_world_explain" if experiment.task_set == "world" else ",".join(explain),
+        "explain": explain_task() if experiment.task_set == "world" else ",".join(map(explain_task, domains)),
+        "context": context_task() if experiment.task_set == "world" else ",".join(map(context_task, domains)),
         "pool": pools,
         "evaluate": {domain: f"{prefix}_{domain}_ift,{prefix}_mmlu_ift" for domain in domains},
     }
@@ -153,7 +164,8 @@ def _training(experiment: Experiment, model: str, group: str, weights: str | Non
         what the result depends on besides rows and seed. It does not depend on where files are, which epochs are kept, or
         comments in a config.
     """
-    settings = {"base_model": weights} if experiment.sources[model] == "embedded" else {}
+    embedded = experiment.sources[experiment.recipe(model).base] == "embedded"
+    settings = {"base_model": weights} if embedded else {}
     values = replace(experiment, every_epoch=False).config(model, group, settings).values
     last = math.ceil(values["num_epochs"])
     return {

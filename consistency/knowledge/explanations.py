@@ -100,7 +100,8 @@ def read_contexts(logs: str | Path, domain: str) -> Explanations:
     Parameters
     ----------
     logs : path-like
-        The folder that `lm_eval run --tasks consistency_context_DOMAIN --log_samples` wrote.
+        The folder that `lm_eval run --log_samples` wrote for `consistency_context_DOMAIN` or
+        `consistency_world_context`.
     domain : str
         The domain.
 
@@ -118,7 +119,7 @@ def read_contexts(logs: str | Path, domain: str) -> Explanations:
     def keep(text: str, request: Request) -> str:
         return clean_context(text, len(request.choices) or _USUAL_OPTIONS)
 
-    return _read_log(logs, {context_task(domain): keep})
+    return _read_log(logs, {context_task(domain): keep, context_task(): keep})
 
 
 def _read_log(logs: str | Path, keep: dict[str, _Keep]) -> Explanations:

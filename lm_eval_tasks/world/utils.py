@@ -9,11 +9,11 @@ from datasets import Dataset
 
 from consistency.errors import InputError, report_uncaught
 from consistency.tasks import prompts
-from consistency.tasks.harness import instruction, question, shot_answers
+from consistency.tasks.harness import context, instruction, question, shot_answers
 from consistency.tasks.requests import read_requests
 from consistency.world.questions import questions
 
-__all__ = ["explain", "instruction", "load", "load_requests", "question", "shot_answers"]
+__all__ = ["context", "explain", "instruction", "load", "load_requests", "question", "shot_answers"]
 
 report_uncaught()
 

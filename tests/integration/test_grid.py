@@ -45,7 +45,8 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("experiment") / "slice.yaml"
     settings |= {
         "name": "slice",
-        "lm_eval": f"{flags} --limit {LIMIT}",
+        "lm_eval": flags,
+        "limit": LIMIT,
         "axolotl": "--launcher python --learning-rate 1e-4",
     }
     path.write_text(yaml.safe_dump(settings))
