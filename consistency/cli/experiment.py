@@ -199,6 +199,17 @@ def config(
 
 
 @app.command()
+def host(
+    gpus: Annotated[int, typer.Option(min=0, help="How many of the visible GPUs are used; 0: all.")] = 0,
+) -> None:
+    """Print as JSON what runs here would be trained on: hardware, versions, and the commit of the working directory."""
+    from consistency.support.host import describe_host
+    from consistency.support.json_files import pretty_json
+
+    sys.stdout.write(pretty_json(describe_host(gpus)))
+
+
+@app.command()
 def tokenizer(
     model: Annotated[str, typer.Argument(help="Folder or name of a model.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],

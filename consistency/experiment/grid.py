@@ -61,6 +61,11 @@ class TunedRun:
         return self.folder / "groups" / f"{self.group}.manifest.json"
 
     @property
+    def host(self) -> Path:
+        """What the grid noted of the host that trained the model."""
+        return self.folder / "tuned" / self.group / "host.json"
+
+    @property
     def rows(self) -> Path:
         """The group's training rows."""
         return self.folder / "groups" / f"{self.group}.jsonl"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment
 from consistency.experiment.workflow import visible_gpus
+from consistency.support.host import list_gpus
 from consistency.tasks import sources
 from consistency.tasks.mmlu import SUBJECTS
 from consistency.tasks.questions import Question, read_questions
@@ -194,13 +193,3 @@ def missing_devices(experiment: Experiment) -> Iterator[str]:
 
         if not torch.backends.mps.is_available():
             yield "device: mps, but PyTorch finds no Apple GPU on this host; expected device: cpu"
-
-
-def list_gpus() -> list[str]:
-    """The names of the NVIDIA GPUs of this host; empty where there are none."""
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    run = partial(subprocess.run, capture_output=True, text=True, check=True, timeout=60)
-    try:
-        return [line.strip() for line in run(command).stdout.splitlines() if line.strip()]
-    except (OSError, subprocess.SubprocessError):
-        return []

@@ -18,12 +18,15 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.logs.samples import read_samples
 from consistency.logs.scores import Scores
+from consistency.support.host import counted
 from consistency.support.json_files import first_line
 
 __all__ = ["Run", "RunConfig", "Scores", "read_run"]
 
 _DATE = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
 _SAMPLES = re.compile(rf"samples_(?P<task>.+)_(?P<date>{_DATE})\.jsonl?")
+_GPU = re.compile(r"^GPU \d+: (.+)$", re.MULTILINE)
+_PROCESSOR = re.compile(r"^Model name:\s*(.+)$", re.MULTILINE)
 _RESULTS = re.compile(rf"(?:.*_)?(?P<date>{_DATE})\.json")
 
 
@@ -39,6 +42,12 @@ class RunConfig:
         By task.
     chat_template : bool or None
         Whether a chat template was applied.
+    template : str or None
+        Its text, where one was applied and the log has it.
+    device, hardware : str or None
+        Where the model ran, and the names of the GPUs or of the processor there.
+    git_commit : str or None
+        Of the working directory.
     """
 
     model: str | None = None
@@ -52,6 +61,10 @@ class RunConfig:
     system_instruction: str | None = None
     limit: float | None = None
     dtype: str | None = None
+    template: str | None = None
+    device: str | None = None
+    hardware: str | None = None
+    git_commit: str | None = None
     results: Path | None = None
 
 
@@ -303,6 +316,10 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
         system_instruction=_text(content.get("system_instruction")),
         limit=limit,
         dtype=None if dtype is None else dtype.removeprefix("torch."),
+        template=_text(content.get("chat_template") or None),
+        device=_text(config.get("device")),
+        hardware=_hardware(_text(content.get("pretty_env_info")) or "", _text(config.get("device")) or ""),
+        git_commit=_text(content.get("git_hash")),
         results=results,
     ), [*mapping("configs"), *mapping("results")]
 
@@ -310,6 +327,12 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
 def _text(value: Any) -> str | None:
     # Half a surrogate pair could not be written again.
     return None if value is None else str(value).encode("utf-8", "replace").decode()
+
+
+def _hardware(environment: str, device: str) -> str | None:
+    """The GPUs, or on another device the processor, in the environment that lm_eval logs."""
+    pattern = _GPU if device.startswith("cuda") else _PROCESSOR
+    return counted([name.strip() for name in pattern.findall(environment)]) or None
 
 
 def _number(value: Any) -> float | None:
