@@ -46,6 +46,6 @@ train() {
 }
 
 if ! finished; then
-  train "$@" > "$log" 2>&1
+  train "$@" >> "$log" 2>&1
 fi
 consistency checkpoint --template "$template" "$model" > "$model.checked.txt" 2>> "$log"

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from consistency.cli import evaluate, training_data
-from consistency.cli.experiment import Set, checkpoint, failures, read_settings
+from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
 from consistency.errors import InputError, not_one_of
 
@@ -112,6 +112,7 @@ app.command("leakage")(training_data.leakage)
 app.command("eval", context_settings=evaluate.PASS_THROUGH)(evaluate.evaluate)
 app.command("checkpoint")(checkpoint)
 app.command("failures")(failures)
+app.command("status")(status)
 
 
 @app.command()

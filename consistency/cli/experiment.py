@@ -244,3 +244,32 @@ def failures(log: Annotated[Path, typer.Argument(help="Snakemake's log: .snakema
 
     for failure in read_failures(log):
         typer.echo(failure.to_text())
+
+
+def status(
+    file: File,
+    root: Root = None,
+    settings: Set = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    follow: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Look again after so many seconds, and print what is new, until all is done or the calling program ends.",
+        ),
+    ] = None,
+) -> None:
+    """Show a grid from another terminal: what is done, running, waiting and failed, and how long the rest takes."""
+    from consistency.experiment.status import follow as follow_status
+    from consistency.experiment.status import read_status
+    from consistency.support.json_files import pretty_json
+
+    experiment = _read(file, root, settings, None, None)
+    if follow is not None:
+        for line in follow_status(experiment, follow):
+            typer.echo(line, err=True)
+    elif json:
+        sys.stdout.write(pretty_json(read_status(experiment).to_dict()))
+    else:
+        typer.echo(read_status(experiment).to_text())
