@@ -80,10 +80,24 @@ def grid(file: File, root: Root = None, settings: Set = None) -> None:
 
     from consistency.experiment.workflow import workflow
     from consistency.support.json_files import pretty_json
+    from consistency.tasks.sources import VARIABLE
 
     experiment = _read(file, root, settings, None, None)
     typer.echo(_validated(file, experiment, False), err=True)
-    sys.stdout.write(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"))))
+    data = os.environ.get(VARIABLE, "")
+    sys.stdout.write(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"), data)))
+
+
+@app.command()
+def tasks(file: File, root: Root = None, settings: Set = None) -> None:
+    """Write the tasks and questions of the experiment's own domains to ROOT/tasks; what has not changed stays untouched."""
+    from consistency.tasks.own_tasks import write_own_tasks
+
+    experiment = _read(file, root, settings, None, None)
+    if not experiment.own_domains:
+        typer.echo(f"{file}: no own domain")
+        return
+    typer.echo(write_own_tasks(list(experiment.own_domains.values()), experiment.own_tasks).to_text())
 
 
 def _validated(file: Path, experiment: Experiment, full: bool) -> str:

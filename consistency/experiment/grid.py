@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 from consistency.errors import InputError, not_one_of
+from consistency.experiment.domains import read_domains
 from consistency.experiment.flags import TrainingFlags, read_flags
 from consistency.experiment.training_config import TrainingConfig, group_names, resolve
 from consistency.support.resources import shipped
 from consistency.support.yaml_files import read_yaml
-from consistency.tasks.scopes import TaskSet
-from consistency.world.fields import DOMAINS
+from consistency.tasks.own_domain import OwnDomain
+from consistency.tasks.scopes import TaskSet, scope_tasks
 from consistency.world.model import BASE_MODEL
 
 # The presets of a model on a GPU, unless its experiment names others: the loss curve is that of the padded recipe with float32
@@ -128,6 +129,8 @@ class Experiment:
         `general`, "world" or a name of the hub.
     model_args, lm_eval : str
         Arguments of the model and further flags of lm_eval.
+    own_domains : mapping of str to OwnDomain
+        Those of `domains` that are the user's own.
     path : pathlib.Path or None
         The file that the experiment was read from.
     """
@@ -150,6 +153,7 @@ class Experiment:
     guard: str = ""
     model_args: str = ""
     lm_eval: str = ""
+    own_domains: Mapping[str, OwnDomain] = field(default_factory=dict)
     path: Path | None = None
 
     def config(
@@ -191,6 +195,25 @@ class Experiment:
         }
         return resolve(group, self.presets.get(model, ()), self.devices, given, rows, self.flags)
 
+    @property
+    def own_tasks(self) -> Path:
+        """The folder of the own domains' task files and questions."""
+        return self.root / "tasks"
+
+    def scopes(
+        self, domain: str, style: str, groups: Mapping[str, Sequence[str]] | None = None
+    ) -> dict[str, list[str]]:
+        """The lm_eval tasks of each scope of a domain in one style, "icl" or "ift"; a scope without tasks is absent.
+
+        Parameters
+        ----------
+        domain, style : str
+        groups : mapping, optional
+            The members of lm_eval's groups, by which an own domain's groups are replaced: `OwnDomain.scopes`.
+        """
+        own = self.own_domains.get(domain)
+        return scope_tasks(domain, style, self.task_set) if own is None else own.scopes(style, groups)
+
     def base_logs(self, model: str, style: str) -> Path:
         """The log folder of a base model: ``icl`` (5-shot) or ``ift`` (0-shot with the chat template)."""
         return self.root / model / "base" / "logs" / style
@@ -221,10 +244,10 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     Parameters
     ----------
     path : path-like
-        A YAML file with the keys `name`, `models`, `domains`, `groups` and `seeds`; `tasks` is "world" without it, and
-        what else it lacks is as in ``embedded.yaml``. `preset` is a name, a list of names, or either for each model;
-        without it the embedded model has the preset ``world-cpu``, and another on a CUDA device those that train as fast
-        as the loss curve allows (`ON_A_GPU`).
+        A YAML file with the keys `name`, `models`, `domains` (see `read_domains`), `groups` and `seeds`; `tasks` is "world"
+        without it, and what else it lacks is as in ``embedded.yaml``. `preset` is a name, a list of names, or either for each
+        model; without it the embedded model has the preset ``world-cpu``, and another on a CUDA device those that train as
+        fast as the loss curve allows (`ON_A_GPU`).
     root : path-like
         The folder of the experiment's artefacts.
     settings : mapping, optional
@@ -259,6 +282,10 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     task_set = loaded.get("tasks", "world")
     if task_set not in get_args(TaskSet):
         raise InputError(f"tasks: {task_set!r}", expected=" or ".join(get_args(TaskSet)), path=path)
+    domains, own = read_domains(loaded.get("domains"), path)
+    if own and task_set == "world":
+        problem = f"domains: {next(iter(own))} is not of the embedded world"
+        raise InputError(problem, expected="tasks: paper beside an own domain", path=path)
     sources = loaded["models"]
     for model, source in sources.items():
         if not isinstance(source, str):
@@ -275,6 +302,8 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
         name=loaded["name"],
         root=Path(root),
         **lists,
+        domains=domains,
+        own_domains=own,
         task_set=task_set,
         sources=sources,
         presets=_presets(loaded.get("preset", {}), sources, texts["device"], path),
@@ -287,11 +316,10 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
 
 
 def _lists(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The names of models, the domains, groups and seeds, checked."""
+    """The names of models, the groups and seeds, checked."""
     lists: dict[str, Any] = {}
     for key, container, kind in (
         ("models", dict, str),
-        ("domains", list, str),
         ("groups", list, str),
         ("seeds", list, int),
     ):
@@ -307,9 +335,6 @@ def _lists(loaded: Mapping[str, Any], path: Path) -> dict[str, Any]:
         # They become folders, which are also removed: no space, and no way out of the experiment's root.
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InputError(f"{name!r} is not a name", expected="letters, digits, '.', '_' and '-'", path=path)
-    for domain in lists["domains"]:
-        if domain not in DOMAINS:
-            raise not_one_of("domain", domain, DOMAINS, path=path)
     for group in lists["groups"]:
         if group not in group_names():
             raise not_one_of("intervention group", group, group_names(), path=path)

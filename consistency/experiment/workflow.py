@@ -8,20 +8,24 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.support.files import fingerprint
+from consistency.tasks.own_domain import MMLU_GROUP, joined_tasks
+from consistency.tasks.own_tasks import made_from
+from consistency.tasks.scopes import explain_task
 from consistency.world.model import BASE_MODEL
 
 _PREFIXES = {"world": "consistency_world", "paper": "consistency"}
 
 
-def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, Any]:
+def workflow(experiment: Experiment, visible: str | None = None, data: str = "") -> dict[str, Any]:
     """What the workflow reads of an experiment, as JSON-ready values.
 
     Parameters
@@ -30,13 +34,16 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
         The experiment.
     visible : str, optional
         ``CUDA_VISIBLE_DEVICES`` of the environment; None where it is not set.
+    data : str
+        ``CONSISTENCY_DATA`` of the environment.
 
     Returns
     -------
     dict
         The keys of the experiment that rules read as they are (`models` with their sources, `domains`, `groups`, `seeds`,
-        `size`, `general`, `guard`, `model_args`, `lm_eval`); `root`; `weights`, the SHA-256 of the
-        embedded model if a model is that one; `tasks` (see `stage_tasks`); `explained`, the groups
+        `size`, `general`, `guard`, `model_args`, `lm_eval`); `root`; `own`, a hash of what the tasks of each own domain
+        are made from; `guards`, the evaluation sets that are left out of each domain's training sets; `weights`, the
+        SHA-256 of the embedded model if a model is that one; `tasks` (see `stage_tasks`); `explained`, the groups
         that need explanations; `device` as lm_eval takes it; `visible`, the value that ``CUDA_VISIBLE_DEVICES`` is to
         have, or None to leave it; `gpus` that an evaluation and a training claim; `command_line`, what follows
         ``axolotl train FILE``; and `trainings` by model and group (see `_training`).
@@ -54,6 +61,8 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
     return {
         "root": str(experiment.root),
         "models": dict(experiment.sources),
+        "own": {name: made_from(domain) for name, domain in experiment.own_domains.items()},
+        "guards": {domain: guards(experiment, domain, data) for domain in experiment.domains},
         "weights": weights,
         "domains": experiment.domains,
         "groups": experiment.groups,
@@ -90,19 +99,63 @@ def stage_tasks(experiment: Experiment) -> dict[str, Any]:
         answers. By domain, `pool`: the task whose questions training sets are made of; `evaluate`: the tasks of a tuned
         model.
     """
-    prefix = _PREFIXES[experiment.task_set]
-    domains = experiment.domains
-    pools = {domain: f"{prefix}_{domain}_pool_icl" for domain in domains}
-    probe = [*(f"{prefix}_{domain}_icl" for domain in domains), *pools.values(), f"{prefix}_mmlu_icl"]
-    base = [*(f"{prefix}_{domain}_ift" for domain in domains), f"{prefix}_mmlu_ift"]
-    explain = [f"{prefix}_explain_{domain}" for domain in domains]
+    asked = {domain: _Asked.of(experiment, domain) for domain in experiment.domains}
+    explain = [item.explain for item in asked.values()]
     return {
-        "probe": ",".join(probe),
-        "base": ",".join(base),
+        "probe": ",".join(
+            joined_tasks([*([item.few[0], item.pool] for item in asked.values()), *(i.few for i in asked.values())])
+        ),
+        "base": ",".join(joined_tasks(item.zero for item in asked.values())),
         "explain": "consistency_world_explain" if experiment.task_set == "world" else ",".join(explain),
-        "pool": pools,
-        "evaluate": {domain: f"{prefix}_{domain}_ift,{prefix}_mmlu_ift" for domain in domains},
+        "pool": {domain: item.pool for domain, item in asked.items()},
+        "evaluate": {domain: ",".join(item.zero) for domain, item in asked.items()},
     }
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The tasks of one domain: its pool, those of its scopes with and without shots, and that of its explanations."""
+
+    pool: str
+    few: list[str]
+    zero: list[str]
+    explain: str
+
+    @classmethod
+    def of(cls, experiment: Experiment, domain: str) -> _Asked:
+        own = experiment.own_domains.get(domain)
+        if own is not None:
+            return cls(own.task("pool_icl"), own.asked("icl"), own.asked("ift"), explain_task(domain))
+        prefix = _PREFIXES[experiment.task_set]
+        few, zero = ([f"{prefix}_{domain}_{style}", f"{prefix}_mmlu_{style}"] for style in ("icl", "ift"))
+        return cls(f"{prefix}_{domain}_pool_icl", few, zero, explain_task(domain))
+
+
+def guards(experiment: Experiment, domain: str, data: str = "") -> list[str]:
+    """The evaluation sets whose questions are left out of a domain's training sets.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    domain : str
+    data : str
+        The folder of questions, as CONSISTENCY_DATA names it; empty without one.
+
+    Returns
+    -------
+    list of str
+        The experiment's `guard`. Of an own domain also its test set and few-shot examples, and the test sets of MMLU where
+        the folder has them and the domain is evaluated on MMLU.
+    """
+    found = [experiment.guard] if experiment.guard else []
+    own = experiment.own_domains.get(domain)
+    if own is not None:
+        kept = experiment.own_tasks / "questions" / domain
+        found += [str(kept / "test.jsonl"), str(kept / "dev.jsonl")]
+        asks_mmlu = any(task.startswith(MMLU_GROUP) for task in own.asked("icl"))
+        if asks_mmlu and data and (tests := Path(data).expanduser() / "mmlu" / "test").is_dir():
+            found.append(str(tests))
+    return found
 
 
 def visible_gpus(device: str, visible: str | None) -> str | None:
