@@ -11,8 +11,9 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.experiment.flags import TrainingFlags
-from consistency.experiment.grid import Experiment
+from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
+from consistency.tasks.own_tasks import read_own_domain
 from consistency.world.model import BASE_MODEL
 
 # Every training config needs them; a preset of one's own could take one away.
@@ -58,7 +59,7 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
     InputError
         If a preset does not exist, a flag has a value of the wrong type, or a batch cannot be split over the devices.
     """
-    problems = list(_missing(experiment))
+    problems = [*_missing(experiment), *own_domain_problems(experiment)]
     notes = [_rows_note(experiment)]
     configs = {
         (model, group): experiment.config(model, group) for model in experiment.models for group in experiment.groups
@@ -231,6 +232,24 @@ def _missing(experiment: Experiment) -> Iterator[str]:
         yield f"general: there is no file {general}"
     if experiment.guard and not Path(experiment.guard).exists():
         yield f"guard: there is no {experiment.guard}"
+
+
+def own_domain_problems(experiment: Experiment) -> Iterator[str]:
+    """Why the tasks of an experiment's own domains could not be made; data sets of the hub are not loaded."""
+    explained = [group for group in experiment.groups if needs_explanations(group)]
+    for name, domain in experiment.own_domains.items():
+        if any(source.is_hub for source in domain.sources.values()):
+            continue
+        try:
+            kept = read_own_domain(domain)
+        except InputError as error:
+            yield f"domains: {name}: {error}"
+            continue
+        if explained and kept.explain_shot is None:
+            yield (
+                f"domains: {name}: {', '.join(explained)} needs an explained example, an explanation in dev or the key "
+                "explain_shot"
+            )
 
 
 def _rows_note(experiment: Experiment) -> str:
