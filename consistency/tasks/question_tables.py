@@ -27,7 +27,7 @@ KINDS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 COLUMN_KEYS = ("question", "choices", "answer", "explanation", "id", "answer_as")
 _DELIMITERS = ",;\t|"
 _NUMBERED = re.compile(r"(?:choices?|options?)[ _.-]?(\d{1,2})", re.IGNORECASE)
-_HUB = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_HUB = re.compile(r"hub:(?P<name>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?")
 _Row = tuple[int, Mapping[str, Any]]
 
 

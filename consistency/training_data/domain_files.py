@@ -42,7 +42,7 @@ models: {{base: embedded}}
 tasks: paper
 
 domains:
-  {key}:
+  {name}:
     # Files are sought beside this one. Each is JSON lines ({{"question", "choices", "answer"}}), a CSV file with the columns
     # question, A, B, C, D, answer (a letter, an index from 0 or the text) and explanation, a JSON or Parquet file, or a
     # data set of the hub: {{file: hub:ORG/NAME@REVISION, split: train}}.
@@ -60,9 +60,9 @@ domains:
     # ood: [arc_easy]
     # The example of the prompt in which the base model explains its answers; without it, the first question of dev with an
     # explanation.
-    # explain_shot: {{question: "…", choices: [yes, no], answer: A, explanation: "…"}}
+    # explain_shot: {{question: "…", choices: ["…", "… …"], answer: A, explanation: "…"}}
     # The example of the prompt that asks for the knowledge behind a question; there is none without it.
-    # context_shot: {{question: "…", choices: [yes, no], answer: A, context: "…"}}
+    # context_shot: {{question: "…", choices: ["…", "… …"], answer: A, context: "…"}}
   # One of the four domains may stand beside it, without a value:
   # medicine:
 
@@ -220,9 +220,8 @@ def write_domain(
     groups = ["harmonious", "incompatible", *(["self_aligning"] if explained or split is None else [])]
     text = _SKELETON.format(
         file=file.name,
-        name=name,
-        key=yaml.safe_dump(name).removesuffix("...\n").strip(),
-        header=name.replace("_", " "),
+        name=_yaml(name),
+        header=_yaml(name.replace("_", " ")),
         groups=f"[{', '.join(groups)}]",
         **places,
     )
@@ -232,3 +231,8 @@ def write_domain(
             raise InputError("exists", do="choose another folder", path=path)
     write_together(files)
     return file, split
+
+
+def _yaml(text: str) -> str:
+    """A text as YAML reads it back, such as 'on' in quotes."""
+    return yaml.safe_dump(text).removesuffix("...\n").strip()
