@@ -20,7 +20,7 @@ from consistency.report.grid.report import write_report
 from consistency.support.resources import shipped
 from consistency.tasks import mmlu
 from consistency.tasks.own_domain import OwnDomain, in_style, joined_tasks, leaves, name_problem
-from consistency.tasks.own_tasks import description, made_from, write_own_tasks
+from consistency.tasks.own_tasks import description, manifest_name, write_own_tasks
 from consistency.tasks.question_tables import Columns, QuestionSource, read_source
 from consistency.tasks.questions import Question, read_questions
 from consistency.tasks.task_files import shipped_tasks
@@ -270,6 +270,11 @@ def test_an_own_domain_is_not_of_the_embedded_world(tmp_path: Path) -> None:
         read_experiment(write_experiment(tmp_path, {"sport": SPORT}, tasks="world"), "r")
 
 
+def test_no_model_has_the_name_of_the_folder_of_own_domains(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="models: tasks is the folder of own domains"):
+        read_experiment(write_experiment(tmp_path, {"sport": SPORT}, models={"tasks": "embedded"}), "r")
+
+
 def test_no_generated_task_can_have_the_name_of_a_shipped_one() -> None:
     shipped_names = shipped_tasks()
     for task in shipped_names:
@@ -336,7 +341,7 @@ def test_the_tests_of_an_own_domain_and_local_ones_of_mmlu_are_guarded(
     tmp_path: Path, sport: Callable[..., Experiment]
 ) -> None:
     experiment = sport(guard="more.jsonl")
-    kept = experiment.root / "tasks" / "questions" / "sport"
+    kept = experiment.root / "tasks" / "sport" / "questions"
     own = ["more.jsonl", str(kept / "test.jsonl"), str(kept / "dev.jsonl")]
     assert guards(experiment, "sport") == own
     (tmp_path / "data" / "mmlu" / "test").mkdir(parents=True)
@@ -365,32 +370,37 @@ def test_task_files_are_written_once_and_only_where_something_changed(
     tmp_path: Path, sport: Callable[..., Experiment]
 ) -> None:
     experiment = sport()
-    own = list(experiment.own_domains.values())
-    written = write_own_tasks(own, experiment.own_tasks)
-    assert written.counts == {"sport": {"pool": 40, "test": 14, "dev": 6}}
-    first, before = times(experiment.own_tasks), made_from(own[0])
-    assert set(first) == {*written.changed, "manifest.json"}
-    assert write_own_tasks(own, experiment.own_tasks).changed == ()
-    assert times(experiment.own_tasks) == first
+    own, folder = experiment.own_domains["sport"], experiment.own_tasks("sport")
+    written = write_own_tasks(own, folder)
+    assert written.counts == {"pool": 40, "test": 14, "dev": 6}
+    first, before = times(folder), manifest_name(own)
+    assert set(first) == set(written.changed)
+    assert before in first
+    assert write_own_tasks(own, folder).changed == ()
+    assert times(folder) == first
     # The kept questions are those that were given, and do not change with the user's files.
-    kept = read_questions(experiment.own_tasks / "questions" / "sport" / "test.jsonl", "sport")
+    kept = read_questions(folder / "questions" / "test.jsonl", "sport")
     assert [(item.question, item.answer) for item in kept] == [
         (row["question"], row["answer"]) for row in facts(14, 100)
     ]
     write_jsonl(tmp_path / "test.jsonl", facts(13, 100))
-    changed = write_own_tasks(own, experiment.own_tasks).changed
-    assert set(changed) == {
-        "questions/sport/test.jsonl",
+    assert len(read_questions(folder / "questions" / "test.jsonl", "sport")) == 14
+    again = write_own_tasks(own, folder)
+    assert set(again.changed) == {
+        "questions/test.jsonl",
+        manifest_name(own),
         *(f"consistency_sport_{variant}.yaml" for variant in ("icl", "ift", "icl_cyclic")),
     }
-    assert made_from(own[0]) != before
-    # A run that was killed before the list was written is completed; a domain that is gone takes its files with it.
-    (experiment.own_tasks / "manifest.json").unlink()
-    assert write_own_tasks(own, experiment.own_tasks).changed == ()
-    other = OwnDomain("chess", "chess", own[0].sources)
-    removed = write_own_tasks([other], experiment.own_tasks).removed
-    assert "consistency_sport_icl.yaml" in removed
-    assert not list(experiment.own_tasks.rglob("*sport*.*"))
+    assert again.removed == (before,)
+    # A run that was killed before the list was written is completed.
+    (folder / manifest_name(own)).unlink()
+    assert write_own_tasks(own, folder).changed == (manifest_name(own),)
+    # An example that is gone takes its file and its task with it.
+    write_jsonl(tmp_path / "dev.jsonl", facts(6, 200))
+    assert {"consistency_explain_sport.yaml", "questions/explain_shot.jsonl"} < set(
+        write_own_tasks(own, folder).removed
+    )
+    assert not list(folder.rglob("*explain_s*"))
 
 
 def test_too_few_examples_and_a_missing_explanation_are_problems(
@@ -399,8 +409,8 @@ def test_too_few_examples_and_a_missing_explanation_are_problems(
     experiment = sport()
     write_jsonl(tmp_path / "dev.jsonl", facts(4, 200))
     with pytest.raises(InputError, match="4 few-shot examples; expected at least 5"):
-        write_own_tasks(list(experiment.own_domains.values()), experiment.own_tasks)
-    assert not experiment.own_tasks.exists()
+        write_own_tasks(experiment.own_domains["sport"], experiment.own_tasks("sport"))
+    assert not experiment.root.exists()
     write_jsonl(tmp_path / "dev.jsonl", facts(5, 200))
     path = write_experiment(tmp_path, {"sport": SPORT}, groups=["mixed_0.4", "self_aligning"])
     (problem,) = validate(read_experiment(path, tmp_path / "runs")).problems
@@ -412,16 +422,17 @@ def test_too_few_examples_and_a_missing_explanation_are_problems(
 
 def test_the_manifest_cannot_make_other_files_disappear(tmp_path: Path, sport: Callable[..., Experiment]) -> None:
     experiment = sport()
-    own = list(experiment.own_domains.values())
-    write_own_tasks(own, experiment.own_tasks)
-    victim = tmp_path / "victim"
-    victim.write_text("x")
-    manifest = experiment.own_tasks / "manifest.json"
+    own, folder = experiment.own_domains["sport"], experiment.own_tasks("sport")
+    write_own_tasks(own, folder)
+    victims = [tmp_path / "victim", folder.parent / "victim.yaml"]
+    for victim in victims:
+        victim.write_text("x")
+    manifest = folder / manifest_name(own)
     content = json.loads(manifest.read_text())
-    content["files"] |= {"../../victim": "0", str(victim): "0"}
+    content["files"] |= dict.fromkeys(["../victim.yaml", "questions/../../victim.yaml", str(victims[0])], "0")
     manifest.write_text(json.dumps(content))
-    write_own_tasks(own, experiment.own_tasks)
-    assert victim.exists()
+    write_own_tasks(own, folder)
+    assert all(victim.exists() for victim in victims)
 
 
 HOSTILE = "sport \"and\" 'games' {{ 7 * 7 }} {% endraw %} {# no #} & <b> | é: - #x"
@@ -435,8 +446,8 @@ def load(sport: Callable[..., Experiment]) -> Callable[..., Any]:
 
     def loaded(task: str, other: dict[str, Any], metadata: dict[str, Any] | None = None) -> Any:
         experiment = sport(other)
-        write_own_tasks(list(experiment.own_domains.values()), experiment.own_tasks)
-        folders = [str(shipped("lm_eval_tasks")), str(experiment.own_tasks)]
+        write_own_tasks(experiment.own_domains["sport"], experiment.own_tasks("sport"))
+        folders = [str(shipped("lm_eval_tasks")), str(experiment.root / "tasks")]
         manager = TaskManager(include_path=folders, include_defaults=False, metadata=metadata or {})
         assert "consistency_history_icl" in manager.task_index["consistency_icl"]["task"]
         return manager.load_task_or_group([task])[task]
@@ -734,7 +745,8 @@ def test_the_program_writes_the_tasks_below_the_root(tmp_path: Path, call: Call)
     code, out, _ = call("experiment", "tasks", path, "--root", tmp_path / "root")
     assert code == 0
     assert "sport: pool 40, test 14, dev 6 questions" in out
-    assert (tmp_path / "root" / "tasks" / "manifest.json").is_file()
-    assert "0 files written" in call("experiment", "tasks", path, "--root", tmp_path / "root")[1]
+    assert list((tmp_path / "root" / "tasks" / "sport").glob("manifest-*.json"))
+    assert "0 files written" in call("experiment", "tasks", path, "--root", tmp_path / "root", "--domain", "sport")[1]
+    assert call("experiment", "tasks", path, "--domain", "law")[0] == 2
     assert call("experiment", "tasks", write_experiment(tmp_path, ["medicine"]))[0] == 0
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["tasks"]

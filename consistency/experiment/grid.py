@@ -195,10 +195,9 @@ class Experiment:
         }
         return resolve(group, self.presets.get(model, ()), self.devices, given, rows, self.flags)
 
-    @property
-    def own_tasks(self) -> Path:
-        """The folder of the own domains' task files and questions."""
-        return self.root / "tasks"
+    def own_tasks(self, domain: str) -> Path:
+        """The folder of an own domain's task files and questions."""
+        return self.root / "tasks" / domain
 
     def scopes(
         self, domain: str, style: str, groups: Mapping[str, Sequence[str]] | None = None
@@ -286,6 +285,8 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     if own and task_set == "world":
         problem = f"domains: {next(iter(own))} is not of the embedded world"
         raise InputError(problem, expected="tasks: paper beside an own domain", path=path)
+    if own and "tasks" in lists["models"]:
+        raise InputError("models: tasks is the folder of own domains", expected="another name", path=path)
     sources = loaded["models"]
     for model, source in sources.items():
         if not isinstance(source, str):

@@ -18,7 +18,7 @@ from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.support.files import fingerprint
 from consistency.tasks.own_domain import MMLU_GROUP, joined_tasks
-from consistency.tasks.own_tasks import made_from
+from consistency.tasks.own_tasks import manifest_name
 from consistency.tasks.scopes import explain_task
 from consistency.world.model import BASE_MODEL
 
@@ -41,8 +41,8 @@ def workflow(experiment: Experiment, visible: str | None = None, data: str = "")
     -------
     dict
         The keys of the experiment that rules read as they are (`models` with their sources, `domains`, `groups`, `seeds`,
-        `size`, `general`, `guard`, `model_args`, `lm_eval`); `root`; `own`, a hash of what the tasks of each own domain
-        are made from; `guards`, the evaluation sets that are left out of each domain's training sets; `weights`, the
+        `size`, `general`, `guard`, `model_args`, `lm_eval`); `root`; `own`, the list of kept task files of each own
+        domain; `guards`, the evaluation sets that are left out of each domain's training sets; `weights`, the
         SHA-256 of the embedded model if a model is that one; `tasks` (see `stage_tasks`); `explained`, the groups
         that need explanations; `device` as lm_eval takes it; `visible`, the value that ``CUDA_VISIBLE_DEVICES`` is to
         have, or None to leave it; `gpus` that an evaluation and a training claim; `command_line`, what follows
@@ -61,7 +61,9 @@ def workflow(experiment: Experiment, visible: str | None = None, data: str = "")
     return {
         "root": str(experiment.root),
         "models": dict(experiment.sources),
-        "own": {name: made_from(domain) for name, domain in experiment.own_domains.items()},
+        "own": {
+            name: str(experiment.own_tasks(name) / manifest_name(own)) for name, own in experiment.own_domains.items()
+        },
         "guards": {domain: guards(experiment, domain, data) for domain in experiment.domains},
         "weights": weights,
         "domains": experiment.domains,
@@ -150,7 +152,7 @@ def guards(experiment: Experiment, domain: str, data: str = "") -> list[str]:
     found = [experiment.guard] if experiment.guard else []
     own = experiment.own_domains.get(domain)
     if own is not None:
-        kept = experiment.own_tasks / "questions" / domain
+        kept = experiment.own_tasks(domain) / "questions"
         found += [str(kept / "test.jsonl"), str(kept / "dev.jsonl")]
         asks_mmlu = any(task.startswith(MMLU_GROUP) for task in own.asked("icl"))
         if asks_mmlu and data and (tests := Path(data).expanduser() / "mmlu" / "test").is_dir():

@@ -62,23 +62,21 @@ def load_context(domain: str, requests: str = "", **_: Any) -> Any:
 
 
 def load_own_domain(
-    folder: Path, domain: str, header: str, split: str = "test", shots: bool = True, rotated: bool = False, **_: Any
+    folder: Path, header: str, split: str = "test", shots: bool = True, rotated: bool = False, **_: Any
 ) -> Any:
     """A user's own domain, from the folder of its kept questions: see `load_domain`."""
-    kept = folder / domain
-    return _splits(
-        lambda name: read_questions(kept / f"{name}.jsonl", header), kept / "dev.jsonl", split, shots, rotated
-    )
+    dev = folder / "dev.jsonl"
+    return _splits(lambda name: read_questions(folder / f"{name}.jsonl", header), dev, split, shots, rotated)
 
 
-def load_own_explain(folder: Path, domain: str, header: str, requests: str = "", **_: Any) -> Any:
+def load_own_explain(folder: Path, header: str, requests: str = "", **_: Any) -> Any:
     """The answers of a user's own domain that are to be explained, and the explained example that is kept for it."""
-    return _with_shot(read_requests(requests, header), folder / domain / "explain_shot.jsonl")
+    return _with_shot(read_requests(requests, header), folder / "explain_shot.jsonl")
 
 
-def load_own_context(folder: Path, domain: str, header: str, requests: str = "", **_: Any) -> Any:
+def load_own_context(folder: Path, header: str, requests: str = "", **_: Any) -> Any:
     """The questions of a user's own domain whose necessary knowledge is to be written down, and the example if it has one."""
-    return _with_shot(read_requests(requests, header), folder / domain / "context_shot.jsonl")
+    return _with_shot(read_requests(requests, header), folder / "context_shot.jsonl")
 
 
 def question(document: Document) -> str:

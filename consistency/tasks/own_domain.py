@@ -215,6 +215,7 @@ def name_problem(name: str, shipped: Iterable[str]) -> str | None:
     if any(domain_of(task) != name for task in made) or re.match(r"(world|explain|context|simulate)(_|$)", name):
         return "a name without a part that names a style, such as icl, pool or world"
     taken = {explain_task(name), context_task(name), *made} & set(shipped)
-    if taken or name.lower() in ("mmlu", "cmmlu", "ceval"):
-        return "a name that no task of this project has"
+    # The folder of a base model is called base, beside those of its domains.
+    if taken or name.lower() in ("mmlu", "cmmlu", "ceval", "base"):
+        return "a name that no task or folder of this project has"
     return None

@@ -22,10 +22,11 @@ from consistency.tasks.question_tables import read_source
 from consistency.tasks.questions import Question
 from consistency.tasks.scopes import context_task, explain_task
 
-MANIFEST = "manifest.json"
 # Raised when the same input makes other files.
 VERSION = 1
 SHOTS = 5
+# What a file of the folder can be called.
+_KEPT = re.compile(r"(questions/)?[A-Za-z0-9_-]+(\.[a-z]+)?")
 # Template, and further arguments of the loader, by the end of the task's name.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "icl": ("icl", {}),
@@ -71,24 +72,21 @@ class Written:
     ----------
     folder : Path
     changed, removed : tuple of str
-        Files that were written, and files of an earlier run that no domain has any more; all others stay untouched.
-    counts : dict of str to dict of str to int
-        Questions by domain and split.
+        Files that were written, and files of an earlier run that the domain has no more; all others stay untouched.
+    counts : dict of str to int
+        Questions by split.
     """
 
     folder: Path
     changed: tuple[str, ...]
     removed: tuple[str, ...]
-    counts: Mapping[str, Mapping[str, int]]
+    counts: Mapping[str, int]
 
     def to_text(self) -> str:
-        """A line for each domain, and how many files changed."""
-        lines = [
-            f"{name}: {', '.join(f'{split} {count}' for split, count in counts.items())} questions"
-            for name, counts in self.counts.items()
-        ]
+        """What the folder holds and how many files changed, in one line."""
+        counts = ", ".join(f"{split} {count}" for split, count in self.counts.items())
         removed = f", {len(self.removed)} removed" if self.removed else ""
-        return "\n".join([*lines, f"{self.folder}: {len(self.changed)} files written{removed}"])
+        return f"{self.folder}: {counts} questions; {len(self.changed)} files written{removed}"
 
 
 def read_own_domain(domain: OwnDomain) -> KeptDomain:
@@ -133,15 +131,20 @@ def made_from(domain: OwnDomain) -> str:
     return sha256(msgspec.json.encode(parts)).hexdigest()
 
 
-def write_own_tasks(domains: Sequence[OwnDomain], folder: Path) -> Written:
-    """Write the task files and questions of own domains.
+def manifest_name(domain: OwnDomain) -> str:
+    """The name of the list of a domain's kept files; it is another one as soon as they are made from something else."""
+    return f"manifest-{made_from(domain)[:16]}.json"
+
+
+def write_own_tasks(domain: OwnDomain, folder: Path) -> Written:
+    """Write the task files and questions of an own domain.
 
     Parameters
     ----------
-    domains : sequence of OwnDomain
+    domain : OwnDomain
     folder : Path
-        Holds ``NAME.yaml`` for each task, their templates and functions, ``questions/DOMAIN/SPLIT.jsonl``, and the list of
-        them, ``manifest.json``. It is complete: it can be moved, and the user's own files may change.
+        Holds ``NAME.yaml`` for each task, their templates and functions, ``questions/SPLIT.jsonl``, and last the list of
+        them (`manifest_name`). It is complete: it can be moved, and the user's own files may change.
 
     Returns
     -------
@@ -152,36 +155,27 @@ def write_own_tasks(domains: Sequence[OwnDomain], folder: Path) -> Written:
     InputError
         As for `read_own_domain`; nothing is written then. Or if a file cannot be written.
     """
-    kept = [read_own_domain(domain) for domain in domains]
-    files = dict(_shared_files())
-    for item in kept:
-        files |= _questions(item)
-        files |= {f"{task}.yaml": text.encode() for task, text in task_files(item).items()}
-    hashes = {name: sha256(content).hexdigest() for name, content in sorted(files.items())}
-    counts = {item.domain.name: {split: len(found) for split, found in item.questions.items()} for item in kept}
+    name, kept = manifest_name(domain), read_own_domain(domain)
+    files = _shared_files() | _questions(kept)
+    files |= {f"{task}.yaml": text.encode() for task, text in task_files(kept).items()}
+    counts = {split: len(found) for split, found in kept.questions.items()}
     manifest = {
         "version": VERSION,
-        "domains": {
-            item.domain.name: {
-                "header": item.domain.header,
-                "questions": counts[item.domain.name],
-                "from": {split: item.domain.sources[split].place for split in SPLITS},
-                "scopes": item.domain.scopes("icl"),
-            }
-            for item in kept
-        },
-        "files": hashes,
+        "domain": domain.name,
+        "header": domain.header,
+        "questions": counts,
+        "from": {split: domain.sources[split].place for split in SPLITS},
+        "scopes": domain.scopes("icl"),
+        "files": {file: sha256(content).hexdigest() for file, content in sorted(files.items())},
     }
-    known = _known_files(folder)
-    removed = tuple(name for name in known if name not in files and (folder / name).is_file())
-    changed = tuple(name for name, digest in hashes.items() if _digest(folder / name) != digest)
-    for name in changed:
-        write_lines(folder / name, [files[name]])
-    for name in removed:
-        (folder / name).unlink()
-    content = pretty_json(manifest).encode()
-    if _digest(folder / MANIFEST) != sha256(content).hexdigest():
-        write_lines(folder / MANIFEST, [content])
+    before = _files_before(folder, name)
+    files[name] = pretty_json(manifest).encode()
+    removed = tuple(file for file in before if file not in files and (folder / file).is_file())
+    changed = tuple(file for file, content in files.items() if _digest(folder / file) != sha256(content).hexdigest())
+    for file in changed:
+        write_lines(folder / file, [files[file]])
+    for file in removed:
+        (folder / file).unlink()
     return Written(folder, changed, removed, counts)
 
 
@@ -229,12 +223,11 @@ def _task_file(task: str, template: str, arguments: Mapping[str, Any], more: Map
 
 
 def _questions(kept: KeptDomain) -> dict[str, bytes]:
-    """The files of a domain's questions and examples, by their place in the folder."""
-    place = f"questions/{kept.domain.name}"
-    files = {f"{place}/{split}.jsonl": b"".join(_rows(found)) for split, found in kept.questions.items()}
+    """The files of a domain's questions and examples, by their place in its folder."""
+    files = {f"questions/{split}.jsonl": b"".join(_rows(found)) for split, found in kept.questions.items()}
     for name, shot in (("explain_shot", kept.explain_shot), ("context_shot", kept.domain.context_shot)):
         if shot is not None:
-            files[f"{place}/{name}.jsonl"] = b"".join(json_lines([shot.to_dict(kept.domain.header)]))
+            files[f"questions/{name}.jsonl"] = b"".join(json_lines([shot.to_dict(kept.domain.header)]))
     return files
 
 
@@ -255,13 +248,18 @@ def _shared_files() -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in places.items()}
 
 
-def _known_files(folder: Path) -> list[str]:
-    """The files that an earlier run wrote into the folder."""
-    try:
-        files = msgspec.json.decode((folder / MANIFEST).read_bytes())["files"]
-        return [name for name in files if re.fullmatch(r"(?!.*\.\.)[\w./-]+", name) and not name.startswith("/")]
-    except (OSError, msgspec.DecodeError, KeyError, TypeError):
-        return []
+def _files_before(folder: Path, manifest: str) -> list[str]:
+    """The files that earlier runs wrote into the folder, and their lists."""
+    found: list[str] = []
+    for path in sorted(folder.glob("manifest-*.json")):
+        try:
+            files = msgspec.json.decode(path.read_bytes())["files"]
+            found += [name for name in files if _KEPT.fullmatch(name)]
+        except (OSError, msgspec.DecodeError, KeyError, TypeError):
+            continue
+        if path.name != manifest:
+            found.append(path.name)
+    return list(dict.fromkeys(found))
 
 
 def _digest(path: Path) -> str | None:
