@@ -12,7 +12,8 @@ from typing import Any
 from scipy.stats import chisquare
 
 from consistency.experiment.grid import Experiment, needs_explanations
-from consistency.tasks.own_domain import SPLITS, OwnDomain
+from consistency.tasks import mmlu
+from consistency.tasks.own_domain import SPLITS, OwnDomain, mmlu_tasks
 from consistency.tasks.own_tasks import KeptDomain, read_own_domain
 from consistency.tasks.prompts import LETTERS
 from consistency.tasks.questions import Question
@@ -234,12 +235,16 @@ def _ids(questions: Sequence[Question], found: Sequence[Duplicate]) -> str:
 def _asked(own: OwnDomain, figures: dict[str, SplitFigures]) -> list[str]:
     """What the stages of the grid will ask."""
     scopes = own.scopes("icl")
+    whole = set(mmlu_tasks(mmlu.SUBJECTS))
     lines = [
         f"the base model is asked {own.task('pool_icl')} ({figures['pool'].questions} questions) and, with five shots and "
         f"without, {own.task('icl')} ({figures['test'].questions})"
     ]
     for scope in ("id", "ood"):
         tasks = scopes.get(scope, [])
-        shown = ", ".join(tasks[:_LISTED]) + (f" and {len(tasks) - _LISTED} more" if len(tasks) > _LISTED else "")
-        lines.append(f"{scope.upper()}: {shown or 'none'}")
+        # Most of MMLU's subjects are their number, not a list.
+        subjects = [task for task in tasks if task in whole]
+        named = tasks if len(subjects) <= _LISTED else [task for task in tasks if task not in whole]
+        more = f"{len(subjects)} of the {len(whole)} subjects of MMLU"
+        lines.append(f"{scope.upper()}: {', '.join([*named, *([more] if named is not tasks else [])]) or 'none'}")
     return lines

@@ -147,13 +147,13 @@ def test_nothing_is_made_again_until_the_questions_change(finished: Path, folder
     assert "Nothing to be done" in grid(folder, "--dry-run")
     (folder / "laws_test.csv").touch()
     assert "Nothing to be done" in grid(folder, "--dry-run")
-    text = (folder / "laws_test.csv").read_text(encoding="utf-8-sig")
-    (folder / "laws_test.csv").write_text("".join(text.splitlines(keepends=True)[:-1]))
+    content = (folder / "laws_test.csv").read_bytes()
+    (folder / "laws_test.csv").write_bytes(b"".join(content.splitlines(keepends=True)[:-1]))
     planned = grid(folder, "--dry-run")
     for what in ("laws: its tasks and questions", "probe with 5 shots", "laws, seed 0: evaluate harmonious"):
         assert what in planned
     assert "machines: its tasks and questions" not in planned
-    (folder / "laws_test.csv").write_text(text)
+    (folder / "laws_test.csv").write_bytes(content)
     assert "Nothing to be done" in grid(folder, "--dry-run")
     kept = list((finished / "tasks" / "laws").glob("manifest-*.json"))
     assert len(kept) == 1
