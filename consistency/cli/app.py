@@ -6,14 +6,17 @@ import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consistency.cli import evaluate, training_data
+from consistency.cli import domain, evaluate, training_data
 from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
 from consistency.errors import InputError, not_one_of
+
+if TYPE_CHECKING:
+    from consistency.logs.runs import Run
 
 app = typer.Typer(
     help="Did fine-tuning teach a model something, or break what it knew? Reads logs of lm_eval --log_samples.",
@@ -22,6 +25,7 @@ app = typer.Typer(
 )
 
 app.add_typer(experiments, name="experiment")
+app.add_typer(domain.app, name="domain")
 
 
 def _print_version(wanted: bool) -> None:
@@ -69,6 +73,9 @@ def compare(
         typer.Option(help="Date of the run to read; twice: of BEFORE, then of AFTER. Default: the newest."),
     ] = None,
     scopes: Annotated[str | None, typer.Option(help="Domain: also HOMO, ID and OOD.", show_default=False)] = None,
+    experiment: Annotated[
+        Path | None, typer.Option(help="Experiment file that has an own domain of --scopes.", show_default=False)
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for JSON, tables and every question.")] = None,
 ) -> None:
     """Compare two evaluations of the same questions."""
@@ -79,11 +86,10 @@ def compare(
     from consistency.report.pair.report import write_comparison
     from consistency.support.files import write_atomically
     from consistency.support.json_files import pretty_json
-    from consistency.tasks.scopes import find_scopes
 
     conditions = [read_condition(text) for text in fail_if or ()]
     first, second = read_both(before, after, run or ())
-    found = None if scopes is None else find_scopes(scopes, first.tasks)
+    found = None if scopes is None else _find_scopes(scopes, experiment, first)
     comparison = compare_runs(first, second, margin=margin, score=score, scopes=found)
     checks = check(conditions, comparison)
     if out is not None:
@@ -102,6 +108,15 @@ def compare(
         print(f"consistency: {item.to_text()}", file=sys.stderr)
     if closed:
         raise typer.Exit(1)
+
+
+def _find_scopes(domain: str, experiment: Path | None, run: Run) -> dict[str, list[str]]:
+    """The scopes of a domain in a run; an own domain is that of an experiment file."""
+    from consistency.experiment.reading import read_experiment
+    from consistency.tasks.scopes import find_scopes
+
+    own = None if experiment is None else read_experiment(experiment, "runs").own_domains.get(domain)
+    return find_scopes(domain, run.tasks) if own is None else own.find_scopes(run.tasks, run.config.groups)
 
 
 app.command("requests")(training_data.requests)

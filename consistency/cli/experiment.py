@@ -92,10 +92,34 @@ def grid(file: File, root: Root = None, settings: Set = None) -> None:
 
     from consistency.experiment.workflow import workflow
     from consistency.support.json_files import pretty_json
+    from consistency.tasks.sources import VARIABLE
 
     experiment = _read(file, root, settings, None, None)
     typer.echo(_validated(file, experiment, False), err=True)
-    sys.stdout.write(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"))))
+    data = os.environ.get(VARIABLE, "")
+    sys.stdout.write(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"), data)))
+
+
+@app.command()
+def tasks(
+    file: File,
+    root: Root = None,
+    settings: Set = None,
+    domain: Annotated[
+        str | None, typer.Option(help="One own domain. Default: all of them.", show_default=False)
+    ] = None,
+) -> None:
+    """Write the tasks and questions of own domains to ROOT/tasks/DOMAIN; what has not changed stays untouched."""
+    from consistency.errors import not_one_of
+    from consistency.tasks.own_tasks import write_own_tasks
+
+    experiment = _read(file, root, settings, None, None)
+    if domain is not None and domain not in experiment.own_domains:
+        raise not_one_of("own domain", domain, experiment.own_domains, path=file)
+    for name in experiment.own_domains if domain is None else (domain,):
+        typer.echo(write_own_tasks(experiment.own_domains[name], experiment.own_tasks(name)).to_text())
+    if not experiment.own_domains:
+        typer.echo(f"{file}: no own domain")
 
 
 def _validated(file: Path, experiment: Experiment, full: bool, elsewhere: bool = False) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from consistency.errors import InputError
 from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.presets import read_preset
 from consistency.experiment.training_config import TrainingConfig, resolve
-from consistency.tasks.scopes import TaskSet
+from consistency.tasks.own_domain import OwnDomain
+from consistency.tasks.scopes import TaskSet, scope_tasks
 from consistency.world.model import BASE_MODEL
 
 # A model is saved after each epoch, and none is deleted.
@@ -140,6 +141,8 @@ class Experiment:
         What writes the contexts of CONTEXTUALIZED: a folder or a name of the hub; empty for each base model itself.
     model_args, lm_eval : str
         Arguments of the model and further flags of lm_eval.
+    own_domains : mapping of str to OwnDomain
+        Those of `domains` that are the user's own.
     path : pathlib.Path or None
         The file that the experiment was read from.
     """
@@ -168,6 +171,7 @@ class Experiment:
     context_model: str = ""
     model_args: str = ""
     lm_eval: str = ""
+    own_domains: Mapping[str, OwnDomain] = field(default_factory=dict)
     path: Path | None = None
 
     def config(
@@ -221,6 +225,24 @@ class Experiment:
     def recipe(self, model: str) -> Recipe:
         """How a model is trained."""
         return self.recipes.get(model) or Recipe(model)
+
+    def own_tasks(self, domain: str) -> Path:
+        """The folder of an own domain's task files and questions."""
+        return self.root / "tasks" / domain
+
+    def scopes(
+        self, domain: str, style: str, groups: Mapping[str, Sequence[str]] | None = None
+    ) -> dict[str, list[str]]:
+        """The lm_eval tasks of each scope of a domain in one style, "icl" or "ift"; a scope without tasks is absent.
+
+        Parameters
+        ----------
+        domain, style : str
+        groups : mapping, optional
+            The members of lm_eval's groups, by which an own domain's groups are replaced: `OwnDomain.scopes`.
+        """
+        own = self.own_domains.get(domain)
+        return scope_tasks(domain, style, self.task_set) if own is None else own.scopes(style, groups)
 
     def base_logs(self, model: str, style: str) -> Path:
         """The log folder of a model's base model: ``icl`` (5-shot) or ``ift`` (0-shot with the chat template)."""

@@ -17,6 +17,8 @@ from consistency.experiment.grid import Experiment, TunedRun, needs_contexts, ne
 from consistency.experiment.packing import read_turns
 from consistency.experiment.requirements import Fetch, fetches
 from consistency.tasks import mmlu, sources
+from consistency.tasks.own_domain import OwnDomain
+from consistency.tasks.own_tasks import read_own_domain
 from consistency.world import questions
 from consistency.world.fields import SUBJECTS
 from consistency.world.model import BASE_MODEL
@@ -334,13 +336,26 @@ def count_questions(experiment: Experiment) -> Counts:
         path = sources.place(file) if local else None
         return min(most, sum(1 for _ in path.open("rb")) if path is not None and path.is_file() else otherwise)
 
+    own = {name: _own_counts(domain, most) for name, domain in experiment.own_domains.items()}
+    given = [domain for domain in experiment.domains if domain not in own]
     names = SUBJECTS if experiment.task_set == "world" else mmlu.SUBJECTS
     each = sizes.subjects // len(names)
     return Counts(
-        {domain: count(sources.domain_file(domain, "pool"), sizes.pool) for domain in experiment.domains},
-        {domain: count(sources.domain_file(domain, "test"), sizes.test) for domain in experiment.domains},
+        {name: pool for name, (pool, _) in own.items()}
+        | {domain: count(sources.domain_file(domain, "pool"), sizes.pool) for domain in given},
+        {name: test for name, (_, test) in own.items()}
+        | {domain: count(sources.domain_file(domain, "test"), sizes.test) for domain in given},
+        # Other tasks of an own domain are not counted, but are as many as these.
         sum(count(sources.mmlu_file(subject, "test"), each) for subject in names),
     )
+
+
+def _own_counts(domain: OwnDomain, most: int) -> tuple[int, int]:
+    """Questions in the pool and the test set of an own domain; of a data set of the hub as many as in the paper's."""
+    if any(source.is_hub for source in domain.sources.values()):
+        return min(most, SIZES["paper"].pool), min(most, SIZES["paper"].test)
+    questions = read_own_domain(domain).questions
+    return min(most, len(questions["pool"])), min(most, len(questions["test"]))
 
 
 def _operations(values: Mapping[str, Any]) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from consistency.errors import InputError, not_one_of
+from consistency.experiment.domains import read_domains
 from consistency.experiment.flags import TrainingFlags, read_flags
 from consistency.experiment.grid import Experiment, Recipe
 from consistency.experiment.training_config import group_names
@@ -20,7 +21,6 @@ from consistency.support.resources import shipped
 from consistency.support.yaml_files import read_yaml
 from consistency.tasks.scopes import TaskSet
 from consistency.tasks.templates import read_template
-from consistency.world.fields import DOMAINS
 
 # The presets of a model on a GPU, unless its experiment names others: the loss curve is that of the padded recipe with float32
 # weights, at some ten times the speed (axolotl_configs/README.md).
@@ -146,9 +146,9 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     Parameters
     ----------
     path : path-like
-        A YAML file with the keys `name`, `models`, `domains`, `groups` and `seeds`; `tasks` is "world" without it, and
-        what else it lacks is as in ``embedded.yaml``. An experiment on other tasks names its `general` instructions, and may
-        use the network unless it says `network: false`. `preset` is a name, a list of names, or either for each model;
+        A YAML file with the keys `name`, `models`, `domains` (see `read_domains`), `groups` and `seeds`; `tasks` is "world"
+        without it, and what else it lacks is as in ``embedded.yaml``. An experiment on other tasks names its `general`
+        instructions, and may use the network unless it says `network: false`. `preset` is a name, a list of names, or either for each model;
         without it the embedded model has the preset ``world-cpu``, and another on a CUDA device those that train as fast
         as the loss curve allows (`ON_A_GPU`). `recipes` (presets by name) and a list for `learning_rate` train each base
         model in several ways.
@@ -208,6 +208,12 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
             do="the paper takes alpaca_gpt4_data.json of GPT-4-LLM, on the hub vicgalle/alpaca-gpt4",
         )
     lists = _lists(loaded)
+    if "domains" not in loaded:
+        raise InputError("no key 'domains'", expected="a list of domains, or a mapping of names")
+    domains, own = read_domains(loaded["domains"], path)
+    if own and loaded["tasks"] == "world":
+        problem = f"domains: {next(iter(own))} is not of the embedded world"
+        raise InputError(problem, expected="tasks: paper beside an own domain")
     texts: dict[str, Any] = {key: loaded[key] or "" for key in ("general", "guard", "model_args", "context_model")}
     _check_lm_eval(loaded["lm_eval"] or "")
     _check_model_arguments(texts["model_args"])
@@ -225,6 +231,8 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
         root=root,
         models=tuple(recipes),
         **lists,
+        domains=domains,
+        own_domains=own,
         task_set=loaded["tasks"],
         sources=sources,
         recipes=recipes,
@@ -243,11 +251,10 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
 
 
 def _lists(loaded: Mapping[str, Any]) -> dict[str, Any]:
-    """The domains, groups and seeds, checked, as are the names of the experiment and its models."""
+    """The groups and seeds, checked, as are the names of the experiment and its models."""
     lists: dict[str, Any] = {}
     for key, container, kind in (
         ("models", dict, str),
-        ("domains", list, str),
         ("groups", list, str),
         ("seeds", list, int),
     ):
@@ -265,9 +272,6 @@ def _lists(loaded: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"{key}: {name!r} is not a name", expected="letters, digits, '.', '_' and '-'")
         if key == "models" and name in _TAKEN:
             raise InputError(f"models: {name!r} is the name of another folder of the grid", expected="another name")
-    for domain in lists["domains"]:
-        if domain not in DOMAINS:
-            raise not_one_of("domain", domain, DOMAINS)
     for group in lists["groups"]:
         if group not in group_names():
             raise not_one_of("intervention group", group, group_names())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from consistency.experiment.workflow import visible_gpus
 from consistency.support.host import list_gpus
 from consistency.tasks import sources
 from consistency.tasks.mmlu import SUBJECTS
+from consistency.tasks.own_domain import MMLU_GROUP
+from consistency.tasks.own_tasks import read_own_domain
 from consistency.tasks.questions import Question, read_questions
 from consistency.world.questions import SIZES
 
@@ -73,13 +76,29 @@ def fetches(experiment: Experiment) -> list[Fetch]:
     if experiment.context_model and not is_folder(experiment.context_model):
         found.append(Fetch("model that writes contexts", f"{experiment.context_model} (Hugging Face hub)"))
     if experiment.task_set == "paper" and not os.environ.get(sources.VARIABLE):
-        found.append(Fetch("questions of MMLU", f"{sources.MMLU} (Hugging Face hub)"))
-        found.append(Fetch(f"questions of {', '.join(experiment.domains)}", sources.RELEASE_NAME))
-        if "medicine" in experiment.domains:
+        released = [domain for domain in experiment.domains if domain not in experiment.own_domains]
+        if asks_mmlu(experiment):
+            found.append(Fetch("questions of MMLU", f"{sources.MMLU} (Hugging Face hub)"))
+        if released:
+            found.append(Fetch(f"questions of {', '.join(released)}", sources.RELEASE_NAME))
+        if "medicine" in released:
             found.append(Fetch("pool of medicine", f"{sources.MEDMCQA} (Hugging Face hub)"))
+    for name, domain in experiment.own_domains.items():
+        for split, where in domain.sources.items():
+            if where.is_hub:
+                found.append(Fetch(f"{split} of {name}", f"{where.place.removeprefix(HUB)} (Hugging Face hub)"))
+        if tasks := [task for task in domain.asked("icl") if not task.startswith("consistency_")]:
+            found.append(Fetch(f"data of {', '.join(tasks)}", "where these tasks of lm_eval have it"))
     if experiment.general.startswith(HUB):
         found.append(Fetch("general instructions", f"{experiment.general.removeprefix(HUB)} (Hugging Face hub)"))
     return found
+
+
+def asks_mmlu(experiment: Experiment) -> bool:
+    """Whether an experiment asks subjects of MMLU: those on the paper's domains do, an own domain may."""
+    return len(experiment.own_domains) < len(experiment.domains) or any(
+        task.startswith(MMLU_GROUP) for domain in experiment.own_domains.values() for task in domain.asked("icl")
+    )
 
 
 def missing(experiment: Experiment) -> Iterator[str]:
@@ -102,7 +121,7 @@ def missing(experiment: Experiment) -> Iterator[str]:
     yield from _questions(experiment)
     if not experiment.network:
         for item in fetches(experiment):
-            if item.what.startswith("questions of") or item.what.startswith("pool of"):
+            if item.what.startswith(("questions of", "pool of")):
                 yield (
                     f"network: {item.what} would be fetched from {item.source}; expected network: true, or a folder of "
                     f"questions in the variable {sources.VARIABLE}"
@@ -124,13 +143,17 @@ def _questions(experiment: Experiment) -> Iterator[str]:
     if experiment.task_set == "world":
         yield from _too_small(experiment, "pool", SIZES["pool"])
         return
+    for name, own in experiment.own_domains.items():
+        if not any(source.is_hub for source in own.sources.values()):
+            with suppress(InputError):  # said of the domain's files themselves
+                yield from _too_small(experiment, f"the pool of {name}", len(read_own_domain(own).questions["pool"]))
     folder = os.environ.get(sources.VARIABLE, "")
     if not folder:
         return
     if not Path(folder).expanduser().is_dir():
         yield f"{sources.VARIABLE}: there is no folder {folder}"
         return
-    for domain in experiment.domains:
+    for domain in (name for name in experiment.domains if name not in experiment.own_domains):
         for split in ("dev", "test", "pool"):
             found, problem = _read(sources.domain_file(domain, split), domain)
             if problem:
@@ -142,7 +165,7 @@ def _questions(experiment: Experiment) -> Iterator[str]:
         for subject in SUBJECTS
         if any(not sources.place(sources.mmlu_file(subject, split)).is_file() for split in ("dev", "test"))
     ]
-    if lacking:
+    if lacking and asks_mmlu(experiment):
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
         yield f"{sources.VARIABLE}: {folder} lacks the MMLU subjects {', '.join(lacking[:3])}{more}"
 

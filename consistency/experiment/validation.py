@@ -11,9 +11,10 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.experiment.flags import TrainingFlags
-from consistency.experiment.grid import Experiment
+from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.experiment.requirements import missing, missing_devices
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
+from consistency.tasks.own_tasks import read_own_domain
 from consistency.tasks.templates import OWN
 from consistency.world.model import BASE_MODEL
 
@@ -74,7 +75,7 @@ def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = Fa
     InputError
         If a preset does not exist, a flag has a value of the wrong type, or a batch cannot be split over the devices.
     """
-    problems = list(missing(experiment))
+    problems = [*missing(experiment), *own_domain_problems(experiment)]
     notes = [_rows_note(experiment)]
     configs = {
         (model, group): experiment.config(model, group) for model in experiment.models for group in experiment.groups
@@ -290,6 +291,24 @@ def _unloadable(folder: str) -> Iterator[str]:
         return
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         yield f"a {config.model_type} model is no causal language model of transformers"
+
+
+def own_domain_problems(experiment: Experiment) -> Iterator[str]:
+    """Why the tasks of an experiment's own domains could not be made; data sets of the hub are not loaded."""
+    explained = [group for group in experiment.groups if needs_explanations(group)]
+    for name, domain in experiment.own_domains.items():
+        if any(source.is_hub for source in domain.sources.values()):
+            continue
+        try:
+            kept = read_own_domain(domain)
+        except InputError as error:
+            yield f"domains: {name}: {error}"
+            continue
+        if explained and kept.explain_shot is None:
+            yield (
+                f"domains: {name}: {', '.join(explained)} needs an explained example, an explanation in dev or the key "
+                "explain_shot"
+            )
 
 
 def _rows_note(experiment: Experiment) -> str:

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class RunConfig:
         As logged; `date` is the run's ISO date from its file names.
     num_fewshot, versions : dict of str to int or float
         By task.
+    groups : dict of str to list of str
+        The members of each group of tasks that was asked.
     chat_template : bool or None
         Whether a chat template was applied.
     template : str or None
@@ -57,6 +59,7 @@ class RunConfig:
     date: str | None = None
     num_fewshot: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     chat_template: bool | None = None
     system_instruction: str | None = None
     limit: float | None = None
@@ -312,6 +315,9 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
         date=date or None,
         num_fewshot=numbers("n-shot"),
         versions=numbers("versions"),
+        groups={
+            name: [*map(str, found)] for name, found in mapping("group_subtasks").items() if isinstance(found, list)
+        },
         chat_template=bool(content["chat_template"]) if "chat_template" in content else None,
         system_instruction=_text(content.get("system_instruction")),
         limit=limit,

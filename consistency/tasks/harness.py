@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from consistency.errors import InputError
+from consistency.support.json_files import read_jsonl
 from consistency.tasks import prompts
-from consistency.tasks.questions import Question, rotate
+from consistency.tasks.questions import Question, read_questions, rotate
 from consistency.tasks.requests import read_requests
 from consistency.tasks.sources import domain_file, domain_questions, mmlu_file, mmlu_questions, place
 
@@ -60,6 +61,24 @@ def load_context(domain: str, requests: str = "", **_: Any) -> Any:
     return {"test": Dataset.from_list(read_requests(requests, domain))}
 
 
+def load_own_domain(
+    folder: Path, header: str, split: str = "test", shots: bool = True, rotated: bool = False, **_: Any
+) -> Any:
+    """A user's own domain, from the folder of its kept questions: see `load_domain`."""
+    dev = folder / "dev.jsonl"
+    return _splits(lambda name: read_questions(folder / f"{name}.jsonl", header), dev, split, shots, rotated)
+
+
+def load_own_explain(folder: Path, header: str, requests: str = "", **_: Any) -> Any:
+    """The answers of a user's own domain that are to be explained, and the explained example that is kept for it."""
+    return _with_shot(read_requests(requests, header), folder / "explain_shot.jsonl")
+
+
+def load_own_context(folder: Path, header: str, requests: str = "", **_: Any) -> Any:
+    """The questions of a user's own domain whose necessary knowledge is to be written down, and the example if it has one."""
+    return _with_shot(read_requests(requests, header), folder / "context_shot.jsonl")
+
+
 def question(document: Document) -> str:
     """A question with its options, as a completion prompt asks it."""
     return prompts.ask_for_letter(document["question"], document["choices"])
@@ -106,6 +125,15 @@ def shuffled(shots: Sequence[_T]) -> list[_T]:
     order = list(range(len(shots)))
     random.Random(SHOT_SEED).shuffle(order)
     return [shots[index] for index in order]
+
+
+def _with_shot(asked: list[dict[str, Any]], kept: Path) -> Any:
+    from datasets import Dataset
+
+    splits = {"test": Dataset.from_list([{**request, "explanation": ""} for request in asked])}
+    if kept.exists():
+        splits["dev"] = Dataset.from_list([row for _, row in read_jsonl(kept, dict[str, Any], "an explained question")])
+    return splits
 
 
 def _splits(find: Callable[[str], list[Question]], dev_path: Path, split: str, shots: bool, rotated: bool) -> Any:

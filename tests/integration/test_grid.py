@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
-from consistency.experiment.grid import read_experiment
+from consistency.experiment.reading import read_experiment
 from consistency.experiment.status import read_status
 from consistency.support.resources import shipped
 
