@@ -13,6 +13,7 @@ from consistency.errors import InputError
 from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
+from consistency.tasks.harness_index import asked_tasks, task_problems
 from consistency.tasks.own_tasks import read_own_domain
 from consistency.world.model import BASE_MODEL
 
@@ -88,7 +89,11 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
     if find_spec("axolotl") is not None:
         problems += [f"axolotl: {problem}" for problem in flag_problems(experiment.flags)]
     if full:
-        for module, extra, check in (("axolotl", "train", _axolotl), ("transformers", "eval", _tokenizers)):
+        for module, extra, check in (
+            ("axolotl", "train", _axolotl),
+            ("transformers", "eval", _tokenizers),
+            ("lm_eval", "eval", _scopes),
+        ):
             if find_spec(module) is None:
                 notes.append(f"not checked: {module} is not installed; pip install '.[{extra}]'")
             else:
@@ -216,6 +221,12 @@ def _tokenizers(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConf
             # No grid uses the released prompts.
             if check.style != "icl_paper":
                 yield from (f"{model}, {check.style}: {problem}" for problem in check.problems)
+
+
+def _scopes(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
+    """Problems of the tasks that own domains name as ID and OOD."""
+    for problem in task_problems(asked_tasks(experiment.own_domains.values())).values():
+        yield f"domains: {problem}"
 
 
 def _missing(experiment: Experiment) -> Iterator[str]:
