@@ -20,12 +20,13 @@ from consistency.experiment.workflow import guards, stage_tasks, workflow
 from consistency.report.grid.report import write_report
 from consistency.support.resources import shipped
 from consistency.tasks import mmlu
+from consistency.tasks.harness_index import asked_tasks, task_problems
 from consistency.tasks.own_domain import OwnDomain, in_style, joined_tasks, leaves, name_problem
 from consistency.tasks.own_tasks import description, manifest_name, write_own_tasks
 from consistency.tasks.question_tables import Columns, QuestionSource, read_source
 from consistency.tasks.questions import Question, read_questions
 from consistency.tasks.task_files import shipped_tasks
-from consistency.training_data.domain_check import check_domains, task_problems
+from consistency.training_data.domain_check import check_domains
 from consistency.training_data.domain_files import split_questions
 from consistency.training_data.duplicates import Index
 
@@ -273,7 +274,7 @@ def test_an_own_domain_is_not_of_the_embedded_world(tmp_path: Path) -> None:
 
 
 def test_no_model_has_the_name_of_the_folder_of_own_domains(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="models: .tasks. is the name of another folder"):
+    with pytest.raises(InputError, match=r"models: .tasks. is the name of another folder"):
         read_experiment(write_experiment(tmp_path, {"sport": SPORT}, models={"tasks": "embedded"}), "r")
 
 
@@ -666,10 +667,28 @@ def test_the_check_counts_and_finds_what_is_wrong(tmp_path: Path, call: Call) ->
 
 def test_names_of_the_harness_are_looked_up() -> None:
     pytest.importorskip("lm_eval")
-    found = task_problems(["arc_easy", "mmlu", "ai2_arc", "arc_eazy"])
-    assert set(found) == {"ai2_arc", "arc_eazy"}
+    found = task_problems(["arc_easy", "mmlu", "ai2_arc", "arc_eazy", "mmlu_virology", "sciq", "mmlu_stem"])
+    assert set(found) == {"ai2_arc", "arc_eazy", "mmlu_virology", "mmlu_stem"}
     assert "is a tag" in found["ai2_arc"]
     assert "arc_easy" in found["arc_eazy"]
+    assert "mmlu and mmlu_virology both ask mmlu_virology" in found["mmlu_virology"]
+    assert "mmlu and mmlu_stem" in found["mmlu_stem"]
+    assert task_problems(["consistency_mmlu_icl", "consistency_world_mmlu_icl_games"]) == {}
+    assert set(task_problems(["consistency_mmlu_icl_anatomy", "consistency_mmlu_icl"])) == {"consistency_mmlu_icl"}
+
+
+def test_two_domains_cannot_ask_a_group_and_its_member(tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval")
+    write_sources(tmp_path)
+    world = "consistency_world_mmlu_icl"
+    domains = {"sport": SPORT | {"id": [f"{world}_games"], "ood": []}, "chess": SPORT | {"ood": [world]}}
+    experiment = read_experiment(write_experiment(tmp_path, domains), "r")
+    assert [bool(item.problems) for item in check_domains(experiment)] == [False, True]
+    # The whole of MMLU holds what another domain asks of it.
+    domains = {"sport": SPORT | {"subjects": ["anatomy"], "ood": []}, "chess": SPORT}
+    assert (
+        task_problems(asked_tasks(read_experiment(write_experiment(tmp_path, domains), "r").own_domains.values())) == {}
+    )
 
 
 def as_questions(rows: list[dict[str, Any]]) -> list[Question]:

@@ -70,6 +70,8 @@ def read_domains(given: Any, path: Path) -> tuple[tuple[str, ...], dict[str, Own
         Naming the key, if a name is unknown or a value is not as described. Files are not read, but for a worked example.
     """
     where = _Place(path, "domains")
+    if given is None:
+        raise InputError("no key 'domains'", expected="a list of domains, or a mapping of names", path=path)
     if not isinstance(given, list | dict) or not given:
         raise where.error(repr(given), "a list of domains, or a mapping of names")
     if not all(isinstance(name, str) for name in given) or len({name.lower() for name in given}) < len(given):

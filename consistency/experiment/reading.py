@@ -148,10 +148,10 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     path : path-like
         A YAML file with the keys `name`, `models`, `domains` (see `read_domains`), `groups` and `seeds`; `tasks` is "world"
         without it, and what else it lacks is as in ``embedded.yaml``. An experiment on other tasks names its `general`
-        instructions, and may use the network unless it says `network: false`. `preset` is a name, a list of names, or either for each model;
-        without it the embedded model has the preset ``world-cpu``, and another on a CUDA device those that train as fast
-        as the loss curve allows (`ON_A_GPU`). `recipes` (presets by name) and a list for `learning_rate` train each base
-        model in several ways.
+        instructions, and may use the network unless it says `network: false`. `preset` is a name, a list of names, or either
+        for each model; without it the embedded model has the preset ``world-cpu``, and another on a CUDA device those that
+        train as fast as the loss curve allows (`ON_A_GPU`). `recipes` (presets by name) and a list for `learning_rate` train
+        each base model in several ways.
     root : path-like
         The folder of the experiment's artefacts.
     settings : mapping, optional

@@ -14,6 +14,7 @@ from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.experiment.requirements import missing, missing_devices
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
+from consistency.tasks.harness_index import asked_tasks, task_problems
 from consistency.tasks.own_tasks import read_own_domain
 from consistency.tasks.templates import OWN
 from consistency.world.model import BASE_MODEL
@@ -249,11 +250,13 @@ def _axolotl(experiment: Experiment, configs: Mapping[tuple[str, str], TrainingC
             yield f"{model}, {group}: {problem}"
 
 
-def _lm_eval(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]) -> list[str]:
-    """Problems that lm_eval finds in its flags."""
+def _lm_eval(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
+    """Problems that lm_eval finds in its flags, and in the tasks that own domains name as ID and OOD."""
     from consistency.experiment.harness_checks import harness_problems
 
-    return harness_problems(experiment)
+    yield from harness_problems(experiment)
+    for problem in task_problems(asked_tasks(experiment.own_domains.values())).values():
+        yield f"domains: {problem}"
 
 
 def _tokenizers(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from importlib.util import find_spec
-from typing import Any
 
 from scipy.stats import chisquare
 
 from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.tasks import mmlu
+from consistency.tasks.harness_index import asked_tasks, task_problems
 from consistency.tasks.own_domain import SPLITS, OwnDomain, mmlu_tasks
 from consistency.tasks.own_tasks import KeptDomain, read_own_domain
 from consistency.tasks.prompts import LETTERS
 from consistency.tasks.questions import Question
-from consistency.tasks.task_files import shipped_tasks
 from consistency.training_data.duplicates import Duplicate, Index
 
 # A pool or test set of fewer questions says little; the paper's have hundreds.
@@ -106,12 +103,11 @@ def check_domains(experiment: Experiment) -> list[DomainCheck]:
     InputError
         If a file cannot be read or a row is no question; it names file and line.
     """
-    unknown = task_problems(
-        {task for own in experiment.own_domains.values() for task in (*own.id_tasks, *own.ood_tasks)}
-    )
+    kept = [read_own_domain(own) for own in experiment.own_domains.values()]
+    problems = task_problems(asked_tasks(experiment.own_domains.values()))
     return [
-        _check(read_own_domain(own), experiment, [text for task, text in unknown.items() if task in own.asked("icl")])
-        for own in experiment.own_domains.values()
+        _check(item, experiment, [text for task, text in problems.items() if task in item.domain.asked("icl")])
+        for item in kept
     ]
 
 
@@ -155,38 +151,6 @@ def _check(kept: KeptDomain, experiment: Experiment, problems: list[str]) -> Dom
     notes += _asked(own, figures)
     shared = {pair: len(rows) for pair, rows in found.items()}
     return DomainCheck(own.name, own.header, figures, shared, left, tuple(problems), tuple(notes))
-
-
-def task_problems(tasks: Iterable[str]) -> dict[str, str]:
-    """What is wrong with names of tasks that lm_eval is to ask, by name; empty where all is well.
-
-    Parameters
-    ----------
-    tasks : iterable of str
-        This project's tasks are looked up here, others in lm_eval where it is installed.
-    """
-    names = sorted(set(tasks))
-    own = {name for name in names if name.startswith("consistency_")}
-    known = set(shipped_tasks())
-    found = {name: _no_task(name, known) for name in own - known}
-    others = [name for name in names if name not in own]
-    if others and find_spec("lm_eval") is not None:
-        from lm_eval.tasks import TaskManager
-
-        manager: Any = TaskManager()
-        tags = set(manager.all_tags)
-        known = {*manager.all_subtasks, *manager.all_groups}
-        for name in others:
-            if name in tags - known:
-                found[name] = f"{name} is a tag of lm_eval, which no log names; name its tasks"
-            elif name not in known:
-                found[name] = _no_task(name, known)
-    return found
-
-
-def _no_task(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, known, n=3)
-    return f"lm_eval has no task {name}" + (f"; perhaps {', '.join(near)}" if near else "")
 
 
 def _figures(questions: Sequence[Question], repeated: Sequence[Duplicate]) -> SplitFigures:
