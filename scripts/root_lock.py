@@ -12,6 +12,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from with_lock import lock
 
@@ -31,12 +32,11 @@ def hold(root: Path, locks: Path) -> None:
     """
     root.mkdir(parents=True, exist_ok=True)
     path = root / NAME
-    handle = lock(path)
-    written = path.read_text(encoding="utf-8")
+    handle, written = lock(path), _read(path)
     if handle is None:
         sys.exit(f"{root}: {_named(written)} is making this grid; wait until it ends, or stop it, then start again")
     # Nothing is written there once a process has ended properly. The lock may not reach as far as the file system does.
-    if written and json.loads(written)["host"] != socket.gethostname():
+    if written and written.get("host") != socket.gethostname():
         sys.exit(f"{root}: {_named(written)} may still be making this grid; if it has ended there: rm {path}")
     os.set_inheritable(handle, False)
     now = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -44,7 +44,12 @@ def hold(root: Path, locks: Path) -> None:
     os.ftruncate(handle, 0)
     os.write(handle, json.dumps(own).encode())
     atexit.register(os.ftruncate, handle, 0)
-    remove_stale(root, locks)
+    # A file that can be locked twice lies where there are no locks.
+    if (again := lock(path)) is None:
+        remove_stale(root, locks)
+    else:
+        os.close(again)
+        print(f"{root}: no locks on this file system; after kill -9: snakemake … --unlock", file=sys.stderr)
 
 
 def refuse_beside(status: list[str | Path]) -> None:
@@ -81,8 +86,16 @@ def remove_stale(root: Path, locks: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _named(written: str) -> str:
+def _read(path: Path) -> dict[str, Any]:
+    """What the file of the lock says of the process that holds it, or held it and was killed; empty if nothing."""
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _named(written: dict[str, Any]) -> str:
     if not written:
         return "another Snakemake"
-    head = json.loads(written)
-    return f"Snakemake (PID {head['pid']} on {head['host']}, since {head['since']})"
+    return f"Snakemake (PID {written.get('pid')} on {written.get('host')}, since {written.get('since')})"

@@ -1,10 +1,14 @@
 """How far a program is, told from what the programs wrote into their logs."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from consistency.experiment.progress import Progress, read_progress
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from measure_progress import summary
 
 PROGRAMS = Path(__file__).parent / "data" / "programs"
 
@@ -94,3 +98,15 @@ def test_what_no_program_of_the_grid_prints(text: str) -> None:
     found = read_progress(text)
     assert found is None or found.rate is None
     assert read_progress("Running loglikelihood requests: 0%| | 0/0 [00:00<?, ?it/s]") == Progress("answers", 0, 0)
+
+
+def test_how_right_the_time_left_was() -> None:
+    """A job of 200 s of which 70 were said to be left after a minute, half of what was true, and all that was later."""
+    looks = [
+        {"job": "train a", "ran": ran, "said": said, "left": 200 - ran} for ran, said in ((30, 9), (60, 70), (100, 100))
+    ]
+    looks.append({"job": "train a", "ran": 195, "said": 50, "left": 5})  # too short to count
+    looks.append({"job": "probe a", "ran": 10, "said": None, "left": 20})
+    _, train, probe = (line.split()[2:] for line in summary(looks).splitlines())
+    assert train == ["200", "70", "140", "0.50", "0.50"]
+    assert probe == ["30", "-", "-", "-", "-"]

@@ -81,6 +81,30 @@ def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", code, str(SCRIPTS), "grid"], cwd=tmp_path, check=True, timeout=30)
 
 
+def test_where_there_are_no_locks_snakemake_s_own_stay(tmp_path: Path) -> None:
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks/0.output.lock").write_text("grid/report\n")
+    code = "import fcntl\ndef none(*_):\n    raise OSError(37, 'No locks available')\nfcntl.flock = none\n" + HOLD
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(SCRIPTS), "grid"],
+        cwd=tmp_path,
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout) == (0, "held\n")
+    assert done.stderr == "grid: no locks on this file system; after kill -9: snakemake … --unlock\n"
+    assert (tmp_path / "locks/0.output.lock").exists()
+
+
+@pytest.mark.parametrize("written", ["[]", "{", "null", '{"pid": 1}\n\n{'])
+def test_a_file_that_says_nothing(tmp_path: Path, hold: Callable[[], "subprocess.Popen[str]"], written: str) -> None:
+    (tmp_path / "grid").mkdir()
+    (tmp_path / "grid/.lock").write_text(written)
+    _holds(hold())
+
+
 def test_where_locks_do_not_reach_other_hosts(tmp_path: Path, hold: Callable[[], "subprocess.Popen[str]"]) -> None:
     (tmp_path / "grid").mkdir()
     path = tmp_path / "grid" / ".lock"

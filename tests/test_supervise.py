@@ -1,6 +1,5 @@
 """Nothing that a rule starts outlives Snakemake: the programs are real, and so is ``kill -9``."""
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from consistency.experiment.program_log import is_locked, writers
 from consistency.support.resources import shipped
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
@@ -69,39 +69,50 @@ def _stopped(path: Path) -> None:
     assert path.stat().st_size == size
 
 
-def _locked(path: Path) -> bool:
-    with path.open("rb") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 def _supervisor(log: Path) -> int:
     return int(log.read_text().split(", PID ")[-1].split()[0])
 
 
-@pytest.mark.parametrize("kind", PROGRAMS)
-@pytest.mark.parametrize("group", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "group"),
+    [*((kind, False) for kind in PROGRAMS), ("a child", True), ("a child of a program", True)],
+)
 def test_it_ends_with_snakemake(
     start: Callable[[str], "subprocess.Popen[str]"], tmp_path: Path, kind: str, group: bool
 ) -> None:
     written, log = tmp_path / "written", tmp_path / "logs" / "a.log"
     parent = start(PROGRAMS[kind].format(writes=WRITES.format(name=written)))
     _until(written.exists)
-    assert _locked(log)
-    if group and kind in ("a session of its own", "an orphan"):
-        pytest.skip("a whole process group that is killed at once leaves what has left the group")
+    assert is_locked(log)
     if group:
         os.killpg(parent.pid, signal.SIGKILL)
     else:
         parent.kill()
     parent.wait()
     _stopped(written)
-    assert not _locked(log)
+    assert not is_locked(log)
     # It did not fail: it is to start over.
     assert "exit code" not in log.read_text()
+
+
+def test_what_has_left_a_killed_process_group_is_named(
+    start: Callable[[str], "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    """A program in a session of its own, which has closed the lock as Python does, whose supervisor is killed at once."""
+    written, log = tmp_path / "written", tmp_path / "logs" / "a.log"
+    loop = WRITES.format(name=written)
+    program = f"import subprocess; subprocess.run(['bash', '-c', '{loop}'], start_new_session=True)"
+    parent = start(f'python -c "{program}" >> "$log" 2>&1')
+    _until(written.exists)
+    os.killpg(parent.pid, signal.SIGKILL)
+    parent.wait()
+    _until(lambda: not is_locked(log))
+    left = writers(log)
+    assert left
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    _stopped(written)
+    _until(lambda: not writers(log))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -115,7 +126,7 @@ def test_it_ends_with_its_supervisor(
     os.kill(_supervisor(log), number)
     code = parent.wait()
     _stopped(written)
-    assert not _locked(log)
+    assert not is_locked(log)
     # A supervisor that is killed writes nothing, but Snakemake is told.
     assert code == (256 - 9 if number == signal.SIGKILL else 143)
     assert log.read_text().endswith("exit code 143\n") == (number == signal.SIGTERM)

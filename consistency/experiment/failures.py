@@ -17,6 +17,9 @@ _BLOCK = re.compile(
 _FIELD = re.compile(r"^    (\w+): (.*)$", re.MULTILINE)
 _STATUS = re.compile(r"SLURM status is: '(\w+)'")
 _REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(?:sbatch: error: )?([^'\n]*)")
+# Pydantic's error: the settings, each with what is wrong with it.
+_INVALID = re.compile(r"^\S*ValidationError: \d+ validation errors? for \w+\n((?:.+\n)+)", re.MULTILINE)
+_SETTING = re.compile(r"^(\S+)\n  (?:Value error, )?(.+?)(?: \[type=.*\])?$", re.MULTILINE)
 # An error that says only that another program failed, whose own error is above it.
 _PASSED_ON = re.compile(r"(?:subprocess\.)?CalledProcessError\b|(?:[\w.]+\.)?ChildFailedError\b")
 _ERROR = re.compile(r"^(?:\[rank\d+\]:\s*)?((?:[\w.]+(?:Error|Exception|Exit|Interrupt)\b.*|ERROR.*))", re.MULTILINE)
@@ -44,6 +47,21 @@ _SIGNS = (
     (r"Signal \d+ \((SIG\w+)\) received by PID", "a process of the training was stopped by {0}", None),
     (r"unrecognized arguments: (.+)", "unknown setting {0}", "correct it in the experiment file"),
     (r"No such option:? (\S+)", "unknown setting {0}", "correct it in the experiment file"),
+    (
+        r"tokenizer\.chat_template is not set",
+        "the tokenizer has no chat template",
+        "consistency check-tokenizer MODEL shows what it has",
+    ),
+    (
+        r"dataset could not be loaded\. This could be due to a misconfigured dataset path \((.+?)\)",
+        "missing or unreadable training rows: {0}",
+        None,
+    ),
+    (
+        r"We couldn't connect to '[^']*' to load the files",
+        "a model or file is neither a folder here nor in the cache, and the network gives none",
+        "download it first, or correct its name under models",
+    ),
     (r"DatasetNotFoundError: (.+)", "missing dataset: {0}", None),
     (r"FileNotFoundError: (.+)", "missing file: {0}", None),
 )
@@ -151,6 +169,9 @@ def find_reason(log: Path | None, state: str | None = None) -> str:
         if signs := list(re.finditer(pattern, text, re.MULTILINE)):
             parts = [part.strip(" .") for part in signs[-1].groups() if part]
             return _join(problem.format(*parts) if parts else re.sub(r" \(.*\{0\}.*\)", "", problem), do)
+    if invalid := _INVALID.findall(text):
+        wrong = "; ".join(f"{setting}: {problem}" for setting, problem in _SETTING.findall(invalid[-1]))
+        return _join(f"wrong settings: {wrong}", "correct them in the experiment file or the preset")
     if state in _SLURM:
         return _join(*_SLURM[state])
     if attempt and attempt.exit_code and (signal := attempt.exit_code - 128) in _SIGNALS:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 # Lines that scripts/supervise.py writes into a log.
 _BEGUN = re.compile(rb"^begun (?P<since>[-+:\d]+T[-+:\d]+), PID \d+ on (?P<host>.+)\n", re.MULTILINE)
-_EXIT_CODE = re.compile(r"(?:^|\n)exit code (\d+)\n?\Z")
+_EXIT_CODE = re.compile(r"^exit code (\d+)\n?\Z", re.MULTILINE)
 _ENDING = 1 << 18  # bytes at the end of a log that are read
 
 
@@ -53,7 +53,7 @@ def read_attempt(log: Path) -> Attempt | None:
     text = printed[-_ENDING:].decode("utf-8", "replace")
     code = _EXIT_CODE.search(text)
     return Attempt(
-        text=text[: code.start() + 1] if code else text,
+        text=text[: code.start()] if code else text,
         since=_time(begun[0]["since"].decode()) if begun else None,
         host=begun[0]["host"].decode("utf-8", "replace") if begun else None,
         exit_code=int(code[1]) if code else None,
