@@ -69,8 +69,13 @@ def groups(
     ] = None,
     context_column: Annotated[str | None, typer.Option(help="The same of --contexts.")] = None,
     general: Annotated[
-        str, typer.Option(help="General instructions: a JSON or JSONL file, hub:NAME or hub:NAME@REVISION, or 'world'.")
-    ] = "world",
+        str | None,
+        typer.Option(
+            help="General instructions: a JSON or JSONL file, hub:NAME, hub:NAME@REVISION, 'none' or 'world'. Default: "
+            "'world' for the embedded world's questions; others must name theirs.",
+            show_default=False,
+        ),
+    ] = None,
     threshold: Threshold = 0.5,
     seed: Annotated[list[int] | None, typer.Option(help="Seed of the sampling; may be repeated. Default: 0.")] = None,
     size: Annotated[
@@ -79,6 +84,12 @@ def groups(
     evaluation: Evaluation = None,
     no_guard: Annotated[
         bool, typer.Option("--no-guard", help="List contaminated and duplicate questions, but leave none out.")
+    ] = False,
+    allow_incomplete: Annotated[
+        bool,
+        typer.Option(
+            "--allow-incomplete", help="Write groups of which more than a tenth lack explanations or contexts."
+        ),
     ] = False,
 ) -> None:
     """Write the training rows of intervention groups, each with a manifest."""
@@ -94,7 +105,16 @@ def groups(
             evaluation=evaluation or (),
             remove=not no_guard,
         )
-        typer.echo(write_groups(found, out, sources, group or (), seeds=seed or (0,), size=size).to_text())
+        written = write_groups(
+            found,
+            out,
+            sources,
+            group or (),
+            seeds=seed or (0,),
+            size=size,
+            allow_incomplete=allow_incomplete,
+        )
+        typer.echo(written.to_text())
 
 
 def knowledge_map(

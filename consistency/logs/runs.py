@@ -39,6 +39,8 @@ class RunConfig:
         By task.
     chat_template : bool or None
         Whether a chat template was applied.
+    documents : dict of str to int
+        How many documents each task has, of which `limit` may have been run.
     """
 
     model: str | None = None
@@ -53,6 +55,7 @@ class RunConfig:
     limit: float | None = None
     dtype: str | None = None
     results: Path | None = None
+    documents: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -291,6 +294,11 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
     if isinstance(arguments, dict):
         arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
     limit, dtype = _number(config.get("limit")), _text(config.get("model_dtype"))
+    documents = {
+        task: counts["original"]
+        for task, counts in mapping("n-samples").items()
+        if isinstance(counts, dict) and type(counts.get("original")) is int
+    }
     return RunConfig(
         model=_text(config.get("model")),
         model_args=_text(arguments),
@@ -304,6 +312,7 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
         limit=limit,
         dtype=None if dtype is None else dtype.removeprefix("torch."),
         results=results,
+        documents=documents,
     ), [*mapping("configs"), *mapping("results")]
 
 
