@@ -174,7 +174,7 @@ def test_requests_hold_the_errors_of_several_tasks(folder, call, write_probe):
         "requests", "--probe", folder / "probe", "--task", "pool", "--task", "other", "--task", "pool", "--out", out
     ) == (
         0,
-        f"{out}: 4 answers to explain\n",
+        f"{out}: 4 answers to explain\n  pool: 3, other: 1\n",
         "",
     )
     rows = [json.loads(line) for line in out.read_text().splitlines()]
@@ -203,6 +203,10 @@ MISTAKES = {
     "requests --probe {f}/nowhere --task pool --out {f}/new/r.jsonl": "no such file or folder",
     "requests --probe {f}/probe --task swimming --out {f}/new/r.jsonl": "swimming",
     f"requests {PROBE} --task swimming --out {{f}}/new/r.jsonl": "swimming",
+    f"requests {PROBE} --for chat --out {{f}}/new/r.jsonl": "no purpose 'chat'; expected one of explain, random_wrong",
+    f"requests {PROBE} --group mixed_2 --out {{f}}/new/r.jsonl": "no intervention group 'mixed_2'",
+    f"requests {PROBE} --size 4 --out {{f}}/new/r.jsonl": "3 confidently wrong answers in pool; expected 4",
+    f"requests {PROBE} --for explain --for context --out {{f}}/new/r.jsonl": "a file for each",
     f"requests {PROBE} --out {{f}}/file/r.jsonl": "cannot be written",
     f"requests {PROBE} --out {{f}}/probe": "cannot be written",
     "requests --probe {f}/explain --task consistency_world_explain --out {f}/new/r": "no options",

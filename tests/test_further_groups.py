@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import Belief, Beliefs
 from consistency.knowledge.explanations import Explanations
-from consistency.knowledge.probes import gather_texts, read_probe
+from consistency.knowledge.probes import Probe, gather_texts, read_probe
 from consistency.tasks import prompts
 from consistency.training_data.groups import GROUPS, MIXED_RATIOS, build_group, random_option
 from consistency.training_data.requests import write_requests
@@ -124,8 +124,9 @@ def test_random_wrong_teaches_no_other_option_of_the_same_text(choices, options)
 
 
 def test_requests_for_random_wrong_name_the_option_that_it_teaches(tmp_path):
-    pool = [*POOL, belief(99, "misbelieved", 2)]
-    assert write_requests(pool, tmp_path / "r.jsonl", "random_wrong", seed=5) == 10
+    probe = Probe(name="pool", domain="medicine", beliefs=pool_of(POOL), files=())
+    requested = write_requests([probe], tmp_path / "r.jsonl", purposes=["random_wrong"], seeds=[5])
+    assert requested.counts == {"random_wrong": 10}
     options = {row["id"]: row["option"] for row in map(json.loads, (tmp_path / "r.jsonl").open())}
     for row in asked(build("random_wrong", seed=5)):
         assert reply(row)[0] == "abcd"[options[row["id"]]].upper()

@@ -149,7 +149,10 @@ def read_contexts(logs: str | Path, domain: str) -> Explanations:
 
 
 def _read_log(logs: str | Path, keep: dict[str, _Keep]) -> Explanations:
-    """The texts of the first of these tasks that the log has, each kept in its task's way."""
+    """The texts of the first of these tasks that the log has, each kept in its task's way; none of an empty folder."""
+    folder = Path(logs)
+    if folder.is_dir() and not any(folder.iterdir()):
+        return Explanations({}, 0, folder)
     run = read_run(logs)
     task = next((task for task in keep if task in run.tasks), None)
     if task is None:

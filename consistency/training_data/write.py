@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.knowledge.beliefs import Beliefs
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
 from consistency.support.files import check_targets, fingerprint, write_atomically, write_pieces
 from consistency.support.json_files import pretty_json
 from consistency.tasks.scopes import asks_world
 from consistency.training_data.completeness import Completeness, completeness_of
-from consistency.training_data.decontamination import Contamination, find_contamination
-from consistency.training_data.groups import GROUPS, build_group, group_size, mixed_ratio
+from consistency.training_data.decontamination import Contamination
+from consistency.training_data.groups import GROUPS, build_group, mixed_ratio
 from consistency.training_data.instructions import NONE, WORLD, Instructions
 from consistency.training_data.row_writer import lines_of
 from consistency.training_data.rows import SOURCES, Group
+from consistency.training_data.selection import Selection, select
 
 _NOTHING = Explanations({}, 0, Path())
 
@@ -159,14 +159,8 @@ def write_groups(
     for name in names:
         mixed_ratio(name)
     general = _general(probe, sources.general)
-    found = find_contamination(probe.beliefs, probe.beliefs.ids, sources.evaluation)
-    # Released rows are groups already, whose sizes are to be reproduced.
-    left_out = frozenset(found.left_out(duplicates=probe.task is not None)) if sources.remove else frozenset()
-    beliefs = probe.beliefs
-    if left_out:
-        beliefs = beliefs.take(row for row in range(len(beliefs)) if row not in left_out)
-    if size is None:
-        size = group_size(beliefs, probe.beliefs, probe.task is None and not names)
+    selection = select(probe, sources.evaluation, sources.remove, size, every_group=not names)
+    found = selection.contamination
     paths = [*probe.files, *found.files, Path(general)]
     for written in (sources.explanations, sources.contexts):
         paths += [written.source, *written.others] if written else []
@@ -176,7 +170,7 @@ def write_groups(
         if allow_incomplete:
             sources = replace(sources, explanations=sources.explanations or _NOTHING)
         instructions = [Instructions(general, seed) for seed in dict.fromkeys(seeds)]
-        groups, skipped = _build(probe.domain, beliefs, sources, names, instructions, size)
+        groups, skipped = _build(probe.domain, selection, sources, names, instructions)
         complete, hollow = _complete(groups, names, allow_incomplete)
     folder = Path(out)
     tallies = write_all(
@@ -185,14 +179,14 @@ def write_groups(
             for group, texts in complete
         ],
         inputs=inputs.result(),
-        settings={"task": probe.task, "notes": list(probe.notes), "guard": found.to_dict(left_out)},
+        settings={"task": probe.task, "notes": list(probe.notes), "guard": found.to_dict(selection.left_out)},
     )
     return Written(
         tallies,
         dict(zip(tallies, (texts for _, texts in complete), strict=True)),
         skipped | hollow,
         found,
-        left_out,
+        selection.left_out,
         probe.task,
         probe.notes,
         general,
@@ -212,12 +206,7 @@ def _general(probe: Probe, named: str | None) -> str:
 
 
 def _build(
-    domain: str,
-    beliefs: Beliefs,
-    sources: Sources,
-    names: Sequence[str],
-    general: Sequence[Instructions],
-    size: int | None,
+    domain: str, selection: Selection, sources: Sources, names: Sequence[str], general: Sequence[Instructions]
 ) -> tuple[list[Group], dict[str, str]]:
     """The groups, and why others cannot be made where none is named."""
     groups: list[Group] = []
@@ -228,12 +217,12 @@ def _build(
                 group = build_group(
                     name,
                     domain,
-                    beliefs,
+                    selection.beliefs,
                     sources.explanations,
                     contexts=sources.contexts,
                     general=instructions,
                     seed=instructions.seed,
-                    size=size,
+                    size=selection.size,
                 )
             except InputError as error:
                 if names:
