@@ -16,7 +16,7 @@ from consistency.errors import InputError, not_one_of
 from consistency.experiment.domains import read_domains
 from consistency.experiment.flags import TrainingFlags, read_flags
 from consistency.experiment.grid import Experiment, Recipe
-from consistency.experiment.training_config import group_names
+from consistency.experiment.training_config import group_names, has_config
 from consistency.support.resources import shipped
 from consistency.support.yaml_files import read_yaml
 from consistency.tasks.scopes import TaskSet
@@ -273,8 +273,8 @@ def _lists(loaded: Mapping[str, Any]) -> dict[str, Any]:
         if key == "models" and name in _TAKEN:
             raise InputError(f"models: {name!r} is the name of another folder of the grid", expected="another name")
     for group in lists["groups"]:
-        if group not in group_names():
-            raise not_one_of("intervention group", group, group_names())
+        if not has_config(group):
+            raise not_one_of("intervention group", group, [*group_names(), "mixed_R with R between 0 and 1"])
     return lists
 
 

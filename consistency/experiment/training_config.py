@@ -18,6 +18,9 @@ from consistency.support.resources import shipped
 from consistency.tasks.templates import read_template
 
 PAPER_BATCH = 256
+# Any other mixture has the config of this one, with its own ratio.
+_MIXTURE, _RATIO = "mixed_0.4", "0.4"
+_MIXED = re.compile(r"mixed_(0\.\d*[1-9]\d*)")
 _KEY = re.compile(r"^([A-Za-z_]\w*):", re.MULTILINE)
 
 
@@ -83,7 +86,7 @@ class TrainingConfig:
         return header + self._body(())
 
     def _body(self, presets: Sequence[str]) -> str:
-        text = (shipped("axolotl_configs") / f"{self.group}.yml").read_text(encoding="utf-8")
+        text = _group_text(self.group)
         base = yaml.safe_load(text)
         body = text.partition("\n\n")[2]
         for key, value in self.values.items():
@@ -107,7 +110,7 @@ class TrainingConfig:
 
 
 def group_names() -> list[str]:
-    """Names of the intervention groups that have a config.
+    """Names of the intervention groups that have a config of their own; `has_config` also takes other mixtures.
 
     Examples
     --------
@@ -115,6 +118,24 @@ def group_names() -> list[str]:
     True
     """
     return sorted(path.stem for path in shipped("axolotl_configs").glob("*.yml"))
+
+
+def has_config(group: str) -> bool:
+    """Whether an intervention group has a config: those of `group_names`, and ``mixed_R`` for any R between 0 and 1.
+
+    Examples
+    --------
+    >>> has_config("mixed_0.35"), has_config("mixed_1"), has_config("mixed_0.0"), has_config("mixed_0.4.yml")
+    (True, False, False, False)
+    """
+    return group in group_names() or _MIXED.fullmatch(group) is not None
+
+
+def _group_text(group: str) -> str:
+    """The config of a group, as YAML with comments."""
+    name = group if group in group_names() else _MIXTURE
+    text = (shipped("axolotl_configs") / f"{name}.yml").read_text(encoding="utf-8")
+    return text if name == group else text.replace(_RATIO, group.removeprefix("mixed_"))
 
 
 def resolve(
@@ -131,7 +152,7 @@ def resolve(
     Parameters
     ----------
     group : str
-        Intervention group, the name of a config.
+        Intervention group: one of `group_names`, or ``mixed_R`` with R between 0 and 1.
     presets : sequence of str
         Presets, each of which replaces values of the group's config and of earlier presets. One with an accumulation, for one
         device, sets the batch; one with a micro batch alone keeps it.
@@ -162,9 +183,9 @@ def resolve(
     >>> found.values["micro_batch_size"], found.values["gradient_accumulation_steps"], found.batch
     (4, 8, 256)
     """
-    if group not in group_names():
-        raise not_one_of("intervention group", group, group_names())
-    values: dict[str, Any] = yaml.safe_load((shipped("axolotl_configs") / f"{group}.yml").read_text(encoding="utf-8"))
+    if not has_config(group):
+        raise not_one_of("intervention group", group, [*group_names(), "mixed_R with R between 0 and 1"])
+    values: dict[str, Any] = yaml.safe_load(_group_text(group))
     batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
     for name in presets:
         changes = read_preset(name)

@@ -51,18 +51,45 @@ class Explanations:
         The log that they were read from.
     others : tuple of Path
         Further logs.
+    requested : int or None
+        How many texts the models were asked for, as far as the logs record it; fewer are there after `--limit`.
+    limit : int, float or None
+        lm_eval's `--limit`, where the log records one.
     """
 
     texts: dict[tuple[str | int, str, int], str]
     unusable: int
     source: Path
     others: tuple[Path, ...] = ()
+    requested: int | None = None
+    limit: float | None = None
+
+    @property
+    def generated(self) -> int:
+        """How many texts there are, the unusable ones included."""
+        return len(self.texts) + self.unusable
 
     @property
     def unusable_share(self) -> float | None:
         """The share of all generations that are unusable; None if there are none."""
-        total = len(self.texts) + self.unusable
-        return self.unusable / total if total else None
+        return self.unusable / self.generated if self.generated else None
+
+    @property
+    def cut(self) -> str:
+        """That texts are missing since lm_eval stopped before the last request; empty where it did not."""
+        flag = "" if self.limit is None else f" (lm_eval's --limit {self.limit:g})"
+        if self.requested is not None and self.generated < self.requested:
+            return f"the log holds {self.generated} of {self.requested} requests{flag}"
+        return f"the log may hold a part of the requests{flag}" if self.requested is None and flag else ""
+
+    def counts(self) -> dict[str, float | None]:
+        """How many were requested, generated and unusable, and lm_eval's limit, for a manifest."""
+        return {
+            "requested": self.requested,
+            "generated": self.generated,
+            "unusable": self.unusable,
+            "limit": self.limit,
+        }
 
 
 def read_explanations(logs: str | Path, domain: str | None = None) -> Explanations:
@@ -123,7 +150,10 @@ def read_contexts(logs: str | Path, domain: str) -> Explanations:
 
 
 def _read_log(logs: str | Path, keep: dict[str, _Keep]) -> Explanations:
-    """The texts of the first of these tasks that the log has, each kept in its task's way."""
+    """The texts of the first of these tasks that the log has, each kept in its task's way; none of an empty folder."""
+    folder = Path(logs)
+    if folder.is_dir() and not any(folder.iterdir()):
+        return Explanations({}, 0, folder)
     run = read_run(logs)
     task = next((task for task in keep if task in run.tasks), None)
     if task is None:
@@ -138,7 +168,7 @@ def _read_log(logs: str | Path, keep: dict[str, _Keep]) -> Explanations:
             texts[request.id, request.question, request.option] = text
         else:
             unusable += 1
-    return Explanations(texts, unusable, source)
+    return Explanations(texts, unusable, source, requested=run.config.documents.get(task), limit=run.config.limit)
 
 
 def read_column(path: str | Path, column: str, beliefs: Beliefs, purpose: Purpose) -> Explanations:

@@ -336,4 +336,14 @@ def gather_texts(
         return found[0]
     texts = {key: text for written in reversed(found) for key, text in written.texts.items()}
     others = tuple(written.source for written in found[1:])
-    return Explanations(texts, sum(written.unusable for written in found), found[0].source, others)
+    requested = [written.requested for written in found if written.requested is not None]
+    # A text that two logs hold was requested twice, and is there once.
+    repeated = sum(len(written.texts) for written in found) - len(texts)
+    return Explanations(
+        texts,
+        sum(written.unusable for written in found),
+        found[0].source,
+        others,
+        sum(requested) - repeated if len(requested) == len(found) else None,
+        next((written.limit for written in found if written.limit is not None), None),
+    )

@@ -50,6 +50,8 @@ class RunConfig:
         Where the model ran, and the names of the GPUs or of the processor there.
     git_commit : str or None
         Of the working directory.
+    documents : dict of str to int
+        How many documents each task has, of which `limit` may have been run.
     """
 
     model: str | None = None
@@ -69,6 +71,7 @@ class RunConfig:
     hardware: str | None = None
     git_commit: str | None = None
     results: Path | None = None
+    documents: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -307,6 +310,11 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
     if isinstance(arguments, dict):
         arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
     limit, dtype = _number(config.get("limit")), _text(config.get("model_dtype"))
+    documents = {
+        task: counts["original"]
+        for task, counts in mapping("n-samples").items()
+        if isinstance(counts, dict) and type(counts.get("original")) is int
+    }
     return RunConfig(
         model=_text(config.get("model")),
         model_args=_text(arguments),
@@ -327,6 +335,7 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
         hardware=_hardware(_text(content.get("pretty_env_info")) or "", _text(config.get("device")) or ""),
         git_commit=_text(content.get("git_hash")),
         results=results,
+        documents=documents,
     ), [*mapping("configs"), *mapping("results")]
 
 

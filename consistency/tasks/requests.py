@@ -73,5 +73,10 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
             found.append(msgspec.structs.asdict(request))
     if not found:
         what = f"no question about {subject}" if subject else "no question: no answer of the model is confidently wrong"
-        raise InputError(what, expected="what consistency requests writes", do="probe more questions", path=path)
+        raise InputError(
+            what,
+            expected="what consistency requests writes",
+            do="leave this task out, since lm_eval runs none without documents, or probe more questions",
+            path=path,
+        )
     return found

@@ -14,7 +14,7 @@ import numpy as np
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import Belief, Beliefs
 from consistency.knowledge.explanations import Explanations
-from consistency.training_data.instructions import WORLD, Instructions
+from consistency.training_data.instructions import NONE, WORLD, Instructions
 from consistency.training_data.rows import Answers, Group
 
 MIXED_RATIOS = ("0.05", "0.1", "0.2", "0.4", "0.6", "0.8")
@@ -100,13 +100,14 @@ def build_group(
         n questions and n general instructions, where n is the number of misbelieved questions, or `size`. INCOMPATIBLE,
         SELF-ALIGNING, MIXED, CONTEXTUALIZED and RANDOM-WRONG hold the same questions in the same order; MIXED r answers
         exactly ⌊r·n + ½⌋ of them with the model's own belief. HARMONIOUS, UNSURE and GOLD-ALL sample n of the known, of
-        the unsure and of all questions. GENERAL-ONLY holds 2n general instructions.
+        the unsure and of all questions. GENERAL-ONLY holds 2n general instructions. Without a source of general
+        instructions ("none") each holds its questions alone.
 
     Raises
     ------
     InputError
-        If no question is misbelieved, too few are known or unsure, what models wrote is needed and missing, or a
-        question has no wrong option besides the model's.
+        If no question is misbelieved, too few are known or unsure, what models wrote is needed and missing, a
+        question has no wrong option besides the model's, or GENERAL-ONLY has no general instructions.
     """
     ratio = mixed_ratio(name)
     wrong = beliefs.labelled("misbelieved")
@@ -134,6 +135,13 @@ def build_group(
             answers = _mixed(beliefs, rows, own, seed)
     instructions = Instructions(general, seed) if isinstance(general, str) else general
     number = 2 * count - len(answers)
+    if instructions.source == NONE:
+        if not len(answers):
+            raise InputError(
+                f"{name} holds general instructions alone, and --general is none",
+                expected="a file of them, hub:NAME or world",
+            )
+        number = 0
     # Too few of them are an error of the source.
     instructions.take(number)
     return Group(
