@@ -9,6 +9,7 @@ from consistency.errors import not_one_of
 from consistency.knowledge.beliefs import Belief
 from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines
+from consistency.tasks.prompts import language_field
 from consistency.training_data.groups import random_option
 
 PURPOSES = ("explain", "context", "random_wrong")
@@ -54,6 +55,7 @@ def write_requests(beliefs: Iterable[Belief], path: str | Path, purpose: str = "
             "question": belief.question,
             "choices": belief.choices,
             "option": option,
+            **language_field(belief.language),
         }
         for belief in beliefs
         if belief.label == "misbelieved" and (option := option_of[purpose](belief)) is not None
