@@ -294,7 +294,7 @@ def convert_file(
         If the file cannot be read or is not valid JSON, or no record is a question.
     """
     if form not in FORMATS:
-        raise not_one_of("format", form, FORMATS)
+        raise not_one_of("format", form, (*FORMATS, *EXAMS))
     records = [record for _, record in read_rows(raw, "a raw record")]
     if not records:
         raise InputError("no records", expected=f"those of {form}", path=raw)

@@ -9,7 +9,6 @@ from consistency.support.resources import shipped
 from consistency.tasks import prompts
 from consistency.tasks.benchmarks import Benchmark, benchmark_tasks, find_benchmark
 
-
 STYLES = ("icl", "icl_paper", "ift", "icl_cyclic")
 
 
@@ -64,7 +63,7 @@ def benchmark_configs(name: str, templates: str, tag: str) -> dict[str, str]:
         Texts by path, in a folder for each style.
     """
     benchmark = find_benchmark(name)
-    files = {}
+    files: dict[str, str] = {}
     for style in STYLES:
         texts = {
             task: _task(benchmark, style, subject, templates, tag)
@@ -95,7 +94,10 @@ def _groups(benchmark: Benchmark, style: str) -> dict[str, list[str]]:
 
 def _task(benchmark: Benchmark, style: str, subject: str, templates: str, tag: str) -> str:
     template = "icl" if style == "icl_cyclic" else style
-    lines = [f"include: {templates}/_{template}_template_yaml", f"task: {benchmark_tasks(benchmark.name, style)[subject]}"]
+    lines = [
+        f"include: {templates}/_{template}_template_yaml",
+        f"task: {benchmark_tasks(benchmark.name, style)[subject]}",
+    ]
     if style == "icl_cyclic":
         lines.append(f"tag: {tag}_icl_cyclic")
     if style != "ift":

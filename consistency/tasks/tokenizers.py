@@ -13,8 +13,11 @@ from consistency.tasks import prompts
 
 Style = Literal["icl", "icl_paper", "ift"]
 STYLES: tuple[Style, ...] = ("icl", "icl_paper", "ift")
-_QUESTION = "Which of these is a fever?"
-_OPTIONS = "flu cold cough pain rash sting burn cut sprain bruise".split()
+# What is asked, about what, and the options, by language.
+_ASKED = {
+    "en": ("Which of these is a fever?", "medicine", "flu cold cough pain rash sting burn cut sprain bruise".split()),
+    "zh": ("下列哪一项会引起发热？", "医学", "流感 感冒 咳嗽 疼痛 皮疹 蜇伤 烧伤 割伤 扭伤 淤伤".split()),
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class LetterCheck:
         return "\n".join([*lines, *(f"          {text}" for text in (*self.problems, *self.notes))])
 
 
-def check_tokenizer(tokenizer: Any, options: int = 4) -> list[LetterCheck]:
+def check_tokenizer(tokenizer: Any, options: int = 4, language: str = prompts.ENGLISH) -> list[LetterCheck]:
     """How a tokenizer encodes the letters that the tasks score, in each style.
 
     Parameters
@@ -54,6 +57,8 @@ def check_tokenizer(tokenizer: Any, options: int = 4) -> list[LetterCheck]:
         The model's tokenizer. One without a chat template is checked with the template that training saves.
     options : int
         How many letters to check, 2 to 10; the paper's questions have four.
+    language : {"en", "zh"}
+        Of the prompts.
 
     Returns
     -------
@@ -63,11 +68,12 @@ def check_tokenizer(tokenizer: Any, options: int = 4) -> list[LetterCheck]:
     Raises
     ------
     InputError
-        If the number of options is out of range.
+        If the number of options is out of range, or there are no prompts in the language.
     """
     if not 2 <= options <= len(prompts.LETTERS):
         raise InputError(f"{options} options", expected=f"2 to {len(prompts.LETTERS)}")
-    return [_check(tokenizer, style, options) for style in STYLES]
+    prompts.wording(language)
+    return [_check(tokenizer, style, options, language) for style in STYLES]
 
 
 def load_tokenizer(model: str) -> Any:
@@ -92,16 +98,17 @@ def _reason(error: Exception) -> str:
     return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
-def _check(tokenizer: Any, style: Style, options: int) -> LetterCheck:
-    letters, choices = prompts.LETTERS[:options], _OPTIONS[:options]
-    question = prompts.ask_for_letter(_QUESTION, choices)
+def _check(tokenizer: Any, style: Style, options: int, language: str) -> LetterCheck:
+    stem, about, texts = _ASKED[language]
+    letters, choices = prompts.LETTERS[:options], texts[:options]
+    question = prompts.ask_for_letter(stem, choices, language)
     notes: list[str] = []
     if style == "ift":
         template = None
         if not getattr(tokenizer, "chat_template", None):
             template = (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
             notes.append("no chat template: checked with vicuna.jinja, which training saves with the model")
-        turn = [{"role": "user", "content": prompts.instruction("medicine", _QUESTION, choices)}]
+        turn = [{"role": "user", "content": prompts.instruction(about, stem, choices, language)}]
         try:
             context = tokenizer.apply_chat_template(
                 turn, chat_template=template, add_generation_prompt=True, tokenize=False
@@ -111,9 +118,10 @@ def _check(tokenizer: Any, style: Style, options: int) -> LetterCheck:
             return LetterCheck(style, {}, (problem,), ())
         delimiter, example = "", context
     else:
-        example = prompts.header("medicine") + question + (" " if style == "icl" else "")
+        # The released shots have no space, in no language; what they score has one.
+        delimiter = " " if style == "icl_paper" else prompts.wording(language).space
+        example = prompts.header(about, language) + question + (delimiter if style == "icl" else "")
         context = f"{example}{prompts.answer(choices, 0)}\n\n{question}"
-        delimiter = " "
 
     def encode(text: str) -> list[int]:
         bos = getattr(tokenizer, "bos_token", None)
