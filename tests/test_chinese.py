@@ -257,7 +257,7 @@ def test_groups_hold_every_subject_once_and_categories_have_the_papers_sizes(sty
         assert set(inside) == set(benchmark_tasks(benchmark, style).values())
     if style == "icl_cyclic":
         return
-    # Table 1 of each benchmark's paper.
+    # As the benchmarks' authors sort them.
     expected = {
         "cmmlu": {"stem": 17, "humanities": 13, "social_sciences": 22, "other": 15, "china_specific": 15},
         "ceval": {"stem": 20, "humanities": 11, "social_sciences": 10, "other": 11},
@@ -266,7 +266,9 @@ def test_groups_hold_every_subject_once_and_categories_have_the_papers_sizes(sty
         for category, size in sizes.items():
             assert len(leaves(f"consistency_{benchmark}_{style}_category_{category}")) == size
     law = ["college_law", "international_law", "jurisprudence", "professional_law"]
-    assert members(f"consistency_cmmlu_{style}_subcategory_law") == [f"consistency_cmmlu_{style}_{name}" for name in law]
+    assert members(f"consistency_cmmlu_{style}_subcategory_law") == [
+        f"consistency_cmmlu_{style}_{name}" for name in law
+    ]
 
 
 def test_a_group_weighs_its_subjects_by_size(small_data):
@@ -375,7 +377,9 @@ def raw(tmp_path: Path) -> Path:
         write_table(tmp_path / "cmmlu" / split / "anatomy.csv", columns, rows)
     columns = ["id", "question", "A", "B", "C", "D", "answer", "explanation"]
     for split, last in (("dev", 8), ("val", 7), ("test", 6)):
-        rows = [[str(n), f"第{n}题", "甲", "乙", "丙", "丁", "DCBA"[n % 4], "1. 因为，\n2. 所以"][:last] for n in range(6)]
+        rows = [
+            [str(n), f"第{n}题", "甲", "乙", "丙", "丁", "DCBA"[n % 4], "1. 因为，\n2. 所以"][:last] for n in range(6)
+        ]
         write_table(tmp_path / "ceval" / split / f"law_{split}.csv", columns[:last], rows)
     return tmp_path
 
@@ -436,7 +440,10 @@ def test_public_sources_are_read_by_the_same_rules(raw, monkeypatch, capsys):
 def test_without_data_one_error_names_the_ways(monkeypatch, tmp_path):
     pytest.importorskip("datasets")
     monkeypatch.delenv("CONSISTENCY_DATA", raising=False)
-    for name, source in (("cmmlu_icl_arts", "github.com/haonan-li/CMMLU at d6e7b71"), ("ceval_ift_law", "ceval/ceval-exam")):
+    for name, source in (
+        ("cmmlu_icl_arts", "github.com/haonan-li/CMMLU at d6e7b71"),
+        ("ceval_ift_law", "ceval/ceval-exam"),
+    ):
         with pytest.raises(InputError) as caught:
             load([f"consistency_{name}"])
         text = str(caught.value)
@@ -568,3 +575,15 @@ def test_chinese_explanations_end_where_the_next_question_begins(generation, kep
 def test_chinese_contexts_do_not_give_the_answer_away():
     text = "事实：脾主运化。\nA. 运化\n正确答案是A。\n胃主受纳。\n故选B\n因此应选 C。"
     assert clean_context(text) == "脾主运化。 胃主受纳。"
+
+
+def test_the_sample_domain_is_sound():
+    folder = shipped("scripts/experiments") / "chinese-medicine"
+    found = {split: read_questions(folder / f"{split}.jsonl", "医学", "zh") for split in ("dev", "pool", "test")}
+    assert {split: len(questions) for split, questions in found.items()} == {"dev": 6, "pool": 12, "test": 6}
+    together = [question for questions in found.values() for question in questions]
+    assert len({question.question for question in together}) == len({question.id for question in together}) == 24
+    assert all(len(question.choices) == 4 and question.explanation for question in together)
+    assert {question.answer for question in found["test"]} == {0, 1, 2, 3}
+    rows = [json.loads(line) for path in folder.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    assert {row["prompt_language"] for row in rows} == {"zh"}
