@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -195,16 +196,26 @@ def rotations(
 
 @app.command()
 def convert(
-    raw: Annotated[Path, typer.Argument(help="Raw records: JSON lines or a JSON array.")],
-    out: Annotated[Path, typer.Argument(help="JSONL file of questions to write.")],
-    form: Annotated[str, typer.Option("--from", help="xiezhi or medmcqa.", show_default=False)],
+    raw: Annotated[
+        Path, typer.Argument(help="Raw records: JSON lines or a JSON array; of cmmlu and ceval the folder.")
+    ],
+    out: Annotated[Path, typer.Argument(help="JSONL file of questions to write; of cmmlu and ceval the data folder.")],
+    form: Annotated[str, typer.Option("--from", help="xiezhi, medmcqa, cmmlu or ceval.", show_default=False)],
     first_option: Annotated[int | None, typer.Option(help="MedMCQA: number of the first option, 0 or 1.")] = None,
 ) -> None:
-    """Convert raw Xiezhi or MedMCQA records to the tasks' question files."""
-    from consistency.tasks.conversion import convert_file
+    """Convert raw Xiezhi, MedMCQA, CMMLU or C-Eval records to the tasks' question files."""
+    from consistency.tasks.conversion import EXAMS, convert_exams, convert_file
 
-    written, dropped = convert_file(raw, out, form, first_option)
-    typer.echo(f"{out}: {written} questions")
+    if form in EXAMS:
+        exam = convert_exams(raw, out, form)
+        typer.echo(f"{out / form}: {sum(exam.files.values())} questions in {len(exam.files)} files")
+        for reason, count in sorted(Counter(exam.skipped.values()).items()):
+            first = next(path for path, why in exam.skipped.items() if why == reason)
+            typer.echo(f"skipped: {count} files, such as {first} ({reason})")
+        dropped = exam.dropped
+    else:
+        written, dropped = convert_file(raw, out, form, first_option)
+        typer.echo(f"{out}: {written} questions")
     for reason, count in sorted(dropped.items()):
         typer.echo(f"dropped: {count} ({reason})")
 
@@ -219,12 +230,13 @@ def check_tokenizer(
             help="Chat template that the model is asked in: vicuna, chatml, a .jinja file, or model for its own."
         ),
     ] = "model",
+    language: Annotated[str, typer.Option(help="Of the prompts: en, or zh for CMMLU and C-Eval.")] = "en",
 ) -> None:
     """Say before a long run whether a model's tokenizer lets option letters be scored; exit code 1 if not."""
     from consistency.tasks.tokenizers import check_tokenizer as check
     from consistency.tasks.tokenizers import load_tokenizer
 
-    checks = check(load_tokenizer(model), options, template)
+    checks = check(load_tokenizer(model), options, template, language)
     for item in checks:
         typer.echo(item.to_text())
     if any(item.problems for item in checks):

@@ -346,7 +346,7 @@ def count_questions(experiment: Experiment) -> Counts:
         {name: test for name, (_, test) in own.items()}
         | {domain: count(sources.domain_file(domain, "test"), sizes.test) for domain in given},
         # Other tasks of an own domain are not counted, but are as many as these.
-        sum(count(sources.mmlu_file(subject, "test"), each) for subject in names),
+        sum(count(sources.benchmark_file("mmlu", subject, "test"), each) for subject in names),
     )
 
 

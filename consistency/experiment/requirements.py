@@ -163,7 +163,7 @@ def _questions(experiment: Experiment) -> Iterator[str]:
     lacking = [
         subject
         for subject in SUBJECTS
-        if any(not sources.place(sources.mmlu_file(subject, split)).is_file() for split in ("dev", "test"))
+        if any(not sources.place(sources.benchmark_file("mmlu", subject, split)).is_file() for split in ("dev", "test"))
     ]
     if lacking and asks_mmlu(experiment):
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""

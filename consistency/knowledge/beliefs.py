@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from consistency.errors import InputError
 from consistency.logs.scores import Scores
+from consistency.tasks.prompts import ENGLISH, LANGUAGES
 from consistency.tasks.questions import TextIds, text_problem
 
 Label = Literal["known", "misbelieved", "unsure"]
@@ -29,6 +30,7 @@ class Document(msgspec.Struct, gc=False):
     id: str | int | None = None
     subject: str | None = None
     explanation: str | None = None
+    prompt_language: str = ENGLISH
 
 
 _decode = msgspec.json.Decoder(Document).decode
@@ -55,6 +57,8 @@ class Belief(msgspec.Struct, frozen=True, gc=False):
         "known" and "misbelieved" are right and wrong answers with a confidence above the threshold.
     key : str or int
         What the question's place in samples depends on: see `sampling_keys`.
+    language : str
+        In which it is asked: see `prompts.WORDINGS`.
     """
 
     id: str | int
@@ -67,6 +71,7 @@ class Belief(msgspec.Struct, frozen=True, gc=False):
     confidence: float
     label: Label
     key: str | int
+    language: str = ENGLISH
 
 
 @dataclass(kw_only=True, eq=False)
@@ -149,6 +154,7 @@ class Beliefs(Sequence[Belief]):
             confidence=self.confidence.item(index),
             label=LABELS[self.codes.item(index)],
             key=self.keys[index],
+            language=document.prompt_language,
         )
 
     def __iter__(self) -> Iterator[Belief]:
@@ -219,6 +225,8 @@ def read_beliefs(scores: Scores, threshold: float = THRESHOLD, subject: str | No
                 expected="one gold option and one score for each of its choices",
             )
         problem = text_problem(fields.question, fields.choices)
+        if not problem and fields.prompt_language not in LANGUAGES:
+            problem = f"prompt_language is {fields.prompt_language!r}", f"one of {', '.join(LANGUAGES)}"
         if problem:
             raise unusable_document(scores, row, problem[0], expected=problem[1])
         if fields.id is None:

@@ -22,13 +22,14 @@ from consistency.tasks.scopes import context_task, explain_task
 
 Purpose = Literal["explain", "context"]
 _FENCED = re.compile(r"```(.*?)```", re.DOTALL)
-_END = re.compile(r"```|\n(?:[A-J]\. |Answer:|Explanation:)")
+_END = re.compile(r"```|\n(?:[A-J]\. |Answer:|Explanation:|答案：|解释：)")
 # A mark inside a number or an abbreviation ends no sentence.
-_MARK = re.compile(r"[.!?](?=\s|$)|。")
+_MARK = re.compile(r"[.!?](?=\s|$)|[。！？]")
 _LISTED = re.compile(r"\s*([A-Z])[.)](?:\s|$)")
 _GIVEAWAY = re.compile(
     r"\b(?i:(correct|right) (answer|option|choice)|answer is)\b|\b(?i:option|choice) [A-J]\b"
     r"|\b(?i:answer)\s*[:=]|\b[A-J] (?i:is (the )?(correct|right))\b"
+    r"|正确(答案|选项)|答案(是|为|[:：])|选项\s*[A-J]|[故应]选\s*[A-J]"
 )
 _USUAL_OPTIONS = 4
 
@@ -287,7 +288,7 @@ def clean_opened(generation: str) -> str:
         text = generation[: max((mark.end() for mark in _MARK.finditer(generation)), default=0)]
     else:
         text = generation[: end.start()].rstrip()
-        if end[0] in ("\nA. ", "\nAnswer:"):
+        if end[0] in ("\nA. ", "\nAnswer:", "\n答案："):
             text = _without_stem(text)
     return " ".join(text.split())
 
@@ -296,7 +297,7 @@ def _without_stem(text: str) -> str:
     """A text before another question's options or answer, without that question."""
     before, line, _ = text.rpartition("\n")
     # One line alone is what was asked for, unless it is a question.
-    return before if line or not text.endswith((".", "!", "。")) else text
+    return before if line or not text.endswith((".", "!", "。", "！")) else text
 
 
 def clean_context(generation: str, options: int = _USUAL_OPTIONS) -> str:
@@ -321,7 +322,7 @@ def clean_context(generation: str, options: int = _USUAL_OPTIONS) -> str:
     >>> clean_context("A. one\nB. two\nJ. Smith found it.")
     'J. Smith found it.'
     """
-    lines = generation.strip().removeprefix("Facts:").splitlines()
+    lines = generation.strip().removeprefix("Facts:").removeprefix("事实：").splitlines()
     listed = {found[1] for found in map(_LISTED.match, lines) if found}
     run = next((place for place, letter in enumerate(ascii_uppercase) if letter not in listed), len(ascii_uppercase))
     letters = ascii_uppercase[: max(run, options)]

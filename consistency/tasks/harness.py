@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from consistency.errors import InputError
 from consistency.support.json_files import read_jsonl
 from consistency.tasks import prompts
+from consistency.tasks.benchmarks import find_benchmark
 from consistency.tasks.questions import Question, read_questions, rotate
 from consistency.tasks.requests import read_requests
-from consistency.tasks.sources import domain_file, domain_questions, mmlu_file, mmlu_questions, place
+from consistency.tasks.sources import benchmark_file, benchmark_questions, domain_file, domain_questions, place
 
 Document = Mapping[str, Any]
 SHOTS = 5
@@ -20,10 +21,18 @@ SHOT_SEED = 42
 _T = TypeVar("_T")
 
 
-def load_subject(subject: str, shots: bool = True, rotated: bool = False, data_dir: str = "", **_: Any) -> Any:
-    """An MMLU subject: its test questions, and its few-shot examples unless `shots` is false."""
-    dev = place(mmlu_file(subject, "dev"), data_dir)
-    return _splits(lambda split: mmlu_questions(subject, split, data_dir), dev, "test", shots, rotated)
+def load_subject(
+    subject: str,
+    benchmark: str = "mmlu",
+    shots: bool = True,
+    rotated: bool = False,
+    data_dir: str = "",
+    **_: Any,
+) -> Any:
+    """A benchmark's subject: the evaluated questions, and its few-shot examples unless `shots` is false."""
+    dev = place(benchmark_file(benchmark, subject, "dev"), data_dir)
+    split = find_benchmark(benchmark).splits[0]
+    return _splits(lambda name: benchmark_questions(benchmark, subject, name, data_dir), dev, split, shots, rotated)
 
 
 def load_domain(
@@ -81,12 +90,13 @@ def load_own_context(folder: Path, header: str, requests: str = "", **_: Any) ->
 
 def question(document: Document) -> str:
     """A question with its options, as a completion prompt asks it."""
-    return prompts.ask_for_letter(document["question"], document["choices"])
+    return prompts.ask_for_letter(document["question"], document["choices"], _language(document))
 
 
 def instruction(document: Document) -> str:
     """The same question as a user asks it: the header is part of the user's turn."""
-    return prompts.instruction(document["subject"], document["question"], document["choices"])
+    asked = document["subject"], document["question"], document["choices"]
+    return prompts.instruction(*asked, _language(document))
 
 
 def letters(document: Document) -> list[str]:
@@ -101,7 +111,9 @@ def shot_answers(document: Document) -> list[str]:
 
 def explain(document: Document) -> str:
     """A question with an answer, up to the backticks that open the explanation."""
-    return f"{prompts.explained(document['question'], document['choices'], document['option'])} {prompts.FENCE}"
+    language = _language(document)
+    asked = document["question"], document["choices"], document["option"]
+    return f"{prompts.explained(*asked, language=language)}{prompts.wording(language).space}{prompts.FENCE}"
 
 
 def fenced(document: Document) -> str:
@@ -111,7 +123,12 @@ def fenced(document: Document) -> str:
 
 def context(document: Document) -> str:
     """A request for the knowledge that a question needs."""
-    return prompts.needed_knowledge(document["question"], document["choices"], document["option"])
+    asked = document["question"], document["choices"], document["option"]
+    return prompts.needed_knowledge(*asked, _language(document))
+
+
+def _language(document: Document) -> str:
+    return str(document.get("prompt_language", prompts.ENGLISH))
 
 
 def shuffled(shots: Sequence[_T]) -> list[_T]:

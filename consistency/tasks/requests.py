@@ -10,6 +10,7 @@ import msgspec
 
 from consistency.errors import InputError
 from consistency.support.json_files import read_jsonl
+from consistency.tasks.prompts import ENGLISH, LANGUAGES, language_field
 from consistency.tasks.questions import id_problem, text_problem
 
 
@@ -19,6 +20,7 @@ class _Request(msgspec.Struct):
     question: str
     choices: list[str]
     option: int
+    prompt_language: str = ENGLISH
 
 
 def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str, Any]]:
@@ -34,7 +36,7 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
     Returns
     -------
     list of dict
-        `id`, `subject`, `question`, `choices` and `option`.
+        `id`, `subject`, `question`, `choices` and `option`, and `prompt_language` of those that are not in English.
 
     Raises
     ------
@@ -60,6 +62,8 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
                 f"the option is {request.option}", expected="an index of its choices", path=path, line=number
             )
         problem = text_problem(request.question, request.choices) or id_problem(request.id)
+        if not problem and request.prompt_language not in LANGUAGES:
+            problem = f"prompt_language is {request.prompt_language!r}", f"one of {', '.join(LANGUAGES)}"
         if problem:
             raise InputError(problem[0], expected=problem[1], path=path, line=number)
         if subject in (None, request.subject):
@@ -70,7 +74,9 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
             first = lines.setdefault((request.id, request.question, request.option), number)
             if first != number:
                 raise InputError(f"the same request as line {first}", expected="each once", path=path, line=number)
-            found.append(msgspec.structs.asdict(request))
+            fields = msgspec.structs.asdict(request)
+            language = fields.pop("prompt_language")
+            found.append({**fields, **language_field(language)})
     if not found:
         what = f"no question about {subject}" if subject else "no question: no answer of the model is confidently wrong"
         raise InputError(

@@ -13,6 +13,7 @@ from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
 from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines
+from consistency.tasks.prompts import language_field
 from consistency.training_data.groups import build_group, mixed_ratio
 from consistency.training_data.instructions import NONE, Instructions
 from consistency.training_data.selection import Selection, select
@@ -183,4 +184,5 @@ def _request(belief: Belief, option: int) -> dict[str, object]:
         "question": belief.question,
         "choices": belief.choices,
         "option": option,
+        **language_field(belief.language),
     }
