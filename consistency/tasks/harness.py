@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from consistency.errors import InputError
 from consistency.tasks import prompts
+from consistency.tasks.answer_prefixes import strip_answer
 from consistency.tasks.questions import Question, rotate
 from consistency.tasks.requests import read_requests
 from consistency.tasks.sources import domain_file, domain_questions, mmlu_file, mmlu_questions, place
@@ -39,17 +40,19 @@ def load_explain(domain: str, shot: int, requests: str = "", data_dir: str = "",
 
     asked = read_requests(requests, domain)
     shots = domain_questions(domain, "dev", data_dir)
-    if shot >= len(shots) or not shots[shot].explanation:
+    example = shots[shot] if shot < len(shots) else None
+    # Models imitate what the shot begins with: an answer there becomes the beginning of every explanation.
+    why = "" if example is None else strip_answer(example.explanation, example.choices, example.answer)
+    if example is None or not why:
         raise InputError(
             f"the dev set of {domain} has no explained question here",
             expected="the one that the prompt shows",
             path=place(domain_file(domain, "dev"), data_dir),
             line=shot + 1,
         )
-    example = {**shots[shot].to_dict(), "option": shots[shot].answer}
     return {
         "test": Dataset.from_list([{**request, "explanation": ""} for request in asked]),
-        "dev": Dataset.from_list([example]),
+        "dev": Dataset.from_list([{**example.to_dict(), "explanation": why, "option": example.answer}]),
     }
 
 
