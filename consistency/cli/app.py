@@ -105,6 +105,7 @@ def compare(
 
 
 app.command("requests")(training_data.requests)
+app.command("rounds")(training_data.rounds)
 app.command("groups")(training_data.groups)
 app.command("map")(training_data.knowledge_map)
 app.command("audit")(training_data.audit)

@@ -123,6 +123,8 @@ class Experiment:
         Flags of ``axolotl train``, which replace values of the training configs and of presets.
     every_epoch : bool
         Whether a model is kept and evaluated after each epoch, too.
+    explanation_attempts : int
+        How often the model is asked to explain an answer, until an explanation argues for it; 0: once, unchecked.
     general, guard : str
         General instructions of the training sets, and evaluation sets left out of them; a file, a folder or, for
         `general`, "world" or a name of the hub.
@@ -146,6 +148,7 @@ class Experiment:
     size: int | None = None
     flags: TrainingFlags = field(default_factory=TrainingFlags)
     every_epoch: bool = False
+    explanation_attempts: int = 3
     general: str = "world"
     guard: str = ""
     model_args: str = ""
@@ -271,6 +274,9 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
         raise InputError(f"devices: {devices!r}", expected="a number of devices, from 1", path=path)
     if size is not None and (type(size) is not int or size < 1):
         raise InputError(f"size: {size!r}", expected="a number of questions, from 1", path=path)
+    attempts = loaded["explanation_attempts"]
+    if type(attempts) is not int or attempts < 0:
+        raise InputError(f"explanation_attempts: {attempts!r}", expected="a number of rounds, from 0", path=path)
     return Experiment(
         name=loaded["name"],
         root=Path(root),
@@ -281,6 +287,7 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
         devices=devices,
         size=size,
         every_epoch=loaded["every_epoch"],
+        explanation_attempts=attempts,
         path=path,
         **texts,
     )

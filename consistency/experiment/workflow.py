@@ -16,6 +16,7 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.support.files import fingerprint
+from consistency.tasks.scopes import explain_task, simulate_task
 from consistency.world.model import BASE_MODEL
 
 _PREFIXES = {"world": "consistency_world", "paper": "consistency"}
@@ -35,7 +36,7 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
     -------
     dict
         The keys of the experiment that rules read as they are (`models` with their sources, `domains`, `groups`, `seeds`,
-        `size`, `general`, `guard`, `model_args`, `lm_eval`); `root`; `weights`, the SHA-256 of the
+        `size`, `general`, `guard`, `model_args`, `lm_eval`, `explanation_attempts`); `root`; `weights`, the SHA-256 of the
         embedded model if a model is that one; `tasks` (see `stage_tasks`); `explained`, the groups
         that need explanations; `device` as lm_eval takes it; `visible`, the value that ``CUDA_VISIBLE_DEVICES`` is to
         have, or None to leave it; `gpus` that an evaluation and a training claim; `command_line`, what follows
@@ -61,6 +62,7 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
         "size": experiment.size,
         "general": experiment.general,
         "guard": experiment.guard,
+        "explanation_attempts": experiment.explanation_attempts,
         "model_args": experiment.model_args,
         "lm_eval": experiment.lm_eval,
         "tasks": stage_tasks(experiment),
@@ -87,7 +89,7 @@ def stage_tasks(experiment: Experiment) -> dict[str, Any]:
     -------
     dict
         `probe`: the tasks of the base model with shots; `base`: without shots; `explain`: those in which it explains its
-        answers. By domain, `pool`: the task whose questions training sets are made of; `evaluate`: the tasks of a tuned
+        answers; `check`: those that check its explanations. By domain, `pool`: the task whose questions training sets are made of; `evaluate`: the tasks of a tuned
         model.
     """
     prefix = _PREFIXES[experiment.task_set]
@@ -95,11 +97,14 @@ def stage_tasks(experiment: Experiment) -> dict[str, Any]:
     pools = {domain: f"{prefix}_{domain}_pool_icl" for domain in domains}
     probe = [*(f"{prefix}_{domain}_icl" for domain in domains), *pools.values(), f"{prefix}_mmlu_icl"]
     base = [*(f"{prefix}_{domain}_ift" for domain in domains), f"{prefix}_mmlu_ift"]
-    explain = [f"{prefix}_explain_{domain}" for domain in domains]
+    world = experiment.task_set == "world"
+    explain = [explain_task()] if world else [explain_task(domain) for domain in domains]
+    check = [simulate_task()] if world else [simulate_task(domain) for domain in domains]
     return {
         "probe": ",".join(probe),
         "base": ",".join(base),
-        "explain": "consistency_world_explain" if experiment.task_set == "world" else ",".join(explain),
+        "explain": ",".join(explain),
+        "check": ",".join(check),
         "pool": pools,
         "evaluate": {domain: f"{prefix}_{domain}_ift,{prefix}_mmlu_ift" for domain in domains},
     }

@@ -92,7 +92,7 @@ def _answer_end(text: str, answer: str, option: int) -> int:
         return 0 if rest else len(text)
     if sentence:
         named_first = _same_until(text, _OPENING.match(text, named).end(), answer)  # type: ignore[union-attr]
-        if _GOES_ON.match(text, named_first or named) and not (named_first == 0 and text[named:named + 1] == "\n"):
+        if _GOES_ON.match(text, named_first or named) and not (named_first == 0 and text[named : named + 1] == "\n"):
             return 0
         if rest and not (letter["mark"] or letter["close"] or rest.startswith("(") or "\n" in text[named : named + 2]):
             # "The answer is a drug": an article, unless the sentence ends.

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from consistency.errors import InputError
-from consistency.tasks import prompts
+from consistency.tasks import prompts, simulation
 from consistency.tasks.answer_prefixes import strip_answer
 from consistency.tasks.questions import Question, rotate
-from consistency.tasks.requests import read_requests
+from consistency.tasks.requests import read_checks, read_requests
 from consistency.tasks.sources import domain_file, domain_questions, mmlu_file, mmlu_questions, place
 
 Document = Mapping[str, Any]
@@ -56,6 +56,27 @@ def load_explain(domain: str, shot: int, requests: str = "", data_dir: str = "",
     }
 
 
+def load_simulate(domain: str, checks: str = "", data_dir: str = "", **_: Any) -> Any:
+    """The explanations of a domain that are to be checked, and explained development questions as shots."""
+    from datasets import Dataset
+
+    documents = [
+        document
+        for number, row in enumerate(read_checks(checks, domain))
+        for document in simulation.checks(number, row)
+    ]
+    shots = []
+    for shot in shuffled(domain_questions(domain, "dev", data_dir)):
+        why = strip_answer(shot.explanation, shot.choices, shot.answer)
+        shown = simulation.mask(why, shot.choices, [shot.answer])
+        # Of long ones the beginning, so that a short context holds five.
+        shots.append({**shot.to_dict(), "shown": shorten(shown)})
+    return {
+        "test": Dataset.from_list(documents),
+        "dev": Dataset.from_list([shot for shot in shots if shot["shown"]][:SHOTS]),
+    }
+
+
 def load_context(domain: str, requests: str = "", **_: Any) -> Any:
     """The questions of a domain whose necessary knowledge is to be written down."""
     from datasets import Dataset
@@ -93,9 +114,25 @@ def fenced(document: Document) -> str:
     return f"{document['explanation']}{prompts.FENCE}" if document["explanation"] else ""
 
 
+def simulate(document: Document) -> str:
+    """A question with what is shown of an explanation."""
+    return prompts.simulated(document["question"], document["choices"], document["shown"])
+
+
 def context(document: Document) -> str:
     """A request for the knowledge that a question needs."""
     return prompts.needed_knowledge(document["question"], document["choices"], document["option"])
+
+
+def shorten(text: str, most: int = 600) -> str:
+    """The first whole sentences of a text, as far as they have so many characters in all.
+
+    Examples
+    --------
+    >>> shorten("It is so. And so on, and so on.", 20), shorten("It is so.")
+    ('It is so.', 'It is so.')
+    """
+    return text if len(text) <= most else text[:most].rpartition(". ")[0] + "."
 
 
 def shuffled(shots: Sequence[_T]) -> list[_T]:
