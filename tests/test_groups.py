@@ -312,6 +312,8 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
         "questions": 10,
         "labels": {"known": 4, "misbelieved": 4, "unsure": 2},
         "rows": {"general": 4, "golden": 2, "model": 2},
+        "explanations": None,
+        "normalized_gold_explanations": 0,
         "rows_without_explanation": sum("\n" not in reply for reply in replies(group)),
         "unusable_explanations": 1,
         "unusable_share": {"explanations": 0.25, "contexts": None},

@@ -124,7 +124,8 @@ class Experiment:
     every_epoch : bool
         Whether a model is kept and evaluated after each epoch, too.
     explanation_attempts : int
-        How often the model is asked to explain an answer, until an explanation argues for it; 0: once, unchecked.
+        How often the model is asked to explain an answer, until an explanation argues for it; 0: once, unchecked, as
+        the embedded world's are by default.
     general, guard : str
         General instructions of the training sets, and evaluation sets left out of them; a file, a folder or, for
         `general`, "world" or a name of the hub.
@@ -275,6 +276,9 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     if size is not None and (type(size) is not int or size < 1):
         raise InputError(f"size: {size!r}", expected="a number of questions, from 1", path=path)
     attempts = loaded["explanation_attempts"]
+    if attempts is None:
+        # The embedded model does not read what it is shown: it picks options at chance, with any explanation.
+        attempts = 0 if task_set == "world" else 3
     if type(attempts) is not int or attempts < 0:
         raise InputError(f"explanation_attempts: {attempts!r}", expected="a number of rounds, from 0", path=path)
     return Experiment(

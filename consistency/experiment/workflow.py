@@ -89,8 +89,8 @@ def stage_tasks(experiment: Experiment) -> dict[str, Any]:
     -------
     dict
         `probe`: the tasks of the base model with shots; `base`: without shots; `explain`: those in which it explains its
-        answers; `check`: those that check its explanations. By domain, `pool`: the task whose questions training sets are made of; `evaluate`: the tasks of a tuned
-        model.
+        answers; `check`: those that check its explanations. By domain, `pool`: the task whose questions training sets are
+        made of; `evaluate`: the tasks of a tuned model.
     """
     prefix = _PREFIXES[experiment.task_set]
     domains = experiment.domains

@@ -111,8 +111,9 @@ class Explanations:
 def read_explanations(logs: str | Path, domain: str | None = None) -> Explanations:
     """Read an explain task's log and keep the explanations.
 
-    An answer that an explanation begins with ("Ans. B. …") is left out. A domain's prompt opens the triple backticks, so that the text up to the closing ones is kept (`clean_opened`); the
-    embedded world's does not, and the text between the first pair is kept (`clean`).
+    A domain's prompt opens the triple backticks, so that the text up to the closing ones is kept (`clean_opened`); the
+    embedded world's does not, and the text between the first pair is kept (`clean`). An answer that the text begins with
+    ("Ans. B. …") is left out.
 
     Parameters
     ----------

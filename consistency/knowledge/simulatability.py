@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import decode_documents
@@ -106,7 +107,7 @@ def read_judgements(scores: Scores) -> Judgements:
         return log_probabilities(means)
 
     shown, hidden = folded(True), folded(False)
-    answered = np.isfinite(shown).any(axis=1) & np.isfinite(hidden).any(axis=1)
+    answered: NDArray[np.bool_] = np.isfinite(shown).any(axis=1) & np.isfinite(hidden).any(axis=1)
     keys = [key_of[number] for number in complete]
     return Judgements(
         keys=tuple(key for key, known in zip(keys, answered, strict=True) if known),
