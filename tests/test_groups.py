@@ -225,7 +225,7 @@ def test_the_released_groups_come_out_of_the_released_probes(test_data, tmp_path
     pool = [row for pair in zip(known, golden, strict=True) for row in pair]
     path = write_probe(tmp_path, pool, [[log(p) for p in row["probs"]] for row in pool])
     (scores,) = read_run(path).tasks.values()
-    beliefs = read_beliefs(scores)
+    beliefs = replace(read_beliefs(scores), as_released=True)
     own = Explanations(
         {(row["id"], row["question"], row["output"]): row["model_exp"] for row in model}, unusable=0, source=path
     )

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import decode_documents
@@ -107,10 +106,10 @@ def read_judgements(scores: Scores) -> Judgements:
         return log_probabilities(means)
 
     shown, hidden = folded(True), folded(False)
-    answered: NDArray[np.bool_] = np.isfinite(shown).any(axis=1) & np.isfinite(hidden).any(axis=1)
+    answered = np.array([np.isfinite(rows).any() for rows in zip(shown, hidden, strict=True)], dtype=bool)
     keys = [key_of[number] for number in complete]
     return Judgements(
-        keys=tuple(key for key, known in zip(keys, answered, strict=True) if known),
+        keys=tuple(key for key, known in zip(keys, answered.tolist(), strict=True) if known),
         informed=shown[answered],
         uninformed=hidden[answered],
     )
