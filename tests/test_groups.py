@@ -231,7 +231,7 @@ def test_the_released_groups_come_out_of_the_released_probes(test_data, tmp_path
     pool = [row for pair in zip(known, golden, strict=True) for row in pair]
     path = write_probe(tmp_path, pool, [[log(p) for p in row["probs"]] for row in pool])
     (scores,) = read_run(path).tasks.values()
-    beliefs = read_beliefs(scores)
+    beliefs = replace(read_beliefs(scores), as_released=True)
     own = Explanations(
         {(row["id"], row["question"], row["output"]): row["model_exp"] for row in model}, unusable=0, source=path
     )
@@ -321,6 +321,8 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
         "questions": 10,
         "labels": {"known": 4, "misbelieved": 4, "unsure": 2},
         "rows": {"general": 4, "golden": 2, "model": 2},
+        "explanations": None,
+        "normalized_gold_explanations": 0,
         "rows_without_explanation": sum("\n" not in reply for reply in replies(group)),
         "unusable_explanations": 1,
         "unusable_share": {"explanations": 0.25, "contexts": None},

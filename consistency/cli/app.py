@@ -121,6 +121,7 @@ def _find_scopes(domain: str, experiment: Path | None, run: Run) -> dict[str, li
 
 
 app.command("requests")(training_data.requests)
+app.command("rounds")(training_data.rounds)
 app.command("groups")(training_data.groups)
 app.command("map")(training_data.knowledge_map)
 app.command("audit")(training_data.audit)

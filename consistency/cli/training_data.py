@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -78,6 +80,25 @@ def requests(
     typer.echo("\n".join([requested.to_text(), *(note for item in probes for note in item.notes)]))
 
 
+def rounds(
+    folder: Annotated[Path, typer.Argument(help="Folder of the rounds.")],
+    requests: Annotated[Path, typer.Option(help="What consistency requests wrote.")],
+    explain: Annotated[str, typer.Option(help="Tasks in which the model explains, joined by commas.")],
+    check: Annotated[str, typer.Option(help="Tasks that check the explanations, joined by commas.")],
+    attempts: Annotated[int, typer.Option(min=0, help="Most rounds; 0: one, which is not checked.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the first round's sampling.")] = 1234,
+) -> None:
+    """Print what lm_eval is to run next so that each answer gets an explanation that argues for it; nothing at the end.
+
+    Four lines: the value of --tasks, of --metadata, the seed, and the folder for the log.
+    """
+    from consistency.knowledge.simulatability import next_step
+
+    step = next_step(folder, requests, attempts, explain.split(","), check.split(","), seed)
+    if step is not None:
+        typer.echo(f"{','.join(step.tasks)}\n{json.dumps(step.metadata)}\n{step.seed}\n{step.logs}")
+
+
 def groups(
     probe: Probe,
     out: Annotated[Path, typer.Option(help="Where the result goes.", show_default=False)],
@@ -87,8 +108,13 @@ def groups(
     domain: Domain = None,
     group: Annotated[list[str] | None, typer.Option(help="Intervention group; may be repeated. Default: all.")] = None,
     explanations: Annotated[
-        list[Path] | None, typer.Option(help="Log folder of the explain task; may be repeated.")
+        list[Path] | None,
+        typer.Option(help="Log folder of the explain task, or the folder of consistency rounds; may be repeated."),
     ] = None,
+    as_released: Annotated[
+        bool,
+        typer.Option("--as-released", help="Keep the answer that a gold explanation begins with (Ans. B. …)."),
+    ] = False,
     contexts: Annotated[
         list[Path] | None, typer.Option(help="Log folder of the context task; may be repeated.")
     ] = None,
@@ -122,6 +148,8 @@ def groups(
 
     with gc_disabled():
         found = read_probe(probe, task, domain, threshold)
+        if as_released:
+            found = replace(found, beliefs=replace(found.beliefs, as_released=True))
         sources = Sources(
             explanations=gather_texts(found, "explain", explanations or (), explanation_column),
             contexts=gather_texts(found, "context", contexts or (), context_column),

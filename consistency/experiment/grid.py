@@ -124,6 +124,9 @@ class Experiment:
         Flags of ``axolotl train``, which replace values of the training configs and of presets.
     every_epoch : bool
         Whether a model is kept and evaluated after each epoch, too.
+    explanation_attempts : int
+        How often the model is asked to explain an answer, until an explanation argues for it; 0: once, unchecked, as
+        the embedded world's are by default.
     general, guard : str
         General instructions of the training sets, and evaluation sets left out of them; a file, a folder or, for
         `general`, "world", "none" or a name of the hub.
@@ -161,6 +164,7 @@ class Experiment:
     size: int | None = None
     flags: TrainingFlags = field(default_factory=TrainingFlags)
     every_epoch: bool = False
+    explanation_attempts: int = 3
     general: str = "world"
     guard: str = ""
     template: str = "vicuna"

@@ -126,6 +126,7 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: isinstance(value, str) and _DEVICE.fullmatch(value) is not None,
         "cpu, cuda, cuda:N or mps",
     ),
+    "explanation_attempts": (lambda value: value is None or _whole(0)(value), "a number of rounds, from 0"),
     "devices": (_whole(1), "a number of devices, from 1"),
     "size": (lambda value: value is None or _whole(1)(value), "a number of questions, from 1"),
     "limit": (lambda value: value is None or _whole(1)(value), "a number of questions of each task, from 1"),
@@ -223,6 +224,10 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
         if not isinstance(source, str) or not source.strip():
             raise InputError(f"models: {model}: {source!r}", expected="a folder, a name or 'embedded'")
     recipes = dict(_recipes(loaded, sources))
+    attempts = loaded["explanation_attempts"]
+    if attempts is None:
+        # The embedded model does not read what it is shown: it picks options at chance, with any explanation.
+        attempts = 0 if loaded["tasks"] == "world" else 3
     flags = _flags(loaded["axolotl"] or "")
     if "learning_rate" in given and any(flag.key == "learning_rate" for flag in flags.settings):
         raise InputError("axolotl: --learning-rate", expected="the rate once: under learning_rate")
@@ -237,6 +242,7 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
         sources=sources,
         recipes=recipes,
         flags=flags,
+        explanation_attempts=attempts,
         lm_eval=loaded["lm_eval"] or "",
         path=path,
         **{

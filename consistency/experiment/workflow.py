@@ -19,7 +19,7 @@ from consistency.experiment.grid import Experiment, needs_contexts, needs_explan
 from consistency.support.files import fingerprint
 from consistency.tasks.own_domain import MMLU_GROUP, joined_tasks
 from consistency.tasks.own_tasks import manifest_name
-from consistency.tasks.scopes import context_task, explain_task
+from consistency.tasks.scopes import context_task, explain_task, simulate_task
 from consistency.world.model import BASE_MODEL
 
 _PREFIXES = {"world": "consistency_world", "paper": "consistency"}
@@ -41,14 +41,14 @@ def workflow(experiment: Experiment, visible: str | None = None, data: str = "")
     -------
     dict
         The keys of the experiment that rules read as they are (`domains`, `groups`, `seeds`, `size`, `general`,
-        `threshold`, `template`, `network`, `allow_incomplete`, `model_args`). `bases`: the base models with their sources;
-        `models`: the base of each model that is trained. `lm_eval`: the flags of an evaluation, `written` those of a stage
-        in which a model writes. `root`; `weights`, the SHA-256 of the embedded model if a model is that one; `tasks` (see
-        `stage_tasks`). `explained` and `in_context`: the groups that need explanations, and contexts; `contexts_by`, what
-        writes the latter. `own`: the list of kept task files of each own domain; `guards`: the evaluation sets that are left
-        out of training sets. `device` as lm_eval takes it; `visible`, the value that ``CUDA_VISIBLE_DEVICES`` is to have, or
-        None to leave it; `gpus` that an evaluation and a training claim; `command_line`, what follows ``axolotl train FILE``;
-        and `trainings` by model and group (see `_training`).
+        `threshold`, `template`, `network`, `allow_incomplete`, `explanation_attempts`, `model_args`). `bases`: the base
+        models with their sources; `models`: the base of each model that is trained. `lm_eval`: the flags of an evaluation,
+        `written` those of a stage in which a model writes. `root`; `weights`, the SHA-256 of the embedded model if a model is
+        that one; `tasks` (see `stage_tasks`). `explained` and `in_context`: the groups that need explanations, and contexts;
+        `contexts_by`, what writes the latter. `own`: the list of kept task files of each own domain; `guards`: the
+        evaluation sets that are left out of training sets. `device` as lm_eval takes it; `visible`, the value that
+        ``CUDA_VISIBLE_DEVICES`` is to have, or None to leave it; `gpus` that an evaluation and a training claim;
+        `command_line`, what follows ``axolotl train FILE``; and `trainings` by model and group (see `_training`).
 
     Raises
     ------
@@ -74,6 +74,7 @@ def workflow(experiment: Experiment, visible: str | None = None, data: str = "")
         "seeds": experiment.seeds,
         "size": experiment.size,
         "general": experiment.general,
+        "explanation_attempts": experiment.explanation_attempts,
         "model_args": experiment.model_args,
         "lm_eval": experiment.lm_eval + (f" --limit {experiment.limit}" if experiment.limit else ""),
         "written": experiment.lm_eval,
@@ -107,8 +108,8 @@ def stage_tasks(experiment: Experiment) -> dict[str, Any]:
     -------
     dict
         `probe`: the tasks of the base model with shots; `base`: without shots; `explain`: those in which it explains its
-        answers; `context`: those in which contexts are written. By domain, `pool`: the task whose questions training sets
-        are made of; `evaluate`: the tasks of a tuned model.
+        answers; `check`: those that check its explanations; `context`: those in which contexts are written. By domain,
+        `pool`: the task whose questions training sets are made of; `evaluate`: the tasks of a tuned model.
     """
     asked = {domain: _Asked.of(experiment, domain) for domain in experiment.domains}
     world = experiment.task_set == "world"
@@ -118,6 +119,7 @@ def stage_tasks(experiment: Experiment) -> dict[str, Any]:
         ),
         "base": ",".join(joined_tasks(item.zero for item in asked.values())),
         "explain": explain_task() if world else ",".join(map(explain_task, asked)),
+        "check": simulate_task() if world else ",".join(map(simulate_task, asked)),
         "context": context_task() if world else ",".join(map(context_task, asked)),
         "pool": {domain: item.pool for domain, item in asked.items()},
         "evaluate": {domain: ",".join(item.zero) for domain, item in asked.items()},

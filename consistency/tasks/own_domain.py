@@ -10,7 +10,7 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.tasks import mmlu
 from consistency.tasks.question_tables import QuestionSource
-from consistency.tasks.scopes import SCOPES, asks_pool, context_task, domain_of, explain_task
+from consistency.tasks.scopes import SCOPES, asks_pool, context_task, domain_of, explain_task, simulate_task
 
 MMLU_GROUP = "consistency_mmlu_icl"
 SPLITS = ("pool", "test", "dev")
@@ -214,7 +214,7 @@ def name_problem(name: str, shipped: Iterable[str]) -> str | None:
     made = {f"consistency_{name}_{variant}" for variant in ("icl", "ift", "pool_icl", "icl_cyclic", "pool_icl_cyclic")}
     if any(domain_of(task) != name for task in made) or re.match(r"(world|explain|context|simulate)(_|$)", name):
         return "a name without a part that names a style, such as icl, pool or world"
-    taken = {explain_task(name), context_task(name), *made} & set(shipped)
+    taken = {explain_task(name), simulate_task(name), context_task(name), *made} & set(shipped)
     # The folder of a base model is called base, beside those of its domains.
     if taken or name.lower() in ("mmlu", "cmmlu", "ceval", "base"):
         return "a name that no task or folder of this project has"

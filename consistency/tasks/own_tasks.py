@@ -17,10 +17,11 @@ from consistency.support.files import fingerprint, write_lines
 from consistency.support.json_files import json_lines, pretty_json
 from consistency.support.resources import shipped
 from consistency.tasks import prompts
+from consistency.tasks.answer_prefixes import strip_answer
 from consistency.tasks.own_domain import SPLITS, OwnDomain, Shot
 from consistency.tasks.question_tables import read_source
 from consistency.tasks.questions import Question
-from consistency.tasks.scopes import context_task, explain_task
+from consistency.tasks.scopes import context_task, explain_task, simulate_task
 
 # Raised when the same input makes other files.
 VERSION = 1
@@ -107,7 +108,8 @@ def read_own_domain(domain: OwnDomain) -> KeptDomain:
     explained = next((item for item in questions["dev"] if item.explanation.strip()), None)
     shot = domain.explain_shot
     if shot is None and explained is not None:
-        shot = Shot(explained.question, explained.choices, explained.answer, explained.explanation.strip())
+        why = strip_answer(explained.explanation, explained.choices, explained.answer)
+        shot = Shot(explained.question, explained.choices, explained.answer, why or explained.explanation.strip())
     return KeptDomain(domain, questions, shot)
 
 
@@ -194,6 +196,9 @@ def task_files(kept: KeptDomain) -> dict[str, str]:
         )
     if kept.explain_shot is not None:
         found[explain_task(domain.name)] = _task_file(explain_task(domain.name), "explain", common, {})
+        explained = sum(bool(item.explanation.strip()) for item in kept.questions["dev"])
+        shown = {"num_fewshot": min(SHOTS, max(1, explained))}
+        found[simulate_task(domain.name)] = _task_file(simulate_task(domain.name), "simulate", common, shown)
     more = {} if domain.context_shot is None else _CONTEXT_EXAMPLE
     found[context_task(domain.name)] = _task_file(context_task(domain.name), "context", common, more)
     return found
@@ -243,7 +248,8 @@ def _shared_files() -> dict[str, bytes]:
     """The functions and templates of the task files, as this version ships them."""
     tasks = shipped("lm_eval_tasks")
     places = {"utils.py": tasks / "own" / "utils.py"}
-    for folder, name in (("domains", "icl"), ("domains", "ift"), ("explain", "explain"), ("explain", "context")):
+    for name in ("icl", "ift", "explain", "context", "simulate"):
+        folder = "domains" if name in ("icl", "ift") else "explain"
         places[f"_{name}_template_yaml"] = tasks / folder / f"_{name}_template_yaml"
     return {name: path.read_bytes() for name, path in places.items()}
 

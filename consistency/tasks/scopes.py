@@ -134,6 +134,17 @@ def explain_task(domain: str | None = None) -> str:
     return "consistency_world_explain" if domain is None else f"consistency_explain_{domain}"
 
 
+def simulate_task(domain: str | None = None) -> str:
+    """The task that checks explanations of a domain's questions; without a domain the embedded world's.
+
+    Examples
+    --------
+    >>> simulate_task("history"), simulate_task()
+    ('consistency_simulate_history', 'consistency_world_simulate')
+    """
+    return "consistency_world_simulate" if domain is None else f"consistency_simulate_{domain}"
+
+
 def context_task(domain: str | None = None) -> str:
     """The task in which a model writes down the knowledge that a domain's questions need; without a domain the embedded world's.
 

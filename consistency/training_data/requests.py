@@ -140,7 +140,7 @@ def write_requests(
                 # Two tasks may have asked the same question, and got the same answer.
                 key = belief.id, belief.question, option
                 if key not in requests:
-                    requests[key] = need, _request(belief, option)
+                    requests[key] = need, _request(belief, option, probe.domain)
                     domains[probe.domain] += 1
     if impossible and not made:
         raise InputError("; ".join(dict.fromkeys(impossible.values())))
@@ -177,12 +177,13 @@ def _answers(name: str, probe: Probe, selection: Selection, seeds: Sequence[int]
     return ((selection.beliefs[row], option) for row, option in sorted(found))
 
 
-def _request(belief: Belief, option: int) -> dict[str, object]:
+def _request(belief: Belief, option: int, domain: str) -> dict[str, object]:
     return {
         "id": belief.id,
         "subject": belief.subject,
         "question": belief.question,
         "choices": belief.choices,
         "option": option,
+        **({} if domain == belief.subject else {"domain": domain}),
         **language_field(belief.language),
     }

@@ -289,6 +289,7 @@ def write_all(
     check_targets([*tallies, *map(_manifest, tallies)])
     paths = list(tallies)
     pieces = lines_of([group for group, _, _ in groups], list(tallies.values()))
+    normalized = {id(group.beliefs): group.beliefs.normalized_explanations() for group, _, _ in groups}
     digests = write_pieces(paths, ((paths[place], lines) for place, lines in pieces))
     for (group, texts, _), (path, tally) in zip(groups, tallies.items(), strict=True):
         beliefs = group.beliefs
@@ -304,6 +305,10 @@ def write_all(
             "labels": beliefs.counts(),
             "rows": {source: tally[source] for source in SOURCES if tally[source]},
             "rows_without_explanation": texts.unexplained,
+            "explanations": group.explanations.checked.to_dict()
+            if group.explanations and group.explanations.checked
+            else None,
+            "normalized_gold_explanations": normalized[id(beliefs)],
             "unusable_explanations": group.explanations.unusable if group.explanations else None,
             "unusable_share": {
                 "explanations": group.explanations.unusable_share if group.explanations else None,

@@ -13,8 +13,10 @@ from consistency.tasks.harness import (
     load_own_context,
     load_own_domain,
     load_own_explain,
+    load_own_simulate,
     question,
     shot_answers,
+    simulate,
 )
 
 __all__ = [
@@ -26,8 +28,10 @@ __all__ = [
     "load_context",
     "load_domain",
     "load_explain",
+    "load_simulate",
     "question",
     "shot_answers",
+    "simulate",
 ]
 FOLDER = Path(__file__).parent / "questions"
 
@@ -47,3 +51,8 @@ def load_explain(**arguments: Any) -> Any:
 def load_context(**arguments: Any) -> Any:
     """The questions whose necessary knowledge is to be written down, and the example if there is one."""
     return load_own_context(FOLDER, **arguments)
+
+
+def load_simulate(**arguments: Any) -> Any:
+    """The explanations that are to be checked, and explained examples."""
+    return load_own_simulate(FOLDER, **arguments)
