@@ -66,7 +66,9 @@ def test_an_explanation_is_checked_in_every_rotation_with_and_without_it():
         }
     )
 
-    return [prefers[(place + document["rotation"]) % count] + letter_bias[place] for place in range(count)]
+
+def documents(rows):
+    return [document for number, row in enumerate(rows) for document in checks(number, row)]
 
 
 def request(number, option=1):
@@ -76,8 +78,7 @@ def request(number, option=1):
 def logprobs(document, prefers, letter_bias):
     """Of a reader who prefers options, and letters: what a rotation logs."""
     count = len(document["choices"])
-    values = [prefers[(place + document["rotation"]) % count] + letter_bias[place] for place in range(count)]
-    return values
+    return [prefers[(place + document["rotation"]) % count] + letter_bias[place] for place in range(count)]
 
 
 def test_what_counts_is_what_an_explanation_changes_whatever_the_letter(tmp_path, write_probe):
