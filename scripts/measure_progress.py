@@ -16,7 +16,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from consistency.experiment.grid import read_experiment
+from consistency.experiment.reading import read_experiment
 from consistency.experiment.status import read_status
 
 FROM = 60.0  # seconds

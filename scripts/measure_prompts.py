@@ -20,7 +20,7 @@ from consistency.tasks import prompts
 from consistency.tasks.harness import shuffled
 from consistency.tasks.mmlu import SUBJECTS, display_name
 from consistency.tasks.questions import Question
-from consistency.tasks.sources import domain_questions, mmlu_questions
+from consistency.tasks.sources import benchmark_questions, domain_questions
 from consistency.world.fields import DOMAINS
 
 SHOTS = 5
@@ -131,7 +131,7 @@ def main() -> None:
     if arguments.task in DOMAINS:
         dev, test = (domain_questions(arguments.task, split, arguments.data) for split in ("dev", "test"))
     else:
-        dev, test = (mmlu_questions(arguments.task, split, arguments.data) for split in ("dev", "test"))
+        dev, test = (benchmark_questions("mmlu", arguments.task, split, arguments.data) for split in ("dev", "test"))
     questions = test[: arguments.limit]
 
     print(f"{len(questions)} questions of {arguments.task}\n")

@@ -243,7 +243,7 @@ def test_public_sources_are_read_by_the_same_rules(monkeypatch, tmp_path):
 
     monkeypatch.setattr(sources, "_hub", hub)
     monkeypatch.setattr(sources, "_released", lambda files, domain: [Question(3, domain, "Q", ("a", "b"), 0)])
-    (question,) = sources.mmlu_questions("anatomy", "test")
+    (question,) = sources.benchmark_questions("mmlu", "anatomy", "test")
     assert question == Question(0, "anatomy", "Q", ("a", "b", "c", "d"), 3, text_id=question.text_id)
     pool = sources.domain_questions("medicine", "pool")
     assert [(q.id, q.answer) for q in pool] == [(0, 0), (4, 1)]

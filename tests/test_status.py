@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from consistency.experiment.grid import Experiment, read_experiment
+from consistency.experiment.grid import Experiment
+from consistency.experiment.reading import read_experiment
 from consistency.experiment.status import Job, follow, read_status
 from consistency.support.resources import shipped
 
@@ -110,8 +111,10 @@ def test_what_the_grid_will_make_is_what_snakemake_makes(experiment: Experiment,
         "output_file",
         "runs/e/world/base/model",
         "runs/e/world/base/requests.jsonl",
+        "runs/e/world/base/tokenizer",
     }
-    assert {str(job.log) for job in jobs} == logs - {"runs/e/world/base/requests.log"}
+    small = {f"runs/e/world/base/{name}.log" for name in ("requests", "tokenizer")}
+    assert {str(job.log) for job in jobs} == logs - small
 
 
 def test_done_failed_stopped_and_running(

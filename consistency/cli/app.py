@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consistency.cli import evaluate, training_data
+from consistency.cli import domain, evaluate, training_data
 from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
 from consistency.errors import InputError, not_one_of
+
+if TYPE_CHECKING:
+    from consistency.logs.runs import Run
 
 app = typer.Typer(
     help="Did fine-tuning teach a model something, or break what it knew? Reads logs of lm_eval --log_samples.",
@@ -22,6 +26,7 @@ app = typer.Typer(
 )
 
 app.add_typer(experiments, name="experiment")
+app.add_typer(domain.app, name="domain")
 
 
 def _print_version(wanted: bool) -> None:
@@ -69,6 +74,9 @@ def compare(
         typer.Option(help="Date of the run to read; twice: of BEFORE, then of AFTER. Default: the newest."),
     ] = None,
     scopes: Annotated[str | None, typer.Option(help="Domain: also HOMO, ID and OOD.", show_default=False)] = None,
+    experiment: Annotated[
+        Path | None, typer.Option(help="Experiment file that has an own domain of --scopes.", show_default=False)
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for JSON, tables and every question.")] = None,
 ) -> None:
     """Compare two evaluations of the same questions."""
@@ -79,11 +87,10 @@ def compare(
     from consistency.report.pair.report import write_comparison
     from consistency.support.files import write_atomically
     from consistency.support.json_files import pretty_json
-    from consistency.tasks.scopes import find_scopes
 
     conditions = [read_condition(text) for text in fail_if or ()]
     first, second = read_both(before, after, run or ())
-    found = None if scopes is None else find_scopes(scopes, first.tasks)
+    found = None if scopes is None else _find_scopes(scopes, experiment, first)
     comparison = compare_runs(first, second, margin=margin, score=score, scopes=found)
     checks = check(conditions, comparison)
     if out is not None:
@@ -104,7 +111,17 @@ def compare(
         raise typer.Exit(1)
 
 
+def _find_scopes(domain: str, experiment: Path | None, run: Run) -> dict[str, list[str]]:
+    """The scopes of a domain in a run; an own domain is that of an experiment file."""
+    from consistency.experiment.reading import read_experiment
+    from consistency.tasks.scopes import find_scopes
+
+    own = None if experiment is None else read_experiment(experiment, "runs").own_domains.get(domain)
+    return find_scopes(domain, run.tasks) if own is None else own.find_scopes(run.tasks, run.config.groups)
+
+
 app.command("requests")(training_data.requests)
+app.command("rounds")(training_data.rounds)
 app.command("groups")(training_data.groups)
 app.command("map")(training_data.knowledge_map)
 app.command("audit")(training_data.audit)
@@ -136,7 +153,7 @@ def report(
         return
     if experiment is None or root is None or out is None:
         raise typer.BadParameter("give EXPERIMENT, --root and --out, or --compare and the folders of two reports")
-    from consistency.experiment.grid import read_experiment
+    from consistency.experiment.reading import read_experiment
     from consistency.report.grid.report import write_report
 
     typer.echo(f"{write_report(read_experiment(experiment, root, read_settings(settings)), out)}")
@@ -180,16 +197,26 @@ def rotations(
 
 @app.command()
 def convert(
-    raw: Annotated[Path, typer.Argument(help="Raw records: JSON lines or a JSON array.")],
-    out: Annotated[Path, typer.Argument(help="JSONL file of questions to write.")],
-    form: Annotated[str, typer.Option("--from", help="xiezhi or medmcqa.", show_default=False)],
+    raw: Annotated[
+        Path, typer.Argument(help="Raw records: JSON lines or a JSON array; of cmmlu and ceval the folder.")
+    ],
+    out: Annotated[Path, typer.Argument(help="JSONL file of questions to write; of cmmlu and ceval the data folder.")],
+    form: Annotated[str, typer.Option("--from", help="xiezhi, medmcqa, cmmlu or ceval.", show_default=False)],
     first_option: Annotated[int | None, typer.Option(help="MedMCQA: number of the first option, 0 or 1.")] = None,
 ) -> None:
-    """Convert raw Xiezhi or MedMCQA records to the tasks' question files."""
-    from consistency.tasks.conversion import convert_file
+    """Convert raw Xiezhi, MedMCQA, CMMLU or C-Eval records to the tasks' question files."""
+    from consistency.tasks.conversion import EXAMS, convert_exams, convert_file
 
-    written, dropped = convert_file(raw, out, form, first_option)
-    typer.echo(f"{out}: {written} questions")
+    if form in EXAMS:
+        exam = convert_exams(raw, out, form)
+        typer.echo(f"{out / form}: {sum(exam.files.values())} questions in {len(exam.files)} files")
+        for reason, count in sorted(Counter(exam.skipped.values()).items()):
+            first = next(path for path, why in exam.skipped.items() if why == reason)
+            typer.echo(f"skipped: {count} files, such as {first} ({reason})")
+        dropped = exam.dropped
+    else:
+        written, dropped = convert_file(raw, out, form, first_option)
+        typer.echo(f"{out}: {written} questions")
     for reason, count in sorted(dropped.items()):
         typer.echo(f"dropped: {count} ({reason})")
 
@@ -198,12 +225,19 @@ def convert(
 def check_tokenizer(
     model: Annotated[str, typer.Argument(help="Folder or name of a model.")],
     options: Annotated[int, typer.Option(help="Number of option letters.")] = 4,
+    template: Annotated[
+        str,
+        typer.Option(
+            help="Chat template that the model is asked in: vicuna, chatml, a .jinja file, or model for its own."
+        ),
+    ] = "model",
+    language: Annotated[str, typer.Option(help="Of the prompts: en, or zh for CMMLU and C-Eval.")] = "en",
 ) -> None:
     """Say before a long run whether a model's tokenizer lets option letters be scored; exit code 1 if not."""
     from consistency.tasks.tokenizers import check_tokenizer as check
     from consistency.tasks.tokenizers import load_tokenizer
 
-    checks = check(load_tokenizer(model), options)
+    checks = check(load_tokenizer(model), options, template, language)
     for item in checks:
         typer.echo(item.to_text())
     if any(item.problems for item in checks):

@@ -16,14 +16,14 @@ from typing import Any, Literal
 
 from consistency.errors import InputError
 from consistency.experiment.failures import find_reason
-from consistency.experiment.grid import Experiment, needs_explanations
+from consistency.experiment.grid import Experiment, needs_contexts, needs_explanations
 from consistency.experiment.plan import plan
 from consistency.experiment.program_log import is_locked, read_attempt, writers
 from consistency.experiment.progress import STEPS, Progress, read_progress
 
 State = Literal["done", "running", "waiting", "failed"]
 STATES: tuple[State, ...] = ("done", "running", "waiting", "failed")
-STAGES = ("probe", "base", "explain", "groups", "train", "evaluate", "report")
+STAGES = ("probe", "base", "explain", "context", "groups", "train", "evaluate", "report")
 # What takes seconds wherever it runs, for which no estimate waits.
 _SHORT = {"groups": 5.0, "report": 60.0}
 # A program on another host whose lock cannot be seen here runs if its log is younger than this.
@@ -225,11 +225,16 @@ def follow(experiment: Experiment, seconds: float) -> Iterator[str]:
 
 def _places(experiment: Experiment) -> Iterator[tuple[str, str, Path, Path]]:
     """Stage, name, output and log of each job of a grid, stage by stage."""
-    for stage, style in (("probe", "icl"), ("base", "ift"), ("explain", "explain")):
-        if style != "explain" or any(map(needs_explanations, experiment.groups)):
-            for model in experiment.models:
-                logs = experiment.base_logs(model, style)
-                yield stage, model, logs, logs.with_name(f"{logs.name}.log")
+    explained, in_context = (any(map(needs, experiment.groups)) for needs in (needs_explanations, needs_contexts))
+    for stage, style, needed in (
+        ("probe", "icl", True),
+        ("base", "ift", True),
+        ("explain", "explain", explained),
+        ("context", "context", in_context),
+    ):
+        for model in dict.fromkeys(experiment.recipe(model).base for model in experiment.models) if needed else ():
+            logs = experiment.base_logs(model, style)
+            yield stage, model, logs, logs.with_name(f"{logs.name}.log")
     runs = [(run, f"{run.model}, {run.domain}, seed {run.seed}: {run.group}") for run in experiment.runs()]
     for run, name in runs:
         yield "groups", name, run.rows, run.rows.with_suffix(".log")
@@ -313,7 +318,7 @@ def _durations(experiment: Experiment, jobs: Iterable[Job]) -> tuple[dict[str, f
     missing = [stage for stage in missing if stage not in found]
     if not missing:
         return found, "by what has run"
-    # The plan is one for GPUs.
+    # The plan leaves out starting up, which takes longer than the rest on a small model.
     if experiment.device.startswith("cuda"):
         with suppress(InputError):
             return _planned(experiment) | found, "by what has run, else by the plan"
@@ -323,13 +328,16 @@ def _durations(experiment: Experiment, jobs: Iterable[Job]) -> tuple[dict[str, f
 def _planned(experiment: Experiment) -> dict[str, float]:
     """Seconds that a job of each stage takes by the plan."""
     models = plan(experiment).models
-    runs = sum(model.runs for model in models)
-    evaluation = 3600 * sum(model.evaluation_hours for model in models) / (runs + 2 * len(models))
+    runs, bases = sum(model.runs for model in models), len(experiment.sources)
+    asked = sum(model.evaluations for model in models) + 2 * bases
+    evaluation = 3600 * sum(model.evaluation_hours for model in models) / asked
+    written = 3600 * sum(model.generation_hours for model in models) / bases
     return {
         "probe": evaluation,
         "base": evaluation,
         "evaluate": evaluation,
-        "explain": 3600 * sum(model.generation_hours for model in models) / len(models),
+        "explain": written,
+        "context": written,
         "train": 3600 * sum(model.training_hours for model in models) / runs,
     }
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from consistency.errors import InputError
 from consistency.logs.scores import Scores
+from consistency.tasks.answer_prefixes import strip_answer
+from consistency.tasks.prompts import ENGLISH, LANGUAGES
 from consistency.tasks.questions import TextIds, text_problem
 
 Label = Literal["known", "misbelieved", "unsure"]
@@ -29,6 +31,7 @@ class Document(msgspec.Struct, gc=False):
     id: str | int | None = None
     subject: str | None = None
     explanation: str | None = None
+    prompt_language: str = ENGLISH
 
 
 _decode = msgspec.json.Decoder(Document).decode
@@ -46,7 +49,7 @@ class Belief(msgspec.Struct, frozen=True, gc=False):
     choices : tuple of str
         The options.
     explanation : str
-        Of the gold option; empty where there is none.
+        Of the gold option, without the answer that it may begin with (`Beliefs.as_released`); empty where there is none.
     gold, answer : int
         Index of the gold option and of the model's.
     confidence : float
@@ -55,6 +58,8 @@ class Belief(msgspec.Struct, frozen=True, gc=False):
         "known" and "misbelieved" are right and wrong answers with a confidence above the threshold.
     key : str or int
         What the question's place in samples depends on: see `sampling_keys`.
+    language : str
+        In which it is asked: see `prompts.WORDINGS`.
     """
 
     id: str | int
@@ -67,6 +72,7 @@ class Belief(msgspec.Struct, frozen=True, gc=False):
     confidence: float
     label: Label
     key: str | int
+    language: str = ENGLISH
 
 
 @dataclass(kw_only=True, eq=False)
@@ -89,6 +95,9 @@ class Beliefs(Sequence[Belief]):
         What questions without a subject of their own are about.
     threshold : float
         The confidence that an answer must exceed to count as knowledge.
+    as_released : bool
+        Whether explanations stay as the documents have them. Otherwise an answer that they begin with ("Ans. B. …") is
+        left out: see `consistency.tasks.answer_prefixes.strip_answer`.
 
     Attributes
     ----------
@@ -117,6 +126,7 @@ class Beliefs(Sequence[Belief]):
     probs: NDArray[np.float64]
     subject: str
     threshold: float = THRESHOLD
+    as_released: bool = False
     confidence: NDArray[np.float64] = field(init=False)
     codes: NDArray[np.int8] = field(init=False)
 
@@ -138,17 +148,20 @@ class Beliefs(Sequence[Belief]):
         if isinstance(index, slice):
             return self.take(range(len(self))[index])
         document = _decode(self.documents[index])
+        gold = self.gold.item(index)
+        explanation = document.explanation or ""
         return Belief(
             id=self.ids[index],
             subject=document.subject or self.subject,
             question=document.question,
             choices=document.choices,
-            explanation=document.explanation or "",
-            gold=self.gold.item(index),
+            explanation=explanation if self.as_released else strip_answer(explanation, document.choices, gold),
+            gold=gold,
             answer=self.answer.item(index),
             confidence=self.confidence.item(index),
             label=LABELS[self.codes.item(index)],
             key=self.keys[index],
+            language=document.prompt_language,
         )
 
     def __iter__(self) -> Iterator[Belief]:
@@ -172,6 +185,19 @@ class Beliefs(Sequence[Belief]):
         """The rows of the questions with a label, in their order."""
         rows: list[int] = np.flatnonzero(self.codes == LABELS.index(label)).tolist()
         return rows
+
+    def normalized_explanations(self) -> int:
+        """How many questions' explanations begin with an answer that is left out."""
+        if self.as_released:
+            return 0
+        documents = (
+            (_decode(document), gold) for document, gold in zip(self.documents, self.gold.tolist(), strict=True)
+        )
+        return sum(
+            strip_answer(text, document.choices, gold) != text
+            for document, gold in documents
+            if (text := document.explanation)
+        )
 
     def counts(self) -> dict[Label, int]:
         """How many questions have each label."""
@@ -219,6 +245,8 @@ def read_beliefs(scores: Scores, threshold: float = THRESHOLD, subject: str | No
                 expected="one gold option and one score for each of its choices",
             )
         problem = text_problem(fields.question, fields.choices)
+        if not problem and fields.prompt_language not in LANGUAGES:
+            problem = f"prompt_language is {fields.prompt_language!r}", f"one of {', '.join(LANGUAGES)}"
         if problem:
             raise unusable_document(scores, row, problem[0], expected=problem[1])
         if fields.id is None:

@@ -1,21 +1,27 @@
-"""Questions from the raw records of Xiezhi and MedMCQA, with a count of the records that are dropped and why."""
+"""Questions from the raw records of Xiezhi, MedMCQA, CMMLU and C-Eval, with a count of those that are dropped and why."""
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from consistency.errors import InputError, not_one_of
-from consistency.support.files import write_atomically
-from consistency.support.json_files import read_rows
+from consistency.support.files import write_lines, write_together
+from consistency.support.json_files import json_lines, read_rows
+from consistency.tasks.benchmarks import find_benchmark
 from consistency.tasks.questions import MOST_OPTIONS, Question
 
 FORMATS = ("xiezhi", "medmcqa")
+# Whose raw records are a folder of tables, a file for each subject.
+EXAMS = ("cmmlu", "ceval")
 _MEDMCQA_OPTIONS = ("opa", "opb", "opc", "opd")
+_EXAM_OPTIONS = ("a", "b", "c", "d")
+_EXAM_COLUMNS = ("question", *_EXAM_OPTIONS)
 
 
 class _Dropped(Exception):  # noqa: N818
@@ -113,6 +119,152 @@ def convert_medmcqa(
     return _convert(records, convert)
 
 
+def convert_exam(records: Iterable[Any], subject: str, language: str = "zh") -> tuple[list[Question], Counter[str]]:
+    """Convert raw records of CMMLU or C-Eval.
+
+    Parameters
+    ----------
+    records : iterable of mapping
+        With the question, its options A to D, and the letter of the right one; C-Eval's few-shot examples also have an
+        explanation. The benchmarks write the names of columns in small and in capital letters.
+    subject : str
+        What they are about.
+    language : str
+        In which they are asked.
+
+    Returns
+    -------
+    questions : list of Question
+        The `id` is the record's row, counted from 0; texts are kept as they are, spaces included.
+    dropped : Counter
+        How many records were left out, by reason.
+
+    Examples
+    --------
+    >>> raw = {"Question": "一加一等于", "A": "二", "B": "三", "C": "四", "D": "五", "Answer": "A"}
+    >>> [(question.id, question.answer) for question in convert_exam([raw], "数学")[0]]
+    [(0, 0)]
+    """
+
+    def convert(row: int, record: Mapping[str, Any]) -> Question:
+        fields = {str(name).lower(): value for name, value in record.items()}
+        question = _text(fields, "question")
+        choices = [_text(fields, option) for option in _EXAM_OPTIONS]
+        letter = _text(fields, "answer").strip().lower()
+        if letter not in _EXAM_OPTIONS:
+            raise _Dropped("the answer is not among the options")
+        explanation = fields.get("explanation") or ""
+        if not isinstance(explanation, str):
+            raise _Dropped("explanation is not a text")
+        answer = _EXAM_OPTIONS.index(letter)
+        return Question(row, subject, question, tuple(choices), answer, explanation, language=language)
+
+    return _convert(records, convert)
+
+
+def read_csv(path: str | Path) -> list[dict[str, str]]:
+    """The rows of a table of CMMLU or C-Eval by the names of its columns.
+
+    Parameters
+    ----------
+    path : path-like
+        A CSV file in UTF-8, with or without a byte order mark.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or lacks a column of a question; naming the line, if a row has too many or too few fields.
+    """
+    expected = "a CSV file with the columns question, A, B, C, D and answer"
+    try:
+        lines = csv.reader(StringIO(Path(path).read_text(encoding="utf-8-sig"), newline=""), strict=True)
+        names = next(lines, [])
+        if missing := [name for name in _EXAM_COLUMNS if name not in [found.lower() for found in names]]:
+            raise InputError(f"no column {missing[0]!r}", expected=expected, path=path, line=1)
+        rows = []
+        for fields in lines:
+            if not fields:  # an empty line
+                continue
+            if len(fields) != len(names):
+                problem = f"{len(fields)} fields"
+                raise InputError(problem, expected=f"{len(names)}, as in line 1", path=path, line=lines.line_num)
+            rows.append(dict(zip(names, fields, strict=True)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot be read ({error})", expected=expected, path=path) from error
+    return rows
+
+
+@dataclass(frozen=True)
+class ConvertedExam:
+    """What `convert_exams` wrote.
+
+    Attributes
+    ----------
+    files : dict of Path to int
+        How many questions each file holds.
+    dropped : Counter
+        How many records were left out, by reason.
+    skipped : dict of Path to str
+        Files of the raw folder that were left out, and why.
+    """
+
+    files: dict[Path, int]
+    dropped: Counter[str]
+    skipped: dict[Path, str]
+
+
+def convert_exams(raw: str | Path, out: str | Path, form: str) -> ConvertedExam:
+    """Convert the folder of a benchmark's tables to a folder of questions, as the tasks' `data_dir` has them.
+
+    Parameters
+    ----------
+    raw : path-like
+        With ``SPLIT/SUBJECT.csv`` (CMMLU) or ``SPLIT/SUBJECT_SPLIT.csv`` (C-Eval), as the benchmarks' archives have them.
+    out : path-like
+        The folder in which ``BENCHMARK/SPLIT/SUBJECT.jsonl`` is written.
+    form : {"cmmlu", "ceval"}
+        The benchmark.
+
+    Returns
+    -------
+    ConvertedExam
+        Files of no subject are skipped, and those without answers: C-Eval's test set.
+
+    Raises
+    ------
+    InputError
+        If there is no table of a subject, or one cannot be read or holds no question; nothing is written then.
+    """
+    benchmark = find_benchmark(form)
+    if form not in EXAMS:
+        raise not_one_of("format", form, (*FORMATS, *EXAMS))
+    found: dict[Path, list[Question]] = {}
+    dropped: Counter[str] = Counter()
+    skipped: dict[Path, str] = {}
+    for split in ("dev", *benchmark.splits):
+        for path in sorted((Path(raw) / split).glob("*.csv")):
+            subject = path.stem.removesuffix(f"_{split}")
+            if subject not in benchmark.names:
+                skipped[path] = f"no subject of {benchmark.title}"
+                continue
+            records = read_csv(path)
+            if records and not any(name.lower() == "answer" for name in records[0]):
+                skipped[path] = "no answers"
+                continue
+            questions, reasons = convert_exam(records, "")
+            if not questions:
+                raise InputError(
+                    f"no record is a question ({_listed(reasons)})", expected=f"those of {form}", path=path
+                )
+            found[Path(out) / form / split / f"{subject}.jsonl"] = questions
+            dropped += reasons
+    if not found:
+        expected = f"dev/SUBJECT{'_dev' if form == 'ceval' else ''}.csv and so on"
+        raise InputError("no tables with answers", expected=expected, path=raw)
+    write_together({path: json_lines(map(_row, questions)) for path, questions in found.items()})
+    return ConvertedExam({path: len(questions) for path, questions in found.items()}, dropped, skipped)
+
+
 def convert_file(
     raw: str | Path, out: str | Path, form: str, first_option: int | None = None
 ) -> tuple[int, Counter[str]]:
@@ -142,7 +294,7 @@ def convert_file(
         If the file cannot be read or is not valid JSON, or no record is a question.
     """
     if form not in FORMATS:
-        raise not_one_of("format", form, FORMATS)
+        raise not_one_of("format", form, (*FORMATS, *EXAMS))
     records = [record for _, record in read_rows(raw, "a raw record")]
     if not records:
         raise InputError("no records", expected=f"those of {form}", path=raw)
@@ -154,11 +306,18 @@ def convert_file(
     except InputError as error:
         raise InputError(error.problem, expected=error.expected, do=error.do, path=raw) from error
     if not questions:
-        reasons = ", ".join(f"{count} × {reason}" for reason, count in sorted(dropped.items()))
-        raise InputError(f"no record is a question ({reasons})", expected=f"records of {form}", path=raw)
-    lines = [msgspec.json.encode({k: v for k, v in q.to_dict().items() if k != "subject"}) for q in questions]
-    write_atomically(out, b"\n".join([*lines, b""]).decode())
+        raise InputError(f"no record is a question ({_listed(dropped)})", expected=f"records of {form}", path=raw)
+    write_lines(out, json_lines(map(_row, questions)))
     return len(questions), dropped
+
+
+def _row(question: Question) -> dict[str, Any]:
+    """A question as a line of a file, which says neither what it is about nor its language."""
+    return {k: v for k, v in question.to_dict().items() if k not in ("subject", "prompt_language")}
+
+
+def _listed(dropped: Counter[str]) -> str:
+    return ", ".join(f"{count} × {reason}" for reason, count in sorted(dropped.items())) or "it is empty"
 
 
 def _convert(

@@ -28,6 +28,13 @@ SUBCATEGORIES = {
     "health": "anatomy clinical_knowledge college_medicine human_aging medical_genetics nutrition professional_medicine"
     " virology",
 }
+# The paper's choice of sub-categories for each domain.
+ID_SUBCATEGORIES = {
+    "medicine": ("health",),
+    "history": ("history",),
+    "engineering": ("engineering",),
+    "jurisprudence": ("politics", "culture", "economics", "geography", "psychology", "law"),
+}
 SUBCATEGORY_OF = {subject: name for name, subjects in SUBCATEGORIES.items() for subject in subjects.split()}
 SUBJECTS = tuple(sorted(SUBCATEGORY_OF))
 

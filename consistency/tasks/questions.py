@@ -12,7 +12,7 @@ import msgspec
 
 from consistency.errors import InputError
 from consistency.support.json_files import read_jsonl
-from consistency.tasks.prompts import LETTERS
+from consistency.tasks.prompts import ENGLISH, LETTERS, language_field
 
 MOST_OPTIONS = len(LETTERS)
 # In the name of a task that asks every rotation.
@@ -39,6 +39,8 @@ class Question(msgspec.Struct, frozen=True):
         Why it is right; empty where there is none.
     text_id : str
         Its id in documents where the file gives none, see `TextIds`; empty otherwise.
+    language : str
+        In which it is asked: see `prompts.WORDINGS`.
     """
 
     id: int | str
@@ -48,13 +50,14 @@ class Question(msgspec.Struct, frozen=True):
     answer: int
     explanation: str = ""
     text_id: str = ""
+    language: str = ENGLISH
 
     def to_dict(self) -> dict[str, Any]:
         """The question as the document of an lm_eval task."""
         fields = msgspec.structs.asdict(self)
-        text_id = fields.pop("text_id")
+        text_id, language = fields.pop("text_id"), fields.pop("language")
         # A row's number changes as soon as a question before it is added or removed.
-        return {**fields, "id": text_id or self.id, "choices": list(self.choices)}
+        return {**fields, "id": text_id or self.id, "choices": list(self.choices), **language_field(language)}
 
 
 def rotate(question: Question) -> Iterator[dict[str, Any]]:
@@ -113,7 +116,7 @@ class _Row(msgspec.Struct):
     explanation: str | None = None
 
 
-def read_questions(path: str | Path, subject: str) -> list[Question]:
+def read_questions(path: str | Path, subject: str, language: str = ENGLISH) -> list[Question]:
     """The questions of a file.
 
     Parameters
@@ -123,6 +126,8 @@ def read_questions(path: str | Path, subject: str) -> list[Question]:
         or a whole number, on all lines or none) and `explanation` are optional, other keys are ignored.
     subject : str
         What the questions are about, as the header of the prompt names it.
+    language : str
+        In which they are asked: see `prompts.WORDINGS`.
 
     Returns
     -------
@@ -144,10 +149,10 @@ def read_questions(path: str | Path, subject: str) -> list[Question]:
     ('two', 'three')
     """
     rows = read_jsonl(path, _Row, _EXPECTED)
-    return check_questions((row for _, row in rows), subject, path)
+    return check_questions((row for _, row in rows), subject, path, language)
 
 
-def check_questions(rows: Iterable[Any], subject: str, path: str | Path) -> list[Question]:
+def check_questions(rows: Iterable[Any], subject: str, path: str | Path, language: str = ENGLISH) -> list[Question]:
     """The questions that decoded rows hold, each row checked.
 
     Parameters
@@ -158,6 +163,8 @@ def check_questions(rows: Iterable[Any], subject: str, path: str | Path) -> list
         What the questions are about.
     path : path-like
         Where the rows come from, for error messages, which count them from 1.
+    language : str
+        In which the questions are asked.
 
     Returns
     -------
@@ -196,7 +203,10 @@ def check_questions(rows: Iterable[Any], subject: str, path: str | Path) -> list
             raise InputError(problem[0], expected=problem[1], path=path, line=number)
         text_id = text_ids(row.question, row.choices) if row.id is None else ""
         questions.append(
-            Question(identifier, subject, row.question, tuple(row.choices), row.answer, row.explanation or "", text_id)
+            Question(
+                *(identifier, subject, row.question, tuple(row.choices), row.answer, row.explanation or "", text_id),
+                language=language,
+            )
         )
     if not questions:
         raise InputError("no questions", expected="one JSON object a line", path=path)

@@ -8,21 +8,14 @@ from itertools import product
 from typing import Literal, get_args
 
 from consistency.errors import InputError, not_one_of
-from consistency.tasks import mmlu
+from consistency.tasks.benchmarks import BENCHMARKS, benchmark_tasks, find_benchmark
 from consistency.world import fields
 
 SCOPES = ("homo", "id", "ood")
 TaskSet = Literal["world", "paper"]
-# The paper's choice of MMLU's sub-categories.
-ID_SUBCATEGORIES = {
-    "medicine": ("health",),
-    "history": ("history",),
-    "engineering": ("engineering",),
-    "jurisprudence": ("politics", "culture", "economics", "geography", "psychology", "law"),
-}
 
 
-def scope_tasks(domain: str, style: str, task_set: TaskSet = "world") -> dict[str, list[str]]:
+def scope_tasks(domain: str, style: str, task_set: TaskSet = "world", benchmark: str = "mmlu") -> dict[str, list[str]]:
     """The lm_eval tasks of each scope of a domain.
 
     Parameters
@@ -33,7 +26,9 @@ def scope_tasks(domain: str, style: str, task_set: TaskSet = "world") -> dict[st
         Few-shot plain text, the same as released or with every rotation (of the paper's tasks alone), or zero-shot with
         the chat template.
     task_set : {"world", "paper"}
-        The embedded world's questions, or the paper's: the four domains and MMLU.
+        The embedded world's questions, or the paper's: the four domains and a benchmark.
+    benchmark : {"mmlu", "cmmlu", "ceval"}
+        Whose subjects are ID and OOD; the paper's is MMLU.
 
     Returns
     -------
@@ -43,7 +38,7 @@ def scope_tasks(domain: str, style: str, task_set: TaskSet = "world") -> dict[st
     Raises
     ------
     InputError
-        If the domain or the set of tasks is unknown.
+        If the domain, the set of tasks or the benchmark is unknown, or the embedded world is asked for another one.
 
     Examples
     --------
@@ -55,26 +50,33 @@ def scope_tasks(domain: str, style: str, task_set: TaskSet = "world") -> dict[st
     ['consistency_mmlu_icl_electrical_engineering']
     >>> [len(tasks) for tasks in scope_tasks("jurisprudence", "icl", "paper").values()]
     [1, 15, 42]
+    >>> scope_tasks("history", "ift", "paper", "cmmlu")["id"]
+    ['consistency_cmmlu_ift_chinese_history', 'consistency_cmmlu_ift_world_history']
     """
     if domain not in fields.DOMAINS:
         raise not_one_of("domain", domain, fields.DOMAINS)
+    found = find_benchmark(benchmark)
     if task_set == "world":
-        prefix = "consistency_world"
-        belongs = {name: fields.FIELD_BY_NAME[name].domain == domain for name in fields.SUBJECTS}
+        if benchmark != "mmlu":
+            raise InputError(f"no {found.title} of the embedded world", expected="the paper's tasks with it")
+        homo = f"consistency_world_{domain}_{style}"
+        tasks = {name: f"consistency_world_mmlu_{style}_{name}" for name in fields.SUBJECTS}
+        inside = {name for name in fields.SUBJECTS if fields.FIELD_BY_NAME[name].domain == domain}
     elif task_set == "paper":
-        prefix = "consistency"
-        belongs = {name: mmlu.SUBCATEGORY_OF[name] in ID_SUBCATEGORIES[domain] for name in mmlu.SUBJECTS}
+        homo = f"consistency_{domain}_{style}"
+        tasks = benchmark_tasks(benchmark, style)
+        inside = set(found.domains[domain])
     else:
         raise not_one_of("set of tasks", task_set, get_args(TaskSet))
     return {
-        "homo": [f"{prefix}_{domain}_{style}"],
-        "id": [f"{prefix}_mmlu_{style}_{name}" for name, inside in belongs.items() if inside],
-        "ood": [f"{prefix}_mmlu_{style}_{name}" for name, inside in belongs.items() if not inside],
+        "homo": [homo],
+        "id": [task for name, task in tasks.items() if name in inside],
+        "ood": [task for name, task in tasks.items() if name not in inside],
     }
 
 
 def find_scopes(domain: str, tasks: Iterable[str]) -> dict[str, list[str]]:
-    """The scopes of a domain among the tasks of a log: this project's tasks of any style, and the harness's own MMLU.
+    """The scopes of a domain among a log's tasks: this project's of any style, and the harness's own of its benchmarks.
 
     Parameters
     ----------
@@ -97,21 +99,26 @@ def find_scopes(domain: str, tasks: Iterable[str]) -> dict[str, list[str]]:
     --------
     >>> find_scopes("history", ["mmlu_prehistory", "mmlu_virology", "arc_easy"])
     {'id': ['mmlu_prehistory'], 'ood': ['mmlu_virology']}
+    >>> find_scopes("medicine", ["ceval-valid_physician", "consistency_cmmlu_ift_arts"])
+    {'id': ['ceval-valid_physician'], 'ood': ['consistency_cmmlu_ift_arts']}
     """
     tasks = list(tasks)
     scopes: dict[str, list[str]] = {scope: [] for scope in SCOPES}
-    sets: tuple[TaskSet, ...] = ("world", "paper")
-    for task_set, style in product(sets, ("icl", "icl_paper", "icl_cyclic", "ift")):
-        for scope, names in scope_tasks(domain, style, task_set).items():
-            scopes[scope] += [name for name in tasks if name in names and name not in scopes[scope]]
+    sets: list[tuple[TaskSet, str]] = [("world", "mmlu"), *(("paper", name) for name in BENCHMARKS)]
+    known: dict[str, str] = {}
+    for (task_set, benchmark), style in product(sets, ("icl", "icl_paper", "icl_cyclic", "ift")):
+        for scope, names in scope_tasks(domain, style, task_set, benchmark).items():
+            known |= dict.fromkeys(names, scope)
+    for found in BENCHMARKS.values():
+        for subject in found.names:
+            known[found.harness + subject] = "id" if subject in found.domains[domain] else "ood"
     for name in tasks:
-        subject = name.removeprefix("mmlu_")
-        if name != subject and subject in mmlu.SUBCATEGORY_OF:
-            inside = mmlu.SUBCATEGORY_OF[subject] in ID_SUBCATEGORIES[domain]
-            scopes["id" if inside else "ood"].append(name)
+        if name in known:
+            scopes[known[name]].append(name)
     if not any(scopes.values()):
         raise InputError(
-            f"no task belongs to {domain}: {', '.join(tasks[:5])}", expected="tasks of this project, or MMLU"
+            f"no task belongs to {domain}: {', '.join(tasks[:5])}",
+            expected="tasks of this project, MMLU, CMMLU or C-Eval",
         )
     return {scope: names for scope, names in scopes.items() if names}
 
@@ -127,15 +134,26 @@ def explain_task(domain: str | None = None) -> str:
     return "consistency_world_explain" if domain is None else f"consistency_explain_{domain}"
 
 
-def context_task(domain: str) -> str:
-    """The task in which a model writes down the knowledge that a domain's questions need.
+def simulate_task(domain: str | None = None) -> str:
+    """The task that checks explanations of a domain's questions; without a domain the embedded world's.
 
     Examples
     --------
-    >>> context_task("history")
-    'consistency_context_history'
+    >>> simulate_task("history"), simulate_task()
+    ('consistency_simulate_history', 'consistency_world_simulate')
     """
-    return f"consistency_context_{domain}"
+    return "consistency_world_simulate" if domain is None else f"consistency_simulate_{domain}"
+
+
+def context_task(domain: str | None = None) -> str:
+    """The task in which a model writes down the knowledge that a domain's questions need; without a domain the embedded world's.
+
+    Examples
+    --------
+    >>> context_task("history"), context_task()
+    ('consistency_context_history', 'consistency_world_context')
+    """
+    return "consistency_world_context" if domain is None else f"consistency_context_{domain}"
 
 
 def domain_of(task: str) -> str:

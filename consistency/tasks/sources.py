@@ -1,21 +1,27 @@
-"""The questions of MMLU and of the four domains, from a folder that the user named or from their public source."""
+"""The questions of the benchmarks and of the four domains, from a folder that the user named or from their public source."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError, not_one_of
-from consistency.tasks.conversion import convert_medmcqa
-from consistency.tasks.mmlu import SUBJECTS, display_name
+from consistency.tasks.benchmarks import find_benchmark
+from consistency.tasks.conversion import convert_exam, convert_medmcqa, read_csv
+from consistency.tasks.prompts import ENGLISH
 from consistency.tasks.questions import Question, check_questions, read_questions
 from consistency.world.fields import DOMAINS
 
 VARIABLE = "CONSISTENCY_DATA"
 MMLU = "cais/mmlu"
+CEVAL = "ceval/ceval-exam"
 MEDMCQA = "openlifescienceai/medmcqa"
+# The repository of CMMLU's authors: the hub's copy needs a program of its own to be read.
+CMMLU = "haonan-li/CMMLU"
+CMMLU_COMMIT = "d6e7b716d8ac694f38969a6c0407437d1fded799"
 # The authors' repository, at the commit that holds their data.
 RELEASE = "renmengjie7/Self-Aligning"
 RELEASE_COMMIT = "e129ea533157d0f40f82c3b34abf2a4baf8fb231"
@@ -29,31 +35,40 @@ _RELEASED_MODELS = {
 }
 
 
-def mmlu_questions(subject: str, split: str, data_dir: str = "") -> list[Question]:
-    """The questions of an MMLU subject.
+def benchmark_questions(benchmark: str, subject: str, split: str, data_dir: str = "") -> list[Question]:
+    """The questions of a benchmark's subject.
 
     Parameters
     ----------
+    benchmark : {"mmlu", "cmmlu", "ceval"}
+        Its name.
     subject : str
-        One of the 57 subjects, such as ``high_school_us_history``.
-    split : {"dev", "test"}
-        The five few-shot examples or the test set.
+        One of its subjects, such as ``high_school_us_history``.
+    split : {"dev", "val", "test"}
+        The five few-shot examples or what is evaluated: the test set, or C-Eval's "val", since the answers to its test
+        set are not public.
     data_dir : str
-        A folder with ``mmlu/SPLIT/SUBJECT.jsonl``. Without it the variable CONSISTENCY_DATA names the folder, and
-        without that the questions are those of ``cais/mmlu``.
+        A folder with ``BENCHMARK/SPLIT/SUBJECT.jsonl``. Without it the variable CONSISTENCY_DATA names the folder, and
+        without that the questions are those of ``cais/mmlu``, CMMLU's repository or ``ceval/ceval-exam``.
 
     Raises
     ------
     InputError
-        If the subject is unknown, no source can be read, or a question is malformed.
+        If the benchmark, subject or split is unknown, no source can be read, or a question is malformed.
     """
-    if subject not in SUBJECTS:
-        raise InputError(f"no MMLU subject {subject!r}", expected="one of the 57, such as anatomy")
-
-    def public() -> list[Question]:
-        return check_questions(_hub(MMLU, split, subject), display_name(subject), f"{MMLU}/{subject}/{split}")
-
-    return _find(mmlu_file(subject, split), display_name(subject), data_dir, MMLU, public)
+    known = find_benchmark(benchmark)
+    if subject not in known.names:
+        expected = f"one of the {len(known.names)}, such as {next(iter(known.names))}"
+        raise InputError(f"no {known.title} subject {subject!r}", expected=expected)
+    if split not in (*known.splits, "dev"):
+        raise not_one_of("split", split, (*known.splits, "dev"))
+    about = known.names[subject]
+    source, public = {
+        "mmlu": (MMLU, lambda: check_questions(_hub(MMLU, split, subject), about, f"{MMLU}/{subject}/{split}")),
+        "cmmlu": (f"github.com/{CMMLU} at {CMMLU_COMMIT[:7]}", lambda: _cmmlu(subject, split)),
+        "ceval": (CEVAL, lambda: _exam(_hub(CEVAL, split, subject), about, f"{CEVAL}/{subject}/{split}")),
+    }[benchmark]
+    return _find(benchmark_file(benchmark, subject, split), about, data_dir, source, public, known.language)
 
 
 def domain_questions(domain: str, split: str, data_dir: str = "") -> list[Question]:
@@ -73,7 +88,7 @@ def domain_questions(domain: str, split: str, data_dir: str = "") -> list[Questi
     Raises
     ------
     InputError
-        As for `mmlu_questions`.
+        As for `benchmark_questions`.
     """
     if domain not in DOMAINS:
         raise not_one_of("domain", domain, DOMAINS)
@@ -89,9 +104,9 @@ def domain_questions(domain: str, split: str, data_dir: str = "") -> list[Questi
     return _find(domain_file(domain, split), domain, data_dir, source, public)
 
 
-def mmlu_file(subject: str, split: str) -> str:
-    """Path of an MMLU subject's questions within a folder of questions."""
-    return f"mmlu/{split}/{subject}.jsonl"
+def benchmark_file(benchmark: str, subject: str, split: str) -> str:
+    """Path of a subject's questions within a folder of questions."""
+    return f"{benchmark}/{split}/{subject}.jsonl"
 
 
 def domain_file(domain: str, split: str) -> str:
@@ -105,7 +120,7 @@ def place(file: str, data_dir: str = "") -> Path:
     Parameters
     ----------
     file : str
-        See `mmlu_file` and `domain_file`.
+        See `benchmark_file` and `domain_file`.
     data_dir : str
         The folder; by default that of the variable CONSISTENCY_DATA.
 
@@ -126,12 +141,17 @@ def _folder(data_dir: str) -> str:
 
 
 def _find(
-    relative: str, subject: str, data_dir: str, source: str, public: Callable[[], list[Question]]
+    relative: str,
+    subject: str,
+    data_dir: str,
+    source: str,
+    public: Callable[[], list[Question]],
+    language: str = ENGLISH,
 ) -> list[Question]:
     if _folder(data_dir):
         path = place(relative, data_dir)
         if path.exists():
-            return read_questions(path, subject)
+            return read_questions(path, subject, language)
         problem = f"{path} does not exist"
     else:
         try:
@@ -153,15 +173,37 @@ def _hub(name: str, split: str, config: str | None = None) -> Any:
     return load_dataset(name, config, split=split)
 
 
-def _released(files: list[str], domain: str) -> list[Question]:
-    """Questions of the authors' release, each once, in the order of their ids where several files hold them."""
+def _download(repository: str, commit: str, files: list[str]) -> list[str]:
+    """Paths of copies of a GitHub repository's files."""
     from datasets import DownloadConfig, DownloadManager, config
 
     if config.HF_HUB_OFFLINE:
         raise ConnectionError("HF_HUB_OFFLINE is set")
     manager = DownloadManager(download_config=DownloadConfig(disable_tqdm=True))
-    base = f"https://raw.githubusercontent.com/{RELEASE}/{RELEASE_COMMIT}"
-    parts = [read_questions(path, domain) for path in manager.download([f"{base}/{file}" for file in files])]
+    base = f"https://raw.githubusercontent.com/{repository}/{commit}"
+    copies: list[str] = manager.download([f"{base}/{file}" for file in files])
+    return copies
+
+
+def _cmmlu(subject: str, split: str) -> list[Question]:
+    file = f"data/{split}/{subject}.csv"
+    (copy,) = _download(CMMLU, CMMLU_COMMIT, [file])
+    return _exam(read_csv(copy), find_benchmark("cmmlu").names[subject], f"{CMMLU}/{file}")
+
+
+def _exam(records: Any, subject: str, place: str) -> list[Question]:
+    """The questions of raw records of CMMLU or C-Eval; how many are none is said on stderr."""
+    questions, dropped = convert_exam(records, subject)
+    for reason, count in sorted(dropped.items()):
+        print(f"consistency: {place}: {count} left out ({reason})", file=sys.stderr)
+    if not questions:
+        raise InputError("no questions", expected="records with a question, A to D and answer", path=place)
+    return questions
+
+
+def _released(files: list[str], domain: str) -> list[Question]:
+    """Questions of the authors' release, each once, in the order of their ids where several files hold them."""
+    parts = [read_questions(path, domain) for path in _download(RELEASE, RELEASE_COMMIT, files)]
     if len(parts) == 1:
         return parts[0]
     found: dict[int | str, Question] = {}

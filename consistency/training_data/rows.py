@@ -146,7 +146,7 @@ def general_row(group: Group, place: int, turns: Conversation) -> dict[str, Any]
 
 def request(belief: Belief, context: str = "") -> str:
     """The user's turn: a question in the words of the tasks, behind what is to be known before it."""
-    asked = prompts.instruction(belief.subject, belief.question, belief.choices)
+    asked = prompts.instruction(belief.subject, belief.question, belief.choices, belief.language)
     return f"{context}\n\n{asked}" if context else asked
 
 

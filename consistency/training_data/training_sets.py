@@ -10,16 +10,15 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.support.json_files import read_rows
-from consistency.tasks.prompts import LETTERS
+from consistency.tasks.prompts import LETTERS, WORDINGS
 
-_HEADER = re.compile(
-    r"The following are multiple choice questions about (.*?)\. Please choose the correct answer\. ?\n+"
-)
+_HEADERS = [re.escape(words.header.strip()).replace(re.escape("{}"), "(.*?)") for words in WORDINGS.values()]
+_HEADER = re.compile(f"(?:{'|'.join(_HEADERS)}) ?\n+")
 _SMALL = LETTERS.lower()
 _NUMBERS = "1234567890"  # 0 for 10
 _OPTION = re.compile(r"\(?([A-Ja-j]|10|[1-9])[.):]\s*(.*)")
 _LIST = re.compile(r"(?:^|\n)\s*(?:answer\s+)?(?:options|choices)\s*:?\s*$", re.IGNORECASE)
-_ENDING = re.compile(r"\s*Answer:?\s*$")
+_ENDING = re.compile(r"\s*(?:Answer:?|答案[：:]?)\s*$")
 _PREFIX = re.compile(r"(?:question|q)\s*\d*\s*[:.)]\s*", re.IGNORECASE)
 # A question has few lines: what comes before them is a context.
 _MOST_LINES = 40
@@ -132,6 +131,8 @@ def parse_request(request: str) -> tuple[str, str, tuple[str, ...], str]:
     --------
     >>> parse_request("One and one is\nA. two\nB. three\nAnswer:")
     ('', 'One and one is', ('two', 'three'), 'ABCDEFGHIJ')
+    >>> parse_request("以下是中国关于数学的单项选择题，请选出其中的正确答案。\n\n一加一等于\nA. 二\nB. 三\n答案：")
+    ('数学', '一加一等于', ('二', '三'), 'ABCDEFGHIJ')
     >>> parse_request("Write a poem.")
     ('', '', (), 'ABCDEFGHIJ')
     """
@@ -140,7 +141,7 @@ def parse_request(request: str) -> tuple[str, str, tuple[str, ...], str]:
     for labels in (LETTERS, _SMALL, _NUMBERS):
         stem, options = _split(lines, labels)
         if len(options) > 1 and stem:
-            return headers[-1][1] if headers else "", stem, options, labels
+            return headers[-1][headers[-1].lastindex or 0] if headers else "", stem, options, labels
     return "", "", (), LETTERS
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
-from consistency.experiment.grid import read_experiment
+from consistency.experiment.reading import read_experiment
 from consistency.experiment.status import read_status
 from consistency.support.resources import shipped
 
@@ -46,7 +46,8 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("experiment") / "slice.yaml"
     settings |= {
         "name": "slice",
-        "lm_eval": f"{flags} --limit {LIMIT}",
+        "lm_eval": flags,
+        "limit": LIMIT,
         "axolotl": "--launcher python --learning-rate 1e-4",
     }
     path.write_text(yaml.safe_dump(settings))
