@@ -131,7 +131,8 @@ def test_done_failed_stopped_and_running(
     write("world/medicine/seed-1/logs/harmonious.train.log", "train.log", 20, 10, "Starting trainer...")
     process = hold(running)
     found = _jobs(experiment)
-    assert (found["probe world"].state, round(found["probe world"].seconds or 0)) == ("done", 120)
+    assert found["probe world"].state == "done"
+    assert found["probe world"].seconds == pytest.approx(120, abs=1.5)
     assert found["explain world"].state == "failed"
     assert found["explain world"].reason == "ValueError: no chat template"
     assert found["train seed 1: harmonious"].state == "waiting"  # it was killed with the grid
@@ -143,7 +144,7 @@ def test_done_failed_stopped_and_running(
     assert job.left == pytest.approx(16, abs=1.5)
     assert process.pid in job.processes
     # An evaluation takes as long as the one of the base model did: 40 s.
-    assert found["evaluate seed 0: harmonious"].left == pytest.approx(40, abs=1)
+    assert found["evaluate seed 0: harmonious"].left == pytest.approx(40, abs=1.5)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert _jobs(experiment)["train seed 0: harmonious"].state == "waiting"
@@ -179,7 +180,7 @@ def test_hours_left(experiment: Experiment, write: Callable[..., Path], tmp_path
     found = read_status(experiment)
     # Three trainings, four evaluations like the base model's, four groups of 5 s, and the report of a minute; one at a time.
     assert found.hours is not None
-    assert found.hours * 3600 == pytest.approx(3 * 200 + 4 * 50 + 4 * 5 + 60, rel=0.01)
+    assert found.hours * 3600 == pytest.approx(3 * 200 + 4 * 50 + 4 * 5 + 60, rel=0.02)
 
 
 def test_what_is_new_is_followed_until_all_is_done(experiment: Experiment, write: Callable[..., Path]) -> None:

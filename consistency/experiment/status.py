@@ -26,6 +26,10 @@ STATES: tuple[State, ...] = ("done", "running", "waiting", "failed")
 STAGES = ("probe", "base", "explain", "context", "groups", "train", "evaluate", "report")
 # What takes seconds wherever it runs, for which no estimate waits.
 _SHORT = {"groups": 5.0, "report": 60.0}
+# What follows a program's bar, as a multiple of what came before it: a tuned model is saved, and loaded again to be checked; the
+# answers of an evaluation are summed up and saved. As measured by scripts/measure_progress.py.
+_CHECKING = 1.0
+_SAVING = 0.2
 # A program on another host whose lock cannot be seen here runs if its log is younger than this.
 _SILENCE = 600.0
 
@@ -281,11 +285,8 @@ def _left(progress: Progress, ran: float | None, silent: float) -> float | None:
     """The seconds that a running program still takes, by its bar, which moved `silent` seconds ago."""
     if progress.seconds is None or progress.elapsed is None:
         return None
-    left = max(0.0, progress.seconds - silent)
-    if progress.stage == STEPS and ran is not None:
-        # Then the model is saved, and loaded again to be checked: as long, about, as until the training began.
-        left += max(0.0, ran - silent - progress.elapsed)
-    return left
+    started = max(0.0, ran - silent - progress.elapsed) if ran is not None else 0.0
+    return max(0.0, progress.seconds - silent) + (_CHECKING if progress.stage == STEPS else _SAVING) * started
 
 
 def _head(root: Path) -> str | None:
