@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
@@ -13,8 +14,10 @@ from consistency.errors import InputError
 from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
+from consistency.experiment.workflow import guards
 from consistency.tasks.harness_index import asked_tasks, task_problems
 from consistency.tasks.own_tasks import read_own_domain
+from consistency.tasks.sources import VARIABLE
 from consistency.world.model import BASE_MODEL
 
 # Every training config needs them; a preset of one's own could take one away.
@@ -61,7 +64,7 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
         If a preset does not exist, a flag has a value of the wrong type, or a batch cannot be split over the devices.
     """
     problems = [*_missing(experiment), *own_domain_problems(experiment)]
-    notes = [_rows_note(experiment)]
+    notes = [_rows_note(experiment), *_guard_notes(experiment)]
     configs = {
         (model, group): experiment.config(model, group) for model in experiment.models for group in experiment.groups
     }
@@ -261,6 +264,15 @@ def own_domain_problems(experiment: Experiment) -> Iterator[str]:
                 f"domains: {name}: {', '.join(explained)} needs an explained example, an explanation in dev or the key "
                 "explain_shot"
             )
+
+
+def _guard_notes(experiment: Experiment) -> Iterator[str]:
+    """Which evaluation sets are kept out of the training sets of own domains."""
+    for name, own in experiment.own_domains.items():
+        sets = guards(experiment, name, os.environ.get(VARIABLE, ""))
+        checked = any(Path(place).parts[-2:] == ("mmlu", "test") for place in sets)
+        without = "" if checked or not own.asks_mmlu else "; those of MMLU are not, since no folder here has its tests"
+        yield f"{name}: questions of {', '.join(sets)} are left out of its training sets{without}"
 
 
 def _rows_note(experiment: Experiment) -> str:

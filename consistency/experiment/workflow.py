@@ -17,7 +17,7 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.support.files import fingerprint
-from consistency.tasks.own_domain import MMLU_GROUP, joined_tasks
+from consistency.tasks.own_domain import joined_tasks
 from consistency.tasks.own_tasks import manifest_name
 from consistency.tasks.scopes import explain_task
 from consistency.world.model import BASE_MODEL
@@ -154,8 +154,7 @@ def guards(experiment: Experiment, domain: str, data: str = "") -> list[str]:
     if own is not None:
         kept = experiment.own_tasks(domain) / "questions"
         found += [str(kept / "test.jsonl"), str(kept / "dev.jsonl")]
-        asks_mmlu = any(task.startswith(MMLU_GROUP) for task in own.asked("icl"))
-        if asks_mmlu and data and (tests := Path(data).expanduser() / "mmlu" / "test").is_dir():
+        if own.asks_mmlu and data and (tests := Path(data).expanduser() / "mmlu" / "test").is_dir():
             found.append(str(tests))
     return found
 
