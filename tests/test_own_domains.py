@@ -158,13 +158,48 @@ def test_numbers_among_the_options_are_told_from_indices(tmp_path: Path) -> None
     path.write_text("question,A,B,C,answer\nOne and one?,1,2,3,2\nTwo and one?,3,1,2,0\n")
     # "0" is no option's text, so that the column counts from 0.
     assert [item.answer for item in read_source(QuestionSource(str(path)), "")] == [2, 0]
-    # "3" is beyond the last index: either the text, or counted from 1.
-    path.write_text("question,A,B,C,answer\nOne and one?,1,3,2,2\nTwo and one?,1,2,3,3\n")
+    path.write_text("question,A,B,C,answer\nOne and one?,1,3,2,2\nTwo and one?,1,2,3,1\n")
     with pytest.raises(InputError, match="answer_as"):
         read_source(QuestionSource(str(path)), "")
+    path.write_text("question,A,B,answer\nOne?,x,y,1\nTwo?,x,y,2\n")
+    with pytest.raises(InputError, match=r"expected an index from 0 to 1; if they count from 1, say so .* number"):
+        read_source(QuestionSource(str(path)), "")
+    path.write_text("question,A,B,C,answer\n" + "".join(f"{n}?,x,y,z,{n % 2 + 1}\n" for n in range(20)))
+    with pytest.raises(InputError, match="no answer of 20 is 0"):
+        read_source(QuestionSource(str(path)), "")
+    path.write_text("question,A,B,C,answer\nOne and one?,1,3,2,2\nTwo and one?,1,2,3,1\n")
     as_text, as_number = (QuestionSource(str(path), Columns(answer_as=kind)) for kind in ("text", "number"))  # type: ignore[arg-type]
-    assert [item.answer for item in read_source(as_text, "")] == [2, 2]
-    assert [item.answer for item in read_source(as_number, "")] == [1, 2]
+    assert [item.answer for item in read_source(as_text, "")] == [2, 0]
+    assert [item.answer for item in read_source(as_number, "")] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"question": "Q?", "choices": ["x", "y"], "answer": 1.0}, None),
+        ({"question": "Q?", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answer": "B"}, None),
+        ({"question": "Q?", "choices": ["x", "y"], "answer": True}, "'True' is no option"),
+        ({"question": "Q?", "choices": ["x", "y"], "answer": None}, "'' is no option"),
+        ({"question": "Q?", "choices": ["x", "y"], "answer": 2}, "can be read as|is no option|number from 1"),
+        ({"question": 3, "choices": ["x", "y"], "answer": 1}, "Expected `str`, got `int`"),
+        ({"question": "Q?", "choices": ["x", ["y"]], "answer": 0}, "Expected `str`, got `array`"),
+        ({"question": "Q?", "choices": "x, y", "answer": 0}, "choices holds no list"),
+        ({"question": "Q?", "choices": [], "answer": 0}, "is no option"),
+        ({"question": "Q?", "choices": ["x", "y"], "answer": 0, "id": 1.5}, "Expected `int | str | null`"),
+        ([1], "not an object"),
+    ],
+)
+def test_a_row_of_json_is_a_question_or_named_as_none(tmp_path: Path, row: Any, says: str | None) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(
+        json.dumps([{"question": "P?", "choices": ["x", "y"], "answer": row["answer"] if says is None else 0}, row])
+    )
+    if says is None:
+        assert [item.answer for item in read_source(QuestionSource(str(path)), "")] == [1, 1]
+        return
+    with pytest.raises(InputError, match=says) as error:
+        read_source(QuestionSource(str(path)), "")
+    assert (error.value.path, error.value.line) == (path, 2)
 
 
 def test_parquet_json_and_a_data_set_of_the_hub_have_columns_of_any_name(
@@ -349,6 +384,9 @@ def test_the_tests_of_an_own_domain_and_local_ones_of_mmlu_are_guarded(
     assert guards(experiment) == own
     (tmp_path / "data" / "mmlu" / "test").mkdir(parents=True)
     assert guards(experiment, str(tmp_path / "data")) == [*own, str(tmp_path / "data" / "mmlu" / "test")]
+    notes = "\n".join(validate(experiment).notes)
+    assert f"questions of {', '.join(own)} are left out of the training sets" in notes
+    assert guards(sport({"ood": ["mmlu_virology"]}), str(tmp_path / "data"))[-1].endswith("mmlu/test")
     alone = sport({"ood": ["arc_easy"]})
     assert guards(alone, str(tmp_path / "data")) == own[1:]
     assert workflow(alone)["guards"] == own[1:]

@@ -14,7 +14,6 @@ from consistency.experiment.workflow import visible_gpus
 from consistency.support.host import list_gpus
 from consistency.tasks import sources
 from consistency.tasks.mmlu import SUBJECTS
-from consistency.tasks.own_domain import MMLU_GROUP
 from consistency.tasks.own_tasks import read_own_domain
 from consistency.tasks.questions import Question, read_questions
 from consistency.world.questions import SIZES
@@ -96,9 +95,8 @@ def fetches(experiment: Experiment) -> list[Fetch]:
 
 def asks_mmlu(experiment: Experiment) -> bool:
     """Whether an experiment asks subjects of MMLU: those on the paper's domains do, an own domain may."""
-    return len(experiment.own_domains) < len(experiment.domains) or any(
-        task.startswith(MMLU_GROUP) for domain in experiment.own_domains.values() for task in domain.asked("icl")
-    )
+    own = experiment.own_domains
+    return len(own) < len(experiment.domains) or any(domain.asks_mmlu for domain in own.values())
 
 
 def missing(experiment: Experiment) -> Iterator[str]:

@@ -14,8 +14,10 @@ from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.grid import Experiment, needs_explanations
 from consistency.experiment.requirements import missing, missing_devices
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
+from consistency.experiment.workflow import guards
 from consistency.tasks.harness_index import asked_tasks, task_problems
 from consistency.tasks.own_tasks import read_own_domain
+from consistency.tasks.sources import VARIABLE
 from consistency.tasks.templates import OWN
 from consistency.world.model import BASE_MODEL
 
@@ -77,7 +79,7 @@ def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = Fa
         If a preset does not exist, a flag has a value of the wrong type, or a batch cannot be split over the devices.
     """
     problems = [*missing(experiment), *own_domain_problems(experiment)]
-    notes = [_rows_note(experiment)]
+    notes = [_rows_note(experiment), *_guard_notes(experiment)]
     configs = {
         (model, group): experiment.config(model, group) for model in experiment.models for group in experiment.groups
     }
@@ -312,6 +314,17 @@ def own_domain_problems(experiment: Experiment) -> Iterator[str]:
                 f"domains: {name}: {', '.join(explained)} needs an explained example, an explanation in dev or the key "
                 "explain_shot"
             )
+
+
+def _guard_notes(experiment: Experiment) -> Iterator[str]:
+    """Which evaluation sets are kept out of the training sets, where there are own domains."""
+    if not experiment.own_domains:
+        return
+    sets = guards(experiment, os.environ.get(VARIABLE, ""))
+    checked = any(Path(place).parts[-2:] == ("mmlu", "test") for place in sets)
+    asked = any(own.asks_mmlu for own in experiment.own_domains.values())
+    without = "; those of MMLU are not, since no folder here has its tests" if asked and not checked else ""
+    yield f"questions of {', '.join(sets)} are left out of the training sets{without}"
 
 
 def _rows_note(experiment: Experiment) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, needs_contexts, needs_explanations
 from consistency.support.files import fingerprint
-from consistency.tasks.own_domain import MMLU_GROUP, joined_tasks
+from consistency.tasks.own_domain import joined_tasks
 from consistency.tasks.own_tasks import manifest_name
 from consistency.tasks.scopes import context_task, explain_task, simulate_task
 from consistency.world.model import BASE_MODEL

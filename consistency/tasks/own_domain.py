@@ -122,6 +122,11 @@ class OwnDomain:
             tasks = [MMLU_GROUP, *(task for task in tasks if task not in whole)]
         return [in_style(task, style) for task in (self.task("icl"), *tasks)]
 
+    @property
+    def asks_mmlu(self) -> bool:
+        """Whether a scope of it has questions of MMLU, in this project's tasks or lm_eval's."""
+        return any(re.match(rf"({MMLU_GROUP}|mmlu)(_|$)", task) for task in (*self.id_tasks, *self.ood_tasks))
+
     def find_scopes(
         self, tasks: Iterable[str], groups: Mapping[str, Sequence[str]] | None = None
     ) -> dict[str, list[str]]:

@@ -23,7 +23,7 @@ from consistency.tasks.question_tables import read_source
 from consistency.tasks.questions import Question
 from consistency.tasks.scopes import context_task, explain_task, simulate_task
 
-# Raised when the same input makes other files.
+# Raised when a domain has to be asked again: its prompts are others, or its kept files no longer work.
 VERSION = 1
 SHOTS = 5
 # What a file of the folder can be called.
@@ -114,7 +114,9 @@ def read_own_domain(domain: OwnDomain) -> KeptDomain:
 
 
 def made_from(domain: OwnDomain) -> str:
-    """A hash of everything that a domain's kept files depend on: sources, names, examples and templates.
+    """A hash of what a user decides of a domain's kept files: sources, names and examples.
+
+    Not of the templates and functions: a new release of this project asks nothing twice, unless it raises `VERSION`.
 
     Raises
     ------
@@ -128,7 +130,6 @@ def made_from(domain: OwnDomain) -> str:
         {split: domain.sources[split].fingerprint() for split in SPLITS},
         domain.explain_shot,
         domain.context_shot,
-        {name: sha256(text).hexdigest() for name, text in _shared_files().items()},
     ]
     return sha256(msgspec.json.encode(parts)).hexdigest()
 

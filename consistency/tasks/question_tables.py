@@ -25,6 +25,8 @@ AnswerKind = Literal["letter", "index", "number", "text"]
 HUB = "hub:"
 KINDS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 COLUMN_KEYS = ("question", "choices", "answer", "explanation", "id", "answer_as")
+# Of so many answers to four options, one nearly always is the first.
+_ENOUGH = 20
 _DELIMITERS = ",;\t|"
 _NUMBERED = re.compile(r"(?:choices?|options?)[ _.-]?(\d{1,2})", re.IGNORECASE)
 _HUB = re.compile(r"hub:(?P<name>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?")
@@ -339,26 +341,37 @@ def _as_text(value: Any) -> Any:
 
 def _gold(rows: Sequence[_Row], choices: Sequence[Sequence[Any]], columns: Columns, place: str) -> list[int]:
     """The gold index of each row, by the one reading that fits the whole column."""
-    answers = [str(_cell(row.get(columns.answer))).strip() for _, row in rows]
-    kinds = get_args(AnswerKind) if columns.answer_as is None else (columns.answer_as,)
+    given = [row.get(columns.answer) for _, row in rows]
+    # A table with a gap has whole numbers as 1.0.
+    given = [int(item) if isinstance(item, float) and item.is_integer() else item for item in given]
+    answers = [str(_cell(item)).strip() for item in given]
+    # Counting from 1 is never guessed: few-shot examples need not show it where the pool does.
+    kinds = tuple(kind for kind in get_args(AnswerKind) if kind != "number")
+    if columns.answer_as is not None:
+        kinds = (columns.answer_as,)
+    elif isinstance(given[0], int):
+        kinds = ("index",)
     readings = {
         kind: [_index(kind, answer, texts) for answer, texts in zip(answers, choices, strict=True)] for kind in kinds
     }
-    if columns.answer_as is None and isinstance(rows[0][1].get(columns.answer), int):
-        # A number is an index, as in this project's files, or a number from 1; never the text of an option.
-        readings = {kind: readings[kind] for kind in ("index", "number")}
     whole = {kind: found for kind, found in readings.items() if None not in found}
-    # Numbers from 1 are read as such only where they say so: an index is what this project's files have.
-    if columns.answer_as is None and "index" in whole:
-        whole.pop("number", None)
     if not whole:
         best = max(readings, key=lambda kind: sum(found is not None for found in readings[kind]))
         row = readings[best].index(None)
+        from_one = best == "index" and columns.answer_as is None and not any(found == 0 for found in readings[best])
         raise InputError(
             f"the {columns.answer} {answers[row]!r} is no option",
             expected=_expected(best, choices[row]),
+            do="if they count from 1, say so under columns: answer_as: number" if from_one else None,
             path=place,
             line=rows[row][0],
+        )
+    if columns.answer_as is None and "index" in whole and len(rows) >= _ENOUGH and 0 not in whole["index"]:
+        raise InputError(
+            f"no {columns.answer} of {len(rows)} is 0",
+            expected="indices from 0",
+            do="say under columns: answer_as: index, or number if they count from 1",
+            path=place,
         )
     (first, gold), *others = whole.items()
     for kind, other in others:
