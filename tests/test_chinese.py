@@ -311,7 +311,7 @@ def test_the_readme_names_every_task_group_and_tag():
         benchmark = BENCHMARKS[name]
         values = {
             "STYLE": STYLES[:3],
-            "SUBCATEGORY": tuple(benchmark.subcategories),
+            "SUBCATEGORY": tuple(benchmark.subcategories) or ("SUBCATEGORY",),
             "CATEGORY": (*benchmark.categories, *benchmark.more_categories),
             "SUBJECT": tuple(benchmark.names),
         }
@@ -542,6 +542,12 @@ def test_a_chinese_pool_makes_chinese_rows_and_requests(write_probe, small_data,
     asked_text = "脾胃的主要功能是：\n（单选）\nA. 运化\nB. 藏血\nC. 主骨\nD. 司呼吸\n答案：B. 藏血\n"
     assert harness.explain(requests[0]) == asked_text + "解释：```"
     assert harness.context(requests[0]).endswith("\n\n" + asked_text + "\n事实：")
+    # Both languages in one data set, which fills what a row lacks with null.
+    row = {"id": 9, "subject": "中医中药", "question": "Who?", "choices": ["he", "she"], "option": 1}
+    path.write_text(path.read_text("utf-8").replace('"id":0', '"id":7') + json.dumps(row) + "\n", encoding="utf-8")
+    mixed = harness.load_context("中医中药", requests=str(path))["test"]
+    assert harness.context(mixed[2]).endswith("Who?\nA. he\nB. she\nAnswer: B. she\n\nFacts:")
+    assert harness.context(mixed[0]) == harness.context(requests[0])
     english = [{key: value for key, value in request.items() if key != "prompt_language"} for request in requests]
     assert harness.explain(english[0]).endswith("\nAnswer: B. 藏血\nExplanation: ```")
 

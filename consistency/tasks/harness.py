@@ -109,7 +109,8 @@ def context(document: Document) -> str:
 
 
 def _language(document: Document) -> str:
-    return str(document.get("prompt_language", prompts.ENGLISH))
+    # Null where other rows of the same data set name a language.
+    return document.get("prompt_language") or prompts.ENGLISH
 
 
 def shuffled(shots: Sequence[_T]) -> list[_T]:

@@ -20,7 +20,7 @@ class _Request(msgspec.Struct):
     question: str
     choices: list[str]
     option: int
-    prompt_language: str = ENGLISH
+    prompt_language: str | None = None
 
 
 def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
                 f"the option is {request.option}", expected="an index of its choices", path=path, line=number
             )
         problem = text_problem(request.question, request.choices) or id_problem(request.id)
-        if not problem and request.prompt_language not in LANGUAGES:
+        if not problem and request.prompt_language not in (None, *LANGUAGES):
             problem = f"prompt_language is {request.prompt_language!r}", f"one of {', '.join(LANGUAGES)}"
         if problem:
             raise InputError(problem[0], expected=problem[1], path=path, line=number)
@@ -75,7 +75,7 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
             if first != number:
                 raise InputError(f"the same request as line {first}", expected="each once", path=path, line=number)
             fields = msgspec.structs.asdict(request)
-            language = fields.pop("prompt_language")
+            language = fields.pop("prompt_language") or ENGLISH
             found.append({**fields, **language_field(language)})
     if not found:
         what = f"no question about {subject}" if subject else "no question: no answer of the model is confidently wrong"
