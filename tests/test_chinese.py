@@ -122,13 +122,9 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @cache
-def load_everything(data: Path) -> dict[str, Any]:
-    return load([f"consistency_{name}_{style}" for name in SIZES for style in STYLES], data_dir=str(data))
-
-
-@pytest.fixture(scope="session")
-def every_task(small_data: Path) -> dict[str, Any]:
-    return load_everything(small_data)
+def load_style(benchmark: str, style: str, data: Path) -> dict[str, Any]:
+    """All tasks of a benchmark in one style, loaded once."""
+    return load([f"consistency_{benchmark}_{style}"], data_dir=str(data))
 
 
 @cache
@@ -199,7 +195,7 @@ def released_prompt(about: str, dev: list[dict[str, Any]], row: dict[str, Any], 
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("benchmark", SIZES)
-def test_every_subjects_prompts_are_those_of_the_released_code(benchmark, style, every_task, small_data):
+def test_every_subjects_prompts_are_those_of_the_released_code(benchmark, style, small_data):
     names = released_names(benchmark)
     assert len(names) == SIZES[benchmark]
     split = {"cmmlu": "test", "ceval": "val"}[benchmark]
@@ -215,7 +211,7 @@ def test_every_subjects_prompts_are_those_of_the_released_code(benchmark, style,
                 for row in rows
                 for r in range(4)
             ]
-        task = every_task[f"consistency_{benchmark}_{style}_{subject}"]
+        task = load_style(benchmark, style, small_data)[f"consistency_{benchmark}_{style}_{subject}"]
         documents = list(task.test_docs())
         assert len(documents) == len(rows)
         for document, row in zip(documents, rows, strict=True):
@@ -226,13 +222,15 @@ def test_every_subjects_prompts_are_those_of_the_released_code(benchmark, style,
                 assert sent(task, document, chat=True) == (VICUNA.format(prompt), list("ABCD"))
 
 
-def test_every_task_loads_with_its_shots_tag_and_version(every_task):
-    names = {name for name in shipped_tasks() if re.match(r"consistency_(cmmlu|ceval)_", name)}
-    groups = {name for name in names if re.search(r"_(sub)?category_|_(icl|icl_paper|ift|icl_cyclic)$", name)}
-    assert set(every_task) == names - groups
-    assert len(every_task) == 4 * (67 + 52)
-    for name, task in every_task.items():
-        style = next(style for style in ("icl_paper", "icl_cyclic", "icl", "ift") if f"_{style}_" in name)
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("benchmark", SIZES)
+def test_every_task_loads_with_its_shots_tag_and_version(benchmark, style, small_data):
+    others = "(?!paper|cyclic)" if style == "icl" else ""
+    names = {name for name in shipped_tasks() if re.match(f"consistency_{benchmark}_{style}_{others}", name)}
+    tasks = load_style(benchmark, style, small_data)
+    assert set(tasks) == {name for name in names if "category_" not in name}
+    assert len(tasks) == SIZES[benchmark]
+    for task in tasks.values():
         assert task.VERSION == 1.0
         assert task.config.num_fewshot == (0 if style == "ift" else 5)
         assert task.config.tag in (f"consistency_zh_{style}", [f"consistency_zh_{style}"])
