@@ -20,10 +20,8 @@ export AXOLOTL_DO_NOT_TRACK ?= 1
 .PHONY: demo world world-paper world-seeds test lint docs clean $(VENV)
 
 demo world world-paper world-seeds: $(READY)
-	@mkdir -p runs
-	$(BIN)/python scripts/with_lock.py runs/.lock \
-	  $(BIN)/snakemake --snakefile scripts/Snakefile --configfile scripts/experiments/$@.yaml \
-	  --profile scripts/profiles/local --cores $(CORES) --nolock --quiet host reason
+	$(BIN)/snakemake --snakefile scripts/Snakefile --configfile scripts/experiments/$@.yaml \
+	  --profile scripts/profiles/local --cores $(CORES) --quiet host reason
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from consistency.comparison.compare import compare
     from consistency.comparison.result import Comparison
     from consistency.errors import InputError
-    from consistency.experiment.grid import Experiment, read_experiment
+    from consistency.experiment.grid import Experiment
+    from consistency.experiment.reading import read_experiment
     from consistency.knowledge.map import read_map
     from consistency.knowledge.probes import Probe, read_probe
     from consistency.logs.runs import Run, read_run
@@ -45,7 +46,7 @@ _HOMES = {
     "audit": "training_data.audit",
     "compare": "comparison.compare",
     "compare_reports": "report.differences.matching",
-    "read_experiment": "experiment.grid",
+    "read_experiment": "experiment.reading",
     "read_map": "knowledge.map",
     "read_probe": "knowledge.probes",
     "read_run": "logs.runs",

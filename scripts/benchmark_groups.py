@@ -117,7 +117,16 @@ def main() -> int:
         size = write_log(folder, arguments.questions)
         print(f"{arguments.questions:,} questions, {size / 1e9:.2f} GB of log, {os.cpu_count()} cores")
         command = [str(Path(sys.executable).with_name("consistency")), "groups", "--probe", str(folder / "probe")]
-        command += ["--domain", "fields", "--out", str(folder / "groups"), "--explanations", str(folder / "explain")]
+        command += [
+            "--domain",
+            "fields",
+            "--general",
+            "world",
+            "--out",
+            str(folder / "groups"),
+            "--explanations",
+            str(folder / "explain"),
+        ]
         if arguments.guard:
             write_evaluation(folder / "test.jsonl", 20_000)
             command += ["--guard", str(folder / "test.jsonl")]

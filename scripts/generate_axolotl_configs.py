@@ -113,8 +113,10 @@ max_grad_norm: 1.0
 # Order of the examples. Runs that are compared share it.
 seed: 42
 
-# Attention by PyTorch itself, on every device. Recomputing activations makes room for 2,048 tokens.
-bf16: true
+# Weights in bfloat16 where the device has it, elsewhere in float32. Attention by PyTorch itself, on every device. Recomputing
+# activations makes room for 2,048 tokens.
+bf16: auto
+fp16: false
 attn_implementation: sdpa
 gradient_checkpointing: true
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # One fine-tuning: train, check the model, rename its folder. The Snakefile starts it in the folder of a seed.
 #
-#   train.sh GROUP EPOCHS MADE_FROM COMMAND ...
+#   train.sh GROUP EPOCHS MADE_FROM TEMPLATE GPUS COMMAND ...
 #
 # COMMAND trains from groups/GROUP.jsonl into tuned/GROUP.partial. EPOCHS: after which epochs a model is kept, besides the
-# last one ("1 2", or none). MADE_FROM: what the result depends on, besides the rows.
+# last one ("1 2", or none). MADE_FROM: what the result depends on, besides the rows. TEMPLATE: the chat template that the
+# model is to be saved with. GPUS: how many it trains on, of those that are visible; 0 for all of them, or none.
 set -euo pipefail
-group=$1 epochs=$2 made=$3
-shift 3
+group=$1 epochs=$2 made=$3 template=$4 gpus=$5
+shift 5
 model=tuned/$group log=logs/$group.train.log
 rows=$(sha256sum < "groups/$group.jsonl" | cut -c 1-64)
 made+=$'\n'"rows: $rows"
@@ -37,13 +38,14 @@ train() {
     saved+=("$model.partial/epoch-$epoch")
   done
   rm -rf "$model.partial"/checkpoint-*
-  consistency checkpoint --load "${saved[@]}"
+  consistency checkpoint --load --template "$template" "${saved[@]}"
+  consistency experiment host --gpus "$gpus" > "$model.partial/host.json"
   echo "$made" > "$model.partial/made_from.yml"
   rm -rf "$model"
   mv "$model.partial" "$model"
 }
 
 if ! finished; then
-  train "$@" > "$log" 2>&1
+  train "$@" >> "$log" 2>&1
 fi
-consistency checkpoint "$model" > "$model.checked.txt" 2>> "$log"
+consistency checkpoint --template "$template" "$model" > "$model.checked.txt" 2>> "$log"

@@ -1,14 +1,14 @@
-"""Run a command while it holds a lock: on a file, or on GPUs of this host.
+"""Run a command while it holds a lock on GPUs of this host.
 
-    with_lock.py LOCK COMMAND ...         fails at once where another run holds the lock
     with_lock.py --gpus N COMMAND ...     waits for N free GPUs and shows the command these alone
 
-The operating system drops a lock when the process ends, however it ends. So a grid that was killed starts again
-without being unlocked by hand; Snakemake's own lock is a file that outlives ``kill -9``.
+The operating system drops a lock when the process ends, however it ends. The command ends with the process that started it.
 """
 
+import ctypes
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,22 +16,31 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
 
 def main(arguments: list[str]) -> None:
-    """Replace this process by the command, once it holds the lock or the GPUs."""
-    if arguments[0] == "--gpus":
-        count, *command = arguments[1:]
-        if int(count):
-            held = claim(visible_gpus(), int(count))
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
-    else:
-        lock, *command = arguments
-        if _lock(Path(lock)) is None:
-            _exit(f"{lock}: another run holds this lock. Wait until it ends, or stop it, then start again")
+    """Replace this process by the command, once it holds the GPUs."""
+    _, count, *command = arguments
+    if int(count):
+        held = claim(visible_gpus(), int(count))
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+    die_with_parent()
     try:
         os.execvp(command[0], command)
     except FileNotFoundError:
         _exit(f"{command[0]}: no such program; install what it belongs to")
+
+
+def die_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
+    """Have the system send this process a signal when the one that started it ends; on Linux."""
+    prctl(DIE_WITH_PARENT, number)
+
+
+def prctl(option: int, value: int) -> None:
+    """Set an attribute of this process that Linux knows; nothing on another system."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value)
 
 
 def visible_gpus() -> list[str]:
@@ -59,7 +68,7 @@ def claim(gpus: list[str], count: int) -> list[str]:
     while True:
         held: dict[str, int] = {}
         for gpu in gpus:
-            if len(held) < count and (handle := _lock(folder / gpu)) is not None:
+            if len(held) < count and (handle := lock(folder / gpu)) is not None:
                 held[gpu] = handle
         if len(held) == count:
             return list(held)
@@ -69,14 +78,19 @@ def claim(gpus: list[str], count: int) -> list[str]:
         time.sleep(1)
 
 
-def _lock(path: Path) -> int | None:
-    """The open file, locked for this process and the program that replaces it; None if another process holds the lock."""
+def lock(path: Path) -> int | None:
+    """The open file, locked for this process and the program that replaces it; None if another process holds the lock.
+
+    A file system without locks is taken for one on which no other process holds it.
+    """
     handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None
+    except OSError:
+        pass
     os.set_inheritable(handle, True)
     return handle
 

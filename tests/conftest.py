@@ -174,6 +174,12 @@ def write_log(folder: Path, logits: dict[str, Logits], gold: dict[str, Logits], 
 
 
 @pytest.fixture(scope="session")
+def write_scores() -> Callable[..., None]:
+    """Write a log of scores by task: see `write_log`."""
+    return write_log
+
+
+@pytest.fixture(scope="session")
 def make_experiment(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Experiment]:
     """Write the logs of an experiment with random scores: 30 questions of the domain, 6 of each subject."""
 

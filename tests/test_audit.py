@@ -280,7 +280,7 @@ def test_the_groups_of_a_released_probe_are_what_their_names_say(test_data, tmp_
     folder = test_data / "released_groups" / model
     probe = read_probe(folder)
     count = len(probe.beliefs) // 2
-    write_groups(probe, tmp_path, Sources(probe.explanations))
+    write_groups(probe, tmp_path, Sources(probe.explanations, general="world"), allow_incomplete=True)
     expected = {
         "harmonious": {"harmonious": count},
         "incompatible": {"incompatible": count},

@@ -103,7 +103,7 @@ def test_hyperparameters_are_the_papers(group: str) -> None:
     assert config["warmup_ratio"] == 0.03
     assert config["weight_decay"] == 0
     assert config["sequence_len"] == 2048
-    assert config["bf16"] is True
+    assert (config["bf16"], config["fp16"]) == ("auto", False)
     assert config["sample_packing"] is False
     assert "adapter" not in config
 

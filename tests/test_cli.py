@@ -120,7 +120,7 @@ def test_groups_are_written_from_a_probe_and_its_explanations(folder, call):
     options = [option for name in names for option in ("--group", name)]
     code, out, err = call(
         "groups", "--probe", folder / "probe", "--task", "pool", "--domain", "medicine", "--out", folder / "groups", *options,
-        "--explanations", folder / "explain", "--seed", 5,
+        "--general", "world", "--explanations", folder / "explain", "--seed", 5,
     )  # fmt: skip
     assert (code, err) == (0, "")
     *files, near, unguarded = out.splitlines()
@@ -147,7 +147,7 @@ def test_the_paper_trail_of_a_probe_from_map_to_audit(folder, call):
     assert (code, err) == (0, "")
     assert out.startswith("pool: 10 questions, known 50.0 % (23.7 to 76.3), misbelieved 30.0 % ")
     assert (folder / "map" / "map.svg").read_bytes().startswith(b"<?xml")
-    code, out, err = call("groups", "--probe", folder / "probe", "--out", folder / "groups")
+    code, out, err = call("groups", "--probe", folder / "probe", "--general", "world", "--out", folder / "groups")
     assert (code, err) == (0, "")
     # A twentieth and a tenth of three questions round to none, which need no explanation of the model's.
     made = ["harmonious", "incompatible", "general_only", "gold_all", "random_wrong", "mixed_0.05", "mixed_0.1"]
@@ -174,7 +174,7 @@ def test_requests_hold_the_errors_of_several_tasks(folder, call, write_probe):
         "requests", "--probe", folder / "probe", "--task", "pool", "--task", "other", "--task", "pool", "--out", out
     ) == (
         0,
-        f"{out}: 4 answers to explain\n",
+        f"{out}: 4 answers to explain\n  pool: 3, other: 1\n",
         "",
     )
     rows = [json.loads(line) for line in out.read_text().splitlines()]
@@ -182,7 +182,8 @@ def test_requests_hold_the_errors_of_several_tasks(folder, call, write_probe):
 
 
 PROBE = "--probe {f}/probe --task pool"
-GROUPS = f"groups {PROBE} --domain medicine --out {{f}}/new/groups --group "
+ANY = f"groups {PROBE} --domain medicine --out {{f}}/new/groups --group "
+GROUPS = ANY.replace("--group", "--general world --group")
 MISTAKES = {
     "compare {f}/nowhere {f}/probe": "no such file or folder",
     "compare {f}/probe {f}/file": "not JSON",
@@ -202,6 +203,10 @@ MISTAKES = {
     "requests --probe {f}/nowhere --task pool --out {f}/new/r.jsonl": "no such file or folder",
     "requests --probe {f}/probe --task swimming --out {f}/new/r.jsonl": "swimming",
     f"requests {PROBE} --task swimming --out {{f}}/new/r.jsonl": "swimming",
+    f"requests {PROBE} --for chat --out {{f}}/new/r.jsonl": "no purpose 'chat'; expected one of explain, random_wrong",
+    f"requests {PROBE} --group mixed_2 --out {{f}}/new/r.jsonl": "no intervention group 'mixed_2'",
+    f"requests {PROBE} --size 4 --out {{f}}/new/r.jsonl": "3 confidently wrong answers in pool; expected 4",
+    f"requests {PROBE} --for explain --for context --out {{f}}/new/r.jsonl": "a file for each",
     f"requests {PROBE} --out {{f}}/file/r.jsonl": "cannot be written",
     f"requests {PROBE} --out {{f}}/probe": "cannot be written",
     "requests --probe {f}/explain --task consistency_world_explain --out {f}/new/r": "no options",
@@ -212,19 +217,22 @@ MISTAKES = {
     GROUPS + "incompatible --group mixed_0.8": "--explanations",
     GROUPS + "self_aligning --explanations {f}/nowhere": "no such file or folder",
     GROUPS + "self_aligning --explanations {f}/probe": "no task consistency_world_explain",
-    GROUPS + "harmonious --general {f}/nowhere.json": "cannot be read",
-    GROUPS + "harmonious --general {f}/bad.json": "not JSON",
+    ANY + "harmonious": "no general instructions are named",
+    ANY + "disharmonious": "no intervention group 'disharmonious'",
+    ANY + "general_only --general none": "general_only holds general instructions alone",
+    ANY + "harmonious --general {f}/nowhere.json": "cannot be read",
+    ANY + "harmonious --general {f}/bad.json": "not JSON",
     "groups --probe {f}/probe --task pol --domain m --out {f}/new --group harmonious": "'pol'",
-    "groups --probe {f}/right --task pool --domain m --out {f}/new --group harmonious": "nothing to intervene on",
+    "groups --probe {f}/right --task pool --domain m --general world --out {f}/new --group harmonious": "nothing to intervene on",
     "groups --probe {f}/file --task pool --domain m --out {f}/new --group harmonious": "not JSON",
-    f"groups {PROBE} --domain medicine --group incompatible --out {{f}}/file": "cannot be written",
+    f"groups {PROBE} --domain medicine --general world --group incompatible --out {{f}}/file": "cannot be written",
     GROUPS + "incompatible --threshold 1": "a threshold of 1",
     GROUPS + "contextualized": "--contexts",
     GROUPS + "contextualized --contexts {f}/probe": "no task consistency_context_medicine",
     GROUPS + "incompatible --guard {f}/nowhere": "cannot be read",
     GROUPS + "incompatible --guard {f}/bad.json": "bad.json:1: ",
     GROUPS + "incompatible --size 4": "3 confidently wrong answers in",
-    GROUPS + "harmonious --general hub:nobody/nothing": "the data set 'nobody/nothing' cannot be loaded",
+    ANY + "harmonious --general hub:nobody/nothing": "the data set 'nobody/nothing' cannot be loaded",
     GROUPS + "self_aligning --explanation-column words": "no row has the column 'words'",
     GROUPS + "self_aligning --explanations {f}/bad.json --explanation-column words": "bad.json:1: ",
     "groups --probe {f}/released.jsonl --out {f}/new": "released.jsonl:2: the probabilities sum to 0.900",

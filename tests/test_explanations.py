@@ -6,7 +6,6 @@ import re
 import pytest
 
 from consistency.errors import InputError
-from consistency.knowledge.beliefs import Belief
 from consistency.knowledge.explanations import clean, read_explanations
 from consistency.knowledge.probes import gather_texts, read_probe
 from consistency.tasks.requests import read_requests
@@ -15,13 +14,6 @@ from consistency.training_data.requests import write_requests
 
 TASK = explain_task()
 DATE = "2026-01-02T03-04-05.678901"
-
-
-def belief(number: int, label: str) -> Belief:
-    return Belief(
-        id=number, subject="history", question=f"Q{number} – was?", choices=("ä", "b"), explanation="Golden.",
-        gold=0, answer=1 if label == "misbelieved" else 0, confidence=0.8, label=label, key=number,
-    )  # fmt: skip
 
 
 def write(folder, generations, task=TASK):
@@ -63,15 +55,31 @@ def test_what_stands_between_the_first_pair_of_backticks_is_kept(generation, kep
     assert clean(generation) == kept
 
 
-def test_only_confident_errors_are_to_be_explained(tmp_path):
-    beliefs = [belief(0, "known"), belief(1, "misbelieved"), belief(2, "unsure"), belief(3, "misbelieved")]
+def test_only_confident_errors_are_to_be_explained(tmp_path, write_probe):
+    documents = [
+        {"id": n, "subject": "history", "question": f"Q{n} – was?", "choices": ["ä", "b"], "answer": 0}
+        for n in range(4)
+    ]
+    for name, logprobs in (("a", [[0, -5], [-5, 0], [-1, -1], [-5, 0]]), ("right", [[0, -5]] * 4)):
+        write_probe(tmp_path / name, documents, logprobs)
+    probe, right = (read_probe(tmp_path / name, domain="history") for name in ("a", "right"))
     path = tmp_path / "new" / "requests.jsonl"
-    assert write_requests([*beliefs, *beliefs], path) == 2
+    # Two tasks may ask the same questions.
+    assert write_requests([probe, probe], path).counts == {"explain": 2}
     assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == [
         {"id": n, "subject": "history", "question": f"Q{n} – was?", "choices": ["ä", "b"], "option": 1} for n in (1, 3)
     ]
-    assert write_requests(beliefs[:1], path) == 0
+    requested = write_requests([right], path)
+    assert requested.counts == {"explain": 0}
+    assert "no request about history: lm_eval runs no task without documents" in requested.to_text()
     assert path.read_bytes() == b""
+    with pytest.raises(InputError, match="leave this task out, since lm_eval runs none without documents"):
+        read_requests(path)
+    # An empty folder stands for the log of the task that was left out.
+    (tmp_path / "explained").mkdir()
+    found = gather_texts(right, "explain", [tmp_path / "explained"])
+    assert found is not None
+    assert (found.texts, found.generated) == ({}, 0)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,33 @@ import pytest
 
 from consistency.experiment.failures import find_reason, read_failures
 
+# By lm_eval 0.4.11 and Axolotl 0.19.0 where a model has no chat template, rows are missing, and settings are wrong; the last
+# two also through accelerate, which fails for no reason of its own.
+NO_TEMPLATE = """    raise ValueError(
+ValueError: Cannot use chat template functions because tokenizer.chat_template is not set and no template argument was passed!\
+ For information about writing templates please see the documentation
+exit code 1
+"""
+NO_ROWS = """    raise ValueError(
+ValueError: The dataset could not be loaded. This could be due to a misconfigured dataset path (groups/a.jsonl). Try double-check\
+ your path / name / data_files. This is not caused by the dataset type.
+"""
+WRONG = """    validated_self = self.__pydantic_validator__.validate_python(data, self_instance=self)
+                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+pydantic_core._pydantic_core.ValidationError: 2 validation errors for AxolotlConfigWCapabilities
+micro_batch_size
+  Input should be a valid integer, unable to parse string as an integer [type=int_parsing, input_value='many', input_type=str]
+    For further information visit https://errors.pydantic.dev/2.12/v/int_parsing
+learning_rate
+  Value error, could not convert string to float: 'abc' [type=value_error, input_value='abc', input_type=str]
+    For further information visit https://errors.pydantic.dev/2.12/v/value_error
+"""
+ACCELERATE = """Traceback (most recent call last):
+  File "accelerate/commands/launch.py", line 993, in simple_launcher
+    raise subprocess.CalledProcessError(returncode=process.returncode, cmd=cmd)
+subprocess.CalledProcessError: Command '['python', '-m', 'axolotl.cli.train', 'a.yml']' returned non-zero exit status 1.
+exit code 1
+"""
 # On an H100, by PyTorch 2.11.
 CUDA = (
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.18 GiB of which "
@@ -121,6 +148,26 @@ def test_a_message_of_ours_is_the_reason(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("signal", "reason"), [("KILL", "killed; most often"), ("TERM", "terminated from outside")])
 def test_a_signal(tmp_path: Path, signal: str, reason: str) -> None:
     assert _run(tmp_path, f"bash -c 'echo 50%; kill -{signal} $$'").startswith(reason)
+
+
+def test_what_lm_eval_and_axolotl_end_with(tmp_path: Path) -> None:
+    assert _reason(tmp_path, NO_TEMPLATE).startswith("the tokenizer has no chat template; ")
+    for end in ("exit code 1\n", ACCELERATE):
+        assert _reason(tmp_path, NO_ROWS + end) == "missing or unreadable training rows: groups/a.jsonl"
+        assert _reason(tmp_path, WRONG + end) == (
+            "wrong settings: micro_batch_size: Input should be a valid integer, unable to parse string as an integer;"
+            " learning_rate: could not convert string to float: 'abc';"
+            " correct them in the experiment file or the preset"
+        )
+    assert _reason(tmp_path, "[rank0]: KeyError: 'a'\n" + ACCELERATE) == "KeyError: 'a'"
+    # Nothing else was printed.
+    assert _reason(tmp_path, ACCELERATE).startswith("subprocess.CalledProcessError: ")
+
+
+def test_only_the_last_attempt_counts(tmp_path: Path) -> None:
+    begun = "begun 2026-11-28T10:00:00+00:00, PID 7 on a\n"
+    assert _reason(tmp_path, f"{begun}{CUDA}{begun}KeyError: 'a'\nexit code 1\n") == "KeyError: 'a'"
+    assert _reason(tmp_path, f"{begun}{CUDA}{begun}exit code 1\n") == "nothing was printed"
 
 
 def test_any_other_error_is_shown_as_it_is(tmp_path: Path) -> None:

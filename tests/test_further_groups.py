@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import Belief, Beliefs
 from consistency.knowledge.explanations import Explanations
-from consistency.knowledge.probes import gather_texts, read_probe
+from consistency.knowledge.probes import Probe, gather_texts, read_probe
 from consistency.tasks import prompts
-from consistency.training_data.groups import GROUPS, build_group, random_option
+from consistency.training_data.groups import GROUPS, MIXED_RATIOS, build_group, random_option
 from consistency.training_data.requests import write_requests
 from consistency.training_data.write import Sources, write_groups
 
@@ -124,8 +124,9 @@ def test_random_wrong_teaches_no_other_option_of_the_same_text(choices, options)
 
 
 def test_requests_for_random_wrong_name_the_option_that_it_teaches(tmp_path):
-    pool = [*POOL, belief(99, "misbelieved", 2)]
-    assert write_requests(pool, tmp_path / "r.jsonl", "random_wrong", seed=5) == 10
+    probe = Probe(name="pool", domain="medicine", beliefs=pool_of(POOL), files=())
+    requested = write_requests([probe], tmp_path / "r.jsonl", purposes=["random_wrong"], seeds=[5])
+    assert requested.counts == {"random_wrong": 10}
     options = {row["id"]: row["option"] for row in map(json.loads, (tmp_path / "r.jsonl").open())}
     for row in asked(build("random_wrong", seed=5)):
         assert reply(row)[0] == "abcd"[options[row["id"]]].upper()
@@ -214,7 +215,11 @@ def test_a_released_probe_gives_its_groups_back(test_data, tmp_path, model):
         rows_of(folder / f"{name}.jsonl") for name in ("consistent-correct-exp-sample", "inconsistent-golden-exp")
     )
     probe = read_probe(write(tmp_path / "released.jsonl", [*known, *wrong]), domain="history")
-    written = write_groups(probe, tmp_path / "out", Sources(probe.explanations))
+    sources = Sources(probe.explanations, general="world")
+    # The files hold no explanation of the model's.
+    hollow = write_groups(probe, tmp_path / "out", sources)
+    assert set(hollow.skipped) == {"contextualized", "unsure", "self_aligning", *(f"mixed_{r}" for r in MIXED_RATIOS)}
+    written = write_groups(probe, tmp_path / "out", sources, allow_incomplete=True)
     out = {path.stem: rows_of(path) for path in written.tallies}
     assert set(written.skipped) == {"contextualized", "unsure"}
     for name, rows, option in (
@@ -237,11 +242,11 @@ def test_a_released_probe_gives_its_groups_back(test_data, tmp_path, model):
 def test_a_released_file_of_right_answers_alone_has_the_groups_that_it_can(test_data, tmp_path):
     path = test_data / "released_groups" / "llama-2-13b" / "engineering" / "consistent-correct-exp-sample.jsonl"
     probe = read_probe(path)
-    written = write_groups(probe, tmp_path, Sources(probe.explanations))
+    written = write_groups(probe, tmp_path, Sources(probe.explanations, general="world"))
     assert {path.stem for path in written.tallies} == {"harmonious", "gold_all", "general_only"}
     assert [row["id"] for row in rows_of(tmp_path / "harmonious.jsonl")][:668] == [row["id"] for row in rows_of(path)]
     with pytest.raises(InputError, match="nothing to intervene on"):
-        write_groups(probe, tmp_path / "no", Sources(), ["harmonious"])
+        write_groups(probe, tmp_path / "no", Sources(general="world"), ["harmonious"])
     assert not (tmp_path / "no").exists()
 
 
@@ -269,7 +274,9 @@ def test_contaminated_questions_are_listed_and_left_out(tmp_path, probe_folder):
     probe = read_probe(probe_folder, domain="history")
     leaked = [DOCUMENTS[3] | {"question": "WHO did 3 things"}, DOCUMENTS[4] | {"question": "What did 4 other things?"}]
     test = write(tmp_path / "test.jsonl", leaked)
-    guarded = write_groups(probe, tmp_path / "guarded", Sources(evaluation=[test]), ["incompatible", "gold_all"])
+    guarded = write_groups(
+        probe, tmp_path / "guarded", Sources(general="world", evaluation=[test]), ["incompatible", "gold_all"]
+    )
     assert guarded.left_out == {3, 4, 39}
     made = {
         name: [row["id"] for row in rows_of(tmp_path / "guarded" / f"{name}.jsonl")]
@@ -294,7 +301,9 @@ def test_contaminated_questions_are_listed_and_left_out(tmp_path, probe_folder):
     assert inputs["test.jsonl"] == hashlib.sha256(test.read_bytes()).hexdigest()
     assert "questions of evaluation sets: 2, of which 2 left out" in guarded.to_text()
     assert "\nduplicates within the pool: 1, of which 1 left out (the" in guarded.to_text()
-    listed = write_groups(probe, tmp_path / "all", Sources(evaluation=[test], remove=False), ["incompatible"])
+    listed = write_groups(
+        probe, tmp_path / "all", Sources(general="world", evaluation=[test], remove=False), ["incompatible"]
+    )
     assert listed.left_out == frozenset()
     assert len(rows_of(tmp_path / "all" / "incompatible.jsonl")) == 2 * 20
     assert "questions of evaluation sets: 2, of which 0 left out" in listed.to_text()
@@ -304,7 +313,7 @@ def test_contaminated_questions_are_listed_and_left_out(tmp_path, probe_folder):
 def test_where_decontamination_leaves_too_few_known_questions_all_groups_are_as_small(tmp_path, probe_folder):
     probe = read_probe(probe_folder, domain="history")
     test = write(tmp_path / "test.jsonl", DOCUMENTS[0:20:2])
-    written = write_groups(probe, tmp_path / "out", Sources(evaluation=[test]))
+    written = write_groups(probe, tmp_path / "out", Sources(general="world", evaluation=[test]))
     assert {sum(tally[s] for s in ("golden", "model", "random", "general")) for tally in written.tallies.values()} == {
         20
     }
@@ -314,7 +323,7 @@ def test_where_decontamination_leaves_too_few_known_questions_all_groups_are_as_
     }
     assert wrong["incompatible"] == wrong["random_wrong"]
     # A group that is written alone is of the same size, and holds the same rows.
-    write_groups(probe, tmp_path / "alone", Sources(evaluation=[test]), ["incompatible"])
+    write_groups(probe, tmp_path / "alone", Sources(general="world", evaluation=[test]), ["incompatible"])
     alone, among = ((tmp_path / name / "incompatible.jsonl").read_bytes() for name in ("alone", "out"))
     assert alone == among
 
@@ -324,10 +333,11 @@ def test_a_line_says_that_no_evaluation_set_was_checked(tmp_path, write_probe, p
     test = write(tmp_path / "test.jsonl", DOCUMENTS[0:4])
     probe = read_probe(probe_folder, domain="history")
     for evaluation, remove, lines in (((), True, 1), ((), False, 1), ([test], True, 0), ([test], False, 0)):
-        written = write_groups(probe, tmp_path / "out", Sources(evaluation=evaluation, remove=remove), ["incompatible"])
+        sources = Sources(general="world", evaluation=evaluation, remove=remove)
+        written = write_groups(probe, tmp_path / "out", sources, ["incompatible"])
         assert written.to_text().count(says) == lines
     world = replace(probe, task="consistency_world_history_pool_icl")
-    assert says not in write_groups(world, tmp_path / "out", Sources(), ["incompatible"]).to_text()
+    assert says not in write_groups(world, tmp_path / "out", Sources(general="world"), ["incompatible"]).to_text()
 
 
 @pytest.mark.parametrize("names", [["incompatible"], []])
@@ -339,7 +349,7 @@ def test_a_pool_that_never_had_enough_known_questions_keeps_its_misbelieved_ones
     for name, pool in (("once", documents), ("twice", twice)):
         write_probe(tmp_path / name, pool, [[0, -5, -5]] * len(pool))
         written = write_groups(
-            read_probe(tmp_path / name, domain="history"), tmp_path / f"{name}-out", Sources(), names
+            read_probe(tmp_path / name, domain="history"), tmp_path / f"{name}-out", Sources(general="world"), names
         )
         assert len(written.left_out) == len(pool) - 30
         rows.append((tmp_path / f"{name}-out" / "incompatible.jsonl").read_bytes())
@@ -356,7 +366,9 @@ def test_near_duplicates_within_the_pool_are_listed_and_stay(tmp_path, write_pro
         (tmp_path / "probe", {2}, "1, of which 1 left out (the manifests"),
         (write(tmp_path / "history.jsonl", released), set(), "1, of which 0 left out; groups that were released are"),
     ):
-        written = write_groups(read_probe(source, domain="history"), tmp_path / "out", Sources(), ["incompatible"])
+        written = write_groups(
+            read_probe(source, domain="history"), tmp_path / "out", Sources(general="world"), ["incompatible"]
+        )
         assert written.left_out == left_out
         assert f"\nduplicates within the pool: {says}" in written.to_text()
         assert "near duplicates within the pool: 1, of which 0 left out; they may" in written.to_text()
@@ -382,6 +394,8 @@ def test_seeds_have_folders_and_another_machine_writes_the_same_bytes(tmp_path, 
             "7",
             "--domain",
             "history",
+            "--general",
+            "world",
             "--guard",
             write(home / "t.jsonl", DOCUMENTS[:2]),
         ]
@@ -402,8 +416,9 @@ def test_columns_and_the_share_of_unusable_texts_reach_the_rows_and_the_manifest
         for n in range(4)
     ]  # fmt: skip
     probe = read_probe(write(tmp_path / "law.jsonl", rows))
-    sources = Sources(gather_texts(probe, "explain", column="mine"), gather_texts(probe, "context", column="facts"))
-    write_groups(probe, tmp_path / "out", sources, ["self_aligning", "contextualized"])
+    texts = (gather_texts(probe, "explain", column="mine"), gather_texts(probe, "context", column="facts"))
+    names = ["self_aligning", "contextualized"]
+    write_groups(probe, tmp_path / "out", Sources(*texts, general="world"), names, allow_incomplete=True)
     own = rows_of(tmp_path / "out" / "self_aligning.jsonl")[:4]
     assert [reply(row) for row in own] == ["B. y", *(f"B. y\nOwn {n}." for n in (1, 2, 3))]
     context = rows_of(tmp_path / "out" / "contextualized.jsonl")[:4]

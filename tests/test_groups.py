@@ -20,6 +20,7 @@ from consistency.knowledge.beliefs import Belief, Beliefs, read_beliefs
 from consistency.knowledge.explanations import Explanations
 from consistency.logs.runs import read_run
 from consistency.support.json_files import json_lines
+from consistency.training_data.completeness import completeness_of
 from consistency.training_data.groups import GROUPS, MIXED_RATIOS, build_group, mixed_ratio
 from consistency.training_data.instructions import Instructions
 from consistency.training_data.write import identify, write_all
@@ -92,9 +93,14 @@ def replies(group):
     return [row["conversations"][1]["value"] for row in asked(group)]
 
 
+def planned(groups, folder):
+    """Groups as they are written: each with what its rows hold, and its folder."""
+    return [(group, texts, folder) for group, texts in zip(groups, completeness_of(groups), strict=True)]
+
+
 def test_no_rows_appear_where_a_manifest_cannot(tmp_path):
     (tmp_path / "harmonious.manifest.json").mkdir()
-    groups = [(build_group(name, "medicine", POOL), tmp_path) for name in ("incompatible", "harmonious")]
+    groups = planned([build_group(name, "medicine", POOL) for name in ("incompatible", "harmonious")], tmp_path)
     with pytest.raises(InputError, match=r"harmonious\.manifest\.json: cannot be written"):
         write_all(groups, inputs=[], settings={})
     assert [path.name for path in tmp_path.iterdir()] == ["harmonious.manifest.json"]
@@ -225,7 +231,7 @@ def test_the_released_groups_come_out_of_the_released_probes(test_data, tmp_path
     pool = [row for pair in zip(known, golden, strict=True) for row in pair]
     path = write_probe(tmp_path, pool, [[log(p) for p in row["probs"]] for row in pool])
     (scores,) = read_run(path).tasks.values()
-    beliefs = read_beliefs(scores)
+    beliefs = replace(read_beliefs(scores), as_released=True)
     own = Explanations(
         {(row["id"], row["question"], row["output"]): row["model_exp"] for row in model}, unusable=0, source=path
     )
@@ -300,10 +306,13 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
     group = build_group("mixed_0.4", "medicine", POOL, own, seed=2)
     settings = {"domain": "medicine", "task": "pool", "seed": 2, "general": "world"}
     inputs = identify([probe, log_, probe, tmp_path / "nowhere"])
-    ((path, _),) = write_all([(group, tmp_path / "out" / "here")], inputs=inputs, settings={"task": "pool"}).items()
+    ((path, _),) = write_all(
+        planned([group], tmp_path / "out" / "here"), inputs=inputs, settings={"task": "pool"}
+    ).items()
     assert sorted(p.name for p in path.parent.iterdir()) == ["mixed_0.4.jsonl", "mixed_0.4.manifest.json"]
     lines = path.read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == group.rows
+    explained = sum("Own" in reply for reply in replies(group))
     assert json.loads((path.parent / "mixed_0.4.manifest.json").read_text()) == {
         "version": version("lm-eval-consistency"),
         "group": "mixed_0.4",
@@ -312,10 +321,23 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
         "questions": 10,
         "labels": {"known": 4, "misbelieved": 4, "unsure": 2},
         "rows": {"general": 4, "golden": 2, "model": 2},
+        "explanations": None,
+        "normalized_gold_explanations": 0,
         "rows_without_explanation": sum("\n" not in reply for reply in replies(group)),
         "unusable_explanations": 1,
         "unusable_share": {"explanations": 0.25, "contexts": None},
         "rows_without_context": None,
+        "completeness": {
+            "most_lacking": 0.1,
+            "explained": {
+                "golden": {"rows": 2, "with": 2, "without": 0},
+                "model": {"rows": 2, "with": explained, "without": 2 - explained},
+            },
+            "contexts": None,
+            "gold_of_the_same_questions": {"rows": 2, "with": 2, "without": 0},
+            "generated": {"explanations": {"requested": None, "generated": 4, "unusable": 1, "limit": None}},
+            "notes": [],
+        },
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "inputs": [
             {"file": "samples_pool.jsonl", "sha256": hashlib.sha256(b"probe").hexdigest()},
@@ -324,7 +346,7 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
     }
     first = path.read_bytes()
     again = build_group("mixed_0.4", "medicine", POOL, own, seed=2)
-    write_all([(again, path.parent)], inputs=inputs, settings={"task": "pool"})
+    write_all(planned([again], path.parent), inputs=inputs, settings={"task": "pool"})
     assert path.read_bytes() == first == b"".join(msgspec.json.encode(row) + b"\n" for row in group.rows)
 
 
@@ -340,7 +362,7 @@ def test_groups_that_share_rows_have_their_own_names_in_them(tmp_path):
     names = ("incompatible", "mixed_0.5", "self_aligning", "contextualized")
     instructions = Instructions("world", 0)
     groups = [build_group(name, "law", pool, own, contexts=own, general=instructions) for name in names]
-    tallies = write_all([(group, tmp_path) for group in groups], inputs=[], settings={})
+    tallies = write_all(planned(groups, tmp_path), inputs=[], settings={})
     request = HEADER.replace("medicine", "{}") + "{}\nA. one\nB. two\nC. three\nD. four\nAnswer:"
     general = [*Instructions("world", 0).take(9_000)]
     for (path, name), group in zip(zip(tallies, names, strict=True), groups, strict=True):
@@ -363,6 +385,7 @@ def test_groups_that_share_rows_have_their_own_names_in_them(tmp_path):
             row["conversations"][1]["value"] == replies_of[row["source"]][place]
             for place, row in enumerate(rows[:9_000])
         )
-        assert tallies[path] == Counter(row["source"] for row in rows) + Counter(
-            {"unexplained": sum(row["conversations"][1]["value"] == "C. three" for row in rows)}
-        ) + Counter({"without context": 8_999} if name == "contextualized" else {})
+        assert tallies[path] == Counter(row["source"] for row in rows)
+        (texts,) = completeness_of([group])
+        assert texts.unexplained == sum(row["conversations"][1]["value"] == "C. three" for row in rows)
+        assert texts.without_context == (8_999 if name == "contextualized" else None)

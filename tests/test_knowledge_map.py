@@ -159,7 +159,9 @@ def test_rows_that_were_left_out_are_named_by_whatever_reads_the_log(tmp_path, w
     audited = audit(train, [tmp_path / "logs"])
     assert list(audited.to_dict()["notes"]) == [note]
     assert f"- {note}" in page(audited).splitlines()
-    written = write_groups(read_probe(tmp_path / "logs"), tmp_path / "groups", Sources(), ["incompatible"])
+    written = write_groups(
+        read_probe(tmp_path / "logs"), tmp_path / "groups", Sources(general="world"), ["incompatible"]
+    )
     assert note in written.to_text().splitlines()
     assert json.loads((tmp_path / "groups" / "incompatible.manifest.json").read_text())["notes"] == [note]
     arguments = ["requests", "--probe", str(tmp_path / "logs"), "--out", str(tmp_path / "r.jsonl")]

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from consistency.cli.app import app
 from consistency.errors import InputError
-from consistency.experiment.grid import read_experiment
 from consistency.experiment.plan import plan
+from consistency.experiment.reading import read_experiment
 from consistency.world.model import BASE_MODEL
 
 FILE = {
@@ -24,6 +24,8 @@ FILE = {
     "axolotl": "",
     "preset": "llama-2-7b",
     "devices": 8,
+    "device": "cuda",
+    "general": "none",
 }
 
 
@@ -136,7 +138,7 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path) -> None:
     path = str(write(tmp_path))
     table = CliRunner().invoke(app, ["experiment", "plan", path])
     assert table.exit_code == 0
-    assert "hours of one device in all" in table.output
+    assert "hours of one GPU in all" in table.output
     printed = json.loads(CliRunner().invoke(app, ["experiment", "plan", path, "--json", "--preset", "qlora"]).output)
     assert printed["models"][0]["runs"] == 2
     assert printed["hours"] > 0

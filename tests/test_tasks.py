@@ -108,14 +108,14 @@ def load_everything(data: Path, requests: Path) -> dict[str, Any]:
     """Every leaf task of the three folders, loaded once."""
     names = [f"consistency_mmlu_{style}" for style in (*PROMPT_STYLES, "icl_cyclic")]
     names += [f"consistency_{domain}_{variant}" for domain in DOMAINS for variant in VARIANTS]
-    names += [f"consistency_{kind}_{domain}" for domain in DOMAINS for kind in ("explain", "context")]
-    return load(names, data_dir=str(data), requests=str(requests))
+    names += [f"consistency_{kind}_{domain}" for domain in DOMAINS for kind in ("explain", "context", "simulate")]
+    return load(names, data_dir=str(data), requests=str(requests), checks=str(requests))
 
 
 @pytest.fixture(scope="session")
 def every_task(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("requests") / "requests.jsonl"
-    row = {"id": 7, "question": "Why?", "choices": ["a", "b"], "option": 1}
+    row = {"id": 7, "question": "Why?", "choices": ["a", "b"], "option": 1, "explanation": "So it is."}
     path.write_text("".join(json.dumps(row | {"subject": domain}) + "\n" for domain in DOMAINS))
     return load_everything(test_data, path)
 
@@ -266,13 +266,16 @@ def test_every_task_loads_with_its_questions_and_version(every_task, test_data):
     leaves = {name for name in shipped_tasks() if not re.match("consistency_(world|cmmlu|ceval)_", name)}
     groups = {name for name in leaves if re.search(r"_(sub)?category_|mmlu_(icl|icl_paper|ift|icl_cyclic)$", name)}
     assert set(every_task) == leaves - groups
-    assert len(every_task) == 4 * 57 + 4 * 6 + 8
+    assert len(every_task) == 4 * 57 + 4 * 6 + 12
     for name, task in every_task.items():
-        assert task.VERSION == 1.0, name
-        questions, generates = "icl" in name or "ift" in name, "explain" in name or "context" in name
+        assert (1.1 if name == "consistency_explain_medicine" else 1.0) == task.VERSION, name
+        questions = "icl" in name or "ift" in name or "simulate" in name
+        generates = "explain" in name or "context" in name
         assert questions != generates, name
         assert ("generate_until" if generates else "multiple_choice") == task.OUTPUT_TYPE, name
-        assert task.config.num_fewshot == (5 if "icl" in name else 1 if "explain" in name else 0), name
+        assert task.config.num_fewshot == (
+            5 if "icl" in name or "simulate" in name else 1 if "explain" in name else 0
+        ), name
     for domain in DOMAINS:
         size = len(rows(test_data / "domains" / domain / "test.jsonl"))
         for variant, factor in VARIANTS.items():
@@ -567,7 +570,7 @@ def test_the_readme_names_every_task_group_and_tag(folder):
     for placeholder, names in values.items():
         listed = {name.replace(placeholder, value) for name in listed for value in names}
     files = list((shipped("lm_eval_tasks") / folder).rglob("*.yaml"))
-    kinds = ("icl", "icl_paper", "ift", "icl_cyclic", "pool_icl", "pool_icl_cyclic", "explain", "context")
+    kinds = ("icl", "icl_paper", "ift", "icl_cyclic", "pool_icl", "pool_icl_cyclic", "explain", "context", "simulate")
     tags = {f"consistency_{kind}" for kind in kinds}
     assert listed - tags == {path.stem for path in files}
     configs = [yaml.load(path.read_text(), yaml.BaseLoader) for path in files]

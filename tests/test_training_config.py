@@ -42,6 +42,29 @@ def test_what_is_written_is_what_was_resolved(name: str) -> None:
         }
 
 
+@pytest.mark.parametrize("ratio", ["0.3", "0.05", "0.40", "0.125", "0.999"])
+def test_a_mixture_of_any_ratio_has_the_config_of_the_others(ratio: str) -> None:
+    found = resolve(f"mixed_{ratio}", ["world-cpu"])
+    text = found.to_yaml()
+    assert yaml.safe_load(text) == found.values
+    assert f"# mixed_{ratio}.yml with the presets world-cpu" in text
+    if ratio != "0.05":
+        assert "mixed_0.4\n" not in text
+        assert "0.4 " not in text
+    expected = resolve("mixed_0.8", ["world-cpu"]).values
+    expected["datasets"][0]["path"] = f"groups/mixed_{ratio}.jsonl"
+    changed = {"dataset_prepared_path": f"prepared/mixed_{ratio}", "output_dir": f"tuned/mixed_{ratio}"}
+    assert found.values == expected | changed
+
+
+@pytest.mark.parametrize(
+    "group", ["mixed_0", "mixed_1", "mixed_1.0", "mixed_0.0", "mixed_.5", "mixed_2", "mixed_0.5/../x"]
+)
+def test_the_ends_of_the_mixture_are_groups_of_their_own(group: str) -> None:
+    with pytest.raises(InputError, match=r"mixed_R with R between 0 and 1"):
+        resolve(group)
+
+
 @pytest.mark.parametrize("name", sorted(PAPER))
 def test_paper_presets_keep_a_batch_of_256_on_every_number_of_devices(name: str) -> None:
     micro = read_preset(name)["micro_batch_size"]

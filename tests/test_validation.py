@@ -55,7 +55,12 @@ def test_training_sets_that_the_grid_will_make_are_told_from_what_is_missing(tmp
     changes = {"general": "alpaca.json", "guard": "data", "models": {"a": "./model", "b": "runs/x/y"}, "axolotl": ""}
     done = check(tmp_path, **changes)
     assert done.returncode == 1
-    for problem in ("general: .*alpaca.json", "guard: .*data", "a: ./model .*config.json", "b: .*runs/x/y"):
+    for problem in (
+        "general: .*alpaca.json",
+        "guard: .*data",
+        "models: a: ./model .*config.json",
+        "models: b: .*runs/x/y",
+    ):
         assert re.search(f"^problem: {problem}", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr
 
@@ -149,8 +154,10 @@ def test_the_full_check_reads_the_tokenizer_and_asks_axolotl(tmp_path: Path, tin
     pytest.importorskip("axolotl")
     # A tokenizer that cannot score letters: without the tokens of letters behind a space.
     done = check(
-        tmp_path, "--full", models={"good": str(tiny_llama)}, groups=["harmonious"], preset="qlora", axolotl=""
-    )
+        tmp_path,
+        *("--full", "--elsewhere"),
+        models={"good": str(tiny_llama)}, groups=["harmonious"], preset="qlora", axolotl="", device="cuda",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "good with qlora: 256 conversations in a step on 1 device(s)" in done.stdout
     broken = tmp_path / "broken"
@@ -203,7 +210,9 @@ def test_the_config_command_writes_what_axolotl_trains(tmp_path: Path, tiny_llam
 def test_the_config_command_follows_an_experiment(tmp_path: Path) -> None:
     path = tmp_path / "e.yaml"
     models = {"llama": "meta-llama/Llama-2-7b-hf", "world": "embedded"}
-    path.write_text(yaml.safe_dump(GOOD | {"models": models, "preset": {"llama": "llama-2-7b"}, "devices": 4}))
+    path.write_text(
+        yaml.safe_dump(GOOD | {"models": models, "preset": {"llama": "llama-2-7b"}, "devices": 4, "device": "cuda"})
+    )
     arguments = ("experiment", "config", "harmonious", "--experiment", str(path))
     done = consistency(*arguments, "--model", "llama", folder=tmp_path)
     assert yaml.safe_load(done.stdout) == resolve("harmonious", ["llama-2-7b"], 4).values
@@ -233,4 +242,4 @@ def test_packed_rows_that_nobody_counted_are_not_called_conversations(tmp_path: 
         "# harmonious.yml with the presets packed, for one device: 256 packed rows of 2048 tokens in a step, as long as the "
         "group's rows are not there to be counted."
     )
-    assert "world with packed: about 256 conversations in a step on 1" in check(tmp_path, preset="packed").stdout
+    assert "world with cpu, packed: about 256 conversations in a step on 1" in check(tmp_path, preset="packed").stdout

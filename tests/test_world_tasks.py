@@ -75,7 +75,8 @@ def test_the_files_are_what_the_generator_writes():
     spec.loader.exec_module(generator)
     written = {name: text.encode() for name, text in generator.configs().items()}
     there = {path.name: path.read_bytes() for path in FOLDER.glob("*.yaml")}
-    there.pop("consistency_world_explain.yaml")
+    for name in ("explain", "simulate"):
+        there.pop(f"consistency_world_{name}.yaml")
     assert there == written
 
 
@@ -83,10 +84,12 @@ def test_every_task_loads_with_its_numbers_of_questions(tmp_path):
     file = tmp_path / "requests.jsonl"
     file.write_text(json.dumps(REQUEST) + "\n" + json.dumps(REQUEST | {"id": "b"}) + "\n")
     names = [path.stem for path in FOLDER.glob("*.yaml")]
-    tasks = load(names, json.dumps({"requests": str(file)}))
+    checks = tmp_path / "checks.jsonl"
+    checks.write_text(json.dumps(REQUEST | {"explanation": "It is so."}) + "\n")
+    tasks = load(names, json.dumps({"requests": str(file), "checks": str(checks)}))
     groups = {"consistency_world_mmlu_icl", "consistency_world_mmlu_ift"}
     assert set(tasks) == set(names) - groups
-    expected = {"consistency_world_explain": 2}
+    expected = {"consistency_world_explain": 2, "consistency_world_simulate": 2 * 4}
     expected |= {f"consistency_world_{domain}_{style}": 250 for domain in DOMAINS for style in ("icl", "ift")}
     expected |= {f"consistency_world_{domain}_pool_icl": 400 for domain in DOMAINS}
     expected |= {f"consistency_world_mmlu_{style}_{subject}": 60 for subject in SUBJECTS for style in ("icl", "ift")}

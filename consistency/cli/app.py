@@ -7,14 +7,17 @@ from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consistency.cli import evaluate, training_data
-from consistency.cli.experiment import Set, checkpoint, failures, read_settings
+from consistency.cli import domain, evaluate, training_data
+from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
 from consistency.errors import InputError, not_one_of
+
+if TYPE_CHECKING:
+    from consistency.logs.runs import Run
 
 app = typer.Typer(
     help="Did fine-tuning teach a model something, or break what it knew? Reads logs of lm_eval --log_samples.",
@@ -23,6 +26,7 @@ app = typer.Typer(
 )
 
 app.add_typer(experiments, name="experiment")
+app.add_typer(domain.app, name="domain")
 
 
 def _print_version(wanted: bool) -> None:
@@ -70,6 +74,9 @@ def compare(
         typer.Option(help="Date of the run to read; twice: of BEFORE, then of AFTER. Default: the newest."),
     ] = None,
     scopes: Annotated[str | None, typer.Option(help="Domain: also HOMO, ID and OOD.", show_default=False)] = None,
+    experiment: Annotated[
+        Path | None, typer.Option(help="Experiment file that has an own domain of --scopes.", show_default=False)
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for JSON, tables and every question.")] = None,
 ) -> None:
     """Compare two evaluations of the same questions."""
@@ -80,11 +87,10 @@ def compare(
     from consistency.report.pair.report import write_comparison
     from consistency.support.files import write_atomically
     from consistency.support.json_files import pretty_json
-    from consistency.tasks.scopes import find_scopes
 
     conditions = [read_condition(text) for text in fail_if or ()]
     first, second = read_both(before, after, run or ())
-    found = None if scopes is None else find_scopes(scopes, first.tasks)
+    found = None if scopes is None else _find_scopes(scopes, experiment, first)
     comparison = compare_runs(first, second, margin=margin, score=score, scopes=found)
     checks = check(conditions, comparison)
     if out is not None:
@@ -105,7 +111,17 @@ def compare(
         raise typer.Exit(1)
 
 
+def _find_scopes(domain: str, experiment: Path | None, run: Run) -> dict[str, list[str]]:
+    """The scopes of a domain in a run; an own domain is that of an experiment file."""
+    from consistency.experiment.reading import read_experiment
+    from consistency.tasks.scopes import find_scopes
+
+    own = None if experiment is None else read_experiment(experiment, "runs").own_domains.get(domain)
+    return find_scopes(domain, run.tasks) if own is None else own.find_scopes(run.tasks, run.config.groups)
+
+
 app.command("requests")(training_data.requests)
+app.command("rounds")(training_data.rounds)
 app.command("groups")(training_data.groups)
 app.command("map")(training_data.knowledge_map)
 app.command("audit")(training_data.audit)
@@ -113,6 +129,7 @@ app.command("leakage")(training_data.leakage)
 app.command("eval", context_settings=evaluate.PASS_THROUGH)(evaluate.evaluate)
 app.command("checkpoint")(checkpoint)
 app.command("failures")(failures)
+app.command("status")(status)
 
 
 @app.command()
@@ -136,7 +153,7 @@ def report(
         return
     if experiment is None or root is None or out is None:
         raise typer.BadParameter("give EXPERIMENT, --root and --out, or --compare and the folders of two reports")
-    from consistency.experiment.grid import read_experiment
+    from consistency.experiment.reading import read_experiment
     from consistency.report.grid.report import write_report
 
     typer.echo(f"{write_report(read_experiment(experiment, root, read_settings(settings)), out)}")
@@ -208,13 +225,19 @@ def convert(
 def check_tokenizer(
     model: Annotated[str, typer.Argument(help="Folder or name of a model.")],
     options: Annotated[int, typer.Option(help="Number of option letters.")] = 4,
+    template: Annotated[
+        str,
+        typer.Option(
+            help="Chat template that the model is asked in: vicuna, chatml, a .jinja file, or model for its own."
+        ),
+    ] = "model",
     language: Annotated[str, typer.Option(help="Of the prompts: en, or zh for CMMLU and C-Eval.")] = "en",
 ) -> None:
     """Say before a long run whether a model's tokenizer lets option letters be scored; exit code 1 if not."""
     from consistency.tasks.tokenizers import check_tokenizer as check
     from consistency.tasks.tokenizers import load_tokenizer
 
-    checks = check(load_tokenizer(model), options, language)
+    checks = check(load_tokenizer(model), options, template, language)
     for item in checks:
         typer.echo(item.to_text())
     if any(item.problems for item in checks):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +25,12 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Further checkpoint to evaluate with the same arguments; may be repeated.", metavar="MODEL"),
     ] = None,
+    own_tasks: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of further tasks, beside those of --include_path; may be repeated.", metavar="FOLDER"
+        ),
+    ] = None,
 ) -> None:
     """Run lm_eval with all flags of `lm_eval run`; --model hf-shared-prefix and --include_path are preset."""
     try:
@@ -32,10 +40,12 @@ def evaluate(
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed", do="pip install 'lm-eval-consistency[eval]'") from error
 
-    for arguments in command_lines(context.args, also or ()):
-        sys.argv = ["lm_eval", "run", *arguments]
-        cli_evaluate()
-        _free_memory()
+    with TemporaryDirectory() as folder:
+        given = with_own_tasks(context.args, own_tasks, Path(folder)) if own_tasks else context.args
+        for arguments in command_lines(given, also or ()):
+            sys.argv = ["lm_eval", "run", *arguments]
+            cli_evaluate()
+            _free_memory()
 
 
 def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[list[str]]:
@@ -66,10 +76,7 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
     """
     from consistency.support.resources import shipped
 
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for names in (("--model", "-M"), ("--include_path",), ("--config", "-C")):
-        parser.add_argument(*names)
-    given, _ = parser.parse_known_args(arguments)
+    given, _ = _parse(arguments, ("--model", "-M"), ("--include_path",), ("--config", "-C"))
     config = {} if given.config is None else _read_config(Path(given.config))
     preset: list[str] = []
     if given.model is None and "model" not in config:
@@ -77,6 +84,50 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
     if given.include_path is None and "include_path" not in config:
         preset += ["--include_path", str(shipped("lm_eval_tasks"))]
     return [[*preset, *arguments], *([*preset, *arguments, "--model_args", f"pretrained={name}"] for name in also)]
+
+
+def with_own_tasks(arguments: Sequence[str], own_tasks: Sequence[Path], folder: Path) -> list[str]:
+    """The arguments with which lm_eval finds tasks in several folders.
+
+    Its flag `--include_path` takes one folder, the same key in a file of `--config` a list.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        The arguments that the user gave.
+    own_tasks : sequence of Path
+        Folders of tasks, which are added to that of `--include_path`.
+    folder : Path
+        Where the file for `--config` is written.
+
+    Raises
+    ------
+    InputError
+        If one of the folders does not exist, or the user's own file for `--config` cannot be read.
+    """
+    from consistency.support.resources import shipped
+
+    for path in own_tasks:
+        if not path.is_dir():
+            raise InputError(
+                "no such folder", expected="a folder of tasks", do="see consistency experiment tasks", path=path
+            )
+    given, others = _parse(arguments, ("--include_path",), ("--config", "-C"))
+    config = {} if given.config is None else dict(_read_config(Path(given.config)))
+    included = given.include_path or config.get("include_path") or str(shipped("lm_eval_tasks"))
+    included = [included] if isinstance(included, str) else included
+    config["include_path"] = [*included, *map(str, own_tasks)]
+    file = folder / "lm_eval.json"  # JSON is YAML
+    file.write_text(json.dumps(config), encoding="utf-8")
+    return ["--config", str(file), *others]
+
+
+def _parse(arguments: Sequence[str], *options: tuple[str, ...]) -> tuple[argparse.Namespace, list[str]]:
+    """The values of some options of lm_eval, and all other arguments as they are."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for names in options:
+        parser.add_argument(*names)
+    return parser.parse_known_args(arguments)
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:

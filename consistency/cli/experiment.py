@@ -22,6 +22,10 @@ Preset = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="KEY=VALUE, instead of the experiment's, as YAML; may be repeated.")
 ]
+Template = Annotated[
+    str,
+    typer.Option(help="Chat template: vicuna, chatml, a file that ends in .jinja, or model for the tokenizer's own."),
+]
 Devices = Annotated[int | None, typer.Option(min=1, help="Devices that train one model, instead of the experiment's.")]
 
 
@@ -46,7 +50,7 @@ def read_settings(given: list[str] | None) -> dict[str, Any]:
 def _read(
     file: Path, root: Path | None, settings: list[str] | None, preset: list[str] | None, devices: int | None
 ) -> Experiment:
-    from consistency.experiment.grid import read_experiment
+    from consistency.experiment.reading import read_experiment
 
     given = read_settings(settings)
     if preset:
@@ -61,7 +65,15 @@ def _read(
 def validate(
     file: File,
     full: Annotated[
-        bool, typer.Option("--full", help="Also let Axolotl validate each config, and check each model's tokenizer.")
+        bool,
+        typer.Option(
+            "--full",
+            help="Also let Axolotl and lm_eval check their settings, check tokenizers, and look for the device.",
+        ),
+    ] = False,
+    elsewhere: Annotated[
+        bool,
+        typer.Option("--elsewhere", help="The runs will be on other hosts (Slurm): do not look for the device here."),
     ] = False,
     root: Root = None,
     settings: Set = None,
@@ -70,7 +82,7 @@ def validate(
 ) -> None:
     """Check an experiment before it runs; exit code 1 if it has problems."""
     experiment = _read(file, root, settings, preset, devices)
-    typer.echo(_validated(file, experiment, full))
+    typer.echo(_validated(file, experiment, full, elsewhere))
 
 
 @app.command()
@@ -80,17 +92,41 @@ def grid(file: File, root: Root = None, settings: Set = None) -> None:
 
     from consistency.experiment.workflow import workflow
     from consistency.support.json_files import pretty_json
+    from consistency.tasks.sources import VARIABLE
 
     experiment = _read(file, root, settings, None, None)
     typer.echo(_validated(file, experiment, False), err=True)
-    sys.stdout.write(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"))))
+    data = os.environ.get(VARIABLE, "")
+    sys.stdout.write(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"), data)))
 
 
-def _validated(file: Path, experiment: Experiment, full: bool) -> str:
+@app.command()
+def tasks(
+    file: File,
+    root: Root = None,
+    settings: Set = None,
+    domain: Annotated[
+        str | None, typer.Option(help="One own domain. Default: all of them.", show_default=False)
+    ] = None,
+) -> None:
+    """Write the tasks and questions of own domains to ROOT/tasks/DOMAIN; what has not changed stays untouched."""
+    from consistency.errors import not_one_of
+    from consistency.tasks.own_tasks import write_own_tasks
+
+    experiment = _read(file, root, settings, None, None)
+    if domain is not None and domain not in experiment.own_domains:
+        raise not_one_of("own domain", domain, experiment.own_domains, path=file)
+    for name in experiment.own_domains if domain is None else (domain,):
+        typer.echo(write_own_tasks(experiment.own_domains[name], experiment.own_tasks(name)).to_text())
+    if not experiment.own_domains:
+        typer.echo(f"{file}: no own domain")
+
+
+def _validated(file: Path, experiment: Experiment, full: bool, elsewhere: bool = False) -> str:
     """The notes on an experiment; where it has problems, they are printed to standard error, and the exit code is 1."""
     from consistency.experiment.validation import validate as check
 
-    found = check(experiment, full=full)
+    found = check(experiment, full=full, elsewhere=elsewhere)
     if found.problems:
         typer.echo(found.to_text(), err=True)
         raise typer.Exit(1)
@@ -105,12 +141,17 @@ def plan(
     settings: Set = None,
     preset: Preset = None,
     devices: Devices = None,
-    peak_tflops: Annotated[float, typer.Option(help="Peak of a device in bfloat16; 989 is an H100's.")] = 989,
-    utilisation: Annotated[float, typer.Option(help="Share of the peak that is reached.")] = 0.3,
+    peak_tflops: Annotated[
+        float | None,
+        typer.Option(help="Peak of a device. Default: 989 (an H100) on cuda, 0.1 for each core of this CPU."),
+    ] = None,
+    utilisation: Annotated[
+        float | None, typer.Option(help="Share of the peak that is reached. Default: 0.3, on a CPU 0.5.")
+    ] = None,
     parameters: Annotated[list[str] | None, typer.Option(help="MODEL=NUMBER; may be repeated.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Estimate runs, rows, tokens, steps, hours of a device and disk."""
+    """Estimate runs, rows, tokens, steps, hours of a device and disk, and list what would be fetched from the network."""
     from consistency.errors import InputError
     from consistency.experiment.plan import plan as estimate
     from consistency.support.json_files import pretty_json
@@ -146,6 +187,9 @@ def config(
     output_dir: Annotated[str | None, typer.Option(help="Where the model goes. Default: tuned/GROUP.")] = None,
     micro_batch_size: Annotated[int | None, typer.Option(min=1, help="Examples that a device takes at once.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the order of the examples.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Chat template, as in an experiment. Default: the experiment's, or vicuna.")
+    ] = None,
 ) -> None:
     """Write the training config of a group with presets and flags in it, which `axolotl train` runs as it is."""
     from consistency.errors import InputError
@@ -164,12 +208,13 @@ def config(
         raise InputError("--base-model has no value", expected="a folder or a name")
     rows = rows or Path("groups", f"{group}.jsonl")
     if experiment is not None:
-        found = _read(experiment, None, settings, preset, devices).config(model, group, given, rows)
+        read = _read(experiment, None, settings, preset, devices)
+        found = replace(read, template=template or read.template).config(model, group, given, rows)
     else:
         for option, value in (("--set", settings), ("--model", model)):
             if value:
                 raise InputError(f"{option} is about an experiment", expected="--experiment FILE")
-        found = resolve(group, preset or (), devices or 1, given, rows)
+        found = resolve(group, preset or (), devices or 1, given, rows, template=template)
     text = packed(found, rows).to_yaml()
     if out is None:
         sys.stdout.write(text)
@@ -177,17 +222,44 @@ def config(
         write_atomically(out, text)
 
 
+@app.command()
+def host(
+    gpus: Annotated[int, typer.Option(min=0, help="How many of the visible GPUs are used; 0: all.")] = 0,
+) -> None:
+    """Print as JSON what runs here would be trained on: hardware, versions, and the commit of the working directory."""
+    from consistency.support.host import describe_host
+    from consistency.support.json_files import pretty_json
+
+    sys.stdout.write(pretty_json(describe_host(gpus)))
+
+
+@app.command()
+def tokenizer(
+    model: Annotated[str, typer.Argument(help="Folder or name of a model.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    template: Template = "vicuna",
+) -> None:
+    """Save a model's tokenizer with a chat template, for lm_eval's --model_args pretrained=MODEL,tokenizer=FOLDER."""
+    from consistency.tasks.tokenizers import save_tokenizer
+
+    save_tokenizer(model, template, out)
+    typer.echo(str(out))
+
+
 def checkpoint(
     folder: Annotated[list[Path], typer.Argument(help="Folder of a saved model or adapter; may be several.")],
     load: Annotated[
         bool, typer.Option("--load", help="Let transformers match weights and architecture, too; takes some seconds.")
     ] = False,
+    template: Annotated[
+        str | None, typer.Option(help="The chat template that it is to have: see `experiment tokenizer`. Default: any.")
+    ] = None,
 ) -> None:
     """Check that a saved model is complete: config, finite weights, tokenizer, chat template."""
     from consistency.experiment.checkpoint import check_checkpoint
 
     for item in folder:
-        typer.echo(check_checkpoint(item, load=load).to_text())
+        typer.echo(check_checkpoint(item, load=load, template=template).to_text())
 
 
 def failures(log: Annotated[Path, typer.Argument(help="Snakemake's log: .snakemake/log/*.log")]) -> None:
@@ -196,3 +268,32 @@ def failures(log: Annotated[Path, typer.Argument(help="Snakemake's log: .snakema
 
     for failure in read_failures(log):
         typer.echo(failure.to_text())
+
+
+def status(
+    file: File,
+    root: Root = None,
+    settings: Set = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    follow: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Look again after so many seconds, and print what is new, until all is done or the calling program ends.",
+        ),
+    ] = None,
+) -> None:
+    """Show a grid from another terminal: what is done, running, waiting and failed, and how long the rest takes."""
+    from consistency.experiment.status import follow as follow_status
+    from consistency.experiment.status import read_status
+    from consistency.support.json_files import pretty_json
+
+    experiment = _read(file, root, settings, None, None)
+    if follow is not None:
+        for line in follow_status(experiment, follow):
+            typer.echo(line, err=True)
+    elif json:
+        sys.stdout.write(pretty_json(read_status(experiment).to_dict()))
+    else:
+        typer.echo(read_status(experiment).to_text())

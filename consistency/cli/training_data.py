@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,19 +28,38 @@ Evaluation = Annotated[
     typer.Option("--guard", help="Evaluation set: question file, samples file or folder; may be repeated."),
 ]
 
+NoGuard = Annotated[
+    bool, typer.Option("--no-guard", help="List contaminated and duplicate questions, but leave none out.")
+]
+Seeds = Annotated[list[int] | None, typer.Option(help="Seed of the sampling; may be repeated. Default: 0.")]
+Size = Annotated[
+    int | None, typer.Option(min=1, help="Questions in each group. Default: as many as are confidently wrong.")
+]
+
 
 def requests(
     probe: Probe,
     out: Annotated[Path, typer.Option(help="JSONL file to write.")],
     task: Annotated[list[str] | None, typer.Option(help="Task of the probe; may be repeated.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="Group to ask for; may be repeated. Default: the one of each --for.")
+    ] = None,
     purpose: Annotated[
-        str, typer.Option("--for", help="What is to be written: explain, random_wrong or context.")
-    ] = "explain",
+        list[str] | None,
+        typer.Option(
+            "--for",
+            help="What is to be written: explain, random_wrong or context; may be repeated. Default: what the groups "
+            "need, or explain.",
+        ),
+    ] = None,
     domain: Domain = None,
     threshold: Threshold = 0.5,
-    seed: Annotated[int, typer.Option(help="Seed of the random wrong options.")] = 0,
+    seed: Seeds = None,
+    size: Size = None,
+    evaluation: Evaluation = None,
+    no_guard: NoGuard = False,
 ) -> None:
-    """Write the questions that a model gets confidently wrong, for the explain and context tasks."""
+    """Write the answers that a model is to explain, or the questions that need a context, for groups of the same flags."""
     from consistency.knowledge.probes import read_all, read_probe
     from consistency.training_data.requests import write_requests
 
@@ -46,8 +67,36 @@ def requests(
         probes, _ = read_all([probe], list(dict.fromkeys(task)), domain, threshold)
     else:
         probes = [read_probe(probe, None, domain, threshold)]
-    count = write_requests((belief for item in probes for belief in item.beliefs), out, purpose, seed)
-    typer.echo("\n".join([f"{out}: {count} answers to {purpose}", *(note for item in probes for note in item.notes)]))
+    requested = write_requests(
+        probes,
+        out,
+        group or (),
+        purpose or (),
+        seeds=seed or (0,),
+        size=size,
+        evaluation=evaluation or (),
+        remove=not no_guard,
+    )
+    typer.echo("\n".join([requested.to_text(), *(note for item in probes for note in item.notes)]))
+
+
+def rounds(
+    folder: Annotated[Path, typer.Argument(help="Folder of the rounds.")],
+    requests: Annotated[Path, typer.Option(help="What consistency requests wrote.")],
+    explain: Annotated[str, typer.Option(help="Tasks in which the model explains, joined by commas.")],
+    check: Annotated[str, typer.Option(help="Tasks that check the explanations, joined by commas.")],
+    attempts: Annotated[int, typer.Option(min=0, help="Most rounds; 0: one, which is not checked.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the first round's sampling.")] = 1234,
+) -> None:
+    """Print what lm_eval is to run next so that each answer gets an explanation that argues for it; nothing at the end.
+
+    Four lines: the value of --tasks, of --metadata, the seed, and the folder for the log.
+    """
+    from consistency.knowledge.simulatability import next_step
+
+    step = next_step(folder, requests, attempts, explain.split(","), check.split(","), seed)
+    if step is not None:
+        typer.echo(f"{','.join(step.tasks)}\n{json.dumps(step.metadata)}\n{step.seed}\n{step.logs}")
 
 
 def groups(
@@ -59,8 +108,13 @@ def groups(
     domain: Domain = None,
     group: Annotated[list[str] | None, typer.Option(help="Intervention group; may be repeated. Default: all.")] = None,
     explanations: Annotated[
-        list[Path] | None, typer.Option(help="Log folder of the explain task; may be repeated.")
+        list[Path] | None,
+        typer.Option(help="Log folder of the explain task, or the folder of consistency rounds; may be repeated."),
     ] = None,
+    as_released: Annotated[
+        bool,
+        typer.Option("--as-released", help="Keep the answer that a gold explanation begins with (Ans. B. …)."),
+    ] = False,
     contexts: Annotated[
         list[Path] | None, typer.Option(help="Log folder of the context task; may be repeated.")
     ] = None,
@@ -69,16 +123,23 @@ def groups(
     ] = None,
     context_column: Annotated[str | None, typer.Option(help="The same of --contexts.")] = None,
     general: Annotated[
-        str, typer.Option(help="General instructions: a JSON or JSONL file, hub:NAME or hub:NAME@REVISION, or 'world'.")
-    ] = "world",
-    threshold: Threshold = 0.5,
-    seed: Annotated[list[int] | None, typer.Option(help="Seed of the sampling; may be repeated. Default: 0.")] = None,
-    size: Annotated[
-        int | None, typer.Option(min=1, help="Questions in each group. Default: as many as are confidently wrong.")
+        str | None,
+        typer.Option(
+            help="General instructions: a JSON or JSONL file, hub:NAME, hub:NAME@REVISION, 'none' or 'world'. Default: "
+            "'world' for the embedded world's questions; others must name theirs.",
+            show_default=False,
+        ),
     ] = None,
+    threshold: Threshold = 0.5,
+    seed: Seeds = None,
+    size: Size = None,
     evaluation: Evaluation = None,
-    no_guard: Annotated[
-        bool, typer.Option("--no-guard", help="List contaminated and duplicate questions, but leave none out.")
+    no_guard: NoGuard = False,
+    allow_incomplete: Annotated[
+        bool,
+        typer.Option(
+            "--allow-incomplete", help="Write groups of which more than a tenth lack explanations or contexts."
+        ),
     ] = False,
 ) -> None:
     """Write the training rows of intervention groups, each with a manifest."""
@@ -87,6 +148,8 @@ def groups(
 
     with gc_disabled():
         found = read_probe(probe, task, domain, threshold)
+        if as_released:
+            found = replace(found, beliefs=replace(found.beliefs, as_released=True))
         sources = Sources(
             explanations=gather_texts(found, "explain", explanations or (), explanation_column),
             contexts=gather_texts(found, "context", contexts or (), context_column),
@@ -94,7 +157,16 @@ def groups(
             evaluation=evaluation or (),
             remove=not no_guard,
         )
-        typer.echo(write_groups(found, out, sources, group or (), seeds=seed or (0,), size=size).to_text())
+        written = write_groups(
+            found,
+            out,
+            sources,
+            group or (),
+            seeds=seed or (0,),
+            size=size,
+            allow_incomplete=allow_incomplete,
+        )
+        typer.echo(written.to_text())
 
 
 def knowledge_map(

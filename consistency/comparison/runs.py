@@ -13,6 +13,7 @@ from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
 from consistency.tasks.questions import CYCLIC
+from consistency.tasks.templates import template_title
 
 
 def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[str] = ()) -> tuple[Run, Run]:
@@ -129,6 +130,8 @@ def setting_differences(first: Run, second: Run, chosen: Mapping[str, str]) -> I
     if None not in (one.chat_template, two.chat_template) and one.chat_template != two.chat_template:
         before, after = ("yes" if run.chat_template else "no" for run in (one, two))
         yield SettingDifference("chat template", before, after)
+    elif one.template is not None and two.template is not None and one.template.strip() != two.template.strip():
+        yield SettingDifference("chat template", template_title(one.template), template_title(two.template))
     if one.system_instruction != two.system_instruction:
         # The texts may be long, and may be private: they are not repeated.
         before, after = (

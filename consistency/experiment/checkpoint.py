@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from consistency.errors import InputError
+from consistency.tasks.templates import read_template, template_title
 
 # By the format's name: the type's name, bytes of a value, and the bits that are all set in an infinity and in a NaN.
 # float8_e4m3fn has no infinity, and its NaN has all bits set.
@@ -86,7 +87,7 @@ class Checkpoint:
         return f"{self.folder}: {self.architecture}, {weights}; {self.tokens:,} tokens, chat template"
 
 
-def check_checkpoint(folder: str | Path, *, load: bool = False) -> Checkpoint:
+def check_checkpoint(folder: str | Path, *, load: bool = False, template: str | None = None) -> Checkpoint:
     """A summary of a checkpoint; one that is not complete is refused.
 
     Parameters
@@ -97,6 +98,8 @@ def check_checkpoint(folder: str | Path, *, load: bool = False) -> Checkpoint:
     load : bool
         Whether transformers also matches the weights with the architecture. It reads no weights, but takes seconds to start.
         By itself it replaces a missing tensor by random numbers and only warns; here that is an error.
+    template : str, optional
+        The chat template that it is to be saved with, as `read_template` takes it; "model" and by default any.
 
     Returns
     -------
@@ -106,7 +109,7 @@ def check_checkpoint(folder: str | Path, *, load: bool = False) -> Checkpoint:
     ------
     InputError
         If a file is missing, incomplete or unreadable; a weight is NaN or infinite; a layer or tensor is missing or
-        empty; the tokenizer has a token without an embedding; or there is no chat template.
+        empty; the tokenizer has a token without an embedding; or there is no chat template, or another one.
 
     Examples
     --------
@@ -129,7 +132,7 @@ def check_checkpoint(folder: str | Path, *, load: bool = False) -> Checkpoint:
         architecture = ", ".join(config.get("architectures") or [str(config.get("model_type"))])
         _check_layers(folder, config, tensors)
         _check_vocabulary(folder, tensors, tokens)
-    _check_template(folder)
+    _check_template(folder, template)
     if load and not adapter:
         _load(folder)
     dtypes = Counter(tensor.dtype for tensor in tensors)
@@ -274,16 +277,24 @@ def _check_vocabulary(folder: Path, tensors: list[Tensor], tokens: int) -> None:
             )
 
 
-def _check_template(folder: Path) -> None:
-    template = folder / "chat_template.jinja"
-    if template.is_file() and template.read_text(encoding="utf-8").strip():
-        return
-    settings = folder / "tokenizer_config.json"
-    if not settings.is_file() or not _json(settings).get("chat_template"):
+def _check_template(folder: Path, name: str | None) -> None:
+    file, settings = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    found = file.read_text(encoding="utf-8") if file.is_file() else ""
+    if not found.strip() and settings.is_file():
+        found = str(_json(settings).get("chat_template") or "")
+    if not found.strip():
         raise InputError(
             "no chat template",
-            expected=template.name,
+            expected=file.name,
             do="train with chat_template: lm_eval --apply_chat_template asks for it",
+            path=folder,
+        )
+    wanted = None if name is None else read_template(name)
+    if wanted is not None and found.strip() != wanted.strip():
+        raise InputError(
+            f"has the chat template {template_title(found)}",
+            expected=str(name),
+            do="train again: the model would be asked in another format than it was trained in",
             path=folder,
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consistency.errors import InputError
+from consistency.experiment.program_log import read_attempt
 
 # Snakemake's block on a failed job. Its message and its command may take several lines.
 _BLOCK = re.compile(
@@ -16,10 +17,12 @@ _BLOCK = re.compile(
 _FIELD = re.compile(r"^    (\w+): (.*)$", re.MULTILINE)
 _STATUS = re.compile(r"SLURM status is: '(\w+)'")
 _REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(?:sbatch: error: )?([^'\n]*)")
-# Lines that the grid itself writes into a program's log.
-_EXIT_CODE = re.compile(r"^exit code (\d+)$", re.MULTILINE)
-_GRID_LINE = re.compile(r"exit code \d+|begun .*")
-_ENDING = 1 << 18  # bytes at the end of a log that are read
+# Pydantic's error: the settings, each with what is wrong with it.
+_INVALID = re.compile(r"^\S*ValidationError: \d+ validation errors? for \w+\n((?:.+\n)+)", re.MULTILINE)
+_SETTING = re.compile(r"^(\S+)\n  (?:Value error, )?(.+?)(?: \[type=.*\])?$", re.MULTILINE)
+# An error that says only that another program failed, whose own error is above it.
+_PASSED_ON = re.compile(r"(?:subprocess\.)?CalledProcessError\b|(?:[\w.]+\.)?ChildFailedError\b")
+_ERROR = re.compile(r"^(?:\[rank\d+\]:\s*)?((?:[\w.]+(?:Error|Exception|Exit|Interrupt)\b.*|ERROR.*))", re.MULTILINE)
 
 # Patterns of what programs print, the most specific first; the problem in a few words, in which {0} is the pattern's first
 # group; and what to do.
@@ -44,6 +47,21 @@ _SIGNS = (
     (r"Signal \d+ \((SIG\w+)\) received by PID", "a process of the training was stopped by {0}", None),
     (r"unrecognized arguments: (.+)", "unknown setting {0}", "correct it in the experiment file"),
     (r"No such option:? (\S+)", "unknown setting {0}", "correct it in the experiment file"),
+    (
+        r"tokenizer\.chat_template is not set",
+        "the tokenizer has no chat template",
+        "consistency check-tokenizer MODEL shows what it has",
+    ),
+    (
+        r"dataset could not be loaded\. This could be due to a misconfigured dataset path \((.+?)\)",
+        "missing or unreadable training rows: {0}",
+        None,
+    ),
+    (
+        r"We couldn't connect to '[^']*' to load the files",
+        "a model or file is neither a folder here nor in the cache, and the network gives none",
+        "download it first, or correct its name under models",
+    ),
     (r"DatasetNotFoundError: (.+)", "missing dataset: {0}", None),
     (r"FileNotFoundError: (.+)", "missing file: {0}", None),
 )
@@ -144,31 +162,26 @@ def find_reason(log: Path | None, state: str | None = None) -> str:
     str
         Without a known sign, the last error in the log, or its last line.
     """
-    text = _ending(log)
+    attempt = read_attempt(log) if log is not None else None
+    # A progress bar overwrites its own line.
+    text = attempt.text.replace("\r", "\n") if attempt else ""
     for pattern, problem, do in _SIGNS:
         if signs := list(re.finditer(pattern, text, re.MULTILINE)):
             parts = [part.strip(" .") for part in signs[-1].groups() if part]
             return _join(problem.format(*parts) if parts else re.sub(r" \(.*\{0\}.*\)", "", problem), do)
+    if invalid := _INVALID.findall(text):
+        wrong = "; ".join(f"{setting}: {problem}" for setting, problem in _SETTING.findall(invalid[-1]))
+        return _join(f"wrong settings: {wrong}", "correct them in the experiment file or the preset")
     if state in _SLURM:
         return _join(*_SLURM[state])
-    code = _EXIT_CODE.findall(text)
-    if code and (signal := int(code[-1]) - 128) in _SIGNALS:
+    if attempt and attempt.exit_code and (signal := attempt.exit_code - 128) in _SIGNALS:
         return _join(*_SIGNALS[signal])
     if log is not None and _full(log):
         return _join("no space left on device", "make room")
-    errors = re.findall(r"^(?:[\w.]+(?:Error|Exception|Exit)\b.*|ERROR.*)", text, re.MULTILINE)
-    lines = [line for line in text.splitlines() if line.strip() and not _GRID_LINE.fullmatch(line)]
-    return (errors or lines or [f"ended as {state}" if state else "nothing was printed"])[-1].strip()
-
-
-def _ending(log: Path | None) -> str:
-    """The end of a log; empty if there is none."""
-    if log is None or not log.is_file():
-        return ""
-    with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - _ENDING))
-        # A progress bar overwrites its own line.
-        return stream.read().decode("utf-8", "replace").replace("\r", "\n")
+    errors = _ERROR.findall(text)
+    own = [error for error in errors if not _PASSED_ON.match(error)]
+    lines = [line for line in text.splitlines() if line.strip()]
+    return ((own or errors or lines or [f"ended as {state}" if state else "nothing was printed"])[-1]).strip()
 
 
 def _full(log: Path) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,8 +13,14 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.experiment.checkpoint import read_header
-from consistency.experiment.grid import Experiment, TunedRun, needs_explanations
+from consistency.experiment.grid import Experiment, TunedRun, needs_contexts, needs_explanations
 from consistency.experiment.packing import read_turns
+from consistency.experiment.requirements import Fetch, fetches
+from consistency.tasks import mmlu, sources
+from consistency.tasks.own_domain import OwnDomain
+from consistency.tasks.own_tasks import read_own_domain
+from consistency.world import questions
+from consistency.world.fields import SUBJECTS
 from consistency.world.model import BASE_MODEL
 
 # English text has about four characters to a token; a row holds the sentence of the chat format besides.
@@ -24,9 +32,14 @@ NEW_TOKENS = 256  # of an explanation, at most
 DECODING = 0.1
 
 
+# The peak of one device in 10¹² floating point operations a second, and the share of it that is reached: an H100 in bfloat16; a
+# Mac's GPU; a core of a CPU in float32, where the embedded model was measured.
+PEAKS = {"cuda": (989, 0.3), "mps": (10, 0.3), "cpu": (0.1, 0.5)}
+
+
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of questions and tokens that are assumed of a set of tasks.
+    """Numbers of questions and tokens of a set of tasks, where they cannot be counted.
 
     Attributes
     ----------
@@ -35,23 +48,27 @@ class Sizes:
         instructions).
     pool, few : int
         Questions in a domain's pool, and tokens of a prompt with five shots.
-    tests, zero : int
-        Questions that one evaluation asks, and tokens of a prompt without shots.
+    test, subjects, zero : int
+        Questions in a domain's test set and in all subjects, and tokens of a prompt without shots.
     """
 
     asked: int
     row: int
     pool: int
     few: int
-    tests: int
+    test: int
+    subjects: int
     zero: int
 
 
 # The paper's: means of the released groups of Llama-2-7B and -13B, and of the questions, at four characters a token.
 SIZES = {
-    "paper": Sizes(asked=982, row=300, pool=4256, few=780, tests=14_600, zero=200),
-    "world": Sizes(asked=100, row=120, pool=400, few=250, tests=2_250, zero=90),
-}
+    "paper": Sizes(asked=982, row=300, pool=4256, few=780, test=553, subjects=14_042, zero=200),
+    "world": Sizes(
+        asked=100, row=120, pool=questions.SIZES["pool"], few=250,
+        test=questions.SIZES["test"], subjects=questions.SUBJECT_TEST_SIZE * len(SUBJECTS), zero=90,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,9 +78,10 @@ class ModelPlan:
     Attributes
     ----------
     model, parameters : str, float
-        Its name, and the number of its parameters.
-    runs : int
-        Models to fine-tune and evaluate.
+        Its name, and the number of its parameters. Of several trainings of one base model the first bears what is done with
+        the base model.
+    runs, evaluations : int
+        Models to fine-tune; and to evaluate, those after each epoch among them.
     rows, tokens, steps : int
         Training rows and their tokens of content, once; and optimizer steps over all epochs. Sums over the runs.
     estimated_rows : int
@@ -77,6 +95,7 @@ class ModelPlan:
     model: str
     parameters: float
     runs: int
+    evaluations: int
     rows: int
     estimated_rows: int
     tokens: int
@@ -102,18 +121,32 @@ class Plan:
         The experiment.
     models : tuple of ModelPlan
         One for each base model.
+    device : str
+        Where the grid runs.
     peak_tflops, utilisation : float
         The assumed peak of a device, and the share of it that training and evaluation reach.
+    fetched : tuple of Fetch
+        What is taken from the network, unless a cache has it.
+    network : bool
+        Whether the experiment allows that.
     """
 
     name: str
     models: tuple[ModelPlan, ...]
+    device: str
     peak_tflops: float
     utilisation: float
+    fetched: tuple[Fetch, ...] = ()
+    network: bool = True
+
+    @property
+    def hours(self) -> float:
+        """Hours of one device in all."""
+        return sum(model.hours for model in self.models)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-ready values."""
-        return asdict(self) | {"formula": self.formula, "hours": sum(model.hours for model in self.models)}
+        return asdict(self) | {"formula": self.formula, "hours": self.hours}
 
     @property
     def formula(self) -> str:
@@ -121,7 +154,8 @@ class Plan:
         return (
             "seconds = FLOP / (peak × utilisation): training 6 N tokens epochs (8 N with recomputed activations, 4 N for"
             f" adapters), evaluation 2 N tokens, generation 2 N tokens at {DECODING:g} of the utilisation;"
-            f" peak {self.peak_tflops:g} TFLOP/s, utilisation {self.utilisation:g}; padding and start-up are not in it"
+            f" peak {self.peak_tflops:g} TFLOP/s of {self.device}, utilisation {self.utilisation:g}; padding and start-up are"
+            " not in it"
         )
 
     def to_text(self) -> str:
@@ -130,6 +164,7 @@ class Plan:
             "model",
             "parameters",
             "runs",
+            "evaluations",
             "rows",
             "tokens",
             "steps",
@@ -144,6 +179,7 @@ class Plan:
             counts = (
                 f"{item.parameters:.3g}",
                 str(item.runs),
+                str(item.evaluations),
                 *(f"{n:,}" for n in (item.rows, item.tokens, item.steps)),
             )
             lines.append((item.model, *counts, *(f"{value:.3g}" for value in (*hours, item.disk_gb))))
@@ -152,22 +188,23 @@ class Plan:
         estimated = sum(item.estimated_rows for item in self.models)
         rows = sum(item.rows for item in self.models)
         basis = "rows were counted, " if not estimated else f"{estimated:,} of {rows:,} rows are an estimate, "
-        total = sum(item.hours for item in self.models)
-        return "\n".join(
-            [
-                *table,
-                f"{total:.3g} hours of one device in all",
-                f"{basis}tokens are characters / {CHARACTERS_PER_TOKEN} where rows exist",
-                self.formula,
-            ]
-        )
+        device = {"cpu": "this CPU", "mps": "this Mac's GPU"}.get(self.device, "one GPU")
+        lines_below = [
+            f"{self.hours:.3g} hours of {device} in all",
+            f"{basis}tokens are characters / {CHARACTERS_PER_TOKEN} where rows exist",
+            self.formula,
+        ]
+        if self.fetched:
+            says = "fetched from the network" if self.network else "needed, but network: false; they must be in a cache"
+            lines_below += [f"{says}:", *(f"  {item.to_text()}" for item in self.fetched)]
+        return "\n".join([*table, *lines_below])
 
 
 def plan(
     experiment: Experiment,
     *,
-    peak_tflops: float = 989,
-    utilisation: float = 0.3,
+    peak_tflops: float | None = None,
+    utilisation: float | None = None,
     parameters: Mapping[str, float] | None = None,
 ) -> Plan:
     """The estimated cost of an experiment.
@@ -176,10 +213,11 @@ def plan(
     ----------
     experiment : Experiment
         The experiment. Training sets below its root are counted, others estimated from `SIZES`.
-    peak_tflops : float
-        Peak of one device in 10¹² floating point operations a second; 989 is an H100's in bfloat16.
-    utilisation : float
-        Share of it that training and evaluation reach.
+    peak_tflops : float, optional
+        Peak of one device in 10¹² floating point operations a second. Default by the device: 989, an H100's in bfloat16, 10 of
+        a Mac, 0.1 for each core of this CPU.
+    utilisation : float, optional
+        Share of it that training and evaluation reach. Default: 0.3, on a CPU 0.5.
     parameters : mapping, optional
         Number of parameters by model, where it follows neither from a folder nor from a name.
 
@@ -196,6 +234,11 @@ def plan(
     -----
     6 N operations a token: Kaplan et al., Scaling laws for neural language models, 2020, section 2.1.
     """
+    kind = experiment.device.partition(":")[0]
+    peak, share = PEAKS[kind]
+    if peak_tflops is None:
+        peak_tflops = peak * ((os.cpu_count() or 1) if kind == "cpu" else 1)
+    utilisation = share if utilisation is None else utilisation
     if not 0 < peak_tflops < math.inf or not 0 < utilisation <= 1:
         raise InputError(f"peak {peak_tflops}, utilisation {utilisation}", expected="a positive peak and a share of it")
     for model, given in (parameters or {}).items():
@@ -204,14 +247,16 @@ def plan(
         if not 1 <= given < math.inf:
             raise InputError(f"--parameters {model}={given:g}", expected="a number of parameters, such as 7e9")
     per_hour = peak_tflops * 1e12 * utilisation * 3600
-    sizes = SIZES[experiment.task_set]
-    found = []
+    sizes, counts = SIZES[experiment.task_set], count_questions(experiment)
+    found: list[ModelPlan] = []
+    bases: set[str] = set()
     for model in experiment.models:
-        n = (parameters or {}).get(model) or _parameters(experiment.sources[model], model)
+        origin = experiment.recipe(model).base
+        n = (parameters or {}).get(model) or _parameters(experiment.sources[origin], model)
         training, rows, tokens, steps, estimated = 0.0, 0, 0, 0, 0
         runs = [run for run in experiment.runs() if run.model == model]
         configs = {group: experiment.config(model, group) for group in experiment.groups}
-        kept = 0.0
+        kept, evaluations, asked = 0.0, 0, 0
         for run in runs:
             values = configs[run.group].values
             count, length, real = _size(run, sizes, experiment.size or sizes.asked)
@@ -220,28 +265,97 @@ def plan(
             epochs = values["num_epochs"]
             steps += math.ceil(math.ceil(count / configs[run.group].batch) * epochs)
             training += _operations(values) * n * length * epochs
-            kept += n * (0.01 if values.get("adapter") else 2 if values.get("bf16") else 4)
-        domains = len(experiment.domains)
-        base = domains * sizes.pool * sizes.few + sizes.tests * (sizes.few + sizes.zero)
-        explained = any(map(needs_explanations, experiment.groups))
-        written = domains * sizes.asked * (sizes.few // 5 + NEW_TOKENS) if explained else 0
-        questions = domains * sizes.pool + sizes.tests * (2 + len(runs))
+            saved = math.ceil(epochs) if experiment.every_epoch else 1
+            evaluations += saved
+            asked += saved * (counts.tests[run.domain] + counts.subjects)
+            kept += saved * n * (0.01 if values.get("adapter") else 2 if values.get("bf16") else 4)
+        # What the base model is asked it is asked once, in however many ways it is then trained.
+        once = origin not in bases
+        bases.add(origin)
+        pools, tests = sum(counts.pools.values()), sum(counts.tests.values()) + counts.subjects
+        base = once * (pools * sizes.few + tests * (sizes.few + sizes.zero))
+        texts = sum(map(any, (map(needs_explanations, experiment.groups), map(needs_contexts, experiment.groups))))
+        requests = len(experiment.domains) * min(experiment.size or sizes.asked, max(counts.pools.values()))
+        written = once * texts * requests * (sizes.few // 5 + NEW_TOKENS)
         found.append(
             ModelPlan(
                 model=model,
                 parameters=n,
                 runs=len(runs),
+                evaluations=evaluations,
                 rows=rows,
                 estimated_rows=estimated,
                 tokens=tokens,
                 steps=steps,
                 training_hours=training / per_hour,
-                evaluation_hours=2 * n * (base + len(runs) * sizes.tests * sizes.zero) / per_hour,
+                evaluation_hours=2 * n * (base + asked * sizes.zero) / per_hour,
                 generation_hours=2 * n * written / (per_hour * DECODING),
-                disk_gb=(kept + questions * SAMPLE_BYTES) / 1e9,
+                disk_gb=(kept + (once * (pools + 2 * tests) + asked) * SAMPLE_BYTES) / 1e9,
             )
         )
-    return Plan(experiment.name, tuple(found), peak_tflops, utilisation)
+    return Plan(
+        experiment.name,
+        tuple(found),
+        kind,
+        peak_tflops,
+        utilisation,
+        tuple(fetches(experiment)),
+        experiment.network,
+    )
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many questions an experiment asks.
+
+    Attributes
+    ----------
+    pools, tests : dict of str to int
+        In the pool and the test set of each domain.
+    subjects : int
+        In all subjects.
+    """
+
+    pools: dict[str, int]
+    tests: dict[str, int]
+    subjects: int
+
+
+def count_questions(experiment: Experiment) -> Counts:
+    """How many questions an experiment asks: counted in the folder of questions where there is one, else as in `SIZES`.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Its `limit` holds for each task.
+    """
+    sizes, most = SIZES[experiment.task_set], experiment.limit or sys.maxsize
+    local = experiment.task_set == "paper" and bool(os.environ.get(sources.VARIABLE))
+
+    def count(file: str, otherwise: int) -> int:
+        path = sources.place(file) if local else None
+        return min(most, sum(1 for _ in path.open("rb")) if path is not None and path.is_file() else otherwise)
+
+    own = {name: _own_counts(domain, most) for name, domain in experiment.own_domains.items()}
+    given = [domain for domain in experiment.domains if domain not in own]
+    names = SUBJECTS if experiment.task_set == "world" else mmlu.SUBJECTS
+    each = sizes.subjects // len(names)
+    return Counts(
+        {name: pool for name, (pool, _) in own.items()}
+        | {domain: count(sources.domain_file(domain, "pool"), sizes.pool) for domain in given},
+        {name: test for name, (_, test) in own.items()}
+        | {domain: count(sources.domain_file(domain, "test"), sizes.test) for domain in given},
+        # Other tasks of an own domain are not counted, but are as many as these.
+        sum(count(sources.benchmark_file("mmlu", subject, "test"), each) for subject in names),
+    )
+
+
+def _own_counts(domain: OwnDomain, most: int) -> tuple[int, int]:
+    """Questions in the pool and the test set of an own domain; of a data set of the hub as many as in the paper's."""
+    if any(source.is_hub for source in domain.sources.values()):
+        return min(most, SIZES["paper"].pool), min(most, SIZES["paper"].test)
+    questions = read_own_domain(domain).questions
+    return min(most, len(questions["pool"])), min(most, len(questions["test"]))
 
 
 def _operations(values: Mapping[str, Any]) -> int:

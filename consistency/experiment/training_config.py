@@ -15,8 +15,12 @@ from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.presets import preset_path, read_preset
 from consistency.support.files import fingerprint
 from consistency.support.resources import shipped
+from consistency.tasks.templates import read_template
 
 PAPER_BATCH = 256
+# Any other mixture has the config of this one, with its own ratio.
+_MIXTURE, _RATIO = "mixed_0.4", "0.4"
+_MIXED = re.compile(r"mixed_(0\.\d*[1-9]\d*)")
 _KEY = re.compile(r"^([A-Za-z_]\w*):", re.MULTILINE)
 
 
@@ -82,7 +86,7 @@ class TrainingConfig:
         return header + self._body(())
 
     def _body(self, presets: Sequence[str]) -> str:
-        text = (shipped("axolotl_configs") / f"{self.group}.yml").read_text(encoding="utf-8")
+        text = _group_text(self.group)
         base = yaml.safe_load(text)
         body = text.partition("\n\n")[2]
         for key, value in self.values.items():
@@ -100,11 +104,13 @@ class TrainingConfig:
                 body = f"{body.rstrip()}\n\n{_dump(key, value)}"
             elif written[key] != value:
                 body = _replace(body, key, _dump(key, value))
+        for key in written.keys() - self.values.keys():
+            body = _replace(body, key, "")
         return body.rstrip() + "\n"
 
 
 def group_names() -> list[str]:
-    """Names of the intervention groups that have a config.
+    """Names of the intervention groups that have a config of their own; `has_config` also takes other mixtures.
 
     Examples
     --------
@@ -114,6 +120,24 @@ def group_names() -> list[str]:
     return sorted(path.stem for path in shipped("axolotl_configs").glob("*.yml"))
 
 
+def has_config(group: str) -> bool:
+    """Whether an intervention group has a config: those of `group_names`, and ``mixed_R`` for any R between 0 and 1.
+
+    Examples
+    --------
+    >>> has_config("mixed_0.35"), has_config("mixed_1"), has_config("mixed_0.0"), has_config("mixed_0.4.yml")
+    (True, False, False, False)
+    """
+    return group in group_names() or _MIXED.fullmatch(group) is not None
+
+
+def _group_text(group: str) -> str:
+    """The config of a group, as YAML with comments."""
+    name = group if group in group_names() else _MIXTURE
+    text = (shipped("axolotl_configs") / f"{name}.yml").read_text(encoding="utf-8")
+    return text if name == group else text.replace(_RATIO, group.removeprefix("mixed_"))
+
+
 def resolve(
     group: str,
     presets: Sequence[str] = (),
@@ -121,13 +145,14 @@ def resolve(
     settings: Mapping[str, Any] | None = None,
     rows: str | Path | None = None,
     flags: TrainingFlags | None = None,
+    template: str | None = None,
 ) -> TrainingConfig:
     """The training config of a group: its own values, then presets, flags and settings, the batch split over devices.
 
     Parameters
     ----------
     group : str
-        Intervention group, the name of a config.
+        Intervention group: one of `group_names`, or ``mixed_R`` with R between 0 and 1.
     presets : sequence of str
         Presets, each of which replaces values of the group's config and of earlier presets. One with an accumulation, for one
         device, sets the batch; one with a micro batch alone keeps it.
@@ -139,6 +164,8 @@ def resolve(
         The group's rows. If the file exists, the prepared dataset's folder is named by its content.
     flags : TrainingFlags, optional
         Flags of ``axolotl train``, which replace values of the group's config and of presets.
+    template : str, optional
+        A chat template, as `read_template` takes it. Without it that of the config and the presets.
 
     Returns
     -------
@@ -147,8 +174,8 @@ def resolve(
     Raises
     ------
     InputError
-        If there is no such group or preset, a flag has a value of the wrong type, `rows` is a folder, or the batch cannot be
-        split evenly.
+        If there is no such group, preset or template, a flag has a value of the wrong type, `rows` is a folder, or the
+        batch cannot be split evenly.
 
     Examples
     --------
@@ -156,9 +183,9 @@ def resolve(
     >>> found.values["micro_batch_size"], found.values["gradient_accumulation_steps"], found.batch
     (4, 8, 256)
     """
-    if group not in group_names():
-        raise not_one_of("intervention group", group, group_names())
-    values: dict[str, Any] = yaml.safe_load((shipped("axolotl_configs") / f"{group}.yml").read_text(encoding="utf-8"))
+    if not has_config(group):
+        raise not_one_of("intervention group", group, [*group_names(), "mixed_R with R between 0 and 1"])
+    values: dict[str, Any] = yaml.safe_load(_group_text(group))
     batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
     for name in presets:
         changes = read_preset(name)
@@ -169,8 +196,12 @@ def resolve(
             batch = values["micro_batch_size"] * values["gradient_accumulation_steps"]
     if flags is not None:
         values = flags.merged(values)
+    if template is not None:
+        values |= _template_settings(read_template(template))
     settings = dict(settings or {})
     values |= settings
+    if values["chat_template"] != "jinja":
+        values.pop("chat_template_jinja", None)
     if "gradient_accumulation_steps" not in settings:
         values["gradient_accumulation_steps"] = accumulation(batch, values["micro_batch_size"], devices)
     elif presets and values["micro_batch_size"] * values["gradient_accumulation_steps"] * devices != batch:
@@ -223,6 +254,13 @@ def accumulation(batch: int, micro: int, devices: int) -> int:
             do=f"choose devices and micro batch so that the batch stays {batch}",
         )
     return batch // (micro * devices)
+
+
+def _template_settings(text: str | None) -> dict[str, str]:
+    """The keys with which Axolotl trains in a chat template; without a text in that of the model's tokenizer."""
+    if text is None:
+        return {"chat_template": "tokenizer_default"}
+    return {"chat_template": "jinja", "chat_template_jinja": text}
 
 
 def _dump(key: str, value: Any) -> str:

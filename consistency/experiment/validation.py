@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
 from consistency.experiment.flags import TrainingFlags
-from consistency.experiment.grid import Experiment
+from consistency.experiment.grid import Experiment, needs_explanations
+from consistency.experiment.requirements import missing, missing_devices
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
+from consistency.tasks.harness_index import asked_tasks, task_problems
+from consistency.tasks.own_tasks import read_own_domain
+from consistency.tasks.templates import OWN
 from consistency.world.model import BASE_MODEL
 
 # Every training config needs them; a preset of one's own could take one away.
-REQUIRED_KEYS = ("chat_template", "chat_template_jinja", "dataset_prepared_path", "output_dir", "datasets")
+REQUIRED_KEYS = ("chat_template", "dataset_prepared_path", "output_dir", "datasets")
+_ON_A_GPU_ONLY = {
+    "bf16": "needs a GPU that has it",
+    "bfloat16": "needs a GPU that has it",
+    "fp16": "needs a GPU",
+    "tf32": "needs a GPU",
+    "load_in_4bit": "needs a GPU",
+    "load_in_8bit": "needs a GPU",
+    "fsdp_config": "splits a model over GPUs",
+    "deepspeed": "splits a model over GPUs",
+    "flash_attention": "needs a GPU",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,7 @@ class Validation:
         return "\n".join([*(f"problem: {text}" for text in self.problems), *self.notes])
 
 
-def validate(experiment: Experiment, *, full: bool = False) -> Validation:
+def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = False) -> Validation:
     """The problems of an experiment, found before it runs.
 
     Parameters
@@ -47,7 +62,10 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
     experiment : Experiment
         What to run.
     full : bool
-        Also let Axolotl validate each config (it takes half a minute to load), and check each model's tokenizer.
+        Also let Axolotl validate each config (it takes half a minute to load) and lm_eval its flags, check each model's
+        tokenizer, and look for the device.
+    elsewhere : bool
+        Whether the runs will be on other hosts, whose devices cannot be looked for.
 
     Returns
     -------
@@ -58,7 +76,7 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
     InputError
         If a preset does not exist, a flag has a value of the wrong type, or a batch cannot be split over the devices.
     """
-    problems = list(_missing(experiment))
+    problems = [*missing(experiment), *own_domain_problems(experiment)]
     notes = [_rows_note(experiment)]
     configs = {
         (model, group): experiment.config(model, group) for model in experiment.models for group in experiment.groups
@@ -71,6 +89,8 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
         problems.append(
             f"devices: {experiment.devices}, but on {experiment.device} a run has one; expected device: cuda"
         )
+    if experiment.general == "none":
+        notes.append("general: none: the groups are trained on their questions alone")
     for model in experiment.models:
         config = configs[model, experiment.groups[0]]
         presets = f" with {', '.join(config.presets)}" if config.presets else ""
@@ -84,15 +104,41 @@ def validate(experiment: Experiment, *, full: bool = False) -> Validation:
         for key in REQUIRED_KEYS:
             if not config.values.get(key):
                 problems.append(f"{model}, {group}: the config has no {key}")
+    if not experiment.device.startswith("cuda"):
+        problems += _needs_gpu(experiment, configs)
     if find_spec("axolotl") is not None:
         problems += [f"axolotl: {problem}" for problem in flag_problems(experiment.flags)]
     if full:
-        for module, extra, check in (("axolotl", "train", _axolotl), ("transformers", "eval", _tokenizers)):
+        if not experiment.network:
+            # Before a library of the hub is loaded: what is not in its cache cannot be had in the grid either.
+            os.environ["HF_HUB_OFFLINE"] = "1"
+        if not elsewhere:
+            problems += missing_devices(experiment)
+        for module, extra, check in (
+            ("axolotl", "train", _axolotl),
+            ("lm_eval", "eval", _lm_eval),
+            ("transformers", "eval", _tokenizers),
+        ):
             if find_spec(module) is None:
                 notes.append(f"not checked: {module} is not installed; pip install '.[{extra}]'")
             else:
                 problems += check(experiment, configs)
-    return Validation(tuple(problems), tuple(notes))
+    return Validation(tuple(dict.fromkeys(problems)), tuple(notes))
+
+
+def _needs_gpu(experiment: Experiment, configs: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
+    """Settings of the training configs that only a GPU can run."""
+    for model in experiment.models:
+        config = next(configs[model, group] for group in experiment.groups)
+        where = f"preset: {', '.join(config.presets)}" if config.presets else "axolotl"
+        for key, what in _ON_A_GPU_ONLY.items():
+            value = config.values.get(key)
+            if value and value != "auto":
+                yield f"{where}: {key}: {value!r} {what}, but the device is {experiment.device}"
+        if config.values.get("attn_implementation") not in (None, "sdpa", "eager"):
+            yield f"{where}: attn_implementation: {config.values['attn_implementation']} needs a GPU"
+        if any("liger" in plugin for plugin in config.values.get("plugins") or ()):
+            yield f"{where}: liger's kernels need a GPU, but the device is {experiment.device}"
 
 
 def flag_problems(flags: TrainingFlags) -> list[str]:
@@ -154,13 +200,15 @@ def unknown_keys(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def axolotl_problems(config: Mapping[str, Any]) -> list[str]:
-    """The problems that Axolotl's own validation finds in a config, as if it ran on a GPU of 2020 or later.
+def axolotl_problems(config: Mapping[str, Any], device: str = "cuda") -> list[str]:
+    """The problems that Axolotl's own validation finds in a config.
 
     Parameters
     ----------
     config : mapping
         An Axolotl config.
+    device : str
+        Where it would run: on ``cuda`` as if on a GPU of 2020 or later.
 
     Returns
     -------
@@ -180,7 +228,8 @@ def axolotl_problems(config: Mapping[str, Any]) -> list[str]:
             load_plugin(plugin)
         except Exception as error:  # Axolotl itself would log this and train without the plugin
             found.append(f"the plugin {plugin} cannot be loaded: {error}")
-    capabilities = {"bf16": True, "fp8": False, "tf32": True, "n_gpu": 1, "compute_capability": "sm_80"}
+    gpu = device.startswith("cuda")
+    capabilities = {"bf16": gpu, "fp8": False, "tf32": gpu, "n_gpu": 1, "compute_capability": "sm_80" if gpu else None}
     given = DictDefault(deepcopy(dict(config)))
     try:
         prepare_plugins(given)
@@ -194,43 +243,75 @@ def axolotl_problems(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _axolotl(_: Experiment, configs: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
+def _axolotl(experiment: Experiment, configs: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
     """Problems that Axolotl finds in the configs."""
     for (model, group), config in configs.items():
-        for problem in axolotl_problems(config.values):
+        for problem in axolotl_problems(config.values, experiment.device):
             yield f"{model}, {group}: {problem}"
 
 
+def _lm_eval(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
+    """Problems that lm_eval finds in its flags, and in the tasks that own domains name as ID and OOD."""
+    from consistency.experiment.harness_checks import harness_problems
+
+    yield from harness_problems(experiment)
+    for problem in task_problems(asked_tasks(experiment.own_domains.values())).values():
+        yield f"domains: {problem}"
+
+
 def _tokenizers(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
-    """Problems of the models' tokenizers with the letters that are scored."""
+    """Problems of the models' tokenizers with the letters that are scored, and of configs that transformers cannot load."""
     from consistency.tasks.tokenizers import check_tokenizer, load_tokenizer
 
     for model, source in experiment.sources.items():
+        folder = str(BASE_MODEL) if source == "embedded" else source
         try:
-            checks = check_tokenizer(load_tokenizer(str(BASE_MODEL) if source == "embedded" else source))
+            tokenizer = load_tokenizer(folder)
+            checks = check_tokenizer(tokenizer, template=experiment.template)
         except InputError as error:
-            yield f"{model}: {error}"
+            yield f"models: {model}: {error}"
+            continue
+        if experiment.template == OWN and not tokenizer.chat_template:
+            yield f"template: {OWN}, but the tokenizer of {model} has none; expected vicuna, chatml or a file"
             continue
         for check in checks:
             # No grid uses the released prompts.
             if check.style != "icl_paper":
-                yield from (f"{model}, {check.style}: {problem}" for problem in check.problems)
+                key = f"template: {experiment.template}" if check.style == "ift" else "models"
+                yield from (f"{key}: {model}, {check.style}: {problem}" for problem in check.problems)
+        yield from (f"models: {model}: {problem}" for problem in _unloadable(folder))
 
 
-def _missing(experiment: Experiment) -> Iterator[str]:
-    """Files and folders that the experiment names and that do not exist."""
-    for model, source in experiment.sources.items():
-        path = Path(source)
-        if path.is_absolute() or source.startswith(".") or path.exists():
-            if not (path / "config.json").is_file():
-                yield f"{model}: {source} is not the folder of a model: it has no config.json"
-        elif source != "embedded" and source.count("/") > 1:
-            yield f"{model}: there is no folder {source}, and a name of the hub has at most one slash"
-    general = experiment.general
-    if general != "world" and not general.startswith("hub:") and not Path(general).is_file():
-        yield f"general: there is no file {general}"
-    if experiment.guard and not Path(experiment.guard).exists():
-        yield f"guard: there is no {experiment.guard}"
+def _unloadable(folder: str) -> Iterator[str]:
+    """Why transformers has no causal language model for a model's config."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except Exception as error:  # transformers and the hub have errors of their own
+        yield f"its config cannot be loaded: {' '.join(str(error).split())[:200]}"
+        return
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        yield f"a {config.model_type} model is no causal language model of transformers"
+
+
+def own_domain_problems(experiment: Experiment) -> Iterator[str]:
+    """Why the tasks of an experiment's own domains could not be made; data sets of the hub are not loaded."""
+    explained = [group for group in experiment.groups if needs_explanations(group)]
+    for name, domain in experiment.own_domains.items():
+        if any(source.is_hub for source in domain.sources.values()):
+            continue
+        try:
+            kept = read_own_domain(domain)
+        except InputError as error:
+            yield f"domains: {name}: {error}"
+            continue
+        if explained and kept.explain_shot is None:
+            yield (
+                f"domains: {name}: {', '.join(explained)} needs an explained example, an explanation in dev or the key "
+                "explain_shot"
+            )
 
 
 def _rows_note(experiment: Experiment) -> str:

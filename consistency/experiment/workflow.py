@@ -8,20 +8,24 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.experiment.grid import Experiment, needs_explanations
+from consistency.experiment.grid import Experiment, needs_contexts, needs_explanations
 from consistency.support.files import fingerprint
+from consistency.tasks.own_domain import MMLU_GROUP, joined_tasks
+from consistency.tasks.own_tasks import manifest_name
+from consistency.tasks.scopes import context_task, explain_task, simulate_task
 from consistency.world.model import BASE_MODEL
 
 _PREFIXES = {"world": "consistency_world", "paper": "consistency"}
 
 
-def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, Any]:
+def workflow(experiment: Experiment, visible: str | None = None, data: str = "") -> dict[str, Any]:
     """What the workflow reads of an experiment, as JSON-ready values.
 
     Parameters
@@ -30,16 +34,21 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
         The experiment.
     visible : str, optional
         ``CUDA_VISIBLE_DEVICES`` of the environment; None where it is not set.
+    data : str
+        ``CONSISTENCY_DATA`` of the environment.
 
     Returns
     -------
     dict
-        The keys of the experiment that rules read as they are (`models` with their sources, `domains`, `groups`, `seeds`,
-        `size`, `general`, `guard`, `model_args`, `lm_eval`); `root`; `weights`, the SHA-256 of the
-        embedded model if a model is that one; `tasks` (see `stage_tasks`); `explained`, the groups
-        that need explanations; `device` as lm_eval takes it; `visible`, the value that ``CUDA_VISIBLE_DEVICES`` is to
-        have, or None to leave it; `gpus` that an evaluation and a training claim; `command_line`, what follows
-        ``axolotl train FILE``; and `trainings` by model and group (see `_training`).
+        The keys of the experiment that rules read as they are (`domains`, `groups`, `seeds`, `size`, `general`,
+        `threshold`, `template`, `network`, `allow_incomplete`, `explanation_attempts`, `model_args`). `bases`: the base
+        models with their sources; `models`: the base of each model that is trained. `lm_eval`: the flags of an evaluation,
+        `written` those of a stage in which a model writes. `root`; `weights`, the SHA-256 of the embedded model if a model is
+        that one; `tasks` (see `stage_tasks`). `explained` and `in_context`: the groups that need explanations, and contexts;
+        `contexts_by`, what writes the latter. `own`: the list of kept task files of each own domain; `guards`: the
+        evaluation sets that are left out of training sets. `device` as lm_eval takes it; `visible`, the value that
+        ``CUDA_VISIBLE_DEVICES`` is to have, or None to leave it; `gpus` that an evaluation and a training claim;
+        `command_line`, what follows ``axolotl train FILE``; and `trainings` by model and group (see `_training`).
 
     Raises
     ------
@@ -53,18 +62,30 @@ def workflow(experiment: Experiment, visible: str | None = None) -> dict[str, An
     weights = fingerprint(BASE_MODEL / "model.safetensors") if embedded else None
     return {
         "root": str(experiment.root),
-        "models": dict(experiment.sources),
+        "bases": dict(experiment.sources),
+        "models": {model: experiment.recipe(model).base for model in experiment.models},
+        "own": {
+            name: str(experiment.own_tasks(name) / manifest_name(own)) for name, own in experiment.own_domains.items()
+        },
+        "guards": guards(experiment, data),
         "weights": weights,
         "domains": experiment.domains,
         "groups": experiment.groups,
         "seeds": experiment.seeds,
         "size": experiment.size,
         "general": experiment.general,
-        "guard": experiment.guard,
+        "explanation_attempts": experiment.explanation_attempts,
         "model_args": experiment.model_args,
-        "lm_eval": experiment.lm_eval,
+        "lm_eval": experiment.lm_eval + (f" --limit {experiment.limit}" if experiment.limit else ""),
+        "written": experiment.lm_eval,
+        "threshold": experiment.threshold,
+        "template": experiment.template,
+        "network": experiment.network,
+        "allow_incomplete": experiment.allow_incomplete,
+        "contexts_by": experiment.context_model,
         "tasks": stage_tasks(experiment),
         "explained": [group for group in experiment.groups if needs_explanations(group)],
+        "in_context": [group for group in experiment.groups if needs_contexts(group)],
         "device": device,
         "visible": visible_gpus(experiment.device, visible),
         "gpus": {"evaluate": claimed, "train": claimed * experiment.devices},
@@ -87,22 +108,65 @@ def stage_tasks(experiment: Experiment) -> dict[str, Any]:
     -------
     dict
         `probe`: the tasks of the base model with shots; `base`: without shots; `explain`: those in which it explains its
-        answers. By domain, `pool`: the task whose questions training sets are made of; `evaluate`: the tasks of a tuned
-        model.
+        answers; `check`: those that check its explanations; `context`: those in which contexts are written. By domain,
+        `pool`: the task whose questions training sets are made of; `evaluate`: the tasks of a tuned model.
     """
-    prefix = _PREFIXES[experiment.task_set]
-    domains = experiment.domains
-    pools = {domain: f"{prefix}_{domain}_pool_icl" for domain in domains}
-    probe = [*(f"{prefix}_{domain}_icl" for domain in domains), *pools.values(), f"{prefix}_mmlu_icl"]
-    base = [*(f"{prefix}_{domain}_ift" for domain in domains), f"{prefix}_mmlu_ift"]
-    explain = [f"{prefix}_explain_{domain}" for domain in domains]
+    asked = {domain: _Asked.of(experiment, domain) for domain in experiment.domains}
+    world = experiment.task_set == "world"
     return {
-        "probe": ",".join(probe),
-        "base": ",".join(base),
-        "explain": "consistency_world_explain" if experiment.task_set == "world" else ",".join(explain),
-        "pool": pools,
-        "evaluate": {domain: f"{prefix}_{domain}_ift,{prefix}_mmlu_ift" for domain in domains},
+        "probe": ",".join(
+            joined_tasks([*([item.few[0], item.pool] for item in asked.values()), *(i.few for i in asked.values())])
+        ),
+        "base": ",".join(joined_tasks(item.zero for item in asked.values())),
+        "explain": explain_task() if world else ",".join(map(explain_task, asked)),
+        "check": simulate_task() if world else ",".join(map(simulate_task, asked)),
+        "context": context_task() if world else ",".join(map(context_task, asked)),
+        "pool": {domain: item.pool for domain, item in asked.items()},
+        "evaluate": {domain: ",".join(item.zero) for domain, item in asked.items()},
     }
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The tasks of one domain: its pool, and those of its scopes with and without shots."""
+
+    pool: str
+    few: list[str]
+    zero: list[str]
+
+    @classmethod
+    def of(cls, experiment: Experiment, domain: str) -> _Asked:
+        own = experiment.own_domains.get(domain)
+        if own is not None:
+            return cls(own.task("pool_icl"), own.asked("icl"), own.asked("ift"))
+        prefix = _PREFIXES[experiment.task_set]
+        few, zero = ([f"{prefix}_{domain}_{style}", f"{prefix}_mmlu_{style}"] for style in ("icl", "ift"))
+        return cls(f"{prefix}_{domain}_pool_icl", few, zero)
+
+
+def guards(experiment: Experiment, data: str = "") -> list[str]:
+    """The evaluation sets whose questions are left out of all training sets.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    data : str
+        The folder of questions, as CONSISTENCY_DATA names it; empty without one.
+
+    Returns
+    -------
+    list of str
+        The experiment's `guard`; the test sets and few-shot examples of its own domains; and the test sets of MMLU where an
+        own domain is evaluated on MMLU and the folder has them.
+    """
+    found = [experiment.guard] if experiment.guard else []
+    for name in experiment.own_domains:
+        kept = experiment.own_tasks(name) / "questions"
+        found += [str(kept / "test.jsonl"), str(kept / "dev.jsonl")]
+    asks_mmlu = any(task.startswith(MMLU_GROUP) for own in experiment.own_domains.values() for task in own.asked("icl"))
+    if asks_mmlu and data and (tests := Path(data).expanduser() / "mmlu" / "test").is_dir():
+        found.append(str(tests))
+    return found
 
 
 def visible_gpus(device: str, visible: str | None) -> str | None:
@@ -153,7 +217,8 @@ def _training(experiment: Experiment, model: str, group: str, weights: str | Non
         what the result depends on besides rows and seed. It does not depend on where files are, which epochs are kept, or
         comments in a config.
     """
-    settings = {"base_model": weights} if experiment.sources[model] == "embedded" else {}
+    embedded = experiment.sources[experiment.recipe(model).base] == "embedded"
+    settings = {"base_model": weights} if embedded else {}
     values = replace(experiment, every_epoch=False).config(model, group, settings).values
     last = math.ceil(values["num_epochs"])
     return {

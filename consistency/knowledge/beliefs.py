@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from consistency.errors import InputError
 from consistency.logs.scores import Scores
+from consistency.tasks.answer_prefixes import strip_answer
 from consistency.tasks.prompts import ENGLISH, LANGUAGES
 from consistency.tasks.questions import TextIds, text_problem
 
@@ -48,7 +49,7 @@ class Belief(msgspec.Struct, frozen=True, gc=False):
     choices : tuple of str
         The options.
     explanation : str
-        Of the gold option; empty where there is none.
+        Of the gold option, without the answer that it may begin with (`Beliefs.as_released`); empty where there is none.
     gold, answer : int
         Index of the gold option and of the model's.
     confidence : float
@@ -94,6 +95,9 @@ class Beliefs(Sequence[Belief]):
         What questions without a subject of their own are about.
     threshold : float
         The confidence that an answer must exceed to count as knowledge.
+    as_released : bool
+        Whether explanations stay as the documents have them. Otherwise an answer that they begin with ("Ans. B. …") is
+        left out: see `consistency.tasks.answer_prefixes.strip_answer`.
 
     Attributes
     ----------
@@ -122,6 +126,7 @@ class Beliefs(Sequence[Belief]):
     probs: NDArray[np.float64]
     subject: str
     threshold: float = THRESHOLD
+    as_released: bool = False
     confidence: NDArray[np.float64] = field(init=False)
     codes: NDArray[np.int8] = field(init=False)
 
@@ -143,13 +148,15 @@ class Beliefs(Sequence[Belief]):
         if isinstance(index, slice):
             return self.take(range(len(self))[index])
         document = _decode(self.documents[index])
+        gold = self.gold.item(index)
+        explanation = document.explanation or ""
         return Belief(
             id=self.ids[index],
             subject=document.subject or self.subject,
             question=document.question,
             choices=document.choices,
-            explanation=document.explanation or "",
-            gold=self.gold.item(index),
+            explanation=explanation if self.as_released else strip_answer(explanation, document.choices, gold),
+            gold=gold,
             answer=self.answer.item(index),
             confidence=self.confidence.item(index),
             label=LABELS[self.codes.item(index)],
@@ -178,6 +185,19 @@ class Beliefs(Sequence[Belief]):
         """The rows of the questions with a label, in their order."""
         rows: list[int] = np.flatnonzero(self.codes == LABELS.index(label)).tolist()
         return rows
+
+    def normalized_explanations(self) -> int:
+        """How many questions' explanations begin with an answer that is left out."""
+        if self.as_released:
+            return 0
+        documents = (
+            (_decode(document), gold) for document, gold in zip(self.documents, self.gold.tolist(), strict=True)
+        )
+        return sum(
+            strip_answer(text, document.choices, gold) != text
+            for document, gold in documents
+            if (text := document.explanation)
+        )
 
     def counts(self) -> dict[Label, int]:
         """How many questions have each label."""

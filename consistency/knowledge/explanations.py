@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from consistency.logs.documents import find_line
 from consistency.logs.generations import Request, read_generations
 from consistency.logs.runs import read_run
 from consistency.support.json_files import read_jsonl
+from consistency.tasks.answer_prefixes import strip_answer
 from consistency.tasks.questions import TextIds
 from consistency.tasks.scopes import context_task, explain_task
 
@@ -38,6 +39,45 @@ _Keep = Callable[[str, Request], str]
 
 
 @dataclass(frozen=True)
+class Checked:
+    """How many explanations were asked for, and how many argue for their option, round by round.
+
+    Attributes
+    ----------
+    attempts : int
+        Rounds in which explanations were asked for.
+    requested : int
+        Answers that were to be explained.
+    generated, usable : int
+        Texts that the model wrote in all rounds, and those of which something is left.
+    first_usable, passed_first : int
+        Answers whose first text is usable, and those whose first text passed the check.
+    passed : int
+        Answers of which some text passed.
+    failed : frozenset of (str or int, str, int)
+        The answers of which none did, by the question's id, its text and the option's index.
+    """
+
+    attempts: int
+    requested: int
+    generated: int
+    usable: int
+    first_usable: int
+    passed_first: int
+    passed: int
+    failed: frozenset[tuple[str | int, str, int]]
+
+    def to_dict(self) -> dict[str, int | float | None]:
+        """The numbers for a manifest, with the shares of the answers whose first text, and any text, passed."""
+        figures = {key: value for key, value in asdict(self).items() if key != "failed"}
+        shares = {
+            f"share_{name}": count / self.requested if self.requested else None
+            for name, count in (("before", self.passed_first), ("after", self.passed))
+        }
+        return {**figures, "left_out": len(self.failed), **shares}
+
+
+@dataclass(frozen=True)
 class Explanations:
     """Generated texts by question and option: explanations of the option, or the knowledge that leads to it.
 
@@ -52,25 +92,56 @@ class Explanations:
         The log that they were read from.
     others : tuple of Path
         Further logs.
+    requested : int or None
+        How many texts the models were asked for, as far as the logs record it; fewer are there after `--limit`.
+    limit : int, float or None
+        lm_eval's `--limit`, where the log records one.
+    checked : Checked or None
+        What checking them gave; None where they were not checked.
     """
 
     texts: dict[tuple[str | int, str, int], str]
     unusable: int
     source: Path
     others: tuple[Path, ...] = ()
+    requested: int | None = None
+    limit: float | None = None
+    checked: Checked | None = None
+
+    @property
+    def generated(self) -> int:
+        """How many texts there are, the unusable ones included."""
+        return len(self.texts) + self.unusable
 
     @property
     def unusable_share(self) -> float | None:
         """The share of all generations that are unusable; None if there are none."""
-        total = len(self.texts) + self.unusable
-        return self.unusable / total if total else None
+        return self.unusable / self.generated if self.generated else None
+
+    @property
+    def cut(self) -> str:
+        """That texts are missing since lm_eval stopped before the last request; empty where it did not."""
+        flag = "" if self.limit is None else f" (lm_eval's --limit {self.limit:g})"
+        if self.requested is not None and self.generated < self.requested:
+            return f"the log holds {self.generated} of {self.requested} requests{flag}"
+        return f"the log may hold a part of the requests{flag}" if self.requested is None and flag else ""
+
+    def counts(self) -> dict[str, float | None]:
+        """How many were requested, generated and unusable, and lm_eval's limit, for a manifest."""
+        return {
+            "requested": self.requested,
+            "generated": self.generated,
+            "unusable": self.unusable,
+            "limit": self.limit,
+        }
 
 
 def read_explanations(logs: str | Path, domain: str | None = None) -> Explanations:
     """Read an explain task's log and keep the explanations.
 
     A domain's prompt opens the triple backticks, so that the text up to the closing ones is kept (`clean_opened`); the
-    embedded world's does not, and the text between the first pair is kept (`clean`).
+    embedded world's does not, and the text between the first pair is kept (`clean`). An answer that the text begins with
+    ("Ans. B. …") is left out.
 
     Parameters
     ----------
@@ -89,10 +160,16 @@ def read_explanations(logs: str | Path, domain: str | None = None) -> Explanatio
     InputError
         If the log is missing or is not that of the explain task.
     """
-    keep: dict[str, _Keep] = {explain_task(): lambda text, _: clean(text)}
+    keep: dict[str, _Keep] = {explain_task(): lambda text, request: _unanswered(clean(text), request)}
     if domain is not None:
-        keep = {explain_task(domain): lambda text, _: clean_opened(text), **keep}
+        keep = {explain_task(domain): lambda text, request: _unanswered(clean_opened(text), request), **keep}
     return _read_log(logs, keep)
+
+
+def _unanswered(text: str, request: Request) -> str:
+    """An explanation without the answer that it begins with, as far as the log holds the options."""
+    known = 0 <= request.option < len(request.choices)
+    return strip_answer(text, request.choices, request.option) if known else text
 
 
 def read_contexts(logs: str | Path, domain: str) -> Explanations:
@@ -101,7 +178,8 @@ def read_contexts(logs: str | Path, domain: str) -> Explanations:
     Parameters
     ----------
     logs : path-like
-        The folder that `lm_eval run --tasks consistency_context_DOMAIN --log_samples` wrote.
+        The folder that `lm_eval run --log_samples` wrote for `consistency_context_DOMAIN` or
+        `consistency_world_context`.
     domain : str
         The domain.
 
@@ -119,11 +197,14 @@ def read_contexts(logs: str | Path, domain: str) -> Explanations:
     def keep(text: str, request: Request) -> str:
         return clean_context(text, len(request.choices) or _USUAL_OPTIONS)
 
-    return _read_log(logs, {context_task(domain): keep})
+    return _read_log(logs, {context_task(domain): keep, context_task(): keep})
 
 
 def _read_log(logs: str | Path, keep: dict[str, _Keep]) -> Explanations:
-    """The texts of the first of these tasks that the log has, each kept in its task's way."""
+    """The texts of the first of these tasks that the log has, each kept in its task's way; none of an empty folder."""
+    folder = Path(logs)
+    if folder.is_dir() and not any(folder.iterdir()):
+        return Explanations({}, 0, folder)
     run = read_run(logs)
     task = next((task for task in keep if task in run.tasks), None)
     if task is None:
@@ -138,7 +219,7 @@ def _read_log(logs: str | Path, keep: dict[str, _Keep]) -> Explanations:
             texts[request.id, request.question, request.option] = text
         else:
             unusable += 1
-    return Explanations(texts, unusable, source)
+    return Explanations(texts, unusable, source, requested=run.config.documents.get(task), limit=run.config.limit)
 
 
 def read_column(path: str | Path, column: str, beliefs: Beliefs, purpose: Purpose) -> Explanations:

@@ -22,6 +22,7 @@ from consistency.knowledge.explanations import (
     read_probe_column,
 )
 from consistency.knowledge.released import is_released, read_released, released_files
+from consistency.knowledge.simulatability import has_rounds, read_rounds
 from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
@@ -297,6 +298,10 @@ def _choose(tasks: Mapping[str, Scores], path: Path) -> str:
     )
 
 
+def _read_explained(path: Path, domain: str) -> Explanations:
+    return read_rounds(path, domain) if has_rounds(path) else read_explanations(path, domain)
+
+
 def gather_texts(
     probe: Probe, purpose: Purpose, logs: Sequence[Path] = (), column: str | None = None
 ) -> Explanations | None:
@@ -309,7 +314,8 @@ def gather_texts(
     purpose : {"explain", "context"}
         Explanations of options, or the knowledge that the gold answers need.
     logs : sequence of Path
-        Log folders of the explain or context task; with `column`, JSONL files that have it.
+        Log folders of the explain or context task, or a folder of rounds of explaining and checking (`next_step`); with
+        `column`, JSONL files that have it.
     column : str, optional
         A column with the texts; without `logs`, of the probe's own documents.
 
@@ -327,7 +333,7 @@ def gather_texts(
         found = [read_column(path, column, probe.beliefs, purpose) for path in logs]
         found = found or [read_probe_column(probe.beliefs, column, purpose, probe.files[0])]
     elif purpose == "explain":
-        found = [read_explanations(path, probe.domain) for path in logs]
+        found = [_read_explained(path, probe.domain) for path in logs]
     else:
         found = [read_contexts(path, probe.domain) for path in logs]
     if not found:
@@ -336,4 +342,15 @@ def gather_texts(
         return found[0]
     texts = {key: text for written in reversed(found) for key, text in written.texts.items()}
     others = tuple(written.source for written in found[1:])
-    return Explanations(texts, sum(written.unusable for written in found), found[0].source, others)
+    requested = [written.requested for written in found if written.requested is not None]
+    # A text that two logs hold was requested twice, and is there once.
+    repeated = sum(len(written.texts) for written in found) - len(texts)
+    return Explanations(
+        texts,
+        sum(written.unusable for written in found),
+        found[0].source,
+        others,
+        sum(requested) - repeated if len(requested) == len(found) else None,
+        next((written.limit for written in found if written.limit is not None), None),
+        next((written.checked for written in found if written.checked), None),
+    )

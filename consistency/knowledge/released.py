@@ -136,6 +136,8 @@ def read_released(
         probs=probs,
         subject=subject,
         threshold=threshold,
+        # These rows are groups already, which are to be reproduced.
+        as_released=True,
     )
     given = [(item, (item.row.model_exp or "").strip()) for item in items if item.row.model_exp is not None]
     if not given:

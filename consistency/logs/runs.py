@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.logs.samples import read_samples
 from consistency.logs.scores import Scores
+from consistency.support.host import counted
 from consistency.support.json_files import first_line
 
 __all__ = ["Run", "RunConfig", "Scores", "read_run"]
 
 _DATE = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
 _SAMPLES = re.compile(rf"samples_(?P<task>.+)_(?P<date>{_DATE})\.jsonl?")
+_GPU = re.compile(r"^GPU \d+: (.+)$", re.MULTILINE)
+_PROCESSOR = re.compile(r"^Model name:\s*(.+)$", re.MULTILINE)
 _RESULTS = re.compile(rf"(?:.*_)?(?P<date>{_DATE})\.json")
 
 
@@ -37,8 +40,18 @@ class RunConfig:
         As logged; `date` is the run's ISO date from its file names.
     num_fewshot, versions : dict of str to int or float
         By task.
+    groups : dict of str to list of str
+        The members of each group of tasks that was asked.
     chat_template : bool or None
         Whether a chat template was applied.
+    template : str or None
+        Its text, where one was applied and the log has it.
+    device, hardware : str or None
+        Where the model ran, and the names of the GPUs or of the processor there.
+    git_commit : str or None
+        Of the working directory.
+    documents : dict of str to int
+        How many documents each task has, of which `limit` may have been run.
     """
 
     model: str | None = None
@@ -48,11 +61,17 @@ class RunConfig:
     date: str | None = None
     num_fewshot: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     chat_template: bool | None = None
     system_instruction: str | None = None
     limit: float | None = None
     dtype: str | None = None
+    template: str | None = None
+    device: str | None = None
+    hardware: str | None = None
+    git_commit: str | None = None
     results: Path | None = None
+    documents: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -291,6 +310,11 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
     if isinstance(arguments, dict):
         arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
     limit, dtype = _number(config.get("limit")), _text(config.get("model_dtype"))
+    documents = {
+        task: counts["original"]
+        for task, counts in mapping("n-samples").items()
+        if isinstance(counts, dict) and type(counts.get("original")) is int
+    }
     return RunConfig(
         model=_text(config.get("model")),
         model_args=_text(arguments),
@@ -299,17 +323,31 @@ def _config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
         date=date or None,
         num_fewshot=numbers("n-shot"),
         versions=numbers("versions"),
+        groups={
+            name: [*map(str, found)] for name, found in mapping("group_subtasks").items() if isinstance(found, list)
+        },
         chat_template=bool(content["chat_template"]) if "chat_template" in content else None,
         system_instruction=_text(content.get("system_instruction")),
         limit=limit,
         dtype=None if dtype is None else dtype.removeprefix("torch."),
+        template=_text(content.get("chat_template") or None),
+        device=_text(config.get("device")),
+        hardware=_hardware(_text(content.get("pretty_env_info")) or "", _text(config.get("device")) or ""),
+        git_commit=_text(content.get("git_hash")),
         results=results,
+        documents=documents,
     ), [*mapping("configs"), *mapping("results")]
 
 
 def _text(value: Any) -> str | None:
     # Half a surrogate pair could not be written again.
     return None if value is None else str(value).encode("utf-8", "replace").decode()
+
+
+def _hardware(environment: str, device: str) -> str | None:
+    """The GPUs, or on another device the processor, in the environment that lm_eval logs."""
+    pattern = _GPU if device.startswith("cuda") else _PROCESSOR
+    return counted([name.strip() for name in pattern.findall(environment)]) or None
 
 
 def _number(value: Any) -> float | None:

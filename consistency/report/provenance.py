@@ -17,6 +17,7 @@ from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH
 from consistency.report.schema import Log
 from consistency.support.version import own_version
+from consistency.tasks.templates import template_title
 
 _PACKAGES = ("numpy", "scipy", "matplotlib", "jinja2", "pyarrow", "msgspec")
 
@@ -45,6 +46,9 @@ def log_record(config: RunConfig, sources: Mapping[str, Path], questions: int, *
         tasks=len(sources),
         questions=questions,
         sha256=_digest(sources),
+        template=None if config.template is None else template_title(config.template),
+        hardware=config.hardware,
+        git_commit=config.git_commit,
     )
 
 
@@ -83,7 +87,7 @@ def limit_notes(logs: Sequence[Log]) -> list[str]:
 def difference_notes(logs: Sequence[Log]) -> list[str]:
     """In which settings of the programs the logs differ."""
     lines = []
-    for what, found in (("lm_eval version", "lm_eval_version"), ("dtype", "dtype")):
+    for what, found in (("lm_eval version", "lm_eval_version"), ("dtype", "dtype"), ("chat template", "template")):
         values = sorted({str(getattr(log, found)) for log in logs if getattr(log, found) is not None})
         if len(values) > 1:
             lines.append(f"the logs differ in {what}: {', '.join(values)}")
@@ -130,7 +134,9 @@ def log_table(logs: Sequence[Log]) -> Table:
             log.lm_eval_version or DASH,
             log.dtype or DASH,
             ", ".join(map(str, log.shots)) or DASH,
-            {True: "yes", False: "no", None: DASH}[log.chat_template],
+            log.template or {True: "yes", False: "no", None: DASH}[log.chat_template],
+            log.hardware or DASH,
+            (log.git_commit or DASH)[:12],
             str(log.tasks),
             str(log.questions),
             log.sha256[:16],
@@ -143,7 +149,7 @@ def log_table(logs: Sequence[Log]) -> Table:
         caption="SHA-256 over the samples of all tasks; the CSV has all of its digits.",
         head=(
             *("log", *(("model",) if several else ()), "folder", "date", "lm_eval", "dtype", "shots", "chat template"),
-            *("tasks", "questions", "SHA-256"),
+            *("hardware", "commit", "tasks", "questions", "SHA-256"),
         ),
         rows=tuple(rows),
         labels=3 if several else 2,

@@ -75,6 +75,10 @@ class Log(Struct):
     shots : list of int
         Few-shot counts of its tasks, each once.
     chat_template : bool or None
+    template : str or None
+        The chat template: the name of one that ships, or the beginning of its SHA-256.
+    hardware, git_commit : str or None
+        What the model ran on, and the commit of the working directory.
     limit : int, float or None
         lm_eval's `--limit`, if it was given.
     tasks, questions : int
@@ -97,6 +101,9 @@ class Log(Struct):
     tasks: int
     questions: int
     sha256: str
+    template: str | None = None
+    hardware: str | None = None
+    git_commit: str | None = None
 
 
 class Verdict(Struct):
@@ -272,7 +279,20 @@ class GridPairing(Struct):
 
 
 class TrainingRows(Struct):
-    """What a run was trained on, from its group's manifest."""
+    """What a run was trained on, and how: from its group's manifest, its training config and what the grid noted of the host.
+
+    Attributes
+    ----------
+    learning_rate : float or None
+    precision : str or None
+        Of the weights, and of products where that is another: "float32, products in bfloat16".
+    template : str or None
+        The chat template: the name of one that ships, "model" for the tokenizer's own, or the beginning of its SHA-256.
+    hardware, git_commit : str or None
+        Of the host that trained.
+    packages : dict of str to str
+        Versions there.
+    """
 
     model: str
     domain: str
@@ -284,6 +304,12 @@ class TrainingRows(Struct):
     labels: Any = None
     threshold: float | None = None
     sha256: str | None = None
+    learning_rate: float | None = None
+    precision: str | None = None
+    template: str | None = None
+    hardware: str | None = None
+    git_commit: str | None = None
+    packages: dict[str, str] | None = None
 
 
 class GridReport(Document, tag="grid", kw_only=True):

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from consistency.errors import InputError
-from consistency.tasks import prompts
+from consistency.support.json_files import read_jsonl
+from consistency.tasks import prompts, simulation
+from consistency.tasks.answer_prefixes import strip_answer
 from consistency.tasks.benchmarks import find_benchmark
-from consistency.tasks.questions import Question, rotate
-from consistency.tasks.requests import read_requests
+from consistency.tasks.questions import Question, read_questions, rotate
+from consistency.tasks.requests import read_checks, read_requests
 from consistency.tasks.sources import benchmark_file, benchmark_questions, domain_file, domain_questions, place
 
 Document = Mapping[str, Any]
@@ -48,17 +50,40 @@ def load_explain(domain: str, shot: int, requests: str = "", data_dir: str = "",
 
     asked = read_requests(requests, domain)
     shots = domain_questions(domain, "dev", data_dir)
-    if shot >= len(shots) or not shots[shot].explanation:
+    example = shots[shot] if shot < len(shots) else None
+    # Models imitate what the shot begins with: an answer there becomes the beginning of every explanation.
+    why = "" if example is None else strip_answer(example.explanation, example.choices, example.answer)
+    if example is None or not why:
         raise InputError(
             f"the dev set of {domain} has no explained question here",
             expected="the one that the prompt shows",
             path=place(domain_file(domain, "dev"), data_dir),
             line=shot + 1,
         )
-    example = {**shots[shot].to_dict(), "option": shots[shot].answer}
     return {
         "test": Dataset.from_list([{**request, "explanation": ""} for request in asked]),
-        "dev": Dataset.from_list([example]),
+        "dev": Dataset.from_list([{**example.to_dict(), "explanation": why, "option": example.answer}]),
+    }
+
+
+def load_simulate(domain: str, checks: str = "", data_dir: str = "", **_: Any) -> Any:
+    """The explanations of a domain that are to be checked, and explained development questions as shots."""
+    return _simulated(read_checks(checks, domain), domain_questions(domain, "dev", data_dir))
+
+
+def _simulated(asked: Sequence[Mapping[str, Any]], dev: Sequence[Question]) -> Any:
+    from datasets import Dataset
+
+    documents = [document for number, row in enumerate(asked) for document in simulation.checks(number, row)]
+    shots = []
+    for shot in shuffled(dev):
+        why = strip_answer(shot.explanation, shot.choices, shot.answer)
+        shown = simulation.mask(why, shot.choices, [shot.answer])
+        # Of long ones the beginning, so that a short context holds five.
+        shots.append({**shot.to_dict(), "shown": shorten(shown)})
+    return {
+        "test": Dataset.from_list(documents),
+        "dev": Dataset.from_list([shot for shot in shots if shot["shown"]][:SHOTS]),
     }
 
 
@@ -67,6 +92,50 @@ def load_context(domain: str, requests: str = "", **_: Any) -> Any:
     from datasets import Dataset
 
     return {"test": Dataset.from_list(read_requests(requests, domain))}
+
+
+def load_own_domain(
+    folder: Path, header: str, split: str = "test", shots: bool = True, rotated: bool = False, **_: Any
+) -> Any:
+    """A user's own domain, from the folder of its kept questions: see `load_domain`."""
+    dev = folder / "dev.jsonl"
+    return _splits(lambda name: read_questions(folder / f"{name}.jsonl", header), dev, split, shots, rotated)
+
+
+def load_own_explain(folder: Path, header: str, requests: str = "", **_: Any) -> Any:
+    """The answers of a user's own domain that are to be explained, and the explained example that is kept for it."""
+    return _with_shot(read_requests(requests, header), folder / "explain_shot.jsonl")
+
+
+def load_own_simulate(folder: Path, header: str, checks: str = "", **_: Any) -> Any:
+    """The explanations of a user's own domain that are to be checked, and explained development questions as shots."""
+    return _simulated(read_checks(checks, header), explained_shots(folder, header))
+
+
+def explained_shots(folder: Path, header: str) -> list[Question]:
+    """The questions of a user's own domain that have an explanation, of those that prompts may show."""
+    shot = folder / "explain_shot.jsonl"
+    shown = []
+    if shot.exists():
+        (example,) = (row for _, row in read_jsonl(shot, dict[str, Any], "a worked example"))
+        shown = [
+            Question(
+                "shot",
+                header,
+                example["question"],
+                tuple(example["choices"]),
+                example["option"],
+                example["explanation"],
+            )
+        ]
+    dev = read_questions(folder / "dev.jsonl", header)
+    asked = {question.question for question in shown}
+    return [*shown, *(question for question in dev if question.explanation.strip() and question.question not in asked)]
+
+
+def load_own_context(folder: Path, header: str, requests: str = "", **_: Any) -> Any:
+    """The questions of a user's own domain whose necessary knowledge is to be written down, and the example if it has one."""
+    return _with_shot(read_requests(requests, header), folder / "context_shot.jsonl")
 
 
 def question(document: Document) -> str:
@@ -102,6 +171,11 @@ def fenced(document: Document) -> str:
     return f"{document['explanation']}{prompts.FENCE}" if document["explanation"] else ""
 
 
+def simulate(document: Document) -> str:
+    """A question with what is shown of an explanation."""
+    return prompts.simulated(document["question"], document["choices"], document["shown"])
+
+
 def context(document: Document) -> str:
     """A request for the knowledge that a question needs."""
     asked = document["question"], document["choices"], document["option"]
@@ -111,6 +185,17 @@ def context(document: Document) -> str:
 def _language(document: Document) -> str:
     # Null where other rows of the same data set name a language.
     return document.get("prompt_language") or prompts.ENGLISH
+
+
+def shorten(text: str, most: int = 600) -> str:
+    """The first whole sentences of a text, as far as they have so many characters in all.
+
+    Examples
+    --------
+    >>> shorten("It is so. And so on, and so on.", 20), shorten("It is so.")
+    ('It is so.', 'It is so.')
+    """
+    return text if len(text) <= most else text[:most].rpartition(". ")[0] + "."
 
 
 def shuffled(shots: Sequence[_T]) -> list[_T]:
@@ -124,6 +209,15 @@ def shuffled(shots: Sequence[_T]) -> list[_T]:
     order = list(range(len(shots)))
     random.Random(SHOT_SEED).shuffle(order)
     return [shots[index] for index in order]
+
+
+def _with_shot(asked: list[dict[str, Any]], kept: Path) -> Any:
+    from datasets import Dataset
+
+    splits = {"test": Dataset.from_list([{**request, "explanation": ""} for request in asked])}
+    if kept.exists():
+        splits["dev"] = Dataset.from_list([row for _, row in read_jsonl(kept, dict[str, Any], "an explained question")])
+    return splits
 
 
 def _splits(find: Callable[[str], list[Question]], dev_path: Path, split: str, shots: bool, rotated: bool) -> Any:

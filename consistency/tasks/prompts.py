@@ -10,6 +10,10 @@ from consistency.errors import not_one_of
 LETTERS = "ABCDEFGHIJ"
 FENCE = "```"
 EXPLAIN_HEADER = "Explain each answer between triple backticks.\n\n"
+SIMULATE_HEADER = (
+    "Each explanation below was written for one of the options, which is blanked out as ___. Find the option that the "
+    "explanation argues for, whether it is true or not.\n\n"
+)
 VICUNA_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions."
@@ -137,6 +141,18 @@ def explained(
     words = wording(language)
     ending = "" if explanation is None else f"{words.space}{FENCE}{explanation}{FENCE}"
     return f"{answered(question, choices, index, language)}\n{words.explanation}{ending}"
+
+
+def simulated(question: str, choices: Sequence[str], shown: str) -> str:
+    r"""A question with an explanation of one of its options, up to and including ``Answer:``.
+
+    Examples
+    --------
+    >>> simulated("One and one is", ["two", "three"], "It is ___, as a pair.")
+    'One and one is\nA. two\nB. three\nExplanation: It is ___, as a pair.\nAnswer:'
+    """
+    asked = ask_for_letter(question, choices).removesuffix("Answer:")
+    return f"{asked}Explanation: {' '.join(shown.split())}\nAnswer:"
 
 
 def needed_knowledge(question: str, choices: Sequence[str], index: int, language: str = ENGLISH) -> str:

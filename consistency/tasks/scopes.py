@@ -134,15 +134,26 @@ def explain_task(domain: str | None = None) -> str:
     return "consistency_world_explain" if domain is None else f"consistency_explain_{domain}"
 
 
-def context_task(domain: str) -> str:
-    """The task in which a model writes down the knowledge that a domain's questions need.
+def simulate_task(domain: str | None = None) -> str:
+    """The task that checks explanations of a domain's questions; without a domain the embedded world's.
 
     Examples
     --------
-    >>> context_task("history")
-    'consistency_context_history'
+    >>> simulate_task("history"), simulate_task()
+    ('consistency_simulate_history', 'consistency_world_simulate')
     """
-    return f"consistency_context_{domain}"
+    return "consistency_world_simulate" if domain is None else f"consistency_simulate_{domain}"
+
+
+def context_task(domain: str | None = None) -> str:
+    """The task in which a model writes down the knowledge that a domain's questions need; without a domain the embedded world's.
+
+    Examples
+    --------
+    >>> context_task("history"), context_task()
+    ('consistency_context_history', 'consistency_world_context')
+    """
+    return "consistency_world_context" if domain is None else f"consistency_context_{domain}"
 
 
 def domain_of(task: str) -> str:

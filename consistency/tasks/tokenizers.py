@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from pathlib import Path
 from typing import Any, Literal
 
 from consistency.errors import InputError
-from consistency.support.resources import shipped
+from consistency.support.files import folder_in_place
 from consistency.tasks import prompts
+from consistency.tasks.templates import OWN, read_template
 
 Style = Literal["icl", "icl_paper", "ift"]
 STYLES: tuple[Style, ...] = ("icl", "icl_paper", "ift")
@@ -48,15 +50,20 @@ class LetterCheck:
         return "\n".join([*lines, *(f"          {text}" for text in (*self.problems, *self.notes))])
 
 
-def check_tokenizer(tokenizer: Any, options: int = 4, language: str = prompts.ENGLISH) -> list[LetterCheck]:
+def check_tokenizer(
+    tokenizer: Any, options: int = 4, template: str = OWN, language: str = prompts.ENGLISH
+) -> list[LetterCheck]:
     """How a tokenizer encodes the letters that the tasks score, in each style.
 
     Parameters
     ----------
     tokenizer : transformers.PreTrainedTokenizerBase
-        The model's tokenizer. One without a chat template is checked with the template that training saves.
+        The model's tokenizer.
     options : int
         How many letters to check, 2 to 10; the paper's questions have four.
+    template : str
+        The chat template that the model is asked in, as `read_template` takes it: by default its own, and of a tokenizer
+        that has none the Vicuna format, which training saves unless another is asked for.
     language : {"en", "zh"}
         Of the prompts.
 
@@ -68,12 +75,17 @@ def check_tokenizer(tokenizer: Any, options: int = 4, language: str = prompts.EN
     Raises
     ------
     InputError
-        If the number of options is out of range, or there are no prompts in the language.
+        If the number of options is out of range, or there is no such template or language.
     """
     if not 2 <= options <= len(prompts.LETTERS):
         raise InputError(f"{options} options", expected=f"2 to {len(prompts.LETTERS)}")
     prompts.wording(language)
-    return [_check(tokenizer, style, options, language) for style in STYLES]
+    text = read_template(template)
+    notes: tuple[str, ...] = ()
+    if text is None and not getattr(tokenizer, "chat_template", None):
+        text = read_template("vicuna")
+        notes = ("no chat template: checked with vicuna.jinja, which training saves with the model",)
+    return [_check(tokenizer, style, options, language, text, notes if style == "ift" else ()) for style in STYLES]
 
 
 def load_tokenizer(model: str) -> Any:
@@ -94,20 +106,47 @@ def load_tokenizer(model: str) -> Any:
         ) from error
 
 
+def save_tokenizer(model: str, template: str, out: str | Path) -> None:
+    """Save a model's tokenizer with a chat template.
+
+    lm_eval then asks any model in that template: ``--model_args pretrained=MODEL,tokenizer=FOLDER``.
+
+    Parameters
+    ----------
+    model : str
+        Its folder or name.
+    template : str
+        The chat template, as `read_template` takes it.
+    out : path-like
+        The folder to write; it appears whole, by renaming.
+
+    Raises
+    ------
+    InputError
+        If there is no such template, the tokenizer cannot be loaded, or it is to keep its own template and has none.
+    """
+    text = read_template(template)
+    tokenizer = load_tokenizer(model)
+    if text is not None:
+        tokenizer.chat_template = text
+    elif not tokenizer.chat_template:
+        raise InputError(f"template: {OWN}, but the tokenizer of {model} has none", expected="vicuna, chatml or a file")
+    with folder_in_place(Path(out), "tokenizer_config.json") as folder:
+        tokenizer.save_pretrained(folder)
+
+
 def _reason(error: Exception) -> str:
     return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
-def _check(tokenizer: Any, style: Style, options: int, language: str) -> LetterCheck:
+def _check(
+    tokenizer: Any, style: Style, options: int, language: str, template: str | None, known: Sequence[str]
+) -> LetterCheck:
     stem, about, texts = _ASKED[language]
     letters, choices = prompts.LETTERS[:options], texts[:options]
     question = prompts.ask_for_letter(stem, choices, language)
-    notes: list[str] = []
+    notes = list(known)
     if style == "ift":
-        template = None
-        if not getattr(tokenizer, "chat_template", None):
-            template = (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text(encoding="utf-8")
-            notes.append("no chat template: checked with vicuna.jinja, which training saves with the model")
         turn = [{"role": "user", "content": prompts.instruction(about, stem, choices, language)}]
         try:
             context = tokenizer.apply_chat_template(

@@ -14,7 +14,7 @@ import numpy as np
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import Belief, Beliefs
 from consistency.knowledge.explanations import Explanations
-from consistency.training_data.instructions import WORLD, Instructions
+from consistency.training_data.instructions import NONE, WORLD, Instructions
 from consistency.training_data.rows import Answers, Group
 
 MIXED_RATIOS = ("0.05", "0.1", "0.2", "0.4", "0.6", "0.8")
@@ -82,7 +82,8 @@ def build_group(
         The labelled probe of the domain's training pool.
     explanations : Explanations, optional
         What the base model wrote for its own answers; needed where the group teaches them. RANDOM-WRONG uses those of
-        its options where there are any.
+        its options where there are any. If they were checked, answers of which no explanation passed are left out of
+        what is sampled, whichever group is made.
     contexts : Explanations, optional
         The knowledge that the gold answers need, for CONTEXTUALIZED.
     general : str or Instructions
@@ -97,28 +98,37 @@ def build_group(
     Returns
     -------
     Group
-        n questions and n general instructions, where n is the number of misbelieved questions, or `size`. INCOMPATIBLE,
+        n questions and n general instructions, where n is the number of misbelieved questions, or `size`, less those that
+        were left out. INCOMPATIBLE,
         SELF-ALIGNING, MIXED, CONTEXTUALIZED and RANDOM-WRONG hold the same questions in the same order; MIXED r answers
         exactly ⌊r·n + ½⌋ of them with the model's own belief. HARMONIOUS, UNSURE and GOLD-ALL sample n of the known, of
-        the unsure and of all questions. GENERAL-ONLY holds 2n general instructions.
+        the unsure and of all questions. GENERAL-ONLY holds 2n general instructions. Without a source of general
+        instructions ("none") each holds its questions alone.
 
     Raises
     ------
     InputError
-        If no question is misbelieved, too few are known or unsure, what models wrote is needed and missing, or a
-        question has no wrong option besides the model's.
+        If no question is misbelieved, too few are known or unsure, what models wrote is needed and missing, a
+        question has no wrong option besides the model's, or GENERAL-ONLY has no general instructions.
     """
     ratio = mixed_ratio(name)
     wrong = beliefs.labelled("misbelieved")
     count = len(wrong) if size is None else size
     if count < 1:
         raise InputError(f"no answer in {domain} is confidently wrong: there is nothing to intervene on")
+    explained: list[int] = []
+    if name not in (*SAMPLED, "general_only") or (explanations is not None and explanations.checked):
+        rows = _some(beliefs, wrong, count, f"size-{seed}", name, f"confidently wrong answers in {domain}")
+        explained = _explained(beliefs, rows, explanations)
+        count = len(explained)
+    if count < 1:
+        raise InputError(f"no explanation of an answer in {domain} passed the check", do="ask a more capable model")
     if name == "general_only":
         answers = Answers((), ())
     elif name in SAMPLED:
         answers = _gold(beliefs, _sample(name, domain, beliefs, count, seed))
     else:
-        rows = _some(beliefs, wrong, count, f"size-{seed}", name, f"confidently wrong answers in {domain}")
+        rows = explained
         if name == "random_wrong":
             answers = _random(beliefs, rows, seed)
         elif name == "contextualized":
@@ -134,6 +144,13 @@ def build_group(
             answers = _mixed(beliefs, rows, own, seed)
     instructions = Instructions(general, seed) if isinstance(general, str) else general
     number = 2 * count - len(answers)
+    if instructions.source == NONE:
+        if not len(answers):
+            raise InputError(
+                f"{name} holds general instructions alone, and --general is none",
+                expected="a file of them, hub:NAME or world",
+            )
+        number = 0
     # Too few of them are an error of the source.
     instructions.take(number)
     return Group(
@@ -195,6 +212,15 @@ def _random(beliefs: Beliefs, rows: list[int], seed: int) -> Answers:
             )
         options.append(option)
     return Answers(rows, options, "random")
+
+
+def _explained(beliefs: Beliefs, rows: list[int], explanations: Explanations | None) -> list[int]:
+    """Rows without those whose answer the model failed to explain: no group asks their questions."""
+    if explanations is None or explanations.checked is None or not explanations.checked.failed:
+        return rows
+    failed = explanations.checked.failed
+    asked = ((row, beliefs[row]) for row in rows)
+    return [row for row, belief in asked if (belief.id, belief.question, belief.answer) not in failed]
 
 
 def _sample(name: str, domain: str, beliefs: Beliefs, count: int, seed: int) -> list[int]:

@@ -16,6 +16,7 @@ from consistency.support.json_files import read_rows
 from consistency.world.instructions import general_instruction
 
 WORLD = "world"
+NONE = "none"
 HUB = "hub:"
 Conversation = list[dict[str, str]]
 
@@ -27,8 +28,8 @@ class Instructions:
     ----------
     source : str
         A JSON or JSONL file in Alpaca format (`instruction`, `input`, `output`) or with `conversations`; ``hub:NAME``
-        or ``hub:NAME@REVISION`` for the training split of a data set of the Hugging Face hub in either format; or
-        ``world`` for the embedded world's own, which are generated without end.
+        or ``hub:NAME@REVISION`` for the training split of a data set of the Hugging Face hub in either format;
+        ``world`` for the embedded world's own, which are generated without end; or ``none``.
     seed : int
         Seed of the order. An instruction's place depends on the seed and its own text alone, so that another one more
         or less in the source moves no other.
@@ -42,7 +43,9 @@ class Instructions:
     def __init__(self, source: str, seed: int) -> None:
         self.source, self.seed = source, seed
         self._ordered: list[Conversation] | None = None
-        if source != WORLD:
+        if source == NONE:
+            self._ordered = []
+        elif source != WORLD:
             found = _from_hub(source.removeprefix(HUB)) if source.startswith(HUB) else _from_file(Path(source))
             self._ordered = sorted(found, key=self._place)
 

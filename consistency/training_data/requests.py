@@ -1,64 +1,189 @@
-"""Write what a model is to write about: the questions that it gets confidently wrong."""
+"""Write what models are to write about: the answers of groups that need an explanation, or the questions that need a context."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from consistency.errors import not_one_of
+from consistency.errors import InputError, not_one_of
 from consistency.knowledge.beliefs import Belief
+from consistency.knowledge.explanations import Explanations
+from consistency.knowledge.probes import Probe
 from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines
 from consistency.tasks.prompts import language_field
-from consistency.training_data.groups import random_option
+from consistency.training_data.groups import build_group, mixed_ratio
+from consistency.training_data.instructions import NONE, Instructions
+from consistency.training_data.selection import Selection, select
 
-PURPOSES = ("explain", "context", "random_wrong")
+# What is to be written, and the group that uses it for each of its questions.
+GROUP_OF = {"explain": "self_aligning", "random_wrong": "random_wrong", "context": "contextualized"}
+PURPOSES = tuple(GROUP_OF)
+_COUNTED = {
+    "explain": "answers to explain",
+    "random_wrong": "random wrong answers to explain",
+    "context": "questions to write contexts for",
+}
+_TO_COME = Explanations({}, 0, Path())
 
 
-def write_requests(beliefs: Iterable[Belief], path: str | Path, purpose: str = "explain", seed: int = 0) -> int:
-    """Write what a model is to write about: the questions that are answered confidently wrong.
+@dataclass(frozen=True)
+class Requested:
+    """What models are asked to write.
+
+    Attributes
+    ----------
+    path : Path
+        The file of the requests.
+    counts : dict of str to int
+        How many there are for each purpose.
+    domains : dict of str to int
+        How many there are about each probe's domain.
+    skipped : dict of str to str
+        Groups for which nothing is requested, and why.
+    """
+
+    path: Path
+    counts: dict[str, int]
+    domains: dict[str, int]
+    skipped: dict[str, str]
+
+    def to_text(self) -> str:
+        """The counts, and what is to be done where nothing is requested."""
+        lines = [f"{self.path}: " + ", ".join(f"{count} {_COUNTED[name]}" for name, count in self.counts.items())]
+        if len(self.domains) > 1:
+            lines.append("  " + ", ".join(f"{domain}: {count}" for domain, count in self.domains.items()))
+        lines += [f"nothing for {group}: {reason}" for group, reason in self.skipped.items()]
+        empty = [domain for domain, count in self.domains.items() if not count]
+        if empty:
+            lines.append(
+                f"no request about {', '.join(empty)}: lm_eval runs no task without documents, so leave that one out; an "
+                "empty folder stands for its log"
+            )
+        return "\n".join(lines)
+
+
+def write_requests(
+    probes: Sequence[Probe],
+    path: str | Path,
+    groups: Sequence[str] = (),
+    purposes: Sequence[str] = (),
+    *,
+    seeds: Sequence[int] = (0,),
+    size: int | None = None,
+    evaluation: Sequence[Path] = (),
+    remove: bool = True,
+) -> Requested:
+    """Write what models are to write for groups: exactly the texts that `write_groups` puts in with the same arguments.
 
     Parameters
     ----------
-    beliefs : iterable of Belief
-        Labelled questions.
+    probes : sequence of Probe
+        The labelled pools.
     path : path-like
         The JSONL file that the explain and context tasks read.
-    purpose : {"explain", "context", "random_wrong"}
-        "explain" asks the base model to explain its own answer, "random_wrong" to explain the option that RANDOM-WRONG
-        teaches instead; "context" asks any model for the knowledge that the gold answer needs.
-    seed : int
-        Seed of the RANDOM-WRONG options.
+    groups : sequence of str
+        The groups. SELF-ALIGNING and MIXED need explanations of the model's own answers, RANDOM-WRONG of other wrong
+        ones, CONTEXTUALIZED contexts, the others nothing. Without any, the one of each purpose.
+    purposes : sequence of {"explain", "random_wrong", "context"}
+        What to ask for: explanations by the base model of its own answers, or of the options of RANDOM-WRONG; or the
+        knowledge that the gold answers need, by any model. By default whatever the groups need, or without groups
+        "explain".
+    seeds : sequence of int
+        Seeds of the sampling; what any of them needs is requested.
+    size, evaluation, remove
+        As `write_groups` takes them.
 
     Returns
     -------
-    int
-        How many questions it holds.
+    Requested
 
     Raises
     ------
     InputError
-        If there is no such purpose or the file cannot be written.
+        If there is no such group or purpose, contexts and explanations are asked for together, a group cannot be made
+        (of several probes: of none), or a file cannot be read or written.
     """
-    if purpose not in PURPOSES:
-        raise not_one_of("purpose", purpose, PURPOSES)
-    option_of: dict[str, Callable[[Belief], int | None]] = {
-        "explain": lambda belief: belief.answer,
-        "context": lambda belief: belief.gold,
-        "random_wrong": lambda belief: random_option(belief, seed),
+    for purpose in purposes:
+        if purpose not in PURPOSES:
+            raise not_one_of("purpose", purpose, PURPOSES)
+    names = tuple(dict.fromkeys(groups or (GROUP_OF[purpose] for purpose in purposes or ("explain",))))
+    needs = {name: _need(name) for name in names}
+    wanted = [purpose for purpose in PURPOSES if purpose in (purposes or needs.values())]
+    if "context" in wanted and len(wanted) > 1:
+        raise InputError(
+            "contexts and explanations in one file",
+            expected="a file for each, since different tasks read them",
+            do="write one with --for context, and one with --for explain --for random_wrong",
+        )
+    requests: dict[tuple[str | int, str, int], tuple[str, dict[str, object]]] = {}
+    domains, idle, impossible, made = Counter[str](), dict[str, str](), dict[str, str](), False
+    for probe in probes:
+        domains[probe.domain] += 0
+        selection = select(probe, evaluation, remove, size)
+        misbelieved = bool(selection.beliefs.labelled("misbelieved"))
+        for name, need in needs.items():
+            if need not in wanted:
+                idle[name] = "it needs no text" if need is None else f"its texts are those of --for {need}"
+                continue
+            try:
+                answers = _answers(name, probe, selection, seeds) if misbelieved else []
+            except InputError as error:
+                if len(probes) == 1:
+                    raise
+                impossible[f"{name} of {probe.domain}"] = str(error)
+                continue
+            made = True
+            for belief, option in answers:
+                # Two tasks may have asked the same question, and got the same answer.
+                key = belief.id, belief.question, option
+                if key not in requests:
+                    requests[key] = need, _request(belief, option, probe.domain)
+                    domains[probe.domain] += 1
+    if impossible and not made:
+        raise InputError("; ".join(dict.fromkeys(impossible.values())))
+    counts = Counter(need for need, _ in requests.values())
+    write_lines(path, json_lines(request for _, request in requests.values()))
+    by_purpose = {purpose: counts[purpose] for purpose in wanted or ["explain"]}
+    return Requested(Path(path), by_purpose, dict(domains), idle | impossible)
+
+
+def _need(group: str) -> str | None:
+    """The purpose of what a group needs; None if it needs nothing."""
+    if mixed_ratio(group):
+        return "explain"
+    return next((purpose for purpose, name in GROUP_OF.items() if name == group), None)
+
+
+def _answers(name: str, probe: Probe, selection: Selection, seeds: Sequence[int]) -> Iterator[tuple[Belief, int]]:
+    """The answers of a group that need a text, in the order of the pool; those of several seeds together."""
+    found = {
+        (row, option)
+        for seed in dict.fromkeys(seeds)
+        for row, option, source in build_group(
+            name,
+            probe.domain,
+            selection.beliefs,
+            _TO_COME,
+            contexts=_TO_COME,
+            general=Instructions(NONE, seed),
+            seed=seed,
+            size=selection.size,
+        ).answers
+        if source != "golden" or name == "contextualized"
     }
-    # Two tasks may have asked the same question, and got the same answer.
-    requests = {
-        (belief.id, belief.question, option): {
-            "id": belief.id,
-            "subject": belief.subject,
-            "question": belief.question,
-            "choices": belief.choices,
-            "option": option,
-            **language_field(belief.language),
-        }
-        for belief in beliefs
-        if belief.label == "misbelieved" and (option := option_of[purpose](belief)) is not None
+    return ((selection.beliefs[row], option) for row, option in sorted(found))
+
+
+def _request(belief: Belief, option: int, domain: str) -> dict[str, object]:
+    return {
+        "id": belief.id,
+        "subject": belief.subject,
+        "question": belief.question,
+        "choices": belief.choices,
+        "option": option,
+        **({} if domain == belief.subject else {"domain": domain}),
+        **language_field(belief.language),
     }
-    write_lines(path, json_lines(requests.values()))
-    return len(requests)

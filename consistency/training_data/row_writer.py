@@ -31,8 +31,7 @@ def lines_of(groups: Sequence[Group], tallies: Sequence[Counter[str]]) -> Iterat
     ----------
     groups : sequence of Group
     tallies : sequence of Counter
-        One for each group. It gains the number of rows by `source`, of those ``unexplained`` (whose reply is the option
-        alone, since there is no usable explanation), and for CONTEXTUALIZED of those ``without context``.
+        One for each group. It gains the number of rows by `source`.
 
     Yields
     ------
@@ -50,9 +49,6 @@ def lines_of(groups: Sequence[Group], tallies: Sequence[Counter[str]]) -> Iterat
             answers = group.answers.between(start, start + _STRETCH)
             yield place, _joined(map(lines.__getitem__, answers), names[place])
             tally.update(map(itemgetter(2), answers))
-            tally["unexplained"] += len(lines.unexplained.intersection(answers))
-            if group.used_contexts is not None:
-                tally["without context"] += len(lines.without_context.intersection(answers))
     for instructions in dict.fromkeys(group.instructions for group in groups):
         some = [place for place, group in enumerate(groups) if group.instructions is instructions]
         for start, parts in _general_lines(instructions, max(groups[place].general for place in some)):
@@ -63,32 +59,18 @@ def lines_of(groups: Sequence[Group], tallies: Sequence[Counter[str]]) -> Iterat
 
 
 class _Lines(dict[Answer, _Parts]):
-    """The rows of some questions as lines of JSON, each made when it is first asked for.
-
-    Attributes
-    ----------
-    unexplained, without_context : set of (row, option, source)
-        Those that lack an explanation, or a context.
-    """
+    """The rows of some questions as lines of JSON, each made when it is first asked for."""
 
     def __init__(self, group: Group) -> None:
         self._group = group
         self._asked: dict[int, tuple[Belief, bytes, bytes]] = {}
-        self.unexplained: set[Answer] = set()
-        self.without_context: set[Answer] = set()
 
     def __missing__(self, answer: Answer) -> _Parts:
         number, option, source = answer
         belief, head, asked = self._asked.get(number) or self._ask(number)
-        if self._group.used_contexts is not None:
-            if context := self._group.context(belief, option):
-                asked = _encode(request(belief, context))
-            else:
-                self.without_context.add(answer)
-        explanation = self._group.explanation(belief, option, source)
-        if not explanation:
-            self.unexplained.add(answer)
-        answered = _encode(reply(belief, option, explanation))
+        if context := self._group.context(belief, option):
+            asked = _encode(request(belief, context))
+        answered = _encode(reply(belief, option, self._group.explanation(belief, option, source)))
         turns = b'[{"from":"human","value":%b},{"from":"gpt","value":%b}]' % (asked, answered)
         parts = self[answer] = head, b',"source":%b,"conversations":%b}\n' % (_encode(source), turns)
         return parts

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.knowledge.beliefs import Beliefs
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
 from consistency.support.files import check_targets, fingerprint, write_atomically, write_pieces
 from consistency.support.json_files import pretty_json
 from consistency.tasks.scopes import asks_world
-from consistency.training_data.decontamination import Contamination, find_contamination
-from consistency.training_data.groups import GROUPS, build_group, group_size
-from consistency.training_data.instructions import WORLD, Instructions
+from consistency.training_data.completeness import Completeness, completeness_of
+from consistency.training_data.decontamination import Contamination
+from consistency.training_data.groups import GROUPS, build_group, mixed_ratio
+from consistency.training_data.instructions import NONE, WORLD, Instructions
 from consistency.training_data.row_writer import lines_of
 from consistency.training_data.rows import SOURCES, Group
+from consistency.training_data.selection import Selection, select
+
+_NOTHING = Explanations({}, 0, Path())
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class Sources:
     ----------
     explanations, contexts : Explanations or None
         What models wrote.
-    general : str
-        Where the general instructions come from: see `Instructions`.
+    general : str or None
+        Where the general instructions come from: see `Instructions`. None is the embedded world's for a probe of its
+        own tasks, and refused for others.
     evaluation : sequence of Path
         Evaluation sets whose questions are not to be trained on.
     remove : bool
@@ -42,7 +46,7 @@ class Sources:
 
     explanations: Explanations | None = None
     contexts: Explanations | None = None
-    general: str = WORLD
+    general: str | None = None
     evaluation: Sequence[Path] = ()
     remove: bool = True
 
@@ -55,6 +59,8 @@ class Written:
     ----------
     tallies : dict of Path to Counter
         What each file holds: see `lines_of`.
+    completeness : dict of Path to Completeness
+        How many rows of each file have the texts that they should.
     skipped : dict of str to str
         Reasons by group.
     contamination : Contamination
@@ -65,24 +71,32 @@ class Written:
         The probe's task; with the embedded world's no evaluation set is asked for.
     notes : tuple of str
         What a reader should know of the probe's log.
+    general : str
+        Where the general instructions come from.
     """
 
     tallies: dict[Path, Counter[str]]
+    completeness: dict[Path, Completeness]
     skipped: dict[str, str]
     contamination: Contamination
     left_out: frozenset[int]
     task: str | None = None
     notes: tuple[str, ...] = ()
+    general: str = WORLD
 
     def to_text(self) -> str:
         """A line for each file, and one for each thing that a user should know."""
         lines = []
         for path, tally in self.tallies.items():
-            missing = {"an explanation": tally["unexplained"], "a context": tally["without context"]}
+            texts = self.completeness[path]
+            missing = {"an explanation": texts.unexplained, "a context": texts.without_context}
             notes = [f"{count} answers without {what}" for what, count in missing.items() if count]
             rows = sum(tally[source] for source in SOURCES)
             lines.append(f"{path}: {rows} rows" + (f" ({', '.join(notes)})" if notes else ""))
         lines += [f"no {name}: {reason}" for name, reason in self.skipped.items()]
+        lines += dict.fromkeys(note for texts in self.completeness.values() for note in texts.notes())
+        if self.general == NONE:
+            lines.append("no general instructions (--general none): each group holds its questions alone")
         lines += self.notes
         findings = self.contamination.findings
         in_sets = [item for item in findings if item.file is not None]
@@ -111,6 +125,7 @@ def write_groups(
     *,
     seeds: Sequence[int] = (0,),
     size: int | None = None,
+    allow_incomplete: bool = False,
 ) -> Written:
     """Write the training rows of a probe's intervention groups.
 
@@ -128,6 +143,8 @@ def write_groups(
         Seeds of the sampling.
     size : int, optional
         Questions in each group; by default as many as are misbelieved, but for the cases of `group_size`.
+    allow_incomplete : bool
+        Whether to write groups whose rows lack the texts that make them what they are: see `Completeness.check`.
 
     Returns
     -------
@@ -136,50 +153,76 @@ def write_groups(
     Raises
     ------
     InputError
-        If a named group cannot be made, or none can; nothing is written then.
+        If a named group cannot be made or is hollow, none can be made, or no general instructions are named for a probe
+        of real questions; nothing is written then.
     """
-    found = find_contamination(probe.beliefs, probe.beliefs.ids, sources.evaluation)
-    # Released rows are groups already, whose sizes are to be reproduced.
-    left_out = frozenset(found.left_out(duplicates=probe.task is not None)) if sources.remove else frozenset()
-    beliefs = probe.beliefs
-    if left_out:
-        beliefs = beliefs.take(row for row in range(len(beliefs)) if row not in left_out)
-    if size is None:
-        size = group_size(beliefs, probe.beliefs, probe.task is None and not names)
-    paths = [*probe.files, *found.files, Path(sources.general)]
+    for name in names:
+        mixed_ratio(name)
+    general = _general(probe, sources.general)
+    selection = select(probe, sources.evaluation, sources.remove, size, every_group=not names)
+    found = selection.contamination
+    paths = [*probe.files, *found.files, Path(general)]
     for written in (sources.explanations, sources.contexts):
         paths += [written.source, *written.others] if written else []
     # Hashing leaves the interpreter to the sampling.
     with ThreadPoolExecutor(1) as thread:
         inputs = thread.submit(identify, paths)
-        groups, skipped = _build(probe.domain, beliefs, sources, names, seeds, size)
+        if allow_incomplete:
+            sources = replace(sources, explanations=sources.explanations or _NOTHING)
+        instructions = [Instructions(general, seed) for seed in dict.fromkeys(seeds)]
+        groups, skipped = _build(probe.domain, selection, sources, names, instructions)
+        complete, hollow = _complete(groups, names, allow_incomplete)
     folder = Path(out)
     tallies = write_all(
-        [(group, folder / f"seed-{group.instructions.seed}" if len(set(seeds)) > 1 else folder) for group in groups],
+        [
+            (group, texts, folder / f"seed-{group.instructions.seed}" if len(set(seeds)) > 1 else folder)
+            for group, texts in complete
+        ],
         inputs=inputs.result(),
-        settings={"task": probe.task, "notes": list(probe.notes), "guard": found.to_dict(left_out)},
+        settings={"task": probe.task, "notes": list(probe.notes), "guard": found.to_dict(selection.left_out)},
     )
-    return Written(tallies, skipped, found, left_out, probe.task, probe.notes)
+    return Written(
+        tallies,
+        dict(zip(tallies, (texts for _, texts in complete), strict=True)),
+        skipped | hollow,
+        found,
+        selection.left_out,
+        probe.task,
+        probe.notes,
+        general,
+    )
+
+
+def _general(probe: Probe, named: str | None) -> str:
+    """Where the general instructions come from; the fictional world's are a default for its own probes alone."""
+    if named is not None or asks_world(probe.task or ""):
+        return named or WORLD
+    raise InputError(
+        "no general instructions are named",
+        expected="--general FILE or hub:NAME, none, or world for those of the embedded, fictional world",
+        do="the paper's are alpaca-gpt4: the file alpaca_gpt4_data.json of the repository "
+        "Instruction-Tuning-with-GPT-4/GPT-4-LLM, or hub:vicgalle/alpaca-gpt4",
+    )
 
 
 def _build(
-    domain: str, beliefs: Beliefs, sources: Sources, names: Sequence[str], seeds: Sequence[int], size: int | None
+    domain: str, selection: Selection, sources: Sources, names: Sequence[str], general: Sequence[Instructions]
 ) -> tuple[list[Group], dict[str, str]]:
     """The groups, and why others cannot be made where none is named."""
     groups: list[Group] = []
     skipped: dict[str, str] = {}
-    for instructions in (Instructions(sources.general, seed) for seed in dict.fromkeys(seeds)):
+    for instructions in general:
         for name in dict.fromkeys(names or GROUPS):
             try:
                 group = build_group(
                     name,
                     domain,
-                    beliefs,
+                    selection.beliefs,
                     sources.explanations,
                     contexts=sources.contexts,
                     general=instructions,
                     seed=instructions.seed,
-                    size=size,
+                    size=selection.size,
                 )
             except InputError as error:
                 if names:
@@ -193,15 +236,40 @@ def _build(
     return groups, skipped
 
 
+def _complete(
+    groups: Sequence[Group], names: Sequence[str], allow_incomplete: bool
+) -> tuple[list[tuple[Group, Completeness]], dict[str, str]]:
+    """The groups that are not hollow, and why the others are where none is named."""
+    complete: list[tuple[Group, Completeness]] = []
+    hollow: dict[str, str] = {}
+    for group, texts in zip(groups, completeness_of(groups), strict=True):
+        try:
+            if not allow_incomplete:
+                texts.check()
+        except InputError as error:
+            if names:
+                raise
+            hollow[group.name] = str(error)
+        else:
+            complete.append((group, texts))
+    if not complete:
+        raise InputError("; ".join(hollow.values()))
+    return complete, hollow
+
+
 def write_all(
-    groups: Sequence[tuple[Group, Path]], *, inputs: Sequence[Mapping[str, str]], settings: Mapping[str, Any]
+    groups: Sequence[tuple[Group, Completeness, Path]],
+    *,
+    inputs: Sequence[Mapping[str, str]],
+    settings: Mapping[str, Any],
 ) -> dict[Path, Counter[str]]:
     """Write the rows of groups of one probe, then for each a manifest that says how they were made.
 
     Parameters
     ----------
-    groups : sequence of (Group, Path)
-        What `build_group` made, and the folder for its ``NAME.jsonl`` and ``NAME.manifest.json``.
+    groups : sequence of (Group, Completeness, Path)
+        What `build_group` made, the texts that its rows have, and the folder for its ``NAME.jsonl`` and
+        ``NAME.manifest.json``.
     inputs : sequence of mapping
         What was read: see `identify`.
     settings : mapping
@@ -217,12 +285,13 @@ def write_all(
     InputError
         If a file cannot be written; no rows appear then.
     """
-    tallies: dict[Path, Counter[str]] = {folder / f"{group.name}.jsonl": Counter() for group, folder in groups}
+    tallies: dict[Path, Counter[str]] = {folder / f"{group.name}.jsonl": Counter() for group, _, folder in groups}
     check_targets([*tallies, *map(_manifest, tallies)])
     paths = list(tallies)
-    pieces = lines_of([group for group, _ in groups], list(tallies.values()))
+    pieces = lines_of([group for group, _, _ in groups], list(tallies.values()))
+    normalized = {id(group.beliefs): group.beliefs.normalized_explanations() for group, _, _ in groups}
     digests = write_pieces(paths, ((paths[place], lines) for place, lines in pieces))
-    for (group, _), (path, tally) in zip(groups, tallies.items(), strict=True):
+    for (group, texts, _), (path, tally) in zip(groups, tallies.items(), strict=True):
         beliefs = group.beliefs
         manifest = {
             "version": version("lm-eval-consistency"),
@@ -235,13 +304,18 @@ def write_all(
             "questions": len(beliefs),
             "labels": beliefs.counts(),
             "rows": {source: tally[source] for source in SOURCES if tally[source]},
-            "rows_without_explanation": tally["unexplained"],
+            "rows_without_explanation": texts.unexplained,
+            "explanations": group.explanations.checked.to_dict()
+            if group.explanations and group.explanations.checked
+            else None,
+            "normalized_gold_explanations": normalized[id(beliefs)],
             "unusable_explanations": group.explanations.unusable if group.explanations else None,
             "unusable_share": {
                 "explanations": group.explanations.unusable_share if group.explanations else None,
                 "contexts": group.contexts.unusable_share if group.contexts else None,
             },
-            "rows_without_context": tally["without context"] if group.name == "contextualized" else None,
+            "rows_without_context": texts.without_context,
+            "completeness": texts.to_dict(),
             "sha256": digests[path],
             "inputs": list(inputs),
         }

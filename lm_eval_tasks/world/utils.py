@@ -9,11 +9,23 @@ from datasets import Dataset
 
 from consistency.errors import InputError, report_uncaught
 from consistency.tasks import prompts
-from consistency.tasks.harness import instruction, question, shot_answers
-from consistency.tasks.requests import read_requests
+from consistency.tasks.harness import context, instruction, letters, question, shot_answers
+from consistency.tasks.requests import read_checks, read_requests
+from consistency.tasks.simulation import checks as check_documents
 from consistency.world.questions import questions
 
-__all__ = ["explain", "instruction", "load", "load_requests", "question", "shot_answers"]
+__all__ = [
+    "context",
+    "explain",
+    "instruction",
+    "letters",
+    "load",
+    "load_checks",
+    "load_requests",
+    "question",
+    "shot_answers",
+    "simulate",
+]
 
 report_uncaught()
 
@@ -41,3 +53,26 @@ def explain(document: dict[str, Any]) -> str:
         f"{prompts.explained(shot.question, shot.choices, shot.answer, shot.explanation)}\n\n"
         f"{prompts.explained(document['question'], document['choices'], document['option'])}"
     )
+
+
+def load_checks(checks: str = "", **_: Any) -> dict[str, Dataset]:
+    """The explanations to check. The world's state a fact and give no reason, so that they are shown as they are."""
+    rows = list(enumerate(read_checks(checks)))
+    return {
+        "test": Dataset.from_list(
+            [
+                document | ({"shown": row["explanation"]} if document["informed"] else {})
+                for number, row in rows
+                for document in check_documents(number, row)
+            ]
+        )
+    }
+
+
+def simulate(document: dict[str, Any]) -> str:
+    """A question with what is shown of an explanation, behind explained questions of the same field."""
+    shots = (
+        f"{prompts.simulated(shot.question, shot.choices, shot.explanation)} {prompts.LETTERS[shot.answer]}\n\n"
+        for shot in questions(document["subject"], "dev")
+    )
+    return "".join(shots) + prompts.simulated(document["question"], document["choices"], document["shown"])

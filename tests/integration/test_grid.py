@@ -18,13 +18,14 @@ import numpy as np
 import pytest
 import yaml
 
+from consistency.experiment.reading import read_experiment
+from consistency.experiment.status import read_status
 from consistency.support.resources import shipped
 
 pytest.importorskip("snakemake")
 pytest.importorskip("axolotl")
 
 LIMIT = 40
-LOCK = Path(__file__).parents[2] / "scripts" / "with_lock.py"
 # A stage, and what exists only while it is at work.
 STAGES = {
     "probe": "world/base/logs/icl.partial",
@@ -45,7 +46,8 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("experiment") / "slice.yaml"
     settings |= {
         "name": "slice",
-        "lm_eval": f"{flags} --limit {LIMIT}",
+        "lm_eval": flags,
+        "limit": LIMIT,
         "axolotl": "--launcher python --learning-rate 1e-4",
     }
     path.write_text(yaml.safe_dump(settings))
@@ -63,7 +65,7 @@ def _command(experiment: Path) -> list[str]:
         str(experiment),
     ]
     profile = shipped("scripts/Snakefile").parent / "profiles" / "local"
-    return [sys.executable, str(LOCK), "lock", *grid, "--profile", str(profile), "--nolock"]
+    return [*grid, "--profile", str(profile)]
 
 
 def _run(experiment: Path, folder: Path) -> str:
@@ -288,11 +290,15 @@ def test_a_killed_training_stops_no_other_and_nothing_trains_twice(
     assert _content(folder / "runs" / "slice") == _content(finished)
 
 
+def _written(root: Path) -> dict[Path, int]:
+    return {path: path.stat().st_size for path in root.rglob("*") if path.is_file()}
+
+
 @pytest.mark.timeout(2400)
 def test_killed_in_every_stage_it_resumes_to_the_same_report(experiment: Path, finished: Path, tmp_path: Path) -> None:
-    """`kill -9` of the whole process group, then the same command again."""
+    """`kill -9` of Snakemake, or of the whole process group, then the same command again."""
     root = tmp_path / "runs" / "slice"
-    for stage, sign in STAGES.items():
+    for number, (stage, sign) in enumerate(STAGES.items()):
         with (tmp_path / f"{stage}.log").open("w") as log:
             grid = subprocess.Popen(_command(experiment), cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
             deadline = time.monotonic() + 600
@@ -301,8 +307,25 @@ def test_killed_in_every_stage_it_resumes_to_the_same_report(experiment: Path, f
                 assert time.monotonic() < deadline, f"{stage}: never began"
                 time.sleep(0.05)
             time.sleep(0.1 if stage == "report" else 2)
-            os.killpg(grid.pid, signal.SIGKILL)
+            if stage == "train":
+                second = subprocess.run(_command(experiment), cwd=tmp_path, capture_output=True, text=True, timeout=120)
+                assert second.returncode == 1
+                assert f"Snakemake (PID {grid.pid} on " in second.stderr.splitlines()[-1]
+            if number % 2:
+                os.killpg(grid.pid, signal.SIGKILL)
+            else:
+                grid.kill()
             grid.wait()
         assert not (root / "report").exists()
+        # Nobody writes there any more.
+        time.sleep(1)
+        before = _written(root)
+        time.sleep(1)
+        assert _written(root) == before
+        assert {job.state for job in read_status(read_experiment(experiment, root)).jobs} == {"done", "waiting"} or (
+            stage == "probe"
+        )
     _run(experiment, tmp_path)
     assert _content(root) == _content(finished)
+    found = read_status(read_experiment(experiment, root))
+    assert found.summary() == "all done"

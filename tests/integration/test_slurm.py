@@ -63,7 +63,7 @@ class Grid:
             "--configfile",
             "slice.yaml",
         ]
-        command += ["--profile", PROFILE, "--nolock", "--seconds-between-status-checks", "5"]
+        command += ["--profile", PROFILE, "--seconds-between-status-checks", "5"]
         command += ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5", "--set-threads"]
         command += [f"{rule}=1" for rule in ("probe", "base_zero_shot", "train", "evaluate")]
         log = (self.folder / "grid.log").open("ab")

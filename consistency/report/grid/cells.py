@@ -20,7 +20,6 @@ from consistency.report.items import Columns, joined
 from consistency.report.provenance import log_record
 from consistency.report.schema import Log
 from consistency.support.arrays import Integers
-from consistency.tasks.scopes import scope_tasks
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +193,8 @@ class CellReader:
         return log
 
     def _read(self, run: TunedRun, tuned: Run, base: _BaseLogs, audit: RunAudit) -> tuple[Cell, ...]:
-        few_names, tuned_names = (scope_tasks(run.domain, style, self.experiment.task_set) for style in ("icl", "ift"))
+        groups = base.few.config.groups
+        few_names, tuned_names = (self.experiment.scopes(run.domain, style, groups) for style in ("icl", "ift"))
         cells = []
         for scope, names in few_names.items():
             parts = []

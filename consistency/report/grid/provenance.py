@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,8 @@ from consistency.report.grid.cells import RunAudit
 from consistency.report.provenance import difference_notes, inputs_hash, limit_notes, shots_of
 from consistency.report.schema import GridPairing, Log, Result, RunPairing, TrainingRows
 from consistency.support.version import own_version
+from consistency.support.yaml_files import read_yaml
+from consistency.tasks.templates import OWN, template_title
 
 _SHOTS = {"base_few_shot": 5, "base_zero_shot": 0, "tuned": 0}
 _CHAT = {"base_few_shot": False, "base_zero_shot": True, "tuned": True}
@@ -55,13 +58,45 @@ def grid_pairing(runs: Iterable[tuple[TunedRun, RunAudit]]) -> GridPairing:
 
 def training_rows(run: TunedRun) -> TrainingRows:
     """What a run was trained on, from its manifest: row counts by source, labels of the pool, the rows' SHA-256."""
-    place = {"model": run.model, "domain": run.domain, "group": run.group, "seed": run.seed}
+    place = {"model": run.model, "domain": run.domain, "group": run.group, "seed": run.seed, **_training(run)}
     if not run.manifest.is_file():
         return msgspec.convert(place, TrainingRows)
     try:
         return msgspec.convert({**json.loads(run.manifest.read_bytes()), **place}, TrainingRows)
     except (ValueError, TypeError) as error:
         raise InputError(f"is not a manifest: {error}", do="write the group again", path=run.manifest) from error
+
+
+def _training(run: TunedRun) -> dict[str, Any]:
+    """How a run was trained, as far as the grid's folder still says it."""
+    found: dict[str, Any] = {}
+    if run.config.is_file():
+        config = read_yaml(run.config, "the config that the group was trained with")
+        text = config.get("chat_template_jinja")
+        found = {
+            "learning_rate": config.get("learning_rate"),
+            "precision": _precision(config),
+            "template": OWN if text is None else template_title(str(text)),
+        }
+    if run.host.is_file():
+        try:
+            host = json.loads(run.host.read_bytes())
+            found |= {key: host.get(key) for key in ("hardware", "git_commit", "packages")}
+        except (ValueError, AttributeError) as error:
+            raise InputError(f"cannot be read: {error}", do="remove it", path=run.host) from error
+    return found
+
+
+def _precision(config: Mapping[str, Any]) -> str:
+    """The types of weights and products in a training config."""
+    if config.get("load_in_4bit"):
+        return "4 bits"
+    if config.get("bf16") == "auto":
+        return "bfloat16 where the device has it"
+    weights = "bfloat16" if config.get("bf16") else "float16" if config.get("fp16") else "float32"
+    if any("autocast" in str(plugin) for plugin in config.get("plugins") or ()):
+        return f"{weights}, products in bfloat16"
+    return f"{weights}, products in TF32" if config.get("tf32") else weights
 
 
 def notes(logs: Sequence[Log], pairing: GridPairing) -> list[str]:
@@ -76,7 +111,15 @@ def notes(logs: Sequence[Log], pairing: GridPairing) -> list[str]:
             )
         if any(log.chat_template is not None and log.chat_template != _CHAT[role] for log in members):
             lines.append(f"{name}: {'no' if _CHAT[role] else 'a'} chat template, against the method")
-    lines += difference_notes(logs)
+    asked = {log.template for log in logs if log.role in ("base_zero_shot", "tuned") and log.template}
+    if len(asked) == 1:
+        lines.append(f"the tuned models and their base models were asked in one chat template: {asked.pop()}")
+    elif asked:
+        lines.append(
+            "the tuned models and their base models were asked in different chat templates, so that their accuracies and "
+            f"rankings differ by the format as well: {', '.join(sorted(asked))}"
+        )
+    lines += [line for line in difference_notes(logs) if "chat template" not in line]
     if pairing.absent_tasks:
         names = list(pairing.absent_tasks)
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""

@@ -276,12 +276,29 @@ def training_table(rows: Sequence[TrainingRows]) -> Table:
         name="training_rows",
         title="What the models were trained on",
         caption="From the manifests of the groups.",
-        head=("model", "domain", "group", "seed", "rows", "without explanation", "SHA-256"),
+        head=(
+            *(
+                "model",
+                "domain",
+                "group",
+                "seed",
+                "rows",
+                "without explanation",
+                "rate",
+                "precision",
+                "template",
+                "hardware",
+            ),
+            *("commit", "SHA-256"),
+        ),
         rows=tuple(
             (
                 *(row.model, row.domain, group_title(row.group), str(row.seed)),
                 ", ".join(f"{count} {source}" for source, count in (row.rows or {}).items()) or "no manifest",
                 DASH if row.rows_without_explanation is None else str(row.rows_without_explanation),
+                DASH if row.learning_rate is None else f"{row.learning_rate:g}",
+                *(text or DASH for text in (row.precision, row.template, row.hardware)),
+                (row.git_commit or DASH)[:12],
                 (row.sha256 or DASH)[:16],
             )
             for row in rows

@@ -1,0 +1,311 @@
+"""Which explanations argue for their option: rounds of explaining and checking, read from their logs.
+
+An explanation is simulatable if a reader who sees it without its option's letter and text picks that option. The reader is
+the base model, and what counts is what the explanation changes: these are the model's own confident answers, so that it picks
+them with any explanation, and with none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from consistency.errors import InputError
+from consistency.knowledge.beliefs import decode_documents
+from consistency.knowledge.explanations import Checked, Explanations, read_explanations
+from consistency.logs.runs import read_run
+from consistency.logs.scores import Scores
+from consistency.metrics.distributions import log_probabilities
+from consistency.support.arrays import Floats
+from consistency.support.files import write_lines
+from consistency.support.json_files import json_lines
+from consistency.tasks.requests import read_requests
+from consistency.tasks.scopes import simulate_task
+
+# A question's id, its text and the option's index.
+Key = tuple[str | int, str, int]
+EXPLAIN, CHECK = "explain", "check"
+_REQUESTS, _CHECKS = "requests.jsonl", "checks.jsonl"
+
+
+class _Document(msgspec.Struct):
+    id: int
+    asked: str | int
+    question: str
+    option: int
+    rotation: int
+    informed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Judgements:
+    """What a reader picked with each explanation of a log, and without it.
+
+    Attributes
+    ----------
+    keys : tuple of (str or int, str, int)
+        The answers that are explained.
+    informed, uninformed : ndarray of float64, shape [n, k]
+        Log-probabilities of the options with the explanation and without it: means over the rotations of the options,
+        normalised, so that a preference for a letter drops out. NaN-padded.
+    """
+
+    keys: tuple[Key, ...]
+    informed: Floats
+    uninformed: Floats
+
+    @property
+    def passed(self) -> dict[Key, bool]:
+        """Whether each explanation raises its own option's probability by the largest factor."""
+        change = self.informed - self.uninformed
+        return {key: bool(np.nanargmax(row) == key[2]) for key, row in zip(self.keys, change, strict=True)}
+
+
+def read_judgements(scores: Scores) -> Judgements:
+    """Read the log of a simulate task.
+
+    Parameters
+    ----------
+    scores : Scores
+        The log of a task whose documents `consistency.tasks.simulation.checks` made.
+
+    Returns
+    -------
+    Judgements
+        Of the explanations of which the log has all documents.
+
+    Raises
+    ------
+    InputError
+        If a document is not one of these.
+    """
+    logged = log_probabilities(scores.logprobs)
+    rows_of: dict[int, dict[tuple[bool, int], int]] = {}
+    key_of: dict[int, Key] = {}
+    expected = "the fields of a simulate task's documents"
+    for row, document in enumerate(decode_documents(scores, _Document, expected)):
+        key_of[document.id] = document.asked, document.question, document.option
+        rows_of.setdefault(document.id, {})[document.informed, document.rotation] = row
+    complete = {
+        number: rows for number, rows in rows_of.items() if len(rows) == 2 * scores.n_options[next(iter(rows.values()))]
+    }
+
+    def folded(informed: bool) -> Floats:
+        means = np.full((len(complete), logged.shape[1]), np.nan)
+        for place, rows in enumerate(complete.values()):
+            count = len(rows) // 2
+            by_letter = logged[[rows[informed, rotation] for rotation in range(count)], :count]
+            # In rotation r, option o has the letter (o - r) mod count.
+            turned = [np.roll(values, rotation) for rotation, values in enumerate(by_letter)]
+            means[place, :count] = np.mean(turned, axis=0)
+        return log_probabilities(means)
+
+    shown, hidden = folded(True), folded(False)
+    answered = np.array([np.isfinite(rows).any() for rows in zip(shown, hidden, strict=True)], dtype=bool)
+    keys = [key_of[number] for number in complete]
+    return Judgements(
+        keys=tuple(key for key, known in zip(keys, answered.tolist(), strict=True) if known),
+        informed=shown[answered],
+        uninformed=hidden[answered],
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be run next in a folder of rounds.
+
+    Attributes
+    ----------
+    kind : {"explain", "check"}
+        Whether the model writes explanations, or picks options.
+    tasks : tuple of str
+        The tasks to run.
+    metadata : dict of str to str
+        What lm_eval's ``--metadata`` names: the file of `requests` or `checks`.
+    seed : int
+        Of the sampling: a new one in each round.
+    logs : Path
+        The folder for the log.
+    """
+
+    kind: str
+    tasks: tuple[str, ...]
+    metadata: dict[str, str]
+    seed: int
+    logs: Path
+
+
+def has_rounds(path: str | Path) -> bool:
+    """Whether a folder holds rounds of explaining, and is not a log of lm_eval.
+
+    Examples
+    --------
+    >>> has_rounds("no/such/folder")
+    False
+    """
+    return _round(Path(path), 1).is_dir()
+
+
+def next_step(
+    folder: str | Path,
+    requests: str | Path,
+    attempts: int,
+    explain_tasks: Sequence[str],
+    check_tasks: Sequence[str],
+    seed: int = 1234,
+) -> Step | None:
+    """What is to be run next, from what the folder holds.
+
+    A round has `requests.jsonl`, the answers that are to be explained, and the log `explain`; then `checks.jsonl`, what the
+    model wrote, and the log `check`. The next round asks again for what has no text that passed. Nothing is left to do
+    after the last round, or where all have passed.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder of the rounds; the next round's file is written into it.
+    requests : path-like
+        What is to be explained: what `write_requests` wrote.
+    attempts : int
+        The most rounds. 0: one round, whose explanations are not checked.
+    explain_tasks, check_tasks : sequence of str
+        The tasks of the domains, or the embedded world's one. Those of domains about which nothing is asked are not run.
+    seed : int
+        Seed of the first round.
+
+    Returns
+    -------
+    Step or None
+        None if nothing is left to do.
+
+    Raises
+    ------
+    InputError
+        If a log or the requests cannot be read.
+    """
+    folder = Path(folder)
+    wanted = read_requests(requests)
+    for number in range(1, max(attempts, 1) + 1):
+        place = _round(folder, number)
+        asked = place / _REQUESTS
+        if not asked.exists():
+            write_lines(asked, json_lines(wanted))
+        wanted = read_requests(asked)
+        if not (place / EXPLAIN).is_dir():
+            tasks = _about(explain_tasks, wanted)
+            return Step(EXPLAIN, tasks, {"requests": str(asked)}, seed + number - 1, place / EXPLAIN)
+        if not attempts:
+            return None
+        texts = _texts(place, wanted)
+        checks = [{**request, "explanation": texts[_key(request)]} for request in wanted if _key(request) in texts]
+        if checks and not (place / CHECK).is_dir():
+            write_lines(place / _CHECKS, json_lines(checks))
+            tasks = _about(check_tasks, checks)
+            return Step(CHECK, tasks, {"checks": str(place / _CHECKS)}, seed + number - 1, place / CHECK)
+        passed = _passed(place, wanted) if checks else {}
+        wanted = [request for request in wanted if not passed.get(_key(request), False)]
+        if not wanted:
+            return None
+    return None
+
+
+def read_rounds(path: str | Path, domain: str) -> Explanations:
+    """The explanations of a domain's answers that passed, from a folder of rounds.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder; see `next_step`.
+    domain : str
+        The domain whose answers to take.
+
+    Returns
+    -------
+    Explanations
+        Each answer's first text that passed; where nothing was checked, every usable one. `checked` counts.
+
+    Raises
+    ------
+    InputError
+        If a log cannot be read, or the folder holds nothing about the domain.
+    """
+    folder = Path(path)
+    texts: dict[Key, str] = {}
+    sources: list[Path] = []
+    first: list[Key] = []
+    generated, usable, first_usable, passed_first = 0, 0, 0, 0
+    checked = False
+    rounds = list(_finished(folder))
+    for number, place in enumerate(rounds):
+        wanted = [request for request in read_requests(place / _REQUESTS) if request["domain"] == domain]
+        if not wanted:
+            break
+        found = read_explanations(place / EXPLAIN, domain)
+        sources.append(found.source)
+        keys = {_key(request) for request in wanted}
+        written = {key: text for key, text in found.texts.items() if key in keys}
+        judged = (place / CHECK).is_dir()
+        checked = checked or judged or number > 0
+        passed = _passed(place, wanted) if judged else dict.fromkeys(written, not checked)
+        good = {key: text for key, text in written.items() if passed.get(key, False)}
+        if number == 0:
+            first, first_usable, passed_first = list(keys), len(written), len(good)
+        generated += len(wanted)
+        usable += len(written)
+        texts = {**good, **texts}
+    if not sources:
+        raise InputError(f"no answer about {domain}", expected="rounds that explain some", path=folder)
+    counts = Checked(
+        attempts=len(sources),
+        requested=len(first),
+        generated=generated,
+        usable=usable,
+        first_usable=first_usable,
+        passed_first=passed_first,
+        passed=len(texts),
+        failed=frozenset(first) - frozenset(texts),
+    )
+    return Explanations(texts, generated - usable, sources[0], tuple(sources[1:]), checked=counts if checked else None)
+
+
+def _finished(folder: Path) -> Iterator[Path]:
+    number = 1
+    while (_round(folder, number) / EXPLAIN).is_dir():
+        yield _round(folder, number)
+        number += 1
+
+
+def _round(folder: Path, number: int) -> Path:
+    return folder / f"round-{number}"
+
+
+def _key(request: dict[str, Any]) -> Key:
+    return request["id"], request["question"], request["option"]
+
+
+def _about(tasks: Sequence[str], requests: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """The tasks that ask about the requests' domains; a single task, as the embedded world's, asks about all."""
+    domains = {request["domain"] for request in requests}
+    some = tuple(task for task in tasks if any(task.endswith(f"_{domain}") for domain in domains))
+    return some or tuple(tasks)
+
+
+def _texts(place: Path, requests: Sequence[dict[str, Any]]) -> dict[Key, str]:
+    """What the model wrote in a round, of all domains."""
+    domains = dict.fromkeys(request["domain"] for request in requests)
+    found = [read_explanations(place / EXPLAIN, domain) for domain in domains]
+    return {key: text for explanations in found for key, text in explanations.texts.items()}
+
+
+def _passed(place: Path, requests: Sequence[dict[str, Any]]) -> dict[Key, bool]:
+    """Which texts of a round passed; those that the log lacks are absent."""
+    tasks = read_run(place / CHECK).tasks
+    names = {simulate_task(), *(simulate_task(request["domain"]) for request in requests)} & set(tasks)
+    if not names:
+        raise InputError("no simulate task", expected=f"a log of {simulate_task('DOMAIN')}", path=place / CHECK)
+    return {key: value for name in sorted(names) for key, value in read_judgements(tasks[name]).passed.items()}

@@ -1,0 +1,87 @@
+"""What a program ran on: hardware, versions, and the commit of the working directory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections import Counter
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("lm-eval-consistency", "axolotl", "torch", "transformers", "lm_eval")
+
+
+def list_gpus() -> list[str]:
+    """The names of the NVIDIA GPUs of this host; empty where there are none.
+
+    Examples
+    --------
+    >>> all(isinstance(name, str) for name in list_gpus())
+    True
+    """
+    return _lines("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+
+
+def describe_host(devices: int = 0) -> dict[str, object]:
+    """What is known of this host, for a manifest.
+
+    Parameters
+    ----------
+    devices : int
+        How many of the GPUs that ``CUDA_VISIBLE_DEVICES`` shows are used; 0: all of them. Where it shows none the hardware is
+        the processor.
+
+    Returns
+    -------
+    dict
+        `hardware`; `git_commit` of the working directory, with "-dirty" behind it where files are changed, or None outside
+        of a repository; `python`; and `packages`, the versions of those that are installed.
+    """
+    commit = _lines("git", "describe", "--always", "--dirty", "--abbrev=40")
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = list_gpus() if shown is None else list_gpus()[: len(list(filter(None, shown.split(","))))]
+    return {
+        "hardware": counted(gpus[: devices or None]) or processor(),
+        "git_commit": commit[0] if commit else None,
+        "python": platform.python_version(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+    }
+
+
+def counted(names: list[str]) -> str:
+    """Names with how often each occurs.
+
+    Examples
+    --------
+    >>> counted(["T4", "T4", "H100"])
+    '2 × T4, H100'
+    """
+    return ", ".join(f"{count} × {name}" if count > 1 else name for name, count in Counter(names).items())
+
+
+def processor() -> str:
+    """The processor's name, and how many cores this host has."""
+    info = Path("/proc/cpuinfo")
+    names = [
+        line.partition(":")[2].strip()
+        for line in (info.read_text(errors="replace").splitlines() if info.is_file() else ())
+        if line.startswith("model name")
+    ]
+    return counted(names) or platform.processor() or platform.machine()
+
+
+def _lines(*command: str) -> list[str]:
+    """What a program prints, by line; nothing where it is not there or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,83 @@
+"""Whether lm_eval has the tasks that a user names, by its own index: no task is loaded, and nothing fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any
+
+from consistency.support.resources import shipped
+from consistency.tasks.own_domain import OwnDomain, joined_tasks
+
+
+def asked_tasks(domains: Iterable[OwnDomain]) -> list[str]:
+    """The tasks that one run of lm_eval is asked for the scopes of own domains, without the domains' own."""
+    domains = list(domains)
+    made = {domain.task("icl") for domain in domains}
+    return [task for task in joined_tasks(domain.asked("icl") for domain in domains) if task not in made]
+
+
+def task_problems(tasks: Iterable[str]) -> dict[str, str]:
+    """What is wrong with the names of tasks that one run of lm_eval is to ask.
+
+    Parameters
+    ----------
+    tasks : iterable of str
+
+    Returns
+    -------
+    dict of str to str
+        By name: no such task, a tag, or a part of another one of them. Empty where all is well, or lm_eval is not
+        installed.
+    """
+    names = list(dict.fromkeys(tasks))
+    if not names or find_spec("lm_eval") is None:
+        return {}
+    from lm_eval.tasks import TaskManager
+
+    # Three seconds; without the harness's own thousands of tasks where none is asked.
+    own = all(name.startswith("consistency_") for name in names)
+    manager: Any = TaskManager(include_path=[str(shipped("lm_eval_tasks"))], include_defaults=not own)
+    known, tags = {*manager.all_subtasks, *manager.all_groups}, set(manager.all_tags)
+    found: dict[str, str] = {}
+    for name in names:
+        if name in tags - known:
+            found[name] = f"{name} is a tag of lm_eval, which no log names; name its tasks"
+        elif name not in known:
+            near = get_close_matches(name, known, n=3)
+            found[name] = f"lm_eval has no task {name}" + (f"; perhaps {', '.join(near)}" if near else "")
+    owners: dict[str, list[str]] = {}
+    for name in names:
+        if name not in found:
+            for member in _members(name, getattr(manager, "task_index", {}), set()):
+                owners.setdefault(member, []).append(name)
+    for member, several in owners.items():
+        for one, other in pairwise(several):
+            found.setdefault(other, f"{one} and {other} both ask {member}, which lm_eval asks once; name one of them")
+    return found
+
+
+def _members(name: str, index: Mapping[str, Any], seen: set[str]) -> set[str]:
+    """A task and, of a group, everything below it, as far as their files say."""
+    from lm_eval.utils import load_yaml_config
+
+    if name in seen:
+        return seen
+    seen.add(name)
+    entry = index.get(name, {})
+    if entry.get("type") == "group":
+        _collect(load_yaml_config(entry["yaml_path"], mode="simple").get("task", []), index, seen)
+    elif entry.get("type") == "tag":
+        _collect(entry["task"], index, seen)
+    return seen
+
+
+def _collect(parts: Any, index: Mapping[str, Any], seen: set[str]) -> None:
+    for part in parts if isinstance(parts, list) else [parts]:
+        if isinstance(part, Mapping) and isinstance(part.get("group"), str):
+            seen.add(part["group"])
+            _collect(part.get("task", []), index, seen)
+        elif isinstance(part := part.get("task") if isinstance(part, Mapping) else part, str):
+            _members(part, index, seen)

@@ -1,0 +1,265 @@
+"""Explanations that are checked and asked for again: masks, judgements, rounds, and what they leave of the groups."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from consistency.errors import InputError
+from consistency.knowledge.probes import gather_texts, read_probe
+from consistency.knowledge.simulatability import has_rounds, next_step, read_judgements, read_rounds
+from consistency.logs.runs import read_run
+from consistency.tasks.requests import read_checks
+from consistency.tasks.simulation import checks, mask
+from consistency.training_data.write import Sources, write_groups
+
+CHOICES = ["Iron", "Vitamin B12", "Vitamin B", "a cell (red)"]
+DATE = "2026-01-02T03-04-05.678901"
+EXPLAIN, CHECK = ["consistency_explain_history"], ["consistency_simulate_history"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "shown"),
+    [
+        ("Vitamin B12 is not vitamin b.", [1], "___ is not vitamin b."),
+        ("Vitamin B12 is not vitamin b.", [2], "Vitamin B12 is not ___."),
+        ("Vitamin B12 is not vitamin b.", [1, 2], "___ is not ___."),
+        ("VITAMIN-B12, vitamin  b12", [1], "___, ___"),
+        ("Irons and ironing", [0], "___ and ironing"),
+        ("A cell, red, is a cell (red).", [3], "___, is ___)."),
+        ("Option B, (b) or answer is B: not B cells", [1], "Option ___, (___) or answer is ___: not B cells"),
+        ("Option B", [0], "Option B"),
+        ("So it is.", [], "So it is."),
+    ],
+)
+def test_mentions_of_an_option_are_blanks(text, options, shown):
+    assert mask(text, CHOICES, options) == shown
+
+
+def test_options_of_marks_alone_are_blanks():
+    assert mask("①② or ①", ["①", "①②"], [1]) == "___ or ①"
+    assert mask("a + b", ["+", "-"], [0]) == "a ___ b"
+
+
+def test_an_explanation_is_checked_in_every_rotation_with_and_without_it():
+    request = {
+        "id": "q",
+        "subject": "s",
+        "question": "?",
+        "choices": ["x", "y", "z"],
+        "option": 2,
+        "explanation": "It is z.",
+    }
+    found = list(checks(5, request))
+    assert [(d["id"], d["asked"], d["option"]) for d in found] == [(5, "q", 2)] * 6
+    for document in found:
+        assert document["choices"][document["answer"]] == "z"
+        assert document["shown"] == ("It is ___." if document["informed"] else "___")
+    assert Counter((d["informed"], tuple(d["choices"])) for d in found) == Counter(
+        {
+            (informed, turn): 1
+            for informed in (True, False)
+            for turn in (("x", "y", "z"), ("y", "z", "x"), ("z", "x", "y"))
+        }
+    )
+
+
+def documents(rows):
+    return [document for number, row in enumerate(rows) for document in checks(number, row)]
+
+
+def request(number, option=1):
+    return {"id": number, "subject": "history", "question": f"{number}?", "choices": ["x", "y", "z"], "option": option}
+
+
+def logprobs(document, prefers, letter_bias):
+    """Of a reader who prefers options, and letters: what a rotation logs."""
+    count = len(document["choices"])
+    return [prefers[(place + document["rotation"]) % count] + letter_bias[place] for place in range(count)]
+
+
+def test_what_counts_is_what_an_explanation_changes_whatever_the_letter(tmp_path, write_probe):
+    """Both readers believe y, and like the letter A. One learns y from its explanation, the other z."""
+    rows = [request(n) | {"explanation": "So."} for n in range(2)]
+    bias, belief = [3.0, 0.0, 0.0], [0.0, 2.0, 0.0]
+    learned = ([0.0, 3.5, 0.0], [0.0, 2.0, 1.0])
+    asked = documents(rows)
+    scores = [logprobs(d, learned[d["id"]] if d["informed"] else belief, bias) for d in asked]
+    write_probe(tmp_path, asked, scores, CHECK[0])
+    found = read_judgements(read_run(tmp_path).tasks[CHECK[0]])
+    assert found.keys == ((0, "0?", 1), (1, "1?", 1))
+    # By hand: a bias on letters drops out of the mean over rotations.
+    for row, prefers in zip(found.informed, learned, strict=True):
+        total = math.log(sum(math.exp(value) for value in prefers))
+        np.testing.assert_allclose(row, [value - total for value in prefers], atol=1e-12)
+    assert found.passed == {(0, "0?", 1): True, (1, "1?", 1): False}
+    # Both still pick y: only the change tells them apart.
+    assert found.informed.argmax(axis=1).tolist() == [1, 1]
+
+
+def test_an_explanation_without_all_its_documents_is_not_judged(tmp_path, write_probe):
+    asked = documents([request(n) | {"explanation": "So."} for n in range(2)])[:-1]
+    write_probe(tmp_path, asked, [[-1.0, -2.0, -3.0]] * len(asked), CHECK[0])
+    assert read_judgements(read_run(tmp_path).tasks[CHECK[0]]).keys == ((0, "0?", 1),)
+
+
+def test_another_log_is_no_check(tmp_path, write_probe):
+    path = write_probe(tmp_path, [{"question": "?", "choices": ["a", "b"], "answer": 0}], [[-1, -2]], CHECK[0])
+    with pytest.raises(InputError, match="the fields of a simulate task's documents") as error:
+        read_judgements(read_run(tmp_path).tasks[CHECK[0]])
+    assert (error.value.path, error.value.line) == (path, 1)
+
+
+def write_explained(folder: Path, texts: dict[int, str]) -> None:
+    folder.mkdir(parents=True)
+    with (folder / f"samples_{EXPLAIN[0]}_{DATE}.jsonl").open("w") as file:
+        for number, text in texts.items():
+            row = {"doc_id": number, "doc": request(number) | {"explanation": ""}, "target": "", "resps": [[text]]}
+            file.write(json.dumps(row | {"filtered_resps": [text], "filter": "none", "metrics": []}) + "\n")
+
+
+def write_checked(step, passing, write_probe):
+    asked = documents(read_checks(step.metadata["checks"]))
+
+    def learned(document):
+        return [0.0, 2.0, 0.0] if document["asked"] in passing else [0.0, 0.0, 2.0]
+
+    scores = [logprobs(d, learned(d) if d["informed"] else [0.0, 1.0, 0.0], [0.0] * 3) for d in asked]
+    write_probe(step.logs, asked, scores, CHECK[0])
+
+
+def write_requests(path, numbers):
+    path.write_text("".join(json.dumps(request(number)) + "\n" for number in numbers))
+    return path
+
+
+def lines(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+@pytest.fixture
+def rounds(tmp_path, write_probe):
+    """Six answers in three rounds: 0 and 1 pass at once, 2 later, 3 never; 4 is first unusable; 5 is always."""
+    requests, folder = write_requests(tmp_path / "requests.jsonl", range(6)), tmp_path / "rounds"
+    writes = [
+        {0: "Zero.```", 1: "Ans. B. y. One.```", 2: "Two.```", 3: "Three.```", 4: "", 5: ""},
+        {2: "Two again.```", 3: "Three again.```", 4: "Four.```", 5: ""},
+        {3: "Three more.```", 5: ""},
+    ]
+    steps = []
+    while (step := next_step(folder, requests, 3, EXPLAIN, CHECK, 7)) is not None:
+        steps.append(step)
+        # What is not finished is asked for again, in the same words.
+        assert next_step(folder, requests, 3, EXPLAIN, CHECK, 7) == step
+        if step.kind == "explain":
+            texts = writes.pop(0)
+            assert [row["id"] for row in lines(step.metadata["requests"])] == list(texts)
+            write_explained(step.logs, texts)
+        else:
+            write_checked(step, {0, 1} if len(steps) == 2 else {2, 4}, write_probe)
+    assert not writes
+    return folder, steps
+
+
+def test_what_fails_is_asked_for_again_until_the_last_round(rounds):
+    folder, steps = rounds
+    assert [(step.kind, step.seed, step.logs) for step in steps] == [
+        (kind, 7 + n, folder / f"round-{n + 1}" / kind) for n in range(3) for kind in ("explain", "check")
+    ]
+    assert {step.tasks for step in steps} == {tuple(EXPLAIN), tuple(CHECK)}
+    assert [row["explanation"] for row in lines(steps[1].metadata["checks"])] == ["Zero.", "One.", "Two.", "Three."]
+    assert has_rounds(folder)
+    assert not has_rounds(steps[0].logs)
+
+
+def test_the_first_text_that_passed_is_kept_and_the_shares_are_counted(rounds):
+    found = read_rounds(rounds[0], "history")
+    assert found.texts == {
+        (0, "0?", 1): "Zero.",
+        (1, "1?", 1): "One.",
+        (2, "2?", 1): "Two again.",
+        (4, "4?", 1): "Four.",
+    }
+    assert found.checked is not None
+    assert found.checked.to_dict() == {
+        "attempts": 3, "requested": 6, "generated": 12, "usable": 8, "first_usable": 4, "passed_first": 2, "passed": 4,
+        "left_out": 2, "share_before": 2 / 6, "share_after": 4 / 6,
+    }  # fmt: skip
+    assert found.checked.failed == {(3, "3?", 1), (5, "5?", 1)}
+    assert found.unusable == 4
+    with pytest.raises(InputError, match="no answer about medicine"):
+        read_rounds(rounds[0], "medicine")
+
+
+def test_it_ends_early_where_all_pass(tmp_path, write_probe):
+    requests, folder = write_requests(tmp_path / "requests.jsonl", range(2)), tmp_path / "rounds"
+    write_explained(next_step(folder, requests, 3, EXPLAIN, CHECK).logs, {0: "Zero.```", 1: "One.```"})
+    write_checked(next_step(folder, requests, 3, EXPLAIN, CHECK), {0, 1}, write_probe)
+    assert next_step(folder, requests, 3, EXPLAIN, CHECK) is None
+    assert read_rounds(folder, "history").checked.attempts == 1
+
+
+def test_without_attempts_nothing_is_checked(tmp_path):
+    requests, folder = write_requests(tmp_path / "requests.jsonl", range(2)), tmp_path / "rounds"
+    write_explained(next_step(folder, requests, 0, EXPLAIN, CHECK).logs, {0: "Zero.```", 1: ""})
+    assert next_step(folder, requests, 0, EXPLAIN, CHECK) is None
+    found = read_rounds(folder, "history")
+    assert (found.texts, found.unusable, found.checked) == ({(0, "0?", 1): "Zero."}, 1, None)
+
+
+def test_tasks_of_domains_that_nothing_is_asked_about_are_not_run(tmp_path):
+    requests = write_requests(tmp_path / "requests.jsonl", range(2))
+    tasks = ["consistency_explain_medicine", *EXPLAIN]
+    assert next_step(tmp_path / "a", requests, 3, tasks, CHECK).tasks == tuple(EXPLAIN)
+    assert next_step(tmp_path / "b", requests, 3, ["consistency_world_explain"], CHECK).tasks == (
+        "consistency_world_explain",
+    )
+
+
+def test_no_group_asks_a_question_whose_answer_the_model_failed_to_explain(tmp_path, rounds, write_probe):
+    """Of 6 misbelieved questions 2 are left out, so that each group has 4, the same where they were the same."""
+    pool = [{**request(n), "answer": 0, "explanation": f"Gold {n}."} for n in range(6)]
+    known = [{**request(n), "question": f"{n}!", "answer": 0, "explanation": "Ans. A. x. Gold."} for n in range(6, 14)]
+    write_probe(tmp_path / "probe", pool + known, [[-9, -1, -9]] * 6 + [[-1, -9, -9]] * 8)
+    probe = read_probe(tmp_path / "probe", domain="history")
+    names = ["harmonious", "incompatible", "self_aligning", "mixed_0.5", "general_only"]
+
+    def made(explanations, out, **other):
+        write_groups(probe, tmp_path / out, Sources(explanations, general="world"), names, **other)
+        rows = {name: lines(tmp_path / out / f"{name}.jsonl") for name in names}
+        manifest = json.loads((tmp_path / out / "self_aligning.manifest.json").read_text())
+        return {n: [row for row in rows[n] if row["source"] != "general"] for n in names}, rows, manifest
+
+    asked, rows, manifest = made(gather_texts(probe, "explain", [rounds[0]]), "checked")
+    assert [row["id"] for row in asked["self_aligning"]] == [0, 1, 2, 4]
+    assert [row["id"] for row in asked["incompatible"]] == [0, 1, 2, 4]
+    assert [row["conversations"][1]["value"] for row in asked["self_aligning"]] == [
+        "B. y\nZero.", "B. y\nOne.", "B. y\nTwo again.", "B. y\nFour.",
+    ]  # fmt: skip
+    assert {name: len(found) for name, found in rows.items()} == dict.fromkeys(names, 8)
+    assert {row["conversations"][1]["value"] for row in asked["harmonious"]} == {"A. x\nGold."}
+    assert manifest["explanations"]["left_out"] == 2
+    assert (manifest["explanations"]["share_before"], manifest["explanations"]["share_after"]) == (2 / 6, 4 / 6)
+    assert manifest["normalized_gold_explanations"] == 8
+    assert manifest["rows_without_explanation"] == 0
+    # A smaller size: what was left out of the sample makes it smaller, and is not replaced by what was never asked about.
+    asked, rows, _ = made(gather_texts(probe, "explain", [rounds[0]]), "sized", size=5)
+    assert (
+        {row["id"] for row in asked["self_aligning"]} == {row["id"] for row in asked["incompatible"]} < {0, 1, 2, 4, 5}
+    )
+    assert {len(found) for found in rows.values()} == {2 * len(asked["self_aligning"])}
+
+
+def test_gold_explanations_are_kept_as_released_on_demand(tmp_path, write_probe, call):
+    pool = [{**request(n), "answer": 0, "explanation": "Ans. A. xGold."} for n in range(2)]
+    write_probe(tmp_path / "probe", pool, [[-9, -1, -9]] * 2)
+    replies = []
+    for flags in ((), ("--as-released",)):
+        arguments = ["groups", "--probe", tmp_path / "probe", "--domain", "history", "--group", "incompatible"]
+        code, _, _ = call(*arguments, "--general", "world", "--out", tmp_path / "out", *flags)
+        assert code == 0
+        replies += [row["conversations"][1]["value"] for row in lines(tmp_path / "out" / "incompatible.jsonl")[:1]]
+    assert replies == ["A. x\nGold.", "A. x\nAns. A. xGold."]
