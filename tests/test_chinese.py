@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from consistency.cli.app import app
 from consistency.errors import InputError
+from consistency.experiment.reading import read_experiment
 from consistency.knowledge.beliefs import read_beliefs
 from consistency.knowledge.explanations import clean_context, clean_opened
 from consistency.logs.runs import read_run
@@ -23,6 +24,7 @@ from consistency.support.resources import shipped
 from consistency.tasks import harness, prompts, sources
 from consistency.tasks.benchmarks import BENCHMARKS, benchmark_tasks
 from consistency.tasks.conversion import convert_exams
+from consistency.tasks.own_tasks import write_own_tasks
 from consistency.tasks.questions import Question, read_questions
 from consistency.tasks.requests import read_requests
 from consistency.tasks.scopes import domain_of, find_scopes, scope_tasks
@@ -591,3 +593,76 @@ def test_the_sample_domain_is_sound():
     assert {question.answer for question in found["test"]} == {0, 1, 2, 3}
     rows = [json.loads(line) for path in folder.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
     assert {row["prompt_language"] for row in rows} == {"zh"}
+
+
+def test_an_own_domain_in_chinese_is_asked_in_chinese(tmp_path):
+    """The sample experiment: its scopes, and what lm_eval sends for the tasks that are made for it."""
+    place = shipped("scripts/experiments") / "chinese-medicine"
+    domain = read_experiment(place / "experiment.yaml", tmp_path).own_domains["chinese_medicine"]
+    medicine = [task for name in ("cmmlu", "ceval") for task in scope_tasks("medicine", "icl", "paper", name)["id"]]
+    assert domain.scopes("icl")["id"] == medicine
+    assert domain.scopes("ift")["id"] == [task.replace("_icl_", "_ift_") for task in medicine]
+    assert set(domain.scopes("ift")["ood"]) <= set(shipped_tasks())
+
+    folder = tmp_path / "tasks"
+    write_own_tasks(domain, folder)
+    pool = [json.loads(line) for line in (place / "pool.jsonl").read_text("utf-8").splitlines()]
+    test, dev = (
+        [json.loads(line) for line in (place / f"{name}.jsonl").read_text("utf-8").splitlines()]
+        for name in ("test", "dev")
+    )
+    option = (pool[0]["answer"] + 1) % 4
+    request = {"id": pool[0]["id"], "subject": "医学", "domain": "chinese_medicine", "question": pool[0]["question"]}
+    request |= {"choices": pool[0]["choices"], "option": option, "prompt_language": "zh"}
+    write(tmp_path / "requests.jsonl", [request])
+    write(
+        tmp_path / "checks.jsonl",
+        [request | {"explanation": f"因为{pool[0]['choices'][option]}才对，所以选{'ABCD'[option]}。"}],
+    )
+    tasks = pytest.importorskip("lm_eval.tasks")
+    metadata = {"requests": str(tmp_path / "requests.jsonl"), "checks": str(tmp_path / "checks.jsonl")}
+    manager = tasks.TaskManager(include_path=str(folder), include_defaults=False, metadata=metadata)
+
+    def find(kind: str) -> Any:
+        name = kind if kind.startswith("consistency") else f"consistency_chinese_medicine_{kind}"
+        return tasks.get_task_dict([name], manager)[name]
+
+    order = list(range(6))
+    random.seed(42)
+    random.shuffle(order)
+    shots = [dev[place] for place in order]
+    for kind, rows, count in (("icl", test, 5), ("pool_icl", pool, 5), ("ift", test, 0)):
+        task = find(kind)
+        for document, row in zip(task.test_docs(), rows, strict=True):
+            prompt = "以下是中国关于医学的单项选择题，请选出其中的正确答案。\n\n"
+            for shot in shots[:count]:
+                prompt += asked(shot) + f"{'ABCD'[shot['answer']]}. {shot['choices'][shot['answer']]}\n\n"
+            assert sent(task, document) == (prompt + asked(row), list("ABCD"))
+            if kind == "ift":
+                assert sent(task, document, chat=True) == (VICUNA.format(prompt + asked(row)), list("ABCD"))
+
+    chosen = f"{'ABCD'[option]}. {pool[0]['choices'][option]}"
+    task = find("consistency_explain_chinese_medicine")
+    right = f"{'ABCD'[dev[0]['answer']]}. {dev[0]['choices'][dev[0]['answer']]}"
+    assert task.fewshot_context(task.test_docs()[0], num_fewshot=1) == (
+        "请在三个反引号之间解释每道题的答案。\n\n"
+        f"{asked(dev[0])}{right}\n解释：```{dev[0]['explanation']}```\n\n{asked(pool[0])}{chosen}\n解释：```"
+    )
+    assert task.config.generation_kwargs["until"] == ["\n答案："]
+    template = yaml.load((folder / "_explain_template_yaml").read_text("utf-8"), yaml.BaseLoader)["generation_kwargs"]
+    assert {key: str(value).lower() for key, value in task.config.generation_kwargs.items() if key != "until"} == {
+        key: value for key, value in template.items() if key != "until"
+    }
+    task = find("consistency_context_chinese_medicine")
+    prompt = task.fewshot_context(task.test_docs()[0], num_fewshot=0)
+    assert prompt.endswith(f"\n\n{asked(pool[0])}{chosen}\n\n事实：")
+    task = find("consistency_simulate_chinese_medicine")
+    text, letters = sent(task, task.test_docs()[0])
+    assert text.endswith(asked(pool[0]).removesuffix("答案：") + "解释：因为___才对，所以选___。\n答案：")
+    assert not re.search("[Aa]nswer|[Ee]xplanation", text)
+    assert letters == list("ABCD")
+
+
+def asked(row: dict[str, Any]) -> str:
+    options = "".join(f"{letter}. {choice}\n" for letter, choice in zip("ABCD", row["choices"], strict=True))
+    return f"{row['question']}\n{options}答案："
