@@ -19,6 +19,7 @@ from consistency.errors import InputError
 from consistency.experiment.reading import read_experiment
 from consistency.knowledge.beliefs import read_beliefs
 from consistency.knowledge.explanations import clean_context, clean_opened
+from consistency.knowledge.probes import read_probe
 from consistency.logs.runs import read_run
 from consistency.support.resources import shipped
 from consistency.tasks import harness, prompts, sources
@@ -536,7 +537,7 @@ def test_a_chinese_pool_makes_chinese_rows_and_requests(write_probe, small_data,
     assert {parse_request(text)[2] for text in asked} == {("运化", "藏血", "主骨", "司呼吸"), ("3", "4", "5", "6")}
 
     path = tmp_path / "requests.jsonl"
-    assert write_requests(beliefs, path) == 2
+    write_requests([read_probe(log.parent, domain="中医中药")], path)
     requests = read_requests(path, "中医中药")
     assert [request["prompt_language"] for request in requests] == ["zh", "zh"]
     asked_text = "脾胃的主要功能是：\n（单选）\nA. 运化\nB. 藏血\nC. 主骨\nD. 司呼吸\n答案：B. 藏血\n"
@@ -544,7 +545,7 @@ def test_a_chinese_pool_makes_chinese_rows_and_requests(write_probe, small_data,
     assert harness.context(requests[0]).endswith("\n\n" + asked_text + "\n事实：")
     # Both languages in one data set, which fills what a row lacks with null.
     row = {"id": 9, "subject": "中医中药", "question": "Who?", "choices": ["he", "she"], "option": 1}
-    path.write_text(path.read_text("utf-8").replace('"id":0', '"id":7') + json.dumps(row) + "\n", encoding="utf-8")
+    path.write_text(path.read_text("utf-8") + json.dumps(row) + "\n", encoding="utf-8")
     mixed = harness.load_context("中医中药", requests=str(path))["test"]
     assert harness.context(mixed[2]).endswith("Who?\nA. he\nB. she\nAnswer: B. she\n\nFacts:")
     assert harness.context(mixed[0]) == harness.context(requests[0])
