@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from consistency.cli.app import app
 from consistency.errors import InputError
 from consistency.experiment.reading import read_experiment
+from consistency.experiment.workflow import guards
 from consistency.knowledge.beliefs import read_beliefs
 from consistency.knowledge.explanations import clean_context, clean_opened
 from consistency.knowledge.probes import read_probe
@@ -599,11 +600,18 @@ def test_the_sample_domain_is_sound():
 def test_an_own_domain_in_chinese_is_asked_in_chinese(tmp_path):
     """The sample experiment: its scopes, and what lm_eval sends for the tasks that are made for it."""
     place = shipped("scripts/experiments") / "chinese-medicine"
-    domain = read_experiment(place / "experiment.yaml", tmp_path).own_domains["chinese_medicine"]
+    experiment = read_experiment(place / "experiment.yaml", tmp_path)
+    domain = experiment.own_domains["chinese_medicine"]
     medicine = [task for name in ("cmmlu", "ceval") for task in scope_tasks("medicine", "icl", "paper", name)["id"]]
     assert domain.scopes("icl")["id"] == medicine
     assert domain.scopes("ift")["id"] == [task.replace("_icl_", "_ift_") for task in medicine]
     assert set(domain.scopes("ift")["ood"]) <= set(shipped_tasks())
+
+    # What these benchmarks ask is left out of the training sets, where it is there.
+    for split in ("cmmlu/test", "ceval/val", "mmlu/test"):
+        (tmp_path / "data" / split).mkdir(parents=True)
+    guarded = guards(experiment, str(tmp_path / "data"))[2:]
+    assert guarded == [str(tmp_path / "data" / split) for split in ("cmmlu/test", "ceval/val")]
 
     folder = tmp_path / "tasks"
     write_own_tasks(domain, folder)
