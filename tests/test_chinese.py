@@ -16,13 +16,17 @@ from typer.testing import CliRunner
 
 from consistency.cli.app import app
 from consistency.errors import InputError
+from consistency.experiment.reading import read_experiment
+from consistency.experiment.workflow import guards
 from consistency.knowledge.beliefs import read_beliefs
 from consistency.knowledge.explanations import clean_context, clean_opened
+from consistency.knowledge.probes import read_probe
 from consistency.logs.runs import read_run
 from consistency.support.resources import shipped
 from consistency.tasks import harness, prompts, sources
 from consistency.tasks.benchmarks import BENCHMARKS, benchmark_tasks
 from consistency.tasks.conversion import convert_exams
+from consistency.tasks.own_tasks import write_own_tasks
 from consistency.tasks.questions import Question, read_questions
 from consistency.tasks.requests import read_requests
 from consistency.tasks.scopes import domain_of, find_scopes, scope_tasks
@@ -122,13 +126,9 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @cache
-def load_everything(data: Path) -> dict[str, Any]:
-    return load([f"consistency_{name}_{style}" for name in SIZES for style in STYLES], data_dir=str(data))
-
-
-@pytest.fixture(scope="session")
-def every_task(small_data: Path) -> dict[str, Any]:
-    return load_everything(small_data)
+def load_style(benchmark: str, style: str, data: Path) -> dict[str, Any]:
+    """All tasks of a benchmark in one style, loaded once."""
+    return load([f"consistency_{benchmark}_{style}"], data_dir=str(data))
 
 
 @cache
@@ -199,7 +199,7 @@ def released_prompt(about: str, dev: list[dict[str, Any]], row: dict[str, Any], 
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("benchmark", SIZES)
-def test_every_subjects_prompts_are_those_of_the_released_code(benchmark, style, every_task, small_data):
+def test_every_subjects_prompts_are_those_of_the_released_code(benchmark, style, small_data):
     names = released_names(benchmark)
     assert len(names) == SIZES[benchmark]
     split = {"cmmlu": "test", "ceval": "val"}[benchmark]
@@ -215,7 +215,7 @@ def test_every_subjects_prompts_are_those_of_the_released_code(benchmark, style,
                 for row in rows
                 for r in range(4)
             ]
-        task = every_task[f"consistency_{benchmark}_{style}_{subject}"]
+        task = load_style(benchmark, style, small_data)[f"consistency_{benchmark}_{style}_{subject}"]
         documents = list(task.test_docs())
         assert len(documents) == len(rows)
         for document, row in zip(documents, rows, strict=True):
@@ -226,13 +226,15 @@ def test_every_subjects_prompts_are_those_of_the_released_code(benchmark, style,
                 assert sent(task, document, chat=True) == (VICUNA.format(prompt), list("ABCD"))
 
 
-def test_every_task_loads_with_its_shots_tag_and_version(every_task):
-    names = {name for name in shipped_tasks() if re.match(r"consistency_(cmmlu|ceval)_", name)}
-    groups = {name for name in names if re.search(r"_(sub)?category_|_(icl|icl_paper|ift|icl_cyclic)$", name)}
-    assert set(every_task) == names - groups
-    assert len(every_task) == 4 * (67 + 52)
-    for name, task in every_task.items():
-        style = next(style for style in ("icl_paper", "icl_cyclic", "icl", "ift") if f"_{style}_" in name)
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("benchmark", SIZES)
+def test_every_task_loads_with_its_shots_tag_and_version(benchmark, style, small_data):
+    others = "(?!paper|cyclic)" if style == "icl" else ""
+    names = {name for name in shipped_tasks() if re.match(f"consistency_{benchmark}_{style}_{others}", name)}
+    tasks = load_style(benchmark, style, small_data)
+    assert set(tasks) == {name for name in names if "category_" not in name}
+    assert len(tasks) == SIZES[benchmark]
+    for task in tasks.values():
         assert task.VERSION == 1.0
         assert task.config.num_fewshot == (0 if style == "ift" else 5)
         assert task.config.tag in (f"consistency_zh_{style}", [f"consistency_zh_{style}"])
@@ -311,7 +313,7 @@ def test_the_readme_names_every_task_group_and_tag():
         benchmark = BENCHMARKS[name]
         values = {
             "STYLE": STYLES[:3],
-            "SUBCATEGORY": tuple(benchmark.subcategories),
+            "SUBCATEGORY": tuple(benchmark.subcategories) or ("SUBCATEGORY",),
             "CATEGORY": (*benchmark.categories, *benchmark.more_categories),
             "SUBJECT": tuple(benchmark.names),
         }
@@ -536,12 +538,18 @@ def test_a_chinese_pool_makes_chinese_rows_and_requests(write_probe, small_data,
     assert {parse_request(text)[2] for text in asked} == {("运化", "藏血", "主骨", "司呼吸"), ("3", "4", "5", "6")}
 
     path = tmp_path / "requests.jsonl"
-    assert write_requests(beliefs, path) == 2
+    write_requests([read_probe(log.parent, domain="中医中药")], path)
     requests = read_requests(path, "中医中药")
     assert [request["prompt_language"] for request in requests] == ["zh", "zh"]
     asked_text = "脾胃的主要功能是：\n（单选）\nA. 运化\nB. 藏血\nC. 主骨\nD. 司呼吸\n答案：B. 藏血\n"
     assert harness.explain(requests[0]) == asked_text + "解释：```"
     assert harness.context(requests[0]).endswith("\n\n" + asked_text + "\n事实：")
+    # Both languages in one data set, which fills what a row lacks with null.
+    row = {"id": 9, "subject": "中医中药", "question": "Who?", "choices": ["he", "she"], "option": 1}
+    path.write_text(path.read_text("utf-8") + json.dumps(row) + "\n", encoding="utf-8")
+    mixed = harness.load_context("中医中药", requests=str(path))["test"]
+    assert harness.context(mixed[2]).endswith("Who?\nA. he\nB. she\nAnswer: B. she\n\nFacts:")
+    assert harness.context(mixed[0]) == harness.context(requests[0])
     english = [{key: value for key, value in request.items() if key != "prompt_language"} for request in requests]
     assert harness.explain(english[0]).endswith("\nAnswer: B. 藏血\nExplanation: ```")
 
@@ -587,3 +595,83 @@ def test_the_sample_domain_is_sound():
     assert {question.answer for question in found["test"]} == {0, 1, 2, 3}
     rows = [json.loads(line) for path in folder.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
     assert {row["prompt_language"] for row in rows} == {"zh"}
+
+
+def test_an_own_domain_in_chinese_is_asked_in_chinese(tmp_path):
+    """The sample experiment: its scopes, and what lm_eval sends for the tasks that are made for it."""
+    place = shipped("scripts/experiments") / "chinese-medicine"
+    experiment = read_experiment(place / "experiment.yaml", tmp_path)
+    domain = experiment.own_domains["chinese_medicine"]
+    medicine = [task for name in ("cmmlu", "ceval") for task in scope_tasks("medicine", "icl", "paper", name)["id"]]
+    assert domain.scopes("icl")["id"] == medicine
+    assert domain.scopes("ift")["id"] == [task.replace("_icl_", "_ift_") for task in medicine]
+    assert set(domain.scopes("ift")["ood"]) <= set(shipped_tasks())
+
+    # What these benchmarks ask is left out of the training sets, where it is there.
+    for split in ("cmmlu/test", "ceval/val", "mmlu/test"):
+        (tmp_path / "data" / split).mkdir(parents=True)
+    guarded = guards(experiment, str(tmp_path / "data"))[2:]
+    assert guarded == [str(tmp_path / "data" / split) for split in ("cmmlu/test", "ceval/val")]
+
+    folder = tmp_path / "tasks"
+    write_own_tasks(domain, folder)
+    pool = [json.loads(line) for line in (place / "pool.jsonl").read_text("utf-8").splitlines()]
+    test, dev = (
+        [json.loads(line) for line in (place / f"{name}.jsonl").read_text("utf-8").splitlines()]
+        for name in ("test", "dev")
+    )
+    option = (pool[0]["answer"] + 1) % 4
+    request = {"id": pool[0]["id"], "subject": "医学", "domain": "chinese_medicine", "question": pool[0]["question"]}
+    request |= {"choices": pool[0]["choices"], "option": option, "prompt_language": "zh"}
+    write(tmp_path / "requests.jsonl", [request])
+    write(
+        tmp_path / "checks.jsonl",
+        [request | {"explanation": f"因为{pool[0]['choices'][option]}才对，所以选{'ABCD'[option]}。"}],
+    )
+    tasks = pytest.importorskip("lm_eval.tasks")
+    metadata = {"requests": str(tmp_path / "requests.jsonl"), "checks": str(tmp_path / "checks.jsonl")}
+    manager = tasks.TaskManager(include_path=str(folder), include_defaults=False, metadata=metadata)
+
+    def find(kind: str) -> Any:
+        name = kind if kind.startswith("consistency") else f"consistency_chinese_medicine_{kind}"
+        return tasks.get_task_dict([name], manager)[name]
+
+    order = list(range(6))
+    random.seed(42)
+    random.shuffle(order)
+    shots = [dev[place] for place in order]
+    for kind, rows, count in (("icl", test, 5), ("pool_icl", pool, 5), ("ift", test, 0)):
+        task = find(kind)
+        for document, row in zip(task.test_docs(), rows, strict=True):
+            prompt = "以下是中国关于医学的单项选择题，请选出其中的正确答案。\n\n"
+            for shot in shots[:count]:
+                prompt += asked(shot) + f"{'ABCD'[shot['answer']]}. {shot['choices'][shot['answer']]}\n\n"
+            assert sent(task, document) == (prompt + asked(row), list("ABCD"))
+            if kind == "ift":
+                assert sent(task, document, chat=True) == (VICUNA.format(prompt + asked(row)), list("ABCD"))
+
+    chosen = f"{'ABCD'[option]}. {pool[0]['choices'][option]}"
+    task = find("consistency_explain_chinese_medicine")
+    right = f"{'ABCD'[dev[0]['answer']]}. {dev[0]['choices'][dev[0]['answer']]}"
+    assert task.fewshot_context(task.test_docs()[0], num_fewshot=1) == (
+        "请在三个反引号之间解释每道题的答案。\n\n"
+        f"{asked(dev[0])}{right}\n解释：```{dev[0]['explanation']}```\n\n{asked(pool[0])}{chosen}\n解释：```"
+    )
+    assert task.config.generation_kwargs["until"] == ["\n答案："]
+    template = yaml.load((folder / "_explain_template_yaml").read_text("utf-8"), yaml.BaseLoader)["generation_kwargs"]
+    assert {key: str(value).lower() for key, value in task.config.generation_kwargs.items() if key != "until"} == {
+        key: value for key, value in template.items() if key != "until"
+    }
+    task = find("consistency_context_chinese_medicine")
+    prompt = task.fewshot_context(task.test_docs()[0], num_fewshot=0)
+    assert prompt.endswith(f"\n\n{asked(pool[0])}{chosen}\n\n事实：")
+    task = find("consistency_simulate_chinese_medicine")
+    text, letters = sent(task, task.test_docs()[0])
+    assert text.endswith(asked(pool[0]).removesuffix("答案：") + "解释：因为___才对，所以选___。\n答案：")
+    assert not re.search("[Aa]nswer|[Ee]xplanation", text)
+    assert letters == list("ABCD")
+
+
+def asked(row: dict[str, Any]) -> str:
+    options = "".join(f"{letter}. {choice}\n" for letter, choice in zip("ABCD", row["choices"], strict=True))
+    return f"{row['question']}\n{options}答案："

@@ -15,13 +15,13 @@ from consistency.errors import InputError, not_one_of
 from consistency.support.json_files import UNREADABLE
 from consistency.tasks import mmlu
 from consistency.tasks.own_domain import SPLITS, OwnDomain, Shot, mmlu_tasks, name_problem
-from consistency.tasks.prompts import LETTERS
+from consistency.tasks.prompts import ENGLISH, LANGUAGES, LETTERS
 from consistency.tasks.question_tables import HUB, Columns, QuestionSource, read_columns
 from consistency.tasks.questions import text_problem
 from consistency.tasks.task_files import shipped_tasks
 from consistency.world.fields import DOMAINS
 
-KEYS = (*SPLITS, "header", "subjects", "id", "ood", "explain_shot", "context_shot", "columns")
+KEYS = (*SPLITS, "header", "language", "subjects", "id", "ood", "explain_shot", "context_shot", "columns")
 _SOURCE_KEYS = ("file", "columns", "split", "config")
 _TASK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _MOST_HEADER = 200
@@ -113,10 +113,16 @@ def _read_domain(name: str, value: Any, where: _Place) -> OwnDomain:
     header = name if value.get("header") is None else value["header"]
     if not isinstance(header, str) or not header.strip() or not header.isprintable() or len(header) > _MOST_HEADER:
         raise where.at("header").error(repr(header), f"one line of text, at most {_MOST_HEADER} characters")
+    language = ENGLISH if value.get("language") is None else value["language"]
+    if language not in LANGUAGES:
+        raise where.at("language").error(repr(language), f"one of {', '.join(LANGUAGES)}")
     id_tasks, ood_tasks = _read_scopes(value, where)
     shots = {key: _read_shot(value[key], text, where.at(key)) for key, text in _SHOT_TEXTS.items() if value.get(key)}
     return OwnDomain(
-        name, header.strip(), sources, id_tasks, ood_tasks, shots.get("explain_shot"), shots.get("context_shot")
+        *(name, header.strip(), sources, id_tasks, ood_tasks),
+        explain_shot=shots.get("explain_shot"),
+        context_shot=shots.get("context_shot"),
+        language=language,
     )
 
 

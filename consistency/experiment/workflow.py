@@ -17,6 +17,7 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, needs_contexts, needs_explanations
 from consistency.support.files import fingerprint
+from consistency.tasks.benchmarks import BENCHMARKS
 from consistency.tasks.own_domain import joined_tasks
 from consistency.tasks.own_tasks import manifest_name
 from consistency.tasks.scopes import context_task, explain_task, simulate_task
@@ -156,16 +157,18 @@ def guards(experiment: Experiment, data: str = "") -> list[str]:
     Returns
     -------
     list of str
-        The experiment's `guard`; the test sets and few-shot examples of its own domains; and the test sets of MMLU where an
-        own domain is evaluated on MMLU and the folder has them.
+        The experiment's `guard`; the test sets and few-shot examples of its own domains; and the questions of each benchmark
+        that an own domain is evaluated on, where the folder has them.
     """
     found = [experiment.guard] if experiment.guard else []
     for name in experiment.own_domains:
         kept = experiment.own_tasks(name) / "questions"
         found += [str(kept / "test.jsonl"), str(kept / "dev.jsonl")]
-    asks_mmlu = any(task.startswith(MMLU_GROUP) for own in experiment.own_domains.values() for task in own.asked("icl"))
-    if asks_mmlu and data and (tests := Path(data).expanduser() / "mmlu" / "test").is_dir():
-        found.append(str(tests))
+    tasks = [task for own in experiment.own_domains.values() for task in own.asked("icl")]
+    for name, benchmark in BENCHMARKS.items() if data else ():
+        asked = any(re.match(rf"(consistency_{name}_|{name}([_-]|$))", task) for task in tasks)
+        if asked and (tests := Path(data).expanduser() / name / benchmark.splits[0]).is_dir():
+            found.append(str(tests))
     return found
 
 

@@ -31,7 +31,7 @@ class Document(msgspec.Struct, gc=False):
     id: str | int | None = None
     subject: str | None = None
     explanation: str | None = None
-    prompt_language: str = ENGLISH
+    prompt_language: str | None = None
 
 
 _decode = msgspec.json.Decoder(Document).decode
@@ -161,7 +161,7 @@ class Beliefs(Sequence[Belief]):
             confidence=self.confidence.item(index),
             label=LABELS[self.codes.item(index)],
             key=self.keys[index],
-            language=document.prompt_language,
+            language=document.prompt_language or ENGLISH,
         )
 
     def __iter__(self) -> Iterator[Belief]:
@@ -245,7 +245,7 @@ def read_beliefs(scores: Scores, threshold: float = THRESHOLD, subject: str | No
                 expected="one gold option and one score for each of its choices",
             )
         problem = text_problem(fields.question, fields.choices)
-        if not problem and fields.prompt_language not in LANGUAGES:
+        if not problem and fields.prompt_language not in (None, *LANGUAGES):
             problem = f"prompt_language is {fields.prompt_language!r}", f"one of {', '.join(LANGUAGES)}"
         if problem:
             raise unusable_document(scores, row, problem[0], expected=problem[1])

@@ -95,11 +95,17 @@ def load_context(domain: str, requests: str = "", **_: Any) -> Any:
 
 
 def load_own_domain(
-    folder: Path, header: str, split: str = "test", shots: bool = True, rotated: bool = False, **_: Any
+    folder: Path,
+    header: str,
+    language: str = prompts.ENGLISH,
+    split: str = "test",
+    shots: bool = True,
+    rotated: bool = False,
+    **_: Any,
 ) -> Any:
     """A user's own domain, from the folder of its kept questions: see `load_domain`."""
     dev = folder / "dev.jsonl"
-    return _splits(lambda name: read_questions(folder / f"{name}.jsonl", header), dev, split, shots, rotated)
+    return _splits(lambda name: read_questions(folder / f"{name}.jsonl", header, language), dev, split, shots, rotated)
 
 
 def load_own_explain(folder: Path, header: str, requests: str = "", **_: Any) -> Any:
@@ -107,12 +113,12 @@ def load_own_explain(folder: Path, header: str, requests: str = "", **_: Any) ->
     return _with_shot(read_requests(requests, header), folder / "explain_shot.jsonl")
 
 
-def load_own_simulate(folder: Path, header: str, checks: str = "", **_: Any) -> Any:
+def load_own_simulate(folder: Path, header: str, language: str = prompts.ENGLISH, checks: str = "", **_: Any) -> Any:
     """The explanations of a user's own domain that are to be checked, and explained development questions as shots."""
-    return _simulated(read_checks(checks, header), explained_shots(folder, header))
+    return _simulated(read_checks(checks, header), explained_shots(folder, header, language))
 
 
-def explained_shots(folder: Path, header: str) -> list[Question]:
+def explained_shots(folder: Path, header: str, language: str = prompts.ENGLISH) -> list[Question]:
     """The questions of a user's own domain that have an explanation, of those that prompts may show."""
     shot = folder / "explain_shot.jsonl"
     shown = []
@@ -126,9 +132,10 @@ def explained_shots(folder: Path, header: str) -> list[Question]:
                 tuple(example["choices"]),
                 example["option"],
                 example["explanation"],
+                language=language,
             )
         ]
-    dev = read_questions(folder / "dev.jsonl", header)
+    dev = read_questions(folder / "dev.jsonl", header, language)
     asked = {question.question for question in shown}
     return [*shown, *(question for question in dev if question.explanation.strip() and question.question not in asked)]
 
@@ -173,7 +180,7 @@ def fenced(document: Document) -> str:
 
 def simulate(document: Document) -> str:
     """A question with what is shown of an explanation."""
-    return prompts.simulated(document["question"], document["choices"], document["shown"])
+    return prompts.simulated(document["question"], document["choices"], document["shown"], _language(document))
 
 
 def context(document: Document) -> str:
@@ -183,7 +190,8 @@ def context(document: Document) -> str:
 
 
 def _language(document: Document) -> str:
-    return str(document.get("prompt_language", prompts.ENGLISH))
+    # Null where other rows of the same data set name a language.
+    return document.get("prompt_language") or prompts.ENGLISH
 
 
 def shorten(text: str, most: int = 600) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.tasks import mmlu
+from consistency.tasks.prompts import ENGLISH
 from consistency.tasks.question_tables import QuestionSource
 from consistency.tasks.scopes import SCOPES, asks_pool, context_task, domain_of, explain_task, simulate_task
 
@@ -71,6 +72,8 @@ class OwnDomain:
         The example of the explain prompt; None: the first question of "dev" with an explanation.
     context_shot : Shot or None
         The example of the context prompt; None: there is none in it.
+    language : str
+        In which its questions are asked: see `consistency.tasks.prompts.WORDINGS`.
     """
 
     name: str
@@ -80,6 +83,7 @@ class OwnDomain:
     ood_tasks: tuple[str, ...] = ()
     explain_shot: Shot | None = None
     context_shot: Shot | None = None
+    language: str = ENGLISH
 
     def task(self, variant: str) -> str:
         """The task of a variant, such as "icl", "ift" and "pool_icl".

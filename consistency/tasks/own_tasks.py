@@ -36,6 +36,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "pool_icl": ("icl", {"split": "pool"}),
     "pool_icl_cyclic": ("icl", {"split": "pool", "rotated": True}),
 }
+# What the templates of the explain and context tasks set, but for the end of a text.
+_GENERATION = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "max_gen_toks": 256}
 # The example of the context prompt, which has none by itself.
 _CONTEXT_EXAMPLE = {
     "fewshot_split": "dev",
@@ -127,6 +129,7 @@ def made_from(domain: OwnDomain) -> str:
         VERSION,
         domain.name,
         domain.header,
+        domain.language,
         {split: domain.sources[split].fingerprint() for split in SPLITS},
         domain.explain_shot,
         domain.context_shot,
@@ -185,27 +188,37 @@ def write_own_tasks(domain: OwnDomain, folder: Path) -> Written:
 def task_files(kept: KeptDomain) -> dict[str, str]:
     """The text of each task file of a domain, by the task's name."""
     domain = kept.domain
+    words = prompts.wording(domain.language)
     common = {"domain": domain.name, "header": domain.header}
+    asks: dict[str, Any] = {}
+    writes: dict[str, Any] = {}
+    if domain.language != prompts.ENGLISH:
+        common["language"] = domain.language
+        asks = {"target_delimiter": words.space}
+        writes = {"generation_kwargs": {**_GENERATION, "until": [f"\n{words.answer}"]}}
     # The hash of what is asked stands in every log.
     hashes = {split: _rows_hash(kept.questions[split]) for split in SPLITS}
     found = {}
     for variant, (template, arguments) in VARIANTS.items():
         asked = hashes[arguments.get("split", "test")]
-        more: dict[str, Any] = {} if variant == "ift" else {"description": description(domain.header)}
+        more = {} if variant == "ift" else {"description": description(domain.header, domain.language)}
         found[domain.task(variant)] = _task_file(
-            domain.task(variant), template, {**common, **arguments, "questions_sha256": asked}, more
+            domain.task(variant), template, {**common, **arguments, "questions_sha256": asked}, {**more, **asks}
         )
     if kept.explain_shot is not None:
-        found[explain_task(domain.name)] = _task_file(explain_task(domain.name), "explain", common, {})
+        more = {"description": words.explain_header, **writes} if writes else {}
+        found[explain_task(domain.name)] = _task_file(explain_task(domain.name), "explain", common, more)
         explained = sum(bool(item.explanation.strip()) for item in kept.questions["dev"])
-        shown = {"num_fewshot": min(SHOTS, max(1, explained))}
+        shown = {"num_fewshot": min(SHOTS, max(1, explained)), **asks}
+        if asks:
+            shown["description"] = words.simulate_header
         found[simulate_task(domain.name)] = _task_file(simulate_task(domain.name), "simulate", common, shown)
-    more = {} if domain.context_shot is None else _CONTEXT_EXAMPLE
-    found[context_task(domain.name)] = _task_file(context_task(domain.name), "context", common, more)
+    example = {} if domain.context_shot is None else {**_CONTEXT_EXAMPLE, **asks}
+    found[context_task(domain.name)] = _task_file(context_task(domain.name), "context", common, {**example, **writes})
     return found
 
 
-def description(header: str) -> str:
+def description(header: str, language: str = prompts.ENGLISH) -> str:
     """The header of a prompt as lm_eval's templates render it to the very text, whatever braces it has.
 
     Examples
@@ -213,7 +226,7 @@ def description(header: str) -> str:
     >>> print(description("{{1}}").strip())
     The following are multiple choice questions about {{ '{' }}{{ '{' }}1}}. Please choose the correct answer.
     """
-    return prompts.header(header).replace("{", "{{ '{' }}")
+    return prompts.header(header, language).replace("{", "{{ '{' }}")
 
 
 def _task_file(task: str, template: str, arguments: Mapping[str, Any], more: Mapping[str, Any]) -> str:
@@ -233,7 +246,8 @@ def _questions(kept: KeptDomain) -> dict[str, bytes]:
     files = {f"questions/{split}.jsonl": b"".join(_rows(found)) for split, found in kept.questions.items()}
     for name, shot in (("explain_shot", kept.explain_shot), ("context_shot", kept.domain.context_shot)):
         if shot is not None:
-            files[f"questions/{name}.jsonl"] = b"".join(json_lines([shot.to_dict(kept.domain.header)]))
+            row = {**shot.to_dict(kept.domain.header), **prompts.language_field(kept.domain.language)}
+            files[f"questions/{name}.jsonl"] = b"".join(json_lines([row]))
     return files
 
 

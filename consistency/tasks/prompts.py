@@ -40,6 +40,8 @@ class Wording(NamedTuple):
         The request for the knowledge that a question needs.
     facts : str
         What that knowledge follows.
+    simulate_header : str
+        The line before explanations that are checked.
     """
 
     header: str
@@ -49,6 +51,7 @@ class Wording(NamedTuple):
     explanation: str
     needed: str
     facts: str
+    simulate_header: str
 
 
 WORDINGS = {
@@ -62,6 +65,8 @@ WORDINGS = {
         "somebody has to know to find this answer, in at most five sentences. Mention neither the options nor their "
         "letters.\n\n",
         facts="Facts:",
+        simulate_header="Each explanation below was written for one of the options, which is blanked out as ___. Find the option "
+        "that the explanation argues for, whether it is true or not.\n\n",
     ),
     # Header and answer are the released code's; Chinese puts no space behind a full-width colon.
     "zh": Wording(
@@ -72,6 +77,7 @@ WORDINGS = {
         explanation="解释：",
         needed="下面是一道单项选择题及其正确答案。请写出要得出这个答案必须了解的事实，最多五句话，不要提到选项及其字母。\n\n",
         facts="事实：",
+        simulate_header="下面每段解释都是为其中一个选项写的，该选项用___代替。请找出这段解释所支持的选项，不论它是否正确。\n\n",
     ),
 }
 LANGUAGES = tuple(WORDINGS)
@@ -143,7 +149,7 @@ def explained(
     return f"{answered(question, choices, index, language)}\n{words.explanation}{ending}"
 
 
-def simulated(question: str, choices: Sequence[str], shown: str) -> str:
+def simulated(question: str, choices: Sequence[str], shown: str, language: str = ENGLISH) -> str:
     r"""A question with an explanation of one of its options, up to and including ``Answer:``.
 
     Examples
@@ -151,8 +157,9 @@ def simulated(question: str, choices: Sequence[str], shown: str) -> str:
     >>> simulated("One and one is", ["two", "three"], "It is ___, as a pair.")
     'One and one is\nA. two\nB. three\nExplanation: It is ___, as a pair.\nAnswer:'
     """
-    asked = ask_for_letter(question, choices).removesuffix("Answer:")
-    return f"{asked}Explanation: {' '.join(shown.split())}\nAnswer:"
+    words = wording(language)
+    asked = ask_for_letter(question, choices, language).removesuffix(words.answer)
+    return f"{asked}{words.explanation}{words.space}{' '.join(shown.split())}\n{words.answer}"
 
 
 def needed_knowledge(question: str, choices: Sequence[str], index: int, language: str = ENGLISH) -> str:

@@ -22,7 +22,7 @@ class _Request(msgspec.Struct):
     option: int
     # The name of the domain in tasks, where prompts call it otherwise.
     domain: str = ""
-    prompt_language: str = ENGLISH
+    prompt_language: str | None = None
 
 
 class _Check(_Request, kw_only=True):
@@ -114,7 +114,7 @@ def _read(path: str | Path, kind: type[_Request], expected: str, subject: str | 
                 f"the option is {request.option}", expected="an index of its choices", path=path, line=number
             )
         problem = text_problem(request.question, request.choices) or id_problem(request.id)
-        if not problem and request.prompt_language not in LANGUAGES:
+        if not problem and request.prompt_language not in (None, *LANGUAGES):
             problem = f"prompt_language is {request.prompt_language!r}", f"one of {', '.join(LANGUAGES)}"
         if problem:
             raise InputError(problem[0], expected=problem[1], path=path, line=number)
@@ -127,6 +127,6 @@ def _read(path: str | Path, kind: type[_Request], expected: str, subject: str | 
             if first != number:
                 raise InputError(f"the same request as line {first}", expected="each once", path=path, line=number)
             fields = msgspec.structs.asdict(request)
-            language, domain = fields.pop("prompt_language"), fields.pop("domain")
+            language, domain = fields.pop("prompt_language") or ENGLISH, fields.pop("domain")
             found.append({**fields, "domain": domain or request.subject, **language_field(language)})
     return found

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from consistency.tasks.prompts import LETTERS
+from consistency.tasks.prompts import ENGLISH, LETTERS
 from consistency.tasks.questions import Question, rotate
 
 MASK = "___"
 _WORD = re.compile(r"\w+")
+# What a word goes on with; Chinese is written without spaces.
+_MORE = r"[^\W\u3400-\u9fff]"
 
 
 def mask(explanation: str, choices: Sequence[str], options: Sequence[int]) -> str:
@@ -35,6 +37,8 @@ def mask(explanation: str, choices: Sequence[str], options: Sequence[int]) -> st
     --------
     >>> mask("Option B, since vitamin-C  is an acid. (B)", ["Iron", "Vitamin C"], [1])
     'Option ___, since ___  is an acid. (___)'
+    >>> mask("故选B，因为流感由病毒引起。", ["细菌", "病毒"], [1])
+    '故选___，因为流感由___引起。'
     """
     # The longest first: "vitamin B12" before "vitamin B".
     for option in sorted(options, key=lambda option: -len(choices[option])):
@@ -69,7 +73,8 @@ def checks(number: int, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """
     choices, option = request["choices"], request["option"]
     shown = mask(request["explanation"], choices, [option])
-    question = Question(number, request["subject"], request["question"], tuple(choices), option)
+    language = request.get("prompt_language") or ENGLISH
+    question = Question(number, request["subject"], request["question"], tuple(choices), option, language=language)
     for informed in (True, False):
         for document in rotate(question):
             yield {
@@ -87,10 +92,11 @@ def _named(text: str) -> re.Pattern[str]:
     if not words:
         return re.compile(re.escape(text.strip()))
     spaced = r"[\W_]+".join(map(re.escape, words))
-    return re.compile(rf"(?<!\w){spaced}(?:e?s)?(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!{_MORE}){spaced}(?:e?s)?(?!{_MORE})", re.IGNORECASE)
 
 
 def _lettered(letters: str) -> re.Pattern[str]:
     """Mentions of a letter as one: behind "option" or "answer", or in brackets."""
     named = r"(?i:\b(?:options?|choices?|answers?)(?:\s+is)?\s*:?\s*)[\"'(]?|\("
-    return re.compile(rf"(?P<before>{named})[{letters}](?!\w)")
+    named += r"|(?:选项?|答案)[是为]?\s*[:：]?\s*[“（]?|（"
+    return re.compile(rf"(?P<before>{named})[{letters}](?!{_MORE})")

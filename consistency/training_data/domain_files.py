@@ -53,6 +53,8 @@ domains:
     # columns: {{question: stem, choices: [a, b, c, d], answer: key, answer_as: letter, explanation: why}}
     # What the prompts call the domain: "The following are multiple choice questions about …".
     # header: {header}
+    # The language of the prompts: en, or zh for questions in Chinese.
+    # language: en
     # Subjects of MMLU that belong to the domain (ID); all others are OOD. Without them OOD is all of MMLU.
     # subjects: [miscellaneous, high_school_us_history]
     # Or any tasks of lm_eval:
