@@ -115,6 +115,12 @@ def groups(
             "--allow-incomplete", help="Write groups of which more than a tenth lack explanations or contexts."
         ),
     ] = False,
+    preference: Annotated[
+        bool,
+        typer.Option(
+            "--preference", help="Write chosen and rejected replies for the preset dpo, instead of conversations."
+        ),
+    ] = False,
 ) -> None:
     """Write the training rows of intervention groups, each with a manifest."""
     from consistency.knowledge.probes import gather_texts, read_probe
@@ -137,6 +143,7 @@ def groups(
             seeds=seed or (0,),
             size=size,
             allow_incomplete=allow_incomplete,
+            preference=preference,
         )
         typer.echo(written.to_text())
 
