@@ -59,7 +59,7 @@ class TrainingConfig:
 
     @property
     def batch(self) -> int:
-        """Conversations in one optimizer step, over all devices; with packed rows an average, once they are counted."""
+        """Conversations or pairs in one optimizer step, over all devices; with packed rows an average, once they are counted."""
         if self.conversations is not None:
             return round(self.conversations)
         micro, steps = self.values["micro_batch_size"], self.values["gradient_accumulation_steps"]

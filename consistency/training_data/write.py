@@ -168,7 +168,7 @@ def write_groups(
     general = NONE if preference else _general(probe, sources.general)
     selection = select(probe, sources.evaluation, sources.remove, size, every_group=not names)
     found = selection.contamination
-    paths = [*probe.files, *found.files, Path(general)]
+    paths = [*probe.files, *found.files, *(() if general in (NONE, WORLD) else (Path(general),))]
     for written in (sources.explanations, sources.contexts):
         paths += [written.source, *written.others] if written else []
     # Hashing leaves the interpreter to the sampling.
