@@ -115,6 +115,34 @@ def test_what_was_written_about_the_requests_completes_the_groups(tmp_path, prob
     assert all("\n" in row["conversations"][1]["value"] for row in made)
 
 
+def test_pairs_need_explanations_of_what_they_reject_as_well(tmp_path, probe, call):
+    """The contexts of CONTEXTUALIZED in a file of their own, as always; then every pair is explained on both sides."""
+    flags = ["--probe", probe, "--domain", "history", "--size", 12, "--preference", "--seed", 2]
+    flags += [
+        part for name in ("incompatible", "mixed_0.3", "random_wrong", "contextualized") for part in ("--group", name)
+    ]
+    texts = {}
+    for kind, asked in (("explain", ("explain", "random_wrong")), ("context", ("context",))):
+        file = tmp_path / f"{kind}.jsonl"
+        code, _, err = call("requests", *flags, *[p for name in asked for p in ("--for", name)], "--out", file)
+        assert (code, err) == (0, "")
+        texts[kind] = tmp_path / f"{kind}-written.jsonl"
+        texts[kind].write_text("".join(json.dumps(row | {"text": f"T{row['id']}."}) + "\n" for row in rows(file)))
+    # The model's own answers and the random ones.
+    assert len(rows(texts["explain"])) == 2 * 12
+    assert len(rows(texts["context"])) == 12
+    code, out, err = call(
+        "groups", *flags, "--out", tmp_path / "g",
+        "--explanations", texts["explain"], "--explanation-column", "text",
+        "--contexts", texts["context"], "--context-column", "text",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "without an" not in out
+    pairs = [row for path in (tmp_path / "g").glob("*.jsonl") for row in rows(path)]
+    assert len(pairs) == 4 * 12
+    assert all("\n" in pair[side]["value"] for pair in pairs for side in ("chosen", "rejected"))
+
+
 def test_groups_without_a_need_and_domains_without_an_error_leave_a_file(tmp_path, probe, write_probe, call):
     """A grid goes on: what cannot be asked for is said, and the file is there."""
     out = tmp_path / "r.jsonl"

@@ -56,6 +56,9 @@ def requests(
     size: Size = None,
     evaluation: Evaluation = None,
     no_guard: NoGuard = False,
+    preference: Annotated[
+        bool, typer.Option("--preference", help="For preference pairs, which also explain the answer that they reject.")
+    ] = False,
 ) -> None:
     """Write the answers that a model is to explain, or the questions that need a context, for groups of the same flags."""
     from consistency.knowledge.probes import read_all, read_probe
@@ -74,6 +77,7 @@ def requests(
         size=size,
         evaluation=evaluation or (),
         remove=not no_guard,
+        preference=preference,
     )
     typer.echo("\n".join([requested.to_text(), *(note for item in probes for note in item.notes)]))
 

@@ -141,7 +141,7 @@ def build_group(
             raise InputError(
                 f"{name} pairs gold replies with others, explained alike",
                 expected="the model's explanations (--explanations LOGS)",
-                do="request those of self_aligning, or of random_wrong for random_wrong: the questions are the same",
+                do=f"write what is to be explained with consistency requests --preference --group {name}",
             )
         if name == "random_wrong":
             answers = _random(beliefs, rows, seed)
