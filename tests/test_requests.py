@@ -87,6 +87,23 @@ def test_the_requests_are_what_the_groups_of_the_same_flags_need(tmp_path, probe
             assert len(requested) == 30
 
 
+def test_where_decontamination_leaves_too_few_known_questions_fewer_are_requested(tmp_path, probe, call):
+    """Thirty known questions leak, twenty are left: then each group has twenty, and so has the request."""
+    leaked = [row["doc"] | {"id": n} for n, row in enumerate(rows(next(probe.glob("*.jsonl")))[:30])]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in leaked))
+    flags = ["--probe", probe, "--domain", "history", "--guard", tmp_path / "test.jsonl"]
+    for named, count in ((["--group", "self_aligning"], 20), ([], 40)):
+        code, out, _ = call("requests", *flags, *named, "--out", tmp_path / "requests.json")
+        assert (code, f": {count} answers to explain\n" in out) == (0, True)
+    call(
+        "groups", *flags, "--group", "self_aligning", "--general", "none", "--allow-incomplete", "--out", tmp_path / "g"
+    )
+    assert len(needed(tmp_path / "g", ["self_aligning"])) == 20
+    # Every answer, for whatever the seed and the guard will be.
+    everything = {(row["id"], row["option"]) for row in rows(tmp_path / "requests.json")}
+    assert needed(tmp_path / "g", ["self_aligning"]) < everything
+
+
 def test_what_was_written_about_the_requests_completes_the_groups(tmp_path, probe, call):
     """One file for the explanations of two groups and two seeds, one for contexts; then no row lacks a text."""
     flags = ["--probe", probe, "--domain", "history", "--size", 12, "--seed", 0, "--seed", 9]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consistency.errors import InputError, not_one_of
@@ -86,7 +86,8 @@ def write_requests(
         The JSONL file that the explain and context tasks read.
     groups : sequence of str
         The groups. SELF-ALIGNING and MIXED need explanations of the model's own answers, RANDOM-WRONG of other wrong
-        ones, CONTEXTUALIZED contexts, the others nothing. Without any, the one of each purpose.
+        ones, CONTEXTUALIZED contexts, the others nothing. Without any, the one of each purpose; and without `size` then
+        every question that it could ask.
     purposes : sequence of {"explain", "random_wrong", "context"}
         What to ask for: explanations by the base model of its own answers, or of the options of RANDOM-WRONG; or the
         knowledge that the gold answers need, by any model. By default whatever the groups need, or without groups
@@ -125,6 +126,9 @@ def write_requests(
     for probe in probes:
         domains[probe.domain] += 0
         selection = select(probe, evaluation, remove, size)
+        if not groups and size is None:
+            # Whatever the groups will be, of any seed and behind any guard.
+            selection = replace(selection, size=None)
         misbelieved = bool(selection.beliefs.labelled("misbelieved"))
         for name, found in needs.items():
             asked = [need for need in found if need in wanted]
