@@ -6,6 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 Sample = dict[str, Any]
+# The rows that `consistency groups --preference` writes. Axolotl's schema of preference data has no key for most of this.
+_ROWS = {
+    "field_messages": "conversations",
+    "message_property_mappings": {"role": "from", "content": "value"},
+    "roles": {"user": ["human"], "assistant": ["gpt"]},
+}
 
 
 def preference_pairs(
@@ -34,8 +40,10 @@ def preference_pairs(
         Arguments of the map over the rows.
     """
     from axolotl.prompt_strategies.dpo.chat_template import default
+    from axolotl.utils.dict import DictDefault
 
-    axolotls, options = default(cfg, dataset_idx=dataset_idx, **kwargs)
+    dataset = {**cfg["datasets"][dataset_idx], **_ROWS}
+    axolotls, options = default(DictDefault({**cfg, "datasets": [dataset]}), dataset_idx=0, **kwargs)
 
     def transform(sample: Sample, tokenizer: Any = None) -> Sample:
         made = axolotls(sample, tokenizer=tokenizer)

@@ -18,15 +18,9 @@ from consistency.support.json_files import first_line
 from consistency.support.resources import shipped
 
 PAPER_BATCH = 256
-# Methods that train the pairs of `consistency groups --preference`, and how Axolotl reads them.
+# Methods that train the pairs of `consistency groups --preference`, and what reads them for Axolotl.
 PAIR_METHODS = ("dpo",)
-_PAIRS = {
-    "ds_type": "json",
-    "type": "consistency.preference_pairs",
-    "field_messages": "conversations",
-    "message_property_mappings": {"role": "from", "content": "value"},
-    "roles": {"user": ["human"], "assistant": ["gpt"]},
-}
+_PAIRS = "consistency.preference_pairs"
 # Any other mixture has the config of this one, with its own ratio.
 _MIXTURE, _RATIO = "mixed_0.4", "0.4"
 _MIXED = re.compile(r"mixed_(0\.\d*[1-9]\d*)")
@@ -215,7 +209,7 @@ def resolve(
     if values.get("rl"):
         if values["rl"] not in PAIR_METHODS:
             raise not_one_of("method for preference pairs (rl)", values["rl"], PAIR_METHODS)
-        values["datasets"] = [{"path": values["datasets"][0]["path"], **_PAIRS}]
+        values["datasets"] = [{"path": values["datasets"][0]["path"], "type": _PAIRS}]
         # Axolotl packs no pairs.
         values["sample_packing"] = False
     if rows is not None:
