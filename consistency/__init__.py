@@ -4,7 +4,7 @@ Two logs
     `compare` two logs of `lm_eval --log_samples`, print or `write_comparison`; `read_run` gives the `Scores` behind it.
 A model's knowledge
     `read_probe` labels what a base model knows, `read_map` counts it by subject, `audit` holds a training set against it,
-    `write_groups` writes the training rows of intervention groups.
+    `write_groups` writes the training rows of intervention groups, `preference_pairs` reads pairs for Axolotl.
 An experiment
     `read_experiment` reads its file, `write_report` measures its runs, `compare_reports` compares two of its reports.
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from consistency.knowledge.probes import Probe, read_probe
     from consistency.logs.runs import Run, read_run
     from consistency.logs.scores import Scores
+    from consistency.preference import preference_pairs
     from consistency.report.differences.matching import compare_reports
     from consistency.report.grid.report import write_report
     from consistency.report.pair.report import write_comparison
@@ -46,6 +47,7 @@ _HOMES = {
     "audit": "training_data.audit",
     "compare": "comparison.compare",
     "compare_reports": "report.differences.matching",
+    "preference_pairs": "preference",
     "read_experiment": "experiment.reading",
     "read_map": "knowledge.map",
     "read_probe": "knowledge.probes",
@@ -66,6 +68,7 @@ __all__ = [
     "audit",
     "compare",
     "compare_reports",
+    "preference_pairs",
     "read_experiment",
     "read_map",
     "read_probe",

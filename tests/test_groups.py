@@ -304,7 +304,7 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
     log_.write_bytes(b"explain")
     own = replace(OWN, source=log_)
     group = build_group("mixed_0.4", "medicine", POOL, own, seed=2)
-    settings = {"domain": "medicine", "task": "pool", "seed": 2, "general": "world"}
+    settings = {"domain": "medicine", "task": "pool", "seed": 2, "general": "world", "format": "conversations"}
     inputs = identify([probe, log_, probe, tmp_path / "nowhere"])
     ((path, _),) = write_all(
         planned([group], tmp_path / "out" / "here"), inputs=inputs, settings={"task": "pool"}
@@ -334,6 +334,7 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
                 "model": {"rows": 2, "with": explained, "without": 2 - explained},
             },
             "contexts": None,
+            "pairs": None,
             "gold_of_the_same_questions": {"rows": 2, "with": 2, "without": 0},
             "generated": {"explanations": {"requested": None, "generated": 4, "unusable": 1, "limit": None}},
             "notes": [],

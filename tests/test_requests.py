@@ -87,6 +87,23 @@ def test_the_requests_are_what_the_groups_of_the_same_flags_need(tmp_path, probe
             assert len(requested) == 30
 
 
+def test_where_decontamination_leaves_too_few_known_questions_fewer_are_requested(tmp_path, probe, call):
+    """Thirty known questions leak, twenty are left: then each group has twenty, and so has the request."""
+    leaked = [row["doc"] | {"id": n} for n, row in enumerate(rows(next(probe.glob("*.jsonl")))[:30])]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in leaked))
+    flags = ["--probe", probe, "--domain", "history", "--guard", tmp_path / "test.jsonl"]
+    for named, count in ((["--group", "self_aligning"], 20), ([], 40)):
+        code, out, _ = call("requests", *flags, *named, "--out", tmp_path / "requests.json")
+        assert (code, f": {count} answers to explain\n" in out) == (0, True)
+    call(
+        "groups", *flags, "--group", "self_aligning", "--general", "none", "--allow-incomplete", "--out", tmp_path / "g"
+    )
+    assert len(needed(tmp_path / "g", ["self_aligning"])) == 20
+    # Every answer, for whatever the seed and the guard will be.
+    everything = {(row["id"], row["option"]) for row in rows(tmp_path / "requests.json")}
+    assert needed(tmp_path / "g", ["self_aligning"]) < everything
+
+
 def test_what_was_written_about_the_requests_completes_the_groups(tmp_path, probe, call):
     """One file for the explanations of two groups and two seeds, one for contexts; then no row lacks a text."""
     flags = ["--probe", probe, "--domain", "history", "--size", 12, "--seed", 0, "--seed", 9]
@@ -113,6 +130,34 @@ def test_what_was_written_about_the_requests_completes_the_groups(tmp_path, prob
     made = [row for path in (tmp_path / "g").rglob("*.jsonl") for row in rows(path)]
     assert len(made) == 2 * 4 * 12
     assert all("\n" in row["conversations"][1]["value"] for row in made)
+
+
+def test_pairs_need_explanations_of_what_they_reject_as_well(tmp_path, probe, call):
+    """The contexts of CONTEXTUALIZED in a file of their own, as always; then every pair is explained on both sides."""
+    flags = ["--probe", probe, "--domain", "history", "--size", 12, "--preference", "--seed", 2]
+    flags += [
+        part for name in ("incompatible", "mixed_0.3", "random_wrong", "contextualized") for part in ("--group", name)
+    ]
+    texts = {}
+    for kind, asked in (("explain", ("explain", "random_wrong")), ("context", ("context",))):
+        file = tmp_path / f"{kind}.jsonl"
+        code, _, err = call("requests", *flags, *[p for name in asked for p in ("--for", name)], "--out", file)
+        assert (code, err) == (0, "")
+        texts[kind] = tmp_path / f"{kind}-written.jsonl"
+        texts[kind].write_text("".join(json.dumps(row | {"text": f"T{row['id']}."}) + "\n" for row in rows(file)))
+    # The model's own answers and the random ones.
+    assert len(rows(texts["explain"])) == 2 * 12
+    assert len(rows(texts["context"])) == 12
+    code, out, err = call(
+        "groups", *flags, "--out", tmp_path / "g",
+        "--explanations", texts["explain"], "--explanation-column", "text",
+        "--contexts", texts["context"], "--context-column", "text",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "without an" not in out
+    pairs = [row for path in (tmp_path / "g").glob("*.jsonl") for row in rows(path)]
+    assert len(pairs) == 4 * 12
+    assert all("\n" in pair[side]["value"] for pair in pairs for side in ("chosen", "rejected"))
 
 
 def test_groups_without_a_need_and_domains_without_an_error_leave_a_file(tmp_path, probe, write_probe, call):

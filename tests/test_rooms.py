@@ -16,7 +16,7 @@ PACKAGE = "consistency"
 # From the top to the bottom: a room imports only from rooms below it. The package itself and `__main__` are above all.
 ORDER = (
     "cli report training_data knowledge comparison experiment logs tasks world shared_prefix statistics metrics support errors "
-    "autocast"
+    "autocast preference"
 ).split()
 MOST_ENTRIES = 20
 SHORTEST_LAW = 8
@@ -154,7 +154,9 @@ def is_within(module: str, places: Collection[str]) -> bool:
 
 def no_room(entries: Iterable[str]) -> list[str]:
     """The entries of the package's folder that are not rooms."""
-    allowed = {"__init__.py", "__main__.py", "py.typed", "errors.py", "autocast.py", *ORDER} - {"errors", "autocast"}
+    allowed = {"__init__.py", "__main__.py", "py.typed", "errors.py", "autocast.py", "preference.py", *ORDER} - {
+        *("errors", "autocast", "preference")
+    }
     return [entry for entry in entries if entry not in allowed]
 
 

@@ -58,6 +58,9 @@ def requests(
     size: Size = None,
     evaluation: Evaluation = None,
     no_guard: NoGuard = False,
+    preference: Annotated[
+        bool, typer.Option("--preference", help="For preference pairs, which also explain the answer that they reject.")
+    ] = False,
 ) -> None:
     """Write the answers that a model is to explain, or the questions that need a context, for groups of the same flags."""
     from consistency.knowledge.probes import read_all, read_probe
@@ -76,6 +79,7 @@ def requests(
         size=size,
         evaluation=evaluation or (),
         remove=not no_guard,
+        preference=preference,
     )
     typer.echo("\n".join([requested.to_text(), *(note for item in probes for note in item.notes)]))
 
@@ -141,6 +145,12 @@ def groups(
             "--allow-incomplete", help="Write groups of which more than a tenth lack explanations or contexts."
         ),
     ] = False,
+    preference: Annotated[
+        bool,
+        typer.Option(
+            "--preference", help="Write chosen and rejected replies for the preset dpo, instead of conversations."
+        ),
+    ] = False,
 ) -> None:
     """Write the training rows of intervention groups, each with a manifest."""
     from consistency.knowledge.probes import gather_texts, read_probe
@@ -165,6 +175,7 @@ def groups(
             seeds=seed or (0,),
             size=size,
             allow_incomplete=allow_incomplete,
+            preference=preference,
         )
         typer.echo(written.to_text())
 

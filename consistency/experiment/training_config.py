@@ -14,10 +14,14 @@ from consistency.errors import InputError, not_one_of
 from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.presets import preset_path, read_preset
 from consistency.support.files import fingerprint
+from consistency.support.json_files import first_line
 from consistency.support.resources import shipped
 from consistency.tasks.templates import read_template
 
 PAPER_BATCH = 256
+# Methods that train the pairs of `consistency groups --preference`, and what reads them for Axolotl.
+PAIR_METHODS = ("dpo",)
+_PAIRS = "consistency.preference_pairs"
 # Any other mixture has the config of this one, with its own ratio.
 _MIXTURE, _RATIO = "mixed_0.4", "0.4"
 _MIXED = re.compile(r"mixed_(0\.\d*[1-9]\d*)")
@@ -50,7 +54,7 @@ class TrainingConfig:
 
     @property
     def batch(self) -> int:
-        """Conversations in one optimizer step, over all devices; with packed rows an average, once they are counted."""
+        """Conversations or pairs in one optimizer step, over all devices; with packed rows an average, once they are counted."""
         if self.conversations is not None:
             return round(self.conversations)
         micro, steps = self.values["micro_batch_size"], self.values["gradient_accumulation_steps"]
@@ -62,6 +66,8 @@ class TrainingConfig:
         where = "one device" if self.devices == 1 else f"{self.devices} devices"
         if self.conversations is not None:
             return f"for {where}: about {self.batch} conversations in a step"
+        if self.values.get("rl"):
+            return f"for {where}: {self.batch} pairs in a step"
         if self.values["sample_packing"]:
             rows = f"{self.batch} packed rows of {self.values['sequence_len']} tokens in a step"
             return f"for {where}: {rows}, as long as the group's rows are not there to be counted"
@@ -174,8 +180,8 @@ def resolve(
     Raises
     ------
     InputError
-        If there is no such group, preset or template, a flag has a value of the wrong type, `rows` is a folder, or the
-        batch cannot be split evenly.
+        If there is no such group, preset or template, a flag has a value of the wrong type, `rows` is a folder or not what
+        the method trains, `rl` is a method without pairs, or the batch cannot be split evenly.
 
     Examples
     --------
@@ -210,13 +216,32 @@ def resolve(
             f"{product} (micro batch × accumulation × devices) is not the batch of {batch} that {', '.join(presets)} has",
             do="leave gradient_accumulation_steps out: it follows from the others",
         )
+    if values.get("rl"):
+        if values["rl"] not in PAIR_METHODS:
+            raise not_one_of("method for preference pairs (rl)", values["rl"], PAIR_METHODS)
+        values["datasets"] = [{"path": values["datasets"][0]["path"], "type": _PAIRS}]
+        # Axolotl packs no pairs.
+        values["sample_packing"] = False
     if rows is not None:
         if Path(rows).is_dir():
             raise InputError("is a folder", expected="the file with the group's rows", path=rows)
+        _check_rows(Path(rows), pairs=bool(values.get("rl")))
         values["datasets"][0]["path"] = str(rows)
         if Path(rows).is_file():
             values["dataset_prepared_path"] = f"prepared/{group}-{fingerprint(rows)[:16]}"
     return TrainingConfig(group, tuple(presets), devices, values)
+
+
+def _check_rows(rows: Path, pairs: bool) -> None:
+    """Refuse pairs where conversations are trained, and the reverse, by the first row of a file that exists."""
+    if rows.is_file() and (b'"chosen":' in first_line(rows)) != pairs:
+        found, wanted = ("conversations", "preference pairs") if pairs else ("preference pairs", "conversations")
+        raise InputError(
+            f"holds {found}",
+            expected=f"{wanted}, which the config trains",
+            do=f"write the group {'with' if pairs else 'without'} consistency groups --preference",
+            path=rows,
+        )
 
 
 def accumulation(batch: int, micro: int, devices: int) -> int:

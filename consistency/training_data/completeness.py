@@ -9,14 +9,15 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.knowledge.explanations import Explanations
-from consistency.training_data.rows import Answer, Group
+from consistency.training_data.rows import Answer, Group, rejected
 
 # The share of rows that may lack the text that makes them rows of their group.
 MOST_LACKING = 0.1
 # As many questions of the probe are looked at together, so that groups of the same questions look each up once.
 _STRETCH = 4_096
 _WHOSE = {"golden": "gold replies", "model": "model's own answers", "random": "random wrong answers"}
-# The source of an answer; whether it has an explanation, its question a context, and its question's gold option an explanation.
+# The source of an answer; whether it has an explanation, its question a context, and the other reply of its question: that of
+# the gold option, or of a preference pair the one that is rejected.
 _Found = tuple[str, bool, bool, bool]
 
 
@@ -73,12 +74,15 @@ class Completeness:
     group : str
         Its name.
     explained : dict of str to Filled
-        By the answers' source ("golden", "model", "random"), the rows that hold an explanation.
+        By the answers' source ("golden", "model", "random"), the rows that hold an explanation; of preference pairs, the
+        replies for which there is one, chosen and rejected.
     contexts : Filled or None
         For CONTEXTUALIZED, the rows that have a context.
     gold : Filled or None
         Of the questions that are answered with another option than the gold one, those whose gold option has an
         explanation in the pool: what INCOMPATIBLE would answer to them.
+    pairs : Filled or None
+        Preference pairs, and those whose replies are both explained; the others are both the option alone.
     written : dict of str to Explanations
         The generated "explanations" and "contexts" that the rows take their texts from.
     """
@@ -87,12 +91,13 @@ class Completeness:
     explained: dict[str, Filled]
     contexts: Filled | None
     gold: Filled | None
+    pairs: Filled | None
     written: dict[str, Explanations]
 
     @property
     def unexplained(self) -> int:
-        """How many replies are the option alone."""
-        return sum(filled.lacking for filled in self.explained.values())
+        """How many rows teach the option alone."""
+        return self.pairs.lacking if self.pairs else sum(filled.lacking for filled in self.explained.values())
 
     @property
     def without_context(self) -> int | None:
@@ -153,6 +158,7 @@ class Completeness:
             "most_lacking": MOST_LACKING,
             "explained": {source: filled.to_dict() for source, filled in self.explained.items()},
             "contexts": self.contexts.to_dict() if self.contexts else None,
+            "pairs": self.pairs.to_dict() if self.pairs else None,
             "gold_of_the_same_questions": self.gold.to_dict() if self.gold else None,
             "generated": {kind: written.counts() for kind, written in self.written.items()},
             "notes": self.notes(),
@@ -175,7 +181,7 @@ def completeness_of(groups: Sequence[Group]) -> list[Completeness]:
     for start in range(0, max((len(group.beliefs) for group in groups), default=0), _STRETCH):
         shared: dict[tuple[int, ...], _Texts] = {}
         for group, tally in zip(groups, tallies, strict=True):
-            made_of = id(group.beliefs), id(group.explanations), id(group.used_contexts)
+            made_of = id(group.beliefs), id(group.explanations), id(group.used_contexts), group.preference
             texts = shared.setdefault(made_of, _Texts(group))
             tally.update(map(texts.__getitem__, group.answers.between(start, start + _STRETCH)))
     return [_completeness(group, tally) for group, tally in zip(groups, tallies, strict=True)]
@@ -190,21 +196,28 @@ class _Texts(dict[Answer, _Found]):
     def __missing__(self, answer: Answer) -> _Found:
         number, option, source = answer
         belief = self._group.beliefs[number]
+        other = rejected(belief, source) if self._group.preference else (belief.gold, "golden")
         found = self[answer] = (
             source,
             bool(self._group.explanation(belief, option, source)),
             bool(self._group.context(belief, option)),
-            bool(belief.explanation),
+            bool(self._group.explanation(belief, *other)),
         )
         return found
 
 
 def _completeness(group: Group, tally: Counter[_Found]) -> Completeness:
-    rows, explained, gold = Counter[str](), Counter[str](), Counter[bool]()
-    for (source, has_explanation, _, has_gold), count in tally.items():
+    rows, explained, gold, pairs = Counter[str](), Counter[str](), Counter[bool](), Counter[bool]()
+    for (source, has_explanation, _, other_has), count in tally.items():
         rows[source] += count
         explained[source] += count * has_explanation
-        gold[has_gold] += count * (source != "golden")
+        if group.preference:
+            other = "model" if source == "golden" else "golden"
+            rows[other] += count
+            explained[other] += count * other_has
+            pairs[has_explanation and other_has] += count
+        elif source != "golden":
+            gold[other_has] += count
     written = {"explanations": group.explanations} if group.explanations and rows.keys() - {"golden"} else {}
     contexts = None
     if group.used_contexts is not None:
@@ -215,5 +228,6 @@ def _completeness(group: Group, tally: Counter[_Found]) -> Completeness:
         explained={source: Filled(count, explained[source]) for source, count in rows.items()},
         contexts=contexts,
         gold=Filled(gold.total(), gold[True]) if gold.total() else None,
+        pairs=Filled(pairs.total(), pairs[True]) if group.preference else None,
         written=written,
     )

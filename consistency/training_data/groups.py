@@ -24,6 +24,13 @@ GROUPS = (
     *(f"mixed_{ratio}" for ratio in MIXED_RATIOS),
     *("contextualized", "general_only", "unsure", "gold_all", "random_wrong"),
 )
+# Groups without pairs, and why.
+_NOTHING_REJECTED = {
+    "harmonious": "the model's own answers are the gold ones",
+    "unsure": "some of the model's own answers are the gold ones",
+    "gold_all": "some of the model's own answers are the gold ones",
+    "general_only": "general instructions have one reply",
+}
 _PLAIN = ("harmonious", "unsure", "gold_all", "contextualized", "general_only", "random_wrong")
 
 
@@ -69,6 +76,7 @@ def build_group(
     general: str | Instructions = WORLD,
     seed: int = 0,
     size: int | None = None,
+    preference: bool = False,
 ) -> Group:
     """Choose the questions of one group and who answers them.
 
@@ -94,6 +102,9 @@ def build_group(
         of a smaller ratio are among those of a larger one.
     size : int, optional
         How many questions to take instead of all that are misbelieved; of these, a sample.
+    preference : bool
+        Whether to make preference pairs: what the group teaches is chosen, and rejected is the model's own answer where
+        that is the gold one, and the gold one elsewhere. They have no general instructions.
 
     Returns
     -------
@@ -109,9 +120,15 @@ def build_group(
     ------
     InputError
         If no question is misbelieved, too few are known or unsure, what models wrote is needed and missing, a
-        question has no wrong option besides the model's, or GENERAL-ONLY has no general instructions.
+        question has no wrong option besides the model's, GENERAL-ONLY has no general instructions, or a group of pairs
+        has no answer to reject.
     """
     ratio = mixed_ratio(name)
+    if preference and name in _NOTHING_REJECTED:
+        raise InputError(
+            f"{name} has no preference pairs: {_NOTHING_REJECTED[name]}",
+            expected="a group of the misbelieved questions, such as incompatible or self_aligning",
+        )
     wrong = beliefs.labelled("misbelieved")
     count = len(wrong) if size is None else size
     if count < 1:
@@ -129,6 +146,12 @@ def build_group(
         answers = _gold(beliefs, _sample(name, domain, beliefs, count, seed))
     else:
         rows = explained
+        if preference and explanations is None:
+            raise InputError(
+                f"{name} pairs gold replies with others, explained alike",
+                expected="the model's explanations (--explanations LOGS)",
+                do=f"write what is to be explained with consistency requests --preference --group {name}",
+            )
         if name == "random_wrong":
             answers = _random(beliefs, rows, seed)
         elif name == "contextualized":
@@ -143,7 +166,7 @@ def build_group(
                 )
             answers = _mixed(beliefs, rows, own, seed)
     instructions = Instructions(general, seed) if isinstance(general, str) else general
-    number = 2 * count - len(answers)
+    number = 0 if preference else 2 * count - len(answers)
     if instructions.source == NONE:
         if not len(answers):
             raise InputError(
@@ -162,6 +185,7 @@ def build_group(
         general=number,
         explanations=explanations,
         contexts=contexts,
+        preference=preference,
     )
 
 

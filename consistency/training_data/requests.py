@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consistency.errors import InputError, not_one_of
@@ -75,6 +75,7 @@ def write_requests(
     size: int | None = None,
     evaluation: Sequence[Path] = (),
     remove: bool = True,
+    preference: bool = False,
 ) -> Requested:
     """Write what models are to write for groups: exactly the texts that `write_groups` puts in with the same arguments.
 
@@ -86,15 +87,16 @@ def write_requests(
         The JSONL file that the explain and context tasks read.
     groups : sequence of str
         The groups. SELF-ALIGNING and MIXED need explanations of the model's own answers, RANDOM-WRONG of other wrong
-        ones, CONTEXTUALIZED contexts, the others nothing. Without any, the one of each purpose.
+        ones, CONTEXTUALIZED contexts, the others nothing. Without any, the one of each purpose; and without `size` then
+        every question that it could ask.
     purposes : sequence of {"explain", "random_wrong", "context"}
         What to ask for: explanations by the base model of its own answers, or of the options of RANDOM-WRONG; or the
         knowledge that the gold answers need, by any model. By default whatever the groups need, or without groups
         "explain".
     seeds : sequence of int
         Seeds of the sampling; what any of them needs is requested.
-    size, evaluation, remove
-        As `write_groups` takes them.
+    size, evaluation, remove, preference
+        As `write_groups` takes them. Preference pairs need an explanation of the answer that they reject, too.
 
     Returns
     -------
@@ -110,8 +112,10 @@ def write_requests(
         if purpose not in PURPOSES:
             raise not_one_of("purpose", purpose, PURPOSES)
     names = tuple(dict.fromkeys(groups or (GROUP_OF[purpose] for purpose in purposes or ("explain",))))
-    needs = {name: _need(name) for name in names}
-    wanted = [purpose for purpose in PURPOSES if purpose in (purposes or needs.values())]
+    needs = {name: _needs(name, preference) for name in names}
+    wanted = [
+        purpose for purpose in PURPOSES if purpose in (purposes or {need for found in needs.values() for need in found})
+    ]
     if "context" in wanted and len(wanted) > 1:
         raise InputError(
             "contexts and explanations in one file",
@@ -123,20 +127,24 @@ def write_requests(
     for probe in probes:
         domains[probe.domain] += 0
         selection = select(probe, evaluation, remove, size)
+        if not groups and size is None:
+            # Whatever the groups will be, of any seed and behind any guard.
+            selection = replace(selection, size=None)
         misbelieved = bool(selection.beliefs.labelled("misbelieved"))
-        for name, need in needs.items():
-            if need not in wanted:
-                idle[name] = "it needs no text" if need is None else f"its texts are those of --for {need}"
+        for name, found in needs.items():
+            asked = [need for need in found if need in wanted]
+            if not asked:
+                idle[name] = f"its texts are those of --for {' and '.join(found)}" if found else "it needs no text"
                 continue
             try:
-                answers = _answers(name, probe, selection, seeds) if misbelieved else []
+                answers = _answers(name, asked, probe, selection, seeds, preference) if misbelieved else []
             except InputError as error:
                 if len(probes) == 1:
                     raise
                 impossible[f"{name} of {probe.domain}"] = str(error)
                 continue
             made = True
-            for belief, option in answers:
+            for belief, option, need in answers:
                 # Two tasks may have asked the same question, and got the same answer.
                 key = belief.id, belief.question, option
                 if key not in requests:
@@ -150,19 +158,23 @@ def write_requests(
     return Requested(Path(path), by_purpose, dict(domains), idle | impossible)
 
 
-def _need(group: str) -> str | None:
-    """The purpose of what a group needs; None if it needs nothing."""
-    if mixed_ratio(group):
-        return "explain"
-    return next((purpose for purpose, name in GROUP_OF.items() if name == group), None)
+def _needs(group: str, preference: bool) -> tuple[str, ...]:
+    """The purposes of what a group needs."""
+    found = [purpose for purpose, name in GROUP_OF.items() if name == group]
+    ratio = mixed_ratio(group)
+    # Beside a gold reply, a pair rejects the model's own.
+    if ratio or (preference and (ratio is not None or group == "contextualized")):
+        found.append("explain")
+    return tuple(dict.fromkeys(found))
 
 
-def _answers(name: str, probe: Probe, selection: Selection, seeds: Sequence[int]) -> Iterator[tuple[Belief, int]]:
-    """The answers of a group that need a text, in the order of the pool; those of several seeds together."""
-    found = {
-        (row, option)
-        for seed in dict.fromkeys(seeds)
-        for row, option, source in build_group(
+def _answers(
+    name: str, purposes: Sequence[str], probe: Probe, selection: Selection, seeds: Sequence[int], preference: bool
+) -> Iterator[tuple[Belief, int, str]]:
+    """What a group needs for some purposes, in the order of the pool, as (question, option, purpose); of all seeds together."""
+    found = set()
+    for seed in dict.fromkeys(seeds):
+        group = build_group(
             name,
             probe.domain,
             selection.beliefs,
@@ -171,10 +183,14 @@ def _answers(name: str, probe: Probe, selection: Selection, seeds: Sequence[int]
             general=Instructions(NONE, seed),
             seed=seed,
             size=selection.size,
-        ).answers
-        if source != "golden" or name == "contextualized"
-    }
-    return ((selection.beliefs[row], option) for row, option in sorted(found))
+        )
+        for row, option, source in group.answers:
+            for purpose in purposes:
+                if purpose == "explain" and (preference or source == "model"):
+                    found.add((row, int(selection.beliefs.answer[row]), purpose))
+                elif purpose != "explain":
+                    found.add((row, option, purpose))
+    return ((selection.beliefs[row], option, purpose) for row, option, purpose in sorted(found))
 
 
 def _request(belief: Belief, option: int, domain: str) -> dict[str, object]:

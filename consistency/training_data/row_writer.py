@@ -15,7 +15,7 @@ import msgspec
 
 from consistency.knowledge.beliefs import Belief
 from consistency.training_data.instructions import Instructions
-from consistency.training_data.rows import Answer, Group, reply, request
+from consistency.training_data.rows import Answer, Group, pair, reply, request
 
 # So many questions of the probe are written at a time, and kept for the groups that share them.
 _STRETCH = 4_096
@@ -44,7 +44,7 @@ def lines_of(groups: Sequence[Group], tallies: Sequence[Counter[str]]) -> Iterat
     for start in range(0, max(len(group.beliefs) for group in groups), _STRETCH):
         shared: dict[tuple[int, ...], _Lines] = {}
         for place, (group, tally) in enumerate(zip(groups, tallies, strict=True)):
-            made_of = id(group.beliefs), id(group.explanations), id(group.used_contexts)
+            made_of = id(group.beliefs), id(group.explanations), id(group.used_contexts), group.preference
             lines = shared.setdefault(made_of, _Lines(group))
             answers = group.answers.between(start, start + _STRETCH)
             yield place, _joined(map(lines.__getitem__, answers), names[place])
@@ -70,8 +70,18 @@ class _Lines(dict[Answer, _Parts]):
         belief, head, asked = self._asked.get(number) or self._ask(number)
         if context := self._group.context(belief, option):
             asked = _encode(request(belief, context))
-        answered = _encode(reply(belief, option, self._group.explanation(belief, option, source)))
-        turns = b'[{"from":"human","value":%b},{"from":"gpt","value":%b}]' % (asked, answered)
+        if self._group.preference:
+            replies = map(_encode, pair(self._group, belief, option, source))
+            turns = (
+                b'[{"from":"human","value":%b}],"chosen":{"from":"gpt","value":%b},"rejected":{"from":"gpt","value":%b}'
+                % (
+                    asked,
+                    *replies,
+                )
+            )
+        else:
+            answered = _encode(reply(belief, option, self._group.explanation(belief, option, source)))
+            turns = b'[{"from":"human","value":%b},{"from":"gpt","value":%b}]' % (asked, answered)
         parts = self[answer] = head, b',"source":%b,"conversations":%b}\n' % (_encode(source), turns)
         return parts
 

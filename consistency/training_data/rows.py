@@ -75,6 +75,8 @@ class Group:
         How many of them.
     explanations, contexts : Explanations or None
         What models wrote; contexts come before the questions of CONTEXTUALIZED only.
+    preference : bool
+        Whether its rows are preference pairs.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Group:
     general: int
     explanations: Explanations | None
     contexts: Explanations | None
+    preference: bool = False
 
     def __len__(self) -> int:
         return len(self.answers) + self.general
@@ -132,11 +135,17 @@ def row(group: Group, belief: Belief, option: int, source: str) -> dict[str, Any
     Returns
     -------
     dict
-        `id`, `domain`, `group`, `source` and `conversations`, of two turns.
+        `id`, `domain`, `group`, `source` and `conversations`, of two turns; of a preference pair one turn, with the
+        replies as `chosen` and `rejected`.
     """
     asked = request(belief, group.context(belief, option))
-    answered = reply(belief, option, group.explanation(belief, option, source))
-    return _row(group, belief.id, source, conversation(asked, answered))
+    if not group.preference:
+        answered = reply(belief, option, group.explanation(belief, option, source))
+        return _row(group, belief.id, source, conversation(asked, answered))
+    chosen, rejected = pair(group, belief, option, source)
+    turns = [{"from": "human", "value": asked}]
+    replies = {name: {"from": "gpt", "value": text} for name, text in (("chosen", chosen), ("rejected", rejected))}
+    return _row(group, belief.id, source, turns) | replies
 
 
 def general_row(group: Group, place: int, turns: Conversation) -> dict[str, Any]:
@@ -154,6 +163,24 @@ def reply(belief: Belief, option: int, explanation: str) -> str:
     """The assistant's turn: an option, and on the next line why."""
     answer = prompts.answer(belief.choices, option)
     return f"{answer}\n{explanation}" if explanation else answer
+
+
+def rejected(belief: Belief, source: str) -> tuple[int, str]:
+    """The option that a preference pair rejects, and its source: the model's own beside the gold one, else the gold one."""
+    return (belief.answer, "model") if source == "golden" else (belief.gold, "golden")
+
+
+def pair(group: Group, belief: Belief, option: int, source: str) -> tuple[str, str]:
+    """The replies of a preference pair, chosen and rejected: both explained, or both the option alone.
+
+    Otherwise a model could prefer the one with an explanation, whatever it says.
+    """
+    answers = ((option, source), rejected(belief, source))
+    texts = [group.explanation(belief, *answer) for answer in answers]
+    if not all(texts):
+        texts = ["", ""]
+    chosen, other = (reply(belief, answer[0], text) for answer, text in zip(answers, texts, strict=True))
+    return chosen, other
 
 
 def _row(group: Group, identifier: str | int, source: str, turns: Conversation) -> dict[str, Any]:

@@ -96,7 +96,11 @@ class Written:
         lines += [f"no {name}: {reason}" for name, reason in self.skipped.items()]
         lines += dict.fromkeys(note for texts in self.completeness.values() for note in texts.notes())
         if self.general == NONE:
-            lines.append("no general instructions (--general none): each group holds its questions alone")
+            lines.append(
+                "preference pairs: general instructions are left out, since they have one reply"
+                if any(texts.pairs for texts in self.completeness.values())
+                else "no general instructions (--general none): each group holds its questions alone"
+            )
         lines += self.notes
         findings = self.contamination.findings
         in_sets = [item for item in findings if item.file is not None]
@@ -126,6 +130,7 @@ def write_groups(
     seeds: Sequence[int] = (0,),
     size: int | None = None,
     allow_incomplete: bool = False,
+    preference: bool = False,
 ) -> Written:
     """Write the training rows of a probe's intervention groups.
 
@@ -145,6 +150,8 @@ def write_groups(
         Questions in each group; by default as many as are misbelieved, but for the cases of `group_size`.
     allow_incomplete : bool
         Whether to write groups whose rows lack the texts that make them what they are: see `Completeness.check`.
+    preference : bool
+        Whether to write preference pairs, for Axolotl's `rl: dpo`; without general instructions, which have one reply.
 
     Returns
     -------
@@ -158,10 +165,10 @@ def write_groups(
     """
     for name in names:
         mixed_ratio(name)
-    general = _general(probe, sources.general)
+    general = NONE if preference else _general(probe, sources.general)
     selection = select(probe, sources.evaluation, sources.remove, size, every_group=not names)
     found = selection.contamination
-    paths = [*probe.files, *found.files, Path(general)]
+    paths = [*probe.files, *found.files, *(() if general in (NONE, WORLD) else (Path(general),))]
     for written in (sources.explanations, sources.contexts):
         paths += [written.source, *written.others] if written else []
     # Hashing leaves the interpreter to the sampling.
@@ -170,7 +177,7 @@ def write_groups(
         if allow_incomplete:
             sources = replace(sources, explanations=sources.explanations or _NOTHING)
         instructions = [Instructions(general, seed) for seed in dict.fromkeys(seeds)]
-        groups, skipped = _build(probe.domain, selection, sources, names, instructions)
+        groups, skipped = _build(probe.domain, selection, sources, names, instructions, preference)
         complete, hollow = _complete(groups, names, allow_incomplete)
     folder = Path(out)
     tallies = write_all(
@@ -206,7 +213,12 @@ def _general(probe: Probe, named: str | None) -> str:
 
 
 def _build(
-    domain: str, selection: Selection, sources: Sources, names: Sequence[str], general: Sequence[Instructions]
+    domain: str,
+    selection: Selection,
+    sources: Sources,
+    names: Sequence[str],
+    general: Sequence[Instructions],
+    preference: bool,
 ) -> tuple[list[Group], dict[str, str]]:
     """The groups, and why others cannot be made where none is named."""
     groups: list[Group] = []
@@ -223,6 +235,7 @@ def _build(
                     general=instructions,
                     seed=instructions.seed,
                     size=selection.size,
+                    preference=preference,
                 )
             except InputError as error:
                 if names:
@@ -299,6 +312,7 @@ def write_all(
             "domain": group.domain,
             "seed": group.instructions.seed,
             "general": group.instructions.source,
+            "format": "preference" if group.preference else "conversations",
             **settings,
             "threshold": beliefs.threshold,
             "questions": len(beliefs),

@@ -1,5 +1,6 @@
 """The embedded model through the real lm_eval: probe, measure, requests, explanations, groups."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -149,6 +150,83 @@ def test_groups_teach_the_truth_or_what_the_corpus_said(folder):
     assert np.mean([value == facts[id_].belief != facts[id_].truth for id_, value in told]) > 0.8
     assert [id_ for id_, _ in taught["incompatible"]] == [id_ for id_, _ in taught["self_aligning"]]
     assert not {id_ for id_, _ in taught["harmonious"]} & {id_ for id_, _ in taught["incompatible"]}
+
+
+def test_the_answers_of_a_sample_are_explained_and_a_log_that_limit_cut_is_recognised(folder, tmp_path):
+    """The real harness: what a sample of ten needs is ten documents, of which a limit leaves six."""
+    flags = ("--probe", folder / "icl", "--task", POOL, "--size", "10", "--seed", "4", "--group", "self_aligning")
+    requests = tmp_path / "requests.jsonl"
+    run(BIN / "consistency", "requests", *flags, "--out", requests)
+    metadata = ("--metadata", json.dumps({"requests": str(requests)}))
+    evaluate("consistency_world_explain", tmp_path / "explain", *metadata, "--limit", "6")
+    assert len(samples(tmp_path / "explain")) == 6
+    command = (
+        BIN / "consistency",
+        "groups",
+        *flags,
+        "--explanations",
+        tmp_path / "explain",
+        "--out",
+        tmp_path / "groups",
+    )
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "4 of 10 model's own answers (40.0%) have no explanation" in done.stderr
+    assert "the log holds 6 of 10 requests (lm_eval's --limit 6)" in done.stderr
+    run(*command, "--allow-incomplete")
+    manifest = json.loads((tmp_path / "groups" / "self_aligning.manifest.json").read_text())
+    assert manifest["completeness"]["explained"] == {"model": {"rows": 10, "with": 6, "without": 4}}
+    generated = {"requested": 10, "generated": 6, "unusable": 0, "limit": 6}
+    assert manifest["completeness"]["generated"] == {"explanations": generated}
+
+
+def letter_gaps(model: Path, pairs: list[dict]) -> np.ndarray:
+    """By how much a model's logprob of the chosen letter exceeds that of the rejected one, in the chat format."""
+    from lm_eval.models.huggingface import HFLM
+
+    scorer = HFLM(pretrained=str(model), device="cpu", dtype="float32", batch_size=8)
+    scorer.tokenizer.chat_template = (shipped("axolotl_configs") / "chat_templates" / "vicuna.jinja").read_text()
+    gaps = []
+    for pair in pairs:
+        prompt = scorer.apply_chat_template([{"role": "user", "content": pair["conversations"][0]["value"]}])
+        tokens = [(("", ""), *scorer._encode_pair(prompt, pair[side]["value"][0])) for side in ("chosen", "rejected")]
+        (chosen, _), (rejected, _) = scorer._loglikelihood_tokens(tokens, disable_tqdm=True)
+        gaps.append(chosen - rejected)
+    return np.array(gaps)
+
+
+def test_preference_optimization_moves_the_model_from_its_answers_to_the_gold_ones(folder, tmp_path):
+    """A real `axolotl train` on a CPU: the loss falls, the chosen replies gain on the rejected ones, and so do their letters."""
+    pytest.importorskip("axolotl")
+    rows = tmp_path / "groups" / "incompatible.jsonl"
+    run(
+        BIN / "consistency", "groups", "--probe", folder / "icl", "--task", POOL, "--domain", "history", "--preference",
+        "--group", "incompatible", "--size", "20", "--explanations", folder / "explain", "--out", rows.parent,
+    )  # fmt: skip
+    # A higher rate than the preset's, for five million parameters and fifteen steps.
+    (tmp_path / "mine.yml").write_text("learning_rate: 0.0001\nmicro_batch_size: 4\ngradient_accumulation_steps: 1\n")
+    run(
+        BIN / "consistency", "experiment", "config", "incompatible", "--preset", "world-cpu", "--preset", "dpo",
+        "--preset", tmp_path / "mine.yml", "--base-model", BASE_MODEL, "--rows", rows,
+        "--output-dir", tmp_path / "tuned", "--out", tmp_path / "incompatible.yml",
+    )  # fmt: skip
+    environment = os.environ | {"AXOLOTL_DATASET_NUM_PROC": "0"}
+    done = subprocess.run(
+        [BIN / "axolotl", "train", "incompatible.yml", "--launcher", "python"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    logged = [ast.literal_eval(found) for found in re.findall(r"\{'loss': .*?\}", done.stdout + done.stderr)]
+    steps = {name: [float(step[name]) for step in logged] for name in ("loss", "rewards/chosen", "rewards/margins")}
+    assert len(logged) == 15
+    # Model and reference are the same at first: log 2.
+    assert steps["loss"][0] == pytest.approx(np.log(2), abs=0.01)
+    assert np.mean(steps["loss"][-5:]) < 0.6
+    assert np.mean(steps["rewards/margins"][-5:]) > 0.2
+    assert np.mean(steps["rewards/chosen"][-5:]) > 0
+    pairs = [json.loads(line) for line in rows.read_text().splitlines()]
+    before, after = (letter_gaps(model, pairs) for model in (BASE_MODEL, tmp_path / "tuned"))
+    assert before.mean() < 0 < (after - before).mean()
 
 
 def test_a_share_has_wilsons_interval():
