@@ -271,6 +271,18 @@ class GridPairing(Struct):
     runs: list[RunPairing]
 
 
+class CheckedExplanations(Struct):
+    """How many explanations of the model's answers were asked for, and passed the check: the numbers of a group's manifest."""
+
+    attempts: int
+    requested: int
+    passed_first: int
+    passed: int
+    left_out: int
+    share_before: float | None = None
+    share_after: float | None = None
+
+
 class TrainingRows(Struct):
     """What a run was trained on, from its group's manifest."""
 
@@ -280,6 +292,7 @@ class TrainingRows(Struct):
     seed: int
     rows: dict[str, int] | None = None
     rows_without_explanation: int | None = None
+    explanations: CheckedExplanations | None = None
     questions: Any = None
     labels: Any = None
     threshold: float | None = None
