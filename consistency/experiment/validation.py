@@ -24,6 +24,8 @@ from consistency.world.model import BASE_MODEL
 
 # Every training config needs them; a preset of one's own could take one away.
 REQUIRED_KEYS = ("chat_template", "dataset_prepared_path", "output_dir", "datasets")
+# The model's own answer is the one that they teach, or there is none.
+_WITHOUT_PAIRS = ("harmonious", "unsure", "gold_all", "general_only")
 _ON_A_GPU_ONLY = {
     "bf16": "needs a GPU that has it",
     "bfloat16": "needs a GPU that has it",
@@ -107,6 +109,11 @@ def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = Fa
         for key in REQUIRED_KEYS:
             if not config.values.get(key):
                 problems.append(f"{model}, {group}: the config has no {key}")
+        if config.values.get("rl") and group in _WITHOUT_PAIRS:
+            problems.append(
+                f"preset: {', '.join(config.presets)} trains {model} on pairs of replies, and {group} has none; expected other "
+                "groups, such as incompatible and self_aligning"
+            )
     if not experiment.device.startswith("cuda"):
         problems += _needs_gpu(experiment, configs)
     if find_spec("axolotl") is not None:

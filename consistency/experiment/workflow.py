@@ -216,7 +216,7 @@ def _training(experiment: Experiment, model: str, group: str, weights: str | Non
     Returns
     -------
     dict
-        `adapter`: whether an adapter is trained; `epochs`: after which a model is kept, the last not among them; `made_from`:
+        `adapter`: whether an adapter is trained; `preference`: whether on pairs of replies; `epochs`: after which a model is kept, the last not among them; `made_from`:
         what the result depends on besides rows and seed. It does not depend on where files are, which epochs are kept, or
         comments in a config.
     """
@@ -226,6 +226,7 @@ def _training(experiment: Experiment, model: str, group: str, weights: str | Non
     last = math.ceil(values["num_epochs"])
     return {
         "adapter": bool(values.get("adapter")),
+        "preference": bool(values.get("rl")),
         "epochs": list(range(1, last)) if experiment.every_epoch else [],
         "made_from": {
             "base_model": values["base_model"],

@@ -278,6 +278,18 @@ class GridPairing(Struct):
     runs: list[RunPairing]
 
 
+class CheckedExplanations(Struct):
+    """How many explanations of the model's answers were asked for, and passed the check: the numbers of a group's manifest."""
+
+    attempts: int
+    requested: int
+    passed_first: int
+    passed: int
+    left_out: int
+    share_before: float | None = None
+    share_after: float | None = None
+
+
 class TrainingRows(Struct):
     """What a run was trained on, and how: from its group's manifest, its training config and what the grid noted of the host.
 
@@ -300,6 +312,8 @@ class TrainingRows(Struct):
     seed: int
     rows: dict[str, int] | None = None
     rows_without_explanation: int | None = None
+    rows_without_context: int | None = None
+    explanations: CheckedExplanations | None = None
     questions: Any = None
     labels: Any = None
     threshold: float | None = None

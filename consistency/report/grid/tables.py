@@ -11,7 +11,7 @@ from consistency.report.content import Row, Table
 from consistency.report.formats.numbers import DASH, fixed, formatted, p_value
 from consistency.report.grid.estimates import CONTRASTED, MEAN
 from consistency.report.grid.verdict import group_title
-from consistency.report.schema import Figure, Grid, GridPairing, GridReport, Mean, TrainingRows
+from consistency.report.schema import CheckedExplanations, Figure, Grid, GridPairing, GridReport, Mean, TrainingRows
 from consistency.statistics.partial_correlation import FEW_RUNS
 from consistency.tasks.scopes import SCOPES
 
@@ -270,32 +270,39 @@ def pairing_table(pairing: GridPairing) -> Table:
     )
 
 
+def _argued(found: CheckedExplanations | None) -> str:
+    if found is None:
+        return DASH
+    return f"{found.passed_first} → {found.passed} of {found.requested}"
+
+
+def _share(lacking: int | None, rows: Mapping[str, int] | None) -> str:
+    """How many of the rows with questions lack something, and their share."""
+    asked = sum(count for source, count in (rows or {}).items() if source != "general")
+    if lacking is None:
+        return DASH
+    return f"{lacking} ({100 * lacking / asked:.1f} %)" if asked and lacking else str(lacking)
+
+
 def training_table(rows: Sequence[TrainingRows]) -> Table:
     """What each run was trained on."""
     return Table(
         name="training_rows",
         title="What the models were trained on",
-        caption="From the manifests of the groups.",
+        caption="From the manifests of the groups, the training configs and the hosts. Argued for: of the model's answers that it "
+        "was asked to explain, those that its first explanation argues for, and those that one of all its attempts does. The "
+        "others are in no group.",
         head=(
-            *(
-                "model",
-                "domain",
-                "group",
-                "seed",
-                "rows",
-                "without explanation",
-                "rate",
-                "precision",
-                "template",
-                "hardware",
-            ),
-            *("commit", "SHA-256"),
+            *("model", "domain", "group", "seed", "rows", "without explanation", "without context"),
+            *("argued for, first → in the end", "rate", "precision", "template", "hardware", "commit", "SHA-256"),
         ),
         rows=tuple(
             (
                 *(row.model, row.domain, group_title(row.group), str(row.seed)),
                 ", ".join(f"{count} {source}" for source, count in (row.rows or {}).items()) or "no manifest",
-                DASH if row.rows_without_explanation is None else str(row.rows_without_explanation),
+                _share(row.rows_without_explanation, row.rows),
+                _share(row.rows_without_context, row.rows),
+                _argued(row.explanations),
                 DASH if row.learning_rate is None else f"{row.learning_rate:g}",
                 *(text or DASH for text in (row.precision, row.template, row.hardware)),
                 (row.git_commit or DASH)[:12],
