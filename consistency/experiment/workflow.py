@@ -216,9 +216,9 @@ def _training(experiment: Experiment, model: str, group: str, weights: str | Non
     Returns
     -------
     dict
-        `adapter`: whether an adapter is trained; `preference`: whether on pairs of replies; `epochs`: after which a model is kept, the last not among them; `made_from`:
-        what the result depends on besides rows and seed. It does not depend on where files are, which epochs are kept, or
-        comments in a config.
+        `adapter`: whether an adapter is trained; `preference`: whether on pairs of replies; `epochs`: after which a model is
+        kept, the last not among them; `made_from`: what the result depends on besides rows and seed. It does not depend on
+        where files are, which epochs are kept, or comments in a config.
     """
     embedded = experiment.sources[experiment.recipe(model).base] == "embedded"
     settings = {"base_model": weights} if embedded else {}

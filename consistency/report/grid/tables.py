@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -289,8 +289,8 @@ def training_table(rows: Sequence[TrainingRows]) -> Table:
     return Table(
         name="training_rows",
         title="What the models were trained on",
-        caption="From the manifests of the groups, the training configs and the hosts. Argued for: of the model's answers that it "
-        "was asked to explain, those that its first explanation argues for, and those that one of all its attempts does. The "
+        caption="From the manifests of the groups, the training configs and the hosts. Argued for: of the model's answers that "
+        "it was asked to explain, those that its first explanation argues for, and those that one of all its attempts does. The "
         "others are in no group.",
         head=(
             *("model", "domain", "group", "seed", "rows", "without explanation", "without context"),
