@@ -165,11 +165,13 @@ class CellReader:
         self._codes: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[TunedCells]:
-        for model, runs in groupby(self.experiment.runs(), key=lambda run: run.model):
-            few = self._open(self.experiment.base_logs(model, "icl"), "base_few_shot", model)
-            zero = self._open(self.experiment.base_logs(model, "ift"), "base_zero_shot", model)
+        # The trainings of one base model follow each other, and share its logs.
+        for name, runs in groupby(self.experiment.runs(), key=lambda run: self.experiment.recipe(run.model).base):
+            few = self._open(self.experiment.base_logs(name, "icl"), "base_few_shot", name)
+            zero = self._open(self.experiment.base_logs(name, "ift"), "base_zero_shot", name)
             base = _BaseLogs(few, zero)
             for run in runs:
+                model = run.model
                 audit = RunAudit()
                 cells = self._read(run, self._open(run.logs, "tuned", model, run), base, audit)
                 saved = {}
