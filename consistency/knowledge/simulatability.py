@@ -108,7 +108,7 @@ def read_judgements(scores: Scores) -> Judgements:
         turned = [np.roll(values, rotation) for rotation, values in enumerate(by_letter)]
         means[place, :count] = np.mean(turned, axis=0)
     logprobs = log_probabilities(means)
-    answered = np.isfinite(logprobs).any(axis=1)
+    answered = np.array(np.isfinite(logprobs).any(axis=1), dtype=bool)
     keys = [key_of[number] for number in complete]
     return Judgements(
         keys=tuple(key for key, known in zip(keys, answered.tolist(), strict=True) if known),
