@@ -667,7 +667,8 @@ def test_an_own_domain_in_chinese_is_asked_in_chinese(tmp_path):
     assert prompt.endswith(f"\n\n{asked(pool[0])}{chosen}\n\n事实：")
     task = find("consistency_simulate_chinese_medicine")
     text, letters = sent(task, task.test_docs()[0])
-    assert text.endswith(asked(pool[0]).removesuffix("答案：") + "解释：因为___才对，所以选___。\n答案：")
+    right = f"因为{pool[0]['choices'][option]}才对，所以选{'ABCD'[option]}。"
+    assert text.endswith(asked(pool[0]).removesuffix("答案：") + f"解释：{right}\n答案：")
     assert not re.search("[Aa]nswer|[Ee]xplanation", text)
     assert letters == list("ABCD")
 

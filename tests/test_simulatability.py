@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,38 +12,14 @@ from consistency.knowledge.probes import gather_texts, read_probe
 from consistency.knowledge.simulatability import has_rounds, next_step, read_judgements, read_rounds
 from consistency.logs.runs import read_run
 from consistency.tasks.requests import read_checks
-from consistency.tasks.simulation import checks, mask
+from consistency.tasks.simulation import checks
 from consistency.training_data.write import Sources, write_groups
 
-CHOICES = ["Iron", "Vitamin B12", "Vitamin B", "a cell (red)"]
 DATE = "2026-01-02T03-04-05.678901"
 EXPLAIN, CHECK = ["consistency_explain_history"], ["consistency_simulate_history"]
 
 
-@pytest.mark.parametrize(
-    ("text", "options", "shown"),
-    [
-        ("Vitamin B12 is not vitamin b.", [1], "___ is not vitamin b."),
-        ("Vitamin B12 is not vitamin b.", [2], "Vitamin B12 is not ___."),
-        ("Vitamin B12 is not vitamin b.", [1, 2], "___ is not ___."),
-        ("VITAMIN-B12, vitamin  b12", [1], "___, ___"),
-        ("Irons and ironing", [0], "___ and ironing"),
-        ("A cell, red, is a cell (red).", [3], "___, is ___)."),
-        ("Option B, (b) or answer is B: not B cells", [1], "Option ___, (___) or answer is ___: not B cells"),
-        ("Option B", [0], "Option B"),
-        ("So it is.", [], "So it is."),
-    ],
-)
-def test_mentions_of_an_option_are_blanks(text, options, shown):
-    assert mask(text, CHOICES, options) == shown
-
-
-def test_options_of_marks_alone_are_blanks():
-    assert mask("①② or ①", ["①", "①②"], [1]) == "___ or ①"
-    assert mask("a + b", ["+", "-"], [0]) == "a ___ b"
-
-
-def test_an_explanation_is_checked_in_every_rotation_with_and_without_it():
+def test_an_explanation_is_checked_in_every_rotation():
     request = {
         "id": "q",
         "subject": "s",
@@ -54,17 +29,9 @@ def test_an_explanation_is_checked_in_every_rotation_with_and_without_it():
         "explanation": "It is z.",
     }
     found = list(checks(5, request))
-    assert [(d["id"], d["asked"], d["option"]) for d in found] == [(5, "q", 2)] * 6
-    for document in found:
-        assert document["choices"][document["answer"]] == "z"
-        assert document["shown"] == ("It is ___." if document["informed"] else "___")
-    assert Counter((d["informed"], tuple(d["choices"])) for d in found) == Counter(
-        {
-            (informed, turn): 1
-            for informed in (True, False)
-            for turn in (("x", "y", "z"), ("y", "z", "x"), ("z", "x", "y"))
-        }
-    )
+    assert [(d["id"], d["asked"], d["option"], d["explanation"]) for d in found] == [(5, "q", 2, "It is z.")] * 3
+    assert [d["choices"][d["answer"]] for d in found] == ["z"] * 3
+    assert [tuple(d["choices"]) for d in found] == [("x", "y", "z"), ("y", "z", "x"), ("z", "x", "y")]
 
 
 def documents(rows):
@@ -81,29 +48,38 @@ def logprobs(document, prefers, letter_bias):
     return [prefers[(place + document["rotation"]) % count] + letter_bias[place] for place in range(count)]
 
 
-def test_what_counts_is_what_an_explanation_changes_whatever_the_letter(tmp_path, write_probe):
-    """Both readers believe y, and like the letter A. One learns y from its explanation, the other z."""
-    rows = [request(n) | {"explanation": "So."} for n in range(2)]
-    bias, belief = [3.0, 0.0, 0.0], [0.0, 2.0, 0.0]
-    learned = ([0.0, 3.5, 0.0], [0.0, 2.0, 1.0])
+def test_a_reader_is_sure_of_the_option_whatever_its_letter(tmp_path, write_probe):
+    """All readers prefer y, and like the letter A; the second is not sure, and the third in one order only."""
+    rows = [request(n) | {"explanation": "So."} for n in range(3)]
+    prefers = ([0.0, 4.0, 0.0], [0.0, 3.0, 0.0], [0.0, 4.0, 0.0])
     asked = documents(rows)
-    scores = [logprobs(d, learned[d["id"]] if d["informed"] else belief, bias) for d in asked]
+    scores = [logprobs(d, prefers[d["id"]], [3.0, 0.0, 0.0]) for d in asked]
+    # With the options z, x, y: y is as likely as the others.
+    scores[-1] = [0.0, 0.0, 0.0]
     write_probe(tmp_path, asked, scores, CHECK[0])
     found = read_judgements(read_run(tmp_path).tasks[CHECK[0]])
-    assert found.keys == ((0, "0?", 1), (1, "1?", 1))
-    # By hand: a bias on letters drops out of the mean over rotations.
-    for row, prefers in zip(found.informed, learned, strict=True):
-        total = math.log(sum(math.exp(value) for value in prefers))
-        np.testing.assert_allclose(row, [value - total for value in prefers], atol=1e-12)
-    assert found.passed == {(0, "0?", 1): True, (1, "1?", 1): False}
-    # Both still pick y: only the change tells them apart.
-    assert found.informed.argmax(axis=1).tolist() == [1, 1]
+    assert found.keys == ((0, "0?", 1), (1, "1?", 1), (2, "2?", 1))
+    # By hand: in the mean over rotations each option gets a third of the bias. The third reader's is on x and on y once each.
+    third = [3.0 / 3, (4.0 + 7.0 + 0.0) / 3, 0.0]
+    for row, means in zip(found.logprobs, (*prefers[:2], third), strict=True):
+        total = math.log(sum(math.exp(value) for value in means))
+        np.testing.assert_allclose(row, [value - total for value in means], atol=1e-12)
+    # 1 / (1 + 2 exp(-4)) = .965, 1 / (1 + 2 exp(-3)) = .909, exp(3.67) / (exp(3.67) + exp(1) + 1) = .913.
+    assert found.passed == {(0, "0?", 1): True, (1, "1?", 1): False, (2, "2?", 1): False}
 
 
 def test_an_explanation_without_all_its_documents_is_not_judged(tmp_path, write_probe):
     asked = documents([request(n) | {"explanation": "So."} for n in range(2)])[:-1]
     write_probe(tmp_path, asked, [[-1.0, -2.0, -3.0]] * len(asked), CHECK[0])
     assert read_judgements(read_run(tmp_path).tasks[CHECK[0]]).keys == ((0, "0?", 1),)
+
+
+def test_an_explanation_that_is_checked_twice_is_an_error(tmp_path, write_probe):
+    asked = documents([request(0) | {"explanation": "So."}])
+    path = write_probe(tmp_path, asked + asked[1:2], [[-1.0, -2.0, -3.0]] * 4, CHECK[0])
+    with pytest.raises(InputError, match="rotation 1 of explanation 0 once more") as error:
+        read_judgements(read_run(tmp_path).tasks[CHECK[0]])
+    assert (error.value.path, error.value.line) == (path, 4)
 
 
 def test_another_log_is_no_check(tmp_path, write_probe):
@@ -124,10 +100,7 @@ def write_explained(folder: Path, texts: dict[int, str]) -> None:
 def write_checked(step, passing, write_probe):
     asked = documents(read_checks(step.metadata["checks"]))
 
-    def learned(document):
-        return [0.0, 2.0, 0.0] if document["asked"] in passing else [0.0, 0.0, 2.0]
-
-    scores = [logprobs(d, learned(d) if d["informed"] else [0.0, 1.0, 0.0], [0.0] * 3) for d in asked]
+    scores = [logprobs(d, [0.0, 5.0, 0.0] if d["asked"] in passing else [0.0, 2.0, 0.0], [0.0] * 3) for d in asked]
     write_probe(step.logs, asked, scores, CHECK[0])
 
 

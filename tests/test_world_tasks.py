@@ -75,7 +75,7 @@ def test_the_files_are_what_the_generator_writes():
     spec.loader.exec_module(generator)
     written = {name: text.encode() for name, text in generator.configs().items()}
     there = {path.name: path.read_bytes() for path in FOLDER.glob("*.yaml")}
-    for name in ("explain", "simulate"):
+    for name in ("explain", "context", "simulate"):
         there.pop(f"consistency_world_{name}.yaml")
     assert there == written
 
@@ -89,7 +89,7 @@ def test_every_task_loads_with_its_numbers_of_questions(tmp_path):
     tasks = load(names, json.dumps({"requests": str(file), "checks": str(checks)}))
     groups = {"consistency_world_mmlu_icl", "consistency_world_mmlu_ift"}
     assert set(tasks) == set(names) - groups
-    expected = {"consistency_world_explain": 2, "consistency_world_simulate": 2 * 4}
+    expected = {"consistency_world_explain": 2, "consistency_world_context": 2, "consistency_world_simulate": 4}
     expected |= {f"consistency_world_{domain}_{style}": 250 for domain in DOMAINS for style in ("icl", "ift")}
     expected |= {f"consistency_world_{domain}_pool_icl": 400 for domain in DOMAINS}
     expected |= {f"consistency_world_mmlu_{style}_{subject}": 60 for subject in SUBJECTS for style in ("icl", "ift")}
@@ -99,7 +99,7 @@ def test_every_task_loads_with_its_numbers_of_questions(tmp_path):
             assert (task.config.num_fewshot, len(task.fewshot_docs())) == (5, 5), name
         else:
             assert task.config.num_fewshot == 0, name
-        assert task.VERSION == 1.0
+        assert (1.1 if name == "consistency_world_simulate" else 1.0) == task.VERSION
 
 
 @pytest.mark.parametrize("style", ["icl", "ift"])

@@ -1,8 +1,8 @@
 """Which explanations argue for their option: rounds of explaining and checking, read from their logs.
 
-An explanation is simulatable if a reader who sees it without its option's letter and text picks that option. The reader is
-the base model, and what counts is what the explanation changes: these are the model's own confident answers, so that it picks
-them with any explanation, and with none.
+An explanation is simulatable if a reader who sees it with its question is sure which option it was written for. The reader is
+the base model. Since these are the model's own confident answers, it picks most of them with any explanation: what tells
+explanations apart is how sure it is (docs/groups.md has the figures).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from consistency.errors import InputError
-from consistency.knowledge.beliefs import decode_documents
+from consistency.knowledge.beliefs import decode_documents, unusable_document
 from consistency.knowledge.explanations import Checked, Explanations, read_explanations
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
@@ -31,6 +31,8 @@ from consistency.tasks.scopes import simulate_task
 Key = tuple[str | int, str, int]
 EXPLAIN, CHECK = "explain", "check"
 _REQUESTS, _CHECKS = "requests.jsonl", "checks.jsonl"
+# The least probability that a reader gives the option of an explanation that passes.
+LEAST = 0.95
 
 
 class _Document(msgspec.Struct):
@@ -39,31 +41,29 @@ class _Document(msgspec.Struct):
     question: str
     option: int
     rotation: int
-    informed: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Judgements:
-    """What a reader picked with each explanation of a log, and without it.
+    """Which option a reader of each explanation of a log finds it to argue for.
 
     Attributes
     ----------
     keys : tuple of (str or int, str, int)
         The answers that are explained.
-    informed, uninformed : ndarray of float64, shape [n, k]
-        Log-probabilities of the options with the explanation and without it: means over the rotations of the options,
-        normalised, so that a preference for a letter drops out. NaN-padded.
+    logprobs : ndarray of float64, shape [n, k]
+        Log-probabilities of the options: means over the rotations of the options, normalised, so that a preference for a
+        letter drops out. NaN-padded.
     """
 
     keys: tuple[Key, ...]
-    informed: Floats
-    uninformed: Floats
+    logprobs: Floats
 
     @property
     def passed(self) -> dict[Key, bool]:
-        """Whether each explanation raises its own option's probability by the largest factor."""
-        change = self.informed - self.uninformed
-        return {key: bool(np.nanargmax(row) == key[2]) for key, row in zip(self.keys, change, strict=True)}
+        """Whether the reader gives each explanation's own option a probability of at least `LEAST`."""
+        probabilities = np.exp(self.logprobs)
+        return {key: bool(row[key[2]] >= LEAST) for key, row in zip(self.keys, probabilities, strict=True)}
 
 
 def read_judgements(scores: Scores) -> Judgements:
@@ -82,36 +82,37 @@ def read_judgements(scores: Scores) -> Judgements:
     Raises
     ------
     InputError
-        If a document is not one of these.
+        If a document is not one of these, or is logged twice.
     """
     logged = log_probabilities(scores.logprobs)
-    rows_of: dict[int, dict[tuple[bool, int], int]] = {}
+    rows_of: dict[int, dict[int, int]] = {}
     key_of: dict[int, Key] = {}
     expected = "the fields of a simulate task's documents"
     for row, document in enumerate(decode_documents(scores, _Document, expected)):
         key_of[document.id] = document.asked, document.question, document.option
-        rows_of.setdefault(document.id, {})[document.informed, document.rotation] = row
+        rows = rows_of.setdefault(document.id, {})
+        if document.rotation in rows:
+            problem = f"rotation {document.rotation} of explanation {document.id} once more"
+            raise unusable_document(
+                scores, row, problem, expected="each rotation once", do="check the explanations again"
+            )
+        rows[document.rotation] = row
     complete = {
-        number: rows for number, rows in rows_of.items() if len(rows) == 2 * scores.n_options[next(iter(rows.values()))]
+        number: rows for number, rows in rows_of.items() if len(rows) == scores.n_options[next(iter(rows.values()))]
     }
-
-    def folded(informed: bool) -> Floats:
-        means = np.full((len(complete), logged.shape[1]), np.nan)
-        for place, rows in enumerate(complete.values()):
-            count = len(rows) // 2
-            by_letter = logged[[rows[informed, rotation] for rotation in range(count)], :count]
-            # In rotation r, option o has the letter (o - r) mod count.
-            turned = [np.roll(values, rotation) for rotation, values in enumerate(by_letter)]
-            means[place, :count] = np.mean(turned, axis=0)
-        return log_probabilities(means)
-
-    shown, hidden = folded(True), folded(False)
-    answered = np.array([np.isfinite(rows).any() for rows in zip(shown, hidden, strict=True)], dtype=bool)
+    means = np.full((len(complete), logged.shape[1]), np.nan)
+    for place, rows in enumerate(complete.values()):
+        count = len(rows)
+        by_letter = logged[[rows[rotation] for rotation in range(count)], :count]
+        # In rotation r, option o has the letter (o - r) mod count.
+        turned = [np.roll(values, rotation) for rotation, values in enumerate(by_letter)]
+        means[place, :count] = np.mean(turned, axis=0)
+    logprobs = log_probabilities(means)
+    answered = np.array(np.isfinite(logprobs).any(axis=1), dtype=bool)
     keys = [key_of[number] for number in complete]
     return Judgements(
         keys=tuple(key for key, known in zip(keys, answered.tolist(), strict=True) if known),
-        informed=shown[answered],
-        uninformed=hidden[answered],
+        logprobs=logprobs[answered],
     )
 
 

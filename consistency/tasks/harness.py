@@ -75,15 +75,14 @@ def _simulated(asked: Sequence[Mapping[str, Any]], dev: Sequence[Question]) -> A
     from datasets import Dataset
 
     documents = [document for number, row in enumerate(asked) for document in simulation.checks(number, row)]
-    shots = []
-    for shot in shuffled(dev):
-        why = strip_answer(shot.explanation, shot.choices, shot.answer)
-        shown = simulation.mask(why, shot.choices, [shot.answer])
-        # Of long ones the beginning, so that a short context holds five.
-        shots.append({**shot.to_dict(), "shown": shorten(shown)})
+    # Of long explanations the beginning, so that a short context holds five.
+    shots = [
+        {**shot.to_dict(), "explanation": shorten(strip_answer(shot.explanation, shot.choices, shot.answer))}
+        for shot in shuffled(dev)
+    ]
     return {
         "test": Dataset.from_list(documents),
-        "dev": Dataset.from_list([shot for shot in shots if shot["shown"]][:SHOTS]),
+        "dev": Dataset.from_list([shot for shot in shots if shot["explanation"]][:SHOTS]),
     }
 
 
@@ -179,8 +178,8 @@ def fenced(document: Document) -> str:
 
 
 def simulate(document: Document) -> str:
-    """A question with what is shown of an explanation."""
-    return prompts.simulated(document["question"], document["choices"], document["shown"], _language(document))
+    """A question with an explanation of one of its options."""
+    return prompts.simulated(document["question"], document["choices"], document["explanation"], _language(document))
 
 
 def context(document: Document) -> str:

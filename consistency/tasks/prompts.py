@@ -10,10 +10,6 @@ from consistency.errors import not_one_of
 LETTERS = "ABCDEFGHIJ"
 FENCE = "```"
 EXPLAIN_HEADER = "Explain each answer between triple backticks.\n\n"
-SIMULATE_HEADER = (
-    "Each explanation below was written for one of the options, which is blanked out as ___. Find the option that the "
-    "explanation argues for, whether it is true or not.\n\n"
-)
 VICUNA_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions."
@@ -65,8 +61,8 @@ WORDINGS = {
         "somebody has to know to find this answer, in at most five sentences. Mention neither the options nor their "
         "letters.\n\n",
         facts="Facts:",
-        simulate_header="Each explanation below was written for one of the options, which is blanked out as ___. Find the option "
-        "that the explanation argues for, whether it is true or not.\n\n",
+        simulate_header="Each explanation below was written for one of the options. Find the option that the explanation argues "
+        "for, whether it is true or not.\n\n",
     ),
     # Header and answer are the released code's; Chinese puts no space behind a full-width colon.
     "zh": Wording(
@@ -77,7 +73,7 @@ WORDINGS = {
         explanation="解释：",
         needed="下面是一道单项选择题及其正确答案。请写出要得出这个答案必须了解的事实，最多五句话，不要提到选项及其字母。\n\n",
         facts="事实：",
-        simulate_header="下面每段解释都是为其中一个选项写的，该选项用___代替。请找出这段解释所支持的选项，不论它是否正确。\n\n",
+        simulate_header="下面每段解释都是为其中一个选项写的。请找出这段解释所支持的选项，不论它是否正确。\n\n",
     ),
 }
 LANGUAGES = tuple(WORDINGS)
@@ -149,17 +145,17 @@ def explained(
     return f"{answered(question, choices, index, language)}\n{words.explanation}{ending}"
 
 
-def simulated(question: str, choices: Sequence[str], shown: str, language: str = ENGLISH) -> str:
+def simulated(question: str, choices: Sequence[str], explanation: str, language: str = ENGLISH) -> str:
     r"""A question with an explanation of one of its options, up to and including ``Answer:``.
 
     Examples
     --------
-    >>> simulated("One and one is", ["two", "three"], "It is ___, as a pair.")
-    'One and one is\nA. two\nB. three\nExplanation: It is ___, as a pair.\nAnswer:'
+    >>> simulated("One and one is", ["two", "three"], "It is two, as a pair.")
+    'One and one is\nA. two\nB. three\nExplanation: It is two, as a pair.\nAnswer:'
     """
     words = wording(language)
     asked = ask_for_letter(question, choices, language).removesuffix(words.answer)
-    return f"{asked}{words.explanation}{words.space}{' '.join(shown.split())}\n{words.answer}"
+    return f"{asked}{words.explanation}{words.space}{' '.join(explanation.split())}\n{words.answer}"
 
 
 def needed_knowledge(question: str, choices: Sequence[str], index: int, language: str = ENGLISH) -> str:

@@ -56,23 +56,15 @@ def explain(document: dict[str, Any]) -> str:
 
 
 def load_checks(checks: str = "", **_: Any) -> dict[str, Dataset]:
-    """The explanations to check. The world's state a fact and give no reason, so that they are shown as they are."""
-    rows = list(enumerate(read_checks(checks)))
-    return {
-        "test": Dataset.from_list(
-            [
-                document | ({"shown": row["explanation"]} if document["informed"] else {})
-                for number, row in rows
-                for document in check_documents(number, row)
-            ]
-        )
-    }
+    """The explanations to check."""
+    rows = enumerate(read_checks(checks))
+    return {"test": Dataset.from_list([document for number, row in rows for document in check_documents(number, row)])}
 
 
 def simulate(document: dict[str, Any]) -> str:
-    """A question with what is shown of an explanation, behind explained questions of the same field."""
+    """A question with an explanation of one of its options, behind explained questions of the same field."""
     shots = (
         f"{prompts.simulated(shot.question, shot.choices, shot.explanation)} {prompts.LETTERS[shot.answer]}\n\n"
         for shot in questions(document["subject"], "dev")
     )
-    return "".join(shots) + prompts.simulated(document["question"], document["choices"], document["shown"])
+    return "".join(shots) + prompts.simulated(document["question"], document["choices"], document["explanation"])

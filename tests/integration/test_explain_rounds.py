@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -106,17 +107,17 @@ def test_every_round_is_logged_and_a_text_is_used_that_its_check_passed(folder):
             for row in map(json.loads, (place / "checks.jsonl").open())
         }
         (samples,) = (place / "check").rglob("samples_*.jsonl")
-        sums: dict[tuple, dict[bool, dict[str, float]]] = {}
+        sums: dict[tuple, dict[str, float]] = {}
         for sample in map(json.loads, samples.open()):
             doc = sample["doc"]
-            means = sums.setdefault((doc["asked"], doc["question"], doc["option"]), {True: {}, False: {}})
+            means = sums.setdefault((doc["asked"], doc["question"], doc["option"]), dict.fromkeys(doc["choices"], 0.0))
             for choice, response in zip(doc["choices"], sample["filtered_resps"], strict=True):
-                means[doc["informed"]][choice] = means[doc["informed"]].get(choice, 0.0) + float(response[0])
+                means[choice] += float(response[0]) / len(doc["choices"])
         assert set(sums) == set(texts)
         by_key = {(row["id"], row["question"], row["option"]): row for row in rows}
         for key, text in texts.items():
-            change = {choice: total - sums[key][False][choice] for choice, total in sums[key][True].items()}
-            if max(change, key=change.__getitem__) == by_key[key]["choices"][key[2]]:
+            odds = {choice: math.exp(mean) for choice, mean in sums[key].items()}
+            if odds[by_key[key]["choices"][key[2]]] / sum(odds.values()) >= 0.95:
                 kept[key] = text
         remaining = keys - set(kept)
         if not remaining:
@@ -127,16 +128,15 @@ def test_every_round_is_logged_and_a_text_is_used_that_its_check_passed(folder):
     assert explained.checked.attempts == number
 
 
-def test_the_prompts_show_the_explanation_and_then_none(folder):
+def test_the_prompts_show_the_explanation(folder):
     run_ = read_run(folder / "explained" / "round-1" / "check")
     scores = run_.tasks["consistency_world_simulate"]
     found = read_judgements(scores)
-    assert len(scores) == 2 * 4 * len(found.keys)
+    assert len(scores) == 4 * len(found.keys)
     (samples,) = (folder / "explained" / "round-1" / "check").rglob("samples_*.jsonl")
     for sample in map(json.loads, samples.open()):
         asked = sample["arguments"]["gen_args_0"]["arg_0"].rpartition("\n\n")[2]
-        assert asked.endswith(f"\nExplanation: {sample['doc']['shown']}\nAnswer:")
-        assert (sample["doc"]["shown"] == "___") != sample["doc"]["informed"]
+        assert asked.endswith(f"\nExplanation: {' '.join(sample['doc']['explanation'].split())}\nAnswer:")
 
 
 def test_a_second_sampling_has_another_seed(folder):
