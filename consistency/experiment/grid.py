@@ -249,7 +249,7 @@ class Experiment:
         return scope_tasks(domain, style, self.task_set) if own is None else own.scopes(style, groups)
 
     def base_logs(self, model: str, style: str) -> Path:
-        """The log folder of a base model, or of a model made from it: ``icl`` (5-shot) or ``ift`` (0-shot with the chat template)."""
+        """The log folder of the base model of a model: ``icl`` (5-shot) or ``ift`` (0-shot with the chat template)."""
         return self.root / self.recipe(model).base / "base" / "logs" / style
 
     def runs(self) -> Iterator[TunedRun]:

@@ -74,7 +74,7 @@ def _training(run: TunedRun) -> dict[str, Any]:
         config = read_yaml(run.config, "the config that the group was trained with")
         text = config.get("chat_template_jinja")
         found = {
-            "learning_rate": config.get("learning_rate"),
+            "learning_rate": _rate(config.get("learning_rate")),
             "precision": _precision(config),
             "template": OWN if text is None else template_title(str(text)),
         }
@@ -85,6 +85,11 @@ def _training(run: TunedRun) -> dict[str, Any]:
         except (ValueError, AttributeError) as error:
             raise InputError(f"cannot be read: {error}", do="remove it", path=run.host) from error
     return found
+
+
+def _rate(given: Any) -> float | None:
+    """A learning rate; YAML takes 2e-5, which lacks a point, for text."""
+    return None if given is None else float(given)
 
 
 def _precision(config: Mapping[str, Any]) -> str:
