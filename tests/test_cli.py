@@ -228,7 +228,7 @@ MISTAKES = {
     f"groups {PROBE} --domain medicine --general world --group incompatible --out {{f}}/file": "cannot be written",
     GROUPS + "incompatible --threshold 1": "a threshold of 1",
     GROUPS + "contextualized": "--contexts",
-    GROUPS + "contextualized --contexts {f}/probe": "no task consistency_context_medicine",
+    GROUPS + "contextualized --contexts {f}/probe": "consistency_context_medicine",
     GROUPS + "incompatible --guard {f}/nowhere": "cannot be read",
     GROUPS + "incompatible --guard {f}/bad.json": "bad.json:1: ",
     GROUPS + "incompatible --size 4": "3 confidently wrong answers in",

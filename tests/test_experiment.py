@@ -140,7 +140,7 @@ def without(key: str) -> str:
         (yaml.safe_dump(GOOD | {"tasks": "mmlu"}).encode(), "tasks: 'mmlu'"),
         (yaml.safe_dump(GOOD | {"domains": ["medicin"]}).encode(), "domain 'medicin'"),
         (yaml.safe_dump(GOOD | {"groups": ["incompatibel"]}).encode(), "group 'incompatibel'"),
-        (yaml.safe_dump(GOOD | {"groups": ["mixed_0.3"]}).encode(), "group 'mixed_0.3'"),
+        (yaml.safe_dump(GOOD | {"groups": ["mixed_1.3"]}).encode(), "group 'mixed_1.3'"),
     ],
 )
 def test_what_is_no_experiment_is_refused_in_one_line_that_names_the_file(tmp_path, content, says):

@@ -166,7 +166,7 @@ def test_the_full_check_reads_the_tokenizer_and_asks_axolotl(tmp_path: Path, tin
     done = check(tmp_path, "--full", models={"bad": str(broken)}, groups=["harmonious"], axolotl="--adapter nonsense")
     assert done.returncode == 1
     assert "problem: bad, harmonious: " in done.stderr
-    assert "problem: bad: no tokenizer" in done.stderr
+    assert "problem: models: bad: no tokenizer" in done.stderr
 
 
 def test_without_axolotl_the_rest_is_checked(tmp_path: Path) -> None:
