@@ -175,6 +175,18 @@ def test_it_ends_early_where_all_pass(tmp_path, write_probe):
     assert read_rounds(folder, "history").checked.attempts == 1
 
 
+def test_a_model_that_reads_nothing_is_no_reader(tmp_path, write_probe):
+    requests, folder = write_requests(tmp_path / "requests.jsonl", range(6)), tmp_path / "rounds"
+    write_explained(next_step(folder, requests, 3, EXPLAIN, CHECK).logs, {n: f"So it is {n}.```" for n in range(6)})
+    # One of six is fewer than a fifth.
+    write_checked(next_step(folder, requests, 3, EXPLAIN, CHECK), {0}, write_probe)
+    assert next_step(folder, requests, 3, EXPLAIN, CHECK) is None
+    found = read_rounds(folder, "history")
+    assert sorted(found.texts.values()) == [f"So it is {n}." for n in range(6)]
+    checked = found.checked
+    assert (checked.unread, checked.passed_first, checked.requested, checked.failed) == (True, 1, 6, frozenset())
+
+
 def test_without_attempts_nothing_is_checked(tmp_path):
     requests, folder = write_requests(tmp_path / "requests.jsonl", range(2)), tmp_path / "rounds"
     write_explained(next_step(folder, requests, 0, EXPLAIN, CHECK).logs, {0: "Zero.```", 1: ""})

@@ -55,7 +55,9 @@ class Checked:
     passed : int
         Answers of which some text passed.
     failed : frozenset of (str or int, str, int)
-        The answers of which none did, by the question's id, its text and the option's index.
+        The answers of which none did, by the question's id, its text and the option's index; empty if they are `unread`.
+    unread : bool
+        Whether so few passed that the model cannot be the reader of its own explanations, and every usable text is kept.
     """
 
     attempts: int
@@ -66,6 +68,7 @@ class Checked:
     passed_first: int
     passed: int
     failed: frozenset[tuple[str | int, str, int]]
+    unread: bool = False
 
     def to_dict(self) -> dict[str, int | float | None]:
         """The numbers for a manifest, with the shares of the answers whose first text, and any text, passed."""

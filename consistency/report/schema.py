@@ -288,6 +288,7 @@ class CheckedExplanations(Struct):
     left_out: int
     share_before: float | None = None
     share_after: float | None = None
+    unread: bool = False
 
 
 class TrainingRows(Struct):

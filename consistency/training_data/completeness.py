@@ -108,15 +108,18 @@ class Completeness:
         """Refuse a group that is hollow.
 
         The model's own answers need its explanations, CONTEXTUALIZED its contexts. RANDOM-WRONG may do without any
-        explanation, but not have some. Gold replies have what the pool has.
+        explanation, but not have some, unless a check left the others out. Gold replies have what the pool has.
 
         Raises
         ------
         InputError
             With the share, the log that lacks the texts, and what to do.
         """
+        written = self.written.get("explanations")
+        # Of a random option the model often writes nothing that argues for it: where that was checked, it is a finding.
+        checked = written is not None and written.checked is not None
         for source, filled in self.explained.items():
-            if source != "golden" and filled.hollow and (source == "model" or filled.filled):
+            if source != "golden" and filled.hollow and (source == "model" or (filled.filled and not checked)):
                 self._refuse(filled, _WHOSE[source], "explanation")
         if self.contexts and self.contexts.hollow:
             self._refuse(self.contexts, "questions", "context")

@@ -138,6 +138,16 @@ def notes(logs: Sequence[Log], pairing: GridPairing) -> list[str]:
     return lines
 
 
+def check_notes(rows: Iterable[TrainingRows]) -> list[str]:
+    """Which models could not judge their own explanations, so that these were trained on unchecked."""
+    unread = {(row.model, row.domain): row.explanations for row in rows if row.explanations and row.explanations.unread}
+    return [
+        f"{model}, {domain}: only {found.passed_first} of {found.requested} explanations passed the check that they argue for the "
+        "model's answer; a model that passes so few does not read them, so all were trained on, unchecked"
+        for (model, domain), found in unread.items()
+    ]
+
+
 def undefined_notes(results: Sequence[Result]) -> list[str]:
     """Which means leave questions out because they have no finite value there, such as an infinite KL."""
     counts: Counter[str] = Counter()

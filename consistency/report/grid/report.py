@@ -161,6 +161,7 @@ def _document(experiment: Experiment, read: Analysis) -> GridReport:
     means = estimates.means(read.cells, experiment)
     contrasts = estimates.contrasts(read.cells, [*results, *means], experiment)
     pairing = origin.grid_pairing(read.audits)
+    trained = [origin.training_rows(run) for run in experiment.runs()]
     biases = filter(None, map(strongest_bias, read.options.values()))
     return GridReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -178,6 +179,7 @@ def _document(experiment: Experiment, read: Analysis) -> GridReport:
             *(bias.to_text() for bias in biases),
             *origin.notes(read.logs, pairing),
             *origin.undefined_notes(results),
+            *origin.check_notes(trained),
         ],
         results=results,
         means=means,
@@ -186,7 +188,7 @@ def _document(experiment: Experiment, read: Analysis) -> GridReport:
         partial_correlations=estimates.partial_correlations([*results, *means], experiment),
         checkpoints=read.checkpoints,
         pairing=pairing,
-        training_rows=[origin.training_rows(run) for run in experiment.runs()],
+        training_rows=trained,
         logs=read.logs,
         versions=provenance.versions(),
     )

@@ -273,7 +273,7 @@ def pairing_table(pairing: GridPairing) -> Table:
 def _argued(found: CheckedExplanations | None) -> str:
     if found is None:
         return DASH
-    return f"{found.passed_first} → {found.passed} of {found.requested}"
+    return f"{found.passed_first} → {found.passed} of {found.requested}" + (", not used" if found.unread else "")
 
 
 def _share(lacking: int | None, rows: Mapping[str, int] | None) -> str:
