@@ -142,8 +142,8 @@ def check_notes(rows: Iterable[TrainingRows]) -> list[str]:
     """Which models could not judge their own explanations, so that these were trained on unchecked."""
     unread = {(row.model, row.domain): row.explanations for row in rows if row.explanations and row.explanations.unread}
     return [
-        f"{model}, {domain}: only {found.passed_first} of {found.requested} explanations passed the check that they argue for the "
-        "model's answer; a model that passes so few does not read them, so all were trained on, unchecked"
+        f"{model}, {domain}: only {found.passed_first} of {found.requested} explanations passed the check that they argue for "
+        "the model's answer; a model that passes so few does not read them, so all were trained on, unchecked"
         for (model, domain), found in unread.items()
     ]
 
