@@ -158,7 +158,8 @@ def test_the_first_text_that_passed_is_kept_and_the_shares_are_counted(rounds):
     }
     assert found.checked is not None
     assert found.checked.to_dict() == {
-        "attempts": 3, "requested": 6, "generated": 12, "usable": 8, "first_usable": 4, "passed_first": 2, "passed": 4, "unread": False,
+        "attempts": 3, "requested": 6, "generated": 12, "usable": 8, "first_usable": 4, "passed_first": 2, "passed": 4,
+        "unread": False,
         "left_out": 2, "share_before": 2 / 6, "share_after": 4 / 6,
     }  # fmt: skip
     assert found.checked.failed == {(3, "3?", 1), (5, "5?", 1)}

@@ -96,8 +96,9 @@ def test_every_round_is_logged_and_a_text_is_used_that_its_check_passed(folder):
     explained = read_rounds(folder / "explained", "medicine")
     rows = [json.loads(line) for line in (folder / "requests.jsonl").open()]
     keys = {(row["id"], row["question"], row["option"]) for row in rows}
-    remaining, kept = keys, {}
-    for number in (1, 2):
+    remaining, kept, first = keys, {}, {}
+    count = len(list((folder / "explained").glob("round-*")))
+    for number in range(1, count + 1):
         place = folder / "explained" / f"round-{number}"
         assert {
             (r["id"], r["question"], r["option"]) for r in map(json.loads, (place / "requests.jsonl").open())
@@ -114,18 +115,22 @@ def test_every_round_is_logged_and_a_text_is_used_that_its_check_passed(folder):
             for choice, response in zip(doc["choices"], sample["filtered_resps"], strict=True):
                 means[choice] += float(response[0]) / len(doc["choices"])
         assert set(sums) == set(texts)
+        first = first or texts
         by_key = {(row["id"], row["question"], row["option"]): row for row in rows}
         for key, text in texts.items():
             odds = {choice: math.exp(mean) for choice, mean in sums[key].items()}
             if odds[by_key[key]["choices"][key[2]]] / sum(odds.values()) >= 0.95:
                 kept[key] = text
         remaining = keys - set(kept)
-        if not remaining:
-            break
+        if number == 1 and len(kept) < 0.2 * ASKED:
+            # The model does not read: no further round, and every usable text is kept.
+            kept, remaining = first, set()
+            assert count == 1
+    assert count == ATTEMPTS or not remaining
     assert explained.texts == kept
     assert explained.checked is not None
     assert explained.checked.failed == remaining
-    assert explained.checked.attempts == number
+    assert explained.checked.attempts == count
 
 
 def test_the_prompts_show_the_explanation(folder):
@@ -139,12 +144,12 @@ def test_the_prompts_show_the_explanation(folder):
         assert asked.endswith(f"\nExplanation: {' '.join(sample['doc']['explanation'].split())}\nAnswer:")
 
 
-def test_a_second_sampling_has_another_seed(folder):
+def test_each_sampling_has_its_own_seed(folder):
     seeds = []
-    for number in (1, 2):
-        (results,) = (folder / "explained" / f"round-{number}" / "explain").rglob("results_*.json")
+    for place in sorted((folder / "explained").glob("round-*")):
+        (results,) = (place / "explain").rglob("results_*.json")
         seeds.append(json.loads(results.read_text())["config"]["torch_seed"])
-    assert seeds == [1234, 1235]
+    assert seeds == [1234, 1235][: len(seeds)]
 
 
 def test_what_would_be_made_from_something_else_is_made_anew(folder):
