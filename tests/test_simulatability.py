@@ -188,6 +188,46 @@ def test_a_model_that_reads_nothing_is_no_reader(tmp_path, write_probe):
     assert (checked.unread, checked.passed_first, checked.requested, checked.failed) == (True, 1, 6, frozenset())
 
 
+def test_a_domain_without_texts_in_a_round_and_one_whose_name_ends_like_it(tmp_path, write_probe):
+    rows = [request(0) | {"subject": "medicine"}, request(1) | {"subject": "chinese_medicine"}]
+    (tmp_path / "requests.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    explain = ["consistency_explain_medicine", "consistency_explain_chinese_medicine"]
+    check = ["consistency_simulate_medicine", "consistency_simulate_chinese_medicine"]
+
+    def step():
+        return next_step(tmp_path / "rounds", tmp_path / "requests.jsonl", 2, explain, check)
+
+    def write(logs, task, number, text):
+        logs.mkdir(parents=True, exist_ok=True)
+        doc = rows[number] | {"explanation": ""}
+        row = {
+            "doc_id": 0,
+            "doc": doc,
+            "target": "",
+            "resps": [[text]],
+            "filtered_resps": [text],
+            "filter": "none",
+            "metrics": [],
+        }
+        (logs / f"samples_{task}_{DATE}.jsonl").write_text(json.dumps(row) + "\n")
+
+    found = step()
+    assert set(found.tasks) == set(explain)
+    write(found.logs, explain[0], 0, "Because.```")
+    write(found.logs, explain[1], 1, "")
+    found = step()
+    assert found.tasks == (check[0],)
+    asked = documents(read_checks(found.metadata["checks"]))
+    write_probe(found.logs, asked, [logprobs(d, [0.0, 9.0, 0.0], [0.0] * 3) for d in asked], check[0])
+    found = step()
+    # The other domain alone, although the name of this one ends its name.
+    assert found.tasks == (explain[1],)
+    write(found.logs, explain[1], 1, "")
+    assert step() is None
+    assert list(read_rounds(tmp_path / "rounds", "medicine").texts.values()) == ["Because."]
+    assert read_rounds(tmp_path / "rounds", "chinese_medicine").texts == {}
+
+
 def test_without_attempts_nothing_is_checked(tmp_path):
     requests, folder = write_requests(tmp_path / "requests.jsonl", range(2)), tmp_path / "rounds"
     write_explained(next_step(folder, requests, 0, EXPLAIN, CHECK).logs, {0: "Zero.```", 1: ""})

@@ -474,7 +474,7 @@ def test_requests_may_begin_with_a_byte_order_mark(tmp_path):
     asked = {"id": 3, "subject": "history", "question": "Who?", "choices": ["he", "she"], "option": 1}
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(asked).encode())
     # Without a domain of its own, the subject names it.
-    assert read_requests(path) == [{**asked, "domain": "history"}]
+    assert read_requests(path) == [{**asked, "domain": "history", "purpose": "explain"}]
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(asked).encode() + b"\n{}")
     with pytest.raises(InputError) as caught:
         read_requests(path)

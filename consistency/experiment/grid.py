@@ -226,6 +226,12 @@ class Experiment:
         }
         return resolve(group, recipe.presets, self.devices, given, rows, self.flags, self.template)
 
+    @property
+    def explained(self) -> list[str]:
+        """The groups whose rows hold explanations that the base model writes: where some model trains on pairs, all."""
+        pairs = any("rl" in read_preset(name) for recipe in self.recipes.values() for name in recipe.presets)
+        return [group for group in self.groups if pairs or needs_explanations(group)]
+
     def recipe(self, model: str) -> Recipe:
         """How a model is trained."""
         return self.recipes.get(model) or Recipe(model)

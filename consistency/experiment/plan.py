@@ -15,7 +15,7 @@ from consistency.errors import InputError
 from consistency.experiment.checkpoint import read_header
 from consistency.experiment.grid import Experiment, TunedRun, needs_contexts, needs_explanations
 from consistency.experiment.packing import read_turns
-from consistency.experiment.requirements import Fetch, fetches
+from consistency.experiment.requirements import Fetch, asks_mmlu, fetches
 from consistency.tasks import mmlu, sources
 from consistency.tasks.own_domain import OwnDomain
 from consistency.tasks.own_tasks import read_own_domain
@@ -242,7 +242,7 @@ def plan(
     if not 0 < peak_tflops < math.inf or not 0 < utilisation <= 1:
         raise InputError(f"peak {peak_tflops}, utilisation {utilisation}", expected="a positive peak and a share of it")
     for model, given in (parameters or {}).items():
-        if model not in experiment.models:
+        if model not in {*experiment.models, *experiment.sources}:
             raise InputError(f"--parameters: no model {model!r}", expected=f"one of {', '.join(experiment.models)}")
         if not 1 <= given < math.inf:
             raise InputError(f"--parameters {model}={given:g}", expected="a number of parameters, such as 7e9")
@@ -252,14 +252,19 @@ def plan(
     bases: set[str] = set()
     for model in experiment.models:
         origin = experiment.recipe(model).base
-        n = (parameters or {}).get(model) or _parameters(experiment.sources[origin], model)
+        n = (
+            (parameters or {}).get(model)
+            or (parameters or {}).get(origin)
+            or _parameters(experiment.sources[origin], model)
+        )
         training, rows, tokens, steps, estimated = 0.0, 0, 0, 0, 0
         runs = [run for run in experiment.runs() if run.model == model]
         configs = {group: experiment.config(model, group) for group in experiment.groups}
         kept, evaluations, asked = 0.0, 0, 0
         for run in runs:
             values = configs[run.group].values
-            count, length, real = _size(run, sizes, experiment.size or sizes.asked)
+            asked_rows = min(experiment.size or sizes.asked, counts.pools[run.domain])
+            count, length, real = _size(run, sizes, asked_rows, 1 if experiment.general == "none" else 2)
             rows, tokens = rows + count, tokens + length
             estimated += 0 if real else count
             epochs = values["num_epochs"]
@@ -345,8 +350,8 @@ def count_questions(experiment: Experiment) -> Counts:
         | {domain: count(sources.domain_file(domain, "pool"), sizes.pool) for domain in given},
         {name: test for name, (_, test) in own.items()}
         | {domain: count(sources.domain_file(domain, "test"), sizes.test) for domain in given},
-        # Other tasks of an own domain are not counted, but are as many as these.
-        sum(count(sources.benchmark_file("mmlu", subject, "test"), each) for subject in names),
+        # Other tasks of an own domain than MMLU's are not counted.
+        asks_mmlu(experiment) * sum(count(sources.benchmark_file("mmlu", subject, "test"), each) for subject in names),
     )
 
 
@@ -368,10 +373,10 @@ def _operations(values: Mapping[str, Any]) -> int:
     return 8 if recomputed else 6
 
 
-def _size(run: TunedRun, sizes: Sizes, questions: int) -> tuple[int, int, bool]:
+def _size(run: TunedRun, sizes: Sizes, questions: int, times: int) -> tuple[int, int, bool]:
     """Rows of a run's training set, their tokens, and whether they were counted."""
     if not run.rows.is_file():
-        return 2 * questions, 2 * questions * sizes.row, False
+        return times * questions, times * questions * sizes.row, False
     count = characters = 0
     for turns in read_turns(run.rows):
         count += 1

@@ -355,7 +355,7 @@ def _recipes(loaded: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[
     for base, recipe, rate in product(sources, presets, rates):
         parts = (base, recipe, f"lr-{rate:g}" if len(rates) > 1 else "")
         name = ".".join(filter(None, parts))
-        if name in found:
+        if name in found or (name in sources and name != base):
             raise InputError(f"models: two trainings would have the name {name}", expected="other names")
         found[name] = Recipe(base, _on_device(presets[recipe].get(base), sources[base], loaded["device"]), rate)
         yield name, found[name]

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from consistency.errors import InputError
 from consistency.experiment.failures import find_reason
-from consistency.experiment.grid import Experiment, needs_contexts, needs_explanations
+from consistency.experiment.grid import Experiment, needs_contexts
 from consistency.experiment.plan import plan
 from consistency.experiment.program_log import is_locked, read_attempt, writers
 from consistency.experiment.progress import STEPS, Progress, read_progress
@@ -229,7 +229,7 @@ def follow(experiment: Experiment, seconds: float) -> Iterator[str]:
 
 def _places(experiment: Experiment) -> Iterator[tuple[str, str, Path, Path]]:
     """Stage, name, output and log of each job of a grid, stage by stage."""
-    explained, in_context = (any(map(needs, experiment.groups)) for needs in (needs_explanations, needs_contexts))
+    explained, in_context = bool(experiment.explained), any(map(needs_contexts, experiment.groups))
     for stage, style, needed in (
         ("probe", "icl", True),
         ("base", "ift", True),

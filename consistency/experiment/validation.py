@@ -12,10 +12,11 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.experiment.flags import TrainingFlags
-from consistency.experiment.grid import Experiment, needs_explanations
+from consistency.experiment.grid import Experiment
 from consistency.experiment.requirements import missing, missing_devices
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
 from consistency.experiment.workflow import guards
+from consistency.tasks import prompts
 from consistency.tasks.harness_index import asked_tasks, task_problems
 from consistency.tasks.own_tasks import read_own_domain
 from consistency.tasks.sources import VARIABLE
@@ -277,7 +278,13 @@ def _tokenizers(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConf
         folder = str(BASE_MODEL) if source == "embedded" else source
         try:
             tokenizer = load_tokenizer(folder)
-            checks = check_tokenizer(tokenizer, template=experiment.template)
+            checks = [
+                check
+                for language in dict.fromkeys(
+                    [prompts.ENGLISH, *(own.language for own in experiment.own_domains.values())]
+                )
+                for check in check_tokenizer(tokenizer, template=experiment.template, language=language)
+            ]
         except InputError as error:
             yield f"models: {model}: {error}"
             continue
@@ -308,7 +315,7 @@ def _unloadable(folder: str) -> Iterator[str]:
 
 def own_domain_problems(experiment: Experiment) -> Iterator[str]:
     """Why the tasks of an experiment's own domains could not be made; data sets of the hub are not loaded."""
-    explained = [group for group in experiment.groups if needs_explanations(group)]
+    explained = experiment.explained
     for name, domain in experiment.own_domains.items():
         if any(source.is_hub for source in domain.sources.values()):
             continue

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.experiment.grid import Experiment, needs_contexts, needs_explanations
+from consistency.experiment.grid import Experiment, needs_contexts
 from consistency.support.files import fingerprint
 from consistency.tasks.benchmarks import BENCHMARKS
 from consistency.tasks.own_domain import joined_tasks
@@ -85,7 +85,7 @@ def workflow(experiment: Experiment, visible: str | None = None, data: str = "")
         "allow_incomplete": experiment.allow_incomplete,
         "contexts_by": experiment.context_model,
         "tasks": stage_tasks(experiment),
-        "explained": [group for group in experiment.groups if needs_explanations(group)],
+        "explained": experiment.explained,
         "in_context": [group for group in experiment.groups if needs_contexts(group)],
         "device": device,
         "visible": visible_gpus(experiment.device, visible),

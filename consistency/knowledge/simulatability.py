@@ -25,7 +25,7 @@ from consistency.support.arrays import Floats
 from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines
 from consistency.tasks.requests import read_requests
-from consistency.tasks.scopes import simulate_task
+from consistency.tasks.scopes import explain_task, simulate_task
 
 # A question's id, its text and the option's index.
 Key = tuple[str | int, str, int]
@@ -207,6 +207,7 @@ def next_step(
         if not attempts:
             return None
         texts = _texts(place, wanted)
+        wanted = [request for request in wanted if request["purpose"] == "explain"]
         checks = [{**request, "explanation": texts[_key(request)]} for request in wanted if _key(request) in texts]
         if checks and not (place / CHECK).is_dir():
             write_lines(place / _CHECKS, json_lines(checks))
@@ -246,6 +247,8 @@ def read_rounds(path: str | Path, domain: str) -> Explanations:
     every: dict[Key, str] = {}
     sources: list[Path] = []
     first: list[Key] = []
+    others: dict[Key, str] = {}
+    missing = 0
     generated, usable, first_usable, passed_first = 0, 0, 0, 0
     checked = False
     rounds = list(_finished(folder))
@@ -255,11 +258,17 @@ def read_rounds(path: str | Path, domain: str) -> Explanations:
             break
         found = read_explanations(place / EXPLAIN, domain)
         sources.append(found.source)
+        if number == 0:
+            # Of other options than the model's it explains each once, and nothing is left out for it.
+            random = {_key(request) for request in wanted if request["purpose"] != "explain"}
+            others = {key: text for key, text in found.texts.items() if key in random}
+            missing = len(random) - len(others)
+        wanted = [request for request in wanted if request["purpose"] == "explain"]
         keys = {_key(request) for request in wanted}
         written = {key: text for key, text in found.texts.items() if key in keys}
         judged = (place / CHECK).is_dir()
         checked = checked or judged or number > 0
-        passed = _passed(place, wanted) if judged else dict.fromkeys(written, not checked)
+        passed = _passed(place, wanted) if judged and written else dict.fromkeys(written, not checked)
         good = {key: text for key, text in written.items() if passed.get(key, False)}
         if number == 0:
             first, first_usable, passed_first = list(keys), len(written), len(good)
@@ -282,7 +291,9 @@ def read_rounds(path: str | Path, domain: str) -> Explanations:
     )
     if unread:
         texts = every
-    return Explanations(texts, generated - usable, sources[0], tuple(sources[1:]), checked=counts if checked else None)
+    unusable = generated - usable + missing
+    found_in = sources[0], tuple(sources[1:])
+    return Explanations({**others, **texts}, unusable, *found_in, checked=counts if checked and first else None)
 
 
 def _finished(folder: Path) -> Iterator[Path]:
@@ -303,8 +314,8 @@ def _key(request: dict[str, Any]) -> Key:
 def _about(tasks: Sequence[str], requests: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     """The tasks that ask about the requests' domains; a single task, as the embedded world's, asks about all."""
     domains = {request["domain"] for request in requests}
-    some = tuple(task for task in tasks if any(task.endswith(f"_{domain}") for domain in domains))
-    return some or tuple(tasks)
+    names = {name(domain) for domain in domains for name in (explain_task, simulate_task)}
+    return tuple(task for task in tasks if task in names) or tuple(tasks)
 
 
 def _texts(place: Path, requests: Sequence[dict[str, Any]]) -> dict[Key, str]:
@@ -319,5 +330,9 @@ def _passed(place: Path, requests: Sequence[dict[str, Any]]) -> dict[Key, bool]:
     tasks = read_run(place / CHECK).tasks
     names = {simulate_task(), *(simulate_task(request["domain"]) for request in requests)} & set(tasks)
     if not names:
-        raise InputError("no simulate task", expected=f"a log of {simulate_task('DOMAIN')}", path=place / CHECK)
+        raise InputError(
+            "no simulate task",
+            expected=f"a log of {', '.join(sorted(simulate_task(request['domain']) for request in requests[:1]))}",
+            path=place / CHECK,
+        )
     return {key: value for name in sorted(names) for key, value in read_judgements(tasks[name]).passed.items()}

@@ -38,7 +38,7 @@ def describe_host(devices: int = 0) -> dict[str, object]:
         `hardware`; `git_commit` of the working directory, with "-dirty" behind it where files are changed, or None outside
         of a repository; `python`; and `packages`, the versions of those that are installed.
     """
-    commit = _lines("git", "describe", "--always", "--dirty", "--abbrev=40")
+    commit = _lines("git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12")
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = list_gpus() if shown is None else list_gpus()[: len(list(filter(None, shown.split(","))))]
     return {

@@ -107,12 +107,17 @@ def read_own_domain(domain: OwnDomain) -> KeptDomain:
             expected=f"at least {SHOTS}",
             path=domain.sources["dev"].place,
         )
-    explained = next((item for item in questions["dev"] if item.explanation.strip()), None)
     shot = domain.explain_shot
-    if shot is None and explained is not None:
-        why = strip_answer(explained.explanation, explained.choices, explained.answer)
-        shot = Shot(explained.question, explained.choices, explained.answer, why or explained.explanation.strip())
+    for item in questions["dev"] if shot is None else ():
+        if why := _why(item):
+            shot = Shot(item.question, item.choices, item.answer, why)
+            break
     return KeptDomain(domain, questions, shot)
+
+
+def _why(item: Question) -> str:
+    """The explanation of a question without the answer that it begins with."""
+    return strip_answer(item.explanation, item.choices, item.answer).strip()
 
 
 def made_from(domain: OwnDomain) -> str:
@@ -208,8 +213,9 @@ def task_files(kept: KeptDomain) -> dict[str, str]:
     if kept.explain_shot is not None:
         more = {"description": words.explain_header, **writes} if writes else {}
         found[explain_task(domain.name)] = _task_file(explain_task(domain.name), "explain", common, more)
-        explained = sum(bool(item.explanation.strip()) for item in kept.questions["dev"])
-        shown = {"num_fewshot": min(SHOTS, max(1, explained)), **asks}
+        asked_by_shot = {kept.explain_shot.question}
+        explained = 1 + sum(bool(_why(item)) and item.question not in asked_by_shot for item in kept.questions["dev"])
+        shown = {"num_fewshot": min(SHOTS, explained), **asks}
         if asks:
             shown["description"] = words.simulate_header
         found[simulate_task(domain.name)] = _task_file(simulate_task(domain.name), "simulate", common, shown)

@@ -22,6 +22,7 @@ class _Request(msgspec.Struct):
     option: int
     # The name of the domain in tasks, where prompts call it otherwise.
     domain: str = ""
+    purpose: str = "explain"
     prompt_language: str | None = None
 
 
@@ -42,7 +43,8 @@ def read_requests(path: str | Path, subject: str | None = None) -> list[dict[str
     Returns
     -------
     list of dict
-        `id`, `subject`, `question`, `choices`, `option`, `domain` (its name in tasks; `subject` where the file has none), and
+        `id`, `subject`, `question`, `choices`, `option`, `domain` (its name in tasks; `subject` where the file has none),
+        `purpose` ("explain": the model's own answer, unless the file says "random_wrong" or "context"), and
         `prompt_language` of those that are not in English.
 
     Raises
@@ -107,7 +109,7 @@ def _existing(path: str | Path, key: str, do: str) -> str | Path:
 
 def _read(path: str | Path, kind: type[_Request], expected: str, subject: str | None) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    lines: dict[tuple[str | int, str, int], int] = {}
+    lines: dict[tuple[str, str | int, str, int], int] = {}
     for number, request in read_jsonl(path, kind, expected):
         if not 0 <= request.option < len(request.choices):
             raise InputError(
@@ -123,7 +125,7 @@ def _read(path: str | Path, kind: type[_Request], expected: str, subject: str | 
                 raise InputError(
                     f"id {request.id!r}", expected="ids of one kind (texts or whole numbers)", path=path, line=number
                 )
-            first = lines.setdefault((request.id, request.question, request.option), number)
+            first = lines.setdefault((request.domain, request.id, request.question, request.option), number)
             if first != number:
                 raise InputError(f"the same request as line {first}", expected="each once", path=path, line=number)
             fields = msgspec.structs.asdict(request)

@@ -131,7 +131,8 @@ class Completeness:
         raise InputError(
             f"{self.group}: {filled.lacking} of {filled.rows} {whose} ({filled.lacking_share:.1%}) have no {what}{cut}",
             expected=f"at most {MOST_LACKING:.0%}",
-            do=f"generate the others (consistency requests, then the {task} task), or pass --allow-incomplete",
+            do=f"generate the others (consistency requests, then the {task} task), ask a more capable model, or pass "
+            "--allow-incomplete (allow_incomplete: true in an experiment)",
             path=written.source if written and written.source.name else None,
         )
 

@@ -122,7 +122,7 @@ def write_requests(
             expected="a file for each, since different tasks read them",
             do="write one with --for context, and one with --for explain --for random_wrong",
         )
-    requests: dict[tuple[str | int, str, int], tuple[str, dict[str, object]]] = {}
+    requests: dict[tuple[str, str | int, str, int], tuple[str, dict[str, object]]] = {}
     domains, idle, impossible, made = Counter[str](), dict[str, str](), dict[str, str](), False
     for probe in probes:
         domains[probe.domain] += 0
@@ -145,10 +145,10 @@ def write_requests(
                 continue
             made = True
             for belief, option, need in answers:
-                # Two tasks may have asked the same question, and got the same answer.
-                key = belief.id, belief.question, option
+                # Two tasks of a domain may have asked the same question, and got the same answer.
+                key = probe.domain, belief.id, belief.question, option
                 if key not in requests:
-                    requests[key] = need, _request(belief, option, probe.domain)
+                    requests[key] = need, _request(belief, option, probe.domain, need)
                     domains[probe.domain] += 1
     if impossible and not made:
         raise InputError("; ".join(dict.fromkeys(impossible.values())))
@@ -193,7 +193,7 @@ def _answers(
     return ((selection.beliefs[row], option, purpose) for row, option, purpose in sorted(found))
 
 
-def _request(belief: Belief, option: int, domain: str) -> dict[str, object]:
+def _request(belief: Belief, option: int, domain: str, purpose: str) -> dict[str, object]:
     return {
         "id": belief.id,
         "subject": belief.subject,
@@ -201,5 +201,6 @@ def _request(belief: Belief, option: int, domain: str) -> dict[str, object]:
         "choices": belief.choices,
         "option": option,
         **({} if domain == belief.subject else {"domain": domain}),
+        **({} if purpose == "explain" else {"purpose": purpose}),
         **language_field(belief.language),
     }

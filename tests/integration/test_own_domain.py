@@ -20,7 +20,6 @@ from consistency.world.questions import questions
 pytest.importorskip("snakemake")
 pytest.importorskip("axolotl")
 
-LOCK = Path(__file__).parents[2] / "scripts" / "with_lock.py"
 LIMIT = 30
 GROUPS = ["harmonious", "self_aligning"]
 
@@ -71,7 +70,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
         "groups": GROUPS,
         "seeds": [0],
-        "lm_eval": f"--batch_size 32 --limit {LIMIT}",
+        "general": "none",
+        "limit": LIMIT,
+        # The embedded model does not read explanations.
+        "explanation_attempts": 0,
         "axolotl": "--launcher python --learning-rate 1e-4",
     }
     (place / "mine.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))
@@ -81,9 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def grid(folder: Path, *options: str) -> str:
     profile = shipped("scripts/Snakefile").parent / "profiles" / "local"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(shipped("scripts/Snakefile"))]
-    command += ["--configfile", "mine.yaml", "--profile", str(profile), "--nolock", *options]
-    if "--dry-run" not in options:
-        command = [sys.executable, str(LOCK), "lock", *command]
+    command += ["--configfile", "mine.yaml", "--profile", str(profile), *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
     return done.stdout + done.stderr

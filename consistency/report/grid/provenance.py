@@ -104,9 +104,9 @@ def _precision(config: Mapping[str, Any]) -> str:
     return f"{weights}, products in TF32" if config.get("tf32") else weights
 
 
-def notes(logs: Sequence[Log], pairing: GridPairing) -> list[str]:
+def notes(logs: Sequence[Log], pairing: GridPairing, experiment: Experiment) -> list[str]:
     """What a reader must know before believing the figures: limits, unusual settings, questions left out."""
-    lines = limit_notes(logs)
+    lines = [*limit_notes(logs), *_template_notes(logs, experiment)]
     for role, name in _ROLES.items():
         members = [log for log in logs if log.role == role]
         shots = sorted({shot for log in members for shot in log.shots} - {_SHOTS[role]})
@@ -116,14 +116,6 @@ def notes(logs: Sequence[Log], pairing: GridPairing) -> list[str]:
             )
         if any(log.chat_template is not None and log.chat_template != _CHAT[role] for log in members):
             lines.append(f"{name}: {'no' if _CHAT[role] else 'a'} chat template, against the method")
-    asked = {log.template for log in logs if log.role in ("base_zero_shot", "tuned") and log.template}
-    if len(asked) == 1:
-        lines.append(f"the tuned models and their base models were asked in one chat template: {asked.pop()}")
-    elif asked:
-        lines.append(
-            "the tuned models and their base models were asked in different chat templates, so that their accuracies and "
-            f"rankings differ by the format as well: {', '.join(sorted(asked))}"
-        )
     lines += [line for line in difference_notes(logs) if "chat template" not in line]
     if pairing.absent_tasks:
         names = list(pairing.absent_tasks)
@@ -135,6 +127,24 @@ def notes(logs: Sequence[Log], pairing: GridPairing) -> list[str]:
     ):
         if count:
             lines.append(f"{count} answers {text} and were left out")
+    return lines
+
+
+def _template_notes(logs: Sequence[Log], experiment: Experiment) -> list[str]:
+    """In which chat template each base model and its tuned models were asked."""
+    asked: dict[str, set[str]] = {}
+    for log in logs:
+        if log.role in ("base_zero_shot", "tuned") and log.template:
+            asked.setdefault(experiment.recipe(log.model).base, set()).add(log.template)
+    lines = [
+        f"{base}: the tuned models and their base model were asked in different chat templates, so that their accuracies and "
+        f"rankings differ by the format as well: {', '.join(sorted(templates))}"
+        for base, templates in asked.items()
+        if len(templates) > 1
+    ]
+    one = sorted({template for templates in asked.values() for template in templates})
+    if asked and not lines:
+        lines.append(f"each base model was asked in the chat template of its tuned models: {', '.join(one)}")
     return lines
 
 

@@ -177,7 +177,7 @@ def _document(experiment: Experiment, read: Analysis) -> GridReport:
         intervals=interval_text(experiment),
         notes=[
             *(bias.to_text() for bias in biases),
-            *origin.notes(read.logs, pairing),
+            *origin.notes(read.logs, pairing, experiment),
             *origin.undefined_notes(results),
             *origin.check_notes(trained),
         ],

@@ -305,7 +305,7 @@ def training_table(rows: Sequence[TrainingRows]) -> Table:
                 _argued(row.explanations),
                 DASH if row.learning_rate is None else f"{row.learning_rate:g}",
                 *(text or DASH for text in (row.precision, row.template, row.hardware)),
-                (row.git_commit or DASH)[:12],
+                row.git_commit or DASH,
                 (row.sha256 or DASH)[:16],
             )
             for row in rows
