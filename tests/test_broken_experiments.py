@@ -86,6 +86,13 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"lm_eval": "--device cpu"}, "lm_eval"),
     ({"lm_eval": "--use_cache x"}, "lm_eval"),
     ({"lm_eval": "--batch_size '32"}, "lm_eval"),
+    ({"models": {"m": "a,b"}}, "models"),
+    ({"context_model": "embedded"}, "context_model"),
+    ({"general": "empty.json"}, "general"),
+    ({"general": "broken.jinja"}, "general"),
+    ({"groups": ["mixed_0.3", "mixed_0.30"]}, "groups"),
+    ({"learning_rate": [None, 1e-4]}, "learning_rate"),
+    ({"preset": ["world-cpu", "max.yml"]}, "max_steps"),
     ({"model_args": "float32"}, "model_args"),
     ({"model_args": "pretrained=x"}, "model_args"),
     ({"explanation_atempts": 3}, "explanation_atempts"),
@@ -104,6 +111,9 @@ BROKEN_IN_FULL: list[tuple[dict[str, Any], str]] = [
     ({"models": {"m": "./encoder"}}, "models"),
     ({"models": {"m": "nobody/nothing-1b"}}, "models"),
     ({"template": "fails.jinja"}, "template"),
+    ({"template": "constant.jinja"}, "template"),
+    ({"template": "turns.jinja"}, "template"),
+    ({"lm_eval": "--gen_kwargs greedy"}, "lm_eval"),
     ({"preset": ["world-cpu", "unknown.yml"]}, "learning_rat"),
 ]
 
@@ -125,6 +135,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("CONSISTENCY_DATA", raising=False)
     (tmp_path / "broken.jinja").write_text("{% for m in messages %}")
     (tmp_path / "fails.jinja").write_text("{{ raise_exception('no') }}")
+    (tmp_path / "constant.jinja").write_text("hello")
+    turns = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}{% endfor %}"
+    (tmp_path / "turns.jinja").write_text(turns)
+    (tmp_path / "empty.json").write_text("[]")
+    (tmp_path / "max.yml").write_text("max_steps: 3\n")
     (tmp_path / "own.yml").write_text("chat_template: chatml\n")
     (tmp_path / "unknown.yml").write_text("learning_rat: 1\n")
     (tmp_path / "empty").mkdir()

@@ -25,7 +25,7 @@ FILE = {
     "preset": "llama-2-7b",
     "devices": 8,
     "device": "cuda",
-    "general": "none",
+    "general": "hub:org/instructions",
 }
 
 

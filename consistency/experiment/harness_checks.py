@@ -51,6 +51,8 @@ def _flags(text: str) -> tuple[str | None, list[str]]:
         with redirect_stderr(told):
             given = parser.parse_args(["run", *words])
             plain = parser.parse_args(["run"])
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        return None, [f"lm_eval: {text}: {error}; expected NAME=VALUE where a flag takes arguments"]
     except SystemExit:
         reason = told.getvalue().strip().rpartition("error: ")[2] or "shows its help"
         return None, [f"lm_eval: {reason}"]

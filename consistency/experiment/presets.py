@@ -13,7 +13,15 @@ from consistency.support.yaml_files import read_yaml
 
 _ENDINGS = (".yml", ".yaml")
 # Keys that follow from the group's rows, with what to do instead.
-GROUP_ONLY_KEYS = {"datasets": "--rows FILE", "dataset_prepared_path": "leave it out: it follows from the rows"}
+GROUP_ONLY_KEYS = {
+    "datasets": "--rows FILE",
+    "dataset_prepared_path": "leave it out: it follows from the rows",
+    **dict.fromkeys(
+        ("test_datasets", "pretraining_dataset", "val_set_size", "train_on_inputs"),
+        "leave it out: the rows of a group are trained on, and their answers alone",
+    ),
+    "max_steps": "num_epochs",
+}
 
 
 def preset_names() -> list[str]:

@@ -223,6 +223,12 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
     for model, source in sources.items():
         if not isinstance(source, str) or not source.strip():
             raise InputError(f"models: {model}: {source!r}", expected="a folder, a name or 'embedded'")
+        _check_source(f"models: {model}", source)
+    if texts["context_model"] == "embedded":
+        raise InputError("context_model: embedded", expected="a model that can write: a folder or a name of the hub")
+    _check_source("context_model", texts["context_model"])
+    if texts["general"] == "hub:":
+        raise InputError("general: hub:", expected="hub:NAME or hub:NAME@REVISION")
     recipes = dict(_recipes(loaded, sources))
     attempts = loaded["explanation_attempts"]
     if attempts is None:
@@ -243,7 +249,8 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
         recipes=recipes,
         flags=flags,
         explanation_attempts=attempts,
-        lm_eval=loaded["lm_eval"] or "",
+        # In words that a shell reads as they are.
+        lm_eval=shlex.join(shlex.split(loaded["lm_eval"] or "")),
         path=path,
         **{
             key: loaded[key]
@@ -281,6 +288,9 @@ def _lists(loaded: Mapping[str, Any]) -> dict[str, Any]:
     for group in lists["groups"]:
         if not has_config(group):
             raise not_one_of("intervention group", group, [*group_names(), "mixed_R with R between 0 and 1"])
+    ratios = [float(group.removeprefix("mixed_")) for group in lists["groups"] if group.startswith("mixed_")]
+    if len(set(ratios)) < len(ratios):
+        raise InputError(f"groups: {loaded['groups']}", expected="each mixture once")
     return lists
 
 
@@ -356,9 +366,16 @@ def _recipes(loaded: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[
         parts = (base, recipe, f"lr-{rate:g}" if len(rates) > 1 else "")
         name = ".".join(filter(None, parts))
         if name in found or (name in sources and name != base):
-            raise InputError(f"models: two trainings would have the name {name}", expected="other names")
+            key = "learning_rate" if name in found else "models"
+            raise InputError(f"{key}: two trainings would have the name {name}", expected="other names, or rates")
         found[name] = Recipe(base, _on_device(presets[recipe].get(base), sources[base], loaded["device"]), rate)
         yield name, found[name]
+
+
+def _check_source(key: str, source: str) -> None:
+    """Refuse a path that lm_eval could not be given: it reads its model arguments up to the next comma."""
+    if "," in source:
+        raise InputError(f"{key}: {source!r} has a comma", expected="a path without one, or a link to it")
 
 
 def _rates(given: Any) -> Iterator[float | None]:
@@ -368,7 +385,9 @@ def _rates(given: Any) -> Iterator[float | None]:
             # YAML takes 1e-5, which lacks a point, for text.
             with suppress(ValueError):
                 rate = float(rate)
-        if rate is not None and (type(rate) not in (int, float) or not 0 < rate < math.inf):
+        if (rate is not None or isinstance(given, list)) and (
+            type(rate) not in (int, float) or not 0 < rate < math.inf
+        ):
             raise InputError(f"learning_rate: {given!r}", expected="a positive number, or a list of them")
         yield rate
     if isinstance(given, list) and len(set(map(str, given))) < len(given):

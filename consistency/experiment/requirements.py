@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment
 from consistency.experiment.workflow import visible_gpus
 from consistency.support.host import list_gpus
+from consistency.support.json_files import read_rows
 from consistency.tasks import sources
 from consistency.tasks.mmlu import SUBJECTS
 from consistency.tasks.own_tasks import read_own_domain
@@ -119,7 +121,7 @@ def missing(experiment: Experiment) -> Iterator[str]:
     yield from _questions(experiment)
     if not experiment.network:
         for item in fetches(experiment):
-            if item.what.startswith(("questions of", "pool of")):
+            if item.what.startswith("questions of") or item.what == "pool of medicine":
                 yield (
                     f"network: {item.what} would be fetched from {item.source}; expected network: true, or a folder of "
                     f"questions in the variable {sources.VARIABLE}"
@@ -134,6 +136,13 @@ def _general(experiment: Experiment) -> Iterator[str]:
         return
     if not Path(general).is_file():
         yield f"general: there is no file {general}"
+        return
+    try:
+        rows = read_rows(general, "an instruction")
+        if not any(isinstance(row, dict) for _, row in islice(rows, 1)):
+            yield f"general: {general} holds no instructions; expected a JSON or JSONL file of them"
+    except InputError as error:
+        yield f"general: {error}"
 
 
 def _questions(experiment: Experiment) -> Iterator[str]:

@@ -221,7 +221,11 @@ def name_problem(name: str, shipped: Iterable[str]) -> str | None:
     if not _NAME.fullmatch(name):
         return "letters, digits, '_' and '-', beginning with a letter"
     made = {f"consistency_{name}_{variant}" for variant in ("icl", "ift", "pool_icl", "icl_cyclic", "pool_icl_cyclic")}
-    if any(domain_of(task) != name for task in made) or re.match(r"(world|explain|context|simulate)(_|$)", name):
+    if (
+        asks_pool(f"consistency_{name}_ift")
+        or any(domain_of(task) != name for task in made)
+        or re.match(r"(world|explain|context|simulate)(_|$)", name)
+    ):
         return "a name without a part that names a style, such as icl, pool or world"
     taken = {explain_task(name), simulate_task(name), context_task(name), *made} & set(shipped)
     # The folder of a base model is called base, beside those of its domains.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from jinja2 import TemplateSyntaxError
@@ -58,14 +59,16 @@ def read_template(name: str) -> str | None:
     if path.suffix != _ENDING:
         raise not_one_of("template", name, [*template_names(), OWN, "a file that ends in .jinja"])
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InputError(f"cannot be read: {reason}", expected="a chat template in Jinja", path=path) from None
     if not text.strip():
         raise InputError("is empty", expected="a chat template in Jinja", path=path)
     try:
-        ImmutableSandboxedEnvironment(extensions=["jinja2.ext.loopcontrols"]).parse(text)
+        # transformers knows one more tag, which marks what a model says.
+        plain = re.sub(r"{%-?\s*(?:end)?generation\s*-?%}", "", text)
+        ImmutableSandboxedEnvironment(extensions=["jinja2.ext.loopcontrols"]).parse(plain)
     except TemplateSyntaxError as error:
         raise InputError(
             f"is no Jinja template: {error.message}", expected="a chat template", path=path, line=error.lineno

@@ -148,13 +148,22 @@ def _check(
     notes = list(known)
     if style == "ift":
         turn = [{"role": "user", "content": prompts.instruction(about, stem, choices, language)}]
+        reply = {"role": "assistant", "content": prompts.answer(choices, 0)}
         try:
             context = tokenizer.apply_chat_template(
                 turn, chat_template=template, add_generation_prompt=True, tokenize=False
             )
+            row = tokenizer.apply_chat_template([*turn, reply], chat_template=template, tokenize=False)
         except Exception as error:  # a template is a program with errors of its own
             problem = f"the chat template fails on a user's turn: {_reason(error)}; repair or replace it"
             return LetterCheck(style, {}, (problem,), ())
+        wrong = ""
+        if turn[0]["content"] not in context:
+            wrong = "the chat template does not show the user's turn"
+        elif not _begins(row, context, reply["content"]):
+            wrong = "in the chat template a trained reply does not begin where the prompt ends"
+        if wrong:
+            return LetterCheck(style, {}, (f"{wrong}; repair or replace it",), ())
         delimiter, example = "", context
     else:
         # The released shots have no space, in no language; what they score has one.
@@ -182,6 +191,11 @@ def _check(
         problem = f"the tokenizer adds {end!r} to the end of a text, where lm_eval looks for the letter"
         return LetterCheck(style, tokens, (f"{problem}; give lm_eval the model argument add_bos_token=False",), ())
     return LetterCheck(style, tokens, *_findings(style, scored, shown, merged, notes))
+
+
+def _begins(row: str, prompt: str, reply: str) -> bool:
+    """Whether a row is a prompt and the reply to it, whatever spaces are between them."""
+    return row.startswith(prompt.rstrip()) and row[len(prompt.rstrip()) :].lstrip().startswith(reply)
 
 
 def _split(encode: Callable[[str], list[int]], context: str, continuation: str) -> tuple[list[int], list[int]]:

@@ -139,8 +139,8 @@ def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
     # An adapter is evaluated over its base model, a whole model by itself.
     adapted, _ = commands("device=cuda", "preset=lora")
     folder = "runs/demo/m/medicine/seed-0/tuned/harmonious"
-    assert f"'pretrained=org/model-1b,peft={folder},tokenizer={folder},dtype=float32'" in adapted
-    assert f"'pretrained={folder},dtype=float32'" in claimed
+    assert f"pretrained=org/model-1b,peft={folder},tokenizer={folder},dtype=float32 " in adapted
+    assert f"pretrained={folder},dtype=float32 " in claimed
     by_flag, _ = commands("device=cuda", "axolotl=--adapter lora")
     assert f"peft={folder}" in by_flag
     # A key without a value is empty, not null.
