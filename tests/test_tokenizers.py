@@ -149,10 +149,17 @@ def test_check_tokenizer_agrees(kind, models):
     assert "prefer icl" in checks[1].notes[0]
 
 
+def two_turns(begin: str) -> str:
+    """A chat template in which a reply follows a text."""
+    reply = f"{{{{ '{begin}' }}}}"
+    turn = f"{{% if m['role'] == 'user' %}}USER: {{{{ m['content'] }}}} {{% else %}}{reply}{{{{ m['content'] }}}}{{% endif %}}"
+    return f"{{% for m in messages %}}{turn}{{% endfor %}}{{% if add_generation_prompt %}}{reply}{{% endif %}}"
+
+
 def test_a_template_without_a_space_at_its_end_merges_the_letter(models):
     tokenizer = load_tokenizer(str(models["merging"]))
     assert tokenizer.convert_ids_to_tokens(tokenizer.encode("Answer:A"))[-1] == ":A"
-    tokenizer.chat_template = "{% for m in messages %}USER: {{ m['content'] }} {% endfor %}Answer:"
+    tokenizer.chat_template = two_turns("Answer:")
     icl, _, ift = check_tokenizer(tokenizer)
     assert icl.problems == ()
     (problem,) = ift.problems
@@ -164,7 +171,7 @@ def test_a_template_without_a_space_at_its_end_merges_the_letter(models):
 def test_a_line_break_at_the_end_of_the_prompt_is_scored_with_every_letter(models):
     """As ChatML's: lm_eval scores the line break too, which changes no difference between options."""
     tokenizer = load_tokenizer(str(models["byte_level"]))
-    tokenizer.chat_template = "{% for m in messages %}USER: {{ m['content'] }} {% endfor %}{{ 'ASSISTANT:\\n' }}"
+    tokenizer.chat_template = two_turns("ASSISTANT:\\n")
     ift = check_tokenizer(tokenizer)[2]
     assert ift.problems == ()
     assert ift.tokens == {letter: ("Ċ", letter) for letter in "ABCD"}
