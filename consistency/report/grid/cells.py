@@ -210,6 +210,9 @@ class CellReader:
                     )
                     if wanted not in log.tasks
                 ]
+                if not lacking and not base.few.tasks[name].has_options:
+                    # Such as a generation task that an own domain names: it has no ranking of options to compare.
+                    lacking = ["its options: it has none"]
                 if lacking:
                     audit.absent[name] = lacking
                     continue
@@ -251,10 +254,6 @@ class CellReader:
 
 def _measure(before: Scores, after: Scores) -> Measured:
     pairs = pair(before, after)
-    if not before.has_options:
-        raise InputError(
-            f"{before.task} scores no options", expected="a multiple-choice task", do="log it again", path=before.source
-        )
     arrays = {**answers(pairs), **question_arrays(pairs)}
     doc_id = arrays.pop("doc_id")
     dropped = {reason: lost.count for reason, lost in pairs.report.dropped.items()}
