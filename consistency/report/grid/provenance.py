@@ -120,7 +120,8 @@ def notes(logs: Sequence[Log], pairing: GridPairing, experiment: Experiment) -> 
     if pairing.absent_tasks:
         names = list(pairing.absent_tasks)
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        lines.append(f"{len(names)} tasks of the scopes are in no or not all logs, or have no options: {', '.join(names[:5])}{more}")
+        listed = ", ".join(names[:5]) + more
+        lines.append(f"{len(names)} tasks of the scopes are in no or not all logs, or have no options: {listed}")
     for count, text in (
         (pairing.dropped, "could not be paired"),
         (pairing.not_in_all_three_logs, "were paired but are not in all three logs"),
