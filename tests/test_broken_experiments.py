@@ -50,6 +50,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"limit": "ten"}, "limit"),
     ({"threshold": 1}, "threshold"),
     ({"threshold": "half"}, "threshold"),
+    ({"probes": ["icl_cyclic"]}, "probes"),
+    ({"probes": ["paper"]}, "probes"),
     ({"template": "vicunna"}, "template"),
     ({"template": 3}, "template"),
     ({"template": "nowhere.jinja"}, "nowhere.jinja"),

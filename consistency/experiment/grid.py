@@ -140,6 +140,8 @@ class Experiment:
         Questions of each task that are asked, the first ones; None: all.
     allow_incomplete : bool
         Whether groups are trained whose rows lack many explanations or contexts.
+    probes : sequence of str
+        Styles in which the base model is asked the pools' questions besides "icl", for the map of what it knows.
     context_model : str
         What writes the contexts of CONTEXTUALIZED: a folder or a name of the hub; empty for each base model itself.
     model_args, lm_eval : str
@@ -172,6 +174,7 @@ class Experiment:
     threshold: float = 0.5
     limit: int | None = None
     allow_incomplete: bool = False
+    probes: Sequence[str] = ()
     context_model: str = ""
     model_args: str = ""
     lm_eval: str = ""

@@ -101,6 +101,8 @@ _FORBIDDEN_LM_EVAL = {
 }
 # The same by the names that lm_eval's parser gives them.
 LM_EVAL_DESTINATIONS = {name[2:]: what for name, what in _FORBIDDEN_LM_EVAL.items() if name.startswith("--")}
+# The style of the tasks that ask each rotation of a question's options.
+CYCLIC = "icl_cyclic"
 _DEVICE = re.compile(r"cpu|mps|cuda(:(0|[1-9][0-9]*))?")
 _MODEL_ARGUMENTS = {
     "pretrained": "the model under models",
@@ -137,6 +139,7 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(
         ("every_epoch", "network", "allow_incomplete"), (lambda value: isinstance(value, bool), "true or false")
     ),
+    "probes": (lambda value: value in ([], [CYCLIC]), f"[{CYCLIC}], or none"),
     "template": (lambda value: isinstance(value, str), "vicuna, chatml, model, or a file that ends in .jinja"),
 }
 
@@ -208,6 +211,8 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
             expected="a JSON or JSONL file, hub:NAME@REVISION, or none to train without",
             do="the paper takes alpaca_gpt4_data.json of GPT-4-LLM, on the hub vicgalle/alpaca-gpt4",
         )
+    if loaded["probes"] and loaded["tasks"] == "world":
+        raise InputError(f"probes: {loaded['probes']}", expected="none: the embedded world has no such tasks")
     lists = _lists(loaded)
     if "domains" not in loaded:
         raise InputError("no key 'domains'", expected="a list of domains, or a mapping of names")
@@ -257,6 +262,7 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
             for key in (
                 *("device", "devices", "size", "every_epoch", "template", "network", "threshold", "limit"),
                 "allow_incomplete",
+                "probes",
             )
         },
         **texts,

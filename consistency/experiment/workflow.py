@@ -109,19 +109,24 @@ def stage_tasks(experiment: Experiment) -> dict[str, Any]:
     -------
     dict
         `probe`: the tasks of the base model with shots; `base`: without shots; `explain`: those in which it explains its
-        answers; `check`: those that check its explanations; `context`: those in which contexts are written. By domain,
+        answers; `check`: those that check its explanations; `context`: those in which contexts are written;
+        `map`: those of the pools, if they are asked in several ways. By domain,
         `pool`: the task whose questions training sets are made of; `evaluate`: the tasks of a tuned model.
     """
     asked = {domain: _Asked.of(experiment, domain) for domain in experiment.domains}
+    further = [item.pool.removesuffix("icl") + style for item in asked.values() for style in experiment.probes]
     world = experiment.task_set == "world"
     return {
         "probe": ",".join(
-            joined_tasks([*([item.few[0], item.pool] for item in asked.values()), *(i.few for i in asked.values())])
+            joined_tasks(
+                [*([item.few[0], item.pool] for item in asked.values()), *(i.few for i in asked.values()), further]
+            )
         ),
         "base": ",".join(joined_tasks(item.zero for item in asked.values())),
         "explain": explain_task() if world else ",".join(map(explain_task, asked)),
         "check": simulate_task() if world else ",".join(map(simulate_task, asked)),
         "context": context_task() if world else ",".join(map(context_task, asked)),
+        "map": [*(item.pool for item in asked.values()), *further] if further else [],
         "pool": {domain: item.pool for domain, item in asked.items()},
         "evaluate": {domain: ",".join(item.zero) for domain, item in asked.items()},
     }

@@ -57,6 +57,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, build_llama: Callable[[st
         # A random model is sure of nothing.
         "threshold": 0.2501,
         "general": "none",
+        "probes": ["icl_cyclic"],
         "network": False,
         "explanation_attempts": 1,
         "allow_incomplete": True,
@@ -117,6 +118,14 @@ def test_base_and_tuned_models_are_asked_byte_for_byte_the_same(finished: Path) 
         asked = {row["doc_id"]: row["arguments"]["gen_args_0"]["arg_0"] for row in samples(
             finished / "tiny/sport/seed-0/logs" / group)}  # fmt: skip
         assert asked == expected
+
+
+@pytest.mark.timeout(3000)
+def test_the_map_is_over_all_ways_of_asking(finished: Path) -> None:
+    labels = [json.loads(line) for line in (finished / "tiny/base/map/labels.jsonl").open()]
+    assert len(labels) == 40
+    # One probe alone puts no question in a category.
+    assert all(row["category"] for row in labels)
 
 
 @pytest.mark.timeout(3000)
