@@ -24,7 +24,7 @@ demo world world-paper world-seeds: $(READY)
 	  --profile scripts/profiles/local --cores $(CORES) --quiet host reason
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check
