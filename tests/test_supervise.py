@@ -1,5 +1,6 @@
 """Nothing that a rule starts outlives Snakemake: the programs are real, and so is ``kill -9``."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -52,6 +53,11 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
     for process in started:
         process.kill()
         process.communicate()
+    # What a test that failed has left writes on and on.
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(tmp_path).encode() in place.read_bytes():
+                os.kill(int(place.parent.name), signal.SIGKILL)
 
 
 def _until(condition: Callable[[], object], seconds: float = 20) -> None:

@@ -15,6 +15,12 @@ from consistency.tasks.own_domain import OwnDomain
 from consistency.tasks.scopes import TaskSet, scope_tasks
 from consistency.world.model import BASE_MODEL
 
+# Keys that no preset of an experiment may have, and what to write instead: the base model is asked in the same template, and
+# the epochs that are kept and planned are those of the configs.
+_ONLY_HERE = {
+    **dict.fromkeys(("chat_template", "chat_template_jinja"), "template: NAME in the experiment"),
+    "max_steps": "num_epochs in the preset",
+}
 # A model is saved after each epoch, and none is deleted.
 _KEEP_EPOCHS = {"save_strategy": "epoch", "save_total_limit": 1000}
 
@@ -214,12 +220,9 @@ class Experiment:
             raise InputError(problem, expected=f"--model, one of {', '.join(self.models)}", path=self.path)
         recipe = self.recipe(model)
         for preset in recipe.presets:
-            for key in ("chat_template", "chat_template_jinja"):
+            for key, expected in _ONLY_HERE.items():
                 if key in read_preset(preset):
-                    # The base model is asked in the same template, which only the experiment can say.
-                    raise InputError(
-                        f"preset: {preset} sets {key}", expected="template: NAME in the experiment", path=self.path
-                    )
+                    raise InputError(f"preset: {preset} sets {key}", expected=expected, path=self.path)
         source = self.sources[recipe.base]
         given = {
             "base_model": str(BASE_MODEL) if source == "embedded" else source,

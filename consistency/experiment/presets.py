@@ -20,7 +20,6 @@ GROUP_ONLY_KEYS = {
         ("test_datasets", "pretraining_dataset", "val_set_size", "train_on_inputs"),
         "leave it out: the rows of a group are trained on, and their answers alone",
     ),
-    "max_steps": "num_epochs",
 }
 
 

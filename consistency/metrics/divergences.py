@@ -66,7 +66,8 @@ def total_variation(before: ArrayLike, after: ArrayLike) -> Floats:
     [0.25]
     """
     p, q = map(probabilities, paired(before, after))
-    return defined(np.nansum(np.abs(p - q), axis=1) / 2, p, q)
+    # Rounding may leave a sum of probabilities a little over 1.
+    return defined(np.minimum(np.nansum(np.abs(p - q), axis=1) / 2, 1.0), p, q)
 
 
 def cosine_similarity(before: ArrayLike, after: ArrayLike) -> Floats:
