@@ -10,7 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from consistency.comparison.pairing import PairingReport
-from consistency.logs.runs import RunConfig, Selection
+from consistency.logs.run_config import RunConfig
+from consistency.logs.runs import Selection
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.metrics.selection_bias import SelectionBias
 from consistency.statistics.estimates import Estimate

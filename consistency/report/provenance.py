@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from consistency.logs.runs import RunConfig
+from consistency.logs.run_config import RunConfig
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH
 from consistency.report.schema import Log
