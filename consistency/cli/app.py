@@ -73,6 +73,12 @@ def compare(
         list[str] | None,
         typer.Option(help="Date of the run to read; twice: of BEFORE, then of AFTER. Default: the newest."),
     ] = None,
+    filter_name: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", help="Filter that counts in tasks with several. Default: the first.", show_default=False
+        ),
+    ] = None,
     scopes: Annotated[str | None, typer.Option(help="Domain: also HOMO, ID and OOD.", show_default=False)] = None,
     experiment: Annotated[
         Path | None, typer.Option(help="Experiment file that has an own domain of --scopes.", show_default=False)
@@ -91,7 +97,7 @@ def compare(
     conditions = [read_condition(text) for text in fail_if or ()]
     first, second = read_both(before, after, run or ())
     found = None if scopes is None else _find_scopes(scopes, experiment, first)
-    comparison = compare_runs(first, second, margin=margin, score=score, scopes=found)
+    comparison = compare_runs(first, second, margin=margin, score=score, scopes=found, filter_name=filter_name)
     checks = check(conditions, comparison)
     if out is not None:
         write_comparison(comparison, out)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.comparison.items import accuracy_metric, answers, question_arrays
-from consistency.comparison.pairing import PairingReport, Pairs, pair
-from consistency.comparison.result import Comparison, MetricChange, SameRun, Section, UnpairedTask
+from consistency.comparison.estimation import (
+    MeasuredTask,
+    section_of,
+    section_of_group,
+    section_of_task,
+    sections_by_metric,
+)
+from consistency.comparison.filters import choose_filters
+from consistency.comparison.groups import read_groups
+from consistency.comparison.items import answers, question_arrays
+from consistency.comparison.pairing import pair
+from consistency.comparison.result import Comparison, SameRun, UnpairedTask
 from consistency.comparison.runs import (
     common_tasks,
     comparable,
@@ -21,29 +30,14 @@ from consistency.comparison.runs import (
     same_run,
     setting_differences,
 )
+from consistency.comparison.section import Section
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
-from consistency.metrics.answers import expected_calibration_error, flips, quantiles
-from consistency.metrics.measures import MEASURE, MEASURES
 from consistency.metrics.selection_bias import OptionCounts, SelectionBias, strongest_bias
-from consistency.statistics.estimates import Caveat, Estimate, macro_mean, mean, root_mean_square
 from consistency.statistics.hypotheses import (
     benjamini_hochberg,
-    equivalence,
     holm,
-    mcnemar_exact,
-    minimum_detectable_effect,
-    sign_flip_test,
 )
-from consistency.statistics.shares import rate
-from consistency.support.arrays import Floats, Integers
-
-# With fewer tasks, or tasks of which a few hold nearly all questions, a cluster-robust interval needs so wide a t
-# quantile that it says nothing, and rests on the variance of a handful of numbers: questions are then the unit, and the
-# output says so.
-MIN_CLUSTERS = 10
-MIN_EFFECTIVE_CLUSTERS = 5
-_ESTIMATORS: dict[str, Callable[..., Estimate]] = {"mean": mean, "root mean square": root_mean_square, "rate": rate}
 
 
 def compare(
@@ -55,6 +49,7 @@ def compare(
     score: str = "raw",
     margin: float = 0.01,
     run: str | tuple[str, str] | None = None,
+    filter_name: str | None = None,
 ) -> Comparison:
     """Compare two evaluations of the same questions.
 
@@ -72,6 +67,8 @@ def compare(
         The largest change of accuracy that counts as none, as a fraction.
     run : str or tuple of str, optional
         Dates of the runs to read, see `read_both`; the newest by default.
+    filter_name : str, optional
+        The filter that counts in tasks with several; by default the first in each task's own order.
 
     Returns
     -------
@@ -99,17 +96,20 @@ def compare(
     first, second = read_both(before, after, (run,) if isinstance(run, str) else run or ())
     if not margin > 0:
         raise InputError(f"a margin of {margin:g}", expected="a positive fraction such as 0.01")
-    chosen = common_tasks(first, second) if tasks is None else dict(tasks)
-    for run_, names in ((first, chosen.keys()), (second, chosen.values())):
+    filtered = choose_filters(first, second, filter_name)
+    chosen = common_tasks(filtered.before, filtered.after) if tasks is None else dict(tasks)
+    # A task that is named may be named with its filter.
+    known = ({**first.tasks, **filtered.before.tasks}, {**second.tasks, **filtered.after.tasks})
+    for run_, held, names in zip((first, second), known, (list(chosen), list(chosen.values())), strict=True):
         for name in names:
-            if name not in run_.tasks:
-                raise not_one_of("task", name, sorted(run_.tasks), path=run_.path)
-    measured: dict[str, _Task] = {}
+            if name not in held:
+                raise not_one_of("task", name, sorted(held), path=run_.path)
+    measured: dict[str, MeasuredTask] = {}
     unpaired = []
     for name, other in chosen.items():
-        pairs = pair(comparable(first.tasks[name], score), comparable(second.tasks[other], score))
+        pairs = pair(comparable(known[0][name], score), comparable(known[1][other], score))
         if len(pairs):
-            measured[name] = _Task(pairs, question_arrays(pairs))
+            measured[name] = MeasuredTask(pairs, question_arrays(pairs))
         else:
             unpaired.append(UnpairedTask(name, {why: found.count for why, found in pairs.report.dropped.items()}))
     if not measured:
@@ -119,118 +119,40 @@ def compare(
     with_options = {name: task for name, task in measured.items() if task.has_options}
     by_scope = {}
     for scope, members in (scopes or {}).items():
-        found = [with_options[name] for name in members if name in with_options]
+        found = {name: with_options[name] for name in members if name in with_options}
         if found:
-            by_scope[scope] = _section(scope, found, margin)
+            by_scope[scope] = section_of(scope, found, margin)
+    by_task = {
+        name: section_of_task(name, task, margin, filtered.others.get(name, {})) for name, task in measured.items()
+    }
     return Comparison(
         before=first.config,
         after=second.config,
         paths=(str(first.path), str(second.path)),
-        overall=_section("overall", list(with_options.values()), margin) if with_options else None,
-        by_task=_adjusted({name: _section(name, [task], margin) for name, task in measured.items()}),
+        overall=section_of("overall", with_options, margin) if with_options else None,
+        by_task=_adjusted(by_task),
         by_scope=by_scope,
+        by_metric=sections_by_metric(measured, margin),
+        by_group={
+            group.name: section_of_group(group, measured, by_task, margin)
+            for group in read_groups(first.config, measured)
+        },
         score=score,
         margin=margin,
         selection=(first.selection, second.selection),
-        names=matched_names(first, second, chosen),
+        names=matched_names(filtered.before, filtered.after, chosen),
         unpaired=tuple(unpaired),
         settings=tuple(setting_differences(first, second, chosen)),
         warnings=(*([SameRun()] if same_run(first, second) else ()), *_biases(with_options, items)),
         items=items,
-        sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
+        sources={name: (known[0][name].source, known[1][chosen[name]].source) for name in measured},
         scopes=scopes or {},
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Task:
-    pairs: Pairs
-    arrays: Mapping[str, Floats]
-
-    @property
-    def has_options(self) -> bool:
-        return self.pairs.before.has_options
-
-
-@dataclass(frozen=True, eq=False)
-class _Sampling:
-    """What of a section's questions is taken as sampled: whole tasks, or questions and the reason why not tasks."""
-
-    clusters: Integers | None
-    caveats: tuple[Caveat, ...]
-
-    @classmethod
-    def of(cls, sizes: Integers) -> _Sampling:
-        """The sampling of tasks of these sizes."""
-        if len(sizes) < MIN_CLUSTERS:
-            return cls(None, ("few clusters",) if len(sizes) > 1 else ())
-        if sizes.sum() ** 2 / (sizes**2).sum() < MIN_EFFECTIVE_CLUSTERS:
-            return cls(None, ("unequal clusters",))
-        return cls(np.repeat(np.arange(len(sizes)), sizes), ())
-
-    def estimate(self, make: Callable[..., Estimate], values: Floats) -> Estimate:
-        """An estimate from one number per question."""
-        found = make(values, clusters=self.clusters)
-        return replace(found, warnings=(*found.warnings, *self.caveats))
-
-
-def _section(name: str, tasks: list[_Task], margin: float) -> Section:
-    """Estimates and tests over the questions of one or several tasks of one kind."""
-    pooled = {key: np.concatenate([task.arrays[key] for task in tasks]) for key in tasks[0].arrays}
-    sizes = np.array([len(task.pairs) for task in tasks])
-    sampling, options = _Sampling.of(sizes), tasks[0].has_options
-    values = {m.name: m.values(pooled) for m in MEASURES if options or not m.needs_options}
-    estimates = {name: sampling.estimate(_ESTIMATORS[MEASURE[name].estimator], x) for name, x in values.items()}
-    before, after, change = pooled["correct_before"], pooled["correct_after"], estimates["delta_accuracy"]
-    turned = flips(before, after, pooled.get("same_top")) if change.n else None
-    macro = None
-    if len(tasks) > 1:
-        task_of, fixed = np.repeat(np.arange(len(tasks)), sizes), sampling.clusters is None
-        macro = {
-            measure.name: macro_mean(values[measure.name], task_of, fixed=fixed)
-            for measure in MEASURES
-            if measure.name in values and measure.estimator == "mean"
-        }
-    section = Section(
-        name=name,
-        n=len(before),
-        estimates=estimates,
-        pairing=PairingReport.pooled([task.pairs.report for task in tasks]),
-        flips=turned,
-        mcnemar_p=mcnemar_exact(turned["harmful"], turned["beneficial"]) if turned else None,
-        sign_flip_p=sign_flip_test(after - before, clusters=sampling.clusters) if turned else None,
-        equivalence_p=equivalence(change, margin),
-        minimum_detectable_change=minimum_detectable_effect(change),
-        macro=macro,
-    )
-    return _with_distributions(section, pooled) if options else _with_metrics(section, tasks[0].pairs, pooled, sampling)
-
-
-def _with_distributions(section: Section, pooled: Mapping[str, Floats]) -> Section:
-    """The section with what only tasks with options have."""
-    calibration = {
-        when: expected_calibration_error(pooled[f"confidence_{when}"], pooled[f"correct_{when}"])
-        for when in ("before", "after")
-    }
-    return replace(
-        section,
-        kl_quantiles=quantiles(pooled["kl"]),
-        ties={when: int(pooled[f"tied_{when}"].sum()) for when in ("before", "after")},
-        tie_rate={when: float(pooled[f"tied_{when}"].mean()) for when in ("before", "after")},
-        ece={when: value if np.isfinite(value) else None for when, value in calibration.items()},
-    )
-
-
-def _with_metrics(section: Section, pairs: Pairs, pooled: Mapping[str, Floats], sampling: _Sampling) -> Section:
-    """The section with what only tasks without options have."""
-    metrics = {}
-    for name in (key.removeprefix("before:") for key in pooled if key.startswith("before:")):
-        before, after = pooled[f"before:{name}"], pooled[f"after:{name}"]
-        metrics[name] = MetricChange(*(sampling.estimate(mean, values) for values in (before, after, after - before)))
-    return replace(section, accuracy_metric=accuracy_metric(pairs), metrics=metrics)
-
-
-def _biases(tasks: Mapping[str, _Task], items: Mapping[str, Mapping[str, NDArray[Any]]]) -> Iterator[SelectionBias]:
+def _biases(
+    tasks: Mapping[str, MeasuredTask], items: Mapping[str, Mapping[str, NDArray[Any]]]
+) -> Iterator[SelectionBias]:
     """In which run, and in which of its tasks, the answers favour an option."""
     for when in ("before", "after"):
         pooled, each = OptionCounts(), {f"{when}, {name}": OptionCounts() for name in tasks}

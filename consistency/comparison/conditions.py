@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from consistency.comparison.result import Comparison, Section
+from consistency.comparison.result import Comparison
+from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES, Measure, Unit
 from consistency.statistics.estimates import Estimate, without_interval
@@ -108,7 +109,7 @@ QUANTITIES = (
     _number("equivalence_p", "", "equivalence_p", always=True),
 )
 _NAMES = {name.replace("_", " "): item for item in QUANTITIES for name in (item.name.lower(), *item.aliases)}
-_FORM = "[surely|possibly|measured] MEASURE >|>=|<|<= NUMBER [%|points|nats] [in TASK or SCOPE]"
+_FORM = "[surely|possibly|measured] MEASURE >|>=|<|<= NUMBER [%|points|nats] [in TASK, GROUP or SCOPE]"
 _PATTERN = re.compile(
     r"\s*(?:(?P<mode>surely|possibly|measured)\s+)?(?P<measure>[^\s<>=≥≤][^<>=≥≤]*?)\s*(?P<sign>>=|<=|>|<|≥|≤)\s*"
     r"(?P<number>[-+−]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(?P<unit>%|percent|points?|nats?)?"
@@ -246,7 +247,7 @@ def read_condition(text: str) -> Condition:
 
 
 def check(conditions: Sequence[Condition], comparison: Comparison) -> list[Check]:
-    """Judge conditions.
+    """Judge conditions, each on the task, scope or group that it names, else on all that the verdict is about.
 
     Parameters
     ----------
@@ -256,34 +257,38 @@ def check(conditions: Sequence[Condition], comparison: Comparison) -> list[Check
     Returns
     -------
     list of Check
+        One for each condition and section.
 
     Raises
     ------
     InputError
-        If a condition names a task or scope that was not compared, or a measure that tasks without options lack.
+        If a condition names a task or scope that was not compared, or a measure that it lacks.
     """
-    return [_check(condition, _section(condition, comparison)) for condition in conditions]
+    return [_check(condition, section) for condition in conditions for section in _sections(condition, comparison)]
 
 
-def _section(condition: Condition, comparison: Comparison) -> Section:
+def _sections(condition: Condition, comparison: Comparison) -> list[Section]:
     if condition.where is None:
-        if comparison.overall is None and len(comparison.by_task) > 1:
-            raise InputError(
-                f"--fail-if {condition.text!r}: tasks without options are not pooled",
-                expected=f"{condition.text} in one of {', '.join(comparison.by_task)}",
-            )
-        return comparison.main
+        # Tasks without options have no distributions, and others no accuracy.
+        pools = comparison.pools
+        return [pool for pool in pools if condition.quantity.find(pool) is not None] or [pools[0]]
     overall = {} if comparison.overall is None else {"overall": comparison.overall}
-    sections = {**overall, **comparison.by_scope, **comparison.by_task}
+    sections = {
+        **overall,
+        **comparison.by_scope,
+        **comparison.by_metric,
+        **comparison.by_group,
+        **comparison.by_task,
+    }
     for name, section in sections.items():
         if name == condition.where:
-            return section
+            return [section]
     for name, section in comparison.by_scope.items():
         if name == condition.where.lower():
-            return section
+            return [section]
     lacking = "" if comparison.by_scope else "name the domain with --scopes for homo, id and ood"
     raise InputError(
-        f"--fail-if {condition.text!r}: no task or scope {condition.where}",
+        f"--fail-if {condition.text!r}: no task, group or scope {condition.where}",
         expected="one of " + ", ".join(sections),
         do=lacking or None,
     )

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consistency.comparison.pairing import Pairs
+from consistency.logs.generations import INVALID, UNREADABLE
+from consistency.logs.scores import Scores
 from consistency.metrics.distributions import any_tied
 from consistency.metrics.measures import measure_columns
 from consistency.support.arrays import Floats
@@ -51,16 +53,20 @@ def question_arrays(pairs: Pairs) -> dict[str, Floats]:
     -------
     dict of str to ndarray, shape [n]
         `correct_before`, `correct_after`; with options also every measure's (`measure_columns`), and `confidence_` and
-        `tied_` before and after; without options each metric that both logs hold, as `before:NAME`, `after:NAME`.
+        `tied_` before and after. Each logged metric that both logs hold, as `before:NAME`, `after:NAME`; with options
+        without the one that says which answers are right. Where texts were generated, `unreadable_before` and
+        `unreadable_after`: the index in `UNREADABLE` of why no answer can be read, 0 where one can.
     """
     before, after = pairs.before, pairs.after
-    arrays = {"correct_before": before.correct, "correct_after": after.correct}
-    if not before.has_options:
-        name, unknown = accuracy_metric(pairs), np.full(len(pairs), np.nan)
-        arrays["correct_before"] = unknown if name is None else before.metrics[name]
-        arrays["correct_after"] = unknown if name is None else after.metrics[name]
-        for metric in sorted(set(before.metrics) & set(after.metrics)):
+    accuracy = accuracy_metric(pairs)
+    arrays = {"correct_before": before.correct_by(accuracy), "correct_after": after.correct_by(accuracy)}
+    for metric in before.metrics:
+        if metric in after.metrics and (metric != accuracy or not before.has_options):
             arrays[f"before:{metric}"], arrays[f"after:{metric}"] = before.metrics[metric], after.metrics[metric]
+    for when, scores in (("before", before), ("after", after)):
+        if scores.generations is not None:
+            arrays[f"unreadable_{when}"] = _unreadable(scores)
+    if not before.has_options:
         return arrays
     arrays |= measure_columns(before.logprobs, after.logprobs, pairs.gold)
     for when, scores in (("before", before), ("after", after)):
@@ -70,8 +76,18 @@ def question_arrays(pairs: Pairs) -> dict[str, Floats]:
     return arrays
 
 
+def _unreadable(scores: Scores) -> Floats:
+    most, fallback = scores.settings.most_tokens, scores.settings.fallbacks.get(scores.filter, INVALID)
+    reasons = [
+        item.unreadable(tag=scores.tag, most_tokens=most, fallback=fallback) for item in scores.generations or ()
+    ]
+    return np.array(list(map(UNREADABLE.index, reasons)), dtype=np.float64)
+
+
 def accuracy_metric(pairs: Pairs) -> str | None:
-    """The metric that says which answers are right, where a task has no options; None if the logs share none."""
-    # A metric may be 0 or 1 throughout one log by chance: both sides are judged by one that is so in both.
-    shared = [name for name in pairs.before.binary_metrics if name in pairs.after.binary_metrics]
+    """The metric that says which answers are right, the same for both sides; None if the logs share none.
+
+    Without one, an answer to a question with options is right if the best option is gold.
+    """
+    shared = [name for name in pairs.before.accuracy_metrics if name in pairs.after.accuracy_metrics]
     return shared[0] if shared else None

@@ -73,11 +73,6 @@ def comparable(scores: Scores, score: str) -> Scores:
 def common_tasks(first: Run, second: Run) -> dict[str, str]:
     """Tasks of one name; a task that the other log lacks is matched with the one that shares most of its questions."""
     common = {name: name for name in sorted(set(first.tasks) & set(second.tasks))}
-    # One log may hold a single filter of a task and the other several, whose names then bear them.
-    filters = {(scores.task, scores.filter): name for name, scores in second.tasks.items() if name not in common}
-    for name, scores in first.tasks.items():
-        if name not in common and (scores.task, scores.filter) in filters:
-            common[name] = filters[scores.task, scores.filter]
     taken = set(common.values())
     free = {name: _questions(second.tasks[name]) for name in second.tasks if name not in taken}
     for name in sorted(set(first.tasks) - set(common)) if free else ():

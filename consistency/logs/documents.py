@@ -60,6 +60,29 @@ def _options(fields: dict[str, Any]) -> tuple[tuple[str, ...], set[str]]:
     return (), set()
 
 
+def labelled_options(document: bytes) -> list[tuple[tuple[str, ...], tuple[bool, ...]]]:
+    """Sets of options in a document in JSON, with a label for each that says whether it is right.
+
+    Examples
+    --------
+    >>> labelled_options(b'{"mc2_targets": {"choices": ["yes", "aye", "no"], "labels": [1, 1, 0]}}')
+    [(('yes', 'aye', 'no'), (True, True, False))]
+    """
+    fields = _fields(document)
+    found = []
+    for holder in (fields, *fields.values()):
+        choices, labels = (holder.get("choices"), holder.get("labels")) if isinstance(holder, dict) else (None, None)
+        if (
+            isinstance(choices, list)
+            and isinstance(labels, list)
+            and len(choices) == len(labels)
+            and all(isinstance(text, str) for text in choices)
+            and all(label in (0, 1) for label in labels)
+        ):
+            found.append((tuple(choices), tuple(map(bool, labels))))
+    return found
+
+
 def options_of(document: bytes) -> tuple[str, ...]:
     """Texts of the options of a document in JSON, in its own order; empty where none are recognised.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from consistency.logs.documents import labelled_options
 from consistency.metrics.distributions import top_option
 from consistency.support.arrays import Bools, Floats, Integers
 
@@ -61,6 +62,8 @@ class LoggedOptions:
     n_options : ndarray of int64, shape [n]
     acc : ndarray of float64, shape [n], or None
         The harness's own, where it was logged.
+    documents : tuple of bytes, length n
+        Each document as JSON.
     """
 
     targets: Targets
@@ -69,6 +72,7 @@ class LoggedOptions:
     logprobs: Floats
     n_options: Integers
     acc: Floats | None
+    documents: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,8 @@ def find_gold(options: LoggedOptions) -> GoldOptions:
     """The gold options of a log's questions.
 
     A logged target is the index of an option or its text, and "1" may be either: the reading that agrees better with
-    the harness's own `acc` is taken.
+    the harness's own `acc` is taken. Where `acc` is a fraction, the answer is not one option: several may be gold, and only
+    the labels in the documents say which (truthfulqa_mc2).
 
     Parameters
     ----------
@@ -105,6 +110,9 @@ def find_gold(options: LoggedOptions) -> GoldOptions:
     GoldOptions
     """
     logprobs, acc = options.logprobs, options.acc
+    if acc is not None and not np.isin(acc[np.isfinite(acc)], (0.0, 1.0)).all():
+        gold = _by_labels(options)
+        return GoldOptions(gold, inferred=0, unknown=int((~gold.any(axis=1)).sum()))
     prediction = logprobs.argmax(axis=1) if np.isfinite(logprobs).all() else top_option(logprobs)
     gold = _by_index(options)
     known = np.asarray(gold.any(axis=1))
@@ -168,6 +176,18 @@ def _as_indices(target: Any) -> tuple[int, ...]:
     if isinstance(target, list) and all(type(item) is int for item in target):
         return tuple(target)
     return ()
+
+
+def _by_labels(options: LoggedOptions) -> Bools:
+    """The options that labels in the documents mark as right, shape [n, k]."""
+    gold = np.zeros(options.logprobs.shape, dtype=bool)
+    for row, (document, texts) in enumerate(zip(options.documents, options.continuations, strict=True)):
+        wanted = labelled_options(document)
+        stripped = tuple(text.strip() for text in texts)
+        for choices, labels in wanted:
+            if tuple(choice.strip() for choice in choices) == stripped:
+                gold[row, : len(labels)] = labels
+    return gold
 
 
 def _by_text(options: LoggedOptions) -> Bools:

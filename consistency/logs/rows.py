@@ -24,6 +24,7 @@ from consistency.errors import InputError
 _BOM = b"\xef\xbb\xbf"
 _BLANK = _BOM + b" \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]*")
+_TAG = re.compile(r"<(answer|final_answer|final)>", re.IGNORECASE)
 # A chunk stays in the processor's cache while it is decoded; reading whole files costs as much as decoding them.
 _CHUNK = 1 << 19
 # Fields of every log: what else a first row holds may be a metric.
@@ -81,6 +82,13 @@ class _ScoredOld(Row, kw_only=True, gc=False):
         return [repeats[0] for repeats in self.resps]
 
 
+class _Generated(Row, kw_only=True, gc=False):
+    """A row with what a model wrote: the whole texts, and what each filter took from them."""
+
+    resps: Any = None
+    filtered_resps: Any = None
+
+
 @dataclass(frozen=True)
 class RowKind:
     """What the rows of a file hold.
@@ -90,24 +98,27 @@ class RowKind:
     type : type
         A subclass of Row with a field per metric.
     metrics : tuple of str
-        Names behind `metric_0`, `metric_1` …
+        Names behind `metric_0`, `metric_1` …; numbers, or whatever the task aggregates.
     has_options : bool
         Whether the rows carry `filtered_resps` and `arguments`: log-probabilities of at least two options.
     letters : tuple of str
         What the first row scores, if that is letters: its type then refuses a row that scores others, or under another
         filter.
-    filter : str
-        Of the first row.
-    unread : tuple of str
-        Metrics that are not single numbers, such as the lists behind a perplexity.
+    filter : str or None
+        Of the first row; None in logs that do not name filters.
+    is_generated : bool
+        Whether the rows carry `resps` and `filtered_resps`: texts that the model wrote.
+    tag : str
+        The tag that the first row's prompt asks the answer to stand in, such as "answer" of `<answer>`; empty without one.
     """
 
     type: Any
     metrics: tuple[str, ...]
     has_options: bool
     letters: tuple[str, ...] = ()
-    filter: str = "none"
-    unread: tuple[str, ...] = ()
+    filter: str | None = None
+    is_generated: bool = False
+    tag: str = ""
 
 
 @contextmanager
@@ -242,13 +253,21 @@ def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Pa
         scored = _ScoredOld
     listed = first.get("metrics")
     names = listed if isinstance(listed, list) else list(first)
-    metrics = tuple(
-        name
-        for name in dict.fromkeys(name for name in names if isinstance(name, str))
-        if name not in _KNOWN and _is_number(first.get(name))
-    )
-    unread = tuple(name for name in listed if isinstance(name, str) and name not in metrics) if names is listed else ()
+    plain = {
+        name: _is_number(first.get(name))
+        for name in names
+        if isinstance(name, str)
+        and name not in _KNOWN
+        # Without a list of them, what else a row holds may be a metric if it is a number or a list.
+        and (
+            names is listed or (first[name] is not None and (_is_number(first[name]) or isinstance(first[name], list)))
+        )
+    }
+    metrics = tuple(plain)
     arguments = first.get("arguments")
+    requests = _requests(arguments)
+    if scored is Row and requests and isinstance(requests[0][1], dict):
+        scored = _Generated
     if scored is Row and "acc" in metrics and isinstance(arguments, dict | list) and len(arguments) > 1:
         # Otherwise the whole file would be read as a task without options.
         raise InputError(
@@ -264,14 +283,32 @@ def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Pa
         found = _letters(first)
     if found:
         scored = _lettered_row(found, filtered_by, named=isinstance(arguments, dict))
+    generated = scored is _Generated
     return RowKind(
-        type=_row_with_metrics(scored, metrics),
+        type=_row_with_metrics(scored, tuple(plain.items())),
         metrics=metrics,
-        has_options=scored is not Row,
+        has_options=scored is not Row and not generated,
         letters=found,
-        filter=filtered_by or "none",
-        unread=unread,
+        filter=filtered_by if isinstance(filtered_by, str) else None,
+        is_generated=generated,
+        tag=_asked_tag(requests[0][0]) if generated else "",
     )
+
+
+def _requests(arguments: Any) -> list[tuple[Any, Any]]:
+    """Prompt and second argument of each request of a row: the continuation of an option, or how to generate."""
+    if isinstance(arguments, dict):
+        items = [item for item in in_order(arguments) if isinstance(item, dict)]
+        return [(item.get("arg_0"), item.get("arg_1")) for item in items]
+    if isinstance(arguments, list):
+        return [(item[0], item[1]) for item in arguments if isinstance(item, list) and len(item) > 1]
+    return []
+
+
+def _asked_tag(prompt: Any) -> str:
+    """The tag of `<answer>…</answer>` where a prompt asks for one."""
+    found = _TAG.search(str(prompt))
+    return found[1] if found else ""
 
 
 def _is_response(value: Any) -> bool:
@@ -285,7 +322,13 @@ def _is_response(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, bool | int | float) or value in ("nan", "inf", "-inf")
+    """Whether a metric is a number, or a number in quotes as lm_eval writes those of numpy."""
+    if isinstance(value, bool | int | float) or value is None:
+        return True
+    try:
+        return isinstance(value, str) and (value.lower() in ("true", "false") or float(value) is not None)
+    except ValueError:
+        return False
 
 
 def _is_literal(value: Any) -> TypeGuard[str]:
@@ -295,13 +338,7 @@ def _is_literal(value: Any) -> TypeGuard[str]:
 
 def _letters(first: dict[str, Any]) -> tuple[str, ...]:
     """The options of a row, if each is scored by a letter of its own."""
-    arguments = first.get("arguments")
-    if isinstance(arguments, dict):
-        texts = [item.get("arg_1") if isinstance(item, dict) else None for item in in_order(arguments)]
-    elif isinstance(arguments, list):
-        texts = [item[1] if isinstance(item, list) and len(item) > 1 else None for item in arguments]
-    else:
-        return ()
+    texts = [text for _, text in _requests(first.get("arguments"))]
     letters = tuple(t for t in texts if _is_literal(t) and len(t.strip()) == 1)
     distinct = len(set(letters)) == len(texts) == len(first["filtered_resps"])
     return letters if distinct else ()
@@ -339,13 +376,14 @@ def _lettered_row(letters: tuple[str, ...], filtered: str | None, *, named: bool
 
 
 @cache
-def _row_with_metrics(scored: type[Row], metrics: tuple[str, ...]) -> Any:
+def _row_with_metrics(scored: type[Row], metrics: tuple[tuple[str, bool], ...]) -> Any:
+    """The type of rows with metrics, of which each is a number or anything else."""
     return msgspec.defstruct(
         "LoggedRow",
-        [(f"metric_{i}", float | bool | None, None) for i in range(len(metrics))],
+        [(f"metric_{i}", float | bool | None if plain else Any, None) for i, (_, plain) in enumerate(metrics)],
         bases=(scored,),
         kw_only=True,
-        rename={f"metric_{i}": name for i, name in enumerate(metrics)},
+        rename={f"metric_{i}": name for i, (name, _) in enumerate(metrics)},
         gc=False,
     )
 

@@ -17,6 +17,7 @@ from consistency.errors import InputError
 from consistency.logs.run_config import RunConfig, read_config
 from consistency.logs.samples import read_samples
 from consistency.logs.scores import Scores
+from consistency.logs.task_settings import read_task_settings
 from consistency.support.json_files import first_line
 
 __all__ = ["Run", "Scores", "read_run"]
@@ -125,7 +126,8 @@ def read_run(path: str | Path, run: str | None = None, *, or_newest: bool = Fals
     config, names = read_config(_results(folder, date), date)
     tasks: dict[str, Scores] = {}
     for file in sorted(files):
-        for name, scores in read_samples(file, _task_name(file, names)).items():
+        task = _task_name(file, names)
+        for name, scores in read_samples(file, task, read_task_settings(config.content, task)).items():
             if name in tasks:
                 raise InputError(
                     f"a second log of the task {name}, beside {tasks[name].source.name}",

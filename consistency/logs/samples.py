@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from itertools import count as numbered
 from operator import attrgetter
 from pathlib import Path
 from struct import pack
@@ -12,13 +12,16 @@ import numpy as np
 
 from consistency.errors import InputError
 from consistency.logs.documents import find_line
+from consistency.logs.generations import Generation, read_generation
 from consistency.logs.gold import LoggedOptions, Targets, find_gold
+from consistency.logs.metrics import Options, read_metrics
 from consistency.logs.rows import RowKind, in_order, open_rows
 from consistency.logs.scores import Scores
+from consistency.logs.task_settings import TaskSettings
 from consistency.support.arrays import Bools, Floats, Integers
 
 
-def read_samples(file: Path, task: str) -> dict[str, Scores]:
+def read_samples(file: Path, task: str, settings: TaskSettings | None = None) -> dict[str, Scores]:
     """The scores of one samples file by task name, or by `"task,filter"` where the file holds several filters.
 
     Parameters
@@ -26,6 +29,9 @@ def read_samples(file: Path, task: str) -> dict[str, Scores]:
     file : Path
     task : str
         Name of the task, which the file does not contain.
+    settings : TaskSettings, optional
+        What the run's results file says of the task. lm_eval before 0.4.6 does not name the filter in a row: the rows of one
+        filter follow those of the other, in the order of the task's filters.
 
     Raises
     ------
@@ -36,11 +42,11 @@ def read_samples(file: Path, task: str) -> dict[str, Scores]:
         columns = _Columns.read(file, letters=True)
     except InputError:
         columns = _Columns.read(file, letters=False)
-    filters = sorted(set(columns.filter))
-    if len(filters) == 1:
-        return {task: columns.to_scores(task, None)}
-    of_row = np.array(columns.filter)
-    return {f"{task},{name}": columns.to_scores(task, np.flatnonzero(of_row == name)) for name in filters}
+    settings = settings or TaskSettings()
+    blocks = columns.by_filter(settings)
+    if len(blocks) == 1:
+        return {task: columns.to_scores(task, *blocks[0], settings)}
+    return {f"{task},{name}": columns.to_scores(task, name, rows, settings) for name, rows in blocks}
 
 
 class _Numbers:
@@ -70,11 +76,12 @@ class _Columns:
         self.kind = kind
         self.file = file
         self.doc_id = _Numbers(np.int64)
-        self.filter: list[str] = []
+        self.filter: list[str | None] = []
         self.doc_hash: list[str] = []
         self.prompt_hash: list[str] = []
         self.documents: list[bytes] = []
-        self.metrics: list[list[float | bool | None]] = [[] for _ in kind.metrics]
+        self.metrics: list[list[Any]] = [[] for _ in kind.metrics]
+        self.generations: list[Generation] = []
         self.targets = Targets()
         self.target = _Numbers(np.int64)
         self.logprobs = _Numbers(np.float64)
@@ -109,7 +116,9 @@ class _Columns:
             self.n_options.extend([len(self.kind.letters)] * n)
             self.continuations += [self.kind.letters] * n
             return
-        self.filter += [row.filter or "none" for row in rows]
+        self.filter += [row.filter for row in rows]
+        if self.kind.is_generated:
+            self.generations += [read_generation(row.target, row.resps, row.filtered_resps) for row in rows]
         if self.kind.has_options:
             counts = list(map(len, responses))
             self.n_options.extend(counts)
@@ -148,8 +157,33 @@ class _Columns:
                 last = texts
             self.continuations.append(last)
 
-    def to_scores(self, task: str, rows: Integers | None) -> Scores:
-        """The scores of some rows, or of all, sorted by doc_id, the first of each."""
+    def by_filter(self, settings: TaskSettings) -> list[tuple[str, Integers | None]]:
+        """Name and rows of each filter, in the order of the task's filters, else of the file; rows None for all."""
+        names = list(dict.fromkeys(self.filter))
+        if names == [None]:
+            blocks = self._blocks()
+            if len(blocks) > 1 and len(settings.filters) in (0, len(blocks)):
+                return list(zip(settings.filters or map("filter {}".format, numbered(1)), blocks, strict=False))
+            return [(settings.filters[0] if len(settings.filters) == 1 else "none", None)]
+        if len(names) == 1:
+            return [(names[0] or "none", None)]
+        of_row = np.array([name or "none" for name in self.filter])
+        listed = [name or "none" for name in names]
+        listed.sort(key=lambda name: settings.filters.index(name) if name in settings.filters else len(listed))
+        return [(name, np.flatnonzero(of_row == name)) for name in listed]
+
+    def _blocks(self) -> list[Integers]:
+        """Rows of each round through the same documents; all rows where the file is not made of whole rounds."""
+        doc_id = self.doc_id.to_array()
+        size = len(np.unique(doc_id))
+        rounds = np.arange(len(doc_id)).reshape(-1, size) if len(doc_id) % size == 0 else np.arange(len(doc_id))[None]
+        same = (doc_id[rounds] == doc_id[rounds[0]]).all() and all(
+            [self.documents[i] for i in rows.tolist()] == self.documents[:size] for rows in rounds[1:]
+        )
+        return list(rounds) if same else [np.arange(len(doc_id))]
+
+    def to_scores(self, task: str, filter_name: str, rows: Integers | None, settings: TaskSettings) -> Scores:
+        """The scores of a filter's rows, or of all, sorted by doc_id, the first of each."""
         rows, duplicates, notes = self._distinct(rows)
         # All rows in the order of the file, as most files have them, are taken without being picked.
         taken = slice(None) if rows is None else rows
@@ -158,18 +192,15 @@ class _Columns:
         def chosen(column: list[Any]) -> tuple[Any, ...]:
             return tuple(column) if listed is None else tuple([column[i] for i in listed])
 
-        if self.kind.unread:
-            notes.append(f"no single number for each document, and not compared: {', '.join(self.kind.unread)}")
-        metrics = {
-            name: np.array(column, dtype=np.float64)[taken]
-            for name, column in zip(self.kind.metrics, self.metrics, strict=True)
-        }
+        columns = {name: chosen(column) for name, column in zip(self.kind.metrics, self.metrics, strict=True)}
         doc_id = self.doc_id.to_array()[taken]
         n = len(doc_id)
         unconditional = None
         if self.kind.has_options:
             matrix, counts = self._matrix()
-            logprobs, n_options, unconditional = _split_unconditional(matrix[taken], counts[taken], metrics)
+            logprobs, n_options = matrix[taken], counts[taken]
+            if "acc_mutual_info" in self.kind.metrics:
+                logprobs, n_options, unconditional = _split_unconditional(logprobs, n_options)
             broken = _without_scores(logprobs, n_options)
             if broken.any():
                 logprobs[broken] = np.nan
@@ -178,8 +209,17 @@ class _Columns:
             if unconditional is not None:
                 continuations = tuple(texts[: len(texts) // 2] for texts in continuations)
             target = self.target.to_array()[taken]
+            acc = columns.get("acc")
             found = find_gold(
-                LoggedOptions(self.targets, target, continuations, logprobs, n_options, metrics.get("acc"))
+                LoggedOptions(
+                    self.targets,
+                    target,
+                    continuations,
+                    logprobs,
+                    n_options,
+                    None if acc is None else np.array(acc, dtype=np.float64),
+                    chosen(self.documents),
+                )
             )
             gold = found.gold
             if found.inferred:
@@ -189,22 +229,31 @@ class _Columns:
         else:
             logprobs, gold = np.empty((n, 0)), np.empty((n, 0), dtype=bool)
             n_options, continuations = np.zeros(n, dtype=np.int64), ((),) * n
+        options = Options(logprobs, gold) if self.kind.has_options else None
+        metrics = read_metrics(
+            columns, settings, filter_name, options, complete=not duplicates and settings.documents in (None, n)
+        )
         return Scores(
             task=task,
-            filter=self.filter[0 if listed is None else listed[0]],
+            filter=filter_name,
             doc_id=doc_id,
             doc_hash=chosen(self.doc_hash),
             prompt_hash=chosen(self.prompt_hash),
             logprobs=logprobs,
             n_options=n_options,
             gold=gold,
-            metrics=metrics,
+            metrics=metrics.means,
+            summands=metrics.summands,
+            unread=metrics.unread,
+            settings=settings,
+            generations=chosen(self.generations) if self.kind.is_generated else None,
+            tag=self.kind.tag,
             continuations=continuations,
             documents=chosen(self.documents),
             unconditional=unconditional,
             source=self.file,
             duplicates=duplicates,
-            notes=tuple(notes),
+            notes=(*notes, *metrics.notes),
         )
 
     def _distinct(self, rows: Integers | None) -> tuple[Integers | None, int, list[str]]:
@@ -241,11 +290,9 @@ def _without_scores(logprobs: Floats, n_options: Integers) -> Bools:
     return np.asarray(absent | (logprobs == np.inf).any(axis=1))
 
 
-def _split_unconditional(
-    logprobs: Floats, n_options: Integers, metrics: Mapping[str, Floats]
-) -> tuple[Floats, Integers, Floats | None]:
+def _split_unconditional(logprobs: Floats, n_options: Integers) -> tuple[Floats, Integers, Floats | None]:
     """Separate the log-probabilities without the question, which `acc_mutual_info` logs behind the others."""
-    if "acc_mutual_info" not in metrics or (n_options % 2).any():
+    if (n_options % 2).any():
         return logprobs, n_options, None
     half = n_options // 2
     columns = np.arange(int(half.max()))

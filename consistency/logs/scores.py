@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +11,10 @@ import numpy as np
 
 from consistency.errors import InputError, not_one_of
 from consistency.logs.documents import find_line, options_of
+from consistency.logs.generations import Generation
+from consistency.logs.metrics import accuracy_names
+from consistency.logs.task_settings import TaskSettings
+from consistency.metrics.aggregates import Summands
 from consistency.metrics.distributions import probabilities, top_option
 from consistency.support.arrays import Bools, Floats, Integers
 
@@ -39,7 +43,7 @@ class Scores:
     gold : ndarray of bool, shape [n, k]
         Which options are right; no True in a row where this is unknown.
     metrics : dict of str to ndarray of float64, shape [n]
-        The harness's own metrics per document, those that are single numbers.
+        The harness's own metrics per document, those whose mean is the harness's number; NaN where a document has none.
     continuations : tuple of tuple of str, length n
         The text scored for each option, such as `" A"`.
     documents : tuple of bytes, length n
@@ -48,6 +52,18 @@ class Scores:
         Log-probabilities without the question, where the task logs them (`acc_mutual_info`).
     source : Path
         The file it came from.
+    summands : dict of str to Summands
+        The metrics that are no means, such as perplexities.
+    unread : dict of str to str
+        The metrics that cannot be computed for a set of questions, and why.
+    settings : TaskSettings
+        What the run's results file says of the task.
+    generations : tuple of Generation, length n, or None
+        What the model wrote, where it was asked to.
+    tag : str
+        The tag that its prompts ask the answer to stand in; empty without one.
+    score : str
+        The length normalisation of `logprobs`, see `scored_by`.
     duplicates : int
         Rows of the file that repeat a doc_id and are left out.
     notes : tuple of str
@@ -67,6 +83,12 @@ class Scores:
     documents: tuple[bytes, ...]
     unconditional: Floats | None
     source: Path
+    summands: Mapping[str, Summands] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+    settings: TaskSettings = field(default_factory=TaskSettings)
+    generations: tuple[Generation, ...] | None = None
+    tag: str = ""
+    score: str = "raw"
     duplicates: int = 0
     notes: tuple[str, ...] = ()
 
@@ -95,22 +117,29 @@ class Scores:
         """Index of the best option, the first at a tie; -1 where there is no distribution. Shape [n]."""
         return top_option(self.logprobs)
 
-    @property
-    def binary_metrics(self) -> tuple[str, ...]:
-        """The harness's metrics that are 0 or 1 for every document, `acc` and `exact_match` first."""
-        names = [name for name, values in self.metrics.items() if np.isin(values, (0.0, 1.0)).all()]
-        return tuple(sorted(names, key=lambda name: (name != "acc", name != "exact_match")))
+    @cached_property
+    def accuracy_metrics(self) -> tuple[str, ...]:
+        """The logged metrics that say whether an answer is right, the one that counts first.
+
+        That of the length normalisation, then as `accuracy_names` orders them, of those between 0 and 1.
+        """
+        shares = [name for name, values in self.metrics.items() if _are_shares(values)]
+        names = accuracy_names(shares, self.settings.metrics)
+        return tuple(sorted(names, key=lambda name: name != self.score)) if self.score in names else tuple(names)
 
     @cached_property
     def correct(self) -> Floats:
-        """1 where the answer is right, 0 where it is wrong, NaN where it is unknown. Shape [n].
+        """1 where the answer is right, 0 where it is wrong, a fraction where the metric is one, NaN where unknown. Shape [n].
 
-        The harness's own `acc` where it was logged, so that accuracy is the harness's; otherwise the best option is
-        compared with the gold one, and for a task without options the first binary metric decides.
+        The harness's own metric where one was logged, so that accuracy is the harness's; otherwise the best option is
+        compared with the gold one.
         """
-        binary = self.binary_metrics
-        if binary and (binary[0] == "acc" or not self.has_options):
-            return self.metrics[binary[0]]
+        return self.correct_by(self.accuracy_metrics[0] if self.accuracy_metrics else None)
+
+    def correct_by(self, metric: str | None) -> Floats:
+        """Whether each answer is right by a logged metric; by None, whether the best option is a gold one. Shape [n]."""
+        if metric is not None:
+            return self.metrics[metric]
         if not self.has_options:
             return np.full(len(self), np.nan)
         hit = self.gold[np.arange(len(self)), np.maximum(self.prediction, 0)].astype(np.float64)
@@ -154,6 +183,8 @@ class Scores:
             n_options=self.n_options[rows],
             gold=self.gold[rows],
             metrics={name: values[rows] for name, values in self.metrics.items()},
+            summands={name: values.take(rows) for name, values in self.summands.items()},
+            generations=None if self.generations is None else tuple([self.generations[i] for i in listed]),
             continuations=tuple([self.continuations[i] for i in listed]),
             documents=tuple([self.documents[i] for i in listed]),
             unconditional=None if self.unconditional is None else self.unconditional[rows],
@@ -188,7 +219,7 @@ class Scores:
         Returns
         -------
         Scores
-            With `logprobs` normalised, and the harness's metric of that name as `acc` where it was logged.
+            With `logprobs` normalised; the harness's metric of that name, where it was logged, says which answers are right.
 
         Raises
         ------
@@ -210,14 +241,12 @@ class Scores:
             scores = self.logprobs - self.unconditional
         else:
             scores = self.logprobs / self._lengths(score == "acc_bytes")
-        metrics = {name: values for name, values in self.metrics.items() if name != "acc"}
         notes = self.notes
         if score in self.metrics:
-            metrics["acc"] = self.metrics[score]
-            wrong = self._disagreements(scores, metrics["acc"])
+            wrong = self._disagreements(scores, self.metrics[score])
             if wrong:
                 notes = (*notes, f"the best option by {score} contradicts the logged {score} of {wrong} questions")
-        return replace(self, logprobs=scores, metrics=metrics, notes=notes)
+        return replace(self, logprobs=scores, score=score, notes=notes)
 
     def _lengths(self, in_bytes: bool) -> Floats:
         """Lengths of the options, without the delimiter before them, shape [n, k], NaN-padded.
@@ -248,3 +277,9 @@ class Scores:
         hit = self.gold[np.arange(len(self)), np.maximum(prediction, 0)]
         known = (prediction >= 0) & self.gold.any(axis=1) & np.isfinite(metric)
         return int((known & (hit != (metric == 1))).sum())
+
+
+def _are_shares(values: Floats) -> bool:
+    """Whether all known values lie between 0 and 1."""
+    known = values[np.isfinite(values)]
+    return bool(len(known)) and bool(((known >= 0) & (known <= 1)).all())

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, defstruct
 
-from consistency.comparison.result import MetricChange, SettingDifference, TaskNames, UnpairedTask
+from consistency.comparison.groups import Weighting
+from consistency.comparison.result import SettingDifference, TaskNames, UnpairedTask
+from consistency.comparison.section import MetricChange, Readability, UncomparedMetric
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES
 from consistency.report.upgrade import upgrade
@@ -386,6 +388,13 @@ class SectionBase(Struct, kw_only=True):
     note: str | UnsetType = UNSET
     accuracy_metric: str | UnsetType | None = UNSET
     metrics: dict[str, MetricChange] | UnsetType = UNSET
+    uncompared: list[UncomparedMetric] | UnsetType = UNSET
+    filter: str | UnsetType = UNSET
+    other_filters: dict[str, Section] | UnsetType = UNSET
+    readability: Readability | UnsetType = UNSET
+    tasks: list[str] | UnsetType = UNSET
+    absent: int | UnsetType = UNSET
+    weighting: Weighting | UnsetType = UNSET
 
     def estimate(self, measure: str) -> Estimate | None:
         """The estimate of a measure; None where the section lacks it."""
@@ -432,6 +441,8 @@ class Comparison(Struct, kw_only=True):
     overall: Section | None
     by_task: dict[str, Section]
     by_scope: dict[str, Section] | UnsetType = UNSET
+    by_metric: dict[str, Section] | UnsetType = UNSET
+    by_group: dict[str, Section] | UnsetType = UNSET
     messages: list[str]
     unpaired: list[UnpairedTask] | UnsetType = UNSET
     task_names: TaskNames | UnsetType = UNSET

@@ -22,7 +22,20 @@ STEPS = 3
 FEW = 30
 
 Unit = Literal["question", "stratum", "cluster"]
-Method = Literal["t", "t-hall", "t-cr3", "t-cr1", "wilson", "exact", "welch", "normal", "bca", "bootstrap-t", "none"]
+Method = Literal[
+    "t",
+    "t-hall",
+    "t-cr3",
+    "t-cr1",
+    "t-jackknife",
+    "wilson",
+    "exact",
+    "welch",
+    "normal",
+    "bca",
+    "bootstrap-t",
+    "none",
+]
 # What an interval cannot promise, or why there is none.
 Caveat = Literal[
     "no values",
@@ -43,6 +56,7 @@ _METHODS = {
     "t-hall": "t interval corrected for skewness (Hall 1992)",
     "t-cr3": "t interval with the CR3 variance",
     "t-cr1": "t interval with the CR1 variance",
+    "t-jackknife": "t interval with the jackknife's variance",
     "wilson": "Wilson's interval",
     "exact": "exact interval",
     "welch": "Welch's interval",
@@ -490,3 +504,50 @@ def macro_mean(values: ArrayLike, groups: ArrayLike, *, fixed: bool = False, con
     # Weighted so that each group counts the same, the plain mean is the macro mean.
     balanced = mean(x[finite] * (len(x[finite]) / len(counts) / counts)[present], strata=present, confidence=confidence)
     return replace(balanced, n=len(counts), statistic="mean of the tasks", undefined=undefined)
+
+
+def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Mean of the estimates of fixed tasks, each over its own questions, with an interval by Welch and Satterthwaite.
+
+    Parameters
+    ----------
+    estimates : sequence of Estimate
+        One for each task, independent of each other.
+    weights : sequence of float
+        Positive, of any sum.
+    confidence : float
+
+    Returns
+    -------
+    Estimate
+        `n` counts questions. No value where a task has none; no interval where a task has none.
+
+    Examples
+    --------
+    >>> tasks = [mean([0.0, 1.0]), mean([1.0, 1.0, 1.0, 0.0])]
+    >>> weighted_mean(tasks, [2, 4]).value == mean([0.0, 1.0, 1.0, 1.0, 1.0, 0.0]).value
+    True
+    """
+    n, undefined = sum(item.n for item in estimates), sum(item.undefined for item in estimates)
+    values = [item.value for item in estimates if item.value is not None]
+    if len(values) < len(estimates):
+        return without_interval(
+            None, n, "missing group", undefined=undefined, statistic="weighted mean", unit="stratum"
+        )
+    shares = np.asarray(weights, dtype=np.float64) / sum(weights)
+    value = float(shares @ np.array(values))
+    parts = [
+        ((share * item.se) ** 2, item.df)
+        for share, item in zip(shares.tolist(), estimates, strict=True)
+        if item.se is not None and item.df is not None
+    ]
+    if len(parts) < len(estimates):
+        return without_interval(
+            value, n, "missing group", undefined=undefined, statistic="weighted mean", unit="stratum"
+        )
+    variance = sum(part for part, _ in parts)
+    spread = sum(part**2 / df for part, df in parts)
+    df = variance**2 / spread if spread > 0 else sum(df for _, df in parts)
+    low, high = t_interval(value, math.sqrt(variance), df, confidence)
+    caveats: tuple[Caveat, ...] = ("constant",) if variance == 0 else ()
+    return Estimate(value, math.sqrt(variance), low, high, n, df, undefined, "weighted mean", "stratum", "t", caveats)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import Struct
 
-from consistency.comparison.result import Comparison, Section
+from consistency.comparison.result import Comparison
+from consistency.comparison.section import Section
 from consistency.metrics.measures import MEASURE
 from consistency.report.drawings import Look, Plot, Point, errorbar
 from consistency.report.items import Columns

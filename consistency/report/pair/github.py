@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from consistency.comparison.conditions import Check
-from consistency.comparison.result import Comparison, Section
+from consistency.comparison.result import Comparison
+from consistency.comparison.section import Section
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.formats.markdown import text as markdown_text
 from consistency.report.formats.numbers import DASH, formatted, p_value

@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from consistency.comparison.result import NO_OPTIONS, Comparison, undefined_notes
-from consistency.comparison.result import Section as ComparedSection
+from consistency.comparison.result import Comparison
 from consistency.comparison.runs import comparable
+from consistency.comparison.section import NO_OPTIONS
+from consistency.comparison.section import Section as ComparedSection
+from consistency.comparison.sentences import undefined_notes
 from consistency.logs.samples import read_samples
 from consistency.logs.scores import Scores
 from consistency.report import questions, schema

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from consistency.comparison.result import Comparison, Section
+from consistency.comparison.result import Comparison
+from consistency.comparison.section import Section
 from consistency.metrics.answers import QUANTILES, quantiles
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Row, Table

@@ -1,0 +1,284 @@
+"""Estimates and tests of one or several tasks: questions in, a `Section` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from consistency.comparison.groups import TaskGroup, Weighting
+from consistency.comparison.items import accuracy_metric, question_arrays
+from consistency.comparison.pairing import PairingReport, Pairs, pair
+from consistency.comparison.section import MetricChange, Readability, Section, UncomparedMetric
+from consistency.logs.generations import UNREADABLE
+from consistency.logs.scores import Scores
+from consistency.metrics.answers import expected_calibration_error, flips, quantiles
+from consistency.metrics.measures import MEASURE, MEASURES
+from consistency.statistics.estimates import Caveat, Estimate, macro_mean, mean, root_mean_square, weighted_mean
+from consistency.statistics.hypotheses import equivalence, mcnemar_exact, minimum_detectable_effect, sign_flip_test
+from consistency.statistics.jackknife import aggregate, aggregate_change
+from consistency.statistics.shares import rate
+from consistency.support.arrays import Floats, Integers
+
+# With fewer tasks, or tasks of which a few hold nearly all questions, a cluster-robust interval needs so wide a t
+# quantile that it says nothing, and rests on the variance of a handful of numbers: questions are then the unit, and the
+# output says so.
+MIN_CLUSTERS = 10
+MIN_EFFECTIVE_CLUSTERS = 5
+_OF_FLIPS = ("harmful_flips", "beneficial_flips", "wrong_to_wrong_flips")
+_ESTIMATORS: dict[str, Callable[..., Estimate]] = {"mean": mean, "root mean square": root_mean_square, "rate": rate}
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredTask:
+    """The pairs of a task, and every number of each (`question_arrays`)."""
+
+    pairs: Pairs
+    arrays: Mapping[str, Floats]
+
+    @property
+    def has_options(self) -> bool:
+        """Whether its questions have options."""
+        return self.pairs.before.has_options
+
+    @cached_property
+    def accuracy_metric(self) -> str | None:
+        """The harness's metric that says which answers are right; None without one."""
+        return accuracy_metric(self.pairs)
+
+    @cached_property
+    def has_fractions(self) -> bool:
+        """Whether some answers are right in part."""
+        known = np.concatenate([self.arrays["correct_before"], self.arrays["correct_after"]])
+        return not np.isin(known[np.isfinite(known)], (0.0, 1.0)).all()
+
+
+@dataclass(frozen=True, eq=False)
+class _Sampling:
+    """What of a section's questions is taken as sampled: whole tasks, or questions and the reason why not tasks."""
+
+    clusters: Integers | None
+    caveats: tuple[Caveat, ...]
+
+    @classmethod
+    def of(cls, sizes: Integers) -> _Sampling:
+        """The sampling of tasks of these sizes."""
+        if len(sizes) < MIN_CLUSTERS:
+            return cls(None, ("few clusters",) if len(sizes) > 1 else ())
+        if sizes.sum() ** 2 / (sizes**2).sum() < MIN_EFFECTIVE_CLUSTERS:
+            return cls(None, ("unequal clusters",))
+        return cls(np.repeat(np.arange(len(sizes)), sizes), ())
+
+    def estimate(self, make: Callable[..., Estimate], values: Floats) -> Estimate:
+        """An estimate from one number per question."""
+        found = make(values, clusters=self.clusters)
+        return replace(found, warnings=(*found.warnings, *self.caveats))
+
+
+def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> Section:
+    """Estimates and tests over the questions of one or several tasks; of distributions where all have options.
+
+    Parameters
+    ----------
+    name : str
+        Of the section.
+    named : dict of str to MeasuredTask
+        The tasks by name.
+    margin : float
+        The largest change of accuracy that counts as none, as a fraction.
+    """
+    tasks = list(named.values())
+    options = all(task.has_options for task in tasks)
+    keys = [key for key in tasks[0].arrays if all(key in task.arrays for task in tasks)]
+    pooled = {key: np.concatenate([task.arrays[key] for task in tasks]) for key in keys}
+    sizes = np.array([len(task.pairs) for task in tasks])
+    sampling = _Sampling.of(sizes)
+    before, after = pooled["correct_before"], pooled["correct_after"]
+    # Answers that are right in part do not turn from right to wrong.
+    whole = np.repeat([not task.has_fractions for task in tasks], sizes)
+    columns = {**pooled, **{key: np.where(whole, pooled[key], np.nan) for key in ("correct_before", "correct_after")}}
+    values = {
+        m.name: m.values(columns if m.name in _OF_FLIPS else pooled)
+        for m in MEASURES
+        if (options or not m.needs_options) and (whole.any() or m.name not in _OF_FLIPS)
+    }
+    estimates = {name: sampling.estimate(_ESTIMATORS[MEASURE[name].estimator], x) for name, x in values.items()}
+    change = estimates["delta_accuracy"]
+    turned = None
+    if whole.any() and change.n:
+        turned = flips(columns["correct_before"], columns["correct_after"], pooled.get("same_top"))
+    macro = None
+    if len(tasks) > 1:
+        task_of, fixed = np.repeat(np.arange(len(tasks)), sizes), sampling.clusters is None
+        macro = {
+            measure.name: macro_mean(values[measure.name], task_of, fixed=fixed)
+            for measure in MEASURES
+            if measure.name in values and measure.estimator == "mean"
+        }
+    metrics = dict.fromkeys(task.accuracy_metric or ("best option" if task.has_options else "") for task in tasks)
+    section = Section(
+        name=name,
+        n=len(before),
+        estimates=estimates,
+        pairing=PairingReport.pooled([task.pairs.report for task in tasks]),
+        flips=turned,
+        mcnemar_p=mcnemar_exact(turned["harmful"], turned["beneficial"]) if turned else None,
+        sign_flip_p=sign_flip_test(after - before, clusters=sampling.clusters) if change.n else None,
+        equivalence_p=equivalence(change, margin),
+        minimum_detectable_change=minimum_detectable_effect(change),
+        macro=macro,
+        tasks=tuple(named) if len(named) > 1 else (),
+        accuracy_metric=None if [*metrics] in (["best option"], [""]) else ", ".join(filter(None, metrics)),
+        readability=_readability(pooled) if "unreadable_after" in pooled and "unreadable_before" in pooled else None,
+    )
+    return _with_distributions(section, columns) if options else section
+
+
+def _with_distributions(section: Section, columns: Mapping[str, Floats]) -> Section:
+    """The section with what only tasks with options have."""
+    calibration = {
+        when: expected_calibration_error(columns[f"confidence_{when}"], columns[f"correct_{when}"])
+        for when in ("before", "after")
+    }
+    return replace(
+        section,
+        kl_quantiles=quantiles(columns["kl"]),
+        ties={when: int(columns[f"tied_{when}"].sum()) for when in ("before", "after")},
+        tie_rate={when: float(columns[f"tied_{when}"].mean()) for when in ("before", "after")},
+        ece={when: value if np.isfinite(value) else None for when, value in calibration.items()},
+    )
+
+
+def _readability(pooled: Mapping[str, Floats]) -> Readability:
+    """From how many generated texts no answer can be read, and what changed among the others."""
+    before, after = (pooled[f"unreadable_{when}"].astype(np.int64) for when in ("before", "after"))
+    right_before, right_after = pooled["correct_before"], pooled["correct_after"]
+    both = (before == 0) & (after == 0)
+    counts: list[dict[str, int]] = [
+        {
+            reason: int((codes == code).sum())
+            for code, reason in enumerate(UNREADABLE)
+            if reason and (codes == code).any()
+        }
+        for codes in (before, after)
+    ]
+    return Readability(
+        before=counts[0],
+        after=counts[1],
+        n=len(before),
+        both=int(both.sum()),
+        delta_accuracy=mean((right_after - right_before)[both]),
+        harmful=int(((right_before == 1) & (right_after == 0) & (after > 0)).sum()),
+    )
+
+
+def section_of_task(
+    name: str, task: MeasuredTask, margin: float, others: Mapping[str, tuple[Scores, Scores]]
+) -> Section:
+    """The section of one task, with its metrics and what its other filters give."""
+    further = {}
+    for filter_name, sides in others.items():
+        pairs = pair(*sides)
+        if len(pairs):
+            further[filter_name] = section_of_task(name, MeasuredTask(pairs, question_arrays(pairs)), margin, {})
+    before, after = task.pairs.before, task.pairs.after
+    return replace(
+        section_of(name, {name: task}, margin),
+        metrics=dict(_metric_changes(before, after)),
+        uncompared=tuple(_uncompared(before, after)),
+        filter=before.filter,
+        other_filters=further,
+    )
+
+
+def _metric_changes(before: Scores, after: Scores) -> Iterator[tuple[str, MetricChange]]:
+    """The metrics that both logs hold, in the task's order, each aggregated as its task does."""
+    listed = list(before.settings.metrics)
+    for name in sorted(
+        {*before.metrics, *before.summands}, key=lambda n: listed.index(n) if n in listed else len(listed)
+    ):
+        higher = before.settings.is_higher_better(name)
+        if name in before.metrics and name in after.metrics:
+            first, second = before.metrics[name], after.metrics[name]
+            yield name, MetricChange(mean(first), mean(second), mean(second - first), "mean", higher)
+        elif name in before.summands and name in after.summands:
+            one, two = before.summands[name], after.summands[name]
+            yield (
+                name,
+                MetricChange(aggregate(one), aggregate(two), aggregate_change(one, two), one.aggregation, higher),
+            )
+
+
+def _uncompared(before: Scores, after: Scores) -> Iterator[UncomparedMetric]:
+    """The metrics that a log names and that are not compared, and why."""
+    held = [{*scores.metrics, *scores.summands} for scores in (before, after)]
+    for name, reason in {**after.unread, **before.unread}.items():
+        yield UncomparedMetric(name, reason)
+    for when, names in (("first", held[0] - held[1]), ("second", held[1] - held[0])):
+        for name in sorted(names - {*before.unread, *after.unread}):
+            yield UncomparedMetric(name, f"only in the {when} log")
+    for name in sorted(held[0] & held[1]):
+        if (name in before.metrics) != (name in after.metrics):
+            yield UncomparedMetric(name, "aggregated in another way in the second log")
+
+
+def sections_by_metric(measured: Mapping[str, MeasuredTask], margin: float) -> dict[str, Section]:
+    """Tasks without options pooled by the metric that says which answers are right, where several tasks share one."""
+    found: dict[str, dict[str, MeasuredTask]] = {}
+    for name, task in measured.items():
+        if not task.has_options and task.accuracy_metric is not None:
+            found.setdefault(task.accuracy_metric, {})[name] = task
+    return {
+        metric: section_of(f"{metric}, {len(tasks)} tasks", tasks, margin)
+        for metric, tasks in found.items()
+        if len(tasks) > 1
+    }
+
+
+def section_of_group(
+    group: TaskGroup, measured: Mapping[str, MeasuredTask], by_task: Mapping[str, Section], margin: float
+) -> Section:
+    """The section of a group, its tasks weighed as the harness weighs them."""
+    tasks = {name: measured[name] for name in group.tasks}
+    section = section_of(group.name, tasks, margin)
+    # Without a number of the harness, tasks of different metrics have no common question.
+    weighting = group.weighting or ("size" if len({task.accuracy_metric for task in tasks.values()}) == 1 else "task")
+    estimates = dict(section.estimates)
+    if weighting == "task" and section.macro is not None:
+        estimates |= {name: section.macro[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy")}
+    metrics = [by_task[name].metrics or {} for name in group.tasks]
+    names = dict.fromkeys(name for found in metrics for name in found)
+    change = estimates["delta_accuracy"]
+    return replace(
+        section,
+        estimates=estimates,
+        equivalence_p=equivalence(change, margin),
+        minimum_detectable_change=minimum_detectable_effect(change),
+        metrics={
+            name: _weighed(
+                [by_task[task] for task in group.tasks if name in (by_task[task].metrics or {})], name, weighting
+            )
+            for name in names
+            if name not in group.unlike
+        },
+        uncompared=tuple(
+            UncomparedMetric(name, "the harness's number is no mean of the tasks' numbers") for name in group.unlike
+        ),
+        absent=group.absent,
+        weighting=weighting,
+    )
+
+
+def _weighed(sections: Sequence[Section], name: str, weighting: Weighting) -> MetricChange:
+    """A metric of a group from that of its tasks."""
+    changes = [section.metrics[name] for section in sections if section.metrics is not None]
+    weights = [float(section.n) if weighting == "size" else 1.0 for section in sections]
+    return MetricChange(
+        before=weighted_mean([change.before for change in changes], weights),
+        after=weighted_mean([change.after for change in changes], weights),
+        delta=weighted_mean([change.delta for change in changes], weights),
+        aggregation=changes[0].aggregation,
+        higher_is_better=changes[0].higher_is_better,
+    )

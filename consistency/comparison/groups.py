@@ -1,0 +1,101 @@
+"""The harness's groups of tasks, and how it weighs the tasks of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from consistency.logs.run_config import RunConfig
+from consistency.logs.task_settings import read_task_settings, read_values
+
+Weighting = Literal["size", "task"]
+
+
+@dataclass(frozen=True)
+class TaskGroup:
+    """A group of tasks.
+
+    Attributes
+    ----------
+    name : str
+    tasks : tuple of str
+        Those of its tasks that are compared.
+    absent : int
+        How many of its tasks are not.
+    weighting : {"size", "task"} or None
+        Whether the harness's number weighs each question or each task the same; None where it has no number.
+    unlike : tuple of str
+        Metrics whose number in the results file is neither mean of its tasks' numbers.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    absent: int
+    weighting: Weighting | None
+    unlike: tuple[str, ...] = ()
+
+
+def read_groups(config: RunConfig, compared: Collection[str]) -> Iterator[TaskGroup]:
+    """The groups of a run of which at least two tasks are compared.
+
+    Parameters
+    ----------
+    config : RunConfig
+    compared : collection of str
+        Names of tasks.
+
+    Yields
+    ------
+    TaskGroup
+        In the order of the results file.
+    """
+    for name in config.groups:
+        leaves = list(dict.fromkeys(_leaves(config.groups, name, frozenset())))
+        tasks = tuple(task for task in leaves if task in compared)
+        if len(tasks) > 1 and name not in compared:
+            weightings = dict(_weightings(config.content, name, leaves))
+            known = [found for found in weightings.values() if found is not None]
+            yield TaskGroup(
+                name,
+                tasks,
+                len(leaves) - len(tasks),
+                known[0] if known else None,
+                tuple(metric for metric, found in weightings.items() if found is None),
+            )
+
+
+def _leaves(groups: Mapping[str, Any], name: str, above: frozenset[str]) -> Iterator[str]:
+    """The tasks below a group, however deep."""
+    if name in above:
+        return
+    members = groups.get(name) or ()
+    if not members and above:
+        yield name
+    for member in members:
+        yield from _leaves(groups, member, above | {name})
+
+
+def _weightings(content: Mapping[str, Any], group: str, tasks: list[str]) -> Iterator[tuple[str, Weighting | None]]:
+    """How the harness's numbers of a group weigh its tasks, by metric; the results file does not say it in words."""
+    results = content.get("results")
+    numbers = results.get(group) if isinstance(results, dict) else None
+    settings = [read_task_settings(content, task) for task in tasks]
+    for key, value in read_values(numbers if isinstance(numbers, dict) else {}):
+        with_it = [item for item in settings if key in item.values]
+        sizes = [item.documents for item in with_it]
+        found: Weighting | None = None
+        if with_it and _close(sum(item.values[key] for item in with_it) / len(with_it), value):
+            found = "task"
+        known = [size for size in sizes if size is not None]
+        if with_it and len(known) == len(with_it):
+            total = sum(item.values[key] * size for item, size in zip(with_it, known, strict=True))
+            # Tasks of one size, or of one value, leave no difference: each question then counts the same, too.
+            if _close(total / sum(known), value):
+                found = "size"
+        yield key[0], found
+
+
+def _close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)

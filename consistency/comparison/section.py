@@ -1,0 +1,209 @@
+"""What changed in one set of questions: a task, a scope, a group of tasks, or all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from consistency.comparison.groups import Weighting
+from consistency.comparison.pairing import PairingReport
+from consistency.statistics.estimates import Estimate
+
+NO_OPTIONS = "no options were scored: measures of distributions are absent"
+
+
+@dataclass(frozen=True)
+class MetricChange:
+    """A metric that the harness logs, before, after and the change.
+
+    Attributes
+    ----------
+    before, after, delta : Estimate
+        In the metric's own unit, aggregated as its task does.
+    aggregation : str
+        How the questions' values become the metric: "mean", "perplexity", "weighted_perplexity", "f1", …
+    higher_is_better : bool or None
+        None where the logs do not say.
+    """
+
+    before: Estimate
+    after: Estimate
+    delta: Estimate
+    aggregation: str = "mean"
+    higher_is_better: bool | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return {
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+            "delta": self.delta.to_dict(),
+            "aggregation": self.aggregation,
+            "higher_is_better": self.higher_is_better,
+        }
+
+
+@dataclass(frozen=True)
+class UncomparedMetric:
+    """A metric that a log names and that is not compared."""
+
+    metric: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Readability:
+    """From how many generated texts no answer can be read, and what changed among the others.
+
+    Attributes
+    ----------
+    before, after : dict of str to int
+        Texts without a readable answer, by reason: "empty", "cut", "no tag", "invalid".
+    n : int
+        Questions.
+    both : int
+        Questions whose answers can be read in both runs.
+    delta_accuracy : Estimate
+        Change of accuracy among those.
+    harmful : int
+        Answers that turned from right to wrong and cannot be read after.
+    """
+
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+    n: int
+    both: int
+    delta_accuracy: Estimate
+    harmful: int
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The share of texts without a readable answer, before and after."""
+        return sum(self.before.values()) / self.n, sum(self.after.values()) / self.n
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return asdict(self) | {"delta_accuracy": self.delta_accuracy.to_dict()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What changed in one set of questions: a task, a scope, or all of them.
+
+    Attributes
+    ----------
+    name : str
+        The task, the scope, or "overall".
+    n : int
+        Pairs of questions.
+    estimates : dict of str to Estimate
+        By the name of the measure (`consistency.metrics.measures`).
+    pairing : PairingReport
+    flips : dict of str to int, or None
+        Answers that turned, by kind; None where no answer is known to be right or wrong.
+    mcnemar_p, sign_flip_p : float or None
+        Of no change of accuracy: exact; by flipping the signs of whole tasks where they are clusters.
+    mcnemar_p_holm, mcnemar_p_bh : float or None
+        Of a task, adjusted over all tasks.
+    equivalence_p : float or None
+        Of a change of accuracy of at least the margin.
+    minimum_detectable_change : float or None
+        The true change that would be found four times in five.
+    kl_quantiles : dict of str to float or None, or None
+        `p01` ... `p99`, in nats.
+    ties, tie_rate, ece : dict of str to float, or None
+        `before` and `after`: questions with tied options, their share, the expected calibration error.
+    macro : dict of str to Estimate, or None
+        With several tasks: the same estimates with equal weight for each task.
+    accuracy_metric : str or None
+        The harness's metric that says which answers are right; of several tasks all of them, joined by commas. None where
+        no log has one: answers to questions with options are then right if the best option is gold.
+    metrics : dict of str to MetricChange, or None
+        Of a task or a group of tasks: the harness's metrics.
+    uncompared : tuple of UncomparedMetric
+        Of a task: the metrics that are not compared.
+    filter : str or None
+        Of a task: the filter that counts.
+    other_filters : dict of str to Section
+        Of a task: what its other filters give.
+    readability : Readability or None
+        Of generated texts.
+    tasks : tuple of str
+        Of several tasks: their names.
+    absent : int
+        Of a group: its tasks that are not compared.
+    weighting : {"size", "task"} or None
+        Of a group: whether each question counts the same in accuracy and its change, or each task.
+    """
+
+    name: str
+    n: int
+    estimates: Mapping[str, Estimate]
+    pairing: PairingReport
+    equivalence_p: float | None
+    minimum_detectable_change: float | None
+    flips: Mapping[str, int] | None = None
+    mcnemar_p: float | None = None
+    mcnemar_p_holm: float | None = None
+    mcnemar_p_bh: float | None = None
+    sign_flip_p: float | None = None
+    kl_quantiles: Mapping[str, float | None] | None = None
+    ties: Mapping[str, int] | None = None
+    tie_rate: Mapping[str, float] | None = None
+    ece: Mapping[str, float | None] | None = None
+    macro: Mapping[str, Estimate] | None = None
+    accuracy_metric: str | None = None
+    metrics: Mapping[str, MetricChange] | None = None
+    uncompared: tuple[UncomparedMetric, ...] = ()
+    filter: str | None = None
+    other_filters: Mapping[str, Section] = field(default_factory=dict)
+    readability: Readability | None = None
+    tasks: tuple[str, ...] = ()
+    absent: int = 0
+    weighting: Weighting | None = None
+
+    @property
+    def of_tasks(self) -> int:
+        """Number of tasks that it pools."""
+        return len(self.tasks) or 1
+
+    @property
+    def compares_options(self) -> bool:
+        """Whether its questions have options, and so distributions."""
+        return "kl" in self.estimates
+
+    def to_dict(self) -> dict[str, Any]:
+        """The section as plain data, for JSON; what does not apply to it is left out."""
+        found = {
+            "kl_quantiles": self.kl_quantiles,
+            "ties": self.ties,
+            "tie_rate": self.tie_rate,
+            "ece": self.ece,
+            "flips": self.flips,
+            "mcnemar_p": self.mcnemar_p,
+            "mcnemar_p_holm": self.mcnemar_p_holm,
+            "mcnemar_p_bh": self.mcnemar_p_bh,
+            "sign_flip_p": self.sign_flip_p,
+            "macro": None if self.macro is None else {name: found.to_dict() for name, found in self.macro.items()},
+            "metrics": None
+            if self.metrics is None
+            else {name: found.to_dict() for name, found in self.metrics.items()},
+            "uncompared": [asdict(item) for item in self.uncompared] or None,
+            "filter": self.filter,
+            "other_filters": {name: section.to_dict() for name, section in self.other_filters.items()} or None,
+            "readability": None if self.readability is None else self.readability.to_dict(),
+            "tasks": list(self.tasks) or None,
+            "absent": self.absent or None,
+            "weighting": self.weighting,
+            "note": None if self.compares_options else NO_OPTIONS,
+        }
+        return {
+            "n": self.n,
+            **{name: estimate.to_dict() for name, estimate in self.estimates.items()},
+            "accuracy_metric": self.accuracy_metric,
+            **{name: value for name, value in found.items() if value is not None},
+            "equivalence_p": self.equivalence_p,
+            "minimum_detectable_change": self.minimum_detectable_change,
+            "pairing": self.pairing.to_dict(),
+        }

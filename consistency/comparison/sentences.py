@@ -1,0 +1,183 @@
+"""A section in words: its verdict, its metrics, what was not paired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from consistency.comparison.section import MetricChange, Readability, Section
+from consistency.metrics.measures import MEASURE
+from consistency.statistics.estimates import Estimate
+
+# A smaller share of texts without a readable answer is not worth a clause of the verdict.
+_READABLE_ENOUGH = 0.01
+
+
+def undefined_notes(section: Section) -> list[str]:
+    """Which measures leave questions out because they have no finite value there."""
+    return [
+        f"{MEASURE[name].title} has no finite value for {estimate.undefined} of {section.n} questions"
+        for name, estimate in section.estimates.items()
+        if estimate.undefined and estimate.n
+    ]
+
+
+def pairing_line(section: Section) -> list[str]:
+    """A line on unusual pairs; none if every pair is an ordinary one."""
+    pairing = section.pairing
+    special = {
+        "paired by what they ask": pairing.by_content,
+        "identical to others and paired by doc_id": pairing.identical,
+        "with options in another order": pairing.reordered,
+        "with another prompt": pairing.prompts.get("different", 0),
+    }
+    found = ", ".join(f"{count} {what}" for what, count in special.items() if count)
+    return [f"{section.name}: of {pairing.paired} questions {found}"] if found else []
+
+
+def dropped_lines(section: Section) -> list[str]:
+    """Why questions were left out, and what reading the logs brought up."""
+    lines = []
+    for reason, dropped in section.pairing.dropped.items():
+        more = ", …" if dropped.count > len(dropped.examples) else ""
+        which = f" (doc_id {', '.join(map(str, dropped.examples))}{more})" if dropped.examples else ""
+        lines.append(f"left out of {section.name}: {dropped.count} {reason}{which}")
+    return [*lines, *(f"{section.name}, {note}" for note in section.pairing.notes)]
+
+
+def metric_lines(section: Section) -> Iterator[str]:
+    """The metrics of a task beside the one in the table, those of its other filters, and what cannot be compared."""
+    metrics = section.metrics or {}
+    beside = {name: metric for name, metric in metrics.items() if name != section.accuracy_metric}
+    if beside:
+        yield f"{section.name}:"
+        yield from (_metric_line(name, metric) for name, metric in beside.items())
+    for name, other in section.other_filters.items():
+        yield f"{section.name}, filter {name} in place of {section.filter}:"
+        yield from (_metric_line(metric, found) for metric, found in (other.metrics or {}).items())
+    if section.readability is not None and any(section.readability.shares):
+        yield f"{section.name}: {_readability(section.readability, with_reasons=True)}"
+    for item in section.uncompared:
+        yield f"{section.name}: {item.metric} is not compared: {item.reason}"
+
+
+def group_lines(section: Section) -> Iterator[str]:
+    """How a group is weighed, its metrics beside the one in the table, and what it lacks."""
+    counted = "each question counts the same" if section.weighting == "size" else "each task counts the same"
+    missing = f", {section.absent} more are not compared" if section.absent else ""
+    yield f"{section.name}: a group of {len(section.tasks)} tasks{missing}; {counted}"
+    for name, metric in (section.metrics or {}).items():
+        if name != section.accuracy_metric:
+            yield _metric_line(name, metric)
+    for item in section.uncompared:
+        yield f"{section.name}: {item.metric} is not compared: {item.reason}"
+
+
+def _metric_line(name: str, metric: MetricChange) -> str:
+    values = " → ".join("–" if end.value is None else f"{end.value:.4f}" for end in (metric.before, metric.after))
+    delta = metric.delta
+    better = "" if metric.higher_is_better is not False else " (lower is better)"
+    if delta.ci_low is None or delta.value is None:
+        return f"  {name}{better} {values}"
+    return f"  {name}{better} {values}, change {delta.value:+.4f} [{delta.ci_low:+.4f}, {delta.ci_high:+.4f}]"
+
+
+def _readability(found: Readability, *, with_reasons: bool) -> str:
+    """From how many texts no answer can be read, and what changed among the others."""
+    ends = []
+    for counts, share in zip((found.before, found.after), found.shares, strict=True):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        ends.append(f"{100 * share:.1f} %" + (f" ({reasons})" if reasons and with_reasons else ""))
+    text = f"no answer can be read in {' → '.join(ends)} of the texts"
+    change = found.delta_accuracy
+    if change.value is None:
+        return text
+    interval = "" if change.ci_low is None else f" [{points(change.ci_low)}, {points(change.ci_high)}]"
+    among = f"among the {found.both} questions that both runs answer readably"
+    return f"{text}; {among} accuracy changed by {points(change.value)} points{interval}"
+
+
+def accuracy_name(section: Section) -> str:
+    """What says which answers are right, for a column of a table."""
+    name = section.accuracy_metric or ("best option" if section.compares_options else "–")
+    return f"{name},{section.filter}" if section.other_filters else name
+
+
+def points(x: float | None) -> str:
+    """A fraction in points, with its sign.
+
+    Examples
+    --------
+    >>> points(-0.0125)
+    '-1.25'
+    """
+    return "–" if x is None else f"{100 * x:+.2f}"
+
+
+def verdict(section: Section, limit: float) -> str:
+    """What happened to accuracy, or to the first metric, and how many answers stayed.
+
+    Parameters
+    ----------
+    section : Section
+    limit : float
+        The largest change that counts as none, in points.
+    """
+    change = section.estimates["delta_accuracy"]
+    if change.value is None:
+        return _metric_verdict(section)
+    moved, p_same = points(change.value), section.equivalence_p
+    accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
+    small = p_same is not None and p_same < 0.05
+    # With few flips the interval is an approximation: the exact test must agree.
+    if _excludes_zero(change) and section.sign_flip_p is not None and section.sign_flip_p < 0.05:
+        sentence = (
+            f"{accuracy.capitalize()} {'rose' if change.value > 0 else 'fell'} by {abs(100 * change.value):.2f} points"
+        )
+        if small:
+            sentence += f", which is within {limit:g}"
+    elif change.value == 0 and change.se == 0:
+        sentence = _unchanged(section, accuracy)
+    elif small:
+        sentence = f"No change of {accuracy} by more than {limit:g} points ({moved})"
+    else:
+        sentence = f"No change of {accuracy} distinguishable from chance ({moved} points"
+        found = section.minimum_detectable_change
+        sentence += ")" if found is None or found > 1 else f"; one of {100 * found:.1f} would be found 4 times in 5)"
+    same = section.estimates.get("same_top")
+    if same is not None and same.value is not None:
+        sentence += f"; {100 * same.value:.1f} % of {same.n} questions keep their answer"
+    if section.readability is not None and max(section.readability.shares) >= _READABLE_ENOUGH:
+        sentence += f"; {_readability(section.readability, with_reasons=False)}"
+    return sentence + "."
+
+
+def _unchanged(section: Section, accuracy: str) -> str:
+    """What it means that no answer turned."""
+    value = section.estimates["accuracy_after"].value
+    if value == 0:
+        return f"No answer is right, before or after: {accuracy} at the floor shows no change"
+    return "No change: every answer is as right as before"
+
+
+def _excludes_zero(change: Estimate) -> bool:
+    return change.ci_low is not None and change.ci_high is not None and not change.ci_low <= 0 <= change.ci_high
+
+
+def _metric_verdict(section: Section) -> str:
+    """What happened to the first metric of a task whose answers are not right or wrong."""
+    for name, metric in (section.metrics or {}).items():
+        before, after, delta = metric.before.value, metric.after.value, metric.delta
+        if before is None or after is None or delta.value is None:
+            continue
+        ends = f"{before:.4g} → {after:.4g}"
+        if delta.value == 0 and delta.se == 0:
+            return f"No change of {name}: it is the same in every question ({ends})."
+        if not _excludes_zero(delta):
+            return f"No change of {name} distinguishable from chance ({ends})."
+        better = {None: "", True: ", better", False: ", worse"}[
+            None if metric.higher_is_better is None else (delta.value > 0) == metric.higher_is_better
+        ]
+        interval = f"[{delta.ci_low:+.4g}, {delta.ci_high:+.4g}]"
+        turned = "rose" if delta.value > 0 else "fell"
+        return f"{name} {turned}: {ends}{better} (change {delta.value:+.4g}, 95 % interval {interval})."
+    return f"{section.n} questions were paired, but the logs do not say which answers are right."

@@ -1,0 +1,248 @@
+"""The metrics that a task logs for each question, as numbers that can be aggregated for any set of them.
+
+Most are means of one number a question. A perplexity, F1 or BLEU is a function of sums, see `metrics.aggregates`. Where a task
+aggregates by a function of its own, the form that gives the harness's number is taken; where none does, the metric is named
+as not compared.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+
+from consistency.logs.task_settings import TaskSettings
+from consistency.metrics.aggregates import (
+    OF_CLASSES,
+    OF_TEXTS,
+    Aggregation,
+    Summands,
+    of_classes,
+    of_numbers,
+    of_texts,
+    of_weighted,
+)
+from consistency.metrics.answers import brier_score
+from consistency.support.arrays import Bools, Floats
+
+# Which of a task's metrics says that an answer is right: the first of these that it has, else the first of its own list with
+# such a name.
+ACCURACY = ("acc", "acc_norm", "exact_match", "em", "pass@1", "pass_at_1", "prompt_level_strict_acc")
+_LIKE_ACCURACY = re.compile(r"(?:.*_)?(?:acc|accuracy|em|exact_match|correct|match)|acc(?:uracy)?_.*|pass(?:@|_at_)\d+")
+_PASS = re.compile(r"pass(?:@|_at_)(\d+)")
+_WEIGHTED = ("weighted_perplexity", "bits_per_byte")
+_MEANS = ("mean", "nanmean")
+_CLOSE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class LoggedMetrics:
+    """The metrics of a task's questions.
+
+    Attributes
+    ----------
+    means : dict of str to ndarray of float64, shape [n]
+        Those whose mean is the harness's number; NaN where a question has none.
+    summands : dict of str to Summands
+        Those that are another function of what each question adds.
+    unread : dict of str to str
+        Those that cannot be computed for a set of questions, and why.
+    notes : tuple of str
+        Numbers of the results file that its samples do not give.
+    """
+
+    means: Mapping[str, Floats] = field(default_factory=dict)
+    summands: Mapping[str, Summands] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """Log-probabilities of the options and which are gold, both of shape [n, k]."""
+
+    logprobs: Floats
+    gold: Bools
+
+
+def read_metrics(
+    columns: Mapping[str, Sequence[Any]],
+    settings: TaskSettings,
+    filter_name: str,
+    options: Options | None,
+    complete: bool,
+) -> LoggedMetrics:
+    """The metrics of a task's questions.
+
+    Parameters
+    ----------
+    columns : dict of str to sequence, length n
+        What is logged for each question, by metric.
+    settings : TaskSettings
+    filter_name : str
+    options : Options or None
+        Of tasks with options.
+    complete : bool
+        Whether these are all the questions that the harness's numbers are of.
+
+    Examples
+    --------
+    >>> found = read_metrics({"acc": [1.0, 0.0], "word_perplexity": [[-2.0, 1], [-4.0, 2]]}, TaskSettings(), "none", None, True)
+    >>> list(found.means), round(found.summands["word_perplexity"].value, 6) == round(math.e**2, 6)
+    (['acc'], True)
+    """
+    means: dict[str, Floats] = {}
+    summands: dict[str, Summands] = {}
+    unread: dict[str, str] = {}
+    notes: list[str] = []
+    for name, values in columns.items():
+        logged = settings.values.get((name, filter_name)) if complete else None
+        try:
+            form = _form(settings.aggregation(name), values, options, logged)
+        except _UnreadError as error:
+            unread[name] = str(error)
+            continue
+        value = form.value if isinstance(form, Summands) else _mean(form)
+        if logged is not None and not _equal(value, logged):
+            notes.append(f"the results file says {name} {logged:.6g}, its samples {value:.6g}")
+        if isinstance(form, Summands):
+            summands[name] = form
+        else:
+            means[name] = form
+    for name, filtered_by in settings.values:
+        if filtered_by == filter_name and name not in columns:
+            unread[name] = "not in the samples"
+    return LoggedMetrics(means, summands, unread, tuple(notes))
+
+
+def accuracy_names(names: Sequence[str], listed: Sequence[str] = ()) -> list[str]:
+    """The metrics that say whether an answer is right, the one that counts first.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The metrics that a log holds.
+    listed : sequence of str
+        Those of the task, in its own order.
+
+    Examples
+    --------
+    >>> accuracy_names(["acc_norm", "acc", "f1"]), accuracy_names(["pass@5", "pass@1"]), accuracy_names(["rouge", "bleu_acc"])
+    (['acc', 'acc_norm'], ['pass@1', 'pass@5'], ['bleu_acc'])
+    """
+    own = {name: place for place, name in enumerate([*listed, *names])}
+
+    def order(name: str) -> tuple[int, int, int]:
+        tries = _PASS.fullmatch(name)
+        return (
+            ACCURACY.index(name) if name in ACCURACY else len(ACCURACY),
+            int(tries[1]) if tries else 0,
+            own[name],
+        )
+
+    return sorted((name for name in names if _LIKE_ACCURACY.fullmatch(name)), key=order)
+
+
+class _UnreadError(Exception):
+    """Why a metric cannot be computed for a set of questions."""
+
+
+def _form(aggregation: str, values: Sequence[Any], options: Options | None, logged: float | None) -> Floats | Summands:
+    """Values of a mean, or the summands of another function."""
+    if aggregation == "bypass":
+        raise _UnreadError("lm_eval does not aggregate it")
+    if aggregation == "brier_score" and options is not None:
+        return brier_score(options.logprobs, options.gold)
+    if all(item is None for item in values):
+        raise _UnreadError("not in the samples")
+    numbers = _numbers(values)
+    try:
+        if aggregation in _MEANS and numbers is not None:
+            return numbers
+        if aggregation == "perplexity" and numbers is not None:
+            return of_numbers("perplexity", numbers)
+        if aggregation in _WEIGHTED and _are_weighted(values):
+            return of_weighted(cast(Aggregation, aggregation), values)
+        if aggregation in OF_CLASSES and _are_pairs(values, (int, str)):
+            return of_classes(aggregation, *zip(*values, strict=True))
+        if aggregation in OF_TEXTS and _are_texts(values):
+            return _corpus(aggregation, values)
+    except ValueError as error:
+        raise _UnreadError(str(error)) from None
+    candidates = [*_candidates(values, numbers)]
+    if not candidates:
+        raise _UnreadError("not a number for each question")
+    if logged is not None:
+        for form in candidates:
+            if _equal(form.value if isinstance(form, Summands) else _mean(form), logged):
+                return form
+        raise _UnreadError("the task aggregates it by a function of its own")
+    if numbers is not None or not _are_pairs(values, (int, float, str)):
+        return candidates[0]
+    raise _UnreadError("the task aggregates it by a function of its own, and no results file has its value")
+
+
+def _candidates(values: Sequence[Any], numbers: Floats | None) -> Iterator[Floats | Summands]:
+    """What a task's own function may be: a mean, without those that stand for none, of all parts, or of classes."""
+    if numbers is not None:
+        yield numbers
+        yield np.where(numbers == -1, np.nan, numbers)
+        return
+    if values and all(isinstance(item, list) and item and _numbers(item) is not None for item in values):
+        yield of_weighted("mean", [[math.fsum(item), len(item)] for item in values])
+    if _are_weighted(values):
+        yield from (of_weighted(cast(Aggregation, name), values) for name in _WEIGHTED)
+    if _are_pairs(values, (int, str)):
+        gold, predicted = zip(*values, strict=True)
+        yield np.array([float(g == p) for g, p in values])
+        for name in OF_CLASSES:
+            if name != "f1" or {*gold, *predicted} <= {0, 1}:
+                yield of_classes(name, gold, predicted)
+
+
+def _corpus(aggregation: Aggregation, values: Sequence[Any]) -> Summands:
+    texts = [text[0] if isinstance(text, list) else text for _, text in values]
+    try:
+        return of_texts(aggregation, [references for references, _ in values], texts)
+    except ImportError:
+        raise _UnreadError("it needs sacrebleu: pip install sacrebleu") from None
+
+
+def _numbers(values: Sequence[Any]) -> Floats | None:
+    """The values as numbers, None as NaN; None where one is something else."""
+    try:
+        return np.array([math.nan if item is None else item for item in values], dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+
+
+def _are_pairs(values: Sequence[Any], types: tuple[type, ...]) -> bool:
+    return bool(values) and all(
+        isinstance(item, list) and len(item) == 2 and all(isinstance(part, types) for part in item) for item in values
+    )
+
+
+def _are_weighted(values: Sequence[Any]) -> bool:
+    return _are_pairs(values, (int, float)) and all(item[1] > 0 for item in values)
+
+
+def _are_texts(values: Sequence[Any]) -> bool:
+    def text(item: Any) -> bool:
+        return isinstance(item, str) or (
+            isinstance(item, list) and bool(item) and all(isinstance(part, str) for part in item)
+        )
+
+    return bool(values) and all(isinstance(item, list) and len(item) == 2 and all(map(text, item)) for item in values)
+
+
+def _mean(values: Floats) -> float:
+    finite = values[np.isfinite(values)]
+    return math.fsum(finite) / len(finite) if len(finite) else math.nan
+
+
+def _equal(value: float, logged: float) -> bool:
+    return math.isclose(value, logged, rel_tol=_CLOSE, abs_tol=_CLOSE)

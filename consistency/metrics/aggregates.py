@@ -1,0 +1,232 @@
+"""Metrics of a whole task from what each question adds to them: perplexities, F1, Matthews' correlation, BLEU.
+
+Each is a function of sums over questions, so that it can be computed for any set of them, and its interval by leaving out
+one after the other. The names of the aggregations are those of lm_eval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from consistency.support.arrays import Bools, Floats, Integers
+
+Aggregation = Literal[
+    "mean",
+    "perplexity",
+    "weighted_perplexity",
+    "bits_per_byte",
+    "f1",
+    "macro_f1",
+    "weighted_f1",
+    "matthews_corrcoef",
+    "bleu",
+    "chrf",
+    "ter",
+]
+# Of pairs of a gold and a predicted class, and of a reference and a generated text.
+OF_CLASSES: tuple[Aggregation, ...] = ("f1", "macro_f1", "weighted_f1", "matthews_corrcoef")
+OF_TEXTS: tuple[Aggregation, ...] = ("bleu", "chrf", "ter")
+
+
+@dataclass(frozen=True, eq=False)
+class Summands:
+    """What each question adds to a metric of its task.
+
+    Attributes
+    ----------
+    aggregation : str
+        How the sums become the metric.
+    values : ndarray of float64, shape [n, p]
+        A row a question, of numbers that are summed over the questions. A row of NaN does not enter.
+    """
+
+    aggregation: Aggregation
+    values: Floats
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: Integers) -> Summands:
+        """Those of some questions."""
+        return Summands(self.aggregation, self.values[rows])
+
+    def of_sums(self, sums: Floats) -> Floats:
+        """The metric of sums over questions, shape [..., p]; NaN where it is not defined. Shape [...].
+
+        Examples
+        --------
+        >>> per_word = Summands("weighted_perplexity", np.array([[-4.0, 2.0], [-2.0, 4.0]]))
+        >>> round(float(per_word.of_sums(per_word.values.sum(axis=0))), 6) == round(math.e, 6)
+        True
+        """
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.asarray(_FINISH[self.aggregation](sums), dtype=np.float64)
+
+    @property
+    def value(self) -> float:
+        """The metric over all questions; NaN where it is not defined."""
+        finite = self.values[np.isfinite(self.values).all(axis=1)]
+        # As lm_eval adds up: one after the other, not pairwise.
+        return float(self.of_sums(np.array([math.fsum(column) for column in finite.T]))) if len(finite) else math.nan
+
+
+def of_numbers(aggregation: Aggregation, values: ArrayLike) -> Summands:
+    """Summands of a mean, or of a perplexity from log-likelihoods.
+
+    Parameters
+    ----------
+    aggregation : {"mean", "perplexity"}
+    values : array_like, shape [n]
+
+    Examples
+    --------
+    >>> round(of_numbers("perplexity", [0.0, -math.log(4)]).value, 6)
+    2.0
+    """
+    x = np.asarray(values, dtype=np.float64)
+    return Summands(aggregation, np.column_stack([x, np.where(np.isnan(x), np.nan, 1.0)]))
+
+
+def of_weighted(aggregation: Aggregation, values: ArrayLike) -> Summands:
+    """Summands of a metric per word or byte.
+
+    Parameters
+    ----------
+    aggregation : {"mean", "weighted_perplexity", "bits_per_byte"}
+    values : array_like, shape [n, 2]
+        The log-likelihood of each document in nats, and its number of words or bytes.
+
+    Examples
+    --------
+    >>> round(of_weighted("bits_per_byte", [[-math.log(2) * 3, 3]]).value, 6)
+    1.0
+    """
+    return Summands(aggregation, np.asarray(values, dtype=np.float64).reshape(-1, 2))
+
+
+def of_classes(aggregation: Aggregation, gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> Summands:
+    """Summands of a metric of a table of gold and predicted classes.
+
+    Parameters
+    ----------
+    aggregation : {"f1", "macro_f1", "weighted_f1", "matthews_corrcoef"}
+        F1 is that of the class 1, as in lm_eval.
+    gold, predicted : sequence, length n
+
+    Raises
+    ------
+    ValueError
+        If F1 is asked of classes other than 0 and 1.
+
+    Examples
+    --------
+    >>> of_classes("f1", [1, 0, 1], [1, 1, 1]).value
+    0.8
+    """
+    classes = sorted({*gold, *predicted}, key=lambda item: (str(type(item)), str(item)))
+    if aggregation == "f1":
+        if not {*classes} <= {0, 1}:
+            raise ValueError(f"F1 of the classes {classes}: expected 0 and 1")
+        classes = [0, 1]
+    number, k = {item: i for i, item in enumerate(classes)}, len(classes)
+    cells = [number[g] * k + number[p] for g, p in zip(gold, predicted, strict=True)]
+    return Summands(aggregation, np.eye(k * k)[cells])
+
+
+def of_texts(aggregation: Aggregation, references: Sequence[Any], texts: Sequence[str]) -> Summands:
+    """Summands of a metric of a corpus of texts, by sacrebleu.
+
+    Parameters
+    ----------
+    aggregation : {"bleu", "chrf", "ter"}
+    references : sequence of str or list of str, length n
+        As many of each question as the one with the fewest has are used, as lm_eval does.
+    texts : sequence of str, length n
+
+    Raises
+    ------
+    ImportError
+        If sacrebleu is not installed.
+    """
+    metric = _sacrebleu(aggregation)
+    listed = [[item] if isinstance(item, str) else item for item in references]
+    sums = metric._extract_corpus_statistics(list(texts), [list(column) for column in zip(*listed, strict=False)])
+    return Summands(aggregation, np.asarray(sums, dtype=np.float64))
+
+
+def _sacrebleu(aggregation: Aggregation) -> Any:
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+    from sacrebleu.metrics.ter import TER
+
+    makers: dict[str, Any] = {"bleu": BLEU, "chrf": CHRF, "ter": TER}
+    return makers[aggregation]()
+
+
+def _ratio(sums: Floats) -> Floats:
+    return np.asarray(sums[..., 0] / sums[..., 1])
+
+
+def _table(sums: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Of a table of classes: the right ones, the gold and the predicted ones by class, and all."""
+    k = math.isqrt(sums.shape[-1])
+    table = sums.reshape(*sums.shape[:-1], k, k)
+    return np.einsum("...ii->...i", table), table.sum(axis=-1), table.sum(axis=-2), sums.sum(axis=-1)
+
+
+def _f1_by_class(sums: Floats) -> tuple[Floats, Floats, Bools]:
+    """F1 of each class, 0 where it is neither gold nor predicted; how often it is gold; whether it occurs."""
+    right, gold, predicted, _ = _table(sums)
+    total = gold + predicted
+    return np.where(total > 0, 2 * right / np.where(total > 0, total, 1.0), 0.0), gold, total > 0
+
+
+def _f1(sums: Floats) -> Floats:
+    return _f1_by_class(sums)[0][..., 1]
+
+
+def _macro_f1(sums: Floats) -> Floats:
+    each, _, occurs = _f1_by_class(sums)
+    return np.asarray(each.sum(axis=-1) / occurs.sum(axis=-1))
+
+
+def _weighted_f1(sums: Floats) -> Floats:
+    each, gold, _ = _f1_by_class(sums)
+    return np.asarray((each * gold).sum(axis=-1) / gold.sum(axis=-1))
+
+
+def _matthews(sums: Floats) -> Floats:
+    """Gorodkin (2004), Comparing two K-category assignments by a K-category correlation coefficient; 0 where undefined."""
+    right, gold, predicted, n = _table(sums)
+    covariance = right.sum(axis=-1) * n - (gold * predicted).sum(axis=-1)
+    spread = (n**2 - (gold**2).sum(axis=-1)) * (n**2 - (predicted**2).sum(axis=-1))
+    return np.where(spread > 0, covariance / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
+
+
+def _by_sacrebleu(aggregation: Aggregation) -> Callable[[Floats], Floats]:
+    def finish(sums: Floats) -> Floats:
+        metric, rows = _sacrebleu(aggregation), sums.reshape(-1, sums.shape[-1])
+        as_counts = rows if aggregation == "ter" else np.rint(rows).astype(np.int64)
+        scores = [metric._compute_score_from_stats(row.tolist()).score for row in as_counts]
+        return np.array(scores).reshape(sums.shape[:-1])
+
+    return finish
+
+
+_FINISH: dict[Aggregation, Callable[[Floats], Any]] = {
+    "mean": _ratio,
+    "perplexity": lambda sums: np.exp(-_ratio(sums)),
+    "weighted_perplexity": lambda sums: np.exp(-_ratio(sums)),
+    "bits_per_byte": lambda sums: -_ratio(sums) / math.log(2),
+    "f1": _f1,
+    "macro_f1": _macro_f1,
+    "weighted_f1": _weighted_f1,
+    "matthews_corrcoef": _matthews,
+    **{name: _by_sacrebleu(name) for name in OF_TEXTS},
+}
