@@ -112,7 +112,7 @@ def test_the_result_has_a_table_a_sentence_and_a_signature(qwen):
     assert (shots.setting, shots.before, shots.after, len(shots.tasks)) == ("few-shot", "0", "5", 2)
     assert shots.to_text() in text
     (row,) = (line.split() for line in text.splitlines() if line.startswith("mmlu_abstract_algebra"))
-    assert row[:4] == ["mmlu_abstract_algebra", "100", "0.2600", "0.3800"]
+    assert row[:5] == ["mmlu_abstract_algebra", "acc", "100", "0.2600", "0.3800"]
     assert qwen.verdict.startswith("No change of accuracy distinguishable from chance (+5.50 points")
     assert qwen.verdict in text
     assert qwen.signature in text
@@ -250,19 +250,16 @@ def test_one_filter_is_compared_with_its_own_of_several(tmp_path):
     result = compare(tmp_path / "one", tmp_path / "two")
     assert list(result.by_task) == ["gsm8k"]
     assert result.main.flips["beneficial"] == 1
-    assert result.names.renamed == {"gsm8k": "gsm8k,strict"}
-    assert result.names.only_after == ("gsm8k,flexible",)
+    assert (result.main.filter, result.names.renamed, result.names.only_after) == ("strict", {}, ())
 
 
-def test_metrics_that_are_lists_are_named(tmp_path):
-    rows = [
-        row | {"metrics": ["exact_match", "word_perplexity"], "word_perplexity": [-9.0, 3]} for row in generated([1.0])
-    ]
+def test_metrics_that_are_no_numbers_are_named(tmp_path):
+    rows = [row | {"metrics": ["exact_match", "spans"], "spans": {"start": 3}} for row in generated([1.0])]
     for name in ("one", "two"):
         write(tmp_path / name, "gsm8k", rows)
-    text = compare(tmp_path / "one", tmp_path / "two").to_text()
-    assert "no single number for each document, and not compared: word_perplexity" in text
-    assert "exact_match 1.0000 → 1.0000" in text
+    section = compare(tmp_path / "one", tmp_path / "two").by_task["gsm8k"]
+    assert [item.metric for item in section.uncompared] == ["spans"]
+    assert list(section.metrics) == ["exact_match"]
 
 
 def test_one_question_in_common_makes_no_pair_of_tasks(tmp_path):

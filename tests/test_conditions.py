@@ -132,11 +132,13 @@ def test_every_measure_is_found_by_its_names_and_in_its_unit(pair):
 
 def test_unknown_places_and_absent_measures(pair):
     comparison = compare(*pair(30, 3))
-    with pytest.raises(InputError, match=r"no task or scope homo; expected one of overall, pool; name the domain"):
+    with pytest.raises(
+        InputError, match=r"no task, group or scope homo; expected one of overall, pool; name the domain"
+    ):
         judge(comparison, "kl > 1 in homo")
 
 
-def test_generated_answers_are_judged_by_task(tmp_path):
+def test_generated_answers_are_judged_together_and_by_task(tmp_path):
     """Tasks whose options were not scored have accuracy and flips, and no distributions."""
     for when, right in (("before", 1.0), ("after", 0.0)):
         for task in ("gsm8k", "triviaqa"):
@@ -158,8 +160,9 @@ def test_generated_answers_are_judged_by_task(tmp_path):
             file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     comparison = compare(tmp_path / "before", tmp_path / "after")
     assert judge(comparison, "measured harmful flips >= 12.5 % in gsm8k").failed
-    with pytest.raises(InputError, match="not pooled; expected harmful flips > 2 % in one of gsm8k, triviaqa"):
-        judge(comparison, "harmful flips > 2 %")
+    for text in ("measured harmful flips >= 12.5 %", "measured harmful flips >= 12.5 % in exact_match"):
+        found = judge(comparison, text)
+        assert (found.failed, found.estimate.n, found.estimate.value) == (True, 80, 0.125)
     with pytest.raises(InputError, match=r"gsm8k has no kl; .*accuracy after.*harmful flips"):
         judge(comparison, "kl > 1 in gsm8k")
 

@@ -251,12 +251,12 @@ def test_tasks_without_options_do_not_enter_the_figures_of_the_others(
     assert "|  | `exam` |" in to_markdown(comparison)
 
 
-def test_the_verdict_names_its_task_where_tasks_are_not_pooled(tmp_path: Path) -> None:
+def test_tasks_of_one_metric_are_pooled(tmp_path: Path) -> None:
     for name, right in (("before", (1, 1, 0, 0)), ("after", (1, 0, 1, 0))):
         for task in ("products", "sums"):
             write_sums(tmp_path / name, right, task)
     comparison = compare(tmp_path / "before", tmp_path / "after")
-    assert comparison.verdict.startswith("products: No change")
+    assert [(pool.n, pool.flips["harmful"]) for pool in comparison.pools] == [(8, 2)]
     folder = write_comparison(comparison, tmp_path / "out").parent
     assert "We compared 8 questions of 2 tasks; 8 were paired" in (folder / "report.md").read_text()
     for headline in rows(folder / "tables" / "headline.csv"):

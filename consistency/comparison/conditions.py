@@ -271,7 +271,9 @@ def _sections(condition: Condition, comparison: Comparison) -> list[Section]:
     if condition.where is None:
         # Tasks without options have no distributions, and others no accuracy.
         pools = comparison.pools
-        return [pool for pool in pools if condition.quantity.find(pool) is not None] or [pools[0]]
+        found = [condition.quantity.find(pool) for pool in pools]
+        with_it = [pool for pool, item in zip(pools, found, strict=True) if item is not None and item.n]
+        return with_it or [pools[0]]
     overall = {} if comparison.overall is None else {"overall": comparison.overall}
     sections = {
         **overall,

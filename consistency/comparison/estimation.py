@@ -196,9 +196,8 @@ def section_of_task(
 def _metric_changes(before: Scores, after: Scores) -> Iterator[tuple[str, MetricChange]]:
     """The metrics that both logs hold, in the task's order, each aggregated as its task does."""
     listed = list(before.settings.metrics)
-    for name in sorted(
-        {*before.metrics, *before.summands}, key=lambda n: listed.index(n) if n in listed else len(listed)
-    ):
+    held = [*before.metrics, *before.summands]
+    for name in sorted(held, key=lambda name: listed.index(name) if name in listed else len(listed)):
         higher = before.settings.is_higher_better(name)
         if name in before.metrics and name in after.metrics:
             first, second = before.metrics[name], after.metrics[name]
