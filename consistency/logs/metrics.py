@@ -215,7 +215,7 @@ def _corpus(aggregation: Aggregation, values: Sequence[Any]) -> Summands:
 def _numbers(values: Sequence[Any]) -> Floats | None:
     """The values as numbers, None as NaN; None where one is something else."""
     try:
-        found = np.array([math.nan if item is None else item for item in values], dtype=np.float64)
+        found = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
         return None
     return found if found.ndim == 1 else None

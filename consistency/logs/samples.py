@@ -175,6 +175,8 @@ class _Columns:
     def _blocks(self) -> list[Integers]:
         """Rows of each round through the same documents; all rows where the file is not made of whole rounds."""
         doc_id = self.doc_id.to_array()
+        if (doc_id[1:] > doc_id[:-1]).all():
+            return [np.arange(len(doc_id))]
         size = len(np.unique(doc_id))
         rounds = np.arange(len(doc_id)).reshape(-1, size) if len(doc_id) % size == 0 else np.arange(len(doc_id))[None]
         same = (doc_id[rounds] == doc_id[rounds[0]]).all() and all(
