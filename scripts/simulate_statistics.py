@@ -24,9 +24,11 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import brentq
 
+from consistency.metrics.aggregates import of_classes, of_numbers, of_weighted
 from consistency.statistics.bootstrap import bootstrap_interval
 from consistency.statistics.estimates import Estimate, independent_difference, macro_mean, mean, root_mean_square
 from consistency.statistics.hypotheses import benjamini_hochberg, equivalence, holm, mcnemar_exact, sign_flip_test
+from consistency.statistics.jackknife import aggregate, aggregate_change
 from consistency.statistics.partial_correlation import partial_correlation
 from consistency.statistics.shares import wilson
 from consistency.support.arrays import Floats, Integers
@@ -94,6 +96,35 @@ def of_values(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
         covers(root_mean_square(normal - 1), 1),
         covers(independent_difference(mean(normal), mean(long)), 0),
     )
+
+
+def of_aggregates(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Metrics that are no means: perplexities of skewed likelihoods, F1 and Matthews' correlation, and paired changes."""
+    likelihood = -rng.gamma(2, 0.9, n)
+    later = likelihood - rng.exponential(0.2, n)
+    words = rng.integers(20, 2000, n)
+    per_word = -words * rng.gamma(4, 0.45, n)
+    gold = rng.random(n) < 0.4
+    # Two classifiers with errors in common.
+    u = rng.random(n)
+    first, second = np.where(u < 0.2, ~gold, gold), np.where(u < 0.3, ~gold, gold)
+    before, after = (of_numbers("perplexity", x) for x in (likelihood, later))
+    f1 = [of_classes("f1", gold.tolist(), side.tolist()) for side in (first, second)]
+    correlation = of_classes("matthews_corrcoef", gold.tolist(), first.tolist())
+    return (
+        covers(aggregate(before), math.exp(1.8)),
+        covers(aggregate_change(before, after), math.exp(2.0) - math.exp(1.8)),
+        covers(aggregate(of_weighted("weighted_perplexity", np.column_stack([per_word, words]))), math.exp(1.8)),
+        covers(aggregate(f1[0]), f1_of(0.2)),
+        covers(aggregate_change(*f1), f1_of(0.3) - f1_of(0.2)),
+        covers(aggregate(correlation), (0.32 * 0.48 - 0.12 * 0.08) / math.sqrt(0.44 * 0.4 * 0.6 * 0.56)),
+    )
+
+
+def f1_of(error: float) -> float:
+    """F1 where 40 % of the questions are of the class, and each is wrong with this probability."""
+    right, missed, false = 0.4 * (1 - error), 0.4 * error, 0.6 * error
+    return 2 * right / (2 * right + missed + false)
 
 
 def of_shares(rng: np.random.Generator, n: int) -> tuple[bool | None]:
@@ -261,6 +292,17 @@ TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = 
                     "mean of exponential values",
                     "RMS of normal values",
                     "difference of independent means (Welch)",
+                ),
+            ),
+            (
+                of_aggregates,
+                (
+                    "perplexity of skewed likelihoods",
+                    "change of perplexity",
+                    "perplexity per word, texts of unequal length",
+                    "F1",
+                    "change of F1",
+                    "Matthews' correlation",
                 ),
             ),
             (of_shares, ("share (Wilson), any true share",)),
