@@ -116,7 +116,7 @@ def of_aggregates(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
         covers(aggregate_change(before, after), math.exp(2.0) - math.exp(1.8)),
         covers(aggregate(of_weighted("weighted_perplexity", np.column_stack([per_word, words]))), math.exp(1.8)),
         covers(aggregate(f1[0]), f1_of(0.2)),
-        covers(aggregate_change(*f1), f1_of(0.3) - f1_of(0.2)),
+        covers(aggregate_change(f1[0], f1[1]), f1_of(0.3) - f1_of(0.2)),
         covers(aggregate(correlation), (0.32 * 0.48 - 0.12 * 0.08) / math.sqrt(0.44 * 0.4 * 0.6 * 0.56)),
     )
 

@@ -125,6 +125,7 @@ def compare(
     by_task = {
         name: section_of_task(name, task, margin, filtered.others.get(name, {})) for name, task in measured.items()
     }
+    counted = {name: len(known[0][name]) for name in measured}
     return Comparison(
         before=first.config,
         after=second.config,
@@ -135,7 +136,7 @@ def compare(
         by_metric=sections_by_metric(measured, margin),
         by_group={
             group.name: section_of_group(group, measured, by_task, margin)
-            for group in read_groups(first.config, measured)
+            for group in read_groups(first.config, counted)
         },
         score=score,
         margin=margin,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,14 +37,14 @@ class TaskGroup:
     unlike: tuple[str, ...] = ()
 
 
-def read_groups(config: RunConfig, compared: Collection[str]) -> Iterator[TaskGroup]:
+def read_groups(config: RunConfig, compared: Mapping[str, int]) -> Iterator[TaskGroup]:
     """The groups of a run of which at least two tasks are compared.
 
     Parameters
     ----------
     config : RunConfig
-    compared : collection of str
-        Names of tasks.
+    compared : dict of str to int
+        The tasks, and how many documents of each the run holds: lm_eval before 0.4.3 does not log their number.
 
     Yields
     ------
@@ -55,7 +55,7 @@ def read_groups(config: RunConfig, compared: Collection[str]) -> Iterator[TaskGr
         leaves = list(dict.fromkeys(_leaves(config.groups, name, frozenset())))
         tasks = tuple(task for task in leaves if task in compared)
         if len(tasks) > 1 and name not in compared:
-            weightings = dict(_weightings(config.content, name, leaves))
+            weightings = dict(_weightings(config.content, name, leaves, compared))
             known = [found for found in weightings.values() if found is not None]
             yield TaskGroup(
                 name,
@@ -77,20 +77,23 @@ def _leaves(groups: Mapping[str, Any], name: str, above: frozenset[str]) -> Iter
         yield from _leaves(groups, member, above | {name})
 
 
-def _weightings(content: Mapping[str, Any], group: str, tasks: list[str]) -> Iterator[tuple[str, Weighting | None]]:
+def _weightings(
+    content: Mapping[str, Any], group: str, tasks: list[str], counted: Mapping[str, int]
+) -> Iterator[tuple[str, Weighting | None]]:
     """How the harness's numbers of a group weigh its tasks, by metric; the results file does not say it in words."""
     results = content.get("results")
     numbers = results.get(group) if isinstance(results, dict) else None
-    settings = [read_task_settings(content, task) for task in tasks]
+    settings = {task: read_task_settings(content, task) for task in tasks}
     for key, value in read_values(numbers if isinstance(numbers, dict) else {}):
-        with_it = [item for item in settings if key in item.values]
-        sizes = [item.documents for item in with_it]
+        with_it = {task: item for task, item in settings.items() if key in item.values}
+        values = [item.values[key] for item in with_it.values()]
+        sizes = [counted.get(task) if item.documents is None else item.documents for task, item in with_it.items()]
         found: Weighting | None = None
-        if with_it and _close(sum(item.values[key] for item in with_it) / len(with_it), value):
+        if with_it and _close(sum(values) / len(values), value):
             found = "task"
         known = [size for size in sizes if size is not None]
         if with_it and len(known) == len(with_it):
-            total = sum(item.values[key] * size for item, size in zip(with_it, known, strict=True))
+            total = sum(each * size for each, size in zip(values, known, strict=True))
             # Tasks of one size, or of one value, leave no difference: each question then counts the same, too.
             if _close(total / sum(known), value):
                 found = "size"

@@ -181,12 +181,17 @@ class Comparison:
         return self.pools[0]
 
     @property
-    def verdict(self) -> str:
-        """What happened to accuracy and how many answers stayed: a sentence for each of `pools`."""
+    def verdicts(self) -> tuple[str, ...]:
+        """What happened to accuracy and how many answers stayed, of each of `pools`."""
         pools = self.pools
-        return " ".join(
+        return tuple(
             ("" if len(pools) == 1 else f"{pool.name}: ") + verdict(pool, 100 * self.margin) for pool in pools
         )
+
+    @property
+    def verdict(self) -> str:
+        """The `verdicts` in one line."""
+        return " ".join(self.verdicts)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -286,7 +291,7 @@ class Comparison:
         for section in self.by_group.values():
             lines += group_lines(section)
         lines += undefined_notes(self.main)
-        return "\n".join(map(visible, [*lines, self.verdict, self.signature]))
+        return "\n".join(map(visible, [*lines, *self.verdicts, self.signature]))
 
 
 def shortened(names: Sequence[str], most: int = 5) -> str:

@@ -78,7 +78,9 @@ def _metric_line(name: str, metric: MetricChange) -> str:
     better = "" if metric.higher_is_better is not False else " (lower is better)"
     if delta.ci_low is None or delta.value is None:
         return f"  {name}{better} {values}"
-    return f"  {name}{better} {values}, change {delta.value:+.4f} [{delta.ci_low:+.4f}, {delta.ci_high:+.4f}]"
+    # Where a question has a value in one run only, the change is not the difference of the two means.
+    of = f" of {delta.n} questions with both" if delta.n < max(metric.before.n, metric.after.n) else ""
+    return f"  {name}{better} {values}, change{of} {delta.value:+.4f} [{delta.ci_low:+.4f}, {delta.ci_high:+.4f}]"
 
 
 def _readability(found: Readability, *, with_reasons: bool) -> str:
@@ -171,7 +173,7 @@ def _metric_verdict(section: Section) -> str:
             continue
         ends = f"{before:.4g} → {after:.4g}"
         if delta.value == 0 and delta.se == 0:
-            return f"No change of {name}: it is the same in every question ({ends})."
+            return f"No change of {name}: it is the same in all {delta.n} questions that have it in both runs."
         if not _excludes_zero(delta):
             return f"No change of {name} distinguishable from chance ({ends})."
         better = {None: "", True: ", better", False: ", worse"}[

@@ -74,7 +74,8 @@ class TaskSettings:
         >>> TaskSettings().is_higher_better("bits_per_byte"), TaskSettings(("toxicity",)).is_higher_better("toxicity")
         (False, None)
         """
-        if metric in self.higher_is_better:
+        # lm_eval's registry says of the translation error rate that more of it is better.
+        if metric in self.higher_is_better and self.aggregation(metric) != "ter":
             return self.higher_is_better[metric]
         if metric in _LOWER_IS_BETTER:
             return False
