@@ -184,9 +184,7 @@ class Comparison:
     def verdicts(self) -> tuple[str, ...]:
         """What happened to accuracy and how many answers stayed, of each of `pools`."""
         pools = self.pools
-        return tuple(
-            ("" if len(pools) == 1 else f"{pool.name}: ") + verdict(pool, 100 * self.margin) for pool in pools
-        )
+        return tuple(("" if len(pools) == 1 else f"{pool.name}: ") + verdict(pool, 100 * self.margin) for pool in pools)
 
     @property
     def verdict(self) -> str:

@@ -1,0 +1,161 @@
+"""The change of a share of right answers between two runs of the same questions, from the answers that turned.
+
+Of n pairs, `lost` turned from right to wrong and `won` from wrong to right; the change is (won - lost) / n. A t interval of it
+has no width where nothing turned, and is too narrow where few did. The score interval and the tests here hold their level.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from consistency.statistics.estimates import Estimate, without_interval
+from consistency.support.arrays import Floats
+
+# Where at least so many answers turn, the score test keeps its level without further help; where its p is larger than this,
+# nothing depends on it.
+_MANY = 30
+_LARGE = 0.3
+# Chances at which the exact p is computed, and how surely they contain the true one.
+_CHANCES = 24
+_DOUBT = 1e-4
+
+
+def paired_change(lost: int, won: int, n: int, confidence: float = 0.95) -> Estimate:
+    """The change of a share with Tango's score interval.
+
+    Parameters
+    ----------
+    lost, won : int
+        Answers that turned from right to wrong, and from wrong to right.
+    n : int
+        Pairs.
+    confidence : float
+
+    Returns
+    -------
+    Estimate
+        `value` is (won - lost) / n and `se` the standard error of a mean; the interval is not symmetric around it, and
+        has a width where nothing turned.
+
+    References
+    ----------
+    Tango (1998), Equivalence test and confidence interval for the difference in proportions for the paired-sample design.
+    Statistics in Medicine 17, 891-908.
+
+    Examples
+    --------
+    >>> found = paired_change(0, 0, 100)
+    >>> found.value, round(found.ci_low, 4), round(found.ci_high, 4)
+    (0.0, -0.037, 0.037)
+    """
+    if n < 2:
+        value = (won - lost) / n if n else None
+        return without_interval(value, n, "too few" if n else "no values")
+    from scipy.special import ndtri
+
+    value = (won - lost) / n
+    z = float(ndtri((1 + confidence) / 2))
+    low, high = _where(lost, won, n, z), _where(lost, won, n, -z)
+    se = math.sqrt(max((lost + won) / n - value**2, 0.0) / (n - 1))
+    return Estimate(value, se, low, high, n, n - 1, method="score")
+
+
+def equivalence_of_shares(lost: int, won: int, n: int, margin: float) -> float:
+    """Exact unconditional p of "the share of right answers changes by at least `margin`, up or down".
+
+    Both one-sided score tests at the margin, each with the largest p over the chance that answers turn both ways.
+
+    Parameters
+    ----------
+    lost, won, n : int
+        As in `paired_change`.
+    margin : float
+        The largest change that counts as none, between 0 and 1.
+
+    Returns
+    -------
+    float
+        Below .05: the change is smaller than the margin. Where 30 answers turn or the margin is as many, the asymptotic p of the score
+        test, which keeps its level there.
+
+    References
+    ----------
+    Berger and Boos (1994), P values maximized over a confidence set for the nuisance parameter. JASA 89, 1012-1016.
+
+    Examples
+    --------
+    >>> round(equivalence_of_shares(0, 0, 300, 0.01), 3) == round(0.99**300, 3)
+    True
+    >>> equivalence_of_shares(1, 0, 300, 0.01) > equivalence_of_shares(0, 0, 300, 0.01)
+    True
+    """
+    return max(_reached(lost, won, n, margin), _reached(won, lost, n, margin))
+
+
+def _reached(lost: int, won: int, n: int, margin: float) -> float:
+    """The p of "at least `margin` of the answers are lost on balance", against fewer."""
+    from scipy.special import betaincinv, ndtr
+
+    observed = float(_score(lost, won, n, -margin))
+    rough = float(ndtr(-observed))
+    if max(n * margin, min(lost, won)) >= _MANY or rough > _LARGE:
+        return rough
+    # The largest p over the chances that the answers won make likely (Berger and Boos 1994).
+    lowest = float(betaincinv(won, n - won + 1, _DOUBT / 2)) if won else 0.0
+    highest = min(float(betaincinv(won + 1, n - won, 1 - _DOUBT / 2)) if won < n else 1.0, (1 - margin) / 2)
+    chances = np.linspace(lowest, highest, _CHANCES) if highest > lowest else np.array([highest])
+    return min(1.0, max(_tail(n, chance + margin, chance, margin, observed) for chance in chances.tolist()) + _DOUBT)
+
+
+def _tail(n: int, losing: float, winning: float, margin: float, observed: float) -> float:
+    """Probability of a score at least as large, where answers are lost and won with these chances."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    lost, won = np.meshgrid(_plausible(n, losing), _plausible(n, winning), indexing="ij")
+    possible = lost + won <= n
+    lost, won = lost[possible], won[possible]
+    far = _score(lost, won, n, -margin) >= observed - 1e-9
+    lost, won = lost[far], won[far]
+    stay = n - lost - won
+    ways = gammaln(n + 1) - gammaln(lost + 1) - gammaln(won + 1) - gammaln(stay + 1)
+    log_p = ways + xlogy(lost, losing) + xlogy(won, winning) + xlog1py(stay, -losing - winning)
+    return min(1.0, float(np.exp(log_p).sum()))
+
+
+def _plausible(n: int, chance: float) -> NDArray[np.int64]:
+    """Counts out of n with this chance, but for the tails of less than 1e-9."""
+    spread = math.sqrt(n * chance * (1 - chance)) + 1
+    return np.arange(max(0, int(n * chance - 7 * spread)), min(n, int(n * chance + 9 * spread + 8)) + 1)
+
+
+def _score(lost: ArrayLike, won: ArrayLike, n: int, change: float) -> Floats:
+    """Tango's statistic of "the true change is `change`", which falls in it; standard normal where that is so."""
+    b, c = np.asarray(lost, dtype=np.float64), np.asarray(won, dtype=np.float64)
+    linear = -b - c + (2 * n - c + b) * change
+    root = np.sqrt(np.maximum(linear**2 + 8 * n * b * change * (1 - change), 0.0))
+    # The chance of a lost answer that makes the counts most likely.
+    chance = (root - linear) / (4 * n)
+    variance = n * (2 * chance + change * (1 - change))
+    distance = c - b - n * change
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(variance > 0, distance / np.sqrt(np.maximum(variance, 0.0)), np.sign(distance) * np.inf)
+
+
+def _where(lost: int, won: int, n: int, z: float) -> float:
+    """The change at which the statistic is z."""
+    from scipy.optimize import brentq
+
+    def beyond(change: float) -> float:
+        found: Any = _score(lost, won, n, change)
+        return float(np.clip(found, -1e6, 1e6)) - z
+
+    edge = 1 - 1e-12
+    if beyond(-edge) <= 0:
+        return -1.0
+    if beyond(edge) >= 0:
+        return 1.0
+    return float(brentq(beyond, -edge, edge, xtol=1e-12))
