@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.items import accuracy_metric, answers, question_arrays
 from consistency.comparison.pairing import PairingReport, Pairs, pair
 from consistency.comparison.result import Comparison, MetricChange, SameRun, Section, UnpairedTask
@@ -19,8 +20,8 @@ from consistency.comparison.runs import (
     matched_names,
     read_both,
     same_run,
-    setting_differences,
 )
+from consistency.comparison.settings import setting_differences, unexplained_prompts
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
 from consistency.metrics.answers import expected_calibration_error, flips, quantiles
@@ -117,6 +118,16 @@ def compare(
         raise InputError(problem, do="compare two runs of the same tasks", path=second.path)
     items = {name: {**answers(task.pairs), **task.arrays} for name, task in measured.items()}
     with_options = {name: task for name, task in measured.items() if task.has_options}
+    reports = {name: task.pairs.report for name, task in measured.items()}
+    settings = tuple(setting_differences(first, second, chosen, reports))
+    if same_run(first, second):
+        doubts = [SameRun()]
+    else:
+        scored = {name: task.pairs for name, task in with_options.items()}
+        doubts = [
+            identical_logprobs(scored, first.config, second.config),
+            unexplained_prompts(settings, chosen, reports),
+        ]
     by_scope = {}
     for scope, members in (scopes or {}).items():
         found = [with_options[name] for name in members if name in with_options]
@@ -134,8 +145,8 @@ def compare(
         selection=(first.selection, second.selection),
         names=matched_names(first, second, chosen),
         unpaired=tuple(unpaired),
-        settings=tuple(setting_differences(first, second, chosen)),
-        warnings=(*([SameRun()] if same_run(first, second) else ()), *_biases(with_options, items)),
+        settings=settings,
+        warnings=(*filter(None, doubts), *_biases(with_options, items)),
         items=items,
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},

@@ -9,13 +9,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.pairing import PairingReport
+from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
 from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Selection
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.metrics.selection_bias import SelectionBias
 from consistency.statistics.estimates import Estimate
-from consistency.support.text import visible
+from consistency.support.text import shortened, visible
 from consistency.support.version import own_version
 
 SCHEMA_VERSION = 2
@@ -162,30 +164,6 @@ class TaskNames:
 
 
 @dataclass(frozen=True)
-class SettingDifference:
-    """A setting in which two runs differ, and which may move scores without any change of the model.
-
-    Attributes
-    ----------
-    setting : {"few-shot", "task version", "chat template", "system instruction"}
-    before, after : str
-        Its values.
-    tasks : tuple of str
-        The tasks that it concerns; empty where it concerns all.
-    """
-
-    setting: str
-    before: str
-    after: str
-    tasks: tuple[str, ...] = ()
-
-    def to_text(self) -> str:
-        """The setting with both values."""
-        where = f" in {shortened(self.tasks)}" if self.tasks else ""
-        return f"{self.setting} differs: {self.before} → {self.after}{where}"
-
-
-@dataclass(frozen=True)
 class SameRun:
     """Both sides were read from the same files: a control, or a mistake."""
 
@@ -223,7 +201,7 @@ class Comparison:
     unpaired : tuple of UnpairedTask
         Tasks of both runs without a question in common.
     settings : tuple of SettingDifference
-    warnings : tuple of SameRun or SelectionBias
+    warnings : tuple of SameRun, IdenticalLogprobs, UnexplainedPrompts or SelectionBias
         What can make the numbers misleading.
     items : dict of str to dict of str to ndarray
         By task, one row per question: what `items.answers` and `items.question_arrays` give.
@@ -245,7 +223,7 @@ class Comparison:
     names: TaskNames
     unpaired: tuple[UnpairedTask, ...]
     settings: tuple[SettingDifference, ...]
-    warnings: tuple[SameRun | SelectionBias, ...]
+    warnings: tuple[SameRun | IdenticalLogprobs | UnexplainedPrompts | SelectionBias, ...]
     items: Mapping[str, Mapping[str, NDArray[Any]]]
     sources: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
     scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -257,9 +235,15 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """One sentence: what happened to accuracy, and how many answers stayed; of the first of tasks that are not pooled."""
+        """One sentence: what happened to accuracy, how many answers stayed, and what speaks against taking it for the model.
+
+        It is about the first of tasks that are not pooled.
+        """
         of = f"{self.main.name}: " if self.overall is None and len(self.by_task) > 1 else ""
-        return of + _verdict(self.main, 100 * self.margin)
+        unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
+        identical = "".join(item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs))
+        clauses = identical + settings_clause(self.settings, unexplained=unexplained)
+        return f"{of}{_verdict(self.main, 100 * self.margin).removesuffix('.')}{clauses}."
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -353,17 +337,6 @@ def undefined_notes(section: Section) -> list[str]:
         for name, estimate in section.estimates.items()
         if estimate.undefined
     ]
-
-
-def shortened(names: Sequence[str], most: int = 5) -> str:
-    """Names in one line, at most so many of them.
-
-    Examples
-    --------
-    >>> shortened(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _config_dict(config: RunConfig) -> dict[str, Any]:

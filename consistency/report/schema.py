@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, defstruct
 
-from consistency.comparison.result import MetricChange, SettingDifference, TaskNames, UnpairedTask
+from consistency.comparison.result import MetricChange, TaskNames, UnpairedTask
+from consistency.comparison.settings import SettingDifference
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES
 from consistency.report.upgrade import upgrade
@@ -436,7 +437,7 @@ class Comparison(Struct, kw_only=True):
     unpaired: list[UnpairedTask] | UnsetType = UNSET
     task_names: TaskNames | UnsetType = UNSET
     settings: list[SettingDifference] | UnsetType = UNSET
-    warnings: list[dict[str, str | float]] | UnsetType = UNSET
+    warnings: list[dict[str, str | float | list[str]]] | UnsetType = UNSET
     verdict: str
     signature: str
 

@@ -1,0 +1,585 @@
+"""The settings of two runs: what their logs hold, where they differ, and how likely a difference moves scores.
+
+`SETTINGS` is the whole audit: every setting that is looked at, the strongest first. What a log does not hold is unknown,
+which is no difference.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from consistency.comparison.pairing import PairingReport
+from consistency.logs.run_config import RunConfig
+from consistency.logs.runs import Run
+from consistency.support.text import shortened
+from consistency.tasks.templates import template_title
+
+Kind = Literal["prompts", "questions", "tasks", "scoring", "tokens", "numerics"]
+Evidence = Literal["", "prompts", "questions", "generation", "never"]
+# Why a difference cannot have moved the scores that are compared.
+NoEffect = Literal["", "same prompts", "same questions", "not used", "never"]
+# Of which a verdict speaks.
+_LEADING: tuple[Kind, ...] = ("prompts", "questions", "tasks", "scoring")
+_REASONS: Mapping[NoEffect, str] = {
+    "": "",
+    "same prompts": ", but all prompts are the same",
+    "same questions": ", but all questions are the same",
+    "not used": ", which no task here uses",
+    "never": ", which moves no score",
+}
+
+
+@dataclass(frozen=True)
+class SettingDifference:
+    """A setting in which two runs differ, and which may move scores without any change of the model.
+
+    Attributes
+    ----------
+    setting : str
+        Its name in `SETTINGS`.
+    before, after : str
+        Its values; of a long text where the two part, of a system instruction only the length.
+    tasks : tuple of str
+        The tasks that it concerns; empty where it concerns all.
+    kind : {"prompts", "questions", "tasks", "scoring", "tokens", "numerics"}
+        What it changes. Empty in reports of earlier versions.
+    no_effect : {"", "same prompts", "same questions", "not used", "never"}
+        Why it cannot have moved these scores; empty where it may have.
+    """
+
+    setting: str
+    before: str
+    after: str
+    tasks: tuple[str, ...] = ()
+    kind: Kind | Literal[""] = ""
+    no_effect: NoEffect = ""
+
+    def to_text(self) -> str:
+        """The setting with both values."""
+        where = f" in {shortened(self.tasks)}" if self.tasks else ""
+        return f"{self.setting} differs: {self.before} → {self.after}{where}{_REASONS[self.no_effect]}"
+
+
+@dataclass(frozen=True)
+class UnexplainedPrompts:
+    """Prompts that differ although no setting that decides about them does.
+
+    Attributes
+    ----------
+    tasks : tuple of str
+        The tasks whose prompts differ.
+    different, of : int
+        How many of their paired questions have another prompt.
+    """
+
+    tasks: tuple[str, ...]
+    different: int
+    of: int
+    kind: str = "unexplained prompts"
+
+    def to_text(self) -> str:
+        """A sentence for readers."""
+        return (
+            f"prompts differ in {self.different} of {self.of} questions of {shortened(self.tasks)}, and the settings "
+            "that the logs hold do not say why"
+        )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that is compared.
+
+    Attributes
+    ----------
+    name : str
+        A final `*` stands for the rest of a name.
+    kind : Kind
+    evidence : {"", "prompts", "questions", "generation", "never"}
+        What tells that a difference had no effect: equal prompts, equal questions, tasks none of which generates text;
+        `"never"` where it has none in any case.
+    instead_of : tuple of str
+        Settings that say nothing more where this one is known in both logs.
+    with_it : tuple of str
+        Settings that change as a consequence, and are not named again.
+    """
+
+    name: str
+    kind: Kind
+    evidence: Evidence = ""
+    instead_of: tuple[str, ...] = ()
+    with_it: tuple[str, ...] = ()
+
+    def fits(self, name: str) -> bool:
+        """Whether it is the setting of this name."""
+        return name.startswith(self.name[:-1]) if self.name.endswith("*") else name == self.name
+
+
+# The strongest first: docs/methods.md gives the reasons.
+SETTINGS: tuple[Setting, ...] = (
+    Setting("few-shot", "prompts", "prompts"),
+    Setting("chat template", "prompts", "prompts"),
+    Setting("system instruction", "prompts", "prompts"),
+    Setting("doc_to_text", "prompts", "prompts"),
+    Setting("use_prompt", "prompts", "prompts"),
+    Setting("description", "prompts", "prompts"),
+    Setting("gen_prefix", "prompts", "prompts"),
+    Setting("fewshot_as_multiturn", "prompts", "prompts"),
+    Setting("model_args.enable_thinking", "prompts", "prompts"),
+    Setting("model_args.chat_template*", "prompts", "prompts"),
+    Setting("model_args.add_bos_token", "prompts"),
+    Setting("model_args.prefix_token_id", "prompts"),
+    Setting("model_args.custom_prefix_token_id", "prompts"),
+    Setting("fewshot_split", "prompts", "prompts"),
+    Setting("training_split", "prompts", "prompts"),
+    Setting("fewshot_config.*", "prompts", "prompts"),
+    Setting("fewshot_delimiter", "prompts", "prompts"),
+    Setting("fewshot_seed", "prompts", "prompts"),
+    Setting("dataset_path", "questions", "questions"),
+    Setting("dataset_name", "questions", "questions"),
+    Setting("custom_dataset", "questions", "questions"),
+    Setting("dataset_kwargs.*", "questions", "questions"),
+    Setting("test_split", "questions", "questions"),
+    Setting("validation_split", "questions", "questions"),
+    Setting("process_docs", "questions", "questions"),
+    Setting("metadata.*", "questions", "questions"),
+    Setting("limit", "questions", "questions"),
+    Setting("task version", "tasks"),
+    Setting("output_type", "scoring"),
+    Setting("backend", "scoring"),
+    Setting("doc_to_choice", "scoring"),
+    Setting("target_delimiter", "scoring"),
+    Setting("doc_to_target", "scoring"),
+    Setting("process_results", "scoring"),
+    Setting("filter_list", "scoring"),
+    Setting("metric_list", "scoring"),
+    Setting("generation_kwargs.*", "scoring", "generation"),
+    Setting("gen_kwargs", "scoring", "generation"),
+    Setting("model_args.max_gen_toks", "scoring", "generation"),
+    Setting("model_args.think_end_token", "scoring", "generation"),
+    Setting("EOS token", "scoring", "generation", with_it=("eot_token_id",)),
+    Setting("repeats", "scoring"),
+    Setting("doc_to_image", "scoring"),
+    Setting("doc_to_audio", "scoring"),
+    Setting("should_decontaminate", "scoring"),
+    Setting("doc_to_decontamination_query", "scoring"),
+    Setting("unsafe_code", "scoring"),
+    Setting("max_length", "tokens", instead_of=("model_args.max_length", "model_args.max_model_len")),
+    Setting("model_args.max_length", "tokens"),
+    Setting("model_args.max_model_len", "tokens"),
+    Setting("model_args.trunc*", "tokens"),
+    Setting("model_args.tokenizer*", "tokens"),
+    Setting("model_args.tokenized_requests", "tokens"),
+    Setting("model_args.use_fast_tokenizer", "tokens"),
+    Setting("BOS token", "tokens"),
+    Setting("eot_token_id", "tokens"),
+    Setting("pad token", "tokens"),
+    Setting("model_args.load_in_*", "numerics"),
+    Setting("model_args.quantization*", "numerics"),
+    Setting("model_args.bnb_*", "numerics"),
+    Setting("model_args.autogptq", "numerics"),
+    Setting("model_args.gptqmodel", "numerics"),
+    Setting("dtype", "numerics", instead_of=("model_args.dtype",)),
+    Setting("model_args.dtype", "numerics"),
+    Setting("model_args.softmax_dtype", "numerics"),
+    Setting("model_args.mixed_precision_dtype", "numerics"),
+    Setting("model_args.attn_implementation", "numerics"),
+    Setting("lm_eval", "numerics"),
+    Setting("transformers", "numerics"),
+    Setting("torch", "numerics"),
+    Setting("device", "numerics", with_it=("device number", "hardware")),
+    Setting("hardware", "numerics"),
+    Setting("model_args.num_concurrent", "numerics", "never"),
+    Setting("model_args.max_retries", "numerics", "never"),
+    Setting("model_args.timeout", "numerics", "never"),
+    Setting("model_args.verify_certificate", "numerics", "never"),
+    Setting("model_args.ca_cert_path", "numerics", "never"),
+    Setting("model_args.cache_dir", "numerics", "never"),
+    Setting("model_args.download_dir", "numerics", "never"),
+    Setting("model_args.*", "numerics"),
+    Setting("batch size", "numerics"),
+    Setting("torch_seed", "numerics"),
+    Setting("numpy_seed", "numerics"),
+    Setting("random_seed", "numerics"),
+    Setting("use_cache", "numerics"),
+    Setting("device number", "numerics", "never"),
+    Setting("bootstrap_iters", "numerics", "never"),
+)
+
+# Which model it is: compared on purpose.
+MODEL_ARGUMENTS = (
+    "pretrained model path engine revision subfolder filename gguf_file base_url peft delta lora_local_path"
+).split()
+# How its weights are held: also compared on purpose, but named.
+WEIGHT_ARGUMENTS = ("load_in_4bit", "load_in_8bit", "quantization", "quantization_config", "autogptq", "gptqmodel")
+# Never repeated, nor compared.
+_SECRETS = {"api_key", "auth_token", "token", "hf_token", "header", "headers", "password"}
+# Values that mean the same as an argument that is not given.
+_DEFAULTS: Mapping[str, Any] = {
+    **dict.fromkeys(
+        "parallelize trust_remote_code truncation truncate load_in_4bit load_in_8bit autogptq gptqmodel".split(), False
+    ),
+    **dict.fromkeys("logits_cache use_fast_tokenizer".split(), True),
+    **dict.fromkeys("tensor_parallel_size data_parallel_size num_concurrent".split(), 1),
+    "backend": "default",
+    "dtype": "auto",
+}
+# What lm_eval leaves out of a task's configuration where it is null, in every version: missing means null.
+_OPTIONAL = (
+    "custom_dataset dataset_name training_split validation_split test_split fewshot_split process_docs "
+    "doc_to_choice doc_to_image doc_to_audio process_results use_prompt gen_prefix filter_list "
+    "doc_to_decontamination_query unsafe_code"
+).split()
+_WRITTEN = (
+    "dataset_path doc_to_text doc_to_target description target_delimiter fewshot_delimiter metric_list "
+    "output_type repeats should_decontaminate"
+).split()
+_FEWSHOT_DEFAULTS: Mapping[str, Any] = {"sampler": "default"}
+# In `metadata` these say nothing about the questions.
+_NO_METADATA = {"version", "num_fewshot", "config_source"}
+_TORCH = re.compile(r"^PyTorch version: (.+)$", re.MULTILINE)
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_SHOWN, _CONTEXT, _DEEPEST = 40, 12, 20
+
+
+def setting_differences(
+    first: Run, second: Run, chosen: Mapping[str, str], reports: Mapping[str, PairingReport]
+) -> Iterator[SettingDifference]:
+    """Differences between the settings of two runs, those that most likely moved scores first.
+
+    Parameters
+    ----------
+    first, second : Run
+    chosen : dict of str to str
+        The tasks that are compared: names in `first`, and the names in `second`.
+    reports : dict of str to PairingReport
+        How the questions of these tasks were paired, by name in `first`.
+
+    Yields
+    ------
+    SettingDifference
+        One for each setting with the same two values; those that cannot have moved these scores last.
+    """
+    generates = {name: not first.tasks[name].has_options for name in chosen}
+    found: dict[tuple[Setting, str, str, str, NoEffect], list[str]] = {}
+    one, two = _run_settings(first.config), _run_settings(second.config)
+    for setting, name, a, b in _different(one, two):
+        effects = {_no_effect(setting, reports.get(task), generates[task]) for task in chosen}
+        found[setting, name, *_shown(name, a, b), effects.pop() if len(effects) == 1 else ""] = []
+    ignored = {*model_arguments(first.config), *model_arguments(second.config)}
+    for task, other in chosen.items():
+        one = _task_settings(first, task, ignored)
+        two = _task_settings(second, other, ignored)
+        if task != other:
+            two.pop("task version", None)
+        if first.config.lm_eval_version != second.config.lm_eval_version:
+            # Its defaults differ between versions: what is not there is unknown.
+            one.pop("generation_kwargs", None)
+        for setting, name, a, b in _different(one, two):
+            effect = _no_effect(setting, reports.get(task), generates[task])
+            found.setdefault((setting, name, *_shown(name, a, b), effect), []).append(task)
+    if any(name.startswith("generation_kwargs.") for _, name, *_ in found):
+        found = {key: tasks for key, tasks in found.items() if key[1] != "gen_kwargs"}
+    for key in sorted(found, key=lambda key: (key[4] != "", SETTINGS.index(key[0]))):
+        setting, name, before, after, effect = key
+        yield SettingDifference(name, before, after, tuple(found[key]), setting.kind, effect)
+
+
+def unexplained_prompts(
+    settings: Sequence[SettingDifference], chosen: Mapping[str, str], reports: Mapping[str, PairingReport]
+) -> UnexplainedPrompts | None:
+    """Prompts that differ in tasks in which no setting does that could be the reason."""
+    explained = [item for item in settings if item.kind in _LEADING and not item.no_effect]
+    tasks = tuple(
+        name
+        for name, report in reports.items()
+        if report.prompts.get("different")
+        and chosen[name] == name
+        and not any(not item.tasks or name in item.tasks for item in explained)
+    )
+    if not tasks:
+        return None
+    counts = [reports[name] for name in tasks]
+    return UnexplainedPrompts(tasks, sum(r.prompts["different"] for r in counts), sum(r.paired for r in counts))
+
+
+def settings_clause(settings: Sequence[SettingDifference], *, unexplained: bool) -> str:
+    """What a verdict says of the settings: that prompts, questions, tasks or scoring differ; empty where none does.
+
+    Examples
+    --------
+    >>> settings_clause([SettingDifference("few-shot", "0", "5", (), "prompts")], unexplained=False)
+    '; but the prompts differ (few-shot 0 → 5)'
+    """
+    parts = []
+    for kind in _LEADING:
+        found = [item for item in settings if item.kind == kind and not item.no_effect]
+        if found:
+            values = f" {found[0].before} → {found[0].after}"
+            named = found[0].setting + (values if len(values) <= _SHOWN else "")
+            parts.append((kind, f" ({named}{f' and {len(found) - 1} more' if len(found) > 1 else ''})"))
+        elif kind == "prompts" and unexplained:
+            parts.append((kind, ""))
+    if not parts:
+        return ""
+    if len(parts) == 1:
+        ((kind, named),) = parts
+        return f"; but the {kind} differ{'s' if kind == 'scoring' else ''}{named}"
+    *most, last = [f"the {kind}{named}" for kind, named in parts]
+    return f"; but {', '.join(most)} and {last} differ"
+
+
+def model_arguments(config: RunConfig) -> dict[str, Any]:
+    """The model arguments of a run, by name.
+
+    Examples
+    --------
+    >>> model_arguments(RunConfig(content={"config": {"model_args": 'pretrained=a,dtype=float16,args={"x": 1, "y": 2}'}}))
+    {'pretrained': 'a', 'dtype': 'float16', 'args': {'x': 1, 'y': 2}}
+    """
+    logged = _mapping(config.content, "config").get("model_args")
+    if isinstance(logged, dict):
+        return {str(name): _parsed(value) for name, value in logged.items()}
+    if not isinstance(logged, str):
+        return {}
+    items, depth = [""], 0
+    for character in logged:
+        depth += (character in "{[(") - (character in "}])")
+        if character == "," and depth <= 0:
+            items.append("")
+        else:
+            items[-1] += character
+    found: dict[str, Any] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if equals:
+            found[name.strip()] = _parsed(value)
+    return found
+
+
+def _parsed(value: Any) -> Any:
+    """A value of a model argument, which may be the text of one."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    words = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for read in (json.loads, ast.literal_eval) if text[:1] in tuple("{[(-.0123456789") else ():
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return text
+
+
+def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = content.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _run_settings(run: RunConfig) -> dict[str, Any]:
+    """What a log holds of settings that concern all its tasks, by name."""
+    content, config = run.content, _mapping(run.content, "config")
+    found: dict[str, Any] = {}
+    for name in ("random_seed", "numpy_seed", "torch_seed", "fewshot_seed", "limit", "gen_kwargs", "bootstrap_iters"):
+        if name in config:
+            found[name] = _parsed(config[name])
+    for name, key in (("pad token", "tokenizer_pad_token"), ("EOS token", "tokenizer_eos_token")):
+        if key in content:
+            found[name] = content[key]
+    if "tokenizer_bos_token" in content:
+        found["BOS token"] = content["tokenizer_bos_token"]
+    for name in ("eot_token_id", "max_length"):
+        if content.get(name) is not None:
+            found[name] = content[name]
+    if "use_cache" in config:
+        found["use_cache"] = "yes" if config["use_cache"] else "no"
+    if run.model is not None:
+        found["backend"] = "hf" if run.model in ("huggingface", "hf-auto") else run.model
+    if "system_instruction" in content:
+        found["system instruction"] = run.system_instruction
+    # A server's own template is logged as an empty text.
+    if "chat_template" in content and not (content["chat_template"] == "" and "completions" in (run.model or "")):
+        found["chat template"] = run.template
+        if run.template is not None and "fewshot_as_multiturn" in content:
+            found["fewshot_as_multiturn"] = content["fewshot_as_multiturn"]
+    for name, version in (
+        ("lm_eval", run.lm_eval_version),
+        ("transformers", content.get("transformers_version")),
+        ("torch", next(iter(_TORCH.findall(str(content.get("pretty_env_info")))), None)),
+    ):
+        if version not in (None, "N/A"):
+            found[name] = version
+    if run.device is not None:
+        kind, _, number = run.device.partition(":")
+        found |= {"device": kind, "device number": number or "0"}
+    if run.hardware is not None:
+        found["hardware"] = run.hardware
+    return found | _argument_settings(run)
+
+
+def _argument_settings(run: RunConfig) -> dict[str, Any]:
+    """The settings among the model arguments, and those that a model argument may hold; arguments that are not given too."""
+    config = _mapping(run.content, "config")
+    arguments = model_arguments(run)
+    found: dict[str, Any] = {"model_args": None} if "model_args" in config else {}
+    size = arguments.pop("batch_size", config.get("batch_size"))
+    if size is not None:
+        found["batch size"] = _parsed(size)
+    arguments.pop("device", None)
+    dtype = run.dtype or arguments.get("dtype")
+    if dtype not in (None, "", "auto"):
+        found["dtype"] = {"half": "float16", "float": "float32"}.get(str(dtype), str(dtype).removeprefix("torch."))
+    # The tokenizer of the model itself.
+    if arguments.get("tokenizer") in [arguments.get(name) for name in MODEL_ARGUMENTS]:
+        arguments.pop("tokenizer", None)
+    for name, value in arguments.items():
+        if name not in MODEL_ARGUMENTS and name not in _SECRETS and value != _DEFAULTS.get(name):
+            found[f"model_args.{name}"] = value
+    return found
+
+
+def _task_settings(run: Run, name: str, ignored: set[str]) -> dict[str, Any]:
+    """What a log holds of the settings of a task, by name; `ignored` are keys of its metadata that are model arguments."""
+    task, content = run.tasks[name].task, run.config.content
+    found: dict[str, Any] = {}
+    config = _mapping(_mapping(content, "configs"), task)
+    shots = run.config.num_fewshot.get(task, config.get("num_fewshot"))
+    if shots is not None:
+        found["few-shot"] = shots
+    if task in run.config.versions:
+        found["task version"] = run.config.versions[task]
+    if not config:
+        return found
+    found |= {key: config.get(key) for key in _OPTIONAL}
+    found |= {key: config[key] for key in _WRITTEN if key in config}
+    # The name of a group stands for all its settings that are not there.
+    found |= dict.fromkeys(("dataset_kwargs", "generation_kwargs", "metadata", "fewshot_config"))
+    for group in ("dataset_kwargs", "generation_kwargs"):
+        found |= {f"{group}.{key}": value for key, value in _mapping(config, group).items()}
+    # Greedy decoding is the default of every version.
+    found |= {
+        f"generation_kwargs.{key}": found.get(f"generation_kwargs.{key}") or None
+        for key in ("do_sample", "temperature")
+    }
+    found |= {
+        f"metadata.{key}": value
+        for key, value in _mapping(config, "metadata").items()
+        if key not in _NO_METADATA and key not in ignored and key not in _SECRETS
+    }
+    for key, value in _mapping(config, "fewshot_config").items():
+        own = config.get({"split": "fewshot_split"}.get(key, key), _FEWSHOT_DEFAULTS.get(key))
+        # Newer versions repeat the task's own values here, functions among them only by name.
+        if not (_plain(value) == _plain(own) or (_is_name(value) and isinstance(own, str))):
+            found[f"fewshot_config.{key}"] = value
+    return found
+
+
+_UNKNOWN = object()
+
+
+def _different(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[tuple[Setting, str, Any, Any]]:
+    """The settings known in both that differ, with both values; without those that another one speaks for."""
+    found, silent = [], set()
+    for name in sorted(one.keys() | two.keys()):
+        setting = next((setting for setting in SETTINGS if setting.fits(name)), None)
+        if setting is None:
+            continue
+        a, b = _value(one, name), _value(two, name)
+        if _UNKNOWN in (a, b):
+            continue
+        silent.update(setting.instead_of)
+        if _plain(a) != _plain(b) and _is_name(a) == _is_name(b):
+            found.append((setting, name, a, b))
+            silent.update(setting.with_it)
+    return (item for item in found if item[1] not in silent)
+
+
+def _value(settings: Mapping[str, Any], name: str) -> Any:
+    """The value of a setting: null if it is of a group that the log holds without it, unknown if there is nothing."""
+    group, dot, _ = name.partition(".")
+    return settings.get(name, None if dot and group in settings else _UNKNOWN)
+
+
+def _is_name(value: Any) -> bool:
+    """Whether it is a function of which a log has only the name."""
+    return isinstance(value, str) and value.startswith(("<function", "functools.partial("))
+
+
+def _plain(value: Any, depth: int = 0) -> str:
+    """A text that is equal for values that mean the same."""
+    if value is None or value is False or value in ("", [], {}):
+        return "null"
+    if depth > _DEEPEST:
+        return "…"
+    if isinstance(value, dict):
+        return "{" + ",".join(sorted(f"{key!r}:{_plain(item, depth + 1)}" for key, item in value.items())) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_plain(item, depth + 1) for item in value) + "]"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return _ADDRESS.sub("", value) if isinstance(value, str) else str(value)
+
+
+def _no_effect(setting: Setting, report: PairingReport | None, generates: bool) -> NoEffect:
+    """Why a difference of a setting cannot have moved the scores of a task; empty where it may have."""
+    if setting.evidence == "never":
+        return "never"
+    if setting.evidence == "generation":
+        return "" if generates else "not used"
+    if report is None or not report.paired:
+        return ""
+    if setting.evidence == "prompts" and report.prompts.get("same") == report.paired:
+        return "same prompts"
+    if setting.evidence == "questions" and report.by_hash == report.paired and not report.dropped:
+        return "same questions"
+    return ""
+
+
+def _shown(name: str, before: Any, after: Any) -> tuple[str, str]:
+    """Two values as a reader sees them: short ones whole, of long texts the place where they part."""
+    if name == "system instruction":
+        # It may be private: not a word of it is repeated.
+        lengths = ["none" if not text else f"{len(text)} characters" for text in (before, after)]
+        return lengths[0], f"other {lengths[1]}" if lengths[0] == lengths[1] else lengths[1]
+    if name == "chat template":
+        if not (before and after):
+            return ("yes" if before else "no"), ("yes" if after else "no")
+        before, after = template_title(before), template_title(after)
+    if name.endswith(" token") and isinstance(before, list) and isinstance(after, list):
+        same = before[:1] == after[:1]
+        before, after = (value if same else value[0] if value else None for value in (before, after))
+    one, two = _text(before), _text(after)
+    if max(len(one), len(two)) <= _SHOWN:
+        return _quoted(one, before), _quoted(two, after)
+    parting = next(
+        (place for place, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two))
+    )
+    start = max(0, parting - _CONTEXT)
+    return _excerpt(one, start), _excerpt(two, start)
+
+
+def _excerpt(text: str, start: int) -> str:
+    end = start + _SHOWN
+    return json.dumps("…" * (start > 0) + text[start:end] + "…" * (len(text) > end), ensure_ascii=False)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    # Half a surrogate pair could not be written again.
+    return text.encode("utf-8", "replace").decode()
+
+
+def _quoted(text: str, value: Any) -> str:
+    """The text, in quotes where its ends or lines would not be seen."""
+    plain = not isinstance(value, str) or (text == text.strip() and text.isprintable() and text)
+    return text if plain else json.dumps(text, ensure_ascii=False)
