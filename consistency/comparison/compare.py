@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.comparison.identical import identical_logprobs
+from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
 from consistency.comparison.items import accuracy_metric, answers, question_arrays
 from consistency.comparison.pairing import PairingReport, Pairs, pair
 from consistency.comparison.result import Comparison, MetricChange, SameRun, Section, UnpairedTask
@@ -21,7 +21,7 @@ from consistency.comparison.runs import (
     read_both,
     same_run,
 )
-from consistency.comparison.settings import setting_differences, unexplained_prompts
+from consistency.comparison.settings import UnexplainedPrompts, setting_differences, unexplained_prompts
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
 from consistency.metrics.answers import expected_calibration_error, flips, quantiles
@@ -120,6 +120,7 @@ def compare(
     with_options = {name: task for name, task in measured.items() if task.has_options}
     reports = {name: task.pairs.report for name, task in measured.items()}
     settings = tuple(setting_differences(first, second, chosen, reports))
+    doubts: list[SameRun | IdenticalLogprobs | UnexplainedPrompts | None]
     if same_run(first, second):
         doubts = [SameRun()]
     else:

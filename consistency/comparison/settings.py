@@ -16,7 +16,7 @@ from typing import Any, Literal
 from consistency.comparison.pairing import PairingReport
 from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run
-from consistency.support.text import shortened
+from consistency.support.text import shortened, visible
 from consistency.tasks.templates import template_title
 
 Kind = Literal["prompts", "questions", "tasks", "scoring", "tokens", "numerics"]
@@ -238,12 +238,11 @@ _WRITTEN = (
     "dataset_path doc_to_text doc_to_target description target_delimiter fewshot_delimiter metric_list "
     "output_type repeats should_decontaminate"
 ).split()
-_FEWSHOT_DEFAULTS: Mapping[str, Any] = {"sampler": "default"}
 # In `metadata` these say nothing about the questions.
 _NO_METADATA = {"version", "num_fewshot", "config_source"}
 _TORCH = re.compile(r"^PyTorch version: (.+)$", re.MULTILINE)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_SHOWN, _CONTEXT, _DEEPEST = 40, 12, 20
+_SHOWN, _CONTEXT, _LONGEST_NAME, _DEEPEST = 40, 12, 80, 20
 
 
 def setting_differences(
@@ -279,6 +278,7 @@ def setting_differences(
         if first.config.lm_eval_version != second.config.lm_eval_version:
             # Its defaults differ between versions: what is not there is unknown.
             one.pop("generation_kwargs", None)
+            two.pop("generation_kwargs", None)
         for setting, name, a, b in _different(one, two):
             effect = _no_effect(setting, reports.get(task), generates[task])
             found.setdefault((setting, name, *_shown(name, a, b), effect), []).append(task)
@@ -286,7 +286,9 @@ def setting_differences(
         found = {key: tasks for key, tasks in found.items() if key[1] != "gen_kwargs"}
     for key in sorted(found, key=lambda key: (key[4] != "", SETTINGS.index(key[0]))):
         setting, name, before, after, effect = key
-        yield SettingDifference(name, before, after, tuple(found[key]), setting.kind, effect)
+        yield SettingDifference(
+            visible(_text(name)[:_LONGEST_NAME]), before, after, tuple(found[key]), setting.kind, effect
+        )
 
 
 def unexplained_prompts(
@@ -456,7 +458,7 @@ def _task_settings(run: Run, name: str, ignored: set[str]) -> dict[str, Any]:
         found["task version"] = run.config.versions[task]
     if not config:
         return found
-    found |= {key: config.get(key) for key in _OPTIONAL}
+    found |= {key: config.get(key) or None for key in _OPTIONAL}
     found |= {key: config[key] for key in _WRITTEN if key in config}
     # The name of a group stands for all its settings that are not there.
     found |= dict.fromkeys(("dataset_kwargs", "generation_kwargs", "metadata", "fewshot_config"))
@@ -472,10 +474,13 @@ def _task_settings(run: Run, name: str, ignored: set[str]) -> dict[str, Any]:
         for key, value in _mapping(config, "metadata").items()
         if key not in _NO_METADATA and key not in ignored and key not in _SECRETS
     }
-    for key, value in _mapping(config, "fewshot_config").items():
-        own = config.get({"split": "fewshot_split"}.get(key, key), _FEWSHOT_DEFAULTS.get(key))
+    shown = _mapping(config, "fewshot_config")
+    found["fewshot_config.sampler"] = shown.get("sampler") or "default"
+    for key in shown.keys() - {"sampler"}:
+        value, own = shown[key], found.get({"split": "fewshot_split"}.get(key, key))
         # Newer versions repeat the task's own values here, functions among them only by name.
-        if not (_plain(value) == _plain(own) or (_is_name(value) and isinstance(own, str))):
+        unknown = key in _WRITTEN and key not in config
+        if not (unknown or _plain(value) == _plain(own) or (_is_name(value) and isinstance(own, str))):
             found[f"fewshot_config.{key}"] = value
     return found
 
@@ -485,7 +490,8 @@ _UNKNOWN = object()
 
 def _different(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[tuple[Setting, str, Any, Any]]:
     """The settings known in both that differ, with both values; without those that another one speaks for."""
-    found, silent = [], set()
+    found: list[tuple[Setting, str, Any, Any]] = []
+    silent: set[str] = set()
     for name in sorted(one.keys() | two.keys()):
         setting = next((setting for setting in SETTINGS if setting.fits(name)), None)
         if setting is None:
@@ -513,7 +519,7 @@ def _is_name(value: Any) -> bool:
 
 def _plain(value: Any, depth: int = 0) -> str:
     """A text that is equal for values that mean the same."""
-    if value is None or value is False or value in ("", [], {}):
+    if value is None or value in ("", [], {}):
         return "null"
     if depth > _DEEPEST:
         return "…"
@@ -555,31 +561,30 @@ def _shown(name: str, before: Any, after: Any) -> tuple[str, str]:
         same = before[:1] == after[:1]
         before, after = (value if same else value[0] if value else None for value in (before, after))
     one, two = _text(before), _text(after)
-    if max(len(one), len(two)) <= _SHOWN:
-        return _quoted(one, before), _quoted(two, after)
-    parting = next(
-        (place for place, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two))
-    )
-    start = max(0, parting - _CONTEXT)
-    return _excerpt(one, start), _excerpt(two, start)
+    start, end = 0, _SHOWN
+    if max(len(one), len(two)) > _SHOWN:
+        parting = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+        start = max(0, parting - _CONTEXT)
+        end += start
+    # Quotes show where a text begins and ends.
+    quote = any(isinstance(value, str) and (value != value.strip() or "\n" in value) for value in (before, after))
+    return _excerpt(one, start, end, quote), _excerpt(two, start, end, quote)
 
 
-def _excerpt(text: str, start: int) -> str:
-    end = start + _SHOWN
-    return json.dumps("…" * (start > 0) + text[start:end] + "…" * (len(text) > end), ensure_ascii=False)
+def _excerpt(text: str, start: int, end: int, quote: bool) -> str:
+    cut = "…" * (start > 0) + visible(text[start:end]) + "…" * (len(text) > end)
+    return f'"{cut}"' if quote or not text else cut
 
 
 def _text(value: Any) -> str:
+    """A value as text that any file can hold."""
     if value is None:
         return "none"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        text = "…"
     # Half a surrogate pair could not be written again.
     return text.encode("utf-8", "replace").decode()
-
-
-def _quoted(text: str, value: Any) -> str:
-    """The text, in quotes where its ends or lines would not be seen."""
-    plain = not isinstance(value, str) or (text == text.strip() and text.isprintable() and text)
-    return text if plain else json.dumps(text, ensure_ascii=False)
