@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from consistency.comparison.compare import compare
-from consistency.comparison.settings import SETTINGS, model_arguments
+from consistency.comparison.settings import SETTINGS
 from consistency.logs.run_config import RunConfig
+from consistency.logs.settings import model_arguments
 from consistency.report.pair.github import to_markdown
 from consistency.report.pair.report import write_comparison
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from consistency.comparison.pairing import Pairs
-from consistency.comparison.settings import MODEL_ARGUMENTS, WEIGHT_ARGUMENTS, model_arguments
 from consistency.logs.run_config import RunConfig
+from consistency.logs.settings import MODEL_ARGUMENTS, WEIGHT_ARGUMENTS, model_arguments
 from consistency.support.text import shortened
 
 # Fewer different numbers could be equal by chance, where a model computes in 16 bits or a log holds rounded numbers.
