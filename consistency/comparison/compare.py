@@ -147,7 +147,7 @@ def compare(
         names=matched_names(first, second, chosen),
         unpaired=tuple(unpaired),
         settings=settings,
-        warnings=(*filter(None, doubts), *_biases(with_options, items)),
+        warnings=(*(item for item in doubts if item is not None), *_biases(with_options, items)),
         items=items,
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from consistency.comparison.pairing import PairingReport
@@ -309,7 +310,7 @@ def _different(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[tuple
     found: list[tuple[Setting, str, Any, Any]] = []
     silent: set[str] = set()
     for name in sorted(one.keys() | two.keys()):
-        setting = next((setting for setting in SETTINGS if setting.fits(name)), None)
+        setting = _setting(name)
         if setting is None:
             continue
         a, b = _value(one, name), _value(two, name)
@@ -320,6 +321,11 @@ def _different(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[tuple
             found.append((setting, name, a, b))
             silent.update(setting.with_it)
     return (item for item in found if item[1] not in silent)
+
+
+@lru_cache(1024)
+def _setting(name: str) -> Setting | None:
+    return next((setting for setting in SETTINGS if setting.fits(name)), None)
 
 
 def _value(settings: Mapping[str, Any], name: str) -> Any:
