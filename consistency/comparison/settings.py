@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from consistency.comparison.pairing import PairingReport
 from consistency.logs.runs import Run
-from consistency.logs.settings import comparable_text, is_function_name, model_arguments, run_settings, task_settings
+from consistency.logs.settings import is_function_name, model_arguments, run_settings, same_value, task_settings
 from consistency.support.text import shortened, visible
 from consistency.tasks.templates import template_title
 
@@ -317,7 +317,7 @@ def _different(one: Mapping[str, Any], two: Mapping[str, Any]) -> Iterator[tuple
         if _UNKNOWN in (a, b):
             continue
         silent.update(setting.instead_of)
-        if comparable_text(a) != comparable_text(b) and is_function_name(a) == is_function_name(b):
+        if not same_value(a, b) and is_function_name(a) == is_function_name(b):
             found.append((setting, name, a, b))
             silent.update(setting.with_it)
     return (item for item in found if item[1] not in silent)

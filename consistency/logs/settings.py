@@ -193,11 +193,7 @@ def task_settings(run: Run, name: str, ignored: set[str]) -> dict[str, Any]:
         value, own = shown[key], found.get({"split": "fewshot_split"}.get(key, key))
         # Newer versions repeat the task's own values here, functions among them only by name.
         unknown = key in _WRITTEN and key not in config
-        if not (
-            unknown
-            or comparable_text(value) == comparable_text(own)
-            or (is_function_name(value) and isinstance(own, str))
-        ):
+        if not (unknown or same_value(value, own) or (is_function_name(value) and isinstance(own, str))):
             found[f"fewshot_config.{key}"] = value
     return found
 
@@ -207,18 +203,26 @@ def is_function_name(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(("<function", "functools.partial("))
 
 
-def comparable_text(value: Any, depth: int = 0) -> str:
-    """A text that is equal for values that mean the same."""
+def same_value(one: Any, two: Any) -> bool:
+    """Whether two values mean the same: null and what is empty, a number and its text, a function at two addresses.
+
+    Values too deep to be compared are not said to differ.
+    """
+    try:
+        return bool(one == two) or _plain(one) == _plain(two)
+    except RecursionError:
+        return True
+
+
+def _plain(value: Any, depth: int = 0) -> str:
     if value is None or value in ("", [], {}):
         return "null"
     if depth > _DEEPEST:
         return "…"
     if isinstance(value, dict):
-        return (
-            "{" + ",".join(sorted(f"{key!r}:{comparable_text(item, depth + 1)}" for key, item in value.items())) + "}"
-        )
+        return "{" + ",".join(sorted(f"{key!r}:{_plain(item, depth + 1)}" for key, item in value.items())) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join(comparable_text(item, depth + 1) for item in value) + "]"
+        return "[" + ",".join(_plain(item, depth + 1) for item in value) + "]"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return _ADDRESS.sub("", value) if isinstance(value, str) else str(value)
