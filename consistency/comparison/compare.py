@@ -19,6 +19,7 @@ from consistency.comparison.estimation import (
 )
 from consistency.comparison.filters import choose_filters
 from consistency.comparison.groups import read_groups
+from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
 from consistency.comparison.items import answers, question_arrays
 from consistency.comparison.pairing import pair
 from consistency.comparison.result import Comparison, SameRun, UnpairedTask
@@ -28,9 +29,9 @@ from consistency.comparison.runs import (
     matched_names,
     read_both,
     same_run,
-    setting_differences,
 )
 from consistency.comparison.section import Section
+from consistency.comparison.settings import UnexplainedPrompts, setting_differences, unexplained_prompts
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
 from consistency.metrics.selection_bias import OptionCounts, SelectionBias, strongest_bias
@@ -99,15 +100,16 @@ def compare(
     filtered = choose_filters(first, second, filter_name)
     chosen = common_tasks(filtered.before, filtered.after) if tasks is None else dict(tasks)
     # A task that is named may be named with its filter.
-    known = ({**first.tasks, **filtered.before.tasks}, {**second.tasks, **filtered.after.tasks})
-    for run_, held, names in zip((first, second), known, (list(chosen), list(chosen.values())), strict=True):
+    first = replace(first, tasks={**first.tasks, **filtered.before.tasks})
+    second = replace(second, tasks={**second.tasks, **filtered.after.tasks})
+    for run_, names in ((first, chosen.keys()), (second, chosen.values())):
         for name in names:
-            if name not in held:
-                raise not_one_of("task", name, sorted(held), path=run_.path)
+            if name not in run_.tasks:
+                raise not_one_of("task", name, sorted(run_.tasks), path=run_.path)
     measured: dict[str, MeasuredTask] = {}
     unpaired = []
     for name, other in chosen.items():
-        pairs = pair(comparable(known[0][name], score), comparable(known[1][other], score))
+        pairs = pair(comparable(first.tasks[name], score), comparable(second.tasks[other], score))
         if len(pairs):
             measured[name] = MeasuredTask(pairs, question_arrays(pairs))
         else:
@@ -117,6 +119,17 @@ def compare(
         raise InputError(problem, do="compare two runs of the same tasks", path=second.path)
     items = {name: {**answers(task.pairs), **task.arrays} for name, task in measured.items()}
     with_options = {name: task for name, task in measured.items() if task.has_options}
+    reports = {name: task.pairs.report for name, task in measured.items()}
+    settings = tuple(setting_differences(first, second, chosen, reports))
+    doubts: list[SameRun | IdenticalLogprobs | UnexplainedPrompts | None]
+    if same_run(first, second):
+        doubts = [SameRun()]
+    else:
+        scored = {name: task.pairs for name, task in with_options.items()}
+        doubts = [
+            identical_logprobs(scored, first.config, second.config),
+            unexplained_prompts(settings, chosen, reports),
+        ]
     by_scope = {}
     for scope, members in (scopes or {}).items():
         found = {name: with_options[name] for name in members if name in with_options}
@@ -125,7 +138,7 @@ def compare(
     by_task = {
         name: section_of_task(name, task, margin, filtered.others.get(name, {})) for name, task in measured.items()
     }
-    counted = {name: len(known[0][name]) for name in measured}
+    counted = {name: len(first.tasks[name]) for name in measured}
     return Comparison(
         before=first.config,
         after=second.config,
@@ -143,10 +156,10 @@ def compare(
         selection=(first.selection, second.selection),
         names=matched_names(filtered.before, filtered.after, chosen),
         unpaired=tuple(unpaired),
-        settings=tuple(setting_differences(first, second, chosen)),
-        warnings=(*([SameRun()] if same_run(first, second) else ()), *_biases(with_options, items)),
+        settings=settings,
+        warnings=(*(item for item in doubts if item is not None), *_biases(with_options, items)),
         items=items,
-        sources={name: (known[0][name].source, known[1][chosen[name]].source) for name in measured},
+        sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},
     )
 

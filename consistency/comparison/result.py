@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.section import Section
 from consistency.comparison.sentences import (
     accuracy_name,
@@ -20,12 +21,13 @@ from consistency.comparison.sentences import (
     undefined_notes,
     verdict,
 )
+from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
 from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Selection
 from consistency.metrics.measures import HEADLINE
 from consistency.metrics.selection_bias import SelectionBias
 from consistency.statistics.estimates import Estimate
-from consistency.support.text import visible
+from consistency.support.text import shortened, visible
 from consistency.support.version import own_version
 
 SCHEMA_VERSION = 2
@@ -66,30 +68,6 @@ class TaskNames:
         for when, names in (("before", self.only_before), ("after", self.only_after)):
             if names:
                 yield f"{when}: no counterpart for {shortened(names)}"
-
-
-@dataclass(frozen=True)
-class SettingDifference:
-    """A setting in which two runs differ, and which may move scores without any change of the model.
-
-    Attributes
-    ----------
-    setting : {"few-shot", "task version", "chat template", "system instruction"}
-    before, after : str
-        Its values.
-    tasks : tuple of str
-        The tasks that it concerns; empty where it concerns all.
-    """
-
-    setting: str
-    before: str
-    after: str
-    tasks: tuple[str, ...] = ()
-
-    def to_text(self) -> str:
-        """The setting with both values."""
-        where = f" in {shortened(self.tasks)}" if self.tasks else ""
-        return f"{self.setting} differs: {self.before} → {self.after}{where}"
 
 
 @dataclass(frozen=True)
@@ -134,7 +112,7 @@ class Comparison:
     unpaired : tuple of UnpairedTask
         Tasks of both runs without a question in common.
     settings : tuple of SettingDifference
-    warnings : tuple of SameRun or SelectionBias
+    warnings : tuple of SameRun, IdenticalLogprobs, UnexplainedPrompts or SelectionBias
         What can make the numbers misleading.
     items : dict of str to dict of str to ndarray
         By task, one row per question: what `items.answers` and `items.question_arrays` give.
@@ -156,7 +134,7 @@ class Comparison:
     names: TaskNames
     unpaired: tuple[UnpairedTask, ...]
     settings: tuple[SettingDifference, ...]
-    warnings: tuple[SameRun | SelectionBias, ...]
+    warnings: tuple[SameRun | IdenticalLogprobs | UnexplainedPrompts | SelectionBias, ...]
     items: Mapping[str, Mapping[str, NDArray[Any]]]
     sources: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
     scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -182,9 +160,16 @@ class Comparison:
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """What happened to accuracy and how many answers stayed, of each of `pools`."""
-        pools = self.pools
-        return tuple(("" if len(pools) == 1 else f"{pool.name}: ") + verdict(pool, 100 * self.margin) for pool in pools)
+        """What happened to accuracy and how many answers stayed in each of `pools`, and what else may have moved them."""
+        unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
+        identical = "".join(item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs))
+        doubts = identical + settings_clause(self.settings, unexplained=unexplained)
+        sentences = [verdict(pool, 100 * self.margin) for pool in self.pools]
+        if len(sentences) == 1:
+            return (f"{sentences[0].removesuffix('.')}{doubts}.",)
+        named = [f"{pool.name}: {sentence}" for pool, sentence in zip(self.pools, sentences, strict=True)]
+        doubts = doubts.removeprefix("; but ")
+        return (*named, *([f"{doubts[0].upper()}{doubts[1:]}."] if doubts else []))
 
     @property
     def verdict(self) -> str:
@@ -290,17 +275,6 @@ class Comparison:
             lines += group_lines(section)
         lines += undefined_notes(self.main)
         return "\n".join(map(visible, [*lines, *self.verdicts, self.signature]))
-
-
-def shortened(names: Sequence[str], most: int = 5) -> str:
-    """Names in one line, at most so many of them.
-
-    Examples
-    --------
-    >>> shortened(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _config_dict(config: RunConfig) -> dict[str, Any]:

@@ -1,19 +1,18 @@
-"""Two runs: which of their tasks are compared, and in which settings they differ."""
+"""Two runs: which they are, and which of their tasks are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from consistency.comparison.result import SettingDifference, TaskNames
+from consistency.comparison.result import TaskNames
 from consistency.errors import InputError
 from consistency.logs.documents import question_key
 from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
 from consistency.tasks.questions import CYCLIC
-from consistency.tasks.templates import template_title
 
 
 def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[str] = ()) -> tuple[Run, Run]:
@@ -105,33 +104,3 @@ def matched_names(first: Run, second: Run, chosen: Mapping[str, str]) -> TaskNam
         tuple(sorted(set(first.tasks) - set(chosen))),
         tuple(sorted(set(second.tasks) - set(chosen.values()))),
     )
-
-
-def setting_differences(first: Run, second: Run, chosen: Mapping[str, str]) -> Iterator[SettingDifference]:
-    """Differences between the runs that move scores without any change of the model."""
-    one, two = first.config, second.config
-    shots: dict[tuple[str, str], list[str]] = {}
-    for name, other in chosen.items():
-        if name in one.num_fewshot and other in two.num_fewshot and one.num_fewshot[name] != two.num_fewshot[other]:
-            shots.setdefault((f"{one.num_fewshot[name]}", f"{two.num_fewshot[other]}"), []).append(name)
-    for (before, after), tasks in shots.items():
-        yield SettingDifference("few-shot", before, after, tuple(tasks))
-    versions: dict[tuple[str, str], list[str]] = {}
-    for name, other in chosen.items():
-        if name == other and name in one.versions and name in two.versions and one.versions[name] != two.versions[name]:
-            versions.setdefault((f"{one.versions[name]}", f"{two.versions[name]}"), []).append(name)
-    for (before, after), tasks in versions.items():
-        yield SettingDifference("task version", before, after, tuple(tasks))
-    if None not in (one.chat_template, two.chat_template) and one.chat_template != two.chat_template:
-        before, after = ("yes" if run.chat_template else "no" for run in (one, two))
-        yield SettingDifference("chat template", before, after)
-    elif one.template is not None and two.template is not None and one.template.strip() != two.template.strip():
-        yield SettingDifference("chat template", template_title(one.template), template_title(two.template))
-    if one.system_instruction != two.system_instruction:
-        # The texts may be long, and may be private: they are not repeated.
-        before, after = (
-            "none" if text is None else f"{len(text)} characters"
-            for text in (one.system_instruction, two.system_instruction)
-        )
-        after = f"other {after}" if before == after else after
-        yield SettingDifference("system instruction", before, after)

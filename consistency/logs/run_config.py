@@ -143,9 +143,14 @@ def _text(value: Any) -> str | None:
 
 
 def _hardware(environment: str, device: str) -> str | None:
-    """The GPUs, or on another device the processor, in the environment that lm_eval logs."""
-    pattern = _GPU if device.startswith("cuda") else _PROCESSOR
-    return counted([name.strip() for name in pattern.findall(environment)]) or None
+    """The GPUs, or on another device the processor, in the environment that lm_eval logs.
+
+    A log that names no device was made on the GPUs, where there are any.
+    """
+    names = _GPU.findall(environment) if not device or device.startswith("cuda") else []
+    if not names and not device.startswith("cuda"):
+        names = _PROCESSOR.findall(environment)
+    return counted([name.strip() for name in names]) or None
 
 
 def _number(value: Any) -> float | None:

@@ -121,11 +121,12 @@ class Scores:
     def accuracy_metrics(self) -> tuple[str, ...]:
         """The logged metrics that say whether an answer is right, the one that counts first.
 
-        That of the length normalisation, then as `accuracy_names` orders them, of those between 0 and 1.
+        Those between 0 and 1, as `accuracy_names` orders them; under a length normalisation its own alone, for the others
+        are of other scores.
         """
         shares = [name for name, values in self.metrics.items() if _are_shares(values)]
         names = accuracy_names(shares, self.settings.metrics)
-        return tuple(sorted(names, key=lambda name: name != self.score)) if self.score in names else tuple(names)
+        return tuple(names) if self.score == "raw" else tuple(name for name in names if name == self.score)
 
     @cached_property
     def correct(self) -> Floats:

@@ -15,8 +15,9 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, defstruct
 
 from consistency.comparison.groups import Weighting
-from consistency.comparison.result import SettingDifference, TaskNames, UnpairedTask
+from consistency.comparison.result import TaskNames, UnpairedTask
 from consistency.comparison.section import MetricChange, Readability, UncomparedMetric
+from consistency.comparison.settings import SettingDifference
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES
 from consistency.report.upgrade import upgrade
@@ -447,7 +448,7 @@ class Comparison(Struct, kw_only=True):
     unpaired: list[UnpairedTask] | UnsetType = UNSET
     task_names: TaskNames | UnsetType = UNSET
     settings: list[SettingDifference] | UnsetType = UNSET
-    warnings: list[dict[str, str | float]] | UnsetType = UNSET
+    warnings: list[dict[str, str | float | list[str]]] | UnsetType = UNSET
     verdict: str
     signature: str
 

@@ -79,8 +79,8 @@ def equivalence_of_shares(lost: int, won: int, n: int, margin: float) -> float:
     Returns
     -------
     float
-        Below .05: the change is smaller than the margin. Where 30 answers turn or the margin is as many, the asymptotic p of the score
-        test, which keeps its level there.
+        Below .05: the change is smaller than the margin. Where 30 answers turn or the margin is as many, the
+        asymptotic p of the score test, which keeps its level there.
 
     References
     ----------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def visible(text: str) -> str:
     r"""The text on one line, with control characters (also those that turn the direction of writing) as escapes.
@@ -19,3 +21,14 @@ def visible(text: str) -> str:
 
 # No-break spaces, which Python does not count as printable.
 _SPACES = "\u00a0\u202f"
+
+
+def shortened(names: Sequence[str], most: int = 5) -> str:
+    """Names in one line, at most so many of them.
+
+    Examples
+    --------
+    >>> shortened(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -28,7 +28,6 @@ from consistency.report.methods import pair_methods
 from consistency.report.pair import tables
 from consistency.report.pair.figures import pair_plots
 from consistency.report.provenance import (
-    difference_notes,
     limit_notes,
     log_record,
     log_table,
@@ -145,7 +144,7 @@ def _document(comparison: Comparison) -> PairReport:
         verdict=Verdict(comparison.verdict),
         signature=f"{comparison.signature}|{pair_signature(logs)}",
         intervals=INTERVALS,
-        notes=[*_notes(comparison), *limit_notes(logs), *difference_notes(logs)],
+        notes=[*_notes(comparison), *limit_notes(logs)],
         comparison=msgspec.convert(comparison.to_dict(), schema.Comparison),
         logs=logs,
         versions=versions(),
