@@ -67,7 +67,9 @@ def nearest_answers(doc, results):
 
 def instructions_followed(doc, results):
     text = results[0]
-    followed = [text.endswith("."), doc["choices"][doc["answer"]] in text, len(text) > 8][: 1 + len(doc["question"]) % 3]
+    followed = [text.endswith("."), doc["choices"][doc["answer"]] in text, len(text) > 8][
+        : 1 + len(doc["question"]) % 3
+    ]
     return {"prompt_level_strict_acc": all(followed), "inst_level_strict_acc": followed}
 
 
