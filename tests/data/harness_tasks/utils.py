@@ -14,7 +14,8 @@ def exam(doc):
 
 
 def prompts_of_a_pair(doc):
-    return [f"{doc['question']} {value}" for value in doc["pair"]]
+    # No other task asks so: lm_eval scores wrongly what continues one prompt as another prompt and an option's first token.
+    return [f"It is written: {doc['question']} {value}" for value in doc["pair"]]
 
 
 def probability_of_gold(doc, results):
