@@ -8,10 +8,10 @@ the packages of this one (torch above all): pip installs lm_eval and what this e
 that it has on this machine. Without `--tasks` all tasks of the folder are run; by default these are the tests', one of each
 kind. lm_eval runs in that folder, as its tasks may name their data files from there.
 
-Printed is, for each task and group, how many questions `consistency compare` paired, the largest difference of a log-probability, how
-many generated answers differ, and which metrics do; then the settings that differ and the metrics that could not be
-compared. A metric may differ where no answer does: an aggregation was changed. Sampled answers differ between any two runs
-that draw in another order. The logs stay in `--out`.
+Printed is, for each task and group, how many questions `consistency compare` paired, the largest difference of a
+log-probability, how many generated answers differ, and which metrics do; then the settings that differ and the metrics that
+could not be compared. A metric may differ where no answer does: an aggregation was changed. Sampled answers differ between
+any two runs that draw in another order. The logs stay in `--out`.
 
 Standard errors are of 100 resamples only: lm_eval's 100,000 take minutes where a metric has no formula for its error.
 """
@@ -121,7 +121,9 @@ def evaluate(
 
 
 def _output(command: Sequence[object], **how: Any) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **how)
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, **how
+    )
     if done.returncode:
         raise SystemExit(f"{command[0]} ended with {done.returncode}:\n{done.stderr[-4000:]}")
     return done.stdout
