@@ -1,12 +1,13 @@
 """What another release of lm_eval measures differently: one model and the same tasks under both, compared.
 
     python scripts/compare_releases.py --release 0.4.13
-    python scripts/compare_releases.py --release 0.4.9 --model MODEL --include_path TASKS --tasks mine,others
+    python scripts/compare_releases.py --release 0.4.12 --model MODEL --include_path TASKS --tasks mine,others
 
 The installed release runs the tasks, and the other one does in an environment of its own, which is made for it and shares
 the packages of this one (torch above all): pip installs lm_eval and what this environment lacks for it, with the settings
-that it has on this machine. Without `--tasks` all tasks of the folder are run; by default these are the tests', one of each
-kind. lm_eval runs in that folder, as its tasks may name their data files from there.
+that it has on this machine. A release that does not run with these packages ends with its own error: up to 0.4.9, with
+transformers 5. Without `--tasks` all tasks of the folder are run; by default these are the tests', one of each kind. lm_eval
+runs in that folder, as its tasks may name their data files from there.
 
 Printed is, for each task and group, how many questions `consistency compare` paired, the largest difference of a
 log-probability, how many generated answers differ, and which metrics do; then the settings that differ and the metrics that
