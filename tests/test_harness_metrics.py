@@ -221,6 +221,11 @@ def own(value: float, metric: str = "score", n: int = 4) -> Row:
     }
 
 
+# Labels a, b and c of four questions, as scikit-learn takes them.
+GOLD = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]])
+PREDICTED = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 1], [0, 0, 0]])
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -230,6 +235,16 @@ def own(value: float, metric: str = "score", n: int = 4) -> Row:
         # As RULER: -1 stands for no value.
         ([-1, 0.5, 1.0, -1], 0.75),
         ([[0, 0], [1, 2], [2, 2], [1, 1]], f1_score([0, 1, 2, 1], [0, 2, 2, 1], average="macro")),
+        # As negotiationtom: sets of labels; a right, b and c missed or false once each.
+        (
+            [[["a"], ["a"]], [["a", "b"], ["a"]], [["b"], ["b", "c"]], [[], []]],
+            f1_score(GOLD, PREDICTED, average="micro"),
+        ),
+        (
+            [[["a"], ["a"]], [["a", "b"], ["a"]], [["b"], ["b", "c"]], [[], []]],
+            f1_score(GOLD, PREDICTED, average="macro"),
+        ),
+        ([35.0, 0.0, 50.0, 15.0], 2500.0),
     ],
 )
 def test_the_form_that_gives_the_harness_number_is_taken(tmp_path: Path, values: list[Any], expected: float) -> None:

@@ -201,7 +201,9 @@ def _metric_changes(before: Scores, after: Scores) -> Iterator[tuple[str, Metric
         higher = before.settings.is_higher_better(name)
         if name in before.metrics and name in after.metrics:
             first, second = before.metrics[name], after.metrics[name]
-            yield name, MetricChange(mean(first), mean(second), mean(second - first), "mean", higher)
+            with np.errstate(invalid="ignore"):  # where both are infinite
+                change = second - first
+            yield name, MetricChange(mean(first), mean(second), mean(change), "mean", higher)
         elif name in before.summands and name in after.summands:
             one, two = before.summands[name], after.summands[name]
             yield (
@@ -248,7 +250,10 @@ def section_of_group(
     if weighting == "task" and section.macro is not None:
         estimates |= {name: section.macro[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy")}
     metrics = [by_task[name].metrics or {} for name in group.tasks]
-    names = dict.fromkeys(name for found in metrics for name in found)
+    # Those of the harness, which takes the tasks that have one; without numbers of it, those that all tasks have.
+    names = group.metrics or [name for name in metrics[0] if all(name in found for found in metrics)]
+    told = dict.fromkeys(group.unlike, "the harness's number is no mean of the tasks' numbers")
+    told |= {name: "its tasks' are not compared" for name in names if not any(name in found for found in metrics)}
     change = estimates["delta_accuracy"]
     return replace(
         section,
@@ -260,11 +265,9 @@ def section_of_group(
                 [by_task[task] for task in group.tasks if name in (by_task[task].metrics or {})], name, weighting
             )
             for name in names
-            if name not in group.unlike
+            if name not in told
         },
-        uncompared=tuple(
-            UncomparedMetric(name, "the harness's number is no mean of the tasks' numbers") for name in group.unlike
-        ),
+        uncompared=tuple(UncomparedMetric(name, reason) for name, reason in told.items()),
         absent=group.absent,
         weighting=weighting,
     )

@@ -26,14 +26,17 @@ class TaskGroup:
         How many of its tasks are not.
     weighting : {"size", "task"} or None
         Whether the harness's number weighs each question or each task the same; None where it has no number.
+    metrics : tuple of str
+        Metrics for which the harness has a number that is such a mean of its tasks' numbers.
     unlike : tuple of str
-        Metrics whose number in the results file is neither mean of its tasks' numbers.
+        Metrics for which it has another number.
     """
 
     name: str
     tasks: tuple[str, ...]
     absent: int
     weighting: Weighting | None
+    metrics: tuple[str, ...] = ()
     unlike: tuple[str, ...] = ()
 
 
@@ -62,6 +65,7 @@ def read_groups(config: RunConfig, compared: Mapping[str, int]) -> Iterator[Task
                 tasks,
                 len(leaves) - len(tasks),
                 known[0] if known else None,
+                tuple(metric for metric, found in weightings.items() if found is not None),
                 tuple(metric for metric, found in weightings.items() if found is None),
             )
 

@@ -18,11 +18,13 @@ import numpy as np
 from consistency.logs.task_settings import TaskSettings
 from consistency.metrics.aggregates import (
     OF_CLASSES,
+    OF_SETS,
     OF_TEXTS,
     Aggregation,
     Summands,
     of_classes,
     of_numbers,
+    of_sets,
     of_texts,
     of_weighted,
 )
@@ -106,9 +108,8 @@ def read_metrics(
         except _UnreadError as error:
             unread[name] = str(error)
             continue
-        value = form.value if isinstance(form, Summands) else _mean(form)
-        if logged is not None and not _equal(value, logged):
-            notes.append(f"the results file says {name} {logged:.6g}, its samples {value:.6g}")
+        if logged is not None and not _equal(_value(form), logged):
+            notes.append(f"the results file says {name} {logged:.6g}, its samples {_value(form):.6g}")
         if isinstance(form, Summands):
             summands[name] = form
         else:
@@ -152,38 +153,49 @@ class _UnreadError(Exception):
 
 
 def _form(aggregation: str, values: Sequence[Any], options: Options | None, logged: float | None) -> Floats | Summands:
-    """Values of a mean, or the summands of another function."""
+    """Values of a mean, or the summands of another function: the one that gives the harness's number, if one does."""
     if aggregation == "bypass":
         raise _UnreadError("lm_eval does not aggregate it")
-    if aggregation == "brier_score" and options is not None:
-        return brier_score(options.logprobs, options.gold)
+    if aggregation == "median":
+        raise _UnreadError("lm_eval's median is another function in another release")
     if all(item is None for item in values):
         raise _UnreadError("not in the samples")
     numbers = _numbers(values)
-    try:
-        if aggregation in _MEANS and numbers is not None:
-            return numbers
-        if aggregation == "perplexity" and numbers is not None:
-            return of_numbers("perplexity", numbers)
-        if aggregation in _WEIGHTED and _are_weighted(values):
-            return of_weighted(cast(Aggregation, aggregation), values)
-        if aggregation in OF_CLASSES and _are_pairs(values, (int, str)):
-            return of_classes(aggregation, *zip(*values, strict=True))
-        if aggregation in OF_TEXTS and _are_texts(values):
-            return _corpus(aggregation, values)
-    except ValueError as error:
-        raise _UnreadError(str(error)) from None
+    named = _named_form(aggregation, values, numbers, options)
+    if named is not None and (logged is None or _equal(_value(named), logged)):
+        return named
     candidates = [*_candidates(values, numbers)]
-    if not candidates:
-        raise _UnreadError("not a number for each question")
     if logged is not None:
         for form in candidates:
-            if _equal(form.value if isinstance(form, Summands) else _mean(form), logged):
+            if _equal(_value(form), logged):
                 return form
-        raise _UnreadError("the task aggregates it by a function of its own")
-    if numbers is not None or not _are_pairs(values, (int, float, str)):
+    if named is not None:
+        return named
+    if not candidates:
+        raise _UnreadError("not a number for each question")
+    if logged is None and (numbers is not None or any(len(item) != 2 for item in values)):
         return candidates[0]
-    raise _UnreadError("the task aggregates it by a function of its own, and no results file has its value")
+    raise _UnreadError("the task aggregates it by a function of its own")
+
+
+def _named_form(
+    aggregation: str, values: Sequence[Any], numbers: Floats | None, options: Options | None
+) -> Floats | Summands | None:
+    """The form of an aggregation of lm_eval; None for another one, or where the values are not of its kind."""
+    if aggregation == "brier_score" and options is not None:
+        return brier_score(options.logprobs, options.gold)
+    if aggregation in _MEANS and numbers is not None:
+        return numbers
+    if aggregation == "perplexity" and numbers is not None:
+        return of_numbers("perplexity", numbers)
+    if aggregation in _WEIGHTED and _are_weighted(values):
+        return of_weighted(cast(Aggregation, aggregation), values)
+    if aggregation in OF_CLASSES and _are_pairs(values, (int, str)):
+        gold, predicted = zip(*values, strict=True)
+        return of_classes(aggregation, gold, predicted) if _has_f1(aggregation, values) else None
+    if aggregation in OF_TEXTS and _are_texts(values):
+        return _corpus(aggregation, values)
+    return None
 
 
 def _candidates(values: Sequence[Any], numbers: Floats | None) -> Iterator[Floats | Summands]:
@@ -191,17 +203,32 @@ def _candidates(values: Sequence[Any], numbers: Floats | None) -> Iterator[Float
     if numbers is not None:
         yield numbers
         yield np.where(numbers == -1, np.nan, numbers)
+        yield 100 * numbers
         return
-    if values and all(isinstance(item, list) and item and _numbers(item) is not None for item in values):
+    if all(isinstance(item, list) and item and _numbers(item) is not None for item in values):
         yield of_weighted("mean", [[math.fsum(item), len(item)] for item in values])
     if _are_weighted(values):
         yield from (of_weighted(cast(Aggregation, name), values) for name in _WEIGHTED)
     if _are_pairs(values, (int, str)):
         gold, predicted = zip(*values, strict=True)
         yield np.array([float(g == p) for g, p in values])
-        for name in OF_CLASSES:
-            if name != "f1" or {*gold, *predicted} <= {0, 1}:
-                yield of_classes(name, gold, predicted)
+        yield from (of_classes(name, gold, predicted) for name in OF_CLASSES if _has_f1(name, values))
+    if all(_is_pair_of_sets(item) for item in values):
+        gold, predicted = zip(*values, strict=True)
+        yield from (of_sets(name, gold, predicted) for name in OF_SETS)
+
+
+def _is_pair_of_sets(item: Any) -> bool:
+    return (
+        isinstance(item, list)
+        and len(item) == 2
+        and all(isinstance(side, list) and all(isinstance(label, str) for label in side) for side in item)
+    )
+
+
+def _has_f1(aggregation: str, values: Sequence[Any]) -> bool:
+    """Whether pairs of classes have the metric: F1 is that of the class 1 against 0."""
+    return aggregation != "f1" or {item for pair in values for item in pair} <= {0, 1}
 
 
 def _corpus(aggregation: Aggregation, values: Sequence[Any]) -> Summands:
@@ -240,8 +267,11 @@ def _are_texts(values: Sequence[Any]) -> bool:
     return bool(values) and all(isinstance(item, list) and len(item) == 2 and all(map(text, item)) for item in values)
 
 
-def _mean(values: Floats) -> float:
-    finite = values[np.isfinite(values)]
+def _value(form: Floats | Summands) -> float:
+    """The metric over all questions."""
+    if isinstance(form, Summands):
+        return form.value
+    finite = form[np.isfinite(form)]
     return math.fsum(finite) / len(finite) if len(finite) else math.nan
 
 

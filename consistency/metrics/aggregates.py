@@ -7,7 +7,7 @@ one after the other. The names of the aggregations are those of lm_eval.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,12 +25,15 @@ Aggregation = Literal[
     "macro_f1",
     "weighted_f1",
     "matthews_corrcoef",
+    "micro_f1_of_sets",
+    "macro_f1_of_sets",
     "bleu",
     "chrf",
     "ter",
 ]
-# Of pairs of a gold and a predicted class, and of a reference and a generated text.
+# Of pairs of a gold and a predicted class, of sets of labels, and of a reference and a generated text.
 OF_CLASSES: tuple[Aggregation, ...] = ("f1", "macro_f1", "weighted_f1", "matthews_corrcoef")
+OF_SETS: tuple[Aggregation, ...] = ("micro_f1_of_sets", "macro_f1_of_sets")
 OF_TEXTS: tuple[Aggregation, ...] = ("bleu", "chrf", "ter")
 
 
@@ -118,11 +121,7 @@ def of_classes(aggregation: Aggregation, gold: Sequence[Hashable], predicted: Se
     aggregation : {"f1", "macro_f1", "weighted_f1", "matthews_corrcoef"}
         F1 is that of the class 1, as in lm_eval.
     gold, predicted : sequence, length n
-
-    Raises
-    ------
-    ValueError
-        If F1 is asked of classes other than 0 and 1.
+        For F1 only 0 and 1.
 
     Examples
     --------
@@ -131,12 +130,34 @@ def of_classes(aggregation: Aggregation, gold: Sequence[Hashable], predicted: Se
     """
     classes = sorted({*gold, *predicted}, key=lambda item: (str(type(item)), str(item)))
     if aggregation == "f1":
-        if not {*classes} <= {0, 1}:
-            raise ValueError(f"F1 of the classes {classes}: expected 0 and 1")
         classes = [0, 1]
     number, k = {item: i for i, item in enumerate(classes)}, len(classes)
     cells = [number[g] * k + number[p] for g, p in zip(gold, predicted, strict=True)]
     return Summands(aggregation, np.eye(k * k)[cells])
+
+
+def of_sets(
+    aggregation: Aggregation, gold: Sequence[Collection[str]], predicted: Sequence[Collection[str]]
+) -> Summands:
+    """Summands of F1 over labels, of which a question may have several.
+
+    Parameters
+    ----------
+    aggregation : {"micro_f1_of_sets", "macro_f1_of_sets"}
+        Over all labels together, or the mean of the labels' F1.
+    gold, predicted : sequence of collection of str, length n
+
+    Examples
+    --------
+    >>> of_sets("micro_f1_of_sets", [["a"], ["a", "b"]], [["a"], ["b", "c"]]).value == 2 * 2 / (3 + 3)
+    True
+    """
+    labels = sorted({label for sets in (gold, predicted) for found in sets for label in found})
+    values = np.zeros((len(gold), len(labels), 3))
+    for row, sides in enumerate(zip(gold, predicted, strict=True)):
+        first, second = (np.isin(labels, [*side]) for side in sides)
+        values[row] = np.column_stack([first & second, first, second])
+    return Summands(aggregation, values.reshape(len(gold), -1))
 
 
 def of_texts(aggregation: Aggregation, references: Sequence[Any], texts: Sequence[str]) -> Summands:
@@ -201,6 +222,19 @@ def _weighted_f1(sums: Floats) -> Floats:
     return np.asarray((each * gold).sum(axis=-1) / gold.sum(axis=-1))
 
 
+def _micro_f1_of_sets(sums: Floats) -> Floats:
+    right, gold, predicted = np.moveaxis(sums.reshape(*sums.shape[:-1], -1, 3).sum(axis=-2), -1, 0)
+    total = gold + predicted
+    return np.where(total > 0, 2 * right / np.where(total > 0, total, 1.0), 0.0)
+
+
+def _macro_f1_of_sets(sums: Floats) -> Floats:
+    right, gold, predicted = np.moveaxis(sums.reshape(*sums.shape[:-1], -1, 3), -1, 0)
+    total = gold + predicted
+    each = np.where(total > 0, 2 * right / np.where(total > 0, total, 1.0), 0.0)
+    return np.asarray(each.sum(axis=-1) / np.maximum((total > 0).sum(axis=-1), 1))
+
+
 def _matthews(sums: Floats) -> Floats:
     """Gorodkin (2004), Comparing two K-category assignments by a K-category correlation coefficient; 0 where undefined."""
     right, gold, predicted, n = _table(sums)
@@ -228,5 +262,7 @@ _FINISH: dict[Aggregation, Callable[[Floats], Any]] = {
     "macro_f1": _macro_f1,
     "weighted_f1": _weighted_f1,
     "matthews_corrcoef": _matthews,
+    "micro_f1_of_sets": _micro_f1_of_sets,
+    "macro_f1_of_sets": _macro_f1_of_sets,
     **{name: _by_sacrebleu(name) for name in OF_TEXTS},
 }
