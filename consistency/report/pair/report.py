@@ -11,12 +11,9 @@ import msgspec
 import numpy as np
 
 from consistency.comparison.result import Comparison
-from consistency.comparison.runs import comparable
 from consistency.comparison.section import NO_OPTIONS
 from consistency.comparison.section import Section as ComparedSection
 from consistency.comparison.sentences import undefined_notes
-from consistency.logs.samples import read_samples
-from consistency.logs.scores import Scores
 from consistency.report import questions, schema
 from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
@@ -27,6 +24,7 @@ from consistency.report.items import Columns, ItemsWriter, joined
 from consistency.report.methods import pair_methods
 from consistency.report.pair import tables
 from consistency.report.pair.figures import pair_plots
+from consistency.report.pair.texts import text_columns
 from consistency.report.provenance import (
     difference_notes,
     limit_notes,
@@ -101,7 +99,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     if len(comparison.by_task) > 1:
         each: tuple[Table | Drawing, ...] = (*each_task, tables.task_table(comparison))
         sections.append(Section("tasks", "Task by task", (), each))
-    shown = questions.strongest(_questions(comparison, items))
+    shown = questions.strongest(_questions(items))
     harmful = int((questions.kinds(items) == "harmful").sum())
     return Report(
         title=_title(comparison),
@@ -128,7 +126,8 @@ def _items(comparison: Comparison) -> dict[str, Any]:
         head: dict[str, Any] = {"task": np.full(n, task, dtype=object)}
         if scope_of:
             head["scope"] = np.full(n, scope_of.get(task, ""), dtype=object)
-        parts.append({**head, **columns})
+        which = {name: columns[name] for name in ("doc_id", "doc_id_after", "doc_hash")}
+        parts.append({**head, **which, **{**columns, **text_columns(comparison, task)}})
     return joined(parts)
 
 
@@ -226,18 +225,15 @@ def _reading(items: Columns) -> tuple[str, ...]:
     )
 
 
-def _questions(comparison: Comparison, items: Columns) -> list[ChangedQuestion]:
-    """The answers that changed most, with their texts.
+def _questions(items: Columns) -> list[ChangedQuestion]:
+    """The answers that changed most: of questions with options, and of up to half as many without."""
+    rows = questions.changed_most(items, len(items["doc_id"]))
+    without = [row for row in rows if "options" not in items or not items["options"][row]]
+    with_options = [row for row in rows if "options" in items and items["options"][row]]
+    room = max(questions.MOST // 2, questions.MOST - len(with_options))
+    chosen = [*with_options[: questions.MOST - min(room, len(without))], *without[:room]]
 
-    The texts are read again: most comparisons are never written, and should not hold them.
-    """
-    read: dict[str, Scores] = {}
+    def texts(row: int) -> tuple[str, tuple[str, ...]]:
+        return items["question"][row], items["options"][row] or () if "options" in items else ()
 
-    def find(task: str) -> Scores:
-        if task not in read:
-            path = comparison.sources[task][0]
-            found = read_samples(path, task.split(",")[0])
-            read[task] = comparable(found.get(task) or next(iter(found.values())), comparison.score)
-        return read[task]
-
-    return questions.describe(items, questions.changed_most(items, questions.MOST), find)
+    return questions.describe(items, chosen, texts)
