@@ -181,7 +181,9 @@ def note(shown: Sequence[ChangedQuestion], of: int, harmful: int, runs: int = 1)
     each = "" if runs == 1 else ", from each model the same number"
     generated = sum(question.generated is not None for question in shown)
     by_kl = ", those of larger KL divergence first" if generated < len(shown) or not shown else ""
-    shortened = f"Of generated texts longer than {LONGEST_GENERATED} characters, what changed is shown. " if generated else ""
+    shortened = (
+        f"Of generated texts longer than {LONGEST_GENERATED} characters, what changed is shown. " if generated else ""
+    )
     return (
         f"{len(shown)} of {of} {what}: the answers that turned from right to wrong ({turned} of {harmful}), then the "
         f"others{by_kl}{each}. Texts longer than {LONGEST} characters are cut. {shortened}All of "
