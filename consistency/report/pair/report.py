@@ -86,10 +86,9 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         draw_all(plots, folder / "figures") for plots in pair_plots(comparison, options or items)
     )
     logs = (log_table(document.logs), tables.pairing_table(comparison))
-    sections = [
-        Section("provenance", "What was compared", _provenance(comparison), logs),
-        Section("headline", "Before and after", (), (tables.headline_table(comparison),)),
-    ]
+    sections = [Section("provenance", "What was compared", _provenance(comparison), logs)]
+    if tables.has_headline(comparison):
+        sections.append(Section("headline", "Before and after", (), (tables.headline_table(comparison),)))
     if (questions.kinds(options or items) != "").any():
         sections.append(Section("flips", "Which answers turned", (), (tables.flip_table(options or items),)))
     if readability := metric_tables.readability_table(comparison):

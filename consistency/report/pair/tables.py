@@ -32,6 +32,13 @@ def headline_sections(comparison: Comparison) -> dict[str, Section]:
     return {**{pool.name: pool for pool in pools or comparison.pools}, **comparison.by_scope}
 
 
+def has_headline(comparison: Comparison) -> bool:
+    """Whether the headline has a number."""
+    sections = headline_sections(comparison).values()
+    found = (section.estimates.get(measure.name) for section in sections for measure in HEADLINE)
+    return any(estimate is not None and estimate.value is not None for estimate in found)
+
+
 def headline_table(comparison: Comparison) -> Table:
     """Before and after: over all questions, over tasks with equal weight, and in each scope."""
     data: list[Row] = []
