@@ -120,4 +120,4 @@ def middle_out(text: str, head: int, tail: int) -> str:
         first = whole
     if tail and not text[len(text) - tail - 1].isspace():
         last = re.sub(r"\A\S{1,20}(?=\s)", "", last)
-    return f"{first.rstrip()}{LEFT_OUT}{last.lstrip()}" if last else f"{first.rstrip()}{LEFT_OUT.rstrip()}"
+    return f"{first.rstrip()}{LEFT_OUT if first else LEFT_OUT.lstrip()}{last.lstrip() if tail else ''}"

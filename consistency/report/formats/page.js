@@ -163,11 +163,12 @@ function optionOf(question, index) {
     element("div", {}, ...["before", "after"].map((when) => bar(when, question[when][index], index === largest(question[when])))));
 }
 
-// Both texts whole, each beside the other, with the words that only it has marked.
+// One of two texts; the words that only it has are marked, unless the two have nothing in common.
 function writtenIn(generated, when, index) {
   const { answers, unreadable, pieces } = generated;
   const own = pieces.filter(([kind]) => kind === "same" || kind === when);
-  const text = element("p", { className: "data", dir: "auto" }, ...own.map(([kind, textContent]) => element(MARKS[kind], { className: "part", textContent })));
+  const alike = pieces.some(([kind]) => kind === "same");
+  const text = element("p", { className: "data", dir: "auto" }, ...own.map(([kind, textContent]) => element(alike ? MARKS[kind] : "span", { className: "part", textContent })));
   const reason = unreadable[index];
   const answer = answers[index] ? element("b", { className: "data", dir: "auto", textContent: answers[index] }) : element("span", { textContent: "–" });
   return element("div", { className: `text ${when}` },
@@ -226,6 +227,7 @@ function explore() {
   const place = document.getElementById("explorer");
   if (!place) return;
   const questions = JSON.parse(document.getElementById("questions-data").textContent);
+  place.querySelector(".legend > :last-child").hidden = !questions.some(({ options }) => options.length);
   for (const { measures } of questions) if (measures.kl === "∞") measures.kl = Infinity;
   const words = questions.map(wordsOf);
   const control = (name) => place.querySelector(`[name="${name}"]`);

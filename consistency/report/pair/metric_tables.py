@@ -150,7 +150,7 @@ def _numbers(section: Section) -> dict[str, Any]:
 
 def readability_sections(comparison: Comparison) -> dict[tuple[str, str], Readability]:
     """From how many texts no answer can be read, by the name of the task or pool and of the filter."""
-    found = {}
+    found: dict[tuple[str, str], Readability] = {}
     for section in (*comparison.by_task.values(), *comparison.by_metric.values()):
         sides = {section.filter or "": section.readability}
         sides |= {name: other.readability for name, other in section.other_filters.items()}
