@@ -183,10 +183,13 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """What happened to accuracy and how many answers stayed: a sentence for each of `pools`."""
+        return " ".join(self.verdicts)
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The sentences of the verdict, one for each of `pools`, each with its name where there are several."""
         pools = self.pools
-        return " ".join(
-            ("" if len(pools) == 1 else f"{pool.name}: ") + verdict(pool, 100 * self.margin) for pool in pools
-        )
+        return tuple(("" if len(pools) == 1 else f"{pool.name}: ") + verdict(pool, 100 * self.margin) for pool in pools)
 
     @property
     def notes(self) -> tuple[str, ...]:

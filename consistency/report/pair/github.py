@@ -41,7 +41,7 @@ def to_markdown(comparison: Comparison, checks: Sequence[Check] = (), *, folded:
         GitHub's Markdown. Names of tasks and models, and notes, are shown as they are, whatever they hold.
     """
     models = [code(model_name(config)) for config in (comparison.before, comparison.after)]
-    parts = [f"**{plain(comparison.verdict)}**", f"{models[0]} → {models[1]}"]
+    parts = ["\n\n".join(f"**{plain(sentence)}**" for sentence in comparison.verdicts), f"{models[0]} → {models[1]}"]
     if checks:
         closed = sum(item.failed for item in checks)
         parts.append(

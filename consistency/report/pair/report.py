@@ -37,6 +37,8 @@ from consistency.report.schema import PairReport, Verdict
 from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.support.memory import gc_disabled
 
+# Sentences in the type of a heading.
+MOST_LEADS = 2
 INTERVALS = (
     "95 % intervals say how far a figure would move with other questions of the same tasks, or with other tasks of the "
     "kind where there are enough of them: report.json says which, as “unit”. They do not contain what another "
@@ -110,7 +112,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     return Report(
         title=_title(comparison),
         kicker=_kicker(comparison),
-        leads=(comparison.verdict,),
+        leads=comparison.verdicts[:MOST_LEADS],
         details=tuple(_details(comparison)),
         intervals=INTERVALS,
         notes=tuple(document.notes),
@@ -184,8 +186,8 @@ def _kicker(comparison: Comparison) -> str:
 
 
 def _details(comparison: Comparison) -> Iterator[str]:
-    """How many answers turned in each pool, and how far the distributions moved."""
-    for pool in comparison.pools:
+    """How many answers turned and how far the distributions moved, then the verdict on further pools."""
+    for pool in comparison.pools[:MOST_LEADS]:
         flips = pool.flips
         if flips:
             other = f", {flips['wrong_to_wrong']} from one wrong option to another" if pool.compares_options else ""
@@ -194,14 +196,15 @@ def _details(comparison: Comparison) -> Iterator[str]:
                 + f"{flips['harmful']} answers turned from right to wrong, {flips['beneficial']} from wrong to right "
                 f"(McNemar's exact test: {_p(pool.mcnemar_p)}){other}."
             )
-    if comparison.overall is None:
-        return
-    kl, rank = comparison.overall.estimates["kl"], comparison.overall.estimates["spearman"]
-    if kl.value is not None and rank.value is not None and comparison.overall.kl_quantiles:
-        yield (
-            f"KL(before ‖ after) is {fixed(kl.value)} nats in the mean and {fixed(comparison.overall.kl_quantiles['p50'])} in "
-            f"the median; Spearman's ρ of the options with the earlier ones is {fixed(rank.value)}."
-        )
+    if comparison.overall is not None:
+        kl, rank = comparison.overall.estimates["kl"], comparison.overall.estimates["spearman"]
+        if kl.value is not None and rank.value is not None and comparison.overall.kl_quantiles:
+            yield (
+                f"KL(before ‖ after) is {fixed(kl.value)} nats in the mean and "
+                f"{fixed(comparison.overall.kl_quantiles['p50'])} in the median; Spearman's ρ of the options with the earlier "
+                f"ones is {fixed(rank.value)}."
+            )
+    yield from comparison.verdicts[MOST_LEADS:]
 
 
 def _provenance(comparison: Comparison) -> tuple[str, ...]:
