@@ -14,7 +14,7 @@ from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH, fixed, formatted, p_value, signed, with_share
 from consistency.statistics.estimates import Estimate
 
-FOLDED = 12
+FOLDED = 25
 DIGITS = 4
 BETTER = {True: "higher", False: "lower", None: DASH}
 WEIGHTINGS = {"size": "each question", "task": "each task"}
@@ -110,7 +110,7 @@ def group_table(comparison: Comparison) -> Table | None:
         turned = [str((section.flips or {}).get(kind, DASH)) for kind in ("harmful", "beneficial")]
         tasks = (str(len(section.tasks)), str(section.absent), WEIGHTINGS[section.weighting or "size"])
         rows.append(
-            (name, accuracy_name(section), str(section.n), *tasks, *estimates, *turned, p_value(section.mcnemar_p))
+            (name, accuracy_name(section), str(section.n), *estimates, *turned, p_value(section.mcnemar_p), *tasks)
         )
         data.append({"group": name, **_numbers(section)})
     if not rows:
@@ -121,9 +121,8 @@ def group_table(comparison: Comparison) -> Table | None:
         caption="The harness's own groups. Weight: whether each question counts the same in accuracy, or each task. Absent: "
         "tasks of the group that are not compared.",
         head=(
-            *("group", "metric", "questions", "tasks", "absent", "weight"),
-            *(measure.heading for measure in HEADLINE[:3]),
-            *("right → wrong", "wrong → right", "p"),
+            *("group", "metric", "questions", *(measure.heading for measure in HEADLINE[:3])),
+            *("right → wrong", "wrong → right", "p", "tasks", "absent", "weight"),
         ),
         rows=tuple(rows),
         labels=1,

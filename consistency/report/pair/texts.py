@@ -59,7 +59,8 @@ def _read(comparison: Comparison, task: str, number: int) -> Scores:
     """What was compared of a task: in the first log or the second, with the filter that counts."""
     config = (comparison.before, comparison.after)[number]
     name = comparison.names.renamed.get(task, task) if number else task
-    plain = name.split(",")[0]
+    configs = config.content.get("configs")
+    plain = name if isinstance(configs, dict) and name in configs else name.rsplit(",", 1)[0]
     found = read_samples(comparison.sources[task][number], plain, read_task_settings(config.content, plain))
     # A name may hold the filter; else it is the first log's, or where the second lacks that, its own first.
     chosen = found.get(name) or found.get(f"{plain},{comparison.by_task[task].filter}") or next(iter(found.values()))
