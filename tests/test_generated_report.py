@@ -150,6 +150,12 @@ def test_shares_of_unreadable_answers_are_in_a_table(sums: Comparison, tmp_path:
     assert (strict["both"], float(strict["delta_accuracy"]), strict["harmful"]) == ("1", 0.0, "2")
     assert (float(last["share_before"]), float(last["share_after"])) == (0.0, 0.25)
     assert "50.0 %" in to_markdown(sums)
+    table = readability_table(sums)
+    assert table is not None
+    assert [row[:5] for row in table.rows] == [
+        ("sums", "strict", "4", "1 (25.0 %)", "2 (50.0 %)"),
+        ("sums", "last", "4", "0 (0.0 %)", "1 (25.0 %)"),
+    ]
 
 
 def test_other_filters_are_beside_the_one_that_counts(sums: Comparison, tmp_path: Path) -> None:

@@ -17,6 +17,12 @@ from consistency.statistics.estimates import Estimate
 FOLDED = 25
 DIGITS = 4
 BETTER = {True: "higher", False: "lower", None: DASH}
+REASONS: dict[str, str] = {
+    "empty": "there is no text",
+    "cut": "it probably reached its limit before an answer",
+    "no tag": "the tag that the prompt asks for is missing",
+    "invalid": "the filter found no match",
+}
 WEIGHTINGS = {"size": "each question", "task": "each task"}
 _CHANGE = MEASURE["delta_accuracy"]
 
@@ -158,27 +164,32 @@ def readability_sections(comparison: Comparison) -> dict[tuple[str, str], Readab
 
 
 def readability_table(comparison: Comparison) -> Table | None:
-    """From how many generated texts no answer can be read, and why; None without generated texts."""
+    """From how many generated texts no answer can be read, and why; None without generated texts.
+
+    Where some answers cannot be read, those tasks are shown; the data have all.
+    """
     found = readability_sections(comparison)
     if not found:
         return None
-    reasons = [
-        reason for reason in UNREADABLE if any(reason in {**item.before, **item.after} for item in found.values())
-    ]
+    shown = {place: item for place, item in found.items() if any(item.shares)}
+    readable = len(found) - len(shown)
+    seen = {reason for item in shown.values() for reason in (*item.before, *item.after)}
+    reasons = [reason for reason in UNREADABLE if reason in seen]
     rows = []
-    for (name, filter_name), item in found.items():
+    for (name, filter_name), item in (shown or found).items():
         counts = [f"{item.before.get(reason, 0)} → {item.after.get(reason, 0)}" for reason in reasons]
         totals = [with_share(sum(side.values()), item.n) for side in (item.before, item.after)]
         among = [str(item.both), formatted(item.delta_accuracy, _CHANGE)]
         rows.append((name, filter_name or DASH, str(item.n), *totals, *counts, *among, str(item.harmful)))
+    explained = "; ".join(f"{reason}: {REASONS[reason]}" for reason in reasons)
     return Table(
         name="readability",
         title="Answers that cannot be read",
-        caption="Texts from which no answer can be taken. Cut: the text probably reached its limit before an answer; no tag: "
-        "the tag that the prompt asks for is missing; invalid: the filter found no match. The change of accuracy is that "
-        "among the questions that both runs answer readably; right → unreadable: right before, wrong and unreadable after."
-        if reasons
-        else "An answer could be taken from every text.",
+        caption=f"Texts from which no answer can be taken ({explained}). The change of accuracy is that among the questions "
+        "that both runs answer readably; right → unreadable: right before, wrong and unreadable after."
+        + (f" Of {readable} more rows, which the CSV holds, every answer can be read." if readable else "")
+        if shown
+        else "An answer can be read from every text.",
         head=(
             *("task", "filter", "questions", "unreadable before", "unreadable after", *reasons),
             *("both readable", f"{_CHANGE.heading} among these", "right → unreadable"),
