@@ -18,12 +18,14 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from consistency.comparison.compare import compare
 from consistency.experiment.grid import Experiment
-from consistency.report.content import ChangedQuestion, Drawing, Mark, Report, Section, Table
+from consistency.report.content import ChangedQuestion, Drawing, GeneratedAnswers, Mark, Report, Section, Table
 from consistency.report.formats.html import html
 from consistency.report.formats.markdown import markdown
 from consistency.report.grid.report import write_report
 from consistency.report.pair.report import write_comparison
+from consistency.report.questions import strongest
 from consistency.report.schema import ComparedReport, DifferencesReport, Verdict
+from consistency.report.word_diff import word_diff
 from consistency.support.figure_style import BLUE, INK, RED, STYLE, inline, to_svg
 
 Open = Callable[..., Page]
@@ -155,6 +157,23 @@ def pair_report() -> Report:
 def grid_report() -> Report:
     runs = ("medicine · INCOMPATIBLE · seed 0", "medicine · SELF-ALIGNING · seed 0")
     return report(True, tuple(question(n, runs[n % 2]) for n in range(60)))
+
+
+def generated_question(number: int, before: str, after: str, **other: Any) -> ChangedQuestion:
+    """A question that was answered in words; no answer can be read from the second text."""
+    found = GeneratedAnswers("42", ("42", "[invalid]"), ("", "invalid"), word_diff(before, after, 1000))
+    empty: dict[str, Any] = {"options": (), "before": (), "after": (), "gold": None, "flip": "harmful"}
+    measures = {"kl": None, "delta_gold": None, "spearman": None}
+    return question(number, **{**empty, "measures": measures, "generated": found, **other})
+
+
+def generated_report() -> Report:
+    texts = [
+        ("It is 6 times 7, which is 42.", "It is 6 times 8, which I believe is fine."),
+        ("It is forty-two.", ""),
+        ("one two three", "vier fünf sechs"),
+    ]
+    return report(False, tuple(generated_question(n, *pair) for n, pair in enumerate(texts)))
 
 
 def hostile_report() -> Report:
@@ -406,6 +425,57 @@ def test_a_card_tells_both_distributions(opened: Open) -> None:
 
 
 @browser_needed
+def test_a_card_shows_both_texts_and_marks_what_changed(opened: Open) -> None:
+    page = opened(generated_report())
+    first, second, third = page.locator(".card").all()
+    assert first.locator(".text.before .data").last.inner_text() == "It is 6 times 7, which is 42."
+    assert first.locator(".text.after .data").last.inner_text() == "It is 6 times 8, which I believe is fine."
+    assert first.locator("del").all_text_contents() == ["7, which is 42"]
+    assert first.locator("ins").all_text_contents() == ["8, which I believe is fine"]
+    # Not by colour alone.
+    lines = [
+        first.locator(name).first.evaluate("one => getComputedStyle(one).textDecorationStyle")
+        for name in ("del", "ins")
+    ]
+    assert lines == ["dotted", "solid"]
+    assert [first.locator(".unreadable").count(), first.locator(".text.before .unreadable").count()] == [1, 0]
+    assert first.locator(".taken b").all_inner_texts() == ["42", "[invalid]"]
+    assert second.locator(".text.after .data").count() == 1, "nothing but what was taken"
+    # Nothing in common: every word differs, and none is marked.
+    assert third.locator("del, ins").count() == 0
+    for words, numbers in (("BELIEVE 6", [0]), ("sechs", [2]), ("forty-two", [1]), ("[invalid]", [0, 1, 2])):
+        page.get_by_label("Search").fill(words)
+        assert shown(page) == numbers
+    page.get_by_label("Search").fill("believe")
+    painted = page.evaluate("[...CSS.highlights.get('found')].map(one => one.toString ? one.startContainer.data : '')")
+    assert painted == ["8, which I believe is fine"]
+
+
+@browser_needed
+def test_hostile_texts_of_a_model_are_shown_as_text(opened: Open) -> None:
+    texts = {name: text for name, text in HOSTILE.items() if len(text) < 1000}
+    cards = tuple(generated_question(n, text, f"{text} more") for n, text in enumerate(texts.values()))
+    for width in (360, 1280):
+        page = opened(report(False, cards), viewport={"width": width, "height": 800})
+        for card, text in zip(page.locator(".card").all(), texts.values(), strict=True):
+            for when, expected in (("before", text), ("after", f"{text} more")):
+                assert card.locator(f".text.{when} > .data").evaluate("one => one.textContent") == expected
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.locator("img").count() == 0
+
+
+def test_600_generated_answers_are_less_than_3_mb() -> None:
+    rng = np.random.default_rng(0)
+
+    def text(n: int) -> str:
+        return " ".join(("<b>&", "word", "中")[i] for i in rng.integers(3, size=n))
+
+    many = strongest(generated_question(n, text(400), text(400), text=text(300)) for n in range(600))
+    assert len(many) > 50
+    assert len(html(report(False, many)).encode()) < 3e6
+
+
+@browser_needed
 def test_everything_by_keyboard_alone(opened: Open) -> None:
     content = grid_report()
     page = opened(content)
@@ -513,7 +583,7 @@ def test_signature_and_bibtex_are_copied(opened: Open) -> None:
 
 
 @browser_needed
-@pytest.mark.parametrize("build", [pair_report, grid_report])
+@pytest.mark.parametrize("build", [pair_report, generated_report, grid_report])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 800, 1280])
 def test_axe_finds_no_violation(opened: Open, build: Callable[[], Report], scheme: str, width: int) -> None:

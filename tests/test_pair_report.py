@@ -241,7 +241,8 @@ def test_tasks_without_options_do_not_enter_the_figures_of_the_others(
         write_sums(tmp_path / name, sums)
     comparison = compare(tmp_path / "before", tmp_path / "after")
     folder = write_comparison(comparison, tmp_path / "out").parent
-    (headline,) = rows(folder / "tables" / "headline.csv")
+    headline, sums = rows(folder / "tables" / "headline.csv")
+    assert (sums["questions_of"], sums["n"], sums["flips_harmful"]) == ("sums", "4", "1")
     flips = {row["kind"]: int(row["count"]) for row in rows(folder / "tables" / "flips.csv")}
     assert (headline["n"], headline["flips_harmful"]) == ("6", "2")
     assert flips == {"right": 4, "harmful": 2, "beneficial": 0, "wrong": 0, "wrong_to_wrong": 0}

@@ -25,13 +25,14 @@ def answers(pairs: Pairs) -> dict[str, NDArray[Any]]:
     Returns
     -------
     dict of str to ndarray
-        `doc_id` and `doc_hash` as `before` has them, the hash empty where it has none; with options also `gold` and
-        `prediction_` before and after (an option's index, -1 without one), and `probs_` before and after (shape [n, k],
-        NaN-padded).
+        `doc_id` and `doc_hash` as `before` has them, the hash empty where it has none; `doc_id_after`; with options also
+        `gold` and `prediction_` before and after (an option's index, -1 without one), and `probs_` before and after
+        (shape [n, k], NaN-padded).
     """
     before, after = pairs.before, pairs.after
     columns: dict[str, NDArray[Any]] = {
         "doc_id": before.doc_id,
+        "doc_id_after": after.doc_id,
         "doc_hash": np.array(before.doc_hash, dtype=object),
     }
     if before.has_options:

@@ -102,12 +102,18 @@ def question_of(document: bytes) -> str:
     >>> question_of(b'{"question": "1+1?", "choices": ["2", "3"], "subject": "sums", "answer": 0}')
     '1+1?'
     """
+    return question_and_options(document)[0]
+
+
+def question_and_options(document: bytes) -> tuple[str, tuple[str, ...]]:
+    """What `question_of` and `options_of` give, of a document that is decoded once."""
     fields = _fields(document)
-    skipped = _NOT_QUESTION | _options(fields)[1]
+    options, named = _options(fields)
+    skipped = _NOT_QUESTION | named
     texts = [value for name, value in fields.items() if isinstance(value, str) and value and name not in skipped]
     # Some data sets hold the parts of a question, and also their sum.
     parts = [text for i, text in enumerate(texts) if not any(text in other for other in texts[:i] + texts[i + 1 :])]
-    return "\n".join(parts or texts[:1]) or document.decode("utf-8", "replace")
+    return "\n".join(parts or texts[:1]) or document.decode("utf-8", "replace"), options
 
 
 def normalised(text: str) -> str:

@@ -151,7 +151,7 @@ class Scores:
         """Length of the space before every option: 1, or 0 where one has none."""
         return int(all(text.startswith(" ") for texts in self.continuations for text in texts))
 
-    @property
+    @cached_property
     def option_continuations(self) -> tuple[tuple[str, ...], ...]:
         """Continuations without the one space that lm_eval puts before an option."""
         cut = self._delimiter

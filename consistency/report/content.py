@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from msgspec import Struct
 
 from consistency.report.schema import AnyReport
+from consistency.report.word_diff import Piece
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -110,8 +111,30 @@ class Section:
 
 
 @dataclass(frozen=True)
+class GeneratedAnswers:
+    """What two models wrote about one question. Texts of a data set and of models: never markup.
+
+    Attributes
+    ----------
+    target : str
+        What is right.
+    answers : tuple of str
+        What was taken from the text before and after; empty where nothing was.
+    unreadable : tuple of str
+        Why no answer can be read before and after; empty where one can.
+    pieces : tuple of (kind, text)
+        The words of both texts, shortened: see `word_diff`.
+    """
+
+    target: str
+    answers: tuple[str, str]
+    unreadable: tuple[str, str]
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
 class ChangedQuestion:
-    """A question whose answer changed, with both distributions over its options.
+    """A question whose answer changed, with both distributions over its options, or with what the models wrote.
 
     Attributes
     ----------
@@ -132,6 +155,8 @@ class ChangedQuestion:
         Probabilities of the options.
     measures : dict of str to float or None
         "kl" (nats), "delta_gold" (probability), "spearman".
+    generated : GeneratedAnswers or None
+        Of a question without options, where texts were generated.
     """
 
     task: str
@@ -145,6 +170,7 @@ class ChangedQuestion:
     before: tuple[float, ...]
     after: tuple[float, ...]
     measures: Mapping[str, float | None]
+    generated: GeneratedAnswers | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 Columns = Mapping[str, NDArray[Any]]
 # Indices of options, -1 where there is none.
 INDICES = ("gold", "prediction_before", "prediction_after", "zero_prediction_after")
+# Columns of which few values occur twice.
+TEXTS = ("doc_hash", "question", "options", "text_before", "text_after")
 
 
 class ItemsWriter:
@@ -39,8 +41,8 @@ class ItemsWriter:
         constants : dict of str to str or int
             What is the same for all of them, such as the run.
         columns : dict of str to ndarray
-            One row per question: numbers, texts (of dtype object, an empty one is null), or an array of shape [n, k],
-            NaN-padded, which becomes a column of lists. Each piece has the columns of the first.
+            One row per question: numbers, texts or tuples of texts (of dtype object, an empty one is null), or an array
+            of shape [n, k], NaN-padded, which becomes a column of lists. Each piece has the columns of the first.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -56,7 +58,7 @@ class ItemsWriter:
                 self._path,
                 table.schema,
                 compression="zstd",
-                use_dictionary=[name for name in fields if name not in continuous and name != "doc_hash"],
+                use_dictionary=[name for name in fields if name not in continuous and name not in TEXTS],
                 use_byte_stream_split=[
                     f"{name}.list.element" if columns[name].ndim == 2 else name for name in continuous
                 ],
@@ -91,6 +93,8 @@ def _column(name: str, values: NDArray[Any]) -> Any:
         sizes = known.sum(axis=1)
         offsets = pa.array(np.concatenate([[0], sizes.cumsum()]).astype(np.int32))
         return pa.ListArray.from_arrays(offsets, pa.array(values[known]), mask=pa.array(sizes == 0))
+    if name == "options":
+        return pa.array([texts or None for texts in values], type=pa.list_(pa.string()))
     if values.dtype == object:
         texts = pa.array(values, type=pa.string(), mask=values == "")
         return texts.dictionary_encode() if name == "task" else texts

@@ -6,18 +6,22 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from consistency.logs.documents import question_of
+from consistency.logs.documents import question_and_options
 from consistency.logs.scores import Scores
-from consistency.report.content import ChangedQuestion
+from consistency.report.content import ChangedQuestion, GeneratedAnswers
 from consistency.report.items import Columns
+from consistency.report.word_diff import word_diff
 
 MOST = 600
 # Of texts, in bytes; the page and its tables need the rest of its three megabytes.
 MOST_BYTES = 1_000_000
 LONGEST = 1500
 LONGEST_OPTION = 300
+LONGEST_ANSWER = 200
+LONGEST_GENERATED = 1000
 SHOWN = ("kl", "delta_gold", "spearman")
-Find = Callable[[str], Scores]
+# Of a row: the question and the options.
+Texts = Callable[[int], tuple[str, Sequence[str]]]
 
 
 def kinds(columns: Columns) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
@@ -47,27 +51,50 @@ def changed_most(columns: Columns, most: int) -> list[int]:
     return [int(row) for row in eligible[order[:most]]]
 
 
-def describe(
-    columns: Columns, rows: Iterable[int], find: Find, run: str = "", scope: str = ""
-) -> list[ChangedQuestion]:
-    """The questions of some rows, with the texts that their log holds.
+def texts_of(scores: Scores, place: int) -> tuple[str, tuple[str, ...]]:
+    """The question and the options of a row of scores."""
+    question, options = question_and_options(scores.documents[place])
+    count = int(scores.n_options[place])
+    return question, options if len(options) == count else scores.option_continuations[place][:count]
+
+
+def texts_in_logs(columns: Columns, find: Callable[[str], Scores]) -> Texts:
+    """The texts of rows from the logs that they come from.
 
     Parameters
     ----------
     columns : dict of str to ndarray
-        Of items: `task`, `doc_id`, what `comparison.items` gives, and `scope`
-        if there is any.
-    rows : iterable of int
+        Of items: `task` and `doc_id`.
     find : callable
         The scores of a task of the first log.
+    """
+
+    def texts(row: int) -> tuple[str, Sequence[str]]:
+        scores = find(str(columns["task"][row]))
+        return texts_of(scores, int(np.flatnonzero(scores.doc_id == columns["doc_id"][row])[0]))
+
+    return texts
+
+
+def describe(
+    columns: Columns, rows: Iterable[int], texts: Texts, run: str = "", scope: str = ""
+) -> list[ChangedQuestion]:
+    """The questions of some rows, with their texts.
+
+    Parameters
+    ----------
+    columns : dict of str to ndarray
+        Of items: `task`, `doc_id`, what `comparison.items` gives, `scope` if there is any, and what was generated.
+    rows : iterable of int
+    texts : callable
+        The question and the options of a row.
     run, scope : str
         Where the questions were asked.
     """
     kind = kinds(columns)
     found = []
     for row in rows:
-        scores = find(str(columns["task"][row]))
-        place = int(np.flatnonzero(scores.doc_id == columns["doc_id"][row])[0])
+        question, options = texts(row)
         gold = int(columns["gold"][row]) if "gold" in columns else -1
         found.append(
             ChangedQuestion(
@@ -76,15 +103,33 @@ def describe(
                 run=run,
                 scope=str(columns["scope"][row]) if "scope" in columns else scope,
                 flip=str(kind[row]),
-                text=_shortened(question_of(scores.documents[place]), LONGEST),
-                options=tuple(_shortened(text, LONGEST_OPTION) for text in scores.option_texts(place)),
+                text=_shortened(question, LONGEST),
+                options=tuple(_shortened(text, LONGEST_OPTION) for text in options),
                 gold=gold if gold >= 0 else None,
                 before=_probabilities(columns, "probs_before", row),
                 after=_probabilities(columns, "probs_after", row),
                 measures={name: _number(columns, name, row) for name in SHOWN},
+                generated=None if options else _generated(columns, row),
             )
         )
     return found
+
+
+def _generated(columns: Columns, row: int) -> GeneratedAnswers | None:
+    """What was generated, where both sides have it."""
+    if "text_before" not in columns or "text_after" not in columns:
+        return None
+
+    def both(name: str, longest: int) -> tuple[str, str]:
+        before, after = (_shortened(columns[f"{name}_{when}"][row], longest) for when in ("before", "after"))
+        return before, after
+
+    return GeneratedAnswers(
+        target=_shortened(columns["target"][row], LONGEST_OPTION),
+        answers=both("answer", LONGEST_ANSWER),
+        unreadable=both("unreadable", LONGEST_ANSWER),
+        pieces=word_diff(columns["text_before"][row], columns["text_after"][row], LONGEST_GENERATED),
+    )
 
 
 def _shortened(text: str, length: int) -> str:
@@ -110,11 +155,22 @@ def strongest(questions: Iterable[ChangedQuestion]) -> tuple[ChangedQuestion, ..
 
     kept, size = [], 0
     for question in sorted(questions, key=order)[:MOST]:
-        size += len("".join([question.text, *question.options]).encode())
+        size += _size(question)
         if size > MOST_BYTES:
             break
         kept.append(question)
     return tuple(kept)
+
+
+def _size(question: ChangedQuestion) -> int:
+    """Bytes of its texts on the page, where characters of markup have six."""
+    texts = [question.text, *question.options]
+    if question.generated is not None:
+        texts += [question.generated.target, *question.generated.answers]
+        # Each piece has a name, quotes and brackets.
+        texts += [f'["before",""],{text}' for _, text in question.generated.pieces]
+    text = "".join(texts)
+    return len(text.encode()) + 5 * sum(map(text.count, "<>&"))
 
 
 def note(shown: Sequence[ChangedQuestion], of: int, harmful: int, runs: int = 1) -> str:
@@ -122,8 +178,13 @@ def note(shown: Sequence[ChangedQuestion], of: int, harmful: int, runs: int = 1)
     what = "questions" if runs == 1 else f"answers of {runs} tuned models"
     turned = sum(question.flip == "harmful" for question in shown)
     each = "" if runs == 1 else ", from each model the same number"
+    generated = sum(question.generated is not None for question in shown)
+    by_kl = ", those of larger KL divergence first" if generated < len(shown) or not shown else ""
+    shortened = (
+        f"Of generated texts longer than {LONGEST_GENERATED} characters, what changed is shown. " if generated else ""
+    )
     return (
         f"{len(shown)} of {of} {what}: the answers that turned from right to wrong ({turned} of {harmful}), then the "
-        f"others, those of larger KL divergence first{each}. Texts longer than {LONGEST} characters are cut. All of "
+        f"others{by_kl}{each}. Texts longer than {LONGEST} characters are cut. {shortened}All of "
         "them, with both distributions and every measure, are in items.parquet."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import math
@@ -163,6 +164,7 @@ def _questions(questions: Sequence[ChangedQuestion]) -> str:
             "before": rounded(question.before),
             "after": rounded(question.after),
             "measures": _known(question.measures),
+            **({} if question.generated is None else {"generated": dataclasses.asdict(question.generated)}),
         }
         for question in questions
     ]

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from consistency.report.content import Drawing, Report, Table
+from consistency.report.content import Drawing, GeneratedAnswers, Report, Table
 from consistency.report.formats.numbers import fixed
 
 # What would be markup in a line or a cell, or a link that nobody made.
@@ -43,7 +43,9 @@ def _lines(report: Report) -> Iterator[str]:
                 filter(None, (question.task, str(question.doc_id), question.run, question.scope.upper()))
             )
             divergence = "" if kl is None else f", KL {'∞' if math.isinf(kl) else fixed(kl)}"
-            yield f"- {text(place)}: {text(question.flip.replace('_', ' '))}{divergence}. {text(question.text)}"
+            answers = "" if question.generated is None else f" ({_answers(question.generated)})"
+            flip = text(question.flip.replace("_", " "))
+            yield f"- {text(place)}: {flip}{divergence}{answers}. {text(question.text)}"
     if report.methods:
         yield from ("", "## Methods")
         for paragraph in report.methods:
@@ -52,6 +54,15 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ("", "```bibtex", report.bibtex, "```")
     # Four spaces make it code.
     yield from ("", f"    {report.signature}")
+
+
+def _answers(generated: GeneratedAnswers) -> str:
+    """What was taken from two generated texts, and what is right."""
+    ends = (
+        f"{answer}, {reason}" if reason else answer
+        for answer, reason in zip(generated.answers, generated.unreadable, strict=True)
+    )
+    return text(f"{' → '.join(ends)}; target {generated.target}")
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -23,6 +23,13 @@ const SORTS = {
   rose: ["gold option gained most", "delta_gold", -1],
   rank: ["Spearman ρ, lowest first", "spearman", 1],
 };
+const UNREADABLE = {
+  empty: "the text is empty",
+  cut: "the text was cut",
+  "no tag": "the tag is missing",
+  invalid: "no match",
+};
+const MARKS = { same: "span", before: "del", after: "ins" };
 const FILTERS = ["task", "flip", "scope", "run"];
 
 function element(name, properties = {}, ...children) {
@@ -156,6 +163,27 @@ function optionOf(question, index) {
     element("div", {}, ...["before", "after"].map((when) => bar(when, question[when][index], index === largest(question[when])))));
 }
 
+// One of two texts; the words that only it has are marked, unless the two have nothing in common.
+function writtenIn(generated, when, index) {
+  const { answers, unreadable, pieces } = generated;
+  const own = pieces.filter(([kind]) => kind === "same" || kind === when);
+  const alike = pieces.some(([kind]) => kind === "same");
+  const text = element("p", { className: "data", dir: "auto" }, ...own.map(([kind, textContent]) => element(alike ? MARKS[kind] : "span", { className: "part", textContent })));
+  const reason = unreadable[index];
+  const answer = answers[index] ? element("b", { className: "data", dir: "auto", textContent: answers[index] }) : element("span", { textContent: "–" });
+  return element("div", { className: `text ${when}` },
+    element("h4", {}, element("span", { className: `key ${when}`, ariaHidden: "true" }), ` ${when}`),
+    element("p", { className: "taken" }, "answer: ", answer, reason ? element("span", { className: "unreadable", textContent: `⚠ cannot be read: ${UNREADABLE[reason] ?? reason}` }) : null),
+    own.length ? text : element("p", { className: "note", textContent: "no text" }));
+}
+
+function writtenBoth(generated) {
+  return [
+    element("p", { className: "taken" }, element("span", { className: "right", textContent: "✓ target" }), " ", ...data("span", generated.target)),
+    element("div", { className: "texts" }, ...["before", "after"].map((when, index) => writtenIn(generated, when, index))),
+  ];
+}
+
 function card(question) {
   const { kl = null, delta_gold: gold = null, spearman: rank = null } = question.measures;
   const figures = [
@@ -168,15 +196,22 @@ function card(question) {
   const head = element("h3", {}, element("span", { className: colour, ariaHidden: "true", textContent: `${glyph} ` }), element("b", { textContent: label }),
     ...where.flatMap((text, index) => [index ? " · " : "", element("bdi", { textContent: text })]));
   return element("li", { className: "card" }, element("header", {}, head, element("dl", {}, ...figures)), ...data("p", question.text),
-    element("ol", { className: "options", role: "list" }, ...question.options.map((_, index) => optionOf(question, index))));
+    ...(question.generated ? writtenBoth(question.generated) : []),
+    question.options.length ? element("ol", { className: "options", role: "list" }, ...question.options.map((_, index) => optionOf(question, index))) : null);
+}
+
+function wordsOf({ task, doc_id: number, run, text, options, generated }) {
+  const written = generated ? [generated.target, ...generated.answers, ...generated.unreadable,
+    ...["before", "after"].map((when) => generated.pieces.filter(([kind]) => kind === "same" || kind === when).map(([, part]) => part).join(""))] : [];
+  return [task, number, run, text, ...options, ...written].join("\n").toLowerCase();
 }
 
 // Painted over the text, which stays one piece of text.
 function highlight(place, wanted) {
   if (!CSS.highlights) return;
   const ranges = [];
-  for (const { firstChild: node } of place.querySelectorAll(".data")) {
-    const text = node?.data.toLowerCase() ?? "";
+  for (const { firstChild: node } of place.querySelectorAll(".data, .part")) {
+    const text = node?.data?.toLowerCase() ?? "";
     // A letter whose small form is longer would shift what follows.
     if (text.length !== node?.length) continue;
     for (const word of wanted) {
@@ -192,8 +227,9 @@ function explore() {
   const place = document.getElementById("explorer");
   if (!place) return;
   const questions = JSON.parse(document.getElementById("questions-data").textContent);
+  place.querySelector(".legend > :last-child").hidden = !questions.some(({ options }) => options.length);
   for (const { measures } of questions) if (measures.kl === "∞") measures.kl = Infinity;
-  const words = questions.map((question) => [question.task, question.doc_id, question.run, question.text, ...question.options].join("\n").toLowerCase());
+  const words = questions.map(wordsOf);
   const control = (name) => place.querySelector(`[name="${name}"]`);
   const status = place.querySelector("[role=status]");
   const named = { flip: (value) => FLIPS[value]?.[2] ?? value, scope: (value) => value.toUpperCase() };

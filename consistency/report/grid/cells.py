@@ -255,7 +255,7 @@ class CellReader:
 def _measure(before: Scores, after: Scores) -> Measured:
     pairs = pair(before, after)
     arrays = {**answers(pairs), **question_arrays(pairs)}
-    doc_id = arrays.pop("doc_id")
+    doc_id, _ = arrays.pop("doc_id"), arrays.pop("doc_id_after")
     dropped = {reason: lost.count for reason, lost in pairs.report.dropped.items()}
     return Measured(doc_id, arrays, len(pairs), dropped)
 

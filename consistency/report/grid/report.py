@@ -150,9 +150,8 @@ def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, se
     run = tuned.run
     label = f"{run.domain} · {group_title(run.group)} · seed {run.seed}"
     rows = questions.changed_most(columns, most)
-    return questions.describe(
-        columns, rows, tuned.asked.tasks.__getitem__, f"{run.model} · {label}" if several else label, cell.scope
-    )
+    texts = questions.texts_in_logs(columns, tuned.asked.tasks.__getitem__)
+    return questions.describe(columns, rows, texts, f"{run.model} · {label}" if several else label, cell.scope)
 
 
 def _document(experiment: Experiment, read: Analysis) -> GridReport:

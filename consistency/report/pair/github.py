@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from consistency.comparison.conditions import Check
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
+from consistency.comparison.sentences import accuracy_name
 from consistency.metrics.measures import HEADLINE, MEASURE
+from consistency.report.content import Table
 from consistency.report.formats.markdown import text as markdown_text
 from consistency.report.formats.numbers import DASH, formatted, p_value
+from consistency.report.pair.metric_tables import group_table, metric_table
+from consistency.report.pair.tables import has_headline, headline_sections
 from consistency.report.provenance import model_name
 from consistency.support.text import visible
 
 MOST_TASKS = 10
 MOST_NOTES = 30
+MOST_COLUMNS = 8
 _ROWS = (*HEADLINE, MEASURE["harmful_flips"], MEASURE["beneficial_flips"])
 
 
 def to_markdown(comparison: Comparison, checks: Sequence[Check] = (), *, folded: bool = False) -> str:
-    """Verdict, headline table, conditions, tasks that changed most, notes and signature.
+    """Verdict, conditions, headline, unreadable answers, groups, further metrics, tasks that changed most, notes, signature.
 
     Parameters
     ----------
@@ -36,14 +41,19 @@ def to_markdown(comparison: Comparison, checks: Sequence[Check] = (), *, folded:
         GitHub's Markdown. Names of tasks and models, and notes, are shown as they are, whatever they hold.
     """
     models = [code(model_name(config)) for config in (comparison.before, comparison.after)]
-    parts = [f"**{plain(comparison.verdict)}**", f"{models[0]} → {models[1]}"]
+    parts = ["\n\n".join(f"**{plain(sentence)}**" for sentence in comparison.verdicts), f"{models[0]} → {models[1]}"]
     if checks:
         closed = sum(item.failed for item in checks)
         parts.append(
             f"{'❌' if closed else '✅'} {len(checks) - closed} of {len(checks)} conditions passed:\n\n"
             + "\n".join(f"- {plain(item.to_text())}" for item in checks)
         )
-    parts.append(_headline(comparison))
+    if has_headline(comparison):
+        parts.append(_headline(comparison))
+    parts += _unreadable(comparison)
+    for table in (group_table(comparison), metric_table(comparison)):
+        if table is not None:
+            parts.append(_first_rows(table))
     if len(comparison.by_task) > 1:
         parts.append(_tasks(list(comparison.by_task.values())))
     notes = _notes(comparison)
@@ -87,20 +97,57 @@ def plain(text: str) -> str:
 
 
 def _headline(comparison: Comparison) -> str:
-    sections = [comparison.main, *comparison.by_scope.values()]
-    with_options = [section.name for section in comparison.by_task.values() if section.compares_options]
-    if len(with_options) > 1:
-        head = "all tasks" if len(with_options) == len(comparison.by_task) else "all tasks with options"
-    else:
-        head = code((with_options or list(comparison.by_task))[0], cell=True)
-    heads = [head, *(name.upper() for name in comparison.by_scope)]
+    found = headline_sections(comparison)
+    shown = dict(list(found.items())[:MOST_COLUMNS])
+    heads = [_head(comparison, name, section) for name, section in shown.items()]
+    sections = list(shown.values())
     rows = [["questions", *(f"{section.n:,}" for section in sections)]]
+    if len(sections) > 1:
+        rows.insert(0, ["metric", *(code(accuracy_name(section), cell=True) for section in sections)])
     for measure in _ROWS:
-        found = [section.estimates.get(measure.name) for section in sections]
-        if any(estimate is not None for estimate in found):
-            rows.append([measure.heading, *(formatted(estimate, measure) for estimate in found)])
+        estimates = [section.estimates.get(measure.name) for section in sections]
+        if any(estimate is not None for estimate in estimates):
+            rows.append([measure.heading, *(formatted(estimate, measure) for estimate in estimates)])
     rows.append(["McNemar's p", *(_p(section.mcnemar_p) for section in sections)])
-    return _table(["", *heads], rows) + "\n\n95 % intervals in brackets."
+    more = len(found) - len(shown)
+    return (
+        _table(["", *heads], rows)
+        + "\n\n95 % intervals in brackets."
+        + (f" {more} more columns are in the JSON." if more else "")
+    )
+
+
+def _head(comparison: Comparison, name: str, section: Section) -> str:
+    """The head of a column: the tasks that it is about."""
+    if section is not comparison.overall:
+        return name.upper() if name in comparison.by_scope else code(name, cell=True)
+    with_options = [own.name for own in comparison.by_task.values() if own.compares_options]
+    if len(with_options) == 1:
+        return code(with_options[0], cell=True)
+    return "all tasks" if len(with_options) == len(comparison.by_task) else "all tasks with options"
+
+
+def _unreadable(comparison: Comparison) -> Iterator[str]:
+    """Of which tasks or pools some answers cannot be read."""
+    for pool in comparison.pools:
+        if pool.readability is not None and any(pool.readability.shares):
+            item = pool.readability
+            before, after = (f"{100 * share:.1f} %" for share in item.shares)
+            found = f"{code(pool.name)}: no answer can be read in {before} of the texts before and {after} after"
+            if item.both:
+                among = formatted(item.delta_accuracy, MEASURE["delta_accuracy"])
+                found += f"; among the {item.both} questions that both runs answer readably accuracy changed by {among} points"
+            yield f"{found}."
+
+
+def _first_rows(table: Table) -> str:
+    """The first rows of a table under its title; what names a row is code."""
+    rows = [
+        [*(code(cell, cell=True) for cell in row[: table.labels]), *(plain(cell) for cell in row[table.labels :])]
+        for row in table.rows[:MOST_TASKS]
+    ]
+    which = f", the first {MOST_TASKS} of {len(table.rows)}" if len(table.rows) > MOST_TASKS else ""
+    return f"{table.title}{which}:\n\n" + _table(table.head, rows)
 
 
 def _tasks(sections: list[Section]) -> str:

@@ -10,13 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from consistency.comparison.result import Comparison
-from consistency.comparison.runs import comparable
+from consistency.comparison.result import Comparison, shortened
 from consistency.comparison.section import NO_OPTIONS
-from consistency.comparison.section import Section as ComparedSection
 from consistency.comparison.sentences import undefined_notes
-from consistency.logs.samples import read_samples
-from consistency.logs.scores import Scores
 from consistency.report import questions, schema
 from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
@@ -25,8 +21,9 @@ from consistency.report.folder import report_in_place, write_files
 from consistency.report.formats.numbers import fixed, p_value
 from consistency.report.items import Columns, ItemsWriter, joined
 from consistency.report.methods import pair_methods
-from consistency.report.pair import tables
+from consistency.report.pair import metric_tables, tables
 from consistency.report.pair.figures import pair_plots
+from consistency.report.pair.texts import text_columns
 from consistency.report.provenance import (
     limit_notes,
     log_record,
@@ -39,6 +36,8 @@ from consistency.report.schema import PairReport, Verdict
 from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.support.memory import gc_disabled
 
+# Sentences in the type of a heading.
+MOST_LEADS = 2
 INTERVALS = (
     "95 % intervals say how far a figure would move with other questions of the same tasks, or with other tasks of the "
     "kind where there are enough of them: report.json says which, as “unit”. They do not contain what another "
@@ -88,25 +87,32 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         draw_all(plots, folder / "figures") for plots in pair_plots(comparison, options or items)
     )
     logs = (log_table(document.logs), tables.pairing_table(comparison))
-    sections = [
-        Section("provenance", "What was compared", _provenance(comparison), logs),
-        Section("headline", "Before and after", (), (tables.headline_table(comparison),)),
-        Section("flips", "Which answers turned", (), (tables.flip_table(options or items),)),
-    ]
+    sections = [Section("provenance", "What was compared", _provenance(comparison), logs)]
+    if tables.has_headline(comparison):
+        sections.append(Section("headline", "Before and after", (), (tables.headline_table(comparison),)))
+    if (questions.kinds(options or items) != "").any():
+        sections.append(Section("flips", "Which answers turned", (), (tables.flip_table(options or items),)))
+    if readability := metric_tables.readability_table(comparison):
+        sections.append(Section("readability", readability.title, (), (readability,)))
+    measured = (metric_tables.metric_table(comparison), metric_tables.uncompared_table(comparison))
+    if found := tuple(filter(None, measured)):
+        sections.append(Section("metrics", "Further metrics", (), found))
     if options:
         moved: tuple[Table | Drawing, ...] = (tables.quantile_table(items, list(comparison.by_scope)), *distributions)
         sections.append(Section("distributions", "How far the distributions moved", _reading(items), moved))
         sections.append(Section("ranking", "Whether the order of the options held", (), tuple(rankings)))
+    if groups := metric_tables.group_table(comparison):
+        sections.append(Section("groups", groups.title, (), (groups,)))
     if len(comparison.by_task) > 1:
         each: tuple[Table | Drawing, ...] = (*each_task, tables.task_table(comparison))
         sections.append(Section("tasks", "Task by task", (), each))
-    shown = questions.strongest(_questions(comparison, items))
+    shown = questions.strongest(_questions(items))
     harmful = int((questions.kinds(items) == "harmful").sum())
     return Report(
         title=_title(comparison),
         kicker=_kicker(comparison),
-        leads=(comparison.verdict,),
-        details=_details(comparison.overall),
+        leads=comparison.verdicts[:MOST_LEADS],
+        details=tuple(_details(comparison)),
         intervals=INTERVALS,
         notes=tuple(document.notes),
         signature=document.signature,
@@ -127,7 +133,9 @@ def _items(comparison: Comparison) -> dict[str, Any]:
         head: dict[str, Any] = {"task": np.full(n, task, dtype=object)}
         if scope_of:
             head["scope"] = np.full(n, scope_of.get(task, ""), dtype=object)
-        parts.append({**head, **columns})
+        which = {name: columns[name] for name in ("doc_id", "doc_id_after", "doc_hash")}
+        texts = text_columns(comparison, task)
+        parts.append({**head, **which, **texts, **{name: columns[name] for name in columns if name not in texts}})
     return joined(parts)
 
 
@@ -153,9 +161,9 @@ def _document(comparison: Comparison) -> PairReport:
 
 def _notes(comparison: Comparison) -> Iterator[str]:
     yield from comparison.notes
-    for name, section in comparison.by_task.items():
-        if not section.compares_options:
-            yield f"{name}: {NO_OPTIONS}"
+    without = [name for name, section in comparison.by_task.items() if not section.compares_options]
+    if without:
+        yield f"{shortened(without)}: {NO_OPTIONS}"
     dropped = sum(found.count for s in comparison.by_task.values() for found in s.pairing.dropped.values())
     if dropped:
         yield f"{dropped} documents could not be paired and were left out"
@@ -176,22 +184,26 @@ def _kicker(comparison: Comparison) -> str:
     return " · ".join(part for part in (" → ".join(names), asked, f"evaluated {when}" if when else "") if part)
 
 
-def _details(overall: ComparedSection | None) -> tuple[str, ...]:
-    if overall is None:
-        return ()
-    flips, kl, rank = overall.flips, overall.estimates["kl"], overall.estimates["spearman"]
-    lines = []
-    if flips:
-        lines.append(
-            f"{flips['harmful']} answers turned from right to wrong, {flips['beneficial']} from wrong to right (McNemar's "
-            f"exact test: {_p(overall.mcnemar_p)}), {flips['wrong_to_wrong']} from one wrong option to another."
-        )
-    if kl.value is not None and rank.value is not None and overall.kl_quantiles:
-        lines.append(
-            f"KL(before ‖ after) is {fixed(kl.value)} nats in the mean and {fixed(overall.kl_quantiles['p50'])} in the "
-            f"median; Spearman's ρ of the options with the earlier ones is {fixed(rank.value)}."
-        )
-    return tuple(lines)
+def _details(comparison: Comparison) -> Iterator[str]:
+    """How many answers turned and how far the distributions moved, then the verdict on further pools."""
+    for pool in comparison.pools[:MOST_LEADS]:
+        flips = pool.flips
+        if flips:
+            other = f", {flips['wrong_to_wrong']} from one wrong option to another" if pool.compares_options else ""
+            yield (
+                ("" if len(comparison.pools) == 1 else f"{pool.name}: ")
+                + f"{flips['harmful']} answers turned from right to wrong, {flips['beneficial']} from wrong to right "
+                f"(McNemar's exact test: {_p(pool.mcnemar_p)}){other}."
+            )
+    if comparison.overall is not None:
+        kl, rank = comparison.overall.estimates["kl"], comparison.overall.estimates["spearman"]
+        if kl.value is not None and rank.value is not None and comparison.overall.kl_quantiles:
+            yield (
+                f"KL(before ‖ after) is {fixed(kl.value)} nats in the mean and "
+                f"{fixed(comparison.overall.kl_quantiles['p50'])} in the median; Spearman's ρ of the options with the earlier "
+                f"ones is {fixed(rank.value)}."
+            )
+    yield from comparison.verdicts[MOST_LEADS:]
 
 
 def _provenance(comparison: Comparison) -> tuple[str, ...]:
@@ -225,18 +237,15 @@ def _reading(items: Columns) -> tuple[str, ...]:
     )
 
 
-def _questions(comparison: Comparison, items: Columns) -> list[ChangedQuestion]:
-    """The answers that changed most, with their texts.
+def _questions(items: Columns) -> list[ChangedQuestion]:
+    """The answers that changed most: of questions with options, and of up to half as many without."""
+    rows = questions.changed_most(items, len(items["doc_id"]))
+    without = [row for row in rows if "options" not in items or not items["options"][row]]
+    with_options = [row for row in rows if "options" in items and items["options"][row]]
+    room = max(questions.MOST // 2, questions.MOST - len(with_options))
+    chosen = [*with_options[: questions.MOST - min(room, len(without))], *without[:room]]
 
-    The texts are read again: most comparisons are never written, and should not hold them.
-    """
-    read: dict[str, Scores] = {}
+    def texts(row: int) -> tuple[str, tuple[str, ...]]:
+        return items["question"][row], items["options"][row] or () if "options" in items else ()
 
-    def find(task: str) -> Scores:
-        if task not in read:
-            path = comparison.sources[task][0]
-            found = read_samples(path, task.split(",")[0])
-            read[task] = comparable(found.get(task) or next(iter(found.values())), comparison.score)
-        return read[task]
-
-    return questions.describe(items, questions.changed_most(items, questions.MOST), find)
+    return questions.describe(items, chosen, texts)

@@ -9,6 +9,7 @@ import numpy as np
 
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
+from consistency.comparison.sentences import accuracy_name
 from consistency.metrics.answers import QUANTILES, quantiles
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Row, Table
@@ -23,34 +24,49 @@ NAMES = {"overall": "all questions", "macro": "mean of the tasks", "homo": "HOMO
 
 
 def headline_sections(comparison: Comparison) -> dict[str, Section]:
-    """The sections of a headline, by name: all questions, then the scopes; each task where no task has options."""
-    if comparison.overall is None:
-        return dict(comparison.by_task)
-    return {"overall": comparison.overall, **comparison.by_scope}
+    """The sections of a headline, by name: what the verdict is about, if its answers are right or wrong, then the scopes.
+
+    Where nothing has an accuracy, every task.
+    """
+    pools = [pool for pool in comparison.pools if pool.estimates["delta_accuracy"].value is not None]
+    return {**{pool.name: pool for pool in pools or comparison.pools}, **comparison.by_scope}
+
+
+def has_headline(comparison: Comparison) -> bool:
+    """Whether the headline has a number."""
+    sections = headline_sections(comparison).values()
+    found = (section.estimates.get(measure.name) for section in sections for measure in HEADLINE)
+    return any(estimate is not None and estimate.value is not None for estimate in found)
 
 
 def headline_table(comparison: Comparison) -> Table:
     """Before and after: over all questions, over tasks with equal weight, and in each scope."""
     data: list[Row] = []
     rows = []
-    for name, section in headline_sections(comparison).items():
+    sections = headline_sections(comparison)
+    for name, section in sections.items():
         parts = [(name, section.estimates, section.flips or {}, _data(section))]
-        if name == "overall" and section.macro is not None:
+        if section is comparison.overall and section.macro is not None:
             macro = {key: estimate.to_dict() for key, estimate in section.macro.items()}
             parts.append(("macro", section.macro, {}, {"n": section.n, **macro}))
         for place, estimates, flips, plain in parts:
             data.append({"questions_of": place, **plain})
             counts = [str(flips.get(kind, DASH)) for kind in FLIPS]
-            rows.append((NAMES.get(place, place), str(section.n), *_figures(estimates), *counts))
-    with_options = sum(section.compares_options for section in comparison.by_task.values())
+            title = place if section.name in comparison.by_task else NAMES.get(place, place)
+            rows.append((title, accuracy_name(section), str(section.n), *_figures(estimates), *counts))
+    left_out = len(comparison.pools) - len(sections) + len(comparison.by_scope)
     return Table(
         name="headline",
         title="Before and after",
         caption="In brackets: 95 % intervals; for “all questions” each question has the same weight, for “mean of the "
-        "tasks” each task. Same answer: the same option is the most probable. Spearman ρ and KL(before ‖ after) compare the "
-        "options' probabilities, question by question. The last three columns count answers that changed."
-        + (" Tasks without options do not enter." if 0 < with_options < len(comparison.by_task) else ""),
-        head=("questions of", "questions", *FIGURE_HEADS, *(MEASURE[f"{kind}_flips"].title for kind in FLIPS)),
+        "tasks” each task. Metric: what says which answers are right. Same answer: the same option is the most probable. "
+        "Spearman ρ and KL(before ‖ after) compare the options' probabilities, question by question. The last three columns "
+        "count answers that changed."
+        + (f" {left_out} more tasks have no accuracy: see their metrics." if left_out else ""),
+        head=(
+            *("questions of", "metric", "questions", *FIGURE_HEADS),
+            *(MEASURE[f"{kind}_flips"].title for kind in FLIPS),
+        ),
         rows=tuple(rows),
         labels=1,
         data=data,
@@ -60,7 +76,8 @@ def headline_table(comparison: Comparison) -> Table:
 def _data(section: Section, *without: str) -> dict[str, Any]:
     """A section with every digit, without what other tables hold."""
     plain = section.to_dict()
-    return {key: plain[key] for key in plain if key not in ("macro", "pairing", "kl_quantiles", *without)}
+    own_tables = ("macro", "pairing", "kl_quantiles", "uncompared", "other_filters", "readability", "tasks")
+    return {key: plain[key] for key in plain if key not in (*own_tables, *without)}
 
 
 def _figures(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
@@ -143,14 +160,14 @@ def task_table(comparison: Comparison) -> Table:
     for name, section in comparison.by_task.items():
         tests = [p_value(p) for p in (section.mcnemar_p, section.mcnemar_p_holm, section.mcnemar_p_bh)]
         turned = [str((section.flips or {}).get(kind, DASH)) for kind in FLIPS[:2]]
-        rows.append((name, str(section.n), *_figures(section.estimates), *turned, *tests))
+        rows.append((name, accuracy_name(section), str(section.n), *_figures(section.estimates), *turned, *tests))
     return Table(
         name="tasks",
         title="Every task",
         caption="p: McNemar's exact test of no change of accuracy; Holm: corrected for the number of tasks, so that any "
         "false finding among them is rare; BH: so that few of the findings are false.",
         head=(
-            *("task", "questions", *FIGURE_HEADS),
+            *("task", "metric", "questions", *FIGURE_HEADS),
             *(MEASURE[f"{kind}_flips"].title for kind in FLIPS[:2]),
             *("p", "p (Holm)", "p (BH)"),
         ),
