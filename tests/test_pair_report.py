@@ -260,12 +260,9 @@ def test_tasks_of_one_metric_are_pooled(tmp_path: Path) -> None:
     assert [(pool.n, pool.flips["harmful"]) for pool in comparison.pools] == [(8, 2)]
     folder = write_comparison(comparison, tmp_path / "out").parent
     assert "We compared 8 questions of 2 tasks; 8 were paired" in (folder / "report.md").read_text()
-    for headline in rows(folder / "tables" / "headline.csv"):
-        assert [headline[f"metrics_exact_match_{when}"] for when in ("before", "after", "delta")] == [
-            "0.5",
-            "0.5",
-            "0.0",
-        ]
+    (headline,) = rows(folder / "tables" / "headline.csv")
+    found = [headline[f"{name}_value"] for name in ("accuracy_before", "accuracy_after", "delta_accuracy")]
+    assert found == ["0.5", "0.5", "0.0"]
 
 
 def test_every_link_of_a_page_leads_to_a_file(write_probe: Callable[..., Path], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from consistency.comparison.result import Comparison, shortened
+from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
 from consistency.comparison.sentences import undefined_notes
 from consistency.report import questions, schema
@@ -35,6 +35,7 @@ from consistency.report.provenance import (
 from consistency.report.schema import PairReport, Verdict
 from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.support.memory import gc_disabled
+from consistency.support.text import shortened
 
 # Sentences in the type of a heading.
 MOST_LEADS = 2
