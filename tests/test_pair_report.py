@@ -261,7 +261,7 @@ def test_tasks_of_one_metric_are_pooled(tmp_path: Path) -> None:
     folder = write_comparison(comparison, tmp_path / "out").parent
     assert "We compared 8 questions of 2 tasks; 8 were paired" in (folder / "report.md").read_text()
     (headline,) = rows(folder / "tables" / "headline.csv")
-    found = [headline[f"{name}_value"] for name in ("accuracy_before", "accuracy_after", "delta_accuracy")]
+    found = [headline[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy")]
     assert found == ["0.5", "0.5", "0.0"]
 
 
