@@ -99,7 +99,7 @@ class Selection:
         if self.is_file:
             return f"read the file {self.run}"
         others = [
-            f"{run}, with another {' and '.join(self.differing[run])}" if run in self.differing else run
+            f"{run} with another {' and '.join(self.differing[run])}" if run in self.differing else run
             for run in self.others
         ]
         if self.parts:
@@ -179,13 +179,15 @@ def is_log(file: Path) -> bool:
         head = read_head(file, _HEAD).lstrip(_BLANK)
     except (OSError, InputError):
         return False
-    first = head if head.startswith(b"[") else head.partition(b"\n")[0]
-    try:
-        # Python's own json, which also reads a NaN.
-        return "doc" in dict(json.loads(first))
-    except (ValueError, TypeError, RecursionError):
-        # An array, a line longer than the head, or a damaged one.
-        return b'"doc_id"' in first and b'"doc"' in first
+    line = head.partition(b"\n")[0]
+    if not head.startswith(b"["):
+        try:
+            # Python's own json, which also reads a NaN.
+            return "doc" in dict(json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            # Damaged, or longer than the head.
+            return b'"doc_id"' in line and b'"doc"' in line
+    return b'"doc_id"' in head and b'"doc"' in head
 
 
 _RunKey = tuple[Path, str]
@@ -392,9 +394,9 @@ def _ask_which(path: Path, runs: Mapping[_RunKey, _Run], differ: bool) -> None:
         recorded = all(run.config.model_name is not None for run in runs.values())
         if len(models) == 1 and recorded and disjoint and not differ:
             return
-        what = f"the logs of {len(models)} models" if len(models) > 1 else f"logs in {len(tasks)} folders"
+        what = f"the logs of {len(models)} models" if len(models) == len(tasks) else f"logs in {len(tasks)} folders"
         raise InputError(
-            f"holds {what}: {', '.join(_folders(path, runs))}", do="name the folder of one of them", path=path
+            f"holds {what}: {_shortened(_folders(path, runs), 10)}", do="name the folder of one of them", path=path
         )
     if len(models) > 1:
         found = "; ".join(f"{model} ({_shortened(sorted(dates))})" for model, dates in models.items())

@@ -119,6 +119,11 @@ def read_head(path: Path, size: int) -> bytes:
         return source.read(size)
 
 
+def on_disk(path: Path) -> Path:
+    """The file that holds a file of a log: itself, or the archive that it is in."""
+    return _archive_of(path) or path
+
+
 def _is_plain(path: Path) -> bool:
     return path.suffix not in COMPRESSED and _archive_of(path) is None
 
