@@ -183,6 +183,27 @@ def test_files_without_a_date_are_not_mixed_with_dated_ones(tmp_path):
     assert (sorted(read.tasks), read.selection.total) == (["a"], 2)
 
 
+def test_real_runs_in_one_folder_are_read_together(test_data, tmp_path):
+    for name in (ZERO, FIVE):
+        for file in (test_data / "harness_logs" / name).rglob("*.json*"):
+            shutil.copy(file, tmp_path)
+    algebra, science = "mmlu_abstract_algebra", "mmlu_college_computer_science"
+    assert read_run(tmp_path).config.num_fewshot[algebra] == 5
+    (newest,) = tmp_path.glob(f"samples_{algebra}_2026-07-13T18-57*")
+    newest.unlink()
+    read = read_run(tmp_path)
+    # As the harness printed them: without shots of algebra, with five of computer science.
+    assert {name: round(float(scores.correct.mean()), 2) for name, scores in read.tasks.items()} == {
+        algebra: 0.26,
+        science: 0.49,
+    }
+    assert {name: read.config.num_fewshot[name] for name in (algebra, science)} == {algebra: 0, science: 5}
+    assert {name: read.config.content["results"][name]["acc,none"] for name in (algebra, science)} == {
+        algebra: 0.26,
+        science: 0.49,
+    }
+
+
 # Several models
 
 
@@ -251,6 +272,21 @@ def test_a_broken_samples_file_is_named_and_the_rest_compared(tmp_path, call):
         read_run(broken)
 
 
+def test_a_broken_file_is_not_said_to_be_read(tmp_path):
+    run(tmp_path, MONDAY, {"a": 0})
+    run(tmp_path, TUESDAY, {"b": 0, "c": 0})
+    run(tmp_path, FRIDAY, {"d": 0})
+    for task, date in (("b", TUESDAY), ("d", FRIDAY)):
+        samples(tmp_path, task, date).write_text("{")
+    selection = compare(tmp_path, tmp_path).selection[0]
+    assert (selection.run, dict(selection.parts)) == (TUESDAY, {TUESDAY: ("c",), MONDAY: ("a",)})
+    assert FRIDAY not in selection.to_text()
+    assert [item.path.name for item in selection.left_out] == [
+        f"samples_b_{TUESDAY}.jsonl",
+        f"samples_d_{FRIDAY}.jsonl",
+    ]
+
+
 def test_a_broken_samples_file_alone_is_an_error(tmp_path, call):
     run(tmp_path / "whole", MONDAY, {"a": 0})
     samples(tmp_path / "broken", "a", MONDAY).write_text("")
@@ -269,9 +305,11 @@ def test_json_lines_of_other_programs_are_passed_over_and_named(tmp_path):
     (tmp_path / ".ipynb_checkpoints").mkdir()
     shutil.copy(next(tmp_path.glob("samples*")), tmp_path / ".ipynb_checkpoints" / "samples_a-checkpoint.jsonl")
     (tmp_path / "._samples_a.jsonl").write_bytes(b"\0\5\x16\7")
+    unopened = tmp_path / "away.jsonl"
+    unopened.symlink_to(tmp_path / "nowhere.jsonl")
     found = compare(tmp_path, tmp_path)
     names = ["corpus.jsonl", "train.jsonl", "diagnostics_a.jsonl", "empty.jsonl"]
-    assert sorted(item.path.name for item in found.selection[0].left_out) == sorted(names)
+    assert sorted(item.path.name for item in found.selection[0].left_out if item.path != unopened) == sorted(names)
     assert all(any(name in note for note in found.notes) for name in names)
     # A file whose name says that it is of the harness, and whose content is not.
     (tmp_path / f"samples_a_diagnostics_{MONDAY}.jsonl").write_text('{"event": "start"}\n')

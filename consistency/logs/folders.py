@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ _DATE = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
 _SAMPLES = re.compile(rf"samples_(?P<task>.+)_(?P<date>{_DATE})\.jsonl?")
 _RESULTS = re.compile(rf"(?:.*_)?(?P<date>{_DATE})\.json")
 _OLD = "_write_out_info.json"
-# Copies that other programs keep in folders of their own.
-_NOT_LOGS = ("__MACOSX", ".ipynb_checkpoints")
+# Copies that a notebook keeps; what a Mac adds to an archive has names that begin with `._`.
+_NOT_LOGS = (".ipynb_checkpoints",)
 _HEAD = 1 << 16
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 NOT_SAMPLES = "not a samples file of lm_eval"
@@ -93,6 +93,12 @@ class Selection:
     differing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
+
+    def without(self, tasks: Collection[str], files: Sequence[LeftOut]) -> Selection:
+        """The selection where the samples files of some tasks turned out to be unreadable."""
+        left = {run: tuple(task for task in found if task not in tasks) for run, found in self.parts.items()}
+        parts = {run: found for run, found in left.items() if found}
+        return replace(self, run=next(iter(parts), self.run), parts=parts, left_out=(*files, *self.left_out))
 
     def to_text(self) -> str:
         """The selection in a sentence, without a full stop."""
@@ -176,9 +182,13 @@ def find_logs(path: Path, run: str | None = None, *, or_newest: bool = False) ->
 def is_log(file: Path) -> bool:
     """Whether a file holds documents of lm_eval: a line each, or in the one array that lm_eval 0.4.0 wrote."""
     try:
-        head = read_head(file, _HEAD).lstrip(_BLANK)
+        return _holds_documents(file)
     except (OSError, InputError):
         return False
+
+
+def _holds_documents(file: Path) -> bool:
+    head = read_head(file, _HEAD).lstrip(_BLANK)
     line = head.partition(b"\n")[0]
     if not head.startswith(b"["):
         try:
@@ -188,6 +198,14 @@ def is_log(file: Path) -> bool:
             # Damaged, or longer than the head.
             return b'"doc_id"' in line and b'"doc"' in line
     return b'"doc_id"' in head and b'"doc"' in head
+
+
+def _may_be_log(file: Path) -> bool:
+    """Whether a file holds documents, or cannot be opened: then the error of reading it says why."""
+    try:
+        return _holds_documents(file)
+    except (OSError, InputError):
+        return True
 
 
 _RunKey = tuple[Path, str]
@@ -229,7 +247,7 @@ class _Listing:
             elif name.endswith(_OLD):
                 old.append(file)
             taken.setdefault(plain, file)
-        logs = [file for file in undated if is_log(file)]
+        logs = [file for file in undated if _may_be_log(file)]
         if not logs and not samples:
             # Whatever is wrong with them is an error that names them.
             logs = undated
@@ -291,7 +309,7 @@ def _beside_results(path: Path) -> Found:
         for file in _files_in(path.parent)
         if not date or not file.name.endswith(".jsonl") or "samples_" in file.name
     )
-    files = [file for file in listing.samples.get((path.parent, date), ()) if date or is_log(file)]
+    files = [file for file in listing.samples.get((path.parent, date), ()) if date or _may_be_log(file)]
     if not files:
         _refuse_old(listing.old)
         raise InputError(
@@ -448,8 +466,7 @@ def _label(root: Path, key: _RunKey) -> str:
 def _files_below(root: Path) -> Iterator[Path]:
     """The JSON files of a folder or an archive and the folders in it; links to folders are not followed."""
     for path in archive_members(root) if is_archive(root) else _walk(root):
-        ignored = not set(path.relative_to(root).parts).isdisjoint(_NOT_LOGS) or path.name.startswith("._")
-        if ".json" in path.name and not ignored:
+        if ".json" in path.name and not path.name.startswith("._") and path.parent.name not in _NOT_LOGS:
             yield path
 
 

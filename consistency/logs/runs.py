@@ -7,7 +7,7 @@ logs with and without document hashes. A document is one question; its key is (t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from consistency.errors import InputError
@@ -84,14 +84,14 @@ def read_run(
     path = Path(path)
     found = find_logs(path, run, or_newest=or_newest)
     tasks: dict[str, Scores] = {}
-    unreadable = []
+    unreadable: list[tuple[str, InputError]] = []
     for file, task in sorted(found.files):
         try:
             read = read_samples(file, task)
         except InputError as error:
             if not skip_unreadable:
                 raise
-            unreadable.append(error)
+            unreadable.append((task, error))
             continue
         for name, scores in read.items():
             if name in tasks:
@@ -102,7 +102,6 @@ def read_run(
                 )
             tasks[name] = scores
     if not tasks:
-        raise unreadable[0]
-    left_out = [LeftOut(error.path or path, error.problem, error.line) for error in unreadable]
-    selection = replace(found.selection, left_out=(*left_out, *found.selection.left_out))
-    return Run(path, tasks, found.config, selection)
+        raise unreadable[0][1]
+    left_out = [LeftOut(error.path or path, error.problem, error.line) for _, error in unreadable]
+    return Run(path, tasks, found.config, found.selection.without({task for task, _ in unreadable}, left_out))
