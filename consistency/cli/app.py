@@ -57,7 +57,7 @@ class Format(StrEnum):
 
 @app.command()
 def compare(
-    before: Annotated[Path, typer.Argument(help="Log folder or samples file of the first run.")],
+    before: Annotated[Path, typer.Argument(help="Log folder, its .zip, a samples or a results file of the first run.")],
     after: Annotated[Path, typer.Argument(help="The same of the second run.")],
     form: Annotated[
         Format, typer.Option("--format", help="What is printed; github is Markdown for a job's summary or a comment.")
@@ -71,7 +71,9 @@ def compare(
     score: Annotated[str, typer.Option(help="raw, acc_norm, acc_bytes or acc_mutual_info.")] = "raw",
     run: Annotated[
         list[str] | None,
-        typer.Option(help="Date of the run to read; twice: of BEFORE, then of AFTER. Default: the newest."),
+        typer.Option(
+            help="Date of the run to read; twice: of BEFORE, then of AFTER. Default: the newest of each task."
+        ),
     ] = None,
     filter_name: Annotated[
         str | None,

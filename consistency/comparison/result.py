@@ -22,8 +22,8 @@ from consistency.comparison.sentences import (
     verdict,
 )
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
+from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig
-from consistency.logs.runs import Selection
 from consistency.metrics.measures import HEADLINE
 from consistency.metrics.selection_bias import SelectionBias
 from consistency.statistics.estimates import Estimate
@@ -178,8 +178,13 @@ class Comparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know before the numbers: tasks not compared, settings that differ, warnings."""
+        """What a reader must know before the numbers: what was not read or compared, settings that differ, warnings."""
         return (
+            *(
+                f"{when}: {line}"
+                for when, log in zip(("before", "after"), self.selection, strict=True)
+                for line in log.to_lines()
+            ),
             *(item.to_text() for item in self.unpaired),
             *self.names.to_lines(),
             *(item.to_text() for item in self.settings),

@@ -16,7 +16,9 @@ from consistency.tasks.questions import CYCLIC
 
 
 def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[str] = ()) -> tuple[Run, Run]:
-    """Read two logs: the newest run of each, or those of the given dates.
+    """Read two logs: the newest samples of each, or the runs of the given dates.
+
+    An empty or broken samples file beside others is left out, and named by the run's selection.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[
         raise InputError(f"{len(runs)} dates of runs", expected="one, or one for each log")
     dates = [None, None] if not runs else [runs[0], runs[-1]]
     first, second = (
-        log if isinstance(log, Run) else read_run(log, date, or_newest=len(runs) == 1)
+        log if isinstance(log, Run) else read_run(log, date, or_newest=len(runs) == 1, skip_unreadable=True)
         for log, date in zip((before, after), dates, strict=True)
     )
     if len(runs) == 1:
@@ -87,10 +89,22 @@ def common_tasks(first: Run, second: Run) -> dict[str, str]:
         raise InputError(
             f"no task in common: {', '.join(sorted(second.tasks)[:5])}",
             expected="the tasks of the other log: " + ", ".join(sorted(first.tasks)[:5]),
-            do="compare two runs of the same tasks, or name the tasks that belong together",
+            do=_unread_holders(first, second)
+            or "compare two runs of the same tasks, or name the tasks that belong together",
             path=second.path,
         )
     return common
+
+
+def _unread_holders(first: Run, second: Run) -> str | None:
+    """Which runs that were not read hold a task of the other log."""
+    found = [
+        f"{', '.join(both[:5])} of the run {date} of {run.path}"
+        for run, other in ((first, second), (second, first))
+        for date, tasks in run.selection.held.items()
+        if (both := sorted(set(tasks) & {scores.task for scores in other.tasks.values()}))
+    ]
+    return f"name with --run a run that holds one: {'; '.join(found[:5])}" if found else None
 
 
 def _questions(scores: Scores) -> set[bytes]:

@@ -1,5 +1,5 @@
 """Logs of lm_eval: files of any release since 0.4.0 in, one `Scores` per task out.
 
-In reading order: runs (a folder), samples (a file), rows (its JSON), gold and documents; scores is the result. The rooms
-above do not open the harness's files.
+In reading order: runs, folders (what was handed in), packed (compressed files), samples (a file), rows (its JSON), gold and
+documents; scores is the result. The rooms above do not open the harness's files.
 """

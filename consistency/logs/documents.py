@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from consistency.logs.packed import read_log
+
 # MMLU, ARC, HellaSwag, AGIEval, SciQ-like sets and the formats derived from them.
 _LISTS = ("choices", "options", "endings", "answer_choices", "candidates", "multiple_choice_targets")
 # MedMCQA, PIQA, WinoGrande, COPA, Social IQa, MMLU-like CSV files.
@@ -171,12 +173,12 @@ def find_line(path: Path, document: bytes, doc_id: int) -> int | None:
     doc_id : int
         Its number.
     """
-    return _find_line(path.read_bytes(), document, doc_id)
+    return _find_line(read_log(path), document, doc_id)
 
 
 def find_lines(path: Path, documents: Iterable[bytes], doc_ids: Iterable[int]) -> Iterator[int | None]:
     """Lines of many documents of a samples file, see `find_line`; the file is read once."""
-    content = path.read_bytes()
+    content = read_log(path)
     line, counted, start = 1, 0, 0
     for document, doc_id in zip(documents, doc_ids, strict=True):
         place = content.find(document, start)

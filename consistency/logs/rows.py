@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, TypeGuard
 import msgspec
 
 from consistency.errors import InputError
+from consistency.logs.packed import open_log
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = _BOM + b" \t\r\n"
@@ -143,7 +144,7 @@ def open_rows(path: Path, *, letters: bool = False) -> Iterator[tuple[RowKind, I
         Naming the line, if the file is not a log of lm_eval.
     """
     try:
-        with path.open("rb") as file:
+        with open_log(path) as file:
             line, start = next(((n, row) for n, row in enumerate(file, 1) if row.strip(_BLANK)), (1, b""))
             if not start:
                 raise InputError(
@@ -151,7 +152,7 @@ def open_rows(path: Path, *, letters: bool = False) -> Iterator[tuple[RowKind, I
                 )
             file.seek(0)
             if start.lstrip(_BLANK).startswith(b"["):
-                kind, rows = _read_array(path.read_bytes().lstrip(_BOM), path, letters)
+                kind, rows = _read_array(file.read().lstrip(_BOM), path, letters)
                 yield kind, iter([rows])
                 return
             try:
@@ -174,9 +175,10 @@ def _read_lines(kind: RowKind, file: io.BufferedReader, path: Path) -> Iterator[
             yield decoder.decode_lines(lines)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # The fast decoder knows neither NaN nor the line of an error: go through the chunk again, row by row.
-            with path.open("rb") as again:
-                again.seek(counted)
-                before, counted = before + again.read(offset - counted).count(b"\n"), offset
+            place = file.tell()
+            file.seek(counted)
+            before, counted = before + file.read(offset - counted).count(b"\n"), offset
+            file.seek(place)
             yield [
                 _decode(decoder, row.lstrip(_BOM), before + number, path)
                 for number, row in enumerate(io.BytesIO(lines), 1)

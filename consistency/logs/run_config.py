@@ -5,16 +5,35 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
+from consistency.logs.packed import read_log
 from consistency.support.host import counted
 
 _GPU = re.compile(r"^GPU \d+: (.+)$", re.MULTILINE)
 _PROCESSOR = re.compile(r"^Model name:\s*(.+)$", re.MULTILINE)
+
+# What a results file records by task and group.
+_BY_TASK = (
+    *("results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples"),
+    "task_hashes",
+)
+# What it records of the whole run and may move scores, by the name for readers: keys at its top or in its `config`.
+_SETTINGS = {
+    "model": ("model",),
+    "model_args": ("model_args",),
+    "lm_eval version": ("lm_eval_version",),
+    "chat template": ("chat_template", "fewshot_as_multiturn"),
+    "system instruction": ("system_instruction",),
+    "dtype": ("model_dtype",),
+    "limit": ("limit",),
+    "gen_kwargs": ("gen_kwargs",),
+    "seeds": ("random_seed", "numpy_seed", "torch_seed", "fewshot_seed"),
+}
 
 
 @dataclass(frozen=True)
@@ -64,8 +83,8 @@ class RunConfig:
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-def read_config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
-    """What the results file records about the run, and the names of the tasks in it.
+def read_config(results: Path | None, date: str) -> RunConfig:
+    """What the results file records about the run.
 
     Parameters
     ----------
@@ -80,9 +99,11 @@ def read_config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
         If the file is damaged.
     """
     if results is None:
-        return RunConfig(date=date or None), []
+        return RunConfig(date=date or None)
     try:
-        content = json.loads(results.read_bytes())
+        content = json.loads(read_log(results))
+    except InputError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         line = error.lineno if isinstance(error, json.JSONDecodeError) else None
         raise InputError(
@@ -94,22 +115,116 @@ def read_config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
         ) from None
     if not isinstance(content, dict):
         raise InputError("not a results file", expected="a JSON object", do="remove it", path=results)
+    return _to_config(content, results, date)
 
-    def mapping(name: str) -> dict[str, Any]:
-        value = content.get(name)
-        return value if isinstance(value, dict) else {}
 
+def merge_configs(parts: Sequence[tuple[RunConfig, Collection[str]]]) -> RunConfig:
+    """One record of runs that are read together.
+
+    What is recorded by task is that of the run whose samples of the task are read. A group's result belongs to one run: it
+    is kept if none of the group's tasks is read from another. All else is the newest run's; such runs agree in their
+    settings (`differing_settings`).
+
+    Parameters
+    ----------
+    parts : sequence of (RunConfig, collection of str)
+        The newest first, each with the tasks that are read from it.
+    """
+    run_of = {task: number for number, (_, tasks) in enumerate(parts) for task in tasks}
+    recorded = [config for config, _ in parts if config.content]
+    if not recorded:
+        return parts[0][0]
+    content = dict(recorded[0].content)
+    for key in _BY_TASK:
+        merged: dict[str, Any] = {}
+        for number, (config, _) in reversed([*enumerate(parts)]):
+            for name, value in _mapping(config.content, key).items():
+                if name in run_of:
+                    belongs = run_of[name] == number
+                else:
+                    belongs = key == "group_subtasks" or _is_of_one_run(name, config, run_of, number)
+                if belongs:
+                    merged[name] = value
+        if merged or key in content:
+            content[key] = merged
+    return _to_config(content, recorded[0].results, parts[0][0].date or "")
+
+
+def differing_settings(one: RunConfig, two: RunConfig) -> tuple[str, ...]:
+    """Settings of whole runs that both record, and in which they differ: such runs are not one evaluation.
+
+    What a run has for each task, such as the number of shots, is not among them.
+    """
+    first, second = ({**config.content, **_mapping(config.content, "config")} for config in (one, two))
+    return tuple(
+        setting
+        for setting, keys in _SETTINGS.items()
+        if any(key in first and key in second and _comparable(first[key]) != _comparable(second[key]) for key in keys)
+    )
+
+
+def _comparable(value: Any) -> Any:
+    """A setting's value in the one form of all that mean the same."""
+    if isinstance(value, dict):
+        value = ",".join(f"{key}={item}" for key, item in value.items())
+    if isinstance(value, str) and "=" in value:
+        value = sorted(part.strip() for part in value.split(","))
+    return value or None
+
+
+def _is_of_one_run(name: str, config: RunConfig, run_of: Mapping[str, int], number: int) -> bool:
+    """Whether no task of a group, or the task of this name, is read from another run than the one of this number."""
+    if name in config.groups or name in _mapping(config.content, "groups"):
+        members = leaf_tasks(name, config.groups)
+        return bool(members) and all(run_of.get(task, number) == number for task in members)
+    return True
+
+
+def leaf_tasks(name: str, groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """The tasks below a group, through the groups in it.
+
+    Examples
+    --------
+    >>> leaf_tasks("all", {"all": ["sums", "law"], "sums": ["plus", "minus"], "law": []})
+    ['plus', 'minus', 'law']
+    """
+    found: dict[str, None] = {}
+    seen: set[str] = set()
+
+    def visit(member: str) -> None:
+        if member in seen:
+            return
+        seen.add(member)
+        if groups.get(member):
+            for below in groups[member]:
+                visit(below)
+        else:
+            found[member] = None
+
+    for member in groups.get(name, ()):
+        visit(member)
+    return list(found)
+
+
+def _mapping(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = content.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _to_config(content: dict[str, Any], results: Path | None, date: str) -> RunConfig:
     def numbers(name: str) -> dict[str, float]:
-        return {task: number for task, value in mapping(name).items() if (number := _number(value)) is not None}
+        return {
+            task: number for task, value in _mapping(content, name).items() if (number := _number(value)) is not None
+        }
 
-    config = mapping("config")
+    config = _mapping(content, "config")
     arguments = config.get("model_args")
     if isinstance(arguments, dict):
         arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
     limit, dtype = _number(config.get("limit")), _text(config.get("model_dtype"))
     documents = {
         task: counts["original"]
-        for task, counts in mapping("n-samples").items()
+        for task, counts in _mapping(content, "n-samples").items()
         if isinstance(counts, dict) and type(counts.get("original")) is int
     }
     return RunConfig(
@@ -121,7 +236,9 @@ def read_config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
         num_fewshot=numbers("n-shot"),
         versions=numbers("versions"),
         groups={
-            name: [*map(str, found)] for name, found in mapping("group_subtasks").items() if isinstance(found, list)
+            name: [*map(str, found)]
+            for name, found in _mapping(content, "group_subtasks").items()
+            if isinstance(found, list)
         },
         chat_template=bool(content["chat_template"]) if "chat_template" in content else None,
         system_instruction=_text(content.get("system_instruction")),
@@ -134,7 +251,7 @@ def read_config(results: Path | None, date: str) -> tuple[RunConfig, list[str]]:
         results=results,
         documents=documents,
         content=content,
-    ), [*mapping("configs"), *mapping("results")]
+    )
 
 
 def _text(value: Any) -> str | None:

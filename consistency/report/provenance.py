@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from consistency.logs.packed import open_log
 from consistency.logs.run_config import RunConfig
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH
@@ -72,7 +73,7 @@ def _digest(sources: Mapping[str, Path]) -> str:
     files = {name.split(",")[0]: path for name, path in sources.items()}
     total = hashlib.sha256()
     for name in sorted(files):
-        with files[name].open("rb") as file:
+        with open_log(files[name]) as file:
             total.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()
 

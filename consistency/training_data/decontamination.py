@@ -13,7 +13,8 @@ import msgspec
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import decode_documents, unusable_document
 from consistency.logs.documents import find_lines, options_of
-from consistency.logs.runs import is_log, read_run
+from consistency.logs.folders import is_log
+from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
 from consistency.tasks.questions import read_questions
 from consistency.training_data.duplicates import Index, MultipleChoice

@@ -13,6 +13,7 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
+from consistency.logs.packed import on_disk
 from consistency.support.files import check_targets, fingerprint, write_atomically, write_pieces
 from consistency.support.json_files import pretty_json
 from consistency.tasks.scopes import asks_world
@@ -342,5 +343,6 @@ def _manifest(rows: Path) -> Path:
 
 
 def identify(paths: Iterable[Path]) -> list[dict[str, str]]:
-    """Name and SHA-256 of each file that is there, once."""
-    return [{"file": path.name, "sha256": fingerprint(path)} for path in dict.fromkeys(paths) if path.is_file()]
+    """Name and SHA-256 of each file that is there, once; of an archive's files those of the archive."""
+    files = dict.fromkeys(map(on_disk, paths))
+    return [{"file": path.name, "sha256": fingerprint(path)} for path in files if path.is_file()]
