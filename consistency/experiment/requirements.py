@@ -212,12 +212,16 @@ def missing_devices(experiment: Experiment) -> Iterator[str]:
         except InputError as error:
             yield error.problem
             return
+        # An identifier of a part of a GPU is not among those that nvidia-smi lists here; it counts as one.
+        named = os.environ.get("CUDA_VISIBLE_DEVICES")
+        visible = len(gpus) if named is None else len(list(filter(None, named.split(","))))
         if not gpus:
             yield "device: cuda, but nvidia-smi finds no GPU on this host; expected an NVIDIA GPU, or device: cpu"
         elif number and shown is not None and shown.isdecimal() and int(shown) >= len(gpus):
             yield f"device: {experiment.device}, but this host has {len(gpus)} GPU(s)"
-        elif experiment.devices > len(gpus):
-            yield f"devices: {experiment.devices}, but this host has {len(gpus)} GPU(s)"
+        elif experiment.devices > visible:
+            hidden = "" if named is None else f"; CUDA_VISIBLE_DEVICES={named} shows {visible}"
+            yield f"devices: {experiment.devices}, but this host has {len(gpus)} GPU(s){hidden}"
     elif kind == "mps":
         import torch
 
