@@ -110,6 +110,18 @@ def test_every_preset_has_a_number_of_bytes_but_the_one_that_offloads() -> None:
     assert [name for name, each in found.items() if each is None] == ["llama-2-70b"]
 
 
+@pytest.mark.parametrize(("preset", "dtype"), [("liger", "bfloat16"), ("autocast", "float32")])
+def test_torch_keeps_gradients_and_states_in_the_type_of_the_weights(preset: str, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Linear(32, 8, bias=False, dtype=getattr(torch, dtype))
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    model(torch.ones(1, 32, dtype=model.weight.dtype)).sum().backward()
+    optimizer.step()
+    states = [value for value in optimizer.state[model.weight].values() if value.ndim]
+    kept = sum(tensor.nbytes for tensor in (model.weight, model.weight.grad, *states))
+    assert kept / model.weight.numel() == training_bytes(resolve("harmonious", [preset]).values)
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

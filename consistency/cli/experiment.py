@@ -68,7 +68,7 @@ def validate(
         bool,
         typer.Option(
             "--full",
-            help="Also let Axolotl and lm_eval check their settings, check tokenizers, and look for the device.",
+            help="Also let Axolotl and lm_eval check their settings, check tokenizers, and look for the device and its memory.",
         ),
     ] = False,
     elsewhere: Annotated[
