@@ -19,7 +19,6 @@ from consistency.experiment.checkpoint import read_header
 from consistency.experiment.grid import Experiment
 from consistency.experiment.reading import model_arguments
 from consistency.experiment.training_config import TrainingConfig
-from consistency.experiment.workflow import visible_gpus
 from consistency.support.host import host_memory, list_gpus
 from consistency.world.model import BASE_MODEL
 
@@ -175,12 +174,7 @@ def device_memory(device: str) -> int | None:
     Parameters
     ----------
     device : str
-        ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-
-    Raises
-    ------
-    InputError
-        If fewer GPUs are visible.
+        ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; of unlike GPUs the largest may be the one with that number.
     """
     kind, _, number = device.partition(":")
     if kind != "cuda":
@@ -188,7 +182,6 @@ def device_memory(device: str) -> int | None:
     gpus, shown = list_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES")
     if number:
         # The numbers that CUDA gives unlike GPUs need not be those of nvidia-smi.
-        visible_gpus(device, shown)
         return max((gpu.memory for gpu in gpus if gpu.memory), default=None)
     names = None if shown is None else [name.strip() for name in shown.split(",")]
     seen = [gpu.memory for gpu in gpus if names is None or gpu.index in names or gpu.uuid in names]
@@ -219,11 +212,6 @@ def memory_problems(
     Returns
     -------
     problems, notes : list of str
-
-    Raises
-    ------
-    InputError
-        If fewer GPUs are visible than the device names.
     """
     memory = device_memory(experiment.device)
     if memory is None:
