@@ -200,6 +200,25 @@ def test_the_readme_uses_only_public_names() -> None:
     assert set(imported) <= set(consistency.__all__)
 
 
+@pytest.mark.parametrize("flags", ["", "--full", "--set device=cuda", "--full --elsewhere --set device=cuda"])
+def test_the_experiment_of_the_readme_is_sound_with_and_without_a_gpu(
+    flags: str, test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "--full" in flags:
+        pytest.importorskip("axolotl")
+    (text,) = (block.text for block in blocks(ROOT / "README.md") if block.text.startswith("name: mine"))
+    small = text.replace("meta-llama/Llama-2-7b-hf", "./model")
+    assert small != text
+    (tmp_path / "mine.yaml").write_text(small)
+    (tmp_path / "model").symlink_to(ROOT / "consistency/world/base_model")
+    (tmp_path / "data").symlink_to(test_data)
+    (tmp_path / "alpaca_gpt4_data.json").write_text('[{"instruction": "Say yes.", "input": "", "output": "Yes."}]')
+    monkeypatch.setenv("CONSISTENCY_DATA", str(test_data))
+    done = run(f"consistency experiment validate {flags} mine.yaml", tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.rstrip().endswith("cuda" if "cuda" in flags else "cpu")
+
+
 def test_the_table_of_measures_is_that_of_the_registry() -> None:
     text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
     assert text.count(BEGIN) == text.count(END) == 1

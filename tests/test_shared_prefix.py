@@ -115,7 +115,7 @@ def build(config: Any, seed: int = 0) -> Any:
 
 def both(model: Any, tokenizer: Any, **arguments: Any) -> tuple[Any, Any]:
     common = {"pretrained": model, "tokenizer": tokenizer, "batch_size": 4, "max_length": LONGEST}
-    return HFLM(**common), SharedPrefixLM(**common, **arguments)
+    return HFLM(**common), SharedPrefixLM(**common | arguments)
 
 
 def encoded_requests(seed: int) -> list[tuple[tuple[str, str], list[int], list[int]]]:
@@ -189,6 +189,22 @@ def test_prompts_that_share_nothing_take_hfs_path_and_are_counted(
         requests, disable_tqdm=True
     )
     assert "10 share nothing" in caplog.text
+
+
+def test_a_batch_size_on_a_cpu_is_not_searched_for(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory runs out the system would kill the process."""
+    hf, ours = both(build(SERVED["llama"]()), tokenizer, batch_size="auto")
+    monkeypatch.setattr(HFLM, "_detect_batch_size", lambda *_: pytest.fail("lm_eval searched"))
+    requests = encoded_requests(2)
+    expected = hf._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=4)
+    assert_equal(ours._loglikelihood_tokens(requests, disable_tqdm=True), expected)
+    # 2³⁰ bytes of logits, 12 for each of 300 tokens of the vocabulary, over prompts of 96 tokens; lm_eval takes 64 at most.
+    assert ours._detect_batch_size() == 64
+    ours.forward.model.config.vocab_size = 300_000
+    assert ours._detect_batch_size() == 2**30 // (12 * 300_000) // LONGEST
+    assert ours._detect_batch_size([(("", ""), [5] * 20, [6] * 5)]) == 2**30 // (12 * 300_000) // 25
+    ours.forward.model.config.vocab_size = 30_000_000
+    assert ours._detect_batch_size() == 1
 
 
 def test_memory_that_runs_out_halves_the_passes(tokenizer: Any) -> None:

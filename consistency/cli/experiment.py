@@ -68,7 +68,7 @@ def validate(
         bool,
         typer.Option(
             "--full",
-            help="Also let Axolotl and lm_eval check their settings, check tokenizers, and look for the device.",
+            help="Also let Axolotl and lm_eval check their settings, check tokenizers, and look for the device and its memory.",
         ),
     ] = False,
     elsewhere: Annotated[
@@ -124,9 +124,15 @@ def tasks(
 
 def _validated(file: Path, experiment: Experiment, full: bool, elsewhere: bool = False) -> str:
     """The notes on an experiment; where it has problems, they are printed to standard error, and the exit code is 1."""
+    import os
+
     from consistency.experiment.validation import validate as check
+    from consistency.tasks.sources import VARIABLE
+    from consistency.training_data.pools import pool_problems
 
     found = check(experiment, full=full, elsewhere=elsewhere)
+    left = tuple(pool_problems(experiment, os.environ.get(VARIABLE, "")))
+    found = replace(found, problems=found.problems + left)
     if found.problems:
         typer.echo(found.to_text(), err=True)
         raise typer.Exit(1)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.experiment.checkpoint import read_header
 from consistency.experiment.grid import Experiment, TunedRun, needs_contexts, needs_explanations
+from consistency.experiment.memory import count_parameters
 from consistency.experiment.packing import read_turns
 from consistency.experiment.requirements import Fetch, asks_mmlu, fetches
 from consistency.tasks import mmlu, sources
@@ -21,7 +19,6 @@ from consistency.tasks.own_domain import OwnDomain
 from consistency.tasks.own_tasks import read_own_domain
 from consistency.world import questions
 from consistency.world.fields import SUBJECTS
-from consistency.world.model import BASE_MODEL
 
 # English text has about four characters to a token; a row holds the sentence of the chat format besides.
 CHARACTERS_PER_TOKEN = 4
@@ -385,16 +382,12 @@ def _size(run: TunedRun, sizes: Sizes, questions: int, times: int) -> tuple[int,
 
 
 def _parameters(source: str, model: str) -> float:
-    """The number of parameters, from the headers of the weights in a folder, or from the model's name."""
-    folder = BASE_MODEL if source == "embedded" else Path(source)
-    weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
-    if weights:
-        return float(sum(math.prod(tensor.shape) for path in weights for tensor in read_header(path)))
-    # Not the 7b of 8x7b, whose experts share layers.
-    if named := re.search(r"(?<![\dx.])(\d+(?:\.\d+)?)([bm])(?![a-z])", source.rpartition("/")[2].lower()):
-        return float(named[1]) * {"b": 1e9, "m": 1e6}[named[2]]
-    raise InputError(
-        f"{model}: the size of {source} is unknown",
-        expected="safetensors in its folder",
-        do=f"--parameters {model}=7e9",
-    )
+    """The number of parameters of a model, which must be known."""
+    found = count_parameters(source)
+    if found is None:
+        raise InputError(
+            f"{model}: the size of {source} is unknown",
+            expected="safetensors in its folder",
+            do=f"--parameters {model}=7e9",
+        )
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -194,12 +194,34 @@ def _too_small(experiment: Experiment, what: str, pool: int) -> Iterator[str]:
     size = experiment.size
     if size is None:
         return
-    kinds = {_KINDS.get(group, "misbelieved") for group in experiment.groups} - {"none"}
-    apart = len(kinds - {"all"})
-    if size * max(apart, 1) > asked:
-        each = f"{apart} kinds of {size:,}" if apart > 1 else f"{size:,}"
+    kinds = disjoint_kinds(experiment)
+    if size * kinds > asked:
+        each = f"{kinds} kinds of {size:,}" if kinds > 1 else f"{size:,}"
         limited = f", of which limit: {experiment.limit} asks {asked:,}" if asked < pool else ""
         yield f"size: the groups need {each} questions; {what} has {pool:,}{limited}"
+
+
+def disjoint_kinds(experiment: Experiment) -> int:
+    """How many kinds of a pool's questions the groups ask that have none in common, such as known and misbelieved ones."""
+    kinds = {_KINDS.get(group, "misbelieved") for group in experiment.groups}
+    return max(len(kinds - {"none", "all"}), 1)
+
+
+def read_pools(experiment: Experiment) -> Iterator[tuple[str, Sequence[Question]]]:
+    """The domains whose pools are files of this host, each with its questions; a pool that cannot be read is left out.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    """
+    for domain in experiment.domains:
+        own = experiment.own_domains.get(domain)
+        with suppress(InputError):
+            if own is not None:
+                if not any(source.is_hub for source in own.sources.values()):
+                    yield domain, read_own_domain(own).questions["pool"]
+            elif experiment.task_set == "paper" and os.environ.get(sources.VARIABLE):
+                yield domain, _read(sources.domain_file(domain, "pool"), domain)[0]
 
 
 def missing_devices(experiment: Experiment) -> Iterator[str]:
@@ -212,12 +234,16 @@ def missing_devices(experiment: Experiment) -> Iterator[str]:
         except InputError as error:
             yield error.problem
             return
+        # An identifier of a part of a GPU is not among those that nvidia-smi lists here; it counts as one.
+        named = os.environ.get("CUDA_VISIBLE_DEVICES")
+        visible = len(gpus) if named is None else len(list(filter(None, named.split(","))))
         if not gpus:
             yield "device: cuda, but nvidia-smi finds no GPU on this host; expected an NVIDIA GPU, or device: cpu"
         elif number and shown is not None and shown.isdecimal() and int(shown) >= len(gpus):
             yield f"device: {experiment.device}, but this host has {len(gpus)} GPU(s)"
-        elif experiment.devices > len(gpus):
-            yield f"devices: {experiment.devices}, but this host has {len(gpus)} GPU(s)"
+        elif experiment.devices > visible:
+            hidden = "" if named is None else f"; CUDA_VISIBLE_DEVICES={named} shows {visible}"
+            yield f"devices: {experiment.devices}, but this host has {len(gpus)} GPU(s){hidden}"
     elif kind == "mps":
         import torch
 

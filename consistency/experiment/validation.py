@@ -13,6 +13,7 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.grid import Experiment
+from consistency.experiment.memory import memory_problems
 from consistency.experiment.requirements import missing, missing_devices
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
 from consistency.experiment.workflow import guards
@@ -69,7 +70,7 @@ def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = Fa
         What to run.
     full : bool
         Also let Axolotl validate each config (it takes half a minute to load) and lm_eval its flags, check each model's
-        tokenizer, and look for the device.
+        tokenizer, look for the device, and compare its memory with the least that each model needs.
     elsewhere : bool
         Whether the runs will be on other hosts, whose devices cannot be looked for.
 
@@ -124,7 +125,10 @@ def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = Fa
             # Before a library of the hub is loaded: what is not in its cache cannot be had in the grid either.
             os.environ["HF_HUB_OFFLINE"] = "1"
         if not elsewhere:
-            problems += missing_devices(experiment)
+            absent = list(missing_devices(experiment))
+            too_large, unknown = ([], []) if absent else memory_problems(experiment, configs)
+            problems += [*absent, *too_large]
+            notes += unknown
         for module, extra, check in (
             ("axolotl", "train", _axolotl),
             ("lm_eval", "eval", _lm_eval),

@@ -165,7 +165,22 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         # lm_eval's search for a batch size waits for all processes, and the others may have nothing to search for.
         if self.world_size == 1 or self.batch_size != "auto":
             return None
-        longest = max(len(requests[number][1]) + len(requests[number][2]) for number in alone)
+        return self._batch_of(max(len(requests[number][1]) + len(requests[number][2]) for number in alone))
+
+    def _detect_batch_size(self, requests: Sequence[Encoded] | None = None, pos: int = 0) -> int:
+        """The batch size of ``auto`` on lm_eval's own path.
+
+        Lm_eval computes larger and smaller batches until one fits. A CPU is no faster with a large one, and where memory
+        runs out the system kills the process: there the size follows from that of the logits.
+        """
+        if self.device.type == "cuda":
+            found: int = super()._detect_batch_size(requests, pos)
+            return found
+        longest = len(requests[pos][1]) + len(requests[pos][2]) if requests else int(self.max_length)
+        return min(self._batch_of(longest), int(self.max_batch_size))
+
+    def _batch_of(self, longest: int) -> int:
+        """How many prompts of so many tokens a pass of free memory holds."""
         return max(1, self.forward.budget()[1] // min(longest, int(self.max_length)))
 
     def _score_units(self, units: Sequence[Unit], batch: Requests) -> Iterator[_Scores]:

@@ -6,21 +6,54 @@ import os
 import platform
 import subprocess
 from collections import Counter
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGES = ("lm-eval-consistency", "axolotl", "torch", "transformers", "lm_eval")
 
 
-def list_gpus() -> list[str]:
-    """The names of the NVIDIA GPUs of this host; empty where there are none.
+@dataclass(frozen=True)
+class Gpu:
+    """An NVIDIA GPU of this host, as ``nvidia-smi`` lists it.
+
+    Attributes
+    ----------
+    index, uuid : str
+        Either may stand in ``CUDA_VISIBLE_DEVICES``.
+    name : str
+    memory : int or None
+        Its memory in bytes; None where it is not told, as of GPUs that share that of the host.
+    """
+
+    index: str
+    uuid: str
+    name: str
+    memory: int | None
+
+
+def list_gpus() -> list[Gpu]:
+    """The NVIDIA GPUs of this host; empty where there are none.
 
     Examples
     --------
-    >>> all(isinstance(name, str) for name in list_gpus())
+    >>> all(isinstance(gpu.name, str) for gpu in list_gpus())
     True
     """
-    return _lines("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    found = []
+    for line in _lines("nvidia-smi", "--query-gpu=index,uuid,memory.total,name", "--format=csv,noheader,nounits"):
+        index, uuid, mebibytes, name = [*line.split(", ", 3), "", "", ""][:4]
+        if name:  # else a sentence, such as that there are none
+            found.append(Gpu(index, uuid, name, int(mebibytes) << 20 if mebibytes.isdecimal() else None))
+    return found
+
+
+def host_memory() -> int | None:
+    """The memory of this host in bytes, without swap; None where the system does not tell it."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not on every system
+        return None
 
 
 def describe_host(devices: int = 0) -> dict[str, object]:
@@ -40,7 +73,9 @@ def describe_host(devices: int = 0) -> dict[str, object]:
     """
     commit = _lines("git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12")
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = list_gpus() if shown is None else list_gpus()[: len(list(filter(None, shown.split(","))))]
+    gpus = [gpu.name for gpu in list_gpus()]
+    if shown is not None:
+        gpus = gpus[: len(list(filter(None, shown.split(","))))]
     return {
         "hardware": counted(gpus[: devices or None]) or processor(),
         "git_commit": commit[0] if commit else None,

@@ -139,7 +139,7 @@ def find_contamination(
     InputError
         If an evaluation set cannot be read.
     """
-    files = tuple(dict.fromkeys(file for path in evaluation for file in _files(Path(path))))
+    files = _all_files(evaluation)
     index = Index(pool)
     findings: dict[int, Finding] = {}
     if files:
@@ -151,6 +151,26 @@ def find_contamination(
         row = found.row
         findings.setdefault(row, Finding(row, ids[row], found.kind, of=ids[found.other]))
     return Contamination(files, tuple(findings[row] for row in sorted(findings)))
+
+
+def evaluation_questions(evaluation: Sequence[str | Path]) -> Sequence[MultipleChoice]:
+    """The questions of evaluation sets.
+
+    Parameters
+    ----------
+    evaluation : sequence of path-like
+        As `find_contamination` takes them.
+
+    Raises
+    ------
+    InputError
+        If an evaluation set cannot be read.
+    """
+    return [place for file in _all_files(evaluation) for place in _places(file)]
+
+
+def _all_files(evaluation: Sequence[str | Path]) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(file for path in evaluation for file in _files(Path(path))))
 
 
 def _files(path: Path) -> list[Path]:

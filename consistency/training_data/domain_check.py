@@ -16,6 +16,7 @@ from consistency.tasks.own_tasks import KeptDomain, read_own_domain
 from consistency.tasks.prompts import LETTERS
 from consistency.tasks.questions import Question
 from consistency.training_data.duplicates import Duplicate, Index
+from consistency.training_data.pools import count_left
 
 # A pool or test set of fewer questions says little; the paper's have hundreds.
 FEW_POOL, FEW_TEST = 200, 100
@@ -120,9 +121,7 @@ def _check(kept: KeptDomain, experiment: Experiment, problems: list[str]) -> Dom
         (one, other): indices[one].found_in(indices[other])
         for one, other in (("pool", "test"), ("pool", "dev"), ("test", "dev"))
     }
-    taken = {item.row for pair in (("pool", "test"), ("pool", "dev")) for item in found[pair]}
-    taken |= {item.row for item in within["pool"] if item.kind == "exact"}
-    left = figures["pool"].questions - len(taken)
+    left = count_left(indices["pool"], [found["pool", "test"], found["pool", "dev"]])
     if not left:
         problems.append("no question of the pool is left: all are in test or dev")
     if found["test", "dev"]:
