@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from consistency.logs.run_config import RunConfig
+from consistency.logs.run_config import RunConfig, leaf_tasks
 from consistency.logs.task_settings import read_task_settings, read_values
 
 Weighting = Literal["size", "task"]
@@ -55,7 +55,7 @@ def read_groups(config: RunConfig, compared: Mapping[str, int]) -> Iterator[Task
         In the order of the results file.
     """
     for name in config.groups:
-        leaves = list(dict.fromkeys(_leaves(config.groups, name, frozenset())))
+        leaves = leaf_tasks(name, config.groups)
         tasks = tuple(task for task in leaves if task in compared)
         if len(tasks) > 1 and name not in compared:
             weightings = dict(_weightings(config.content, name, leaves, compared))
@@ -68,17 +68,6 @@ def read_groups(config: RunConfig, compared: Mapping[str, int]) -> Iterator[Task
                 tuple(metric for metric, found in weightings.items() if found is not None),
                 tuple(metric for metric, found in weightings.items() if found is None),
             )
-
-
-def _leaves(groups: Mapping[str, Any], name: str, above: frozenset[str]) -> Iterator[str]:
-    """The tasks below a group, however deep."""
-    if name in above:
-        return
-    members = groups.get(name) or ()
-    if not members and above:
-        yield name
-    for member in members:
-        yield from _leaves(groups, member, above | {name})
 
 
 def _weightings(

@@ -366,12 +366,12 @@ def _of_newest(path: Path, listing: _Listing, labels: Mapping[_RunKey, str]) -> 
         for key in keys
     }
     newest = keys[0]
-    differing = {key: differing_settings(configs[key], configs[newest]) for key in keys if key in configs}
+    differing = {key: differing_settings(config, configs[newest]) for key, config in configs.items() if key != newest}
     _ask_which(path, runs, any(differing.values()) or len(configs) < len(keys))
     parts: list[_Run] = []
     for key in keys:
         # A run without a date is not of the release of one with a date.
-        if key in configs and not differing[key] and bool(key[1]) == bool(newest[1]):
+        if key in configs and not differing.get(key) and bool(key[1]) == bool(newest[1]):
             done = {task for part in parts for task in part.tasks}
             files = tuple((file, task) for file, task in runs[key].files if task not in done)
             if files:

@@ -150,9 +150,10 @@ def open_rows(path: Path, *, letters: bool = False) -> Iterator[tuple[RowKind, I
                 raise InputError(
                     "the file is empty", expected="one JSON object per document", do="run lm_eval again", path=path
                 )
-            file.seek(0)
             if start.lstrip(_BLANK).startswith(b"["):
-                kind, rows = _read_array(file.read().lstrip(_BOM), path, letters)
+                # The lines before count in messages; most arrays are one line, which is then not read again.
+                content = b"\n" * (line - 1) + start.lstrip(_BOM) + file.read()
+                kind, rows = _read_array(content, path, letters)
                 yield kind, iter([rows])
                 return
             try:
@@ -160,6 +161,7 @@ def open_rows(path: Path, *, letters: bool = False) -> Iterator[tuple[RowKind, I
             except (ValueError, RecursionError):
                 first = _as_decoded(_parse_row(start.lstrip(_BOM), line, path))
             kind = row_kind(_as_document(first, line, path), letters=letters, line=line, path=path)
+            file.seek(0)
             yield kind, _read_lines(kind, file, path)
     except OSError as error:
         raise InputError(
