@@ -151,9 +151,10 @@ def open_rows(path: Path, *, letters: bool = False) -> Iterator[tuple[RowKind, I
                     "the file is empty", expected="one JSON object per document", do="run lm_eval again", path=path
                 )
             if start.lstrip(_BLANK).startswith(b"["):
-                # The lines before count in messages; most arrays are one line, which is then not read again.
-                content = b"\n" * (line - 1) + start.lstrip(_BOM) + file.read()
-                kind, rows = _read_array(content, path, letters)
+                # Without the buffer, which would copy it.
+                raw: Any = file.raw
+                raw.seek(0)
+                kind, rows = _read_array(raw.readall().lstrip(_BOM), path, letters)
                 yield kind, iter([rows])
                 return
             try:
