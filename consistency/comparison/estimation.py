@@ -19,6 +19,8 @@ from consistency.metrics.measures import MEASURE, MEASURES
 from consistency.statistics.estimates import Caveat, Estimate, macro_mean, mean, root_mean_square, weighted_mean
 from consistency.statistics.hypotheses import equivalence, mcnemar_exact, minimum_detectable_effect, sign_flip_test
 from consistency.statistics.jackknife import aggregate, aggregate_change
+from consistency.statistics.paired_shares import equivalence_of_shares, paired_change
+from consistency.statistics.power import detectable_change
 from consistency.statistics.shares import rate
 from consistency.support.arrays import Floats, Integers
 
@@ -105,10 +107,12 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         if (options or not m.needs_options) and (whole.any() or m.name not in _OF_FLIPS)
     }
     estimates = {name: sampling.estimate(_ESTIMATORS[MEASURE[name].estimator], x) for name, x in values.items()}
-    change = estimates["delta_accuracy"]
     turned = None
-    if whole.any() and change.n:
+    if whole.any() and estimates["delta_accuracy"].n:
         turned = flips(columns["correct_before"], columns["correct_after"], pooled.get("same_top"))
+    if turned is not None and whole.all() and sampling.clusters is None:
+        estimates["delta_accuracy"] = _change_of_share(estimates["delta_accuracy"], turned)
+    change = estimates["delta_accuracy"]
     macro = None
     if len(tasks) > 1:
         task_of, fixed = np.repeat(np.arange(len(tasks)), sizes), sampling.clusters is None
@@ -126,14 +130,35 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         flips=turned,
         mcnemar_p=mcnemar_exact(turned["harmful"], turned["beneficial"]) if turned else None,
         sign_flip_p=sign_flip_test(after - before, clusters=sampling.clusters) if change.n else None,
-        equivalence_p=equivalence(change, margin),
-        minimum_detectable_change=minimum_detectable_effect(change),
+        equivalence_p=_equivalence(change, turned, margin),
+        minimum_detectable_change=_detectable(change, turned),
         macro=macro,
         tasks=tuple(named) if len(named) > 1 else (),
         accuracy_metric=None if [*metrics] in (["best option"], [""]) else ", ".join(filter(None, metrics)),
         readability=_readability(pooled) if "unreadable_after" in pooled and "unreadable_before" in pooled else None,
     )
     return _with_distributions(section, columns) if options else section
+
+
+def _change_of_share(change: Estimate, turned: Mapping[str, int]) -> Estimate:
+    """The change of accuracy with the interval of paired shares."""
+    found = paired_change(turned["harmful"], turned["beneficial"], change.n)
+    few = tuple(caveat for caveat in change.warnings if caveat in ("few clusters", "unequal clusters", "too few"))
+    return replace(found, undefined=change.undefined, warnings=few)
+
+
+def _equivalence(change: Estimate, turned: Mapping[str, int] | None, margin: float) -> float | None:
+    """The p of a change of at least the margin: exact where questions are the unit and answers turn."""
+    if change.method == "score" and turned is not None:
+        return equivalence_of_shares(turned["harmful"], turned["beneficial"], change.n, margin)
+    return equivalence(change, margin)
+
+
+def _detectable(change: Estimate, turned: Mapping[str, int] | None) -> float | None:
+    """The true change that would be found 4 times in 5; None where the data are too few to say."""
+    if change.method == "score" and turned is not None:
+        return detectable_change(turned["harmful"], turned["beneficial"], change.n)
+    return minimum_detectable_effect(change)
 
 
 def _with_distributions(section: Section, columns: Mapping[str, Floats]) -> Section:
@@ -258,8 +283,8 @@ def section_of_group(
     return replace(
         section,
         estimates=estimates,
-        equivalence_p=equivalence(change, margin),
-        minimum_detectable_change=minimum_detectable_effect(change),
+        equivalence_p=_equivalence(change, section.flips, margin),
+        minimum_detectable_change=_detectable(change, section.flips),
         metrics={
             name: _weighed(
                 [by_task[task] for task in group.tasks if name in (by_task[task].metrics or {})], name, weighting
