@@ -40,6 +40,9 @@ from consistency.statistics.hypotheses import (
     holm,
 )
 
+# A margin beyond is a number of points, not a fraction of 1.
+_MOST_MARGIN = 0.5
+
 
 def compare(
     before: str | Path | Run,
@@ -95,8 +98,10 @@ def compare(
     {'harmful': 1, 'beneficial': 0, 'wrong_to_wrong': 0}
     """
     first, second = read_both(before, after, (run,) if isinstance(run, str) else run or ())
-    if not margin > 0:
-        raise InputError(f"a margin of {margin:g}", expected="a positive fraction such as 0.01")
+    if not 0 < margin < _MOST_MARGIN:
+        raise InputError(
+            f"a margin of {margin:g}", expected=f"a fraction between 0 and {_MOST_MARGIN:g}, such as 0.01 for one point"
+        )
     filtered = choose_filters(first, second, filter_name)
     chosen = common_tasks(filtered.before, filtered.after) if tasks is None else dict(tasks)
     # A task that is named may be named with its filter.

@@ -6,13 +6,15 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES, Measure, Unit
-from consistency.statistics.estimates import Estimate, without_interval
+from consistency.statistics.estimates import Estimate, at_confidence, without_interval
+from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.shares import wilson
 
 Mode = Literal["surely", "possibly", "measured"]
@@ -50,20 +52,8 @@ class Quantity:
 
 
 def _of_measure(measure: Measure) -> Callable[[Section], Estimate | None]:
-    """Its estimate, with an interval that has a width also where the values do not vary."""
-
     def find(section: Section) -> Estimate | None:
-        found = section.estimates.get(measure.name)
-        if found is None or found.value is None or found.se != 0:
-            return found
-        if measure.when_constant == "exact" and found.value == 0:
-            # A share of c turned answers leaves n of n unturned with a probability of (1 - c)^n.
-            most = 1 - 0.025 ** (1 / found.n)
-            return replace(found, ci_low=-most, ci_high=most, method="exact", warnings=())
-        if measure.when_constant == "wilson":
-            score = wilson(round(found.value * found.n), found.n)
-            return replace(found, ci_low=score.ci_low, ci_high=score.ci_high, method="wilson", warnings=())
-        return found
+        return section.estimates.get(measure.name)
 
     return find
 
@@ -109,7 +99,9 @@ QUANTITIES = (
     _number("equivalence_p", "", "equivalence_p", always=True),
 )
 _NAMES = {name.replace("_", " "): item for item in QUANTITIES for name in (item.name.lower(), *item.aliases)}
-_FORM = "[surely|possibly|measured] MEASURE >|>=|<|<= NUMBER [%|points|nats] [in TASK, GROUP or SCOPE]"
+_FORM = (
+    "[surely|possibly|measured] MEASURE >|>=|<|<= NUMBER [%|points|nats] [in TASK, GROUP, SCOPE, any task or PATTERN*]"
+)
 _PATTERN = re.compile(
     r"\s*(?:(?P<mode>surely|possibly|measured)\s+)?(?P<measure>[^\s<>=≥≤][^<>=≥≤]*?)\s*(?P<sign>>=|<=|>|<|≥|≤)\s*"
     r"(?P<number>[-+−]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(?P<unit>%|percent|points?|nats?)?"
@@ -126,7 +118,8 @@ class Condition:
     Attributes
     ----------
     text, where : str, str or None
-        The condition as it was given, and its task or scope; None for what the verdict is about.
+        The condition as it was given, and its task, group or scope, or "any task", or a pattern such as ``mmlu_*``; None for
+        what the verdict is about.
     mode : {"surely", "possibly", "measured"}
         What must lie beyond the limit: all of the 95 % interval, any of it, or the measured value.
     quantity : Quantity
@@ -157,6 +150,8 @@ class Check:
     ----------
     condition, section : Condition, str
         What was judged, and on which numbers: those of a task, of a scope, or "overall".
+    of : int
+        Among how many tasks it was the one that is told. The interval then holds for all of them together (Bonferroni).
     estimate : Estimate
         In the quantity's own numbers.
     outcome : {"holds", "does not hold", "unclear", "undefined"}
@@ -167,6 +162,7 @@ class Check:
     section: str
     estimate: Estimate
     outcome: Outcome
+    of: int = 1
 
     @property
     def failed(self) -> bool:
@@ -178,7 +174,8 @@ class Check:
     def to_text(self) -> str:
         """The condition, what was found, and what follows from it."""
         found, condition = self.estimate, self.condition
-        text = f"{condition.text}: {self.section}, {self._formatted(found.value)}"
+        among = f" (of {self.of} tasks, intervals for all together)" if self.of > 1 else ""
+        text = f"{condition.text}: {self.section}{among}, {self._formatted(found.value)}"
         if found.ci_low is not None and found.ci_high is not None:
             text += f" [{self._number(found.ci_low)}, {self._number(found.ci_high)}]"
         if found.undefined:
@@ -257,14 +254,68 @@ def check(conditions: Sequence[Condition], comparison: Comparison) -> list[Check
     Returns
     -------
     list of Check
-        One for each condition and section.
+        One for each condition and section; of a condition on any of several tasks one for each task that fails, or the one
+        nearest to that.
 
     Raises
     ------
     InputError
         If a condition names a task or scope that was not compared, or a measure that it lacks.
     """
-    return [_check(condition, section) for condition in conditions for section in _sections(condition, comparison)]
+    found: list[Check] = []
+    for condition in conditions:
+        several = _several(condition, comparison)
+        if several:
+            found += _among(condition, several)
+        else:
+            found += [_check(condition, section) for section in _sections(condition, comparison)]
+    return found
+
+
+def _several(condition: Condition, comparison: Comparison) -> list[Section]:
+    """The tasks and groups that "any task" or a pattern names; none where it names one place."""
+    where = condition.where or ""
+    if where.lower() in ("any task", "any"):
+        return list(comparison.by_task.values())
+    if not set(where) & set("*?["):
+        return []
+    sections = {**comparison.by_group, **comparison.by_task}
+    if where in sections:
+        return []
+    matching = [section for name, section in sections.items() if fnmatchcase(name, where)]
+    if not matching:
+        raise InputError(
+            f"--fail-if {condition.text!r}: no task or group matches {where}", expected="one of " + ", ".join(sections)
+        )
+    return matching
+
+
+def _among(condition: Condition, sections: list[Section]) -> list[Check]:
+    """The checks that fail among several, else the one nearest to that; each interval is wide enough for all together."""
+    wide = [_at_confidence(section, 1 - 0.05 / len(sections)) for section in sections]
+    found = [condition.quantity.find(section) for section in wide]
+    having = [section for section, item in zip(wide, found, strict=True) if item is not None and item.n]
+    checks = [replace(_check(condition, section), of=len(sections)) for section in having or wide[:1]]
+    failed = [item for item in checks if item.failed]
+    toward = 1 if condition.sign.startswith(">") else -1
+    return failed or [
+        max(checks, key=lambda item: -math.inf if item.estimate.value is None else toward * item.estimate.value)
+    ]
+
+
+def _at_confidence(section: Section, confidence: float) -> Section:
+    """A section whose intervals have another confidence."""
+    estimates = {}
+    for name, found in section.estimates.items():
+        if found.method == "score" and section.flips is not None:
+            wide = paired_change(section.flips["harmful"], section.flips["beneficial"], found.n, confidence)
+        elif found.method == "wilson" and found.value is not None:
+            share = wilson(round(found.value * found.n), found.n, confidence)
+            wide = replace(found, ci_low=share.ci_low, ci_high=share.ci_high)
+        else:
+            wide = at_confidence(found, confidence)
+        estimates[name] = wide
+    return replace(section, estimates=estimates)
 
 
 def _sections(condition: Condition, comparison: Comparison) -> list[Section]:

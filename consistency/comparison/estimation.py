@@ -15,11 +15,11 @@ from consistency.comparison.section import MetricChange, Readability, Section, U
 from consistency.logs.generations import UNREADABLE
 from consistency.logs.scores import Scores
 from consistency.metrics.answers import expected_calibration_error, flips, quantiles
-from consistency.metrics.measures import MEASURE, MEASURES
+from consistency.metrics.measures import MEASURE, MEASURES, Measure
 from consistency.statistics.estimates import Caveat, Estimate, macro_mean, mean, root_mean_square, weighted_mean
 from consistency.statistics.hypotheses import equivalence, mcnemar_exact, minimum_detectable_effect, sign_flip_test
 from consistency.statistics.jackknife import aggregate, aggregate_change
-from consistency.statistics.paired_shares import equivalence_of_shares, paired_change
+from consistency.statistics.paired_shares import differing_changes, equivalence_of_shares, paired_change
 from consistency.statistics.power import detectable_change
 from consistency.statistics.shares import rate
 from consistency.support.arrays import Floats, Integers
@@ -73,10 +73,18 @@ class _Sampling:
             return cls(None, ("unequal clusters",))
         return cls(np.repeat(np.arange(len(sizes)), sizes), ())
 
-    def estimate(self, make: Callable[..., Estimate], values: Floats) -> Estimate:
-        """An estimate from one number per question."""
-        found = make(values, clusters=self.clusters)
-        return replace(found, warnings=(*found.warnings, *self.caveats))
+    def estimate(self, measure: Measure, values: Floats) -> Estimate:
+        """An estimate of a measure from one number per question: of zeros and ones that of a share, within its bounds."""
+        known = values[np.isfinite(values)]
+        share = measure.estimator == "mean" and measure.bounds == (0.0, 1.0) and np.isin(known, (0.0, 1.0)).all()
+        found = _ESTIMATORS["rate" if share else measure.estimator](values, clusters=self.clusters)
+        low, high = measure.bounds
+        return replace(
+            found,
+            ci_low=None if found.ci_low is None else max(found.ci_low, low),
+            ci_high=None if found.ci_high is None else min(found.ci_high, high),
+            warnings=(*found.warnings, *self.caveats),
+        )
 
 
 def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> Section:
@@ -106,11 +114,12 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         for m in MEASURES
         if (options or not m.needs_options) and (whole.any() or m.name not in _OF_FLIPS)
     }
-    estimates = {name: sampling.estimate(_ESTIMATORS[MEASURE[name].estimator], x) for name, x in values.items()}
+    estimates = {name: sampling.estimate(MEASURE[name], x) for name, x in values.items()}
     turned = None
     if whole.any() and estimates["delta_accuracy"].n:
         turned = flips(columns["correct_before"], columns["correct_after"], pooled.get("same_top"))
-    if turned is not None and whole.all() and sampling.clusters is None:
+    # Also of whole tasks where nothing turned: only the number of questions then gives the interval a width.
+    if turned is not None and whole.all() and (sampling.clusters is None or estimates["delta_accuracy"].se == 0):
         estimates["delta_accuracy"] = _change_of_share(estimates["delta_accuracy"], turned)
     change = estimates["delta_accuracy"]
     macro = None
@@ -130,6 +139,7 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         flips=turned,
         mcnemar_p=mcnemar_exact(turned["harmful"], turned["beneficial"]) if turned else None,
         sign_flip_p=sign_flip_test(after - before, clusters=sampling.clusters) if change.n else None,
+        heterogeneity_p=_differing(tasks) if len(tasks) > 1 and whole.all() else None,
         equivalence_p=_equivalence(change, turned, margin),
         minimum_detectable_change=_detectable(change, turned),
         macro=macro,
@@ -138,6 +148,18 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         readability=_readability(pooled) if "unreadable_after" in pooled and "unreadable_before" in pooled else None,
     )
     return _with_distributions(section, columns) if options else section
+
+
+def _differing(tasks: Sequence[MeasuredTask]) -> float | None:
+    """The p of one change of accuracy in all tasks."""
+    counts = [flips(task.arrays["correct_before"], task.arrays["correct_after"]) for task in tasks]
+    known = [int(np.isfinite(task.arrays["correct_before"] + task.arrays["correct_after"]).sum()) for task in tasks]
+    rows = [row for row in zip(counts, known, strict=True) if row[1]]
+    if len(rows) < 2:
+        return None
+    return differing_changes(
+        [count["harmful"] for count, _ in rows], [count["beneficial"] for count, _ in rows], [n for _, n in rows]
+    )
 
 
 def _change_of_share(change: Estimate, turned: Mapping[str, int]) -> Estimate:

@@ -164,7 +164,10 @@ class Comparison:
         unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
         identical = "".join(item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs))
         doubts = identical + settings_clause(self.settings, unexplained=unexplained)
-        sentences = [verdict(pool, 100 * self.margin) for pool in self.pools]
+        sentences = [
+            verdict(pool, 100 * self.margin, [self.by_task[name] for name in pool.tasks if name in self.by_task])
+            for pool in self.pools
+        ]
         if len(sentences) == 1:
             return (f"{sentences[0].removesuffix('.')}{doubts}.",)
         named = [f"{pool.name}: {sentence}" for pool, sentence in zip(self.pools, sentences, strict=True)]
@@ -256,12 +259,14 @@ class Comparison:
         width = max(len(section.name) for section in sections)
         metrics = max(len("metric"), *(len(accuracy_name(section)) for section in sections))
         head = " ".join(f"{measure.short:>10}" for measure in HEADLINE)
-        lines = [*self.messages, "", f"{'task':<{width}} {'metric':<{metrics}} {'n':>6} {head}   flips −/+       p"]
+        lines = [*self.messages, "", f"{'task':<{width}} {'metric':<{metrics}} {'n':>6} {head}   flips −/+ p (Holm)"]
         for section in sections:
             cells = [_cell(section.estimates.get(measure.name)) for measure in HEADLINE]
-            turned, p = section.flips, section.mcnemar_p
+            turned = section.flips
+            # Of a task among several corrected for their number; of what pools them there is one.
+            p = section.mcnemar_p if section.mcnemar_p_holm is None else section.mcnemar_p_holm
             flipped = f"{turned['harmful']:>5}/{turned['beneficial']:<5}" if turned else f"{'–':>5}{'':6}"
-            tested = f"{'–':>7}" if p is None else f"{p:7.4f}" if p >= 0.0001 else "< .0001"
+            tested = f"{'–':>8}" if p is None else f"{p:8.4f}" if p >= 0.0001 else " < .0001"
             name = f"{section.name:<{width}} {accuracy_name(section):<{metrics}} {section.n:>6}"
             lines.append(f"{name} " + " ".join(cells) + f" {flipped} {tested}")
         lines.append("")

@@ -106,6 +106,8 @@ class Section:
         Of no change of accuracy: exact; by flipping the signs of whole tasks where they are clusters.
     mcnemar_p_holm, mcnemar_p_bh : float or None
         Of a task, adjusted over all tasks.
+    heterogeneity_p : float or None
+        With several tasks: of one change of accuracy in all of them.
     equivalence_p : float or None
         Of a change of accuracy of at least the margin.
     minimum_detectable_change : float or None
@@ -148,6 +150,7 @@ class Section:
     mcnemar_p_holm: float | None = None
     mcnemar_p_bh: float | None = None
     sign_flip_p: float | None = None
+    heterogeneity_p: float | None = None
     kl_quantiles: Mapping[str, float | None] | None = None
     ties: Mapping[str, int] | None = None
     tie_rate: Mapping[str, float] | None = None
@@ -185,6 +188,7 @@ class Section:
             "mcnemar_p_holm": self.mcnemar_p_holm,
             "mcnemar_p_bh": self.mcnemar_p_bh,
             "sign_flip_p": self.sign_flip_p,
+            "heterogeneity_p": self.heterogeneity_p,
             "macro": None if self.macro is None else {name: found.to_dict() for name, found in self.macro.items()},
             "metrics": None
             if self.metrics is None

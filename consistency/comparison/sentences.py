@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from consistency.comparison.section import MetricChange, Readability, Section
 from consistency.metrics.measures import MEASURE
@@ -10,6 +10,9 @@ from consistency.statistics.estimates import Estimate
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
+_MOST_TASKS = 5
+# Of tests, in a verdict.
+ALPHA = 0.05
 
 
 def undefined_notes(section: Section) -> list[str]:
@@ -93,9 +96,8 @@ def _readability(found: Readability, *, with_reasons: bool) -> str:
     change = found.delta_accuracy
     if change.value is None:
         return text
-    interval = "" if change.ci_low is None else f" [{points(change.ci_low)}, {points(change.ci_high)}]"
     among = f"among the {found.both} questions that both runs answer readably"
-    return f"{text}; {among} accuracy changed by {points(change.value)} points{interval}"
+    return f"{text}; {among} accuracy changed by {points(change.value)} points{_interval(change)}"
 
 
 def accuracy_name(section: Section) -> str:
@@ -115,42 +117,81 @@ def points(x: float | None) -> str:
     return "–" if x is None else f"{100 * x:+.2f}"
 
 
-def verdict(section: Section, limit: float) -> str:
-    """What happened to accuracy, or to the first metric, and how many answers stayed.
+def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> str:
+    """What happened to accuracy, or to the first metric, in which tasks, and how many answers stayed.
 
     Parameters
     ----------
     section : Section
     limit : float
         The largest change that counts as none, in points.
+    tasks : sequence of Section
+        Those that it pools.
     """
     change = section.estimates["delta_accuracy"]
     if change.value is None:
         return _metric_verdict(section)
-    moved, p_same = points(change.value), section.equivalence_p
+    found = f"{points(change.value)} points{_interval(change)}"
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
-    small = p_same is not None and p_same < 0.05
-    # With few flips the interval is an approximation: the exact test must agree.
-    if _excludes_zero(change) and section.sign_flip_p is not None and section.sign_flip_p < 0.05:
-        sentence = (
-            f"{accuracy.capitalize()} {'rose' if change.value > 0 else 'fell'} by {abs(100 * change.value):.2f} points"
-        )
+    small = section.equivalence_p is not None and section.equivalence_p < ALPHA
+    changed = sorted((task for task in tasks if _changed(task)), key=_change)
+    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed)}"
+    # The interval and the exact test agree but at the border: both must speak for a change.
+    if _excludes_zero(change) and section.sign_flip_p is not None and section.sign_flip_p < ALPHA:
+        turned = "rose" if change.value > 0 else "fell"
+        sentence = f"{accuracy.capitalize()} {turned}: {found}"
         if small:
             sentence += f", which is within {limit:g}"
-    elif change.value == 0 and change.se == 0:
+        if changed:
+            sentence += f"; beyond chance {in_tasks}"
+    elif changed:
+        sentence = f"{accuracy.capitalize()} changed {in_tasks}; over all questions {found}{_macro(section)}"
+    elif change.value == 0 and section.flips is not None and not section.flips["harmful"]:
         sentence = _unchanged(section, accuracy)
     elif small:
-        sentence = f"No change of {accuracy} by more than {limit:g} points ({moved})"
+        sentence = f"No change of {accuracy} by more than {limit:g} points: {found}"
     else:
-        sentence = f"No change of {accuracy} distinguishable from chance ({moved} points"
-        found = section.minimum_detectable_change
-        sentence += ")" if found is None or found > 1 else f"; one of {100 * found:.1f} would be found 4 times in 5)"
+        sentence = f"No change of {accuracy} distinguishable from chance: {found}"
+        if section.minimum_detectable_change is not None and section.minimum_detectable_change <= 1:
+            sentence += f"; one of {100 * section.minimum_detectable_change:.1f} would be found 4 times in 5"
+    if not changed and section.heterogeneity_p is not None and section.heterogeneity_p < ALPHA:
+        sentence += f"; the tasks change differently ({_p(section.heterogeneity_p)}){_macro(section)}"
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
         sentence += f"; {100 * same.value:.1f} % of {same.n} questions keep their answer"
     if section.readability is not None and max(section.readability.shares) >= _READABLE_ENOUGH:
         sentence += f"; {_readability(section.readability, with_reasons=False)}"
     return sentence + "."
+
+
+def _changed(task: Section) -> bool:
+    """Whether a task changed beyond chance, corrected for the number of tasks."""
+    return task.mcnemar_p_holm is not None and task.mcnemar_p_holm < ALPHA
+
+
+def _change(task: Section) -> float:
+    return task.estimates["delta_accuracy"].value or 0.0
+
+
+def _listed(tasks: Sequence[Section]) -> str:
+    """The tasks that fell most, then those that rose, each with its change."""
+    named = [f"{task.name} {points(_change(task))}" for task in tasks]
+    more = [f"{len(named) - _MOST_TASKS} more"] if len(named) > _MOST_TASKS else []
+    return ", ".join([*named[:_MOST_TASKS], *more]) + " points"
+
+
+def _macro(section: Section) -> str:
+    """The mean of the tasks' changes."""
+    mean = (section.macro or {}).get("delta_accuracy")
+    return "" if mean is None else f", in the mean of the tasks {points(mean.value)}{_interval(mean)}"
+
+
+def _interval(change: Estimate) -> str:
+    return "" if change.ci_low is None else f" [{points(change.ci_low)}, {points(change.ci_high)}]"
+
+
+def _p(p: float) -> str:
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
 
 
 def _unchanged(section: Section, accuracy: str) -> str:

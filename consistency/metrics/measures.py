@@ -92,9 +92,6 @@ class Measure:
         Its name in a table for a terminal, at most ten characters; by default its heading.
     in_grid : bool
         Whether the report of a grid holds it, as a comparison of each model with its base model.
-    when_constant : {"wilson", "exact"} or None
-        Which interval a condition uses where the values do not vary, and the t interval has no width: Wilson's of a share,
-        the exact one of a change of zero.
     """
 
     name: str
@@ -110,7 +107,6 @@ class Measure:
     digits: int = 2
     short: str = ""
     in_grid: bool = False
-    when_constant: Literal["wilson", "exact"] | None = None
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -177,15 +173,13 @@ _DIVERGENCE = (0.0, math.inf)
 
 # fmt: off
 MEASURES = (
-    Measure("accuracy_before", "accuracy before", "%", _SHARE, "neither", columns=_RIGHT[:1], digits=1, short="before",
-            when_constant="wilson"),
+    Measure("accuracy_before", "accuracy before", "%", _SHARE, "neither", columns=_RIGHT[:1], digits=1, short="before"),
     Measure("accuracy_after", "accuracy after", "%", _SHARE, "better", columns=_RIGHT[1:], digits=1, short="after",
-            aliases=("accuracy",), when_constant="wilson"),
+            aliases=("accuracy",)),
     Measure("delta_accuracy", "accuracy change", "points", _SIGNED, "better", columns=_RIGHT, digits=1,
-            combine=lambda before, after: after - before, short="change", aliases=("accuracy rise",),
-            when_constant="exact"),
+            combine=lambda before, after: after - before, short="change", aliases=("accuracy rise",)),
     Measure("same_top", "same answer", "%", _SHARE, "more alike", lambda s: same_top(s.before, s.after), digits=1,
-            short="same top", aliases=("same answers",), in_grid=True, when_constant="wilson"),
+            short="same top", aliases=("same answers",), in_grid=True),
     Measure("kl", "KL", "nats", _DIVERGENCE, "further apart", lambda s: kl_divergence(s.before, s.after),
             digits=3, aliases=("kl divergence",), in_grid=True),
     Measure("kl_reverse", "reverse KL", "nats", _DIVERGENCE, "further apart",

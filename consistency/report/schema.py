@@ -381,6 +381,7 @@ class SectionBase(Struct, kw_only=True):
     mcnemar_p_holm: float | UnsetType | None = UNSET
     mcnemar_p_bh: float | UnsetType | None = UNSET
     sign_flip_p: float | UnsetType | None = UNSET
+    heterogeneity_p: float | UnsetType | None = UNSET
     kl_quantiles: dict[str, float | None] | UnsetType = UNSET
     ties: BeforeAfter | UnsetType = UNSET
     tie_rate: BeforeAfter | UnsetType = UNSET

@@ -158,6 +158,37 @@ class Estimate:
         )
 
 
+def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
+    """An estimate whose 95 % interval is made one of another confidence, by the quantiles of its distribution.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        With an interval of Student's or a normal distribution; of another the same factor is an approximation.
+    confidence : float
+
+    Examples
+    --------
+    >>> wide = at_confidence(mean([1.0, 2.0, 4.0]), 0.99)
+    >>> round(wide.ci_high, 6) == round(mean([1.0, 2.0, 4.0], confidence=0.99).ci_high, 6)
+    True
+    """
+    if estimate.value is None or estimate.ci_low is None or estimate.ci_high is None:
+        return estimate
+    from scipy.special import ndtri, stdtrit
+
+    def quantile(level: float) -> float:
+        upper = (1 + level) / 2
+        return float(ndtri(upper) if estimate.df is None or math.isinf(estimate.df) else stdtrit(estimate.df, upper))
+
+    factor = quantile(confidence) / quantile(0.95)
+    return replace(
+        estimate,
+        ci_low=estimate.value - factor * (estimate.value - estimate.ci_low),
+        ci_high=estimate.value + factor * (estimate.ci_high - estimate.value),
+    )
+
+
 def without_interval(
     value: float | None,
     n: int,

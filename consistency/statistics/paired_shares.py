@@ -88,12 +88,50 @@ def equivalence_of_shares(lost: int, won: int, n: int, margin: float) -> float:
 
     Examples
     --------
-    >>> round(equivalence_of_shares(0, 0, 300, 0.01), 3) == round(0.99**300, 3)
+    >>> equivalence_of_shares(0, 0, 400, 0.01) < 0.05 < equivalence_of_shares(0, 0, 200, 0.01)
     True
     >>> equivalence_of_shares(1, 0, 300, 0.01) > equivalence_of_shares(0, 0, 300, 0.01)
     True
     """
     return max(_reached(lost, won, n, margin), _reached(won, lost, n, margin))
+
+
+def differing_changes(lost: ArrayLike, won: ArrayLike, n: ArrayLike) -> float | None:
+    """The p of "the share of right answers changes alike in all tasks".
+
+    Cochran's Q of the tasks' changes, each with its variance where all change alike, as in the score test: the variance of a
+    task with few flips is not taken from these few.
+
+    Parameters
+    ----------
+    lost, won, n : array_like of int, shape [tasks]
+        Of each task, as in `paired_change`.
+
+    Returns
+    -------
+    float or None
+        None where fewer than two tasks have a flip.
+
+    References
+    ----------
+    Cochran (1954), The combination of estimates from different experiments. Biometrics 10, 101-129.
+
+    Examples
+    --------
+    >>> differing_changes([10, 12], [11, 10], [100, 100]) > 0.5, differing_changes([40, 5], [5, 40], [100, 100]) < 1e-6
+    (True, True)
+    """
+    from scipy.special import chdtrc
+
+    b, c, size = (np.asarray(x, dtype=np.float64) for x in (lost, won, n))
+    common = float((c.sum() - b.sum()) / size.sum())
+    variance = _variance(b, c, size, common) / size**2
+    known = variance > 0
+    if known.sum() < 2:
+        return None
+    change, weight = ((c - b) / size)[known], 1 / variance[known]
+    centre = float(weight @ change / weight.sum())
+    return float(chdtrc(known.sum() - 1, float(weight @ (change - centre) ** 2)))
 
 
 def _reached(lost: int, won: int, n: int, margin: float) -> float:
@@ -135,14 +173,18 @@ def _plausible(n: int, chance: float) -> NDArray[np.int64]:
 def _score(lost: ArrayLike, won: ArrayLike, n: int, change: float) -> Floats:
     """Tango's statistic of "the true change is `change`", which falls in it; standard normal where that is so."""
     b, c = np.asarray(lost, dtype=np.float64), np.asarray(won, dtype=np.float64)
-    linear = -b - c + (2 * n - c + b) * change
-    root = np.sqrt(np.maximum(linear**2 + 8 * n * b * change * (1 - change), 0.0))
-    # The chance of a lost answer that makes the counts most likely.
-    chance = (root - linear) / (4 * n)
-    variance = n * (2 * chance + change * (1 - change))
+    variance = _variance(b, c, n, change)
     distance = c - b - n * change
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(variance > 0, distance / np.sqrt(np.maximum(variance, 0.0)), np.sign(distance) * np.inf)
+
+
+def _variance(lost: Floats, won: Floats, n: float | Floats, change: float) -> Floats:
+    """Variance of won - lost where the true change is `change`, and all else is as the counts make most likely."""
+    linear = -lost - won + (2 * n - won + lost) * change
+    root = np.sqrt(np.maximum(linear**2 + 8 * n * lost * change * (1 - change), 0.0))
+    chance = (root - linear) / (4 * n)
+    return np.asarray(n * (2 * chance + change * (1 - change)))
 
 
 def _where(lost: int, won: int, n: int, z: float) -> float:
