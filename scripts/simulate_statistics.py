@@ -29,6 +29,7 @@ from consistency.statistics.bootstrap import bootstrap_interval
 from consistency.statistics.estimates import Estimate, independent_difference, macro_mean, mean, root_mean_square
 from consistency.statistics.hypotheses import benjamini_hochberg, equivalence, holm, mcnemar_exact, sign_flip_test
 from consistency.statistics.jackknife import aggregate, aggregate_change
+from consistency.statistics.paired_shares import differing_changes, equivalence_of_shares, paired_change
 from consistency.statistics.partial_correlation import partial_correlation
 from consistency.statistics.shares import wilson
 from consistency.support.arrays import Floats, Integers
@@ -119,6 +120,30 @@ def of_aggregates(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
         covers(aggregate_change(f1[0], f1[1]), f1_of(0.3) - f1_of(0.2)),
         covers(aggregate(correlation), (0.32 * 0.48 - 0.12 * 0.08) / math.sqrt(0.44 * 0.4 * 0.6 * 0.56)),
     )
+
+
+def of_changed_shares(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
+    """The change of accuracy where many, few and hardly any answers turn, more of them one way."""
+    found = []
+    for losing, winning in ((0.15, 0.1), (0.02, 0.01), (0.003, 0.001)):
+        lost, won, _ = rng.multinomial(n, [losing, winning, 1 - losing - winning])
+        found.append(covers(paired_change(int(lost), int(won), n), winning - losing))
+    return tuple(found)
+
+
+def of_margins(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Equivalence where exactly the margin of 10 and of 2 points is lost, with few flips besides; and tasks that change alike."""
+    found = []
+    for margin in (0.1, 0.02):
+        lost, won, _ = rng.multinomial(n, [margin + 0.003, 0.003, 0.994 - margin])
+        found.append(equivalence_of_shares(int(lost), int(won), n, margin) < 0.05)
+    flipping = rng.uniform(0.02, 0.3, n)
+    sizes = sizes_of(n, equal=False) * 4
+    turned = np.array(
+        [rng.multinomial(m, [f / 2 + 0.005, f / 2 - 0.005, 1 - f]) for m, f in zip(sizes, flipping, strict=True)]
+    )
+    p = differing_changes(turned[:, 0], turned[:, 1], sizes)
+    return (*found, p is not None and p < 0.05)
 
 
 def f1_of(error: float) -> float:
@@ -307,6 +332,14 @@ TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = 
             ),
             (of_shares, ("share (Wilson), any true share",)),
             (
+                of_changed_shares,
+                (
+                    "change of a share (score), 25 % turn",
+                    "change of a share (score), 3 % turn",
+                    "change of a share (score), 0.4 % turn",
+                ),
+            ),
+            (
                 of_resampled_questions,
                 (
                     "BCa bootstrap, mean of exponential values",
@@ -352,6 +385,14 @@ TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = 
                     "sign-flip test, questions",
                     "Holm, any of that many tests",
                     "Benjamini-Hochberg, any of that many tests",
+                ),
+            ),
+            (
+                of_margins,
+                (
+                    "equivalence of shares at a margin of 10 points",
+                    "equivalence of shares at a margin of 2 points",
+                    "tasks that change alike, with other shares of flips (Cochran's Q)",
                 ),
             ),
             (by_subjects, ("sign-flip test, unequal subjects", "equivalence (TOST) at its margin, unequal subjects")),

@@ -143,7 +143,7 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
         if small:
             sentence += f", which is within {limit:g}"
         if changed:
-            sentence += f"; beyond chance {in_tasks}"
+            sentence += f"; beyond chance {in_tasks}{_macro(section)}"
     elif changed:
         sentence = f"{accuracy.capitalize()} changed {in_tasks}; over all questions {found}{_macro(section)}"
     elif change.value == 0 and section.flips is not None and not section.flips["harmful"]:
