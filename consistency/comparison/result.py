@@ -14,6 +14,7 @@ from consistency.comparison.section import Section
 from consistency.comparison.sentences import (
     accuracy_name,
     dropped_lines,
+    gold_lines,
     group_lines,
     metric_lines,
     pairing_line,
@@ -276,6 +277,7 @@ class Comparison:
                 of = "" if len(self.pools) == 1 else f"{pool.name}: "
                 interval = f"[{points(change.ci_low)}, {points(change.ci_high)}]"
                 lines.append(f"{of}change {points(change.value)} points, 95 % interval {interval}: {change.describe()}")
+                lines += [f"{of}{line}" for line in gold_lines(pool)]
         generated = [section for section in self.by_task.values() if not section.compares_options]
         for section in [*([self.overall] if self.overall else []), *generated]:
             lines += pairing_line(section)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from consistency.comparison.section import MetricChange, Readability, Section
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate
+from consistency.statistics.hypotheses import minimum_detectable_effect, t_test
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
@@ -162,6 +163,17 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
     if section.readability is not None and max(section.readability.shares) >= _READABLE_ENOUGH:
         sentence += f"; {_readability(section.readability, with_reasons=False)}"
     return sentence + "."
+
+
+def gold_lines(section: Section) -> Iterator[str]:
+    """What happened to the probability of the gold option: another number than accuracy, and often a surer one."""
+    change = section.estimates.get("delta_gold")
+    if change is None or change.value is None or change.ci_low is None:
+        return
+    p, least = t_test(change), minimum_detectable_effect(change)
+    found = "" if p is None else f", {_p(p)}"
+    power = "" if least is None else f"; one of {100 * least:.1f} would be found 4 times in 5"
+    yield f"gold option's probability {points(change.value)} points{_interval(change)}{found}{power}"
 
 
 def _changed(task: Section) -> bool:
