@@ -103,6 +103,19 @@ def compare(
             f"a margin of {margin:g}", expected=f"a fraction between 0 and {_MOST_MARGIN:g}, such as 0.01 for one point"
         )
     filtered = choose_filters(first, second, filter_name)
+    unpaired = [
+        UnpairedTask(
+            name,
+            {
+                f"under the filter {one}, {other} in the other log": len(
+                    first.tasks.get(f"{name},{one}") or first.tasks[name]
+                )
+            },
+        )
+        for name, (one, other) in filtered.unlike.items()
+    ]
+    if unpaired and not set(filtered.before.tasks) & set(filtered.after.tasks) and tasks is None:
+        raise InputError(unpaired[0].to_text(), do="compare two logs of the same filters", path=second.path)
     chosen = common_tasks(filtered.before, filtered.after) if tasks is None else dict(tasks)
     # A task that is named may be named with its filter.
     first = replace(first, tasks={**first.tasks, **filtered.before.tasks})
@@ -112,7 +125,6 @@ def compare(
             if name not in run_.tasks:
                 raise not_one_of("task", name, sorted(run_.tasks), path=run_.path)
     measured: dict[str, MeasuredTask] = {}
-    unpaired = []
     for name, other in chosen.items():
         pairs = pair(comparable(first.tasks[name], score), comparable(second.tasks[other], score))
         if len(pairs):
@@ -154,7 +166,7 @@ def compare(
         by_metric=sections_by_metric(measured, margin),
         by_group={
             group.name: section_of_group(group, measured, by_task, margin)
-            for group in read_groups(first.config, counted)
+            for group in read_groups(first.config, counted, {name: first.tasks[name].filter for name in measured})
         },
         score=score,
         margin=margin,

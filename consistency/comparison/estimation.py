@@ -145,7 +145,9 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         macro=macro,
         tasks=tuple(named) if len(named) > 1 else (),
         accuracy_metric=None if [*metrics] in (["best option"], [""]) else ", ".join(filter(None, metrics)),
-        readability=_readability(pooled) if "unreadable_after" in pooled and "unreadable_before" in pooled else None,
+        readability=_readability(pooled, sampling)
+        if "unreadable_after" in pooled and "unreadable_before" in pooled
+        else None,
     )
     return _with_distributions(section, columns) if options else section
 
@@ -198,7 +200,7 @@ def _with_distributions(section: Section, columns: Mapping[str, Floats]) -> Sect
     )
 
 
-def _readability(pooled: Mapping[str, Floats]) -> Readability:
+def _readability(pooled: Mapping[str, Floats], sampling: _Sampling) -> Readability:
     """From how many generated texts no answer can be read, and what changed among the others."""
     before, after = (pooled[f"unreadable_{when}"].astype(np.int64) for when in ("before", "after"))
     right_before, right_after = pooled["correct_before"], pooled["correct_after"]
@@ -216,7 +218,10 @@ def _readability(pooled: Mapping[str, Floats]) -> Readability:
         after=counts[1],
         n=len(before),
         both=int(both.sum()),
-        delta_accuracy=mean((right_after - right_before)[both]),
+        delta_accuracy=mean(
+            (right_after - right_before)[both],
+            clusters=None if sampling.clusters is None else sampling.clusters[both],
+        ),
         harmful=int(((right_before == 1) & (right_after == 0) & (after > 0)).sum()),
     )
 
@@ -292,13 +297,15 @@ def section_of_group(
     tasks = {name: measured[name] for name in group.tasks}
     section = section_of(group.name, tasks, margin)
     # Without a number of the harness, tasks of different metrics have no common question.
-    weighting = group.weighting or ("size" if len({task.accuracy_metric for task in tasks.values()}) == 1 else "task")
+    alike = len({task.accuracy_metric for task in tasks.values()}) == 1
+    without: Weighting = "size" if alike else "task"
+    weighting = group.weightings.get(section.accuracy_metric or "", next(iter(group.weightings.values()), without))
     estimates = dict(section.estimates)
     if weighting == "task" and section.macro is not None:
         estimates |= {name: section.macro[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy")}
     metrics = [by_task[name].metrics or {} for name in group.tasks]
     # Those of the harness, which takes the tasks that have one; without numbers of it, those that all tasks have.
-    names = group.metrics or [name for name in metrics[0] if all(name in found for found in metrics)]
+    names = list(group.weightings) or [name for name in metrics[0] if all(name in found for found in metrics)]
     told = dict.fromkeys(group.unlike, "the harness's number is no mean of the tasks' numbers")
     told |= {name: "its tasks' are not compared" for name in names if not any(name in found for found in metrics)}
     change = estimates["delta_accuracy"]
@@ -309,7 +316,9 @@ def section_of_group(
         minimum_detectable_change=_detectable(change, section.flips),
         metrics={
             name: _weighed(
-                [by_task[task] for task in group.tasks if name in (by_task[task].metrics or {})], name, weighting
+                [by_task[task] for task in group.tasks if name in (by_task[task].metrics or {})],
+                name,
+                group.weightings.get(name, weighting),
             )
             for name in names
             if name not in told
@@ -324,9 +333,12 @@ def _weighed(sections: Sequence[Section], name: str, weighting: Weighting) -> Me
     """A metric of a group from that of its tasks."""
     changes = [section.metrics[name] for section in sections if section.metrics is not None]
     weights = [float(section.n) if weighting == "size" else 1.0 for section in sections]
+    ends = [weighted_mean([getattr(change, when) for change in changes], weights) for when in ("before", "after")]
+    if changes[0].aggregation in ("perplexity", "weighted_perplexity", "bits_per_byte"):
+        ends = [end if end.ci_low is None else replace(end, ci_low=max(end.ci_low, 0.0)) for end in ends]
     return MetricChange(
-        before=weighted_mean([change.before for change in changes], weights),
-        after=weighted_mean([change.after for change in changes], weights),
+        before=ends[0],
+        after=ends[1],
         delta=weighted_mean([change.delta for change in changes], weights),
         aggregation=changes[0].aggregation,
         higher_is_better=changes[0].higher_is_better,

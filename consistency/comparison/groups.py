@@ -24,23 +24,20 @@ class TaskGroup:
         Those of its tasks that are compared.
     absent : int
         How many of its tasks are not.
-    weighting : {"size", "task"} or None
-        Whether the harness's number weighs each question or each task the same; None where it has no number.
-    metrics : tuple of str
-        Metrics for which the harness has a number that is such a mean of its tasks' numbers.
+    weightings : dict of str to {"size", "task"}
+        By metric, whether the harness's number weighs each question or each task the same.
     unlike : tuple of str
-        Metrics for which it has another number.
+        Metrics for which it has another number than such a mean of its tasks' numbers.
     """
 
     name: str
     tasks: tuple[str, ...]
     absent: int
-    weighting: Weighting | None
-    metrics: tuple[str, ...] = ()
+    weightings: Mapping[str, Weighting]
     unlike: tuple[str, ...] = ()
 
 
-def read_groups(config: RunConfig, compared: Mapping[str, int]) -> Iterator[TaskGroup]:
+def read_groups(config: RunConfig, compared: Mapping[str, int], filters: Mapping[str, str]) -> Iterator[TaskGroup]:
     """The groups of a run of which at least two tasks are compared.
 
     Parameters
@@ -48,6 +45,8 @@ def read_groups(config: RunConfig, compared: Mapping[str, int]) -> Iterator[Task
     config : RunConfig
     compared : dict of str to int
         The tasks, and how many documents of each the run holds: lm_eval before 0.4.3 does not log their number.
+    filters : dict of str to str
+        The filter of each that counts.
 
     Yields
     ------
@@ -58,20 +57,18 @@ def read_groups(config: RunConfig, compared: Mapping[str, int]) -> Iterator[Task
         leaves = leaf_tasks(name, config.groups)
         tasks = tuple(task for task in leaves if task in compared)
         if len(tasks) > 1 and name not in compared:
-            weightings = dict(_weightings(config.content, name, leaves, compared))
-            known = [found for found in weightings.values() if found is not None]
+            found = dict(_weightings(config.content, name, leaves, compared, filters))
             yield TaskGroup(
                 name,
                 tasks,
                 len(leaves) - len(tasks),
-                known[0] if known else None,
-                tuple(metric for metric, found in weightings.items() if found is not None),
-                tuple(metric for metric, found in weightings.items() if found is None),
+                {metric: weighting for metric, weighting in found.items() if weighting is not None},
+                tuple(metric for metric, weighting in found.items() if weighting is None),
             )
 
 
 def _weightings(
-    content: Mapping[str, Any], group: str, tasks: list[str], counted: Mapping[str, int]
+    content: Mapping[str, Any], group: str, tasks: list[str], counted: Mapping[str, int], filters: Mapping[str, str]
 ) -> Iterator[tuple[str, Weighting | None]]:
     """How the harness's numbers of a group weigh its tasks, by metric; the results file does not say it in words."""
     results = content.get("results")
@@ -79,6 +76,8 @@ def _weightings(
     settings = {task: read_task_settings(content, task) for task in tasks}
     for key, value in read_values(numbers if isinstance(numbers, dict) else {}):
         with_it = {task: item for task, item in settings.items() if key in item.values}
+        if key[1] not in {filters[task] for task in with_it if task in filters}:
+            continue
         values = [item.values[key] for item in with_it.values()]
         sizes = [counted.get(task) if item.documents is None else item.documents for task, item in with_it.items()]
         found: Weighting | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -38,6 +39,8 @@ _LIKE_ACCURACY = re.compile(r"(?:.*_)?(?:acc|accuracy|em|exact_match|correct|mat
 _PASS = re.compile(r"pass(?:@|_at_)(\d+)")
 _WEIGHTED = ("weighted_perplexity", "bits_per_byte")
 _MEANS = ("mean", "nanmean")
+# lm_eval's metrics of these names hold pairs; numbers under such a name are a task's own, and their mean is what it takes.
+_AGGREGATIONS_OF_SUMS = (*OF_CLASSES, *OF_TEXTS, *_WEIGHTED, "brier_score")
 _CLOSE = 1e-9
 
 
@@ -164,17 +167,15 @@ def _form(aggregation: str, values: Sequence[Any], options: Options | None, logg
     named = _named_form(aggregation, values, numbers, options)
     if named is not None and (logged is None or _equal(_value(named), logged)):
         return named
-    candidates = [*_candidates(values, numbers)]
     if logged is not None:
-        for form in candidates:
+        for form in _candidates(values, numbers):
             if _equal(_value(form), logged):
                 return form
     if named is not None:
         return named
-    if not candidates:
-        raise _UnreadError("not a number for each question")
-    if logged is None and (numbers is not None or any(len(item) != 2 for item in values)):
-        return candidates[0]
+    # Without a number of the harness nothing tells which function it is; lm_eval takes the mean where a task names none.
+    if logged is None and numbers is not None and aggregation in _AGGREGATIONS_OF_SUMS:
+        return numbers
     raise _UnreadError("the task aggregates it by a function of its own")
 
 
@@ -192,7 +193,8 @@ def _named_form(
         return of_weighted(cast(Aggregation, aggregation), values)
     if aggregation in OF_CLASSES and _are_pairs(values, (int, str)):
         gold, predicted = zip(*values, strict=True)
-        return of_classes(aggregation, gold, predicted) if _has_f1(aggregation, values) else None
+        with suppress(ValueError):
+            return of_classes(aggregation, gold, predicted) if _has_f1(aggregation, values) else None
     if aggregation in OF_TEXTS and _are_texts(values):
         return _corpus(aggregation, values)
     return None
@@ -212,10 +214,12 @@ def _candidates(values: Sequence[Any], numbers: Floats | None) -> Iterator[Float
     if _are_pairs(values, (int, str)):
         gold, predicted = zip(*values, strict=True)
         yield np.array([float(g == p) for g, p in values])
-        yield from (of_classes(name, gold, predicted) for name in OF_CLASSES if _has_f1(name, values))
+        with suppress(ValueError):  # texts
+            yield from (of_classes(name, gold, predicted) for name in OF_CLASSES if _has_f1(name, values))
     if all(_is_pair_of_sets(item) for item in values):
         gold, predicted = zip(*values, strict=True)
-        yield from (of_sets(name, gold, predicted) for name in OF_SETS)
+        with suppress(ValueError):
+            yield from (of_sets(name, gold, predicted) for name in OF_SETS)
 
 
 def _is_pair_of_sets(item: Any) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import os
 import re
 import stat
@@ -151,7 +152,7 @@ def _unpacking(path: Path) -> Iterator[tuple[_Readable, int]]:
                 source = stack.enter_context(opened.open(member))
                 size = min(member.compress_size, archive.stat().st_size)
             yield _decompressing(source, path.suffix), size
-        except (EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, gzip.BadGzipFile) as error:
+        except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             # RuntimeError is of an archive with a password, NotImplementedError of a method that Python lacks.
             raise InputError(f"cannot be unpacked: {error}", do=_DO, path=path) from None
         except OSError as error:
@@ -176,7 +177,8 @@ def _decompressing(source: IO[bytes], suffix: str) -> _Readable:
 def _open_archive(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         opened = zipfile.ZipFile(archive)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        # ValueError is of a name that is no text, OSError of a place before the file's beginning.
         raise InputError(f"not a readable .zip archive: {error}", do=_DO, path=archive) from None
     with opened:
         yield opened

@@ -14,6 +14,9 @@ from consistency.errors import InputError
 from consistency.logs.packed import read_log
 from consistency.support.host import counted
 
+# Model arguments whose values are never repeated.
+SECRETS = ("api_key", "auth_token", "token", "hf_token", "header", "headers", "password")
+_SECRET = re.compile(rf"(?<![A-Za-z_])({'|'.join(SECRETS)})=(\{{.*?\}}|[^,]*)")
 _GPU = re.compile(r"^GPU \d+: (.+)$", re.MULTILINE)
 _PROCESSOR = re.compile(r"^Model name:\s*(.+)$", re.MULTILINE)
 
@@ -221,6 +224,9 @@ def _to_config(content: dict[str, Any], results: Path | None, date: str) -> RunC
     arguments = config.get("model_args")
     if isinstance(arguments, dict):
         arguments = ",".join(f"{key}={value}" for key, value in arguments.items())
+    if isinstance(arguments, str):
+        # Results are shown to others.
+        arguments = _SECRET.sub(r"\1=…", arguments)
     limit, dtype = _number(config.get("limit")), _text(config.get("model_dtype"))
     documents = {
         task: counts["original"]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from consistency.logs.run_config import RunConfig
+from consistency.logs.run_config import SECRETS, RunConfig
 from consistency.logs.runs import Run
 
 # Which model it is: compared on purpose.
@@ -21,8 +21,6 @@ MODEL_ARGUMENTS = (
 ).split()
 # How its weights are held: also compared on purpose, but named.
 WEIGHT_ARGUMENTS = ("load_in_4bit", "load_in_8bit", "quantization", "quantization_config", "autogptq", "gptqmodel")
-# Never repeated, nor compared.
-_SECRETS = {"api_key", "auth_token", "token", "hf_token", "header", "headers", "password"}
 # Values that mean the same as an argument that is not given.
 _DEFAULTS: Mapping[str, Any] = {
     **dict.fromkeys(
@@ -154,7 +152,7 @@ def _argument_settings(run: RunConfig) -> dict[str, Any]:
     if arguments.get("tokenizer") in [arguments.get(name) for name in MODEL_ARGUMENTS]:
         arguments.pop("tokenizer", None)
     for name, value in arguments.items():
-        if name not in MODEL_ARGUMENTS and name not in _SECRETS and value != _DEFAULTS.get(name):
+        if name not in MODEL_ARGUMENTS and name not in SECRETS and value != _DEFAULTS.get(name):
             found[f"model_args.{name}"] = value
     return found
 
@@ -185,7 +183,7 @@ def task_settings(run: Run, name: str, ignored: set[str]) -> dict[str, Any]:
     found |= {
         f"metadata.{key}": value
         for key, value in _mapping(config, "metadata").items()
-        if key not in _NO_METADATA and key not in ignored and key not in _SECRETS
+        if key not in _NO_METADATA and key not in ignored and key not in SECRETS
     }
     shown = _mapping(config, "fewshot_config")
     found["fewshot_config.sampler"] = shown.get("sampler") or "default"

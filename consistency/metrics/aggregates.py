@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.support.arrays import Bools, Floats, Integers
+from consistency.support.arrays import Floats, Integers
 
 Aggregation = Literal[
     "mean",
@@ -35,6 +35,9 @@ Aggregation = Literal[
 OF_CLASSES: tuple[Aggregation, ...] = ("f1", "macro_f1", "weighted_f1", "matthews_corrcoef")
 OF_SETS: tuple[Aggregation, ...] = ("micro_f1_of_sets", "macro_f1_of_sets")
 OF_TEXTS: tuple[Aggregation, ...] = ("bleu", "chrf", "ter")
+
+
+_MOST_LABELS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +117,7 @@ def of_weighted(aggregation: Aggregation, values: ArrayLike) -> Summands:
 
 
 def of_classes(aggregation: Aggregation, gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> Summands:
-    """Summands of a metric of a table of gold and predicted classes.
+    """Summands of a metric of gold and predicted classes.
 
     Parameters
     ----------
@@ -123,17 +126,18 @@ def of_classes(aggregation: Aggregation, gold: Sequence[Hashable], predicted: Se
     gold, predicted : sequence, length n
         For F1 only 0 and 1.
 
+    Raises
+    ------
+    ValueError
+        For more than 200 classes: texts, not classes.
+
     Examples
     --------
     >>> of_classes("f1", [1, 0, 1], [1, 1, 1]).value
     0.8
     """
-    classes = sorted({*gold, *predicted}, key=lambda item: (str(type(item)), str(item)))
-    if aggregation == "f1":
-        classes = [0, 1]
-    number, k = {item: i for i, item in enumerate(classes)}, len(classes)
-    cells = [number[g] * k + number[p] for g, p in zip(gold, predicted, strict=True)]
-    return Summands(aggregation, np.eye(k * k)[cells])
+    classes = [0, 1] if aggregation == "f1" else sorted({*gold, *predicted}, key=lambda x: (str(type(x)), str(x)))
+    return _of_labels(aggregation, classes, [(one,) for one in gold], [(one,) for one in predicted])
 
 
 def of_sets(
@@ -147,16 +151,35 @@ def of_sets(
         Over all labels together, or the mean of the labels' F1.
     gold, predicted : sequence of collection of str, length n
 
+    Raises
+    ------
+    ValueError
+        For more than 200 labels.
+
     Examples
     --------
     >>> of_sets("micro_f1_of_sets", [["a"], ["a", "b"]], [["a"], ["b", "c"]]).value == 2 * 2 / (3 + 3)
     True
     """
     labels = sorted({label for sets in (gold, predicted) for found in sets for label in found})
+    return _of_labels(aggregation, labels, gold, predicted)
+
+
+def _of_labels(
+    aggregation: Aggregation,
+    labels: Sequence[Hashable],
+    gold: Sequence[Collection[Hashable]],
+    predicted: Sequence[Collection[Hashable]],
+) -> Summands:
+    """For each question and label: whether it is both, gold, and predicted."""
+    if len(labels) > _MOST_LABELS:
+        raise ValueError(f"{len(labels)} classes, more than {_MOST_LABELS}")
+    number = {label: place for place, label in enumerate(labels)}
     values = np.zeros((len(gold), len(labels), 3))
     for row, sides in enumerate(zip(gold, predicted, strict=True)):
-        first, second = (np.isin(labels, [*side]) for side in sides)
-        values[row] = np.column_stack([first & second, first, second])
+        for side, found in enumerate(sides, start=1):
+            values[row, [number[label] for label in found], side] = 1
+    values[:, :, 0] = values[:, :, 1] * values[:, :, 2]
     return Summands(aggregation, values.reshape(len(gold), -1))
 
 
@@ -167,7 +190,7 @@ def of_texts(aggregation: Aggregation, references: Sequence[Any], texts: Sequenc
     ----------
     aggregation : {"bleu", "chrf", "ter"}
     references : sequence of str or list of str, length n
-        As many of each question as the one with the fewest has are used, as lm_eval does.
+        Of each question as many as every question has, as lm_eval takes them.
     texts : sequence of str, length n
 
     Raises
@@ -194,50 +217,42 @@ def _ratio(sums: Floats) -> Floats:
     return np.asarray(sums[..., 0] / sums[..., 1])
 
 
-def _table(sums: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Of a table of classes: the right ones, the gold and the predicted ones by class, and all."""
-    k = math.isqrt(sums.shape[-1])
-    table = sums.reshape(*sums.shape[:-1], k, k)
-    return np.einsum("...ii->...i", table), table.sum(axis=-1), table.sum(axis=-2), sums.sum(axis=-1)
+def _counts(sums: Floats) -> tuple[Floats, Floats, Floats]:
+    """By label: how often it is both, gold, and predicted."""
+    right, gold, predicted = np.moveaxis(sums.reshape(*sums.shape[:-1], -1, 3), -1, 0)
+    return right, gold, predicted
 
 
-def _f1_by_class(sums: Floats) -> tuple[Floats, Floats, Bools]:
-    """F1 of each class, 0 where it is neither gold nor predicted; how often it is gold; whether it occurs."""
-    right, gold, predicted, _ = _table(sums)
-    total = gold + predicted
-    return np.where(total > 0, 2 * right / np.where(total > 0, total, 1.0), 0.0), gold, total > 0
-
-
-def _f1(sums: Floats) -> Floats:
-    return _f1_by_class(sums)[0][..., 1]
-
-
-def _macro_f1(sums: Floats) -> Floats:
-    each, _, occurs = _f1_by_class(sums)
-    return np.asarray(each.sum(axis=-1) / occurs.sum(axis=-1))
-
-
-def _weighted_f1(sums: Floats) -> Floats:
-    each, gold, _ = _f1_by_class(sums)
-    return np.asarray((each * gold).sum(axis=-1) / gold.sum(axis=-1))
-
-
-def _micro_f1_of_sets(sums: Floats) -> Floats:
-    right, gold, predicted = np.moveaxis(sums.reshape(*sums.shape[:-1], -1, 3).sum(axis=-2), -1, 0)
-    total = gold + predicted
+def _f1_of(right: Floats, total: Floats) -> Floats:
+    """F1 from gold and predicted ones together; 0 where there are none."""
     return np.where(total > 0, 2 * right / np.where(total > 0, total, 1.0), 0.0)
 
 
-def _macro_f1_of_sets(sums: Floats) -> Floats:
-    right, gold, predicted = np.moveaxis(sums.reshape(*sums.shape[:-1], -1, 3), -1, 0)
-    total = gold + predicted
-    each = np.where(total > 0, 2 * right / np.where(total > 0, total, 1.0), 0.0)
-    return np.asarray(each.sum(axis=-1) / np.maximum((total > 0).sum(axis=-1), 1))
+def _f1(sums: Floats) -> Floats:
+    right, gold, predicted = _counts(sums)
+    return _f1_of(right, gold + predicted)[..., 1]
+
+
+def _micro_f1(sums: Floats) -> Floats:
+    right, gold, predicted = (counts.sum(axis=-1) for counts in _counts(sums))
+    return _f1_of(right, gold + predicted)
+
+
+def _macro_f1(sums: Floats) -> Floats:
+    right, gold, predicted = _counts(sums)
+    occurs = gold + predicted > 0
+    return np.asarray(_f1_of(right, gold + predicted).sum(axis=-1) / np.maximum(occurs.sum(axis=-1), 1))
+
+
+def _weighted_f1(sums: Floats) -> Floats:
+    right, gold, predicted = _counts(sums)
+    return np.asarray((_f1_of(right, gold + predicted) * gold).sum(axis=-1) / gold.sum(axis=-1))
 
 
 def _matthews(sums: Floats) -> Floats:
     """Gorodkin (2004), Comparing two K-category assignments by a K-category correlation coefficient; 0 where undefined."""
-    right, gold, predicted, n = _table(sums)
+    right, gold, predicted = _counts(sums)
+    n = gold.sum(axis=-1)
     covariance = right.sum(axis=-1) * n - (gold * predicted).sum(axis=-1)
     spread = (n**2 - (gold**2).sum(axis=-1)) * (n**2 - (predicted**2).sum(axis=-1))
     return np.where(spread > 0, covariance / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
@@ -262,7 +277,7 @@ _FINISH: dict[Aggregation, Callable[[Floats], Any]] = {
     "macro_f1": _macro_f1,
     "weighted_f1": _weighted_f1,
     "matthews_corrcoef": _matthews,
-    "micro_f1_of_sets": _micro_f1_of_sets,
-    "macro_f1_of_sets": _macro_f1_of_sets,
+    "micro_f1_of_sets": _micro_f1,
+    "macro_f1_of_sets": _macro_f1,
     **{name: _by_sacrebleu(name) for name in OF_TEXTS},
 }

@@ -582,5 +582,6 @@ def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float], confi
     spread = sum(part**2 / df for part, df in parts)
     df = variance**2 / spread if spread > 0 else sum(df for _, df in parts)
     low, high = t_interval(value, math.sqrt(variance), df, confidence)
-    caveats: tuple[Caveat, ...] = ("constant",) if variance == 0 else ()
+    told = dict.fromkeys(caveat for item in estimates for caveat in item.warnings if caveat != "constant")
+    caveats: tuple[Caveat, ...] = ("constant", *told) if variance == 0 else tuple(told)
     return Estimate(value, math.sqrt(variance), low, high, n, df, undefined, "weighted mean", "stratum", "t", caveats)
