@@ -348,6 +348,59 @@ def test_a_filter_can_be_chosen(tmp_path: Path) -> None:
         compare(tmp_path / "before", tmp_path / "after", filter_name="loose")
 
 
+def test_two_filters_are_not_compared_with_each_other(tmp_path: Path) -> None:
+    for name, own in (("before", "strict"), ("after", "flexible")):
+        rows = [row(i, exact_match=float(own == "strict")) for i in range(4)]
+        write(tmp_path / name, {"t": [item | {"filter": own} for item in rows], "u": rows})
+    comparison = compare(tmp_path / "before", tmp_path / "after")
+    assert list(comparison.by_task) == ["u"]
+    assert [item.task for item in comparison.unpaired] == ["t"]
+    with pytest.raises(InputError):
+        compare(tmp_path / "before", tmp_path / "after", filter_name="strict")
+
+
+def test_texts_are_no_classes(tmp_path: Path) -> None:
+    """Pairs of a reference and a text under a function of the task's own: too many values to be classes."""
+    rows = [row(i, score=[f"reference {i}", f"text {i}"]) for i in range(1000)]
+    section = both(tmp_path, rows, rows, **own(17.0, n=1000)).by_task["t"]
+    assert [item.metric for item in section.uncompared] == ["score"]
+
+
+def test_without_a_number_of_the_harness_a_function_is_not_taken_for_a_mean(tmp_path: Path) -> None:
+    results = own(1.0)
+    del results["results"]
+    rows = [row(i, score=float(i)) for i in range(4)]
+    section = both(tmp_path, rows, rows, **results).by_task["t"]
+    assert [item.metric for item in section.uncompared] == ["score"]
+
+
+@pytest.mark.parametrize("other_filter_first", [True, False])
+def test_each_metric_of_a_group_has_its_own_weighting(tmp_path: Path, *, other_filter_first: bool) -> None:
+    """acc by size and acc_norm by task; the numbers of another filter do not count."""
+    shares = {"small": (1.0, 0.5, 4), "large": (0.25, 0.75, 8)}
+    tasks = {
+        name: [scored(i, [-1.0, -2.0], "0", acc=float(i < acc * n), acc_norm=float(i < norm * n)) for i in range(n)]
+        for name, (acc, norm, n) in shares.items()
+    }
+    numbers = [("acc,other", 0.625), ("acc,none", 0.5)]
+    results = {
+        "results": {
+            **{name: {"acc,none": a, "acc,other": a, "acc_norm,none": b} for name, (a, b, _) in shares.items()},
+            "both": dict(numbers if other_filter_first else numbers[::-1]) | {"acc_norm,none": 0.625},
+        },
+        "n-samples": {name: {"effective": n} for name, (_, _, n) in shares.items()},
+        "group_subtasks": {"both": ["small", "large"]},
+    }
+    for name in ("before", "after"):
+        write(tmp_path / name, tasks, results)
+    group = compare(tmp_path / "before", tmp_path / "after").by_group["both"]
+    assert group.weighting == "size"
+    assert {name: found.before.value for name, found in (group.metrics or {}).items()} == {
+        "acc": 0.5,
+        "acc_norm": 0.625,
+    }
+
+
 def test_repeated_rows_of_one_filter_are_no_second_filter(tmp_path: Path) -> None:
     rows = [{k: v for k, v in row(i, exact_match=1.0).items() if k != "filter"} for i in (0, 1, 0)]
     (scores,) = read_run(write(tmp_path, {"t": rows})).tasks.values()

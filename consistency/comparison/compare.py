@@ -104,14 +104,7 @@ def compare(
         )
     filtered = choose_filters(first, second, filter_name)
     unpaired = [
-        UnpairedTask(
-            name,
-            {
-                f"under the filter {one}, {other} in the other log": len(
-                    first.tasks.get(f"{name},{one}") or first.tasks[name]
-                )
-            },
-        )
+        UnpairedTask(name, {f"under the filter {one.filter}, in the other log under {other.filter}": len(one)})
         for name, (one, other) in filtered.unlike.items()
     ]
     if unpaired and not set(filtered.before.tasks) & set(filtered.after.tasks) and tasks is None:
