@@ -35,7 +35,7 @@ from scipy.spatial.distance import jensenshannon
 from consistency.comparison.compare import compare
 from consistency.comparison.items import question_arrays
 from consistency.comparison.pairing import pair
-from consistency.logs.rows import row_kind
+from consistency.logs.rows import Expected, row_kind
 from consistency.logs.runs import read_run
 from consistency.metrics.measures import measure_columns
 
@@ -143,7 +143,7 @@ def reading(name: str, folder: Path, old: bool) -> None:
     files = sorted(folder.glob("*.jsonl"))
     with files[0].open(encoding="utf-8") as file:
         first = json.load(file)[0] if old else json.loads(file.readline())
-    fields = row_kind(first, letters=False, line=1, path=files[0]).type
+    fields = row_kind(first, Expected(), line=1, path=files[0]).type
 
     def by_line(decode: Callable[[bytes], object], kept: bool) -> Callable[[], None]:
         def loop() -> None:

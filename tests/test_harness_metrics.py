@@ -359,6 +359,14 @@ def test_two_filters_are_not_compared_with_each_other(tmp_path: Path) -> None:
         compare(tmp_path / "before", tmp_path / "after", filter_name="strict")
 
 
+def test_a_task_under_another_name_has_its_filters_paired(tmp_path: Path) -> None:
+    write(tmp_path / "before", {"t": filtered((0.5, 0.75), named=True)})
+    write(tmp_path / "after", {"other": filtered((0.5, 0.75), named=True)[::-1]})
+    section = compare(tmp_path / "before", tmp_path / "after").by_task["t"]
+    assert (section.filter, section.estimates["delta_accuracy"].value) == ("strict-match", 0.0)
+    assert list(section.other_filters) == ["flexible-extract"]
+
+
 def test_texts_are_no_classes(tmp_path: Path) -> None:
     """Pairs of a reference and a text under a function of the task's own: too many values to be classes."""
     rows = [row(i, score=[f"reference {i}", f"text {i}"]) for i in range(1000)]
@@ -399,6 +407,79 @@ def test_each_metric_of_a_group_has_its_own_weighting(tmp_path: Path, *, other_f
         "acc": 0.5,
         "acc_norm": 0.625,
     }
+
+
+# What a row may hold
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_metric_that_a_row_lacks_is_there_in_the_others(tmp_path: Path, *, first: bool) -> None:
+    """lm_eval lists in each row the metrics of that row."""
+    rows = [row(i, exact_match=float(i % 2), f1=0.5) for i in range(4)]
+    rows[0 if first else 2] = row(0 if first else 2, exact_match=0.0)
+    results = {"configs": {"t": {"metric_list": [{"metric": "exact_match"}, {"metric": "f1", "aggregation": "mean"}]}}}
+    section = both(tmp_path, rows, rows, **results).by_task["t"]
+    found = (section.metrics or {})["f1"].before
+    assert (found.value, found.n, found.undefined) == (0.5, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(0, None), (2, None), (0, [-math.inf, 4]), (2, [math.nan, 4]), (2, "N/A"), (1, {"a": 1}), (0, ["0", "1"])],
+)
+def test_one_odd_value_costs_its_metric_alone(tmp_path: Path, place: int, value: Any) -> None:
+    rows = [row(i, exact_match=1.0, word_perplexity=[-8.0, 4]) for i in range(4)]
+    rows[place]["word_perplexity"] = value
+    section = both(tmp_path, rows, rows).by_task["t"]
+    assert section.estimates["accuracy_before"].value == 1.0
+    assert "word_perplexity" in {*(section.metrics or {}), *(item.metric for item in section.uncompared)}
+
+
+def test_an_infinite_value_is_named_and_not_left_out(tmp_path: Path) -> None:
+    rows = [row(i, perplexity=-1.0, exact_match=1.0) for i in range(4)]
+    rows[1]["perplexity"] = -math.inf
+    section = both(tmp_path, rows, rows).by_task["t"]
+    assert [item.metric for item in section.uncompared] == ["perplexity"]
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\tb", "a\nb", "a\x1b[31m"])
+def test_a_metric_with_an_odd_name_is_named(tmp_path: Path, name: str) -> None:
+    rows = [row(i, **{"exact_match": 1.0, name: 0.5}) for i in range(4)]
+    section = both(tmp_path, rows, rows).by_task["t"]
+    assert [item.metric for item in section.uncompared] == [name]
+
+
+def test_with_samples_named_the_harness_counts_all_documents_and_the_numbers_are_of_those(tmp_path: Path) -> None:
+    """As --samples: the count is of the task, the number of the rows that are there."""
+    rows = [row(i, score=value) for i, value in enumerate([-1, 0.5, 1.0, -1])]
+    section = both(tmp_path, rows, rows, **own(0.75, n=20)).by_task["t"]
+    assert (section.metrics or {})["score"].before.value == 0.75
+    assert section.pairing.notes == ()
+
+
+def test_samples_that_were_cut_are_named(tmp_path: Path) -> None:
+    results = own(0.5, "exact_match", n=9)
+    results["configs"]["t"]["metric_list"][0]["aggregation"] = "mean"
+    rows = [row(i, exact_match=float(i == 0)) for i in range(4)]
+    notes = both(tmp_path, rows, rows, **results).by_task["t"].pairing.notes
+    assert len(notes) == 2
+    assert all("9" in note and "4" in note for note in notes)
+
+
+def test_groups_may_be_in_the_second_log_alone(tmp_path: Path) -> None:
+    before, after, results = grouped("task")
+    write(tmp_path / "before", before)
+    write(tmp_path / "after", after, results)
+    group = compare(tmp_path / "before", tmp_path / "after").by_group["pro"]
+    assert (group.weighting, group.estimates["delta_accuracy"].value) == ("task", -0.5)
+
+
+def test_what_was_scored_as_right_was_read(tmp_path: Path) -> None:
+    prompt = "Put the answer in <answer> and </answer>."
+    rows = [written(i, "It is 4.", "It is 4.", 1.0, prompt) for i in range(3)]
+    found = both(tmp_path, rows, rows).by_task["t"].readability
+    assert found is not None
+    assert (dict(found.before), found.both) == ({}, 3)
 
 
 def test_repeated_rows_of_one_filter_are_no_second_filter(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from consistency.comparison.estimation import (
     section_of_task,
     sections_by_metric,
 )
-from consistency.comparison.filters import choose_filters
+from consistency.comparison.filters import by_filter, choose_filters, pair_filters
 from consistency.comparison.groups import read_groups
 from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
 from consistency.comparison.items import answers, question_arrays
@@ -34,6 +34,7 @@ from consistency.comparison.section import Section
 from consistency.comparison.settings import UnexplainedPrompts, setting_differences, unexplained_prompts
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
+from consistency.logs.scores import Scores
 from consistency.metrics.selection_bias import OptionCounts, SelectionBias, strongest_bias
 from consistency.statistics.hypotheses import (
     benjamini_hochberg,
@@ -103,16 +104,23 @@ def compare(
             f"a margin of {margin:g}", expected=f"a fraction between 0 and {_MOST_MARGIN:g}, such as 0.01 for one point"
         )
     filtered = choose_filters(first, second, filter_name)
-    unpaired = [
-        UnpairedTask(name, {f"under the filter {one.filter}, in the other log under {other.filter}": len(one)})
-        for name, (one, other) in filtered.unlike.items()
-    ]
-    if unpaired and not set(filtered.before.tasks) & set(filtered.after.tasks) and tasks is None:
-        raise InputError(unpaired[0].to_text(), do="compare two logs of the same filters", path=second.path)
+    unlike = dict(filtered.unlike)
+    if unlike and not set(filtered.before.tasks) & set(filtered.after.tasks) and tasks is None:
+        raise InputError(_of_unlike(unlike)[0].to_text(), do="compare two logs of the same filters", path=second.path)
     chosen = common_tasks(filtered.before, filtered.after) if tasks is None else dict(tasks)
-    # A task that is named may be named with its filter.
-    first = replace(first, tasks={**first.tasks, **filtered.before.tasks})
-    second = replace(second, tasks={**second.tasks, **filtered.after.tasks})
+    # A task that is named may be named with its filter; one under another name has the filters of that.
+    one, two = {**first.tasks, **filtered.before.tasks}, {**second.tasks, **filtered.after.tasks}
+    others = dict(filtered.others)
+    for name, other in list(chosen.items()):
+        if name != other and name in filtered.before.tasks and other in filtered.after.tasks:
+            found = pair_filters(by_filter(first)[name], by_filter(second)[other], filter_name)
+            if found is None:
+                unlike[name] = (one[name], two[other])
+                del chosen[name]
+            else:
+                (one[name], two[other]), others[name] = found
+    unpaired = _of_unlike(unlike)
+    first, second = replace(first, tasks=one), replace(second, tasks=two)
     for run_, names in ((first, chosen.keys()), (second, chosen.values())):
         for name in names:
             if name not in run_.tasks:
@@ -142,12 +150,10 @@ def compare(
         ]
     by_scope = {}
     for scope, members in (scopes or {}).items():
-        found = {name: with_options[name] for name in members if name in with_options}
-        if found:
-            by_scope[scope] = section_of(scope, found, margin)
-    by_task = {
-        name: section_of_task(name, task, margin, filtered.others.get(name, {})) for name, task in measured.items()
-    }
+        within = {name: with_options[name] for name in members if name in with_options}
+        if within:
+            by_scope[scope] = section_of(scope, within, margin)
+    by_task = {name: section_of_task(name, task, margin, others.get(name, {})) for name, task in measured.items()}
     counted = {name: len(first.tasks[name]) for name in measured}
     return Comparison(
         before=first.config,
@@ -159,7 +165,11 @@ def compare(
         by_metric=sections_by_metric(measured, margin),
         by_group={
             group.name: section_of_group(group, measured, by_task, margin)
-            for group in read_groups(first.config, counted, {name: first.tasks[name].filter for name in measured})
+            for group in read_groups(
+                first.config if first.config.groups else second.config,
+                counted,
+                {name: first.tasks[name].filter for name in measured},
+            )
         },
         score=score,
         margin=margin,
@@ -172,6 +182,14 @@ def compare(
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},
     )
+
+
+def _of_unlike(unlike: Mapping[str, tuple[Scores, Scores]]) -> list[UnpairedTask]:
+    """Tasks whose filters are others in the other log."""
+    return [
+        UnpairedTask(name, {f"under the filter {one.filter}, in the other log under {other.filter}": len(one)})
+        for name, (one, other) in unlike.items()
+    ]
 
 
 def _biases(

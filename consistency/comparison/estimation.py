@@ -213,15 +213,19 @@ def _readability(pooled: Mapping[str, Floats], sampling: _Sampling) -> Readabili
         }
         for codes in (before, after)
     ]
+    change = mean(
+        (right_after - right_before)[both], clusters=None if sampling.clusters is None else sampling.clusters[both]
+    )
+    turned = flips(right_before[both], right_after[both])
+    known = (right_before[both], right_after[both])
+    if sampling.clusters is None and change.n and all(np.isin(x[np.isfinite(x)], (0.0, 1.0)).all() for x in known):
+        change = _change_of_share(change, turned)
     return Readability(
         before=counts[0],
         after=counts[1],
         n=len(before),
         both=int(both.sum()),
-        delta_accuracy=mean(
-            (right_after - right_before)[both],
-            clusters=None if sampling.clusters is None else sampling.clusters[both],
-        ),
+        delta_accuracy=change,
         harmful=int(((right_before == 1) & (right_after == 0) & (after > 0)).sum()),
     )
 
@@ -274,7 +278,7 @@ def _uncompared(before: Scores, after: Scores) -> Iterator[UncomparedMetric]:
             yield UncomparedMetric(name, f"only in the {when} log")
     for name in sorted(held[0] & held[1]):
         if (name in before.metrics) != (name in after.metrics):
-            yield UncomparedMetric(name, "aggregated in another way in the second log")
+            yield UncomparedMetric(name, "the numbers of the two logs fit different functions")
 
 
 def sections_by_metric(measured: Mapping[str, MeasuredTask], margin: float) -> dict[str, Section]:

@@ -52,26 +52,40 @@ def choose_filters(before: Run, after: Run, wanted: str | None = None) -> Filter
     InputError
         If no task has the filter that is asked for in both runs, or one of several filters has it in one run alone.
     """
-    first, second = _by_filter(before), _by_filter(after)
+    first, second = by_filter(before), by_filter(after)
     if wanted is not None:
         _check_wanted(first, second, wanted, before)
-    chosen: tuple[dict[str, Scores], dict[str, Scores]] = ({}, {})
+    one = {task: _first(filters) for task, filters in first.items()}
+    two = {task: _first(filters) for task, filters in second.items()}
     others, unlike = {}, {}
-    for task, filters in first.items():
-        if task not in second:
-            chosen[0][task] = _first(filters)
-            continue
-        shared = [name for name in filters if name in second[task]]
-        if shared:
-            name = wanted if wanted in shared else shared[0]
-            chosen[0][task], chosen[1][task] = filters[name], second[task][name]
-            others[task] = {other: (filters[other], second[task][other]) for other in shared if other != name}
-        elif len(filters) == len(second[task]) == 1 and _UNNAMED in (*filters, *second[task]):
-            chosen[0][task], chosen[1][task] = _first(filters), _first(second[task])
+    for task in [task for task in first if task in second]:
+        found = pair_filters(first[task], second[task], wanted)
+        if found is None:
+            unlike[task] = (one.pop(task), two.pop(task))
         else:
-            unlike[task] = (_first(filters), _first(second[task]))
-    chosen[1].update({task: _first(filters) for task, filters in second.items() if task not in first})
-    return Filtered(replace(before, tasks=chosen[0]), replace(after, tasks=chosen[1]), others, unlike)
+            (one[task], two[task]), others[task] = found
+    return Filtered(replace(before, tasks=one), replace(after, tasks=two), others, unlike)
+
+
+def pair_filters(
+    first: Mapping[str, Scores], second: Mapping[str, Scores], wanted: str | None = None
+) -> tuple[tuple[Scores, Scores], dict[str, tuple[Scores, Scores]]] | None:
+    """A task under the filter that counts in both runs, and under the others that both hold; None without a common one.
+
+    Parameters
+    ----------
+    first, second : dict of str to Scores
+        The task of each run by filter.
+    wanted : str, optional
+        See `choose_filters`.
+    """
+    shared = [name for name in first if name in second]
+    if shared:
+        name = wanted if wanted in shared else shared[0]
+        return (first[name], second[name]), {other: (first[other], second[other]) for other in shared if other != name}
+    if len(first) == len(second) == 1 and _UNNAMED in (*first, *second):
+        return (_first(first), _first(second)), {}
+    return None
 
 
 def _check_wanted(
@@ -79,8 +93,8 @@ def _check_wanted(
 ) -> None:
     both = [task for task in first if task in second]
     having = [task for task in both if wanted in first[task] and wanted in second[task]]
-    if not having:
-        known = dict.fromkeys(name for task in both for name in first[task] if name in second[task])
+    if not all(any(wanted in filters for filters in run.values()) for run in (first, second)):
+        known = dict.fromkeys(name for filters in first.values() for name in filters)
         raise InputError(
             f"--filter {wanted}: no task has it in both logs", expected="one of " + ", ".join(known), path=before.path
         )
@@ -97,7 +111,8 @@ def _first(filters: Mapping[str, Scores]) -> Scores:
     return next(iter(filters.values()))
 
 
-def _by_filter(run: Run) -> dict[str, dict[str, Scores]]:
+def by_filter(run: Run) -> dict[str, dict[str, Scores]]:
+    """The tasks of a run by plain name and filter."""
     found: dict[str, dict[str, Scores]] = {}
     for scores in run.tasks.values():
         found.setdefault(scores.task, {})[scores.filter] = scores

@@ -66,7 +66,8 @@ def question_arrays(pairs: Pairs) -> dict[str, Floats]:
             arrays[f"before:{metric}"], arrays[f"after:{metric}"] = before.metrics[metric], after.metrics[metric]
     for when, scores in (("before", before), ("after", after)):
         if scores.generations is not None:
-            arrays[f"unreadable_{when}"] = _unreadable(scores)
+            # What was scored as right was read, whatever it looks like.
+            arrays[f"unreadable_{when}"] = np.where(arrays[f"correct_{when}"] == 1, 0.0, _unreadable(scores))
     if not before.has_options:
         return arrays
     arrays |= measure_columns(before.logprobs, after.logprobs, pairs.gold)

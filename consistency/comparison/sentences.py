@@ -97,7 +97,7 @@ def _readability(found: Readability, *, with_reasons: bool) -> str:
     change = found.delta_accuracy
     if change.value is None:
         return text
-    among = f"among the {found.both} questions that both runs answer readably"
+    among = f"among the {change.n} questions that both runs answer readably"
     return f"{text}; {among} accuracy changed by {points(change.value)} points{_interval(change)}"
 
 
@@ -149,6 +149,8 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
         sentence = f"{accuracy.capitalize()} changed {in_tasks}; over all questions {found}{_macro(section)}"
     elif change.value == 0 and section.flips is not None and not section.flips["harmful"]:
         sentence = _unchanged(section, accuracy)
+    elif change.ci_low is None:
+        sentence = f"{accuracy.capitalize()}: {found}; too few questions for an interval"
     elif small:
         sentence = f"No change of {accuracy} by more than {limit:g} points: {found}"
     else:
@@ -227,6 +229,8 @@ def _metric_verdict(section: Section) -> str:
         ends = f"{before:.4g} → {after:.4g}"
         if delta.value == 0 and delta.se == 0:
             return f"No change of {name}: it is the same in all {delta.n} questions that have it in both runs."
+        if delta.ci_low is None:
+            return f"{name}: {ends}; too few questions for an interval."
         if not _excludes_zero(delta):
             return f"No change of {name} distinguishable from chance ({ends})."
         better = {None: "", True: ", better", False: ", worse"}[

@@ -42,6 +42,7 @@ _MEANS = ("mean", "nanmean")
 # lm_eval's metrics of these names hold pairs; numbers under such a name are a task's own, and their mean is what it takes.
 _AGGREGATIONS_OF_SUMS = (*OF_CLASSES, *OF_TEXTS, *_WEIGHTED, "brier_score")
 _CLOSE = 1e-9
+_CONSTANTS = ("nan", "inf", "-inf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,8 @@ def read_metrics(
     settings: TaskSettings,
     filter_name: str,
     options: Options | None,
-    complete: bool,
+    *,
+    repeated: bool = False,
 ) -> LoggedMetrics:
     """The metrics of a task's questions.
 
@@ -91,28 +93,32 @@ def read_metrics(
     filter_name : str
     options : Options or None
         Of tasks with options.
-    complete : bool
-        Whether these are all the questions that the harness's numbers are of.
+    repeated : bool
+        Whether rows that repeat a question are left out, so that other numbers than the harness's are no fault.
 
     Examples
     --------
-    >>> found = read_metrics({"acc": [1.0, 0.0], "word_perplexity": [[-2.0, 1], [-4.0, 2]]}, TaskSettings(), "none", None, True)
+    >>> found = read_metrics({"acc": [1.0, 0.0], "word_perplexity": [[-2.0, 1], [-4.0, 2]]}, TaskSettings(), "none", None)
     >>> list(found.means), round(found.summands["word_perplexity"].value, 6) == round(math.e**2, 6)
     (['acc'], True)
     """
     means: dict[str, Floats] = {}
     summands: dict[str, Summands] = {}
     unread: dict[str, str] = {}
-    notes: list[str] = []
+    other: list[str] = []
+    n = len(next(iter(columns.values()), ()))
     for name, values in columns.items():
-        logged = settings.values.get((name, filter_name)) if complete else None
+        logged = settings.values.get((name, filter_name))
         try:
-            form = _form(settings.aggregation(name), values, options, logged)
+            form = _form(settings.aggregation(name), [_as_numbers(item) for item in values], options, logged)
+            infinite = int(np.isinf(form.values if isinstance(form, Summands) else form).sum())
+            if infinite:
+                raise _UnreadError(f"infinite in {infinite} of {n} questions")
         except _UnreadError as error:
             unread[name] = str(error)
             continue
         if logged is not None and not _equal(_value(form), logged):
-            notes.append(f"the results file says {name} {logged:.6g}, its samples {_value(form):.6g}")
+            other.append(f"{name} {logged:.6g}, its samples {_value(form):.6g}")
         if isinstance(form, Summands):
             summands[name] = form
         else:
@@ -120,7 +126,25 @@ def read_metrics(
     for name, filtered_by in settings.values:
         if filtered_by == filter_name and name not in columns:
             unread[name] = "not in the samples"
-    return LoggedMetrics(means, summands, unread, tuple(notes))
+    return LoggedMetrics(means, summands, unread, _notes(other, settings.documents, n, repeated=repeated))
+
+
+def _notes(other: list[str], documents: int | None, n: int, *, repeated: bool) -> tuple[str, ...]:
+    """In what the results file and the samples differ.
+
+    With `--samples` lm_eval counts all documents of the task, though the numbers are of those that it ran: a count alone is no
+    fault.
+    """
+    if other and documents is not None and documents > n:
+        return (f"the results file counts {documents} documents, and the samples hold {n}",)
+    return () if repeated else tuple(f"the results file says {text}" for text in other)
+
+
+def _as_numbers(item: Any) -> Any:
+    """A metric's value with the numbers that JSON lacks, which arrive as texts beside other numbers."""
+    if isinstance(item, list) and any(isinstance(part, int | float) for part in item):
+        return [float(part) if part in _CONSTANTS else part for part in item]
+    return item
 
 
 def accuracy_names(names: Sequence[str], listed: Sequence[str] = ()) -> list[str]:
@@ -163,7 +187,7 @@ def _form(aggregation: str, values: Sequence[Any], options: Options | None, logg
         raise _UnreadError("lm_eval's median is another function in another release")
     if all(item is None for item in values):
         raise _UnreadError("not in the samples")
-    numbers = _numbers(values)
+    numbers = to_numbers(values)
     named = _named_form(aggregation, values, numbers, options)
     if named is not None and (logged is None or _equal(_value(named), logged)):
         return named
@@ -207,7 +231,7 @@ def _candidates(values: Sequence[Any], numbers: Floats | None) -> Iterator[Float
         yield np.where(numbers == -1, np.nan, numbers)
         yield 100 * numbers
         return
-    if all(isinstance(item, list) and item and _numbers(item) is not None for item in values):
+    if all(isinstance(item, list) and all(isinstance(part, int | float) for part in item) for item in values):
         yield of_weighted("mean", [[math.fsum(item), len(item)] for item in values])
     if _are_weighted(values):
         yield from (of_weighted(cast(Aggregation, name), values) for name in _WEIGHTED)
@@ -243,8 +267,14 @@ def _corpus(aggregation: Aggregation, values: Sequence[Any]) -> Summands:
         raise _UnreadError("it needs sacrebleu: pip install sacrebleu") from None
 
 
-def _numbers(values: Sequence[Any]) -> Floats | None:
-    """The values as numbers, None as NaN; None where one is something else."""
+def to_numbers(values: Sequence[Any]) -> Floats | None:
+    """Values as numbers, None as NaN; None where one is something else.
+
+    Examples
+    --------
+    >>> to_numbers([1, None, "0.5"]), to_numbers([[1, 2]])
+    (array([1. , nan, 0.5]), None)
+    """
     try:
         found = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):

@@ -25,6 +25,7 @@ from consistency.logs.packed import open_log
 _BOM = b"\xef\xbb\xbf"
 _BLANK = _BOM + b" \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]*")
+_ODD = re.compile(r"""[\\"\x00-\x1f\x7f]""")
 _TAG = re.compile(r"<(answer|final_answer|final)>", re.IGNORECASE)
 # A chunk stays in the processor's cache while it is decoded; reading whole files costs as much as decoding them.
 _CHUNK = 1 << 19
@@ -111,6 +112,8 @@ class RowKind:
         Whether the rows carry `resps` and `filtered_resps`: texts that the model wrote.
     tag : str
         The tag that the first row's prompt asks the answer to stand in, such as "answer" of `<answer>`; empty without one.
+    odd : tuple of str
+        Metrics whose names hold quotes, backslashes or control characters, which no field of a row can have.
     """
 
     type: Any
@@ -120,17 +123,36 @@ class RowKind:
     filter: str | None = None
     is_generated: bool = False
     tag: str = ""
+    odd: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the rows of a file are taken to hold before they are seen.
+
+    Attributes
+    ----------
+    letters : bool
+        Whether to expect that all rows score the letters of the first, if it scores letters.
+    metrics : tuple of str
+        Metrics of the task, which the first row may lack.
+    numbers : bool
+        Whether a metric that is a number in the first row is one in all; otherwise it may be anything.
+    """
+
+    letters: bool = False
+    metrics: tuple[str, ...] = ()
+    numbers: bool = True
 
 
 @contextmanager
-def open_rows(path: Path, *, letters: bool = False) -> Iterator[tuple[RowKind, Iterator[list[Any]]]]:
+def open_rows(path: Path, expected: Expected = Expected()) -> Iterator[tuple[RowKind, Iterator[list[Any]]]]:
     """Decode a samples file: JSON lines, or the JSON array that lm_eval 0.4.0 wrote.
 
     Parameters
     ----------
     path : Path
-    letters : bool
-        Whether to expect that all rows score the letters of the first, if it scores letters.
+    expected : Expected
 
     Yields
     ------
@@ -154,14 +176,14 @@ def open_rows(path: Path, *, letters: bool = False) -> Iterator[tuple[RowKind, I
                 # Without the buffer, which would copy it.
                 raw: Any = file.raw
                 raw.seek(0)
-                kind, rows = _read_array(raw.readall().lstrip(_BOM), path, letters)
+                kind, rows = _read_array(raw.readall().lstrip(_BOM), path, expected)
                 yield kind, iter([rows])
                 return
             try:
                 first = msgspec.json.decode(start)
             except (ValueError, RecursionError):
                 first = _as_decoded(_parse_row(start.lstrip(_BOM), line, path))
-            kind = row_kind(_as_document(first, line, path), letters=letters, line=line, path=path)
+            kind = row_kind(_as_document(first, line, path), expected, line=line, path=path)
             file.seek(0)
             yield kind, _read_lines(kind, file, path)
     except OSError as error:
@@ -209,24 +231,24 @@ def _chunks(file: io.BufferedReader) -> Iterator[tuple[int, memoryview]]:
             filled, offset = filled - end, offset + end
 
 
-def _read_array(content: bytes, path: Path, letters: bool) -> tuple[RowKind, list[Any]]:
+def _read_array(content: bytes, path: Path, expected: Expected) -> tuple[RowKind, list[Any]]:
     try:
         # Only the first element is needed, and the array may be long.
         head = content[: content.find(b'"doc_id"', content.find(b'"doc_id"') + 1)].decode()
         first = json.JSONDecoder().raw_decode(head, head.index("{"))[0]
-        kind = row_kind(_as_document(first, 1, path), letters=letters, line=None, path=path)
+        kind = row_kind(_as_document(first, 1, path), expected, line=None, path=path)
         return kind, msgspec.json.Decoder(list[kind.type], strict=False).decode(content)  # type: ignore[name-defined]
     except (ValueError, RecursionError):
-        return _read_array_by_row(content, path, letters)
+        return _read_array_by_row(content, path, expected)
 
 
-def _read_array_by_row(content: bytes, path: Path, letters: bool) -> tuple[RowKind, list[Any]]:
+def _read_array_by_row(content: bytes, path: Path, expected: Expected) -> tuple[RowKind, list[Any]]:
     """Read an array that holds NaN, which only Python's json knows, or an error, which is to be found."""
     items = list(_parse_array(content, path))
     if not items:
         raise InputError("the log has no document", expected="one JSON object per document", path=path)
     line, first = items[0]
-    kind = row_kind(_as_document(_as_decoded(first), line, path), letters=letters, line=line, path=path)
+    kind = row_kind(_as_document(_as_decoded(first), line, path), expected, line=line, path=path)
     decoder = msgspec.json.Decoder(kind.type, strict=False)
     return kind, [_convert(decoder, item, line, path) for line, item in items]
 
@@ -243,7 +265,7 @@ def _as_document(item: Any, line: int, path: Path) -> dict[str, Any]:
     return item
 
 
-def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Path) -> RowKind:
+def row_kind(first: dict[str, Any], expected: Expected, *, line: int | None, path: Path) -> RowKind:
     """The kind of a file's rows, from its first row, which `line` and `path` name."""
     scored: type[Row] = Row
     filtered, resps = first.get("filtered_resps"), first.get("resps")
@@ -259,7 +281,7 @@ def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Pa
     listed = first.get("metrics")
     names = listed if isinstance(listed, list) else list(first)
     plain = {
-        name: _is_number(first.get(name))
+        name: first.get(name) is not None and _is_number(first[name])
         for name in names
         if isinstance(name, str)
         and name not in _KNOWN
@@ -268,6 +290,9 @@ def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Pa
             names is listed or (first[name] is not None and (_is_number(first[name]) or isinstance(first[name], list)))
         )
     }
+    plain |= {name: False for name in expected.metrics if name not in plain and name not in _KNOWN}
+    odd = tuple(name for name in plain if _ODD.search(name))
+    plain = {name: number and expected.numbers for name, number in plain.items() if name not in odd}
     metrics = tuple(plain)
     arguments = first.get("arguments")
     requests = _requests(arguments)
@@ -284,7 +309,7 @@ def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Pa
         )
     filtered_by = first.get("filter")
     found: tuple[str, ...] = ()
-    if letters and scored is _Scored and (filtered_by is None or _is_literal(filtered_by)):
+    if expected.letters and scored is _Scored and (filtered_by is None or _is_literal(filtered_by)):
         found = _letters(first)
     if found:
         scored = _lettered_row(found, filtered_by, named=isinstance(arguments, dict))
@@ -297,6 +322,7 @@ def row_kind(first: dict[str, Any], *, letters: bool, line: int | None, path: Pa
         filter=filtered_by if isinstance(filtered_by, str) else None,
         is_generated=generated,
         tag=_asked_tag(requests[0][0]) if generated else "",
+        odd=odd,
     )
 
 
@@ -328,7 +354,7 @@ def _is_response(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     """Whether a metric is a number, or a number in quotes as lm_eval writes those of numpy."""
-    if isinstance(value, bool | int | float) or value is None:
+    if isinstance(value, bool | int | float):
         return True
     try:
         return isinstance(value, str) and (value.lower() in ("true", "false") or float(value) is not None)

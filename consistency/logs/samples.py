@@ -14,8 +14,8 @@ from consistency.errors import InputError
 from consistency.logs.documents import find_line
 from consistency.logs.generations import Generation, read_generation
 from consistency.logs.gold import LoggedOptions, Targets, find_gold
-from consistency.logs.metrics import Options, read_metrics
-from consistency.logs.rows import RowKind, in_order, open_rows
+from consistency.logs.metrics import Options, read_metrics, to_numbers
+from consistency.logs.rows import Expected, RowKind, in_order, open_rows
 from consistency.logs.scores import Scores
 from consistency.logs.task_settings import TaskSettings
 from consistency.support.arrays import Bools, Floats, Integers
@@ -38,11 +38,19 @@ def read_samples(file: Path, task: str, settings: TaskSettings | None = None) ->
     InputError
         Naming file and line, if the file is not a log of lm_eval.
     """
-    try:
-        columns = _Columns.read(file, letters=True)
-    except InputError:
-        columns = _Columns.read(file, letters=False)
     settings = settings or TaskSettings()
+    names = tuple(dict.fromkeys([*settings.metrics, *(metric for metric, _ in settings.values)]))
+    try:
+        columns = _Columns.read(file, Expected(letters=True, metrics=names))
+    except InputError:
+        try:
+            columns = _Columns.read(file, Expected(metrics=names))
+        except InputError as error:
+            try:
+                # One metric that is no number in every row must not cost the others.
+                columns = _Columns.read(file, Expected(metrics=names, numbers=False))
+            except InputError:
+                raise error from None
     blocks = columns.by_filter(settings)
     if len(blocks) == 1:
         return {task: columns.to_scores(task, *blocks[0], settings)}
@@ -89,8 +97,8 @@ class _Columns:
         self.continuations: list[tuple[str, ...]] = []
 
     @classmethod
-    def read(cls, file: Path, *, letters: bool) -> _Columns:
-        with open_rows(file, letters=letters) as (kind, batches):
+    def read(cls, file: Path, expected: Expected) -> _Columns:
+        with open_rows(file, expected) as (kind, batches):
             columns = cls(kind, file)
             for rows in batches:
                 columns.extend(rows)
@@ -219,7 +227,7 @@ class _Columns:
                     continuations,
                     logprobs,
                     n_options,
-                    None if acc is None else np.array(acc, dtype=np.float64),
+                    None if acc is None else to_numbers(acc),
                     chosen(self.documents),
                 )
             )
@@ -232,9 +240,7 @@ class _Columns:
             logprobs, gold = np.empty((n, 0)), np.empty((n, 0), dtype=bool)
             n_options, continuations = np.zeros(n, dtype=np.int64), ((),) * n
         options = Options(logprobs, gold) if self.kind.has_options else None
-        metrics = read_metrics(
-            columns, settings, filter_name, options, complete=not duplicates and settings.documents in (None, n)
-        )
+        metrics = read_metrics(columns, settings, filter_name, options, repeated=bool(duplicates))
         return Scores(
             task=task,
             filter=filter_name,
@@ -246,7 +252,7 @@ class _Columns:
             gold=gold,
             metrics=metrics.means,
             summands=metrics.summands,
-            unread=metrics.unread,
+            unread={**metrics.unread, **dict.fromkeys(self.kind.odd, "its name has quotes or control characters")},
             settings=settings,
             generations=chosen(self.generations) if self.kind.is_generated else None,
             tag=self.kind.tag,
