@@ -153,6 +153,11 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
         sentence = f"{accuracy.capitalize()}: {found}; too few questions for an interval"
     elif small:
         sentence = f"No change of {accuracy} by more than {limit:g} points: {found}"
+    elif _excludes_zero(change) and section.sign_flip_p is not None:
+        sentence = (
+            f"No change of {accuracy} distinguishable from chance by the exact test ({_p(section.sign_flip_p)}): {found}, "
+            "an interval that excludes 0"
+        )
     else:
         sentence = f"No change of {accuracy} distinguishable from chance: {found}"
         if section.minimum_detectable_change is not None and section.minimum_detectable_change <= 1:
@@ -197,7 +202,10 @@ def _listed(tasks: Sequence[Section]) -> str:
 def _macro(section: Section) -> str:
     """The mean of the tasks' changes."""
     mean = (section.macro or {}).get("delta_accuracy")
-    return "" if mean is None else f", in the mean of the tasks {points(mean.value)}{_interval(mean)}"
+    if mean is None:
+        return ""
+    # Where no task's answers vary, the interval has no width, and says nothing.
+    return f", in the mean of the tasks {points(mean.value)}{_interval(mean) if mean.se else ''}"
 
 
 def _interval(change: Estimate) -> str:
