@@ -12,6 +12,7 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 
 from consistency.comparison.compare import compare
 from consistency.comparison.conditions import check, read_condition
+from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.result import Comparison
 from consistency.errors import InputError
 from consistency.logs.runs import read_run
@@ -130,6 +131,15 @@ def test_perplexity_is_exp_of_minus_the_mean_and_lower_is_better(tmp_path: Path)
     assert (found.aggregation, found.higher_is_better) == ("perplexity", False)
     # On the logarithmic scale it is a mean, whose standard error is known.
     assert found.before.se == pytest.approx(math.exp(1.8) * np.std(likelihoods[0], ddof=1) / 2, rel=1e-12)
+
+
+def test_two_models_with_the_same_likelihoods_are_an_alarm(tmp_path: Path) -> None:
+    rows = [row(i, word_perplexity=[-8.0 - i / 7, 4]) for i in range(12)]
+    for name in ("one", "two"):
+        write(tmp_path / name, {"t": rows}, {"config": {"model_args": f"pretrained=org/{name}"}})
+    (alarm,) = compare(tmp_path / "one", tmp_path / "two").warnings
+    assert isinstance(alarm, IdenticalLogprobs)
+    assert (alarm.questions, alarm.of) == (12, 12)
 
 
 def test_rolling_tasks_are_weighted_by_words_and_bytes(tmp_path: Path) -> None:

@@ -143,9 +143,8 @@ def compare(
     if same_run(first, second):
         doubts = [SameRun()]
     else:
-        scored = {name: task.pairs for name, task in with_options.items()}
         doubts = [
-            identical_logprobs(scored, first.config, second.config),
+            identical_logprobs({name: task.pairs for name, task in measured.items()}, first.config, second.config),
             unexplained_prompts(settings, chosen, reports),
         ]
     by_scope = {}

@@ -10,9 +10,12 @@ import numpy as np
 
 from consistency.comparison.pairing import Pairs
 from consistency.logs.run_config import RunConfig
+from consistency.logs.scores import Scores
 from consistency.logs.settings import MODEL_ARGUMENTS, WEIGHT_ARGUMENTS, model_arguments
+from consistency.support.arrays import Floats
 from consistency.support.text import shortened
 
+_OF_LIKELIHOODS = ("perplexity", "weighted_perplexity", "bits_per_byte")
 # Fewer different numbers could be equal by chance, where a model computes in 16 bits or a log holds rounded numbers.
 MIN_DISTINCT = 8
 
@@ -57,10 +60,11 @@ def identical_logprobs(pairs: Mapping[str, Pairs], before: RunConfig, after: Run
     Parameters
     ----------
     pairs : dict of str to Pairs
-        The paired questions of each task that has options.
+        The paired questions of each task.
     before, after : RunConfig
         What the logs hold of the models.
     """
+    pairs = {name: both for name, both in pairs.items() if _log_likelihoods(both.before).size}
     found = [name for name, both in pairs.items() if _identical(both)]
     if same_model(before, after):
         # One model gives the same numbers again, but not to other prompts.
@@ -100,10 +104,18 @@ def _config(run: RunConfig) -> Mapping[str, Any]:
 
 
 def _identical(pairs: Pairs) -> bool:
-    one, two = pairs.before.logprobs, pairs.after.logprobs
+    one, two = _log_likelihoods(pairs.before), _log_likelihoods(pairs.after)
     if one.shape != two.shape or not np.array_equal(one, two, equal_nan=True):
         return False
     return len(np.unique(one[np.isfinite(one)])) >= MIN_DISTINCT
+
+
+def _log_likelihoods(scores: Scores) -> Floats:
+    """Those of the options, else of the documents that a perplexity is made of; empty where a task logs none."""
+    if scores.has_options:
+        return scores.logprobs
+    found = [item.values[:, 0] for item in scores.summands.values() if item.aggregation in _OF_LIKELIHOODS]
+    return found[0] if found else np.empty(0)
 
 
 def _which(sides: Sequence[bool]) -> str:

@@ -41,7 +41,7 @@ def pair_methods(document: PairReport) -> tuple[str, ...]:
         f"{_how(after)}. We compared {n} questions of {tasks} task{'s' if tasks > 1 else ''}; {by_hash} were paired by the "
         f"harness's hash of the document and {by_content} by what they ask."
         + (f" Of {rest} more task{'s' if rest > 1 else ''}, without options, we compared the metrics." if rest else ""),
-        f"Intervals are 95 % t intervals{how}. Changes of accuracy were tested with McNemar's exact test"
+        f"All intervals are of 95 %{how}. Changes of accuracy were tested with McNemar's exact test"
         + (", adjusted over the tasks by Holm's and by Benjamini and Hochberg's procedure." if sections[1:] else "."),
     ]
     if comparison.overall:
