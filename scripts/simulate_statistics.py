@@ -26,12 +26,13 @@ from scipy.optimize import brentq
 
 from consistency.metrics.aggregates import of_classes, of_numbers, of_weighted
 from consistency.statistics.bootstrap import bootstrap_interval
-from consistency.statistics.estimates import Estimate, independent_difference, macro_mean, mean, root_mean_square
+from consistency.statistics.estimates import Estimate, independent_difference, mean, root_mean_square
 from consistency.statistics.hypotheses import benjamini_hochberg, equivalence, holm, mcnemar_exact, sign_flip_test
 from consistency.statistics.jackknife import aggregate, aggregate_change
 from consistency.statistics.paired_shares import differing_changes, equivalence_of_shares, paired_change
 from consistency.statistics.partial_correlation import partial_correlation
 from consistency.statistics.shares import wilson
+from consistency.statistics.task_means import macro_mean
 from consistency.support.arrays import Floats, Integers
 from consistency.support.files import write_atomically
 

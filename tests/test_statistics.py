@@ -16,11 +16,11 @@ from consistency.statistics import hypotheses
 from consistency.statistics.bootstrap import bootstrap_interval, draw_counts
 from consistency.statistics.estimates import (
     independent_difference,
-    macro_mean,
     mean,
     root_mean_square,
 )
 from consistency.statistics.shares import wilson
+from consistency.statistics.task_means import macro_mean
 
 RNG = np.random.default_rng(3)
 VALUES = RNG.normal(0.2, 1, 300)

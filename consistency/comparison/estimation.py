@@ -16,12 +16,13 @@ from consistency.logs.generations import UNREADABLE
 from consistency.logs.scores import Scores
 from consistency.metrics.answers import expected_calibration_error, flips, quantiles
 from consistency.metrics.measures import MEASURE, MEASURES, Measure
-from consistency.statistics.estimates import Caveat, Estimate, macro_mean, mean, root_mean_square, weighted_mean
+from consistency.statistics.estimates import Caveat, Estimate, mean, root_mean_square
 from consistency.statistics.hypotheses import equivalence, mcnemar_exact, minimum_detectable_effect, sign_flip_test
 from consistency.statistics.jackknife import aggregate, aggregate_change
 from consistency.statistics.paired_shares import differing_changes, equivalence_of_shares, paired_change
 from consistency.statistics.power import detectable_change
 from consistency.statistics.shares import rate
+from consistency.statistics.task_means import macro_mean, weighted_mean
 from consistency.support.arrays import Floats, Integers
 
 # With fewer tasks, or tasks of which a few hold nearly all questions, a cluster-robust interval needs so wide a t

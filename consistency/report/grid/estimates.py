@@ -24,9 +24,10 @@ from consistency.report.schema import (
     SeedFigure,
     SeedSummary,
 )
-from consistency.statistics.estimates import Estimate, mean, mean_of_means
+from consistency.statistics.estimates import Estimate, mean
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
 from consistency.statistics.partial_correlation import partial_correlation
+from consistency.statistics.task_means import mean_of_means
 from consistency.support.arrays import Floats, Integers
 from consistency.tasks.scopes import SCOPES
 from consistency.training_data.groups import mixed_ratio
