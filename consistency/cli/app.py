@@ -14,6 +14,7 @@ import typer
 from consistency.cli import domain, evaluate, training_data
 from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
+from consistency.cli.plan_eval import plan_eval
 from consistency.errors import InputError, not_one_of
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ app.command("eval", context_settings=evaluate.PASS_THROUGH)(evaluate.evaluate)
 app.command("checkpoint")(checkpoint)
 app.command("failures")(failures)
 app.command("status")(status)
+app.command("plan-eval")(plan_eval)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from consistency.support.arrays import Floats, Integers
 
 # From fewer flips their rate is known too badly to promise anything.
 LEAST_FLIPS = 40
+MOST_QUESTIONS = 10_000_000
 
 
 def power_of_flips(n: int, flip_rate: float, change: float, alpha: float = 0.05) -> float:
@@ -89,6 +91,37 @@ def detectable_change(lost: int, won: int, n: int, power: float = 0.8, alpha: fl
     low = 0.7 * near if lacking(0.7 * near) < 0 else 0.0
     high = 1.4 * near if 1.4 * near < most and lacking(1.4 * near) > 0 else most
     return float(brentq(lacking, low, high, xtol=1e-5))
+
+
+def fewest_questions(power_of: Callable[[int], float], power: float = 0.8) -> int | None:
+    """The number of questions from which a comparison has the given power.
+
+    Parameters
+    ----------
+    power_of : callable
+        From a number of questions to the power; it grows, but for small steps.
+    power : float
+
+    Returns
+    -------
+    int or None
+        None where ten million questions are too few.
+
+    Examples
+    --------
+    >>> fewest_questions(lambda n: power_of_flips(n, 0.1, 0.05))
+    498
+    """
+    enough = 10
+    while power_of(enough) < power:
+        enough *= 2
+        if enough > MOST_QUESTIONS:
+            return None
+    least = enough // 2
+    while enough - least > max(1, enough // 1000):
+        middle = (least + enough) // 2
+        least, enough = (least, middle) if power_of(middle) >= power else (middle, enough)
+    return enough
 
 
 def _plausible(n: int, chance: float) -> Integers:
