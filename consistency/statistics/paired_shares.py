@@ -18,9 +18,9 @@ from consistency.support.arrays import Floats, Integers
 # Where at least so many answers turn, the score test keeps its level without further help; where its p is larger than this,
 # nothing depends on it.
 _MANY = 30
-_LARGE = 0.3
+_LARGE = 0.2
 # Chances at which the exact p is computed, and how surely they contain the true one.
-_CHANCES = 24
+_CHANCES = 16
 _DOUBT = 1e-4
 
 
@@ -93,6 +93,11 @@ def equivalence_of_shares(lost: int, won: int, n: int, margin: float) -> float:
     >>> equivalence_of_shares(1, 0, 300, 0.01) > equivalence_of_shares(0, 0, 300, 0.01)
     True
     """
+    from scipy.special import ndtr
+
+    rough = [float(ndtr(-_score(*sides, n, -margin))) for sides in ((lost, won), (won, lost))]
+    if max(n * margin, min(lost, won)) >= _MANY or max(rough) > _LARGE:
+        return max(rough)
     return max(_reached(lost, won, n, margin), _reached(won, lost, n, margin))
 
 
@@ -167,12 +172,9 @@ def differing_changes(lost: ArrayLike, won: ArrayLike, n: ArrayLike) -> float | 
 
 def _reached(lost: int, won: int, n: int, margin: float) -> float:
     """The p of "at least `margin` of the answers are lost on balance", against fewer."""
-    from scipy.special import betaincinv, ndtr
+    from scipy.special import betaincinv
 
     observed = float(_score(lost, won, n, -margin))
-    rough = float(ndtr(-observed))
-    if max(n * margin, min(lost, won)) >= _MANY or rough > _LARGE:
-        return rough
     # The largest p over the chances that the answers won make likely (Berger and Boos 1994).
     lowest = float(betaincinv(won, n - won + 1, _DOUBT / 2)) if won else 0.0
     highest = min(float(betaincinv(won + 1, n - won, 1 - _DOUBT / 2)) if won < n else 1.0, (1 - margin) / 2)

@@ -90,7 +90,7 @@ def detectable_change(lost: int, won: int, n: int, power: float = 0.8, alpha: fl
     near = 2.8 * math.sqrt(idle / n)
     low = 0.7 * near if lacking(0.7 * near) < 0 else 0.0
     high = 1.4 * near if 1.4 * near < most and lacking(1.4 * near) > 0 else most
-    return float(brentq(lacking, low, high, xtol=1e-5))
+    return float(brentq(lacking, low, high, xtol=1e-4))
 
 
 def fewest_questions(power_of: Callable[[int], float], power: float = 0.8) -> int | None:
