@@ -26,6 +26,7 @@ from with_lock import die_with_parent, lock, prctl
 ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
 PATIENCE = 10  # seconds
 LOST = 120
+ENDING = 2
 
 
 def main(parent: int, log: Path, command: list[str]) -> int:
@@ -43,7 +44,10 @@ def main(parent: int, log: Path, command: list[str]) -> int:
         f"begun {datetime.now().astimezone().isoformat(timespec='seconds')}, PID {os.getpid()} on {socket.gethostname()}",
     )
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    stopped = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        stopped.append(number)
         if os.getppid() != parent:
             _end_all(signal.SIGKILL)
         else:
@@ -59,9 +63,26 @@ def main(parent: int, log: Path, command: list[str]) -> int:
     environment = os.environ | {"SUPERVISOR": str(os.getpid())}
     child = subprocess.Popen(command, env=environment, pass_fds=[handle], preexec_fn=die_with_parent)
     code = _wait(child.pid)
-    if code and os.getppid() == parent:
+    if code and (_outlives(parent) if stopped else os.getppid() == parent):
         _add(log, f"exit code {code}")
     return code
+
+
+def _outlives(parent: int) -> bool:
+    """Whether the parent goes on after a signal to stop.
+
+    The threads of a parent that is killed end one after the other, and the first to end sends the signal.
+    """
+    until = time.monotonic() + ENDING
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{parent}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        except OSError:
+            return os.getppid() == parent
+        if os.getppid() != parent or state in "ZX":
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _lock_log(log: Path) -> int | None:
