@@ -79,8 +79,8 @@ def equivalence_of_shares(lost: int, won: int, n: int, margin: float) -> float:
     Returns
     -------
     float
-        Below .05: the change is smaller than the margin. Where 30 answers turn or the margin is as many, the
-        asymptotic p of the score test, which keeps its level there.
+        Below .05: the change is smaller than the margin. The asymptotic p of the score test, which keeps its level there, where
+        30 answers turn each way or the margin is 30 questions, and where it is above 0.2.
 
     References
     ----------
