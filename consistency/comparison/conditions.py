@@ -13,6 +13,7 @@ from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES, Measure, Unit
+from consistency.statistics.calibration import within_bounds
 from consistency.statistics.estimates import Estimate, at_confidence, without_interval
 from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.shares import wilson
@@ -36,7 +37,7 @@ class Quantity:
     find : callable
         From a section to its estimate; None where the section lacks it.
     has_interval : bool
-        Whether it is an estimate; calibration errors, quantiles and p-values have no interval.
+        Whether it is an estimate; quantiles and p-values have no interval.
     """
 
     name: str
@@ -68,6 +69,13 @@ def _less(find: Callable[[Section], Estimate | None]) -> Callable[[Section], Est
     return negated
 
 
+def _of_calibration(when: str) -> Callable[[Section], Estimate | None]:
+    def find(section: Section) -> Estimate | None:
+        return None if section.ece_debiased is None else section.ece_debiased[when]
+
+    return find
+
+
 def _number(
     name: str, unit: Unit, field: str, key: str = "", aliases: tuple[str, ...] = (), always: bool = False
 ) -> Quantity:
@@ -89,8 +97,9 @@ QUANTITIES = (
     *(Quantity(m.name, (m.title.lower(), *m.aliases), m.unit, _FIND[m.name]) for m in MEASURES),
     Quantity("accuracy_drop", (), "points", _less(_FIND["delta_accuracy"])),
     Quantity("gold_probability_drop", (), "points", _less(_FIND["delta_gold"])),
-    _number("ece_before", "%", "ece", "before"),
-    _number("ece_after", "%", "ece", "after", ("ece", "calibration error")),
+    Quantity("ece_before", (), "%", _of_calibration("before")),
+    Quantity("ece_after", ("ece", "calibration error"), "%", _of_calibration("after")),
+    Quantity("ece_change", ("delta ece",), "points", _of_calibration("delta")),
     _number("kl_p95", "nats", "kl_quantiles", "p95"),
     _number("kl_p99", "nats", "kl_quantiles", "p99"),
     _number("tie_rate_after", "%", "tie_rate", "after", ("tie rate",)),
@@ -315,7 +324,10 @@ def _at_confidence(section: Section, confidence: float) -> Section:
         else:
             wide = at_confidence(found, confidence)
         estimates[name] = wide
-    return replace(section, estimates=estimates)
+    calibration = section.ece_debiased and {
+        when: within_bounds(at_confidence(found, confidence)) for when, found in section.ece_debiased.items()
+    }
+    return replace(section, estimates=estimates, ece_debiased=calibration)
 
 
 def _sections(condition: Condition, comparison: Comparison) -> list[Section]:
@@ -361,7 +373,7 @@ def _check(condition: Condition, section: Section) -> Check:
 def _outcome(condition: Condition, found: Estimate) -> Outcome:
     if found.value is None:
         return "undefined"
-    # Calibration errors, quantiles and p have no interval: their value is all there is to judge.
+    # Quantiles and p have no interval: their value is all there is to judge.
     if condition.mode == "measured" or not condition.quantity.has_interval:
         return "holds" if condition.beyond(found.value) else "does not hold"
     if found.ci_low is None or found.ci_high is None:

@@ -14,8 +14,9 @@ from consistency.comparison.pairing import PairingReport, Pairs, pair
 from consistency.comparison.section import MetricChange, Readability, Section, UncomparedMetric
 from consistency.logs.generations import UNREADABLE
 from consistency.logs.scores import Scores
-from consistency.metrics.answers import expected_calibration_error, flips, quantiles
+from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.measures import MEASURE, MEASURES, Measure
+from consistency.statistics.calibration import calibration_change
 from consistency.statistics.estimates import Caveat, Estimate, mean, root_mean_square
 from consistency.statistics.hypotheses import equivalence, mcnemar_exact, minimum_detectable_effect, sign_flip_test
 from consistency.statistics.jackknife import aggregate, aggregate_change
@@ -150,7 +151,7 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         if "unreadable_after" in pooled and "unreadable_before" in pooled
         else None,
     )
-    return _with_distributions(section, columns) if options else section
+    return _with_distributions(section, columns, sampling.clusters) if options else section
 
 
 def _differing(tasks: Sequence[MeasuredTask]) -> float | None:
@@ -186,18 +187,21 @@ def _detectable(change: Estimate, turned: Mapping[str, int] | None) -> float | N
     return minimum_detectable_effect(change)
 
 
-def _with_distributions(section: Section, columns: Mapping[str, Floats]) -> Section:
+def _with_distributions(section: Section, columns: Mapping[str, Floats], clusters: Integers | None) -> Section:
     """The section with what only tasks with options have."""
-    calibration = {
-        when: expected_calibration_error(columns[f"confidence_{when}"], columns[f"correct_{when}"])
-        for when in ("before", "after")
-    }
+    before, after = ((columns[f"confidence_{when}"], columns[f"correct_{when}"]) for when in ("before", "after"))
+    calibration = calibration_change(before, after, clusters=clusters)
     return replace(
         section,
         kl_quantiles=quantiles(columns["kl"]),
         ties={when: int(columns[f"tied_{when}"].sum()) for when in ("before", "after")},
         tie_rate={when: float(columns[f"tied_{when}"].mean()) for when in ("before", "after")},
-        ece={when: value if np.isfinite(value) else None for when, value in calibration.items()},
+        ece={"before": calibration.before.plug_in, "after": calibration.after.plug_in},
+        ece_debiased={
+            "before": calibration.before.estimate,
+            "after": calibration.after.estimate,
+            "delta": calibration.delta,
+        },
     )
 
 

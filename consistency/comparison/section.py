@@ -115,7 +115,9 @@ class Section:
     kl_quantiles : dict of str to float or None, or None
         `p01` ... `p99`, in nats.
     ties, tie_rate, ece : dict of str to float, or None
-        `before` and `after`: questions with tied options, their share, the expected calibration error.
+        `before` and `after`: questions with tied options, their share, the plug-in expected calibration error.
+    ece_debiased : dict of str to Estimate, or None
+        `before`, `after` and their difference `delta`: the expected calibration error without the bias of the plug-in.
     macro : dict of str to Estimate, or None
         With several tasks: the same estimates with equal weight for each task.
     accuracy_metric : str or None
@@ -155,6 +157,7 @@ class Section:
     ties: Mapping[str, int] | None = None
     tie_rate: Mapping[str, float] | None = None
     ece: Mapping[str, float | None] | None = None
+    ece_debiased: Mapping[str, Estimate] | None = None
     macro: Mapping[str, Estimate] | None = None
     accuracy_metric: str | None = None
     metrics: Mapping[str, MetricChange] | None = None
@@ -183,6 +186,9 @@ class Section:
             "ties": self.ties,
             "tie_rate": self.tie_rate,
             "ece": self.ece,
+            "ece_debiased": None
+            if self.ece_debiased is None
+            else {when: found.to_dict() for when, found in self.ece_debiased.items()},
             "flips": self.flips,
             "mcnemar_p": self.mcnemar_p,
             "mcnemar_p_holm": self.mcnemar_p_holm,

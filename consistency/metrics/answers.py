@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from consistency.metrics.distributions import defined, paired, probabilities, top_option
-from consistency.support.arrays import Bools, Floats
+from consistency.support.arrays import Bools, Floats, Integers
 
 QUANTILES = (1, 5, 25, 50, 75, 95, 99)
+CALIBRATION_BINS = 15
 
 
 def gold_probability(scores: ArrayLike, gold: Bools) -> Floats:
@@ -169,8 +170,21 @@ def brier_score(scores: ArrayLike, gold: Bools) -> Floats:
     return np.where(gold.sum(axis=1) == 1, defined(total, p), np.nan)
 
 
-def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017).
+def calibration_bins(confidence: Floats, bins: int = CALIBRATION_BINS) -> Integers:
+    """The bin of each confidence, from 0: bins of equal width, each with its upper edge.
+
+    Examples
+    --------
+    >>> calibration_bins(np.array([0.0, 0.5, 0.51, 1.0]), 2).tolist()
+    [0, 0, 1, 1]
+    """
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
+def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = CALIBRATION_BINS) -> float:
+    """Plug-in expected calibration error: mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017).
+
+    It is biased upwards; `consistency.statistics.calibration` estimates it without bias.
 
     Parameters
     ----------
@@ -189,6 +203,5 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: 
     c, y = c[known], y[known]
     if not len(c):
         return float("nan")
-    which = np.clip(np.ceil(c * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(which, weights=c - y, minlength=bins)
+    gap = np.bincount(calibration_bins(c, bins), weights=c - y, minlength=bins)
     return float(np.abs(gap).sum() / len(c))

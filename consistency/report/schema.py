@@ -386,6 +386,7 @@ class SectionBase(Struct, kw_only=True):
     ties: BeforeAfter | UnsetType = UNSET
     tie_rate: BeforeAfter | UnsetType = UNSET
     ece: BeforeAfter | UnsetType = UNSET
+    ece_debiased: dict[str, Estimate] | UnsetType = UNSET
     macro: dict[str, Estimate] | UnsetType = UNSET
     note: str | UnsetType = UNSET
     accuracy_metric: str | UnsetType | None = UNSET

@@ -34,6 +34,8 @@ Method = Literal[
     "normal",
     "bca",
     "bootstrap-t",
+    "gaps",
+    "mover",
     "none",
 ]
 # What an interval cannot promise, or why there is none.
@@ -64,6 +66,8 @@ _METHODS = {
     "normal": "normal interval",
     "bca": "BCa bootstrap interval",
     "bootstrap-t": "symmetric bootstrap-t interval",
+    "gaps": "interval of a sum of absolute gaps, which covers 95 % or more",
+    "mover": "interval from the ends of both (MOVER)",
     "none": "no interval",
 }
 _CAVEATS = {
