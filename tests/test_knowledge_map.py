@@ -1,15 +1,17 @@
 """Categories by hand, intervals against statsmodels, calibration against its definition, and the files of a map."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 from typer.testing import CliRunner
 
 from consistency.cli.app import app
 from consistency.errors import InputError
-from consistency.knowledge.categories import categorise, split_rotations
+from consistency.knowledge.categories import categorise, favours_gold, split_rotations
 from consistency.knowledge.map import Known, read_map, summary
 from consistency.knowledge.map_figure import write_map
 from consistency.knowledge.probes import read_probe
@@ -82,9 +84,93 @@ def test_each_rotation_is_a_probe_and_all_together_label(tmp_path, write_probe):
     # The model answers A whatever stands there.
     write_probe(tmp_path, documents, [[0, -2, -2, -2]] * 4, "consistency_history_icl_cyclic")
     (question,) = read_map([tmp_path]).questions
-    assert question.category == "MaybeKnown"
+    assert (question.category, question.category_gekhman) == ("Unknown", "MaybeKnown")
     assert question.confidence == pytest.approx(0.25)
     assert question.label == "unsure"
+
+
+def rotated(number: int, gold: int) -> list[dict]:
+    """A question in its four rotations."""
+    return [document(number, rotation=r, choices=LETTERS[r:] + LETTERS[:r], answer=(gold - r) % 4) for r in range(4)]
+
+
+def test_rotations_tell_knowledge_from_letters(tmp_path, write_probe):
+    """The model always answers the gold option; always C; always C, with a hint of gold; in three of four rotations gold."""
+    documents = [shown for number, gold in enumerate((0, 1, 3, 2)) for shown in rotated(number, gold)]
+    scores = []
+    for row, shown in enumerate(documents):
+        logits = np.zeros(4)
+        number, r = divmod(row, 4)
+        if number in (0, 3):
+            logits[shown["answer"] if (number, r) != (3, 2) else (shown["answer"] + 1) % 4] += 4
+        else:
+            logits[2] += 4
+            logits[shown["answer"]] += 2 * (number == 2)
+        scores.append(np.log(np.exp(logits) / np.exp(logits).sum()).tolist())
+    write_probe(tmp_path, documents, scores, "consistency_history_icl_cyclic")
+    found = read_map([tmp_path])
+    assert [q.category for q in found.questions] == ["HighlyKnown", "Unknown", "MaybeKnown", "MaybeKnown"]
+    assert [q.category_gekhman for q in found.questions] == ["HighlyKnown", *["MaybeKnown"] * 3]
+    figures = found.to_dict()
+    assert (figures["categories"]["Unknown"]["count"], figures["categories_gekhman"]["Unknown"]["count"]) == (1, 0)
+    assert figures["known_by_chance"] == 0.08
+
+
+def answered(options: tuple[int, ...]) -> np.ndarray:
+    """The probabilities of a sure model that answers these options, one in each rotation; the gold option is 0."""
+    k = len(options)
+    square = np.zeros((k, k))
+    for r, option in enumerate(options):
+        square[r, (option - r) % k] = 1.0
+    return square
+
+
+@pytest.mark.parametrize("k", [3, 4, 5])
+def test_the_gold_option_is_tested_as_in_a_latin_square(k):
+    """Against least squares with dummies of rotations, letters and options, whose first option's effect is tested."""
+    rng = np.random.default_rng(k)
+    squares = rng.dirichlet(np.ones(k), (60, k))
+    squares[:30, np.arange(k), -np.arange(k) % k] += 0.5
+    squares /= squares.sum(axis=2, keepdims=True)
+    r, letter = np.divmod(np.arange(k * k), k)
+    option = (letter + r) % k
+
+    def effects(codes: np.ndarray) -> np.ndarray:
+        return np.array([(codes == level) * 1.0 - (codes == k - 1) for level in range(k - 1)])
+
+    design = np.vstack([np.ones(k * k), effects(option), effects(letter), effects(r)]).T
+    expected = []
+    for square in squares:
+        y = square.ravel()
+        beta, (squared,), *_ = np.linalg.lstsq(design, y, rcond=None)
+        df = k * k - design.shape[1]
+        error = np.sqrt(squared / df * np.linalg.inv(design.T @ design)[1, 1])
+        expected.append(stats.t.sf(beta[1] / error, df) < 0.05)
+    assert 5 < sum(expected) < 55
+    assert favours_gold(squares).tolist() == expected
+
+
+def test_of_all_ways_to_guess_few_look_like_knowledge():
+    """A sure model of four options answers in 4^4 ways; a letter throughout is 4 of them; gold in 3 of 4 rotations 12."""
+    ways = list(itertools.product(range(4), repeat=4))
+    found = dict(zip(ways, favours_gold(np.stack([answered(way) for way in ways])), strict=True))
+    assert not any(found[tuple((letter + r) % 4 for r in range(4))] for letter in range(4))
+    by_hits = {hits: [found[way] for way in ways if way.count(0) == hits] for hits in range(5)}
+    assert [len(by_hits[hits]) for hits in range(5)] == [81, 108, 54, 12, 1]
+    assert [sum(by_hits[hits]) for hits in (0, 1, 3, 4)] == [0, 0, 12, 1]
+    assert sum(found.values()) / 256 < 0.08
+    # Of two options, letters and knowledge are told apart only where both rotations are right.
+    assert favours_gold(np.stack([answered(way) for way in itertools.product(range(2), repeat=2)])).sum() == 0
+
+
+def test_what_guessing_gives_is_said(tmp_path, write_probe):
+    """Two sets of shots, four options: a guesser is right at least once with 1 - (3/4)²."""
+    shown = [document(number) for number in range(2)]
+    for name, task in (("a", "consistency_history_icl"), ("b", "consistency_history_icl_paper")):
+        write_probe(tmp_path / name, shown, [[0, -3, -3, -3]] * 2, task)
+    found = read_map([tmp_path / "a", tmp_path / "b"])
+    assert found.to_dict()["known_by_chance"] == pytest.approx(7 / 16)
+    assert read_map([tmp_path / "a"]).to_dict()["known_by_chance"] is None
 
 
 def test_only_rotated_tasks_are_split_by_a_rotation_that_is_a_number(tmp_path, write_probe):

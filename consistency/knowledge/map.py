@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from consistency.knowledge.beliefs import LABELS, THRESHOLD, Beliefs, Label
-from consistency.knowledge.categories import CATEGORIES, Category, categories_of, split_rotations
+from consistency.knowledge.categories import CATEGORIES, Categorised, Category, categories_of, split_rotations
 from consistency.knowledge.probes import Coverage, left_out, read_all
 from consistency.statistics.shares import wilson
 
@@ -30,6 +30,10 @@ class Known(msgspec.Struct, frozen=True, gc=False):
         By its first probe.
     category : str or None
         By all its probes: see `consistency.knowledge.categories`.
+    category_gekhman : str or None
+        The same without the correction of rotations for letters and chance.
+    known_by_chance : float or None
+        The probability that a model that guesses would be HighlyKnown or MaybeKnown here, or the most that it can be.
     confidence : float
         Probability of the model's answer.
     answer, gold : int
@@ -44,6 +48,8 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     confidence: float
     answer: int
     gold: int
+    category_gekhman: Category | None = None
+    known_by_chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,11 +137,11 @@ def read_map(
     """
     found, coverage = read_all(paths, tasks, domain, threshold)
     labelled: dict[str, list[Beliefs]] = {}
-    probes: dict[str, list[Beliefs]] = {}
+    probes: dict[str, list[Beliefs | Mapping[int, Beliefs]]] = {}
     for item in found:
         labelled.setdefault(item.domain, []).append(item.beliefs)
-        split = [item.beliefs] if item.rotated is None else split_rotations(item.rotated)
-        probes.setdefault(item.domain, []).extend(split)
+        split = item.beliefs if item.rotated is None else split_rotations(item.rotated)
+        probes.setdefault(item.domain, []).append(split)
     questions = tuple(
         question for name in sorted(labelled) for question in _questions(name, labelled[name], probes[name])
     )
@@ -152,7 +158,9 @@ def summary(questions: Sequence[Known]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `n`; `labels` and `categories`: a share with Wilson's 95 % interval for each; `accuracy`, likewise;
+        `n`; `labels`, `categories` and `categories_gekhman` (without the correction of rotations): a share with Wilson's 95 %
+        interval for each; `known_by_chance`: the share that a model that guesses would have as HighlyKnown or
+        MaybeKnown, at most; `accuracy`, likewise;
         `mean_confidence`; `calibration`: for each tenth of confidence that holds questions its bounds, how many, their
         mean confidence, and the share of right answers; `calibration_error`: the mean over the questions of the
         distance between a tenth's confidence and its accuracy (expected calibration error).
@@ -172,11 +180,17 @@ def summary(questions: Sequence[Known]) -> dict[str, Any]:
             bins.append({**bounds, "n": count, "mean_confidence": mean, "accuracy": wilson(hits, count).to_dict()})
     labels = Counter(question.label for question in questions)
     categories = Counter(question.category for question in questions)
+    uncorrected = Counter(question.category_gekhman for question in questions)
+    chances = [question.known_by_chance for question in questions if question.known_by_chance is not None]
     several = total - categories[None]
     return {
         "n": total,
         "labels": {name: wilson(labels[name], total).to_dict() for name in LABELS},
         "categories": {name: wilson(categories[name], several).to_dict() for name in CATEGORIES} if several else None,
+        "categories_gekhman": {name: wilson(uncorrected[name], several).to_dict() for name in CATEGORIES}
+        if several
+        else None,
+        "known_by_chance": sum(chances) / len(chances) if chances else None,
         "accuracy": wilson(int(right.sum()), total).to_dict(),
         "mean_confidence": float(confidence.mean()),
         "calibration": bins,
@@ -184,11 +198,14 @@ def summary(questions: Sequence[Known]) -> dict[str, Any]:
     }
 
 
-def _questions(domain: str, labelled: Sequence[Beliefs], probes: Sequence[Beliefs]) -> Iterator[Known]:
+def _questions(
+    domain: str, labelled: Sequence[Beliefs], probes: Sequence[Beliefs | Mapping[int, Beliefs]]
+) -> Iterator[Known]:
     seen: set[tuple[str | int, str]] = set()
+    several = len(probes) > 1 or isinstance(probes[0], Mapping)
     for beliefs in labelled:
-        categories = categories_of(beliefs, probes) if len(probes) > 1 else [None] * len(beliefs)
-        for belief, category in zip(beliefs, categories, strict=True):
+        found = categories_of(beliefs, probes) if several else [Categorised(None, None, None)] * len(beliefs)
+        for belief, categorised in zip(beliefs, found, strict=True):
             if (belief.id, belief.question) not in seen:
                 seen.add((belief.id, belief.question))
                 yield Known(
@@ -196,8 +213,10 @@ def _questions(domain: str, labelled: Sequence[Beliefs], probes: Sequence[Belief
                     domain=domain,
                     subject=belief.subject,
                     label=belief.label,
-                    category=category,
+                    category=categorised.category,
                     confidence=belief.confidence,
                     answer=belief.answer,
                     gold=belief.gold,
+                    category_gekhman=categorised.gekhman,
+                    known_by_chance=categorised.known_by_chance,
                 )
