@@ -6,7 +6,8 @@ import pytest
 
 from consistency import compare
 from consistency.logs.runs import read_run
-from consistency.metrics.selection_bias import OptionCounts, SelectionBias, strongest_bias
+from consistency.metrics.selection_bias import OptionCounts
+from consistency.statistics.selection_bias import SelectionBias, strongest_bias
 
 
 def counted(answers: str, gold: str, options: int = 4) -> OptionCounts:
@@ -108,7 +109,7 @@ def test_tasks_count_together_and_what_is_no_answer_does_not() -> None:
         (np.eye(4)[[0] * 500], -1),
     ):
         nothing.add_task(probs, np.full(500, gold))
-        assert (nothing.bias, favoured(nothing), nothing.gold.total()) == (0, None, 0)
+        assert (nothing.bias, favoured(nothing), nothing.n) == (0, None, 0)
     wide = OptionCounts()
     wide.add_task(np.eye(28)[[27] * 1000], np.arange(1000) % 28)
     assert favoured(wide) == ("28", 100.0, 3.5)
@@ -119,7 +120,9 @@ def test_of_several_sets_of_answers_the_strongest_bias_is_named() -> None:
     strong, weak = counted("CCCC" * 30, "ABCD" * 30), counted("CCCD" * 30, "ABCD" * 30)
     assert strongest_bias({"base": even}) is None
     found = strongest_bias({"base": even, "tuned": weak, "other": strong})
-    assert found == SelectionBias("other", "C", 1.0, 0.25, pytest.approx(0.75), alike=2, of=3)
+    # C is right wherever it is gold, and no other letter is: recalls 1, 0, 0, 0.
+    rstd = pytest.approx(3**0.5 / 4)
+    assert found == SelectionBias("other", "C", 1.0, 0.25, pytest.approx(0.75), 2, 3, rstd, pytest.approx(0, abs=1e-9))
 
 
 def write_log(folder: Path, answers: str, order: str = "pqrs", turned: int = 120, task: str = "things") -> Path:

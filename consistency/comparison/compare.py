@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consistency.comparison.estimation import (
     MeasuredTask,
@@ -31,11 +29,11 @@ from consistency.comparison.runs import (
     same_run,
 )
 from consistency.comparison.section import Section
+from consistency.comparison.selection_bias import Biases
 from consistency.comparison.settings import UnexplainedPrompts, setting_differences, unexplained_prompts
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
 from consistency.logs.scores import Scores
-from consistency.metrics.selection_bias import OptionCounts, SelectionBias, strongest_bias
 from consistency.statistics.hypotheses import (
     benjamini_hochberg,
     holm,
@@ -153,13 +151,17 @@ def compare(
         if within:
             by_scope[scope] = section_of(scope, within, margin)
     by_task = {name: section_of_task(name, task, margin, others.get(name, {})) for name, task in measured.items()}
+    biases = Biases(with_options, items)
     counted = {name: len(first.tasks[name]) for name in measured}
     return Comparison(
         before=first.config,
         after=second.config,
         paths=(str(first.path), str(second.path)),
-        overall=section_of("overall", with_options, margin) if with_options else None,
-        by_task=_adjusted(by_task),
+        overall=biases.added(section_of("overall", with_options, margin)) if with_options else None,
+        by_task={
+            name: biases.added(section) if name in with_options else section
+            for name, section in _adjusted(by_task).items()
+        },
         by_scope=by_scope,
         by_metric=sections_by_metric(measured, margin),
         by_group={
@@ -176,7 +178,7 @@ def compare(
         names=matched_names(filtered.before, filtered.after, chosen),
         unpaired=tuple(unpaired),
         settings=settings,
-        warnings=(*(item for item in doubts if item is not None), *_biases(with_options, items)),
+        warnings=(*(item for item in doubts if item is not None), *biases.warnings()),
         items=items,
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},
@@ -189,26 +191,6 @@ def _of_unlike(unlike: Mapping[str, tuple[Scores, Scores]]) -> list[UnpairedTask
         UnpairedTask(name, {f"under the filter {one.filter}, in the other log under {other.filter}": len(one)})
         for name, (one, other) in unlike.items()
     ]
-
-
-def _biases(
-    tasks: Mapping[str, MeasuredTask], items: Mapping[str, Mapping[str, NDArray[Any]]]
-) -> Iterator[SelectionBias]:
-    """In which run, and in which of its tasks, the answers favour an option."""
-    for when in ("before", "after"):
-        pooled, each = OptionCounts(), {f"{when}, {name}": OptionCounts() for name in tasks}
-        for (name, task), counts in zip(tasks.items(), each.values(), strict=True):
-            known = task.pairs.gold.sum(axis=1) == 1
-            # Reordered questions do not count: their options are in the order of `before`.
-            seen = known & ~task.pairs.reordered if when == "after" else known
-            gold = np.where(seen, items[name]["gold"], -1)
-            pooled.add_task(items[name][f"probs_{when}"], gold)
-            counts.add_task(items[name][f"probs_{when}"], gold)
-        if len(tasks) > 1 and pooled.favours_an_option:
-            alone = sum(counts.favours_an_option for counts in each.values())
-            yield pooled.describe(f"{when}, all tasks", alone, len(tasks))
-        elif found := strongest_bias(each):
-            yield found
 
 
 def _adjusted(by_task: dict[str, Section]) -> dict[str, Section]:

@@ -26,8 +26,8 @@ from consistency.comparison.settings import SettingDifference, UnexplainedPrompt
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig
 from consistency.metrics.measures import HEADLINE
-from consistency.metrics.selection_bias import SelectionBias
 from consistency.statistics.estimates import Estimate
+from consistency.statistics.selection_bias import SelectionBias
 from consistency.support.text import shortened, visible
 from consistency.support.version import own_version
 

@@ -9,6 +9,7 @@ from typing import Any
 from consistency.comparison.groups import Weighting
 from consistency.comparison.pairing import PairingReport
 from consistency.statistics.estimates import Estimate
+from consistency.statistics.selection_bias import Preference, Shift
 
 NO_OPTIONS = "no options were scored: measures of distributions are absent"
 
@@ -87,6 +88,19 @@ class Readability:
         return asdict(self) | {"delta_accuracy": self.delta_accuracy.to_dict()}
 
 
+@dataclass(frozen=True)
+class OptionBias:
+    """Which option the answers favour, before and after, and whether they moved between options."""
+
+    before: Preference
+    after: Preference
+    shift: Shift
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return {"before": self.before.to_dict(), "after": self.after.to_dict(), "shift": self.shift.to_dict()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Section:
     """What changed in one set of questions: a task, a scope, or all of them.
@@ -118,6 +132,8 @@ class Section:
         `before` and `after`: questions with tied options, their share, the plug-in expected calibration error.
     ece_debiased : dict of str to Estimate, or None
         `before`, `after` and their difference `delta`: the expected calibration error without the bias of the plug-in.
+    selection_bias : OptionBias or None
+        Of a task or of all tasks, with options.
     macro : dict of str to Estimate, or None
         With several tasks: the same estimates with equal weight for each task.
     accuracy_metric : str or None
@@ -158,6 +174,7 @@ class Section:
     tie_rate: Mapping[str, float] | None = None
     ece: Mapping[str, float | None] | None = None
     ece_debiased: Mapping[str, Estimate] | None = None
+    selection_bias: OptionBias | None = None
     macro: Mapping[str, Estimate] | None = None
     accuracy_metric: str | None = None
     metrics: Mapping[str, MetricChange] | None = None
@@ -189,6 +206,7 @@ class Section:
             "ece_debiased": None
             if self.ece_debiased is None
             else {when: found.to_dict() for when, found in self.ece_debiased.items()},
+            "selection_bias": None if self.selection_bias is None else self.selection_bias.to_dict(),
             "flips": self.flips,
             "mcnemar_p": self.mcnemar_p,
             "mcnemar_p_holm": self.mcnemar_p_holm,

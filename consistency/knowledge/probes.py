@@ -26,7 +26,8 @@ from consistency.knowledge.simulatability import has_rounds, read_rounds
 from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
-from consistency.metrics.selection_bias import OptionCounts, strongest_bias
+from consistency.metrics.selection_bias import OptionCounts
+from consistency.statistics.selection_bias import strongest_bias
 from consistency.tasks.questions import CYCLIC
 from consistency.tasks.scopes import asks_pool, domain_of
 from consistency.world.fields import DOMAINS

@@ -1,14 +1,14 @@
-"""Selection bias: whether answers show knowledge, or a preference for an option's letter or place."""
+"""Selection bias: how often each option is answered, beside what knowledge alone would give."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from string import ascii_uppercase
 
 import numpy as np
 from numpy.typing import NDArray
+
+from consistency.support.arrays import Bools, Floats, Integers
 
 # A quarter of the answers, half of that with one option, of so many questions that chance alone moves less than a tenth on
 # average (random answers to 60 questions of two options: .05; to 80 of four: .08).
@@ -16,39 +16,15 @@ MIN_BIAS = 0.25
 MIN_QUESTIONS, MIN_QUESTIONS_PER_OPTION = 60, 20
 
 
-@dataclass(frozen=True)
-class SelectionBias:
-    """A set of answers that favours an option.
+def option_name(option: int) -> str:
+    """The letter of an option, or its number from 1 where there are more options than letters.
 
-    Attributes
-    ----------
-    answers_of, option : str
-        Whose answers to what they are; and the letter of the option, or its number from 1 where there are more options than
-        letters.
-    answered, gold : float
-        The share of the answers that are this option, and of the questions in which it is right.
-    bias : float
-        The share of the answers that would have to be other options for there to be none, from 0 to 1.
-    alike, of : int
-        Of how many sets of answers that were looked at, how many favour an option by themselves.
+    Examples
+    --------
+    >>> option_name(2), option_name(26)
+    ('C', '27')
     """
-
-    answers_of: str
-    option: str
-    answered: float
-    gold: float
-    bias: float
-    alike: int
-    of: int
-    kind: str = "selection bias"
-
-    def to_text(self) -> str:
-        """A sentence for readers."""
-        more = f"; {self.alike} of {self.of} sets of answers favour an option by themselves" if self.of > 1 else ""
-        return (
-            f"{self.answers_of}: {100 * self.answered:.1f} % of the answers are option {self.option}, which is the gold "
-            f"option in {100 * self.gold:.1f} %: what looks like knowledge, or like its lack, may be selection bias{more}"
-        )
+    return ascii_uppercase[option] if option < len(ascii_uppercase) else str(option + 1)
 
 
 class OptionCounts:
@@ -60,10 +36,13 @@ class OptionCounts:
 
     Attributes
     ----------
-    answers, gold : Counter of int
-        Questions by the option's index.
-    expected : dict of int to float
-        Questions by the option's index, as a model without selection bias would answer them.
+    answers, gold, right : ndarray of float64, shape [k]
+        Questions by the option that is answered, that is gold, and that is both.
+    expected, expected_right : ndarray of float64, shape [k]
+        Answers and right answers by option, of a model without selection bias.
+    covariance : ndarray of float64, shape [k, k]
+        Of such a model's answers by option: which questions are right is a random choice of so many of the task's, and the
+        wrong answers are random.
     offered : int
         Options of all questions together.
 
@@ -71,15 +50,36 @@ class OptionCounts:
     --------
     >>> found = OptionCounts()
     >>> found.add_task(np.eye(4)[[2, 2, 2, 0] * 25], np.array([0, 1, 2, 3] * 25))
-    >>> found.favours_an_option, found.describe("all").option
+    >>> found.favours_an_option, option_name(found.most)
     (True, 'C')
     """
 
     def __init__(self) -> None:
-        self.answers: Counter[int] = Counter()
-        self.gold: Counter[int] = Counter()
-        self.expected: dict[int, float] = {}
+        none = np.zeros(0)
+        self.answers = self.gold = self.right = self.expected = self.expected_right = none
+        self.covariance = np.zeros((0, 0))
         self.offered = 0
+
+    @classmethod
+    def pooled(cls, parts: Iterable[OptionCounts]) -> OptionCounts:
+        """The counts of several sets of tasks together.
+
+        Examples
+        --------
+        >>> half = OptionCounts()
+        >>> half.add_task(np.eye(2)[[0] * 30], np.array([0, 1] * 15))
+        >>> OptionCounts.pooled([half, half]).answers.tolist()
+        [60.0, 0.0]
+        """
+        found = cls()
+        for part in parts:
+            found._add(part)
+        return found
+
+    def _add(self, other: OptionCounts) -> None:
+        for name in ("answers", "gold", "right", "expected", "expected_right", "covariance"):
+            setattr(self, name, _sum(getattr(self, name), getattr(other, name)))
+        self.offered += other.offered
 
     def add_task(self, probs: NDArray[np.float64], gold: NDArray[np.int64]) -> None:
         """Count the questions of one task, which have one accuracy.
@@ -91,88 +91,150 @@ class OptionCounts:
         gold : ndarray of int64, shape [n]
             Index of the gold option; a question with -1, for none, is left out.
         """
-        options = ~np.isnan(probs)
-        best = probs == np.fmax.reduce(probs, axis=1, initial=0.0, keepdims=True)
-        known = (gold >= 0) & options[np.arange(len(gold)), gold]
-        use = known & (best.sum(axis=1) == 1) & (options.sum(axis=1) > 1)
+        use, answers = _answered(probs, gold)
         if not use.any():
             return
-        answers, gold, options = best[use].argmax(axis=1), gold[use], options[use]
-        self.offered += int(options.sum())
-        for counts, column in ((self.answers, answers), (self.gold, gold)):
-            counts.update(column.tolist())
-        right = (answers == gold).mean()
-        chosen = np.eye(options.shape[1])[gold]
-        wrong = options & (chosen == 0)
-        spread = right * chosen + (1 - right) * wrong / wrong.sum(axis=1, keepdims=True)
-        for option, share in enumerate(spread.sum(axis=0).tolist()):
-            self.expected[option] = self.expected.get(option, 0.0) + share
+        answers, gold, options = answers[use], gold[use], ~np.isnan(probs[use])
+        n, k = options.shape
+        is_gold, evenly = _gold_and_wrong(options, gold)
+        is_right = answers == gold
+        right = float(is_right.sum())
+        share = right / n
+        task = OptionCounts()
+        task.offered = int(options.sum())
+        task.answers = np.bincount(answers, minlength=k).astype(np.float64)
+        task.gold = is_gold.sum(axis=0)
+        task.right = np.bincount(gold[is_right], minlength=k).astype(np.float64)
+        by_chance = evenly.sum(axis=0)
+        task.expected = share * task.gold + (1 - share) * by_chance
+        task.expected_right = share * task.gold
+        # A right answer puts one on the gold option instead of evenly on the others.
+        moves = is_gold - evenly
+        moves -= moves.mean(axis=0)
+        chosen = right * (n - right) / (n * (n - 1)) if n > 1 else 0.0
+        task.covariance = chosen * moves.T @ moves + (1 - share) * (np.diag(by_chance) - evenly.T @ evenly)
+        self._add(task)
 
-    def surplus(self, option: int) -> float:
-        """Questions answered with an option, less those that a model without selection bias would answer so."""
-        return self.answers[option] - self.expected[option]
+    @property
+    def n(self) -> int:
+        """The number of questions."""
+        return int(self.gold.sum())
+
+    @property
+    def surplus(self) -> Floats:
+        """Questions answered with each option, less those that a model without selection bias would answer so."""
+        return np.asarray(self.answers - self.expected)
+
+    @property
+    def distance(self) -> float:
+        """The total variation distance from the expected answers, 0 to 1: the share of answers that would have to be others.
+
+        0 without questions. Chance alone makes it positive, the more so the fewer questions there are.
+        """
+        return float(np.abs(self.surplus).sum() / (2 * self.n)) if self.n else 0.0
 
     @property
     def bias(self) -> float:
-        """The share of the answers that would have to be other options for there to be no selection bias.
-
-        The total variation distance from the expected answers, 0 to 1; 0 for fewer than 60 questions, or than 20 for each of
-        their options.
-        """
-        n = self.gold.total()
-        if n < MIN_QUESTIONS or n * n < MIN_QUESTIONS_PER_OPTION * self.offered:
-            return 0.0
-        return sum(abs(self.surplus(option)) for option in self.expected) / (2 * n)
+        """The `distance`; 0 for fewer than 60 questions, or than 20 for each of their options."""
+        n = self.n
+        return 0.0 if n < MIN_QUESTIONS or n * n < MIN_QUESTIONS_PER_OPTION * self.offered else self.distance
 
     @property
     def favours_an_option(self) -> bool:
         """Whether at least a quarter of the answers would have to be others (`bias`), half of those with one option."""
         # As sums of floats the bounds themselves may come out a little lower.
-        if self.bias < MIN_BIAS - 1e-9:
-            return False
-        return self.surplus(self._most) >= MIN_BIAS / 2 * self.gold.total() - 1e-9
+        return self.bias >= MIN_BIAS - 1e-9 and bool(self.surplus.max() >= MIN_BIAS / 2 * self.n - 1e-9)
 
     @property
-    def _most(self) -> int:
-        return max(self.expected, key=self.surplus)
-
-    def describe(self, answers_of: str, alike: int = 0, of: int = 1) -> SelectionBias:
-        """The option that is answered too often the most, and how often.
-
-        Parameters
-        ----------
-        answers_of : str
-            Whose answers to what were counted.
-        alike, of : int
-            How many sets of answers favour an option by themselves, of how many.
-
-        Returns
-        -------
-        SelectionBias
-        """
-        n, most = self.gold.total(), self._most
-        letter = ascii_uppercase[most] if most < len(ascii_uppercase) else str(most + 1)
-        return SelectionBias(answers_of, letter, self.answers[most] / n, self.gold[most] / n, self.bias, alike, of)
+    def most(self) -> int:
+        """The option that is answered too often the most."""
+        return int(self.surplus.argmax())
 
 
-def strongest_bias(counts: Mapping[str, OptionCounts]) -> SelectionBias | None:
-    """The set of answers that favours an option the most, or None if none favours an option.
+class OptionShift:
+    """How the answers of two runs moved between options, beyond what a change of accuracy gives.
 
-    Parameters
+    Where a task's accuracy changed, a model without selection bias gives more or fewer answers that are gold, and this is
+    taken out.
+
+    Attributes
     ----------
-    counts : mapping of str to OptionCounts
-        By whose answers to what they are.
+    n : int
+        Questions that both runs answer.
+    moved : ndarray of float64, shape [k]
+        Answers that each option won, less the lost ones.
+    covariance : ndarray of float64, shape [k, k]
+        Of `moved`, if each question's move might as well have been the reverse.
 
     Examples
     --------
-    >>> found = OptionCounts()
-    >>> found.add_task(np.eye(2)[[0] * 60], np.array([0, 1] * 30))
-    >>> bias = strongest_bias({"yes or no": found})
-    >>> bias.option, bias.answered, bias.gold
-    ('A', 1.0, 0.5)
+    >>> shift, gold = OptionShift(), np.array([0, 1] * 10)
+    >>> shift.add_task(np.eye(2)[gold], np.eye(2)[[0] * 20], gold)
+    >>> shift.n, shift.moved.tolist(), shift.distance
+    (20, [10.0, -10.0], 0.5)
     """
-    favour = [name for name, found in counts.items() if found.favours_an_option]
-    if not favour:
-        return None
-    most = max(favour, key=lambda name: counts[name].bias)
-    return counts[most].describe(most, len(favour), len(counts))
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.moved = np.zeros(0)
+        self.covariance = np.zeros((0, 0))
+
+    @classmethod
+    def pooled(cls, parts: Iterable[OptionShift]) -> OptionShift:
+        """The moves in several sets of tasks together."""
+        found = cls()
+        for part in parts:
+            found._add(part)
+        return found
+
+    def _add(self, other: OptionShift) -> None:
+        self.n += other.n
+        self.moved = _sum(self.moved, other.moved)
+        self.covariance = _sum(self.covariance, other.covariance)
+
+    def add_task(self, before: NDArray[np.float64], after: NDArray[np.float64], gold: NDArray[np.int64]) -> None:
+        """Count the questions of one task; parameters as in `OptionCounts.add_task`, with the options in one order."""
+        use_before, first = _answered(before, gold)
+        use_after, second = _answered(after, gold)
+        use = use_before & use_after
+        if not use.any():
+            return
+        first, second, gold, options = first[use], second[use], gold[use], ~np.isnan(before[use])
+        is_gold, evenly = _gold_and_wrong(options, gold)
+        turned = first != second
+        won = (second[turned] == gold[turned]) * 1.0 - (first[turned] == gold[turned])
+        each = np.eye(options.shape[1])
+        moves = each[second[turned]] - each[first[turned]] - won[:, None] * (is_gold - evenly).mean(axis=0)
+        task = OptionShift()
+        task.n, task.moved, task.covariance = len(gold), moves.sum(axis=0), moves.T @ moves
+        self._add(task)
+
+    @property
+    def distance(self) -> float:
+        """The share of answers that moved to other options, on balance; 0 without questions."""
+        return float(np.abs(self.moved).sum() / (2 * self.n)) if self.n else 0.0
+
+
+def _answered(probs: Floats, gold: Integers) -> tuple[Bools, Integers]:
+    """Which questions have an answer and a gold option among several, and the answers."""
+    options = ~np.isnan(probs)
+    best = probs == np.fmax.reduce(probs, axis=1, initial=0.0, keepdims=True)
+    known = (gold >= 0) & options[np.arange(len(gold)), gold]
+    return known & (best.sum(axis=1) == 1) & (options.sum(axis=1) > 1), best.argmax(axis=1)
+
+
+def _gold_and_wrong(options: Bools, gold: Integers) -> tuple[Floats, Floats]:
+    """1 for the gold option of each question, and a wrong answer spread evenly over its wrong options."""
+    is_gold = np.eye(options.shape[1])[gold]
+    wrong = options & (is_gold == 0)
+    return is_gold, wrong / wrong.sum(axis=1, keepdims=True)
+
+
+def _sum(first: Floats, second: Floats) -> Floats:
+    """The sum of two arrays of which one may have fewer options."""
+    if first.shape == second.shape:
+        return np.asarray(first + second)
+    total = np.zeros(np.maximum(first.shape, second.shape))
+    for part in (first, second):
+        total[tuple(slice(size) for size in part.shape)] += part
+    return total

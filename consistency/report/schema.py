@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct, UnsetType, defstruct
 
 from consistency.comparison.groups import Weighting
 from consistency.comparison.result import TaskNames, UnpairedTask
-from consistency.comparison.section import MetricChange, Readability, UncomparedMetric
+from consistency.comparison.section import MetricChange, OptionBias, Readability, UncomparedMetric
 from consistency.comparison.settings import SettingDifference
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES
@@ -387,6 +387,7 @@ class SectionBase(Struct, kw_only=True):
     tie_rate: BeforeAfter | UnsetType = UNSET
     ece: BeforeAfter | UnsetType = UNSET
     ece_debiased: dict[str, Estimate] | UnsetType = UNSET
+    selection_bias: OptionBias | UnsetType = UNSET
     macro: dict[str, Estimate] | UnsetType = UNSET
     note: str | UnsetType = UNSET
     accuracy_metric: str | UnsetType | None = UNSET
@@ -450,7 +451,7 @@ class Comparison(Struct, kw_only=True):
     unpaired: list[UnpairedTask] | UnsetType = UNSET
     task_names: TaskNames | UnsetType = UNSET
     settings: list[SettingDifference] | UnsetType = UNSET
-    warnings: list[dict[str, str | float | list[str]]] | UnsetType = UNSET
+    warnings: list[dict[str, str | float | list[str] | None]] | UnsetType = UNSET
     verdict: str
     signature: str
 

@@ -36,6 +36,7 @@ Method = Literal[
     "bootstrap-t",
     "gaps",
     "mover",
+    "noncentral",
     "none",
 ]
 # What an interval cannot promise, or why there is none.
@@ -68,6 +69,7 @@ _METHODS = {
     "bootstrap-t": "symmetric bootstrap-t interval",
     "gaps": "interval of a sum of absolute gaps, which covers 95 % or more",
     "mover": "interval from the ends of both (MOVER)",
+    "noncentral": "interval of a noncentral χ² distribution",
     "none": "no interval",
 }
 _CAVEATS = {

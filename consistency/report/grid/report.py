@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from consistency.experiment.grid import Experiment, TunedRun
-from consistency.metrics.selection_bias import OptionCounts, strongest_bias
+from consistency.metrics.selection_bias import OptionCounts
 from consistency.report import provenance, questions
 from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
@@ -25,6 +25,7 @@ from consistency.report.grid.verdict import group_title, interval_text, verdict
 from consistency.report.items import Columns, ItemsWriter
 from consistency.report.methods import grid_methods
 from consistency.report.schema import Checkpoint, Grid, GridReport, Log
+from consistency.statistics.selection_bias import strongest_bias
 from consistency.support.yaml_files import read_yaml
 
 INTERVAL = "stratified-t-95"

@@ -1,0 +1,333 @@
+"""Whether answers favour an option's letter or place beyond chance, by how much, and whether that changed between two runs.
+
+The null is a model with knowledge and without a preference: in each task which questions are right does not depend on the
+gold option's letter, and a wrong answer is as likely one wrong option as another. The gold letters may be uneven, and
+tasks may differ in accuracy. Given the number of right answers in each task, the mean and the covariance of the answers by
+letter follow (`OptionCounts`), and their distance is χ². Marginal homogeneity of answers and gold letters (Stuart and
+Maxwell) would be another null, which such a model breaks where the gold letters are uneven: its errors are not.
+
+Between two runs it is the test of Stuart (1955) and Maxwell (1970) on the letters answered before and after, less what a
+change of accuracy moves towards uneven gold letters; with even ones it is theirs exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from consistency.metrics.selection_bias import OptionCounts, OptionShift, option_name
+from consistency.statistics.estimates import Caveat, Estimate, without_interval
+from consistency.statistics.hypotheses import holm
+from consistency.support.arrays import Bools, Floats
+
+ALPHA = 0.05
+Z = 1.959963984540054
+# With fewer gold options of a letter its recall says nothing, and little with few; letters without must be rare.
+_FEWEST_GOLD, _FEW_GOLD = 10, 30
+_SHARE_OF_LETTERS = 0.95
+_RSTD = "standard deviation of recalls"
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Which option a set of answers favours, how much, and whether beyond chance.
+
+    Attributes
+    ----------
+    n : int
+        Questions with one answer and one gold option.
+    option : str or None
+        The option that is answered too often the most; None without questions.
+    bias : float
+        The share of the answers that would have to be other options for there to be none; chance makes it positive.
+    rstd : Estimate
+        RStd of Zheng et al. (2024): the standard deviation over the letters of recall, the share of right answers where the
+        letter is gold; less, in several tasks, what their accuracies explain. The interval is that of all such questions.
+    p, p_holm : float or None
+        Of no preference, and adjusted over the sets of answers that were looked at; None where the answers cannot tell.
+    """
+
+    n: int
+    option: str | None
+    bias: float
+    rstd: Estimate
+    p: float | None
+    p_holm: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return asdict(self) | {"rstd": self.rstd.to_dict()}
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Whether the answers of two runs moved between options beyond chance.
+
+    Attributes
+    ----------
+    n : int
+        Questions that both runs answer, with the options in one order.
+    option : str or None
+        The option that won the most; None where none did.
+    moved : float
+        The share of the answers that moved to other options on balance, less what a change of accuracy gives.
+    p, p_holm : float or None
+        Of no shift; None where no answer moved.
+    """
+
+    n: int
+    option: str | None
+    moved: float
+    p: float | None
+    p_holm: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SelectionBias:
+    """A set of answers that favours an option.
+
+    Attributes
+    ----------
+    answers_of, option : str
+        Whose answers to what they are; and the letter of the option, or its number from 1 where there are more options than
+        letters.
+    answered, gold : float
+        The share of the answers that are this option, and of the questions in which it is right.
+    bias : float
+        The share of the answers that would have to be other options for there to be none, from 0 to 1.
+    alike, of : int
+        Of how many sets of answers that were looked at, how many favour an option by themselves.
+    rstd : float or None
+        The standard deviation of the letters' recalls.
+    p_holm : float or None
+        Of no preference, adjusted over the sets of answers.
+    """
+
+    answers_of: str
+    option: str
+    answered: float
+    gold: float
+    bias: float
+    alike: int
+    of: int
+    rstd: float | None = None
+    p_holm: float | None = None
+    kind: str = "selection bias"
+
+    def to_text(self) -> str:
+        """A sentence for readers."""
+        more = f"; {self.alike} of {self.of} sets of answers favour an option by themselves" if self.of > 1 else ""
+        size = f"{100 * self.bias:.0f} % of the answers would have to be others"
+        if self.rstd is not None:
+            size += f", RStd {100 * self.rstd:.1f} points"
+        if self.p_holm is not None:
+            size += ", p < .0001" if self.p_holm < 1e-4 else f", p = {self.p_holm:.4f}"
+        return (
+            f"{self.answers_of}: {100 * self.answered:.1f} % of the answers are option {self.option}, which is the gold "
+            f"option in {100 * self.gold:.1f} % ({size}): what looks like knowledge, or like its lack, may be selection "
+            f"bias{more}"
+        )
+
+
+def preferences(counts: Sequence[OptionCounts]) -> list[Preference]:
+    """The preference of each set of answers, with its test; p is adjusted over all of them.
+
+    Parameters
+    ----------
+    counts : sequence of OptionCounts
+
+    Examples
+    --------
+    >>> even = OptionCounts()
+    >>> even.add_task(np.eye(4)[[0, 1, 2, 3] * 25], np.array([0, 1, 2, 3] * 20 + [1, 2, 3, 0] * 5))
+    >>> found = preferences([even])[0]
+    >>> round(found.bias, 6), found.rstd.value, round(found.p, 6)
+    (0.0, 0.0, 1.0)
+    """
+    p = _of_no_shift([each.surplus for each in counts], [each.covariance for each in counts])
+    return [
+        Preference(each.n, option_name(each.most) if each.n else None, each.distance, rstd, value, adjusted)
+        for each, rstd, value, adjusted in zip(counts, _rstd(counts), p, _adjusted(p), strict=True)
+    ]
+
+
+def shifts(moves: Sequence[OptionShift]) -> list[Shift]:
+    """The shift of the answers between two runs, with its test, for each set of questions; p is adjusted over all of them.
+
+    Parameters
+    ----------
+    moves : sequence of OptionShift
+
+    Examples
+    --------
+    >>> shift, gold = OptionShift(), np.array([0, 1] * 10)
+    >>> shift.add_task(np.eye(2)[gold], np.eye(2)[[0] * 20], gold)
+    >>> found = shifts([shift])[0]
+    >>> found.option, found.moved, round(found.p, 4)
+    ('A', 0.5, 0.0016)
+    """
+    p = _of_no_shift([each.moved for each in moves], [each.covariance for each in moves])
+    return [
+        Shift(
+            each.n,
+            option_name(int(each.moved.argmax())) if each.moved.size and each.moved.max() > 0 else None,
+            each.distance,
+            value,
+            adjusted,
+        )
+        for each, value, adjusted in zip(moves, p, _adjusted(p), strict=True)
+    ]
+
+
+def strongest_bias(counts: Mapping[str, OptionCounts]) -> SelectionBias | None:
+    """The set of answers that favours an option the most, or None if none favours an option beyond chance.
+
+    Parameters
+    ----------
+    counts : mapping of str to OptionCounts
+        By whose answers to what they are.
+
+    Examples
+    --------
+    >>> found = OptionCounts()
+    >>> found.add_task(np.eye(2)[[0] * 60], np.array([0, 1] * 30))
+    >>> bias = strongest_bias({"yes or no": found})
+    >>> bias.option, bias.answered, bias.gold
+    ('A', 1.0, 0.5)
+    """
+    if not any(found.favours_an_option for found in counts.values()):
+        return None
+    tested = dict(zip(counts, preferences(list(counts.values())), strict=True))
+    favour = [name for name, found in counts.items() if favours(found, tested[name])]
+    if not favour:
+        return None
+    most = max(favour, key=lambda name: counts[name].bias)
+    return describe(most, counts[most], tested[most], len(favour), len(counts))
+
+
+def favours(counts: OptionCounts, tested: Preference) -> bool:
+    """Whether a set of answers favours an option, as much as a warning needs and beyond chance."""
+    return counts.favours_an_option and tested.p_holm is not None and tested.p_holm < ALPHA
+
+
+def describe(answers_of: str, counts: OptionCounts, tested: Preference, alike: int = 0, of: int = 1) -> SelectionBias:
+    """The option that is answered too often the most, and how often.
+
+    Parameters
+    ----------
+    answers_of : str
+        Whose answers to what were counted.
+    counts, tested : OptionCounts, Preference
+        The counts, and their test.
+    alike, of : int
+        How many sets of answers favour an option by themselves, of how many.
+
+    Returns
+    -------
+    SelectionBias
+    """
+    n, most = counts.n, counts.most
+    return SelectionBias(
+        answers_of,
+        option_name(most),
+        float(counts.answers[most]) / n,
+        float(counts.gold[most]) / n,
+        counts.bias,
+        alike,
+        of,
+        tested.rstd.value,
+        tested.p_holm,
+    )
+
+
+def _of_no_shift(sums: Sequence[Floats], covariances: Sequence[Floats]) -> list[float | None]:
+    """The p of sums whose mean is 0, each with its covariance, which has no inverse since the sums add up to 0."""
+    from scipy.special import chdtrc
+
+    most = max((len(each) for each in sums), default=0)
+    if not most:
+        return [None] * len(sums)
+    stacked, spread = np.zeros((len(sums), most)), np.zeros((len(sums), most, most))
+    for number, (each, covariance) in enumerate(zip(sums, covariances, strict=True)):
+        stacked[number, : len(each)] = each
+        spread[number, : len(each), : len(each)] = covariance
+    variances, axes = np.linalg.eigh(spread)
+    used = variances > 1e-9 * np.maximum(variances[:, -1:], 1.0)
+    along = np.einsum("nij,ni->nj", axes, stacked)
+    statistic = np.where(used, along**2 / np.where(used, variances, 1.0), 0.0).sum(axis=1)
+    df = used.sum(axis=1)
+    p = chdtrc(np.maximum(df, 1), statistic)
+    return [float(value) if free else None for value, free in zip(p, df, strict=True)]
+
+
+def _adjusted(p: Sequence[float | None]) -> list[float | None]:
+    """Holm's correction over those that have a p."""
+    known = [value for value in p if value is not None]
+    adjusted = iter(holm(known).tolist() if known else ())
+    return [None if value is None else next(adjusted) for value in p]
+
+
+def _rstd(counts: Sequence[OptionCounts]) -> list[Estimate]:
+    """The standard deviation of the letters' recalls, with an interval that takes their noise out.
+
+    Without a preference the squared deviations are those of noise, Σ v_l (1 - 1/k) in the mean, where v_l is the variance of a
+    letter's recall, and with one their sum is about a noncentral χ² with Satterthwaite's degrees of freedom and scale. Where
+    the letter with the deviation is the noisiest, the delta method's interval is wider: the ends are those of the wider.
+    """
+    from scipy.special import chndtr, chndtrinc
+
+    enough = [each.gold >= _FEWEST_GOLD for each in counts]
+    told = [
+        use.sum() > 1 and each.gold[use].sum() >= _SHARE_OF_LETTERS * each.n
+        for each, use in zip(counts, enough, strict=True)
+    ]
+    rows = [_deviation(each, use) for each, use, known in zip(counts, enough, told, strict=True) if known]
+    if not rows:
+        return [without_interval(None, each.n, "too few", statistic=_RSTD) for each in counts]
+    letters, total, noise, squares, along = np.array(rows).T
+    df, scale = noise**2 / squares, squares / noise
+    value = np.sqrt(total / letters)
+    without_noise = np.sqrt(np.maximum(total - noise, 0.0) / letters)
+    reach = Z * np.sqrt(along) / np.maximum(letters * value, 1e-12)
+    ends = []
+    for level in (0.975, 0.025):
+        beyond = chndtr(total / scale, df, 0.0) > level
+        with np.errstate(all="ignore"):
+            found = chndtrinc(np.where(beyond, total / scale, 1.0), df, level)
+        ends.append(np.sqrt(np.where(beyond, found, 0.0) * scale / letters))
+    low = np.maximum(np.minimum(ends[0], without_noise - reach), 0.0)
+    high = np.maximum(np.maximum(ends[1], without_noise + reach), value)
+    found = iter(zip(value.tolist(), low.tolist(), high.tolist(), strict=True))
+    estimates = []
+    for each, use, known in zip(counts, enough, told, strict=True):
+        if known:
+            few: tuple[Caveat, ...] = ("few units",) if each.gold[use].min() < _FEW_GOLD else ()
+            deviation, least, most = next(found)
+            estimates.append(
+                Estimate(deviation, None, least, most, each.n, statistic=_RSTD, method="noncentral", warnings=few)
+            )
+        else:
+            estimates.append(without_interval(None, each.n, "too few", statistic=_RSTD))
+    return estimates
+
+
+def _deviation(counts: OptionCounts, use: Bools) -> tuple[float, float, float, float, float]:
+    """How many letters, and the sum of their recalls' squared deviations; of noise alone its mean and half its variance.
+
+    The last is the variance of the deviations in their own direction.
+    """
+    gold, right = counts.gold[use], counts.right[use]
+    recall = (right - counts.expected_right[use]) / gold
+    off = recall - recall.mean()
+    share = (right + 1) / (gold + 2)
+    noise = share * (1 - share) / gold
+    k = len(gold)
+    centred = np.diag(noise) - (noise[:, None] + noise[None, :]) / k + noise.sum() / k**2
+    return float(k), float(off @ off), float(np.trace(centred)), float((centred**2).sum()), float(off**2 @ noise)
