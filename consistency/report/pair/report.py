@@ -21,7 +21,7 @@ from consistency.report.folder import report_in_place, write_files
 from consistency.report.formats.numbers import fixed, p_value
 from consistency.report.items import Columns, ItemsWriter, joined
 from consistency.report.methods import pair_methods
-from consistency.report.pair import metric_tables, tables
+from consistency.report.pair import metric_tables, option_tables, tables
 from consistency.report.pair.figures import pair_plots
 from consistency.report.pair.texts import text_columns
 from consistency.report.provenance import (
@@ -102,6 +102,9 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         moved: tuple[Table | Drawing, ...] = (tables.quantile_table(items, list(comparison.by_scope)), *distributions)
         sections.append(Section("distributions", "How far the distributions moved", _reading(items), moved))
         sections.append(Section("ranking", "Whether the order of the options held", (), tuple(rankings)))
+    options_of = (option_tables.calibration_table(comparison), option_tables.preference_table(comparison))
+    if found := tuple(filter(None, options_of)):
+        sections.append(Section("options", "Confidence, and favoured options", (), found))
     if groups := metric_tables.group_table(comparison):
         sections.append(Section("groups", groups.title, (), (groups,)))
     if len(comparison.by_task) > 1:

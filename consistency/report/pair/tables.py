@@ -76,8 +76,9 @@ def headline_table(comparison: Comparison) -> Table:
 def _data(section: Section, *without: str) -> dict[str, Any]:
     """A section with every digit, without what other tables hold."""
     plain = section.to_dict()
-    own_tables = ("macro", "pairing", "kl_quantiles", "uncompared", "other_filters", "readability", "tasks")
-    return {key: plain[key] for key in plain if key not in (*own_tables, *without)}
+    own_tables = {"macro", "pairing", "kl_quantiles", "uncompared", "other_filters", "readability", "tasks"}
+    own_tables |= {"ece_debiased", "selection_bias"}
+    return {key: plain[key] for key in plain if key not in own_tables.union(without)}
 
 
 def _figures(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
