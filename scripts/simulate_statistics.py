@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import brentq
+from simulate_options import TABLES as OF_OPTIONS
 
 from consistency.metrics.aggregates import of_classes, of_numbers, of_weighted
 from consistency.statistics.bootstrap import bootstrap_interval
@@ -427,6 +428,9 @@ TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = 
         ],
     ),
 }
+
+
+TABLES |= OF_OPTIONS
 
 
 def outcomes(draw: Draw, size: int, draws: int, chunk: int) -> list[float]:

@@ -1,0 +1,254 @@
+"""Draws for `simulate_statistics.py` of what concerns options: calibration, favoured letters, knowledge by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import numpy as np
+from scipy.special import betaincinv
+
+from consistency.knowledge.categories import categorise, favours_gold
+from consistency.metrics.answers import CALIBRATION_BINS, calibration_bins
+from consistency.metrics.selection_bias import OptionCounts, OptionShift
+from consistency.statistics.calibration import calibration_change, calibration_error
+from consistency.statistics.estimates import Estimate
+from consistency.statistics.selection_bias import preferences, shifts
+from consistency.support.arrays import Floats, Integers
+
+Draw = Callable[[np.random.Generator, int], tuple[float | bool | None, ...]]
+LIMIT = 0.05
+POPULATION = 20_000
+
+
+def covers(estimate: Estimate, truth: float) -> bool | None:
+    """Whether the interval contains the truth; None where there is no interval."""
+    if estimate.ci_low is None or estimate.ci_high is None:
+        return None
+    return bool(estimate.ci_low - 1e-12 <= truth <= estimate.ci_high + 1e-12)
+
+
+@cache
+def population(options: int, sharp: bool) -> Floats:
+    """Confidences of all questions: evenly between 1/k and 1, or most of them above .95."""
+    share = (np.arange(POPULATION) + 0.5) / POPULATION
+    return np.asarray(1 / options + (1 - 1 / options) * (betaincinv(8, 0.3, share) if sharp else share))
+
+
+@cache
+def accuracy(options: int, sharp: bool, off: float, up_and_down: bool = False) -> tuple[Floats, float]:
+    """Each question's chance of a right answer, the confidence less `off`, and the true expected calibration error."""
+    confidence = population(options, sharp)
+    which = calibration_bins(confidence)
+    sign = np.where(which % 2 == 0, 1, -1) if up_and_down else 1
+    right = np.clip(confidence - sign * off, 0, 1)
+    gaps = np.bincount(which, weights=confidence - right, minlength=CALIBRATION_BINS)
+    return right, float(np.abs(gaps).sum() / POPULATION)
+
+
+SITUATIONS = {
+    "calibrated, 4 options": (4, False, 0.0),
+    "over-confident by 5 points, 4 options": (4, False, 0.05),
+    "over-confident by 10 points, 4 options": (4, False, 0.1),
+    "off by 10 points up and down, 4 options": (4, False, 0.1, True),
+    "calibrated, 2 options, most above .95": (2, True, 0.0),
+    "over-confident by 5 points, 2 options, most above .95": (2, True, 0.05),
+    "calibrated, 10 options": (10, False, 0.0),
+    "over-confident by 10 points, 10 options, most above .95": (10, True, 0.1),
+}
+CHANGES = {
+    "change, from calibrated to over-confident by 10 points, 4 options": ((4, False, 0.0), (4, False, 0.1)),
+    "change, none of over-confidence by 10 points, 4 options": ((4, False, 0.1), (4, False, 0.1)),
+    "change, none of a calibrated model, most above .95": ((4, True, 0.0), (4, True, 0.0)),
+}
+
+
+def of_calibration(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
+    """Intervals of the expected calibration error, then of its change, of two runs that agree in most answers."""
+    found = []
+    for situation in SITUATIONS.values():
+        right, truth = accuracy(*situation)
+        asked = rng.integers(0, POPULATION, n)
+        answers = (rng.random(n) < right[asked]) * 1.0
+        found.append(covers(calibration_error(population(*situation[:2])[asked], answers).estimate, truth))
+    for before, after in CHANGES.values():
+        asked, u = rng.integers(0, POPULATION, n), rng.random(n)
+        again = np.where(rng.random(n) < 0.8, u, rng.random(n))
+        sides = []
+        for situation, drawn in ((before, u), (after, again)):
+            confidence = population(*situation[:2])[asked]
+            sides.append((confidence, (drawn < accuracy(*situation)[0][asked]) * 1.0))
+        truth = accuracy(*after)[1] - accuracy(*before)[1]
+        found.append(covers(calibration_change(*sides).delta, truth))
+    return tuple(found)
+
+
+def by_calibration(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Alarms of `ece > 5 %`: by the plug-in and surely of a calibrated model, surely at the limit and beyond it."""
+    found: list[bool] = []
+    for situation in ((4, False, 0.0), (4, False, 0.05), (4, True, 0.05), (4, False, 0.1), (4, True, 0.1)):
+        right, truth = accuracy(*situation)
+        asked = rng.integers(0, POPULATION, n)
+        error = calibration_error(population(*situation[:2])[asked], (rng.random(n) < right[asked]) * 1.0)
+        if not truth:
+            found.append(error.plug_in is not None and error.plug_in > LIMIT)
+        found.append(error.estimate.ci_low is not None and error.estimate.ci_low > LIMIT)
+    return tuple(found)
+
+
+def answered(rng: np.random.Generator, gold: Integers, options: int, right: float, preferring: float = 0.0) -> Integers:
+    """Answers of a model that knows a share of the questions, and in a share of all answers the last option but one."""
+    wrong = (gold + rng.integers(1, options, len(gold))) % options
+    answers = np.where(rng.random(len(gold)) < right, gold, wrong)
+    return np.where(rng.random(len(gold)) < preferring, max(options - 2, 0), answers)
+
+
+def tasks(rng: np.random.Generator, n: int, kind: str) -> Iterator[tuple[Integers, int, float]]:
+    """The gold options of each task, its number of options and the share that the model knows."""
+    if kind == "even":
+        yield rng.integers(0, 4, n), 4, 0.6
+    elif kind == "uneven":
+        yield rng.choice(4, n, p=[0.4, 0.3, 0.2, 0.1]), 4, 0.6
+    elif kind == "two":
+        yield rng.choice(2, n, p=[0.62, 0.38]), 2, 0.8
+    else:
+        third = n // 3
+        yield rng.choice(4, third, p=[0.7, 0.1, 0.1, 0.1]), 4, 0.95
+        yield rng.choice(4, third, p=[0.1, 0.1, 0.1, 0.7]), 4, 0.3
+        yield rng.integers(0, 5, n - 2 * third), 5, 0.6
+
+
+def by_letters(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
+    """No preference, with even and uneven gold letters and several tasks; preferences; shifts with a gain of accuracy."""
+    counts = []
+    for kind, preferring in (
+        ("even", 0.0),
+        ("uneven", 0.0),
+        ("two", 0.0),
+        ("several", 0.0),
+        ("even", 0.05),
+        ("even", 0.2),
+    ):
+        found = OptionCounts()
+        for gold, options, right in tasks(rng, n, kind):
+            found.add_task(np.eye(options)[answered(rng, gold, options, right, preferring)], gold)
+        counts.append(found)
+    moves = []
+    for kind, preferring in (("uneven", 0.0), ("several", 0.0), ("even", 0.1)):
+        shift = OptionShift()
+        for gold, options, right in tasks(rng, n, kind):
+            before = answered(rng, gold, options, right)
+            after = answered(rng, gold, options, min(right + 0.15, 1.0), preferring)
+            after = np.where(rng.random(len(gold)) < 0.6, before, after)
+            shift.add_task(np.eye(options)[before], np.eye(options)[after], gold)
+        moves.append(shift)
+    p = [*(found.p for found in preferences(counts)), *(found.p for found in shifts(moves))]
+    return tuple(None if value is None else value < 0.05 for value in p)
+
+
+def of_recalls(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
+    """Intervals of RStd."""
+    found = []
+    for options, right, preferring in ((4, 0.7, 0.0), (4, 0.7, 0.1), (4, 0.7, 0.3), (2, 0.7, 0.1), (10, 0.1, 0.1)):
+        gold = rng.integers(0, options, n)
+        counts = OptionCounts()
+        counts.add_task(np.eye(options)[answered(rng, gold, options, right, preferring)], gold)
+        recalls = right * (1 - preferring) + preferring * (np.arange(options) == max(options - 2, 0))
+        found.append(covers(preferences([counts])[0].rstd, float(recalls.std())))
+    return tuple(found)
+
+
+def by_guesses(rng: np.random.Generator, k: int) -> tuple[bool, ...]:
+    """Categories of a question that was asked in all its rotations, by models without knowledge and with some."""
+    found: list[bool] = []
+    gold = np.stack([np.roll(np.eye(k)[0], -r) for r in range(k)])
+    third = np.eye(k)[min(2, k - 1)]
+    noise = rng.normal(size=(5, k, k))
+    for logits in (4 * third + 0.3 * noise[0], noise[1], 30 * noise[2], 1.5 * np.eye(k)[0] + noise[3]):
+        found += _known(logits, gold)
+    return (*found, *_known(3 * gold + noise[4], gold))
+
+
+def _known(logits: Floats, gold: Floats) -> tuple[bool, bool, bool]:
+    """Whether a question is HighlyKnown, is MaybeKnown or WeaklyKnown, and is so by Gekhman's rule."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    square = odds / odds.sum(axis=1, keepdims=True)
+    k = len(square)
+    of_gold = (square * gold).sum(axis=1)
+    columns = (of_gold == square.max(axis=1))[:, None], of_gold[:, None], np.array([k])
+    (corrected,) = categorise(*columns, favours_gold(square[None]).astype(np.float64))
+    (plain,) = categorise(*columns)
+    some = ("MaybeKnown", "WeaklyKnown")
+    return corrected == "HighlyKnown", corrected in some, plain in some
+
+
+_WITHOUT = ("always C, with noise", "guesses evenly", "guesses evenly and surely", "guesses, A more often")
+TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = {
+    "Coverage of 95 % intervals of the expected calibration error, by number of questions": (
+        (100, 500, 1_000, 14_042),
+        [(of_calibration, (*SITUATIONS, *CHANGES))],
+    ),
+    "Alarms of `ece > 5 %`, by number of questions": (
+        (100, 500, 1_000, 14_042),
+        [
+            (
+                by_calibration,
+                (
+                    "calibrated, plug-in (false alarm)",
+                    "calibrated, surely (false alarm)",
+                    "over-confident by 5 points, surely (false alarm)",
+                    "over-confident by 5 points, most above .95, surely (false alarm)",
+                    "over-confident by 10 points, surely",
+                    "over-confident by 10 points, most above .95, surely",
+                ),
+            )
+        ],
+    ),
+    "Rejection at 5 % of no preference for a letter and of no shift, by number of questions": (
+        (60, 500, 14_042),
+        [
+            (
+                by_letters,
+                (
+                    "none, even gold letters",
+                    "none, gold letters 40, 30, 20 and 10 %",
+                    "none, 2 options, gold letters 62 and 38 %",
+                    "none, 3 tasks of other accuracies and gold letters",
+                    "a letter in 5 % of the answers",
+                    "a letter in 20 % of the answers",
+                    "no shift, accuracy gains, gold letters 40, 30, 20 and 10 %",
+                    "no shift, accuracy gains, 3 tasks",
+                    "shift to a letter in 10 % of the answers that change",
+                ),
+            )
+        ],
+    ),
+    "Coverage of 95 % intervals of RStd, by number of questions": (
+        (60, 500, 14_042),
+        [
+            (
+                of_recalls,
+                (
+                    "no preference, 4 options",
+                    "a letter in 10 % of the answers, 4 options",
+                    "a letter in 30 % of the answers, 4 options",
+                    "a letter in 10 % of the answers, 2 options",
+                    "a letter in 10 % of the answers, 10 options, no knowledge",
+                ),
+            )
+        ],
+    ),
+    "Knowledge by chance in all rotations of a question, by number of options": (
+        (2, 3, 4, 5, 10),
+        [
+            (
+                by_guesses,
+                tuple(
+                    f"{model}: {category}"
+                    for model in (*_WITHOUT, "knows")
+                    for category in ("HighlyKnown", "MaybeKnown or WeaklyKnown", "the same without correction")
+                ),
+            )
+        ],
+    ),
+}
