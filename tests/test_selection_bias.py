@@ -1,13 +1,16 @@
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
+from statsmodels.stats.contingency_tables import SquareTable
 
 from consistency import compare
 from consistency.logs.runs import read_run
-from consistency.metrics.selection_bias import OptionCounts
-from consistency.statistics.selection_bias import SelectionBias, strongest_bias
+from consistency.metrics.selection_bias import OptionCounts, OptionShift
+from consistency.statistics.selection_bias import SelectionBias, preferences, shifts, strongest_bias
 
 
 def counted(answers: str, gold: str, options: int = 4) -> OptionCounts:
@@ -195,3 +198,145 @@ def test_real_logs(test_data: Path) -> None:
         options[name] = favoured(found)
     # Counted in the file itself: 67 of 100 answers are C, and 31 of the gold options.
     assert options == {"mmlu_abstract_algebra": ("C", 67.0, 31.0), "mmlu_virology": None}
+
+
+def test_the_null_is_every_way_to_be_right_so_often() -> None:
+    """Three of five answers right, of three options: 10 choices of these times 2² wrong answers, counted one by one."""
+    gold = np.array([0, 0, 1, 2, 0])
+    ways = []
+    for right in itertools.combinations(range(5), 3):
+        wrong = [question for question in range(5) if question not in right]
+        for turns in itertools.product((1, 2), repeat=2):
+            answers = gold.copy()
+            answers[wrong] = (gold[wrong] + turns) % 3
+            ways.append(np.bincount(answers, minlength=3))
+    found = OptionCounts()
+    found.add_task(np.eye(3)[[0, 0, 1, 0, 1]], gold)
+    np.testing.assert_allclose(found.expected, np.mean(ways, axis=0), atol=1e-12)
+    np.testing.assert_allclose(found.covariance, np.cov(np.transpose(ways), bias=True), atol=1e-12)
+    off = found.answers - found.expected
+    statistic = off @ np.linalg.pinv(found.covariance) @ off
+    assert preferences([found])[0].p == pytest.approx(stats.chi2.sf(statistic, 2), rel=1e-9)
+
+
+def test_tasks_have_their_own_accuracies() -> None:
+    """An easy task whose key is mostly A, and a hard one whose key is mostly D: as two tasks no bias, as one a bias."""
+    rng = np.random.default_rng(0)
+
+    def task(right: float, key: list[float]) -> tuple[np.ndarray, np.ndarray]:
+        gold = rng.choice(4, 1000, p=key)
+        wrong = (gold + rng.integers(1, 4, 1000)) % 4
+        return np.eye(4)[np.where(rng.random(1000) < right, gold, wrong)], gold
+
+    easy, hard = task(0.95, [0.7, 0.1, 0.1, 0.1]), task(0.3, [0.1, 0.1, 0.1, 0.7])
+    apart, together = OptionCounts(), OptionCounts()
+    for probs, gold in (easy, hard):
+        apart.add_task(probs, gold)
+    together.add_task(np.concatenate([easy[0], hard[0]]), np.concatenate([easy[1], hard[1]]))
+    first, second = preferences([apart, together])
+    assert first.p > 0.05
+    assert second.p < 1e-6
+    assert first.rstd.value < 0.05 < second.rstd.value
+
+
+def test_rstd_is_the_standard_deviation_of_recalls() -> None:
+    gold = np.repeat(np.arange(4), 50)
+    right = np.concatenate([np.arange(50) < hits for hits in (40, 30, 30, 20)])
+    found = OptionCounts()
+    found.add_task(np.eye(4)[np.where(right, gold, (gold + 1) % 4)], gold)
+    rstd = preferences([found])[0].rstd
+    assert rstd.value == pytest.approx(np.std([0.8, 0.6, 0.6, 0.4]), rel=1e-12)
+    assert 0 < rstd.ci_low < rstd.value < rstd.ci_high
+    # Equal recalls, and letters whose recall nobody can tell.
+    even = counted("ABCD" * 30, "ABCD" * 30)
+    few = counted("ABCD" * 2, "ABCD" * 2)
+    assert (preferences([even])[0].rstd.value, preferences([even])[0].rstd.ci_low) == (0, 0)
+    assert preferences([few])[0].rstd.warnings == ("too few",)
+
+
+def test_the_interval_of_rstd_is_that_of_a_noncentral_chi2() -> None:
+    """Four letters of one size and recalls near each other: the ends are where the observed sum is at 2.5 and 97.5 %."""
+    gold = np.repeat(np.arange(4), 400)
+    right = np.concatenate([np.arange(400) < hits for hits in (250, 240, 240, 230)])
+    found = OptionCounts()
+    found.add_task(np.eye(4)[np.where(right, gold, (gold + 1) % 4)], gold)
+    rstd = preferences([found])[0].rstd
+    shares = np.array([251, 241, 241, 231]) / 402
+    noise = (shares * (1 - shares) / 400).mean()
+    statistic = 4 * rstd.value**2 / noise
+    assert rstd.ci_low == 0
+    assert stats.ncx2.cdf(statistic, 3, 4 * rstd.ci_high**2 / noise) == pytest.approx(0.025, abs=1e-3)
+
+
+def test_p_is_adjusted_over_all_sets_and_absent_where_nothing_tells() -> None:
+    strong, weak = counted("CCCC" * 30, "ABCD" * 30), counted("CCCABCDABCDDABCDABCD" * 6, "ABCD" * 30)
+    one_letter = counted("A" * 71 + "B" * 29, "A" * 100, options=2)
+    found = preferences([strong, weak, one_letter])
+    assert found[2].p is None is found[2].p_holm
+    assert found[1].p_holm == found[1].p
+    assert found[0].p_holm == pytest.approx(2 * found[0].p)
+
+
+def test_a_warning_needs_a_bias_beyond_chance() -> None:
+    """60 answers of two options: a quarter too many A is p = .0001 alone, and no finding among 1000 such sets."""
+    found = counted("A" * 45 + "B" * 15, "AB" * 30, options=2)
+    assert found.favours_an_option
+    assert strongest_bias({"one": found}) is not None
+    fair = {str(number): counted("AABB" * 15, "AB" * 30, options=2) for number in range(1000)}
+    assert strongest_bias({**fair, "one": found}) is None
+
+
+def table(first: np.ndarray, second: np.ndarray, k: int) -> np.ndarray:
+    return np.bincount(first * k + second, minlength=k * k).reshape(k, k)
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 10])
+def test_the_shift_is_stuart_and_maxwells_where_gold_letters_are_even(k: int) -> None:
+    rng = np.random.default_rng(k)
+    gold = np.arange(60 * k) % k
+    first = np.where(rng.random(len(gold)) < 0.5, gold, rng.integers(0, k, len(gold)))
+    second = np.where(
+        rng.random(len(gold)) < 0.6, first, rng.choice(k, len(gold), p=np.arange(1, k + 1) / (k * (k + 1) / 2))
+    )
+    moves = OptionShift()
+    moves.add_task(np.eye(k)[first], np.eye(k)[second], gold)
+    found = shifts([moves])[0]
+    expected = SquareTable(table(first, second, k), shift_zeros=False).homogeneity(method="stuart_maxwell")
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-8)
+    margins = np.bincount(second, minlength=k) - np.bincount(first, minlength=k)
+    assert found.moved == pytest.approx(np.abs(margins).sum() / 2 / len(gold))
+    assert found.option == "ABCDEFGHIJ"[int(margins.argmax())]
+
+
+def test_a_gain_of_knowledge_is_no_shift() -> None:
+    """Answers that turn right go to a key that favours A: Stuart and Maxwell's own test rejects, as it should not."""
+    rng = np.random.default_rng(1)
+    gold = rng.choice(4, 2000, p=[0.7, 0.1, 0.1, 0.1])
+    wrong = (gold + rng.integers(1, 4, 2000)) % 4
+    u = rng.random(2000)
+    first, second = np.where(u < 0.3, gold, wrong), np.where(u < 0.8, gold, wrong)
+    moves = OptionShift()
+    moves.add_task(np.eye(4)[first], np.eye(4)[second], gold)
+    assert SquareTable(table(first, second, 4)).homogeneity(method="stuart_maxwell").pvalue < 1e-6
+    assert shifts([moves])[0].p > 0.05
+    same = OptionShift()
+    same.add_task(np.eye(4)[first], np.eye(4)[first], gold)
+    assert (shifts([same])[0].p, shifts([same])[0].moved, shifts([same])[0].option) == (None, 0, None)
+
+
+def test_the_value_is_in_the_output_without_a_warning(tmp_path: Path) -> None:
+    fair, some = write_log(tmp_path / "fair", "ABCD"), write_log(tmp_path / "some", "ABCDABCDABCDABCDABCC")
+    comparison = compare(fair, some)
+    assert biases(fair, some) == []
+    found = comparison.to_dict()["by_task"]["things"]["selection_bias"]
+    # 6 of 30 D turned to C, and nothing else: recalls 1, 1, 1 and .8.
+    assert found["before"]["rstd"]["value"] == 0
+    assert found["after"]["rstd"]["value"] == pytest.approx(np.std([1, 1, 1, 0.8]))
+    assert (found["shift"]["option"], found["shift"]["n"]) == ("C", 120)
+    assert found["shift"]["moved"] == pytest.approx(6 / 120)
+    # One degree of freedom: all 6 moves of 6 the same way.
+    assert found["shift"]["p"] == pytest.approx(stats.chi2.sf(6, 1))
+    (warned,) = biases(fair, write_log(tmp_path / "c", "CCCB"))
+    assert warned.p_holm is not None
+    assert warned.p_holm < 1e-6
+    assert f"RStd {100 * warned.rstd:.1f} points" in warned.to_text()
