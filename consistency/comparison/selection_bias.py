@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from consistency.comparison.estimation import MeasuredTask
 from consistency.comparison.section import OptionBias, Section
-from consistency.metrics.selection_bias import OptionCounts, OptionShift
+from consistency.metrics.selection_bias import OptionCounts, OptionShift, count_both
 from consistency.statistics.selection_bias import Preference, SelectionBias, describe, favours, preferences, shifts
 
 
@@ -32,11 +32,9 @@ class Biases:
             columns = items[name]
             known = np.where(task.pairs.gold.sum(axis=1) == 1, columns["gold"], -1)
             # Reordered questions do not count: their options are in the order of `before`.
-            seen = np.where(task.pairs.reordered, -1, known)
-            before, after, shift = OptionCounts(), OptionCounts(), OptionShift()
-            before.add_task(columns["probs_before"], known)
-            after.add_task(columns["probs_after"], seen)
-            shift.add_task(columns["probs_before"], columns["probs_after"], seen)
+            before, after, shift = count_both(
+                columns["probs_before"], columns["probs_after"], known, task.pairs.reordered
+            )
             self.before.append(before)
             self.after.append(after)
             moves.append(shift)

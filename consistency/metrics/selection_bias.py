@@ -91,7 +91,9 @@ class OptionCounts:
         gold : ndarray of int64, shape [n]
             Index of the gold option; a question with -1, for none, is left out.
         """
-        use, answers = _answered(probs, gold)
+        self._add_answers(*_answered(probs, gold), gold, probs)
+
+    def _add_answers(self, use: Bools, answers: Integers, gold: Integers, probs: Floats) -> None:
         if not use.any():
             return
         answers, gold, options = answers[use], gold[use], ~np.isnan(probs[use])
@@ -196,10 +198,12 @@ class OptionShift:
         """Count the questions of one task; parameters as in `OptionCounts.add_task`, with the options in one order."""
         use_before, first = _answered(before, gold)
         use_after, second = _answered(after, gold)
-        use = use_before & use_after
+        self._add_moves(use_before & use_after, first, second, gold, before)
+
+    def _add_moves(self, use: Bools, first: Integers, second: Integers, gold: Integers, probs: Floats) -> None:
         if not use.any():
             return
-        first, second, gold, options = first[use], second[use], gold[use], ~np.isnan(before[use])
+        first, second, gold, options = first[use], second[use], gold[use], ~np.isnan(probs[use])
         is_gold, evenly = _gold_and_wrong(options, gold)
         turned = first != second
         won = (second[turned] == gold[turned]) * 1.0 - (first[turned] == gold[turned])
@@ -213,6 +217,36 @@ class OptionShift:
     def distance(self) -> float:
         """The share of answers that moved to other options, on balance; 0 without questions."""
         return float(np.abs(self.moved).sum() / (2 * self.n)) if self.n else 0.0
+
+
+def count_both(
+    before: Floats, after: Floats, gold: Integers, reordered: Bools
+) -> tuple[OptionCounts, OptionCounts, OptionShift]:
+    """The counts of two runs of one task, and the moves between them.
+
+    Parameters
+    ----------
+    before, after, gold : ndarray
+        As in `OptionShift.add_task`.
+    reordered : ndarray of bool, shape [n]
+        Questions whose options the second run saw in another order: it does not count there.
+
+    Examples
+    --------
+    >>> gold = np.array([0, 1] * 10)
+    >>> before, after, shift = count_both(np.eye(2)[gold], np.eye(2)[[0] * 20], gold, np.zeros(20, dtype=bool))
+    >>> before.answers.tolist(), after.answers.tolist(), shift.moved.tolist()
+    ([10.0, 10.0], [20.0, 0.0], [10.0, -10.0])
+    """
+    counts = OptionCounts(), OptionCounts()
+    shift = OptionShift()
+    use, first = _answered(before, gold)
+    use_after, second = _answered(after, gold)
+    use_after &= ~reordered
+    counts[0]._add_answers(use, first, gold, before)
+    counts[1]._add_answers(use_after, second, gold, after)
+    shift._add_moves(use & use_after, first, second, gold, before)
+    return *counts, shift
 
 
 def _answered(probs: Floats, gold: Integers) -> tuple[Bools, Integers]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,24 +63,28 @@ class CalibrationChange:
 
 @dataclass(frozen=True, eq=False)
 class _Gaps:
-    """Sums over the questions of each bin that has any, and the covariance of its gaps.
+    """Sums over the questions of each bin that has any, and the variances of its gaps.
 
     Attributes
     ----------
     gap : ndarray, shape [b]
         Sum of confidence minus correctness, over the number of all questions.
-    covariance : ndarray, shape [b, b]
-        Of `gap`, from the questions' or the clusters' sums.
+    of_total, of_signed : float
+        Variance of the sum of the gaps, and of their sum with their signs, from the questions' or the clusters' sums.
+    of_bins : ndarray, shape [b], or None
+        Variance of each gap over clusters.
     count, confident, right : ndarray, shape [b]
         Questions of each bin, and sums of their confidence and correctness.
     towards : ndarray, shape [n]
         Of each question, confidence minus correctness with the sign of its bin's gap; NaN where either is not known.
     df : float
-        Degrees of freedom of the covariance; infinite over questions.
+        Degrees of freedom of the variances; infinite over questions.
     """
 
     gap: Floats
-    covariance: Floats
+    of_total: float
+    of_signed: float
+    of_bins: Floats | None
     count: Floats
     confident: Floats
     right: Floats
@@ -185,11 +190,12 @@ def _error_of(gaps: _Gaps, error: float) -> CalibrationError:
     if not gaps.n:
         found = without_interval(None, 0, "no values", undefined=undefined, statistic=STATISTIC, unit=unit)
         return CalibrationError(found, None)
-    value = _without_bias(gaps, plug_in)
+    errors, variance = _bin_errors(gaps), _of_total(gaps)
+    value = _without_bias(gaps, plug_in, errors, variance)
     if gaps.df <= 0:
         found = without_interval(value, gaps.n, "too few", undefined=undefined, statistic=STATISTIC, unit=unit)
         return CalibrationError(found, plug_in)
-    low, high, se = _interval(gaps, plug_in, error)
+    low, high, se = _interval(gaps, plug_in, errors, variance, error)
     df = None if math.isinf(gaps.df) else gaps.df
     found = Estimate(min(max(value, low), high), se, low, high, gaps.n, df, undefined, STATISTIC, unit, "gaps")
     return CalibrationError(found, plug_in)
@@ -220,14 +226,17 @@ def _gaps(confidence: ArrayLike, correct: ArrayLike, clusters: ArrayLike | None,
     counts = np.bincount(which, minlength=bins)
     used = counts > 0
     sums = np.bincount(which, weights=gap, minlength=bins)
-    mean = sums[used] / max(n, 1)
+    mean, signs = sums[used] / max(n, 1), np.sign(sums)
+    of_bins, df = None, math.inf
     if clusters is None:
-        squares = np.bincount(which, weights=gap**2, minlength=bins)[used]
-        covariance, df = (np.diag(squares) / max(n, 1) - np.outer(mean, mean)) / max(n, 1), math.inf
+        square = float(gap @ gap) / max(n, 1)
+        of_total = (square - float(mean.sum()) ** 2) / max(n, 1)
+        of_signed = (square - float(np.abs(mean).sum()) ** 2) / max(n, 1)
     else:
         labels = np.unique(np.asarray(clusters)[known], return_inverse=True)[1].reshape(-1)
         covariance, df = _of_clusters(gap, which, labels, bins, used, mean)
-    signs = np.sign(sums)
+        of_bins, of_total = np.diag(covariance), float(covariance.sum())
+        of_signed = float(signs[used] @ covariance @ signs[used])
     towards = gap * signs[which]
     if not all_known:
         towards, placed = np.full(len(known), np.nan), towards
@@ -236,7 +245,9 @@ def _gaps(confidence: ArrayLike, correct: ArrayLike, clusters: ArrayLike | None,
     right = np.bincount(which, weights=y, minlength=bins)[used]
     return _Gaps(
         gap=mean,
-        covariance=covariance,
+        of_total=of_total,
+        of_signed=of_signed,
+        of_bins=of_bins,
         count=counts[used].astype(np.float64),
         confident=confident.astype(np.float64),
         right=right.astype(np.float64),
@@ -263,8 +274,8 @@ def _bin_errors(gaps: _Gaps) -> Floats:
     """Standard error of each bin's gap: of its answers, of a calibrated model, or of its clusters, the largest."""
     calibrated = gaps.confident * (1 - gaps.confident / gaps.count)
     found = np.maximum(calibrated, _smoothed(gaps)) / gaps.n**2
-    if not math.isinf(gaps.df):
-        found = np.maximum(found, np.diag(gaps.covariance))
+    if gaps.of_bins is not None:
+        found = np.maximum(found, gaps.of_bins)
     return np.asarray(np.sqrt(found))
 
 
@@ -277,7 +288,7 @@ def _smoothed(gaps: _Gaps) -> Floats:
 def _of_total(gaps: _Gaps) -> float:
     """Variance of the mean gap over all bins: of the answers, or of a calibrated model, the larger."""
     calibrated = float((gaps.confident * (1 - gaps.confident / gaps.count)).sum()) / gaps.n**2
-    return max(float(gaps.covariance.sum()), calibrated)
+    return max(gaps.of_total, calibrated)
 
 
 def _folded(size: Floats, error: Floats) -> Floats:
@@ -288,10 +299,9 @@ def _folded(size: Floats, error: Floats) -> Floats:
     return np.asarray(error * _FOLD * np.exp(-(ratio**2) / 2) + size * (2 * ndtr(ratio) - 1))
 
 
-def _without_bias(gaps: _Gaps, plug_in: float) -> float:
+def _without_bias(gaps: _Gaps, plug_in: float, errors: Floats, variance: float) -> float:
     """The plug-in minus its bias at gaps that are shrunk towards one gap of all questions, and that towards 0."""
-    errors, total = _bin_errors(gaps), float(gaps.gap.sum())
-    variance = _of_total(gaps)
+    total = float(gaps.gap.sum())
     common = total * max(0.0, 1 - variance / total**2) if total else 0.0
     expected = common * gaps.count / gaps.n
     rest = gaps.gap - expected
@@ -301,36 +311,37 @@ def _without_bias(gaps: _Gaps, plug_in: float) -> float:
     return max(plug_in - float((_folded(size, errors) - size).sum()), 0.0)
 
 
-def _interval(gaps: _Gaps, plug_in: float, error: float) -> tuple[float, float, float]:
+def _interval(gaps: _Gaps, plug_in: float, errors: Floats, variance: float, error: float) -> tuple[float, float, float]:
     """The ends of the interval, and the standard error of the sum of the gaps with their signs."""
-    from scipy.special import ndtri, stdtrit
-
-    def quantile(tail: float) -> float:
-        return float(-ndtri(tail) if math.isinf(gaps.df) else -stdtrit(gaps.df, tail))
-
-    errors, signs = _bin_errors(gaps), np.sign(gaps.gap)
-    signed = float(signs @ gaps.covariance @ signs)
-    of_mean = abs(float(gaps.gap.sum())) - quantile(error / 4) * math.sqrt(_of_total(gaps))
+    of_mean = abs(float(gaps.gap.sum())) - _quantile(error / 4, gaps.df) * math.sqrt(variance)
     of_gaps = _OF_GAPS * error / 0.05
-    least = np.maximum(np.abs(gaps.gap) - quantile(of_gaps / 2 / len(errors)) * errors, 0.0)
+    least = np.maximum(np.abs(gaps.gap) - _quantile(of_gaps / 2 / len(errors), gaps.df) * errors, 0.0)
     bias = float((_folded(least, errors) - least).sum())
-    spread = math.sqrt(max(float((errors**2).sum()), signed))
-    of_sum = plug_in - bias - quantile(error / 4 - of_gaps / 2) * spread
+    spread = math.sqrt(max(float((errors**2).sum()), gaps.of_signed))
+    of_sum = plug_in - bias - _quantile(error / 4 - of_gaps / 2, gaps.df) * spread
     # Questions vary within their bins, and fall into other bins.
     smoothed = float(_smoothed(gaps).sum()) / gaps.n + float((gaps.gap**2 * gaps.n / gaps.count).sum()) - plug_in**2
-    se = math.sqrt(max(signed, smoothed / gaps.n))
-    reach = quantile(error / 2) * se
+    se = math.sqrt(max(gaps.of_signed, smoothed / gaps.n))
+    reach = _quantile(error / 2, gaps.df) * se
     total = float(errors.sum())
     high = max(total * _unfolded((plug_in + reach) / total), reach)
     return min(max(of_mean, of_sum, 0.0), 1.0), min(high, 1.0), se
+
+
+@lru_cache(maxsize=256)
+def _quantile(tail: float, df: float) -> float:
+    """The upper quantile of Student's distribution, or of a normal one where the degrees of freedom are infinite."""
+    from scipy.special import ndtri, stdtrit
+
+    return float(-ndtri(tail) if math.isinf(df) else -stdtrit(df, tail))
 
 
 def _unfolded(mean: float) -> float:
     """The m for which |m + Z|, Z standard normal, has this mean; 0 where even m = 0 has a larger one."""
     if mean <= _FOLD:
         return 0.0
-    # Newton's method from above: the mean is convex in m, and at least m.
-    m = mean
+    # Newton's method: the mean is convex in m, at least m, and near 0 about _FOLD (1 + m²/2).
+    m = min(mean, math.sqrt(2 * (mean / _FOLD - 1)))
     for _ in range(60):
         slope = math.erf(m / math.sqrt(2))
         excess = _FOLD * math.exp(-m * m / 2) + m * slope - mean

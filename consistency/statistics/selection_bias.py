@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from consistency.metrics.selection_bias import OptionCounts, OptionShift, option_name
-from consistency.statistics.estimates import Caveat, Estimate, without_interval
+from consistency.statistics.estimates import Estimate, without_interval
 from consistency.statistics.hypotheses import holm
-from consistency.support.arrays import Bools, Floats
+from consistency.support.arrays import Floats
 
 ALPHA = 0.05
-Z = 1.959963984540054
+_Z = 1.959963984540054
 # With fewer gold options of a letter its recall says nothing, and little with few; letters without must be rare.
 _FEWEST_GOLD, _FEW_GOLD = 10, 30
 _SHARE_OF_LETTERS = 0.95
@@ -283,51 +283,56 @@ def _rstd(counts: Sequence[OptionCounts]) -> list[Estimate]:
     """
     from scipy.special import chndtr, chndtrinc
 
-    enough = [each.gold >= _FEWEST_GOLD for each in counts]
-    told = [
-        use.sum() > 1 and each.gold[use].sum() >= _SHARE_OF_LETTERS * each.n
-        for each, use in zip(counts, enough, strict=True)
-    ]
-    rows = [_deviation(each, use) for each, use, known in zip(counts, enough, told, strict=True) if known]
-    if not rows:
-        return [without_interval(None, each.n, "too few", statistic=_RSTD) for each in counts]
-    letters, total, noise, squares, along = np.array(rows).T
-    df, scale = noise**2 / squares, squares / noise
-    value = np.sqrt(total / letters)
-    without_noise = np.sqrt(np.maximum(total - noise, 0.0) / letters)
-    reach = Z * np.sqrt(along) / np.maximum(letters * value, 1e-12)
+    gold, right, expected = (_stacked(counts, name) for name in ("gold", "right", "expected_right"))
+    use = gold >= _FEWEST_GOLD
+    letters = use.sum(axis=1)
+    asked = np.array([each.n for each in counts])
+    told = (letters > 1) & ((gold * use).sum(axis=1) >= _SHARE_OF_LETTERS * asked)
+    k = np.maximum(letters, 1)
+    divisor = np.where(use, gold, 1.0)
+    recall = np.where(use, (right - expected) / divisor, 0.0)
+    off = np.where(use, recall - (recall.sum(axis=1) / k)[:, None], 0.0)
+    share = (right + 1) / (gold + 2)
+    noise = np.where(use, share * (1 - share) / divisor, 0.0)
+    total, of_noise = (off**2).sum(axis=1), noise.sum(axis=1)
+    expected_total = np.where(told, of_noise * (1 - 1 / k), 1.0)
+    half_variance = np.where(told, (noise**2).sum(axis=1) * (1 - 2 / k) + of_noise**2 / k**2, 1.0)
+    df, scale = expected_total**2 / half_variance, half_variance / expected_total
+    value = np.sqrt(total / k)
+    without_noise = np.sqrt(np.maximum(total - expected_total, 0.0) / k)
+    reach = _Z * np.sqrt((off**2 * noise).sum(axis=1)) / np.maximum(k * value, 1e-12)
     ends = []
     for level in (0.975, 0.025):
         beyond = chndtr(total / scale, df, 0.0) > level
         with np.errstate(all="ignore"):
             found = chndtrinc(np.where(beyond, total / scale, 1.0), df, level)
-        ends.append(np.sqrt(np.where(beyond, found, 0.0) * scale / letters))
+        ends.append(np.sqrt(np.where(beyond, found, 0.0) * scale / k))
     low = np.maximum(np.minimum(ends[0], without_noise - reach), 0.0)
     high = np.maximum(np.maximum(ends[1], without_noise + reach), value)
-    found = iter(zip(value.tolist(), low.tolist(), high.tolist(), strict=True))
-    estimates = []
-    for each, use, known in zip(counts, enough, told, strict=True):
-        if known:
-            few: tuple[Caveat, ...] = ("few units",) if each.gold[use].min() < _FEW_GOLD else ()
-            deviation, least, most = next(found)
-            estimates.append(
-                Estimate(deviation, None, least, most, each.n, statistic=_RSTD, method="noncentral", warnings=few)
-            )
-        else:
-            estimates.append(without_interval(None, each.n, "too few", statistic=_RSTD))
-    return estimates
+    few = np.where(use, gold, np.inf).min(axis=1, initial=np.inf) < _FEW_GOLD
+    return [
+        Estimate(
+            deviation,
+            None,
+            least,
+            most,
+            n,
+            statistic=_RSTD,
+            method="noncentral",
+            warnings=("few units",) if rare else (),
+        )
+        if known
+        else without_interval(None, n, "too few", statistic=_RSTD)
+        for n, known, deviation, least, most, rare in zip(
+            *(column.tolist() for column in (asked, told, value, low, high, few)), strict=True
+        )
+    ]
 
 
-def _deviation(counts: OptionCounts, use: Bools) -> tuple[float, float, float, float, float]:
-    """How many letters, and the sum of their recalls' squared deviations; of noise alone its mean and half its variance.
-
-    The last is the variance of the deviations in their own direction.
-    """
-    gold, right = counts.gold[use], counts.right[use]
-    recall = (right - counts.expected_right[use]) / gold
-    off = recall - recall.mean()
-    share = (right + 1) / (gold + 2)
-    noise = share * (1 - share) / gold
-    k = len(gold)
-    centred = np.diag(noise) - (noise[:, None] + noise[None, :]) / k + noise.sum() / k**2
-    return float(k), float(off @ off), float(np.trace(centred)), float((centred**2).sum()), float(off**2 @ noise)
+def _stacked(counts: Sequence[OptionCounts], name: str) -> Floats:
+    """An array of each set of answers in a row, with zeros behind the options of the shorter ones."""
+    rows = [getattr(each, name) for each in counts]
+    found = np.zeros((len(rows), max((len(row) for row in rows), default=0)))
+    for number, row in enumerate(rows):
+        found[number, : len(row)] = row
+    return found
