@@ -197,6 +197,8 @@ def test_calibration_is_expected_calibration_error_over_tenths():
     assert [(item["low"], item["n"]) for item in figures["calibration"]] == [(0.4, 1), (0.5, 1), (0.9, 3)]
     gaps = [1 * abs(0.5 - 0), 1 * abs(0.55 - 1), 3 * abs((0.95 + 0.91 + 1.0) / 3 - 2 / 3)]
     assert figures["calibration_error"] == pytest.approx(sum(gaps) / 5, rel=1e-12)
+    estimate = figures["calibration_error_debiased"]
+    assert estimate["ci_low"] <= estimate["value"] < figures["calibration_error"] < estimate["ci_high"]
     assert figures["accuracy"]["share"] == 0.6
     assert figures["mean_confidence"] == pytest.approx(np.mean([0.95, 0.91, 0.55, 0.5, 1.0]), rel=1e-12)
     low, _ = proportion_confint(2, 3, method="wilson")

@@ -126,6 +126,28 @@ def test_tables_are_those_of_the_items(folder: Path, items: pd.DataFrame) -> Non
         assert float(row["mcnemar_p"]) == pytest.approx(stats.binomtest(harmful, harmful + beneficial).pvalue)
 
 
+def test_calibration_and_favoured_options_are_those_of_the_items(folder: Path, items: pd.DataFrame) -> None:
+    """Bins, recalls and shares of letters from the probabilities of `items.parquet`."""
+    place = {"all questions": items, **dict(list(items.groupby(items.task.astype(str))))}
+    calibration = {row["questions_of"]: row for row in rows(folder / "tables" / "calibration.csv")}
+    favoured = {row["questions_of"]: row for row in rows(folder / "tables" / "selection_bias.csv")}
+    assert set(calibration) == set(favoured) == set(place)
+    for name, chosen in place.items():
+        for when in ("before", "after"):
+            confidence, right = chosen[f"confidence_{when}"], chosen[f"correct_{when}"]
+            bins = pd.cut(confidence, np.arange(16) / 15, include_lowest=True)
+            gaps = (confidence - right).groupby(bins, observed=True).sum().abs()
+            assert float(calibration[name][f"plug_in_{when}"]) == pytest.approx(gaps.sum() / len(chosen))
+            estimate = [float(calibration[name][f"ece_{when}{part}"]) for part in ("_ci_low", "", "_ci_high")]
+            assert estimate == sorted(estimate)
+            if name == "all questions":
+                continue
+            probs = np.stack(chosen[f"probs_{when}"].tolist())
+            answered = chosen[(probs == probs.max(axis=1, keepdims=True)).sum(axis=1) == 1]
+            recall = (answered[f"prediction_{when}"] == answered.gold).groupby(answered.gold).mean()
+            assert float(favoured[name][f"{when}_rstd"]) == pytest.approx(np.std(recall))
+
+
 def test_figures_are_those_of_the_items(folder: Path, items: pd.DataFrame) -> None:
     for name, measures in (("shift", ("kl", "delta_gold")), ("ranking", ("spearman",))):
         for measure in measures:

@@ -14,6 +14,7 @@ import numpy as np
 from consistency.knowledge.beliefs import LABELS, THRESHOLD, Beliefs, Label
 from consistency.knowledge.categories import CATEGORIES, Categorised, Category, categories_of, split_rotations
 from consistency.knowledge.probes import Coverage, left_out, read_all
+from consistency.statistics.calibration import calibration_error
 from consistency.statistics.shares import wilson
 
 BINS = 10
@@ -163,7 +164,8 @@ def summary(questions: Sequence[Known]) -> dict[str, Any]:
         MaybeKnown, at most; `accuracy`, likewise;
         `mean_confidence`; `calibration`: for each tenth of confidence that holds questions its bounds, how many, their
         mean confidence, and the share of right answers; `calibration_error`: the mean over the questions of the
-        distance between a tenth's confidence and its accuracy (expected calibration error).
+        distance between a tenth's confidence and its accuracy (expected calibration error, the plug-in, which is biased
+        upwards); `calibration_error_debiased`: an estimate of the same without the bias.
     """
     total = len(questions)
     confidence = np.array([question.confidence for question in questions])
@@ -195,6 +197,7 @@ def summary(questions: Sequence[Known]) -> dict[str, Any]:
         "mean_confidence": float(confidence.mean()),
         "calibration": bins,
         "calibration_error": error / total,
+        "calibration_error_debiased": calibration_error(confidence, right, bins=BINS).estimate.to_dict(),
     }
 
 
