@@ -229,7 +229,7 @@ def _gaps(confidence: ArrayLike, correct: ArrayLike, clusters: ArrayLike | None,
     mean, signs = sums[used] / max(n, 1), np.sign(sums)
     of_bins, df = None, math.inf
     if clusters is None:
-        square = float(gap @ gap) / max(n, 1)
+        square = float((gap * gap).sum()) / max(n, 1)
         of_total = (square - float(mean.sum()) ** 2) / max(n, 1)
         of_signed = (square - float(np.abs(mean).sum()) ** 2) / max(n, 1)
     else:
@@ -361,5 +361,6 @@ def _correlation(first: Floats, second: Floats, clusters: ArrayLike | None) -> f
     if clusters is not None:
         labels = np.unique(np.asarray(clusters)[both], return_inverse=True)[1].reshape(-1)
         x, y = np.bincount(labels, weights=x), np.bincount(labels, weights=y)
-    scale = math.sqrt(float(x @ x) * float(y @ y))
-    return max(float(x @ y) / scale, 0.0) if scale > 0 else 0.0
+    # Products of long arrays by @ start threads.
+    scale = math.sqrt(float((x * x).sum()) * float((y * y).sum()))
+    return max(float((x * y).sum()) / scale, 0.0) if scale > 0 else 0.0
