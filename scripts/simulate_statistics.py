@@ -176,7 +176,7 @@ def of_fixed_tasks(rng: np.random.Generator, g: int) -> tuple[bool, ...]:
     x = level[task] + rng.exponential(1, len(task)) - 1
     return (
         covers(mean(x, strata=task), float(level @ sizes / sizes.sum())),
-        covers(macro_mean(x, task, fixed=True), 0.5),
+        covers(macro_mean(x, task, strata=task), 0.5),
     )
 
 

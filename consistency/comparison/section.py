@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from consistency.comparison.groups import Weighting
 from consistency.comparison.pairing import PairingReport
 from consistency.statistics.estimates import Estimate
 
+TaskSampling = Literal["fixed", "sampled"]
 NO_OPTIONS = "no options were scored: measures of distributions are absent"
 
 
