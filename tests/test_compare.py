@@ -179,7 +179,7 @@ def test_tasks_are_fixed_unless_they_are_said_to_be_sampled(tmp_path):
             write(tmp_path / side, f"t{task}", chosen(rng.normal(-3, 1, (size, 4)), gold, f"t{task}"))
     scopes = {"id": ["t0", "t1"], "ood": [f"t{i}" for i in range(2, 12)], "absent": ["t99"]}
     fixed = compare(tmp_path / "a", tmp_path / "b").overall.estimates
-    assert (fixed["kl"].unit, fixed["delta_accuracy"].unit) == ("stratum", "question")
+    assert (fixed["kl"].unit, fixed["delta_accuracy"].unit) == ("question", "question")
     result = compare(tmp_path / "a", tmp_path / "b", scopes=scopes, task_sampling="sampled")
     change = result.overall.estimates["delta_gold"]
     assert (change.unit, change.method) == ("cluster", "t-cr3")

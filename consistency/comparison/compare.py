@@ -149,7 +149,7 @@ def compare(
         raise InputError(problem, do="compare two runs of the same tasks", path=second.path)
     labels, clusters = find_clusters(paired, cluster)
     measured = {name: MeasuredTask(pairs, question_arrays(pairs), labels.get(name)) for name, pairs in paired.items()}
-    items = {name: {**answers(task.pairs), **task.arrays} for name, task in measured.items()}
+    items = {name: {**answers(task.pairs), **task.arrays, **_cluster_of(task)} for name, task in measured.items()}
     with_options = {name: task for name, task in measured.items() if task.has_options}
     reports = {name: task.pairs.report for name, task in measured.items()}
     settings = tuple(setting_differences(first, second, chosen, reports))
@@ -199,6 +199,11 @@ def compare(
     )
 
 
+def _cluster_of(task: MeasuredTask) -> dict[str, NDArray[Any]]:
+    """The cluster of each question, where questions share something."""
+    return {} if task.clusters is None else {"cluster": task.clusters}
+
+
 def _of_unlike(unlike: Mapping[str, tuple[Scores, Scores]]) -> list[UnpairedTask]:
     """Tasks whose filters are others in the other log."""
     return [
@@ -229,11 +234,10 @@ def _biases(
 
 def _adjusted(by_task: dict[str, Section]) -> dict[str, Section]:
     """The sections with their p-values adjusted over all tasks."""
-    tested = {name: section.mcnemar_p for name, section in by_task.items() if section.mcnemar_p is not None}
-    if len(tested) < 2:
-        return by_task
-    p = np.array(list(tested.values()))
-    adjusted = zip(tested, holm(p).tolist(), benjamini_hochberg(p).tolist(), strict=True)
-    return by_task | {
-        name: replace(by_task[name], mcnemar_p_holm=by_holm, mcnemar_p_bh=by_bh) for name, by_holm, by_bh in adjusted
-    }
+    for test, by_holm, by_bh in (("mcnemar_p", "mcnemar_p_holm", "mcnemar_p_bh"), ("sign_flip_p", "p_holm", "p_bh")):
+        tested = {name: p for name, section in by_task.items() if (p := getattr(section, test)) is not None}
+        if len(tested) > 1:
+            p = np.array(list(tested.values()))
+            for name, one, other in zip(tested, holm(p).tolist(), benjamini_hochberg(p).tolist(), strict=True):
+                by_task = by_task | {name: replace(by_task[name], **{by_holm: one, by_bh: other})}
+    return by_task

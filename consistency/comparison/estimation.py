@@ -26,7 +26,7 @@ from consistency.statistics.hypotheses import (
     t_test,
 )
 from consistency.statistics.jackknife import aggregate, aggregate_change
-from consistency.statistics.paired_shares import differing_changes, equivalence_of_shares, paired_change
+from consistency.statistics.paired_shares import change_of_shares, differing_changes, equivalence_of_shares
 from consistency.statistics.power import detectable_change
 from consistency.statistics.sampling import Labels
 from consistency.statistics.shares import rate
@@ -83,38 +83,49 @@ class MeasuredTask:
 
 @dataclass(frozen=True, eq=False)
 class _Sampling:
-    """What of a section's questions is taken as sampled: the labels of `mean`, shape [n] each."""
+    """What of a section's n questions is taken as sampled.
 
-    strata: Integers | None = None
-    clusters: Integers | None = None
-    crossed: Integers | None = None
+    Attributes
+    ----------
+    tasks : ndarray of int64, shape [n]
+        The task of each question.
+    clusters : ndarray of int64, shape [n], or None
+        The cluster of each question, where questions that share something are sampled together.
+    sampled : bool
+        Whether whole tasks are sampled.
+    """
+
+    tasks: Integers
+    clusters: Integers | None
+    sampled: bool
 
     @classmethod
     def of(cls, tasks: Sequence[MeasuredTask], analysis: Analysis) -> _Sampling:
         """The sampling of some tasks together."""
-        sizes = [len(task.pairs) for task in tasks]
-        task_of = np.repeat(np.arange(len(tasks)), sizes) if len(tasks) > 1 else None
-        shared = None
-        if all(task.clusters is not None for task in tasks):
-            shared = numbered(np.concatenate([task.clusters for task in tasks if task.clusters is not None]))
-            others = np.bincount(shared)[shared].mean() - 1
+        task_of = np.repeat(np.arange(len(tasks)), [len(task.pairs) for task in tasks])
+        shared = [task.clusters for task in tasks if task.clusters is not None]
+        clusters = numbered(np.concatenate(shared)) if shared else None
+        if clusters is not None:
+            others = float(np.bincount(clusters)[clusters].mean()) - 1
             if others == 0 or (analysis.cluster == AUTO and others < FEWEST_OTHERS):
-                shared = None
-        if task_of is not None and analysis.tasks == "sampled":
-            return cls(None, task_of, shared)
-        return cls(task_of, shared)
+                clusters = None
+        return cls(task_of, clusters, analysis.tasks == "sampled" and len(tasks) > 1)
 
     @property
     def labels(self) -> Labels:
-        """The arguments of `mean`."""
-        return {"strata": self.strata, "clusters": self.clusters, "crossed": self.crossed}
+        """The arguments of `mean`. Questions of fixed tasks are one sample, whatever their task."""
+        if self.sampled:
+            return {"strata": None, "tasks": self.tasks, "clusters": self.clusters}
+        return {"strata": None, "tasks": None, "clusters": self.clusters}
+
+    def macro(self, values: Floats) -> Estimate:
+        """The mean of the tasks' means, for which fixed tasks are strata."""
+        return macro_mean(values, self.tasks, strata=None if self.sampled else self.tasks, clusters=self.clusters)
 
     def within(self, rows: Bools) -> _Sampling:
         """The sampling of some of the questions."""
-        strata, clusters, crossed = (
-            None if of is None else numbered(of[rows]) for of in (self.strata, self.clusters, self.crossed)
-        )
-        return _Sampling(strata, clusters, crossed)
+        clusters = None if self.clusters is None else numbered(self.clusters[rows])
+        return _Sampling(numbered(self.tasks[rows]), clusters, self.sampled)
 
     def estimate(self, measure: Measure, values: Floats) -> Estimate:
         """An estimate of a measure from one number per question: of zeros and ones that of a share, within its bounds."""
@@ -127,21 +138,6 @@ class _Sampling:
             ci_low=None if found.ci_low is None else max(found.ci_low, low),
             ci_high=None if found.ci_high is None else min(found.ci_high, high),
         )
-
-    def change_of_share(self, change: Estimate, turned: Mapping[str, int], differences: Floats) -> Estimate:
-        """The change of a share with the interval of paired shares, `change` being the mean of the differences."""
-        counts = (turned["harmful"], turned["beneficial"], change.n)
-        if self.clusters is None:
-            return replace(paired_change(*counts), undefined=change.undefined)
-        known = np.isfinite(differences)
-        alone = mean(differences, strata=self.strata)
-        if change.se and alone.se:
-            effective = change.n * min(1.0, (alone.se / change.se) ** 2)
-        else:
-            effective = float(len(np.unique(self.clusters[known])))
-        found = paired_change(*counts, effective_n=effective, df=change.df)
-        few = tuple(caveat for caveat in change.warnings if caveat == "few clusters")
-        return replace(found, undefined=change.undefined, unit=change.unit, warnings=few)
 
 
 def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis) -> Section:
@@ -159,11 +155,10 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     options = all(task.has_options for task in tasks)
     keys = [key for key in tasks[0].arrays if all(key in task.arrays for task in tasks)]
     pooled = {key: np.concatenate([task.arrays[key] for task in tasks]) for key in keys}
-    sizes = np.array([len(task.pairs) for task in tasks])
     sampling = _Sampling.of(tasks, analysis)
     before, after = pooled["correct_before"], pooled["correct_after"]
     # Answers that are right in part do not turn from right to wrong.
-    whole = np.repeat([not task.has_fractions for task in tasks], sizes)
+    whole = np.array([not task.has_fractions for task in tasks])[sampling.tasks]
     columns = {**pooled, **{key: np.where(whole, pooled[key], np.nan) for key in ("correct_before", "correct_after")}}
     values = {
         m.name: m.values(columns if m.name in _OF_FLIPS else pooled)
@@ -175,13 +170,12 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     if whole.any() and estimates["delta_accuracy"].n:
         turned = flips(columns["correct_before"], columns["correct_after"], pooled.get("same_top"))
     if turned is not None and whole.all() and estimates["delta_accuracy"].n > 1:
-        estimates["delta_accuracy"] = sampling.change_of_share(estimates["delta_accuracy"], turned, after - before)
+        estimates["delta_accuracy"] = change_of_shares(before, after, **sampling.labels)
     change = estimates["delta_accuracy"]
     macro = None
     if len(tasks) > 1:
-        task_of = np.repeat(np.arange(len(tasks)), sizes)
         macro = {
-            measure.name: macro_mean(values[measure.name], task_of, **sampling.labels)
+            measure.name: sampling.macro(values[measure.name])
             for measure in MEASURES
             if measure.name in values and measure.estimator == "mean"
         }
@@ -211,7 +205,9 @@ def _no_change(change: Estimate, differences: Floats, sampling: _Sampling) -> fl
     """The p of no change: by flipping the signs of what was sampled, by t where that is tasks and questions."""
     if not change.n:
         return None
-    return t_test(change) if sampling.crossed is not None else sign_flip_test(differences, clusters=sampling.clusters)
+    if sampling.sampled and sampling.clusters is not None:
+        return t_test(change)
+    return sign_flip_test(differences, clusters=sampling.tasks if sampling.sampled else sampling.clusters)
 
 
 def _differing(tasks: Sequence[MeasuredTask], analysis: Analysis) -> float | None:
@@ -221,12 +217,8 @@ def _differing(tasks: Sequence[MeasuredTask], analysis: Analysis) -> float | Non
         before, after = task.arrays["correct_before"], task.arrays["correct_after"]
         turned, known = flips(before, after), int(np.isfinite(before + after).sum())
         if known:
-            sampling = _Sampling.of([task], analysis)
-            weight = 1.0
-            if sampling.clusters is not None:
-                change = mean(after - before, clusters=sampling.clusters)
-                found = sampling.change_of_share(change, turned, after - before)
-                weight = (found.effective_n or known) / known
+            effective = change_of_shares(before, after, **_Sampling.of([task], analysis).labels).effective_n
+            weight = 1.0 if effective is None else effective / known
             lost.append(turned["harmful"] * weight)
             won.append(turned["beneficial"] * weight)
             sizes.append(known * weight)
@@ -285,10 +277,9 @@ def _readability(pooled: Mapping[str, Floats], sampling: _Sampling) -> Readabili
         for codes in (before, after)
     ]
     known = (right_before[both], right_after[both])
-    among, differences = sampling.within(both), known[1] - known[0]
-    change = mean(differences, **among.labels)
-    if change.n > 1 and all(np.isin(x[np.isfinite(x)], (0.0, 1.0)).all() for x in known):
-        change = among.change_of_share(change, flips(*known), differences)
+    among = sampling.within(both).labels
+    whole = all(np.isin(x[np.isfinite(x)], (0.0, 1.0)).all() for x in known)
+    change = change_of_shares(*known, **among) if whole else mean(known[1] - known[0], **among)
     return Readability(
         before=counts[0],
         after=counts[1],

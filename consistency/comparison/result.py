@@ -275,7 +275,7 @@ class Comparison:
             cells = [_cell(section.estimates.get(measure.name)) for measure in HEADLINE]
             turned = section.flips
             # Of a task among several corrected for their number; of what pools them there is one.
-            p = section.mcnemar_p if section.mcnemar_p_holm is None else section.mcnemar_p_holm
+            p = section.sign_flip_p if section.p_holm is None else section.p_holm
             flipped = f"{turned['harmful']:>5}/{turned['beneficial']:<5}" if turned else f"{'–':>5}{'':6}"
             tested = f"{'–':>8}" if p is None else f"{p:8.4f}" if p >= 0.0001 else " < .0001"
             name = f"{section.name:<{width}} {accuracy_name(section):<{metrics}} {section.n:>6}"

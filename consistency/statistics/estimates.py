@@ -2,7 +2,7 @@
 
 What was sampled decides the interval. Questions of one task are sampled one by one, or with all that share a passage. Over
 several tasks there are two questions to ask: how would the mean change with other questions in *these* tasks (``strata``:
-tasks are fixed), and how with other *tasks* of the kind (``clusters``: whole tasks are sampled). Every estimate's `unit` says
+tasks are fixed), and how with other *tasks* of the kind (``tasks``: whole tasks are sampled). Every estimate's `unit` says
 which it answers.
 """
 
@@ -30,7 +30,7 @@ STEPS = 3
 FEW = 30
 FEW_CLUSTERS = 10
 
-Unit = Literal["question", "stratum", "cluster", "cluster in stratum", "both"]
+Unit = Literal["question", "stratum", "cluster", "question cluster", "question cluster in stratum", "both"]
 Method = Literal[
     "t",
     "t-hall",
@@ -62,9 +62,10 @@ Caveat = Literal[
 _UNITS = {
     "question": "questions",
     "stratum": "questions within fixed tasks",
-    "cluster": "clusters",
-    "cluster in stratum": "clusters of questions within fixed tasks",
-    "both": "sampled tasks and the questions that they share",
+    "cluster": "whole tasks",
+    "question cluster": "clusters of questions",
+    "question cluster in stratum": "clusters of questions within fixed tasks",
+    "both": "whole tasks and clusters of questions",
 }
 _METHODS = {
     "t": "t interval",
@@ -112,9 +113,9 @@ class Estimate:
         Observations without a finite value, which did not enter.
     statistic : str
         What is estimated: "mean", "root mean square", "share", "mean of the tasks", "difference", ...
-    unit : {"question", "stratum", "cluster", "cluster in stratum", "both"}
-        What was taken as sampled: questions; the questions within fixed tasks; clusters, such as whole tasks or questions
-        of one passage; such clusters within fixed tasks; tasks and the questions that they share.
+    unit : {"question", "stratum", "cluster", "question cluster", "question cluster in stratum", "both"}
+        What was taken as sampled: questions; the questions within fixed tasks; whole tasks; clusters of questions, such as
+        those of one passage; such clusters within fixed tasks; whole tasks and clusters of questions that cross them.
     method : str
         How the interval was made; "none" where there is none.
     warnings : tuple of str
@@ -323,8 +324,8 @@ def mean(
     values: ArrayLike,
     *,
     strata: ArrayLike | None = None,
+    tasks: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
-    crossed: ArrayLike | None = None,
     variance: Literal["CR3", "CR1"] = "CR3",
     confidence: float = 0.95,
 ) -> Estimate:
@@ -341,13 +342,12 @@ def mean(
     strata : array_like, shape [n], optional
         The task of each question, where the tasks are fixed and only what is in them is sampled. The standard error
         adds the variances within tasks.
+    tasks : array_like, shape [n], optional
+        The task of each question, where whole tasks are sampled.
     clusters : array_like, shape [n], optional
-        What was sampled whole: the task of each question; or what several questions share, such as a passage, with
-        `strata` in fixed tasks.
-    crossed : array_like, shape [n], optional
-        Further clusters, which cross the first ones: questions that were asked in several sampled tasks.
+        What is sampled whole besides, such as the passage of each question, or the question itself where several tasks ask it.
     variance : {"CR3", "CR1"}
-        Of clustered means without strata. `CR3` is the delete-one-cluster jackknife, with the effective number of clusters
+        Of means over one kind of clusters. `CR3` is the delete-one-cluster jackknife, with the effective number of clusters
         (Kish's N² / Σ n²) less one as degrees of freedom. `CR1` is Liang and Zeger's (1986) times G / (G - 1), with G - 1.
         They are one for clusters of one size; for tasks as unequal as MMLU's, CR1 intervals cover too little.
     confidence : float
@@ -361,8 +361,7 @@ def mean(
     Raises
     ------
     ValueError
-        If their lengths differ from `values`, `crossed` is given with `strata` or without `clusters`, or the variance is
-        unknown.
+        If their lengths differ from `values`, both `strata` and `tasks` are given, or the variance is unknown.
 
     Examples
     --------
@@ -370,17 +369,20 @@ def mean(
     >>> estimate.value, round(estimate.se, 6), round(estimate.ci_low, 6)
     (0.75, 0.25, -0.045612)
     """
-    if crossed is not None and (strata is not None or clusters is None):
-        raise ValueError("crossed clusters are for sampled tasks: give clusters, and no strata")
+    if strata is not None and tasks is not None:
+        raise ValueError("give strata or tasks, not both: tasks are either fixed or sampled")
     if variance not in ("CR3", "CR1"):
         raise ValueError(f"expected the variance 'CR3' or 'CR1', got {variance!r}")
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1:
         raise ValueError(f"expected one value per question, got an array of shape {x.shape}")
-    labels = [_labels(x, given) for given in (strata, clusters, crossed)]
+    labels = [_labels(x, given) for given in (strata, tasks, clusters)]
     unit: Unit = "question" if strata is None else "stratum"
-    if clusters is not None:
-        unit = "both" if crossed is not None else "cluster" if strata is None else "cluster in stratum"
+    if tasks is not None:
+        unit = "cluster" if clusters is None else "both"
+    elif clusters is not None:
+        unit = "question cluster" if strata is None else "question cluster in stratum"
+    clustered = tasks is not None or clusters is not None
     finite = np.isfinite(x)
     undefined = int((~finite).sum())
     if undefined:
@@ -394,35 +396,36 @@ def mean(
     found = _spread(x, labels[0], labels[1], labels[2], variance)
     if found.se is None:
         return without_interval(value, n, "too few", undefined=undefined, unit=unit)
-    method: Method = "t" if clusters is None else "t-cr1" if variance == "CR1" else "t-cr3"
+    method: Method = "t" if not clustered else "t-cr1" if variance == "CR1" else "t-cr3"
     warnings: list[Caveat] = []
     skew, corrected = skewness(found.units), 0.0
     if found.se == 0:
         warnings.append("constant")
-    elif clusters is None and len(np.unique(x)) <= STEPS:
+    elif unit == "question" and len(np.unique(x)) <= STEPS:
         # Right or wrong, or flips: a smooth correction does not fit.
         warnings += ["skewed"] if too_skewed(skew, n) else []
         warnings += ["uneven"] if n < FEW else []
     elif too_skewed(skew, len(found.units)):
         # Sums over unequal clusters differ by size too, and the correction would take that for skewness.
-        if clusters is None:
+        if unit == "question":
             corrected, method = skew, "t-hall"
         else:
             warnings.append("skewed")
-    if clusters is not None and found.df + 1 < FEW_CLUSTERS:
+    if clustered and found.df + 1 < FEW_CLUSTERS:
         warnings.append("few clusters")
     low, high = t_interval(value, found.se, found.df, confidence, skew=corrected, n=n)
     return Estimate(value, found.se, low, high, n, found.df, undefined, "mean", unit, method, tuple(warnings))
 
 
 def _spread(
-    x: Floats, strata: Integers | None, clusters: Integers | None, crossed: Integers | None, variance: str
+    x: Floats, strata: Integers | None, tasks: Integers | None, clusters: Integers | None, variance: str
 ) -> Spread:
-    if clusters is None:
-        return of_questions(x) if strata is None else within_strata(x, strata)
     if strata is not None:
-        return over_clusters_within(x, strata, clusters)
-    return over_clusters(x, clusters, variance) if crossed is None else over_both(x, clusters, crossed)
+        return within_strata(x, strata) if clusters is None else over_clusters_within(x, strata, clusters)
+    if tasks is not None and clusters is not None:
+        return over_both(x, tasks, clusters)
+    sampled = clusters if tasks is None else tasks
+    return of_questions(x) if sampled is None else over_clusters(x, sampled, variance)
 
 
 def independent_difference(first: Estimate, second: Estimate, confidence: float = 0.95) -> Estimate:

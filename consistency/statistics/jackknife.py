@@ -82,7 +82,7 @@ def aggregate_change(
 
 
 def _unit(clusters: Integers | None) -> Unit:
-    return "question" if clusters is None else "cluster"
+    return "question" if clusters is None else "question cluster"
 
 
 def _without_one(summands: Summands, clusters: Integers | None) -> Floats:

@@ -7,12 +7,13 @@ has no width where nothing turned, and is too narrow where few did. The score in
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from consistency.statistics.estimates import Estimate, without_interval
+from consistency.statistics.estimates import Estimate, mean, without_interval
 from consistency.support.arrays import Floats, Integers
 
 # Where at least so many answers turn, the score test keeps its level without further help; where its p is larger than this,
@@ -69,6 +70,47 @@ def paired_change(
     low, high = (_where(lost * weight, won * weight, n * weight, side) for side in (z, -z))
     se = math.sqrt(max((lost + won) / n - value**2, 0.0) / (n - 1) / weight)
     return Estimate(value, se, low, high, n, n - 1 if df is None else df, method="score", effective_n=effective_n)
+
+
+def change_of_shares(
+    before: Floats,
+    after: Floats,
+    *,
+    strata: Integers | None = None,
+    tasks: Integers | None = None,
+    clusters: Integers | None = None,
+) -> Estimate:
+    """The change of a share between two runs, with the interval of `paired_change`, whatever was sampled.
+
+    Parameters
+    ----------
+    before, after : ndarray, shape [n]
+        1 where the answer is right, 0 where it is wrong; a question where either is NaN does not enter.
+    strata, tasks, clusters : ndarray of int64, shape [n], optional
+        What was sampled, as in `mean`. Clusters count as so many independent questions as give the variance of the mean of
+        the changes, and never as more than there are questions; where nothing varies, as so many as there are clusters.
+
+    Examples
+    --------
+    >>> right, later = np.repeat([1.0, 0.0], [60, 40]), np.repeat([0.0, 1.0, 0.0], [4, 58, 38])
+    >>> passage = np.repeat(np.arange(50), 2)
+    >>> one, two = change_of_shares(right, later), change_of_shares(right, later, clusters=passage)
+    >>> one.value == two.value, two.ci_low < one.ci_low, round(two.effective_n)
+    (True, True, 49)
+    """
+    differences = after - before
+    lost, won = int((differences == -1).sum()), int((differences == 1).sum())
+    change = mean(differences, strata=strata, tasks=tasks, clusters=clusters)
+    if (tasks is None and clusters is None) or change.n < 2:
+        return replace(paired_change(lost, won, change.n), undefined=change.undefined)
+    alone, known = mean(differences, strata=strata), np.isfinite(differences)
+    if change.se and alone.se:
+        effective = change.n * min(1.0, (alone.se / change.se) ** 2)
+    else:
+        effective = float(min(len(np.unique(of[known])) for of in (tasks, clusters) if of is not None))
+    found = paired_change(lost, won, change.n, effective_n=effective, df=change.df)
+    few = tuple(caveat for caveat in change.warnings if caveat == "few clusters")
+    return replace(found, undefined=change.undefined, unit=change.unit, warnings=few)
 
 
 def equivalence_of_shares(

@@ -14,8 +14,8 @@ class Labels(TypedDict):
     """What was sampled, a label for each of n questions: the arguments of `consistency.statistics.estimates.mean`."""
 
     strata: Integers | None
+    tasks: Integers | None
     clusters: Integers | None
-    crossed: Integers | None
 
 
 class Spread(NamedTuple):

@@ -88,8 +88,8 @@ def rate(
     happened: ArrayLike,
     *,
     strata: ArrayLike | None = None,
+    tasks: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
-    crossed: ArrayLike | None = None,
 ) -> Estimate:
     """Share of the questions to which something happened.
 
@@ -97,7 +97,7 @@ def rate(
     ----------
     happened : array_like, shape [n]
         1 where it did, 0 where it did not, NaN where that is not known.
-    strata, clusters, crossed : array_like, shape [n], optional
+    strata, tasks, clusters : array_like, shape [n], optional
         What was sampled, as in `mean`.
 
     Returns
@@ -118,12 +118,12 @@ def rate(
     >>> never.value, round(never.ci_high, 4)
     (0.0, 0.037)
     """
-    found = mean(happened, strata=strata, clusters=clusters, crossed=crossed)
+    found = mean(happened, strata=strata, tasks=tasks, clusters=clusters)
     if found.value is None:
         return found
     quantile, effective = NormalDist().inv_cdf(0.975), None
-    if strata is not None or clusters is not None:
-        effective = _effective(happened, found, (clusters, crossed))
+    if found.unit != "question":
+        effective = _effective(happened, found, (tasks, clusters))
         if found.se and found.df:
             from scipy.special import stdtrit
 
