@@ -27,9 +27,9 @@ AUTO, NONE = "auto", "none"
 # text of the task, such as its instruction.
 _PASSAGE = 200
 _MOST_PER_PASSAGE, _FEWEST_PASSAGES = 50, 5
-# Where a question shares its cluster with fewer others on average, intervals do not depend on it: with a correlation of .2 within
-# clusters they would be 1 % wider.
-FEWEST_OTHERS = 0.1
+# Where a question shares its cluster with fewer others on average, intervals hardly depend on it: with a correlation of .2 within
+# clusters they would be 2 % wider.
+FEWEST_OTHERS = 0.2
 # Two tasks are one in two languages if so many of so many answers agree, where agreement by chance is rarer than that.
 _ALIKE, _FEWEST_ALIKE, _BY_CHANCE = 0.9, 20, 1e-9
 
@@ -100,12 +100,17 @@ def find_clusters(tasks: Mapping[str, Pairs], by: str = AUTO) -> tuple[dict[str,
     if by == NONE:
         return {}, ()
     documents = {name: list(map(fields_of, pairs.before.documents)) for name, pairs in tasks.items()}
-    found = [*(_shared(tasks, documents) if by == AUTO else _of_field(tasks, documents, by))]
-    if not found:
+    sizes = [len(pairs) for pairs in tasks.values()]
+    labels = np.arange(sum(sizes))
+    named: list[Clusters] = []
+    for item, joined in _shared(tasks, documents) if by == AUTO else _of_field(tasks, documents, by):
+        merged = _merged([labels, joined])
+        # Translations of a passage, say, are named once.
+        if merged.max() < labels.max():
+            labels, named = merged, [*named, item]
+    if not named:
         return {}, ()
-    labels = _merged([of_rows for _, of_rows in found])
-    ends = np.cumsum([len(pairs) for pairs in tasks.values()])[:-1]
-    return dict(zip(tasks, np.split(labels, ends), strict=True)), tuple(item for item, _ in found)
+    return dict(zip(tasks, np.split(labels, np.cumsum(sizes)[:-1]), strict=True)), tuple(named)
 
 
 def _of_field(
@@ -179,7 +184,7 @@ def _clusters(
 
 
 def _longest(fields: _Fields) -> str:
-    return max((value for value in fields.values() if isinstance(value, str)), key=len, default="")
+    return max([value for value in fields.values() if isinstance(value, str)], key=len, default="")
 
 
 def _passages(rows: list[_Fields]) -> Iterator[tuple[str, list[Any]]]:

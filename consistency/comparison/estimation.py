@@ -217,8 +217,9 @@ def _differing(tasks: Sequence[MeasuredTask], analysis: Analysis) -> float | Non
         before, after = task.arrays["correct_before"], task.arrays["correct_after"]
         turned, known = flips(before, after), int(np.isfinite(before + after).sum())
         if known:
-            effective = change_of_shares(before, after, **_Sampling.of([task], analysis).labels).effective_n
-            weight = 1.0 if effective is None else effective / known
+            sampling, weight = _Sampling.of([task], analysis), 1.0
+            if sampling.clusters is not None:
+                weight = (change_of_shares(before, after, **sampling.labels).effective_n or known) / known
             lost.append(turned["harmful"] * weight)
             won.append(turned["beneficial"] * weight)
             sizes.append(known * weight)

@@ -44,8 +44,9 @@ def of_questions(x: Floats) -> Spread:
     >>> of_questions(np.array([1.0, 0.0, 1.0, 1.0])).se
     0.25
     """
-    n = len(x)
-    return Spread(float(x.std(ddof=1) / math.sqrt(n)) if n > 1 else None, float(n - 1), x - x.mean())
+    n, units = len(x), x - x.mean()
+    se = math.sqrt(float((units * units).sum()) / (n - 1) / n) if n > 1 else None
+    return Spread(se, float(n - 1), units)
 
 
 def within_strata(x: Floats, strata: Integers) -> Spread:
