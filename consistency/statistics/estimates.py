@@ -245,7 +245,8 @@ def skewness(deviations: Floats) -> float:
     n, second = len(deviations), float(squares.mean())
     if n < 3 or second == 0:
         return 0.0
-    return float((squares * deviations).mean()) / second**1.5 * math.sqrt(n * (n - 1)) / (n - 2)
+    third = float((squares * deviations).mean())
+    return float(third / second**1.5) * math.sqrt(n * (n - 1)) / (n - 2)
 
 
 def too_skewed(skew: float, n: int) -> bool:
@@ -332,8 +333,8 @@ def mean(
 ) -> Estimate:
     """Mean over questions with a t interval.
 
-    Where fewer questions than 25 times the squared skewness have values of more than three kinds, the interval is
-    corrected for skewness (`t_interval`), and `method` is "t-hall"; for other skewed values `warnings` holds what the
+    Where fewer questions (or clusters of them) than 25 times the squared skewness have values of more than three kinds, the
+    interval is corrected for skewness (`t_interval`), and `method` is "t-hall"; for other skewed values `warnings` holds what the
     interval cannot promise.
 
     Parameters
@@ -402,19 +403,19 @@ def mean(
     skew, corrected = skewness(found.units), 0.0
     if found.se == 0:
         warnings.append("constant")
-    elif unit == "question" and _in_steps(x):
+    elif unit in ("question", "question cluster") and _in_steps(x):
         # Right or wrong, or flips: a smooth correction does not fit.
-        warnings += ["skewed"] if too_skewed(skew, n) else []
+        warnings += ["skewed"] if too_skewed(skew, len(found.units)) else []
         warnings += ["uneven"] if n < FEW else []
     elif too_skewed(skew, len(found.units)):
-        # Sums over unequal clusters differ by size too, and the correction would take that for skewness.
-        if unit == "question":
+        # Sums over tasks of very unequal sizes differ by size too, and the correction would take that for skewness.
+        if unit in ("question", "question cluster"):
             corrected, method = skew, "t-hall"
         else:
             warnings.append("skewed")
     if clustered and found.df + 1 < FEW_CLUSTERS:
         warnings.append("few clusters")
-    low, high = t_interval(value, found.se, found.df, confidence, skew=corrected, n=n)
+    low, high = t_interval(value, found.se, found.df, confidence, skew=corrected, n=len(found.units))
     return Estimate(value, found.se, low, high, n, found.df, undefined, "mean", unit, method, tuple(warnings))
 
 
