@@ -69,7 +69,26 @@ def test_each_question_a_cluster_is_no_cluster_and_copies_are():
     ).estimate
     assert copies.se == pytest.approx(single.se, rel=0.02)
     assert copies.ci_high - copies.ci_low > 0.9 * (plain.ci_high - plain.ci_low)
-    assert copies.unit == "cluster"
+    assert copies.unit == "question cluster"
+
+
+def test_tasks_and_clusters_that_cross_count_both():
+    """Each question alone in its task and cluster: one by one. Tasks that differ: wider, and no less with clusters besides."""
+    rng = np.random.default_rng(6)
+    task, cluster = np.arange(1200) // 30, np.arange(1200) % 30
+    confidence = rng.uniform(0.4, 0.9, 1200)
+    right = (rng.random(1200) < confidence - 0.1 + rng.normal(0, 0.1, 40)[task]) * 1.0
+    plain = calibration_error(confidence, right).estimate
+    tasks = calibration_error(confidence, right, tasks=task).estimate
+    both = calibration_error(confidence, right, tasks=task, clusters=cluster).estimate
+    # By hand: the jackknife over tasks of one size is the variance of their mean signed gaps.
+    which = np.ceil(confidence * 15).astype(int)
+    signs = np.sign(np.bincount(which, confidence - right))[which]
+    means = ((confidence - right) * signs).reshape(40, 30).mean(axis=1)
+    assert tasks.se == pytest.approx(means.std(ddof=1) / np.sqrt(40), rel=1e-9)
+    assert plain.se < tasks.se <= both.se
+    assert (plain.unit, tasks.unit, both.unit) == ("question", "cluster", "both")
+    assert tasks.df == pytest.approx(39)
 
 
 def test_what_determines_no_interval():

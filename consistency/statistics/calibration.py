@@ -27,13 +27,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from consistency.metrics.answers import CALIBRATION_BINS, calibration_bins
-from consistency.statistics.estimates import Estimate, Unit, without_interval
+from consistency.statistics.estimates import Estimate, Unit, numbered, without_interval
 from consistency.support.arrays import Bools, Floats, Integers
 
 STATISTIC = "expected calibration error"
 # Of an interval's error, what may go to bins whose gaps are outside their own intervals.
 _OF_GAPS = 0.004
 _FOLD = math.sqrt(2 / math.pi)
+# By whether whole tasks and whether clusters of questions were sampled.
+_UNITS: dict[tuple[bool, bool], Unit] = {
+    (False, False): "question",
+    (True, False): "cluster",
+    (False, True): "question cluster",
+    (True, True): "both",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,19 @@ class CalibrationChange:
 
 
 @dataclass(frozen=True, eq=False)
+class _Variances:
+    """Variances of the bins' gaps: of their sum, of their sum with their signs, and over clusters of each.
+
+    `df` are the degrees of freedom; infinite over questions.
+    """
+
+    total: float
+    signed: float
+    bins: Floats | None = None
+    df: float = math.inf
+
+
+@dataclass(frozen=True, eq=False)
 class _Gaps:
     """Sums over the questions of each bin that has any, and the variances of its gaps.
 
@@ -69,27 +89,23 @@ class _Gaps:
     ----------
     gap : ndarray, shape [b]
         Sum of confidence minus correctness, over the number of all questions.
-    of_total, of_signed : float
-        Variance of the sum of the gaps, and of their sum with their signs, from the questions' or the clusters' sums.
-    of_bins : ndarray, shape [b], or None
-        Variance of each gap over clusters.
+    variances : _Variances
+        Of the gaps, from the questions' or the clusters' sums.
     count, confident, right : ndarray, shape [b]
         Questions of each bin, and sums of their confidence and correctness.
     towards : ndarray, shape [n]
         Of each question, confidence minus correctness with the sign of its bin's gap; NaN where either is not known.
-    df : float
-        Degrees of freedom of the variances; infinite over questions.
+    unit : str
+        What was sampled.
     """
 
     gap: Floats
-    of_total: float
-    of_signed: float
-    of_bins: Floats | None
+    variances: _Variances
     count: Floats
     confident: Floats
     right: Floats
     towards: Floats
-    df: float
+    unit: Unit
 
     @property
     def n(self) -> int:
@@ -100,6 +116,7 @@ def calibration_error(
     confidence: ArrayLike,
     correct: ArrayLike,
     *,
+    tasks: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     bins: int = CALIBRATION_BINS,
     confidence_level: float = 0.95,
@@ -110,8 +127,8 @@ def calibration_error(
     ----------
     confidence, correct : array_like, shape [n]
         Probability of the chosen option; 1 where it is right, else 0. Questions with NaN in either do not count.
-    clusters : array_like, shape [n], optional
-        What was sampled as a whole, such as tasks or passages: the gaps' covariance is then that of the clusters' sums.
+    tasks, clusters : array_like, shape [n], optional
+        Whole tasks, clusters of questions, or both, where they were sampled: the gaps' variances are then those of their sums.
     bins : int
         Number of bins of [0, 1].
     confidence_level : float
@@ -124,13 +141,14 @@ def calibration_error(
     >>> round(found.plug_in, 3), round(found.estimate.value, 3), found.estimate.ci_low
     (0.035, 0.0, 0.0)
     """
-    return _error_of(_gaps(confidence, correct, clusters, bins), 1 - confidence_level)
+    return _error_of(_gaps(confidence, correct, tasks, clusters, bins), 1 - confidence_level)
 
 
 def calibration_change(
     before: tuple[ArrayLike, ArrayLike],
     after: tuple[ArrayLike, ArrayLike],
     *,
+    tasks: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     bins: int = CALIBRATION_BINS,
 ) -> CalibrationChange:
@@ -143,7 +161,7 @@ def calibration_change(
     ----------
     before, after : tuple of array_like, shape [n]
         Confidence and correctness as in `calibration_error`.
-    clusters : array_like, shape [n], optional
+    tasks, clusters : array_like, shape [n], optional
         As in `calibration_error`.
     bins : int
 
@@ -155,7 +173,7 @@ def calibration_change(
     >>> round(change.delta.value, 2), change.delta.ci_low > 0.1
     (0.2, True)
     """
-    sides = [_gaps(*side, clusters, bins) for side in (before, after)]
+    sides = [_gaps(*side, tasks, clusters, bins) for side in (before, after)]
     first, second = (_error_of(gaps, 0.05) for gaps in sides)
     one, two = first.estimate, second.estimate
     if one.value is None or two.value is None:
@@ -163,7 +181,7 @@ def calibration_change(
     value, n = two.value - one.value, min(one.n, two.n)
     if one.ci_low is None or one.ci_high is None or two.ci_low is None or two.ci_high is None:
         return CalibrationChange(first, second, without_interval(value, n, "missing group", statistic="difference"))
-    alike = _correlation(sides[0].towards, sides[1].towards, clusters)
+    alike = _correlation(sides[0].towards, sides[1].towards, clusters if tasks is None else tasks)
 
     def reach(rising: float, falling: float, low: float) -> float:
         if low == 0:
@@ -186,17 +204,17 @@ def calibration_change(
 
 def _error_of(gaps: _Gaps, error: float) -> CalibrationError:
     plug_in, undefined = float(np.abs(gaps.gap).sum()), len(gaps.towards) - gaps.n
-    unit: Unit = "question" if math.isinf(gaps.df) else "cluster"
+    unit = gaps.unit
     if not gaps.n:
         found = without_interval(None, 0, "no values", undefined=undefined, statistic=STATISTIC, unit=unit)
         return CalibrationError(found, None)
     errors, variance = _bin_errors(gaps), _of_total(gaps)
     value = _without_bias(gaps, plug_in, errors, variance)
-    if gaps.df <= 0:
+    if gaps.variances.df <= 0:
         found = without_interval(value, gaps.n, "too few", undefined=undefined, statistic=STATISTIC, unit=unit)
         return CalibrationError(found, plug_in)
     low, high, se = _interval(gaps, plug_in, errors, variance, error)
-    df = None if math.isinf(gaps.df) else gaps.df
+    df = None if math.isinf(gaps.variances.df) else gaps.variances.df
     found = Estimate(min(max(value, low), high), se, low, high, gaps.n, df, undefined, STATISTIC, unit, "gaps")
     return CalibrationError(found, plug_in)
 
@@ -215,7 +233,9 @@ def within_bounds(estimate: Estimate) -> Estimate:
     return replace(estimate, ci_low=max(estimate.ci_low, least), ci_high=min(estimate.ci_high, 1.0))
 
 
-def _gaps(confidence: ArrayLike, correct: ArrayLike, clusters: ArrayLike | None, bins: int) -> _Gaps:
+def _gaps(
+    confidence: ArrayLike, correct: ArrayLike, tasks: ArrayLike | None, clusters: ArrayLike | None, bins: int
+) -> _Gaps:
     c, y = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
     gap = c - y
     known = np.isfinite(gap)
@@ -227,16 +247,18 @@ def _gaps(confidence: ArrayLike, correct: ArrayLike, clusters: ArrayLike | None,
     used = counts > 0
     sums = np.bincount(which, weights=gap, minlength=bins)
     mean, signs = sums[used] / max(n, 1), np.sign(sums)
-    of_bins, df = None, math.inf
-    if clusters is None:
-        square = float((gap * gap).sum()) / max(n, 1)
-        of_total = (square - float(mean.sum()) ** 2) / max(n, 1)
-        of_signed = (square - float(np.abs(mean).sum()) ** 2) / max(n, 1)
-    else:
-        labels = np.unique(np.asarray(clusters)[known], return_inverse=True)[1].reshape(-1)
-        covariance, df = _of_clusters(gap, which, labels, bins, used, mean)
-        of_bins, of_total = np.diag(covariance), float(covariance.sum())
-        of_signed = float(signs[used] @ covariance @ signs[used])
+    square = float((gap * gap).sum()) / max(n, 1)
+    variances = _Variances(
+        total=(square - float(mean.sum()) ** 2) / max(n, 1),
+        signed=(square - float(np.abs(mean).sum()) ** 2) / max(n, 1),
+    )
+    sampled = [numbered(np.asarray(labels)[known]) for labels in (tasks, clusters) if labels is not None]
+    if sampled and n:
+        found = [_over_clusters(gap, which, labels, used, mean) for labels in sampled]
+        variances = found[0]
+        if len(found) == 2:
+            cells = np.unique(np.stack(sampled), axis=1, return_inverse=True)[1].reshape(-1)
+            variances = _crossed(found[0], found[1], _over_clusters(gap, which, cells, used, mean))
     towards = gap * signs[which]
     if not all_known:
         towards, placed = np.full(len(known), np.nan), towards
@@ -245,37 +267,50 @@ def _gaps(confidence: ArrayLike, correct: ArrayLike, clusters: ArrayLike | None,
     right = np.bincount(which, weights=y, minlength=bins)[used]
     return _Gaps(
         gap=mean,
-        of_total=of_total,
-        of_signed=of_signed,
-        of_bins=of_bins,
+        variances=variances,
         count=counts[used].astype(np.float64),
         confident=confident.astype(np.float64),
         right=right.astype(np.float64),
         towards=towards,
-        df=df,
+        unit=_UNITS[tasks is not None, clusters is not None],
     )
 
 
-def _of_clusters(
-    gap: Floats, which: Integers, labels: Integers, bins: int, used: Bools, mean: Floats
-) -> tuple[Floats, float]:
-    """Covariance of the mean gaps from the sums of whole clusters (CR3 as in `estimates.mean`), and its degrees of freedom."""
+def _over_clusters(gap: Floats, which: Integers, labels: Integers, used: Bools, mean: Floats) -> _Variances:
+    """Variances from the sums of whole clusters: CR3 as in `consistency.statistics.sampling.over_clusters`."""
     sizes = np.bincount(labels).astype(np.float64)
-    groups, n = len(sizes), len(gap)
+    groups, n, bins = len(sizes), len(gap), len(used)
     if groups < 2:
-        return np.zeros((len(mean), len(mean))), 0.0
+        return _Variances(0.0, 0.0, np.zeros(len(mean)), 0.0)
     sums = np.bincount(labels * bins + which, weights=gap, minlength=groups * bins).reshape(groups, bins)[:, used]
     share = sizes / n
     off = (sums - sizes[:, None] * mean) / (1 - share)[:, None]
-    return (groups - 1) / groups * (off.T @ off) / n**2, 1 / float((share**2).sum()) - 1
+    scale = (groups - 1) / groups / n**2
+    return _Variances(
+        total=scale * float((off.sum(axis=1) ** 2).sum()),
+        signed=scale * float(((off * np.sign(mean)).sum(axis=1) ** 2).sum()),
+        bins=scale * (off**2).sum(axis=0),
+        df=1 / float((share**2).sum()) - 1,
+    )
+
+
+def _crossed(one: _Variances, two: _Variances, both: _Variances) -> _Variances:
+    """Variances over two kinds of clusters that cross each other: the sum less that of their cells, not less than either."""
+    bins = [np.zeros(0) if each.bins is None else each.bins for each in (one, two, both)]
+    return _Variances(
+        total=max(one.total + two.total - both.total, one.total, two.total),
+        signed=max(one.signed + two.signed - both.signed, one.signed, two.signed),
+        bins=np.maximum(np.maximum(bins[0] + bins[1] - bins[2], bins[0]), bins[1]),
+        df=min(one.df, two.df),
+    )
 
 
 def _bin_errors(gaps: _Gaps) -> Floats:
     """Standard error of each bin's gap: of its answers, of a calibrated model, or of its clusters, the largest."""
     calibrated = gaps.confident * (1 - gaps.confident / gaps.count)
     found = np.maximum(calibrated, _smoothed(gaps)) / gaps.n**2
-    if gaps.of_bins is not None:
-        found = np.maximum(found, gaps.of_bins)
+    if gaps.variances.bins is not None:
+        found = np.maximum(found, gaps.variances.bins)
     return np.asarray(np.sqrt(found))
 
 
@@ -288,7 +323,7 @@ def _smoothed(gaps: _Gaps) -> Floats:
 def _of_total(gaps: _Gaps) -> float:
     """Variance of the mean gap over all bins: of the answers, or of a calibrated model, the larger."""
     calibrated = float((gaps.confident * (1 - gaps.confident / gaps.count)).sum()) / gaps.n**2
-    return max(gaps.of_total, calibrated)
+    return max(gaps.variances.total, calibrated)
 
 
 def _folded(size: Floats, error: Floats) -> Floats:
@@ -313,16 +348,16 @@ def _without_bias(gaps: _Gaps, plug_in: float, errors: Floats, variance: float) 
 
 def _interval(gaps: _Gaps, plug_in: float, errors: Floats, variance: float, error: float) -> tuple[float, float, float]:
     """The ends of the interval, and the standard error of the sum of the gaps with their signs."""
-    of_mean = abs(float(gaps.gap.sum())) - _quantile(error / 4, gaps.df) * math.sqrt(variance)
+    of_mean = abs(float(gaps.gap.sum())) - _quantile(error / 4, gaps.variances.df) * math.sqrt(variance)
     of_gaps = _OF_GAPS * error / 0.05
-    least = np.maximum(np.abs(gaps.gap) - _quantile(of_gaps / 2 / len(errors), gaps.df) * errors, 0.0)
+    least = np.maximum(np.abs(gaps.gap) - _quantile(of_gaps / 2 / len(errors), gaps.variances.df) * errors, 0.0)
     bias = float((_folded(least, errors) - least).sum())
-    spread = math.sqrt(max(float((errors**2).sum()), gaps.of_signed))
-    of_sum = plug_in - bias - _quantile(error / 4 - of_gaps / 2, gaps.df) * spread
+    spread = math.sqrt(max(float((errors**2).sum()), gaps.variances.signed))
+    of_sum = plug_in - bias - _quantile(error / 4 - of_gaps / 2, gaps.variances.df) * spread
     # Questions vary within their bins, and fall into other bins.
     smoothed = float(_smoothed(gaps).sum()) / gaps.n + float((gaps.gap**2 * gaps.n / gaps.count).sum()) - plug_in**2
-    se = math.sqrt(max(gaps.of_signed, smoothed / gaps.n))
-    reach = _quantile(error / 2, gaps.df) * se
+    se = math.sqrt(max(gaps.variances.signed, smoothed / gaps.n))
+    reach = _quantile(error / 2, gaps.variances.df) * se
     total = float(errors.sum())
     high = max(total * _unfolded((plug_in + reach) / total), reach)
     return min(max(of_mean, of_sum, 0.0), 1.0), min(high, 1.0), se
@@ -359,7 +394,7 @@ def _correlation(first: Floats, second: Floats, clusters: ArrayLike | None) -> f
         return 0.0
     x, y = x - x.mean(), y - y.mean()
     if clusters is not None:
-        labels = np.unique(np.asarray(clusters)[both], return_inverse=True)[1].reshape(-1)
+        labels = numbered(np.asarray(clusters)[both])
         x, y = np.bincount(labels, weights=x), np.bincount(labels, weights=y)
     # Products of long arrays by @ start threads.
     scale = math.sqrt(float((x * x).sum()) * float((y * y).sum()))
