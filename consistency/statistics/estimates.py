@@ -34,6 +34,7 @@ Method = Literal[
     "normal",
     "bca",
     "bootstrap-t",
+    "run variance",
     "none",
 ]
 # What an interval cannot promise, or why there is none.
@@ -59,11 +60,12 @@ _METHODS = {
     "t-jackknife": "t interval with the jackknife's variance",
     "score": "score interval of paired shares (Tango 1998)",
     "wilson": "Wilson's interval",
-    "exact": "exact interval",
+    "exact": "exact interval (Clopper and Pearson 1934)",
     "welch": "Welch's interval",
     "normal": "normal interval",
     "bca": "BCa bootstrap interval",
     "bootstrap-t": "symmetric bootstrap-t interval",
+    "run variance": "interval with the variance between runs (Graybill and Wang 1980)",
     "none": "no interval",
 }
 _CAVEATS = {

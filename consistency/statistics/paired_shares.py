@@ -93,12 +93,46 @@ def equivalence_of_shares(lost: int, won: int, n: int, margin: float) -> float:
     >>> equivalence_of_shares(1, 0, 300, 0.01) > equivalence_of_shares(0, 0, 300, 0.01)
     True
     """
+    return max(greater_change(lost, won, n, -margin), greater_change(won, lost, n, -margin))
+
+
+def greater_change(lost: int, won: int, n: int, change: float, *, doubt: float = _DOUBT, many: int = _MANY) -> float:
+    """Exact unconditional p of "the share of right answers changes by `change` or less".
+
+    With a negative change, the one-sided test of non-inferiority. With `lost` and `won` exchanged, that of harm: of "the share
+    falls by `change` or less".
+
+    Parameters
+    ----------
+    lost, won, n : int
+        As in `paired_change`.
+    change : float
+        As a fraction.
+    doubt : float
+        How surely the chances for which the largest p is taken contain the true one; it is added to the p, and should be far
+        below the level at which the p is judged.
+    many : int
+        From so many answers on that turn each way, or that the change means, the p is the asymptotic one of the score test, as
+        it is above 0.2. At levels far below 5 % the asymptotic p needs hundreds.
+
+    Returns
+    -------
+    float
+        Small: the share rises by more, or falls by less.
+
+    Examples
+    --------
+    >>> greater_change(0, 0, 400, -0.01) < 0.05 < greater_change(0, 0, 200, -0.01)
+    True
+    >>> greater_change(2, 20, 100, 0.05) < 0.05 < greater_change(2, 12, 100, 0.05)
+    True
+    """
     from scipy.special import ndtr
 
-    rough = [float(ndtr(-_score(*sides, n, -margin))) for sides in ((lost, won), (won, lost))]
-    if max(n * margin, min(lost, won)) >= _MANY or max(rough) > _LARGE:
-        return max(rough)
-    return max(_reached(lost, won, n, margin), _reached(won, lost, n, margin))
+    rough = float(ndtr(-_score(lost, won, n, change)))
+    if max(n * abs(change), min(lost, won)) >= many or rough > _LARGE:
+        return rough
+    return _reached(lost, won, n, change, doubt)
 
 
 def power_of_equivalence(n: int, flip_rate: float, margin: float) -> float:
@@ -170,22 +204,24 @@ def differing_changes(lost: ArrayLike, won: ArrayLike, n: ArrayLike) -> float | 
     return float(chdtrc(known.sum() - 1, float(weight @ (change - centre) ** 2)))
 
 
-def _reached(lost: int, won: int, n: int, margin: float) -> float:
-    """The p of "at least `margin` of the answers are lost on balance", against fewer."""
+def _reached(lost: int, won: int, n: int, change: float, doubt: float) -> float:
+    """The p of a score that is as large as the observed one, where the true change is `change`."""
     from scipy.special import betaincinv
 
-    observed = float(_score(lost, won, n, -margin))
-    # The largest p over the chances that the answers won make likely (Berger and Boos 1994).
-    lowest = float(betaincinv(won, n - won + 1, _DOUBT / 2)) if won else 0.0
-    highest = min(float(betaincinv(won + 1, n - won, 1 - _DOUBT / 2)) if won < n else 1.0, (1 - margin) / 2)
+    observed = float(_score(lost, won, n, change))
+    # The largest p over the chances that the rarer kind of turn makes likely (Berger and Boos 1994).
+    rarer, more = (won, (-change, 0.0)) if change < 0 else (lost, (0.0, change))
+    lowest = float(betaincinv(rarer, n - rarer + 1, doubt / 2)) if rarer else 0.0
+    highest = min(float(betaincinv(rarer + 1, n - rarer, 1 - doubt / 2)) if rarer < n else 1.0, (1 - abs(change)) / 2)
     chances = np.linspace(lowest, highest, _CHANCES) if highest > lowest else np.array([highest])
-    return min(1.0, max(_tail(n, chance + margin, chance, margin, observed) for chance in chances.tolist()) + _DOUBT)
+    tails = [_tail(n, chance + more[0], chance + more[1], change, observed) for chance in chances.tolist()]
+    return min(1.0, max(tails) + doubt)
 
 
-def _tail(n: int, losing: float, winning: float, margin: float, observed: float) -> float:
+def _tail(n: int, losing: float, winning: float, change: float, observed: float) -> float:
     """Probability of a score at least as large, where answers are lost and won with these chances."""
     lost, won, probability = _outcomes(n, losing, winning)
-    far = _score(lost, won, n, -margin) >= observed - 1e-9
+    far = _score(lost, won, n, change) >= observed - 1e-9
     return min(1.0, float(probability[far].sum()))
 
 
