@@ -22,6 +22,8 @@ from consistency.statistics.shares import larger_share
 from consistency.support.arrays import Floats, Integers
 
 ALPHA = 0.05
+# With fewer questions that turn in one pair alone, the mean excess is too far from normal.
+_FEW = 40
 # Judged by the answers that turn from right to wrong.
 _OF_TURNS = ("delta_accuracy", "harmful_flips")
 ONE_DIFFERENCE = (
@@ -47,7 +49,8 @@ class Noise:
     excess : Estimate
         Share of answers that turn from right to wrong, less half of the share that turns between the two runs.
     p : float
-        Exact one-sided p of "no more answers turn from right to wrong than between two runs of the same model".
+        One-sided, of "no more answers turn from right to wrong than between two runs of the same model": from the excess, or
+        exact where fewer than 40 questions turn in one pair alone.
     difference : float
         The accuracy of the second run less that of the first.
     difference_p : float
@@ -89,7 +92,7 @@ class Noise:
         yield (
             f"{self.name}, noise: {100 * self.harmful / self.n:.2f} % of {self.n} answers turn from right to wrong, "
             f"{50 * self.turned / self.n:.2f} % each way between two runs of the same model: {more} "
-            f"(excess {points(self.excess.value)} points [{low}, {high}], exact one-sided {_p(self.p)})"
+            f"(excess {points(self.excess.value)} points [{low}, {high}], one-sided {_p(self.p)})"
         )
         low, high = _ends(self.change)
         yield (
@@ -176,11 +179,7 @@ class NoiseComparison:
         if not values:
             return None
         worse = mean(np.concatenate(values) * (1 if MEASURE[measure].direction == "further apart" else -1))
-        if worse.value is None or worse.df is None or not worse.se:
-            return None
-        from scipy.special import stdtr
-
-        return float(stdtr(worse.df, -worse.value / worse.se))
+        return _more_than_none(worse)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +229,7 @@ def beside_noise(comparison: Comparison, noise: Comparison) -> NoiseComparison:
     -----
     Under the null all four are runs of one model whose answers turn independently from question to question. Then an answer
     turns from right to wrong half as often as it turns at all, and of the questions with one and not the other no more than
-    a third have the harmful turn: the test is exact, also where a run is part of both pairs.
+    a third have the harmful turn: the binomial test holds its level, also where a run is part of both pairs.
     """
     tasks = {
         name: found
@@ -242,9 +241,9 @@ def beside_noise(comparison: Comparison, noise: Comparison) -> NoiseComparison:
     for name, (section, members) in sections.items():
         having = [tasks[member] for member in members if member in tasks]
         # A pool of which the two runs lack a task is another pool.
-        found = _noise(name, section, having) if len(having) == len(members) else None
-        if found is not None:
-            by_section[name] = found
+        item = _noise(name, section, having) if having and len(having) == len(members) else None
+        if item is not None:
+            by_section[name] = item
     if not by_section:
         raise InputError(
             "--noise: no task whose answers are right or wrong has its questions in both pairs",
@@ -301,8 +300,10 @@ def _noise(name: str, section: Section, shared: Sequence[_Shared]) -> Noise | No
     harmful, turned, between = (np.concatenate(column) for column in zip(*counts, strict=True))
     if not len(harmful):
         return None
+    excess = mean(harmful - turned / 2)
     only_harmful, only_turned = int((harmful > turned).sum()), int((turned > harmful).sum())
     difference = float(between.mean())
+    exact = larger_share(only_harmful, only_harmful + only_turned, 1 / 3)
     return Noise(
         name=name,
         n=len(harmful),
@@ -310,12 +311,21 @@ def _noise(name: str, section: Section, shared: Sequence[_Shared]) -> Noise | No
         turned=int(turned.sum()),
         only_harmful=only_harmful,
         only_turned=only_turned,
-        excess=mean(harmful - turned / 2),
-        p=larger_share(only_harmful, only_harmful + only_turned, 1 / 3),
+        excess=excess,
+        p=(_more_than_none(excess) if only_harmful + only_turned >= _FEW else None) or exact,
         difference=difference,
         difference_p=mcnemar_exact(int((between < 0).sum()), int((between > 0).sum())),
         change=with_run_variance(judged(section.estimates["delta_accuracy"], section), difference, 0.95),
     )
+
+
+def _more_than_none(found: Estimate) -> float | None:
+    """One-sided p of "the mean is 0 or less"; None without a standard error."""
+    if found.value is None or found.df is None or not found.se:
+        return None
+    from scipy.special import stdtr
+
+    return float(stdtr(found.df, -found.value / found.se))
 
 
 def _shared(pair: Mapping[str, NDArray[Any]], noise: Mapping[str, NDArray[Any]]) -> _Shared | None:
@@ -335,7 +345,9 @@ def _shared(pair: Mapping[str, NDArray[Any]], noise: Mapping[str, NDArray[Any]])
 def _sections(comparison: Comparison) -> dict[str, tuple[Section, tuple[str, ...]]]:
     """The sections of a comparison by name, each with the tasks that it pools."""
     with_options = tuple(name for name, section in comparison.by_task.items() if section.compares_options)
-    found = {name: (section, (name,)) for name, section in comparison.by_task.items()}
+    found: dict[str, tuple[Section, tuple[str, ...]]] = {
+        name: (section, (name,)) for name, section in comparison.by_task.items()
+    }
     for sections in (comparison.by_group, comparison.by_metric):
         found |= {section.name: (section, section.tasks) for section in sections.values() if section.tasks}
     for name, section in comparison.by_scope.items():

@@ -147,7 +147,7 @@ class Policy:
 
 
 def read_policy(path: str | Path) -> Policy:
-    """Read a policy.
+    r"""Read a policy.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def read_policy(path: str | Path) -> Policy:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "gate.yaml").write_text("margin: 1 points\\nrules: [{tasks: 'mmlu_*'}]")
+    ...     _ = Path(folder, "gate.yaml").write_text("margin: 1 points\nrules: [{tasks: 'mmlu_*'}]")
     ...     read_policy(Path(folder, "gate.yaml")).rules[0].statement
     'accuracy falls by less than 1 points in mmlu_*'
     """
@@ -186,7 +186,7 @@ class _Reader:
             self._fail(
                 ("rules",), "rules is not a list of rules" if "rules" in values else "no rules", "a list of rules"
             )
-        rules = tuple(self._rule(number, item, tiers, values) for number, item in enumerate(cast("list[Any]", listed)))
+        rules = tuple(self._rule(number, item, tiers, values) for number, item in enumerate(listed))
         if not any(rule.decides for rule in rules):
             self._fail(("rules",), "no rule is of a tier that decides", "a rule of a tier with decides: true")
         return Policy(
@@ -272,7 +272,8 @@ class _Reader:
             if low is not None and high is not None and low >= high:
                 self._fail((*place, "at_least"), "at_least is not below at_most", "at_least below at_most")
             if quantity.name in _DROPS:
-                return quantity_named(_DROPS[quantity.name]), *(None if end is None else -end for end in (high, low))
+                below, above = (None if end is None else -end for end in (high, low))
+                return quantity_named(_DROPS[quantity.name]), below, above
             return quantity, low, high
         if quantity.name not in _SIGNED:
             self._fail(

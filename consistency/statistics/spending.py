@@ -34,7 +34,7 @@ def spent(number: int, of: int, alpha: float, spending: Spending = "even") -> fl
     Examples
     --------
     >>> [round(spent(k, 4, 0.05, "obrien-fleming"), 4) for k in (1, 2, 3, 4, 5)]
-    [0.0001, 0.0055, 0.018, 0.0264, 0.0]
+    [0.0001, 0.0055, 0.0181, 0.0264, 0.0]
     """
     if number > of:
         return 0.0

@@ -49,7 +49,7 @@ def read_yaml(path: str | Path, expected: str) -> Any:
 
 
 def key_lines(path: str | Path) -> dict[tuple[str | int, ...], int]:
-    """The line of each key and list item of a YAML file that `read_yaml` reads, for error messages.
+    r"""The line of each key and list item of a YAML file that `read_yaml` reads, for error messages.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def key_lines(path: str | Path) -> dict[tuple[str | int, ...], int]:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a.yml").write_text("seeds:\\n- 1\\n- 2")
+    ...     _ = Path(folder, "a.yml").write_text("seeds:\n- 1\n- 2")
     ...     key_lines(Path(folder, "a.yml"))
     {('seeds',): 1, ('seeds', 0): 2, ('seeds', 1): 3}
     """

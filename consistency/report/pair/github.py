@@ -35,7 +35,7 @@ def to_markdown(
     *,
     folded: bool = False,
 ) -> str:
-    """Verdict, policy, noise, conditions, headline, unreadable answers, groups, further metrics, tasks that changed most, notes, signature.
+    """Verdict, policy, noise, conditions, headline, unreadable answers, groups, metrics, largest changes, notes, signature.
 
     Parameters
     ----------
