@@ -133,7 +133,7 @@ def test_the_program_says_it_and_a_policy_fails_only_beyond_the_noise(write: Wri
     gate = tmp_path / "gate.yaml"
     gate.write_text("margin: 2 points\nrules: [{tasks: pool}, {groups: overall, measure: kl, at_most: 0.001 nats}]")
     quiet, loud = ((write(f"{name}-one", set()), write(f"{name}-two", wrong)) for name, wrong in
-                   (("quiet", {50}), ("loud", set(range(0, 80)))))  # fmt: skip
+                   (("quiet", {50}), ("loud", set(range(80)))))  # fmt: skip
     arguments = ("compare", before, after, "--policy", gate)
     assert call(*arguments)[0] == 1
     code, out, _ = call(*arguments, "--noise", *quiet)

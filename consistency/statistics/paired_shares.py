@@ -19,6 +19,8 @@ from consistency.support.arrays import Floats, Integers
 # nothing depends on it.
 _MANY = 30
 _LARGE = 0.2
+# Where more answers are expected to turn, power is that of normal changes.
+_NORMAL = 20_000
 # Chances at which the exact p is computed, and how surely they contain the true one.
 _CHANCES = 16
 _DOUBT = 1e-4
@@ -158,9 +160,12 @@ def power_of_equivalence(n: int, flip_rate: float, margin: float) -> float:
     >>> power_of_equivalence(500, 0.05, 0.01) < 0.5 < 0.8 < power_of_equivalence(6000, 0.05, 0.01)
     True
     """
-    from scipy.special import ndtri
+    from scipy.special import ndtr, ndtri
 
     z = float(ndtri(0.95))
+    if n * flip_rate > _NORMAL:
+        # Both tests reject where the change is nearer to 0 than the margin less z standard errors.
+        return max(0.0, 2 * float(ndtr(margin / math.sqrt(flip_rate / n) - z)) - 1)
     lost, won, probability = _outcomes(n, flip_rate / 2, flip_rate / 2)
     shown = (_score(lost, won, n, -margin) >= z) & (_score(lost, won, n, margin) <= -z)
     return float(probability[shown].sum())
