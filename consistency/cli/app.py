@@ -301,6 +301,20 @@ def tasks(
 
 
 @app.command()
+def explain(
+    term: Annotated[list[str] | None, typer.Argument(help="A word of the output, such as equivalence.")] = None,
+) -> None:
+    """Say in plain words what a term of the output means; without one, list all terms."""
+    from consistency.report.glossary import explain as explained
+    from consistency.report.glossary import glossary
+
+    if term:
+        typer.echo(explained(" ".join(term)).to_text())
+    else:
+        typer.echo("\n".join(sorted({item.name for item in glossary()}, key=str.lower)))
+
+
+@app.command()
 def world_model(out: Annotated[Path, typer.Argument(help="Folder to write.")]) -> None:
     """Copy the embedded world's base model to a folder of its own."""
     from consistency.world.model import copy_base_model
