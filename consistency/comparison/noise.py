@@ -27,8 +27,8 @@ _FEW = 40
 # Judged by the answers that turn from right to wrong.
 _OF_TURNS = ("delta_accuracy", "harmful_flips")
 ONE_DIFFERENCE = (
-    "noise: two runs give one difference: what runs as wholes differ by has one degree of freedom, and its interval is wide; "
-    "other seeds of a training are other runs, another batch size is not another training"
+    "noise: two runs give one difference, so how far whole runs differ is known with one degree of freedom, and the interval "
+    "over other runs is wide; two batch sizes say nothing of two trainings"
 )
 
 
