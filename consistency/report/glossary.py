@@ -351,16 +351,7 @@ def explain(word: str) -> Term:
     >>> explain("Harmful-Flips").name
     'harmful flips'
     """
-    # A term of its own says more than an alias of a registry's.
-    names: dict[str, Term] = {}
-    for term in reversed(_TERMS):
-        names |= {_plain(alias): term for alias in term.aliases}
-    for term in reversed(glossary()):
-        names[_plain(term.name)] = term
-    for term in glossary():
-        for alias in term.aliases:
-            names.setdefault(_plain(alias), term)
-    wanted = _plain(word)
+    names, wanted = _names(), _plain(word)
     if wanted in names:
         return names[wanted]
     near = difflib.get_close_matches(wanted, names, _MOST_NEAR, 0.6)
@@ -369,6 +360,27 @@ def explain(word: str) -> Term:
     if not found:
         raise InputError(f"no term {word!r}", expected="a word of the output", do="consistency explain lists all")
     raise not_one_of("term", word, found)
+
+
+@cache
+def meaning(word: str) -> str:
+    """What the term of this name says; empty where the word is none, or only another form of one, which may mean something else.
+
+    Examples
+    --------
+    >>> meaning("Hellinger distance")[:10], meaning("KL (nats)")[:19], meaning("before")
+    ('A distance', 'The Kullback-Leible', '')
+    """
+    return next((term.text for term in glossary() if _plain(term.name) == _plain(word)), "")
+
+
+@cache
+def _names() -> dict[str, Term]:
+    """The terms by all their names."""
+    # A term of its own says more than an alias of a registry's.
+    names = {_plain(alias): term for term in reversed(_TERMS) for alias in term.aliases}
+    names |= {_plain(term.name): term for term in reversed(glossary())}
+    return {_plain(alias): term for term in reversed(glossary()) for alias in term.aliases} | names
 
 
 def _plain(word: str) -> str:
