@@ -98,7 +98,7 @@ def compare(
         ),
     ] = None,
 ) -> None:
-    """Compare two evaluations of the same questions."""
+    """Compare two evaluations of the same questions; `consistency explain` says what the words of the output mean."""
     from consistency.comparison.compare import compare as compare_runs
     from consistency.comparison.conditions import check, read_condition
     from consistency.comparison.decision import judge
