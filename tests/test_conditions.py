@@ -43,7 +43,7 @@ def test_flips_of_real_logs_have_wilsons_interval(test_data):
         low, high = proportion_confint(count, 200, method="wilson")
         assert found.value == count / 200
         assert (found.ci_low, found.ci_high) == pytest.approx((low, high), abs=1e-12)
-    # Conditions judge a share by the exact interval, and print that one: [5.82, 14.43] by scipy.
+    # Conditions judge a share by the exact interval, and print that one: [5.82, 14.44] by scipy.
     low, high = binomtest(19, 200).proportion_ci(method="exact")
     found = judge(comparison, "harmful flips > 5.8 %")
     assert (found.estimate.ci_low, found.estimate.ci_high) == pytest.approx((low, high), abs=1e-12)
