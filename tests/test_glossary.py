@@ -79,7 +79,6 @@ def test_every_head_of_the_table_and_word_of_the_verdict_has_a_term(test_data: P
         "points",
         "95 % interval",
         "score interval of paired shares (Tango 1998)",
-        "the tasks are too few to be clusters",
         "gold option's probability",
         "would be found 4 times in 5",
         "distinguishable from chance",

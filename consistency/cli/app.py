@@ -56,6 +56,17 @@ class Format(StrEnum):
     JSON = "json"
 
 
+# Rows of the printed table.
+MOST_TASKS = 10
+
+
+class TaskSampling(StrEnum):
+    """What the intervals are about."""
+
+    FIXED = "fixed"
+    SAMPLED = "sampled"
+
+
 @app.command()
 def compare(
     before: Annotated[Path, typer.Argument(help="Log folder, its .zip, a samples or a results file of the first run.")],
@@ -70,6 +81,17 @@ def compare(
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
     margin: Annotated[float, typer.Option(help="Largest change of accuracy that counts as none.")] = 0.01,
     score: Annotated[str, typer.Option(help="raw, acc_norm, acc_bytes or acc_mutual_info.")] = "raw",
+    tasks: Annotated[
+        TaskSampling,
+        typer.Option(help="Intervals for other questions of the same tasks, or for other tasks of the kind."),
+    ] = TaskSampling.FIXED,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            help="Field of the documents whose equal values make questions clusters, such as passage_id; auto finds passages, "
+            "repeated questions and translations; none."
+        ),
+    ] = "auto",
     run: Annotated[
         list[str] | None,
         typer.Option(
@@ -97,6 +119,7 @@ def compare(
             help="Logs of two runs of the same model: the change beside what they differ by.", show_default=False
         ),
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help=f"Print all tasks; by default {MOST_TASKS} of more.")] = False,
 ) -> None:
     """Compare two evaluations of the same questions; `consistency explain` says what the words of the output mean."""
     from consistency.comparison.compare import compare as compare_runs
@@ -115,7 +138,16 @@ def compare(
     asked = None if policy is None else read_policy(policy)
     first, second = read_both(before, after, run or ())
     found = None if scopes is None else _find_scopes(scopes, experiment, first)
-    comparison = compare_runs(first, second, margin=margin, score=score, scopes=found, filter_name=filter_name)
+    comparison = compare_runs(
+        first,
+        second,
+        margin=margin,
+        score=score,
+        scopes=found,
+        filter_name=filter_name,
+        task_sampling=tasks.value,
+        cluster=cluster,
+    )
     checks = check(conditions, comparison)
     runs = None if noise is None else compare_runs(*noise, margin=margin, score=score, filter_name=filter_name)
     beside = None if runs is None else beside_noise(comparison, runs)
@@ -134,7 +166,7 @@ def compare(
         noises = [] if beside is None else beside.to_lines(comparison)
         decided = [] if decision is None else decision.to_lines()
         lines = [
-            comparison.to_text(),
+            comparison.to_text(None if every else MOST_TASKS),
             *map(visible, noises),
             *(item.to_text() for item in checks),
             *map(visible, decided),

@@ -13,9 +13,9 @@ from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES, Measure, Unit
-from consistency.statistics.estimates import Estimate, at_confidence, without_interval
+from consistency.statistics.estimates import Estimate, at_confidence, quantile, without_interval
 from consistency.statistics.paired_shares import paired_change
-from consistency.statistics.shares import clopper_pearson
+from consistency.statistics.shares import clopper_pearson, score_interval
 
 Mode = Literal["surely", "possibly", "measured"]
 Outcome = Literal["holds", "does not hold", "unclear", "undefined"]
@@ -366,15 +366,21 @@ def judged(found: Estimate, section: Section, confidence: float = 0.95) -> Estim
     Returns
     -------
     Estimate
-        Of a share of a count with Clopper and Pearson's interval, of a change of one with the score interval, else with the
-        same interval made wider or narrower.
+        Of a share of a count whose questions are the unit with Clopper and Pearson's interval, else with the same one made wider
+        or narrower.
     """
-    if found.method in ("wilson", "exact"):
+    if found.method in ("wilson", "exact") and found.effective_n is None:
         return exact_share(found, confidence)
-    if confidence == 0.95:
+    if confidence == 0.95 or found.value is None:
         return found
+    df = None if found.effective_n is None else found.df
     if found.method == "score" and section.flips is not None:
-        return paired_change(section.flips["harmful"], section.flips["beneficial"], found.n, confidence)
+        lost, won = section.flips["harmful"], section.flips["beneficial"]
+        wide = paired_change(lost, won, found.n, confidence, effective_n=found.effective_n, df=df)
+        return replace(found, ci_low=wide.ci_low, ci_high=wide.ci_high)
+    if found.method == "wilson" and found.effective_n is not None:
+        low, high = score_interval(found.value, found.effective_n, quantile(confidence, df if found.se else None))
+        return replace(found, ci_low=low, ci_high=high)
     return at_confidence(found, confidence)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from consistency.comparison.budget import spend
@@ -402,10 +403,18 @@ def _one_sided(
     """From a limit to the p of "not above it" and of "not below it": exact where counts are, else of the interval."""
     method = at(0.9).method
     if method == "score" and section.flips is not None:
-        lost, won, n = section.flips["harmful"], section.flips["beneficial"], found.n
+        test = partial(
+            greater_change,
+            n=found.n,
+            effective_n=found.effective_n,
+            df=None if found.effective_n is None else found.df,
+            doubt=1e-6,
+            many=_MANY,
+        )
+        lost, won = section.flips["harmful"], section.flips["beneficial"]
         return (
-            lambda limit: greater_change(lost, won, n, limit, doubt=1e-6, many=_MANY),
-            lambda limit: greater_change(won, lost, n, -limit, doubt=1e-6, many=_MANY),
+            lambda limit: test(lost, won, change=limit),
+            lambda limit: test(won, lost, change=-limit),
         )
     if method == "exact" and found.value is not None:
         count, n = round(found.value * found.n), found.n

@@ -92,13 +92,15 @@ _OF_CAVEATS = {
     "too few": "At least two are needed.",
     "constant": "All are alike, which says little about how much others would differ.",
     "skewed": "A few large values decide the mean.",
-    "few clusters": "Fewer than ten tasks cannot show how much tasks differ, so questions are taken as sampled.",
-    "unequal clusters": "A few tasks hold nearly all questions, so questions are taken as sampled.",
+    "few clusters": "Fewer than ten tasks, passages and the like hardly show how much they differ.",
 }
 _OF_UNITS = {
     "question": "Questions are taken as drawn one by one: the interval says what other questions of these tasks would give.",
     "stratum": "Strata: the tasks are these and no others, and questions are drawn within each.",
-    "cluster": "Clusters: whole tasks are taken as drawn, since questions of one task change together.",
+    "cluster": "Whole tasks are taken as drawn: the interval says what other tasks of the kind would give.",
+    "question cluster": "Questions that share a passage or the like are taken as drawn together, since they change together.",
+    "question cluster in stratum": "The same within tasks that are these and no others.",
+    "both": "Whole tasks are taken as drawn, and besides the questions that several of them ask.",
 }
 # What no registry holds.
 _TERMS = (
@@ -414,7 +416,12 @@ def _of_estimates() -> Iterator[Term]:
         yield Term(phrase, _OF_METHODS.get(method, "How the interval was made."), (method,), _INTERVALS)
     for unit in get_args(Unit):
         phrase = replace(plain, unit=unit).describe().partition(",")[0]
-        plural = {"question": "questions", "stratum": "strata", "cluster": "clusters"}.get(unit, unit)
+        plural = {
+            "question": "questions",
+            "stratum": "strata",
+            "cluster": "whole tasks",
+            "question cluster": "clusters",
+        }.get(unit, unit)
         yield Term(
             plural, _OF_UNITS.get(unit, "What was taken as sampled."), (unit, phrase.removeprefix("mean ")), _INTERVALS
         )
