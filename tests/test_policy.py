@@ -253,6 +253,40 @@ def test_the_one_sided_tests_of_a_change_keep_their_level(
     assert harmful <= level
 
 
+def test_over_clusters_a_limit_at_the_end_of_the_interval_has_its_level() -> None:
+    """Asymptotically, also where fewer independent questions say as much; the exact p is never smaller there."""
+    for effective_n, df in ((None, None), (120.5, 11.0), (260.0, 49.0)):
+        found = paired_change(40, 25, 400, 0.9, effective_n=effective_n, df=df)
+        assert found.ci_low is not None
+        assert found.ci_high is not None
+        for lost, won, end in ((40, 25, found.ci_low), (25, 40, -found.ci_high)):
+            how = {"effective_n": effective_n, "df": df}
+            assert greater_change(lost, won, 400, end, many=0, **how) == pytest.approx(0.05, abs=1e-6)
+            if df is not None:
+                assert greater_change(lost, won, 400, end, many=1000, **how) >= 0.05 - 1e-6
+
+
+def test_a_policy_over_sampled_tasks_is_judged_by_the_interval_that_is_printed(policy, logs: Write) -> None:
+    turned = {f"t{i}": (3 + i % 5, 2) for i in range(12)}
+    comparison = compare(*logs(turned, 100), task_sampling="sampled")
+    for measure, limit in (
+        ("accuracy", "margin: 5 points"),
+        ("harmful flips", "at_most: 7 %"),
+        ("kl", "at_most: 0.2 nats"),
+    ):
+        found = judge(policy(f"rules: [{{groups: overall, measure: {measure}, {limit}}}]"), comparison)
+        (item,) = found.rules[0].findings
+        assert item.estimate is not None
+        assert item.estimate.unit == "both"  # the same questions are asked in all tasks
+        rule = found.policy.rules[0]
+        inside = (rule.low is None or (item.estimate.ci_low or 0) > rule.low) and (
+            rule.high is None or (item.estimate.ci_high or 1) < rule.high
+        )
+        assert (item.outcome is Outcome.PASSED) == inside
+        assert item.p_harmless is not None
+        assert (item.p_harmless <= 0.05) == inside
+
+
 @pytest.mark.parametrize(("n", "margin", "tasks"), [(300, 0.02, 20), (1000, 0.01, 1)])
 def test_a_policy_over_many_tasks_fails_falsely_at_its_level(
     policy, template: Comparison, n: int, margin: float, tasks: int
