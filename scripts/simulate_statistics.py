@@ -19,26 +19,46 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import brentq
 from simulate_options import TABLES as OF_OPTIONS
 
+from consistency.comparison.conditions import quantity_named
+from consistency.comparison.decision import Outcome, judge
+from consistency.comparison.noise import with_run_variance
+from consistency.comparison.pairing import PairingReport
+from consistency.comparison.policy import Policy, Rule
+from consistency.comparison.result import Comparison, TaskNames
+from consistency.comparison.section import Section
 from consistency.comparison.sentences import ALPHA, ALPHA_OF_DIFFERENCES, ALPHA_OF_TASKS
+from consistency.logs.folders import Selection
+from consistency.logs.run_config import RunConfig
 from consistency.metrics.aggregates import of_classes, of_numbers, of_weighted
 from consistency.statistics.bootstrap import bootstrap_interval
 from consistency.statistics.estimates import Estimate, independent_difference, mean, root_mean_square
-from consistency.statistics.hypotheses import benjamini_hochberg, equivalence, holm, mcnemar_exact, sign_flip_test
+from consistency.statistics.hypotheses import (
+    benjamini_hochberg,
+    equivalence,
+    holm,
+    mcnemar_exact,
+    sign_flip_test,
+    t_test,
+)
 from consistency.statistics.jackknife import aggregate, aggregate_change
 from consistency.statistics.paired_shares import (
     change_of_shares,
     differing_changes,
     equivalence_of_shares,
     paired_change,
+    power_of_equivalence,
 )
 from consistency.statistics.partial_correlation import partial_correlation
-from consistency.statistics.shares import wilson
+from consistency.statistics.power import fewest_questions, fewest_seeds, power_of_flips, power_of_seeds
+from consistency.statistics.shares import clopper_pearson, larger_share, wilson
+from consistency.statistics.spending import SPENDINGS, spent
 from consistency.statistics.task_means import macro_mean
 from consistency.support.arrays import Floats, Integers
 from consistency.support.files import write_atomically
@@ -403,6 +423,125 @@ def by_runs(rng: np.random.Generator, n: int) -> tuple[float | None, ...]:
     return tuple(None if p is None else p <= 0.05 for p in outcomes)
 
 
+LIMITS = (0.001, 0.01, 0.05)
+MARGIN = 0.02
+TASKS = 10
+CHECKS = 20
+
+
+def compared(turned: Integers, n: int) -> Comparison:
+    """A comparison of tasks of n questions, from the answers of each that turned to wrong and to right."""
+    sections = {
+        f"task {number}": Section(
+            name=f"task {number}",
+            n=n,
+            estimates={"delta_accuracy": paired_change(int(lost), int(won), n)},
+            pairing=PairingReport(n),
+            equivalence_p=None,
+            minimum_detectable_change=None,
+            flips={"harmful": int(lost), "beneficial": int(won)},
+        )
+        for number, (lost, won) in enumerate(turned)
+    }
+    nothing = Selection("", ())
+    return Comparison(
+        before=RunConfig(),
+        after=RunConfig(),
+        paths=("before", "after"),
+        overall=None,
+        by_task=sections,
+        by_scope={},
+        score="raw",
+        margin=MARGIN,
+        selection=(nothing, nothing),
+        names=TaskNames({}, (), ()),
+        unpaired=(),
+        settings=(),
+        warnings=(),
+        items={},
+    )
+
+
+def of_gates(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """A policy where each of ten tasks falls by just its margin, twenty checks of such a task with a budget, and `surely`."""
+    quantity = quantity_named("delta accuracy")
+    rule = Rule(1, 1, ("*",), (), "blocking", True, quantity, -MARGIN, None, "fail")
+    policy = Policy(Path("gate.yaml"), 0.05, "questions", (rule,), None)
+    chances = [0.01 + MARGIN, 0.01, 0.98 - MARGIN]
+    findings = judge(policy, compared(rng.multinomial(n, chances, TASKS)[:, :2], n))
+    checks = [
+        judge(policy, compared(turned[None, :2], n)).rules[0].findings[0].p_harmful or 0.0
+        for turned in rng.multinomial(n, chances, CHECKS)
+    ]
+    return (
+        findings.outcome is Outcome.FAILED,
+        findings.rules[0].findings[0].outcome is Outcome.PASSED,
+        *(
+            any(p <= spent(number, CHECKS, 0.05, spending) for number, p in enumerate(checks, start=1))
+            for spending in SPENDINGS
+        ),
+        *((clopper_pearson(int(rng.binomial(n, limit)), n).ci_low or 0.0) > limit for limit in LIMITS),
+    )
+
+
+def of_noise(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Four runs of one model: single answers turn in a tenth of the questions, or runs differ as wholes besides."""
+    found: list[bool] = []
+    for between in (0.0, 0.5, 2.0):
+        level = np.where(rng.random(n) < 0.1, rng.normal(0, 1.5, n), rng.choice([-50.0, 50.0], n))
+        before, after, one, two = (
+            (rng.logistic(size=n) < level + rng.normal(0, between)).astype(np.int64) for _ in range(4)
+        )
+        harmful, turned = before * (1 - after), np.abs(two - one)
+        alone = int((harmful > turned).sum()), int((turned > harmful).sum())
+        excess = mean(harmful - turned / 2)
+        p = larger_share(alone[0], sum(alone), 1 / 3)
+        if sum(alone) >= 40 and excess.value is not None:
+            p = (t_test(excess) or 1.0) / 2 if excess.value > 0 else 1.0
+        found.append(p <= 0.05)
+        change = paired_change(int(harmful.sum()), int((after * (1 - before)).sum()), n)
+        over = with_run_variance(change, float((two - one).mean()), 0.95)
+        found.append(not covers(over, 0))
+    return tuple(found)
+
+
+@cache
+def planned(change: float, flips: float) -> tuple[int, int, int]:
+    """The questions that plan-eval asks for: to find a change, to show that there is none, and in one of 57 tasks."""
+    found = (
+        fewest_questions(lambda n: power_of_flips(n, flips, change)),
+        fewest_questions(lambda n: power_of_equivalence(n, flips, change)),
+        fewest_questions(lambda n: power_of_flips(n, flips, change, 0.05 / 57)),
+    )
+    return found[0] or 0, found[1] or 0, found[2] or 0
+
+
+@cache
+def planned_seeds(change: float, run_sd: float, n: int) -> int:
+    """The seeds that plan-eval asks for where 5 % of the answers turn anyway."""
+    return fewest_seeds(lambda k: power_of_seeds(k, change, run_sd, 0.05, n)) or 0
+
+
+def of_plans(rng: np.random.Generator, points: int) -> tuple[bool, ...]:
+    """What is found with the questions and seeds that are asked for, for a change of so many points."""
+    change, found = points / 100, []
+    for flips in (0.01, 0.05, 0.2):
+        find, show, one = planned(change, flips)
+        moved = [flips / 2 + change, flips / 2, 1 - flips - change]
+        lost, won, _ = rng.multinomial(find, moved)
+        found.append(mcnemar_exact(int(lost), int(won)) <= 0.05)
+        lost, won, _ = rng.multinomial(show, [flips / 2, flips / 2, 1 - flips])
+        found.append(equivalence_of_shares(int(lost), int(won), show, change) < 0.05)
+        tasks = rng.multinomial(one, [flips / 2, flips / 2, 1 - flips], 57)
+        tasks[0] = rng.multinomial(one, moved)
+        found.append(bool(holm([mcnemar_exact(int(lost), int(won)) for lost, won, _ in tasks])[0] <= 0.05))
+    n, run_sd = 2000, change / 2
+    true = rng.normal(change, run_sd, planned_seeds(change, run_sd, n)).clip(-0.9, 0.9)
+    turned = [rng.multinomial(n, [(0.05 + abs(x) - x) / 2, (0.05 + abs(x) + x) / 2, 0.95 - abs(x)]) for x in true]
+    p = t_test(mean([(won - lost) / n for lost, won, _ in turned]))
+    return (*found, p is not None and p <= 0.05)
+
+
 SIZES = (10, 57, 500)
 CLUSTERED = (100, 300, 2000)
 TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = {
@@ -556,6 +695,50 @@ TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = 
                 ),
             ),
             (by_subjects, ("sign-flip test, unequal subjects", "equivalence (TOST) at its margin, unequal subjects")),
+        ],
+    ),
+    "False decisions of gates at 5 %, by number of questions": (
+        (100, 300, 1000),
+        [
+            (
+                of_gates,
+                (
+                    f"policy, any false fail of {TASKS} tasks that fall by just the margin",
+                    "policy, false pass of such a task",
+                    *(f"any false fail in {CHECKS} checks, budget spent {spending}" for spending in SPENDINGS),
+                    *(f"`surely` more than {100 * limit:g} %, which is the true share" for limit in LIMITS),
+                ),
+            ),
+            (
+                of_noise,
+                (
+                    *(
+                        f"another run of the same model, {differ}: {what}"
+                        for differ in (
+                            "answers turn one by one",
+                            "runs differ a little as wholes",
+                            "runs differ much as wholes",
+                        )
+                        for what in ("more harmful flips than noise", "0 outside the interval over other runs")
+                    ),
+                ),
+            ),
+        ],
+    ),
+    "Power with what `plan-eval` asks for 80 %, by change in points": (
+        (1, 2, 5),
+        [
+            (
+                of_plans,
+                (
+                    *(
+                        f"{what}, {flips} % turn anyway"
+                        for flips in (1, 5, 20)
+                        for what in ("a change is found", "its absence is shown", "a change in one of 57 tasks (Holm)")
+                    ),
+                    "a change over seeds with an sd of half of it (t test)",
+                ),
+            )
         ],
     ),
     "Coverage of 95 % intervals of a partial correlation, by number of runs": (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 from statsmodels.stats.proportion import proportion_confint
 
 from consistency.comparison.compare import compare
@@ -43,10 +43,15 @@ def test_flips_of_real_logs_have_wilsons_interval(test_data):
         low, high = proportion_confint(count, 200, method="wilson")
         assert found.value == count / 200
         assert (found.ci_low, found.ci_high) == pytest.approx((low, high), abs=1e-12)
-    assert judge(comparison, "harmful flips > 6.1 %").outcome == "holds"
-    assert judge(comparison, "harmful flips > 6.2 %").outcome == "unclear"
-    assert judge(comparison, "possibly harmful flips > 14.3 %").failed
-    assert not judge(comparison, "possibly harmful flips > 14.4 %").failed
+    # Conditions judge a share by the exact interval, and print that one: [5.82, 14.44] by scipy.
+    low, high = binomtest(19, 200).proportion_ci(method="exact")
+    found = judge(comparison, "harmful flips > 5.8 %")
+    assert (found.estimate.ci_low, found.estimate.ci_high) == pytest.approx((low, high), abs=1e-12)
+    assert f"[{100 * low:.2f}, {100 * high:.2f}] exact (Clopper–Pearson)" in found.to_text()
+    assert found.outcome == "holds"
+    assert judge(comparison, "harmful flips > 5.9 %").outcome == "unclear"
+    assert judge(comparison, "possibly harmful flips > 14.4 %").failed
+    assert not judge(comparison, "possibly harmful flips > 14.5 %").failed
     assert judge(comparison, "measured harmful flips > 9.4 %").failed
     assert judge(comparison, "measured harmful flips >= 0.095").failed
     assert not judge(comparison, "measured harmful flips > 9.5 %").failed
@@ -130,6 +135,17 @@ def test_every_measure_is_found_by_its_names_and_in_its_unit(pair):
         assert check([condition], comparison)[0].estimate.value is not None
 
 
+def test_ties_are_judged_by_their_exact_interval(tmp_path, write_probe):
+    """6 of 60 questions have tied options after."""
+    documents = [{"question": f"Question {i}?", "choices": ["one", "two"], "answer": 0} for i in range(60)]
+    write_probe(tmp_path / "before", documents, [[-0.1, -2.0]] * 60)
+    write_probe(tmp_path / "after", documents, [[-0.7, -0.7]] * 6 + [[-0.1, -2.0]] * 54)
+    found = judge(compare(tmp_path / "before", tmp_path / "after"), "tie rate > 5 %")
+    low, high = binomtest(6, 60).proportion_ci(method="exact")
+    assert (found.estimate.ci_low, found.estimate.ci_high) == pytest.approx((low, high), abs=1e-12)
+    assert found.outcome == "unclear"
+
+
 def test_unknown_places_and_absent_measures(pair):
     comparison = compare(*pair(30, 3))
     with pytest.raises(
@@ -171,9 +187,9 @@ def test_the_program_fails_with_1_and_still_writes(pair, call, tmp_path):
     logs = pair(50, 10)
     arguments = ("compare", *logs, "--fail-if", "harmful flips > 2 %", "--out", tmp_path / "out")
     code, out, err = call(*arguments)
-    # 10 of 50, by statsmodels.
-    low, high = (100 * end for end in proportion_confint(10, 50, method="wilson"))
-    told = f"FAILED, harmful flips > 2 %: overall, 20.00 % [{low:.2f}, {high:.2f}]"
+    # 10 of 50, by scipy.
+    low, high = (100 * end for end in binomtest(10, 50).proportion_ci(method="exact"))
+    told = f"FAILED, harmful flips > 2 %: overall, 20.00 % [{low:.2f}, {high:.2f}] exact (Clopper–Pearson)"
     assert (code, err) == (1, f"consistency: {told}\n")
     assert out.endswith(f"{told}\n")
     assert (tmp_path / "out" / "items.parquet").is_file()

@@ -234,7 +234,7 @@ def test_the_workflow_stops_what_is_harmful_and_writes_its_summary(folder: Path)
     (step,) = (step for step in workflow["jobs"]["compare"]["steps"] if step.get("name"))
     done = run(step["run"], folder)
     assert done.returncode == 1
-    assert "FAILED, harmful flips > 2 %: overall, 9.50 % [6.17, 14.36]" in done.stdout
+    assert "FAILED, harmful flips > 2 %: overall, 9.50 % [5.82, 14.44] exact (Clopper–Pearson)" in done.stdout
     summary = (folder / "summary.md").read_text()
     assert "❌ 1 of 2 conditions passed" in summary
     assert "<details>" in summary

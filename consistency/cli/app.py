@@ -109,18 +109,33 @@ def compare(
         Path | None, typer.Option(help="Experiment file that has an own domain of --scopes.", show_default=False)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for JSON, tables and every question.")] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of what must be kept: exit code 1 if it fails, 3 if it is inconclusive."),
+    ] = None,
+    noise: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            help="Logs of two runs of the same model: the change beside what they differ by.", show_default=False
+        ),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help=f"Print all tasks; by default {MOST_TASKS} of more.")] = False,
 ) -> None:
-    """Compare two evaluations of the same questions."""
+    """Compare two evaluations of the same questions; `consistency explain` says what the words of the output mean."""
     from consistency.comparison.compare import compare as compare_runs
     from consistency.comparison.conditions import check, read_condition
+    from consistency.comparison.decision import judge
+    from consistency.comparison.noise import beside_noise
+    from consistency.comparison.policy import read_policy
     from consistency.comparison.runs import read_both
     from consistency.report.pair.github import to_markdown
     from consistency.report.pair.report import write_comparison
     from consistency.support.files import write_atomically
     from consistency.support.json_files import pretty_json
+    from consistency.support.text import visible
 
     conditions = [read_condition(text) for text in fail_if or ()]
+    asked = None if policy is None else read_policy(policy)
     first, second = read_both(before, after, run or ())
     found = None if scopes is None else _find_scopes(scopes, experiment, first)
     comparison = compare_runs(
@@ -134,22 +149,42 @@ def compare(
         cluster=cluster,
     )
     checks = check(conditions, comparison)
+    runs = None if noise is None else compare_runs(*noise, margin=margin, score=score, filter_name=filter_name)
+    beside = None if runs is None else beside_noise(comparison, runs)
     if out is not None:
         write_comparison(comparison, out)
+    # Last of what can be refused: a check that ends in an error spends nothing of a budget.
+    decision = None if asked is None else judge(asked, comparison, beside, noise_runs=runs)
+    stored = comparison.to_dict()
+    stored |= {} if beside is None else {"noise": beside.to_dict()}
+    stored |= {} if decision is None else {"policy": decision.to_dict()}
     if json is not None and json != Path("-"):
-        write_atomically(json, pretty_json(comparison.to_dict()))
+        write_atomically(json, pretty_json(stored))
     if json == Path("-") or form is Format.JSON:
-        typer.echo(pretty_json(comparison.to_dict()), nl=False)
+        typer.echo(pretty_json(stored), nl=False)
     elif form is Format.TEXT:
-        typer.echo("\n".join([comparison.to_text(None if every else MOST_TASKS), *(item.to_text() for item in checks)]))
+        noises = [] if beside is None else beside.to_lines(comparison)
+        decided = [] if decision is None else decision.to_lines()
+        lines = [
+            comparison.to_text(None if every else MOST_TASKS),
+            *map(visible, noises),
+            *(item.to_text() for item in checks),
+            *map(visible, decided),
+        ]
+        typer.echo("\n".join(lines))
     else:
-        typer.echo(to_markdown(comparison, checks, folded=form is Format.GITHUB), nl=False)
+        typer.echo(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB), nl=False)
     # Also where the output goes into a file, the job's log says why it ended.
-    closed = [item for item in checks if item.failed]
-    for item in closed:
-        print(f"consistency: {item.to_text()}", file=sys.stderr)
-    if closed:
-        raise typer.Exit(1)
+    closed = [item.to_text() for item in checks if item.failed]
+    if decision is not None and decision.outcome:
+        closed += [visible(line) for line in decision.to_lines()]
+    for line in closed:
+        print(f"consistency: {line}", file=sys.stderr)
+    code = decision.outcome.exit_code if decision is not None else 0
+    if any(item.failed for item in checks):
+        code = 1
+    if code:
+        raise typer.Exit(code)
 
 
 def _find_scopes(domain: str, experiment: Path | None, run: Run) -> dict[str, list[str]]:
@@ -295,6 +330,20 @@ def tasks(
     from consistency.tasks.task_files import shipped_tasks
 
     typer.echo("\n".join(shipped_tasks()) if names else str(shipped("lm_eval_tasks")))
+
+
+@app.command()
+def explain(
+    term: Annotated[list[str] | None, typer.Argument(help="A word of the output, such as equivalence.")] = None,
+) -> None:
+    """Say in plain words what a term of the output means; without one, list all terms."""
+    from consistency.report.glossary import explain as explained
+    from consistency.report.glossary import glossary
+
+    if term:
+        typer.echo(explained(" ".join(term)).to_text())
+    else:
+        typer.echo("\n".join(sorted({item.name for item in glossary()}, key=str.lower)))
 
 
 @app.command()

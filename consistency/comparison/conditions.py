@@ -14,9 +14,9 @@ from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES, Measure, Unit
 from consistency.statistics.calibration import within_bounds
-from consistency.statistics.estimates import Estimate, at_confidence, without_interval
+from consistency.statistics.estimates import Estimate, at_confidence, quantile, without_interval
 from consistency.statistics.paired_shares import paired_change
-from consistency.statistics.shares import wilson
+from consistency.statistics.shares import clopper_pearson, score_interval
 
 Mode = Literal["surely", "possibly", "measured"]
 Outcome = Literal["holds", "does not hold", "unclear", "undefined"]
@@ -37,7 +37,8 @@ class Quantity:
     find : callable
         From a section to its estimate; None where the section lacks it.
     has_interval : bool
-        Whether it is an estimate; quantiles and p-values have no interval.
+        Whether it is an estimate; quantiles and p-values have no interval, and shares of ties only where questions are the
+        unit.
     """
 
     name: str
@@ -92,6 +93,23 @@ def _number(
     return Quantity(name, aliases, unit, find, has_interval=False)
 
 
+def _tie_rate(section: Section) -> Estimate | None:
+    """The share of questions with tied options after; with its exact interval where questions are the unit."""
+    if section.ties is None:
+        return None
+    found = without_interval(section.ties["after"] / section.n, section.n, statistic="share")
+    right = section.estimates["accuracy_after"]
+    return exact_share(found) if right.unit == "question" and section.weighting is None else found
+
+
+def exact_share(found: Estimate, confidence: float = 0.95) -> Estimate:
+    """A share of a count with Clopper and Pearson's interval, by which conditions and policies judge it."""
+    if found.value is None:
+        return found
+    share = clopper_pearson(round(found.value * found.n), found.n, confidence)
+    return replace(found, ci_low=share.ci_low, ci_high=share.ci_high, method="exact")
+
+
 _FIND = {measure.name: _of_measure(measure) for measure in MEASURES}
 QUANTITIES = (
     *(Quantity(m.name, (m.title.lower(), *m.aliases), m.unit, _FIND[m.name]) for m in MEASURES),
@@ -102,7 +120,7 @@ QUANTITIES = (
     Quantity("ece_change", ("delta ece",), "points", _of_calibration("delta")),
     _number("kl_p95", "nats", "kl_quantiles", "p95"),
     _number("kl_p99", "nats", "kl_quantiles", "p99"),
-    _number("tie_rate_after", "%", "tie_rate", "after", ("tie rate",)),
+    Quantity("tie_rate_after", ("tie rate",), "%", _tie_rate, has_interval=False),
     _number("mcnemar_p", "", "mcnemar_p"),
     _number("sign_flip_p", "", "sign_flip_p"),
     _number("equivalence_p", "", "equivalence_p", always=True),
@@ -187,6 +205,7 @@ class Check:
         text = f"{condition.text}: {self.section}{among}, {self._formatted(found.value)}"
         if found.ci_low is not None and found.ci_high is not None:
             text += f" [{self._number(found.ci_low)}, {self._number(found.ci_high)}]"
+            text += " exact (Clopper–Pearson)" if found.method == "exact" else ""
         if found.undefined:
             text += f" without {found.undefined} of {found.undefined + found.n} questions, which have no finite value"
         if self.outcome == "undefined":
@@ -228,28 +247,52 @@ def read_condition(text: str) -> Condition:
     found = _PATTERN.fullmatch(text)
     if found is None:
         raise InputError(f"--fail-if {text!r} is not a condition", expected=_FORM)
-    name = " ".join(found["measure"].lower().replace("_", " ").split())
-    if name not in _NAMES:
-        known = ", ".join(item.name.replace("_", " ") for item in QUANTITIES)
-        raise InputError(f"--fail-if {text!r}: no measure {name!r}", expected=f"one of {known}")
-    quantity, number = _NAMES[name], float(found["number"].replace("−", "-"))
-    if not math.isfinite(number):
-        raise InputError(f"--fail-if {text!r}: {found['number']} is not a finite number", expected=_FORM)
-    unit = (found["unit"] or "").lower()
-    unit = _UNITS.get(unit, unit)
-    if unit not in ("", quantity.unit):
-        own = f"a number in {quantity.unit}" if quantity.unit else "a number without a unit"
-        raise InputError(f"--fail-if {text!r}: {name} is not in {unit}", expected=own)
-    # "> 1" may mean a hundredth or the whole.
-    if not unit and quantity.scale > 1 and abs(number) >= 1:
-        raise InputError(
-            f"--fail-if {text!r}: {number:g} is not a fraction of 1",
-            expected=f'"{number:g} {quantity.unit}" or {number / quantity.scale:g}',
-        )
+    try:
+        quantity = quantity_named(found["measure"])
+        limit = read_number(quantity, found["number"], found["unit"])
+    except InputError as error:
+        raise InputError(f"--fail-if {text!r}: {error.problem}", expected=error.expected) from None
     sign = {"≥": ">=", "≤": "<="}.get(found["sign"], found["sign"])
     mode: Any = (found["mode"] or "surely").lower()
-    limit = number / quantity.scale if unit else number
     return Condition(" ".join(text.split()), mode, quantity, sign, limit, found["where"])
+
+
+def quantity_named(text: str) -> Quantity:
+    """The quantity of a name, in any case, with spaces or underscores.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    name = " ".join(text.lower().replace("_", " ").split())
+    if name not in _NAMES:
+        raise InputError(
+            f"no measure {name!r}", expected=f"one of {', '.join(item.name.replace('_', ' ') for item in QUANTITIES)}"
+        )
+    return _NAMES[name]
+
+
+def read_number(quantity: Quantity, number: str, unit: str | None) -> float:
+    """A number of a quantity, with its unit or as a fraction of 1, in the quantity's own numbers.
+
+    Raises
+    ------
+    InputError
+        If it is not finite, in another unit, or not clearly a fraction of 1.
+    """
+    value, given = float(number.replace("−", "-")), (unit or "").lower()
+    if not math.isfinite(value):
+        raise InputError(f"{number} is not a finite number", expected="a number")
+    given = _UNITS.get(given, given)
+    if given not in ("", quantity.unit):
+        own = f"a number in {quantity.unit}" if quantity.unit else "a number without a unit"
+        raise InputError(f"{quantity.name.replace('_', ' ')} is not in {given}", expected=own)
+    # "> 1" may mean a hundredth or the whole.
+    if not given and quantity.scale > 1 and abs(value) >= 1:
+        own = f'"{value:g} {quantity.unit}" or {value / quantity.scale:g}'
+        raise InputError(f"{value:g} is not a fraction of 1", expected=own)
+    return value / quantity.scale if given else value
 
 
 def check(conditions: Sequence[Condition], comparison: Comparison) -> list[Check]:
@@ -301,10 +344,10 @@ def _several(condition: Condition, comparison: Comparison) -> list[Section]:
 
 def _among(condition: Condition, sections: list[Section]) -> list[Check]:
     """The checks that fail among several, else the one nearest to that; each interval is wide enough for all together."""
-    wide = [_at_confidence(section, 1 - 0.05 / len(sections)) for section in sections]
-    found = [condition.quantity.find(section) for section in wide]
-    having = [section for section, item in zip(wide, found, strict=True) if item is not None and item.n]
-    checks = [replace(_check(condition, section), of=len(sections)) for section in having or wide[:1]]
+    confidence = 1 - 0.05 / len(sections)
+    found = [condition.quantity.find(section) for section in sections]
+    having = [section for section, item in zip(sections, found, strict=True) if item is not None and item.n]
+    checks = [replace(_check(condition, section, confidence), of=len(sections)) for section in having or sections[:1]]
     failed = [item for item in checks if item.failed]
     toward = 1 if condition.sign.startswith(">") else -1
     return failed or [
@@ -313,21 +356,44 @@ def _among(condition: Condition, sections: list[Section]) -> list[Check]:
 
 
 def _at_confidence(section: Section, confidence: float) -> Section:
-    """A section whose intervals have another confidence."""
-    estimates = {}
-    for name, found in section.estimates.items():
-        if found.method == "score" and section.flips is not None:
-            wide = paired_change(section.flips["harmful"], section.flips["beneficial"], found.n, confidence)
-        elif found.method == "wilson" and found.value is not None:
-            share = wilson(round(found.value * found.n), found.n, confidence)
-            wide = replace(found, ci_low=share.ci_low, ci_high=share.ci_high)
-        else:
-            wide = at_confidence(found, confidence)
-        estimates[name] = wide
+    """A section whose intervals have another confidence, and shares of counts the exact ones."""
+    estimates = {name: judged(found, section, confidence) for name, found in section.estimates.items()}
     calibration = section.ece_debiased and {
         when: within_bounds(at_confidence(found, confidence)) for when, found in section.ece_debiased.items()
     }
     return replace(section, estimates=estimates, ece_debiased=calibration)
+
+
+def judged(found: Estimate, section: Section, confidence: float = 0.95) -> Estimate:
+    """An estimate of a section with the interval by which it is judged.
+
+    Parameters
+    ----------
+    found : Estimate
+        With a 95 % interval.
+    section : Section
+        Where it is from.
+    confidence : float
+
+    Returns
+    -------
+    Estimate
+        Of a share of a count whose questions are the unit with Clopper and Pearson's interval, else with the same one made wider
+        or narrower.
+    """
+    if found.method in ("wilson", "exact") and found.effective_n is None:
+        return exact_share(found, confidence)
+    if confidence == 0.95 or found.value is None:
+        return found
+    df = None if found.effective_n is None else found.df
+    if found.method == "score" and section.flips is not None:
+        lost, won = section.flips["harmful"], section.flips["beneficial"]
+        wide = paired_change(lost, won, found.n, confidence, effective_n=found.effective_n, df=df)
+        return replace(found, ci_low=wide.ci_low, ci_high=wide.ci_high)
+    if found.method == "wilson" and found.effective_n is not None:
+        low, high = score_interval(found.value, found.effective_n, quantile(confidence, df if found.se else None))
+        return replace(found, ci_low=low, ci_high=high)
+    return at_confidence(found, confidence)
 
 
 def _sections(condition: Condition, comparison: Comparison) -> list[Section]:
@@ -359,22 +425,24 @@ def _sections(condition: Condition, comparison: Comparison) -> list[Section]:
     )
 
 
-def _check(condition: Condition, section: Section) -> Check:
-    found = condition.quantity.find(section)
+def _check(condition: Condition, section: Section, confidence: float = 0.95) -> Check:
+    found = condition.quantity.find(_at_confidence(section, confidence))
     if found is None:
         has = ", ".join(item.name.replace("_", " ") for item in QUANTITIES if item.find(section) is not None)
         raise InputError(
             f"--fail-if {condition.text!r}: {section.name} has no {condition.quantity.name.replace('_', ' ')}",
             expected=f"one of {has}",
         )
+    if found.method == "exact":  # a share of ties, which is no estimate of the section
+        found = exact_share(found, confidence)
     return Check(condition, section.name, found, _outcome(condition, found))
 
 
 def _outcome(condition: Condition, found: Estimate) -> Outcome:
     if found.value is None:
         return "undefined"
-    # Quantiles and p have no interval: their value is all there is to judge.
-    if condition.mode == "measured" or not condition.quantity.has_interval:
+    # Where quantiles and p have no interval, their value is all there is to judge.
+    if condition.mode == "measured" or (not condition.quantity.has_interval and found.ci_low is None):
         return "holds" if condition.beyond(found.value) else "does not hold"
     if found.ci_low is None or found.ci_high is None:
         return "undefined"

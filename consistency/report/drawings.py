@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from consistency.errors import InputError
 from consistency.report.content import Drawing, Mark, Row
 from consistency.report.formats.csv import write_csv
 from consistency.report.schema import Figure
 from consistency.statistics.estimates import Estimate
 from consistency.support.figure_style import INK, STYLE, THEME, inline, settle, to_svg, write_pdf
+from consistency.support.files import write_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +26,7 @@ GLYPHS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "_": "―"
 PANEL_WIDTH = 3.5
 # In an inch.
 POINTS = 72
+FORMATS = ("svg", "pdf", "png")
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,36 @@ def draw_all(plots: Iterable[Plot], folder: Path) -> list[Drawing]:
         with matplotlib.rc_context(style):
             drawings.append(_draw(plot, folder))
     return drawings
+
+
+def draw_file(plot: Plot, path: Path) -> None:
+    """Draw a plot into one file, in the format that its name ends with: svg, pdf or png.
+
+    Raises
+    ------
+    InputError
+        If the name ends with another, or the file cannot be written.
+    """
+    import matplotlib
+
+    form = path.suffix.lower().removeprefix(".")
+    if form not in FORMATS:
+        raise InputError(f"no figure format {path.suffix!r}", expected=f"one of {', '.join(FORMATS)}", path=path)
+    style: Any = STYLE | {"svg.hashsalt": plot.name}
+    with matplotlib.rc_context(style):
+        figure = _figure(plot, list(plot.panels))
+        if plot.looks:
+            _add_legend(figure, plot.looks)
+        if form == "svg":
+            content = to_svg(figure).encode()
+        else:
+            stream = io.BytesIO()
+            if form == "pdf":
+                write_pdf(figure, stream)
+            else:
+                figure.savefig(stream, format="png", dpi=200, transparent=False, metadata={"Software": None})
+            content = stream.getvalue()
+    write_lines(path, [content])
 
 
 def _draw(plot: Plot, folder: Path) -> Drawing:

@@ -47,6 +47,7 @@ Method = Literal[
     "gaps",
     "mover",
     "noncentral",
+    "run variance",
     "none",
 ]
 # What an interval cannot promise, or why there is none.
@@ -78,7 +79,7 @@ _METHODS = {
     "t-jackknife": "t interval with the jackknife's variance",
     "score": "score interval of paired shares (Tango 1998)",
     "wilson": "Wilson's interval",
-    "exact": "exact interval",
+    "exact": "exact interval (Clopper and Pearson 1934)",
     "welch": "Welch's interval",
     "normal": "normal interval",
     "bca": "BCa bootstrap interval",
@@ -86,6 +87,7 @@ _METHODS = {
     "gaps": "interval of a sum of absolute gaps, which covers 95 % or more",
     "mover": "interval from the ends of both (MOVER)",
     "noncentral": "interval of a noncentral χ² distribution",
+    "run variance": "interval with the variance between runs (Graybill and Wang 1980)",
     "none": "no interval",
 }
 _CAVEATS = {
@@ -202,18 +204,26 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
     """
     if estimate.value is None or estimate.ci_low is None or estimate.ci_high is None:
         return estimate
-    from scipy.special import ndtri, stdtrit
-
-    def quantile(level: float) -> float:
-        upper = (1 + level) / 2
-        return float(ndtri(upper) if estimate.df is None or math.isinf(estimate.df) else stdtrit(estimate.df, upper))
-
-    factor = quantile(confidence) / quantile(0.95)
+    factor = quantile(confidence, estimate.df) / quantile(0.95, estimate.df)
     return replace(
         estimate,
         ci_low=estimate.value - factor * (estimate.value - estimate.ci_low),
         ci_high=estimate.value + factor * (estimate.ci_high - estimate.value),
     )
+
+
+def quantile(confidence: float, df: float | None = None) -> float:
+    """What an interval is wide by on each side, in standard errors: of Student's t, or without degrees of freedom of a normal.
+
+    Examples
+    --------
+    >>> round(quantile(0.95), 3), round(quantile(0.95, 10), 3)
+    (1.96, 2.228)
+    """
+    from scipy.special import ndtri, stdtrit
+
+    upper = (1 + confidence) / 2
+    return float(ndtri(upper) if df is None or math.isinf(df) else stdtrit(df, upper))
 
 
 def without_interval(

@@ -20,6 +20,11 @@ from consistency.support.arrays import Floats, Integers
 # nothing depends on it.
 _MANY = 30
 _LARGE = 0.2
+# Where fewer answers are expected to turn, power is that of the exact test, over outcomes that are not as unlikely as this.
+_FEW = 8
+_UNLIKELY = 1e-4
+# Where more answers are expected to turn, power is that of normal changes.
+_NORMAL = 20_000
 # Chances at which the exact p is computed, and how surely they contain the true one.
 _CHANCES = 16
 _DOUBT = 1e-4
@@ -144,22 +149,65 @@ def equivalence_of_shares(
     >>> equivalence_of_shares(1, 0, 300, 0.01) > equivalence_of_shares(0, 0, 300, 0.01)
     True
     """
+    more, fewer = max(lost, won), min(lost, won)
+    nearer = greater_change(more, fewer, n, -margin, effective_n=effective_n, df=df)
+    if nearer > _LARGE:
+        return nearer
+    # The margin on the other side is further away.
+    return max(nearer, greater_change(fewer, more, n, -margin, effective_n=effective_n, df=df))
+
+
+def greater_change(
+    lost: int,
+    won: int,
+    n: int,
+    change: float,
+    *,
+    effective_n: float | None = None,
+    df: float | None = None,
+    doubt: float = _DOUBT,
+    many: int = _MANY,
+) -> float:
+    """Exact unconditional p of "the share of right answers changes by `change` or less".
+
+    With a negative change, the one-sided test of non-inferiority. With `lost` and `won` exchanged, that of harm: of "the share
+    falls by `change` or less".
+
+    Parameters
+    ----------
+    lost, won, n, effective_n, df
+        As in `paired_change`.
+    change : float
+        As a fraction.
+    doubt : float
+        How surely the chances for which the largest p is taken contain the true one; it is added to the p, and should be far
+        below the level at which the p is judged.
+    many : int
+        From so many answers on that turn each way, or that the change means, the p is the asymptotic one of the score test, as
+        it is above 0.2. At levels far below 5 % the asymptotic p needs hundreds.
+
+    Returns
+    -------
+    float
+        Small: the share rises by more, or falls by less.
+
+    Examples
+    --------
+    >>> greater_change(0, 0, 400, -0.01) < 0.05 < greater_change(0, 0, 200, -0.01)
+    True
+    >>> greater_change(2, 20, 100, 0.05) < 0.05 < greater_change(2, 12, 100, 0.05)
+    True
+    """
     from scipy.special import ndtr, stdtr
 
     weight = 1.0 if effective_n is None else effective_n / n
-    rough = []
-    for one, other in ((lost, won), (won, lost)):
-        score = float(_score(one * weight, other * weight, n * weight, -margin))
-        rough.append(float(ndtr(-score) if df is None else stdtr(df, -score)))
-    if max(n * margin, min(lost, won)) * weight >= _MANY or max(rough) > _LARGE:
-        return max(rough)
-    # Of fractions of answers those whole numbers that make a change more likely.
-    size = math.floor(n * weight)
-    exact = [
-        _reached(math.ceil(one * weight), math.floor(other * weight), size, margin)
-        for one, other in ((lost, won), (won, lost))
-    ]
-    return max(rough + exact) if df is not None else max(exact)
+    score = float(_score(lost * weight, won * weight, n * weight, change))
+    rough = float(ndtr(-score) if df is None else stdtr(df, -score))
+    if max(n * abs(change), min(lost, won)) * weight >= many or rough > _LARGE:
+        return rough
+    # Of fractions of answers those whole numbers that make a larger change less likely.
+    exact = _reached(math.ceil(lost * weight), math.floor(won * weight), math.floor(n * weight), change, doubt)
+    return exact if df is None else max(rough, exact)
 
 
 def power_of_equivalence(n: int, flip_rate: float, margin: float) -> float:
@@ -177,19 +225,27 @@ def power_of_equivalence(n: int, flip_rate: float, margin: float) -> float:
     Returns
     -------
     float
-        Of both one-sided score tests at 5 %. With margins of fewer than 30 questions the exact test of
-        `equivalence_of_shares` has a little less.
+        Of both one-sided score tests at 5 %, and where fewer than 8 answers are expected to turn of the exact test of
+        `equivalence_of_shares`.
 
     Examples
     --------
     >>> power_of_equivalence(500, 0.05, 0.01) < 0.5 < 0.8 < power_of_equivalence(6000, 0.05, 0.01)
     True
     """
-    from scipy.special import ndtri
+    from scipy.special import ndtr, ndtri
 
     z = float(ndtri(0.95))
+    if n * flip_rate > _NORMAL:
+        # Both tests reject where the change is nearer to 0 than the margin less z standard errors.
+        return max(0.0, 2 * float(ndtr(margin / math.sqrt(flip_rate / n) - z)) - 1)
     lost, won, probability = _outcomes(n, flip_rate / 2, flip_rate / 2)
     shown = (_score(lost, won, n, -margin) >= z) & (_score(lost, won, n, margin) <= -z)
+    if n * flip_rate < _FEW:
+        # The exact test rejects fewer of the few outcomes that there are.
+        likely = np.flatnonzero(shown & (probability > _UNLIKELY))
+        exact = [equivalence_of_shares(int(lost[i]), int(won[i]), n, margin) < 0.05 for i in likely]
+        return float(probability[likely][exact].sum())
     return float(probability[shown].sum())
 
 
@@ -231,22 +287,24 @@ def differing_changes(lost: ArrayLike, won: ArrayLike, n: ArrayLike) -> float | 
     return float(chdtrc(known.sum() - 1, float(weight @ (change - centre) ** 2)))
 
 
-def _reached(lost: int, won: int, n: int, margin: float) -> float:
-    """The p of "at least `margin` of the answers are lost on balance", against fewer."""
+def _reached(lost: int, won: int, n: int, change: float, doubt: float) -> float:
+    """The p of a score that is as large as the observed one, where the true change is `change`."""
     from scipy.special import betaincinv
 
-    observed = float(_score(lost, won, n, -margin))
-    # The largest p over the chances that the answers won make likely (Berger and Boos 1994).
-    lowest = float(betaincinv(won, n - won + 1, _DOUBT / 2)) if won else 0.0
-    highest = min(float(betaincinv(won + 1, n - won, 1 - _DOUBT / 2)) if won < n else 1.0, (1 - margin) / 2)
+    observed = float(_score(lost, won, n, change))
+    # The largest p over the chances that the rarer kind of turn makes likely (Berger and Boos 1994).
+    rarer, more = (won, (-change, 0.0)) if change < 0 else (lost, (0.0, change))
+    lowest = float(betaincinv(rarer, n - rarer + 1, doubt / 2)) if rarer else 0.0
+    highest = min(float(betaincinv(rarer + 1, n - rarer, 1 - doubt / 2)) if rarer < n else 1.0, (1 - abs(change)) / 2)
     chances = np.linspace(lowest, highest, _CHANCES) if highest > lowest else np.array([highest])
-    return min(1.0, max(_tail(n, chance + margin, chance, margin, observed) for chance in chances.tolist()) + _DOUBT)
+    tails = [_tail(n, chance + more[0], chance + more[1], change, observed) for chance in chances.tolist()]
+    return min(1.0, max(tails) + doubt)
 
 
-def _tail(n: int, losing: float, winning: float, margin: float, observed: float) -> float:
+def _tail(n: int, losing: float, winning: float, change: float, observed: float) -> float:
     """Probability of a score at least as large, where answers are lost and won with these chances."""
     lost, won, probability = _outcomes(n, losing, winning)
-    far = _score(lost, won, n, -margin) >= observed - 1e-9
+    far = _score(lost, won, n, change) >= observed - 1e-9
     return min(1.0, float(probability[far].sum()))
 
 

@@ -12,6 +12,7 @@ from consistency.support.arrays import Floats, Integers
 # From fewer flips their rate is known too badly to promise anything.
 LEAST_FLIPS = 40
 MOST_QUESTIONS = 10_000_000
+MOST_SEEDS = 1000
 
 
 def power_of_flips(n: int, flip_rate: float, change: float, alpha: float = 0.05) -> float:
@@ -91,6 +92,59 @@ def detectable_change(lost: int, won: int, n: int, power: float = 0.8, alpha: fl
     low = 0.7 * near if lacking(0.7 * near) < 0 else 0.0
     high = 1.4 * near if 1.4 * near < most and lacking(1.4 * near) > 0 else most
     return float(brentq(lacking, low, high, xtol=1e-4))
+
+
+def power_of_seeds(
+    seeds: int, change: float, run_sd: float, flip_rate: float = 0.0, n: int | None = None, alpha: float = 0.05
+) -> float:
+    """Probability that a two-sided t test over seeds finds a change of accuracy, the mean of one change for each seed.
+
+    Parameters
+    ----------
+    seeds : int
+        Trainings of one recipe, at least two, each compared with the same model before.
+    change : float
+        The recipe's true change of accuracy, in these questions.
+    run_sd : float
+        Standard deviation of that change between seeds, as a fraction.
+    flip_rate : float
+        As in `power_of_flips`: answers that turn in each seed besides.
+    n : int, optional
+        Questions; without it as many as are needed for their noise not to matter.
+    alpha : float
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> power_of_seeds(3, 0.02, 0.01) < 0.8 < power_of_seeds(5, 0.02, 0.01)
+    True
+    """
+    of_questions = 0.0 if n is None else max(flip_rate + abs(change) - change**2, 0.0) / n
+    sd = math.sqrt(run_sd**2 + of_questions)
+    if seeds < 2:
+        return 0.0
+    if not sd:
+        return 1.0
+    from scipy.special import nctdtr, stdtrit
+
+    df, shift = seeds - 1, abs(change) / sd * math.sqrt(seeds)
+    critical = float(stdtrit(df, 1 - alpha / 2))
+    # A lower tail too thin for the routine comes back as NaN.
+    return float(1 - nctdtr(df, shift, critical) + np.nan_to_num(nctdtr(df, shift, -critical)))
+
+
+def fewest_seeds(power_of: Callable[[int], float], power: float = 0.8) -> int | None:
+    """The number of seeds from which a t test has the given power; None where a thousand are too few.
+
+    Examples
+    --------
+    >>> fewest_seeds(lambda k: power_of_seeds(k, 0.02, 0.01))
+    5
+    """
+    return next((seeds for seeds in range(2, MOST_SEEDS + 1) if power_of(seeds) >= power), None)
 
 
 def fewest_questions(power_of: Callable[[int], float], power: float = 0.8) -> int | None:

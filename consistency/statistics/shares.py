@@ -71,6 +71,51 @@ def wilson(count: int, of: int, confidence: float = 0.95) -> Share:
     return Share(count, of, count / of, *score_interval(count / of, of, NormalDist().inv_cdf(0.5 + confidence / 2)))
 
 
+def clopper_pearson(count: int, of: int, confidence: float = 0.95) -> Share:
+    """A share with the exact interval: it covers at least as often as it says, and each end errs at most half as often.
+
+    Parameters
+    ----------
+    count, of : int
+        How many of how many; questions count as drawn one by one.
+    confidence : float
+        Coverage of the interval.
+
+    References
+    ----------
+    Clopper and Pearson (1934), The use of confidence or fiducial limits illustrated in the case of the binomial. Biometrika 26,
+    404-413.
+
+    Examples
+    --------
+    >>> clopper_pearson(8, 10).to_text()
+    '80.0 % (44.4 to 97.5)'
+    """
+    if not of:
+        return Share(count, of, None, None, None)
+    from scipy.special import betaincinv
+
+    tail = (1 - confidence) / 2
+    low = 0.0 if count == 0 else float(betaincinv(count, of - count + 1, tail))
+    high = 1.0 if count == of else float(betaincinv(count + 1, of - count, 1 - tail))
+    return Share(count, of, count / of, low, high)
+
+
+def larger_share(count: int, of: int, limit: float) -> float:
+    """Exact p of "the true share is `limit` or less": small where the share is surely larger.
+
+    Examples
+    --------
+    >>> round(larger_share(5, 10, 0.2), 4)
+    0.0328
+    """
+    if not count:
+        return 1.0
+    from scipy.special import betainc
+
+    return float(betainc(count, of - count + 1, limit))
+
+
 def score_interval(share: float, n: float, quantile: float) -> tuple[float, float]:
     """Ends of Wilson's interval of a share of n, which may be an effective number, for a quantile such as 1.96.
 

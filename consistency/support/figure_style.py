@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +75,7 @@ def to_svg(figure: Figure) -> str:
     return text.getvalue()
 
 
-def write_pdf(figure: Figure, path: Path) -> None:
+def write_pdf(figure: Figure, path: Path | IO[bytes]) -> None:
     """Write a figure with its fonts embedded.
 
     Glyphs are placed one by one, so a font's layout tables are not needed, and cutting them down is most of the work of

@@ -48,6 +48,42 @@ def read_yaml(path: str | Path, expected: str) -> Any:
     return values
 
 
+def key_lines(path: str | Path) -> dict[tuple[str | int, ...], int]:
+    r"""The line of each key and list item of a YAML file that `read_yaml` reads, for error messages.
+
+    Returns
+    -------
+    dict of tuple to int
+        By the keys and positions that lead there; lines are counted from 1.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.yml").write_text("seeds:\n- 1\n- 2")
+    ...     key_lines(Path(folder, "a.yml"))
+    {('seeds',): 1, ('seeds', 0): 2, ('seeds', 1): 3}
+    """
+    document = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    return dict(_places(document, (), set()))
+
+
+def _places(
+    node: yaml.Node | None, place: tuple[str | int, ...], seen: set[int]
+) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    if node is None or id(node) in seen:  # of what an anchor repeats, the first place
+        return
+    seen.add(id(node))
+    parts: list[tuple[str | int, yaml.Node, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        parts = [(key.value, key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = [(number, item, item) for number, item in enumerate(node.value)]
+    for name, where, value in parts:
+        yield (*place, name), where.start_mark.line + 1
+        yield from _places(value, (*place, name), seen)
+
+
 def _repeated(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.ScalarNode]:
     """Keys that one mapping has more than once; several anchors may be merged into one."""
     if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):

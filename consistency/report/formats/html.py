@@ -14,6 +14,7 @@ from typing import Any
 
 from consistency.report.content import ChangedQuestion, Drawing, Report, Table
 from consistency.report.formats.csv import flat
+from consistency.report.glossary import meaning
 
 # A number at the start of a cell; "0.4.12" and "2026-11-24" are none.
 NUMBER = re.compile(r"[<>≤≥]?\s*[+\-−]?(\d[\d,]*)?(\.?\d+)(e[+\-−]?\d+)?(?=$|[\s%*])")
@@ -70,6 +71,7 @@ def html(report: Report) -> str:
         numbers=_numbers,
         numeric=_numeric,
         with_interval=INTERVAL.fullmatch,
+        meaning=meaning,
         is_table=lambda block: isinstance(block, Table),
         tall=TALL,
         brief=BRIEF,

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from consistency.comparison.conditions import Check
+from consistency.comparison.decision import Outcome, PolicyOutcome
+from consistency.comparison.noise import NoiseComparison
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.comparison.sentences import accuracy_name
@@ -21,17 +23,29 @@ from consistency.support.text import visible
 MOST_TASKS = 10
 MOST_NOTES = 30
 MOST_COLUMNS = 8
+_SIGNS = {Outcome.PASSED: "✅", Outcome.INCONCLUSIVE: "❔", Outcome.FAILED: "❌"}
 _ROWS = (*HEADLINE, MEASURE["harmful_flips"], MEASURE["beneficial_flips"])
 
 
-def to_markdown(comparison: Comparison, checks: Sequence[Check] = (), *, folded: bool = False) -> str:
-    """Verdict, conditions, headline, unreadable answers, groups, further metrics, tasks that changed most, notes, signature.
+def to_markdown(
+    comparison: Comparison,
+    checks: Sequence[Check] = (),
+    policy: PolicyOutcome | None = None,
+    noise: NoiseComparison | None = None,
+    *,
+    folded: bool = False,
+) -> str:
+    """Verdict, policy, noise, conditions, headline, unreadable answers, groups, metrics, largest changes, notes, signature.
 
     Parameters
     ----------
     comparison : Comparison
     checks : sequence of Check
         Conditions that were judged.
+    policy : PolicyOutcome, optional
+        A policy that was judged.
+    noise : NoiseComparison, optional
+        What two runs of the same model show.
     folded : bool
         Whether notes and signature are folded away, with HTML as GitHub shows it.
 
@@ -42,6 +56,11 @@ def to_markdown(comparison: Comparison, checks: Sequence[Check] = (), *, folded:
     """
     models = [code(model_name(config)) for config in (comparison.before, comparison.after)]
     parts = ["\n\n".join(f"**{plain(sentence)}**" for sentence in comparison.verdicts), f"{models[0]} → {models[1]}"]
+    if policy is not None:
+        *rules, last = policy.to_lines()
+        parts.append(f"{_SIGNS[policy.outcome]} {plain(last)}\n\n" + "\n".join(f"- {plain(line)}" for line in rules))
+    if noise is not None:
+        parts.append("\n".join(f"- {plain(line)}" for line in noise.to_lines(comparison)))
     if checks:
         closed = sum(item.failed for item in checks)
         parts.append(

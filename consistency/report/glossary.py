@@ -1,0 +1,431 @@
+"""What the words of the output mean, for readers who are new to them: measures, intervals, caveats, and the terms of statistics.
+
+Measures, methods and caveats come from the registries that also print them; here is what those leave unsaid.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import get_args
+
+from consistency.errors import InputError, not_one_of
+from consistency.metrics.measures import MEASURES, Measure
+from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
+
+_MEASURES, _INTERVALS = "docs/methods.md#all-measures", "docs/methods.md#intervals"
+_TESTS, _STATISTICS, _GATE = "docs/methods.md#flips", "docs/statistics.md", "docs/cookbook.md#a-gate-in-ci"
+_MOST_NEAR = 5
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word of the output.
+
+    Attributes
+    ----------
+    name : str
+        As it is printed.
+    text : str
+        Two or three plain sentences.
+    aliases : tuple of str
+        Other forms of it.
+    where : str
+        The document that says it in full.
+    """
+
+    name: str
+    text: str
+    aliases: tuple[str, ...] = ()
+    where: str = _STATISTICS
+
+    def to_text(self) -> str:
+        """As it is printed."""
+        also = f"\nalso: {', '.join(self.aliases)}" if self.aliases else ""
+        return f"{self.name}\n{self.text}{also}\nmore: {self.where}"
+
+
+_OF_MEASURES = {
+    "accuracy_before": "The share of right answers of the first run.",
+    "accuracy_after": "The share of right answers of the second run.",
+    "delta_accuracy": "Accuracy after less accuracy before: wrong answers that became right less right ones that became wrong.",
+    "same_top": "The share of questions to which both runs give the same answer, right or wrong.",
+    "kl": "The Kullback-Leibler divergence: how far the probabilities of the options moved. 0: not at all.",
+    "kl_reverse": "The same as KL with the two runs exchanged; it weighs what the second run holds likely.",
+    "js": "The Jensen-Shannon divergence: like KL, but the same in both directions, and never infinite.",
+    "total_variation": "The probability that has moved from some options to others.",
+    "cosine": "The cosine of the angle between the two runs' probabilities of the options. 1: proportional, so equal.",
+    "hellinger": "A distance of the two runs' probabilities between 0 and 1, which weighs small probabilities more.",
+    "spearman": "Whether the options stand in the same order of likelihood. 1: the same order; -1: the opposite one.",
+    "spearman_paper": "Spearman ρ as the code of Ren et al. (2024) computes it, for comparison with the paper.",
+    "tau_b": "The order of the options, by the pairs of them that kept it less those that did not.",
+    "weighted_tau": "Kendall's τ with more weight for the options that are most likely.",
+    "delta_gold": "By how much the right option's probability rose: another number than accuracy, and often a surer one.",
+    "delta_margin": "By how much the right option moved ahead of the best wrong one, in log-probability.",
+    "delta_entropy": "Above 0: the second run is less sure of its answers, right or wrong.",
+    "brier_before": "How far the first run's probabilities are from the truth, squared. 0: sure and right; 2: sure and wrong.",
+    "brier_after": "How far the second run's probabilities are from the truth, squared. 0: sure and right; 2: sure and wrong.",
+    "rms_delta_gold": "How far the right option's probability moved in a typical question, up or down.",
+    "harmful_flips": "The share of all questions whose answer was right before and is wrong after.",
+    "beneficial_flips": "The share of all questions whose answer was wrong before and is right after.",
+    "wrong_to_wrong_flips": "The share of all questions with a wrong answer before and another wrong one after.",
+}
+_OF_METHODS = {
+    "t": "The usual interval of a mean: the mean ± a quantile of Student's t times the standard error.",
+    "t-hall": "Skewed numbers, such as KL, need an interval that is longer on one side.",
+    "t-cr3": "Whole tasks are what was sampled: the interval says what other tasks of the kind would give.",
+    "t-cr1": "Another variance of whole tasks, for comparison; CR3 covers better where tasks are unequal.",
+    "t-jackknife": "Of a number that is no mean, such as a perplexity: how it changes when questions are left out one by one.",
+    "score": "Of a change of accuracy: the changes that the turned answers do not contradict. It has a width where none turned.",
+    "wilson": "Of a share: the shares that the count does not contradict. It stays between 0 and 1.",
+    "exact": "Of a share: never surer than it says. Conditions and policies judge shares by it.",
+    "welch": "Of a difference of two means over different questions.",
+    "normal": "The mean ± 1.96 standard errors.",
+    "bca": "From repeated draws of the questions, corrected for bias and skewness.",
+    "bootstrap-t": "From repeated draws of the tasks.",
+    "run variance": "Also holds what two runs of one model differ by. From one pair of runs it is wide.",
+    "none": "The data are too few to say how sure the number is.",
+}
+_OF_CAVEATS = {
+    "too few": "At least two are needed.",
+    "constant": "All are alike, which says little about how much others would differ.",
+    "skewed": "A few large values decide the mean.",
+    "few clusters": "Fewer than ten tasks, passages and the like hardly show how much they differ.",
+}
+_OF_UNITS = {
+    "question": "Questions are taken as drawn one by one: the interval says what other questions of these tasks would give.",
+    "stratum": "Strata: the tasks are these and no others, and questions are drawn within each.",
+    "cluster": "Whole tasks are taken as drawn: the interval says what other tasks of the kind would give.",
+    "question cluster": "Questions that share a passage or the like are taken as drawn together, since they change together.",
+    "question cluster in stratum": "The same within tasks that are these and no others.",
+    "both": "Whole tasks are taken as drawn, and besides the questions that several of them ask.",
+}
+# What no registry holds.
+_TERMS = (
+    Term(
+        "points",
+        "Differences of percentages: from 40 % to 43 % are 3 points. Shares are in %, changes of them in points.",
+        ("point", "percentage points"),
+        _MEASURES,
+    ),
+    Term("nats", "The unit of log-probabilities with the natural logarithm; 1 nat is a factor of 2.7.", ("nat",), _MEASURES),
+    Term("task", "A task of lm_eval: one set of questions, asked and scored in one way.", ("tasks",), "docs/methods.md"),
+    Term("metric", "The number of lm_eval by which an answer counts as right, such as acc or exact_match.", (), _STATISTICS),
+    Term("n", "Questions that both runs answered, and that enter the number.", (), _STATISTICS),
+    Term(
+        "flips −/+",
+        "Answers that turned: − from right to wrong, + from wrong to right. Their difference is the change of accuracy; their "
+        "sum shows what the change hides.",
+        ("flips", "flip", "turned"),
+        _MEASURES,
+    ),
+    Term(
+        "harmful flips",
+        "Answers that were right before and are wrong after, as a share of all questions.",
+        ("right to wrong",),
+        _MEASURES,
+    ),
+    Term(
+        "p",
+        "How often chance alone would bring a change at least this large if nothing had changed. A small p speaks against "
+        "chance; a large one is no proof that nothing changed.",
+        ("p value", "McNemar's p", "significance"),
+        _TESTS,
+    ),
+    Term(
+        "p (Holm)",
+        "The p of a task, made larger because several tasks are tested: of all tasks in which nothing changed, one comes below "
+        ".05 in at most 5 % of comparisons.",
+        ("Holm", "adjusted p", "Bonferroni"),
+        _TESTS,
+    ),
+    Term(
+        "p (BH)",
+        "The p of a task after Benjamini and Hochberg: of the tasks with one below .05, at most 5 % on average have not changed.",
+        ("BH", "Benjamini-Hochberg", "false discovery rate"),
+        _TESTS,
+    ),
+    Term(
+        "McNemar",
+        "The exact test of a change of accuracy: of the answers that turned, are more of one kind than a fair coin would bring?",
+        ("mcnemar_p", "exact test"),
+        _TESTS,
+    ),
+    Term(
+        "sign-flip test",
+        "A test that asks how large the change would be if each difference had either sign by chance; of whole tasks where these "
+        "are what was sampled.",
+        ("sign_flip_p", "permutation test"),
+        _TESTS,
+    ),
+    Term(
+        "95 % interval",
+        "The numbers that the data do not contradict. Of many such intervals 95 % hold the true number.",
+        ("interval", "confidence interval", "ci"),
+        _INTERVALS,
+    ),
+    Term(
+        "distinguishable from chance",
+        "Chance alone rarely brings such a change (p below .05). Not distinguishable does not mean none: see equivalence.",
+        ("beyond chance", "significant"),
+        _TESTS,
+    ),
+    Term(
+        "equivalence",
+        "It is shown that accuracy changed by less than the margin, up or down. This needs more questions than finding no "
+        "difference.",
+        ("equivalence_p", "equivalent", "no change by more than", "TOST", "two one-sided tests"),
+        _TESTS,
+    ),
+    Term(
+        "non-inferiority",
+        "It is shown that a number fell by less than the margin; how far it rose does not matter. The default of a policy.",
+        ("one-sided",),
+        _GATE,
+    ),
+    Term(
+        "margin",
+        "The largest change that counts as none, set before looking (--margin, or margin in a policy). Not the margin of the "
+        "right option, which is a measure.",
+        (),
+        _GATE,
+    ),
+    Term(
+        "score interval",
+        "The changes of accuracy that the answers that turned do not contradict (Tango 1998).",
+        ("Tango",),
+        _INTERVALS,
+    ),
+    Term(
+        "Clopper–Pearson",
+        "The exact interval of a share: its error is never larger than stated. Conditions and policies judge shares by it.",
+        ("exact (Clopper–Pearson)", "Clopper-Pearson"),
+        _INTERVALS,
+    ),
+    Term(
+        "CR3",
+        "A variance for means over whole tasks: the mean is computed again without each task, and how much it moves is the "
+        "uncertainty.",
+        ("cluster-robust", "CR1"),
+        _INTERVALS,
+    ),
+    Term(
+        "macro",
+        "The mean of the tasks' numbers: each task counts the same, however many questions it has.",
+        ("mean of the tasks", "macro mean"),
+        _INTERVALS,
+    ),
+    Term(
+        "micro",
+        "The mean over all questions: a task counts by its number of questions.",
+        ("over all questions", "overall"),
+        _INTERVALS,
+    ),
+    Term(
+        "heterogeneity",
+        "Whether accuracy changed by the same number of points in all tasks. A small p: some tasks changed otherwise than "
+        "others, and the mean hides it.",
+        ("heterogeneity_p", "the tasks change differently", "Cochran's Q"),
+        _TESTS,
+    ),
+    Term(
+        "detectable change",
+        "The true change that a comparison like this one finds 4 times in 5. Smaller ones are mostly missed.",
+        ("would be found 4 times in 5", "minimum_detectable_change", "power"),
+        _TESTS,
+    ),
+    Term(
+        "gold option's probability",
+        "What the model gives to the right option, among the options. Its change is another number than that of accuracy, and "
+        "often a surer one.",
+        ("gold", "gold option", "gold probability"),
+        _MEASURES,
+    ),
+    Term(
+        "selection bias",
+        "The model favours an option's letter or place, whatever it says. Then right answers are partly luck of the position.",
+        ("position bias",),
+        "docs/methods.md#selection-bias",
+    ),
+    Term(
+        "noise",
+        "What two runs of the same model differ by, without any change of the model: another batch size or hardware, or another "
+        "seed. --noise A B measures it, and a change should be more than that.",
+        ("run-to-run variation",),
+        _GATE,
+    ),
+    Term(
+        "excess",
+        "With --noise: the share of answers that turn from right to wrong, less the share that does between two runs of the same "
+        "model.",
+        ("more than between two runs",),
+        _GATE,
+    ),
+    Term(
+        "policy",
+        "A file of what a new model must keep. It passes (exit code 0), fails (1), or is inconclusive (3): more questions would "
+        "decide.",
+        ("inconclusive", "tier", "rule"),
+        _GATE,
+    ),
+    Term(
+        "budget",
+        "An error probability that repeated checks share, so that twenty checks fail falsely no more often than one would.",
+        ("alpha spending", "ledger"),
+        _GATE,
+    ),
+    Term(
+        "surely, possibly, measured",
+        "What of a number must lie beyond the limit of a condition: its whole interval, any of it, or the number itself.",
+        ("surely", "possibly", "measured"),
+        _GATE,
+    ),
+    Term(
+        "undecided",
+        "The limit lies within the interval: the data neither show nor exclude that it is passed.",
+        ("unclear",),
+        _GATE,
+    ),
+    Term(
+        "keep their answer", "Questions to which both runs give the same answer, right or wrong.", (), _MEASURES
+    ),
+    Term(
+        "no answer can be read",
+        "A generated text holds no answer in the form that the task looks for: it is empty, cut off, or in another form.",
+        ("unreadable",),
+        _STATISTICS,
+    ),
+    Term(
+        "calibration error",
+        "How far the model's confidence is from how often it is right: 5 % means that answers given with 80 % are right in about "
+        "75 or 85 %.",
+        ("ece", "expected calibration error"),
+        "docs/methods.md",
+    ),
+    Term(
+        "ties", "Questions in which two options are equally likely to the last bit, mostly by rounding.", ("tie rate", "tied")
+    ),
+    Term(
+        "quantiles",
+        "kl_p95 is the KL divergence that 95 % of the questions stay below: how far the worst ones moved.",
+        ("kl_p95", "kl_p99", "kl_quantiles"),
+        _MEASURES,
+    ),
+    Term(
+        "domain scopes",
+        "HOMO: held-out questions of the domain that was trained on; ID: benchmarks of that domain; OOD: all others.",
+        ("homo", "id", "ood", "scope", "scopes"),
+        "docs/methods.md",
+    ),
+    Term(
+        "signature",
+        "The last line: what makes the numbers comparable with others. Questions (n), tasks, score, what was sampled (unit), "
+        "interval, confidence (ci), margin, versions of lm_eval and of this program.",
+        ("score", "unit", "version", "lm_eval"),
+        "docs/methods.md",
+    ),
+)  # fmt: skip
+
+
+@cache
+def glossary() -> tuple[Term, ...]:
+    """All terms: those of the registries, then the others."""
+    return (*map(_of_measure, MEASURES), *_of_estimates(), *_TERMS)
+
+
+def explain(word: str) -> Term:
+    """The term of a word.
+
+    Parameters
+    ----------
+    word : str
+        As it is printed, in any case, with spaces, underscores or hyphens; with or without its unit.
+
+    Raises
+    ------
+    InputError
+        If there is none; with the nearest ones.
+
+    Examples
+    --------
+    >>> explain("Harmful-Flips").name
+    'harmful flips'
+    """
+    names, wanted = _names(), _plain(word)
+    if wanted in names:
+        return names[wanted]
+    near = difflib.get_close_matches(wanted, names, _MOST_NEAR, 0.6)
+    within = [name for name in names if wanted and wanted in name.split()]
+    found = list(dict.fromkeys(names[name].name for name in [*within, *near]))[:_MOST_NEAR]
+    if not found:
+        raise InputError(f"no term {word!r}", expected="a word of the output", do="consistency explain lists all")
+    raise not_one_of("term", word, found)
+
+
+@cache
+def meaning(word: str) -> str:
+    """What the term of this name says; empty where the word is none, or only another form of one, which may mean something else.
+
+    Examples
+    --------
+    >>> meaning("Hellinger distance")[:10], meaning("KL (nats)")[:19], meaning("before")
+    ('A distance', 'The Kullback-Leible', '')
+    """
+    return next((term.text for term in glossary() if _plain(term.name) == _plain(word)), "")
+
+
+@cache
+def _names() -> dict[str, Term]:
+    """The terms by all their names."""
+    # A term of its own says more than an alias of a registry's.
+    names = {_plain(alias): term for term in reversed(_TERMS) for alias in term.aliases}
+    names |= {_plain(term.name): term for term in reversed(glossary())}
+    return {_plain(alias): term for term in reversed(glossary()) for alias in term.aliases} | names
+
+
+def _plain(word: str) -> str:
+    """A word as terms are found by."""
+    text = word.lower().replace("_", " ").replace("-", " ").replace("–", " ").replace("’", "'")
+    for unit in ("(nats)", "(points)", "(%)"):
+        text = text.removesuffix(unit)
+    return " ".join(text.split())
+
+
+def _of_measure(measure: Measure) -> Term:
+    unit = {"": "", "%": "In %.", "points": "In percentage points.", "nats": "In nats."}[measure.unit]
+    larger = {
+        "better": "Larger: the second run is better.",
+        "worse": "Larger: the second run is worse.",
+        "more alike": "Larger: the runs are more alike.",
+        "further apart": "Larger: the runs are further apart.",
+        "neither": "",
+    }[measure.direction]
+    text = " ".join(filter(None, (_OF_MEASURES.get(measure.name, ""), unit, larger)))
+    others = dict.fromkeys((measure.short, measure.name, *measure.aliases))
+    aliases = tuple(name for name in others if _plain(name) != _plain(measure.title))
+    return Term(measure.title, text, aliases, _MEASURES)
+
+
+def _of_estimates() -> Iterator[Term]:
+    """Methods, units and caveats of an estimate, as it describes itself."""
+    plain = Estimate(None, None, None, None, 0)
+    for method in get_args(Method):
+        phrase = replace(plain, method=method).describe().partition(", ")[2]
+        yield Term(phrase, _OF_METHODS.get(method, "How the interval was made."), (method,), _INTERVALS)
+    for unit in get_args(Unit):
+        phrase = replace(plain, unit=unit).describe().partition(",")[0]
+        plural = {
+            "question": "questions",
+            "stratum": "strata",
+            "cluster": "whole tasks",
+            "question cluster": "clusters",
+        }.get(unit, unit)
+        yield Term(
+            plural, _OF_UNITS.get(unit, "What was taken as sampled."), (unit, phrase.removeprefix("mean ")), _INTERVALS
+        )
+    for caveat in get_args(Caveat):
+        phrase = replace(plain, warnings=(caveat,)).describe().partition("; ")[2]
+        lead = "A caveat of an interval, or why there is none."
+        yield Term(phrase, " ".join(filter(None, (lead, _OF_CAVEATS.get(caveat, "")))), (caveat,), _STATISTICS)
