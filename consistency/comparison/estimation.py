@@ -15,13 +15,20 @@ from consistency.comparison.section import MetricChange, Readability, Section, U
 from consistency.logs.generations import UNREADABLE
 from consistency.logs.scores import Scores
 from consistency.metrics.answers import expected_calibration_error, flips, quantiles
-from consistency.metrics.measures import MEASURE, MEASURES, Measure
+from consistency.metrics.measures import MEASURE, MEASURES, Measure, PairedScores
 from consistency.statistics.estimates import Caveat, Estimate, mean, root_mean_square
 from consistency.statistics.hypotheses import equivalence, mcnemar_exact, minimum_detectable_effect, sign_flip_test
 from consistency.statistics.jackknife import aggregate, aggregate_change
 from consistency.statistics.paired_shares import differing_changes, equivalence_of_shares, paired_change
 from consistency.statistics.power import detectable_change
 from consistency.statistics.shares import rate
+from consistency.statistics.tails import (
+    bounded_macro_mean,
+    bounded_mean,
+    bounded_root_mean_square,
+    doubted,
+    trimmed_mean,
+)
 from consistency.statistics.task_means import macro_mean, weighted_mean
 from consistency.support.arrays import Floats, Integers
 
@@ -32,6 +39,9 @@ MIN_CLUSTERS = 10
 MIN_EFFECTIVE_CLUSTERS = 5
 _OF_FLIPS = ("harmful_flips", "beneficial_flips", "wrong_to_wrong_flips")
 _ESTIMATORS: dict[str, Callable[..., Estimate]] = {"mean": mean, "root mean square": root_mean_square, "rate": rate}
+_BOUNDED: dict[str, Callable[..., Estimate]] = {"mean": bounded_mean, "root mean square": bounded_root_mean_square}
+# The measures whose trimmed mean stands beside the mean.
+_TRIMMED = ("kl", "kl_reverse")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +67,12 @@ class MeasuredTask:
         known = np.concatenate([self.arrays["correct_before"], self.arrays["correct_after"]])
         return not np.isin(known[np.isfinite(known)], (0.0, 1.0)).all()
 
+    @cached_property
+    def reaches(self) -> dict[str, tuple[float, float]]:
+        """How small and how large a measure of one question could be in these two runs, of the measures that say so."""
+        scores = PairedScores(self.pairs.before.logprobs, self.pairs.after.logprobs, self.pairs.gold)
+        return {m.name: m.reach(scores) for m in MEASURES if m.reach is not None} if self.has_options else {}
+
 
 @dataclass(frozen=True, eq=False)
 class _Sampling:
@@ -74,12 +90,17 @@ class _Sampling:
             return cls(None, ("unequal clusters",))
         return cls(np.repeat(np.arange(len(sizes)), sizes), ())
 
-    def estimate(self, measure: Measure, values: Floats) -> Estimate:
+    def estimate(self, measure: Measure, values: Floats, reach: tuple[float, float] | None = None) -> Estimate:
         """An estimate of a measure from one number per question: of zeros and ones that of a share, within its bounds."""
         known = values[np.isfinite(values)]
         share = measure.estimator == "mean" and measure.bounds == (0.0, 1.0) and np.isin(known, (0.0, 1.0)).all()
-        found = _ESTIMATORS["rate" if share else measure.estimator](values, clusters=self.clusters)
         low, high = measure.bounds
+        if reach is not None and not share:
+            found = _BOUNDED[measure.estimator](values, *reach, clusters=self.clusters)
+        else:
+            found = _ESTIMATORS["rate" if share else measure.estimator](values, clusters=self.clusters)
+            if measure.estimator == "mean" and not share and measure.name != "delta_accuracy":
+                found = doubted(found, low, high)
         return replace(
             found,
             ci_low=None if found.ci_low is None else max(found.ci_low, low),
@@ -115,7 +136,11 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         for m in MEASURES
         if (options or not m.needs_options) and (whole.any() or m.name not in _OF_FLIPS)
     }
-    estimates = {name: sampling.estimate(MEASURE[name], x) for name, x in values.items()}
+    reaches = {
+        name: (min(task.reaches[name][0] for task in tasks), max(task.reaches[name][1] for task in tasks))
+        for name in (tasks[0].reaches if options else ())
+    }
+    estimates = {name: sampling.estimate(MEASURE[name], x, reaches.get(name)) for name, x in values.items()}
     turned = None
     if whole.any() and estimates["delta_accuracy"].n:
         turned = flips(columns["correct_before"], columns["correct_after"], pooled.get("same_top"))
@@ -127,7 +152,9 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
     if len(tasks) > 1:
         task_of, fixed = np.repeat(np.arange(len(tasks)), sizes), sampling.clusters is None
         macro = {
-            measure.name: macro_mean(values[measure.name], task_of, fixed=fixed)
+            measure.name: bounded_macro_mean(values[measure.name], task_of, *reaches[measure.name], fixed=fixed)
+            if measure.name in reaches
+            else macro_mean(values[measure.name], task_of, fixed=fixed)
             for measure in MEASURES
             if measure.name in values and measure.estimator == "mean"
         }
@@ -150,7 +177,7 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         if "unreadable_after" in pooled and "unreadable_before" in pooled
         else None,
     )
-    return _with_distributions(section, columns) if options else section
+    return _with_distributions(section, columns, sampling) if options else section
 
 
 def _differing(tasks: Sequence[MeasuredTask]) -> float | None:
@@ -186,7 +213,7 @@ def _detectable(change: Estimate, turned: Mapping[str, int] | None) -> float | N
     return minimum_detectable_effect(change)
 
 
-def _with_distributions(section: Section, columns: Mapping[str, Floats]) -> Section:
+def _with_distributions(section: Section, columns: Mapping[str, Floats], sampling: _Sampling) -> Section:
     """The section with what only tasks with options have."""
     calibration = {
         when: expected_calibration_error(columns[f"confidence_{when}"], columns[f"correct_{when}"])
@@ -195,6 +222,7 @@ def _with_distributions(section: Section, columns: Mapping[str, Floats]) -> Sect
     return replace(
         section,
         kl_quantiles=quantiles(columns["kl"]),
+        trimmed={name: trimmed_mean(columns[name], clusters=sampling.clusters) for name in _TRIMMED},
         ties={when: int(columns[f"tied_{when}"].sum()) for when in ("before", "after")},
         tie_rate={when: float(columns[f"tied_{when}"].mean()) for when in ("before", "after")},
         ece={when: value if np.isfinite(value) else None for when, value in calibration.items()},

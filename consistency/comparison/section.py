@@ -114,6 +114,9 @@ class Section:
         The true change that would be found four times in five.
     kl_quantiles : dict of str to float or None, or None
         `p01` ... `p99`, in nats.
+    trimmed : dict of str to Estimate, or None
+        Of `kl` and `kl_reverse`: the mean without the fifth of the questions with the smallest and that with the largest
+        values.
     ties, tie_rate, ece : dict of str to float, or None
         `before` and `after`: questions with tied options, their share, the expected calibration error.
     macro : dict of str to Estimate, or None
@@ -152,6 +155,7 @@ class Section:
     sign_flip_p: float | None = None
     heterogeneity_p: float | None = None
     kl_quantiles: Mapping[str, float | None] | None = None
+    trimmed: Mapping[str, Estimate] | None = None
     ties: Mapping[str, int] | None = None
     tie_rate: Mapping[str, float] | None = None
     ece: Mapping[str, float | None] | None = None
@@ -180,6 +184,9 @@ class Section:
         """The section as plain data, for JSON; what does not apply to it is left out."""
         found = {
             "kl_quantiles": self.kl_quantiles,
+            "trimmed": None
+            if self.trimmed is None
+            else {name: found.to_dict() for name, found in self.trimmed.items()},
             "ties": self.ties,
             "tie_rate": self.tie_rate,
             "ece": self.ece,

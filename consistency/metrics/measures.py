@@ -22,6 +22,7 @@ from consistency.metrics.answers import (
     same_top,
     wrong_to_wrong,
 )
+from consistency.metrics.distributions import log_probabilities
 from consistency.metrics.divergences import (
     cosine_similarity,
     entropy,
@@ -92,6 +93,10 @@ class Measure:
         Its name in a table for a terminal, at most ten characters; by default its heading.
     in_grid : bool
         Whether the report of a grid holds it, as a comparison of each model with its base model.
+    reach : callable, optional
+        Of a measure that is small for most questions and may be far larger for a few: from `PairedScores` to the smallest
+        and largest value that a question could have whatever the two runs answer there. The interval of its mean then allows
+        for questions that were not seen.
     """
 
     name: str
@@ -107,6 +112,7 @@ class Measure:
     digits: int = 2
     short: str = ""
     in_grid: bool = False
+    reach: Callable[[PairedScores], tuple[float, float]] | None = None
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -167,6 +173,36 @@ def _change(of: Callable[[ArrayLike, Bools], Floats]) -> Callable[[PairedScores]
     return compute
 
 
+def _least_likely(scores: Floats) -> float:
+    """How unlikely the least likely option of any question is, in nats."""
+    found = log_probabilities(scores)
+    return -float(np.min(found, where=np.isfinite(found), initial=0.0))
+
+
+def _of_kl(scores: PairedScores) -> tuple[float, float]:
+    # One run is sure of the option that the other thinks least likely.
+    return 0.0, _least_likely(scores.after)
+
+
+def _of_reverse_kl(scores: PairedScores) -> tuple[float, float]:
+    return 0.0, _least_likely(scores.before)
+
+
+def _of_margin(scores: PairedScores) -> tuple[float, float]:
+    """The change from the surest right answer to the surest wrong one, and the other way round."""
+    ends = []
+    for side in (scores.before, scores.after):
+        found = margin(side, scores.gold)
+        found = found[np.isfinite(found)]
+        ends.append((float(np.min(found, initial=0.0)), float(np.max(found, initial=0.0))))
+    (low, high), (low_after, high_after) = ends
+    return low_after - high, high_after - low
+
+
+def _within(low: float, high: float) -> Callable[[PairedScores], tuple[float, float]]:
+    return lambda _: (low, high)
+
+
 _RIGHT = ("correct_before", "correct_after")
 _SHARE, _CORRELATION, _SIGNED, _ANY = (0.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (-math.inf, math.inf)
 _DIVERGENCE = (0.0, math.inf)
@@ -181,16 +217,17 @@ MEASURES = (
     Measure("same_top", "same answer", "%", _SHARE, "more alike", lambda s: same_top(s.before, s.after), digits=1,
             short="same top", aliases=("same answers",), in_grid=True),
     Measure("kl", "KL", "nats", _DIVERGENCE, "further apart", lambda s: kl_divergence(s.before, s.after),
-            digits=3, aliases=("kl divergence",), in_grid=True),
+            digits=3, aliases=("kl divergence",), in_grid=True, reach=_of_kl),
     Measure("kl_reverse", "reverse KL", "nats", _DIVERGENCE, "further apart",
-            lambda s: kl_divergence(s.after, s.before), aliases=("reverse kl",)),
+            lambda s: kl_divergence(s.after, s.before), aliases=("reverse kl",), reach=_of_reverse_kl),
     Measure("js", "Jensen–Shannon", "nats", (0.0, math.log(2)), "further apart",
-            lambda s: js_divergence(s.before, s.after), aliases=("js divergence",)),
+            lambda s: js_divergence(s.before, s.after), aliases=("js divergence",), reach=_within(0.0, math.log(2))),
     Measure("total_variation", "total variation", "", _SHARE, "further apart",
-            lambda s: total_variation(s.before, s.after)),
+            lambda s: total_variation(s.before, s.after), reach=_within(*_SHARE)),
     Measure("cosine", "cosine similarity", "", _SHARE, "more alike", lambda s: cosine_similarity(s.before, s.after),
-            in_grid=True),
-    Measure("hellinger", "Hellinger distance", "", _SHARE, "further apart", lambda s: hellinger(s.before, s.after)),
+            in_grid=True, reach=_within(*_SHARE)),
+    Measure("hellinger", "Hellinger distance", "", _SHARE, "further apart", lambda s: hellinger(s.before, s.after),
+            reach=_within(*_SHARE)),
     Measure("spearman", "Spearman ρ", "", _CORRELATION, "more alike", lambda s: spearman(s.before, s.after),
             aliases=("spearman's rho", "rank correlation", "ranking correlation", "rank r", "rank pearson"),
             in_grid=True),
@@ -200,13 +237,13 @@ MEASURES = (
             aliases=("kendall tau", "kendall's tau")),
     Measure("weighted_tau", "weighted τ", "", _CORRELATION, "more alike", lambda s: weighted_tau(s.before, s.after)),
     Measure("delta_gold", "gold probability change", "points", _SIGNED, "better", _change(gold_probability), digits=1),
-    Measure("delta_margin", "margin change", "nats", _ANY, "better", _change(margin)),
+    Measure("delta_margin", "margin change", "nats", _ANY, "better", _change(margin), reach=_of_margin),
     Measure("delta_entropy", "entropy change", "nats", _ANY, "neither", _change(lambda scores, _: entropy(scores))),
     Measure("brier_before", "Brier score before", "", (0.0, 2.0), "neither", lambda s: brier_score(s.before, s.gold)),
     Measure("brier_after", "Brier score after", "", (0.0, 2.0), "worse", lambda s: brier_score(s.after, s.gold),
             aliases=("brier",)),
     Measure("rms_delta_gold", "RMS gold probability change", "points", _SHARE, "further apart", digits=1,
-            columns=("delta_gold",), estimator="root mean square"),
+            columns=("delta_gold",), estimator="root mean square", reach=_within(*_SIGNED)),
     Measure("harmful_flips", "right → wrong", "%", _SHARE, "worse", columns=_RIGHT, digits=1,
             combine=harmful, estimator="rate"),
     Measure("beneficial_flips", "wrong → right", "%", _SHARE, "better", columns=_RIGHT, digits=1,

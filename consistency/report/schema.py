@@ -383,6 +383,7 @@ class SectionBase(Struct, kw_only=True):
     sign_flip_p: float | UnsetType | None = UNSET
     heterogeneity_p: float | UnsetType | None = UNSET
     kl_quantiles: dict[str, float | None] | UnsetType = UNSET
+    trimmed: dict[str, Estimate] | UnsetType = UNSET
     ties: BeforeAfter | UnsetType = UNSET
     tie_rate: BeforeAfter | UnsetType = UNSET
     ece: BeforeAfter | UnsetType = UNSET

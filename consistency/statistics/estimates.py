@@ -30,6 +30,8 @@ Method = Literal[
     "score",
     "wilson",
     "exact",
+    "bounded",
+    "trimmed",
     "welch",
     "normal",
     "bca",
@@ -44,6 +46,7 @@ Caveat = Literal[
     "too large",
     "constant",
     "skewed",
+    "rare",
     "uneven",
     "few units",
     "few clusters",
@@ -60,6 +63,8 @@ _METHODS = {
     "score": "score interval of paired shares (Tango 1998)",
     "wilson": "Wilson's interval",
     "exact": "exact interval",
+    "bounded": "interval that allows for unseen values up to the largest possible (Gaffke 2005)",
+    "trimmed": "t interval of a trimmed mean (Yuen 1974)",
     "welch": "Welch's interval",
     "normal": "normal interval",
     "bca": "BCa bootstrap interval",
@@ -73,6 +78,7 @@ _CAVEATS = {
     "too large": "values too large for a variance",
     "constant": "the values do not vary, and the interval has no width for that",
     "skewed": "skewed values: it covers less than 95 %",
+    "rare": "too few questions to exclude rare ones with much larger values, which would move it beyond the interval",
     "uneven": "few of them, with values in few steps: it covers more or less than 95 %",
     "few units": "few of them: it covers less than 95 %",
     "few clusters": "the tasks are too few to be clusters",
@@ -438,7 +444,17 @@ def root_mean_square(values: ArrayLike, **how: Any) -> Estimate:
     >>> round(root_mean_square([3.0, -4.0]).value, 6)
     3.535534
     """
-    square = mean(np.asarray(values, dtype=np.float64) ** 2, **how)
+    return root_of(mean(np.asarray(values, dtype=np.float64) ** 2, **how))
+
+
+def root_of(square: Estimate) -> Estimate:
+    """The root of an estimated mean square, with the ends of its interval carried through the root.
+
+    Examples
+    --------
+    >>> round(root_of(mean([9.0, 16.0])).value, 6)
+    3.535534
+    """
     if square.value is None:
         return replace(square, statistic="root mean square")
     value = math.sqrt(square.value)
