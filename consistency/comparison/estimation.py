@@ -15,17 +15,16 @@ from consistency.comparison.section import MetricChange, Readability, Section, U
 from consistency.logs.generations import UNREADABLE
 from consistency.logs.scores import Scores
 from consistency.metrics.answers import expected_calibration_error, flips, quantiles
-from consistency.metrics.measures import MEASURE, MEASURES, Measure, PairedScores
-from consistency.statistics.estimates import Caveat, Estimate, mean, root_mean_square
+from consistency.metrics.measures import MEASURE, MEASURES, Measure
+from consistency.statistics.estimates import Caveat, Estimate, mean, root_mean_square, root_of
 from consistency.statistics.hypotheses import equivalence, mcnemar_exact, minimum_detectable_effect, sign_flip_test
 from consistency.statistics.jackknife import aggregate, aggregate_change
 from consistency.statistics.paired_shares import differing_changes, equivalence_of_shares, paired_change
 from consistency.statistics.power import detectable_change
 from consistency.statistics.shares import rate
 from consistency.statistics.tails import (
-    bounded_macro_mean,
-    bounded_mean,
-    bounded_root_mean_square,
+    bounded_macro_means,
+    bounded_means,
     doubted,
     trimmed_mean,
 )
@@ -39,7 +38,6 @@ MIN_CLUSTERS = 10
 MIN_EFFECTIVE_CLUSTERS = 5
 _OF_FLIPS = ("harmful_flips", "beneficial_flips", "wrong_to_wrong_flips")
 _ESTIMATORS: dict[str, Callable[..., Estimate]] = {"mean": mean, "root mean square": root_mean_square, "rate": rate}
-_BOUNDED: dict[str, Callable[..., Estimate]] = {"mean": bounded_mean, "root mean square": bounded_root_mean_square}
 # The measures whose trimmed mean stands beside the mean.
 _TRIMMED = ("kl", "kl_reverse")
 
@@ -68,10 +66,13 @@ class MeasuredTask:
         return not np.isin(known[np.isfinite(known)], (0.0, 1.0)).all()
 
     @cached_property
-    def reaches(self) -> dict[str, tuple[float, float]]:
-        """How small and how large a measure of one question could be in these two runs, of the measures that say so."""
-        scores = PairedScores(self.pairs.before.logprobs, self.pairs.after.logprobs, self.pairs.gold)
-        return {m.name: m.reach(scores) for m in MEASURES if m.reach is not None} if self.has_options else {}
+    def least_likely(self) -> tuple[float, float]:
+        """How unlikely the least likely option of any question is to each of the two runs, in nats."""
+        found = []
+        for side in (self.pairs.before, self.pairs.after):
+            possible = np.min(side.probs, where=side.probs > 0, initial=1.0)
+            found.append(-float(np.log(possible)))
+        return found[0], found[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,23 +91,51 @@ class _Sampling:
             return cls(None, ("unequal clusters",))
         return cls(np.repeat(np.arange(len(sizes)), sizes), ())
 
-    def estimate(self, measure: Measure, values: Floats, reach: tuple[float, float] | None = None) -> Estimate:
+    def estimate(self, measure: Measure, values: Floats) -> Estimate:
         """An estimate of a measure from one number per question: of zeros and ones that of a share, within its bounds."""
-        known = values[np.isfinite(values)]
-        share = measure.estimator == "mean" and measure.bounds == (0.0, 1.0) and np.isin(known, (0.0, 1.0)).all()
+        share = _is_share(measure, values)
+        found = _ESTIMATORS["rate" if share else measure.estimator](values, clusters=self.clusters)
         low, high = measure.bounds
-        if reach is not None and not share:
-            found = _BOUNDED[measure.estimator](values, *reach, clusters=self.clusters)
-        else:
-            found = _ESTIMATORS["rate" if share else measure.estimator](values, clusters=self.clusters)
-            if measure.estimator == "mean" and not share and measure.name != "delta_accuracy":
-                found = doubted(found, low, high)
+        if measure.estimator == "mean" and not share and measure.name != "delta_accuracy":
+            found = doubted(found, low, high)
         return replace(
             found,
             ci_low=None if found.ci_low is None else max(found.ci_low, low),
             ci_high=None if found.ci_high is None else min(found.ci_high, high),
             warnings=(*found.warnings, *self.caveats),
         )
+
+    def estimates(
+        self, values: Mapping[str, Floats], reaches: Mapping[str, tuple[float, float]]
+    ) -> dict[str, Estimate]:
+        """An estimate of each measure; of those whose reach is known with intervals that allow for unseen questions."""
+        found = {
+            name: self.estimate(MEASURE[name], x)
+            for name, x in values.items()
+            if name not in reaches or _is_share(MEASURE[name], x)
+        }
+        left = [name for name in values if name not in found]
+        if left:
+            squared = [MEASURE[name].estimator == "root mean square" for name in left]
+            bounded = bounded_means(
+                [values[name] ** 2 if square else values[name] for name, square in zip(left, squared, strict=True)],
+                [
+                    (0.0, max(end**2 for end in reaches[name])) if square else reaches[name]
+                    for name, square in zip(left, squared, strict=True)
+                ],
+                clusters=self.clusters,
+            )
+            for name, square, item in zip(left, squared, bounded, strict=True):
+                own = root_of(item) if square else item
+                found[name] = replace(own, warnings=(*own.warnings, *self.caveats))
+        return {name: found[name] for name in values}
+
+
+def _is_share(measure: Measure, values: Floats) -> bool:
+    """Whether all values of a measure between 0 and 1 are 0 or 1."""
+    if measure.estimator != "mean" or measure.bounds != (0.0, 1.0):
+        return False
+    return bool(np.isin(values[np.isfinite(values)], (0.0, 1.0)).all())
 
 
 def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> Section:
@@ -136,11 +165,11 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         for m in MEASURES
         if (options or not m.needs_options) and (whole.any() or m.name not in _OF_FLIPS)
     }
-    reaches = {
-        name: (min(task.reaches[name][0] for task in tasks), max(task.reaches[name][1] for task in tasks))
-        for name in (tasks[0].reaches if options else ())
-    }
-    estimates = {name: sampling.estimate(MEASURE[name], x, reaches.get(name)) for name, x in values.items()}
+    reaches = {}
+    if options:
+        before_least, after_least = np.max([task.least_likely for task in tasks], axis=0).tolist()
+        reaches = {m.name: m.reach(before_least, after_least) for m in MEASURES if m.reach is not None}
+    estimates = sampling.estimates(values, reaches)
     turned = None
     if whole.any() and estimates["delta_accuracy"].n:
         turned = flips(columns["correct_before"], columns["correct_after"], pooled.get("same_top"))
@@ -151,13 +180,11 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
     macro = None
     if len(tasks) > 1:
         task_of, fixed = np.repeat(np.arange(len(tasks)), sizes), sampling.clusters is None
-        macro = {
-            measure.name: bounded_macro_mean(values[measure.name], task_of, *reaches[measure.name], fixed=fixed)
-            if measure.name in reaches
-            else macro_mean(values[measure.name], task_of, fixed=fixed)
-            for measure in MEASURES
-            if measure.name in values and measure.estimator == "mean"
-        }
+        means = [m.name for m in MEASURES if m.name in values and m.estimator == "mean"]
+        near = [name for name in means if name in reaches]
+        bounded = bounded_macro_means([values[m] for m in near], [reaches[m] for m in near], task_of, fixed=fixed)
+        allowing = dict(zip(near, bounded, strict=True))
+        macro = {m: allowing.get(m) or macro_mean(values[m], task_of, fixed=fixed) for m in means}
     metrics = dict.fromkeys(task.accuracy_metric or ("best option" if task.has_options else "") for task in tasks)
     section = Section(
         name=name,

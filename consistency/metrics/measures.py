@@ -22,7 +22,6 @@ from consistency.metrics.answers import (
     same_top,
     wrong_to_wrong,
 )
-from consistency.metrics.distributions import log_probabilities
 from consistency.metrics.divergences import (
     cosine_similarity,
     entropy,
@@ -38,6 +37,8 @@ Unit = Literal["%", "points", "nats", ""]
 Direction = Literal["better", "worse", "more alike", "further apart", "neither"]
 Estimator = Literal["mean", "root mean square", "rate"]
 Columns = Mapping[str, NDArray[Any]]
+# From how unlikely the least likely option of any question is to each run, in nats.
+Reach = Callable[[float, float], tuple[float, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +95,9 @@ class Measure:
     in_grid : bool
         Whether the report of a grid holds it, as a comparison of each model with its base model.
     reach : callable, optional
-        Of a measure that is small for most questions and may be far larger for a few: from `PairedScores` to the smallest
-        and largest value that a question could have whatever the two runs answer there. The interval of its mean then allows
-        for questions that were not seen.
+        Of a measure that is small for most questions and may be far larger for a few: the smallest and largest value that
+        a question could have, from how unlikely the least likely option of any question is to the run before and to that
+        after, in nats. The interval of its mean then allows for questions that were not seen.
     """
 
     name: str
@@ -112,7 +113,7 @@ class Measure:
     digits: int = 2
     short: str = ""
     in_grid: bool = False
-    reach: Callable[[PairedScores], tuple[float, float]] | None = None
+    reach: Reach | None = None
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -173,34 +174,8 @@ def _change(of: Callable[[ArrayLike, Bools], Floats]) -> Callable[[PairedScores]
     return compute
 
 
-def _least_likely(scores: Floats) -> float:
-    """How unlikely the least likely option of any question is, in nats."""
-    found = log_probabilities(scores)
-    return -float(np.min(found, where=np.isfinite(found), initial=0.0))
-
-
-def _of_kl(scores: PairedScores) -> tuple[float, float]:
-    # One run is sure of the option that the other thinks least likely.
-    return 0.0, _least_likely(scores.after)
-
-
-def _of_reverse_kl(scores: PairedScores) -> tuple[float, float]:
-    return 0.0, _least_likely(scores.before)
-
-
-def _of_margin(scores: PairedScores) -> tuple[float, float]:
-    """The change from the surest right answer to the surest wrong one, and the other way round."""
-    ends = []
-    for side in (scores.before, scores.after):
-        found = margin(side, scores.gold)
-        found = found[np.isfinite(found)]
-        ends.append((float(np.min(found, initial=0.0)), float(np.max(found, initial=0.0))))
-    (low, high), (low_after, high_after) = ends
-    return low_after - high, high_after - low
-
-
-def _within(low: float, high: float) -> Callable[[PairedScores], tuple[float, float]]:
-    return lambda _: (low, high)
+def _within(low: float, high: float) -> Reach:
+    return lambda before, after: (low, high)
 
 
 _RIGHT = ("correct_before", "correct_after")
@@ -217,9 +192,9 @@ MEASURES = (
     Measure("same_top", "same answer", "%", _SHARE, "more alike", lambda s: same_top(s.before, s.after), digits=1,
             short="same top", aliases=("same answers",), in_grid=True),
     Measure("kl", "KL", "nats", _DIVERGENCE, "further apart", lambda s: kl_divergence(s.before, s.after),
-            digits=3, aliases=("kl divergence",), in_grid=True, reach=_of_kl),
+            digits=3, aliases=("kl divergence",), in_grid=True, reach=lambda before, after: (0.0, after)),
     Measure("kl_reverse", "reverse KL", "nats", _DIVERGENCE, "further apart",
-            lambda s: kl_divergence(s.after, s.before), aliases=("reverse kl",), reach=_of_reverse_kl),
+            lambda s: kl_divergence(s.after, s.before), aliases=("reverse kl",), reach=lambda before, after: (0.0, before)),
     Measure("js", "Jensen–Shannon", "nats", (0.0, math.log(2)), "further apart",
             lambda s: js_divergence(s.before, s.after), aliases=("js divergence",), reach=_within(0.0, math.log(2))),
     Measure("total_variation", "total variation", "", _SHARE, "further apart",
@@ -237,7 +212,8 @@ MEASURES = (
             aliases=("kendall tau", "kendall's tau")),
     Measure("weighted_tau", "weighted τ", "", _CORRELATION, "more alike", lambda s: weighted_tau(s.before, s.after)),
     Measure("delta_gold", "gold probability change", "points", _SIGNED, "better", _change(gold_probability), digits=1),
-    Measure("delta_margin", "margin change", "nats", _ANY, "better", _change(margin), reach=_of_margin),
+    Measure("delta_margin", "margin change", "nats", _ANY, "better", _change(margin),
+            reach=lambda before, after: (-before - after, before + after)),
     Measure("delta_entropy", "entropy change", "nats", _ANY, "neither", _change(lambda scores, _: entropy(scores))),
     Measure("brier_before", "Brier score before", "", (0.0, 2.0), "neither", lambda s: brier_score(s.before, s.gold)),
     Measure("brier_after", "Brier score after", "", (0.0, 2.0), "worse", lambda s: brier_score(s.after, s.gold),

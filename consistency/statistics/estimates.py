@@ -19,6 +19,8 @@ from consistency.support.arrays import Floats
 # Values with no more distinct numbers than this are in steps, and a mean of few of them too.
 STEPS = 3
 FEW = 30
+# With fewer values than so many times the squared skewness a correction for it covers too little, too.
+FEW_TAIL = 5
 
 Unit = Literal["question", "stratum", "cluster"]
 Method = Literal[
@@ -225,10 +227,11 @@ def skewness(deviations: Floats) -> float:
     >>> round(skewness(np.array([-1.0, -1.0, -1.0, 3.0])), 6)
     2.0
     """
-    n, second = len(deviations), float(np.mean(deviations**2))
+    squares = deviations * deviations
+    n, second = len(deviations), float(squares.mean())
     if n < 3 or second == 0:
         return 0.0
-    return float(np.mean(deviations**3) / second**1.5 * math.sqrt(n * (n - 1)) / (n - 2))
+    return float((squares * deviations).mean() / second**1.5 * math.sqrt(n * (n - 1)) / (n - 2))
 
 
 def too_skewed(skew: float, n: int) -> bool:
@@ -376,15 +379,18 @@ def mean(
     skew, corrected = skewness(units), 0.0
     if se == 0:
         warnings.append("constant")
-    elif groups is None and len(np.unique(x)) <= STEPS:
-        # Right or wrong, or flips: a smooth correction does not fit.
-        warnings += ["skewed"] if too_skewed(skew, n) else []
-        warnings += ["uneven"] if n < FEW else []
-    elif too_skewed(skew, len(units)):
-        # Sums over unequal clusters differ by size too, and the correction would take that for skewness.
-        if groups is None:
+    elif too_skewed(skew, len(units)) or n < FEW:
+        skewed = too_skewed(skew, len(units))
+        if groups is None and len(np.unique(x)) <= STEPS:
+            # Right or wrong, or flips: a smooth correction does not fit.
+            warnings += ["skewed"] if skewed else []
+            warnings += ["uneven"] if n < FEW else []
+        elif skewed and groups is None:
             corrected, method = skew, "t-hall"
-        else:
+            # A few values make the skewness, and the sample tells too badly how many there are.
+            warnings += ["skewed"] if n < FEW_TAIL * skew**2 else []
+        elif skewed:
+            # Sums over unequal clusters differ by size too, and the correction would take that for skewness.
             warnings.append("skewed")
     low, high = t_interval(value, se, df, confidence, skew=corrected, n=n)
     return Estimate(value, se, low, high, n, df, undefined, "mean", unit, cast(Method, method), tuple(warnings))

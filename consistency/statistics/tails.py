@@ -7,26 +7,29 @@ No interval for a mean can be right for every distribution: a sample without a r
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import Estimate, Unit, mean, root_of, t_interval, without_interval
+from consistency.statistics.estimates import Caveat, Estimate, Unit, mean, t_interval, without_interval
 from consistency.statistics.task_means import macro_mean
-from consistency.support.arrays import Floats
+from consistency.support.arrays import Bools, Floats
 
 # The share that a trimmed mean leaves out at each end (Wilcox 2012).
 TRIMMED = 0.2
 _FEWEST = 5
 _ROUNDING = 1e-9
+# Of the search for an end: its steps, and how near the normal quantile has to come.
+_STEPS = 60
+_NEAR = 1e-4
 # What a bounded interval needs not say: it holds whatever the values are.
 _MENDED = ("constant", "uneven", "skewed")
 
 
-def bounded_ends(values: ArrayLike, low: float, high: float, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval of a mean of values between two bounds, right whatever their distribution is.
+def bounded_ends(values: ArrayLike, low: ArrayLike, high: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
+    """The intervals of means of values between two bounds, right whatever the values' distribution is.
 
     The upper end is the quantile of the sample's mean with one further value, the upper bound, under random weights that
     are uniform over all that sum to 1 (a Dirichlet distribution); the lower end likewise. So it reaches as far as unseen
@@ -34,96 +37,110 @@ def bounded_ends(values: ArrayLike, low: float, high: float, confidence: float =
 
     Parameters
     ----------
-    values : array_like, shape [n]
-        Finite, between the bounds.
-    low, high : float
-        The smallest and largest possible value.
+    values : array_like, shape [m, n]
+        A sample a row, between its bounds. Values that are not finite do not enter.
+    low, high : array_like, shape [m]
+        The smallest and largest possible value of each row.
     confidence : float
 
     Returns
     -------
-    tuple of float
-        The interval's ends.
+    tuple of ndarray, shape [m]
+        The intervals' lower and upper ends; NaN for a row without values.
 
     Raises
     ------
     ValueError
-        If a value lies outside the bounds, or there is none.
+        If a value lies outside its bounds.
 
     References
     ----------
     Gaffke (2005), Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative variable.
     Mathematical Methods of Statistics 14, 451-467. Learned-Miller and Thomas (2019), A new confidence interval for the mean
-    of a bounded random variable, arXiv:1905.06208. The quantile is Lugannani and Rice's (1980) saddlepoint approximation in
-    the form of Barndorff-Nielsen (1986).
+    of a bounded random variable, arXiv:1905.06208. The quantile is by Lugannani and Rice's (1980) saddlepoint approximation
+    in the form of Barndorff-Nielsen (1986).
 
     Examples
     --------
-    >>> low, high = bounded_ends([0.0] * 10, 0.0, 1.0)
-    >>> low, round(high, 3), round(1 - 0.025 ** (1 / 10), 3)
-    (0.0, 0.31, 0.308)
+    >>> low, high = bounded_ends([[0.0] * 10], [0.0], [1.0])
+    >>> abs(low.item()), round(high.item(), 2), round(1 - 0.025 ** (1 / 10), 2)
+    (0.0, 0.31, 0.31)
     """
-    x = np.asarray(values, dtype=np.float64)
-    rounding = _ROUNDING * max(abs(low), abs(high))
-    if not len(x) or not (low - rounding <= x.min() and x.max() <= high + rounding):
-        raise ValueError(f"expected values between {low:g} and {high:g}")
-    low, high = min(low, float(x.min())), max(high, float(x.max()))
+    x = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    known = np.isfinite(x)
+    least, most = (np.broadcast_to(np.asarray(end, dtype=np.float64), len(x)) for end in (low, high))
+    smallest, largest = (
+        pick(x, axis=1, where=known, initial=far) for pick, far in ((np.min, math.inf), (np.max, -math.inf))
+    )
+    rounding = _ROUNDING * np.maximum(np.abs(least), np.abs(most))
+    if (smallest < least - rounding).any() or (largest > most + rounding).any():
+        raise ValueError("a value lies outside its bounds")
     from scipy.special import ndtri
 
     quantile = float(ndtri((1 + confidence) / 2))
-    return -_upper_end(-x, -low, quantile), _upper_end(x, high, quantile)
+    # A lower end is the upper one of the values with the other sign: both are searched at once.
+    least, most = np.minimum(smallest, least), np.maximum(largest, most)
+    ends = _upper_ends(np.concatenate([-x, x]), np.tile(known, (2, 1)), np.concatenate([-least, most]), quantile)
+    ends[~np.tile(known.any(axis=1), 2)] = math.nan
+    return -ends[: len(x)], ends[len(x) :]
 
 
-def _upper_end(x: Floats, high: float, quantile: float) -> float:
-    """The upper end, of a standard normal quantile."""
-    y = np.append(x, high)
-    centre = float(y.mean())
-    reach = high - centre
-    if reach <= 1e-12 * max(abs(high), abs(centre)):
-        return high
-    from scipy.optimize import brentq
+def _upper_ends(x: Floats, known: Bools, high: Floats, quantile: float) -> Floats:
+    """The upper end of each row, of a standard normal quantile.
 
-    def beyond(place: float) -> float:
-        return _tilted(y, high + math.exp(place))[1] - quantile
-
-    # Where the values are not skewed, the quantile is about here.
-    low = top = math.log(max(math.sqrt(len(y)) * float(y.std()) / quantile - reach, reach / len(y)))
-    step = 0.5
-    while beyond(low) < 0:
-        low, step = low - step, 2 * step
-    step = 0.5
-    while beyond(top) > 0:
-        top, step = top + step, 2 * step
-    return _tilted(y, high + math.exp(float(brentq(beyond, low, top, xtol=1e-4))))[0]
-
-
-def _tilted(y: Floats, beyond: float) -> tuple[float, float]:
-    """The mean with weights of 1 / (beyond - y), and the normal quantile of its probability under random weights.
-
-    A random weight is exponential before all are made to sum to 1, so that a weighted mean below t is a sum of (y - t) times
-    exponential values below 0. Its tilted distribution has these weights, of which the saddlepoint follows without a search.
+    A random weight is exponential before all are made to sum to 1, so that the weighted mean is above t where a sum of
+    (value - t) times exponential values is above 0. At its saddlepoint the values weigh 1 / (c - value), for a c beyond the
+    bound, from which t and the probability follow: it is the distance of c from the bound that is searched.
     """
-    gap = beyond - y
-    weight = 1 / gap
-    t = float(weight @ y / weight.sum())
-    ratio = (beyond - t) * weight
-    # K at the saddlepoint, and the saddlepoint times the root of the second derivative there.
-    root = math.sqrt(max(-2 * float(np.log(ratio).sum()), 1e-300))
-    standard = math.sqrt(float((((y - t) * weight) ** 2).sum()))
-    return t, root + math.log(max(standard, 1e-300) / root) / root
+    n = known.sum(axis=1) + 1.0
+    values = x if known.all() else np.where(known, x, 0.0)
+    centre = (values.sum(axis=1) + high) / n
+    spread = np.sqrt(((values - centre[:, None]) ** 2).sum(axis=1, where=known) / n)
+    reach = high - centre
+    from scipy.special import log_ndtr
+
+    # Without a distance to the bound there is nothing to search.
+    open_ = reach > 1e-12 * np.maximum(np.abs(high), np.abs(centre))
+    reach = np.where(open_, reach, 1.0)
+    below = high[:, None] - values if known.all() else np.where(known, high[:, None] - values, math.inf)
+    # About where the quantile is if the values are not skewed, and if the bound is all that matters.
+    place = np.log(np.maximum(np.sqrt(n) * spread / quantile - reach, reach / max(-log_ndtr(-quantile) - 1, 1.0)))
+    t = high
+    for _ in range(_STEPS):
+        distance = np.exp(place)
+        gap = below + distance[:, None]
+        weight = 1 / gap
+        total, squares = weight.sum(axis=1) + 1 / distance, (weight * weight).sum(axis=1) + 1 / distance**2
+        logs = np.log(gap, where=known, out=np.zeros_like(gap)).sum(axis=1) + place
+        t = high + distance - n / total
+        root = np.sqrt(np.maximum(2 * (logs - n * np.log(n / total)), 1e-30))
+        standard = np.sqrt(np.maximum((n / total) ** 2 * squares - n, 1e-30))
+        found = root + np.log(standard / root) / root
+        missing = np.log(np.maximum(found, 0.05 * quantile) / quantile)
+        near = ~open_ | (np.abs(missing) < _NEAR)
+        if near.all():
+            break
+        # Newton's step, of logarithms: the root's derivative by the place is total / root times that of t.
+        slope = total / root**2 * (1 - n * squares / total**2) * distance
+        place = np.where(near, place, place - np.clip(missing / np.minimum(slope, -1e-3), -2.0, 2.0))
+    return np.where(open_, t, high)
 
 
-def bounded_mean(
-    values: ArrayLike, low: float, high: float, *, clusters: ArrayLike | None = None, confidence: float = 0.95
-) -> Estimate:
-    """Mean of values between two bounds, with an interval that allows for values that were not seen (`bounded_ends`).
+def bounded_means(
+    samples: Sequence[Floats],
+    bounds: Sequence[tuple[float, float]],
+    *,
+    clusters: ArrayLike | None = None,
+    confidence: float = 0.95,
+) -> list[Estimate]:
+    """Means of values between two bounds, with intervals that allow for values that were not seen (`bounded_ends`).
 
     Parameters
     ----------
-    values : array_like, shape [n]
-        One number per question. Values that are not finite do not enter, and are counted in `undefined`.
-    low, high : float
-        The smallest and largest value that a question may have.
+    samples : sequence of ndarray, shape [n]
+        Several measures of the same questions. Values that are not finite do not enter, and are counted in `undefined`.
+    bounds : sequence of tuple of float
+        The smallest and largest value that a question may have, of each measure.
     clusters : array_like, shape [n], optional
         The task of each question, where tasks are sampled. The interval then contains both that of sampled tasks and that of
         sampled questions.
@@ -131,84 +148,89 @@ def bounded_mean(
 
     Returns
     -------
-    Estimate
+    list of Estimate
         `se` and `df` are those of `mean`.
 
     Examples
     --------
-    >>> few = bounded_mean([0.01, 0.02, 0.03, 0.02], 0.0, 8.0)
+    >>> (few,) = bounded_means([np.array([0.01, 0.02, 0.03, 0.02])], [(0.0, 8.0)])
     >>> few.method, round(few.ci_low, 3), round(few.ci_high, 1)
     ('bounded', 0.007, 4.8)
     """
-    x = np.asarray(values, dtype=np.float64)
-    found = mean(x, clusters=clusters, confidence=confidence)
-    if found.ci_low is None or found.ci_high is None:
-        return found
-    ends = bounded_ends(x[np.isfinite(x)], low, high, confidence)
-    kept = tuple(caveat for caveat in found.warnings if caveat not in _MENDED)
-    if clusters is not None:
-        ends = (min(ends[0], found.ci_low), max(ends[1], found.ci_high))
-    return replace(found, ci_low=max(ends[0], low), ci_high=min(ends[1], high), method="bounded", warnings=kept)
+    found = [mean(x, clusters=clusters, confidence=confidence) for x in samples]
+    return _allowing(found, samples, bounds, bounds, confidence, contained=clusters is not None)
 
 
-def bounded_root_mean_square(values: ArrayLike, low: float, high: float, **how: Any) -> Estimate:
-    """Root of the mean square of values between two bounds, with the interval of `bounded_mean` carried through the root.
-
-    Examples
-    --------
-    >>> found = bounded_root_mean_square([0.01, -0.02, 0.03, 0.02], -1.0, 1.0)
-    >>> round(found.value, 4), round(found.ci_high, 2)
-    (0.0212, 0.78)
-    """
-    x = np.asarray(values, dtype=np.float64)
-    return root_of(bounded_mean(x**2, 0.0, max(low**2, high**2), **how))
-
-
-def bounded_macro_mean(
-    values: ArrayLike, groups: ArrayLike, low: float, high: float, *, fixed: bool = False, confidence: float = 0.95
-) -> Estimate:
-    """Mean of the groups' means, each with the same weight, with an interval as that of `bounded_mean`.
+def bounded_macro_means(
+    samples: Sequence[Floats],
+    bounds: Sequence[tuple[float, float]],
+    groups: ArrayLike,
+    *,
+    fixed: bool = False,
+    confidence: float = 0.95,
+) -> list[Estimate]:
+    """Means of the groups' means, each group with the same weight, with intervals as those of `bounded_means`.
 
     Parameters
     ----------
-    values, groups : array_like, shape [n]
-        One number per question, and its task. Values that are not finite do not enter.
-    low, high : float
-        The smallest and largest value that a question may have.
+    samples, bounds
+        As `bounded_means` takes them.
+    groups : array_like, shape [n]
+        The task of each question.
     fixed : bool
         Whether the groups are fixed and only their questions sampled.
     confidence : float
 
     Returns
     -------
-    Estimate
+    list of Estimate
         `n` counts groups. The interval contains that of `macro_mean`.
 
     Examples
     --------
-    >>> found = bounded_macro_mean([0.1, 0.2, 0.1, 0.1, 0.2, 0.3], [0, 0, 0, 0, 1, 1], 0.0, 1.0, fixed=True)
+    >>> (found,) = bounded_macro_means([np.array([0.1, 0.2, 0.1, 0.1, 0.2, 0.3])], [(0.0, 1.0)], [0, 0, 0, 0, 1, 1])
     >>> round(found.value, 4), found.n, found.method
     (0.1875, 2, 'bounded')
     """
-    x = np.asarray(values, dtype=np.float64)
-    found = macro_mean(x, groups, fixed=fixed, confidence=confidence)
-    if found.ci_low is None or found.ci_high is None:
-        return found
-    finite = np.isfinite(x)
-    group = np.unique(np.asarray(groups)[finite], return_inverse=True)[1].reshape(-1)
-    counts = np.bincount(group)
-    # So weighted, the plain mean is the macro mean; a question of the smallest group may move it most.
-    weight = finite.sum() / len(counts) / counts
-    least, most = (end * float(weight.max()) for end in (min(low, 0.0), max(high, 0.0)))
-    ends = bounded_ends(x[finite] * weight[group], least, most, confidence)
-    kept = tuple(caveat for caveat in found.warnings if caveat not in _MENDED)
-    return replace(
-        found,
-        ci_low=max(min(ends[0], found.ci_low), low),
-        ci_high=min(max(ends[1], found.ci_high), high),
-        method="bounded",
-        warnings=kept,
+    group = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    found, weighted, wide = [], [], []
+    for x, (low, high) in zip(samples, bounds, strict=True):
+        found.append(macro_mean(x, group, fixed=fixed, confidence=confidence))
+        finite = np.isfinite(x)
+        counts = np.bincount(group[finite], minlength=int(group[-1:].max(initial=0)) + 1)
+        # So weighted, the plain mean is the macro mean; a question of the smallest group may move it most.
+        weight = finite.sum() / max(np.count_nonzero(counts), 1) / np.maximum(counts, 1)
+        most = float(weight[counts > 0].max(initial=1.0))
+        weighted.append(x * weight[group])
+        wide.append((min(low, 0.0) * most, max(high, 0.0) * most))
+    return _allowing(found, weighted, wide, bounds, confidence, contained=True)
+
+
+def _allowing(
+    found: Sequence[Estimate],
+    samples: Sequence[Floats],
+    reach: Sequence[tuple[float, float]],
+    bounds: Sequence[tuple[float, float]],
+    confidence: float,
+    *,
+    contained: bool,
+) -> list[Estimate]:
+    """The estimates with intervals that allow for unseen values within their reach; `contained`: beside their own."""
+    ends = bounded_ends(
+        np.stack(samples), np.array([low for low, _ in reach]), np.array([high for _, high in reach]), confidence
     )
+    estimates = []
+    for item, low, high, (least, most) in zip(found, ends[0].tolist(), ends[1].tolist(), bounds, strict=True):
+        if item.ci_low is None or item.ci_high is None:
+            estimates.append(item)
+            continue
+        if contained:
+            low, high = min(low, item.ci_low), max(high, item.ci_high)
+        kept = tuple(caveat for caveat in item.warnings if caveat not in _MENDED)
+        estimates.append(
+            replace(item, ci_low=max(low, least), ci_high=min(high, most), method="bounded", warnings=kept)
+        )
+    return estimates
 
 
 def doubted(estimate: Estimate, low: float, high: float, confidence: float = 0.95) -> Estimate:
@@ -288,10 +310,13 @@ def trimmed_mean(
         return without_interval(value, n, "too few", undefined=undefined, statistic="trimmed mean", unit=unit)
     # The variance of the winsorised values, of which those left out are the nearest that is not.
     winsorised = x.clip(ordered[out], ordered[n - out - 1]) / (1 - 2 * share)
-    spread = mean(winsorised, clusters=None if clusters is None else np.asarray(clusters)[finite])
-    if spread.se is None or spread.df is None:
-        return replace(spread, value=value, undefined=undefined, statistic="trimmed mean")
-    df = float(n - 2 * out - 1) if clusters is None else spread.df
-    low, high = t_interval(value, spread.se, df, confidence)
-    constant = tuple(caveat for caveat in spread.warnings if caveat == "constant")
-    return Estimate(value, spread.se, low, high, n, df, undefined, "trimmed mean", unit, "trimmed", constant)
+    if clusters is None:
+        se, df = float(winsorised.std(ddof=1)) / math.sqrt(n), float(n - 2 * out - 1)
+    else:
+        spread = mean(winsorised, clusters=np.asarray(clusters)[finite])
+        if spread.se is None or spread.df is None:
+            return replace(spread, value=value, undefined=undefined, statistic="trimmed mean")
+        se, df = spread.se, spread.df
+    low, high = t_interval(value, se, df, confidence)
+    caveats: tuple[Caveat, ...] = ("constant",) if se == 0 else ()
+    return Estimate(value, se, low, high, n, df, undefined, "trimmed mean", unit, "trimmed", caveats)
