@@ -16,6 +16,7 @@ from consistency.metrics.measures import MEASURES, Measure, Unit
 from consistency.statistics.estimates import Estimate, at_confidence, without_interval
 from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.shares import wilson
+from consistency.statistics.tails import allowing_unseen
 
 Mode = Literal["surely", "possibly", "measured"]
 Outcome = Literal["holds", "does not hold", "unclear", "undefined"]
@@ -37,6 +38,8 @@ class Quantity:
         From a section to its estimate; None where the section lacks it.
     has_interval : bool
         Whether it is an estimate; calibration errors, quantiles and p-values have no interval.
+    bounds : tuple of float
+        Its smallest and largest possible value.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Quantity:
     unit: Unit
     find: Callable[[Section], Estimate | None]
     has_interval: bool = True
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def scale(self) -> float:
@@ -86,9 +90,9 @@ def _number(
 
 _FIND = {measure.name: _of_measure(measure) for measure in MEASURES}
 QUANTITIES = (
-    *(Quantity(m.name, (m.title.lower(), *m.aliases), m.unit, _FIND[m.name]) for m in MEASURES),
-    Quantity("accuracy_drop", (), "points", _less(_FIND["delta_accuracy"])),
-    Quantity("gold_probability_drop", (), "points", _less(_FIND["delta_gold"])),
+    *(Quantity(m.name, (m.title.lower(), *m.aliases), m.unit, _FIND[m.name], bounds=m.bounds) for m in MEASURES),
+    Quantity("accuracy_drop", (), "points", _less(_FIND["delta_accuracy"]), bounds=(-1.0, 1.0)),
+    Quantity("gold_probability_drop", (), "points", _less(_FIND["delta_gold"]), bounds=(-1.0, 1.0)),
     _number("ece_before", "%", "ece", "before"),
     _number("ece_after", "%", "ece", "after", ("ece", "calibration error")),
     _number("kl_p95", "nats", "kl_quantiles", "p95"),
@@ -292,10 +296,11 @@ def _several(condition: Condition, comparison: Comparison) -> list[Section]:
 
 def _among(condition: Condition, sections: list[Section]) -> list[Check]:
     """The checks that fail among several, else the one nearest to that; each interval is wide enough for all together."""
-    wide = [_at_confidence(section, 1 - 0.05 / len(sections)) for section in sections]
+    confidence = 1 - 0.05 / len(sections)
+    wide = [_at_confidence(section, confidence) for section in sections]
     found = [condition.quantity.find(section) for section in wide]
     having = [section for section, item in zip(wide, found, strict=True) if item is not None and item.n]
-    checks = [replace(_check(condition, section), of=len(sections)) for section in having or wide[:1]]
+    checks = [replace(_check(condition, section, confidence), of=len(sections)) for section in having or wide[:1]]
     failed = [item for item in checks if item.failed]
     toward = 1 if condition.sign.startswith(">") else -1
     return failed or [
@@ -347,7 +352,7 @@ def _sections(condition: Condition, comparison: Comparison) -> list[Section]:
     )
 
 
-def _check(condition: Condition, section: Section) -> Check:
+def _check(condition: Condition, section: Section, confidence: float = 0.95) -> Check:
     found = condition.quantity.find(section)
     if found is None:
         has = ", ".join(item.name.replace("_", " ") for item in QUANTITIES if item.find(section) is not None)
@@ -355,6 +360,11 @@ def _check(condition: Condition, section: Section) -> Check:
             f"--fail-if {condition.text!r}: {section.name} has no {condition.quantity.name.replace('_', ' ')}",
             expected=f"one of {has}",
         )
+    # An interval that rare questions could leave says nothing surely: it is made as long as they could make it.
+    low, high = condition.quantity.bounds
+    found = allowing_unseen(found, low, high, confidence)
+    if found.ci_low is not None and found.ci_high is not None:
+        found = replace(found, ci_low=max(found.ci_low, low), ci_high=min(found.ci_high, high))
     return Check(condition, section.name, found, _outcome(condition, found))
 
 

@@ -171,7 +171,8 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
     Parameters
     ----------
     estimate : Estimate
-        With an interval of Student's or a normal distribution; of another the same factor is an approximation.
+        With an interval of Student's or a normal distribution; of another the same factor is an approximation, and for a
+        larger confidence one of "bounded" becomes longer than it need be.
     confidence : float
 
     Examples
@@ -189,6 +190,9 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
         return float(ndtri(upper) if estimate.df is None or math.isinf(estimate.df) else stdtrit(estimate.df, upper))
 
     factor = quantile(confidence) / quantile(0.95)
+    if estimate.method == "bounded":
+        # What was not seen: its possible share grows with the logarithm, which is more.
+        factor = math.log((1 - confidence) / 2) / math.log(0.025)
     return replace(
         estimate,
         ci_low=estimate.value - factor * (estimate.value - estimate.ci_low),

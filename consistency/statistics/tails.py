@@ -201,7 +201,7 @@ def bounded_macro_means(
         # So weighted, the plain mean is the macro mean; a question of the smallest group may move it most.
         weight = finite.sum() / max(np.count_nonzero(counts), 1) / np.maximum(counts, 1)
         most = float(weight[counts > 0].max(initial=1.0))
-        weighted.append(x * weight[group])
+        weighted.append(np.where(finite, x, 0.0) * np.where(finite, weight[group], math.nan))
         wide.append((min(low, 0.0) * most, max(high, 0.0) * most))
     return _allowing(found, weighted, wide, bounds, confidence, contained=True)
 
@@ -216,6 +216,8 @@ def _allowing(
     contained: bool,
 ) -> list[Estimate]:
     """The estimates with intervals that allow for unseen values within their reach; `contained`: beside their own."""
+    if not samples:
+        return []
     ends = bounded_ends(
         np.stack(samples), np.array([low for low, _ in reach]), np.array([high for _, high in reach]), confidence
     )
@@ -233,7 +235,7 @@ def _allowing(
     return estimates
 
 
-def doubted(estimate: Estimate, low: float, high: float, confidence: float = 0.95) -> Estimate:
+def doubted(estimate: Estimate, low: float, high: float) -> Estimate:
     """A mean with the caveat "rare", where unseen values up to the bounds could move it by more than its interval is long.
 
     Parameters
@@ -242,8 +244,6 @@ def doubted(estimate: Estimate, low: float, high: float, confidence: float = 0.9
         A mean over questions.
     low, high : float
         The smallest and largest value that a question may have.
-    confidence : float
-        That so large a share of the questions would have been seen: 3.7 / n at 97.5 %.
 
     Examples
     --------
@@ -254,11 +254,44 @@ def doubted(estimate: Estimate, low: float, high: float, confidence: float = 0.9
     """
     if estimate.value is None or estimate.ci_low is None or estimate.ci_high is None:
         return estimate
-    unseen = 1 - ((1 - confidence) / 2) ** (1 / estimate.n)
-    moved = unseen * max(high - estimate.value, estimate.value - low)
+    moved = _unseen(estimate.n, 0.95) * max(high - estimate.value, estimate.value - low)
     if moved <= estimate.ci_high - estimate.ci_low:
         return estimate
     return replace(estimate, warnings=(*estimate.warnings, "rare"))
+
+
+def allowing_unseen(estimate: Estimate, low: float, high: float, confidence: float = 0.95) -> Estimate:
+    """A mean with the caveat "rare" without it, its interval longer by what unseen values up to the bounds could move it.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        As `doubted` returns it, its interval of this confidence; another is returned as it is.
+    low, high : float
+        The smallest and largest value that a question may have.
+    confidence : float
+
+    Examples
+    --------
+    >>> found = allowing_unseen(doubted(mean([0.01, -0.01, 0.02, -0.02] * 10), -1.0, 1.0), -1.0, 1.0)
+    >>> round(found.ci_low, 3), round(found.ci_high, 3), found.warnings
+    (-0.093, 0.093, ())
+    """
+    if "rare" not in estimate.warnings or estimate.value is None or estimate.ci_low is None or estimate.ci_high is None:
+        return estimate
+    unseen = _unseen(estimate.n, confidence)
+    return replace(
+        estimate,
+        ci_low=estimate.ci_low - unseen * (estimate.value - low),
+        ci_high=estimate.ci_high + unseen * (high - estimate.value),
+        method="bounded",
+        warnings=tuple(caveat for caveat in estimate.warnings if caveat != "rare"),
+    )
+
+
+def _unseen(n: int, confidence: float) -> float:
+    """The largest share of questions of which n may well hold none: at 95 % in two directions 3.7 / n."""
+    return 1 - float(((1 - confidence) / 2) ** (1 / n))
 
 
 def trimmed_mean(
