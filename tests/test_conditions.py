@@ -66,8 +66,8 @@ def test_rates_over_clusters_are_their_mean():
     # Equal clusters: the standard error of the mean of the clusters' means.
     means = values.reshape(3, 2).mean(axis=1)
     assert rate(values, clusters=clusters).se == pytest.approx(means.std(ddof=1) / np.sqrt(3))
-    # Nothing varies over clusters either: the questions' interval has a width.
-    assert rate([0.0] * 6, clusters=clusters).ci_high == pytest.approx(proportion_confint(0, 6, method="wilson")[1])
+    # Nothing varies over clusters either: three independent observations say as much.
+    assert rate([0.0] * 6, clusters=clusters).ci_high == pytest.approx(proportion_confint(0, 3, method="wilson")[1])
 
 
 def test_a_gate_does_not_pass_what_few_questions_cannot_show(pair):

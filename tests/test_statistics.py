@@ -103,7 +103,7 @@ def test_undefined_values_are_counted_and_do_not_enter():
 
 
 @pytest.mark.parametrize(
-    "estimate", [mean([1.0]), mean([1.0, 2.0], clusters=[0, 0]), mean([1.0, 2.0, 3.0], strata=[0, 0, 1])]
+    "estimate", [mean([1.0]), mean([1.0, 2.0], clusters=[0, 0]), mean([1.0, 2.0], strata=[0, 0], clusters=[0, 0])]
 )
 def test_no_interval_from_too_little(estimate):
     assert estimate.value is not None
@@ -127,7 +127,7 @@ def test_root_mean_square_and_macro_mean_by_hand():
     means = pd.Series(VALUES).groupby(SUBJECTS).mean()
     macro = macro_mean(VALUES, SUBJECTS)
     assert (macro.value, macro.se, macro.n) == pytest.approx((means.mean(), means.sem(), 12))
-    fixed = macro_mean(VALUES, SUBJECTS, fixed=True)
+    fixed = macro_mean(VALUES, SUBJECTS, strata=SUBJECTS)
     within = pd.Series(VALUES).groupby(SUBJECTS).sem()
     assert (fixed.value, fixed.se) == pytest.approx((means.mean(), np.sqrt((within**2).sum()) / 12))
 

@@ -68,15 +68,15 @@ def test_means_of_sampled_tasks_contain_both_intervals():
     task = np.repeat(np.arange(12), RNG.integers(5, 40, 12))
     x = RNG.exponential(0.05, len(task)) * RNG.uniform(0.2, 3, 12)[task]
     x[:2] = np.nan
-    (found,) = bounded_means([x], [(0.0, 5.0)], clusters=task)
+    (found,) = bounded_means([x], [(0.0, 5.0)], tasks=task)
     (alone,) = bounded_means([x], [(0.0, 5.0)])
-    of_tasks = mean(x, clusters=task)
+    of_tasks = mean(x, tasks=task)
     assert found.ci_low == pytest.approx(min(alone.ci_low, of_tasks.ci_low), rel=1e-12)
     assert found.ci_high == pytest.approx(max(alone.ci_high, of_tasks.ci_high), rel=1e-12)
     assert (found.value, found.se, found.undefined, found.unit) == (of_tasks.value, of_tasks.se, 2, "cluster")
-    for fixed in (True, False):
-        (balanced,) = bounded_macro_means([x], [(0.0, 5.0)], task, fixed=fixed)
-        plain = macro_mean(x, task, fixed=fixed)
+    for strata in (task, None):
+        (balanced,) = bounded_macro_means([x], [(0.0, 5.0)], task, strata=strata)
+        plain = macro_mean(x, task, strata=strata)
         assert (balanced.value, balanced.n) == (plain.value, plain.n)
         assert balanced.ci_low <= plain.ci_low
         assert plain.ci_high < balanced.ci_high <= 5.0
@@ -97,7 +97,7 @@ def test_a_trimmed_mean_is_scipys():
 def test_a_trimmed_mean_of_sampled_tasks_has_the_variance_of_their_winsorised_sums():
     task = np.repeat(np.arange(20), 10)
     x = RNG.exponential(1, 200) + RNG.normal(0, 0.3, 20)[task]
-    found = trimmed_mean(x, clusters=task)
+    found = trimmed_mean(x, tasks=task)
     winsorised = stats.mstats.winsorize(x, (0.2, 0.2)).data.reshape(20, 10).mean(axis=1)
     assert found.se == pytest.approx(stats.sem(winsorised) / 0.6, rel=1e-12)
     assert (found.df, found.unit) == (pytest.approx(19), "cluster")

@@ -56,6 +56,13 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class TaskSampling(StrEnum):
+    """What the intervals are about."""
+
+    FIXED = "fixed"
+    SAMPLED = "sampled"
+
+
 @app.command()
 def compare(
     before: Annotated[Path, typer.Argument(help="Log folder, its .zip, a samples or a results file of the first run.")],
@@ -70,6 +77,17 @@ def compare(
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
     margin: Annotated[float, typer.Option(help="Largest change of accuracy that counts as none.")] = 0.01,
     score: Annotated[str, typer.Option(help="raw, acc_norm, acc_bytes or acc_mutual_info.")] = "raw",
+    tasks: Annotated[
+        TaskSampling,
+        typer.Option(help="Intervals for other questions of the same tasks, or for other tasks of the kind."),
+    ] = TaskSampling.FIXED,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            help="Field of the documents whose equal values make questions clusters, such as passage_id; auto finds passages, "
+            "repeated questions and translations; none."
+        ),
+    ] = "auto",
     run: Annotated[
         list[str] | None,
         typer.Option(
@@ -100,7 +118,16 @@ def compare(
     conditions = [read_condition(text) for text in fail_if or ()]
     first, second = read_both(before, after, run or ())
     found = None if scopes is None else _find_scopes(scopes, experiment, first)
-    comparison = compare_runs(first, second, margin=margin, score=score, scopes=found, filter_name=filter_name)
+    comparison = compare_runs(
+        first,
+        second,
+        margin=margin,
+        score=score,
+        scopes=found,
+        filter_name=filter_name,
+        task_sampling=tasks.value,
+        cluster=cluster,
+    )
     checks = check(conditions, comparison)
     if out is not None:
         write_comparison(comparison, out)

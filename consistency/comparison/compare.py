@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from consistency.comparison.clusters import AUTO, find_clusters
 from consistency.comparison.estimation import (
+    Analysis,
     MeasuredTask,
     section_of,
     section_of_group,
@@ -21,7 +23,7 @@ from consistency.comparison.filters import by_filter, choose_filters, pair_filte
 from consistency.comparison.groups import read_groups
 from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
 from consistency.comparison.items import answers, question_arrays
-from consistency.comparison.pairing import pair
+from consistency.comparison.pairing import Pairs, pair
 from consistency.comparison.result import Comparison, SameRun, UnpairedTask
 from consistency.comparison.runs import (
     common_tasks,
@@ -30,7 +32,7 @@ from consistency.comparison.runs import (
     read_both,
     same_run,
 )
-from consistency.comparison.section import Section
+from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.settings import UnexplainedPrompts, setting_differences, unexplained_prompts
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
@@ -53,6 +55,8 @@ def compare(
     scopes: Mapping[str, Sequence[str]] | None = None,
     score: str = "raw",
     margin: float = 0.01,
+    task_sampling: TaskSampling = "fixed",
+    cluster: str = AUTO,
     run: str | tuple[str, str] | None = None,
     filter_name: str | None = None,
 ) -> Comparison:
@@ -70,6 +74,11 @@ def compare(
         How options of unequal length are made comparable, as lm_eval's metrics of these names do.
     margin : float
         The largest change of accuracy that counts as none, as a fraction.
+    task_sampling : {"fixed", "sampled"}
+        Whether intervals say what other questions of the same tasks would change, or what other tasks of the kind would.
+    cluster : str
+        Which questions are clusters: `"auto"` for those that share a passage, are asked more than once, or are translations
+        of each other; `"none"`; or those with the same value of a field of the documents, such as `"passage_id"`.
     run : str or tuple of str, optional
         Dates of the runs to read, see `read_both`; the newest by default.
     filter_name : str, optional
@@ -82,7 +91,7 @@ def compare(
     Raises
     ------
     InputError
-        If a log cannot be read, or the two have no question in common.
+        If a log cannot be read, the two have no question in common, or no document has the field of `cluster`.
 
     Examples
     --------
@@ -103,6 +112,9 @@ def compare(
         raise InputError(
             f"a margin of {margin:g}", expected=f"a fraction between 0 and {_MOST_MARGIN:g}, such as 0.01 for one point"
         )
+    if task_sampling not in ("fixed", "sampled"):
+        raise not_one_of("task_sampling", task_sampling, ["fixed", "sampled"])
+    analysis = Analysis(margin, task_sampling, cluster)
     filtered = choose_filters(first, second, filter_name)
     unlike = dict(filtered.unlike)
     if unlike and not set(filtered.before.tasks) & set(filtered.after.tasks) and tasks is None:
@@ -125,17 +137,19 @@ def compare(
         for name in names:
             if name not in run_.tasks:
                 raise not_one_of("task", name, sorted(run_.tasks), path=run_.path)
-    measured: dict[str, MeasuredTask] = {}
+    paired: dict[str, Pairs] = {}
     for name, other in chosen.items():
         pairs = pair(comparable(first.tasks[name], score), comparable(second.tasks[other], score))
         if len(pairs):
-            measured[name] = MeasuredTask(pairs, question_arrays(pairs))
+            paired[name] = pairs
         else:
             unpaired.append(UnpairedTask(name, {why: found.count for why, found in pairs.report.dropped.items()}))
-    if not measured:
+    if not paired:
         problem = "; ".join(item.to_text() for item in unpaired[:3])
         raise InputError(problem, do="compare two runs of the same tasks", path=second.path)
-    items = {name: {**answers(task.pairs), **task.arrays} for name, task in measured.items()}
+    labels, clusters = find_clusters(paired, cluster)
+    measured = {name: MeasuredTask(pairs, question_arrays(pairs), labels.get(name)) for name, pairs in paired.items()}
+    items = {name: {**answers(task.pairs), **task.arrays, **_cluster_of(task)} for name, task in measured.items()}
     with_options = {name: task for name, task in measured.items() if task.has_options}
     reports = {name: task.pairs.report for name, task in measured.items()}
     settings = tuple(setting_differences(first, second, chosen, reports))
@@ -151,19 +165,19 @@ def compare(
     for scope, members in (scopes or {}).items():
         within = {name: with_options[name] for name in members if name in with_options}
         if within:
-            by_scope[scope] = section_of(scope, within, margin)
-    by_task = {name: section_of_task(name, task, margin, others.get(name, {})) for name, task in measured.items()}
+            by_scope[scope] = section_of(scope, within, analysis)
+    by_task = {name: section_of_task(name, task, analysis, others.get(name, {})) for name, task in measured.items()}
     counted = {name: len(first.tasks[name]) for name in measured}
     return Comparison(
         before=first.config,
         after=second.config,
         paths=(str(first.path), str(second.path)),
-        overall=section_of("overall", with_options, margin) if with_options else None,
+        overall=section_of("overall", with_options, analysis) if with_options else None,
         by_task=_adjusted(by_task),
         by_scope=by_scope,
-        by_metric=sections_by_metric(measured, margin),
+        by_metric=sections_by_metric(measured, analysis),
         by_group={
-            group.name: section_of_group(group, measured, by_task, margin)
+            group.name: section_of_group(group, measured, by_task, analysis)
             for group in read_groups(
                 first.config if first.config.groups else second.config,
                 counted,
@@ -172,6 +186,8 @@ def compare(
         },
         score=score,
         margin=margin,
+        task_sampling=task_sampling,
+        clusters=clusters,
         selection=(first.selection, second.selection),
         names=matched_names(filtered.before, filtered.after, chosen),
         unpaired=tuple(unpaired),
@@ -181,6 +197,11 @@ def compare(
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},
     )
+
+
+def _cluster_of(task: MeasuredTask) -> dict[str, NDArray[Any]]:
+    """The cluster of each question, where questions share something."""
+    return {} if task.clusters is None else {"cluster": task.clusters}
 
 
 def _of_unlike(unlike: Mapping[str, tuple[Scores, Scores]]) -> list[UnpairedTask]:
@@ -213,11 +234,10 @@ def _biases(
 
 def _adjusted(by_task: dict[str, Section]) -> dict[str, Section]:
     """The sections with their p-values adjusted over all tasks."""
-    tested = {name: section.mcnemar_p for name, section in by_task.items() if section.mcnemar_p is not None}
-    if len(tested) < 2:
-        return by_task
-    p = np.array(list(tested.values()))
-    adjusted = zip(tested, holm(p).tolist(), benjamini_hochberg(p).tolist(), strict=True)
-    return by_task | {
-        name: replace(by_task[name], mcnemar_p_holm=by_holm, mcnemar_p_bh=by_bh) for name, by_holm, by_bh in adjusted
-    }
+    for test, by_holm, by_bh in (("mcnemar_p", "mcnemar_p_holm", "mcnemar_p_bh"), ("sign_flip_p", "p_holm", "p_bh")):
+        tested = {name: p for name, section in by_task.items() if (p := getattr(section, test)) is not None}
+        if len(tested) > 1:
+            p = np.array(list(tested.values()))
+            for name, one, other in zip(tested, holm(p).tolist(), benjamini_hochberg(p).tolist(), strict=True):
+                by_task = by_task | {name: replace(by_task[name], **{by_holm: one, by_bh: other})}
+    return by_task

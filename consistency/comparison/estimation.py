@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from consistency.comparison.clusters import AUTO, FEWEST_OTHERS
 from consistency.comparison.groups import TaskGroup, Weighting
 from consistency.comparison.items import accuracy_metric, question_arrays
 from consistency.comparison.pairing import PairingReport, Pairs, pair
-from consistency.comparison.section import MetricChange, Readability, Section, UncomparedMetric
+from consistency.comparison.section import MetricChange, Readability, Section, TaskSampling, UncomparedMetric
 from consistency.logs.generations import UNREADABLE
 from consistency.logs.scores import Scores
 from consistency.metrics.answers import expected_calibration_error, flips, quantiles
 from consistency.metrics.measures import MEASURE, MEASURES, Measure
-from consistency.statistics.estimates import Caveat, Estimate, mean, root_mean_square, root_of
-from consistency.statistics.hypotheses import equivalence, mcnemar_exact, minimum_detectable_effect, sign_flip_test
+from consistency.statistics.estimates import Estimate, mean, numbered, root_mean_square, root_of
+from consistency.statistics.hypotheses import (
+    equivalence,
+    mcnemar_exact,
+    minimum_detectable_effect,
+    sign_flip_test,
+    t_test,
+)
 from consistency.statistics.jackknife import aggregate, aggregate_change
-from consistency.statistics.paired_shares import differing_changes, equivalence_of_shares, paired_change
+from consistency.statistics.paired_shares import change_of_shares, differing_changes, equivalence_of_shares
 from consistency.statistics.power import detectable_change
+from consistency.statistics.sampling import Labels
 from consistency.statistics.shares import rate
 from consistency.statistics.tails import (
     bounded_macro_means,
@@ -29,25 +37,40 @@ from consistency.statistics.tails import (
     trimmed_mean,
 )
 from consistency.statistics.task_means import macro_mean, weighted_mean
-from consistency.support.arrays import Floats, Integers
+from consistency.support.arrays import Bools, Floats, Integers
 
-# With fewer tasks, or tasks of which a few hold nearly all questions, a cluster-robust interval needs so wide a t
-# quantile that it says nothing, and rests on the variance of a handful of numbers: questions are then the unit, and the
-# output says so.
-MIN_CLUSTERS = 10
-MIN_EFFECTIVE_CLUSTERS = 5
 _OF_FLIPS = ("harmful_flips", "beneficial_flips", "wrong_to_wrong_flips")
 _ESTIMATORS: dict[str, Callable[..., Estimate]] = {"mean": mean, "root mean square": root_mean_square, "rate": rate}
 # The measures whose trimmed mean stands beside the mean.
 _TRIMMED = ("kl", "kl_reverse")
 
 
+@dataclass(frozen=True)
+class Analysis:
+    """How a comparison is estimated.
+
+    Attributes
+    ----------
+    margin : float
+        The largest change of accuracy that counts as none, as a fraction.
+    tasks : {"fixed", "sampled"}
+        Whether intervals say what other questions of the same tasks would change, or what other tasks of the kind would.
+    cluster : str
+        What makes questions clusters, see `find_clusters`.
+    """
+
+    margin: float = 0.01
+    tasks: TaskSampling = "fixed"
+    cluster: str = AUTO
+
+
 @dataclass(frozen=True, eq=False)
 class MeasuredTask:
-    """The pairs of a task, and every number of each (`question_arrays`)."""
+    """The pairs of a task, every number of each (`question_arrays`), and its cluster where questions share something."""
 
     pairs: Pairs
     arrays: Mapping[str, Floats]
+    clusters: Integers | None = None
 
     @property
     def has_options(self) -> bool:
@@ -77,24 +100,50 @@ class MeasuredTask:
 
 @dataclass(frozen=True, eq=False)
 class _Sampling:
-    """What of a section's questions is taken as sampled: whole tasks, or questions and the reason why not tasks."""
+    """What of a section's n questions is taken as sampled.
 
+    Attributes
+    ----------
+    tasks : ndarray of int64, shape [n]
+        The task of each question.
+    clusters : ndarray of int64, shape [n], or None
+        The cluster of each question, where questions that share something are sampled together.
+    sampled : bool
+        Whether whole tasks are sampled.
+    """
+
+    tasks: Integers
     clusters: Integers | None
-    caveats: tuple[Caveat, ...]
+    sampled: bool
 
     @classmethod
-    def of(cls, sizes: Integers) -> _Sampling:
-        """The sampling of tasks of these sizes."""
-        if len(sizes) < MIN_CLUSTERS:
-            return cls(None, ("few clusters",) if len(sizes) > 1 else ())
-        if sizes.sum() ** 2 / (sizes**2).sum() < MIN_EFFECTIVE_CLUSTERS:
-            return cls(None, ("unequal clusters",))
-        return cls(np.repeat(np.arange(len(sizes)), sizes), ())
+    def of(cls, tasks: Sequence[MeasuredTask], analysis: Analysis) -> _Sampling:
+        """The sampling of some tasks together."""
+        task_of = np.repeat(np.arange(len(tasks)), [len(task.pairs) for task in tasks])
+        shared = [task.clusters for task in tasks if task.clusters is not None]
+        clusters = numbered(np.concatenate(shared)) if shared else None
+        if clusters is not None:
+            others = float(np.bincount(clusters)[clusters].mean()) - 1
+            if others == 0 or (analysis.cluster == AUTO and others < FEWEST_OTHERS):
+                clusters = None
+        return cls(task_of, clusters, analysis.tasks == "sampled" and len(tasks) > 1)
+
+    @property
+    def labels(self) -> Labels:
+        """The arguments of `mean`. Questions of fixed tasks are one sample, whatever their task."""
+        if self.sampled:
+            return {"strata": None, "tasks": self.tasks, "clusters": self.clusters}
+        return {"strata": None, "tasks": None, "clusters": self.clusters}
+
+    def within(self, rows: Bools) -> _Sampling:
+        """The sampling of some of the questions."""
+        clusters = None if self.clusters is None else numbered(self.clusters[rows])
+        return _Sampling(numbered(self.tasks[rows]), clusters, self.sampled)
 
     def estimate(self, measure: Measure, values: Floats) -> Estimate:
         """An estimate of a measure from one number per question: of zeros and ones that of a share, within its bounds."""
         share = _is_share(measure, values)
-        found = _ESTIMATORS["rate" if share else measure.estimator](values, clusters=self.clusters)
+        found = _ESTIMATORS["rate" if share else measure.estimator](values, **self.labels)
         low, high = measure.bounds
         if measure.estimator == "mean" and not share and measure.name != "delta_accuracy":
             found = doubted(found, low, high)
@@ -102,7 +151,6 @@ class _Sampling:
             found,
             ci_low=None if found.ci_low is None else max(found.ci_low, low),
             ci_high=None if found.ci_high is None else min(found.ci_high, high),
-            warnings=(*found.warnings, *self.caveats),
         )
 
     def estimates(
@@ -123,12 +171,29 @@ class _Sampling:
                     (0.0, max(end**2 for end in reaches[name])) if square else reaches[name]
                     for name, square in zip(left, squared, strict=True)
                 ],
-                clusters=self.clusters,
+                **self.labels,
             )
-            for name, square, item in zip(left, squared, bounded, strict=True):
-                own = root_of(item) if square else item
-                found[name] = replace(own, warnings=(*own.warnings, *self.caveats))
+            found |= {
+                name: root_of(item) if square else item
+                for name, square, item in zip(left, squared, bounded, strict=True)
+            }
         return {name: found[name] for name in values}
+
+    def macros(self, values: Mapping[str, Floats], reaches: Mapping[str, tuple[float, float]]) -> dict[str, Estimate]:
+        """The mean of the tasks' means of each measure, for which fixed tasks are strata."""
+        near, strata = [name for name in values if name in reaches], None if self.sampled else self.tasks
+        bounded = bounded_macro_means(
+            [values[name] for name in near],
+            [reaches[name] for name in near],
+            self.tasks,
+            strata=strata,
+            clusters=self.clusters,
+        )
+        found = dict(zip(near, bounded, strict=True))
+        return {
+            name: found[name] if name in found else macro_mean(x, self.tasks, strata=strata, clusters=self.clusters)
+            for name, x in values.items()
+        }
 
 
 def _is_share(measure: Measure, values: Floats) -> bool:
@@ -138,7 +203,7 @@ def _is_share(measure: Measure, values: Floats) -> bool:
     return bool(np.isin(values[np.isfinite(values)], (0.0, 1.0)).all())
 
 
-def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> Section:
+def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis) -> Section:
     """Estimates and tests over the questions of one or several tasks; of distributions where all have options.
 
     Parameters
@@ -147,18 +212,16 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         Of the section.
     named : dict of str to MeasuredTask
         The tasks by name.
-    margin : float
-        The largest change of accuracy that counts as none, as a fraction.
+    analysis : Analysis
     """
     tasks = list(named.values())
     options = all(task.has_options for task in tasks)
     keys = [key for key in tasks[0].arrays if all(key in task.arrays for task in tasks)]
     pooled = {key: np.concatenate([task.arrays[key] for task in tasks]) for key in keys}
-    sizes = np.array([len(task.pairs) for task in tasks])
-    sampling = _Sampling.of(sizes)
+    sampling = _Sampling.of(tasks, analysis)
     before, after = pooled["correct_before"], pooled["correct_after"]
     # Answers that are right in part do not turn from right to wrong.
-    whole = np.repeat([not task.has_fractions for task in tasks], sizes)
+    whole = np.array([not task.has_fractions for task in tasks])[sampling.tasks]
     columns = {**pooled, **{key: np.where(whole, pooled[key], np.nan) for key in ("correct_before", "correct_after")}}
     values = {
         m.name: m.values(columns if m.name in _OF_FLIPS else pooled)
@@ -173,18 +236,12 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
     turned = None
     if whole.any() and estimates["delta_accuracy"].n:
         turned = flips(columns["correct_before"], columns["correct_after"], pooled.get("same_top"))
-    # Also of whole tasks where nothing turned: only the number of questions then gives the interval a width.
-    if turned is not None and whole.all() and (sampling.clusters is None or estimates["delta_accuracy"].se == 0):
-        estimates["delta_accuracy"] = _change_of_share(estimates["delta_accuracy"], turned)
+    if turned is not None and whole.all() and estimates["delta_accuracy"].n > 1:
+        estimates["delta_accuracy"] = change_of_shares(before, after, **sampling.labels)
     change = estimates["delta_accuracy"]
     macro = None
     if len(tasks) > 1:
-        task_of, fixed = np.repeat(np.arange(len(tasks)), sizes), sampling.clusters is None
-        means = [m.name for m in MEASURES if m.name in values and m.estimator == "mean"]
-        near = [name for name in means if name in reaches]
-        bounded = bounded_macro_means([values[m] for m in near], [reaches[m] for m in near], task_of, fixed=fixed)
-        allowing = dict(zip(near, bounded, strict=True))
-        macro = {m: allowing.get(m) or macro_mean(values[m], task_of, fixed=fixed) for m in means}
+        macro = sampling.macros({name: x for name, x in values.items() if MEASURE[name].estimator == "mean"}, reaches)
     metrics = dict.fromkeys(task.accuracy_metric or ("best option" if task.has_options else "") for task in tasks)
     section = Section(
         name=name,
@@ -193,9 +250,9 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
         pairing=PairingReport.pooled([task.pairs.report for task in tasks]),
         flips=turned,
         mcnemar_p=mcnemar_exact(turned["harmful"], turned["beneficial"]) if turned else None,
-        sign_flip_p=sign_flip_test(after - before, clusters=sampling.clusters) if change.n else None,
-        heterogeneity_p=_differing(tasks) if len(tasks) > 1 and whole.all() else None,
-        equivalence_p=_equivalence(change, turned, margin),
+        sign_flip_p=_no_change(change, after - before, sampling),
+        heterogeneity_p=_differing(tasks, analysis) if len(tasks) > 1 and whole.all() else None,
+        equivalence_p=_equivalence(change, turned, analysis.margin),
         minimum_detectable_change=_detectable(change, turned),
         macro=macro,
         tasks=tuple(named) if len(named) > 1 else (),
@@ -207,36 +264,51 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], margin: float) -> S
     return _with_distributions(section, columns, sampling) if options else section
 
 
-def _differing(tasks: Sequence[MeasuredTask]) -> float | None:
-    """The p of one change of accuracy in all tasks."""
-    counts = [flips(task.arrays["correct_before"], task.arrays["correct_after"]) for task in tasks]
-    known = [int(np.isfinite(task.arrays["correct_before"] + task.arrays["correct_after"]).sum()) for task in tasks]
-    rows = [row for row in zip(counts, known, strict=True) if row[1]]
-    if len(rows) < 2:
+def _no_change(change: Estimate, differences: Floats, sampling: _Sampling) -> float | None:
+    """The p of no change: by flipping the signs of what was sampled, by t where that is tasks and questions."""
+    if not change.n:
         return None
-    return differing_changes(
-        [count["harmful"] for count, _ in rows], [count["beneficial"] for count, _ in rows], [n for _, n in rows]
-    )
+    if sampling.sampled and sampling.clusters is not None:
+        return t_test(change)
+    return sign_flip_test(differences, clusters=sampling.tasks if sampling.sampled else sampling.clusters)
 
 
-def _change_of_share(change: Estimate, turned: Mapping[str, int]) -> Estimate:
-    """The change of accuracy with the interval of paired shares."""
-    found = paired_change(turned["harmful"], turned["beneficial"], change.n)
-    few = tuple(caveat for caveat in change.warnings if caveat in ("few clusters", "unequal clusters", "too few"))
-    return replace(found, undefined=change.undefined, warnings=few)
+def _differing(tasks: Sequence[MeasuredTask], analysis: Analysis) -> float | None:
+    """The p of one change of accuracy in all tasks, each with the independent questions that its own say as much as."""
+    lost, won, sizes = [], [], []
+    for task in tasks:
+        before, after = task.arrays["correct_before"], task.arrays["correct_after"]
+        turned, known = flips(before, after), int(np.isfinite(before + after).sum())
+        if known:
+            sampling, weight = _Sampling.of([task], analysis), 1.0
+            if sampling.clusters is not None:
+                weight = (change_of_shares(before, after, **sampling.labels).effective_n or known) / known
+            lost.append(turned["harmful"] * weight)
+            won.append(turned["beneficial"] * weight)
+            sizes.append(known * weight)
+    return differing_changes(lost, won, sizes) if len(sizes) > 1 else None
 
 
 def _equivalence(change: Estimate, turned: Mapping[str, int] | None, margin: float) -> float | None:
-    """The p of a change of at least the margin: exact where questions are the unit and answers turn."""
+    """The p of a change of at least the margin: by scores where the change is of a share."""
     if change.method == "score" and turned is not None:
-        return equivalence_of_shares(turned["harmful"], turned["beneficial"], change.n, margin)
+        return equivalence_of_shares(
+            turned["harmful"],
+            turned["beneficial"],
+            change.n,
+            margin,
+            effective_n=change.effective_n,
+            df=None if change.effective_n is None else change.df,
+        )
     return equivalence(change, margin)
 
 
 def _detectable(change: Estimate, turned: Mapping[str, int] | None) -> float | None:
     """The true change that would be found 4 times in 5; None where the data are too few to say."""
     if change.method == "score" and turned is not None:
-        return detectable_change(turned["harmful"], turned["beneficial"], change.n)
+        weight = 1.0 if change.effective_n is None else change.effective_n / change.n
+        counts = (turned["harmful"], turned["beneficial"], change.n)
+        return detectable_change(*(round(count * weight) for count in counts))
     return minimum_detectable_effect(change)
 
 
@@ -249,7 +321,7 @@ def _with_distributions(section: Section, columns: Mapping[str, Floats], samplin
     return replace(
         section,
         kl_quantiles=quantiles(columns["kl"]),
-        trimmed={name: trimmed_mean(columns[name], clusters=sampling.clusters) for name in _TRIMMED},
+        trimmed={name: trimmed_mean(columns[name], **sampling.labels) for name in _TRIMMED},
         ties={when: int(columns[f"tied_{when}"].sum()) for when in ("before", "after")},
         tie_rate={when: float(columns[f"tied_{when}"].mean()) for when in ("before", "after")},
         ece={when: value if np.isfinite(value) else None for when, value in calibration.items()},
@@ -269,13 +341,10 @@ def _readability(pooled: Mapping[str, Floats], sampling: _Sampling) -> Readabili
         }
         for codes in (before, after)
     ]
-    change = mean(
-        (right_after - right_before)[both], clusters=None if sampling.clusters is None else sampling.clusters[both]
-    )
-    turned = flips(right_before[both], right_after[both])
     known = (right_before[both], right_after[both])
-    if sampling.clusters is None and change.n and all(np.isin(x[np.isfinite(x)], (0.0, 1.0)).all() for x in known):
-        change = _change_of_share(change, turned)
+    among = sampling.within(both).labels
+    whole = all(np.isin(x[np.isfinite(x)], (0.0, 1.0)).all() for x in known)
+    change = change_of_shares(*known, **among) if whole else mean(known[1] - known[0], **among)
     return Readability(
         before=counts[0],
         after=counts[1],
@@ -287,25 +356,35 @@ def _readability(pooled: Mapping[str, Floats], sampling: _Sampling) -> Readabili
 
 
 def section_of_task(
-    name: str, task: MeasuredTask, margin: float, others: Mapping[str, tuple[Scores, Scores]]
+    name: str, task: MeasuredTask, analysis: Analysis, others: Mapping[str, tuple[Scores, Scores]]
 ) -> Section:
     """The section of one task, with its metrics and what its other filters give."""
     further = {}
     for filter_name, sides in others.items():
         pairs = pair(*sides)
         if len(pairs):
-            further[filter_name] = section_of_task(name, MeasuredTask(pairs, question_arrays(pairs)), margin, {})
+            measured = MeasuredTask(pairs, question_arrays(pairs), _clusters_of(pairs, task))
+            further[filter_name] = section_of_task(name, measured, analysis, {})
     before, after = task.pairs.before, task.pairs.after
     return replace(
-        section_of(name, {name: task}, margin),
-        metrics=dict(_metric_changes(before, after)),
+        section_of(name, {name: task}, analysis),
+        metrics=dict(_metric_changes(before, after, _Sampling.of([task], analysis).clusters)),
         uncompared=tuple(_uncompared(before, after)),
         filter=before.filter,
         other_filters=further,
     )
 
 
-def _metric_changes(before: Scores, after: Scores) -> Iterator[tuple[str, MetricChange]]:
+def _clusters_of(pairs: Pairs, task: MeasuredTask) -> Integers | None:
+    """The clusters of a task's questions, for pairs of another of its filters."""
+    if task.clusters is None:
+        return None
+    known = dict(zip(task.pairs.before.doc_id.tolist(), task.clusters.tolist(), strict=True))
+    # A question that the other filter alone has is a cluster of its own.
+    return np.array([known.get(doc_id, -1 - doc_id) for doc_id in pairs.before.doc_id.tolist()], dtype=np.int64)
+
+
+def _metric_changes(before: Scores, after: Scores, clusters: Integers | None) -> Iterator[tuple[str, MetricChange]]:
     """The metrics that both logs hold, in the task's order, each aggregated as its task does."""
     listed = list(before.settings.metrics)
     held = [*before.metrics, *before.summands]
@@ -315,13 +394,16 @@ def _metric_changes(before: Scores, after: Scores) -> Iterator[tuple[str, Metric
             first, second = before.metrics[name], after.metrics[name]
             with np.errstate(invalid="ignore"):  # where both are infinite
                 change = second - first
-            yield name, MetricChange(mean(first), mean(second), mean(change), "mean", higher)
+            *ends, delta = (mean(values, clusters=clusters) for values in (first, second, change))
+            yield name, MetricChange(ends[0], ends[1], delta, "mean", higher)
         elif name in before.summands and name in after.summands:
             one, two = before.summands[name], after.summands[name]
-            yield (
-                name,
-                MetricChange(aggregate(one), aggregate(two), aggregate_change(one, two), one.aggregation, higher),
+            found = (
+                aggregate(one, clusters=clusters),
+                aggregate(two, clusters=clusters),
+                aggregate_change(one, two, clusters=clusters),
             )
+            yield name, MetricChange(*found, one.aggregation, higher)
 
 
 def _uncompared(before: Scores, after: Scores) -> Iterator[UncomparedMetric]:
@@ -337,25 +419,25 @@ def _uncompared(before: Scores, after: Scores) -> Iterator[UncomparedMetric]:
             yield UncomparedMetric(name, "the numbers of the two logs fit different functions")
 
 
-def sections_by_metric(measured: Mapping[str, MeasuredTask], margin: float) -> dict[str, Section]:
+def sections_by_metric(measured: Mapping[str, MeasuredTask], analysis: Analysis) -> dict[str, Section]:
     """Tasks without options pooled by the metric that says which answers are right, where several tasks share one."""
     found: dict[str, dict[str, MeasuredTask]] = {}
     for name, task in measured.items():
         if not task.has_options and task.accuracy_metric is not None:
             found.setdefault(task.accuracy_metric, {})[name] = task
     return {
-        metric: section_of(f"{metric}, {len(tasks)} tasks", tasks, margin)
+        metric: section_of(f"{metric}, {len(tasks)} tasks", tasks, analysis)
         for metric, tasks in found.items()
         if len(tasks) > 1
     }
 
 
 def section_of_group(
-    group: TaskGroup, measured: Mapping[str, MeasuredTask], by_task: Mapping[str, Section], margin: float
+    group: TaskGroup, measured: Mapping[str, MeasuredTask], by_task: Mapping[str, Section], analysis: Analysis
 ) -> Section:
     """The section of a group, its tasks weighed as the harness weighs them."""
     tasks = {name: measured[name] for name in group.tasks}
-    section = section_of(group.name, tasks, margin)
+    section = section_of(group.name, tasks, analysis)
     # Without a number of the harness, tasks of different metrics have no common question.
     alike = len({task.accuracy_metric for task in tasks.values()}) == 1
     without: Weighting = "size" if alike else "task"
@@ -372,13 +454,15 @@ def section_of_group(
     return replace(
         section,
         estimates=estimates,
-        equivalence_p=_equivalence(change, section.flips, margin),
+        equivalence_p=_equivalence(change, section.flips, analysis.margin),
         minimum_detectable_change=_detectable(change, section.flips),
         metrics={
             name: _weighed(
                 [by_task[task] for task in group.tasks if name in (by_task[task].metrics or {})],
                 name,
                 group.weightings.get(name, weighting),
+                sampled=analysis.tasks == "sampled",
+                shared=_in_common(tasks.values()),
             )
             for name in names
             if name not in told
@@ -389,17 +473,34 @@ def section_of_group(
     )
 
 
-def _weighed(sections: Sequence[Section], name: str, weighting: Weighting) -> MetricChange:
-    """A metric of a group from that of its tasks."""
+def _in_common(tasks: Iterable[MeasuredTask]) -> bool:
+    """Whether two of the tasks have a cluster of questions in common."""
+    seen: set[int] = set()
+    for task in tasks:
+        own = set() if task.clusters is None else set(task.clusters.tolist())
+        if not seen.isdisjoint(own):
+            return True
+        seen |= own
+    return False
+
+
+def _weighed(
+    sections: Sequence[Section], name: str, weighting: Weighting, *, sampled: bool, shared: bool
+) -> MetricChange:
+    """A metric of a group from that of its tasks, which are sampled, or share questions with each other."""
     changes = [section.metrics[name] for section in sections if section.metrics is not None]
     weights = [float(section.n) if weighting == "size" else 1.0 for section in sections]
-    ends = [weighted_mean([getattr(change, when) for change in changes], weights) for when in ("before", "after")]
+    before, after, delta = (
+        weighted_mean([getattr(change, when) for change in changes], weights, sampled=sampled, shared=shared)
+        for when in ("before", "after", "delta")
+    )
+    ends = [before, after]
     if changes[0].aggregation in ("perplexity", "weighted_perplexity", "bits_per_byte"):
         ends = [end if end.ci_low is None else replace(end, ci_low=max(end.ci_low, 0.0)) for end in ends]
     return MetricChange(
         before=ends[0],
         after=ends[1],
-        delta=weighted_mean([change.delta for change in changes], weights),
+        delta=delta,
         aggregation=changes[0].aggregation,
         higher_is_better=changes[0].higher_is_better,
     )

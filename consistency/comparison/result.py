@@ -9,8 +9,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from consistency.comparison.clusters import Clusters
 from consistency.comparison.identical import IdenticalLogprobs
-from consistency.comparison.section import Section
+from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
     accuracy_name,
     dropped_lines,
@@ -106,6 +107,10 @@ class Comparison:
         Normalisation of the scores, `"raw"` by default.
     margin : float
         The largest change of accuracy that counts as none, as a fraction.
+    task_sampling : {"fixed", "sampled"}
+        Whether intervals say what other questions of the same tasks would change, or what other tasks of the kind would.
+    clusters : tuple of Clusters
+        Questions that share something, and are not independent of each other.
     selection : tuple of Selection
         Which run of each log was read, and which others there are.
     names : TaskNames
@@ -141,6 +146,8 @@ class Comparison:
     scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     by_metric: Mapping[str, Section] = field(default_factory=dict)
     by_group: Mapping[str, Section] = field(default_factory=dict)
+    task_sampling: TaskSampling = "fixed"
+    clusters: tuple[Clusters, ...] = ()
 
     @property
     def pools(self) -> tuple[Section, ...]:
@@ -191,6 +198,7 @@ class Comparison:
             ),
             *(item.to_text() for item in self.unpaired),
             *self.names.to_lines(),
+            *(item.to_text() for item in self.clusters),
             *(item.to_text() for item in self.settings),
             *(item.to_text() for item in self.warnings),
         )
@@ -227,6 +235,8 @@ class Comparison:
             "after": {"path": self.paths[1], **_config_dict(self.after)},
             "score": self.score,
             "margin": self.margin,
+            "task_sampling": self.task_sampling,
+            "clusters": [asdict(item) for item in self.clusters],
             "overall": None if self.overall is None else self.overall.to_dict(),
             "by_task": {name: section.to_dict() for name, section in self.by_task.items()},
             **{
@@ -265,7 +275,7 @@ class Comparison:
             cells = [_cell(section.estimates.get(measure.name)) for measure in HEADLINE]
             turned = section.flips
             # Of a task among several corrected for their number; of what pools them there is one.
-            p = section.mcnemar_p if section.mcnemar_p_holm is None else section.mcnemar_p_holm
+            p = section.sign_flip_p if section.p_holm is None else section.p_holm
             flipped = f"{turned['harmful']:>5}/{turned['beneficial']:<5}" if turned else f"{'–':>5}{'':6}"
             tested = f"{'–':>8}" if p is None else f"{p:8.4f}" if p >= 0.0001 else " < .0001"
             name = f"{section.name:<{width}} {accuracy_name(section):<{metrics}} {section.n:>6}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from consistency.comparison.groups import Weighting
 from consistency.comparison.pairing import PairingReport
 from consistency.statistics.estimates import Estimate
 
+TaskSampling = Literal["fixed", "sampled"]
 NO_OPTIONS = "no options were scored: measures of distributions are absent"
 
 
@@ -103,9 +104,12 @@ class Section:
     flips : dict of str to int, or None
         Answers that turned, by kind; None where no answer is known to be right or wrong.
     mcnemar_p, sign_flip_p : float or None
-        Of no change of accuracy: exact; by flipping the signs of whole tasks where they are clusters.
+        Of no change of accuracy: exact, questions being independent; by flipping the signs of what was sampled (of questions,
+        clusters of them, or whole tasks), and a t test where that is whole tasks and clusters of questions.
     mcnemar_p_holm, mcnemar_p_bh : float or None
         Of a task, adjusted over all tasks.
+    p_holm, p_bh : float or None
+        Of a task: `sign_flip_p` adjusted over all tasks.
     heterogeneity_p : float or None
         With several tasks: of one change of accuracy in all of them.
     equivalence_p : float or None
@@ -152,6 +156,8 @@ class Section:
     mcnemar_p: float | None = None
     mcnemar_p_holm: float | None = None
     mcnemar_p_bh: float | None = None
+    p_holm: float | None = None
+    p_bh: float | None = None
     sign_flip_p: float | None = None
     heterogeneity_p: float | None = None
     kl_quantiles: Mapping[str, float | None] | None = None
@@ -194,6 +200,8 @@ class Section:
             "mcnemar_p": self.mcnemar_p,
             "mcnemar_p_holm": self.mcnemar_p_holm,
             "mcnemar_p_bh": self.mcnemar_p_bh,
+            "p_holm": self.p_holm,
+            "p_bh": self.p_bh,
             "sign_flip_p": self.sign_flip_p,
             "heterogeneity_p": self.heterogeneity_p,
             "macro": None if self.macro is None else {name: found.to_dict() for name, found in self.macro.items()},

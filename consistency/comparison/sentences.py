@@ -185,7 +185,7 @@ def gold_lines(section: Section) -> Iterator[str]:
 
 def _changed(task: Section) -> bool:
     """Whether a task changed beyond chance, corrected for the number of tasks."""
-    return task.mcnemar_p_holm is not None and task.mcnemar_p_holm < ALPHA
+    return task.p_holm is not None and task.p_holm < ALPHA
 
 
 def _change(task: Section) -> float:

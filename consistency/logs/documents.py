@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,26 @@ _LETTERED = (
     ("option_a", "option_b", "option_c", "option_d", "option_e"),
 )
 # They differ between releases of one data set, or hold the answer, and are not part of the question.
+_ANSWERS = (
+    *("answer", "answers", "answer_idx", "answer_index", "answerKey", "answer_key", "gold", "target", "cop", "labels"),
+    *("label", "correct", "solution", "answer_number"),
+)
 _NOT_QUESTION = {
+    *_ANSWERS,
     *("id", "idx", "ind", "index", "_id", "uid", "question_id", "source", "source_id", "split", "subset"),
-    *("subject", "category", "subcategory", "domain", "task", "topic", "subject_name", "topic_name", "labels", "label"),
-    *("answer", "answers", "answer_idx", "answer_index", "answerKey", "answer_key", "gold", "target", "cop", "exp"),
-    *("correct", "solution", "explanation", "choice_type", "context_id", "activity_label", "split_type", "few_shot"),
+    *("subject", "category", "subcategory", "domain", "task", "topic", "subject_name", "topic_name"),
+    *("exp", "explanation", "choice_type", "context_id", "activity_label", "split_type", "few_shot"),
 }
 
 
-def _fields(document: bytes) -> dict[str, Any]:
+def fields_of(document: bytes) -> dict[str, Any]:
+    """The fields of a document in JSON; none where it is no JSON, and one named `document` where it is no object.
+
+    Examples
+    --------
+    >>> fields_of(b'{"question": "1+1?", "answer": 2}')
+    {'question': '1+1?', 'answer': 2}
+    """
     try:
         decoded = msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -70,7 +81,7 @@ def labelled_options(document: bytes) -> list[tuple[tuple[str, ...], tuple[bool,
     >>> labelled_options(b'{"mc2_targets": {"choices": ["yes", "aye", "no"], "labels": [1, 1, 0]}}')
     [(('yes', 'aye', 'no'), (True, True, False))]
     """
-    fields = _fields(document)
+    fields = fields_of(document)
     found = []
     for holder in (fields, *fields.values()):
         choices, labels = (holder.get("choices"), holder.get("labels")) if isinstance(holder, dict) else (None, None)
@@ -85,6 +96,19 @@ def labelled_options(document: bytes) -> list[tuple[tuple[str, ...], tuple[bool,
     return found
 
 
+def answer_in(fields: Mapping[str, Any]) -> Any:
+    """The right answer among the fields of a document, in numbers rather than words; None where none is recognised.
+
+    Examples
+    --------
+    >>> answer_in({"question": "1+1?", "answer": "It is 2.", "answer_number": 2})
+    2
+    """
+    found = [fields[name] for name in _ANSWERS if fields.get(name) not in (None, "")]
+    numbers = [value for value in found if isinstance(value, int | float)]
+    return next(iter(numbers or found), None)
+
+
 def options_of(document: bytes) -> tuple[str, ...]:
     """Texts of the options of a document in JSON, in its own order; empty where none are recognised.
 
@@ -93,7 +117,7 @@ def options_of(document: bytes) -> tuple[str, ...]:
     >>> options_of(b'{"question": "1+1?", "choices": {"text": ["2", "3"], "label": ["A", "B"]}}')
     ('2', '3')
     """
-    return _options(_fields(document))[0]
+    return _options(fields_of(document))[0]
 
 
 def question_of(document: bytes) -> str:
@@ -109,7 +133,7 @@ def question_of(document: bytes) -> str:
 
 def question_and_options(document: bytes) -> tuple[str, tuple[str, ...]]:
     """What `question_of` and `options_of` give, of a document that is decoded once."""
-    fields = _fields(document)
+    fields = fields_of(document)
     options, named = _options(fields)
     skipped = _NOT_QUESTION | named
     texts = [value for name, value in fields.items() if isinstance(value, str) and value and name not in skipped]
@@ -149,7 +173,7 @@ def question_key(document: bytes, options: tuple[str, ...]) -> bytes:
     >>> first == question_key(b'{"question": "1+1? ", "choices": ["3", "2"], "answer": 1}', ("3", "2"))
     True
     """
-    fields = _fields(document)
+    fields = fields_of(document)
     texts, option_fields = _options(fields)
     skipped = _NOT_QUESTION | option_fields
     asked = sorted(_text(value) for name, value in fields.items() if value not in ("", None) and name not in skipped)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, defstruct
 
+from consistency.comparison.clusters import Clusters
 from consistency.comparison.groups import Weighting
 from consistency.comparison.result import TaskNames, UnpairedTask
-from consistency.comparison.section import MetricChange, Readability, UncomparedMetric
+from consistency.comparison.section import MetricChange, Readability, TaskSampling, UncomparedMetric
 from consistency.comparison.settings import SettingDifference
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES
@@ -380,6 +381,8 @@ class SectionBase(Struct, kw_only=True):
     mcnemar_p: float | UnsetType | None = UNSET
     mcnemar_p_holm: float | UnsetType | None = UNSET
     mcnemar_p_bh: float | UnsetType | None = UNSET
+    p_holm: float | UnsetType | None = UNSET
+    p_bh: float | UnsetType | None = UNSET
     sign_flip_p: float | UnsetType | None = UNSET
     heterogeneity_p: float | UnsetType | None = UNSET
     kl_quantiles: dict[str, float | None] | UnsetType = UNSET
@@ -441,6 +444,8 @@ class Comparison(Struct, kw_only=True):
     after: ComparedRun
     score: str
     margin: float
+    task_sampling: TaskSampling | UnsetType = UNSET
+    clusters: list[Clusters] | UnsetType = UNSET
     overall: Section | None
     by_task: dict[str, Section]
     by_scope: dict[str, Section] | UnsetType = UNSET

@@ -75,7 +75,7 @@ def _estimator_fields(text: str) -> dict[str, Any]:
         "do not vary": "constant",
         "skewed values": "skewed",
         "values in few steps": "uneven",
-        "unequal sizes": "unequal clusters",
+        "unequal sizes": "few clusters",
         "tasks are too few": "few clusters",
     }
     statistic = "root mean square" if text.startswith("root of") else "share" if text.startswith("share") else "mean"

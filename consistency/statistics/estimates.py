@@ -1,28 +1,38 @@
 """Estimates with intervals, and tests: arrays in, frozen results out. Nothing here reads a file.
 
-What was sampled decides the interval. Questions of one task are sampled one by one. Over several tasks there are two
-questions to ask: how would the mean change with other questions in *these* tasks (``strata``: tasks are fixed), and how
-with other *tasks* of the kind (``clusters``: whole tasks are sampled). Every estimate's `unit` says which it answers.
+What was sampled decides the interval. Questions of one task are sampled one by one, or with all that share a passage. Over
+several tasks there are two questions to ask: how would the mean change with other questions in *these* tasks (``strata``:
+tasks are fixed), and how with other *tasks* of the kind (``tasks``: whole tasks are sampled). Every estimate's `unit` says
+which it answers.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from consistency.support.arrays import Floats
+from consistency.statistics.sampling import (
+    Spread,
+    of_questions,
+    over_both,
+    over_clusters,
+    over_clusters_within,
+    within_strata,
+)
+from consistency.support.arrays import Floats, Integers
 
 # Values with no more distinct numbers than this are in steps, and a mean of few of them too.
 STEPS = 3
 FEW = 30
 # With fewer values than so many times the squared skewness a correction for it covers too little, too.
 FEW_TAIL = 5
+FEW_CLUSTERS = 10
 
-Unit = Literal["question", "stratum", "cluster"]
+Unit = Literal["question", "stratum", "cluster", "question cluster", "question cluster in stratum", "both"]
 Method = Literal[
     "t",
     "t-hall",
@@ -52,10 +62,16 @@ Caveat = Literal[
     "uneven",
     "few units",
     "few clusters",
-    "unequal clusters",
 ]
 
-_UNITS = {"question": "questions", "stratum": "questions within fixed tasks", "cluster": "clusters"}
+_UNITS = {
+    "question": "questions",
+    "stratum": "questions within fixed tasks",
+    "cluster": "whole tasks",
+    "question cluster": "clusters of questions",
+    "question cluster in stratum": "clusters of questions within fixed tasks",
+    "both": "whole tasks and clusters of questions",
+}
 _METHODS = {
     "t": "t interval",
     "t-hall": "t interval corrected for skewness (Hall 1992)",
@@ -83,8 +99,7 @@ _CAVEATS = {
     "rare": "too few questions to exclude rare ones with much larger values, which would move it beyond the interval",
     "uneven": "few of them, with values in few steps: it covers more or less than 95 %",
     "few units": "few of them: it covers less than 95 %",
-    "few clusters": "the tasks are too few to be clusters",
-    "unequal clusters": "the tasks are of too unequal sizes to be clusters",
+    "few clusters": "few of them: the interval is wide, and covers 95 % only if they are alike in size and spread",
 }
 
 
@@ -100,12 +115,15 @@ class Estimate:
         Observations that entered.
     df : float or None
         Degrees of freedom of a t interval.
+    effective_n : float or None
+        Of shares whose questions are not sampled one by one: how many independent questions would say as much.
     undefined : int
         Observations without a finite value, which did not enter.
     statistic : str
         What is estimated: "mean", "root mean square", "share", "mean of the tasks", "difference", ...
-    unit : {"question", "stratum", "cluster"}
-        What was taken as sampled: questions; the questions within fixed tasks; whole tasks.
+    unit : {"question", "stratum", "cluster", "question cluster", "question cluster in stratum", "both"}
+        What was taken as sampled: questions; the questions within fixed tasks; whole tasks; clusters of questions, such as
+        those of one passage; such clusters within fixed tasks; whole tasks and clusters of questions that cross them.
     method : str
         How the interval was made; "none" where there is none.
     warnings : tuple of str
@@ -123,10 +141,14 @@ class Estimate:
     unit: Unit = "question"
     method: Method = "none"
     warnings: tuple[Caveat, ...] = ()
+    effective_n: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
-        return asdict(self) | {"warnings": list(self.warnings)}
+        found = asdict(self) | {"warnings": list(self.warnings)}
+        if self.effective_n is None:
+            del found["effective_n"]
+        return found
 
     def describe(self) -> str:
         """What was estimated, over what, and how the interval was made.
@@ -231,11 +253,12 @@ def skewness(deviations: Floats) -> float:
     >>> round(skewness(np.array([-1.0, -1.0, -1.0, 3.0])), 6)
     2.0
     """
-    squares = deviations * deviations
+    squares = deviations * deviations  # a power is ten times as slow as a product
     n, second = len(deviations), float(squares.mean())
     if n < 3 or second == 0:
         return 0.0
-    return float((squares * deviations).mean() / second**1.5 * math.sqrt(n * (n - 1)) / (n - 2))
+    third = float((squares * deviations).mean())
+    return float(third / second**1.5) * math.sqrt(n * (n - 1)) / (n - 2)
 
 
 def too_skewed(skew: float, n: int) -> bool:
@@ -291,27 +314,39 @@ def t_interval(
     return value - back(quantile) * se, value - back(-quantile) * se
 
 
-def _labels(values: Floats, labels: ArrayLike | None) -> NDArray[np.int64] | None:
+def _labels(values: Floats, labels: ArrayLike | None) -> Integers | None:
     if labels is None:
         return None
-    codes = np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1)
-    if len(codes) != len(values):
+    codes = np.asarray(labels)
+    if codes.shape != values.shape:
         raise ValueError(f"expected one label per value, got {len(codes)} for {len(values)}")
-    return codes.astype(np.int64)
+    return numbered(codes)
+
+
+def numbered(labels: ArrayLike) -> Integers:
+    """Labels as numbers from 0 without a gap, equal ones alike.
+
+    Examples
+    --------
+    >>> numbered(["b", "a", "b"]).tolist()
+    [1, 0, 1]
+    """
+    return np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def mean(
     values: ArrayLike,
     *,
     strata: ArrayLike | None = None,
+    tasks: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     variance: Literal["CR3", "CR1"] = "CR3",
     confidence: float = 0.95,
 ) -> Estimate:
     """Mean over questions with a t interval.
 
-    Where fewer questions than 25 times the squared skewness have values of more than three kinds, the interval is
-    corrected for skewness (`t_interval`), and `method` is "t-hall"; for other skewed values `warnings` holds what the
+    Where fewer questions (or clusters of them) than 25 times the squared skewness have values of more than three kinds, the
+    interval is corrected for skewness (`t_interval`), and `method` is "t-hall"; for other skewed values `warnings` holds what the
     interval cannot promise.
 
     Parameters
@@ -319,27 +354,28 @@ def mean(
     values : array_like, shape [n]
         One number per question. Values that are not finite do not enter, and are counted in `undefined`.
     strata : array_like, shape [n], optional
-        The task of each question, where the tasks are fixed and only their questions are sampled. The standard error
+        The task of each question, where the tasks are fixed and only what is in them is sampled. The standard error
         adds the variances within tasks.
+    tasks : array_like, shape [n], optional
+        The task of each question, where whole tasks are sampled.
     clusters : array_like, shape [n], optional
-        The task of each question, where tasks are sampled.
+        What is sampled whole besides, such as the passage of each question, or the question itself where several tasks ask it.
     variance : {"CR3", "CR1"}
-        Of clustered means. `CR3` is the delete-one-cluster jackknife, with the effective number of clusters (Kish's
-        N² / Σ n²) less one as degrees of freedom. `CR1` is Liang and Zeger's (1986) times G / (G - 1), with G - 1. They
-        are one for clusters of one size; for tasks as unequal as MMLU's, CR1 intervals cover too little.
+        Of means over one kind of clusters. `CR3` is the delete-one-cluster jackknife, with the effective number of clusters
+        (Kish's N² / Σ n²) less one as degrees of freedom. `CR1` is Liang and Zeger's (1986) times G / (G - 1), with G - 1.
+        They are one for clusters of one size; for tasks as unequal as MMLU's, CR1 intervals cover too little.
     confidence : float
         Of the interval.
 
     Returns
     -------
     Estimate
-        `se` and the interval are None for fewer than two questions, strata of which one has a single question, or fewer
-        than two clusters.
+        `se` and the interval are None for fewer than two questions or clusters.
 
     Raises
     ------
     ValueError
-        If both `strata` and `clusters` are given, their lengths differ from `values`, or the variance is unknown.
+        If their lengths differ from `values`, both `strata` and `tasks` are given, or the variance is unknown.
 
     Examples
     --------
@@ -347,81 +383,70 @@ def mean(
     >>> estimate.value, round(estimate.se, 6), round(estimate.ci_low, 6)
     (0.75, 0.25, -0.045612)
     """
-    if strata is not None and clusters is not None:
-        raise ValueError("give strata or clusters, not both: tasks are either fixed or sampled")
+    if strata is not None and tasks is not None:
+        raise ValueError("give strata or tasks, not both: tasks are either fixed or sampled")
     if variance not in ("CR3", "CR1"):
         raise ValueError(f"expected the variance 'CR3' or 'CR1', got {variance!r}")
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1:
         raise ValueError(f"expected one value per question, got an array of shape {x.shape}")
-    groups = _labels(x, strata if strata is not None else clusters)
+    labels = [_labels(x, given) for given in (strata, tasks, clusters)]
+    unit: Unit = "question" if strata is None else "stratum"
+    if tasks is not None:
+        unit = "cluster" if clusters is None else "both"
+    elif clusters is not None:
+        unit = "question cluster" if strata is None else "question cluster in stratum"
+    clustered = tasks is not None or clusters is not None
     finite = np.isfinite(x)
     undefined = int((~finite).sum())
-    x = x[finite]
+    if undefined:
+        x, labels = x[finite], [None if given is None else numbered(given[finite]) for given in labels]
     n = len(x)
-    unit: Unit = "question" if groups is None else "stratum" if strata is not None else "cluster"
     if n == 0:
         return without_interval(None, 0, "no values", undefined=undefined, unit=unit)
     value = float(x.mean())
     if np.abs(x).max() > 1e150:
         return without_interval(value, n, "too large", undefined=undefined, unit=unit)
-    units, method = x - value, "t"
-    if groups is None:
-        df = float(n - 1)
-        se = float(x.std(ddof=1) / math.sqrt(n)) if n > 1 else None
-    else:
-        groups = np.unique(groups[finite], return_inverse=True)[1].reshape(-1)
-        if strata is not None:
-            se, df = _stratified(x, groups)
-        else:
-            method = f"t-{variance.lower()}"
-            se, df = _clustered(units, groups, variance)
-            units = np.bincount(groups, weights=units)
-    if se is None:
+    found = _spread(x, labels[0], labels[1], labels[2], variance)
+    if found.se is None:
         return without_interval(value, n, "too few", undefined=undefined, unit=unit)
+    method: Method = "t" if not clustered else "t-cr1" if variance == "CR1" else "t-cr3"
     warnings: list[Caveat] = []
-    skew, corrected = skewness(units), 0.0
-    if se == 0:
+    skew, corrected = skewness(found.units), 0.0
+    if found.se == 0:
         warnings.append("constant")
-    elif too_skewed(skew, len(units)) or n < FEW:
-        skewed = too_skewed(skew, len(units))
-        if groups is None and len(np.unique(x)) <= STEPS:
-            # Right or wrong, or flips: a smooth correction does not fit.
-            warnings += ["skewed"] if skewed else []
-            warnings += ["uneven"] if n < FEW else []
-        elif skewed and groups is None:
+    elif unit in ("question", "question cluster") and _in_steps(x):
+        # Right or wrong, or flips: a smooth correction does not fit.
+        warnings += ["skewed"] if too_skewed(skew, len(found.units)) else []
+        warnings += ["uneven"] if n < FEW else []
+    elif too_skewed(skew, len(found.units)):
+        # Sums over tasks of very unequal sizes differ by size too, and the correction would take that for skewness.
+        if unit in ("question", "question cluster"):
             corrected, method = skew, "t-hall"
             # A few values make the skewness, and the sample tells too badly how many there are.
-            warnings += ["skewed"] if n < FEW_TAIL * skew**2 else []
-        elif skewed:
-            # Sums over unequal clusters differ by size too, and the correction would take that for skewness.
+            warnings += ["skewed"] if len(found.units) < FEW_TAIL * skew**2 else []
+        else:
             warnings.append("skewed")
-    low, high = t_interval(value, se, df, confidence, skew=corrected, n=n)
-    return Estimate(value, se, low, high, n, df, undefined, "mean", unit, cast(Method, method), tuple(warnings))
+    if clustered and found.df + 1 < FEW_CLUSTERS:
+        warnings.append("few clusters")
+    low, high = t_interval(value, found.se, found.df, confidence, skew=corrected, n=len(found.units))
+    return Estimate(value, found.se, low, high, n, found.df, undefined, "mean", unit, method, tuple(warnings))
 
 
-def _stratified(x: Floats, groups: NDArray[np.int64]) -> tuple[float | None, float]:
-    counts = np.bincount(groups).astype(np.float64)
-    if counts.min() < 2:
-        return None, 0.0
-    means = np.bincount(groups, weights=x) / counts
-    within = np.bincount(groups, weights=(x - means[groups]) ** 2)
-    parts = (counts / len(x)) ** 2 * within / (counts - 1) / counts
-    total = float(parts.sum())
-    # Satterthwaite's approximation for a sum of independent variances.
-    spread = float((parts**2 / (counts - 1)).sum())
-    return math.sqrt(total), total**2 / spread if spread > 0 else float(len(x) - len(counts))
+def _in_steps(x: Floats) -> bool:
+    """Whether the values have hardly any distinct numbers; most have many among the first."""
+    return len(np.unique(x[:50])) <= STEPS and len(np.unique(x)) <= STEPS
 
 
-def _clustered(residuals: Floats, groups: NDArray[np.int64], variance: str) -> tuple[float | None, float]:
-    sums = np.bincount(groups, weights=residuals)
-    g, n = len(sums), len(residuals)
-    if g < 2:
-        return None, 0.0
-    if variance == "CR1":
-        return math.sqrt(g / (g - 1) * float((sums**2).sum())) / n, float(g - 1)
-    share = np.bincount(groups) / n
-    return math.sqrt((g - 1) / g * float(((sums / (1 - share)) ** 2).sum())) / n, 1 / float((share**2).sum()) - 1
+def _spread(
+    x: Floats, strata: Integers | None, tasks: Integers | None, clusters: Integers | None, variance: str
+) -> Spread:
+    if strata is not None:
+        return within_strata(x, strata) if clusters is None else over_clusters_within(x, strata, clusters)
+    if tasks is not None and clusters is not None:
+        return over_both(x, tasks, clusters)
+    sampled = clusters if tasks is None else tasks
+    return of_questions(x) if sampled is None else over_clusters(x, sampled, variance)
 
 
 def independent_difference(first: Estimate, second: Estimate, confidence: float = 0.95) -> Estimate:

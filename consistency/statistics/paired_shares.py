@@ -7,12 +7,13 @@ has no width where nothing turned, and is too narrow where few did. The score in
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from consistency.statistics.estimates import Estimate, without_interval
+from consistency.statistics.estimates import Estimate, mean, without_interval
 from consistency.support.arrays import Floats, Integers
 
 # Where at least so many answers turn, the score test keeps its level without further help; where its p is larger than this,
@@ -24,7 +25,9 @@ _CHANCES = 16
 _DOUBT = 1e-4
 
 
-def paired_change(lost: int, won: int, n: int, confidence: float = 0.95) -> Estimate:
+def paired_change(
+    lost: int, won: int, n: int, confidence: float = 0.95, *, effective_n: float | None = None, df: float | None = None
+) -> Estimate:
     """The change of a share with Tango's score interval.
 
     Parameters
@@ -34,6 +37,9 @@ def paired_change(lost: int, won: int, n: int, confidence: float = 0.95) -> Esti
     n : int
         Pairs.
     confidence : float
+    effective_n, df : float, optional
+        Where the questions are not independent of each other: how many independent ones would say as much, and the degrees
+        of freedom of that. The counts are then taken as so many of so many (Rao and Scott 1992), with Student's quantile.
 
     Returns
     -------
@@ -45,6 +51,7 @@ def paired_change(lost: int, won: int, n: int, confidence: float = 0.95) -> Esti
     ----------
     Tango (1998), Equivalence test and confidence interval for the difference in proportions for the paired-sample design.
     Statistics in Medicine 17, 891-908.
+    Rao and Scott (1992), A simple method for the analysis of clustered binary data. Biometrics 48, 577-585.
 
     Examples
     --------
@@ -55,23 +62,67 @@ def paired_change(lost: int, won: int, n: int, confidence: float = 0.95) -> Esti
     if n < 2:
         value = (won - lost) / n if n else None
         return without_interval(value, n, "too few" if n else "no values")
-    from scipy.special import ndtri
+    from scipy.special import ndtri, stdtrit
 
-    value = (won - lost) / n
-    z = float(ndtri((1 + confidence) / 2))
-    low, high = _where(lost, won, n, z), _where(lost, won, n, -z)
-    se = math.sqrt(max((lost + won) / n - value**2, 0.0) / (n - 1))
-    return Estimate(value, se, low, high, n, n - 1, method="score")
+    value, level = (won - lost) / n, (1 + confidence) / 2
+    z = float(ndtri(level) if df is None else stdtrit(df, level))
+    weight = 1.0 if effective_n is None else effective_n / n
+    low, high = (_where(lost * weight, won * weight, n * weight, side) for side in (z, -z))
+    se = math.sqrt(max((lost + won) / n - value**2, 0.0) / (n - 1) / weight)
+    return Estimate(value, se, low, high, n, n - 1 if df is None else df, method="score", effective_n=effective_n)
 
 
-def equivalence_of_shares(lost: int, won: int, n: int, margin: float) -> float:
+def change_of_shares(
+    before: Floats,
+    after: Floats,
+    *,
+    strata: Integers | None = None,
+    tasks: Integers | None = None,
+    clusters: Integers | None = None,
+) -> Estimate:
+    """The change of a share between two runs, with the interval of `paired_change`, whatever was sampled.
+
+    Parameters
+    ----------
+    before, after : ndarray, shape [n]
+        1 where the answer is right, 0 where it is wrong; a question where either is NaN does not enter.
+    strata, tasks, clusters : ndarray of int64, shape [n], optional
+        What was sampled, as in `mean`. Clusters count as so many independent questions as give the variance of the mean of
+        the changes, and never as more than there are questions; where nothing varies, as so many as there are clusters.
+
+    Examples
+    --------
+    >>> right, later = np.repeat([1.0, 0.0], [60, 40]), np.repeat([0.0, 1.0, 0.0], [4, 58, 38])
+    >>> passage = np.repeat(np.arange(50), 2)
+    >>> one, two = change_of_shares(right, later), change_of_shares(right, later, clusters=passage)
+    >>> one.value == two.value, two.ci_low < one.ci_low, round(two.effective_n)
+    (True, True, 49)
+    """
+    differences = after - before
+    lost, won = int((differences == -1).sum()), int((differences == 1).sum())
+    change = mean(differences, strata=strata, tasks=tasks, clusters=clusters)
+    if (tasks is None and clusters is None) or change.n < 2:
+        return replace(paired_change(lost, won, change.n), undefined=change.undefined)
+    alone, known = mean(differences, strata=strata), np.isfinite(differences)
+    if change.se and alone.se:
+        effective = change.n * min(1.0, (alone.se / change.se) ** 2)
+    else:
+        effective = float(min(len(np.unique(of[known])) for of in (tasks, clusters) if of is not None))
+    found = paired_change(lost, won, change.n, effective_n=effective, df=change.df)
+    few = tuple(caveat for caveat in change.warnings if caveat == "few clusters")
+    return replace(found, undefined=change.undefined, unit=change.unit, warnings=few)
+
+
+def equivalence_of_shares(
+    lost: int, won: int, n: int, margin: float, *, effective_n: float | None = None, df: float | None = None
+) -> float:
     """Exact unconditional p of "the share of right answers changes by at least `margin`, up or down".
 
     Both one-sided score tests at the margin, each with the largest p over the chance that answers turn both ways.
 
     Parameters
     ----------
-    lost, won, n : int
+    lost, won, n, effective_n, df
         As in `paired_change`.
     margin : float
         The largest change that counts as none, between 0 and 1.
@@ -93,12 +144,22 @@ def equivalence_of_shares(lost: int, won: int, n: int, margin: float) -> float:
     >>> equivalence_of_shares(1, 0, 300, 0.01) > equivalence_of_shares(0, 0, 300, 0.01)
     True
     """
-    from scipy.special import ndtr
+    from scipy.special import ndtr, stdtr
 
-    rough = [float(ndtr(-_score(*sides, n, -margin))) for sides in ((lost, won), (won, lost))]
-    if max(n * margin, min(lost, won)) >= _MANY or max(rough) > _LARGE:
+    weight = 1.0 if effective_n is None else effective_n / n
+    rough = []
+    for one, other in ((lost, won), (won, lost)):
+        score = float(_score(one * weight, other * weight, n * weight, -margin))
+        rough.append(float(ndtr(-score) if df is None else stdtr(df, -score)))
+    if max(n * margin, min(lost, won)) * weight >= _MANY or max(rough) > _LARGE:
         return max(rough)
-    return max(_reached(lost, won, n, margin), _reached(won, lost, n, margin))
+    # Of fractions of answers those whole numbers that make a change more likely.
+    size = math.floor(n * weight)
+    exact = [
+        _reached(math.ceil(one * weight), math.floor(other * weight), size, margin)
+        for one, other in ((lost, won), (won, lost))
+    ]
+    return max(rough + exact) if df is not None else max(exact)
 
 
 def power_of_equivalence(n: int, flip_rate: float, margin: float) -> float:
@@ -207,7 +268,7 @@ def _plausible(n: int, chance: float) -> NDArray[np.int64]:
     return np.arange(max(0, int(n * chance - 7 * spread)), min(n, int(n * chance + 9 * spread + 8)) + 1)
 
 
-def _score(lost: ArrayLike, won: ArrayLike, n: int, change: float) -> Floats:
+def _score(lost: ArrayLike, won: ArrayLike, n: float, change: float) -> Floats:
     """Tango's statistic of "the true change is `change`", which falls in it; standard normal where that is so."""
     b, c = np.asarray(lost, dtype=np.float64), np.asarray(won, dtype=np.float64)
     variance = _variance(b, c, n, change)
@@ -224,7 +285,7 @@ def _variance(lost: Floats, won: Floats, n: float | Floats, change: float) -> Fl
     return np.asarray(n * (2 * chance + change * (1 - change)))
 
 
-def _where(lost: int, won: int, n: int, z: float) -> float:
+def _where(lost: float, won: float, n: float, z: float) -> float:
     """The change at which the statistic is z."""
     from scipy.optimize import brentq
 

@@ -48,7 +48,7 @@ def power_of_flips(n: int, flip_rate: float, change: float, alpha: float = 0.05)
     # Both tails: at most so few one way, or at most so few the other.
     low = fewest.clip(0)
     found = np.where(fewest < 0, 0.0, bdtr(low, flips, share) + bdtr(low, flips, 1 - share))
-    return float(np.dot(_binomial(flips, n, turning), found))
+    return float((_binomial(flips, n, turning) * found).sum())
 
 
 def detectable_change(lost: int, won: int, n: int, power: float = 0.8, alpha: float = 0.05) -> float | None:

@@ -68,29 +68,49 @@ def wilson(count: int, of: int, confidence: float = 0.95) -> Share:
     """
     if not of:
         return Share(count, of, None, None, None)
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    p = count / of
-    centre = (p + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * sqrt(p * (1 - p) / of + z * z / (4 * of * of))
-    low, high = (0.0 if count == 0 else centre - half), (1.0 if count == of else centre + half)
-    return Share(count, of, p, low, high)
+    return Share(count, of, count / of, *score_interval(count / of, of, NormalDist().inv_cdf(0.5 + confidence / 2)))
 
 
-def rate(happened: ArrayLike, *, clusters: ArrayLike | None = None) -> Estimate:
+def score_interval(share: float, n: float, quantile: float) -> tuple[float, float]:
+    """Ends of Wilson's interval of a share of n, which may be an effective number, for a quantile such as 1.96.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in score_interval(0.8, 10, 1.959964)]
+    [0.49, 0.943]
+    """
+    centre = (share + quantile**2 / (2 * n)) / (1 + quantile**2 / n)
+    half = quantile / (1 + quantile**2 / n) * sqrt(share * (1 - share) / n + quantile**2 / (4 * n * n))
+    return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
+
+
+def rate(
+    happened: ArrayLike,
+    *,
+    strata: ArrayLike | None = None,
+    tasks: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
+) -> Estimate:
     """Share of the questions to which something happened.
 
     Parameters
     ----------
     happened : array_like, shape [n]
         1 where it did, 0 where it did not, NaN where that is not known.
-    clusters : array_like, shape [n], optional
-        Tasks, where whole tasks were sampled.
+    strata, tasks, clusters : array_like, shape [n], optional
+        What was sampled, as in `mean`.
 
     Returns
     -------
     Estimate
-        Over questions, and where it happened to none or to all of them, with Wilson's interval, which has a width there;
-        over clusters with that of `mean`.
+        With Wilson's interval, which has a width also where it happened to none or to all. Where questions are not sampled
+        one by one, it is that of as many independent questions as say the same (`effective_n`): the variance of so many
+        equals that of `mean`; where nothing varies, of as many as there are clusters.
+
+    References
+    ----------
+    Korn and Graubard (1998), Confidence intervals for proportions with small expected number of positive counts estimated
+    from survey data. Survey Methodology 24, 193-201.
 
     Examples
     --------
@@ -98,17 +118,27 @@ def rate(happened: ArrayLike, *, clusters: ArrayLike | None = None) -> Estimate:
     >>> never.value, round(never.ci_high, 4)
     (0.0, 0.037)
     """
-    found = mean(happened, clusters=clusters)
-    if found.value is None or (clusters is not None and found.se):
+    found = mean(happened, strata=strata, tasks=tasks, clusters=clusters)
+    if found.value is None:
         return found
-    values = np.asarray(happened, dtype=np.float64)
-    score = wilson(int((values == 1).sum()), found.n)
+    quantile, effective = NormalDist().inv_cdf(0.975), None
+    if found.unit != "question":
+        effective = _effective(happened, found, (tasks, clusters))
+        if found.se and found.df:
+            from scipy.special import stdtrit
+
+            quantile = float(stdtrit(found.df, 0.975))
+    low, high = score_interval(found.value, effective or found.n, quantile)
+    few = tuple(caveat for caveat in found.warnings if caveat == "few clusters")
     return replace(
-        found,
-        ci_low=score.ci_low,
-        ci_high=score.ci_high,
-        unit="question",
-        statistic="share",
-        method="wilson",
-        warnings=(),
+        found, ci_low=low, ci_high=high, statistic="share", method="wilson", warnings=few, effective_n=effective
     )
+
+
+def _effective(happened: ArrayLike, found: Estimate, labels: tuple[ArrayLike | None, ...]) -> float:
+    """Independent questions whose share varies as much."""
+    values = np.asarray(happened, dtype=np.float64)
+    finite = np.isfinite(values)
+    if found.se:
+        return found.n * float(values[finite].var(ddof=1)) / found.n / found.se**2
+    return float(min([found.n, *(len(np.unique(np.asarray(of)[finite])) for of in labels if of is not None)]))

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import Caveat, Estimate, Unit, mean, t_interval, without_interval
+from consistency.statistics.estimates import Estimate, mean, numbered, t_interval, without_interval
 from consistency.statistics.task_means import macro_mean
 from consistency.support.arrays import Bools, Floats
 
@@ -130,6 +130,8 @@ def bounded_means(
     samples: Sequence[Floats],
     bounds: Sequence[tuple[float, float]],
     *,
+    strata: ArrayLike | None = None,
+    tasks: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> list[Estimate]:
@@ -141,9 +143,8 @@ def bounded_means(
         Several measures of the same questions. Values that are not finite do not enter, and are counted in `undefined`.
     bounds : sequence of tuple of float
         The smallest and largest value that a question may have, of each measure.
-    clusters : array_like, shape [n], optional
-        The task of each question, where tasks are sampled. The interval then contains both that of sampled tasks and that of
-        sampled questions.
+    strata, tasks, clusters : array_like, shape [n], optional
+        What was sampled, as in `mean`. The interval then contains both that of `mean` and that of sampled questions.
     confidence : float
 
     Returns
@@ -157,34 +158,36 @@ def bounded_means(
     >>> few.method, round(few.ci_low, 3), round(few.ci_high, 1)
     ('bounded', 0.007, 4.8)
     """
-    found = [mean(x, clusters=clusters, confidence=confidence) for x in samples]
-    return _allowing(found, samples, bounds, bounds, confidence, contained=clusters is not None)
+    found = [mean(x, strata=strata, tasks=tasks, clusters=clusters, confidence=confidence) for x in samples]
+    labelled = any(given is not None for given in (strata, tasks, clusters))
+    return _allowing(found, samples, bounds, bounds, confidence, contained=labelled)
 
 
 def bounded_macro_means(
     samples: Sequence[Floats],
     bounds: Sequence[tuple[float, float]],
-    groups: ArrayLike,
+    tasks: ArrayLike,
     *,
-    fixed: bool = False,
+    strata: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> list[Estimate]:
-    """Means of the groups' means, each group with the same weight, with intervals as those of `bounded_means`.
+    """Means of the tasks' means, each task with the same weight, with intervals as those of `bounded_means`.
 
     Parameters
     ----------
     samples, bounds
         As `bounded_means` takes them.
-    groups : array_like, shape [n]
+    tasks : array_like, shape [n]
         The task of each question.
-    fixed : bool
-        Whether the groups are fixed and only their questions sampled.
+    strata, clusters : array_like, shape [n], optional
+        As `macro_mean` takes them.
     confidence : float
 
     Returns
     -------
     list of Estimate
-        `n` counts groups. The interval contains that of `macro_mean`.
+        `n` counts tasks. The interval contains that of `macro_mean`.
 
     Examples
     --------
@@ -192,13 +195,13 @@ def bounded_macro_means(
     >>> round(found.value, 4), found.n, found.method
     (0.1875, 2, 'bounded')
     """
-    group = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    group = numbered(np.asarray(tasks))
     found, weighted, wide = [], [], []
     for x, (low, high) in zip(samples, bounds, strict=True):
-        found.append(macro_mean(x, group, fixed=fixed, confidence=confidence))
+        found.append(macro_mean(x, group, strata=strata, clusters=clusters, confidence=confidence))
         finite = np.isfinite(x)
         counts = np.bincount(group[finite], minlength=int(group[-1:].max(initial=0)) + 1)
-        # So weighted, the plain mean is the macro mean; a question of the smallest group may move it most.
+        # So weighted, the plain mean is the macro mean; a question of the smallest task may move it most.
         weight = finite.sum() / max(np.count_nonzero(counts), 1) / np.maximum(counts, 1)
         most = float(weight[counts > 0].max(initial=1.0))
         weighted.append(np.where(finite, x, 0.0) * np.where(finite, weight[group], math.nan))
@@ -295,7 +298,13 @@ def _unseen(n: int, confidence: float) -> float:
 
 
 def trimmed_mean(
-    values: ArrayLike, *, share: float = TRIMMED, clusters: ArrayLike | None = None, confidence: float = 0.95
+    values: ArrayLike,
+    *,
+    share: float = TRIMMED,
+    strata: ArrayLike | None = None,
+    tasks: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
+    confidence: float = 0.95,
 ) -> Estimate:
     """Mean without the smallest and the largest values, with Yuen's t interval.
 
@@ -308,8 +317,8 @@ def trimmed_mean(
         One number per question. Values that are not finite do not enter, and are counted in `undefined`.
     share : float
         What is left out at each end: that share of the values, rounded down to whole ones.
-    clusters : array_like, shape [n], optional
-        The task of each question, where tasks are sampled; the variance is then CR3 (`mean`) of the winsorised values.
+    strata, tasks, clusters : array_like, shape [n], optional
+        What was sampled, as in `mean`: the variance is then that of the mean of the winsorised values.
     confidence : float
 
     Returns
@@ -333,23 +342,30 @@ def trimmed_mean(
     undefined = int((~finite).sum())
     x = x[finite]
     n = len(x)
-    unit: Unit = "question" if clusters is None else "cluster"
     if not n:
-        return without_interval(None, 0, "no values", undefined=undefined, statistic="trimmed mean", unit=unit)
+        return without_interval(None, 0, "no values", undefined=undefined, statistic="trimmed mean")
     out = int(share * n)
     ordered = np.sort(x)
     value = float(ordered[out : n - out].mean())
     if n < _FEWEST:
-        return without_interval(value, n, "too few", undefined=undefined, statistic="trimmed mean", unit=unit)
+        return without_interval(value, n, "too few", undefined=undefined, statistic="trimmed mean")
     # The variance of the winsorised values, of which those left out are the nearest that is not.
-    winsorised = x.clip(ordered[out], ordered[n - out - 1]) / (1 - 2 * share)
-    if clusters is None:
-        se, df = float(winsorised.std(ddof=1)) / math.sqrt(n), float(n - 2 * out - 1)
-    else:
-        spread = mean(winsorised, clusters=np.asarray(clusters)[finite])
-        if spread.se is None or spread.df is None:
-            return replace(spread, value=value, undefined=undefined, statistic="trimmed mean")
-        se, df = spread.se, spread.df
-    low, high = t_interval(value, se, df, confidence)
-    caveats: tuple[Caveat, ...] = ("constant",) if se == 0 else ()
-    return Estimate(value, se, low, high, n, df, undefined, "trimmed mean", unit, "trimmed", caveats)
+    winsorised = np.full(len(finite), math.nan)
+    winsorised[finite] = x.clip(ordered[out], ordered[n - out - 1]) / (1 - 2 * share)
+    spread = mean(winsorised, strata=strata, tasks=tasks, clusters=clusters)
+    if spread.se is None or spread.df is None:
+        return replace(spread, value=value, statistic="trimmed mean")
+    # Of questions one by one only those that are left tell the variance.
+    df = spread.df - 2 * out if spread.unit == "question" else spread.df
+    low, high = t_interval(value, spread.se, df, confidence)
+    kept = tuple(caveat for caveat in spread.warnings if caveat in ("constant", "few clusters"))
+    return replace(
+        spread,
+        value=value,
+        ci_low=low,
+        ci_high=high,
+        df=df,
+        statistic="trimmed mean",
+        method="trimmed",
+        warnings=kept,
+    )

@@ -9,7 +9,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import Caveat, Estimate, mean, t_interval, without_interval
+from consistency.statistics.estimates import (
+    FEW_CLUSTERS,
+    Caveat,
+    Estimate,
+    Method,
+    Unit,
+    mean,
+    numbered,
+    t_interval,
+    without_interval,
+)
 from consistency.support.arrays import Floats, Integers
 
 
@@ -37,7 +47,7 @@ def mean_of_means(samples: Sequence[Floats], question: Integers, stratum: Intege
     --------
     >>> sample, questions = np.array([0.0, 1.0, 1.0]), np.arange(3)
     >>> twice = mean_of_means([sample, sample], np.tile(questions, 2), np.zeros(3, dtype=int))
-    >>> twice.se == mean(sample).se, twice.n
+    >>> abs(twice.se - mean(sample).se) < 1e-12, twice.n
     (True, 3)
     """
     n = len(stratum)
@@ -59,22 +69,29 @@ def mean_of_means(samples: Sequence[Floats], question: Integers, stratum: Intege
     return replace(spread, value=value, ci_low=ends[0], ci_high=ends[1], undefined=undefined)
 
 
-def macro_mean(values: ArrayLike, groups: ArrayLike, *, fixed: bool = False, confidence: float = 0.95) -> Estimate:
-    """Mean of the groups' means, each group with the same weight.
+def macro_mean(
+    values: ArrayLike,
+    tasks: ArrayLike,
+    *,
+    strata: ArrayLike | None = None,
+    clusters: ArrayLike | None = None,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Mean of the tasks' means, each task with the same weight.
 
     Parameters
     ----------
-    values, groups : array_like, shape [n]
+    values, tasks : array_like, shape [n]
         One number per question, and its task. Values that are not finite do not enter.
-    fixed : bool
-        Whether the groups are fixed and only their questions sampled; otherwise the groups are what was sampled.
+    strata, clusters : array_like, shape [n], optional
+        As in `mean`. Without strata whole tasks are sampled.
     confidence : float
         Of the interval.
 
     Returns
     -------
     Estimate
-        `n` counts groups.
+        `n` counts tasks.
 
     Examples
     --------
@@ -83,29 +100,43 @@ def macro_mean(values: ArrayLike, groups: ArrayLike, *, fixed: bool = False, con
     """
     x = np.asarray(values, dtype=np.float64)
     finite = np.isfinite(x)
-    present = np.unique(np.asarray(groups)[finite], return_inverse=True)[1].reshape(-1)
+    present = numbered(np.asarray(tasks)[finite])
     if not len(present):
         return mean(x)
-    undefined = int((~finite).sum())
     counts = np.bincount(present)
-    means = np.bincount(present, weights=x[finite]) / counts
-    if not fixed:
-        over = mean(means, confidence=confidence)
-        return replace(over, unit="cluster", statistic="mean of the tasks", undefined=undefined)
-    # Weighted so that each group counts the same, the plain mean is the macro mean.
-    balanced = mean(x[finite] * (len(x[finite]) / len(counts) / counts)[present], strata=present, confidence=confidence)
-    return replace(balanced, n=len(counts), statistic="mean of the tasks", undefined=undefined)
+    # Weighted so that each task counts the same, the plain mean is the macro mean.
+    balanced = np.full(len(x), np.nan)
+    balanced[finite] = x[finite] * (len(present) / len(counts) / counts)[present]
+    if strata is None and clusters is None:
+        means = np.bincount(present, weights=x[finite]) / counts
+        found = replace(mean(means, confidence=confidence), unit="cluster")
+    else:
+        sampled = tasks if strata is None else None
+        found = mean(balanced, strata=strata, tasks=sampled, clusters=clusters, confidence=confidence)
+    return replace(found, n=len(counts), statistic="mean of the tasks", undefined=int((~finite).sum()))
 
 
-def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Mean of the estimates of fixed tasks, each over its own questions, with an interval by Welch and Satterthwaite.
+def weighted_mean(
+    estimates: Sequence[Estimate],
+    weights: Sequence[float],
+    *,
+    sampled: bool = False,
+    shared: bool = False,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Mean of the estimates of several tasks, each over its own questions.
 
     Parameters
     ----------
     estimates : sequence of Estimate
-        One for each task, independent of each other.
+        One for each task.
     weights : sequence of float
         Positive, of any sum.
+    sampled : bool
+        Whether the tasks are sampled; else they are fixed, and the interval is Welch's and Satterthwaite's.
+    shared : bool
+        Whether fixed tasks have questions in common: their errors are then taken to go together wholly, which is too wide
+        rather than too narrow.
     confidence : float
 
     Returns
@@ -120,26 +151,35 @@ def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float], confi
     True
     """
     n, undefined = sum(item.n for item in estimates), sum(item.undefined for item in estimates)
-    values = [item.value for item in estimates if item.value is not None]
-    if len(values) < len(estimates):
-        return without_interval(
-            None, n, "missing group", undefined=undefined, statistic="weighted mean", unit="stratum"
-        )
+    unit: Unit = "cluster" if sampled else "stratum"
+    found = [item.value for item in estimates if item.value is not None]
     shares = np.asarray(weights, dtype=np.float64) / sum(weights)
-    value = float(shares @ np.array(values))
-    parts = [
-        ((share * item.se) ** 2, item.df)
-        for share, item in zip(shares.tolist(), estimates, strict=True)
-        if item.se is not None and item.df is not None
-    ]
-    if len(parts) < len(estimates):
-        return without_interval(
-            value, n, "missing group", undefined=undefined, statistic="weighted mean", unit="stratum"
-        )
-    variance = sum(part for part, _ in parts)
-    spread = sum(part**2 / df for part, df in parts)
-    df = variance**2 / spread if spread > 0 else sum(df for _, df in parts)
-    low, high = t_interval(value, math.sqrt(variance), df, confidence)
+    value = float(shares @ np.array(found)) if len(found) == len(estimates) else None
     told = dict.fromkeys(caveat for item in estimates for caveat in item.warnings if caveat != "constant")
-    caveats: tuple[Caveat, ...] = ("constant", *told) if variance == 0 else tuple(told)
-    return Estimate(value, math.sqrt(variance), low, high, n, df, undefined, "weighted mean", "stratum", "t", caveats)
+    if value is None or (not sampled and any(item.se is None or item.df is None for item in estimates)):
+        return without_interval(value, n, "missing group", undefined=undefined, statistic="weighted mean", unit=unit)
+    if sampled:
+        se, df = _of_sampled(np.array(found) - value, shares)
+        told = {"few clusters": None} if df + 1 < FEW_CLUSTERS else {}
+    else:
+        errors = shares * np.array([item.se for item in estimates], dtype=np.float64)
+        freedom = np.array([item.df for item in estimates], dtype=np.float64)
+        spread = float((errors**4 / freedom).sum())
+        se = float(errors.sum()) if shared else math.sqrt((errors**2).sum())
+        df = float((errors**2).sum()) ** 2 / spread if spread > 0 else float(freedom.sum())
+        df = float(freedom.min()) if shared else df
+    if not df:
+        return without_interval(value, n, "too few", undefined=undefined, statistic="weighted mean", unit=unit)
+    low, high = t_interval(value, se, df, confidence)
+    caveats: tuple[Caveat, ...] = ("constant", *told) if se == 0 else tuple(told)
+    method: Method = "t-cr3" if sampled else "t"
+    return Estimate(value, se, low, high, n, df, undefined, "weighted mean", unit, method, caveats)
+
+
+def _of_sampled(deviations: Floats, shares: Floats) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a weighted mean of sampled tasks: leaving out one task after the other."""
+    tasks = len(shares)
+    if tasks < 2:
+        return 0.0, 0.0
+    left = shares * deviations / (1 - shares)
+    return math.sqrt((tasks - 1) / tasks * float((left**2).sum())), 1 / float((shares**2).sum()) - 1

@@ -27,6 +27,7 @@ from consistency.report.grid.cells import Cell, shared_questions
 from consistency.report.grid.estimates import estimate
 from consistency.statistics.estimates import Estimate, independent_difference, mean
 from consistency.statistics.hypotheses import holm, t_test
+from consistency.support.arrays import Integers
 
 
 def compare_reports(a: str | Path | StoredReport, b: str | Path | StoredReport) -> Differences:
@@ -173,10 +174,19 @@ class _Questions:
         if self._reports[0].kind == "grid":
             return estimate(cells, lambda cell: np.asarray(cell.arrays["difference"], dtype=np.float64))[0]
         values = np.concatenate([cell.arrays["difference"] for cell in cells])
-        # The tasks are what was sampled, if they were in the report; too few of them gave no interval there.
-        sampled = figure.unit == "cluster" and figure.se is not None
-        tasks = np.concatenate([cell.task for cell in cells]) if sampled else None
-        return mean(values, clusters=tasks)
+        # What was sampled in the report; too few tasks gave no interval there.
+        sampled = figure.unit in ("cluster", "both") and figure.se is not None
+        return mean(
+            values,
+            tasks=np.concatenate([cell.task for cell in cells]) if sampled else None,
+            clusters=_clusters(cells) if figure.unit in ("question cluster", "both") else None,
+        )
+
+
+def _clusters(cells: Sequence[Cell]) -> Integers | None:
+    """The cluster of each question, where the first report stored it."""
+    stored = [cell.arrays["cluster"] for cell in cells if "cluster" in cell.arrays]
+    return np.concatenate(stored) if len(stored) == len(cells) else None
 
 
 def same_questions(first: Cell, second: Cell) -> tuple[Cell, Cell] | None:
@@ -205,4 +215,6 @@ def _minus(first: Cell, second: Cell, measure: Measure) -> Cell:
     """B less A in one measure, over the same questions in the same order."""
     # The difference of two infinite divergences is undefined, and counted as such.
     with np.errstate(invalid="ignore"):
-        return replace(first, arrays={"difference": measure.values(second.arrays) - measure.values(first.arrays)})
+        difference = measure.values(second.arrays) - measure.values(first.arrays)
+    kept = {name: first.arrays[name] for name in ("cluster",) if name in first.arrays}
+    return replace(first, arrays={"difference": difference, **kept})

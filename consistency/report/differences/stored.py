@@ -150,7 +150,7 @@ class StoredReport:
                 raise ValueError(f"no column {', '.join(sorted(lacking))}")
             # The version before called some columns otherwise.
             stored = {RENAMED.get(name, name): name for name in file.schema_arrow.names}
-            wanted = {"task", "doc_id", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(stored)
+            wanted = {"task", "doc_id", "cluster", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(stored)
             table = file.read(columns=sorted(stored[name] for name in wanted))
             columns = {name: _numbered(table[stored[name]], codes) for name in wanted & TEXTS}
             columns |= {name: table[stored[name]].to_numpy() for name in wanted - TEXTS}
@@ -177,7 +177,7 @@ class StoredReport:
                 scope=scope,
                 task=columns["task"][rows],
                 doc_id=columns["doc_id"][rows],
-                arrays={name: columns[name][rows] for name in {*NUMBERS, *IDENTITY} & set(columns)},
+                arrays={name: columns[name][rows] for name in {"cluster", *NUMBERS, *IDENTITY} & set(columns)},
             )
         return out
 

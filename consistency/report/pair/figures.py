@@ -121,7 +121,7 @@ def _ranking(items: Columns) -> Plot:
 
 
 def _sign(section: Section) -> str:
-    for name, p in (("holm", section.mcnemar_p_holm), ("bh", section.mcnemar_p_bh)):
+    for name, p in (("holm", section.p_holm), ("bh", section.p_bh)):
         if p is not None and p < LEVEL:
             return name
     return "none"
@@ -155,7 +155,7 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
     return Plot(
         name="tasks",
         title="Each task's change",
-        caption="Change of accuracy with 95 % intervals, in percentage points. The signs stand for McNemar's exact test, "
+        caption="Change of accuracy with 95 % intervals, in percentage points. The signs stand for the test of no change, "
         "corrected for the number of tasks: Holm keeps any false finding rare, BH (Benjamini and Hochberg) their share."
         + (f" Names without their common beginning, {common}." if common else "")
         + (f" The {left} tasks that changed least, or have no accuracy, are left out." if left else ""),
@@ -165,8 +165,8 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
                 "n": section.n,
                 "sign": _sign(section),
                 **section.estimates["delta_accuracy"].to_dict(),
-                "p_holm": section.mcnemar_p_holm,
-                "p_bh": section.mcnemar_p_bh,
+                "p_holm": section.p_holm,
+                "p_bh": section.p_bh,
             }
             for _, section, _ in shown
         ],

@@ -161,7 +161,7 @@ def _tasks(sections: list[Section]) -> str:
             formatted(section.estimates["accuracy_after"], after, interval=False),
             formatted(section.estimates["delta_accuracy"], change),
             " / ".join(str((section.flips or {}).get(kind, DASH)) for kind in ("harmful", "beneficial")),
-            _p(section.mcnemar_p_holm),
+            _p(section.p_holm),
             formatted(section.estimates.get("kl"), kl, interval=False),
         ]
         for section in changed[:MOST_TASKS]

@@ -158,14 +158,14 @@ def task_table(comparison: Comparison) -> Table:
     """Every task, with its tests."""
     rows: list[tuple[str, ...]] = []
     for name, section in comparison.by_task.items():
-        tests = [p_value(p) for p in (section.mcnemar_p, section.mcnemar_p_holm, section.mcnemar_p_bh)]
+        tests = [p_value(p) for p in (section.sign_flip_p, section.p_holm, section.p_bh)]
         turned = [str((section.flips or {}).get(kind, DASH)) for kind in FLIPS[:2]]
         rows.append((name, accuracy_name(section), str(section.n), *_figures(section.estimates), *turned, *tests))
     return Table(
         name="tasks",
         title="Every task",
-        caption="p: McNemar's exact test of no change of accuracy; Holm: corrected for the number of tasks, so that any "
-        "false finding among them is rare; BH: so that few of the findings are false.",
+        caption="p: test of no change of accuracy, exact where answers are right or wrong (McNemar); Holm: corrected for the "
+        "number of tasks, so that any false finding among them is rare; BH: so that few of the findings are false.",
         head=(
             *("task", "metric", "questions", *FIGURE_HEADS),
             *(MEASURE[f"{kind}_flips"].title for kind in FLIPS[:2]),

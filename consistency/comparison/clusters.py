@@ -1,0 +1,282 @@
+"""Questions that share something, and so are not independent of each other: a passage, their text, or a translation.
+
+What a question shares is found in its document. Questions of one passage, the same question in several tasks, and one question
+in several languages are clusters: their answers change together, and an interval that takes them as independent is too narrow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from consistency.comparison.pairing import Pairs
+from consistency.errors import InputError
+from consistency.logs.documents import answer_in, fields_of, question_key
+from consistency.statistics.estimates import numbered
+from consistency.support.arrays import Integers
+from consistency.support.text import shortened
+
+Kind = Literal["field", "passage", "repeated", "parallel"]
+AUTO, NONE = "auto", "none"
+# A text of so many characters in several documents is a passage. More questions of one passage, or fewer passages, are a
+# text of the task, such as its instruction.
+_PASSAGE = 200
+_MOST_PER_PASSAGE, _FEWEST_PASSAGES = 50, 5
+# Where a question shares its cluster with fewer others on average, intervals hardly depend on it: with a correlation of .2 within
+# clusters they would be 2 % wider.
+FEWEST_OTHERS = 0.2
+# Two tasks are one in two languages if so many of so many answers agree, where agreement by chance is rarer than that.
+_ALIKE, _FEWEST_ALIKE, _BY_CHANCE = 0.9, 20, 1e-9
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Questions that share something.
+
+    Attributes
+    ----------
+    kind : {"field", "passage", "repeated", "parallel"}
+        A field of the document that was named; a long text in it; the whole question; or its place in tasks that ask the same
+        questions, such as translations.
+    field : str
+        The field of the document; empty for the last two kinds.
+    tasks : tuple of str
+    questions, clusters : int
+        How many questions share it with another one, and how many different ones they share.
+    without : tuple of str
+        Of a named field: tasks that lack it.
+    """
+
+    kind: Kind
+    field: str
+    tasks: tuple[str, ...]
+    questions: int
+    clusters: int
+    without: tuple[str, ...] = ()
+
+    def to_text(self) -> str:
+        """A sentence for readers."""
+        shared = {
+            "field": f"share {self.field} with others",
+            "passage": f"share a passage ({self.field})",
+            "repeated": "are asked more than once",
+            "parallel": "have a counterpart in another task with the same right answers, such as a translation",
+        }[self.kind]
+        text = f"{self.questions} questions of {shortened(self.tasks)} {shared}: they count as {self.clusters} clusters"
+        return text + (f"; {shortened(self.without)} lacks {self.field}" if self.without else "")
+
+
+_Fields = dict[str, Any]
+
+
+def find_clusters(tasks: Mapping[str, Pairs], by: str = AUTO) -> tuple[dict[str, Integers], tuple[Clusters, ...]]:
+    """The cluster of each question, and what the questions of a cluster share.
+
+    Parameters
+    ----------
+    tasks : dict of str to Pairs
+        By name.
+    by : str
+        `"auto"`: passages, repeated questions and parallel tasks, as far as they are found; `"none"`; else the name of a field
+        of the documents, of a nested one with dots, or `"doc_id"`: questions with one value of it are a cluster, in whatever
+        task they are.
+
+    Returns
+    -------
+    dict of str to ndarray of int64, shape [n]
+        By task, numbered over all tasks; empty where no two questions share anything.
+    tuple of Clusters
+
+    Raises
+    ------
+    InputError
+        If no task has the field.
+    """
+    if by == NONE:
+        return {}, ()
+    documents = {name: list(map(fields_of, pairs.before.documents)) for name, pairs in tasks.items()}
+    sizes = [len(pairs) for pairs in tasks.values()]
+    labels = np.arange(sum(sizes))
+    named: list[Clusters] = []
+    for item, joined in _shared(tasks, documents) if by == AUTO else _of_field(tasks, documents, by):
+        merged = _merged([labels, joined])
+        # Translations of a passage, say, are named once.
+        if merged.max() < labels.max():
+            labels, named = merged, [*named, item]
+    if not named:
+        return {}, ()
+    return dict(zip(tasks, np.split(labels, np.cumsum(sizes)[:-1]), strict=True)), tuple(named)
+
+
+def _of_field(
+    tasks: Mapping[str, Pairs], documents: Mapping[str, list[_Fields]], field: str
+) -> Iterator[tuple[Clusters, Integers]]:
+    """The clusters of a named field."""
+    keys: dict[str, list[Any]] = {}
+    for task, rows in documents.items():
+        values = [_value(row, field) for row in rows]
+        if field == "doc_id" and all(value is None for value in values):
+            values = tasks[task].before.doc_id.tolist()
+        keys[task] = [None if value in (None, "") else repr(value) for value in values]
+    having = [task for task, values in keys.items() if any(value is not None for value in values)]
+    if not having:
+        fields = dict.fromkeys(name for rows in documents.values() for row in rows[:1] for name in row)
+        first = next(iter(tasks.values()))
+        raise InputError(
+            f"no document has a field {field!r} to cluster by",
+            expected=f"{AUTO}, {NONE}, doc_id, {', '.join(fields)}",
+            path=first.before.source,
+        )
+    without = tuple(task for task in tasks if task not in having)
+    yield from _clusters("field", field, {task: keys[task] for task in having}, tasks, without)
+
+
+def _value(fields: Any, name: str) -> Any:
+    """The value of a field, or of a nested one by a name with dots; None without it."""
+    if isinstance(fields, Mapping) and name in fields:
+        return fields[name]
+    outer, _, inner = name.partition(".")
+    return _value(fields[outer], inner) if inner and isinstance(fields, Mapping) and outer in fields else None
+
+
+def _shared(tasks: Mapping[str, Pairs], documents: Mapping[str, list[_Fields]]) -> Iterator[tuple[Clusters, Integers]]:
+    """The clusters of passages, of repeated questions and of parallel tasks."""
+    longest = {task: list(map(_longest, rows)) for task, rows in documents.items()}
+    passages: dict[str, dict[str, list[Any]]] = {}
+    for task, rows in documents.items():
+        if max(map(len, longest[task])) >= _PASSAGE:
+            for field, keys in _passages(rows):
+                passages.setdefault(field, {})[task] = keys
+    for field, by_task in passages.items():
+        yield from _clusters("passage", field, by_task, tasks)
+    yield from _clusters("repeated", "", _repeated(tasks, longest), tasks)
+    yield from _clusters("parallel", "", _parallel(tasks, documents), tasks)
+
+
+def _clusters(
+    kind: Kind, field: str, keys: Mapping[str, list[Any]], tasks: Mapping[str, Pairs], without: tuple[str, ...] = ()
+) -> Iterator[tuple[Clusters, Integers]]:
+    """The clusters of questions with one key, and the number of each question's; nothing where no two have one.
+
+    A question without a key, or of a task without keys, is a cluster of its own.
+    """
+    listed = [key for task, pairs in tasks.items() for key in keys.get(task) or [None] * len(pairs)]
+    number: dict[Any, int] = {}
+    labels = np.array(
+        [number.setdefault((row, None) if key is None else key, len(number)) for row, key in enumerate(listed)],
+        dtype=np.int64,
+    )
+    sizes = np.array([len(pairs) for pairs in tasks.values()])
+    of_task = np.repeat(np.arange(len(tasks)), sizes)
+    others = (np.bincount(labels) - 1)[labels]
+    on_average = np.bincount(of_task, weights=others) / sizes
+    named = on_average > 0 if kind == "field" else on_average >= FEWEST_OTHERS
+    shared = (others > 0) & named[of_task]
+    if shared.any():
+        holders = tuple(task for task, is_named in zip(tasks, named.tolist(), strict=True) if is_named)
+        clusters = len(np.unique(labels[shared]))
+        yield Clusters(kind, field, holders, int(shared.sum()), clusters, without), labels
+
+
+def _longest(fields: _Fields) -> str:
+    return max([value for value in fields.values() if isinstance(value, str)], key=len, default="")
+
+
+def _passages(rows: list[_Fields]) -> Iterator[tuple[str, list[Any]]]:
+    """The fields of a task's documents whose long texts several of them share, and the beginning of each text."""
+    names = dict.fromkeys(name for row in rows for name, value in row.items() if isinstance(value, str))
+    for name in names:
+        values = [row.get(name) for row in rows]
+        texts = [value if isinstance(value, str) else "" for value in values]
+        # What all of them begin with is the task's own wording.
+        skipped = _common_start([text for text in texts if text])
+        keys = [text[skipped : skipped + _PASSAGE] if len(text) >= skipped + _PASSAGE else None for text in texts]
+        long = [key for key in keys if key is not None]
+        different = len(set(long))
+        if _FEWEST_PASSAGES <= different < len(long) <= _MOST_PER_PASSAGE * different:
+            yield name, keys
+
+
+def _common_start(texts: list[str]) -> int:
+    """How many characters all texts begin with."""
+    first, last = min(texts), max(texts)
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+
+
+def _repeated(tasks: Mapping[str, Pairs], longest: Mapping[str, list[str]]) -> dict[str, list[Any]]:
+    """What each question asks, where its longest text occurs twice; taking every question apart would take much longer."""
+    times = Counter(text for texts in longest.values() for text in texts if text)
+    return {
+        task: [
+            question_key(pairs.before.documents[row], pairs.before.option_texts(row)) if times[text] > 1 else None
+            for row, text in enumerate(longest[task])
+        ]
+        for task, pairs in tasks.items()
+        if any(times[text] > 1 for text in longest[task])
+    }
+
+
+def _parallel(tasks: Mapping[str, Pairs], documents: Mapping[str, list[_Fields]]) -> dict[str, list[Any]]:
+    """The place of each question in tasks whose right answers are the same, document by document."""
+    alike: dict[bytes, list[list[str]]] = {}
+    answers = {}
+    for task, pairs in tasks.items():
+        if len(pairs) < _FEWEST_ALIKE:
+            continue
+        answers[task] = _right_answers(pairs, documents[task])
+        sets = alike.setdefault(pairs.before.doc_id.tobytes(), [])
+        for members in sets:
+            if _same_answers(answers[members[0]], answers[task]):
+                members.append(task)
+                break
+        else:
+            sets.append([task])
+    return {
+        task: [(members[0], doc_id) for doc_id in tasks[task].before.doc_id.tolist()]
+        for sets in alike.values()
+        for members in sets
+        if len(members) > 1
+        for task in members
+    }
+
+
+def _right_answers(pairs: Pairs, rows: list[_Fields]) -> Integers:
+    """A number for the right answer of each question: the gold option's, or one for each text."""
+    if pairs.before.has_options:
+        return pairs.before.target
+    return numbered([repr(answer_in(row)) for row in rows])
+
+
+def _same_answers(one: Integers, other: Integers) -> bool:
+    """Whether two tasks ask the same questions in one order, by what is right: far more often alike than by chance."""
+    agree = float((one == other).mean())
+    if agree < _ALIKE:
+        return False
+    width = int(max(one.max(), other.max())) + 2
+    by_chance = float(np.bincount(one + 1, minlength=width) @ np.bincount(other + 1, minlength=width)) / len(one) ** 2
+    if by_chance >= agree:
+        return False
+    # Answers in sorted order agree in long stretches: only where they change they tell something. Chernoff's bound.
+    told = np.count_nonzero(np.diff(one))
+    surprise = agree * math.log(agree / by_chance) if by_chance else math.inf
+    if agree < 1:
+        surprise += (1 - agree) * math.log((1 - agree) / (1 - by_chance))
+    return bool(told * surprise > -math.log(_BY_CHANCE))
+
+
+def _merged(labellings: Sequence[Integers]) -> Integers:
+    """One number for all questions that any of the labellings joins, directly or through others."""
+    found = labellings[0]
+    while True:
+        before = found
+        for labels in labellings:
+            least = np.full(int(labels.max()) + 1, len(labels))
+            np.minimum.at(least, labels, found)
+            found = least[labels]
+        if (found == before).all():
+            return numbered(found)
