@@ -13,9 +13,7 @@ from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES, Measure, Unit
-from consistency.statistics.estimates import Estimate, at_confidence, without_interval
-from consistency.statistics.paired_shares import paired_change
-from consistency.statistics.shares import wilson
+from consistency.statistics.estimates import Estimate, without_interval
 from consistency.statistics.tails import allowing_unseen
 
 Mode = Literal["surely", "possibly", "measured"]
@@ -310,17 +308,7 @@ def _among(condition: Condition, sections: list[Section]) -> list[Check]:
 
 def _at_confidence(section: Section, confidence: float) -> Section:
     """A section whose intervals have another confidence."""
-    estimates = {}
-    for name, found in section.estimates.items():
-        if found.method == "score" and section.flips is not None:
-            wide = paired_change(section.flips["harmful"], section.flips["beneficial"], found.n, confidence)
-        elif found.method == "wilson" and found.value is not None:
-            share = wilson(round(found.value * found.n), found.n, confidence)
-            wide = replace(found, ci_low=share.ci_low, ci_high=share.ci_high)
-        else:
-            wide = at_confidence(found, confidence)
-        estimates[name] = wide
-    return replace(section, estimates=estimates)
+    return replace(section, estimates={name: section.estimate_at(name, confidence) for name in section.estimates})
 
 
 def _sections(condition: Condition, comparison: Comparison) -> list[Section]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from consistency.comparison.groups import Weighting
 from consistency.comparison.pairing import PairingReport
-from consistency.statistics.estimates import Estimate
+from consistency.statistics.estimates import Estimate, at_confidence
+from consistency.statistics.paired_shares import paired_change
+from consistency.statistics.shares import Share, wilson
 
 TaskSampling = Literal["fixed", "sampled"]
 NO_OPTIONS = "no options were scored: measures of distributions are absent"
@@ -185,6 +187,25 @@ class Section:
     def compares_options(self) -> bool:
         """Whether its questions have options, and so distributions."""
         return "kl" in self.estimates
+
+    def estimate_at(self, measure: str, confidence: float) -> Estimate:
+        """The estimate of a measure with an interval of another confidence than 95 %.
+
+        Parameters
+        ----------
+        measure : str
+        confidence : float
+        """
+        found = self.estimates[measure]
+        if found.method == "score" and self.flips is not None:
+            counts = (self.flips["harmful"], self.flips["beneficial"], found.n)
+            df = None if found.effective_n is None else found.df
+            wide: Estimate | Share = paired_change(*counts, confidence, effective_n=found.effective_n, df=df)
+        elif found.method == "wilson" and found.value is not None and found.effective_n is None:
+            wide = wilson(round(found.value * found.n), found.n, confidence)
+        else:
+            wide = at_confidence(found, confidence)
+        return replace(found, ci_low=wide.ci_low, ci_high=wide.ci_high)
 
     def to_dict(self) -> dict[str, Any]:
         """The section as plain data, for JSON; what does not apply to it is left out."""

@@ -91,6 +91,8 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     sections = [Section("provenance", "What was compared", _provenance(comparison), logs)]
     if tables.has_headline(comparison):
         sections.append(Section("headline", "Before and after", (), (tables.headline_table(comparison),)))
+    if most := tables.changed_most_table(comparison):
+        sections.append(Section("changed-most", most.title, (), (most,)))
     if (questions.kinds(options or items) != "").any():
         sections.append(Section("flips", "Which answers turned", (), (tables.flip_table(options or items),)))
     if readability := metric_tables.readability_table(comparison):

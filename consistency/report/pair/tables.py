@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from consistency.comparison.changed_most import ChangedMost
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.comparison.sentences import accuracy_name
@@ -19,6 +20,8 @@ from consistency.report.questions import kinds
 from consistency.statistics.estimates import Estimate
 
 FLIPS = ("harmful", "beneficial", "wrong_to_wrong")
+# With fewer tasks than these, the table of all tasks is as short.
+FEWEST_RANKED = 10
 FIGURE_HEADS = tuple(measure.heading for measure in HEADLINE)
 NAMES = {"overall": "all questions", "macro": "mean of the tasks", "homo": "HOMO", "id": "ID", "ood": "OOD"}
 
@@ -169,12 +172,56 @@ def task_table(comparison: Comparison) -> Table:
         head=(
             *("task", "metric", "questions", *FIGURE_HEADS),
             *(MEASURE[f"{kind}_flips"].title for kind in FLIPS[:2]),
-            *("p", "p (Holm)", "p (BH)"),
+            *("p (unadjusted)", "p (Holm)", "p (BH)"),
         ),
         rows=tuple(rows),
         labels=1,
         data=[{"name": name, **_data(section, "metrics")} for name, section in comparison.by_task.items()],
         folded=len(rows) > 12,
+    )
+
+
+def changed_most_table(comparison: Comparison) -> Table | None:
+    """The tasks whose accuracy changed most, with intervals that account for their choice; None for few tasks."""
+    found = comparison.changed_most
+    if found is None or found.of < FEWEST_RANKED:
+        return None
+    before, after, change = (MEASURE[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy"))
+    rows = [
+        (
+            section.name,
+            str(section.n),
+            *(formatted(section.estimates[end.name], end, interval=False) for end in (before, after)),
+            formatted(found.changes[section.name], change),
+            *(str((section.flips or {}).get(kind, DASH)) for kind in FLIPS[:2]),
+            *(p_value(p) for p in (section.p_holm, section.p_bh)),
+        )
+        for section in found.sections
+    ]
+    return Table(
+        name="changed_most",
+        title="The tasks that changed most",
+        caption=f"{selection_note(found)} p: the test of no change, corrected for the number of tasks: Holm keeps any false "
+        "finding rare, BH (Benjamini and Hochberg) their share.",
+        head=(
+            *("task", "questions", before.heading, after.heading, change.heading),
+            *(MEASURE[f"{kind}_flips"].title for kind in FLIPS[:2]),
+            *("p (Holm)", "p (BH)"),
+        ),
+        rows=tuple(rows),
+        labels=1,
+        data=found.to_dict()["tasks"],
+    )
+
+
+def selection_note(found: ChangedMost) -> str:
+    """How the intervals of the tasks that changed most account for their choice."""
+    if len(found.sections) == found.of:
+        return "95 % intervals."
+    return (
+        f"The {len(found.sections)} largest of {found.of} changes are larger than the true ones, since chance chose them too. "
+        f"Their intervals have a confidence of {100 * found.confidence:.1f} % each, so that 95 % of them hold "
+        "(false coverage rate, Benjamini and Yekutieli 2005)."
     )
 
 
