@@ -22,6 +22,7 @@ from consistency.comparison.sentences import (
     metric_lines,
     pairing_line,
     points,
+    trimmed_lines,
     undefined_notes,
     verdict,
 )
@@ -303,6 +304,8 @@ class Comparison:
             lines += [*dropped_lines(section), *metric_lines(section)]
         for section in self.by_group.values():
             lines += group_lines(section)
+        if self.overall is not None:
+            lines += trimmed_lines(self.overall)
         lines += undefined_notes(self.main)
         return "\n".join(map(visible, [*lines, *self.verdicts, self.signature]))
 

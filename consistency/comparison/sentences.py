@@ -12,6 +12,8 @@ from consistency.statistics.hypotheses import minimum_detectable_effect, t_test
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
 _MOST_TASKS = 5
+# An interval that is longer than so many standard errors on one side is so for what was not seen.
+_LONG = 5
 # Of tests, in a verdict.
 ALPHA = 0.05
 
@@ -181,6 +183,20 @@ def gold_lines(section: Section) -> Iterator[str]:
     found = "" if p is None else f", {_p(p)}"
     power = "" if least is None else f"; one of {100 * least:.1f} would be found 4 times in 5"
     yield f"gold option's probability {points(change.value)} points{_interval(change)}{found}{power}"
+
+
+def trimmed_lines(section: Section) -> Iterator[str]:
+    """The mean of the middle of KL, where the interval of its mean is long for questions that were not seen."""
+    mean, trimmed = section.estimates.get("kl"), (section.trimmed or {}).get("kl")
+    if mean is None or mean.value is None or mean.ci_high is None or trimmed is None or trimmed.ci_low is None:
+        return
+    if mean.se is None or mean.ci_high - mean.value <= _LONG * mean.se:
+        return
+    yield (
+        f"KL {mean.value:.4f} nats, at most {mean.ci_high:.4f}: too few questions to exclude rare ones with much larger values; "
+        f"the trimmed mean, without the largest and smallest fifth, is {trimmed.value:.4f} "
+        f"[{trimmed.ci_low:.4f}, {trimmed.ci_high:.4f}]"
+    )
 
 
 def _changed(task: Section) -> bool:

@@ -108,7 +108,12 @@ def _headline(comparison: Comparison) -> str:
         estimates = [section.estimates.get(measure.name) for section in sections]
         if any(estimate is not None for estimate in estimates):
             rows.append([measure.heading, *(formatted(estimate, measure) for estimate in estimates)])
-    rows.append(["McNemar's p", *(_p(section.mcnemar_p) for section in sections)])
+    adjusted = any(section.p_holm is not None for section in comparison.by_scope.values())
+    rows.append(
+        ["McNemar's p (unadjusted)" if adjusted else "McNemar's p", *(_p(section.mcnemar_p) for section in sections)]
+    )
+    if adjusted:
+        rows.append(["p (Holm)", *(_p(section.mcnemar_p_holm) for section in sections)])
     more = len(found) - len(shown)
     return (
         _table(["", *heads], rows)

@@ -101,7 +101,9 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     if found := tuple(filter(None, measured)):
         sections.append(Section("metrics", "Further metrics", (), found))
     if options:
-        moved: tuple[Table | Drawing, ...] = (tables.quantile_table(items, list(comparison.by_scope)), *distributions)
+        scopes = list(comparison.by_scope)
+        of_kl = (tables.quantile_table(items, scopes), tables.trimmed_table(comparison))
+        moved: tuple[Table | Drawing, ...] = (*of_kl, *distributions)
         sections.append(Section("distributions", "How far the distributions moved", _reading(items), moved))
         sections.append(Section("ranking", "Whether the order of the options held", (), tuple(rankings)))
     if groups := metric_tables.group_table(comparison):
