@@ -25,6 +25,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
+from consistency.comparison.sentences import ALPHA, ALPHA_OF_DIFFERENCES, ALPHA_OF_TASKS
 from consistency.metrics.aggregates import of_classes, of_numbers, of_weighted
 from consistency.statistics.bootstrap import bootstrap_interval
 from consistency.statistics.estimates import Estimate, independent_difference, mean, root_mean_square
@@ -396,6 +397,19 @@ def by_passages(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
     return misled(before, after, clusters), misled(before, after, None), same < 0.05
 
 
+def by_verdicts(rng: np.random.Generator, tasks: int) -> tuple[bool, ...]:
+    """What a verdict finds where nothing changed: in all questions, in a task (Holm), in differences between tasks; anything."""
+    rate_, n = float(rng.choice([0.02, 0.1, 0.4])), 250
+    lost, won = rng.multinomial(n, [rate_ / 2, rate_ / 2, 1 - rate_], tasks)[:, :2].T
+    counts = int(lost.sum()), int(won.sum())
+    overall = mcnemar_exact(*counts) < ALPHA and not covers(paired_change(*counts, n * tasks), 0)
+    each = holm([mcnemar_exact(*pair) for pair in zip(lost.tolist(), won.tolist(), strict=True)]).min()
+    p = differing_changes(lost, won, np.full(tasks, n))
+    differ = 1.0 if p is None else p
+    anything = overall or each < ALPHA_OF_TASKS or differ < ALPHA_OF_DIFFERENCES
+    return overall, bool(each < ALPHA_OF_TASKS), differ < ALPHA_OF_DIFFERENCES, bool(anything)
+
+
 def by_translations(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
     """False verdicts over tasks that ask the same questions: in ten languages, and under two names."""
     out = []
@@ -643,6 +657,20 @@ TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = 
                     f"{truth}, {kind}"
                     for truth in ("no task changed", "all changed", "one changed by 15 points")
                     for kind in ("95 % each", "adjusted for the choice (the default)")
+                ),
+            )
+        ],
+    ),
+    "What the verdict finds where nothing changed, by number of tasks of 250 questions": (
+        (2, 5, 57, 122),
+        [
+            (
+                by_verdicts,
+                (
+                    "a change of accuracy over all questions",
+                    "a change in some task",
+                    "tasks that change differently",
+                    "any of these",
                 ),
             )
         ],

@@ -14,8 +14,10 @@ _READABLE_ENOUGH = 0.01
 _MOST_TASKS = 5
 # An interval that is longer than so many standard errors on one side is so for what was not seen.
 _LONG = 5
-# Of tests, in a verdict.
+# Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number) and of
+# their differences. So at most 5.5 % of the verdicts on two equal runs find anything.
 ALPHA = 0.05
+ALPHA_OF_TASKS, ALPHA_OF_DIFFERENCES = 0.005, 0.001
 
 
 def undefined_notes(section: Section) -> list[str]:
@@ -137,10 +139,11 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
     found = f"{points(change.value)} points{_interval(change)}"
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
     small = section.equivalence_p is not None and section.equivalence_p < ALPHA
-    changed = sorted((task for task in tasks if _changed(task)), key=_change)
-    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed)}"
     # The interval and the exact test agree but at the border: both must speak for a change.
-    if _excludes_zero(change) and section.sign_flip_p is not None and section.sign_flip_p < ALPHA:
+    moved = _excludes_zero(change) and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
+    changed = _changed(tasks, ALPHA if moved else ALPHA_OF_TASKS)
+    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed)}"
+    if moved:
         turned = "rose" if change.value > 0 else "fell"
         sentence = f"{accuracy.capitalize()} {turned}: {found}"
         if small:
@@ -164,8 +167,9 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
         sentence = f"No change of {accuracy} distinguishable from chance: {found}"
         if section.minimum_detectable_change is not None and section.minimum_detectable_change <= 1:
             sentence += f"; one of {100 * section.minimum_detectable_change:.1f} would be found 4 times in 5"
-    if not changed and section.heterogeneity_p is not None and section.heterogeneity_p < ALPHA:
-        sentence += f"; the tasks change differently ({_p(section.heterogeneity_p)}){_macro(section)}"
+    differ = section.heterogeneity_p
+    if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
+        sentence += f"; the tasks change differently ({_p(differ)}){_macro(section)}"
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
         sentence += f"; {100 * same.value:.1f} % of {same.n} questions keep their answer"
@@ -199,9 +203,9 @@ def trimmed_lines(section: Section) -> Iterator[str]:
     )
 
 
-def _changed(task: Section) -> bool:
-    """Whether a task changed beyond chance, corrected for the number of tasks."""
-    return task.p_holm is not None and task.p_holm < ALPHA
+def _changed(tasks: Sequence[Section], alpha: float) -> list[Section]:
+    """The tasks that changed beyond chance, corrected for their number, the one that fell most first."""
+    return sorted((task for task in tasks if task.p_holm is not None and task.p_holm < alpha), key=_change)
 
 
 def _change(task: Section) -> float:

@@ -244,8 +244,8 @@ def selection_note(found: ChangedMost) -> str:
     if len(found.sections) == found.of:
         return "95 % intervals."
     return (
-        f"The {len(found.sections)} largest of {found.of} changes tend to be larger than the true ones, since chance chose them too. "
-        f"Their intervals have a confidence of {100 * found.confidence:.1f} % each, so that 95 % of them hold "
+        f"The {len(found.sections)} largest of {found.of} changes tend to be larger than the true ones, since chance "
+        f"chose them too. Their intervals have a confidence of {100 * found.confidence:.1f} % each, so that 95 % of them hold "
         "(false coverage rate, Benjamini and Yekutieli 2005)."
     )
 
