@@ -91,7 +91,8 @@ def test_a_trimmed_mean_is_scipys():
         assert (found.ci_low, found.ci_high) == pytest.approx(tuple(trimmed_mean_ci(x, (0.2, 0.2))), rel=1e-9)
     assert trimmed_mean(np.append(x, [np.inf, np.nan])).undefined == 2
     assert trimmed_mean([1.0, 2.0]).warnings == ("too few",)
-    assert trimmed_mean(np.ones(20)).warnings == ("constant",)
+    assert trimmed_mean(np.ones(40)).warnings == ("constant",)
+    assert trimmed_mean(RNG.normal(size=20)).warnings == ("few units",)
 
 
 def test_a_trimmed_mean_of_sampled_tasks_has_the_variance_of_their_winsorised_sums():

@@ -197,9 +197,8 @@ def trimmed_lines(section: Section) -> Iterator[str]:
     if mean.se is None or mean.ci_high - mean.value <= _LONG * mean.se:
         return
     yield (
-        f"KL {mean.value:.4f} nats, at most {mean.ci_high:.4f}: too few questions to exclude rare ones with much larger values; "
-        f"the trimmed mean, without the largest and smallest fifth, is {trimmed.value:.4f} "
-        f"[{trimmed.ci_low:.4f}, {trimmed.ci_high:.4f}]"
+        f"KL {mean.value:.4f} nats, at most {mean.ci_high:.4f}: so few questions do not exclude rare ones with much larger "
+        f"values; trimmed mean {trimmed.value:.4f} [{trimmed.ci_low:.4f}, {trimmed.ci_high:.4f}]"
     )
 
 

@@ -28,8 +28,6 @@ from consistency.support.arrays import Floats, Integers
 # Values with no more distinct numbers than this are in steps, and a mean of few of them too.
 STEPS = 3
 FEW = 30
-# With fewer values than so many times the squared skewness a correction for it covers too little, too.
-FEW_TAIL = 5
 FEW_CLUSTERS = 10
 
 Unit = Literal["question", "stratum", "cluster", "question cluster", "question cluster in stratum", "both"]
@@ -423,8 +421,6 @@ def mean(
         # Sums over tasks of very unequal sizes differ by size too, and the correction would take that for skewness.
         if unit in ("question", "question cluster"):
             corrected, method = skew, "t-hall"
-            # A few values make the skewness, and the sample tells too badly how many there are.
-            warnings += ["skewed"] if len(found.units) < FEW_TAIL * skew**2 else []
         else:
             warnings.append("skewed")
     if clustered and found.df + 1 < FEW_CLUSTERS:
