@@ -56,6 +56,10 @@ class Format(StrEnum):
     JSON = "json"
 
 
+# Rows of the printed table.
+MOST_TASKS = 10
+
+
 class TaskSampling(StrEnum):
     """What the intervals are about."""
 
@@ -105,6 +109,7 @@ def compare(
         Path | None, typer.Option(help="Experiment file that has an own domain of --scopes.", show_default=False)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for JSON, tables and every question.")] = None,
+    every: Annotated[bool, typer.Option("--all", help=f"Print all tasks; by default {MOST_TASKS} of more.")] = False,
 ) -> None:
     """Compare two evaluations of the same questions."""
     from consistency.comparison.compare import compare as compare_runs
@@ -136,7 +141,7 @@ def compare(
     if json == Path("-") or form is Format.JSON:
         typer.echo(pretty_json(comparison.to_dict()), nl=False)
     elif form is Format.TEXT:
-        typer.echo("\n".join([comparison.to_text(), *(item.to_text() for item in checks)]))
+        typer.echo("\n".join([comparison.to_text(None if every else MOST_TASKS), *(item.to_text() for item in checks)]))
     else:
         typer.echo(to_markdown(comparison, checks, folded=form is Format.GITHUB), nl=False)
     # Also where the output goes into a file, the job's log says why it ended.

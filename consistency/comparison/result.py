@@ -266,48 +266,76 @@ class Comparison:
             "signature": self.signature,
         }
 
-    def to_text(self) -> str:
-        """A table for a terminal, the verdict and the signature."""
-        sections = [
-            *self.by_task.values(),
-            *self.by_group.values(),
-            *self.by_scope.values(),
-            *self.by_metric.values(),
-        ]
+    def to_text(self, most_tasks: int | None = None) -> str:
+        """What was read, the verdict, a table for a terminal, further numbers and the signature.
+
+        Parameters
+        ----------
+        most_tasks : int, optional
+            Of more tasks only so many are in the table, those that changed most surely; by default all.
+        """
+        tasks = list(self.by_task.values())
+        if most_tasks is not None and len(tasks) > most_tasks:
+            tasks = sorted(tasks, key=_surest)[:most_tasks]
+        pools = [*self.by_group.values(), *self.by_scope.values(), *self.by_metric.values()]
         if self.overall is not None and len(self.by_task) > 1:
-            sections.append(self.overall)
-        width = max(len(section.name) for section in sections)
-        metrics = max(len("metric"), *(len(accuracy_name(section)) for section in sections))
-        head = " ".join(f"{measure.short:>10}" for measure in HEADLINE)
-        lines = [*self.messages, "", f"{'task':<{width}} {'metric':<{metrics}} {'n':>6} {head}   flips −/+ p (Holm)"]
-        for section in sections:
-            cells = [_cell(section.estimates.get(measure.name)) for measure in HEADLINE]
-            turned = section.flips
-            # Of a task among several corrected for their number; of what pools them there is one.
-            p = section.sign_flip_p if section.p_holm is None else section.p_holm
-            flipped = f"{turned['harmful']:>5}/{turned['beneficial']:<5}" if turned else f"{'–':>5}{'':6}"
-            tested = f"{'–':>8}" if p is None else f"{p:8.4f}" if p >= 0.0001 else " < .0001"
-            name = f"{section.name:<{width}} {accuracy_name(section):<{metrics}} {section.n:>6}"
-            lines.append(f"{name} " + " ".join(cells) + f" {flipped} {tested}")
-        lines.append("")
+            pools.append(self.overall)
+        lines = [*self.messages, "", *self.verdicts, *self._changes(), "", *_table([*tasks, *pools])]
+        if len(tasks) < len(self.by_task):
+            more = len(self.by_task) - len(tasks)
+            lines.append(f"{more} more tasks, which changed less surely: --all shows them")
+        further = [
+            *(
+                line
+                for section in [self.overall, *_generated(self.by_task)]
+                if section
+                for line in pairing_line(section)
+            ),
+            *(line for section in self.by_task.values() for line in dropped_lines(section)),
+            *(line for section in tasks for line in metric_lines(section)),
+            *(line for section in self.by_group.values() for line in group_lines(section)),
+            *(trimmed_lines(self.overall) if self.overall is not None else ()),
+            *undefined_notes(self.main),
+        ]
+        return "\n".join(map(visible, [*lines, *([""] if further else []), *further, "", self.signature]))
+
+    def _changes(self) -> Iterator[str]:
+        """Of each pool the change of accuracy and of the gold option's probability, and how their intervals were made."""
         for pool in self.pools:
             change = pool.estimates["delta_accuracy"]
             if change.ci_low is not None:
                 of = "" if len(self.pools) == 1 else f"{pool.name}: "
                 interval = f"[{points(change.ci_low)}, {points(change.ci_high)}]"
-                lines.append(f"{of}change {points(change.value)} points, 95 % interval {interval}: {change.describe()}")
-                lines += [f"{of}{line}" for line in gold_lines(pool)]
-        generated = [section for section in self.by_task.values() if not section.compares_options]
-        for section in [*([self.overall] if self.overall else []), *generated]:
-            lines += pairing_line(section)
-        for section in self.by_task.values():
-            lines += [*dropped_lines(section), *metric_lines(section)]
-        for section in self.by_group.values():
-            lines += group_lines(section)
-        if self.overall is not None:
-            lines += trimmed_lines(self.overall)
-        lines += undefined_notes(self.main)
-        return "\n".join(map(visible, [*lines, *self.verdicts, self.signature]))
+                yield f"{of}change {points(change.value)} points, 95 % interval {interval}: {change.describe()}"
+                yield from (f"{of}{line}" for line in gold_lines(pool))
+
+
+def _generated(by_task: Mapping[str, Section]) -> Iterator[Section]:
+    """The tasks without options."""
+    return (section for section in by_task.values() if not section.compares_options)
+
+
+def _surest(section: Section) -> tuple[float, float]:
+    """A key that sorts tasks by how surely they changed, and equally sure ones by how much."""
+    change = section.estimates["delta_accuracy"].value
+    return (1.0 if section.sign_flip_p is None else section.sign_flip_p, -abs(change or 0.0))
+
+
+def _table(sections: Sequence[Section]) -> Iterator[str]:
+    """A row for each section under a head."""
+    width = max(len(section.name) for section in sections)
+    metrics = max(len("metric"), *(len(accuracy_name(section)) for section in sections))
+    head = " ".join(f"{measure.short:>10}" for measure in HEADLINE)
+    yield f"{'task':<{width}} {'metric':<{metrics}} {'n':>6} {head}   flips −/+ p (Holm)"
+    for section in sections:
+        cells = [_cell(section.estimates.get(measure.name)) for measure in HEADLINE]
+        turned = section.flips
+        # Of a task among several corrected for their number; of what pools them there is one.
+        p = section.sign_flip_p if section.p_holm is None else section.p_holm
+        flipped = f"{turned['harmful']:>5}/{turned['beneficial']:<5}" if turned else f"{'–':>5}{'':6}"
+        tested = f"{'–':>8}" if p is None else f"{p:8.4f}" if p >= 0.0001 else " < .0001"
+        name = f"{section.name:<{width}} {accuracy_name(section):<{metrics}} {section.n:>6}"
+        yield f"{name} " + " ".join(cells) + f" {flipped} {tested}"
 
 
 def _config_dict(config: RunConfig) -> dict[str, Any]:

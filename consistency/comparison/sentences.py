@@ -8,6 +8,7 @@ from consistency.comparison.section import MetricChange, Readability, Section
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, t_test
+from consistency.statistics.power import fewest_questions, power_of_flips
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
@@ -167,6 +168,9 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
         sentence = f"No change of {accuracy} distinguishable from chance: {found}"
         if section.minimum_detectable_change is not None and section.minimum_detectable_change <= 1:
             sentence += f"; one of {100 * section.minimum_detectable_change:.1f} would be found 4 times in 5"
+            needed = _needed(section, limit / 100)
+            if needed is not None and needed > section.n:
+                sentence += f", and one of {limit:g} with about {needed:,} questions"
     differ = section.heterogeneity_p
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
         sentence += f"; the tasks change differently ({_p(differ)}){_macro(section)}"
@@ -176,6 +180,19 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
     if section.readability is not None and max(section.readability.shares) >= _READABLE_ENOUGH:
         sentence += f"; {_readability(section.readability, with_reasons=False)}"
     return sentence + "."
+
+
+def _needed(section: Section, change: float) -> int | None:
+    """How many questions like these find a change of accuracy 4 times in 5, to two digits."""
+    found = section.estimates["delta_accuracy"]
+    if section.flips is None or found.method != "score":
+        return None
+    idle = 2 * min(section.flips["harmful"], section.flips["beneficial"]) / found.n
+    questions = fewest_questions(lambda n: power_of_flips(n, idle, change))
+    if questions is None:
+        return None
+    alike = questions * found.n / (found.effective_n or found.n)
+    return int(float(f"{alike:.2g}"))
 
 
 def gold_lines(section: Section) -> Iterator[str]:
