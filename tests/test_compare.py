@@ -86,21 +86,29 @@ def test_figures_equal_an_independent_recomputation_from_the_files(qwen, test_da
     for folder in (ZERO, FIVE):
         files = sorted((test_data / "harness_logs" / folder).glob("*/samples_*.jsonl"))
         rows.append([json.loads(line) for file in files for line in file.open()])
-    kl, rho, tau, moved = [], [], [], []
+    kl, rho, tau, moved, least = [], [], [], [], 0.0
     for one, two in zip(*rows, strict=True):
         assert one["doc_hash"] == two["doc_hash"]
         x, y = ([float(r[0]) for r in item["filtered_resps"]] for item in (one, two))
         p, q = softmax(x), softmax(y)
         kl.append(stats.entropy(p, q))
+        least = max(least, *(-np.log(q)))
         rho.append(stats.spearmanr(x, y).statistic)
         tau.append(stats.kendalltau(x, y).statistic)
         moved.append(q[int(one["target"])] - p[int(one["target"])])
-    for name, values in (("kl", kl), ("spearman", rho), ("tau_b", tau), ("delta_gold", moved)):
+    for name, values in (("spearman", rho), ("tau_b", tau), ("delta_gold", moved)):
         estimate = qwen.overall.estimates[name]
         expected = stats.ttest_1samp(values, 0).confidence_interval()
         assert (estimate.value, estimate.ci_low, estimate.ci_high) == pytest.approx(
             (np.mean(values), *expected), abs=1e-10
         )
+    # Of KL, with random weights for the questions and for one more that has the largest possible value, or none.
+    found = qwen.overall.estimates["kl"]
+    assert found.value == pytest.approx(np.mean(kl), abs=1e-10)
+    weights = np.random.default_rng(0).dirichlet(np.ones(201), 100_000)
+    assert np.mean(weights @ [*kl, least] > found.ci_high) == pytest.approx(0.025, abs=0.0015)
+    assert np.mean(weights @ [*kl, 0.0] < found.ci_low) == pytest.approx(0.025, abs=0.0015)
+    assert qwen.overall.trimmed["kl"].value == pytest.approx(stats.trim_mean(kl, 0.2), abs=1e-10)
     correct = np.array([[item["acc"] for item in side] for side in rows])
     table = [[((correct[0] == a) & (correct[1] == b)).sum() for b in (1, 0)] for a in (1, 0)]
     assert qwen.overall.mcnemar_p == pytest.approx(mcnemar(table, exact=True).pvalue, abs=1e-12)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from consistency.comparison.compare import compare
 from consistency.errors import InputError
@@ -351,3 +352,31 @@ def test_scopes_of_the_harness_own_mmlu(qwen: list[Path], tmp_path: Path) -> Non
 def test_a_log_without_any_task_of_the_domain_is_refused() -> None:
     with pytest.raises(InputError, match="no task belongs to medicine: arc_easy"):
         find_scopes("medicine", ["arc_easy"])
+
+
+def test_the_ten_largest_changes_have_intervals_for_their_choice(
+    tmp_path: Path, write_probe: Callable[..., None]
+) -> None:
+    """Ten of twelve: 0.05 * 10 / 12 of each interval may miss."""
+    documents = [{"question": f"Question {i}?", "choices": ["one", "two"], "answer": 0} for i in range(40)]
+    for when in ("before", "after"):
+        for number in range(12):
+            turned = number if when == "after" else 0
+            scores = [[-2.0, -0.1]] * turned + [[-0.1, -2.0]] * (40 - turned)
+            write_probe(tmp_path / when, documents, scores, f"task_{number:02d}")
+    compared = compare(tmp_path / "before", tmp_path / "after")
+    write_comparison(compared, tmp_path / "out")
+    table = rows(tmp_path / "out" / "tables" / "changed_most.csv")
+    assert [row["task"] for row in table] == [f"task_{number:02d}" for number in range(11, 1, -1)]
+    for number, row in zip(range(11, 1, -1), table, strict=True):
+        expected = paired_change(number, 0, 40, 1 - 0.05 * 10 / 12)
+        assert float(row["delta_accuracy_ci_low"]) == pytest.approx(expected.ci_low, rel=1e-9)
+        assert float(row["delta_accuracy_ci_high"]) == pytest.approx(expected.ci_high, rel=1e-9)
+    p = [stats.binomtest(0, number).pvalue if number else 1.0 for number in range(12)]
+    assert float(table[0]["p_holm"]) == pytest.approx(multipletests(p, method="holm")[1][11])
+    assert float(table[0]["p_bh"]) == pytest.approx(multipletests(p, method="fdr_bh")[1][11])
+    told = json.loads((tmp_path / "out" / "report.json").read_text())["comparison"]["changed_most"]
+    assert (told["of"], told["confidence"]) == (12, pytest.approx(1 - 0.05 * 10 / 12))
+    # Each task on its own keeps its 95 %.
+    alone = compared.by_task["task_11"].estimates["delta_accuracy"]
+    assert alone.ci_low == pytest.approx(paired_change(11, 0, 40).ci_low)

@@ -178,16 +178,18 @@ def compare(
             name: biases.added(section) if name in with_options else section
             for name, section in _adjusted(by_task).items()
         },
-        by_scope=by_scope,
-        by_metric=sections_by_metric(measured, analysis),
-        by_group={
-            group.name: section_of_group(group, measured, by_task, analysis)
-            for group in read_groups(
-                first.config if first.config.groups else second.config,
-                counted,
-                {name: first.tasks[name].filter for name in measured},
-            )
-        },
+        by_scope=_adjusted(by_scope),
+        by_metric=_adjusted(sections_by_metric(measured, analysis)),
+        by_group=_adjusted(
+            {
+                group.name: section_of_group(group, measured, by_task, analysis)
+                for group in read_groups(
+                    first.config if first.config.groups else second.config,
+                    counted,
+                    {name: first.tasks[name].filter for name in measured},
+                )
+            }
+        ),
         score=score,
         margin=margin,
         task_sampling=task_sampling,
@@ -216,12 +218,12 @@ def _of_unlike(unlike: Mapping[str, tuple[Scores, Scores]]) -> list[UnpairedTask
     ]
 
 
-def _adjusted(by_task: dict[str, Section]) -> dict[str, Section]:
-    """The sections with their p-values adjusted over all tasks."""
+def _adjusted(sections: dict[str, Section]) -> dict[str, Section]:
+    """The sections of one kind with their p-values adjusted over all of them."""
     for test, by_holm, by_bh in (("mcnemar_p", "mcnemar_p_holm", "mcnemar_p_bh"), ("sign_flip_p", "p_holm", "p_bh")):
-        tested = {name: p for name, section in by_task.items() if (p := getattr(section, test)) is not None}
+        tested = {name: p for name, section in sections.items() if (p := getattr(section, test)) is not None}
         if len(tested) > 1:
             p = np.array(list(tested.values()))
             for name, one, other in zip(tested, holm(p).tolist(), benjamini_hochberg(p).tolist(), strict=True):
-                by_task = by_task | {name: replace(by_task[name], **{by_holm: one, by_bh: other})}
-    return by_task
+                sections = sections | {name: replace(sections[name], **{by_holm: one, by_bh: other})}
+    return sections

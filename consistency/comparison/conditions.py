@@ -14,9 +14,9 @@ from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES, Measure, Unit
 from consistency.statistics.calibration import within_bounds
-from consistency.statistics.estimates import Estimate, at_confidence, quantile, without_interval
-from consistency.statistics.paired_shares import paired_change
-from consistency.statistics.shares import clopper_pearson, score_interval
+from consistency.statistics.estimates import Estimate, at_confidence, without_interval
+from consistency.statistics.shares import clopper_pearson
+from consistency.statistics.tails import allowing_unseen
 
 Mode = Literal["surely", "possibly", "measured"]
 Outcome = Literal["holds", "does not hold", "unclear", "undefined"]
@@ -39,6 +39,8 @@ class Quantity:
     has_interval : bool
         Whether it is an estimate; quantiles and p-values have no interval, and shares of ties only where questions are the
         unit.
+    bounds : tuple of float
+        Its smallest and largest possible value.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Quantity:
     unit: Unit
     find: Callable[[Section], Estimate | None]
     has_interval: bool = True
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def scale(self) -> float:
@@ -112,9 +115,9 @@ def exact_share(found: Estimate, confidence: float = 0.95) -> Estimate:
 
 _FIND = {measure.name: _of_measure(measure) for measure in MEASURES}
 QUANTITIES = (
-    *(Quantity(m.name, (m.title.lower(), *m.aliases), m.unit, _FIND[m.name]) for m in MEASURES),
-    Quantity("accuracy_drop", (), "points", _less(_FIND["delta_accuracy"])),
-    Quantity("gold_probability_drop", (), "points", _less(_FIND["delta_gold"])),
+    *(Quantity(m.name, (m.title.lower(), *m.aliases), m.unit, _FIND[m.name], bounds=m.bounds) for m in MEASURES),
+    Quantity("accuracy_drop", (), "points", _less(_FIND["delta_accuracy"]), bounds=(-1.0, 1.0)),
+    Quantity("gold_probability_drop", (), "points", _less(_FIND["delta_gold"]), bounds=(-1.0, 1.0)),
     Quantity("ece_before", (), "%", _of_calibration("before")),
     Quantity("ece_after", ("ece", "calibration error"), "%", _of_calibration("after")),
     Quantity("ece_change", ("delta ece",), "points", _of_calibration("delta")),
@@ -383,17 +386,7 @@ def judged(found: Estimate, section: Section, confidence: float = 0.95) -> Estim
     """
     if found.method in ("wilson", "exact") and found.effective_n is None:
         return exact_share(found, confidence)
-    if confidence == 0.95 or found.value is None:
-        return found
-    df = None if found.effective_n is None else found.df
-    if found.method == "score" and section.flips is not None:
-        lost, won = section.flips["harmful"], section.flips["beneficial"]
-        wide = paired_change(lost, won, found.n, confidence, effective_n=found.effective_n, df=df)
-        return replace(found, ci_low=wide.ci_low, ci_high=wide.ci_high)
-    if found.method == "wilson" and found.effective_n is not None:
-        low, high = score_interval(found.value, found.effective_n, quantile(confidence, df if found.se else None))
-        return replace(found, ci_low=low, ci_high=high)
-    return at_confidence(found, confidence)
+    return found if confidence == 0.95 else section.at_confidence(found, confidence)
 
 
 def _sections(condition: Condition, comparison: Comparison) -> list[Section]:
@@ -435,6 +428,11 @@ def _check(condition: Condition, section: Section, confidence: float = 0.95) -> 
         )
     if found.method == "exact":  # a share of ties, which is no estimate of the section
         found = exact_share(found, confidence)
+    # An interval that rare questions could leave says nothing surely: it is made as long as they could make it.
+    low, high = condition.quantity.bounds
+    found = allowing_unseen(found, low, high, confidence)
+    if found.ci_low is not None and found.ci_high is not None:
+        found = replace(found, ci_low=max(found.ci_low, low), ci_high=min(found.ci_high, high))
     return Check(condition, section.name, found, _outcome(condition, found))
 
 

@@ -19,7 +19,8 @@ from consistency.comparison.section import Section
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import holm
 from consistency.statistics.paired_shares import greater_change
-from consistency.statistics.shares import larger_share
+from consistency.statistics.shares import larger_sharefrom consistency.statistics.tails import allowing_unseen
+
 
 _MOST_NAMED = 5
 # At levels far below 5 % the asymptotic p needs more answers that turn.
@@ -355,7 +356,7 @@ def _finding(
     """The p-values of a rule on one section, and its interval."""
     measure = rule.quantity.name
     difference = _run_difference(name, rule, policy, noise)
-    at = _at(found, section, difference)
+    at = _at(found, section, difference, rule.quantity.bounds)
     shown = at(1 - 2 * level)
     if found.value is None or shown.ci_low is None or shown.ci_high is None:
         return Finding(name, Outcome.INCONCLUSIVE, f"has no interval ({found.describe()})", found)
@@ -387,11 +388,13 @@ def _run_difference(name: str, rule: Rule, policy: Policy, noise: NoiseCompariso
     return noise.by_section[name].difference if name in noise.by_section else None
 
 
-def _at(found: Estimate, section: Section, difference: float | None) -> Callable[[float], Estimate]:
-    """From a confidence to the estimate with that interval."""
+def _at(
+    found: Estimate, section: Section, difference: float | None, bounds: tuple[float, float]
+) -> Callable[[float], Estimate]:
+    """From a confidence to the estimate with that interval, as long as rare questions could make it."""
 
     def at(confidence: float) -> Estimate:
-        wide = judged(found, section, confidence)
+        wide = allowing_unseen(judged(found, section, confidence), *bounds, confidence)
         return wide if difference is None else with_run_variance(wide, difference, confidence)
 
     return at

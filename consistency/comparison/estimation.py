@@ -18,7 +18,7 @@ from consistency.logs.scores import Scores
 from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.measures import MEASURE, MEASURES, Measure
 from consistency.statistics.calibration import calibration_change
-from consistency.statistics.estimates import Estimate, mean, numbered, root_mean_square
+from consistency.statistics.estimates import Estimate, mean, numbered, root_mean_square, root_of
 from consistency.statistics.hypotheses import (
     equivalence,
     mcnemar_exact,
@@ -31,11 +31,19 @@ from consistency.statistics.paired_shares import change_of_shares, differing_cha
 from consistency.statistics.power import detectable_change
 from consistency.statistics.sampling import Labels
 from consistency.statistics.shares import rate
+from consistency.statistics.tails import (
+    bounded_macro_means,
+    bounded_means,
+    doubted,
+    trimmed_mean,
+)
 from consistency.statistics.task_means import macro_mean, weighted_mean
 from consistency.support.arrays import Bools, Floats, Integers
 
 _OF_FLIPS = ("harmful_flips", "beneficial_flips", "wrong_to_wrong_flips")
 _ESTIMATORS: dict[str, Callable[..., Estimate]] = {"mean": mean, "root mean square": root_mean_square, "rate": rate}
+# The measures whose trimmed mean stands beside the mean.
+_TRIMMED = ("kl", "kl_reverse")
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,15 @@ class MeasuredTask:
         known = np.concatenate([self.arrays["correct_before"], self.arrays["correct_after"]])
         return not np.isin(known[np.isfinite(known)], (0.0, 1.0)).all()
 
+    @cached_property
+    def least_likely(self) -> tuple[float, float]:
+        """How unlikely the least likely option of any question is to each of the two runs, in nats."""
+        found = []
+        for side in (self.pairs.before, self.pairs.after):
+            possible = np.min(side.probs, where=side.probs > 0, initial=1.0)
+            found.append(-float(np.log(possible)))
+        return found[0], found[1]
+
 
 @dataclass(frozen=True, eq=False)
 class _Sampling:
@@ -119,10 +136,6 @@ class _Sampling:
             return {"strata": None, "tasks": self.tasks, "clusters": self.clusters}
         return {"strata": None, "tasks": None, "clusters": self.clusters}
 
-    def macro(self, values: Floats) -> Estimate:
-        """The mean of the tasks' means, for which fixed tasks are strata."""
-        return macro_mean(values, self.tasks, strata=None if self.sampled else self.tasks, clusters=self.clusters)
-
     def within(self, rows: Bools) -> _Sampling:
         """The sampling of some of the questions."""
         clusters = None if self.clusters is None else numbered(self.clusters[rows])
@@ -130,15 +143,65 @@ class _Sampling:
 
     def estimate(self, measure: Measure, values: Floats) -> Estimate:
         """An estimate of a measure from one number per question: of zeros and ones that of a share, within its bounds."""
-        known = values[np.isfinite(values)]
-        share = measure.estimator == "mean" and measure.bounds == (0.0, 1.0) and np.isin(known, (0.0, 1.0)).all()
+        share = _is_share(measure, values)
         found = _ESTIMATORS["rate" if share else measure.estimator](values, **self.labels)
         low, high = measure.bounds
+        if measure.estimator == "mean" and not share and measure.name != "delta_accuracy":
+            found = doubted(found, low, high)
         return replace(
             found,
             ci_low=None if found.ci_low is None else max(found.ci_low, low),
             ci_high=None if found.ci_high is None else min(found.ci_high, high),
         )
+
+    def estimates(
+        self, values: Mapping[str, Floats], reaches: Mapping[str, tuple[float, float]]
+    ) -> dict[str, Estimate]:
+        """An estimate of each measure; of those whose reach is known with intervals that allow for unseen questions."""
+        found = {
+            name: self.estimate(MEASURE[name], x)
+            for name, x in values.items()
+            if name not in reaches or _is_share(MEASURE[name], x)
+        }
+        left = [name for name in values if name not in found]
+        if left:
+            squared = [MEASURE[name].estimator == "root mean square" for name in left]
+            bounded = bounded_means(
+                [values[name] ** 2 if square else values[name] for name, square in zip(left, squared, strict=True)],
+                [
+                    (0.0, max(end**2 for end in reaches[name])) if square else reaches[name]
+                    for name, square in zip(left, squared, strict=True)
+                ],
+                **self.labels,
+            )
+            found |= {
+                name: root_of(item) if square else item
+                for name, square, item in zip(left, squared, bounded, strict=True)
+            }
+        return {name: found[name] for name in values}
+
+    def macros(self, values: Mapping[str, Floats], reaches: Mapping[str, tuple[float, float]]) -> dict[str, Estimate]:
+        """The mean of the tasks' means of each measure, for which fixed tasks are strata."""
+        near, strata = [name for name in values if name in reaches], None if self.sampled else self.tasks
+        bounded = bounded_macro_means(
+            [values[name] for name in near],
+            [reaches[name] for name in near],
+            self.tasks,
+            strata=strata,
+            clusters=self.clusters,
+        )
+        found = dict(zip(near, bounded, strict=True))
+        return {
+            name: found[name] if name in found else macro_mean(x, self.tasks, strata=strata, clusters=self.clusters)
+            for name, x in values.items()
+        }
+
+
+def _is_share(measure: Measure, values: Floats) -> bool:
+    """Whether all values of a measure between 0 and 1 are 0 or 1."""
+    if measure.estimator != "mean" or measure.bounds != (0.0, 1.0):
+        return False
+    return bool(np.isin(values[np.isfinite(values)], (0.0, 1.0)).all())
 
 
 def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis) -> Section:
@@ -166,7 +229,11 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
         for m in MEASURES
         if (options or not m.needs_options) and (whole.any() or m.name not in _OF_FLIPS)
     }
-    estimates = {name: sampling.estimate(MEASURE[name], x) for name, x in values.items()}
+    reaches = {}
+    if options:
+        before_least, after_least = np.max([task.least_likely for task in tasks], axis=0).tolist()
+        reaches = {m.name: m.reach(before_least, after_least) for m in MEASURES if m.reach is not None}
+    estimates = sampling.estimates(values, reaches)
     turned = None
     if whole.any() and estimates["delta_accuracy"].n:
         turned = flips(columns["correct_before"], columns["correct_after"], pooled.get("same_top"))
@@ -175,11 +242,7 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     change = estimates["delta_accuracy"]
     macro = None
     if len(tasks) > 1:
-        macro = {
-            measure.name: sampling.macro(values[measure.name])
-            for measure in MEASURES
-            if measure.name in values and measure.estimator == "mean"
-        }
+        macro = sampling.macros({name: x for name, x in values.items() if MEASURE[name].estimator == "mean"}, reaches)
     metrics = dict.fromkeys(task.accuracy_metric or ("best option" if task.has_options else "") for task in tasks)
     section = Section(
         name=name,
@@ -257,6 +320,7 @@ def _with_distributions(section: Section, columns: Mapping[str, Floats], samplin
     return replace(
         section,
         kl_quantiles=quantiles(columns["kl"]),
+        trimmed={name: trimmed_mean(columns[name], **sampling.labels) for name in _TRIMMED},
         ties={when: int(columns[f"tied_{when}"].sum()) for when in ("before", "after")},
         tie_rate={when: float(columns[f"tied_{when}"].mean()) for when in ("before", "after")},
         ece={"before": calibration.before.plug_in, "after": calibration.after.plug_in},

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.section import Section, TaskSampling
@@ -20,6 +22,7 @@ from consistency.comparison.sentences import (
     metric_lines,
     pairing_line,
     points,
+    trimmed_lines,
     undefined_notes,
     verdict,
 )
@@ -161,6 +164,11 @@ class Comparison:
             *(section for section in alone if not section.accuracy_metric),
         )
 
+    @cached_property
+    def changed_most(self) -> ChangedMost | None:
+        """The tasks whose accuracy changed most; None where fewer than two have a change."""
+        return changed_most(list(self.by_task.values()))
+
     @property
     def main(self) -> Section:
         """The first of `pools`."""
@@ -248,6 +256,7 @@ class Comparison:
                 )
                 if sections
             },
+            **({"changed_most": self.changed_most.to_dict()} if self.changed_most else {}),
             "messages": list(self.messages),
             "unpaired": [asdict(item) for item in self.unpaired],
             "task_names": asdict(self.names),
@@ -285,6 +294,7 @@ class Comparison:
             *(line for section in self.by_task.values() for line in dropped_lines(section)),
             *(line for section in tasks for line in metric_lines(section)),
             *(line for section in self.by_group.values() for line in group_lines(section)),
+            *(trimmed_lines(self.overall) if self.overall is not None else ()),
             *undefined_notes(self.main),
         ]
         return "\n".join(map(visible, [*lines, *([""] if further else []), *further, "", self.signature]))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from consistency.comparison.groups import Weighting
 from consistency.comparison.pairing import PairingReport
-from consistency.statistics.estimates import Estimate
+from consistency.statistics.estimates import Estimate, at_confidence, quantile
+from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.selection_bias import Preference, Shift
+from consistency.statistics.shares import score_interval
 
 TaskSampling = Literal["fixed", "sampled"]
 NO_OPTIONS = "no options were scored: measures of distributions are absent"
@@ -132,6 +134,9 @@ class Section:
         The true change that would be found four times in five.
     kl_quantiles : dict of str to float or None, or None
         `p01` ... `p99`, in nats.
+    trimmed : dict of str to Estimate, or None
+        Of `kl` and `kl_reverse`: the mean without the fifth of the questions with the smallest and that with the largest
+        values.
     ties, tie_rate, ece : dict of str to float, or None
         `before` and `after`: questions with tied options, their share, the plug-in expected calibration error.
     ece_debiased : dict of str to Estimate, or None
@@ -176,6 +181,7 @@ class Section:
     sign_flip_p: float | None = None
     heterogeneity_p: float | None = None
     kl_quantiles: Mapping[str, float | None] | None = None
+    trimmed: Mapping[str, Estimate] | None = None
     ties: Mapping[str, int] | None = None
     tie_rate: Mapping[str, float] | None = None
     ece: Mapping[str, float | None] | None = None
@@ -202,10 +208,29 @@ class Section:
         """Whether its questions have options, and so distributions."""
         return "kl" in self.estimates
 
+    def at_confidence(self, found: Estimate, confidence: float) -> Estimate:
+        """One of the estimates, with an interval of another confidence than 95 %."""
+        if found.value is None:
+            return found
+        df = None if found.effective_n is None else found.df
+        if found.method == "score" and self.flips is not None:
+            lost, won = self.flips["harmful"], self.flips["beneficial"]
+            wide = paired_change(lost, won, found.n, confidence, effective_n=found.effective_n, df=df)
+            return replace(found, ci_low=wide.ci_low, ci_high=wide.ci_high)
+        if found.method == "wilson":
+            low, high = score_interval(
+                found.value, found.effective_n or found.n, quantile(confidence, df if found.se else None)
+            )
+            return replace(found, ci_low=low, ci_high=high)
+        return at_confidence(found, confidence)
+
     def to_dict(self) -> dict[str, Any]:
         """The section as plain data, for JSON; what does not apply to it is left out."""
         found = {
             "kl_quantiles": self.kl_quantiles,
+            "trimmed": None
+            if self.trimmed is None
+            else {name: found.to_dict() for name, found in self.trimmed.items()},
             "ties": self.ties,
             "tie_rate": self.tie_rate,
             "ece": self.ece,

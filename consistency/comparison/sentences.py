@@ -13,6 +13,8 @@ from consistency.statistics.power import fewest_questions, power_of_flips
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
 _MOST_TASKS = 5
+# An interval that is longer than so many standard errors on one side is so for what was not seen.
+_LONG = 5
 # Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number) and of
 # their differences. So at most 5.5 % of the verdicts on two equal runs find anything.
 ALPHA = 0.05
@@ -202,6 +204,19 @@ def gold_lines(section: Section) -> Iterator[str]:
     found = "" if p is None else f", {_p(p)}"
     power = "" if least is None else f"; one of {100 * least:.1f} would be found 4 times in 5"
     yield f"gold option's probability {points(change.value)} points{_interval(change)}{found}{power}"
+
+
+def trimmed_lines(section: Section) -> Iterator[str]:
+    """The mean of the middle of KL, where the interval of its mean is long for questions that were not seen."""
+    mean, trimmed = section.estimates.get("kl"), (section.trimmed or {}).get("kl")
+    if mean is None or mean.value is None or mean.ci_high is None or trimmed is None or trimmed.ci_low is None:
+        return
+    if mean.se is None or mean.ci_high - mean.value <= _LONG * mean.se:
+        return
+    yield (
+        f"KL {mean.value:.4f} nats, at most {mean.ci_high:.4f}: so few questions do not exclude rare ones with much larger "
+        f"values; trimmed mean {trimmed.value:.4f} [{trimmed.ci_low:.4f}, {trimmed.ci_high:.4f}]"
+    )
 
 
 def _changed(tasks: Sequence[Section], alpha: float) -> list[Section]:

@@ -37,6 +37,8 @@ Unit = Literal["%", "points", "nats", ""]
 Direction = Literal["better", "worse", "more alike", "further apart", "neither"]
 Estimator = Literal["mean", "root mean square", "rate"]
 Columns = Mapping[str, NDArray[Any]]
+# From how unlikely the least likely option of any question is to each run, in nats.
+Reach = Callable[[float, float], tuple[float, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +94,10 @@ class Measure:
         Its name in a table for a terminal, at most ten characters; by default its heading.
     in_grid : bool
         Whether the report of a grid holds it, as a comparison of each model with its base model.
+    reach : callable, optional
+        Of a measure that is small for most questions and may be far larger for a few: the smallest and largest value that
+        a question could have, from how unlikely the least likely option of any question is to the run before and to that
+        after, in nats. The interval of its mean then allows for questions that were not seen.
     """
 
     name: str
@@ -107,6 +113,7 @@ class Measure:
     digits: int = 2
     short: str = ""
     in_grid: bool = False
+    reach: Reach | None = None
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -167,6 +174,10 @@ def _change(of: Callable[[ArrayLike, Bools], Floats]) -> Callable[[PairedScores]
     return compute
 
 
+def _within(low: float, high: float) -> Reach:
+    return lambda before, after: (low, high)
+
+
 _RIGHT = ("correct_before", "correct_after")
 _SHARE, _CORRELATION, _SIGNED, _ANY = (0.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (-math.inf, math.inf)
 _DIVERGENCE = (0.0, math.inf)
@@ -181,16 +192,17 @@ MEASURES = (
     Measure("same_top", "same answer", "%", _SHARE, "more alike", lambda s: same_top(s.before, s.after), digits=1,
             short="same top", aliases=("same answers",), in_grid=True),
     Measure("kl", "KL", "nats", _DIVERGENCE, "further apart", lambda s: kl_divergence(s.before, s.after),
-            digits=3, aliases=("kl divergence",), in_grid=True),
+            digits=3, aliases=("kl divergence",), in_grid=True, reach=lambda before, after: (0.0, after)),
     Measure("kl_reverse", "reverse KL", "nats", _DIVERGENCE, "further apart",
-            lambda s: kl_divergence(s.after, s.before), aliases=("reverse kl",)),
+            lambda s: kl_divergence(s.after, s.before), aliases=("reverse kl",), reach=lambda before, after: (0.0, before)),
     Measure("js", "Jensen–Shannon", "nats", (0.0, math.log(2)), "further apart",
-            lambda s: js_divergence(s.before, s.after), aliases=("js divergence",)),
+            lambda s: js_divergence(s.before, s.after), aliases=("js divergence",), reach=_within(0.0, math.log(2))),
     Measure("total_variation", "total variation", "", _SHARE, "further apart",
-            lambda s: total_variation(s.before, s.after)),
+            lambda s: total_variation(s.before, s.after), reach=_within(*_SHARE)),
     Measure("cosine", "cosine similarity", "", _SHARE, "more alike", lambda s: cosine_similarity(s.before, s.after),
-            in_grid=True),
-    Measure("hellinger", "Hellinger distance", "", _SHARE, "further apart", lambda s: hellinger(s.before, s.after)),
+            in_grid=True, reach=_within(*_SHARE)),
+    Measure("hellinger", "Hellinger distance", "", _SHARE, "further apart", lambda s: hellinger(s.before, s.after),
+            reach=_within(*_SHARE)),
     Measure("spearman", "Spearman ρ", "", _CORRELATION, "more alike", lambda s: spearman(s.before, s.after),
             aliases=("spearman's rho", "rank correlation", "ranking correlation", "rank r", "rank pearson"),
             in_grid=True),
@@ -200,13 +212,14 @@ MEASURES = (
             aliases=("kendall tau", "kendall's tau")),
     Measure("weighted_tau", "weighted τ", "", _CORRELATION, "more alike", lambda s: weighted_tau(s.before, s.after)),
     Measure("delta_gold", "gold probability change", "points", _SIGNED, "better", _change(gold_probability), digits=1),
-    Measure("delta_margin", "margin change", "nats", _ANY, "better", _change(margin)),
+    Measure("delta_margin", "margin change", "nats", _ANY, "better", _change(margin),
+            reach=lambda before, after: (-before - after, before + after)),
     Measure("delta_entropy", "entropy change", "nats", _ANY, "neither", _change(lambda scores, _: entropy(scores))),
     Measure("brier_before", "Brier score before", "", (0.0, 2.0), "neither", lambda s: brier_score(s.before, s.gold)),
     Measure("brier_after", "Brier score after", "", (0.0, 2.0), "worse", lambda s: brier_score(s.after, s.gold),
             aliases=("brier",)),
     Measure("rms_delta_gold", "RMS gold probability change", "points", _SHARE, "further apart", digits=1,
-            columns=("delta_gold",), estimator="root mean square"),
+            columns=("delta_gold",), estimator="root mean square", reach=_within(*_SIGNED)),
     Measure("harmful_flips", "right → wrong", "%", _SHARE, "worse", columns=_RIGHT, digits=1,
             combine=harmful, estimator="rate"),
     Measure("beneficial_flips", "wrong → right", "%", _SHARE, "better", columns=_RIGHT, digits=1,

@@ -386,6 +386,7 @@ class SectionBase(Struct, kw_only=True):
     sign_flip_p: float | UnsetType | None = UNSET
     heterogeneity_p: float | UnsetType | None = UNSET
     kl_quantiles: dict[str, float | None] | UnsetType = UNSET
+    trimmed: dict[str, Estimate] | UnsetType = UNSET
     ties: BeforeAfter | UnsetType = UNSET
     tie_rate: BeforeAfter | UnsetType = UNSET
     ece: BeforeAfter | UnsetType = UNSET
@@ -437,6 +438,24 @@ class ComparedRun(Struct):
     lm_eval_version: str | None
 
 
+class ChangedTask(Struct):
+    """A task among those that changed most."""
+
+    task: str
+    delta_accuracy: Estimate
+    p_holm: float | None
+    p_bh: float | None
+
+
+class ChangedMost(Struct):
+    """The tasks whose accuracy changed most, with intervals that hold although they were chosen for that."""
+
+    method: str
+    of: int
+    confidence: float
+    tasks: list[ChangedTask]
+
+
 class Comparison(Struct, kw_only=True):
     """The object that `consistency compare --json` prints."""
 
@@ -452,6 +471,7 @@ class Comparison(Struct, kw_only=True):
     by_scope: dict[str, Section] | UnsetType = UNSET
     by_metric: dict[str, Section] | UnsetType = UNSET
     by_group: dict[str, Section] | UnsetType = UNSET
+    changed_most: ChangedMost | UnsetType = UNSET
     messages: list[str]
     unpaired: list[UnpairedTask] | UnsetType = UNSET
     task_names: TaskNames | UnsetType = UNSET

@@ -40,6 +40,8 @@ Method = Literal[
     "score",
     "wilson",
     "exact",
+    "bounded",
+    "trimmed",
     "welch",
     "normal",
     "bca",
@@ -58,6 +60,7 @@ Caveat = Literal[
     "too large",
     "constant",
     "skewed",
+    "rare",
     "uneven",
     "few units",
     "few clusters",
@@ -80,6 +83,8 @@ _METHODS = {
     "score": "score interval of paired shares (Tango 1998)",
     "wilson": "Wilson's interval",
     "exact": "exact interval (Clopper and Pearson 1934)",
+    "bounded": "interval that allows for unseen values up to the largest possible (Gaffke 2005)",
+    "trimmed": "t interval of a trimmed mean (Yuen 1974)",
     "welch": "Welch's interval",
     "normal": "normal interval",
     "bca": "BCa bootstrap interval",
@@ -97,6 +102,7 @@ _CAVEATS = {
     "too large": "values too large for a variance",
     "constant": "the values do not vary, and the interval has no width for that",
     "skewed": "skewed values: it covers less than 95 %",
+    "rare": "too few questions to exclude rare ones with much larger values, which would move it beyond the interval",
     "uneven": "few of them, with values in few steps: it covers more or less than 95 %",
     "few units": "few of them: it covers less than 95 %",
     "few clusters": "few of them: the interval is wide, and covers 95 % only if they are alike in size and spread",
@@ -193,7 +199,8 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
     Parameters
     ----------
     estimate : Estimate
-        With an interval of Student's or a normal distribution; of another the same factor is an approximation.
+        With an interval of Student's or a normal distribution; of another the same factor is an approximation, and for a
+        larger confidence one of "bounded" becomes longer than it need be.
     confidence : float
 
     Examples
@@ -205,6 +212,9 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
     if estimate.value is None or estimate.ci_low is None or estimate.ci_high is None:
         return estimate
     factor = quantile(confidence, estimate.df) / quantile(0.95, estimate.df)
+    if estimate.method == "bounded":
+        # What was not seen: its possible share grows with the logarithm, which is more.
+        factor = math.log((1 - confidence) / 2) / math.log(0.025)
     return replace(
         estimate,
         ci_low=estimate.value - factor * (estimate.value - estimate.ci_low),
@@ -481,7 +491,17 @@ def root_mean_square(values: ArrayLike, **how: Any) -> Estimate:
     >>> round(root_mean_square([3.0, -4.0]).value, 6)
     3.535534
     """
-    square = mean(np.asarray(values, dtype=np.float64) ** 2, **how)
+    return root_of(mean(np.asarray(values, dtype=np.float64) ** 2, **how))
+
+
+def root_of(square: Estimate) -> Estimate:
+    """The root of an estimated mean square, with the ends of its interval carried through the root.
+
+    Examples
+    --------
+    >>> round(root_of(mean([9.0, 16.0])).value, 6)
+    3.535534
+    """
     if square.value is None:
         return replace(square, statistic="root mean square")
     value = math.sqrt(square.value)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import Struct
 
+from consistency.comparison.changed_most import changed_most
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.metrics.measures import MEASURE
 from consistency.report.drawings import Look, Plot, Point, errorbar
 from consistency.report.items import Columns
+from consistency.report.pair.tables import selection_note
 from consistency.support.figure_style import BLUE, GREY, INK, RED
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def pair_plots(comparison: Comparison, items: Columns) -> tuple[list[Plot], list
     distributions = [_shift(items)] if "kl" in items else []
     rankings = [_ranking(items)] if "kl" in items else []
     known = [s for s in comparison.by_task.values() if s.estimates["delta_accuracy"].value is not None]
-    tasks = [_tasks(comparison.by_task)] if known and len(comparison.by_task) > 1 else []
+    tasks = [_tasks(comparison.by_task)] if len(known) > 1 else []
     return distributions, rankings, tasks
 
 
@@ -128,20 +130,20 @@ def _sign(section: Section) -> str:
 
 
 def _tasks(by_task: Mapping[str, Section]) -> Plot:
-    changes = [
-        (abs(change.value), section, Point.of(change, "delta_accuracy", section.n, task=name))
-        for name, section in by_task.items()
-        if (change := section.estimates["delta_accuracy"]).value is not None
+    found = changed_most(list(by_task.values()), MOST_TASKS)
+    changes = {} if found is None else found.changes
+    most = [
+        (section, Point.of(changes[section.name], "delta_accuracy", section.n, task=section.name))
+        for section in (found.sections if found else ())
     ]
-    most = sorted(changes, key=lambda item: -item[0])[:MOST_TASKS]
-    shown = sorted(most, key=lambda item: item[2].value or 0.0)
-    names = [str(point.at("task")) for _, _, point in shown]
+    shown = sorted(most, key=lambda item: item[1].value or 0.0)
+    names = [str(point.at("task")) for _, point in shown]
     common = _common_prefix(names)
 
     def draw(axes: Sequence[Axes], _: str) -> None:
         (ax,) = axes
         for sign, look in SIGNS.items():
-            marks = [(float(place), point) for place, (_, section, point) in enumerate(shown) if _sign(section) == sign]
+            marks = [(float(place), point) for place, (section, point) in enumerate(shown) if _sign(section) == sign]
             errorbar(ax, marks, look, across=True, scale=100)
         ax.axvline(0, color=INK, linewidth=0.6)
         ax.set_yticks(range(len(shown)), [name[len(common) :] for name in names], fontsize=7)
@@ -155,8 +157,13 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
     return Plot(
         name="tasks",
         title="Each task's change",
-        caption="Change of accuracy with 95 % intervals, in percentage points. The signs stand for the test of no change, "
-        "corrected for the number of tasks: Holm keeps any false finding rare, BH (Benjamini and Hochberg) their share."
+        caption="Change of accuracy with intervals, in percentage points. The signs stand for the test of no change, "
+        "corrected for the number of tasks: Holm keeps any false finding rare, BH (Benjamini and Hochberg) their share. "
+        + (
+            "Each interval is a 95 % one of its task alone: of those of the largest changes fewer hold. "
+            if found is None or len(shown) == found.of
+            else selection_note(found)
+        )
         + (f" Names without their common beginning, {common}." if common else "")
         + (f" The {left} tasks that changed least, or have no accuracy, are left out." if left else ""),
         rows=[
@@ -164,11 +171,11 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
                 "task": section.name,
                 "n": section.n,
                 "sign": _sign(section),
-                **section.estimates["delta_accuracy"].to_dict(),
+                **changes[section.name].to_dict(),
                 "p_holm": section.p_holm,
                 "p_bh": section.p_bh,
             }
-            for _, section, _ in shown
+            for section, _ in shown
         ],
         panels={"all": ""},
         looks=tuple(SIGNS.values()),

@@ -16,7 +16,7 @@ from consistency.report.content import Table
 from consistency.report.formats.markdown import text as markdown_text
 from consistency.report.formats.numbers import DASH, formatted, p_value
 from consistency.report.pair.metric_tables import group_table, metric_table
-from consistency.report.pair.tables import has_headline, headline_sections
+from consistency.report.pair.tables import has_headline, headline_sections, selection_note
 from consistency.report.provenance import model_name
 from consistency.support.text import visible
 
@@ -74,7 +74,7 @@ def to_markdown(
         if table is not None:
             parts.append(_first_rows(table))
     if len(comparison.by_task) > 1:
-        parts.append(_tasks(list(comparison.by_task.values())))
+        parts.append(_tasks(comparison))
     notes = _notes(comparison)
     if folded:
         parts.append(_details(f"{len(notes)} notes", "\n".join(f"- {note}" for note in notes)))
@@ -127,7 +127,12 @@ def _headline(comparison: Comparison) -> str:
         estimates = [section.estimates.get(measure.name) for section in sections]
         if any(estimate is not None for estimate in estimates):
             rows.append([measure.heading, *(formatted(estimate, measure) for estimate in estimates)])
-    rows.append(["McNemar's p", *(_p(section.mcnemar_p) for section in sections)])
+    adjusted = any(section.p_holm is not None for section in comparison.by_scope.values())
+    rows.append(
+        ["McNemar's p (unadjusted)" if adjusted else "McNemar's p", *(_p(section.mcnemar_p) for section in sections)]
+    )
+    if adjusted:
+        rows.append(["p (Holm)", *(_p(section.mcnemar_p_holm) for section in sections)])
     more = len(found) - len(shown)
     return (
         _table(["", *heads], rows)
@@ -169,8 +174,10 @@ def _first_rows(table: Table) -> str:
     return f"{table.title}{which}:\n\n" + _table(table.head, rows)
 
 
-def _tasks(sections: list[Section]) -> str:
-    changed = sorted(sections, key=lambda section: -abs(section.estimates["delta_accuracy"].value or 0.0))
+def _tasks(comparison: Comparison) -> str:
+    found = comparison.changed_most
+    # Where no accuracy is known, the tasks in their order.
+    shown = found.sections if found else tuple(comparison.by_task.values())[:MOST_TASKS]
     before, after, change, kl = (MEASURE[n] for n in ("accuracy_before", "accuracy_after", "delta_accuracy", "kl"))
     rows = [
         [
@@ -178,16 +185,20 @@ def _tasks(sections: list[Section]) -> str:
             f"{section.n:,}",
             formatted(section.estimates["accuracy_before"], before, interval=False),
             formatted(section.estimates["accuracy_after"], after, interval=False),
-            formatted(section.estimates["delta_accuracy"], change),
+            formatted(found.changes[section.name] if found else None, change),
             " / ".join(str((section.flips or {}).get(kind, DASH)) for kind in ("harmful", "beneficial")),
             _p(section.p_holm),
             formatted(section.estimates.get("kl"), kl, interval=False),
         ]
-        for section in changed[:MOST_TASKS]
+        for section in shown
     ]
-    which = f"The {MOST_TASKS} of {len(sections)} tasks" if len(sections) > MOST_TASKS else f"{len(sections)} tasks"
+    of = found.of if found else len(comparison.by_task)
+    which = f"The {len(rows)} of {of} tasks" if len(rows) < of else f"{of} tasks"
     head = ["task", "n", "before", "after", "change (points)", "flips −/+", "p (Holm)", "KL"]
-    return f"{which}, largest change of accuracy first:\n\n" + _table(head, rows)
+    table = _table(head, rows)
+    if found is None:
+        return f"{which}:\n\n{table}"
+    return f"{which}, largest change of accuracy first:\n\n{table}\n\n{selection_note(found)}"
 
 
 def _notes(comparison: Comparison) -> list[str]:

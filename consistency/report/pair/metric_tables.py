@@ -115,9 +115,8 @@ def group_table(comparison: Comparison) -> Table | None:
         estimates = [formatted(section.estimates.get(measure.name), measure) for measure in HEADLINE[:3]]
         turned = [str((section.flips or {}).get(kind, DASH)) for kind in ("harmful", "beneficial")]
         tasks = (str(len(section.tasks)), str(section.absent), WEIGHTINGS[section.weighting or "size"])
-        rows.append(
-            (name, accuracy_name(section), str(section.n), *estimates, *turned, p_value(section.mcnemar_p), *tasks)
-        )
+        p = (p_value(section.sign_flip_p), p_value(section.p_holm))
+        rows.append((name, accuracy_name(section), str(section.n), *estimates, *turned, *p, *tasks))
         data.append({"group": name, **_numbers(section)})
     if not rows:
         return None
@@ -125,10 +124,10 @@ def group_table(comparison: Comparison) -> Table | None:
         name="groups",
         title="Groups of tasks",
         caption="The harness's own groups. Weight: whether each question counts the same in accuracy, or each task. Absent: "
-        "tasks of the group that are not compared.",
+        "tasks of the group that are not compared. p: test of no change of accuracy; Holm: corrected for the number of groups.",
         head=(
             *("group", "metric", "questions", *(measure.heading for measure in HEADLINE[:3])),
-            *("right → wrong", "wrong → right", "p", "tasks", "absent", "weight"),
+            *("right → wrong", "wrong → right", "p (unadjusted)", "p (Holm)", "tasks", "absent", "weight"),
         ),
         rows=tuple(rows),
         labels=1,
@@ -148,6 +147,7 @@ def _numbers(section: Section) -> dict[str, Any]:
         "flips",
         "mcnemar_p",
         "sign_flip_p",
+        "p_holm",
         "equivalence_p",
     )
     return {key: plain[key] for key in (*kept, *(measure.name for measure in HEADLINE)) if key in plain}

@@ -91,6 +91,8 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     sections = [Section("provenance", "What was compared", _provenance(comparison), logs)]
     if tables.has_headline(comparison):
         sections.append(Section("headline", "Before and after", (), (tables.headline_table(comparison),)))
+    if most := tables.changed_most_table(comparison):
+        sections.append(Section("changed-most", most.title, (), (most,)))
     if (questions.kinds(options or items) != "").any():
         sections.append(Section("flips", "Which answers turned", (), (tables.flip_table(options or items),)))
     if readability := metric_tables.readability_table(comparison):
@@ -99,7 +101,9 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     if found := tuple(filter(None, measured)):
         sections.append(Section("metrics", "Further metrics", (), found))
     if options:
-        moved: tuple[Table | Drawing, ...] = (tables.quantile_table(items, list(comparison.by_scope)), *distributions)
+        scopes = list(comparison.by_scope)
+        of_kl = (tables.quantile_table(items, scopes), tables.trimmed_table(comparison))
+        moved: tuple[Table | Drawing, ...] = (*of_kl, *distributions)
         sections.append(Section("distributions", "How far the distributions moved", _reading(items), moved))
         sections.append(Section("ranking", "Whether the order of the options held", (), tuple(rankings)))
     options_of = (option_tables.calibration_table(comparison), option_tables.preference_table(comparison))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from consistency.comparison.changed_most import ChangedMost
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.comparison.sentences import accuracy_name
@@ -19,6 +20,8 @@ from consistency.report.questions import kinds
 from consistency.statistics.estimates import Estimate
 
 FLIPS = ("harmful", "beneficial", "wrong_to_wrong")
+# With fewer tasks than these, the table of all tasks is as short.
+FEWEST_RANKED = 10
 FIGURE_HEADS = tuple(measure.heading for measure in HEADLINE)
 NAMES = {"overall": "all questions", "macro": "mean of the tasks", "homo": "HOMO", "id": "ID", "ood": "OOD"}
 
@@ -76,7 +79,7 @@ def headline_table(comparison: Comparison) -> Table:
 def _data(section: Section, *without: str) -> dict[str, Any]:
     """A section with every digit, without what other tables hold."""
     plain = section.to_dict()
-    own_tables = {"macro", "pairing", "kl_quantiles", "uncompared", "other_filters", "readability", "tasks"}
+    own_tables = {"macro", "pairing", "kl_quantiles", "trimmed", "uncompared", "other_filters", "readability", "tasks"}
     own_tables |= {"ece_debiased", "selection_bias"}
     return {key: plain[key] for key in plain if key not in own_tables.union(without)}
 
@@ -166,16 +169,85 @@ def task_table(comparison: Comparison) -> Table:
         name="tasks",
         title="Every task",
         caption="p: test of no change of accuracy, exact where answers are right or wrong (McNemar); Holm: corrected for the "
-        "number of tasks, so that any false finding among them is rare; BH: so that few of the findings are false.",
+        "number of tasks, so that any false finding among them is rare; BH: so that few of the findings are false. The "
+        "intervals and the unadjusted p are of one task alone.",
         head=(
             *("task", "metric", "questions", *FIGURE_HEADS),
             *(MEASURE[f"{kind}_flips"].title for kind in FLIPS[:2]),
-            *("p", "p (Holm)", "p (BH)"),
+            *("p (unadjusted)", "p (Holm)", "p (BH)"),
         ),
         rows=tuple(rows),
         labels=1,
         data=[{"name": name, **_data(section, "metrics")} for name, section in comparison.by_task.items()],
         folded=len(rows) > 12,
+    )
+
+
+def trimmed_table(comparison: Comparison) -> Table:
+    """The mean KL in both directions beside the mean of its middle, over all questions and in each scope."""
+    data: list[dict[str, Any]] = []
+    rows = []
+    overall = {} if comparison.overall is None else {"overall": comparison.overall}
+    for name, section in {**overall, **comparison.by_scope}.items():
+        for key, trimmed in (section.trimmed or {}).items():
+            mean, measure = section.estimates[key], MEASURE[key]
+            data.append({"questions_of": name, "measure": key, "mean": mean.to_dict(), "trimmed": trimmed.to_dict()})
+            cells = (formatted(found, measure, digits=3) for found in (mean, trimmed))
+            rows.append((NAMES.get(name, name), measure.heading, *cells))
+    return Table(
+        name="trimmed",
+        title="The mean, and the mean of the middle",
+        caption="The interval of the mean reaches as far as questions that were not seen could move it, each as large as the "
+        "least likely option of these runs allows. The trimmed mean leaves out the fifth of the questions with the smallest and "
+        "that with the largest values (Yuen 1974): it says what happens to most questions, and nothing of rare ones.",
+        head=("questions of", "measure", "mean", "trimmed mean"),
+        rows=tuple(rows),
+        labels=2,
+        data=data,
+    )
+
+
+def changed_most_table(comparison: Comparison) -> Table | None:
+    """The tasks whose accuracy changed most, with intervals that account for their choice; None for few tasks."""
+    found = comparison.changed_most
+    if found is None or found.of < FEWEST_RANKED:
+        return None
+    before, after, change = (MEASURE[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy"))
+    rows = [
+        (
+            section.name,
+            str(section.n),
+            *(formatted(section.estimates[end.name], end, interval=False) for end in (before, after)),
+            formatted(found.changes[section.name], change),
+            *(str((section.flips or {}).get(kind, DASH)) for kind in FLIPS[:2]),
+            *(p_value(p) for p in (section.p_holm, section.p_bh)),
+        )
+        for section in found.sections
+    ]
+    return Table(
+        name="changed_most",
+        title="The tasks that changed most",
+        caption=f"{selection_note(found)} p: the test of no change, corrected for the number of tasks: Holm keeps any false "
+        "finding rare, BH (Benjamini and Hochberg) their share.",
+        head=(
+            *("task", "questions", before.heading, after.heading, change.heading),
+            *(MEASURE[f"{kind}_flips"].title for kind in FLIPS[:2]),
+            *("p (Holm)", "p (BH)"),
+        ),
+        rows=tuple(rows),
+        labels=1,
+        data=found.to_dict()["tasks"],
+    )
+
+
+def selection_note(found: ChangedMost) -> str:
+    """How the intervals of the tasks that changed most account for their choice."""
+    if len(found.sections) == found.of:
+        return "95 % intervals."
+    return (
+        f"The {len(found.sections)} largest of {found.of} changes tend to be larger than the true ones, since chance "
+        f"chose them too. Their intervals have a confidence of {100 * found.confidence:.1f} % each, so that 95 % of them hold "
+        "(false coverage rate, Benjamini and Yekutieli 2005)."
     )
 
 
