@@ -19,8 +19,8 @@ from consistency.comparison.section import Section
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import holm
 from consistency.statistics.paired_shares import greater_change
-from consistency.statistics.shares import larger_sharefrom consistency.statistics.tails import allowing_unseen
-
+from consistency.statistics.shares import larger_share
+from consistency.statistics.tails import allowing_unseen
 
 _MOST_NAMED = 5
 # At levels far below 5 % the asymptotic p needs more answers that turn.
