@@ -20,13 +20,14 @@ from consistency.support.arrays import Floats
 STEPS = 3
 FEW = 30
 
-Unit = Literal["question", "stratum", "cluster"]
+Unit = Literal["question", "stratum", "cluster", "run"]
 Method = Literal[
     "t",
     "t-hall",
     "t-cr3",
     "t-cr1",
     "t-jackknife",
+    "t-crossed",
     "score",
     "wilson",
     "exact",
@@ -50,13 +51,19 @@ Caveat = Literal[
     "unequal clusters",
 ]
 
-_UNITS = {"question": "questions", "stratum": "questions within fixed tasks", "cluster": "clusters"}
+_UNITS = {
+    "question": "questions",
+    "stratum": "questions within fixed tasks",
+    "cluster": "clusters",
+    "run": "training runs and the questions that all of them answered",
+}
 _METHODS = {
     "t": "t interval",
     "t-hall": "t interval corrected for skewness (Hall 1992)",
     "t-cr3": "t interval with the CR3 variance",
     "t-cr1": "t interval with the CR1 variance",
     "t-jackknife": "t interval with the jackknife's variance",
+    "t-crossed": "t interval over runs and questions (Banerjee 1960)",
     "score": "score interval of paired shares (Tango 1998)",
     "wilson": "Wilson's interval",
     "exact": "exact interval",
@@ -96,8 +103,9 @@ class Estimate:
         Observations without a finite value, which did not enter.
     statistic : str
         What is estimated: "mean", "root mean square", "share", "mean of the tasks", "difference", ...
-    unit : {"question", "stratum", "cluster"}
-        What was taken as sampled: questions; the questions within fixed tasks; whole tasks.
+    unit : {"question", "stratum", "cluster", "run"}
+        What was taken as sampled: questions; the questions within fixed tasks; whole tasks; training runs, and the
+        questions that all of them answered.
     method : str
         How the interval was made; "none" where there is none.
     warnings : tuple of str

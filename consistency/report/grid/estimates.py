@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from msgspec import structs
@@ -24,10 +24,10 @@ from consistency.report.schema import (
     SeedFigure,
     SeedSummary,
 )
+from consistency.statistics.crossed import crossed_mean
 from consistency.statistics.estimates import Estimate, mean
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
 from consistency.statistics.partial_correlation import partial_correlation
-from consistency.statistics.task_means import mean_of_means
 from consistency.support.arrays import Floats, Integers
 from consistency.tasks.scopes import SCOPES
 from consistency.training_data.groups import mixed_ratio
@@ -83,13 +83,29 @@ class Draws:
         return cls(question, task[first])
 
 
-def estimate(
-    cells: Sequence[Cell], values: Callable[[Cell], Floats], draws: Draws | None = None
-) -> tuple[Estimate, int]:
-    """Mean of the cells' means, each cell with the same weight, and the number of distinct questions.
+class Found(NamedTuple):
+    """A mean of cells.
 
-    Tasks, domains and seeds are fixed; the questions within each task are what was sampled. A question that several
-    cells hold (another domain's run, another seed's) is one draw (`mean_of_means`).
+    Attributes
+    ----------
+    estimate : Estimate
+    n : int
+        Distinct questions.
+    p : float or None
+        Of "the mean is 0".
+    """
+
+    estimate: Estimate
+    n: int
+    p: float | None
+
+
+def estimate(cells: Sequence[Cell], values: Callable[[Cell], Floats], draws: Draws | None = None) -> Found:
+    """Mean of the cells' means, each cell with the same weight.
+
+    Tasks and domains are fixed; the questions within each task are what was sampled, and so are the training runs where
+    every domain has several that differ by their seed (`crossed_mean`). A question that several cells hold (another
+    domain's run, another seed's) is one draw.
 
     Parameters
     ----------
@@ -103,15 +119,18 @@ def estimate(
     --------
     >>> task, doc_id = np.zeros(3, dtype=int), np.arange(3)
     >>> one = Cell("m", "d", "g", 0, "homo", task, doc_id, {"x": np.array([0.0, 1.0, 1.0])})
-    >>> alone, n = estimate([one], lambda cell: cell.arrays["x"])
-    >>> twice, m = estimate([one, one], lambda cell: cell.arrays["x"])
-    >>> alone.se == twice.se, n, m
-    (True, 3, 3)
+    >>> other = Cell("m", "d", "g", 1, "homo", task, doc_id, {"x": np.array([1.0, 1.0, 1.0])})
+    >>> alone, both = (estimate(cells, lambda cell: cell.arrays["x"]) for cells in ([one], [one, other]))
+    >>> alone.estimate.unit, both.estimate.unit, both.n
+    ('stratum', 'run', 3)
     """
     if len(cells) == 1:
-        return mean(values(cells[0]), strata=cells[0].task), len(cells[0])
+        found = mean(values(cells[0]), strata=cells[0].task)
+        return Found(found, len(cells[0]), t_test(found))
     draws = draws or Draws.of(cells)
-    return mean_of_means([values(cell) for cell in cells], draws.question, draws.task), len(draws.task)
+    recipes = [f"{cell.model}\n{cell.domain}\n{cell.group}" for cell in cells]
+    crossed = crossed_mean([values(cell) for cell in cells], draws.question, draws.task, recipes)
+    return Found(crossed.estimate, len(draws.task), crossed.p)
 
 
 def _column(name: str) -> Callable[[Cell], Floats]:
@@ -121,22 +140,23 @@ def _column(name: str) -> Callable[[Cell], Floats]:
 def _mean_row(cells: Sequence[Cell], domain: str, seed: int | None) -> Mean:
     one, draws = cells[0], Draws.of(cells) if len(cells) > 1 else None
     parts: dict[str, dict[str, Figure]] = {}
-    n = 0
     for (part, key), (name, prefix) in FIGURES.items():
         measure = MEASURE[name]
-        found, n = estimate(cells, lambda cell, of=measure, at=prefix: of.values(cell.arrays, at), draws)  # type: ignore[misc]
-        parts.setdefault(part, {})[key] = Figure.of(found, measure.bounds)
-    found, n = estimate(cells, lambda cell: _column("correct_after")(cell) - _column("zero_correct_after")(cell), draws)
+        found = estimate(cells, lambda cell, of=measure, at=prefix: of.values(cell.arrays, at), draws)  # type: ignore[misc]
+        parts.setdefault(part, {})[key] = Figure.of(found.estimate, measure.bounds)
+    found = estimate(cells, lambda cell: _column("correct_after")(cell) - _column("zero_correct_after")(cell), draws)
     return Mean(
         model=one.model,
         domain=domain,
         group=one.group,
         seed=seed,
         scope=one.scope,
-        n=n,
+        n=found.n,
         tasks=len(np.unique(np.concatenate([cell.task for cell in cells]))),
         **parts,
-        change_from_zero_shot={"accuracy": Figure.of(found, MEASURE["delta_accuracy"].bounds)},
+        change_from_zero_shot={"accuracy": Figure.of(found.estimate, MEASURE["delta_accuracy"].bounds)},
+        unit=found.estimate.unit,
+        method=found.estimate.method,
     )
 
 
@@ -233,6 +253,9 @@ def _over_seeds(rows: Sequence[Mean], measure: str) -> SeedFigure:
 def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experiment) -> list[Contrast]:
     """Differences between groups over the questions that both tuned models answered, with p adjusted by Holm.
 
+    Of one seed they are differences between these training runs. Means over seeds are differences between the recipes:
+    runs are paired by seed, and their spread is in interval and p.
+
     Parameters
     ----------
     cells : sequence of Cell
@@ -259,7 +282,7 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
                     chosen = _members(differences, domain, seed, experiment)
                     draws = Draws.of(chosen) if len(chosen) > 1 else None
                     for measure, column in CONTRASTED.items() if chosen else ():
-                        found, n = estimate(chosen, _column(column), draws)
+                        found = estimate(chosen, _column(column), draws)
                         ends = (tuned[model, domain, group, seed, scope][measure] for group in (minuend, subtrahend))
                         out.append(
                             Contrast(
@@ -267,14 +290,16 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
                                 domain=domain,
                                 seed=seed,
                                 scope=scope,
-                                difference=Figure.of(found),
+                                difference=Figure.of(found.estimate),
                                 minuend=minuend,
                                 subtrahend=subtrahend,
                                 measure=measure,
-                                n=n,
-                                p=t_test(found),
+                                n=found.n,
+                                p=found.p,
                                 intervals_overlap=_overlap(*ends),
                                 family=_family(domain, seed, experiment),
+                                unit=found.estimate.unit,
+                                method=found.estimate.method,
                             )
                         )
     return _adjusted(out)
