@@ -142,7 +142,9 @@ def test_the_partial_correlation_says_why_there_is_none(
     write_report(make_experiment(domains=("medicine",)), tmp_path / "report")
     rows = read(tmp_path / "report")["partial_correlations"]
     assert {(row["scope"], row["variant"]) for row in rows} == {
-        (scope, variant) for scope in ("homo", "id", "ood") for variant in ("standard", "paper")
+        (scope, variant)
+        for scope in ("homo", "id", "ood")
+        for variant in ("standard", "paper", "within_domains", "given_dose", "given_mix")
     }
     assert all(row["value"] is None and "fewer than 3" in row["reason"] for row in rows)
 
@@ -275,7 +277,7 @@ def test_questions_without_a_value_leave_a_mean_and_its_interval() -> None:
         known = x[np.isfinite(x)]
         errors.append(stats.sem(known))
         centres.append(known.mean())
-    found, n = estimate(cells, lambda cell: cell.arrays["x"])
+    found, n, _ = estimate(cells, lambda cell: cell.arrays["x"])
     assert (n, found.undefined) == (400, 80)
     assert found.value == pytest.approx(np.mean(centres))
     # Strata of 200 rows, of which 160 speak: within the correction for 200 instead of 160 degrees of freedom.
@@ -285,14 +287,16 @@ def test_questions_without_a_value_leave_a_mean_and_its_interval() -> None:
     assert found.ci_low < found.value < found.ci_high
 
 
-def sentence(values: dict[str, tuple[float | None, float]], change: float = -0.1) -> str:
+def sentence(
+    values: dict[str, tuple[float | None, float]], change: float = -0.1, seeds: tuple[int, ...] = (0, 1)
+) -> str:
     """The verdict on contrasts given as (difference, corrected p) by scope; intervals of ±0.05."""
-    experiment = Experiment("e", Path("runs"), ("m",), ("medicine",), ("incompatible", "self_aligning"), (0,))
+    experiment = Experiment("e", Path("runs"), ("m",), ("medicine",), ("incompatible", "self_aligning"), seeds)
 
     def interval(value: float | None) -> Figure:
         return Figure(value, None, *((None, None) if value is None else (value - 0.05, value + 0.05)), 0)
 
-    at: dict[str, Any] = {"model": "m", "domain": "medicine", "seed": 0, "n": 9}
+    at: dict[str, Any] = {"model": "m", "domain": "medicine", "seed": 0 if len(seeds) == 1 else None, "n": 9}
     pair: dict[str, Any] = {"minuend": "self_aligning", "subtrahend": "incompatible", "family": "", "p": None}
     contrasts = [
         Contrast(
@@ -317,6 +321,12 @@ def test_the_verdict_is_honest_in_every_direction() -> None:
     gained = sentence({"homo": seen}, change=0.1)
     assert "harm" not in gained
     assert "leaves less accuracy and consistency" in gained
+    # One training run of each group: what it did, and no claim about the recipe.
+    once = sentence({"homo": seen, "ood": seen}, seeds=(0,))
+    assert once.startswith("In these training runs, fine-tuning against")
+    assert " did more harm than" in once
+    assert "a claim about the recipe needs several" in once
+    assert "training run" not in sentence({"homo": seen, "ood": seen})
     # An interval above 0 that does not survive correction.
     assert "no comparison shows a difference" in sentence({"homo": unclear})
     divided = sentence({"homo": reversed_, "id": seen, "ood": seen})
