@@ -277,7 +277,7 @@ def test_questions_without_a_value_leave_a_mean_and_its_interval() -> None:
         known = x[np.isfinite(x)]
         errors.append(stats.sem(known))
         centres.append(known.mean())
-    found, n, _ = estimate(cells, lambda cell: cell.arrays["x"])
+    found, n, *_ = estimate(cells, lambda cell: cell.arrays["x"])
     assert (n, found.undefined) == (400, 80)
     assert found.value == pytest.approx(np.mean(centres))
     # Strata of 200 rows, of which 160 speak: within the correction for 200 instead of 160 degrees of freedom.

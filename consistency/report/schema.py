@@ -203,7 +203,8 @@ class SeedSummary(Struct):
 class Contrast(Struct, kw_only=True):
     """The difference of two groups over the questions that both answered.
 
-    `unit` is "stratum" for a difference between the training runs of one seed, and "run" for one between the recipes.
+    `unit` is "stratum" for a difference between the training runs of one seed, and "run" for one between the recipes; that has
+    in `question_se` what its standard error would be over questions alone.
     """
 
     model: str
@@ -221,6 +222,7 @@ class Contrast(Struct, kw_only=True):
     p_holm: float | None = None
     unit: Unit = "stratum"
     method: Method = "t"
+    question_se: float | None = None
 
 
 class Claim(Contrast, kw_only=True):

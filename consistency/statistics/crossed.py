@@ -51,16 +51,24 @@ class Variances:
         >>> round(parts.half_width(0.05), 2), round(Variances(0.0, 1e6, 1.0, 2, 0.0).half_width(0.05), 2)
         (1.96, 4.3)
         """
-        from scipy.special import stdtrit
-
-        over_questions, over_runs = (float(stdtrit(df, alpha / 2)) ** 2 for df in (self.questions_df, self.runs_df))
-        both = over_questions * max(self.questions - self.cells, 0.0) + over_runs * self.runs
-        return math.sqrt(max(both, over_questions * self.questions))
+        own = max(self.questions - self.cells, 0.0)
+        return math.sqrt(
+            float(_square(self.questions, self.questions_df, own, np.array(self.runs), np.array(self.runs_df), alpha))
+        )
 
     @property
     def total(self) -> float:
         """V_runs + V_questions - V_cells, and no less than either of the first two."""
         return max(self.runs + self.questions - self.cells, self.runs, self.questions)
+
+
+def _square(questions: float, questions_df: float, own: float, runs: Floats, runs_df: Floats, alpha: float) -> Floats:
+    """Half the width of the interval, squared."""
+    from scipy.special import stdtrit
+
+    over_questions = float(stdtrit(questions_df, alpha / 2)) ** 2
+    both = over_questions * own + np.asarray(stdtrit(runs_df, alpha / 2)) ** 2 * runs
+    return np.maximum(both, over_questions * questions)
 
 
 @dataclass(frozen=True)
@@ -162,6 +170,63 @@ def crossed_mean(
         warnings=tuple(caveat for caveat in over_questions.warnings if caveat != "constant" or se == 0),
     )
     return CrossedMean(found, _p(found, variances), variances)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far single questions and single training runs lie from their mean, in one recipe.
+
+    Attributes
+    ----------
+    runs : float
+        Standard deviation over seeds of a run's mean, over very many questions.
+    questions : float
+        Standard deviation over questions of the values of one run.
+    chance : float
+        Share of the questions' variance that is another with each run.
+    """
+
+    runs: float
+    questions: float
+    chance: float
+
+
+def power_of_runs(
+    change: float, spread: Spread, *, seeds: int, recipes: int, questions: int, alpha: float = 0.05, draws: int = 4000
+) -> float:
+    """Probability that `crossed_mean` finds a true mean.
+
+    Parameters
+    ----------
+    change : float
+        The true mean.
+    spread : Spread
+        Of each recipe.
+    seeds, recipes, questions : int
+        Runs of each recipe, at least 2; recipes that the mean is over, such as domains; questions of each, no two alike.
+    alpha : float
+    draws : int
+        Of the spread that so few runs show, always the same ones; the rest is computed.
+
+    Examples
+    --------
+    >>> spread = Spread(runs=0.02, questions=0.6, chance=0.3)
+    >>> [round(power_of_runs(0.05, spread, seeds=s, recipes=4, questions=250), 2) for s in (2, 3, 5)]
+    [0.45, 0.75, 0.82]
+    """
+    from scipy.special import ndtr
+
+    total = recipes * questions
+    single = spread.questions**2 * spread.chance / (seeds * total)
+    own = spread.questions**2 * (1 - spread.chance) / total
+    each = spread.runs**2 / seeds / recipes + single
+    rng = np.random.default_rng(0)
+    found = each / recipes * rng.chisquare(seeds - 1, (draws, recipes)) / (seeds - 1)
+    runs = found.sum(axis=1)
+    runs_df = runs**2 / (found**2).sum(axis=1) * (seeds - 1)
+    half = np.sqrt(_square(own + single, total - recipes, own, runs, runs_df, alpha))
+    se = math.sqrt(own + each)
+    return float(np.mean(ndtr((change - half) / se) + ndtr((-change - half) / se)))
 
 
 def _finite(x: Floats) -> Floats:

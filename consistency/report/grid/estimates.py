@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -98,11 +99,14 @@ class Found(NamedTuple):
         Distinct questions.
     p : float or None
         Of "the mean is 0".
+    question_se : float or None
+        Standard error over questions alone, where training runs are sampled as well.
     """
 
     estimate: Estimate
     n: int
     p: float | None
+    question_se: float | None = None
 
 
 def estimate(cells: Sequence[Cell], values: Callable[[Cell], Floats], draws: Draws | None = None) -> Found:
@@ -135,7 +139,8 @@ def estimate(cells: Sequence[Cell], values: Callable[[Cell], Floats], draws: Dra
     draws = draws or Draws.of(cells)
     recipes = [f"{cell.model}\n{cell.domain}\n{cell.group}" for cell in cells]
     crossed = crossed_mean([values(cell) for cell in cells], draws.question, draws.task, recipes)
-    return Found(crossed.estimate, len(draws.task), crossed.p)
+    alone = None if crossed.variances is None else math.sqrt(crossed.variances.questions)
+    return Found(crossed.estimate, len(draws.task), crossed.p, alone)
 
 
 def _column(name: str) -> Callable[[Cell], Floats]:
@@ -305,6 +310,7 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
                                 family=_family(domain, seed, experiment),
                                 unit=found.estimate.unit,
                                 method=found.estimate.method,
+                                question_se=found.question_se,
                             )
                         )
     return _adjusted(out)
