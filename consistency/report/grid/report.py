@@ -27,7 +27,8 @@ from consistency.report.methods import grid_methods
 from consistency.report.schema import Checkpoint, Grid, GridReport, Log
 from consistency.support.yaml_files import read_yaml
 
-INTERVAL = "stratified-t-95"
+# Of the signature: what means over one seed, and over several, take as sampled.
+INTERVALS = {True: "stratified-t-95", False: "crossed-t-95"}
 
 
 @dataclass
@@ -172,7 +173,7 @@ def _document(experiment: Experiment, read: Analysis) -> GridReport:
             list(experiment.seeds),
         ),
         verdict=verdict(contrasts, [*results, *means], experiment),
-        signature=origin.signature(experiment, read.logs, INTERVAL),
+        signature=origin.signature(experiment, read.logs, INTERVALS[len(experiment.seeds) == 1]),
         intervals=interval_text(experiment),
         notes=[
             *(bias.to_text() for bias in biases),

@@ -19,8 +19,8 @@ _ACCURACY, _SPEARMAN, _KL = MEASURE["accuracy_after"], MEASURE["spearman"], MEAS
 # Of a difference of accuracies, and of the measures that are contrasted.
 _CHANGE = MEASURE["delta_accuracy"]
 HELD_CONSTANT = {
-    "standard": "base accuracy",
     "paper": "base accuracy, as the paper computes it",
+    "standard": "base accuracy",
     "within_domains": "domain",
     "given_dose": "domain and ratio",
     "given_mix": "domain and mix",
