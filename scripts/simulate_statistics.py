@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import stdtrit
 
 from consistency.metrics.aggregates import of_classes, of_numbers, of_weighted
 from consistency.statistics.bootstrap import bootstrap_interval
@@ -319,8 +320,10 @@ TRAININGS = (
     (4, 250, (5.0,)),
     (4, 250, (5.0, 0.0, 0.0, 0.0)),
     (4, 250, (5.0, 2.0, 1.0, 0.5)),
+    (4, 1000, (20.0, 0.0, 0.0, 0.0)),
 )
 ALONE = (2, 5, 8)
+SATTERTHWAITE = (3, 5)
 EFFECT = 0.04
 
 
@@ -359,10 +362,24 @@ def alone(found: CrossedMean) -> bool:
     return parts is not None and value is not None and abs(value) > 1.96 * math.sqrt(parts.questions)
 
 
+def by_satterthwaite(found: CrossedMean) -> bool:
+    """Whether the t test with the total variance and degrees of freedom estimated from its parts rejects."""
+    parts, value = found.variances, found.estimate.value
+    if parts is None or value is None:
+        return False
+    own = max(parts.questions - parts.cells, 0.0)
+    df = parts.total**2 / (parts.runs**2 / parts.runs_df + own**2 / parts.questions_df)
+    return abs(value) > float(stdtrit(df, 0.975)) * math.sqrt(parts.total)
+
+
 def by_trainings(rng: np.random.Generator, seeds: int) -> tuple[bool, ...]:
     """Tests of no difference of two groups: over training runs and questions, and over questions alone."""
     found = [trainings(rng, seeds, *how) for how in TRAININGS]
-    return (*(rejects(one.p) for one in found), *(alone(found[which]) for which in ALONE))
+    return (
+        *(rejects(one.p) for one in found),
+        *(alone(found[which]) for which in ALONE),
+        *(by_satterthwaite(found[which]) for which in SATTERTHWAITE),
+    )
 
 
 def of_trainings(rng: np.random.Generator, seeds: int) -> tuple[bool, ...]:
@@ -595,6 +612,7 @@ TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = 
                 (
                     *(how_trained(*how) for how in TRAININGS),
                     *(f"over questions alone: {how_trained(*TRAININGS[which])}" for which in ALONE),
+                    *(f"Satterthwaite's df: {how_trained(*TRAININGS[which])}" for which in SATTERTHWAITE),
                 ),
             )
         ],

@@ -60,8 +60,8 @@ CURVED_DOSE = (
     "than they hold"
 )
 UNLIKE_DOMAINS = (
-    "domains that respond differently to the mixes leave a part of the dose in both; where runs hardly vary, p rejects a true "
-    "null up to 18 times in 100 at the level of 5, and robust_p up to 8"
+    "p rejects a true null too often where runs hardly differ by anything but the dose, robust_p less so; both where the "
+    "domains respond differently to the mixes"
 )
 
 
