@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtrit
 from simulate_options import TABLES as OF_OPTIONS
 
 from consistency.comparison.conditions import quantity_named
@@ -39,6 +39,7 @@ from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig
 from consistency.metrics.aggregates import of_classes, of_numbers, of_weighted
 from consistency.statistics.bootstrap import bootstrap_interval
+from consistency.statistics.crossed import CrossedMean, crossed_mean
 from consistency.statistics.estimates import Estimate, independent_difference, mean, root_mean_square
 from consistency.statistics.hypotheses import (
     benjamini_hochberg,
@@ -56,7 +57,7 @@ from consistency.statistics.paired_shares import (
     paired_change,
     power_of_equivalence,
 )
-from consistency.statistics.partial_correlation import partial_correlation
+from consistency.statistics.partial_correlation import PartialCorrelation, partial_correlation
 from consistency.statistics.power import fewest_questions, fewest_seeds, power_of_flips, power_of_seeds
 from consistency.statistics.selection import selected_confidence
 from consistency.statistics.shares import clopper_pearson, larger_share, wilson
@@ -628,6 +629,149 @@ def of_plans(rng: np.random.Generator, points: int) -> tuple[bool, ...]:
     return (*found, p is not None and p <= 0.05)
 
 
+# Domains, questions of each, standard deviation of the seeds in points in each domain.
+TRAININGS = (
+    (1, 50, (2.0,)),
+    (1, 250, (0.0,)),
+    (1, 250, (2.0,)),
+    (1, 250, (5.0,)),
+    (1, 2000, (1.0,)),
+    (1, 2000, (5.0,)),
+    (4, 250, (0.0,)),
+    (4, 250, (2.0,)),
+    (4, 250, (5.0,)),
+    (4, 250, (5.0, 0.0, 0.0, 0.0)),
+    (4, 250, (5.0, 2.0, 1.0, 0.5)),
+    (4, 1000, (20.0, 0.0, 0.0, 0.0)),
+)
+ALONE = (2, 5, 8)
+SATTERTHWAITE = (3, 5)
+EFFECT = 0.04
+
+
+def trainings(
+    rng: np.random.Generator, seeds: int, domains: int, n: int, spread: tuple[float, ...], effect: float = 0.0
+) -> CrossedMean:
+    """Two groups' answers, right or wrong: three in ten are drawn anew with each seed, which has an accuracy of its own."""
+    samples, questions = [], []
+    for domain in range(domains):
+        common, sd = rng.random(n), spread[domain % len(spread)] / 100
+        own = [np.where(rng.random(n) < 0.6, common, rng.random(n)) for _ in range(2)]
+        for _ in range(seeds):
+            accuracy = 0.5 + rng.normal(0, sd, 2) / math.sqrt(2) + (effect, 0.0)
+            sides = [np.where(rng.random(n) < 0.3, rng.random(n), u) < a for u, a in zip(own, accuracy, strict=True)]
+            samples.append(sides[0].astype(float) - sides[1])
+            questions.append(domain * n + np.arange(n))
+    task = np.repeat(np.arange(domains), n)
+    return crossed_mean(samples, np.concatenate(questions), task, np.repeat(np.arange(domains), seeds))
+
+
+def how_trained(domains: int, n: int, spread: tuple[float, ...]) -> str:
+    """A row's name."""
+    where = f"{domains} domain{'s' * (domains > 1)} of {n:,} questions"
+    return f"{where}, seeds by {', '.join(f'{sd:g}' for sd in spread)} point{'s' * (spread != (1.0,))}"
+
+
+def rejects(p: float | None) -> bool:
+    """Whether a test rejects at 5 %."""
+    return p is not None and p <= 0.05
+
+
+def alone(found: CrossedMean) -> bool:
+    """Whether the test over questions alone, the runs as they are, rejects."""
+    parts = found.variances
+    value = found.estimate.value
+    return parts is not None and value is not None and abs(value) > 1.96 * math.sqrt(parts.questions)
+
+
+def by_satterthwaite(found: CrossedMean) -> bool:
+    """Whether the t test with the total variance and degrees of freedom estimated from its parts rejects."""
+    parts, value = found.variances, found.estimate.value
+    if parts is None or value is None:
+        return False
+    own = max(parts.questions - parts.cells, 0.0)
+    df = parts.total**2 / (parts.runs**2 / parts.runs_df + own**2 / parts.questions_df)
+    return abs(value) > float(stdtrit(df, 0.975)) * math.sqrt(parts.total)
+
+
+def by_trainings(rng: np.random.Generator, seeds: int) -> tuple[bool, ...]:
+    """Tests of no difference of two groups: over training runs and questions, and over questions alone."""
+    found = [trainings(rng, seeds, *how) for how in TRAININGS]
+    return (
+        *(rejects(one.p) for one in found),
+        *(alone(found[which]) for which in ALONE),
+        *(by_satterthwaite(found[which]) for which in SATTERTHWAITE),
+    )
+
+
+def of_trainings(rng: np.random.Generator, seeds: int) -> tuple[bool, ...]:
+    """Intervals of the difference of two groups, and whether it is found where the seeds change nothing and where they do."""
+    outcomes: list[bool] = []
+    for spread in (0.0, 2.0):
+        found = trainings(rng, seeds, 4, 250, (spread,), EFFECT)
+        outcomes += [covers(found.estimate, EFFECT), rejects(found.p)] + [alone(found)] * (spread == 0)
+    return tuple(outcomes)
+
+
+DOMAINS = 4
+# How the dose acts on ranking and accuracy, the standard deviation of what else moves a run, and that of the domains' slopes.
+DOSES = (("linear", 0.15, 0.0), ("curved", 0.15, 0.0), ("curved", 0.05, 0.0), ("curved", 0.15, 0.3))
+
+
+def mixtures(
+    rng: np.random.Generator, mixes: int, shape: str, noise: float, slopes: float, partial: float = 0.0
+) -> tuple[Floats, ...]:
+    """Ranking, accuracy, base accuracy, dose and domain of each run; given the dose, the first two correlate by `partial`."""
+    dose, domain = np.tile(np.linspace(0, 1, mixes), DOMAINS), np.repeat(np.arange(DOMAINS), mixes)
+    acts = dose if shape == "linear" else 1 - np.exp(-4 * dose)
+    acts = acts * (1 + slopes * rng.normal(size=DOMAINS)[domain])
+    base = 0.1 * rng.normal(size=DOMAINS)[domain]
+    e = rng.normal(size=(2, len(dose)))
+    ranking = acts + 0.1 * rng.normal(size=DOMAINS)[domain] + noise * e[0]
+    accuracy = acts + base + noise * (partial * e[0] + math.sqrt(1 - partial**2) * e[1])
+    return ranking, accuracy, base, dose, domain
+
+
+def given(runs: tuple[Floats, ...], held: str, resamples: int = 1) -> PartialCorrelation:
+    """The partial correlation within domains, given the rank of the dose or with an effect of each dose."""
+    ranking, accuracy, base, dose, domain = runs
+    extra = dose[:, None] if held == "dose" else (dose[:, None] == np.unique(dose)[1:]).astype(float)
+    return partial_correlation(
+        ranking, accuracy, np.column_stack([base, extra]), groups=domain, resamples=resamples, seed=len(dose)
+    )
+
+
+def by_doses(rng: np.random.Generator, mixes: int) -> tuple[bool, ...]:
+    """Tests of no partial correlation given the dose, where the dose moves both."""
+    outcomes: list[bool] = []
+    for how in DOSES:
+        drawn = mixtures(rng, mixes, *how)
+        ratio, mix = given(drawn, "dose"), given(drawn, "mix", 199)
+        outcomes += [rejects(partial_correlation(drawn[0], drawn[1], drawn[2]).p), rejects(ratio.robust_p)]
+        outcomes += [rejects(mix.p), rejects(mix.robust_p), rejects(mix.within_p)]
+    return tuple(outcomes)
+
+
+@cache
+def expected(mixes: int, shape: str, noise: float, partial: float, held: str) -> float:
+    """What the partial correlation is on average; of ranks within domains there is no formula."""
+    rng = np.random.default_rng(1)
+    found = [given(mixtures(rng, mixes, shape, noise, 0.0, partial), held).value for _ in range(1000)]
+    return float(np.mean([value for value in found if value is not None]))
+
+
+def of_doses(rng: np.random.Generator, mixes: int) -> tuple[bool | None, ...]:
+    """Intervals of the partial correlation given the dose, where the dose moves both."""
+    outcomes = []
+    for shape, noise, partial in (("linear", 0.15, 0.0), ("curved", 0.15, 0.0), ("curved", 0.15, 0.8)):
+        drawn = mixtures(rng, mixes, shape, noise, 0.0, partial)
+        for held in ("dose", "mix"):
+            found = given(drawn, held)
+            truth = expected(mixes, shape, noise, partial, held) if partial else 0.0
+            outcomes.append(within(found.ci_low, truth, found.ci_high))
+    return tuple(outcomes)
+
+
 SIZES = (10, 57, 500)
 CLUSTERED = (100, 300, 2000)
 TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = {
@@ -905,6 +1049,66 @@ TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = 
                 (
                     *(f"{kind}, controls: {k}" for k in (1, 3) for kind in ("robust", "standard", "the paper's")),
                     f"permutation within {FEW_GROUPS} groups",
+                ),
+            )
+        ],
+    ),
+    "Rejection at 5 % of no partial correlation given the dose, which moves both, by number of mixes in each of four domains": (
+        (5, 8, 16),
+        [
+            (
+                by_doses,
+                tuple(
+                    f"{shape} dose, runs by {noise:g} of it{', slopes by 30 %' if slopes else ''}: {test}"
+                    for shape, noise, slopes in DOSES
+                    for test in (
+                        "given base accuracy",
+                        "given the ratio's rank, robust",
+                        "given the mix",
+                        "given the mix, robust",
+                        "given the mix, permutation",
+                    )
+                ),
+            )
+        ],
+    ),
+    "Coverage of 95 % intervals of a partial correlation given the dose, by number of mixes in each of four domains": (
+        (5, 8, 16),
+        [
+            (
+                of_doses,
+                tuple(
+                    f"{what}, given {held}"
+                    for what in ("linear dose, 0.00", "curved dose, 0.00", "curved dose, 0.80 of what else moves a run")
+                    for held in ("the ratio's rank", "the mix")
+                ),
+            )
+        ],
+    ),
+    "Rejection at 5 % of no difference of two groups, by number of training seeds": (
+        (2, 3, 4, 5),
+        [
+            (
+                by_trainings,
+                (
+                    *(how_trained(*how) for how in TRAININGS),
+                    *(f"over questions alone: {how_trained(*TRAININGS[which])}" for which in ALONE),
+                    *(f"Satterthwaite's df: {how_trained(*TRAININGS[which])}" for which in SATTERTHWAITE),
+                ),
+            )
+        ],
+    ),
+    "A difference of 4 points between two groups, four domains of 250 questions, by number of training seeds": (
+        (2, 3, 4, 5),
+        [
+            (
+                of_trainings,
+                (
+                    "coverage, seeds by 0 points",
+                    "found, seeds by 0 points",
+                    "found over questions alone, seeds by 0 points",
+                    "coverage, seeds by 2 points",
+                    "found, seeds by 2 points",
                 ),
             )
         ],

@@ -20,7 +20,7 @@ from consistency.report.grid.report import write_report
 GOLDEN = Path(__file__).with_name("golden")
 REAL = ("qwen2.5-1.5b-instruct-0shot", "qwen2.5-1.5b-instruct-5shot", "vicuna-33b-lm_eval-0.4.0")
 LISTS = ("results", "means", "contrasts", "partial_correlations", "checkpoints")
-NAMES = ("model", "domain", "group", "seed", "epoch", "scope", "minuend", "subtrahend", "measure", "x")
+NAMES = ("model", "domain", "group", "seed", "epoch", "scope", "minuend", "subtrahend", "measure", "x", "variant")
 
 
 Numbers = dict[str, dict[str, float]]

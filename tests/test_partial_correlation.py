@@ -131,3 +131,33 @@ def test_no_partial_correlation_says_why(x, y, z, reason):
     assert result.value is None
     assert result.p is None
     assert reason in result.reason
+
+
+def test_within_groups_given_the_dose_it_is_pingouins_with_the_groups_as_controls():
+    data, groups = runs(24, controls=2), np.repeat(list("abcd"), 6)
+    ranks = data.rank()
+    dummies = pd.get_dummies(pd.Series(groups), dtype=float).iloc[:, 1:].add_prefix("group_")
+    frame = pd.concat([ranks, dummies], axis=1)
+    theirs = pingouin.partial_corr(frame, "x", "y", ["z0", *dummies.columns]).iloc[0]
+    ours = partial_correlation(data.x, data.y, data.z0, groups=groups)
+    assert (ours.value, ours.p) == pytest.approx((theirs["r"], theirs["p_val"]), abs=1e-10)
+    fitted = rank_regression(data, groups).fit(cov_type="HC3", use_t=True)
+    assert ours.robust_p == pytest.approx(fitted.pvalues[1], abs=1e-12)
+
+
+def test_a_control_that_is_constant_within_groups_is_absorbed_by_them():
+    data, groups = runs(24), np.repeat([0, 1, 2, 3], 6)
+    of_group = np.array([0.3, 0.1, 0.5, 0.2])[groups]
+    alone = partial_correlation(data.x, data.y, of_group, groups=groups)
+    within = data.rank()[["x", "y"]]
+    within = within - within.groupby(groups).transform("mean")
+    assert alone.value == pytest.approx(np.corrcoef(within.x, within.y)[0, 1])
+    assert (alone.df, alone.variant) == (24 - 3 - 2, "standard")
+    assert "absorbed" in alone.remark
+    both = partial_correlation(data.x, data.y, np.column_stack([of_group, data.z0]), groups=groups)
+    without = partial_correlation(data.x, data.y, data.z0, groups=groups)
+    assert (both.value, both.df, both.p, both.within_p) == (without.value, without.df, without.p, without.within_p)
+    assert "absorbed" not in without.remark
+    # What is left of a variable that has one value for each group is nothing.
+    assert partial_correlation(of_group, data.y, data.z0, groups=groups).reason == "the controls explain x wholly"
+    assert partial_correlation(of_group, data.y, of_group, groups=groups).reason == "the groups explain x wholly"

@@ -2,16 +2,24 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from consistency.cli.app import app
 from consistency.errors import InputError
+from consistency.experiment.grid import Experiment
 from consistency.experiment.plan import plan
 from consistency.experiment.reading import read_experiment
+from consistency.experiment.seeds import ASSUMED
+from consistency.report.grid.report import write_report
+from consistency.report.grid.seed_spread import read_spread
+from consistency.statistics.crossed import crossed_mean, power_of_runs
 from consistency.world.model import BASE_MODEL
 
 FILE = {
@@ -144,3 +152,65 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path) -> None:
     assert printed["hours"] > 0
     wrong = CliRunner().invoke(app, ["experiment", "plan", path, "--parameters", "llama"])
     assert isinstance(wrong.exception, InputError)
+
+
+def test_so_many_seeds_find_the_difference_as_often_as_the_plan_says(tmp_path: Path) -> None:
+    """Simulated differences of two groups with the assumed spread, tested as a report tests them."""
+    file = write(tmp_path, groups=["harmonious", "incompatible"])
+    found = plan(read_experiment(file, tmp_path / "runs"), change=0.1).seeds
+    assert found is not None
+    assert (found.domains, found.seeds, found.spread) == (1, 2, ASSUMED)
+    assert found.needed is not None
+    assert found.found[found.needed] >= 0.8
+    assert power_of_runs(0.1, ASSUMED, seeds=found.needed - 1, recipes=1, questions=found.questions) < 0.8
+    rng, n, reached = np.random.default_rng(0), found.questions, 0
+    for _ in range(400):
+        own = ASSUMED.questions * math.sqrt(1 - ASSUMED.chance) * rng.normal(size=n)
+        runs = [
+            0.1 + ASSUMED.runs * rng.normal() + own + ASSUMED.questions * math.sqrt(ASSUMED.chance) * rng.normal(size=n)
+            for _ in range(3)
+        ]
+        tested = crossed_mean(runs, np.tile(np.arange(n), 3), np.zeros(n, dtype=int), ["a"] * 3)
+        reached += tested.p is not None and tested.p <= 0.05
+    # Three standard errors of 400 draws.
+    assert reached / 400 == pytest.approx(found.found[3], abs=0.075)
+
+
+def test_a_plan_of_one_seed_says_that_a_claim_needs_more(tmp_path: Path) -> None:
+    text = plan(
+        read_experiment(write(tmp_path, seeds=[0], groups=["harmonious", "incompatible"]), tmp_path / "runs")
+    ).to_text()
+    assert "a claim about the recipe needs several" in text
+    assert "an assumption" in text
+    assert plan(read_experiment(write(tmp_path, seeds=[0]), tmp_path / "runs")).seeds is None
+
+
+def test_the_spread_is_taken_from_a_report(
+    tmp_path: Path, make_experiment: Callable[..., Experiment], call: Callable[..., tuple[int, str, str]]
+) -> None:
+    report = write_report(make_experiment(domains=("medicine",), seeds=(0, 1, 2)), tmp_path / "report").parent
+    items = pd.read_parquet(report / "items.parquet").astype({"domain": str, "group": str, "scope": str})
+    homo = items[items.scope == "homo"].pivot(index="doc_id", columns=["group", "seed"], values="correct_after")
+    parts = []
+    for group in ("harmonious", "self_aligning"):
+        x = (homo[group] - homo["incompatible"]).to_numpy()
+        left = x - x.mean(axis=0) - x.mean(axis=1, keepdims=True) + x.mean()
+        # No more than all of it: by chance the mean of three may vary less than a third of it.
+        chance = min((left**2).sum() / (29 * 2), x.var(axis=0, ddof=1).mean())
+        parts.append((max(x.mean(axis=0).var(ddof=1) - chance / 30, 0), x.var(axis=0, ddof=1).mean(), chance))
+    between, single, chance = np.mean(parts, axis=0)
+    found = read_spread(report)
+    assert (found.runs, found.questions, found.chance) == pytest.approx(
+        (math.sqrt(between), math.sqrt(single), chance / single)
+    )
+    file = write(tmp_path, groups=["harmonious", "incompatible"])
+    code, out, _ = call("experiment", "plan", file, "--report", report, "--change", 10, "--json")
+    assert code == 0
+    seeds = json.loads(out)["seeds"]
+    assert (seeds["change"], seeds["spread"]["questions"]) == pytest.approx((0.1, found.questions))
+    assert str(report) in seeds["origin"]
+    one = write_report(make_experiment(domains=("medicine",)), tmp_path / "one").parent
+    code, _, error = call("experiment", "plan", file, "--report", one)
+    assert code == 2
+    assert "at least two seeds" in error
+    assert call("experiment", "plan", file, "--change", 0)[0] == 2

@@ -142,7 +142,9 @@ def test_the_partial_correlation_says_why_there_is_none(
     write_report(make_experiment(domains=("medicine",)), tmp_path / "report")
     rows = read(tmp_path / "report")["partial_correlations"]
     assert {(row["scope"], row["variant"]) for row in rows} == {
-        (scope, variant) for scope in ("homo", "id", "ood") for variant in ("standard", "paper")
+        (scope, variant)
+        for scope in ("homo", "id", "ood")
+        for variant in ("standard", "paper", "within_domains", "given_dose", "given_mix")
     }
     assert all(row["value"] is None and "fewer than 3" in row["reason"] for row in rows)
 
@@ -172,6 +174,76 @@ def test_the_partial_correlation_is_pingouins(make_experiment: Callable[..., Exp
         assert found["n"] == 8
         assert found["value"] == pytest.approx(expected["r"].iloc[0])
     assert (tmp_path / "report" / "figures" / "ratios.svg").is_file()
+
+
+def test_given_the_dose_it_is_pingouins_within_domains(
+    make_experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    pingouin = pytest.importorskip("pingouin")
+    groups = ("incompatible", "mixed_0.05", "mixed_0.2", "mixed_0.6", "self_aligning")
+    folder = write_report(make_experiment(groups=groups), tmp_path / "report").parent
+    report = read(folder)
+    ratios = dict(zip(groups, (0, 0.05, 0.2, 0.6, 1), strict=True))
+    for scope in ("homo", "id", "ood"):
+        rows = [row for row in report["results"] if row["scope"] == scope]
+        frame = pd.DataFrame(
+            {
+                "x": [row["tuned"]["spearman"]["value"] for row in rows],
+                "y": [row["tuned"]["accuracy"]["value"] for row in rows],
+                "ratio": [ratios[row["group"]] for row in rows],
+            }
+        ).rank()
+        frame["domain"] = [float(row["domain"] == "history") for row in rows]
+        mixes = pd.get_dummies(frame.ratio, dtype=float).iloc[:, 1:].add_prefix("mix_")
+        frame = pd.concat([frame, mixes], axis=1)
+        found = {row["variant"]: row for row in report["partial_correlations"] if row["scope"] == scope}
+        for variant, controls in (
+            ("within_domains", ["domain"]),
+            ("given_dose", ["domain", "ratio"]),
+            ("given_mix", ["domain", *mixes]),
+        ):
+            expected = pingouin.partial_corr(frame, "x", "y", controls).iloc[0]
+            row = found[variant]
+            assert (row["value"], row["p"]) == pytest.approx((expected["r"], expected["p_val"]))
+            assert row["df"] == 10 - len(controls) - 2
+            assert row["within_p"] > 0
+        # Two domains, two values of what the paper holds constant.
+        assert "base accuracy has 2 values" in found["standard"]["remark"]
+        assert "base accuracy has 2 values" in found["paper"]["remark"]
+    text = (folder / "report.md").read_text()
+    assert f"{found['given_dose']['value']:+.2f}".replace("-", "−") in text.partition("Within domains and given the")[2]
+
+
+def test_contrasts_over_seeds_take_training_runs_as_units(
+    make_experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    folder = write_report(make_experiment(domains=("medicine",), seeds=(0, 1, 2)), tmp_path / "report").parent
+    report, items = read(folder), pd.read_parquet(folder / "items.parquet")
+    homo = items[items.scope == "homo"].pivot(index="doc_id", columns=["group", "seed"], values="kl")
+    x = (homo["harmonious"] - homo["incompatible"]).to_numpy()
+    rows = {
+        row["seed"]: row
+        for row in report["contrasts"]
+        if (row["minuend"], row["measure"], row["scope"]) == ("harmonious", "kl", "homo")
+    }
+    left = x - x.mean(axis=0) - x.mean(axis=1, keepdims=True) + x.mean()
+    over_runs, over_questions = x.mean(axis=0).var(ddof=1) / 3, x.mean(axis=1).var(ddof=1) / 30
+    both = over_runs + over_questions - (left**2).sum() / (2 * 29) / 90
+    found = rows[None]
+    assert (found["unit"], found["method"]) == ("run", "t-crossed")
+    assert found["difference"]["value"] == pytest.approx(x.mean())
+    assert found["difference"]["se"] == pytest.approx(np.sqrt(max(both, over_runs, over_questions)))
+    assert found["question_se"] == pytest.approx(np.sqrt(over_questions))
+    assert found["p"] >= max(stats.ttest_1samp(x.mean(axis=axis), 0).pvalue for axis in (0, 1))
+    assert rows[1]["unit"] == "stratum"
+    assert rows[1]["p"] == pytest.approx(stats.ttest_1samp(x[:, 1], 0).pvalue)
+    means = {row["group"]: row for row in report["means"] if row["scope"] == "homo"}
+    assert {row["unit"] for row in means.values()} == {"run"}
+    # The base model was trained with no seed: its figure has the interval over questions.
+    base = items[(items.scope == "homo") & (items.group == "harmonious") & (items.seed == 0)].correct_before
+    assert means["harmonious"]["base"]["accuracy"]["se"] == pytest.approx(stats.sem(base))
+    assert "not of the recipe" not in report["intervals"]
+    assert "seeds" in report["intervals"]
 
 
 def test_the_same_logs_give_the_same_files(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
@@ -275,7 +347,7 @@ def test_questions_without_a_value_leave_a_mean_and_its_interval() -> None:
         known = x[np.isfinite(x)]
         errors.append(stats.sem(known))
         centres.append(known.mean())
-    found, n = estimate(cells, lambda cell: cell.arrays["x"])
+    found, n, *_ = estimate(cells, lambda cell: cell.arrays["x"])
     assert (n, found.undefined) == (400, 80)
     assert found.value == pytest.approx(np.mean(centres))
     # Strata of 200 rows, of which 160 speak: within the correction for 200 instead of 160 degrees of freedom.
@@ -285,14 +357,16 @@ def test_questions_without_a_value_leave_a_mean_and_its_interval() -> None:
     assert found.ci_low < found.value < found.ci_high
 
 
-def sentence(values: dict[str, tuple[float | None, float]], change: float = -0.1) -> str:
+def sentence(
+    values: dict[str, tuple[float | None, float]], change: float = -0.1, seeds: tuple[int, ...] = (0, 1)
+) -> str:
     """The verdict on contrasts given as (difference, corrected p) by scope; intervals of ±0.05."""
-    experiment = Experiment("e", Path("runs"), ("m",), ("medicine",), ("incompatible", "self_aligning"), (0,))
+    experiment = Experiment("e", Path("runs"), ("m",), ("medicine",), ("incompatible", "self_aligning"), seeds)
 
     def interval(value: float | None) -> Figure:
         return Figure(value, None, *((None, None) if value is None else (value - 0.05, value + 0.05)), 0)
 
-    at: dict[str, Any] = {"model": "m", "domain": "medicine", "seed": 0, "n": 9}
+    at: dict[str, Any] = {"model": "m", "domain": "medicine", "seed": 0 if len(seeds) == 1 else None, "n": 9}
     pair: dict[str, Any] = {"minuend": "self_aligning", "subtrahend": "incompatible", "family": "", "p": None}
     contrasts = [
         Contrast(
@@ -317,6 +391,12 @@ def test_the_verdict_is_honest_in_every_direction() -> None:
     gained = sentence({"homo": seen}, change=0.1)
     assert "harm" not in gained
     assert "leaves less accuracy and consistency" in gained
+    # One training run of each group: what it did, and no claim about the recipe.
+    once = sentence({"homo": seen, "ood": seen}, seeds=(0,))
+    assert once.startswith("In these training runs, fine-tuning against")
+    assert " did more harm than" in once
+    assert "a claim about the recipe needs several" in once
+    assert "training run" not in sentence({"homo": seen, "ood": seen})
     # An interval above 0 that does not survive correction.
     assert "no comparison shows a difference" in sentence({"homo": unclear})
     divided = sentence({"homo": reversed_, "id": seen, "ood": seen})

@@ -155,11 +155,20 @@ def plan(
         float | None, typer.Option(help="Share of the peak that is reached. Default: 0.3, on a CPU 0.5.")
     ] = None,
     parameters: Annotated[list[str] | None, typer.Option(help="MODEL=NUMBER; may be repeated.")] = None,
+    change: Annotated[
+        float,
+        typer.Option(help="Difference of two groups' accuracies that matters, in points: how many seeds find it?"),
+    ] = 5.0,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Report of a grid with several seeds, whose spread is taken. Default: an assumed one."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Estimate runs, rows, tokens, steps, hours of a device and disk, and list what would be fetched from the network."""
+    """Estimate runs, rows, tokens, steps, hours of a device, disk and fetches, and how many seeds a claim needs."""
     from consistency.errors import InputError
     from consistency.experiment.plan import plan as estimate
+    from consistency.report.grid.seed_spread import read_spread
     from consistency.support.json_files import pretty_json
 
     sizes = {}
@@ -170,7 +179,15 @@ def plan(
         except ValueError:
             raise InputError(f"--parameters {given}", expected="MODEL=NUMBER") from None
     experiment = _read(file, root, settings, preset, devices)
-    found = estimate(experiment, peak_tflops=peak_tflops, utilisation=utilisation, parameters=sizes)
+    found = estimate(
+        experiment,
+        peak_tflops=peak_tflops,
+        utilisation=utilisation,
+        parameters=sizes,
+        change=change / 100,
+        spread=None if report is None else read_spread(report),
+        measured_in="" if report is None else str(report),
+    )
     if json:
         sys.stdout.write(pretty_json(found.to_dict()))
     else:

@@ -14,6 +14,8 @@ from consistency.experiment.grid import Experiment, TunedRun, needs_contexts, ne
 from consistency.experiment.memory import count_parameters
 from consistency.experiment.packing import read_turns
 from consistency.experiment.requirements import Fetch, asks_mmlu, fetches
+from consistency.experiment.seeds import CHANGE, SeedPlan, plan_seeds
+from consistency.statistics.crossed import Spread
 from consistency.tasks import mmlu, sources
 from consistency.tasks.own_domain import OwnDomain
 from consistency.tasks.own_tasks import read_own_domain
@@ -126,6 +128,8 @@ class Plan:
         What is taken from the network, unless a cache has it.
     network : bool
         Whether the experiment allows that.
+    seeds : SeedPlan or None
+        How many seeds a claim about the groups needs; None without two groups to compare.
     """
 
     name: str
@@ -135,6 +139,7 @@ class Plan:
     utilisation: float
     fetched: tuple[Fetch, ...] = ()
     network: bool = True
+    seeds: SeedPlan | None = None
 
     @property
     def hours(self) -> float:
@@ -194,6 +199,8 @@ class Plan:
         if self.fetched:
             says = "fetched from the network" if self.network else "needed, but network: false; they must be in a cache"
             lines_below += [f"{says}:", *(f"  {item.to_text()}" for item in self.fetched)]
+        if self.seeds:
+            lines_below.append(self.seeds.to_text())
         return "\n".join([*table, *lines_below])
 
 
@@ -203,6 +210,9 @@ def plan(
     peak_tflops: float | None = None,
     utilisation: float | None = None,
     parameters: Mapping[str, float] | None = None,
+    change: float = CHANGE,
+    spread: Spread | None = None,
+    measured_in: str = "",
 ) -> Plan:
     """The estimated cost of an experiment.
 
@@ -217,6 +227,8 @@ def plan(
         Share of it that training and evaluation reach. Default: 0.3, on a CPU 0.5.
     parameters : mapping, optional
         Number of parameters by model, where it follows neither from a folder nor from a name.
+    change, spread, measured_in
+        Of the plan of seeds (`plan_seeds`).
 
     Returns
     -------
@@ -303,6 +315,9 @@ def plan(
         utilisation,
         tuple(fetches(experiment)),
         experiment.network,
+        plan_seeds(experiment, min(counts.tests.values()), change=change, spread=spread, measured_in=measured_in)
+        if len(experiment.groups) > 1
+        else None,
     )
 
 

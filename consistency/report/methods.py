@@ -71,12 +71,26 @@ def grid_methods(document: GridReport, training: Iterable[Mapping[str, Any]]) ->
         f"{tuned}. HOMO is the held-out test set of a domain, ID the subjects that belong to it, OOD all others.",
         f"Options were scored by {SCORES['raw']}. {MEASURES_TEXT} Here “before” is the base model with shots and “after” the "
         "tuned model, on the questions that all three logs of a run hold.",
-        "Intervals are 95 % t intervals over questions within fixed tasks. Groups were compared over the questions that "
-        "both tuned models answered, by t tests adjusted with Holm's procedure. The partial correlation of consistency and "
-        "accuracy is Spearman's, given the base model's accuracy, over the INCOMPATIBLE, MIXED and SELF-ALIGNING runs "
-        "(means over seeds).",
+        f"{_sampled(seeds)} The partial correlation of consistency and accuracy is Spearman's, over the INCOMPATIBLE, MIXED and "
+        "SELF-ALIGNING runs (means over seeds), given the base model's accuracy, which has one value for each domain; within "
+        "domains; and within domains given the mixing ratio, by its rank and with an effect of each mix.",
     ]
     return (*paragraphs, _made(document))
+
+
+def _sampled(seeds: int) -> str:
+    """What intervals and tests take as sampled."""
+    if seeds == 1:
+        return (
+            "Intervals are 95 % t intervals over questions within fixed tasks. Groups were compared over the questions that both "
+            "tuned models answered, by t tests adjusted with Holm's procedure; each group was trained once, so that these tests "
+            "are about the training runs at hand."
+        )
+    return (
+        f"Intervals of means over seeds take training runs and questions as sampled, crossed ({seeds} runs of each group; "
+        "Banerjee 1960), those of single runs the questions within fixed tasks. Groups were compared over the questions that "
+        "both tuned models answered, paired by seed, with p adjusted by Holm's procedure."
+    )
 
 
 def _trained(configs: Iterable[Mapping[str, Any]]) -> str:

@@ -22,7 +22,7 @@ from consistency.comparison.settings import SettingDifference
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES
 from consistency.report.upgrade import upgrade
-from consistency.statistics.estimates import Estimate
+from consistency.statistics.estimates import Estimate, Method, Unit
 from consistency.statistics.partial_correlation import PartialCorrelation
 from consistency.support.json_files import pretty_json
 
@@ -145,7 +145,8 @@ class Mean(Struct, kw_only=True):
     """Figures of one run and scope, or means of several; `seed` null is over seeds, `domain` "mean" over domains.
 
     Each part holds figures by the name of their measure: of the base model with shots, of the base model without shots and
-    of the tuned model (both compared with the first), and what accuracy changed from each base to the tuned model.
+    of the tuned model (both compared with the first), and what accuracy changed from each base to the tuned model. `unit`
+    says what was taken as sampled (`statistics.estimates`): "run" for means over seeds, else "stratum".
     """
 
     model: str
@@ -160,6 +161,8 @@ class Mean(Struct, kw_only=True):
     tuned: dict[str, Figure]
     change: dict[str, Figure]
     change_from_zero_shot: dict[str, Figure]
+    unit: Unit = "stratum"
+    method: Method = "t"
 
 
 class BaseTuned(Struct):
@@ -199,7 +202,11 @@ class SeedSummary(Struct):
 
 
 class Contrast(Struct, kw_only=True):
-    """The difference of two groups over the questions that both answered."""
+    """The difference of two groups over the questions that both answered.
+
+    `unit` is "stratum" for a difference between the training runs of one seed, and "run" for one between the recipes; that has
+    in `question_se` what its standard error would be over questions alone.
+    """
 
     model: str
     domain: str
@@ -214,6 +221,9 @@ class Contrast(Struct, kw_only=True):
     intervals_overlap: bool | None
     family: str
     p_holm: float | None = None
+    unit: Unit = "stratum"
+    method: Method = "t"
+    question_se: float | None = None
 
 
 class Claim(Contrast, kw_only=True):

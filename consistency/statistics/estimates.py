@@ -30,13 +30,14 @@ STEPS = 3
 FEW = 30
 FEW_CLUSTERS = 10
 
-Unit = Literal["question", "stratum", "cluster", "question cluster", "question cluster in stratum", "both"]
+Unit = Literal["question", "stratum", "cluster", "question cluster", "question cluster in stratum", "both", "run"]
 Method = Literal[
     "t",
     "t-hall",
     "t-cr3",
     "t-cr1",
     "t-jackknife",
+    "t-crossed",
     "score",
     "wilson",
     "exact",
@@ -73,6 +74,7 @@ _UNITS = {
     "question cluster": "clusters of questions",
     "question cluster in stratum": "clusters of questions within fixed tasks",
     "both": "whole tasks and clusters of questions",
+    "run": "training runs and the questions that all of them answered",
 }
 _METHODS = {
     "t": "t interval",
@@ -80,6 +82,7 @@ _METHODS = {
     "t-cr3": "t interval with the CR3 variance",
     "t-cr1": "t interval with the CR1 variance",
     "t-jackknife": "t interval with the jackknife's variance",
+    "t-crossed": "t interval over runs and questions (Banerjee 1960)",
     "score": "score interval of paired shares (Tango 1998)",
     "wilson": "Wilson's interval",
     "exact": "exact interval (Clopper and Pearson 1934)",
@@ -127,9 +130,10 @@ class Estimate:
         Observations without a finite value, which did not enter.
     statistic : str
         What is estimated: "mean", "root mean square", "share", "mean of the tasks", "difference", ...
-    unit : {"question", "stratum", "cluster", "question cluster", "question cluster in stratum", "both"}
+    unit : {"question", "stratum", "cluster", "question cluster", "question cluster in stratum", "both", "run"}
         What was taken as sampled: questions; the questions within fixed tasks; whole tasks; clusters of questions, such as
-        those of one passage; such clusters within fixed tasks; whole tasks and clusters of questions that cross them.
+        those of one passage; such clusters within fixed tasks; whole tasks and clusters of questions that cross them; training
+        runs, and the questions that all of them answered.
     method : str
         How the interval was made; "none" where there is none.
     warnings : tuple of str

@@ -17,6 +17,7 @@ MIN_GROUPS = 10
 FEW_RUNS = 20
 FEW_GROUPS = 20
 FEW_GROUPS_REMARK = "fewer than 20 groups: the interval over groups is wide and covers up to 97 times in 100"
+ABSORBED_REMARK = "a control that is constant within every group is absorbed by the groups' own effects"
 WITHOUT_DEVIATION = 1 - 1e-6
 LEVEL_REMARK = "p rejects a true null up to 6 times in 100 at the level of 5; robust_p holds it"
 FEW_RUNS_REMARK = "fewer than 20 runs: around correlations of .8 and more the interval covers less than it says"
@@ -94,7 +95,8 @@ def partial_correlation(
         The domain of each run. Adds a fixed effect per group, which costs one degree of freedom for each but the first,
         and a p from permuting residuals within groups (Freedman and Lane 1983) with the robust t as what is compared
         (DiCiccio and Romano 2017); from 10 groups on also an interval from
-        resampling whole groups. Not for `paper`.
+        resampling whole groups. A control that is constant within every group is a part of these effects: it is absorbed,
+        costs nothing more, and `remark` says so. Not for `paper`.
     confidence : float
         Of the intervals, which live on Fisher's scale with the standard error sqrt((1 + r²/2) / (n - k - 3)) (Bonett
         and Wright 2000), and 1 / sqrt(n - k - 3) for the plain one.
@@ -131,9 +133,13 @@ def partial_correlation(
     known = np.isfinite(a) & np.isfinite(b) & np.isfinite(z).all(axis=1)
     a, b, z, codes = a[known], b[known], z[known], codes[known]
     codes = np.unique(codes, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    absorbed = np.zeros(z.shape[1], dtype=bool)
+    if groups is not None:
+        firsts = np.unique(codes, return_index=True)[1]
+        absorbed = (z == z[firsts][codes]).all(axis=0)
+        z = z[:, ~absorbed]
     n, k = len(a), z.shape[1]
-    absorbed = k + int(codes.max(initial=0))
-    df = n - absorbed - 2
+    df = n - k - int(codes.max(initial=0)) - 2
 
     def null(reason: str) -> PartialCorrelation:
         return PartialCorrelation(None, None, None, None, None, None, n, df, variant, None, reason=reason)
@@ -144,18 +150,18 @@ def partial_correlation(
         if np.ptp(column) == 0:
             return null(f"{name} is constant")
     for index in range(k):
-        if np.ptp(z[:, index]) == 0:
+        if groups is None and np.ptp(z[:, index]) == 0:
             return null("the control is constant" if k == 1 else f"control {index + 1} is constant")
     scale = 1e-9 * n
     ranks = _centred_ranks(np.column_stack([a, b, z]), codes)
-    if np.linalg.matrix_rank(ranks[:, 2:], tol=scale) < k:
-        return null("a control is constant within every group" if groups is not None else "the controls are collinear")
+    if k and np.linalg.matrix_rank(ranks[:, 2:], tol=scale) < k:
+        return null("the controls are collinear")
     # A basis makes the residuals exact enough to recognise a variable that the controls explain wholly.
     basis = np.linalg.qr(ranks[:, 2:])[0]
     residual_a, residual_b = (ranks[:, :2] - basis @ (basis.T @ ranks[:, :2])).T
     for name, residual in (("x", residual_a), ("y", residual_b)):
         if np.abs(residual).max() < scale:
-            return null(f"the controls explain {name} wholly")
+            return null(f"the {'controls' if k else 'groups'} explain {name} wholly")
     if variant == "paper":
         released = spearmanr(residual_b, residual_a)
         return PartialCorrelation(
@@ -173,7 +179,8 @@ def partial_correlation(
     low, high = _fisher_interval(r, math.sqrt((1 + r * r / 2) / (df - 1)), quantile)
     fisher_low, fisher_high = _fisher_interval(r, 1 / math.sqrt(df - 1), quantile)
     robust = float(2 * stdtr(df, -_robust_t(residual_a, residual_b, leverage)))
-    remarks = [FEW_RUNS_REMARK] if n < FEW_RUNS else []
+    remarks = [ABSORBED_REMARK] if absorbed.any() else []
+    remarks += [FEW_RUNS_REMARK] if n < FEW_RUNS else []
     remarks += [FEW_GROUPS_REMARK] if cluster[0] is not None and codes.max() + 1 < FEW_GROUPS else []
     return PartialCorrelation(
         r,

@@ -115,18 +115,14 @@ def _named(key: Key, kind: str) -> dict[str, str]:
 
 
 def _tested(found: Sequence[Difference]) -> Iterable[Difference]:
-    """With p, adjusted over all differences of one level; what is the same in every question is not tested."""
-    ps = np.array([math.nan if (p := _p(item.estimate)) is None else p for item in found])
+    """With p adjusted over all differences of one level; what is the same in every question is not tested."""
+    ps = np.array([math.nan if item.p is None else item.p for item in found])
     adjusted = np.full(len(found), math.nan)
     for level in dict.fromkeys(item.level for item in found):
         members = np.array([item.level == level for item in found])
         adjusted[members] = holm(ps[members])
-    for item, p, p_holm in zip(found, ps.tolist(), adjusted.tolist(), strict=True):
-        yield item if math.isnan(p) else replace(item, p=p, p_holm=p_holm)
-
-
-def _p(found: Estimate) -> float | None:
-    return None if found.se == 0 else t_test(found)
+    for item, p_holm in zip(found, adjusted.tolist(), strict=True):
+        yield item if item.p is None else replace(item, p_holm=p_holm)
 
 
 class _Questions:
@@ -145,14 +141,15 @@ class _Questions:
         pairs = self._pairs(one, two)
         paired = bool(pairs) and all(set(measure.columns) <= set(cell.arrays) for pair in pairs for cell in pair)
         if paired:
-            found = self._mean([_minus(first, second, measure) for first, second in pairs], b)
+            found, p = self._mean([_minus(first, second, measure) for first, second in pairs], b)
         else:
             # Of a grid's figure no degrees of freedom are stored: it is taken as normal.
             known = [replace(figure, df=figure.df or math.inf) for figure in (a, b)]
             found = independent_difference(known[0], known[1])
             if not (a.df and b.df) and found.method != "none":
                 found = replace(found, method="normal")
-        return Difference(place, one.level, measure, a, b, found, paired)
+            p = t_test(found)
+        return Difference(place, one.level, measure, a, b, found, paired, None if found.se == 0 else p)
 
     def _pairs(self, one: Result, two: Result) -> list[tuple[Cell, Cell]]:
         """The cells of both rows, over the questions that both hold; none where they are not the same questions."""
@@ -170,17 +167,20 @@ class _Questions:
         matched = [same_questions(first, second) for first, second in zip(*held, strict=True)]
         return [pair for pair in matched if pair] if all(matched) else []
 
-    def _mean(self, cells: Sequence[Cell], figure: Estimate) -> Estimate:
+    def _mean(self, cells: Sequence[Cell], figure: Estimate) -> tuple[Estimate, float | None]:
+        """The mean of the cells' differences, and p of "it is 0"."""
         if self._reports[0].kind == "grid":
-            return estimate(cells, lambda cell: np.asarray(cell.arrays["difference"], dtype=np.float64))[0]
+            over = estimate(cells, lambda cell: np.asarray(cell.arrays["difference"], dtype=np.float64))
+            return over.estimate, over.p
         values = np.concatenate([cell.arrays["difference"] for cell in cells])
         # What was sampled in the report; too few tasks gave no interval there.
         sampled = figure.unit in ("cluster", "both") and figure.se is not None
-        return mean(
+        found = mean(
             values,
             tasks=np.concatenate([cell.task for cell in cells]) if sampled else None,
             clusters=_clusters(cells) if figure.unit in ("question cluster", "both") else None,
         )
+        return found, t_test(found)
 
 
 def _clusters(cells: Sequence[Cell]) -> Integers | None:

@@ -15,9 +15,10 @@ from consistency.errors import InputError
 from consistency.metrics.measures import HEADLINE, Measure
 from consistency.report.grid.cells import Cell
 from consistency.report.grid.estimates import MEAN
-from consistency.report.schema import DifferencesReport, Figure, GridReport, PairReport, read_document
+from consistency.report.schema import DifferencesReport, Figure, GridReport, Mean, PairReport, read_document
 from consistency.report.upgrade import RENAMED
-from consistency.statistics.estimates import Estimate, Method
+from consistency.statistics.crossed import matching_df
+from consistency.statistics.estimates import Estimate
 
 Key = tuple[str, ...]
 DIMENSIONS = {"grid": ("model", "domain", "group", "seed", "scope"), "pair": ("section",)}
@@ -213,15 +214,19 @@ def _grid_rows(document: GridReport) -> Iterator[Result]:
         over = [name for name, value in zip(DIMENSIONS["grid"], key, strict=True) if value == MEAN]
         level = f"means over {' and '.join(f'{name}s' for name in over)}" if over else "single runs"
         parts = {measure: getattr(row, part).get(name) for measure, (part, name) in COMPARED.items()}
-        figures = {measure: _estimate(figure, row.n) for measure, figure in parts.items() if figure is not None}
+        figures = {measure: _estimate(figure, row) for measure, figure in parts.items() if figure is not None}
         yield Result(key, level, figures, tuple(document.experiment.domains) if "domain" in over else ())
 
 
-def _estimate(figure: Figure, n: int) -> Estimate:
-    """A grid's figure, whose degrees of freedom are not stored."""
+def _estimate(figure: Figure, row: Mean) -> Estimate:
+    """A grid's figure, whose degrees of freedom are not stored: of few training runs they follow from the interval."""
     ends = (figure.value, figure.se, figure.ci_low, figure.ci_high)
-    method: Method = "none" if figure.ci_low is None else "t"
-    return Estimate(*ends, n, None, figure.undefined, unit="stratum", method=method)
+    if figure.value is None or figure.ci_low is None or figure.ci_high is None:
+        return Estimate(*ends, row.n, None, figure.undefined, unit=row.unit, method="none")
+    # An end may be cut at the bounds of the measure.
+    half = max(figure.value - figure.ci_low, figure.ci_high - figure.value)
+    df = matching_df(half / figure.se) if row.unit == "run" and figure.se else None
+    return Estimate(*ends, row.n, df, figure.undefined, unit=row.unit, method=row.method)
 
 
 def read_stored(folder: str | Path) -> StoredReport:

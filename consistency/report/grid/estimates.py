@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import structs
@@ -24,10 +25,10 @@ from consistency.report.schema import (
     SeedFigure,
     SeedSummary,
 )
+from consistency.statistics.crossed import crossed_mean
 from consistency.statistics.estimates import Estimate, mean
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
-from consistency.statistics.partial_correlation import partial_correlation
-from consistency.statistics.task_means import mean_of_means
+from consistency.statistics.partial_correlation import LEVEL_REMARK, PartialCorrelation, partial_correlation
 from consistency.support.arrays import Floats, Integers
 from consistency.tasks.scopes import SCOPES
 from consistency.training_data.groups import mixed_ratio
@@ -53,9 +54,14 @@ KEPT = tuple(
 )
 CONTRASTS = (("harmonious", "incompatible"), ("self_aligning", "incompatible"))
 MEAN = "mean"
-_VARIANTS: tuple[tuple[Literal["standard", "paper"], str], ...] = (
-    ("standard", "spearman"),
-    ("paper", "spearman_paper"),
+MOVES_BOTH = "the mixing ratio moves both ranking and accuracy, and is not held constant here"
+CURVED_DOSE = (
+    "a linear effect of the ratio's rank leaves a part of a curved dose in both: p, robust_p and the interval promise more "
+    "than they hold"
+)
+UNLIKE_DOMAINS = (
+    "p rejects a true null too often where runs hardly differ by anything but the dose, robust_p less so; both where the "
+    "domains respond differently to the mixes"
 )
 
 
@@ -83,13 +89,32 @@ class Draws:
         return cls(question, task[first])
 
 
-def estimate(
-    cells: Sequence[Cell], values: Callable[[Cell], Floats], draws: Draws | None = None
-) -> tuple[Estimate, int]:
-    """Mean of the cells' means, each cell with the same weight, and the number of distinct questions.
+class Found(NamedTuple):
+    """A mean of cells.
 
-    Tasks, domains and seeds are fixed; the questions within each task are what was sampled. A question that several
-    cells hold (another domain's run, another seed's) is one draw (`mean_of_means`).
+    Attributes
+    ----------
+    estimate : Estimate
+    n : int
+        Distinct questions.
+    p : float or None
+        Of "the mean is 0".
+    question_se : float or None
+        Standard error over questions alone, where training runs are sampled as well.
+    """
+
+    estimate: Estimate
+    n: int
+    p: float | None
+    question_se: float | None = None
+
+
+def estimate(cells: Sequence[Cell], values: Callable[[Cell], Floats], draws: Draws | None = None) -> Found:
+    """Mean of the cells' means, each cell with the same weight.
+
+    Tasks and domains are fixed; the questions within each task are what was sampled, and so are the training runs where
+    every domain has several that differ by their seed (`crossed_mean`). A question that several cells hold (another
+    domain's run, another seed's) is one draw.
 
     Parameters
     ----------
@@ -103,15 +128,19 @@ def estimate(
     --------
     >>> task, doc_id = np.zeros(3, dtype=int), np.arange(3)
     >>> one = Cell("m", "d", "g", 0, "homo", task, doc_id, {"x": np.array([0.0, 1.0, 1.0])})
-    >>> alone, n = estimate([one], lambda cell: cell.arrays["x"])
-    >>> twice, m = estimate([one, one], lambda cell: cell.arrays["x"])
-    >>> alone.se == twice.se, n, m
-    (True, 3, 3)
+    >>> other = Cell("m", "d", "g", 1, "homo", task, doc_id, {"x": np.array([1.0, 1.0, 1.0])})
+    >>> alone, both = (estimate(cells, lambda cell: cell.arrays["x"]) for cells in ([one], [one, other]))
+    >>> alone.estimate.unit, both.estimate.unit, both.n
+    ('stratum', 'run', 3)
     """
     if len(cells) == 1:
-        return mean(values(cells[0]), strata=cells[0].task), len(cells[0])
+        found = mean(values(cells[0]), strata=cells[0].task)
+        return Found(found, len(cells[0]), t_test(found))
     draws = draws or Draws.of(cells)
-    return mean_of_means([values(cell) for cell in cells], draws.question, draws.task), len(draws.task)
+    recipes = [f"{cell.model}\n{cell.domain}\n{cell.group}" for cell in cells]
+    crossed = crossed_mean([values(cell) for cell in cells], draws.question, draws.task, recipes)
+    alone = None if crossed.variances is None else math.sqrt(crossed.variances.questions)
+    return Found(crossed.estimate, len(draws.task), crossed.p, alone)
 
 
 def _column(name: str) -> Callable[[Cell], Floats]:
@@ -121,22 +150,23 @@ def _column(name: str) -> Callable[[Cell], Floats]:
 def _mean_row(cells: Sequence[Cell], domain: str, seed: int | None) -> Mean:
     one, draws = cells[0], Draws.of(cells) if len(cells) > 1 else None
     parts: dict[str, dict[str, Figure]] = {}
-    n = 0
     for (part, key), (name, prefix) in FIGURES.items():
         measure = MEASURE[name]
-        found, n = estimate(cells, lambda cell, of=measure, at=prefix: of.values(cell.arrays, at), draws)  # type: ignore[misc]
-        parts.setdefault(part, {})[key] = Figure.of(found, measure.bounds)
-    found, n = estimate(cells, lambda cell: _column("correct_after")(cell) - _column("zero_correct_after")(cell), draws)
+        found = estimate(cells, lambda cell, of=measure, at=prefix: of.values(cell.arrays, at), draws)  # type: ignore[misc]
+        parts.setdefault(part, {})[key] = Figure.of(found.estimate, measure.bounds)
+    found = estimate(cells, lambda cell: _column("correct_after")(cell) - _column("zero_correct_after")(cell), draws)
     return Mean(
         model=one.model,
         domain=domain,
         group=one.group,
         seed=seed,
         scope=one.scope,
-        n=n,
+        n=found.n,
         tasks=len(np.unique(np.concatenate([cell.task for cell in cells]))),
         **parts,
-        change_from_zero_shot={"accuracy": Figure.of(found, MEASURE["delta_accuracy"].bounds)},
+        change_from_zero_shot={"accuracy": Figure.of(found.estimate, MEASURE["delta_accuracy"].bounds)},
+        unit=found.estimate.unit,
+        method=found.estimate.method,
     )
 
 
@@ -233,6 +263,9 @@ def _over_seeds(rows: Sequence[Mean], measure: str) -> SeedFigure:
 def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experiment) -> list[Contrast]:
     """Differences between groups over the questions that both tuned models answered, with p adjusted by Holm.
 
+    Of one seed they are differences between these training runs. Means over seeds are differences between the recipes:
+    runs are paired by seed, and their spread is in interval and p.
+
     Parameters
     ----------
     cells : sequence of Cell
@@ -259,7 +292,7 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
                     chosen = _members(differences, domain, seed, experiment)
                     draws = Draws.of(chosen) if len(chosen) > 1 else None
                     for measure, column in CONTRASTED.items() if chosen else ():
-                        found, n = estimate(chosen, _column(column), draws)
+                        found = estimate(chosen, _column(column), draws)
                         ends = (tuned[model, domain, group, seed, scope][measure] for group in (minuend, subtrahend))
                         out.append(
                             Contrast(
@@ -267,14 +300,17 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
                                 domain=domain,
                                 seed=seed,
                                 scope=scope,
-                                difference=Figure.of(found),
+                                difference=Figure.of(found.estimate),
                                 minuend=minuend,
                                 subtrahend=subtrahend,
                                 measure=measure,
-                                n=n,
-                                p=t_test(found),
+                                n=found.n,
+                                p=found.p,
                                 intervals_overlap=_overlap(*ends),
                                 family=_family(domain, seed, experiment),
+                                unit=found.estimate.unit,
+                                method=found.estimate.method,
+                                question_se=found.question_se,
                             )
                         )
     return _adjusted(out)
@@ -305,7 +341,7 @@ def _overlap(first: Figure, second: Figure) -> bool | None:
 
 
 def partial_correlations(rows: Sequence[Mean], experiment: Experiment) -> list[RunsCorrelation]:
-    """Spearman partial correlation of Spearman's rho with tuned accuracy, given base accuracy, over the mixes.
+    """Spearman partial correlations of Spearman's rho with tuned accuracy over the mixes.
 
     Parameters
     ----------
@@ -317,7 +353,10 @@ def partial_correlations(rows: Sequence[Mean], experiment: Experiment) -> list[R
     Returns
     -------
     list of RunsCorrelation
-        By model, scope and variant.
+        By model, scope and variant, which differ in what is held constant: base accuracy (`standard`, and `paper` as its
+        code computes it), which has one value for each domain; the domain (`within_domains`), of which base accuracy is a
+        part; the domain and the rank of the mixing ratio, from 0 for INCOMPATIBLE to 1 for SELF-ALIGNING (`given_dose`);
+        the domain and the mix, each mix with an effect of its own (`given_mix`).
     """
     one_seed = experiment.seeds[0] if len(experiment.seeds) == 1 else None
     out = []
@@ -330,15 +369,46 @@ def partial_correlations(rows: Sequence[Mean], experiment: Experiment) -> list[R
                 and row.domain != MEAN
                 and mixed_ratio(row.group) is not None
             ]
-            for variant, x in _VARIANTS:
-                ranking, accuracy, control = (
-                    np.array([figures[name].value for figures in parts], dtype=np.float64)
-                    for name, parts in (
-                        (x, [row.tuned for row in runs]),
-                        ("accuracy", [row.tuned for row in runs]),
-                        ("accuracy", [row.base for row in runs]),
-                    )
-                )
-                found = partial_correlation(ranking, accuracy, control, variant)
-                out.append(RunsCorrelation(model, scope, x, "accuracy", "base_accuracy", **vars(found)))
+            out += [RunsCorrelation(model, scope, *place, **vars(found)) for place, found in _correlations(runs)]
     return out
+
+
+def _correlations(runs: Sequence[Mean]) -> Iterator[tuple[tuple[str, str, str], PartialCorrelation]]:
+    """Each variant: x, y and what is held constant, and the correlation."""
+    accuracy, base = (
+        np.array([figures["accuracy"].value for figures in parts], dtype=np.float64)
+        for parts in ([row.tuned for row in runs], [row.base for row in runs])
+    )
+    ranking, paper = (
+        np.array([row.tuned[name].value for row in runs], dtype=np.float64) for name in ("spearman", "spearman_paper")
+    )
+    domains = np.array([row.domain for row in runs], dtype=object)
+    ratio = np.array([mixed_ratio(row.group) for row in runs], dtype=np.float64)
+    mix = (ratio[:, None] == np.unique(ratio)[1:]).astype(np.float64)
+    values = len(np.unique(base))
+    of_domains = f"base accuracy has {values} values, no more than domains, for {len(runs)} runs; {MOVES_BOTH}"
+    yield (
+        ("spearman", "accuracy", "base_accuracy"),
+        _remarked(partial_correlation(ranking, accuracy, base), of_domains),
+    )
+    yield (
+        ("spearman_paper", "accuracy", "base_accuracy"),
+        _remarked(partial_correlation(paper, accuracy, base, "paper"), of_domains),
+    )
+    for variant, control, held, remark in (
+        ("within_domains", "domain", base[:, None], MOVES_BOTH),
+        ("given_dose", "domain, mixing_ratio", np.column_stack([base, ratio]), CURVED_DOSE),
+        ("given_mix", "domain, mix", np.column_stack([base, mix]), UNLIKE_DOMAINS),
+    ):
+        found = partial_correlation(ranking, accuracy, held, groups=domains)
+        yield ("spearman", "accuracy", control), replace(_remarked(found, remark), variant=variant)
+
+
+def _remarked(found: PartialCorrelation, remark: str) -> PartialCorrelation:
+    """With a further remark, where there is a value to remark on; what p promises given the dose, that remark says."""
+    if found.value is None:
+        return found
+    own = (found.remark or "").split("; ") if found.remark else []
+    if remark in (CURVED_DOSE, UNLIKE_DOMAINS):
+        own = [part for part in own if part not in LEVEL_REMARK.split("; ")]
+    return replace(found, remark="; ".join([remark, *own]))

@@ -123,8 +123,8 @@ def _groups(rows: Sequence[Mean], experiment: Experiment) -> Plot:
     return Plot(
         name="groups",
         title="What each group left of the model's knowledge",
-        caption=f"Tuned models asked without shots{seeds}; bars are 95 % intervals over questions. The line is the base "
-        f"model's accuracy with 5 shots. {MEASURE['spearman'].title} 1: every question's options stand in the base model's "
+        caption=f"Tuned models asked without shots{seeds}; bars are 95 % intervals over {_over(experiment)}. The line is the "
+        f"base model's accuracy with 5 shots. {MEASURE['spearman'].title} 1: every question's options stand in the base model's "
         "order.",
         rows=[point.row() for point in points],
         panels=_panels(point.at("scope") for point in points),
@@ -132,6 +132,10 @@ def _groups(rows: Sequence[Mean], experiment: Experiment) -> Plot:
         heights=(1.9, 1.9),
         draw=draw,
     )
+
+
+def _over(experiment: Experiment) -> str:
+    return "questions" if len(experiment.seeds) == 1 else "training seeds and questions"
 
 
 def _ratios(rows: Sequence[Mean], experiment: Experiment) -> Plot:
@@ -163,7 +167,7 @@ def _ratios(rows: Sequence[Mean], experiment: Experiment) -> Plot:
         name="ratios",
         title="From INCOMPATIBLE (0) to SELF-ALIGNING (1)",
         caption="The same questions, a growing share of them answered as the base model would; 95 % intervals over "
-        "questions. Points are shifted sideways so that their intervals do not overlap.",
+        f"{_over(experiment)}. Points are shifted sideways so that their intervals do not overlap.",
         rows=[point.row() for _, point in points],
         panels=_panels(point.at("scope") for _, point in points),
         looks=tuple(looks.values()),
@@ -234,7 +238,7 @@ def _consistency(rows: Sequence[Mean], partial: Sequence[RunsCorrelation]) -> Pl
             places = [[mark[end] for mark in marks] for end in (0, 1)]
             ax.plot(*places, color=look.colour, marker=look.marker, linestyle="", markersize=4.5)
         lines = ["accuracy"]
-        for variant, name in (("standard", "partial correlation"), ("paper", "as the paper computes it")):
+        for variant, name in (("standard", "given base accuracy"), ("given_dose", "given domain and ratio")):
             found = correlations.get((scope, variant))
             known_value = found is not None and found.value is not None
             value = f"{signed(found.value)}, p {p_value(found.p)}" if found and known_value else DASH
@@ -248,8 +252,8 @@ def _consistency(rows: Sequence[Mean], partial: Sequence[RunsCorrelation]) -> Pl
     return Plot(
         name="consistency",
         title="Does consistency go with accuracy?",
-        caption="Each mark is a tuned model, or the mean of its seeds. Partial correlation: Spearman's, given the base "
-        "model's accuracy, over INCOMPATIBLE, MIXED and SELF-ALIGNING, standard and as the paper computes it.",
+        caption="Each mark is a tuned model, or the mean of its seeds. Spearman's partial correlation over INCOMPATIBLE, "
+        "MIXED and SELF-ALIGNING: given the base model's accuracy, and within domains given the mixing ratio.",
         rows=[
             {
                 "model": row.model,

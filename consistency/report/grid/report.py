@@ -21,14 +21,15 @@ from consistency.report.grid import estimates, tables
 from consistency.report.grid import provenance as origin
 from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells
 from consistency.report.grid.figures import grid_plots
-from consistency.report.grid.verdict import group_title, interval_text, verdict
+from consistency.report.grid.verdict import dose_text, group_title, interval_text, verdict
 from consistency.report.items import Columns, ItemsWriter
 from consistency.report.methods import grid_methods
 from consistency.report.schema import Checkpoint, Grid, GridReport, Log
 from consistency.statistics.selection_bias import strongest_bias
 from consistency.support.yaml_files import read_yaml
 
-INTERVAL = "stratified-t-95"
+# Of the signature: what means over one seed, and over several, take as sampled.
+INTERVALS = {True: "stratified-t-95", False: "crossed-t-95"}
 
 
 @dataclass
@@ -173,7 +174,7 @@ def _document(experiment: Experiment, read: Analysis) -> GridReport:
             list(experiment.seeds),
         ),
         verdict=verdict(contrasts, [*results, *means], experiment),
-        signature=origin.signature(experiment, read.logs, INTERVAL),
+        signature=origin.signature(experiment, read.logs, INTERVALS[len(experiment.seeds) == 1]),
         intervals=interval_text(experiment),
         notes=[
             *(bias.to_text() for bias in biases),
@@ -262,7 +263,8 @@ def _sections(document: GridReport, drawings: Mapping[str, list[Drawing]]) -> li
     if drawings["ratios"]:
         sections.append(Section("ratios", "Mixing the two", mixes, tuple(drawings["ratios"])))
     consistency: tuple[Table | Drawing, ...] = (*drawings["consistency"], tables.correlation_table(document))
-    sections.append(Section("consistency", "Does consistency go with accuracy?", (), consistency))
+    told = tuple(dose_text(document.partial_correlations, document.experiment))
+    sections.append(Section("consistency", "Does consistency go with accuracy?", told, consistency))
     if drawings["training"]:
         training: tuple[Table | Drawing, ...] = (*drawings["training"], tables.checkpoint_table(document))
         sections.append(Section("training", "How fast it happens", (), training))

@@ -18,6 +18,13 @@ from consistency.tasks.scopes import SCOPES
 _ACCURACY, _SPEARMAN, _KL = MEASURE["accuracy_after"], MEASURE["spearman"], MEASURE["kl"]
 # Of a difference of accuracies, and of the measures that are contrasted.
 _CHANGE = MEASURE["delta_accuracy"]
+HELD_CONSTANT = {
+    "paper": "base accuracy, as the paper computes it",
+    "standard": "base accuracy",
+    "within_domains": "domain",
+    "given_dose": "domain and ratio",
+    "given_mix": "domain and mix",
+}
 _DIFFERENCES = {"accuracy": _CHANGE, "spearman": _SPEARMAN, "kl": _KL}
 FIGURE_HEADS = (
     *("base, 5-shot (%)", "base, 0-shot (%)", "tuned (%)", "change (points)", _SPEARMAN.heading, _KL.heading),
@@ -55,6 +62,27 @@ def _over(grid: Grid) -> str:
     return f"Means over {' and '.join(parts)}. " if parts else ""
 
 
+def _over_what(grid: Grid) -> str:
+    return (
+        " over questions, of one training run of each group"
+        if len(grid.seeds) == 1
+        else " over training seeds and questions"
+    )
+
+
+def _sampled(grid: Grid) -> str:
+    """What intervals and tests of the shown rows take as sampled."""
+    if len(grid.seeds) == 1:
+        return (
+            "Intervals and p take the questions as sampled: they are about these training runs, one of each group, and not about "
+            "the recipe, which another seed would show."
+        )
+    return (
+        f"Intervals and p take the {len(grid.seeds)} training runs of each group as sampled, paired by seed, and the questions "
+        "as well: they are about the recipe."
+    )
+
+
 def means_table(document: GridReport) -> Table:
     """Each group in each scope, over all domains and seeds."""
     grid = document.experiment
@@ -69,7 +97,7 @@ def means_table(document: GridReport) -> Table:
         caption=f"{_over(grid)}HOMO: held-out questions of the domain; ID: subjects that belong to it; OOD: all others. The "
         "base model is also asked without shots in the tuned models' format, so that a change of format is not taken for a "
         f"change of knowledge. {_SPEARMAN.title} and KL(base ‖ tuned) compare with the base model, 5-shot. In brackets: "
-        "95 % intervals.",
+        f"95 % intervals{_over_what(grid)}.",
         head=(*labels, "questions", *FIGURE_HEADS),
         rows=tuple(
             (*_model(grid, row.model), row.scope.upper(), group_title(row.group), str(row.n), *_figures(row))
@@ -144,8 +172,8 @@ def contrast_table(document: GridReport) -> Table:
     return Table(
         name="contrasts",
         title="Differences between groups",
-        caption="Paired: both tuned models answered the same questions. p: t test of no difference; Holm: corrected "
-        "for all rows of the same kind (single domains, or means). The last column says whether the two groups' own "
+        caption=f"Paired: both tuned models answered the same questions. {_sampled(grid)} p: test of no difference; Holm: "
+        "corrected for all rows of the same kind (single domains, or means). The last column says whether the two groups' own "
         "intervals overlap, a stricter question than whether the difference excludes 0.",
         head=(*labels, "difference", "p", "p (Holm)", "intervals"),
         rows=tuple(rows),
@@ -156,24 +184,35 @@ def contrast_table(document: GridReport) -> Table:
 
 
 def correlation_table(document: GridReport) -> Table:
-    """The partial correlation of each model and scope, standard and as the paper computes it."""
+    """The partial correlations of each model and scope, by what is held constant."""
     rows = []
     for row in document.partial_correlations:
-        standard = row.variant == "standard"
-        cells = [f"{DASH} ({row.reason})", DASH, DASH]
+        cells = [f"{DASH} ({row.reason})", *[DASH] * 3]
         if row.value is not None:
-            mark = "*" if standard and row.n < FEW_RUNS else ""
+            mark = "*" if row.ci_low is not None and row.n < FEW_RUNS else ""
             figure = Figure(row.value, None, row.ci_low, row.ci_high, 0)
-            cells = [formatted(figure, _SPEARMAN) + mark, p_value(row.p), p_value(row.robust_p)]
-        rows.append((row.model, row.scope.upper(), "standard" if standard else "paper's", f"{row.n}", *cells))
+            cells = [formatted(figure, _SPEARMAN) + mark, *map(p_value, (row.p, row.robust_p, row.within_p))]
+        rows.append((row.model, row.scope.upper(), HELD_CONSTANT[row.variant], f"{row.n}", f"{row.df}", *cells))
     return Table(
         name="partial_correlations",
         title="Does consistency go with accuracy?",
-        caption=f"Spearman partial correlation of {_SPEARMAN.title} and tuned accuracy, given base accuracy, over the runs of "
-        "INCOMPATIBLE, MIXED and SELF-ALIGNING (means over seeds). The paper's variant ranks the residuals again, so its p "
-        "ignores the control; the robust p holds its level with few runs. Runs of one domain share their questions. *: with "
-        "so few runs the interval covers less than 95 % around strong correlations.",
-        head=("model", "scope", "variant", "runs", "partial correlation", "p", "p (robust)"),
+        caption=f"Spearman partial correlation of {_SPEARMAN.title} and tuned accuracy over the runs of INCOMPATIBLE, MIXED and "
+        "SELF-ALIGNING (means over seeds). Base accuracy has one value for each domain; the domain's own effect absorbs it, and "
+        "whatever else the runs of a domain share. Ratio: from 0, INCOMPATIBLE, to 1, SELF-ALIGNING, by its rank; where the dose "
+        "acts along a curve, that leaves a part of it, and p is too small. Mix: each ratio has an effect of its own. The paper's "
+        "variant ranks the residuals again, so its p ignores the control. p (robust) holds its level with few runs; p (permuted) "
+        "permutes residuals within domains. *: with so few runs the interval covers less than 95 % around strong correlations.",
+        head=(
+            "model",
+            "scope",
+            "held constant",
+            "runs",
+            "df",
+            "partial correlation",
+            "p",
+            "p (robust)",
+            "p (permuted)",
+        ),
         rows=tuple(rows),
         labels=3,
         data=document.partial_correlations,
@@ -237,7 +276,8 @@ def seed_table(document: GridReport) -> Table:
     return Table(
         name="seed_summary",
         title="What the seeds changed",
-        caption="Mean over seeds with its 95 % interval, and standard deviation of the seeds' values.",
+        caption="Mean over seeds with the 95 % interval of Student's t over the seeds, for these questions, and standard "
+        "deviation of the seeds' values.",
         head=(*labels, "tuned (%)", _SPEARMAN.heading, _KL.heading),
         rows=tuple(rows),
         labels=len(labels),

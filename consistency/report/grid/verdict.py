@@ -9,7 +9,7 @@ from msgspec import structs
 from consistency.experiment.grid import Experiment
 from consistency.report.formats.numbers import points, signed
 from consistency.report.grid.estimates import MEAN
-from consistency.report.schema import Claim, Contrast, Figure, GridVerdict, Mean, ModelVerdict
+from consistency.report.schema import Claim, Contrast, Figure, Grid, GridVerdict, Mean, ModelVerdict, RunsCorrelation
 from consistency.tasks.scopes import SCOPES
 
 # The claims of the paper that a grid can test, as contrasts that it says are positive.
@@ -19,6 +19,10 @@ CLAIMS = (
     ("self_aligning", "incompatible", "spearman"),
 )
 LEVEL = 0.05
+ONE_RUN = (
+    "Each group was trained once: another seed may move these figures by more than their intervals, and a claim about the "
+    "recipe needs several."
+)
 CORRELATION = "Spearman ρ with the base model"
 
 
@@ -76,10 +80,11 @@ def verdict(contrasts: Sequence[Contrast], rows: Sequence[Mean], experiment: Exp
         changes = {row.scope: row.change["accuracy"] for row in chosen if row.group == "incompatible"}
         headline = [claim for claim in claims if claim.scope == _headline_scope(claims)]
         title = f"{model}: " if len(experiment.models) > 1 else ""
+        once = f" {ONE_RUN}" if seed is not None and any(claim.state != "unknown" for claim in claims) else ""
         models.append(
             ModelVerdict(
                 model,
-                lead=title + _lead(claims, changes),
+                lead=title + _lead(claims, changes, "these training runs" if seed is not None else "") + once,
                 detail=_detail(headline, tuned, experiment) if headline else "",
                 scopes=_other_scopes(claims),
                 claims=claims,
@@ -91,20 +96,56 @@ def verdict(contrasts: Sequence[Contrast], rows: Sequence[Mean], experiment: Exp
 
 def interval_text(experiment: Experiment) -> str:
     """What the report's intervals contain, and what they do not."""
-    text = (
-        "95 % intervals say how far a figure would move with other questions of the same tasks. They do not contain "
-        "what other tasks or another base model would change"
-    )
+    beyond = "They do not contain what other tasks or another base model would change"
     if len(experiment.seeds) == 1:
-        return text + ", nor another seed of the group's sampling and of the training: one seed was run."
-    return text + f", nor other seeds; what the {len(experiment.seeds)} seeds changed is in the table of seeds."
+        return (
+            "95 % intervals say how far a figure of these training runs would move with other questions of the same tasks. "
+            f"{beyond}, nor another seed of the group's sampling and of the training: one seed was run, so that the figures "
+            "are those of one training run of each group, and not of the recipe."
+        )
+    return (
+        "95 % intervals of means over seeds say how far a figure would move with other training seeds and with other questions "
+        f"of the same tasks; those of a single seed, with other questions. {beyond}. What the {len(experiment.seeds)} seeds "
+        "changed is in the table of seeds."
+    )
+
+
+def dose_text(correlations: Sequence[RunsCorrelation], experiment: Grid) -> list[str]:
+    """What becomes of the partial correlation where the mixing ratio is held constant, a sentence for each model."""
+    texts = []
+    for model in experiment.models:
+        found = {(row.variant, row.scope): row.value for row in correlations if row.model == model}
+        scopes = [
+            scope
+            for scope in SCOPES
+            if all(found.get((variant, scope)) is not None for variant in ("standard", "given_dose", "given_mix"))
+        ]
+        if not scopes:
+            continue
+        given, dose, mix = (
+            ", ".join(f"{signed(found[variant, scope])} ({scope.upper()})" for scope in scopes)
+            for variant in ("standard", "given_dose", "given_mix")
+        )
+        weaker = all(abs(found["given_dose", scope] or 0) < abs(found["standard", scope] or 0) for scope in scopes)
+        follows = (
+            "much of the correlation is the dose: the mixing ratio moves ranking and accuracy together. Only what is left is "
+            "about models that were trained alike"
+            if weaker
+            else "the mixing ratio does not make the correlation on every scope"
+        )
+        title = f"{model}: partial" if len(experiment.models) > 1 else "Partial"
+        texts.append(
+            f"{title} correlation of ranking and accuracy given base accuracy, which has one value for each domain: {given}. "
+            f"Within domains and given the mixing ratio: {dose}; each mix with an effect of its own: {mix}. So {follows}."
+        )
+    return texts
 
 
 def _headline_scope(claims: Sequence[Claim]) -> str:
     return next((scope for scope in SCOPES if any(claim.scope == scope for claim in claims)), "homo")
 
 
-def _lead(claims: Sequence[Claim], changes: Mapping[str, Figure]) -> str:
+def _lead(claims: Sequence[Claim], changes: Mapping[str, Figure], of: str = "") -> str:
     """The first sentence.
 
     Parameters
@@ -113,6 +154,8 @@ def _lead(claims: Sequence[Claim], changes: Mapping[str, Figure]) -> str:
         Contrasts with their states.
     changes : dict of str to Figure
         By scope, the change of accuracy from the base model to INCOMPATIBLE.
+    of : str
+        The runs that the sentence is about, where it is not about the recipe.
     """
     states = [claim.state for claim in claims]
     if not states:
@@ -122,9 +165,13 @@ def _lead(claims: Sequence[Claim], changes: Mapping[str, Figure]) -> str:
     seen, reversed_ = states.count("seen"), states.count("reversed")
     harmed = [scope for scope, change in changes.items() if change.ci_high is not None and change.ci_high < 0]
     # Worse than another group is not yet worse than the model was.
-    worse = "does more harm than" if len(harmed) == len(changes) else "leaves less accuracy and consistency than"
-    better = "does less harm than" if len(harmed) == len(changes) else "leaves more accuracy and consistency than"
+    worse = "more harm than" if len(harmed) == len(changes) else "less accuracy and consistency than"
+    better = "less harm than" if len(harmed) == len(changes) else "more accuracy and consistency than"
+    verb = ("does", "leaves") if not of else ("did", "left")
+    worse, better = (f"{verb['harm' not in text]} {text}" for text in (worse, better))
     against, along = "Fine-tuning against what the base model believes", "fine-tuning in line with it"
+    if of:
+        against = f"In {of}, {against[0].lower()}{against[1:]}"
     if seen == len(states):
         return f"{against} {worse} {along}, in every comparison made."
     if seen and reversed_:
