@@ -219,9 +219,9 @@ def of_long_tails(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
 
 
 def of_doubted_changes(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
-    """Changes of a probability, small but for one question in 100 that loses it: a t interval where it is not doubted."""
+    """Changes of a probability, small but for rare questions that lose it: a t interval where it is not doubted."""
     outcomes: list[bool | None] = []
-    for sd, rate in ((0.03, 0.01), (0.2, 0.01), (0.2, 0.0)):
+    for sd, rate in ((0.03, 0.001), (0.03, 0.01), (0.2, 0.01), (0.2, 0.0)):
         x = np.where(rng.random(n) < rate, -0.9, rng.normal(0, sd, n).clip(-1, 1))
         found = doubted(mean(x), -1.0, 1.0)
         warned = bool(found.warnings)
@@ -913,7 +913,12 @@ TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = 
                 of_doubted_changes,
                 tuple(
                     f"{change}, {what}"
-                    for change in ("small changes, one in 100 of −0.9", "changes, one in 100 of −0.9", "changes")
+                    for change in (
+                        "small changes, one in 1000 of −0.9",
+                        "small changes, one in 100 of −0.9",
+                        "changes, one in 100 of −0.9",
+                        "changes",
+                    )
                     for what in ("t without a warning", "warned of (share)")
                 ),
             ),

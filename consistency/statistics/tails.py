@@ -70,7 +70,8 @@ def bounded_ends(values: ArrayLike, low: ArrayLike, high: ArrayLike, confidence:
     known = np.isfinite(x)
     least, most = (np.broadcast_to(np.asarray(end, dtype=np.float64), len(x)) for end in (low, high))
     smallest, largest = (
-        pick(x, axis=1, where=known, initial=far) for pick, far in ((np.min, math.inf), (np.max, -math.inf))
+        pick(x, axis=1, where=True if known.all() else known, initial=far)
+        for pick, far in ((np.min, math.inf), (np.max, -math.inf))
     )
     rounding = _ROUNDING * np.maximum(np.abs(least), np.abs(most))
     if (smallest < least - rounding).any() or (largest > most + rounding).any():
@@ -93,16 +94,17 @@ def _upper_ends(x: Floats, known: Bools, high: Floats, quantile: float) -> Float
     bound, from which t and the probability follow: it is the distance of c from the bound that is searched.
     """
     n = known.sum(axis=1) + 1.0
-    values = x if known.all() else np.where(known, x, 0.0)
+    entering: Bools | bool = True if known.all() else known  # without a mask numpy is several times as fast
+    values = x if entering is True else np.where(known, x, 0.0)
     centre = (values.sum(axis=1) + high) / n
-    spread = np.sqrt(((values - centre[:, None]) ** 2).sum(axis=1, where=known) / n)
+    spread = np.sqrt(((values - centre[:, None]) ** 2).sum(axis=1, where=entering) / n)
     reach = high - centre
     from scipy.special import log_ndtr
 
     # Without a distance to the bound there is nothing to search.
     open_ = reach > 1e-12 * np.maximum(np.abs(high), np.abs(centre))
     reach = np.where(open_, reach, 1.0)
-    below = high[:, None] - values if known.all() else np.where(known, high[:, None] - values, math.inf)
+    below = high[:, None] - values if entering is True else np.where(known, high[:, None] - values, math.inf)
     # About where the quantile is if the values are not skewed, and if the bound is all that matters.
     place = np.log(np.maximum(np.sqrt(n) * spread / quantile - reach, reach / max(-log_ndtr(-quantile) - 1, 1.0)))
     t = high
@@ -111,7 +113,7 @@ def _upper_ends(x: Floats, known: Bools, high: Floats, quantile: float) -> Float
         gap = below + distance[:, None]
         weight = 1 / gap
         total, squares = weight.sum(axis=1) + 1 / distance, (weight * weight).sum(axis=1) + 1 / distance**2
-        logs = np.log(gap, where=known, out=np.zeros_like(gap)).sum(axis=1) + place
+        logs = np.log(gap, where=entering, out=np.zeros_like(gap)).sum(axis=1) + place
         t = high + distance - n / total
         root = np.sqrt(np.maximum(2 * (logs - n * np.log(n / total)), 1e-30))
         standard = np.sqrt(np.maximum((n / total) ** 2 * squares - n, 1e-30))
