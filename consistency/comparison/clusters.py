@@ -97,7 +97,7 @@ def find_clusters(tasks: Mapping[str, Pairs], by: str = AUTO) -> tuple[dict[str,
     InputError
         If no task has the field.
     """
-    if by == NONE:
+    if by == NONE or (by == AUTO and sum(map(len, tasks.values())) < 2):
         return {}, ()
     documents = {name: list(map(fields_of, pairs.before.documents)) for name, pairs in tasks.items()}
     sizes = [len(pairs) for pairs in tasks.values()]
@@ -149,9 +149,8 @@ def _shared(tasks: Mapping[str, Pairs], documents: Mapping[str, list[_Fields]]) 
     longest = {task: list(map(_longest, rows)) for task, rows in documents.items()}
     passages: dict[str, dict[str, list[Any]]] = {}
     for task, rows in documents.items():
-        if max(map(len, longest[task])) >= _PASSAGE:
-            for field, keys in _passages(rows):
-                passages.setdefault(field, {})[task] = keys
+        for field, keys in _passages(rows, longest[task]):
+            passages.setdefault(field, {})[task] = keys
     for field, by_task in passages.items():
         yield from _clusters("passage", field, by_task, tasks)
     yield from _clusters("repeated", "", _repeated(tasks, longest), tasks)
@@ -165,12 +164,13 @@ def _clusters(
 
     A question without a key, or of a task without keys, is a cluster of its own.
     """
-    listed = [key for task, pairs in tasks.items() for key in keys.get(task) or [None] * len(pairs)]
     number: dict[Any, int] = {}
-    labels = np.array(
-        [number.setdefault((row, None) if key is None else key, len(number)) for row, key in enumerate(listed)],
-        dtype=np.int64,
-    )
+    labels, start = np.arange(sum(map(len, tasks.values()))), 0
+    for task, pairs in tasks.items():
+        for row, key in enumerate(keys.get(task, ()), start):
+            if key is not None:
+                labels[row] = number.setdefault(key, row)
+        start += len(pairs)
     sizes = np.array([len(pairs) for pairs in tasks.values()])
     of_task = np.repeat(np.arange(len(tasks)), sizes)
     others = (np.bincount(labels) - 1)[labels]
@@ -184,12 +184,13 @@ def _clusters(
 
 
 def _longest(fields: _Fields) -> str:
-    return max([value for value in fields.values() if isinstance(value, str)], key=len, default="")
+    return max([value for value in fields.values() if type(value) is str], key=len, default="")
 
 
-def _passages(rows: list[_Fields]) -> Iterator[tuple[str, list[Any]]]:
+def _passages(rows: list[_Fields], longest: list[str]) -> Iterator[tuple[str, list[Any]]]:
     """The fields of a task's documents whose long texts several of them share, and the beginning of each text."""
-    names = dict.fromkeys(name for row in rows for name, value in row.items() if isinstance(value, str))
+    with_long = [row for row, text in zip(rows, longest, strict=True) if len(text) >= _PASSAGE]
+    names = dict.fromkeys(name for row in with_long for name, value in row.items() if type(value) is str)
     for name in names:
         values = [row.get(name) for row in rows]
         texts = [value if isinstance(value, str) else "" for value in values]

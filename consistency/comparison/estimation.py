@@ -86,8 +86,7 @@ class MeasuredTask:
     @cached_property
     def has_fractions(self) -> bool:
         """Whether some answers are right in part."""
-        known = np.concatenate([self.arrays["correct_before"], self.arrays["correct_after"]])
-        return not np.isin(known[np.isfinite(known)], (0.0, 1.0)).all()
+        return not (_are_whole(self.arrays["correct_before"]) and _are_whole(self.arrays["correct_after"]))
 
     @cached_property
     def least_likely(self) -> tuple[float, float]:
@@ -201,7 +200,12 @@ def _is_share(measure: Measure, values: Floats) -> bool:
     """Whether all values of a measure between 0 and 1 are 0 or 1."""
     if measure.estimator != "mean" or measure.bounds != (0.0, 1.0):
         return False
-    return bool(np.isin(values[np.isfinite(values)], (0.0, 1.0)).all())
+    return _are_whole(values)
+
+
+def _are_whole(values: Floats) -> bool:
+    """Whether all known values are 0 or 1."""
+    return bool(((values == 0) | (values == 1) | ~np.isfinite(values)).all())
 
 
 def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis) -> Section:
@@ -347,7 +351,7 @@ def _readability(pooled: Mapping[str, Floats], sampling: _Sampling) -> Readabili
     ]
     known = (right_before[both], right_after[both])
     among = sampling.within(both).labels
-    whole = all(np.isin(x[np.isfinite(x)], (0.0, 1.0)).all() for x in known)
+    whole = all(map(_are_whole, known))
     change = change_of_shares(*known, **among) if whole else mean(known[1] - known[0], **among)
     return Readability(
         before=counts[0],

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -226,6 +227,7 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
     )
 
 
+@lru_cache
 def quantile(confidence: float, df: float | None = None) -> float:
     """What an interval is wide by on each side, in standard errors: of Student's t, or without degrees of freedom of a normal.
 
@@ -319,9 +321,7 @@ def t_interval(
     >>> [round(end, 3) for end in t_interval(1.0, 0.1, 20, 0.95, skew=2.0, n=21)]
     [0.839, 1.422]
     """
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(df, (1 + confidence) / 2))
+    far = quantile(confidence, df)
     slope = skew / (3 * math.sqrt(n))
 
     def back(transformed: float) -> float:
@@ -329,7 +329,7 @@ def t_interval(
             return transformed
         return float(np.cbrt(1 + 3 * slope * (transformed - skew / (6 * math.sqrt(n)))) - 1) / slope
 
-    return value - back(quantile) * se, value - back(-quantile) * se
+    return value - back(far) * se, value - back(-far) * se
 
 
 def _labels(values: Floats, labels: ArrayLike | None) -> Integers | None:
@@ -451,7 +451,7 @@ def mean(
 
 def _in_steps(x: Floats) -> bool:
     """Whether the values have hardly any distinct numbers; most have many among the first."""
-    return len(np.unique(x[:50])) <= STEPS and len(np.unique(x)) <= STEPS
+    return len(set(x[:50].tolist())) <= STEPS and len(np.unique(x)) <= STEPS
 
 
 def _spread(

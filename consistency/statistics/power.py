@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from consistency.support.arrays import Floats, Integers
 # From fewer flips their rate is known too badly to promise anything.
 LEAST_FLIPS = 40
 MOST_QUESTIONS = 10_000_000
+# Of up to so many flips the critical numbers are kept.
+_TABLED = 8000
 MOST_SEEDS = 1000
 
 
@@ -78,6 +81,7 @@ def detectable_change(lost: int, won: int, n: int, power: float = 0.8, alpha: fl
     if lost + won < LEAST_FLIPS:
         return None
     from scipy.optimize import brentq
+    from scipy.special import ndtri
 
     idle = (lost + won - abs(lost - won)) / n
     most = 1 - idle
@@ -85,12 +89,18 @@ def detectable_change(lost: int, won: int, n: int, power: float = 0.8, alpha: fl
     def lacking(change: float) -> float:
         return power_of_flips(n, idle, change, alpha) - power
 
-    if most <= 0 or lacking(most) < 0:
+    if most <= 0:
         return None
-    # Around what the normal approximation gives, if that is around it.
-    near = 2.8 * math.sqrt(idle / n)
-    low = 0.7 * near if lacking(0.7 * near) < 0 else 0.0
-    high = 1.4 * near if 1.4 * near < most and lacking(1.4 * near) > 0 else most
+    # Around what the normal approximation gives, if that is around it: c = z √((idle + c) / n).
+    z2 = (float(ndtri(1 - alpha / 2)) + float(ndtri(power))) ** 2
+    near = (z2 + math.sqrt(z2 * z2 + 4 * z2 * n * idle)) / (2 * n)
+    low, high = 0.95 * near, min(1.2 * near, most)
+    if lacking(high) < 0:
+        low, high = high, most
+        if lacking(high) < 0:
+            return None
+    elif lacking(low) > 0:
+        low, high = 0.0, low
     return float(brentq(lacking, low, high, xtol=1e-4))
 
 
@@ -193,6 +203,17 @@ def _binomial(counts: Integers, n: int, chance: float) -> Floats:
 
 def _critical(flips: Integers, alpha: float) -> Integers:
     """The largest number one way at which the two-sided exact test rejects, -1 where none does."""
+    most = int(flips[-1])
+    return _critical_values(flips, alpha) if most > _TABLED else _critical_up_to(1 << most.bit_length(), alpha)[flips]
+
+
+@lru_cache
+def _critical_up_to(most: int, alpha: float) -> Integers:
+    """The critical numbers of 0 to `most` flips, which comparisons of many tasks ask for again and again."""
+    return _critical_values(np.arange(most + 1), alpha)
+
+
+def _critical_values(flips: Integers, alpha: float) -> Integers:
     from scipy.special import bdtr, ndtri
 
     # Near the normal approximation, then step by step.
