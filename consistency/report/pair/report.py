@@ -12,7 +12,7 @@ import numpy as np
 
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
-from consistency.comparison.sentences import undefined_notes
+from consistency.comparison.sentences import gold_lines, undefined_notes
 from consistency.report import questions, schema
 from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
@@ -39,11 +39,11 @@ from consistency.support.text import shortened
 
 # Sentences in the type of a heading.
 MOST_LEADS = 2
-INTERVALS = (
-    "95 % intervals say how far a figure would move with other questions of the same tasks, or with other tasks of the "
-    "kind where there are enough of them: report.json says which, as “unit”. They do not contain what another "
-    "training or another prompt would change."
-)
+_INTERVALS = {
+    "fixed": "95 % intervals say how far a figure would move with other questions of the same tasks.",
+    "sampled": "95 % intervals say how far a figure would move with other tasks of the kind.",
+}
+_NOT_CONTAINED = "They do not contain what another training or another prompt would change."
 READING = (
     "How to read it: a small shift to both sides alike is noise of the evaluation, or of another prompt; a heavy tail of "
     "KL together with a gold option that mostly loses probability is knowledge lost."
@@ -121,7 +121,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         kicker=_kicker(comparison),
         leads=comparison.verdicts[:MOST_LEADS],
         details=tuple(_details(comparison)),
-        intervals=INTERVALS,
+        intervals=_intervals(comparison),
         notes=tuple(document.notes),
         signature=document.signature,
         sections=tuple(sections),
@@ -159,12 +159,17 @@ def _document(comparison: Comparison) -> PairReport:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         verdict=Verdict(comparison.verdict),
         signature=f"{comparison.signature}|{pair_signature(logs)}",
-        intervals=INTERVALS,
+        intervals=_intervals(comparison),
         notes=[*_notes(comparison), *limit_notes(logs)],
         comparison=msgspec.convert(comparison.to_dict(), schema.Comparison),
         logs=logs,
         versions=versions(),
     )
+
+
+def _intervals(comparison: Comparison) -> str:
+    """What the intervals contain."""
+    return f"{_INTERVALS[comparison.task_sampling]} {_NOT_CONTAINED}"
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
@@ -203,6 +208,7 @@ def _details(comparison: Comparison) -> Iterator[str]:
                 + f"{flips['harmful']} answers turned from right to wrong, {flips['beneficial']} from wrong to right "
                 f"(McNemar's exact test: {_p(pool.mcnemar_p)}){other}."
             )
+        yield from (f"{line[0].upper()}{line[1:]}." for line in gold_lines(pool))
     if comparison.overall is not None:
         kl, rank = comparison.overall.estimates["kl"], comparison.overall.estimates["spearman"]
         if kl.value is not None and rank.value is not None and comparison.overall.kl_quantiles:
