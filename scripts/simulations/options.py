@@ -1,8 +1,8 @@
-"""Draws for `simulate_statistics.py` of what concerns options: calibration, favoured letters, knowledge by chance."""
+"""Draws of what concerns options: calibration, favoured letters, knowledge by chance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -12,20 +12,12 @@ from consistency.knowledge.categories import categorise, favours_gold
 from consistency.metrics.answers import CALIBRATION_BINS, calibration_bins
 from consistency.metrics.selection_bias import OptionCounts, OptionShift
 from consistency.statistics.calibration import calibration_change, calibration_error
-from consistency.statistics.estimates import Estimate
 from consistency.statistics.selection_bias import preferences, shifts
 from consistency.support.arrays import Floats, Integers
+from simulations.draws import Table, within
 
-Draw = Callable[[np.random.Generator, int], tuple[float | bool | None, ...]]
 LIMIT = 0.05
 POPULATION = 20_000
-
-
-def covers(estimate: Estimate, truth: float) -> bool | None:
-    """Whether the interval contains the truth; None where there is no interval."""
-    if estimate.ci_low is None or estimate.ci_high is None:
-        return None
-    return bool(estimate.ci_low - 1e-12 <= truth <= estimate.ci_high + 1e-12)
 
 
 @cache
@@ -70,7 +62,8 @@ def of_calibration(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
         right, truth = accuracy(*situation)
         asked = rng.integers(0, POPULATION, n)
         answers = (rng.random(n) < right[asked]) * 1.0
-        found.append(covers(calibration_error(population(*situation[:2])[asked], answers).estimate, truth))
+        error = calibration_error(population(*situation[:2])[asked], answers).estimate
+        found.append(within(error.ci_low, truth, error.ci_high))
     for before, after in CHANGES.values():
         asked, u = rng.integers(0, POPULATION, n), rng.random(n)
         again = np.where(rng.random(n) < 0.8, u, rng.random(n))
@@ -79,7 +72,8 @@ def of_calibration(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
             confidence = population(*situation[:2])[asked]
             sides.append((confidence, (drawn < accuracy(*situation)[0][asked]) * 1.0))
         truth = accuracy(*after)[1] - accuracy(*before)[1]
-        found.append(covers(calibration_change(*sides).delta, truth))
+        change = calibration_change(*sides).delta
+        found.append(within(change.ci_low, truth, change.ci_high))
     return tuple(found)
 
 
@@ -154,7 +148,8 @@ def of_recalls(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
         counts = OptionCounts()
         counts.add_task(np.eye(options)[answered(rng, gold, options, right, preferring)], gold)
         recalls = right * (1 - preferring) + preferring * (np.arange(options) == max(options - 2, 0))
-        found.append(covers(preferences([counts])[0].rstd, float(recalls.std())))
+        rstd = preferences([counts])[0].rstd
+        found.append(within(rstd.ci_low, float(recalls.std()), rstd.ci_high))
     return tuple(found)
 
 
@@ -183,7 +178,7 @@ def _known(logits: Floats, gold: Floats) -> tuple[bool, bool, bool]:
 
 
 _WITHOUT = ("always C, with noise", "guesses evenly", "guesses evenly and surely", "guesses, A more often")
-TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = {
+TABLES: dict[str, Table] = {
     "Coverage of 95 % intervals of the expected calibration error, by number of questions": (
         (100, 500, 1_000, 14_042),
         [(of_calibration, (*SITUATIONS, *CHANGES))],

@@ -1,0 +1,126 @@
+"""Draws of divergences and changes of probabilities, of which few are far larger than the others."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.special import ndtr
+
+from consistency.statistics.estimates import mean
+from consistency.statistics.tails import bounded_macro_means, bounded_means, doubted, trimmed_mean
+from consistency.support.arrays import Floats
+from simulations.draws import SIZES, Table, covers, sizes_of
+
+# Divergences: most are small, and the rare large ones lie between 3 and 15 nats.
+SMALL, LARGEST = 0.05, 15.0
+RATES = (0.0, 0.001, 0.01, 0.05)
+
+
+def rarely_large(rng: np.random.Generator, n: int, rate: float) -> Floats:
+    """Exponential values, of which some are confident reversals; their mean is (1 - rate) * SMALL + rate * 9."""
+    return np.where(rng.random(n) < rate, rng.uniform(3, LARGEST, n), rng.exponential(SMALL, n))
+
+
+def middle_of(rate: float) -> float:
+    """The mean of the middle three fifths of such values."""
+    low, high = (-math.log(1 - share / (1 - rate)) for share in (0.2, 0.8))
+    return SMALL * (1 - rate) / 0.6 * ((low + 1) * math.exp(-low) - (high + 1) * math.exp(-high))
+
+
+def of_rare_values(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
+    """Means of values of which few are far larger: corrected for skewness, and allowing for those that were not seen."""
+    outcomes: list[bool | None] = []
+    for rate in RATES:
+        x, truth = rarely_large(rng, n, rate), (1 - rate) * SMALL + rate * 9
+        corrected, (bounded,), trimmed = mean(x), bounded_means([x], [(0.0, LARGEST)]), trimmed_mean(x)
+        outcomes += [covers(corrected, truth), covers(bounded, truth), covers(trimmed, middle_of(rate))]
+    return tuple(outcomes)
+
+
+def of_long_tails(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Means of gamma, lognormal and Pareto values, cut at the largest possible."""
+    outcomes = [covers(bounded_means([rng.gamma(4, SMALL / 4, n)], [(0.0, LARGEST)])[0], SMALL)]
+    for sd in (1.0, 1.5, 2.0):
+        x = np.minimum(SMALL * rng.lognormal(0, sd, n), LARGEST)
+        at = math.log(LARGEST / SMALL) / sd
+        truth = SMALL * math.exp(sd**2 / 2) * float(ndtr(at - sd)) + LARGEST * float(ndtr(-at))
+        outcomes.append(covers(bounded_means([x], [(0.0, LARGEST)])[0], truth))
+    x = np.minimum(SMALL * (1 + rng.pareto(2.5, n)), LARGEST)
+    truth = SMALL * 2.5 / 1.5 - SMALL**2.5 * LARGEST**-1.5 / 1.5
+    outcomes.append(covers(bounded_means([x], [(0.0, LARGEST)])[0], truth))
+    return tuple(outcomes)
+
+
+def of_doubted_changes(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
+    """Changes of a probability, small but for rare questions that lose it: a t interval where it is not doubted."""
+    outcomes: list[bool | None] = []
+    for sd, rate in ((0.03, 0.001), (0.03, 0.01), (0.2, 0.01), (0.2, 0.0)):
+        x = np.where(rng.random(n) < rate, -0.9, rng.normal(0, sd, n).clip(-1, 1))
+        found = doubted(mean(x), -1.0, 1.0)
+        warned = bool(found.warnings)
+        outcomes += [None if warned else covers(found, -0.9 * rate), warned]
+    return tuple(outcomes)
+
+
+def of_rare_subjects(rng: np.random.Generator, g: int) -> tuple[bool, ...]:
+    """Such values in subjects of MMLU's sizes, all with the same share of large ones; over the subjects as well."""
+    subject = np.repeat(np.arange(g), sizes_of(g, equal=False))
+    outcomes = []
+    for rate in (0.001, 0.01):
+        x, truth = rarely_large(rng, len(subject), rate), (1 - rate) * SMALL + rate * 9
+        sampled = bounded_means([x], [(0.0, LARGEST)], tasks=subject)
+        balanced = bounded_macro_means([x], [(0.0, LARGEST)], subject, strata=subject)
+        outcomes += [covers(mean(x, tasks=subject), truth), covers(sampled[0], truth), covers(balanced[0], truth)]
+    return tuple(outcomes)
+
+
+TABLES: dict[str, Table] = {
+    "Coverage of 95 % intervals where few questions have far larger values, by number of questions": (
+        (20, 57, 200, 500, 2000, 14_042),
+        [
+            (
+                of_rare_values,
+                tuple(
+                    f"{of} of 3 to 15 nats, {kind}"
+                    for of in ("none", "one in 1000", "one in 100", "one in 20")
+                    for kind in ("corrected for skewness", "bounded (the default)", "trimmed mean")
+                ),
+            ),
+            (
+                of_long_tails,
+                (
+                    "gamma (4), bounded",
+                    *(f"lognormal (sd {sd}), bounded" for sd in (1, 1.5, 2)),
+                    "Pareto (2.5), bounded",
+                ),
+            ),
+            (
+                of_doubted_changes,
+                tuple(
+                    f"{change}, {what}"
+                    for change in (
+                        "small changes, one in 1000 of −0.9",
+                        "small changes, one in 100 of −0.9",
+                        "changes, one in 100 of −0.9",
+                        "changes",
+                    )
+                    for what in ("t without a warning", "warned of (share)")
+                ),
+            ),
+        ],
+    ),
+    "Coverage of 95 % intervals where few questions have far larger values, by number of subjects": (
+        SIZES,
+        [
+            (
+                of_rare_subjects,
+                tuple(
+                    f"{of} of 3 to 15 nats, {kind}"
+                    for of in ("one in 1000", "one in 100")
+                    for kind in ("mean, CR3", "mean, bounded (the default)", "macro mean, bounded (the default)")
+                ),
+            )
+        ],
+    ),
+}
