@@ -28,8 +28,8 @@ AUTO, NONE = "auto", "none"
 _PASSAGE = 200
 _MOST_PER_PASSAGE, _FEWEST_PASSAGES = 50, 5
 # Where a question shares its cluster with fewer others on average, intervals hardly depend on it: with a correlation of .2 within
-# clusters they would be 2 % wider.
-FEWEST_OTHERS = 0.2
+# passages they would be 2 % wider, with one of 1 between answers to the same question as well.
+_FEWEST_OTHERS = {"passage": 0.2, "repeated": 0.04, "parallel": 0.04, "field": 0.0}
 # Two tasks are one in two languages if so many of so many answers agree, where agreement by chance is rarer than that.
 _ALIKE, _FEWEST_ALIKE, _BY_CHANCE = 0.9, 20, 1e-9
 
@@ -63,18 +63,63 @@ class Clusters:
         """A sentence for readers."""
         shared = {
             "field": f"share {self.field} with others",
-            "passage": f"share a passage ({self.field})",
+            "passage": f"share a passage (field {self.field}) with others",
             "repeated": "are asked more than once",
             "parallel": "have a counterpart in another task with the same right answers, such as a translation",
         }[self.kind]
-        text = f"{self.questions} questions of {shortened(self.tasks)} {shared}: they count as {self.clusters} clusters"
+        text = f"{self.questions} questions of {shortened(self.tasks)} {shared}: {self.clusters} clusters in place of questions"
         return text + (f"; {shortened(self.without)} lacks {self.field}" if self.without else "")
+
+
+@dataclass(frozen=True, eq=False)
+class ItemClusters:
+    """The cluster of each question.
+
+    Attributes
+    ----------
+    labels : ndarray of int64, shape [n]
+        Of whatever questions share.
+    same : ndarray of int64, shape [n]
+        Of questions that are the same in other tasks or words alone, whose answers hardly differ.
+    """
+
+    labels: Integers
+    same: Integers
+
+    @classmethod
+    def joined(cls, parts: Sequence[ItemClusters]) -> ItemClusters:
+        """Those of several tasks together."""
+        return cls(np.concatenate([part.labels for part in parts]), np.concatenate([part.same for part in parts]))
+
+    def take(self, rows: Integers) -> ItemClusters:
+        """Those of some rows; a row of -1 is a cluster of its own."""
+        alone = -1 - np.arange(len(rows))
+        return ItemClusters(np.where(rows < 0, alone, self.labels[rows]), np.where(rows < 0, alone, self.same[rows]))
+
+    def used(self, *, every: bool) -> Integers | None:
+        """The labels, numbered from 0; None where so few questions share anything that they count one by one.
+
+        Parameters
+        ----------
+        every : bool
+            Whether any two questions of a cluster are enough.
+        """
+        found = numbered(self.labels)
+        least = 0.0 if every else _FEWEST_OTHERS["passage"]
+        if _others(found) > least or (not every and _others(numbered(self.same)) >= _FEWEST_OTHERS["repeated"]):
+            return found
+        return None
+
+
+def _others(labels: Integers) -> float:
+    """With how many others a question shares its cluster, on average."""
+    return float(np.bincount(labels)[labels].mean()) - 1
 
 
 _Fields = dict[str, Any]
 
 
-def find_clusters(tasks: Mapping[str, Pairs], by: str = AUTO) -> tuple[dict[str, Integers], tuple[Clusters, ...]]:
+def find_clusters(tasks: Mapping[str, Pairs], by: str = AUTO) -> tuple[dict[str, ItemClusters], tuple[Clusters, ...]]:
     """The cluster of each question, and what the questions of a cluster share.
 
     Parameters
@@ -88,7 +133,7 @@ def find_clusters(tasks: Mapping[str, Pairs], by: str = AUTO) -> tuple[dict[str,
 
     Returns
     -------
-    dict of str to ndarray of int64, shape [n]
+    dict of str to ItemClusters
         By task, numbered over all tasks; empty where no two questions share anything.
     tuple of Clusters
 
@@ -101,16 +146,20 @@ def find_clusters(tasks: Mapping[str, Pairs], by: str = AUTO) -> tuple[dict[str,
         return {}, ()
     documents = {name: list(map(fields_of, pairs.before.documents)) for name, pairs in tasks.items()}
     sizes = [len(pairs) for pairs in tasks.values()]
-    labels = np.arange(sum(sizes))
+    labels = same = np.arange(sum(sizes))
     named: list[Clusters] = []
     for item, joined in _shared(tasks, documents) if by == AUTO else _of_field(tasks, documents, by):
         merged = _merged([labels, joined])
         # Translations of a passage, say, are named once.
         if merged.max() < labels.max():
             labels, named = merged, [*named, item]
+        if item.kind in ("repeated", "parallel"):
+            same = _merged([same, joined])
     if not named:
         return {}, ()
-    return dict(zip(tasks, np.split(labels, np.cumsum(sizes)[:-1]), strict=True)), tuple(named)
+    ends = np.cumsum(sizes)[:-1]
+    parts = map(ItemClusters, np.split(labels, ends), np.split(same, ends))
+    return dict(zip(tasks, parts, strict=True)), tuple(named)
 
 
 def _of_field(
@@ -175,8 +224,8 @@ def _clusters(
     of_task = np.repeat(np.arange(len(tasks)), sizes)
     others = (np.bincount(labels) - 1)[labels]
     on_average = np.bincount(of_task, weights=others) / sizes
-    named = on_average > 0 if kind == "field" else on_average >= FEWEST_OTHERS
-    shared = (others > 0) & named[of_task]
+    named = (on_average > 0) & (on_average >= _FEWEST_OTHERS[kind])
+    shared = (others > 0) & np.isin(labels, labels[named[of_task]])
     if shared.any():
         holders = tuple(task for task, is_named in zip(tasks, named.tolist(), strict=True) if is_named)
         clusters = len(np.unique(labels[shared]))

@@ -207,7 +207,7 @@ def compare(
 
 def _cluster_of(task: MeasuredTask) -> dict[str, NDArray[Any]]:
     """The cluster of each question, where questions share something."""
-    return {} if task.clusters is None else {"cluster": task.clusters}
+    return {} if task.clusters is None else {"cluster": task.clusters.labels}
 
 
 def _of_unlike(unlike: Mapping[str, tuple[Scores, Scores]]) -> list[UnpairedTask]:

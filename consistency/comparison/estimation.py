@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from consistency.comparison.clusters import AUTO, FEWEST_OTHERS
+from consistency.comparison.clusters import AUTO, ItemClusters
 from consistency.comparison.groups import TaskGroup, Weighting
 from consistency.comparison.items import accuracy_metric, question_arrays
 from consistency.comparison.pairing import PairingReport, Pairs, pair
@@ -16,6 +17,7 @@ from consistency.comparison.section import MetricChange, Readability, Section, T
 from consistency.logs.generations import UNREADABLE
 from consistency.logs.scores import Scores
 from consistency.metrics.answers import flips, quantiles
+from consistency.metrics.distributions import log_probabilities
 from consistency.metrics.measures import MEASURE, MEASURES, Measure
 from consistency.statistics.calibration import calibration_change
 from consistency.statistics.estimates import Estimate, mean, numbered, root_mean_square, root_of
@@ -37,9 +39,11 @@ from consistency.statistics.tails import (
     doubted,
     trimmed_mean,
 )
-from consistency.statistics.task_means import macro_mean, weighted_mean
+from consistency.statistics.task_means import macro_mean, macro_share, mean_of_changes, weighted_mean
 from consistency.support.arrays import Bools, Floats, Integers
 
+# With fewer signs to flip no p is below .05.
+_FEWEST_SIGNS = 6
 _OF_FLIPS = ("harmful_flips", "beneficial_flips", "wrong_to_wrong_flips")
 _ESTIMATORS: dict[str, Callable[..., Estimate]] = {"mean": mean, "root mean square": root_mean_square, "rate": rate}
 # The measures whose trimmed mean stands beside the mean.
@@ -71,7 +75,7 @@ class MeasuredTask:
 
     pairs: Pairs
     arrays: Mapping[str, Floats]
-    clusters: Integers | None = None
+    clusters: ItemClusters | None = None
 
     @property
     def has_options(self) -> bool:
@@ -93,8 +97,13 @@ class MeasuredTask:
         """How unlikely the least likely option of any question is to each of the two runs, in nats."""
         found = []
         for side in (self.pairs.before, self.pairs.after):
-            possible = np.min(side.probs, where=side.probs > 0, initial=1.0)
-            found.append(-float(np.log(possible)))
+            least = float(np.min(side.probs, where=side.probs > 0, initial=1.0))
+            # A probability too small for a number is not an impossible option.
+            if (np.isfinite(side.logprobs) & (side.probs == 0)).any():
+                logs = log_probabilities(side.logprobs)
+                found.append(-float(np.min(logs, where=np.isfinite(logs), initial=0.0)))
+            else:
+                found.append(-math.log(least))
         return found[0], found[1]
 
 
@@ -120,12 +129,8 @@ class _Sampling:
     def of(cls, tasks: Sequence[MeasuredTask], analysis: Analysis) -> _Sampling:
         """The sampling of some tasks together."""
         task_of = np.repeat(np.arange(len(tasks)), [len(task.pairs) for task in tasks])
-        shared = [task.clusters for task in tasks if task.clusters is not None]
-        clusters = numbered(np.concatenate(shared)) if shared else None
-        if clusters is not None:
-            others = float(np.bincount(clusters)[clusters].mean()) - 1
-            if others == 0 or (analysis.cluster == AUTO and others < FEWEST_OTHERS):
-                clusters = None
+        labels = [task.clusters for task in tasks if task.clusters is not None]
+        clusters = ItemClusters.joined(labels).used(every=analysis.cluster != AUTO) if labels else None
         return cls(task_of, clusters, analysis.tasks == "sampled" and len(tasks) > 1)
 
     @property
@@ -144,14 +149,9 @@ class _Sampling:
         """An estimate of a measure from one number per question: of zeros and ones that of a share, within its bounds."""
         share = _is_share(measure, values)
         found = _ESTIMATORS["rate" if share else measure.estimator](values, **self.labels)
-        low, high = measure.bounds
         if measure.estimator == "mean" and not share and measure.name != "delta_accuracy":
-            found = doubted(found, low, high)
-        return replace(
-            found,
-            ci_low=None if found.ci_low is None else max(found.ci_low, low),
-            ci_high=None if found.ci_high is None else min(found.ci_high, high),
-        )
+            found = doubted(found, *measure.bounds)
+        return _cut(found, measure.bounds)
 
     def estimates(
         self, values: Mapping[str, Floats], reaches: Mapping[str, tuple[float, float]]
@@ -180,7 +180,7 @@ class _Sampling:
         return {name: found[name] for name in values}
 
     def macros(self, values: Mapping[str, Floats], reaches: Mapping[str, tuple[float, float]]) -> dict[str, Estimate]:
-        """The mean of the tasks' means of each measure, for which fixed tasks are strata."""
+        """The mean of the tasks' means of each measure, for which fixed tasks are strata, within its bounds."""
         near, strata = [name for name in values if name in reaches], None if self.sampled else self.tasks
         bounded = bounded_macro_means(
             [values[name] for name in near],
@@ -190,10 +190,18 @@ class _Sampling:
             clusters=self.clusters,
         )
         found = dict(zip(near, bounded, strict=True))
-        return {
-            name: found[name] if name in found else macro_mean(x, self.tasks, strata=strata, clusters=self.clusters)
-            for name, x in values.items()
-        }
+        for name, x in values.items():
+            if name not in found:
+                how = macro_share if _is_share(MEASURE[name], x) else macro_mean
+                found[name] = _cut(how(x, self.tasks, strata=strata, clusters=self.clusters), MEASURE[name].bounds)
+        return {name: found[name] for name in values}
+
+
+def _cut(found: Estimate, bounds: tuple[float, float]) -> Estimate:
+    """An estimate whose interval ends at the bounds."""
+    if found.ci_low is None or found.ci_high is None or (found.ci_low >= bounds[0] and found.ci_high <= bounds[1]):
+        return found
+    return replace(found, ci_low=max(found.ci_low, bounds[0]), ci_high=min(found.ci_high, bounds[1]))
 
 
 def _is_share(measure: Measure, values: Floats) -> bool:
@@ -247,6 +255,9 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     macro = None
     if len(tasks) > 1:
         macro = sampling.macros({name: x for name, x in values.items() if MEASURE[name].estimator == "mean"}, reaches)
+        if whole.all() and not sampling.sampled:
+            parts = [_change_alone(task, analysis) for task in tasks]
+            macro["delta_accuracy"] = mean_of_changes(macro["delta_accuracy"], parts, shared=_in_common(tasks))
     metrics = dict.fromkeys(task.accuracy_metric or ("best option" if task.has_options else "") for task in tasks)
     section = Section(
         name=name,
@@ -269,13 +280,22 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     return _with_distributions(section, columns, sampling) if options else section
 
 
+def _change_alone(task: MeasuredTask, analysis: Analysis) -> Estimate:
+    """The change of accuracy in one task."""
+    labels = _Sampling.of([task], analysis).labels
+    return change_of_shares(task.arrays["correct_before"], task.arrays["correct_after"], **labels)
+
+
 def _no_change(change: Estimate, differences: Floats, sampling: _Sampling) -> float | None:
-    """The p of no change: by flipping the signs of what was sampled, by t where that is tasks and questions."""
+    """The p of no change: by flipping the signs of what was sampled; by t where that is both, or too few for it to be small."""
     if not change.n:
         return None
+    clusters = sampling.tasks if sampling.sampled else sampling.clusters
     if sampling.sampled and sampling.clusters is not None:
         return t_test(change)
-    return sign_flip_test(differences, clusters=sampling.tasks if sampling.sampled else sampling.clusters)
+    if clusters is not None and len(np.unique(clusters[np.isfinite(differences)])) < _FEWEST_SIGNS:
+        return t_test(change)
+    return sign_flip_test(differences, clusters=clusters)
 
 
 def _differing(tasks: Sequence[MeasuredTask], analysis: Analysis) -> float | None:
@@ -285,9 +305,9 @@ def _differing(tasks: Sequence[MeasuredTask], analysis: Analysis) -> float | Non
         before, after = task.arrays["correct_before"], task.arrays["correct_after"]
         turned, known = flips(before, after), int(np.isfinite(before + after).sum())
         if known:
-            sampling, weight = _Sampling.of([task], analysis), 1.0
-            if sampling.clusters is not None:
-                weight = (change_of_shares(before, after, **sampling.labels).effective_n or known) / known
+            weight = 1.0
+            if task.clusters is not None:
+                weight = (_change_alone(task, analysis).effective_n or known) / known
             lost.append(turned["harmful"] * weight)
             won.append(turned["beneficial"] * weight)
             sizes.append(known * weight)
@@ -310,7 +330,7 @@ def _equivalence(change: Estimate, turned: Mapping[str, int] | None, margin: flo
 
 def _detectable(change: Estimate, turned: Mapping[str, int] | None) -> float | None:
     """The true change that would be found 4 times in 5; None where the data are too few to say."""
-    if change.method == "score" and turned is not None:
+    if change.method == "score" and turned is not None and change.unit in ("question", "question cluster"):
         weight = 1.0 if change.effective_n is None else change.effective_n / change.n
         counts = (turned["harmful"], turned["beneficial"], change.n)
         return detectable_change(*(round(count * weight) for count in counts))
@@ -383,13 +403,13 @@ def section_of_task(
     )
 
 
-def _clusters_of(pairs: Pairs, task: MeasuredTask) -> Integers | None:
+def _clusters_of(pairs: Pairs, task: MeasuredTask) -> ItemClusters | None:
     """The clusters of a task's questions, for pairs of another of its filters."""
     if task.clusters is None:
         return None
-    known = dict(zip(task.pairs.before.doc_id.tolist(), task.clusters.tolist(), strict=True))
-    # A question that the other filter alone has is a cluster of its own.
-    return np.array([known.get(doc_id, -1 - doc_id) for doc_id in pairs.before.doc_id.tolist()], dtype=np.int64)
+    row = {doc_id: number for number, doc_id in enumerate(task.pairs.before.doc_id.tolist())}
+    rows = [row.get(doc_id, -1) for doc_id in pairs.before.doc_id.tolist()]
+    return task.clusters.take(np.array(rows, dtype=np.int64))
 
 
 def _metric_changes(before: Scores, after: Scores, clusters: Integers | None) -> Iterator[tuple[str, MetricChange]]:
@@ -402,7 +422,11 @@ def _metric_changes(before: Scores, after: Scores, clusters: Integers | None) ->
             first, second = before.metrics[name], after.metrics[name]
             with np.errstate(invalid="ignore"):  # where both are infinite
                 change = second - first
-            *ends, delta = (mean(values, clusters=clusters) for values in (first, second, change))
+            if _are_whole(first) and _are_whole(second):
+                ends = [rate(values, clusters=clusters) for values in (first, second)]
+                delta = change_of_shares(first, second, clusters=clusters)
+            else:
+                *ends, delta = (mean(values, clusters=clusters) for values in (first, second, change))
             yield name, MetricChange(ends[0], ends[1], delta, "mean", higher)
         elif name in before.summands and name in after.summands:
             one, two = before.summands[name], after.summands[name]
@@ -485,7 +509,7 @@ def _in_common(tasks: Iterable[MeasuredTask]) -> bool:
     """Whether two of the tasks have a cluster of questions in common."""
     seen: set[int] = set()
     for task in tasks:
-        own = set() if task.clusters is None else set(task.clusters.tolist())
+        own = set() if task.clusters is None else set(task.clusters.labels.tolist())
         if not seen.isdisjoint(own):
             return True
         seen |= own

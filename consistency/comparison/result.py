@@ -22,6 +22,7 @@ from consistency.comparison.sentences import (
     metric_lines,
     pairing_line,
     points,
+    shift_lines,
     trimmed_lines,
     undefined_notes,
     verdict,
@@ -307,7 +308,7 @@ class Comparison:
                 of = "" if len(self.pools) == 1 else f"{pool.name}: "
                 interval = f"[{points(change.ci_low)}, {points(change.ci_high)}]"
                 yield f"{of}change {points(change.value)} points, 95 % interval {interval}: {change.describe()}"
-                yield from (f"{of}{line}" for line in gold_lines(pool))
+                yield from (f"{of}{line}" for line in (*gold_lines(pool), *shift_lines(pool)))
 
 
 def _generated(by_task: Mapping[str, Section]) -> Iterator[Section]:

@@ -13,6 +13,9 @@ from consistency.statistics.power import fewest_questions, power_of_flips
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
 _MOST_TASKS = 5
+_STUDENTS = ("t", "t-cr3")
+# A smaller share of answers that moved between options is not worth a line.
+_WORTH_MOVING = 0.02
 # An interval that is longer than so many standard errors on one side is so for what was not seen.
 _LONG = 5
 # Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number) and of
@@ -148,7 +151,7 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
         turned = "rose" if change.value > 0 else "fell"
         sentence = f"{accuracy.capitalize()} {turned}: {found}"
         if small:
-            sentence += f", which is within {limit:g}"
+            sentence += f", which is within {_of_points(limit)}"
         if changed:
             sentence += f"; beyond chance {in_tasks}{_macro(section)}"
     elif changed:
@@ -158,7 +161,8 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
     elif change.ci_low is None:
         sentence = f"{accuracy.capitalize()}: {found}; too few questions for an interval"
     elif small:
-        sentence = f"No change of {accuracy} by more than {limit:g} points: {found}"
+        at = section.at_confidence(change, 1 - 2 * ALPHA)
+        sentence = f"No change of {accuracy} by more than {_of_points(limit)}: {points(change.value)} points, 90 %{_interval(at)}"
     elif _excludes_zero(change) and section.sign_flip_p is not None:
         sentence = (
             f"No change of {accuracy} distinguishable from chance by the exact test ({_p(section.sign_flip_p)}): {found}, "
@@ -167,10 +171,17 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
     else:
         sentence = f"No change of {accuracy} distinguishable from chance: {found}"
         if section.minimum_detectable_change is not None and section.minimum_detectable_change <= 1:
-            sentence += f"; one of {100 * section.minimum_detectable_change:.1f} would be found 4 times in 5"
+            sentence += (
+                f"; a true change of {100 * section.minimum_detectable_change:.1f} points would be found 4 times in 5"
+            )
             needed = _needed(section, limit / 100)
             if needed is not None and needed > section.n:
-                sentence += f", and one of {limit:g} with about {needed:,} questions"
+                sentence += f", one of {_of_points(limit)} with about {needed:,} questions"
+    unsure = [task for task in _changed(tasks, ALPHA) if task not in changed]
+    if unsure:
+        sentence += (
+            f"; less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}: {_listed(unsure)}"
+        )
     differ = section.heterogeneity_p
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
         sentence += f"; the tasks change differently ({_p(differ)}){_macro(section)}"
@@ -185,7 +196,7 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
 def _needed(section: Section, change: float) -> int | None:
     """How many questions like these find a change of accuracy 4 times in 5, to two digits."""
     found = section.estimates["delta_accuracy"]
-    if section.flips is None or found.method != "score":
+    if section.flips is None or found.method != "score" or found.unit not in ("question", "question cluster"):
         return None
     idle = 2 * min(section.flips["harmful"], section.flips["beneficial"]) / found.n
     questions = fewest_questions(lambda n: power_of_flips(n, idle, change))
@@ -200,9 +211,10 @@ def gold_lines(section: Section) -> Iterator[str]:
     change = section.estimates.get("delta_gold")
     if change is None or change.value is None or change.ci_low is None:
         return
-    p, least = t_test(change), minimum_detectable_effect(change)
+    # An interval that is corrected for skewness, or allows for unseen values, is not that of the t test.
+    p, least = t_test(change) if change.method in _STUDENTS else None, minimum_detectable_effect(change)
     found = "" if p is None else f", {_p(p)}"
-    power = "" if least is None else f"; one of {100 * least:.1f} would be found 4 times in 5"
+    power = "" if least is None else f"; a true change of {100 * least:.1f} points would be found 4 times in 5"
     yield f"gold option's probability {points(change.value)} points{_interval(change)}{found}{power}"
 
 
@@ -258,6 +270,23 @@ def _unchanged(section: Section, accuracy: str) -> str:
     if value == 0:
         return f"No answer is right, before or after: {accuracy} at the floor shows no change"
     return "No change: every answer is as right as before"
+
+
+def _of_points(x: float) -> str:
+    return f"{x:g} point" if x == 1 else f"{x:g} points"
+
+
+def _p_bound(p: float) -> str:
+    return f"{p:g}".removeprefix("0")
+
+
+def shift_lines(section: Section) -> Iterator[str]:
+    """To which option the answers moved, where they did beyond chance."""
+    shift = None if section.selection_bias is None else section.selection_bias.shift
+    p = None if shift is None else shift.p if shift.p_holm is None else shift.p_holm
+    if shift is not None and p is not None and p < ALPHA and shift.moved >= _WORTH_MOVING:
+        moved = f"{100 * shift.moved:.1f} % of the answers moved to other options on balance"
+        yield f"{moved}, most of them to {shift.option} ({_p(p)})"
 
 
 def _excludes_zero(change: Estimate) -> bool:

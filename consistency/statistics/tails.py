@@ -21,6 +21,7 @@ from consistency.support.arrays import Bools, Floats
 TRIMMED = 0.2
 _FEWEST = 5
 _ROUNDING = 1e-9
+_FAR = 1e100
 # Of the search for an end: its steps, and how near the normal quantile has to come.
 _STEPS = 60
 _NEAR = 1e-4
@@ -29,7 +30,7 @@ _MENDED = ("constant", "uneven", "skewed")
 
 
 def bounded_ends(values: ArrayLike, low: ArrayLike, high: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
-    """The intervals of means of values between two bounds, right whatever the values' distribution is.
+    """The intervals of means of values between two bounds, right whatever the values' distribution between them is.
 
     The upper end is the quantile of the sample's mean with one further value, the upper bound, under random weights that
     are uniform over all that sum to 1 (a Dirichlet distribution); the lower end likewise. So it reaches as far as unseen
@@ -221,22 +222,28 @@ def _allowing(
     contained: bool,
 ) -> list[Estimate]:
     """The estimates with intervals that allow for unseen values within their reach; `contained`: beside their own."""
-    if not samples:
-        return []
+    estimates = list(found)
+    # Without a bound that numbers can be made with, an interval stays what it is.
+    rows = [
+        row
+        for row, (item, ends) in enumerate(zip(found, reach, strict=True))
+        if item.ci_low is not None and max(map(abs, ends)) < _FAR
+    ]
+    if not rows:
+        return estimates
     ends = bounded_ends(
-        np.stack(samples), np.array([low for low, _ in reach]), np.array([high for _, high in reach]), confidence
+        np.stack([samples[row] for row in rows]),
+        np.array([reach[row][0] for row in rows]),
+        np.array([reach[row][1] for row in rows]),
+        confidence,
     )
-    estimates = []
-    for item, low, high, (least, most) in zip(found, ends[0].tolist(), ends[1].tolist(), bounds, strict=True):
-        if item.ci_low is None or item.ci_high is None:
-            estimates.append(item)
-            continue
-        if contained:
+    for row, low, high in zip(rows, ends[0].tolist(), ends[1].tolist(), strict=True):
+        item = found[row]
+        if contained and item.ci_low is not None and item.ci_high is not None:
             low, high = min(low, item.ci_low), max(high, item.ci_high)
         kept = tuple(caveat for caveat in item.warnings if caveat not in _MENDED)
-        estimates.append(
-            replace(item, ci_low=max(low, least), ci_high=min(high, most), method="bounded", warnings=kept)
-        )
+        cut = max(low, bounds[row][0]), min(high, bounds[row][1])
+        estimates[row] = replace(item, ci_low=cut[0], ci_high=cut[1], method="bounded", warnings=kept)
     return estimates
 
 

@@ -17,9 +17,11 @@ from consistency.statistics.estimates import (
     Unit,
     mean,
     numbered,
+    quantile,
     t_interval,
     without_interval,
 )
+from consistency.statistics.shares import score_interval
 from consistency.support.arrays import Floats, Integers
 
 
@@ -109,11 +111,93 @@ def macro_mean(
     balanced[finite] = x[finite] * (len(present) / len(counts) / counts)[present]
     if strata is None and clusters is None:
         means = np.bincount(present, weights=x[finite]) / counts
-        found = replace(mean(means, confidence=confidence), unit="cluster")
+        found = mean(means, tasks=np.arange(len(means)), confidence=confidence)
     else:
         sampled = tasks if strata is None else None
         found = mean(balanced, strata=strata, tasks=sampled, clusters=clusters, confidence=confidence)
     return replace(found, n=len(counts), statistic="mean of the tasks", undefined=int((~finite).sum()))
+
+
+def macro_share(
+    values: ArrayLike, tasks: ArrayLike, *, strata: ArrayLike | None = None, clusters: ArrayLike | None = None
+) -> Estimate:
+    """Mean of the tasks' shares, each task with the same weight, with Wilson's interval.
+
+    Parameters
+    ----------
+    values : array_like, shape [n]
+        0 or 1; values that are not finite do not enter.
+    tasks, strata, clusters
+        As in `macro_mean`.
+
+    Returns
+    -------
+    Estimate
+        `n` counts tasks. The interval is that of as many independent questions as give the variance of `macro_mean`
+        (`effective_n`); where nothing varies, of as many as there are.
+
+    Examples
+    --------
+    >>> found = macro_share([1.0, 1.0, 1.0, 1.0], ["a", "a", "b", "b"], strata=["a", "a", "b", "b"])
+    >>> found.value, round(found.ci_low, 3)
+    (1.0, 0.51)
+    """
+    found = macro_mean(values, tasks, strata=strata, clusters=clusters)
+    if found.value is None:
+        return found
+    known = int(np.isfinite(np.asarray(values, dtype=np.float64)).sum())
+    effective, df = float(known), None
+    if found.se and 0 < found.value < 1:
+        effective, df = min(known, found.value * (1 - found.value) / found.se**2), found.df
+    low, high = score_interval(found.value, effective, quantile(0.95, df))
+    few = tuple(caveat for caveat in found.warnings if caveat == "few clusters")
+    return replace(found, ci_low=low, ci_high=high, method="wilson", warnings=few, effective_n=effective)
+
+
+def mean_of_changes(found: Estimate, changes: Sequence[Estimate], *, shared: bool = False) -> Estimate:
+    """The mean of the tasks' changes of a share, with an interval from those of the tasks.
+
+    Parameters
+    ----------
+    found : Estimate
+        Of `macro_mean`.
+    changes : sequence of Estimate
+        Of each task, with an interval that has a width where nothing turned (`change_of_shares`).
+    shared : bool
+        Whether tasks have questions in common: their errors are then taken to go together wholly.
+
+    Returns
+    -------
+    Estimate
+        Without another interval where a task has none.
+
+    References
+    ----------
+    Zou and Donner (2008), Construction of confidence limits about effect measures: a general approach. Statistics in Medicine
+    27, 1693-1702.
+
+    Examples
+    --------
+    >>> from consistency.statistics.paired_shares import paired_change
+    >>> one = paired_change(0, 0, 50)
+    >>> found = mean_of_changes(mean([0.0, 0.0]), [one, one])
+    >>> round(found.ci_high, 3) == round(one.ci_high / math.sqrt(2), 3)
+    True
+    """
+    known = [item for item in changes if item.value is not None]
+    arms = np.array(
+        [
+            (item.value - item.ci_low, item.ci_high - item.value)
+            for item in known
+            if item.value is not None and item.ci_low is not None and item.ci_high is not None
+        ]
+    )
+    if found.value is None or not len(known) or len(arms) < len(known):
+        return found
+    low, high = (arms.sum(axis=0) if shared else np.sqrt((arms**2).sum(axis=0))) / len(known)
+    kept = tuple(caveat for caveat in found.warnings if caveat not in ("constant", "uneven", "skewed"))
+    ends = max(-1.0, found.value - float(low)), min(1.0, found.value + float(high))
+    return replace(found, ci_low=ends[0], ci_high=ends[1], method="mover", warnings=kept)
 
 
 def weighted_mean(

@@ -12,7 +12,7 @@ import numpy as np
 
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
-from consistency.comparison.sentences import gold_lines, undefined_notes
+from consistency.comparison.sentences import gold_lines, shift_lines, undefined_notes
 from consistency.report import questions, schema
 from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
@@ -208,7 +208,7 @@ def _details(comparison: Comparison) -> Iterator[str]:
                 + f"{flips['harmful']} answers turned from right to wrong, {flips['beneficial']} from wrong to right "
                 f"(McNemar's exact test: {_p(pool.mcnemar_p)}){other}."
             )
-        yield from (f"{line[0].upper()}{line[1:]}." for line in gold_lines(pool))
+        yield from (f"{line[0].upper()}{line[1:]}." for line in (*gold_lines(pool), *shift_lines(pool)))
     if comparison.overall is not None:
         kl, rank = comparison.overall.estimates["kl"], comparison.overall.estimates["spearman"]
         if kl.value is not None and rank.value is not None and comparison.overall.kl_quantiles:
