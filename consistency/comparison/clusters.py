@@ -32,6 +32,8 @@ _MOST_PER_PASSAGE, _FEWEST_PASSAGES = 50, 5
 _FEWEST_OTHERS = {"passage": 0.2, "repeated": 0.04, "parallel": 0.04, "field": 0.0}
 # Two tasks are one in two languages if so many of so many answers agree, where agreement by chance is rarer than that.
 _ALIKE, _FEWEST_ALIKE, _BY_CHANCE = 0.9, 20, 1e-9
+# So large a share of the documents both must have; of so many different answers the order tells nothing.
+_COMMON, _MOST_ANSWERS = 0.8, 20
 
 
 @dataclass(frozen=True)
@@ -273,22 +275,21 @@ def _repeated(tasks: Mapping[str, Pairs], longest: Mapping[str, list[str]]) -> d
 
 def _parallel(tasks: Mapping[str, Pairs], documents: Mapping[str, list[_Fields]]) -> dict[str, list[Any]]:
     """The place of each question in tasks whose right answers are the same, document by document."""
-    alike: dict[bytes, list[list[str]]] = {}
-    answers = {}
-    for task, pairs in tasks.items():
-        if len(pairs) < _FEWEST_ALIKE:
-            continue
-        answers[task] = _right_answers(pairs, documents[task])
-        sets = alike.setdefault(pairs.before.doc_id.tobytes(), [])
+    answers = {
+        task: (pairs.before.doc_id, _right_answers(pairs, documents[task]))
+        for task, pairs in tasks.items()
+        if len(pairs) >= _FEWEST_ALIKE
+    }
+    sets: list[list[str]] = []
+    for task, own in answers.items():
         for members in sets:
-            if _same_answers(answers[members[0]], answers[task]):
+            if _same_answers(answers[members[0]], own):
                 members.append(task)
                 break
         else:
             sets.append([task])
     return {
         task: [(members[0], doc_id) for doc_id in tasks[task].before.doc_id.tolist()]
-        for sets in alike.values()
         for members in sets
         if len(members) > 1
         for task in members
@@ -299,24 +300,44 @@ def _right_answers(pairs: Pairs, rows: list[_Fields]) -> Integers:
     """A number for the right answer of each question: the gold option's, or one for each text."""
     if pairs.before.has_options:
         return pairs.before.target
-    return numbered([repr(answer_in(row)) for row in rows])
+    return np.array([hash(repr(answer_in(row))) for row in rows], dtype=np.int64)
 
 
-def _same_answers(one: Integers, other: Integers) -> bool:
-    """Whether two tasks ask the same questions in one order, by what is right: far more often alike than by chance."""
-    agree = float((one == other).mean())
+def _same_answers(one: tuple[Integers, Integers], other: tuple[Integers, Integers]) -> bool:
+    """Whether two tasks ask the same questions in one order, by what is right: far more often alike than by chance.
+
+    Parameters
+    ----------
+    one, other : tuple of ndarray of int64
+        The number of each document, ascending, and its right answer.
+    """
+    sizes = len(one[0]), len(other[0])
+    if min(sizes) < _COMMON * max(sizes):
+        return False
+    first, second = one[1], other[1]
+    if sizes[0] != sizes[1] or not np.array_equal(one[0], other[0]):
+        common, rows, others = np.intersect1d(one[0], other[0], return_indices=True)
+        if len(common) < max(_FEWEST_ALIKE, _COMMON * max(sizes)):
+            return False
+        first, second = first[rows], second[others]
+    agree = float((first == second).mean())
     if agree < _ALIKE:
         return False
-    width = int(max(one.max(), other.max())) + 2
-    by_chance = float(np.bincount(one + 1, minlength=width) @ np.bincount(other + 1, minlength=width)) / len(one) ** 2
+    a, b = numbered(np.concatenate([first, second])).reshape(2, -1)
+    width = int(max(a.max(), b.max())) + 1
+    by_chance = float(np.bincount(a, minlength=width) @ np.bincount(b, minlength=width)) / len(a) ** 2
+    # Answers in a regular order, such as sorted ones, follow from the one before, and agree without telling anything.
+    follows = np.zeros((width, width)) if width <= _MOST_ANSWERS else None
+    if follows is not None:
+        np.add.at(follows, (a[:-1], a[1:]), 1)
+        by_chance = max(by_chance, float(follows.max(axis=1).sum()) / (len(a) - 1))
     if by_chance >= agree:
         return False
-    # Answers in sorted order agree in long stretches: only where they change they tell something. Chernoff's bound.
-    told = np.count_nonzero(np.diff(one))
-    surprise = agree * math.log(agree / by_chance) if by_chance else math.inf
+    # Chernoff's bound.
+    surprise = agree * math.log(agree / by_chance)
     if agree < 1:
         surprise += (1 - agree) * math.log((1 - agree) / (1 - by_chance))
-    return bool(told * surprise > -math.log(_BY_CHANCE))
+    return len(a) * surprise > -math.log(_BY_CHANCE)
 
 
 def _merged(labellings: Sequence[Integers]) -> Integers:

@@ -112,6 +112,8 @@ def compare(
         raise InputError(
             f"a margin of {margin:g}", expected=f"a fraction between 0 and {_MOST_MARGIN:g}, such as 0.01 for one point"
         )
+    if not isinstance(cluster, str):
+        raise InputError(f"cluster {cluster!r}", expected="auto, none, or the name of a field of the documents")
     if task_sampling not in ("fixed", "sampled"):
         raise not_one_of("task_sampling", task_sampling, ["fixed", "sampled"])
     analysis = Analysis(margin, task_sampling, cluster)

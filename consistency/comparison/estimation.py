@@ -252,6 +252,10 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     if turned is not None and whole.all() and estimates["delta_accuracy"].n > 1:
         estimates["delta_accuracy"] = change_of_shares(before, after, **sampling.labels)
     change = estimates["delta_accuracy"]
+    if change.n > 1 and change.se == 0 and change.method != "score":
+        # Fractions that all changed alike do not exclude others that were not seen.
+        (change,) = bounded_means([after - before], [MEASURE["delta_accuracy"].bounds], **sampling.labels)
+        estimates["delta_accuracy"] = change
     macro = None
     if len(tasks) > 1:
         macro = sampling.macros({name: x for name, x in values.items() if MEASURE[name].estimator == "mean"}, reaches)
@@ -483,9 +487,18 @@ def section_of_group(
     told = dict.fromkeys(group.unlike, "the harness's number is no mean of the tasks' numbers")
     told |= {name: "its tasks' are not compared" for name in names if not any(name in found for found in metrics)}
     change = estimates["delta_accuracy"]
+    p = section.sign_flip_p
+    if weighting == "task" and change.n:
+        pooled, sampling = list(tasks.values()), _Sampling.of(list(tasks.values()), analysis)
+        differences = [task.arrays["correct_after"] - task.arrays["correct_before"] for task in pooled]
+        # Each question weighs as much in the test as in the change that it is of.
+        known = [max(int(np.isfinite(each).sum()), 1) for each in differences]
+        weighed = [each / size for each, size in zip(differences, known, strict=True)]
+        p = _no_change(change, np.concatenate(weighed), sampling)
     return replace(
         section,
         estimates=estimates,
+        sign_flip_p=p,
         equivalence_p=_equivalence(change, section.flips, analysis.margin),
         minimum_detectable_change=_detectable(change, section.flips),
         metrics={

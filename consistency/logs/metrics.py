@@ -277,7 +277,7 @@ def to_numbers(values: Sequence[Any]) -> Floats | None:
     """
     try:
         found = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return found if found.ndim == 1 else None
 

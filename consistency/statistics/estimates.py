@@ -426,7 +426,8 @@ def mean(
     if np.abs(x).max() > 1e150:
         return without_interval(value, n, "too large", undefined=undefined, unit=unit)
     found = _spread(x, labels[0], labels[1], labels[2], variance)
-    if found.se is None:
+    # Clusters that count as fewer than two determine no variance.
+    if found.se is None or (clustered and found.df < 1):
         return without_interval(value, n, "too few", undefined=undefined, unit=unit)
     method: Method = "t" if not clustered else "t-cr1" if variance == "CR1" else "t-cr3"
     warnings: list[Caveat] = []

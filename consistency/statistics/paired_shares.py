@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from consistency.statistics.estimates import Estimate, mean, without_interval
+from consistency.statistics.estimates import Estimate, mean, numbered, without_interval
+from consistency.statistics.sampling import independent
 from consistency.support.arrays import Floats, Integers
 
 # Where at least so many answers turn, the score test keeps its level without further help; where its p is larger than this,
@@ -93,7 +94,7 @@ def change_of_shares(
         1 where the answer is right, 0 where it is wrong; a question where either is NaN does not enter.
     strata, tasks, clusters : ndarray of int64, shape [n], optional
         What was sampled, as in `mean`. Clusters count as so many independent questions as give the variance of the mean of
-        the changes, and never as more than there are questions; where nothing varies, as so many as there are clusters.
+        the changes, and never as more than there are questions; where few clusters have a change, as fewer (`independent`).
 
     Examples
     --------
@@ -108,11 +109,14 @@ def change_of_shares(
     change = mean(differences, strata=strata, tasks=tasks, clusters=clusters)
     if (tasks is None and clusters is None) or change.n < 2:
         return replace(paired_change(lost, won, change.n), undefined=change.undefined)
+    if change.se is None:
+        return change
     alone, known = mean(differences, strata=strata), np.isfinite(differences)
-    if change.se and alone.se:
-        effective = change.n * min(1.0, (alone.se / change.se) ** 2)
+    ratio = (alone.se / change.se) ** 2 if alone.se and change.se else math.nan
+    if clusters is not None:
+        effective = independent(change.n, ratio, numbered(clusters[known]), differences[known] != 0)
     else:
-        effective = float(min(len(np.unique(of[known])) for of in (tasks, clusters) if of is not None))
+        effective = change.n * min(1.0, ratio) if change.se else float(len(np.unique(np.asarray(tasks)[known])))
     found = paired_change(lost, won, change.n, effective_n=effective, df=change.df)
     few = tuple(caveat for caveat in change.warnings if caveat == "few clusters")
     return replace(found, undefined=change.undefined, unit=change.unit, warnings=few)

@@ -7,7 +7,9 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from consistency.support.arrays import Floats, Integers
+from consistency.support.arrays import Bools, Floats, Integers
+
+_MANY = 30
 
 
 class Labels(TypedDict):
@@ -169,6 +171,33 @@ def over_both(x: Floats, clusters: Integers, crossed: Integers) -> Spread:
 
 def _sums(labels: Integers, values: Floats) -> Floats:
     return np.bincount(labels, weights=values).astype(np.float64)
+
+
+def independent(n: int, ratio: float, clusters: Integers, happened: Bools) -> float:
+    """How many independent questions say as much about the share of a rare event as n in clusters.
+
+    Parameters
+    ----------
+    n : int
+    ratio : float
+        Of the variance over questions to that over clusters; NaN where nothing varies.
+    clusters : ndarray of int64, shape [n]
+    happened : ndarray of bool, shape [n]
+        Where the event, or what is rarer, happened. If that is in fewer than 30 clusters, by Kish's number, these cannot tell
+        how alike the questions of a cluster are: the correlation is then taken to be at least 1 - clusters / 30.
+
+    Examples
+    --------
+    >>> passages = np.repeat(np.arange(20), 5)
+    >>> round(independent(100, math.nan, passages, np.zeros(100, dtype=bool)))
+    20
+    """
+    sizes = np.bincount(clusters)
+    hit = sizes[np.unique(clusters[happened])].astype(np.float64)
+    number = float(hit.sum() ** 2 / (hit**2).sum()) if len(hit) else 0.0
+    found = n * min(1.0, ratio) if ratio == ratio else float(n)
+    others = float(sizes[clusters].mean()) - 1
+    return min(found, n / (1 + max(0.0, 1 - number / _MANY) * others))
 
 
 def _satterthwaite(parts: Floats, freedom: Floats) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from statistics import NormalDist
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import Estimate, mean
+from consistency.statistics.estimates import Estimate, mean, numbered, quantile
+from consistency.statistics.sampling import independent
 
 
 @dataclass(frozen=True)
@@ -164,26 +166,26 @@ def rate(
     (0.0, 0.037)
     """
     found = mean(happened, strata=strata, tasks=tasks, clusters=clusters)
-    if found.value is None:
+    if found.value is None or (found.se is None and found.n > 1):
         return found
-    quantile, effective = NormalDist().inv_cdf(0.975), None
-    if found.unit != "question":
-        effective = _effective(happened, found, (tasks, clusters))
-        if found.se and found.df:
-            from scipy.special import stdtrit
-
-            quantile = float(stdtrit(found.df, 0.975))
-    low, high = score_interval(found.value, effective or found.n, quantile)
+    effective = None if found.unit == "question" else _effective(happened, found, tasks, clusters)
+    far = quantile(0.95, found.df if effective is not None and found.se else None)
+    low, high = score_interval(found.value, effective or found.n, far)
     few = tuple(caveat for caveat in found.warnings if caveat == "few clusters")
     return replace(
         found, ci_low=low, ci_high=high, statistic="share", method="wilson", warnings=few, effective_n=effective
     )
 
 
-def _effective(happened: ArrayLike, found: Estimate, labels: tuple[ArrayLike | None, ...]) -> float:
-    """Independent questions whose share varies as much."""
+def _effective(happened: ArrayLike, found: Estimate, tasks: ArrayLike | None, clusters: ArrayLike | None) -> float:
+    """Independent questions whose share varies as much, and no more than there are."""
     values = np.asarray(happened, dtype=np.float64)
     finite = np.isfinite(values)
+    x = values[finite]
+    ratio = float(x.var(ddof=1)) / len(x) / found.se**2 if found.se else math.nan
+    if clusters is not None:
+        rarer = x == (1.0 if x.mean() <= 0.5 else 0.0)
+        return independent(len(x), ratio, numbered(np.asarray(clusters)[finite]), rarer)
     if found.se:
-        return found.n * float(values[finite].var(ddof=1)) / found.n / found.se**2
-    return float(min([found.n, *(len(np.unique(np.asarray(of)[finite])) for of in labels if of is not None)]))
+        return len(x) * min(1.0, ratio)
+    return float(len(x) if tasks is None else len(np.unique(np.asarray(tasks)[finite])))

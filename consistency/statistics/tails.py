@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from consistency.statistics.estimates import FEW, Caveat, Estimate, mean, numbered, t_interval, without_interval
 from consistency.statistics.task_means import macro_mean
-from consistency.support.arrays import Bools, Floats
+from consistency.support.arrays import Bools, Floats, Integers
 
 # The share that a trimmed mean leaves out at each end (Wilcox 2012).
 TRIMMED = 0.2
@@ -162,8 +162,22 @@ def bounded_means(
     ('bounded', 0.007, 4.8)
     """
     found = [mean(x, strata=strata, tasks=tasks, clusters=clusters, confidence=confidence) for x in samples]
-    labelled = any(given is not None for given in (strata, tasks, clusters))
+    if clusters is not None:
+        summed = [_over_clusters(x, ends, numbered(clusters)) for x, ends in zip(samples, bounds, strict=True)]
+        totals, reach = [total for total, _ in summed], [ends for _, ends in summed]
+        return _allowing(found, totals, reach, bounds, confidence, contained=True)
+    labelled = strata is not None or tasks is not None
     return _allowing(found, samples, bounds, bounds, confidence, contained=labelled)
+
+
+def _over_clusters(x: Floats, bounds: tuple[float, float], clusters: Integers) -> tuple[Floats, tuple[float, float]]:
+    """One number for each cluster, with the same mean as the questions', and the bounds of these numbers."""
+    finite = np.isfinite(x)
+    sizes = np.bincount(clusters[finite], minlength=int(clusters.max()) + 1)
+    weight = np.count_nonzero(sizes) / max(int(finite.sum()), 1)
+    totals = np.bincount(clusters[finite], weights=x[finite], minlength=len(sizes)) * weight
+    most = float(sizes.max(initial=1)) * weight
+    return np.where(sizes > 0, totals, np.nan), (min(bounds[0], 0.0) * most, max(bounds[1], 0.0) * most)
 
 
 def bounded_macro_means(
