@@ -119,7 +119,9 @@ def compare(
             help="Logs of two runs of the same model: the change beside what they differ by.", show_default=False
         ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help=f"Print all tasks; by default {MOST_TASKS} of more.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help=f"Print all tasks in the terminal's table; by default {MOST_TASKS} of more.")
+    ] = False,
 ) -> None:
     """Compare two evaluations of the same questions; `consistency explain` says what the words of the output mean."""
     from consistency.comparison.compare import compare as compare_runs
@@ -155,9 +157,12 @@ def compare(
         write_comparison(comparison, out)
     # Last of what can be refused: a check that ends in an error spends nothing of a budget.
     decision = None if asked is None else judge(asked, comparison, beside, noise_runs=runs)
-    stored = comparison.to_dict()
-    stored |= {} if beside is None else {"noise": beside.to_dict()}
-    stored |= {} if decision is None else {"policy": decision.to_dict()}
+    gate: dict[str, object] = {} if beside is None else {"noise": beside.to_dict()}
+    gate |= {} if decision is None else {"policy": decision.to_dict()}
+    gate |= {"conditions": [item.to_text() for item in checks]} if checks else {}
+    if out is not None and gate:
+        write_atomically(out / "gate.json", pretty_json(gate))
+    stored = comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
     if json is not None and json != Path("-"):
         write_atomically(json, pretty_json(stored))
     if json == Path("-") or form is Format.JSON:
@@ -174,11 +179,11 @@ def compare(
         typer.echo("\n".join(lines))
     else:
         typer.echo(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB), nl=False)
-    # Also where the output goes into a file, the job's log says why it ended.
+    # Where the output goes into a file, the job's log says why it ended.
     closed = [item.to_text() for item in checks if item.failed]
     if decision is not None and decision.outcome:
         closed += [visible(line) for line in decision.to_lines()]
-    for line in closed:
+    for line in () if sys.stdout.isatty() else closed:
         print(f"consistency: {line}", file=sys.stderr)
     code = decision.outcome.exit_code if decision is not None else 0
     if any(item.failed for item in checks):
