@@ -236,3 +236,59 @@ def test_the_command_names_what_it_counts_as_clusters(write_pair, monkeypatch, c
     assert run("--tasks", "sampled", "--cluster", "none")[0] == 0
     code, text = run("--cluster", "chapter")
     assert (code, "chapter" in text, text.count("\n")) == (2, True, 1)
+
+
+def test_translations_that_lack_a_question_each_are_found(write_pair) -> None:
+    tasks = {language: questions(60, language) for language in ("de", "en", "fr", "it")}
+    before, after = write_pair(tasks)
+    for row, language in enumerate(tasks):
+        (path,) = before.glob(f"samples_{language}_*.jsonl")
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(lines[:row] + lines[row + 1 :]))
+    (found,) = compare(before, after).clusters
+    assert (found.kind, found.questions, found.clusters) == ("parallel", 4 * 59, 60)
+
+
+def test_answers_in_a_regular_order_do_not_make_translations(write_pair) -> None:
+    tasks = {name: questions(80, name) for name in ("one", "two")}
+    for documents in tasks.values():
+        for row, document in enumerate(documents):
+            document["answer"] = row % 4
+    assert compare(*write_pair(tasks)).clusters == ()
+
+
+def test_few_clusters_are_taken_as_alike() -> None:
+    """Twelve passages of forty questions: whether one or all of a passage's questions turn cannot be told."""
+    rng = np.random.default_rng(5)
+    passages = np.repeat(np.arange(12), 40)
+    covered = 0
+    for _ in range(100):
+        common, own = rng.random(12) < 0.1, rng.random(480) < 0.1
+        happened = np.where(rng.random(480) < np.sqrt(0.2), common[passages], own).astype(float)
+        found = rate(happened, clusters=passages)
+        assert found.ci_low is not None
+        assert found.ci_high is not None
+        covered += found.ci_low <= 0.1 <= found.ci_high
+    assert covered >= 93
+
+
+def test_metrics_of_zeros_and_ones_have_the_intervals_of_shares(write_pair) -> None:
+    """The harness's acc is what accuracy is made of: one interval for one number."""
+    section = compare(*write_pair({"exam": questions(50)})).by_task["exam"]
+    metric = (section.metrics or {})["acc"]
+    for mine, other in (
+        (metric.before, section.estimates["accuracy_before"]),
+        (metric.delta, section.estimates["delta_accuracy"]),
+    ):
+        assert (mine.ci_low, mine.ci_high) == (other.ci_low, other.ci_high)
+
+
+def test_the_mean_of_tasks_has_an_interval_within_its_range(write_pair) -> None:
+    right = {"one": [True] * 40, "two": [True] * 40}
+    result = compare(*write_pair({name: questions(40, name, seed) for seed, name in enumerate(right)}, (right, right)))
+    assert result.overall is not None
+    macro = result.overall.macro or {}
+    low, high = stats.binomtest(80, 80).proportion_ci(method="wilson")
+    assert (macro["accuracy_after"].ci_low, macro["accuracy_after"].ci_high) == pytest.approx((low, high))
+    one = paired_change(0, 0, 40)
+    assert macro["delta_accuracy"].ci_high == pytest.approx(one.ci_high / np.sqrt(2))

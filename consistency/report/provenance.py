@@ -43,7 +43,7 @@ def log_record(config: RunConfig, sources: Mapping[str, Path], questions: int, *
         dtype=config.dtype,
         shots=sorted({int(shots) for name, shots in config.num_fewshot.items() if name in sources}),
         chat_template=config.chat_template,
-        limit=config.limit,
+        limit=config.limit if _left_out(config, sources) else None,
         tasks=len(sources),
         questions=questions,
         sha256=_digest(sources),
@@ -51,6 +51,14 @@ def log_record(config: RunConfig, sources: Mapping[str, Path], questions: int, *
         hardware=config.hardware,
         git_commit=config.git_commit,
     )
+
+
+def _left_out(config: RunConfig, tasks: Mapping[str, Path]) -> bool:
+    """Whether `--limit` left questions out of one of these tasks, as far as the log says how many each has."""
+    if config.limit is None:
+        return False
+    known = [config.documents.get(name.split(",")[0]) for name in tasks]
+    return config.limit < 1 or any(size is None or size > config.limit for size in known)
 
 
 def model_name(config: RunConfig) -> str:

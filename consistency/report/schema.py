@@ -84,7 +84,7 @@ class Log(Struct):
     hardware, git_commit : str or None
         What the model ran on, and the commit of the working directory.
     limit : int, float or None
-        lm_eval's `--limit`, if it was given.
+        lm_eval's `--limit`, if it left questions out.
     tasks, questions : int
     sha256 : str
         Over the samples of all tasks in order of their names; dates and file names do not enter.
