@@ -314,13 +314,15 @@ def _same_answers(one: tuple[Integers, Integers], other: tuple[Integers, Integer
     sizes = len(one[0]), len(other[0])
     if min(sizes) < _COMMON * max(sizes):
         return False
-    first, second = one[1], other[1]
-    if sizes[0] != sizes[1] or not np.array_equal(one[0], other[0]):
-        common, rows, others = np.intersect1d(one[0], other[0], return_indices=True)
-        if len(common) < max(_FEWEST_ALIKE, _COMMON * max(sizes)):
-            return False
-        first, second = first[rows], second[others]
-    agree = float((first == second).mean())
+    if all(documents[-1] == len(documents) - 1 for documents, _ in (one, other)):
+        # Nearly always they are numbered from 0 without a gap.
+        first, second = one[1][: min(sizes)], other[1][: min(sizes)]
+    else:
+        _, rows, others = np.intersect1d(one[0], other[0], return_indices=True)
+        first, second = one[1][rows], other[1][others]
+    if len(first) < max(_FEWEST_ALIKE, _COMMON * max(sizes)):
+        return False
+    agree = float(np.count_nonzero(first == second)) / len(first)
     if agree < _ALIKE:
         return False
     a, b = numbered(np.concatenate([first, second])).reshape(2, -1)
@@ -337,7 +339,7 @@ def _same_answers(one: tuple[Integers, Integers], other: tuple[Integers, Integer
     surprise = agree * math.log(agree / by_chance)
     if agree < 1:
         surprise += (1 - agree) * math.log((1 - agree) / (1 - by_chance))
-    return len(a) * surprise > -math.log(_BY_CHANCE)
+    return bool(len(a) * surprise > -math.log(_BY_CHANCE))
 
 
 def _merged(labellings: Sequence[Integers]) -> Integers:
