@@ -150,7 +150,8 @@ def rate(
     Estimate
         With Wilson's interval, which has a width also where it happened to none or to all. Where questions are not sampled
         one by one, it is that of as many independent questions as say the same (`effective_n`): the variance of so many
-        equals that of `mean`; where nothing varies, of as many as there are clusters.
+        equals that of `mean`, and they are never more than there are questions; where nothing varies, of as many as there are
+        clusters.
 
     References
     ----------
@@ -185,5 +186,5 @@ def _effective(happened: ArrayLike, found: Estimate, labels: tuple[ArrayLike | N
     values = np.asarray(happened, dtype=np.float64)
     finite = np.isfinite(values)
     if found.se:
-        return found.n * float(values[finite].var(ddof=1)) / found.n / found.se**2
+        return min(float(found.n), float(values[finite].var(ddof=1)) / found.se**2)
     return float(min([found.n, *(len(np.unique(np.asarray(of)[finite])) for of in labels if of is not None)]))

@@ -25,7 +25,7 @@ _ROUNDING = 1e-9
 _STEPS = 60
 _NEAR = 1e-4
 # What a bounded interval needs not say: it holds whatever the values are.
-_MENDED = ("constant", "uneven", "skewed")
+MENDED = ("constant", "uneven", "skewed")
 
 
 def bounded_ends(values: ArrayLike, low: ArrayLike, high: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
@@ -233,7 +233,7 @@ def _allowing(
             continue
         if contained:
             low, high = min(low, item.ci_low), max(high, item.ci_high)
-        kept = tuple(caveat for caveat in item.warnings if caveat not in _MENDED)
+        kept = tuple(caveat for caveat in item.warnings if caveat not in MENDED)
         estimates.append(
             replace(item, ci_low=max(low, least), ci_high=min(high, most), method="bounded", warnings=kept)
         )
