@@ -111,14 +111,16 @@ def test_nothing_that_turned_is_no_certainty(make_experiment: Callable[..., Expe
         assert row["difference"]["ci_low"] == pytest.approx(row["difference"]["ci_high"], abs=1e-9)
         assert row["difference"]["warnings"] == ["constant", "rare"] or row["measure"] == "kl"
         assert "rare" in row["difference"]["warnings"]
-    # Two equal runs of one domain are, over questions, one.
+    # Two equal runs of one domain are, over questions, one; the interval contains that of t and Wilson's.
     one = next(
         row for row in report["means"] if (row["domain"], row["seed"], row["scope"]) == ("history", None, "homo")
     )
     right = one["base"]["accuracy"]
-    wilson = proportion_confint(round(30 * right["value"]), 30, method="wilson")
-    assert right["ci_low"] == pytest.approx(wilson[0], abs=0.01)
-    assert right["ci_high"] >= wilson[1] - 0.01
+    se = np.sqrt(right["value"] * (1 - right["value"]) / 29)
+    student = stats.t.interval(0.95, 29, right["value"], se)
+    wilson = proportion_confint(29 * right["value"], 29, method="wilson")
+    assert right["ci_low"] == pytest.approx(student[0])
+    assert right["ci_high"] == pytest.approx(max(student[1], wilson[1]), abs=0.01)
 
 
 def test_the_tables_mark_what_an_interval_cannot_promise(folder: Path) -> None:

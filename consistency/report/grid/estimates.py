@@ -180,7 +180,9 @@ def _of_run(cell: Cell) -> dict[tuple[str, str], Estimate]:
     for place, columns in CHANGES.items():
         before, after = (_column(name)(cell) for name in columns)
         whole = are_whole(before) and are_whole(after)
-        found[place] = change_of_shares(before, after, **labels) if whole else mean(after - before, **labels)
+        found[place] = mean(after - before, **labels)
+        if whole:
+            found[place] = replace(change_of_shares(before, after, **labels), se=found[place].se)
     return {place: replace(item, unit="stratum") for place, item in found.items()}
 
 
