@@ -58,12 +58,13 @@ from consistency.statistics.paired_shares import (
     power_of_equivalence,
 )
 from consistency.statistics.partial_correlation import PartialCorrelation, partial_correlation
+from consistency.statistics.pooled_means import Pool, pooled_change, pooled_share, pooled_within
 from consistency.statistics.power import fewest_questions, fewest_seeds, power_of_flips, power_of_seeds
 from consistency.statistics.selection import selected_confidence
 from consistency.statistics.shares import clopper_pearson, larger_share, wilson
 from consistency.statistics.spending import SPENDINGS, spent
 from consistency.statistics.tails import bounded_macro_means, bounded_means, doubted, trimmed_mean
-from consistency.statistics.task_means import macro_mean
+from consistency.statistics.task_means import macro_mean, mean_of_means
 from consistency.support.arrays import Floats, Integers
 from consistency.support.files import write_atomically
 
@@ -238,6 +239,26 @@ def of_rare_subjects(rng: np.random.Generator, g: int) -> tuple[bool, ...]:
         sampled = bounded_means([x], [(0.0, LARGEST)], tasks=subject)
         balanced = bounded_macro_means([x], [(0.0, LARGEST)], subject, strata=subject)
         outcomes += [covers(mean(x, tasks=subject), truth), covers(sampled[0], truth), covers(balanced[0], truth)]
+    return tuple(outcomes)
+
+
+def of_pooled_domains(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Means over two domains of n and 2n questions: accuracy, its change, rarely large values; by t, and as a grid has them."""
+    sizes = (n, 2 * n)
+    question, domain = np.arange(3 * n), np.repeat([0, 1], sizes)
+    right = [(rng.random(size) < 0.98).astype(float) for size in sizes]
+    found = mean_of_means(right, question, domain)
+    outcomes = [covers(found, 0.98), covers(pooled_share(found, Pool.of(right, question)), 0.98)]
+    for losing, winning in ((0.03, 0.01), (0.003, 0.001)):
+        turned = [rng.choice([-1.0, 1.0, 0.0], size, p=[losing, winning, 1 - losing - winning]) for size in sizes]
+        found = mean_of_means(turned, question, domain)
+        lost, won = (Pool.of([(x == sign).astype(float) for x in turned], question) for sign in (-1, 1))
+        outcomes += [covers(item, winning - losing) for item in (found, pooled_change(found, lost, won))]
+    for rate in (0.001, 0.01):
+        values, truth = [rarely_large(rng, size, rate) for size in sizes], (1 - rate) * SMALL + rate * 9
+        found = mean_of_means(values, question, domain)
+        within_reach = pooled_within(found, Pool.of(values, question), 0.0, LARGEST)
+        outcomes += [covers(item, truth) for item in (found, within_reach)]
     return tuple(outcomes)
 
 
@@ -933,6 +954,25 @@ TABLES: dict[str, tuple[tuple[int, ...], list[tuple[Draw, tuple[str, ...]]]]] = 
                     f"{of} of 3 to 15 nats, {kind}"
                     for of in ("one in 1000", "one in 100")
                     for kind in ("mean, CR3", "mean, bounded (the default)", "macro mean, bounded (the default)")
+                ),
+            )
+        ],
+    ),
+    "Coverage of a grid's means over two domains of n and 2n questions, by n": (
+        (20, 50, 200, 500),
+        [
+            (
+                of_pooled_domains,
+                tuple(
+                    f"{of}, {kind}"
+                    for of in (
+                        "accuracy of 98 %",
+                        "change of accuracy, 4 % turn",
+                        "change of accuracy, 0.4 % turn",
+                        "one in 1000 of 3 to 15 nats",
+                        "one in 100 of 3 to 15 nats",
+                    )
+                    for kind in ("t", "as the report has it")
                 ),
             )
         ],
