@@ -72,7 +72,8 @@ def figures_are_those_of_the_items(folder: Path, items: pd.DataFrame, saved: pd.
         if row["scope"] == "homo":
             place = (items.domain == row["domain"]) & (items.group == row["group"]) & (items.scope == "homo")
             low = stats.ttest_1samp(items[place][arrays[row["measure"]]], 0).confidence_interval().low
-            if row["measure"] == "spearman":
+            skew = stats.skew(items[place][arrays[row["measure"]]], bias=False)
+            if row["measure"] == "spearman" and 25 * skew**2 < place.sum():
                 assert float(row["ci_low"]) == pytest.approx(low)
     for row in rows(folder / "figures" / "consistency.csv"):
         expected = means.loc[row["domain"], row["group"], row["scope"]]

@@ -90,7 +90,7 @@ class MeasuredTask:
     @cached_property
     def has_fractions(self) -> bool:
         """Whether some answers are right in part."""
-        return not (_are_whole(self.arrays["correct_before"]) and _are_whole(self.arrays["correct_after"]))
+        return not (are_whole(self.arrays["correct_before"]) and are_whole(self.arrays["correct_after"]))
 
     @cached_property
     def least_likely(self) -> tuple[float, float]:
@@ -145,40 +145,6 @@ class _Sampling:
         clusters = None if self.clusters is None else numbered(self.clusters[rows])
         return _Sampling(numbered(self.tasks[rows]), clusters, self.sampled)
 
-    def estimate(self, measure: Measure, values: Floats) -> Estimate:
-        """An estimate of a measure from one number per question: of zeros and ones that of a share, within its bounds."""
-        share = _is_share(measure, values)
-        found = _ESTIMATORS["rate" if share else measure.estimator](values, **self.labels)
-        if measure.estimator == "mean" and not share and measure.name != "delta_accuracy":
-            found = doubted(found, *measure.bounds)
-        return _cut(found, measure.bounds)
-
-    def estimates(
-        self, values: Mapping[str, Floats], reaches: Mapping[str, tuple[float, float]]
-    ) -> dict[str, Estimate]:
-        """An estimate of each measure; of those whose reach is known with intervals that allow for unseen questions."""
-        found = {
-            name: self.estimate(MEASURE[name], x)
-            for name, x in values.items()
-            if name not in reaches or _is_share(MEASURE[name], x)
-        }
-        left = [name for name in values if name not in found]
-        if left:
-            squared = [MEASURE[name].estimator == "root mean square" for name in left]
-            bounded = bounded_means(
-                [values[name] ** 2 if square else values[name] for name, square in zip(left, squared, strict=True)],
-                [
-                    (0.0, max(end**2 for end in reaches[name])) if square else reaches[name]
-                    for name, square in zip(left, squared, strict=True)
-                ],
-                **self.labels,
-            )
-            found |= {
-                name: root_of(item) if square else item
-                for name, square, item in zip(left, squared, bounded, strict=True)
-            }
-        return {name: found[name] for name in values}
-
     def macros(self, values: Mapping[str, Floats], reaches: Mapping[str, tuple[float, float]]) -> dict[str, Estimate]:
         """The mean of the tasks' means of each measure, for which fixed tasks are strata, within its bounds."""
         near, strata = [name for name in values if name in reaches], None if self.sampled else self.tasks
@@ -192,7 +158,7 @@ class _Sampling:
         found = dict(zip(near, bounded, strict=True))
         for name, x in values.items():
             if name not in found:
-                how = macro_share if _is_share(MEASURE[name], x) else macro_mean
+                how = macro_share if is_share(MEASURE[name], x) else macro_mean
                 found[name] = _cut(how(x, self.tasks, strata=strata, clusters=self.clusters), MEASURE[name].bounds)
         return {name: found[name] for name in values}
 
@@ -204,14 +170,67 @@ def _cut(found: Estimate, bounds: tuple[float, float]) -> Estimate:
     return replace(found, ci_low=max(found.ci_low, bounds[0]), ci_high=min(found.ci_high, bounds[1]))
 
 
-def _is_share(measure: Measure, values: Floats) -> bool:
+def estimates_of(
+    values: Mapping[str, Floats], reaches: Mapping[str, tuple[float, float]], labels: Labels
+) -> dict[str, Estimate]:
+    """An estimate of each measure from one number per question.
+
+    Parameters
+    ----------
+    values : dict of str to ndarray, shape [n]
+        By the name of the measure.
+    reaches : dict of str to tuple of float
+        The smallest and largest value that a question could have, of the measures of which that is known: their intervals
+        allow for questions that were not seen. Of zeros and ones the interval is that of a share; others have the caveat
+        "rare" where it is due.
+    labels : dict
+        What was sampled, as `mean` takes it.
+    """
+    found = {
+        name: _estimate(MEASURE[name], x, labels)
+        for name, x in values.items()
+        if name not in reaches or is_share(MEASURE[name], x)
+    }
+    left = [name for name in values if name not in found]
+    if left:
+        squared = [MEASURE[name].estimator == "root mean square" for name in left]
+        bounded = bounded_means(
+            [values[name] ** 2 if square else values[name] for name, square in zip(left, squared, strict=True)],
+            [
+                (0.0, max(end**2 for end in reaches[name])) if square else reaches[name]
+                for name, square in zip(left, squared, strict=True)
+            ],
+            **labels,
+        )
+        found |= {
+            name: root_of(item) if square else item for name, square, item in zip(left, squared, bounded, strict=True)
+        }
+    return {name: found[name] for name in values}
+
+
+def _estimate(measure: Measure, values: Floats, labels: Labels) -> Estimate:
+    """An estimate of a measure without a known reach, within its bounds."""
+    share = is_share(measure, values)
+    found = _ESTIMATORS["rate" if share else measure.estimator](values, **labels)
+    if measure.estimator == "mean" and not share and measure.name != "delta_accuracy":
+        found = doubted(found, *measure.bounds)
+    return _cut(found, measure.bounds)
+
+
+def reaches_of(least_likely: Iterable[tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """The reach of each measure that has one, over several tasks with their `MeasuredTask.least_likely`."""
+    before, after = np.max(list(least_likely), axis=0).tolist()
+    return {measure.name: measure.reach(before, after) for measure in MEASURES if measure.reach is not None}
+
+
+def is_share(measure: Measure, values: Floats) -> bool:
     """Whether all values of a measure between 0 and 1 are 0 or 1."""
     if measure.estimator != "mean" or measure.bounds != (0.0, 1.0):
         return False
-    return _are_whole(values)
+    return are_whole(values)
 
 
-def _are_whole(values: Floats) -> bool:
+def are_whole(values: Floats) -> bool:
     """Whether all known values are 0 or 1."""
     return bool(((values == 0) | (values == 1) | ~np.isfinite(values)).all())
 
@@ -241,11 +260,8 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
         for m in MEASURES
         if (options or not m.needs_options) and (whole.any() or m.name not in _OF_FLIPS)
     }
-    reaches = {}
-    if options:
-        before_least, after_least = np.max([task.least_likely for task in tasks], axis=0).tolist()
-        reaches = {m.name: m.reach(before_least, after_least) for m in MEASURES if m.reach is not None}
-    estimates = sampling.estimates(values, reaches)
+    reaches = reaches_of(task.least_likely for task in tasks) if options else {}
+    estimates = estimates_of(values, reaches, sampling.labels)
     turned = None
     if whole.any() and estimates["delta_accuracy"].n:
         turned = flips(columns["correct_before"], columns["correct_after"], pooled.get("same_top"))
@@ -375,7 +391,7 @@ def _readability(pooled: Mapping[str, Floats], sampling: _Sampling) -> Readabili
     ]
     known = (right_before[both], right_after[both])
     among = sampling.within(both).labels
-    whole = all(map(_are_whole, known))
+    whole = all(map(are_whole, known))
     change = change_of_shares(*known, **among) if whole else mean(known[1] - known[0], **among)
     return Readability(
         before=counts[0],
@@ -426,7 +442,7 @@ def _metric_changes(before: Scores, after: Scores, clusters: Integers | None) ->
             first, second = before.metrics[name], after.metrics[name]
             with np.errstate(invalid="ignore"):  # where both are infinite
                 change = second - first
-            if _are_whole(first) and _are_whole(second):
+            if are_whole(first) and are_whole(second):
                 ends = [rate(values, clusters=clusters) for values in (first, second)]
                 delta = change_of_shares(first, second, clusters=clusters)
             else:

@@ -80,16 +80,20 @@ def grid_methods(document: GridReport, training: Iterable[Mapping[str, Any]]) ->
 
 def _sampled(seeds: int) -> str:
     """What intervals and tests take as sampled."""
+    made = (
+        "Those of accuracies are Wilson's, of their changes score intervals (Tango 1998), and of KL allow for unseen values up "
+        "to the largest possible (Gaffke 2005); others are t intervals, which those of means over several runs contain."
+    )
     if seeds == 1:
         return (
-            "Intervals are 95 % t intervals over questions within fixed tasks. Groups were compared over the questions that both "
+            f"Intervals are of 95 %, over questions within fixed tasks. {made} Groups were compared over the questions that both "
             "tuned models answered, by t tests adjusted with Holm's procedure; each group was trained once, so that these tests "
             "are about the training runs at hand."
         )
     return (
         f"Intervals of means over seeds take training runs and questions as sampled, crossed ({seeds} runs of each group; "
-        "Banerjee 1960), those of single runs the questions within fixed tasks. Groups were compared over the questions that "
-        "both tuned models answered, paired by seed, with p adjusted by Holm's procedure."
+        f"Banerjee 1960), those of single runs the questions within fixed tasks. {made} Groups were compared over the questions "
+        "that both tuned models answered, paired by seed, with p adjusted by Holm's procedure."
     )
 
 

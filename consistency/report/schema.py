@@ -22,7 +22,7 @@ from consistency.comparison.settings import SettingDifference
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES
 from consistency.report.upgrade import upgrade
-from consistency.statistics.estimates import Estimate, Method, Unit
+from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
 from consistency.statistics.partial_correlation import PartialCorrelation
 from consistency.support.json_files import pretty_json
 
@@ -31,17 +31,32 @@ SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
 
 
 class Figure(Struct):
-    """A number with its 95 % interval."""
+    """A number with its 95 % interval.
+
+    `method` is there where it is another than its row's, and `warnings`, what the interval cannot promise or why there is none,
+    where there is something to say (`statistics.estimates`).
+    """
 
     value: float | None
     se: float | None
     ci_low: float | None
     ci_high: float | None
     undefined: int
+    method: Method | UnsetType = UNSET
+    warnings: list[Caveat] | UnsetType = UNSET
 
     @classmethod
-    def of(cls, estimate: Estimate, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Figure:
+    def of(
+        cls, estimate: Estimate, bounds: tuple[float, float] = (-math.inf, math.inf), method: Method | None = None
+    ) -> Figure:
         """An estimate as a grid holds it, its interval cut at the ends of what the measure can be.
+
+        Parameters
+        ----------
+        estimate : Estimate
+        bounds : tuple of float
+        method : str, optional
+            That of its row.
 
         Examples
         --------
@@ -54,10 +69,12 @@ class Figure(Struct):
             None if estimate.ci_low is None else max(estimate.ci_low, bounds[0]),
             None if estimate.ci_high is None else min(estimate.ci_high, bounds[1]),
             estimate.undefined,
+            UNSET if method in (None, estimate.method) else estimate.method,
+            list(estimate.warnings) or UNSET,
         )
 
 
-class SeedFigure(Figure):
+class SeedFigure(Figure, kw_only=True):
     """A mean over seeds, with their standard deviation."""
 
     sd: float | None
@@ -146,7 +163,8 @@ class Mean(Struct, kw_only=True):
 
     Each part holds figures by the name of their measure: of the base model with shots, of the base model without shots and
     of the tuned model (both compared with the first), and what accuracy changed from each base to the tuned model. `unit`
-    says what was taken as sampled (`statistics.estimates`): "run" for means over seeds, else "stratum".
+    says what was taken as sampled (`statistics.estimates`): "run" for means over seeds, else "stratum"; `method` how the
+    intervals of those figures are made that name none.
     """
 
     model: str

@@ -99,7 +99,7 @@ _METHODS = {
     "run variance": "interval with the variance between runs (Graybill and Wang 1980)",
     "none": "no interval",
 }
-_CAVEATS = {
+CAVEATS: dict[Caveat, str] = {
     "no values": "no question has a value",
     "missing group": "one of the means has no value or no interval",
     "too few": "too few of them for an interval",
@@ -172,7 +172,7 @@ class Estimate:
         return "; ".join(
             [
                 f"{self.statistic} over {_UNITS[self.unit]}, {_METHODS[self.method]}",
-                *(_CAVEATS[caveat] for caveat in self.warnings),
+                *(CAVEATS[caveat] for caveat in self.warnings),
             ]
         )
 

@@ -32,14 +32,20 @@ _DOUBT = 1e-4
 
 
 def paired_change(
-    lost: int, won: int, n: int, confidence: float = 0.95, *, effective_n: float | None = None, df: float | None = None
+    lost: float,
+    won: float,
+    n: int,
+    confidence: float = 0.95,
+    *,
+    effective_n: float | None = None,
+    df: float | None = None,
 ) -> Estimate:
     """The change of a share with Tango's score interval.
 
     Parameters
     ----------
-    lost, won : int
-        Answers that turned from right to wrong, and from wrong to right.
+    lost, won : int or float
+        Answers that turned from right to wrong, and from wrong to right; of a mean over samples no whole numbers.
     n : int
         Pairs.
     confidence : float

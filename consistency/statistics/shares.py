@@ -152,7 +152,8 @@ def rate(
     Estimate
         With Wilson's interval, which has a width also where it happened to none or to all. Where questions are not sampled
         one by one, it is that of as many independent questions as say the same (`effective_n`): the variance of so many
-        equals that of `mean`; where nothing varies, of as many as there are clusters.
+        equals that of `mean`, and they are never more than there are questions; where nothing varies, of as many as there are
+        clusters.
 
     References
     ----------

@@ -26,7 +26,7 @@ _FAR = 1e100
 _STEPS = 60
 _NEAR = 1e-4
 # What a bounded interval needs not say: it holds whatever the values are.
-_MENDED = ("constant", "uneven", "skewed")
+MENDED = ("constant", "uneven", "skewed")
 
 
 def bounded_ends(values: ArrayLike, low: ArrayLike, high: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
@@ -255,7 +255,7 @@ def _allowing(
         item = found[row]
         if contained and item.ci_low is not None and item.ci_high is not None:
             low, high = min(low, item.ci_low), max(high, item.ci_high)
-        kept = tuple(caveat for caveat in item.warnings if caveat not in _MENDED)
+        kept = tuple(caveat for caveat in item.warnings if caveat not in MENDED)
         cut = max(low, bounds[row][0]), min(high, bounds[row][1])
         estimates[row] = replace(item, ci_low=cut[0], ci_high=cut[1], method="bounded", warnings=kept)
     return estimates

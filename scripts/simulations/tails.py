@@ -8,7 +8,9 @@ import numpy as np
 from scipy.special import ndtr
 
 from consistency.statistics.estimates import mean
+from consistency.statistics.pooled_means import Pool, pooled_change, pooled_share, pooled_within
 from consistency.statistics.tails import bounded_macro_means, bounded_means, doubted, trimmed_mean
+from consistency.statistics.task_means import mean_of_means
 from consistency.support.arrays import Floats
 from simulations.draws import SIZES, Table, covers, sizes_of
 
@@ -75,6 +77,26 @@ def of_rare_subjects(rng: np.random.Generator, g: int) -> tuple[bool, ...]:
     return tuple(outcomes)
 
 
+def of_pooled_domains(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Means over two domains of n and 2n questions: accuracy, its change, rarely large values; by t, and as a grid has them."""
+    sizes = (n, 2 * n)
+    question, domain = np.arange(3 * n), np.repeat([0, 1], sizes)
+    right = [(rng.random(size) < 0.98).astype(float) for size in sizes]
+    found = mean_of_means(right, question, domain)
+    outcomes = [covers(found, 0.98), covers(pooled_share(found, Pool.of(right, question)), 0.98)]
+    for losing, winning in ((0.03, 0.01), (0.003, 0.001)):
+        turned = [rng.choice([-1.0, 1.0, 0.0], size, p=[losing, winning, 1 - losing - winning]) for size in sizes]
+        found = mean_of_means(turned, question, domain)
+        lost, won = (Pool.of([(x == sign).astype(float) for x in turned], question) for sign in (-1, 1))
+        outcomes += [covers(item, winning - losing) for item in (found, pooled_change(found, lost, won))]
+    for rate in (0.001, 0.01):
+        values, truth = [rarely_large(rng, size, rate) for size in sizes], (1 - rate) * SMALL + rate * 9
+        found = mean_of_means(values, question, domain)
+        within_reach = pooled_within(found, Pool.of(values, question), 0.0, LARGEST)
+        outcomes += [covers(item, truth) for item in (found, within_reach)]
+    return tuple(outcomes)
+
+
 TABLES: dict[str, Table] = {
     "Coverage of 95 % intervals where few questions have far larger values, by number of questions": (
         (20, 57, 200, 500, 2000, 14_042),
@@ -119,6 +141,25 @@ TABLES: dict[str, Table] = {
                     f"{of} of 3 to 15 nats, {kind}"
                     for of in ("one in 1000", "one in 100")
                     for kind in ("mean, CR3", "mean, bounded (the default)", "macro mean, bounded (the default)")
+                ),
+            )
+        ],
+    ),
+    "Coverage of a grid's means over two domains of n and 2n questions, by n": (
+        (20, 50, 200, 500),
+        [
+            (
+                of_pooled_domains,
+                tuple(
+                    f"{of}, {kind}"
+                    for of in (
+                        "accuracy of 98 %",
+                        "change of accuracy, 4 % turn",
+                        "change of accuracy, 0.4 % turn",
+                        "one in 1000 of 3 to 15 nats",
+                        "one in 100 of 3 to 15 nats",
+                    )
+                    for kind in ("t", "as the report has it")
                 ),
             )
         ],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from msgspec import structs
+from msgspec import UnsetType, structs
 
 from consistency.errors import InputError
 from consistency.metrics.measures import HEADLINE, Measure
@@ -221,12 +221,17 @@ def _grid_rows(document: GridReport) -> Iterator[Result]:
 def _estimate(figure: Figure, row: Mean) -> Estimate:
     """A grid's figure, whose degrees of freedom are not stored: of few training runs they follow from the interval."""
     ends = (figure.value, figure.se, figure.ci_low, figure.ci_high)
+    told: dict[str, Any] = {
+        "unit": row.unit,
+        "warnings": () if isinstance(figure.warnings, UnsetType) else tuple(figure.warnings),
+    }
     if figure.value is None or figure.ci_low is None or figure.ci_high is None:
-        return Estimate(*ends, row.n, None, figure.undefined, unit=row.unit, method="none")
+        return Estimate(*ends, row.n, None, figure.undefined, method="none", **told)
     # An end may be cut at the bounds of the measure.
     half = max(figure.value - figure.ci_low, figure.ci_high - figure.value)
     df = matching_df(half / figure.se) if row.unit == "run" and figure.se else None
-    return Estimate(*ends, row.n, df, figure.undefined, unit=row.unit, method=row.method)
+    method = row.method if isinstance(figure.method, UnsetType) else figure.method
+    return Estimate(*ends, row.n, df, figure.undefined, method=method, **told)
 
 
 def read_stored(folder: str | Path) -> StoredReport:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from consistency.comparison.estimation import MeasuredTask
 from consistency.comparison.items import answers, question_arrays
 from consistency.comparison.pairing import pair
 from consistency.errors import InputError
@@ -37,6 +39,9 @@ class Cell:
     arrays : dict of str to ndarray
         One row per question: what `comparison.items` gives (base 5-shot against tuned
         0-shot), and with the prefix `zero_` what they say of base 0-shot against base 5-shot.
+    least_likely : dict of str to tuple of float
+        By the prefix of arrays, "" and "zero_": how unlikely the least likely option of any question is to each of the two
+        runs, in nats; empty where that is not known.
     """
 
     model: str
@@ -47,11 +52,11 @@ class Cell:
     task: Integers
     doc_id: Integers
     arrays: Columns
+    least_likely: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def keeping(self, names: Sequence[str]) -> Cell:
         """The same cell with these arrays only."""
-        arrays = {name: self.arrays[name] for name in names}
-        return Cell(self.model, self.domain, self.group, self.seed, self.scope, self.task, self.doc_id, arrays)
+        return replace(self, arrays={name: self.arrays[name] for name in names})
 
     def __len__(self) -> int:
         return len(self.doc_id)
@@ -63,7 +68,16 @@ class Cell:
             own, others = shared_questions(self, other)  # type: ignore[assignment]
             task, doc_id = self.task[own], self.doc_id[own]
         arrays = {name: self.arrays[name][own] - other.arrays[name][others] for name in names}
-        return Cell(self.model, self.domain, self.group, self.seed, self.scope, task, doc_id, arrays)
+        least = {
+            prefix: _most_unlikely([pair, other.least_likely[prefix]])
+            for prefix, pair in self.least_likely.items()
+            if prefix in other.least_likely
+        }
+        return replace(self, task=task, doc_id=doc_id, arrays=arrays, least_likely=least)
+
+
+def _most_unlikely(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return max(before for before, _ in pairs), max(after for _, after in pairs)
 
 
 def shared_questions(first: Cell, second: Cell) -> tuple[Integers, Integers]:
@@ -86,6 +100,16 @@ class Measured:
     arrays: Columns
     paired: int
     dropped: Mapping[str, int]
+    least_likely: tuple[float, float]
+
+
+class Part(NamedTuple):
+    """One task of a cell."""
+
+    task: int
+    doc_id: Integers
+    arrays: Columns
+    least_likely: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -220,7 +244,7 @@ class CellReader:
                     base.measured[name] = _measure(base.few.tasks[name], base.zero.tasks[chat_name])
                 after = _measure(base.few.tasks[name], tuned.tasks[chat_name])
                 parts.append(self._join(name, scope, after, base.measured[name], audit))
-            if sum(len(doc_id) for _, doc_id, _ in parts):
+            if sum(len(part.doc_id) for part in parts):
                 cells.append(_cell(run, scope, parts))
                 audit.questions[scope] = len(cells[-1])
         if not cells:
@@ -232,9 +256,7 @@ class CellReader:
             )
         return tuple(cells)
 
-    def _join(
-        self, name: str, scope: str, after: Measured, zero: Measured, audit: RunAudit
-    ) -> tuple[int, Integers, Columns]:
+    def _join(self, name: str, scope: str, after: Measured, zero: Measured, audit: RunAudit) -> Part:
         """The questions of one task that are answered in all three logs."""
         code = self._codes.setdefault(name, len(self._codes))
         if code == len(self.task_names):
@@ -249,19 +271,28 @@ class CellReader:
         # What the base model answered with shots, it answered once.
         of_zero = [key for key in zero.arrays if not key.endswith("_before") and key not in ("gold", "doc_hash")]
         arrays |= {f"zero_{key}": zero.arrays[key][zero_rows] for key in of_zero}
-        return code, doc_id, arrays
+        return Part(code, doc_id, arrays, {"": after.least_likely, "zero_": zero.least_likely})
 
 
 def _measure(before: Scores, after: Scores) -> Measured:
     pairs = pair(before, after)
-    arrays = {**answers(pairs), **question_arrays(pairs)}
+    task = MeasuredTask(pairs, question_arrays(pairs))
+    arrays = {**answers(pairs), **task.arrays}
     doc_id, _ = arrays.pop("doc_id"), arrays.pop("doc_id_after")
     dropped = {reason: lost.count for reason, lost in pairs.report.dropped.items()}
-    return Measured(doc_id, arrays, len(pairs), dropped)
+    return Measured(doc_id, arrays, len(pairs), dropped, task.least_likely)
 
 
-def _cell(run: TunedRun, scope: str, parts: Sequence[tuple[int, Integers, Columns]]) -> Cell:
-    task = np.repeat(np.array([code for code, _, _ in parts]), [len(doc_id) for _, doc_id, _ in parts])
-    doc_id = np.concatenate([doc_id for _, doc_id, _ in parts])
-    arrays = joined([arrays for _, _, arrays in parts])
-    return Cell(run.model, run.domain, run.group, run.seed, scope, task.astype(np.int64), doc_id, arrays)
+def _cell(run: TunedRun, scope: str, parts: Sequence[Part]) -> Cell:
+    task = np.repeat(np.array([part.task for part in parts]), [len(part.doc_id) for part in parts])
+    return Cell(
+        run.model,
+        run.domain,
+        run.group,
+        run.seed,
+        scope,
+        task.astype(np.int64),
+        np.concatenate([part.doc_id for part in parts]),
+        joined([part.arrays for part in parts]),
+        {prefix: _most_unlikely([part.least_likely[prefix] for part in parts]) for prefix in ("", "zero_")},
+    )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import structs
 
+from consistency.comparison.estimation import are_whole, estimates_of, is_share, reaches_of
 from consistency.experiment.grid import Experiment
 from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.measures import MEASURE, MEASURES
@@ -26,9 +27,13 @@ from consistency.report.schema import (
     SeedSummary,
 )
 from consistency.statistics.crossed import crossed_mean
-from consistency.statistics.estimates import Estimate, mean
+from consistency.statistics.estimates import Estimate, Method, mean
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
+from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.partial_correlation import LEVEL_REMARK, PartialCorrelation, partial_correlation
+from consistency.statistics.pooled_means import Pool, pooled_change, pooled_share, pooled_within
+from consistency.statistics.sampling import Labels
+from consistency.statistics.tails import doubted
 from consistency.support.arrays import Floats, Integers
 from consistency.tasks.scopes import SCOPES
 from consistency.training_data.groups import mixed_ratio
@@ -42,13 +47,19 @@ FIGURES = {
     **{("base_zero_shot", name): (name, "zero_") for name in AGAINST_BASE},
     ("tuned", "accuracy"): ("accuracy_after", ""),
     **{("tuned", name): (name, "") for name in AGAINST_BASE},
-    ("change", "accuracy"): ("delta_accuracy", ""),
 }
+# The changes of accuracy, each from one column to another.
+CHANGES = {
+    ("change", "accuracy"): ("correct_before", "correct_after"),
+    ("change_from_zero_shot", "accuracy"): ("zero_correct_after", "correct_after"),
+}
+_CHANGE = MEASURE["delta_accuracy"]
 # The measures of contrasts and of the summary of seeds, by the column of a tuned model's answers.
 CONTRASTED = {"accuracy": "correct_after", "spearman": "spearman", "kl": "kl"}
 KEPT = tuple(
     dict.fromkeys(
         [prefix + column for name, prefix in FIGURES.values() for column in MEASURE[name].columns]
+        + [name for columns in CHANGES.values() for name in columns]
         + ["tied_before", "tied_after"]
     )
 )
@@ -99,14 +110,15 @@ class Found(NamedTuple):
         Distinct questions.
     p : float or None
         Of "the mean is 0".
-    question_se : float or None
-        Standard error over questions alone, where training runs are sampled as well.
+    question_se, question_df : float or None
+        Standard error over questions alone and its degrees of freedom, where training runs are sampled as well.
     """
 
     estimate: Estimate
     n: int
     p: float | None
     question_se: float | None = None
+    question_df: float | None = None
 
 
 def estimate(cells: Sequence[Cell], values: Callable[[Cell], Floats], draws: Draws | None = None) -> Found:
@@ -133,40 +145,104 @@ def estimate(cells: Sequence[Cell], values: Callable[[Cell], Floats], draws: Dra
     >>> alone.estimate.unit, both.estimate.unit, both.n
     ('stratum', 'run', 3)
     """
+    return _estimated(cells, [values(cell) for cell in cells], draws)
+
+
+def _estimated(cells: Sequence[Cell], samples: Sequence[Floats], draws: Draws | None) -> Found:
+    """`estimate` of numbers at hand."""
     if len(cells) == 1:
-        found = mean(values(cells[0]), strata=cells[0].task)
+        found = mean(samples[0], strata=cells[0].task)
         return Found(found, len(cells[0]), t_test(found))
     draws = draws or Draws.of(cells)
     recipes = [f"{cell.model}\n{cell.domain}\n{cell.group}" for cell in cells]
-    crossed = crossed_mean([values(cell) for cell in cells], draws.question, draws.task, recipes)
-    alone = None if crossed.variances is None else math.sqrt(crossed.variances.questions)
-    return Found(crossed.estimate, len(draws.task), crossed.p, alone)
+    crossed = crossed_mean(samples, draws.question, draws.task, recipes)
+    if crossed.variances is None:
+        return Found(crossed.estimate, len(draws.task), crossed.p)
+    alone = crossed.variances
+    return Found(crossed.estimate, len(draws.task), crossed.p, math.sqrt(alone.questions), alone.questions_df)
 
 
 def _column(name: str) -> Callable[[Cell], Floats]:
     return lambda cell: np.asarray(cell.arrays[name], dtype=np.float64)
 
 
-def _mean_row(cells: Sequence[Cell], domain: str, seed: int | None) -> Mean:
-    one, draws = cells[0], Draws.of(cells) if len(cells) > 1 else None
-    parts: dict[str, dict[str, Figure]] = {}
-    for (part, key), (name, prefix) in FIGURES.items():
+def _of_run(cell: Cell) -> dict[tuple[str, str], Estimate]:
+    """The estimates of one run, by part of a row and name in it: those that `consistency compare` gives, of fixed tasks."""
+    # Of one task the questions are a plain sample.
+    strata = cell.task if (cell.task != cell.task[0]).any() else None
+    labels: Labels = {"strata": strata, "tasks": None, "clusters": None}
+    found: dict[tuple[str, str], Estimate] = {}
+    for prefix in ("", "zero_"):
+        places = {place: name for place, (name, own) in FIGURES.items() if own == prefix}
+        values = {name: MEASURE[name].values(cell.arrays, prefix) for name in places.values()}
+        estimates = estimates_of(values, _reaches([cell], prefix), labels)
+        found |= {place: estimates[name] for place, name in places.items()}
+    for place, columns in CHANGES.items():
+        before, after = (_column(name)(cell) for name in columns)
+        whole = are_whole(before) and are_whole(after)
+        found[place] = mean(after - before, **labels)
+        if whole:
+            found[place] = replace(change_of_shares(before, after, **labels), se=found[place].se)
+    return {place: replace(item, unit="stratum") for place, item in found.items()}
+
+
+def _reaches(cells: Sequence[Cell], prefix: str) -> dict[str, tuple[float, float]]:
+    """The smallest and largest value that a question could have, of the measures of which these cells tell it."""
+    least = [cell.least_likely[prefix] for cell in cells if prefix in cell.least_likely]
+    return reaches_of(least) if len(least) == len(cells) else {}
+
+
+def _of_runs(cells: Sequence[Cell], draws: Draws) -> dict[tuple[str, str], Estimate]:
+    """The estimates of a mean over several runs, by part of a row and name in it."""
+    found: dict[tuple[str, str], Estimate] = {}
+    reaches = {prefix: _reaches(cells, prefix) for prefix in ("", "zero_")}
+    for place, (name, prefix) in FIGURES.items():
         measure = MEASURE[name]
-        found = estimate(cells, lambda cell, of=measure, at=prefix: of.values(cell.arrays, at), draws)  # type: ignore[misc]
-        parts.setdefault(part, {})[key] = Figure.of(found.estimate, measure.bounds)
-    found = estimate(cells, lambda cell: _column("correct_after")(cell) - _column("zero_correct_after")(cell), draws)
+        samples = [measure.values(cell.arrays, prefix) for cell in cells]
+        over = _estimated(cells, samples, draws)
+        if over.estimate.value is None:
+            found[place] = over.estimate
+        elif all(is_share(measure, x) for x in samples):
+            pool = Pool.of(samples, draws.question)
+            found[place] = pooled_share(over.estimate, pool, over.question_se, over.question_df)
+        elif name in reaches[prefix]:
+            found[place] = pooled_within(over.estimate, Pool.of(samples, draws.question), *reaches[prefix][name])
+        else:
+            found[place] = doubted(over.estimate, *measure.bounds)
+    for place, columns in CHANGES.items():
+        before, after = ([_column(name)(cell) for cell in cells] for name in columns)
+        turned = [second - first for first, second in zip(before, after, strict=True)]
+        over = _estimated(cells, turned, draws)
+        found[place] = over.estimate
+        if over.estimate.value is not None and all(map(are_whole, [*before, *after])):
+            lost, won = (
+                Pool.of([np.where(np.isfinite(x), x == sign, np.nan) for x in turned], draws.question)
+                for sign in (-1, 1)
+            )
+            found[place] = pooled_change(over.estimate, lost, won, over.question_se, over.question_df)
+    return found
+
+
+def _mean_row(cells: Sequence[Cell], domain: str, seed: int | None) -> Mean:
+    one, draws = cells[0], Draws.of(cells)
+    found = _of_runs(cells, draws) if len(cells) > 1 else _of_run(one)
+    unit = found["tuned", "accuracy"].unit
+    method: Method = "t-crossed" if unit == "run" else "t"
+    parts: dict[str, dict[str, Figure]] = {}
+    for (part, key), item in found.items():
+        measure = _CHANGE if (part, key) in CHANGES else MEASURE[FIGURES[part, key][0]]
+        parts.setdefault(part, {})[key] = Figure.of(item, measure.bounds, method)
     return Mean(
         model=one.model,
         domain=domain,
         group=one.group,
         seed=seed,
         scope=one.scope,
-        n=found.n,
-        tasks=len(np.unique(np.concatenate([cell.task for cell in cells]))),
+        n=len(draws.task),
+        tasks=len(np.unique(draws.task)),
         **parts,
-        change_from_zero_shot={"accuracy": Figure.of(found.estimate, MEASURE["delta_accuracy"].bounds)},
-        unit=found.estimate.unit,
-        method=found.estimate.method,
+        unit=unit,
+        method=method,
     )
 
 
@@ -257,7 +333,10 @@ def _over_seeds(rows: Sequence[Mean], measure: str) -> SeedFigure:
     values = [row.tuned[measure].value for row in rows]
     known = np.array([value for value in values if value is not None])
     sd = float(known.std(ddof=1)) if len(known) > 1 else None
-    return SeedFigure(**structs.asdict(Figure.of(mean(known))), sd=sd)
+    found = mean(known)
+    # Of so few values the sample says nothing of steps or skewness.
+    told = tuple(caveat for caveat in found.warnings if caveat not in ("uneven", "skewed"))
+    return SeedFigure(**structs.asdict(Figure.of(replace(found, warnings=told))), sd=sd)
 
 
 def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experiment) -> list[Contrast]:
@@ -293,6 +372,7 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
                     draws = Draws.of(chosen) if len(chosen) > 1 else None
                     for measure, column in CONTRASTED.items() if chosen else ():
                         found = estimate(chosen, _column(column), draws)
+                        known = doubted(found.estimate, *_of_difference(measure, chosen))
                         ends = (tuned[model, domain, group, seed, scope][measure] for group in (minuend, subtrahend))
                         out.append(
                             Contrast(
@@ -300,7 +380,7 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
                                 domain=domain,
                                 seed=seed,
                                 scope=scope,
-                                difference=Figure.of(found.estimate),
+                                difference=Figure.of(known),
                                 minuend=minuend,
                                 subtrahend=subtrahend,
                                 measure=measure,
@@ -314,6 +394,12 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
                             )
                         )
     return _adjusted(out)
+
+
+def _of_difference(measure: str, cells: Sequence[Cell]) -> tuple[float, float]:
+    """The smallest and largest difference that a question could have between two groups."""
+    low, high = _reaches(cells, "").get(measure, MEASURE[FIGURES["tuned", measure][0]].bounds)
+    return low - high, high - low
 
 
 def _adjusted(rows: Sequence[Contrast]) -> list[Contrast]:

@@ -29,7 +29,7 @@ from consistency.statistics.selection_bias import strongest_bias
 from consistency.support.yaml_files import read_yaml
 
 # Of the signature: what means over one seed, and over several, take as sampled.
-INTERVALS = {True: "stratified-t-95", False: "crossed-t-95"}
+INTERVALS = {True: "stratified-95", False: "crossed-95"}
 
 
 @dataclass

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
+from msgspec import UnsetType
 
-from consistency.metrics.measures import MEASURE
+from consistency.metrics.measures import MEASURE, Measure
 from consistency.report.content import Row, Table
 from consistency.report.formats.numbers import DASH, fixed, formatted, p_value
 from consistency.report.grid.estimates import CONTRASTED, MEAN
 from consistency.report.grid.verdict import group_title
 from consistency.report.schema import CheckedExplanations, Figure, Grid, GridPairing, GridReport, Mean, TrainingRows
+from consistency.statistics.estimates import CAVEATS, Caveat
 from consistency.statistics.partial_correlation import FEW_RUNS
 from consistency.tasks.scopes import SCOPES
 
 _ACCURACY, _SPEARMAN, _KL = MEASURE["accuracy_after"], MEASURE["spearman"], MEASURE["kl"]
 # Of a difference of accuracies, and of the measures that are contrasted.
 _CHANGE = MEASURE["delta_accuracy"]
+# Of a figure whose interval cannot promise something.
+MARK = "†"
 HELD_CONSTANT = {
     "paper": "base accuracy, as the paper computes it",
     "standard": "base accuracy",
@@ -33,13 +37,36 @@ FIGURE_HEADS = (
 
 def _figures(row: Mean) -> tuple[str, ...]:
     return (
-        formatted(row.base["accuracy"], _ACCURACY),
-        formatted(row.base_zero_shot["accuracy"], _ACCURACY),
-        formatted(row.tuned["accuracy"], _ACCURACY),
-        formatted(row.change["accuracy"], _CHANGE),
-        formatted(row.tuned["spearman"], _SPEARMAN),
-        formatted(row.tuned["kl"], _KL),
+        _marked(row.base["accuracy"], _ACCURACY),
+        _marked(row.base_zero_shot["accuracy"], _ACCURACY),
+        _marked(row.tuned["accuracy"], _ACCURACY),
+        _marked(row.change["accuracy"], _CHANGE),
+        _marked(row.tuned["spearman"], _SPEARMAN),
+        _marked(row.tuned["kl"], _KL),
     )
+
+
+def _marked(figure: Figure, measure: Measure, *, sign: bool = False) -> str:
+    """A figure with its interval, and a mark where there is something that this cannot promise."""
+    return formatted(figure, measure, sign=sign) + (MARK if _caveats(figure) else "")
+
+
+def _caveats(figure: Figure) -> list[Caveat]:
+    """What a figure's interval cannot promise."""
+    return [] if figure.ci_low is None or isinstance(figure.warnings, UnsetType) else figure.warnings
+
+
+def _marks(figures: Iterable[Figure]) -> str:
+    """What the mark means in a table of these figures; nothing where it does not occur."""
+    found = dict.fromkeys(caveat for figure in figures for caveat in _caveats(figure))
+    return f" {MARK}: {'; or '.join(CAVEATS[caveat] for caveat in found)}." if found else ""
+
+
+def _shown(rows: Iterable[Mean]) -> Iterator[Figure]:
+    """The figures of some rows that a table shows."""
+    for row in rows:
+        yield from (row.base["accuracy"], row.base_zero_shot["accuracy"], row.change["accuracy"])
+        yield from (row.tuned[name] for name in CONTRASTED)
 
 
 def _model(grid: Grid, model: str) -> tuple[str, ...]:
@@ -97,7 +124,7 @@ def means_table(document: GridReport) -> Table:
         caption=f"{_over(grid)}HOMO: held-out questions of the domain; ID: subjects that belong to it; OOD: all others. The "
         "base model is also asked without shots in the tuned models' format, so that a change of format is not taken for a "
         f"change of knowledge. {_SPEARMAN.title} and KL(base ‖ tuned) compare with the base model, 5-shot. In brackets: "
-        f"95 % intervals{_over_what(grid)}.",
+        f"95 % intervals{_over_what(grid)}.{_marks(_shown(chosen))}",
         head=(*labels, "questions", *FIGURE_HEADS),
         rows=tuple(
             (*_model(grid, row.model), row.scope.upper(), group_title(row.group), str(row.n), *_figures(row))
@@ -151,9 +178,8 @@ def contrast_table(document: GridReport) -> Table:
     """The differences between groups, over all domains and seeds and in each domain."""
     grid = document.experiment
     rows = []
-    for row in document.contrasts:
-        if row.seed != _shown_seed(grid):
-            continue
+    shown = [row for row in document.contrasts if row.seed == _shown_seed(grid)]
+    for row in shown:
         measure = _DIFFERENCES[row.measure]
         rows.append(
             (
@@ -162,7 +188,7 @@ def contrast_table(document: GridReport) -> Table:
                 "accuracy (points)" if row.measure == "accuracy" else measure.heading,
                 row.scope.upper(),
                 row.domain,
-                formatted(row.difference, measure, sign=True),
+                _marked(row.difference, measure, sign=True),
                 p_value(row.p),
                 p_value(row.p_holm),
                 {True: "overlap", False: "apart", None: DASH}[row.intervals_overlap],
@@ -174,7 +200,8 @@ def contrast_table(document: GridReport) -> Table:
         title="Differences between groups",
         caption=f"Paired: both tuned models answered the same questions. {_sampled(grid)} p: test of no difference; Holm: "
         "corrected for all rows of the same kind (single domains, or means). The last column says whether the two groups' own "
-        "intervals overlap, a stricter question than whether the difference excludes 0.",
+        "intervals overlap, a stricter question than whether the difference excludes 0."
+        f"{_marks(row.difference for row in shown)}",
         head=(*labels, "difference", "p", "p (Holm)", "intervals"),
         rows=tuple(rows),
         labels=len(labels),
@@ -240,7 +267,7 @@ def _runs(grid: Grid, rows: Sequence[Mean], name: str, title: str, caption: str)
     return Table(
         name=name,
         title=title,
-        caption=caption,
+        caption=f"{caption}{_marks(_shown(rows))}",
         head=(*labels, "questions", *FIGURE_HEADS),
         rows=tuple(
             (
