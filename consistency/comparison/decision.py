@@ -21,6 +21,7 @@ from consistency.statistics.hypotheses import holm
 from consistency.statistics.paired_shares import greater_change
 from consistency.statistics.shares import larger_share
 from consistency.statistics.tails import allowing_unseen
+from consistency.support.text import p_equals
 
 _MOST_NAMED = 5
 # At levels far below 5 % the asymptotic p needs more answers that turn.
@@ -132,9 +133,9 @@ class RuleOutcome:
                 number += f", {100 * confidence:g} % interval [{ends}]"
             parts.append(number)
         if finding.outcome is Outcome.FAILED and finding.p_harmful_holm is not None:
-            parts.append(f"beyond the limit, {_p(finding.p_harmful_holm)} (Holm)")
+            parts.append(f"beyond the limit, {p_equals(finding.p_harmful_holm)} (Holm)")
         elif finding.p_harmless is not None:
-            parts.append(f"{_p(finding.p_harmless)} of reaching the limit")
+            parts.append(f"{p_equals(finding.p_harmless)} of reaching the limit")
         return (
             " ".join(parts[:2])
             + "".join(f", {part}" for part in parts[2:])
@@ -294,7 +295,7 @@ def _decided(finding: Finding, level_pass: float, level_fail: float) -> Finding:
     if finding.p_harmful_holm <= level_fail:
         if not finding.beside_noise or (finding.p_noise is not None and finding.p_noise <= level_fail):
             return replace(finding, outcome=Outcome.FAILED)
-        p = "" if finding.p_noise is None else f" ({_p(finding.p_noise)})"
+        p = "" if finding.p_noise is None else f" ({p_equals(finding.p_noise)})"
         reason = f"beyond the limit, but not shown to be more than two runs of the same model show{p}"
         return replace(finding, outcome=Outcome.INCONCLUSIVE, reason=reason)
     if finding.p_harmless <= level_pass and finding.reason == "":
@@ -439,7 +440,3 @@ def _inverted(excludes: Callable[[float], bool]) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if excludes(math.exp(middle)) else (middle, high)
     return math.exp(high)
-
-
-def _p(p: float) -> str:
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")

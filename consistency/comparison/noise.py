@@ -20,6 +20,7 @@ from consistency.statistics.estimates import Estimate, mean
 from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.statistics.shares import larger_share
 from consistency.support.arrays import Floats, Integers
+from consistency.support.text import p_equals
 
 ALPHA = 0.05
 # With fewer questions that turn in one pair alone, the mean excess is too far from normal.
@@ -92,11 +93,11 @@ class Noise:
         yield (
             f"{self.name}, noise: {100 * self.harmful / self.n:.2f} % of {self.n} answers turn from right to wrong, "
             f"{50 * self.turned / self.n:.2f} % each way between two runs of the same model: {more} "
-            f"(excess {points(self.excess.value)} points [{low}, {high}], one-sided {_p(self.p)})"
+            f"(excess {points(self.excess.value)} points [{low}, {high}], one-sided {p_equals(self.p)})"
         )
         low, high = _ends(self.change)
         yield (
-            f"{self.name}, noise: the two runs differ by {points(self.difference)} points ({_p(self.difference_p)}); the change "
+            f"{self.name}, noise: the two runs differ by {points(self.difference)} points ({p_equals(self.difference_p)}); the change "
             f"over other runs of both models {points(self.change.value)} points [{low}, {high}]"
         )
 
@@ -360,7 +361,3 @@ def _sections(comparison: Comparison) -> dict[str, tuple[Section, tuple[str, ...
 
 def _ends(found: Estimate) -> tuple[str, str]:
     return points(found.ci_low), points(found.ci_high)
-
-
-def _p(p: float) -> str:
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
