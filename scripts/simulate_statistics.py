@@ -27,11 +27,11 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, stdtrit
 from simulate_options import TABLES as OF_OPTIONS
 
-from consistency.comparison.conditions import quantity_named
 from consistency.comparison.decision import Outcome, judge
 from consistency.comparison.noise import with_run_variance
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.policy import Policy, Rule
+from consistency.comparison.quantities import quantity_named
 from consistency.comparison.result import Comparison, TaskNames
 from consistency.comparison.section import Section
 from consistency.comparison.sentences import ALPHA, ALPHA_OF_DIFFERENCES, ALPHA_OF_TASKS

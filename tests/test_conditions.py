@@ -9,7 +9,8 @@ from scipy.stats import beta, binomtest, norm
 from statsmodels.stats.proportion import proportion_confint
 
 from consistency.comparison.compare import compare
-from consistency.comparison.conditions import QUANTITIES, Check, check, read_condition
+from consistency.comparison.conditions import Check, check, read_condition
+from consistency.comparison.quantities import QUANTITIES
 from consistency.errors import InputError
 from consistency.statistics.shares import rate
 

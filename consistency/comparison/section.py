@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from consistency.comparison.groups import Weighting
 from consistency.comparison.pairing import PairingReport
-from consistency.statistics.estimates import Estimate, Unit, at_confidence, quantile
-from consistency.statistics.paired_shares import paired_change
+from consistency.statistics.estimates import Estimate, Unit
 from consistency.statistics.selection_bias import Preference, Shift
-from consistency.statistics.shares import score_interval
 
 TaskSampling = Literal["fixed", "sampled"]
 MCNEMAR = "McNemar's exact test"
 _TESTS: dict[Unit, str] = {
     "question": "sign flips of questions",
     "question cluster": "sign flips of clusters of questions",
+    "question cluster in stratum": "sign flips of clusters of questions",
     "cluster": "sign flips of whole tasks",
     "both": "t test over whole tasks and clusters of questions",
 }
@@ -220,22 +219,6 @@ class Section:
         """Whether its questions have options, and so distributions."""
         return "kl" in self.estimates
 
-    def at_confidence(self, found: Estimate, confidence: float) -> Estimate:
-        """One of the estimates, with an interval of another confidence than 95 %."""
-        if found.value is None:
-            return found
-        df = None if found.effective_n is None else found.df
-        if found.method == "score" and self.flips is not None:
-            lost, won = self.flips["harmful"], self.flips["beneficial"]
-            wide = paired_change(lost, won, found.n, confidence, effective_n=found.effective_n, df=df)
-            return replace(found, ci_low=wide.ci_low, ci_high=wide.ci_high)
-        if found.method == "wilson":
-            low, high = score_interval(
-                found.value, found.effective_n or found.n, quantile(confidence, df if found.se else None)
-            )
-            return replace(found, ci_low=low, ci_high=high)
-        return at_confidence(found, confidence)
-
     def to_dict(self) -> dict[str, Any]:
         """The section as plain data, for JSON; what does not apply to it is left out."""
         found = {
@@ -297,4 +280,4 @@ def named_test(unit: Unit, *, exact: bool) -> str:
     >>> named_test("question", exact=True), named_test("question cluster", exact=True)
     ("McNemar's exact test", 'sign flips of clusters of questions')
     """
-    return MCNEMAR if exact and unit == "question" else _TESTS.get(unit, _TESTS["question"])
+    return MCNEMAR if exact and unit in ("question", "stratum") else _TESTS.get(unit, _TESTS["question"])
