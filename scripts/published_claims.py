@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from consistency.report.formats.numbers import p_value
 from consistency.report.grid.tables import HELD_CONSTANT
 from consistency.report.grid.verdict import dose_text, group_title
 from consistency.report.schema import Grid, RunsCorrelation
+from consistency.support.text import p_value
 
 Row = Mapping[str, Any]
 SCOPES = ("homo", "id", "ood")

@@ -6,7 +6,6 @@ from scipy import stats
 
 from consistency.comparison.compare import compare
 from consistency.comparison.conditions import check, read_condition
-from consistency.metrics.answers import expected_calibration_error
 from consistency.statistics.calibration import calibration_change, calibration_error
 
 
@@ -15,8 +14,19 @@ def test_the_plug_in_is_that_of_guo():
     confidence, right = rng.uniform(0.25, 1, 300), (rng.random(300) < 0.7) * 1.0
     right[:7], confidence[7:9] = np.nan, np.nan
     found = calibration_error(confidence, right)
-    assert found.plug_in == pytest.approx(expected_calibration_error(confidence, right), rel=1e-12)
+    c, y = confidence[9:], right[9:]
+    # Fifteen bins, each with its upper edge.
+    places = [(k / 15 < c) & (c <= (k + 1) / 15) for k in range(15)]
+    gaps = [abs(c[place].mean() - y[place].mean()) * place.mean() for place in places if place.any()]
+    assert found.plug_in == pytest.approx(sum(gaps), rel=1e-12)
     assert (found.estimate.n, found.estimate.undefined) == (291, 9)
+
+
+def test_the_plug_in_by_hand():
+    # Two bins: (0, .5] holds .4 (right) and .5 (wrong), (.5, 1] holds .9 (right).
+    found = calibration_error([0.4, 0.5, 0.9], [1, 0, 1], bins=2)
+    assert found.plug_in == pytest.approx((2 * abs(0.45 - 0.5) + abs(0.9 - 1)) / 3)
+    assert calibration_error([np.nan], [1.0]).plug_in is None
 
 
 def test_one_bin_by_hand():

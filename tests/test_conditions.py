@@ -9,8 +9,10 @@ from scipy.stats import beta, binomtest, norm
 from statsmodels.stats.proportion import proportion_confint
 
 from consistency.comparison.compare import compare
-from consistency.comparison.conditions import QUANTITIES, Check, check, read_condition
+from consistency.comparison.conditions import Check, check, read_condition
+from consistency.comparison.quantities import QUANTITIES
 from consistency.errors import InputError
+from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.shares import rate
 
 
@@ -238,3 +240,24 @@ def test_what_few_questions_cannot_exclude_is_neither_sure_nor_impossible(small_
 def test_with_many_questions_or_many_reversals_it_is_sure(small_changes):
     assert judge(small_changes(3000), "surely KL < 0.1 nats").outcome == "holds"
     assert judge(small_changes(60, 12), "surely KL > 0.1 nats").outcome == "holds"
+
+
+def test_an_interval_at_any_confidence_ends_at_the_bounds(small_changes):
+    """Of 60 questions with small changes the t interval of a divergence would begin below 0, at 99.9 % far below."""
+    section = small_changes(60).overall
+    for quantity in QUANTITIES:
+        for confidence in (0.8, 0.9, 0.95, 0.999):
+            found = quantity.at(section, confidence)
+            if found is not None and found.ci_low is not None:
+                assert quantity.bounds[0] <= found.ci_low <= found.value <= found.ci_high <= quantity.bounds[1]
+
+
+def test_a_drop_is_the_change_with_the_other_sign_at_any_confidence(small_changes):
+    section = small_changes(60, 7).overall
+    named = {quantity.name: quantity for quantity in QUANTITIES}
+    for drop, change in (("accuracy_drop", "delta_accuracy"), ("gold_probability_drop", "delta_gold")):
+        for confidence in (0.9, 0.95, 0.99):
+            one, other = (named[name].at(section, confidence) for name in (drop, change))
+            assert (one.value, one.ci_low, one.ci_high) == pytest.approx((-other.value, -other.ci_high, -other.ci_low))
+    wide = paired_change(7, 0, 60, 0.99)
+    assert named["accuracy_drop"].at(section, 0.99).ci_high == pytest.approx(-wide.ci_low)

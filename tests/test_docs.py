@@ -242,7 +242,8 @@ def test_the_workflow_stops_what_is_harmful_and_writes_its_summary(folder: Path)
 
 
 def test_the_cookbook_names_every_measure_of_a_condition() -> None:
-    from consistency.comparison.conditions import QUANTITIES, read_condition
+    from consistency.comparison.conditions import read_condition
+    from consistency.comparison.quantities import QUANTITIES
 
     text = (ROOT / "docs" / "cookbook.md").read_text()
     named = re.findall(r"`([^`]+)`", text[text.index("- Measures, by") : text.index("What each is: [methods]")])

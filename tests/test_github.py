@@ -5,10 +5,12 @@ from html.parser import HTMLParser
 
 import pytest
 from markdown_it import MarkdownIt
+from scipy import stats
 
 from consistency.comparison.compare import compare
 from consistency.comparison.conditions import check, read_condition
 from consistency.report.pair.github import MOST_TASKS, code, plain, to_markdown
+from consistency.report.pair.report import write_comparison
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -97,3 +99,38 @@ def test_the_summary_says_what_happened(compared):
     unfolded = to_markdown(compared, checks)
     assert "<details>" not in unfolded
     assert compared.signature in shown(unfolded).text
+
+
+@pytest.fixture
+def twice(tmp_path, write_probe):
+    """Forty questions, each asked in two tasks, of which five answers turn wrong, in both alike."""
+    documents = [{"question": f"Question {i}?", "choices": ["one", "two"], "answer": 0} for i in range(40)]
+    for when, turned in (("before", 0), ("after", 5)):
+        for task in ("exam", "copy"):
+            write_probe(tmp_path / when, documents, [[-2, -1]] * turned + [[-1, -2]] * (40 - turned), task)
+    return tmp_path / "before", tmp_path / "after"
+
+
+def test_the_p_is_that_of_what_was_sampled(twice, tmp_path):
+    """Ten answers turned, but five questions: by scipy p = .0625, where McNemar's test of ten says .002."""
+    comparison = compare(*twice)
+    p = stats.binomtest(5, 5).pvalue
+    assert comparison.overall.sign_flip_p == pytest.approx(p)
+    assert comparison.overall.mcnemar_p == pytest.approx(stats.binomtest(10, 10).pvalue)
+    page = to_markdown(comparison)
+    assert "| test of no change | sign flips of clusters of questions |" in page
+    assert "| p | .062 |" in page
+    assert "McNemar" not in page
+    report = write_comparison(comparison, tmp_path / "report")
+    text = " ".join(Reader(report.read_text()).text.split())
+    assert "sign flips of clusters of questions: p = .062" in text
+    assert (
+        "tested with sign flips of clusters of questions over all questions and with McNemar's exact test in each"
+        in text
+    )
+    sampled = compare(*twice, task_sampling="sampled")
+    assert sampled.overall.test == "t test over whole tasks and clusters of questions"
+    alone = compare(*twice, cluster="none")
+    assert "| McNemar's p | .002 |" in to_markdown(alone)
+    scoped = compare(*twice, scopes={"id": ["exam"], "ood": ["copy"]})
+    assert "| p (Holm) | – | .125 | .125 |" in to_markdown(scoped)

@@ -138,14 +138,6 @@ def test_flips_by_hand():
     assert answers.flips(before, after, same) == {"harmful": 1, "beneficial": 1, "wrong_to_wrong": 1}
 
 
-def test_expected_calibration_error_by_hand():
-    # Two bins: (0, .5] holds .4 (right) and .5 (wrong), (.5, 1] holds .9 (right).
-    assert answers.expected_calibration_error([0.4, 0.5, 0.9], [1, 0, 1], bins=2) == pytest.approx(
-        (2 * abs(0.45 - 0.5) + abs(0.9 - 1)) / 3
-    )
-    assert np.isnan(answers.expected_calibration_error([np.nan], [1.0]))
-
-
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match="one shape"):
         divergences.kl_divergence([[0.0, 1.0]], [[0.0, 1.0, 2.0]])

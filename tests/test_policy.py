@@ -303,6 +303,22 @@ def test_a_policy_over_many_tasks_fails_falsely_at_its_level(
     assert passed / draws / tasks <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws / tasks)
 
 
+def test_a_policy_judges_calibration_and_ends_at_the_bounds(logs: Write, policy) -> None:
+    """All answers with confidence .87: 100 of 400 wrong after is an error of 12 points, and of none wrong 13."""
+    comparison = compare(*logs({"a": (100, 0)}))
+    for limit, outcome in (("at_most: 30 %", Outcome.PASSED), ("at_most: 5 %", Outcome.FAILED)):
+        found = judge(policy(f"rules: [{{tasks: a, measure: ece, {limit}}}]"), comparison)
+        assert found.outcome is outcome
+    for measure in ("ece before", "ece change", "kl", "same answers", "accuracy after"):
+        found = judge(policy(f"rules: [{{tasks: a, measure: {measure}, at_most: 0.9}}]"), comparison)
+        (item,) = found.rules[0].findings
+        assert item.estimate is not None
+        low, high = found.policy.rules[0].quantity.bounds
+        assert item.estimate.ci_low is not None
+        assert item.estimate.ci_high is not None
+        assert low <= item.estimate.ci_low <= item.estimate.ci_high <= high
+
+
 @pytest.mark.parametrize("spending", SPENDINGS)
 @pytest.mark.parametrize("checks", [1, 7, 20])
 def test_what_is_spent_adds_up_to_the_budget(spending: Any, checks: int) -> None:

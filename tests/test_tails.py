@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from scipy.stats.mstats import trimmed_mean_ci
 
-from consistency.statistics.estimates import mean
+from consistency.statistics.estimates import at_confidence, mean
 from consistency.statistics.tails import bounded_ends, bounded_macro_means, bounded_means, doubted, trimmed_mean
 from consistency.statistics.task_means import macro_mean
 
@@ -110,3 +110,12 @@ def test_a_short_t_interval_that_unseen_values_could_leave_is_doubted():
     assert doubted(mean(wide), -1.0, 1.0).warnings == ()
     # Of 3,700 questions one in 1000 would have been seen.
     assert doubted(mean(np.tile(narrow, 400)), -1.0, 1.0).warnings == ()
+
+
+def test_a_bounded_interval_is_never_shorter_than_its_normal_part() -> None:
+    """From 95 to 90 %: 1.645 / 1.960 = .839 of the arm, where the logarithm would leave .812; to 99 % the logarithm's is more."""
+    (found,) = bounded_means([np.linspace(0.4, 0.6, 5000)], [(0.0, 1.0)])
+    z = {confidence: stats.t.ppf((1 + confidence) / 2, 4999) for confidence in (0.9, 0.95)}
+    narrow, wide = at_confidence(found, 0.9), at_confidence(found, 0.99)
+    assert narrow.ci_high - found.value == pytest.approx((found.ci_high - found.value) * z[0.9] / z[0.95])
+    assert wide.ci_high - found.value == pytest.approx((found.ci_high - found.value) * np.log(0.005) / np.log(0.025))

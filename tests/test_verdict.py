@@ -104,6 +104,52 @@ def test_a_pattern_names_tasks_and_a_passed_condition_the_nearest(tmp_path: Path
         check([read_condition("accuracy drop > 1 points in mmlu_*")], comparison)
 
 
+def test_a_small_p_among_several_is_adjusted(tmp_path: Path) -> None:
+    """Twenty tasks without a change but one with p = .031, which is one of twenty by chance."""
+    comparison = compared(tmp_path, {f"task{i}": (3, 3, 50) for i in range(19)} | {"task_odd": (6, 0, 50)})
+    for measure in ("mcnemar p", "sign flip p"):
+        (alone,) = check([read_condition(f"{measure} < 0.05 in task_odd")], comparison)
+        assert alone.failed
+        assert alone.estimate.value == pytest.approx(0.03125)
+        for where in ("any task", "task*"):
+            (item,) = check([read_condition(f"{measure} < 0.05 in {where}")], comparison)
+            assert (item.section, item.of, item.failed) == ("task_odd", 20, False)
+            assert item.estimate.value == pytest.approx(20 * 0.03125)
+            assert "(of 20 tasks, p adjusted for all together (Holm))" in item.to_text()
+    # That all p are large needs no adjustment, since each must be.
+    found = {item.section: item for item in check([read_condition("sign flip p > 0.02 in task*")], comparison)}
+    assert found["task_odd"].estimate.value == pytest.approx(0.03125)
+    assert "(of 20 tasks)" in found["task_odd"].to_text()
+
+
+def test_a_group_is_not_counted_beside_its_own_tasks(tmp_path: Path) -> None:
+    for when in ("before", "after"):
+        names = {"mmlu_a": 4, "mmlu_b": 0, "other": 0}
+        for task, wrong in names.items():
+            write(
+                tmp_path / when, task, [0] * (wrong if when == "after" else 0) + [1] * (60 - wrong * (when == "after"))
+            )
+        results = {
+            "results": {**{name: {"exact_match,none": 1.0} for name in [*names, "mmlu", "mixed"]}},
+            "group_subtasks": {"mmlu": ["mmlu_a", "mmlu_b"], "mixed": ["mmlu_b", "other"]},
+            "groups": {name: {"exact_match,none": 1.0} for name in ("mmlu", "mixed")},
+            "config": {},
+        }
+        (tmp_path / when / f"results_{DATE}.json").write_text(json.dumps(results))
+    comparison = compare(tmp_path / "before", tmp_path / "after")
+    assert [*comparison.by_group] == ["mmlu", "mixed"]
+
+    def told(where: str) -> tuple[int, str]:
+        (item,) = check([read_condition(f"measured accuracy drop > 50 points in {where}")], comparison)
+        return item.of, item.among
+
+    assert told("mmlu*") == (2, "tasks")
+    assert told("m*") == (3, "tasks and groups")
+    assert told("m[mi][lx]*[ud]") == (2, "groups")
+    (item,) = check([read_condition("measured accuracy drop > 50 points in mmlu")], comparison)
+    assert (item.section, item.of) == ("mmlu", 1)
+
+
 @pytest.mark.parametrize("margin", [1, 0.5, 0, -0.1, float("inf"), float("nan")])
 def test_a_margin_in_points_is_refused(tmp_path: Path, margin: float) -> None:
     write(tmp_path / "a", "t", [1, 0])

@@ -37,7 +37,8 @@ def plan_eval(
     run_sd: Annotated[
         float | None,
         typer.Option(
-            help="Standard deviation of the change between trainings, in points: also how many seeds.",
+            help="Standard deviation of the change between trainings, in points: also how many seeds show it in these "
+            "questions; others are not allowed for.",
             show_default=False,
         ),
     ] = None,
@@ -99,7 +100,7 @@ class _Plan:
             "by one" + (f", and the {self.tasks} tasks are fixed" if self.tasks > 1 else "")
         )
         if self.run_sd is not None:
-            yield "seeds: a two-sided t test over the seeds' changes from one model, for other seeds and these questions"
+            yield "seeds: a two-sided t test over the seeds' changes from one model, for other seeds in these questions alone"
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class _Curve:
                 found = self.seeds(plan, n)
                 count = "more than 1,000" if found is None else f"{found:,}"
                 sd = f"{100 * plan.run_sd:g} points between seeds"
-                yield f"to find it over other seeds {of}, with an sd of {sd}: {count} seeds {asked}"
+                yield f"to find it in these questions with other seeds {of}, with an sd of {sd}: {count} seeds {asked}"
         several = "" if plan.tasks == 1 else " of each task"
         for n in questions:
             find, show = (100 * self.power[name](n * plan.pooled) for name in ("find_change", "show_no_change"))

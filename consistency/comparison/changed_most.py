@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import Section
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.selection import selected_confidence
@@ -67,7 +68,6 @@ def changed_most(sections: Sequence[Section], most: int = MOST) -> ChangedMost |
         return None
     shown = sorted(known, key=lambda section: -abs(section.estimates["delta_accuracy"].value or 0.0))[:most]
     confidence = selected_confidence(len(shown), len(known))
-    changes = {
-        section.name: section.at_confidence(section.estimates["delta_accuracy"], confidence) for section in shown
-    }
+    quantity = quantity_named("delta accuracy")
+    changes = {section.name: found for section in shown if (found := quantity.at(section, confidence)) is not None}
     return ChangedMost(tuple(shown), changes, len(known), confidence)

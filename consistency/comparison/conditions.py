@@ -4,131 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from consistency.comparison.quantities import QUANTITIES, Quantity, quantity_named, read_number
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.errors import InputError
-from consistency.metrics.measures import MEASURES, Measure, Unit
-from consistency.statistics.calibration import within_bounds
-from consistency.statistics.estimates import Estimate, at_confidence, without_interval
-from consistency.statistics.shares import clopper_pearson
-from consistency.statistics.tails import allowing_unseen
+from consistency.statistics.estimates import Estimate
+from consistency.statistics.hypotheses import holm
 
 Mode = Literal["surely", "possibly", "measured"]
 Outcome = Literal["holds", "does not hold", "unclear", "undefined"]
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """A number of a section that a condition may be about.
-
-    Attributes
-    ----------
-    name : str
-        Of a measure, or of what is derived from one.
-    aliases : tuple of str
-        Further names.
-    unit : {"%", "points", "nats", ""}
-        What its numbers may be given in. Those in % or points are fractions of 1 otherwise.
-    find : callable
-        From a section to its estimate; None where the section lacks it.
-    has_interval : bool
-        Whether it is an estimate; quantiles and p-values have no interval, and shares of ties only where questions are the
-        unit.
-    bounds : tuple of float
-        Its smallest and largest possible value.
-    """
-
-    name: str
-    aliases: tuple[str, ...]
-    unit: Unit
-    find: Callable[[Section], Estimate | None]
-    has_interval: bool = True
-    bounds: tuple[float, float] = (-math.inf, math.inf)
-
-    @property
-    def scale(self) -> float:
-        """The factor from its values to its unit."""
-        return 100.0 if self.unit in ("%", "points") else 1.0
-
-
-def _of_measure(measure: Measure) -> Callable[[Section], Estimate | None]:
-    def find(section: Section) -> Estimate | None:
-        return section.estimates.get(measure.name)
-
-    return find
-
-
-def _less(find: Callable[[Section], Estimate | None]) -> Callable[[Section], Estimate | None]:
-    """The same estimate with the other sign."""
-
-    def negated(section: Section) -> Estimate | None:
-        found = find(section)
-        return None if found is None else found.scaled(-1.0)
-
-    return negated
-
-
-def _of_calibration(when: str) -> Callable[[Section], Estimate | None]:
-    def find(section: Section) -> Estimate | None:
-        return None if section.ece_debiased is None else section.ece_debiased[when]
-
-    return find
-
-
-def _number(
-    name: str, unit: Unit, field: str, key: str = "", aliases: tuple[str, ...] = (), always: bool = False
-) -> Quantity:
-    """A number without an interval: a field of a section, or what the field holds by a key."""
-
-    def find(section: Section) -> Estimate | None:
-        found = getattr(section, field)
-        if key and found is not None:
-            return without_interval(found[key], section.n)
-        # Where it is known which answers are right, a test without a result is undefined, not absent.
-        absent = found is None and not always and (key or section.flips is None)
-        return None if absent else without_interval(found, section.n)
-
-    return Quantity(name, aliases, unit, find, has_interval=False)
-
-
-def _tie_rate(section: Section) -> Estimate | None:
-    """The share of questions with tied options after; with its exact interval where questions are the unit."""
-    if section.ties is None:
-        return None
-    found = without_interval(section.ties["after"] / section.n, section.n, statistic="share")
-    right = section.estimates["accuracy_after"]
-    return exact_share(found) if right.unit == "question" and section.weighting is None else found
-
-
-def exact_share(found: Estimate, confidence: float = 0.95) -> Estimate:
-    """A share of a count with Clopper and Pearson's interval, by which conditions and policies judge it."""
-    if found.value is None:
-        return found
-    share = clopper_pearson(round(found.value * found.n), found.n, confidence)
-    return replace(found, ci_low=share.ci_low, ci_high=share.ci_high, method="exact")
-
-
-_FIND = {measure.name: _of_measure(measure) for measure in MEASURES}
-QUANTITIES = (
-    *(Quantity(m.name, (m.title.lower(), *m.aliases), m.unit, _FIND[m.name], bounds=m.bounds) for m in MEASURES),
-    Quantity("accuracy_drop", (), "points", _less(_FIND["delta_accuracy"]), bounds=(-1.0, 1.0)),
-    Quantity("gold_probability_drop", (), "points", _less(_FIND["delta_gold"]), bounds=(-1.0, 1.0)),
-    Quantity("ece_before", (), "%", _of_calibration("before")),
-    Quantity("ece_after", ("ece", "calibration error"), "%", _of_calibration("after")),
-    Quantity("ece_change", ("delta ece",), "points", _of_calibration("delta")),
-    _number("kl_p95", "nats", "kl_quantiles", "p95"),
-    _number("kl_p99", "nats", "kl_quantiles", "p99"),
-    Quantity("tie_rate_after", ("tie rate",), "%", _tie_rate, has_interval=False),
-    _number("mcnemar_p", "", "mcnemar_p"),
-    _number("sign_flip_p", "", "sign_flip_p"),
-    _number("equivalence_p", "", "equivalence_p", always=True),
-)
-_NAMES = {name.replace("_", " "): item for item in QUANTITIES for name in (item.name.lower(), *item.aliases)}
 _FORM = (
     "[surely|possibly|measured] MEASURE >|>=|<|<= NUMBER [%|points|nats] [in TASK, GROUP, SCOPE, any task or PATTERN*]"
 )
@@ -138,7 +29,6 @@ _PATTERN = re.compile(
     r"(?:\s+in\s+(?P<where>\S.*?))?\s*",
     re.IGNORECASE,
 )
-_UNITS = {"percent": "%", "point": "points", "nat": "nats"}
 
 
 @dataclass(frozen=True)
@@ -165,6 +55,11 @@ class Condition:
     limit: float
     where: str | None
 
+    @property
+    def on_small_p(self) -> bool:
+        """Whether it holds where a p is small: of several p one is so more often by chance."""
+        return self.quantity.is_p and self.sign.startswith("<")
+
     def beyond(self, value: float) -> bool:
         """Whether a value lies beyond the limit."""
         if self.sign.startswith(">"):
@@ -181,7 +76,12 @@ class Check:
     condition, section : Condition, str
         What was judged, and on which numbers: those of a task, of a scope, or "overall".
     of : int
-        Among how many tasks it was the one that is told. The interval then holds for all of them together (Bonferroni).
+        Among how many tasks or groups it was the one that is told. An interval then holds for all of them together (Bonferroni),
+        and of a condition on a small p that is adjusted over them (Holm).
+    among : str
+        What these are: "tasks", "groups", "tasks and groups".
+    lacking : int
+        How many more have no such number.
     estimate : Estimate
         In the quantity's own numbers.
     outcome : {"holds", "does not hold", "unclear", "undefined"}
@@ -193,6 +93,8 @@ class Check:
     estimate: Estimate
     outcome: Outcome
     of: int = 1
+    among: str = "tasks"
+    lacking: int = 0
 
     @property
     def failed(self) -> bool:
@@ -204,8 +106,7 @@ class Check:
     def to_text(self) -> str:
         """The condition, what was found, and what follows from it."""
         found, condition = self.estimate, self.condition
-        among = f" (of {self.of} tasks, intervals for all together)" if self.of > 1 else ""
-        text = f"{condition.text}: {self.section}{among}, {self._formatted(found.value)}"
+        text = f"{condition.text}: {self.section}{self._among()}, {self._formatted(found.value)}"
         if found.ci_low is not None and found.ci_high is not None:
             text += f" [{self._number(found.ci_low)}, {self._number(found.ci_high)}]"
             text += " exact (Clopper–Pearson)" if found.method == "exact" else ""
@@ -219,6 +120,19 @@ class Check:
                 return f"FAILED, {text}: the interval reaches beyond the limit"
             return f"passed, {text}: undecided, since the limit lies within the interval"
         return f"{'FAILED' if self.failed else 'passed'}, {text}"
+
+    def _among(self) -> str:
+        """Among how many it is told, and how that was allowed for."""
+        if self.of == 1 and not self.lacking:
+            return ""
+        parts = [f"of {self.of} {self.among}"]
+        if self.of > 1 and self.estimate.ci_low is not None:
+            parts.append("intervals for all together")
+        if self.of > 1 and self.condition.on_small_p:
+            parts.append("p adjusted for all together (Holm)")
+        if self.lacking:
+            parts.append(f"{self.lacking} more without it")
+        return f" ({', '.join(parts)})"
 
     def _number(self, value: float) -> str:
         return f"{value * self.condition.quantity.scale:.{2 if self.condition.quantity.scale > 1 else 4}f}"
@@ -260,44 +174,6 @@ def read_condition(text: str) -> Condition:
     return Condition(" ".join(text.split()), mode, quantity, sign, limit, found["where"])
 
 
-def quantity_named(text: str) -> Quantity:
-    """The quantity of a name, in any case, with spaces or underscores.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    name = " ".join(text.lower().replace("_", " ").split())
-    if name not in _NAMES:
-        raise InputError(
-            f"no measure {name!r}", expected=f"one of {', '.join(item.name.replace('_', ' ') for item in QUANTITIES)}"
-        )
-    return _NAMES[name]
-
-
-def read_number(quantity: Quantity, number: str, unit: str | None) -> float:
-    """A number of a quantity, with its unit or as a fraction of 1, in the quantity's own numbers.
-
-    Raises
-    ------
-    InputError
-        If it is not finite, in another unit, or not clearly a fraction of 1.
-    """
-    value, given = float(number.replace("−", "-")), (unit or "").lower()
-    if not math.isfinite(value):
-        raise InputError(f"{number} is not a finite number", expected="a number")
-    given = _UNITS.get(given, given)
-    if given not in ("", quantity.unit):
-        own = f"a number in {quantity.unit}" if quantity.unit else "a number without a unit"
-        raise InputError(f"{quantity.name.replace('_', ' ')} is not in {given}", expected=own)
-    # "> 1" may mean a hundredth or the whole.
-    if not given and quantity.scale > 1 and abs(value) >= 1:
-        own = f'"{value:g} {quantity.unit}" or {value / quantity.scale:g}'
-        raise InputError(f"{value:g} is not a fraction of 1", expected=own)
-    return value / quantity.scale if given else value
-
-
 def check(conditions: Sequence[Condition], comparison: Comparison) -> list[Check]:
     """Judge conditions, each on the task, scope or group that it names, else on all that the verdict is about.
 
@@ -321,14 +197,14 @@ def check(conditions: Sequence[Condition], comparison: Comparison) -> list[Check
     for condition in conditions:
         several = _several(condition, comparison)
         if several:
-            found += _among(condition, several)
+            found += _among(condition, several, comparison)
         else:
             found += [_check(condition, section) for section in _sections(condition, comparison)]
     return found
 
 
 def _several(condition: Condition, comparison: Comparison) -> list[Section]:
-    """The tasks and groups that "any task" or a pattern names; none where it names one place."""
+    """The tasks and groups that "any task" or a pattern names, no group beside its own tasks; none where it names one place."""
     where = condition.where or ""
     if where.lower() in ("any task", "any"):
         return list(comparison.by_task.values())
@@ -337,20 +213,25 @@ def _several(condition: Condition, comparison: Comparison) -> list[Section]:
     sections = {**comparison.by_group, **comparison.by_task}
     if where in sections:
         return []
-    matching = [section for name, section in sections.items() if fnmatchcase(name, where)]
+    matching = {name: section for name, section in sections.items() if fnmatchcase(name, where)}
     if not matching:
         raise InputError(
             f"--fail-if {condition.text!r}: no task or group matches {where}", expected="one of " + ", ".join(sections)
         )
-    return matching
+    return [s for s in matching.values() if not s.tasks or not all(name in matching for name in s.tasks)]
 
 
-def _among(condition: Condition, sections: list[Section]) -> list[Check]:
-    """The checks that fail among several, else the one nearest to that; each interval is wide enough for all together."""
-    confidence = 1 - 0.05 / len(sections)
+def _among(condition: Condition, sections: list[Section], comparison: Comparison) -> list[Check]:
+    """The checks that fail among several, else the one nearest to that; all are judged so that they hold together."""
     found = [condition.quantity.find(section) for section in sections]
     having = [section for section, item in zip(sections, found, strict=True) if item is not None and item.n]
-    checks = [replace(_check(condition, section, confidence), of=len(sections)) for section in having or sections[:1]]
+    if not having:
+        return [_check(condition, sections[0])]
+    confidence = 1 - 0.05 / len(having)
+    checks = [
+        replace(item, of=len(having), among=_kind(having, comparison), lacking=len(sections) - len(having))
+        for item in _adjusted([_check(condition, section, confidence) for section in having])
+    ]
     failed = [item for item in checks if item.failed]
     toward = 1 if condition.sign.startswith(">") else -1
     return failed or [
@@ -358,35 +239,26 @@ def _among(condition: Condition, sections: list[Section]) -> list[Check]:
     ]
 
 
-def _at_confidence(section: Section, confidence: float) -> Section:
-    """A section whose intervals have another confidence, and shares of counts the exact ones."""
-    estimates = {name: judged(found, section, confidence) for name, found in section.estimates.items()}
-    calibration = section.ece_debiased and {
-        when: within_bounds(at_confidence(found, confidence)) for when, found in section.ece_debiased.items()
-    }
-    return replace(section, estimates=estimates, ece_debiased=calibration)
+def _adjusted(checks: list[Check]) -> list[Check]:
+    """The checks of a condition; of one on a small p by the p adjusted over all of them."""
+    if not checks[0].condition.on_small_p:
+        return checks
+    adjusted = holm([math.nan if item.estimate.value is None else item.estimate.value for item in checks]).tolist()
+    estimates = [
+        item.estimate if math.isnan(p) else replace(item.estimate, value=p)
+        for item, p in zip(checks, adjusted, strict=True)
+    ]
+    return [
+        replace(item, estimate=estimate, outcome=_outcome(item.condition, estimate))
+        for item, estimate in zip(checks, estimates, strict=True)
+    ]
 
 
-def judged(found: Estimate, section: Section, confidence: float = 0.95) -> Estimate:
-    """An estimate of a section with the interval by which it is judged.
-
-    Parameters
-    ----------
-    found : Estimate
-        With a 95 % interval.
-    section : Section
-        Where it is from.
-    confidence : float
-
-    Returns
-    -------
-    Estimate
-        Of a share of a count whose questions are the unit with Clopper and Pearson's interval, else with the same one made wider
-        or narrower.
-    """
-    if found.method in ("wilson", "exact") and found.effective_n is None:
-        return exact_share(found, confidence)
-    return found if confidence == 0.95 else section.at_confidence(found, confidence)
+def _kind(sections: Sequence[Section], comparison: Comparison) -> str:
+    """Whether these are tasks, groups or both."""
+    own = {id(section) for section in comparison.by_task.values()}
+    tasks = sum(id(section) in own for section in sections)
+    return "tasks" if tasks == len(sections) else "tasks and groups" if tasks else "groups"
 
 
 def _sections(condition: Condition, comparison: Comparison) -> list[Section]:
@@ -419,20 +291,13 @@ def _sections(condition: Condition, comparison: Comparison) -> list[Section]:
 
 
 def _check(condition: Condition, section: Section, confidence: float = 0.95) -> Check:
-    found = condition.quantity.find(_at_confidence(section, confidence))
+    found = condition.quantity.at(section, confidence)
     if found is None:
         has = ", ".join(item.name.replace("_", " ") for item in QUANTITIES if item.find(section) is not None)
         raise InputError(
             f"--fail-if {condition.text!r}: {section.name} has no {condition.quantity.name.replace('_', ' ')}",
             expected=f"one of {has}",
         )
-    if found.method == "exact":  # a share of ties, which is no estimate of the section
-        found = exact_share(found, confidence)
-    # An interval that rare questions could leave says nothing surely: it is made as long as they could make it.
-    low, high = condition.quantity.bounds
-    found = allowing_unseen(found, low, high, confidence)
-    if found.ci_low is not None and found.ci_high is not None:
-        found = replace(found, ci_low=max(found.ci_low, low), ci_high=min(found.ci_high, high))
     return Check(condition, section.name, found, _outcome(condition, found))
 
 

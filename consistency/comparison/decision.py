@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from consistency.comparison.budget import spend
-from consistency.comparison.conditions import judged
 from consistency.comparison.noise import NoiseComparison, with_run_variance
 from consistency.comparison.policy import Policy, Rule
 from consistency.comparison.result import Comparison
@@ -20,7 +19,7 @@ from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import holm
 from consistency.statistics.paired_shares import greater_change
 from consistency.statistics.shares import larger_share
-from consistency.statistics.tails import allowing_unseen
+from consistency.support.text import p_equals
 
 _MOST_NAMED = 5
 # At levels far below 5 % the asymptotic p needs more answers that turn.
@@ -56,6 +55,8 @@ class Finding:
     outcome : Outcome
     reason : str
         Why it is so, where the numbers alone do not say it.
+    inside : bool
+        Whether the interval lies within the limits: to pass, it must, beside the test.
     estimate : Estimate or None
         With an interval of twice the level outside; each end is the one-sided bound. None where nothing was compared.
     p_harmless : float or None
@@ -79,6 +80,7 @@ class Finding:
     p_harmful_holm: float | None = None
     beside_noise: bool = False
     p_noise: float | None = None
+    inside: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
@@ -132,9 +134,9 @@ class RuleOutcome:
                 number += f", {100 * confidence:g} % interval [{ends}]"
             parts.append(number)
         if finding.outcome is Outcome.FAILED and finding.p_harmful_holm is not None:
-            parts.append(f"beyond the limit, {_p(finding.p_harmful_holm)} (Holm)")
+            parts.append(f"beyond the limit, {p_equals(finding.p_harmful_holm)} (Holm)")
         elif finding.p_harmless is not None:
-            parts.append(f"{_p(finding.p_harmless)} of reaching the limit")
+            parts.append(f"{p_equals(finding.p_harmless)} of reaching the limit")
         return (
             " ".join(parts[:2])
             + "".join(f", {part}" for part in parts[2:])
@@ -294,10 +296,10 @@ def _decided(finding: Finding, level_pass: float, level_fail: float) -> Finding:
     if finding.p_harmful_holm <= level_fail:
         if not finding.beside_noise or (finding.p_noise is not None and finding.p_noise <= level_fail):
             return replace(finding, outcome=Outcome.FAILED)
-        p = "" if finding.p_noise is None else f" ({_p(finding.p_noise)})"
+        p = "" if finding.p_noise is None else f" ({p_equals(finding.p_noise)})"
         reason = f"beyond the limit, but not shown to be more than two runs of the same model show{p}"
         return replace(finding, outcome=Outcome.INCONCLUSIVE, reason=reason)
-    if finding.p_harmless <= level_pass and finding.reason == "":
+    if finding.p_harmless <= level_pass and finding.inside:
         return replace(finding, outcome=Outcome.PASSED)
     return finding
 
@@ -356,7 +358,13 @@ def _finding(
     """The p-values of a rule on one section, and its interval."""
     measure = rule.quantity.name
     difference = _run_difference(name, rule, policy, noise)
-    at = _at(found, section, difference, rule.quantity.bounds)
+
+    def at(confidence: float) -> Estimate:
+        wide = rule.quantity.at(section, confidence) or found
+        if difference is None:
+            return wide
+        return rule.quantity.cut(with_run_variance(wide, difference, confidence))
+
     shown = at(1 - 2 * level)
     if found.value is None or shown.ci_low is None or shown.ci_high is None:
         return Finding(name, Outcome.INCONCLUSIVE, f"has no interval ({found.describe()})", found)
@@ -373,6 +381,7 @@ def _finding(
         outcome=Outcome.INCONCLUSIVE,
         reason="" if inside or max(harmless) > level else "the interval reaches the limit",
         estimate=shown,
+        inside=inside,
         p_harmless=max(harmless),
         p_harmful=min(1.0, len(harmful) * min(harmful)),
         # An interval with the variance between runs needs no second test.
@@ -386,18 +395,6 @@ def _run_difference(name: str, rule: Rule, policy: Policy, noise: NoiseCompariso
     if noise is None or policy.noise != "runs" or rule.quantity.name != "delta_accuracy":
         return None
     return noise.by_section[name].difference if name in noise.by_section else None
-
-
-def _at(
-    found: Estimate, section: Section, difference: float | None, bounds: tuple[float, float]
-) -> Callable[[float], Estimate]:
-    """From a confidence to the estimate with that interval, as long as rare questions could make it."""
-
-    def at(confidence: float) -> Estimate:
-        wide = allowing_unseen(judged(found, section, confidence), *bounds, confidence)
-        return wide if difference is None else with_run_variance(wide, difference, confidence)
-
-    return at
 
 
 def _one_sided(
@@ -439,7 +436,3 @@ def _inverted(excludes: Callable[[float], bool]) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if excludes(math.exp(middle)) else (middle, high)
     return math.exp(high)
-
-
-def _p(p: float) -> str:
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.comparison.conditions import judged
+from consistency.comparison.quantities import quantity_named
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.comparison.sentences import points
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate, mean
-from consistency.statistics.hypotheses import mcnemar_exact
+from consistency.statistics.hypotheses import holm, sign_flip_test, t_test
+from consistency.statistics.sampling import Labels
 from consistency.statistics.shares import larger_share
-from consistency.support.arrays import Floats, Integers
+from consistency.support.arrays import Bools, Floats, Integers
+from consistency.support.text import p_equals
 
 ALPHA = 0.05
 # With fewer questions that turn in one pair alone, the mean excess is too far from normal.
@@ -50,11 +53,14 @@ class Noise:
         Share of answers that turn from right to wrong, less half of the share that turns between the two runs.
     p : float
         One-sided, of "no more answers turn from right to wrong than between two runs of the same model": from the excess, or
-        exact where fewer than 40 questions turn in one pair alone.
+        exact where questions of fewer than 40 clusters turn in one pair alone.
+    p_holm : float or None
+        The same adjusted over all tasks; of a group, scope or pool over all of its kind. None without others of its kind.
     difference : float
         The accuracy of the second run less that of the first.
     difference_p : float
-        McNemar's p of it: small where the runs differ as wholes.
+        Of none, small where the runs differ as wholes: McNemar's, by sign flips of clusters or of whole tasks where these are
+        what was sampled, by t where both are.
     change : Estimate
         The change of accuracy with the variance between runs in its interval.
     """
@@ -70,11 +76,13 @@ class Noise:
     difference: float
     difference_p: float
     change: Estimate
+    p_holm: float | None = None
 
     @property
     def exceeded(self) -> bool:
-        """Whether more answers turn from right to wrong than between two runs of the same model."""
-        return self.p <= ALPHA and self.excess.value is not None and self.excess.value > 0
+        """Whether more answers turn from right to wrong than between two runs of the same model, among all of its kind."""
+        p = self.p if self.p_holm is None else self.p_holm
+        return p <= ALPHA and self.excess.value is not None and self.excess.value > 0
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
@@ -88,16 +96,17 @@ class Noise:
     def to_lines(self) -> Iterator[str]:
         """Two lines for readers, with what each estimates."""
         more = "more" if self.exceeded else "not shown to be more"
+        adjusted = "" if self.p_holm is None else f", {p_equals(self.p_holm)} (Holm)"
         low, high = _ends(self.excess)
         yield (
             f"{self.name}, noise: {100 * self.harmful / self.n:.2f} % of {self.n} answers turn from right to wrong, "
             f"{50 * self.turned / self.n:.2f} % each way between two runs of the same model: {more} "
-            f"(excess {points(self.excess.value)} points [{low}, {high}], one-sided {_p(self.p)})"
+            f"(excess {points(self.excess.value)} points [{low}, {high}], one-sided {p_equals(self.p)}{adjusted})"
         )
         low, high = _ends(self.change)
         yield (
-            f"{self.name}, noise: the two runs differ by {points(self.difference)} points ({_p(self.difference_p)}); the change "
-            f"over other runs of both models {points(self.change.value)} points [{low}, {high}]"
+            f"{self.name}, noise: the two runs differ by {points(self.difference)} points ({p_equals(self.difference_p)}); "
+            f"the change over other runs of both models {points(self.change.value)} points [{low}, {high}]"
         )
 
 
@@ -115,8 +124,7 @@ class NoiseComparison:
 
     paths: tuple[str, str]
     by_section: Mapping[str, Noise]
-    _tasks: Mapping[str, _Shared]
-    _members: Mapping[str, tuple[str, ...]]
+    _pools: Mapping[str, _Pool]
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
@@ -132,12 +140,11 @@ class NoiseComparison:
         lines = [line for item in pools for line in item.to_lines()]
         tasks = [self.by_section[name] for name in comparison.by_task if name in self.by_section]
         if len(tasks) > 1:
-            # Each of several tasks at its share of the level (Bonferroni).
-            beyond = sorted((t for t in tasks if t.p <= ALPHA / len(tasks)), key=lambda t: -(t.excess.value or 0.0))
+            beyond = sorted((t for t in tasks if t.exceeded), key=lambda t: -(t.excess.value or 0.0))
             named = ", ".join(f"{t.name} {points(t.excess.value)}" for t in beyond[:5])
             more = f", {len(beyond) - 5} more" if len(beyond) > 5 else ""
             lines.append(
-                f"noise: more than between two runs in {len(beyond)} of {len(tasks)} tasks (Bonferroni)"
+                f"noise: more than between two runs in {len(beyond)} of {len(tasks)} tasks (Holm)"
                 + (f": {named}{more} points" if beyond else "")
             )
         without = [name for name in comparison.by_task if name not in self.by_section]
@@ -174,12 +181,12 @@ class NoiseComparison:
             return None
         if measure in _OF_TURNS:
             return self.by_section[section].p
-        found = [self._tasks[name].difference(measure) for name in self._members[section] if name in self._tasks]
-        values = [item for item in found if item is not None]
-        if not values:
+        pool = self._pools[section]
+        found = [task.difference(measure) for task in pool.tasks]
+        if all(np.isnan(values).all() for values in found):
             return None
-        worse = mean(np.concatenate(values) * (1 if MEASURE[measure].direction == "further apart" else -1))
-        return _more_than_none(worse)
+        worse = np.concatenate(found) * (1 if MEASURE[measure].direction == "further apart" else -1)
+        return _more_than_none(mean(worse, **pool.labels()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,21 +196,58 @@ class _Shared:
     pair: Mapping[str, NDArray[Any]]
     noise: Mapping[str, NDArray[Any]]
 
-    @property
-    def flips(self) -> tuple[Integers, Integers, Integers]:
-        """Harmful turns, turns between the two runs, and the difference of these; of known right or wrong answers."""
-        columns = [source[f"correct_{when}"] for source in (self.pair, self.noise) for when in ("before", "after")]
-        known = np.all([np.isin(column, (0.0, 1.0)) for column in columns], axis=0)
-        before, after, one, two = (column[known].astype(np.int64) for column in columns)
-        return before * (1 - after), np.abs(two - one), two - one
+    @cached_property
+    def answers(self) -> NDArray[np.float64]:
+        """Whether each answer is right, shape [4, n]: before, after, and of the two runs."""
+        return np.stack(
+            [source[f"correct_{when}"] for source in (self.pair, self.noise) for when in ("before", "after")]
+        )
 
-    def difference(self, measure: str) -> Floats | None:
-        """The measure in the comparison less in the two runs, by question; None where one of them lacks it."""
+    @cached_property
+    def known(self) -> Bools:
+        """Whether all four answers are right or wrong, and not in part, shape [n]."""
+        return np.asarray(np.isin(self.answers, (0.0, 1.0)).all(axis=0))
+
+    def difference(self, measure: str) -> Floats:
+        """The measure in the comparison less in the two runs, by question; NaN where one of them lacks it."""
         if measure not in self.pair or measure not in self.noise:
-            return None
+            return np.full(len(self.known), np.nan)
         with np.errstate(invalid="ignore"):
             found: Floats = np.asarray(self.pair[measure] - self.noise[measure], dtype=np.float64)
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Pool:
+    """One or several tasks, and what of their questions the comparison takes as sampled."""
+
+    tasks: tuple[_Shared, ...]
+    clustered: bool
+    sampled: bool
+
+    @classmethod
+    def of(cls, section: Section, tasks: Sequence[_Shared]) -> _Pool:
+        """The tasks of a section, sampled as the section's estimates say."""
+        units = {found.unit for found in section.estimates.values()}
+        clustered = bool(units & {"question cluster", "question cluster in stratum", "both"})
+        return cls(tuple(tasks), clustered, bool(units & {"cluster", "both"}))
+
+    def labels(self, *, known: bool = False) -> Labels:
+        """The arguments of `mean`; for questions with four known answers alone, or for all."""
+        rows = [task.known if known else np.ones_like(task.known) for task in self.tasks]
+        found: Labels = {"strata": None, "tasks": None, "clusters": None}
+        if self.sampled:
+            found["tasks"] = np.repeat(np.arange(len(rows)), [int(row.sum()) for row in rows])
+        if self.clustered:
+            found["clusters"] = np.concatenate(
+                [task.pair["cluster"][row] for task, row in zip(self.tasks, rows, strict=True)]
+            )
+        return found
+
+    @cached_property
+    def answers(self) -> Integers:
+        """The known answers, shape [4, n]: before, after, and of the two runs."""
+        return np.concatenate([task.answers[:, task.known] for task in self.tasks], axis=1).astype(np.int64)
 
 
 def beside_noise(comparison: Comparison, noise: Comparison) -> NoiseComparison:
@@ -229,21 +273,27 @@ def beside_noise(comparison: Comparison, noise: Comparison) -> NoiseComparison:
     -----
     Under the null all four are runs of one model whose answers turn independently from question to question. Then an answer
     turns from right to wrong half as often as it turns at all, and of the questions with one and not the other no more than
-    a third have the harmful turn: the binomial test holds its level, also where a run is part of both pairs.
+    a third have the harmful turn: the binomial test holds its level, also where a run is part of both pairs. Questions that
+    share a cluster, or a sampled task, may turn together; clusters turn independently. Of each cluster the exact test then
+    takes the first question whose four answers are not all alike, a choice that does not depend on which run is which.
     """
     tasks = {
-        name: found
+        name: shared
         for name, rows in comparison.items.items()
-        if name in noise.items and (found := _shared(rows, noise.items[name])) is not None
+        if name in noise.items and (shared := _shared(rows, noise.items[name])) is not None
     }
-    sections = _sections(comparison)
-    by_section = {}
-    for name, (section, members) in sections.items():
-        having = [tasks[member] for member in members if member in tasks]
-        # A pool of which the two runs lack a task is another pool.
-        item = _noise(name, section, having) if having and len(having) == len(members) else None
-        if item is not None:
-            by_section[name] = item
+    by_section: dict[str, Noise] = {}
+    pools: dict[str, _Pool] = {}
+    for sections in _kinds(comparison):
+        found: dict[str, Noise] = {}
+        for name, (section, members) in sections.items():
+            having = [tasks[member] for member in members if member in tasks]
+            # A pool of which the two runs lack a task is another pool.
+            if having and len(having) == len(members):
+                pools[name] = _Pool.of(section, having)
+                item = _noise(name, section, pools[name])
+                found |= {} if item is None else {name: item}
+        by_section |= _adjusted(found)
     if not by_section:
         raise InputError(
             "--noise: no task whose answers are right or wrong has its questions in both pairs",
@@ -251,8 +301,7 @@ def beside_noise(comparison: Comparison, noise: Comparison) -> NoiseComparison:
             do="evaluate the same model twice on the tasks of the comparison",
             path=noise.paths[0],
         )
-    members_of = {name: members for name, (_, members) in sections.items()}
-    return NoiseComparison(noise.paths, by_section, tasks, members_of)
+    return NoiseComparison(noise.paths, by_section, pools)
 
 
 def with_run_variance(found: Estimate, difference: float, confidence: float) -> Estimate:
@@ -274,7 +323,8 @@ def with_run_variance(found: Estimate, difference: float, confidence: float) -> 
 
     References
     ----------
-    Graybill and Wang (1980), Confidence intervals on nonnegative linear combinations of variances. JASA 75, 869-873.
+    Banerjee (1960), Approximate confidence interval for linear functions of means of k populations when the population
+    variances are not equal. Sankhya 22, 357-358.
 
     Examples
     --------
@@ -289,34 +339,72 @@ def with_run_variance(found: Estimate, difference: float, confidence: float) -> 
     runs = float(stdtrit(1, (1 + confidence) / 2)) * abs(difference)
     return replace(
         found,
-        ci_low=max(-1.0, found.value - math.hypot(found.value - found.ci_low, runs)),
-        ci_high=min(1.0, found.value + math.hypot(found.ci_high - found.value, runs)),
+        ci_low=found.value - math.hypot(found.value - found.ci_low, runs),
+        ci_high=found.value + math.hypot(found.ci_high - found.value, runs),
         method="run variance",
     )
 
 
-def _noise(name: str, section: Section, shared: Sequence[_Shared]) -> Noise | None:
-    counts = [item.flips for item in shared]
-    harmful, turned, between = (np.concatenate(column) for column in zip(*counts, strict=True))
-    if not len(harmful):
+def _noise(name: str, section: Section, pool: _Pool) -> Noise | None:
+    before, after, one, two = pool.answers
+    if not len(before):
         return None
-    excess = mean(harmful - turned / 2)
-    only_harmful, only_turned = int((harmful > turned).sum()), int((turned > harmful).sum())
-    difference = float(between.mean())
-    exact = larger_share(only_harmful, only_harmful + only_turned, 1 / 3)
+    harmful, turned, between = before * (1 - after), np.abs(two - one), two - one
+    labels, difference = pool.labels(known=True), float(between.mean())
+    excess = mean(harmful - turned / 2, **labels)
+    quantity = quantity_named("delta accuracy")
+    change = quantity.at(section) or section.estimates["delta_accuracy"]
     return Noise(
         name=name,
         n=len(harmful),
         harmful=int(harmful.sum()),
         turned=int(turned.sum()),
-        only_harmful=only_harmful,
-        only_turned=only_turned,
+        only_harmful=int((harmful > turned).sum()),
+        only_turned=int((turned > harmful).sum()),
         excess=excess,
-        p=(_more_than_none(excess) if only_harmful + only_turned >= _FEW else None) or exact,
+        p=_more_harmful(harmful, turned, pool, labels, excess),
         difference=difference,
-        difference_p=mcnemar_exact(int((between < 0).sum()), int((between > 0).sum())),
-        change=with_run_variance(judged(section.estimates["delta_accuracy"], section), difference, 0.95),
+        difference_p=_no_difference(between, labels),
+        change=quantity.cut(with_run_variance(change, difference, 0.95)),
     )
+
+
+def _more_harmful(harmful: Integers, turned: Integers, pool: _Pool, labels: Labels, excess: Estimate) -> float:
+    """One-sided p of no more harmful turns than between two runs of the same model."""
+    alone = harmful != turned
+    clusters = labels["clusters"] if labels["tasks"] is None else labels["tasks"]
+    if clusters is None:
+        units, chosen = int(alone.sum()), alone
+    else:
+        units = len(np.unique(clusters[alone]))
+        right = pool.answers.sum(axis=0)
+        varied = np.flatnonzero((right > 0) & (right < len(pool.answers)))
+        first = varied[np.unique(clusters[varied], return_index=True)[1]]
+        chosen = np.zeros_like(alone)
+        chosen[first] = alone[first]
+    asymptotic = _more_than_none(excess)
+    # Sampled tasks are few, and one question of each says next to nothing: their t interval knows how few they are.
+    if asymptotic is not None and (units >= _FEW or labels["tasks"] is not None):
+        return asymptotic
+    worse = int((harmful[chosen] > turned[chosen]).sum())
+    return larger_share(worse, int(chosen.sum()), 1 / 3)
+
+
+def _no_difference(between: Integers, labels: Labels) -> float:
+    """Two-sided p of no difference of two runs, by what was sampled."""
+    tasks, clusters = labels["tasks"], labels["clusters"]
+    if tasks is not None and clusters is not None:
+        p = t_test(mean(between, **labels))
+        return 1.0 if p is None else p
+    return sign_flip_test(between, clusters=clusters if tasks is None else tasks)
+
+
+def _adjusted(found: dict[str, Noise]) -> dict[str, Noise]:
+    """Those of one kind with p adjusted over all of them."""
+    if len(found) < 2:
+        return found
+    adjusted = holm([item.p for item in found.values()]).tolist()
+    return {name: replace(item, p_holm=p) for (name, item), p in zip(found.items(), adjusted, strict=True)}
 
 
 def _more_than_none(found: Estimate) -> float | None:
@@ -342,25 +430,19 @@ def _shared(pair: Mapping[str, NDArray[Any]], noise: Mapping[str, NDArray[Any]])
     return _Shared({k: v[here] for k, v in pair.items()}, {k: v[there] for k, v in noise.items()})
 
 
-def _sections(comparison: Comparison) -> dict[str, tuple[Section, tuple[str, ...]]]:
-    """The sections of a comparison by name, each with the tasks that it pools."""
-    with_options = tuple(name for name, section in comparison.by_task.items() if section.compares_options)
-    found: dict[str, tuple[Section, tuple[str, ...]]] = {
-        name: (section, (name,)) for name, section in comparison.by_task.items()
-    }
+def _kinds(comparison: Comparison) -> Iterator[dict[str, tuple[Section, tuple[str, ...]]]]:
+    """The sections of each kind by name, each with the tasks that it pools."""
+    yield {name: (section, (name,)) for name, section in comparison.by_task.items()}
     for sections in (comparison.by_group, comparison.by_metric):
-        found |= {section.name: (section, section.tasks) for section in sections.values() if section.tasks}
-    for name, section in comparison.by_scope.items():
-        members = section.tasks or tuple(t for t in comparison.scopes.get(name, ()) if t in comparison.by_task)
-        found[name] = (section, members)
+        yield {section.name: (section, section.tasks) for section in sections.values() if section.tasks}
+    yield {
+        name: (section, section.tasks or tuple(t for t in comparison.scopes.get(name, ()) if t in comparison.by_task))
+        for name, section in comparison.by_scope.items()
+    }
     if comparison.overall is not None:
-        found["overall"] = (comparison.overall, with_options)
-    return found
+        with_options = tuple(name for name, section in comparison.by_task.items() if section.compares_options)
+        yield {"overall": (comparison.overall, with_options)}
 
 
 def _ends(found: Estimate) -> tuple[str, str]:
     return points(found.ci_low), points(found.ci_high)
-
-
-def _p(p: float) -> str:
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, cast
 
-from consistency.comparison.conditions import Quantity, quantity_named, read_number
+from consistency.comparison.quantities import Quantity, quantity_named, read_number
 from consistency.errors import InputError
 from consistency.statistics.spending import SPENDINGS, Spending
 from consistency.support.json_files import pretty_json

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from consistency.comparison.groups import Weighting
 from consistency.comparison.pairing import PairingReport
-from consistency.statistics.estimates import Estimate, at_confidence, quantile
-from consistency.statistics.paired_shares import paired_change
+from consistency.statistics.estimates import Estimate, Unit
 from consistency.statistics.selection_bias import Preference, Shift
-from consistency.statistics.shares import score_interval
 
 TaskSampling = Literal["fixed", "sampled"]
+MCNEMAR = "McNemar's exact test"
+_TESTS: dict[Unit, str] = {
+    "question": "sign flips of questions",
+    "question cluster": "sign flips of clusters of questions",
+    "question cluster in stratum": "sign flips of clusters of questions",
+    "cluster": "sign flips of whole tasks",
+    "both": "t test over whole tasks and clusters of questions",
+}
 NO_OPTIONS = "no options were scored: measures of distributions are absent"
 
 
@@ -204,25 +210,14 @@ class Section:
         return len(self.tasks) or 1
 
     @property
+    def test(self) -> str:
+        """The test of no change of accuracy whose p is `sign_flip_p`."""
+        return named_test(self.estimates["delta_accuracy"].unit, exact=self.sign_flip_p == self.mcnemar_p)
+
+    @property
     def compares_options(self) -> bool:
         """Whether its questions have options, and so distributions."""
         return "kl" in self.estimates
-
-    def at_confidence(self, found: Estimate, confidence: float) -> Estimate:
-        """One of the estimates, with an interval of another confidence than 95 %."""
-        if found.value is None:
-            return found
-        df = None if found.effective_n is None else found.df
-        if found.method == "score" and self.flips is not None:
-            lost, won = self.flips["harmful"], self.flips["beneficial"]
-            wide = paired_change(lost, won, found.n, confidence, effective_n=found.effective_n, df=df)
-            return replace(found, ci_low=wide.ci_low, ci_high=wide.ci_high)
-        if found.method == "wilson":
-            low, high = score_interval(
-                found.value, found.effective_n or found.n, quantile(confidence, df if found.se else None)
-            )
-            return replace(found, ci_low=low, ci_high=high)
-        return at_confidence(found, confidence)
 
     def to_dict(self) -> dict[str, Any]:
         """The section as plain data, for JSON; what does not apply to it is left out."""
@@ -268,3 +263,21 @@ class Section:
             "minimum_detectable_change": self.minimum_detectable_change,
             "pairing": self.pairing.to_dict(),
         }
+
+
+def named_test(unit: Unit, *, exact: bool) -> str:
+    """The test of no change of accuracy, by what was sampled.
+
+    Parameters
+    ----------
+    unit : str
+        Of the change of accuracy.
+    exact : bool
+        Whether its p is that of McNemar's test: of questions whose answers are right or wrong.
+
+    Examples
+    --------
+    >>> named_test("question", exact=True), named_test("question cluster", exact=True)
+    ("McNemar's exact test", 'sign flips of clusters of questions')
+    """
+    return MCNEMAR if exact and unit in ("question", "stratum") else _TESTS.get(unit, _TESTS["question"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate
@@ -161,7 +162,7 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
     elif change.ci_low is None:
         sentence = f"{accuracy.capitalize()}: {found}; too few questions for an interval"
     elif small:
-        at = section.at_confidence(change, 1 - 2 * ALPHA)
+        at = quantity_named("delta accuracy").at(section, 1 - 2 * ALPHA) or change
         sentence = f"No change of {accuracy} by more than {_of_points(limit)}: {points(change.value)} points, 90 %{_interval(at)}"
     elif _excludes_zero(change) and section.sign_flip_p is not None:
         sentence = (

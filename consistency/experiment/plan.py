@@ -15,7 +15,7 @@ from consistency.experiment.memory import count_parameters
 from consistency.experiment.packing import read_turns
 from consistency.experiment.requirements import Fetch, asks_mmlu, fetches
 from consistency.experiment.seeds import CHANGE, SeedPlan, plan_seeds
-from consistency.statistics.crossed import Spread
+from consistency.statistics.crossed import RunSpread
 from consistency.tasks import mmlu, sources
 from consistency.tasks.own_domain import OwnDomain
 from consistency.tasks.own_tasks import read_own_domain
@@ -211,7 +211,7 @@ def plan(
     utilisation: float | None = None,
     parameters: Mapping[str, float] | None = None,
     change: float = CHANGE,
-    spread: Spread | None = None,
+    spread: RunSpread | None = None,
     measured_in: str = "",
 ) -> Plan:
     """The estimated cost of an experiment.

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment
-from consistency.statistics.crossed import Spread, power_of_runs
+from consistency.statistics.crossed import RunSpread, power_of_runs
 
 CHANGE = 0.05
 POWER = 0.8
 MOST_SEEDS = 30
 # Of the difference of two groups' accuracies. Assumed; the embedded world has 2.5 points, 0.65 and 0.3.
-ASSUMED = Spread(runs=0.02, questions=0.6, chance=0.3)
+ASSUMED = RunSpread(runs=0.02, questions=0.6, chance=0.3)
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SeedPlan:
         The difference that matters, as a fraction.
     power : float
         How often it is to be found: 4 times in 5.
-    spread : Spread
+    spread : RunSpread
         Of the difference of two groups in one domain.
     origin : str
         Where the spread is from.
@@ -39,7 +39,7 @@ class SeedPlan:
 
     change: float
     power: float
-    spread: Spread
+    spread: RunSpread
     origin: str
     seeds: int
     domains: int
@@ -78,7 +78,7 @@ def plan_seeds(
     questions: int,
     *,
     change: float = CHANGE,
-    spread: Spread | None = None,
+    spread: RunSpread | None = None,
     measured_in: str = "",
 ) -> SeedPlan:
     """How many seeds an experiment needs for a claim about its groups.
@@ -90,7 +90,7 @@ def plan_seeds(
         In the test set of a domain.
     change : float
         The difference of two groups' accuracies that matters, as a fraction.
-    spread : Spread, optional
+    spread : RunSpread, optional
         Of such differences in one domain. Default: `ASSUMED`.
     measured_in : str
         The report that it is from.

@@ -179,29 +179,3 @@ def calibration_bins(confidence: Floats, bins: int = CALIBRATION_BINS) -> Intege
     [0, 0, 1, 1]
     """
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-
-
-def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = CALIBRATION_BINS) -> float:
-    """Plug-in expected calibration error: mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017).
-
-    It is biased upwards; `consistency.statistics.calibration` estimates it without bias.
-
-    Parameters
-    ----------
-    confidence, correct : array_like, shape [n]
-        Probability of the chosen option; 1 where it is right, else 0. Questions with NaN in either do not count.
-    bins : int
-        Number of bins of [0, 1]; a bin holds its upper edge.
-
-    Examples
-    --------
-    >>> round(expected_calibration_error([0.9, 0.9], [1.0, 0.0]), 12)
-    0.4
-    """
-    c, y = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
-    known = ~(np.isnan(c) | np.isnan(y))
-    c, y = c[known], y[known]
-    if not len(c):
-        return float("nan")
-    gap = np.bincount(calibration_bins(c, bins), weights=c - y, minlength=bins)
-    return float(np.abs(gap).sum() / len(c))

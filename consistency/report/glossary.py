@@ -75,7 +75,7 @@ _OF_MEASURES = {
 _OF_METHODS = {
     "t": "The usual interval of a mean: the mean ± a quantile of Student's t times the standard error.",
     "t-hall": "Skewed numbers, such as KL, need an interval that is longer on one side.",
-    "t-cr3": "Whole tasks are what was sampled: the interval says what other tasks of the kind would give.",
+    "t-cr3": "Clusters of questions or whole tasks are what was sampled: the interval says what others of the kind would give.",
     "t-cr1": "Another variance of whole tasks, for comparison; CR3 covers better where tasks are unequal.",
     "t-jackknife": "Of a number that is no mean, such as a perplexity: how it changes when questions are left out one by one.",
     "score": "Of a change of accuracy: the changes that the turned answers do not contradict. It has a width where none turned.",
@@ -85,7 +85,7 @@ _OF_METHODS = {
     "normal": "The mean ± 1.96 standard errors.",
     "bca": "From repeated draws of the questions, corrected for bias and skewness.",
     "bootstrap-t": "From repeated draws of the tasks.",
-    "run variance": "Also holds what two runs of one model differ by. From one pair of runs it is wide.",
+    "run variance": "Also holds what two runs of one model differ by (Banerjee 1960). From one pair of runs it is wide.",
     "none": "The data are too few to say how sure the number is.",
 }
 _OF_CAVEATS = {
@@ -206,8 +206,8 @@ _TERMS = (
     ),
     Term(
         "CR3",
-        "A variance for means over whole tasks: the mean is computed again without each task, and how much it moves is the "
-        "uncertainty.",
+        "A variance for means over clusters of questions or whole tasks: the mean is computed again without each of them, and "
+        "how much it moves is the uncertainty.",
         ("cluster-robust", "CR1"),
         _INTERVALS,
     ),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from consistency.report.schema import GridReport, Log, PairReport
+from consistency.comparison.section import named_test
+from consistency.report.schema import GridReport, Log, PairReport, Section
 
 SCORES = {
     "raw": "the log-probabilities of the options",
@@ -36,12 +37,14 @@ def pair_methods(document: PairReport) -> tuple[str, ...]:
     by_content = sum(section.pairing.by_content for section in compared)
     change = main.estimate("delta_accuracy")
     how = f" ({change.describe()})" if change else ""
+    whole, each = _tests([main]), _tests(sections)
+    tested = whole if whole == each else f"{whole} over all questions and with {each} in each task"
     paragraphs = [
         f"Both models were evaluated with {_harness(document.logs)}, the first {_how(before)}, the second "
         f"{_how(after)}. We compared {n} questions of {tasks} task{'s' if tasks > 1 else ''}; {by_hash} were paired by the "
         f"harness's hash of the document and {by_content} by what they ask."
         + (f" Of {rest} more task{'s' if rest > 1 else ''}, without options, we compared the metrics." if rest else ""),
-        f"All intervals are of 95 %{how}. Changes of accuracy were tested with McNemar's exact test"
+        f"All intervals are of 95 %{how}. Changes of accuracy were tested with {tested}"
         + (", adjusted over the tasks by Holm's and by Benjamini and Hochberg's procedure." if sections[1:] else "."),
     ]
     if comparison.overall:
@@ -76,6 +79,16 @@ def grid_methods(document: GridReport, training: Iterable[Mapping[str, Any]]) ->
         "domains; and within domains given the mixing ratio, by its rank and with an effect of each mix.",
     ]
     return (*paragraphs, _made(document))
+
+
+def _tests(sections: Iterable[Section]) -> str:
+    """The tests of no change of accuracy, of all sections together."""
+    found = []
+    for section in sections:
+        change = section.estimate("delta_accuracy")
+        if change is not None and isinstance(section.sign_flip_p, float):
+            found.append(named_test(change.unit, exact=section.sign_flip_p == section.mcnemar_p))
+    return _list(dict.fromkeys(found)) or "no test"
 
 
 def _sampled(seeds: int) -> str:

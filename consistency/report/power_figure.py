@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LOOKS = ((BLUE, "o"), (RED, "s"), (GREEN, "D"), (VIOLET, "^"), (GREY, "v"))
-MOST_CURVES = len(_LOOKS)
 _POINTS = 48
 
 

@@ -20,7 +20,7 @@ So it covers 95 % or more: near 0, and where some bins have gaps and others do n
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -217,20 +217,6 @@ def _error_of(gaps: _Gaps, error: float) -> CalibrationError:
     df = None if math.isinf(gaps.variances.df) else gaps.variances.df
     found = Estimate(min(max(value, low), high), se, low, high, gaps.n, df, undefined, STATISTIC, unit, "gaps")
     return CalibrationError(found, plug_in)
-
-
-def within_bounds(estimate: Estimate) -> Estimate:
-    """An expected calibration error, or a change of one, whose interval was made wider, cut at what it can be.
-
-    Examples
-    --------
-    >>> within_bounds(Estimate(0.1, 0.1, -0.1, 0.3, 9, statistic=STATISTIC)).ci_low
-    0.0
-    """
-    if estimate.ci_low is None or estimate.ci_high is None:
-        return estimate
-    least = 0.0 if estimate.statistic == STATISTIC else -1.0
-    return replace(estimate, ci_low=max(estimate.ci_low, least), ci_high=min(estimate.ci_high, 1.0))
 
 
 def _gaps(

@@ -174,7 +174,7 @@ def crossed_mean(
 
 
 @dataclass(frozen=True)
-class Spread:
+class RunSpread:
     """How far single questions and single training runs lie from their mean, in one recipe.
 
     Attributes
@@ -193,7 +193,14 @@ class Spread:
 
 
 def power_of_runs(
-    change: float, spread: Spread, *, seeds: int, recipes: int, questions: int, alpha: float = 0.05, draws: int = 4000
+    change: float,
+    spread: RunSpread,
+    *,
+    seeds: int,
+    recipes: int,
+    questions: int,
+    alpha: float = 0.05,
+    draws: int = 4000,
 ) -> float:
     """Probability that `crossed_mean` finds a true mean.
 
@@ -201,7 +208,7 @@ def power_of_runs(
     ----------
     change : float
         The true mean.
-    spread : Spread
+    spread : RunSpread
         Of each recipe.
     seeds, recipes, questions : int
         Runs of each recipe, at least 2; recipes that the mean is over, such as domains; questions of each, no two alike.
@@ -211,7 +218,7 @@ def power_of_runs(
 
     Examples
     --------
-    >>> spread = Spread(runs=0.02, questions=0.6, chance=0.3)
+    >>> spread = RunSpread(runs=0.02, questions=0.6, chance=0.3)
     >>> [round(power_of_runs(0.05, spread, seeds=s, recipes=4, questions=250), 2) for s in (2, 3, 5)]
     [0.45, 0.75, 0.82]
     """

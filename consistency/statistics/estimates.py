@@ -96,7 +96,7 @@ _METHODS = {
     "gaps": "interval of a sum of absolute gaps, which covers 95 % or more",
     "mover": "interval from the ends of both (MOVER)",
     "noncentral": "interval of a noncentral χ² distribution",
-    "run variance": "interval with the variance between runs (Graybill and Wang 1980)",
+    "run variance": "interval with the variance between runs (Banerjee 1960)",
     "none": "no interval",
 }
 CAVEATS: dict[Caveat, str] = {
@@ -204,8 +204,8 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
     Parameters
     ----------
     estimate : Estimate
-        With an interval of Student's or a normal distribution; of another the same factor is an approximation, and for a
-        larger confidence one of "bounded" becomes longer than it need be.
+        With an interval of Student's or a normal distribution; of another the same factor is an approximation, and one of
+        "bounded" becomes longer than it need be.
     confidence : float
 
     Examples
@@ -219,7 +219,7 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
     factor = quantile(confidence, estimate.df) / quantile(0.95, estimate.df)
     if estimate.method == "bounded":
         # What was not seen: its possible share grows with the logarithm, which is more.
-        factor = math.log((1 - confidence) / 2) / math.log(0.025)
+        factor = max(factor, math.log((1 - confidence) / 2) / math.log(0.025))
     return replace(
         estimate,
         ci_low=estimate.value - factor * (estimate.value - estimate.ci_low),

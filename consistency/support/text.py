@@ -32,3 +32,28 @@ def shortened(names: Sequence[str], most: int = 5) -> str:
     'a, b and 1 more'
     """
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def p_value(p: float | None) -> str:
+    """A p-value as papers print it.
+
+    Examples
+    --------
+    >>> p_value(0.00003), p_value(0.0421), p_value(None)
+    ('< .001', '.042', '–')
+    """
+    if p is None:
+        return "–"
+    return "< .001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)
+
+
+def p_equals(p: float | None) -> str:
+    """A p-value with its name, for a sentence.
+
+    Examples
+    --------
+    >>> p_equals(0.00003), p_equals(0.0421)
+    ('p < .001', 'p = .042')
+    """
+    found = p_value(p)
+    return f"p {found}" if found.startswith("<") else f"p = {found}"

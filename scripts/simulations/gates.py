@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from consistency.comparison.conditions import quantity_named
 from consistency.comparison.decision import Outcome, judge
 from consistency.comparison.noise import with_run_variance
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.policy import Policy, Rule
+from consistency.comparison.quantities import quantity_named
 from consistency.comparison.result import Comparison, TaskNames
 from consistency.comparison.section import Section
 from consistency.logs.folders import Selection

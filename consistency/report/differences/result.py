@@ -13,10 +13,11 @@ from msgspec import structs
 
 from consistency.metrics.measures import Measure
 from consistency.report.differences.stored import StoredReport
-from consistency.report.formats.numbers import formatted, p_value
+from consistency.report.formats.numbers import formatted
 from consistency.report.provenance import versions
 from consistency.report.schema import ComparedReport, DifferenceRow, DifferencesReport, Setting, Verdict
 from consistency.statistics.estimates import Estimate
+from consistency.support.text import p_value
 
 LEVEL = 0.05
 MOST_ROWS = 40

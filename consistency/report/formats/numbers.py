@@ -71,19 +71,6 @@ def signed(value: float | None, digits: int = 2) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
-def p_value(p: float | None) -> str:
-    """A p-value as papers print it.
-
-    Examples
-    --------
-    >>> p_value(0.00003), p_value(0.0421), p_value(None)
-    ('< .001', '.042', '–')
-    """
-    if p is None:
-        return DASH
-    return "< .001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)
-
-
 def with_share(count: int, of: int) -> str:
     """A count with its share.
 

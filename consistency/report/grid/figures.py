@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from consistency.experiment.grid import Experiment
 from consistency.metrics.measures import MEASURE
 from consistency.report.drawings import Look, Plot, Point, errorbar, limits
-from consistency.report.formats.numbers import DASH, p_value, signed
+from consistency.report.formats.numbers import DASH, signed
 from consistency.report.grid.estimates import MEAN
 from consistency.report.grid.verdict import group_title
 from consistency.report.schema import Checkpoint, GridReport, Mean, Result, RunsCorrelation
 from consistency.support.figure_style import BLUE, GREEN, GREY, INK, RED, VIOLET
+from consistency.support.text import p_value
 from consistency.tasks.scopes import SCOPES
 from consistency.training_data.groups import mixed_ratio
 

@@ -9,10 +9,10 @@ import numpy as np
 from consistency.errors import InputError
 from consistency.report.grid.estimates import MEAN
 from consistency.report.schema import Contrast, GridReport, read_document
-from consistency.statistics.crossed import Spread
+from consistency.statistics.crossed import RunSpread
 
 
-def read_spread(folder: str | Path) -> Spread:
+def read_spread(folder: str | Path) -> RunSpread:
     """The spread of differences of two groups' accuracies in one domain, the root mean square over all of them on HOMO.
 
     Parameters
@@ -40,7 +40,7 @@ def read_spread(folder: str | Path) -> Spread:
             path=folder,
         )
     between, single, chance = np.mean(parts, axis=0).tolist()
-    return Spread(between**0.5, single**0.5, chance / single if single else 0.0)
+    return RunSpread(between**0.5, single**0.5, chance / single if single else 0.0)
 
 
 def _variances(members: list[Contrast]) -> tuple[float, float, float] | None:

@@ -9,12 +9,13 @@ from msgspec import UnsetType
 
 from consistency.metrics.measures import MEASURE, Measure
 from consistency.report.content import Row, Table
-from consistency.report.formats.numbers import DASH, fixed, formatted, p_value
+from consistency.report.formats.numbers import DASH, fixed, formatted
 from consistency.report.grid.estimates import CONTRASTED, MEAN
 from consistency.report.grid.verdict import group_title
 from consistency.report.schema import CheckedExplanations, Figure, Grid, GridPairing, GridReport, Mean, TrainingRows
 from consistency.statistics.estimates import CAVEATS, Caveat
 from consistency.statistics.partial_correlation import FEW_RUNS
+from consistency.support.text import p_value
 from consistency.tasks.scopes import SCOPES
 
 _ACCURACY, _SPEARMAN, _KL = MEASURE["accuracy_after"], MEASURE["spearman"], MEASURE["kl"]

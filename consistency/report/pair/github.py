@@ -9,16 +9,16 @@ from consistency.comparison.conditions import Check
 from consistency.comparison.decision import Outcome, PolicyOutcome
 from consistency.comparison.noise import NoiseComparison
 from consistency.comparison.result import Comparison
-from consistency.comparison.section import Section
+from consistency.comparison.section import MCNEMAR, Section
 from consistency.comparison.sentences import accuracy_name
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Table
 from consistency.report.formats.markdown import text as markdown_text
-from consistency.report.formats.numbers import DASH, formatted, p_value
+from consistency.report.formats.numbers import DASH, formatted
 from consistency.report.pair.metric_tables import group_table, metric_table
 from consistency.report.pair.tables import has_headline, headline_sections, selection_note
 from consistency.report.provenance import model_name
-from consistency.support.text import visible
+from consistency.support.text import p_value, visible
 
 MOST_TASKS = 10
 MOST_NOTES = 30
@@ -128,11 +128,14 @@ def _headline(comparison: Comparison) -> str:
         if any(estimate is not None for estimate in estimates):
             rows.append([measure.heading, *(formatted(estimate, measure) for estimate in estimates)])
     adjusted = any(section.p_holm is not None for section in comparison.by_scope.values())
-    rows.append(
-        ["McNemar's p (unadjusted)" if adjusted else "McNemar's p", *(_p(section.mcnemar_p) for section in sections)]
-    )
+    unadjusted = " (unadjusted)" if adjusted else ""
+    if all(section.test == MCNEMAR for section in sections):
+        rows.append([f"McNemar's p{unadjusted}", *(_p(section.sign_flip_p) for section in sections)])
+    else:
+        rows.append(["test of no change", *(section.test for section in sections)])
+        rows.append([f"p{unadjusted}", *(_p(section.sign_flip_p) for section in sections)])
     if adjusted:
-        rows.append(["p (Holm)", *(_p(section.mcnemar_p_holm) for section in sections)])
+        rows.append(["p (Holm)", *(_p(section.p_holm) for section in sections)])
     more = len(found) - len(shown)
     return (
         _table(["", *heads], rows)

@@ -11,8 +11,9 @@ from consistency.comparison.sentences import accuracy_name
 from consistency.logs.generations import UNREADABLE
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Table
-from consistency.report.formats.numbers import DASH, fixed, formatted, p_value, signed, with_share
+from consistency.report.formats.numbers import DASH, fixed, formatted, signed, with_share
 from consistency.statistics.estimates import Estimate
+from consistency.support.text import p_value
 
 FOLDED = 25
 DIGITS = 4

@@ -8,8 +8,9 @@ from typing import Any
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.report.content import Table
-from consistency.report.formats.numbers import DASH, fixed, p_value, signed
+from consistency.report.formats.numbers import DASH, fixed, signed
 from consistency.statistics.estimates import Estimate
+from consistency.support.text import p_value
 
 FOLDED = 12
 

@@ -18,7 +18,7 @@ from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
 from consistency.report.drawings import draw_all
 from consistency.report.folder import report_in_place, write_files
-from consistency.report.formats.numbers import fixed, p_value
+from consistency.report.formats.numbers import fixed
 from consistency.report.items import Columns, ItemsWriter, joined
 from consistency.report.methods import pair_methods
 from consistency.report.pair import metric_tables, option_tables, tables
@@ -35,7 +35,7 @@ from consistency.report.provenance import (
 from consistency.report.schema import PairReport, Verdict
 from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.support.memory import gc_disabled
-from consistency.support.text import shortened
+from consistency.support.text import p_equals, shortened
 
 # Sentences in the type of a heading.
 MOST_LEADS = 2
@@ -206,7 +206,7 @@ def _details(comparison: Comparison) -> Iterator[str]:
             yield (
                 ("" if len(comparison.pools) == 1 else f"{pool.name}: ")
                 + f"{flips['harmful']} answers turned from right to wrong, {flips['beneficial']} from wrong to right "
-                f"(McNemar's exact test: {_p(pool.mcnemar_p)}){other}."
+                f"({pool.test}: {p_equals(pool.sign_flip_p)}){other}."
             )
         yield from (f"{line[0].upper()}{line[1:]}." for line in (*gold_lines(pool), *shift_lines(pool)))
     if comparison.overall is not None:
@@ -233,21 +233,17 @@ def _provenance(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def _p(p: float | None) -> str:
-    text = p_value(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
-
-
 def _reading(items: Columns) -> tuple[str, ...]:
     """The reading rule, and what it is applied to."""
     lost, won = tables.moved(items)
     n = int(np.isfinite(items["delta_gold"]).sum())
     if not n:
         return (READING,)
+    p = p_equals(mcnemar_exact(lost, won))
     return (
         READING,
         f"Here the gold option lost more than 10 points of probability in {100 * lost / n:.1f} % of the questions and "
-        f"won as much in {100 * won / n:.1f} % (sign test of no difference between the two: {_p(mcnemar_exact(lost, won))}).",
+        f"won as much in {100 * won / n:.1f} % (sign test of no difference between the two: {p}).",
     )
 
 

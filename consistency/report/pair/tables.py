@@ -14,10 +14,11 @@ from consistency.comparison.sentences import accuracy_name
 from consistency.metrics.answers import QUANTILES, quantiles
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Row, Table
-from consistency.report.formats.numbers import DASH, fixed, formatted, p_value, with_share
+from consistency.report.formats.numbers import DASH, fixed, formatted, with_share
 from consistency.report.items import Columns
 from consistency.report.questions import kinds
 from consistency.statistics.estimates import Estimate
+from consistency.support.text import p_value
 
 FLIPS = ("harmful", "beneficial", "wrong_to_wrong")
 # With fewer tasks than these, the table of all tasks is as short.
@@ -160,6 +161,8 @@ def quantile_table(items: Columns, scopes: Sequence[str]) -> Table:
 
 def task_table(comparison: Comparison) -> Table:
     """Every task, with its tests."""
+    sections = comparison.by_task.values()
+    used = dict.fromkeys(section.test for section in sections if section.sign_flip_p is not None)
     rows: list[tuple[str, ...]] = []
     for name, section in comparison.by_task.items():
         tests = [p_value(p) for p in (section.sign_flip_p, section.p_holm, section.p_bh)]
@@ -168,8 +171,8 @@ def task_table(comparison: Comparison) -> Table:
     return Table(
         name="tasks",
         title="Every task",
-        caption="p: test of no change of accuracy, exact where answers are right or wrong (McNemar); Holm: corrected for the "
-        "number of tasks, so that any false finding among them is rare; BH: so that few of the findings are false. The "
+        caption=f"p: of no change of accuracy ({'; '.join(used) or 'no test'}); Holm: corrected for the number of tasks, so that "
+        "any false finding among them is rare; BH: so that few of the findings are false. The "
         "intervals and the unadjusted p are of one task alone.",
         head=(
             *("task", "metric", "questions", *FIGURE_HEADS),
