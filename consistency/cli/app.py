@@ -129,6 +129,7 @@ def compare(
     from consistency.comparison.decision import judge
     from consistency.comparison.noise import beside_noise
     from consistency.comparison.policy import read_policy
+    from consistency.comparison.result import SameRun
     from consistency.comparison.runs import read_both
     from consistency.report.pair.github import to_markdown
     from consistency.report.pair.report import write_comparison
@@ -152,6 +153,10 @@ def compare(
     )
     checks = check(conditions, comparison)
     runs = None if noise is None else compare_runs(*noise, margin=margin, score=score, filter_name=filter_name)
+    if runs is not None and any(isinstance(item, SameRun) for item in runs.warnings):
+        raise InputError(
+            "--noise: one run, given twice", expected="two runs of the same model", path=noise and noise[0]
+        )
     beside = None if runs is None else beside_noise(comparison, runs)
     if out is not None:
         write_comparison(comparison, out)

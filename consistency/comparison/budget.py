@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,12 @@ def spend(policy: Policy, comparison: Comparison, noise: Comparison | None = Non
 
 
 def check_key(policy: Policy, comparison: Comparison, noise: Comparison | None = None) -> str:
-    """SHA-256 of what a check depends on: the policy, and the answers of all runs, wherever their logs lie."""
+    """SHA-256 of what a check depends on: the policy, the answers of all runs, wherever their logs lie, and what is sampled."""
     digest = hashlib.sha256(policy.fingerprint.encode())
     for name, part in (("pair", comparison), ("noise", noise)):
         if part is None:
             continue
-        digest.update(f"{name} {part.score}".encode())
+        digest.update(f"{name} {part.score} {part.task_sampling} {[asdict(item) for item in part.clusters]}".encode())
         for task, columns in sorted(part.items.items()):
             for column, values in sorted(columns.items()):
                 text = json.dumps(values.tolist()) if values.dtype == object else f"{values.dtype.str}{values.shape}"
@@ -88,6 +89,8 @@ def _read(budget: Budget, terms: dict[str, Any]) -> list[dict[str, Any]]:
     path = budget.ledger
     if not path.exists():
         return []
+    if not path.is_file():
+        raise InputError("is no file", expected=_EXPECTED, do="name a file as the ledger", path=path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         version, begun, checks = found["schema_version"], found["budget"], found["checks"]

@@ -127,10 +127,11 @@ class RuleOutcome:
         found, rule, parts = finding.estimate, self.rule, [finding.section]
         if found is not None and found.value is not None:
             scale, unit = rule.quantity.scale, rule.quantity.unit
-            digits = 2 if scale > 1 else 4
-            number = f"{found.value * scale:.{digits}f}{' ' if unit else ''}{unit}"
+            # A change has its sign.
+            form = f"{'+' if rule.quantity.bounds[0] < 0 else ''}.{2 if scale > 1 else 4}f"
+            number = f"{found.value * scale:{form}}{' ' if unit else ''}{unit}"
             if found.ci_low is not None and found.ci_high is not None:
-                ends = ", ".join(f"{end * scale:.{digits}f}" for end in (found.ci_low, found.ci_high))
+                ends = ", ".join(f"{end * scale:{form}}" for end in (found.ci_low, found.ci_high))
                 number += f", {100 * confidence:g} % interval [{ends}]"
             parts.append(number)
         if finding.outcome is Outcome.FAILED and finding.p_harmful_holm is not None:

@@ -296,7 +296,7 @@ class _Reader:
         over, ledger = values.get("over"), values.get("ledger")
         if isinstance(over, bool) or not isinstance(over, int) or not 1 <= over <= 100_000:
             self._fail((*place, "over"), f"over: {over!r}", "the number of checks, such as 20")
-        if not isinstance(ledger, str) or not ledger:
+        if not isinstance(ledger, str) or not ledger or not Path(ledger).name:
             self._fail((*place, "ledger"), f"ledger: {ledger!r}", "the file that keeps what was spent")
         return Budget(
             alpha=self._level((*place, "alpha"), values.get("alpha", 0.05)),

@@ -10,6 +10,7 @@ from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, t_test
 from consistency.statistics.power import fewest_questions, power_of_flips
+from consistency.support.text import p_equals
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
@@ -166,7 +167,7 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
         sentence = f"No change of {accuracy} by more than {_of_points(limit)}: {points(change.value)} points, 90 %{_interval(at)}"
     elif _excludes_zero(change) and section.sign_flip_p is not None:
         sentence = (
-            f"No change of {accuracy} distinguishable from chance by the exact test ({_p(section.sign_flip_p)}): {found}, "
+            f"No change of {accuracy} distinguishable from chance by the exact test ({p_equals(section.sign_flip_p)}): {found}, "
             "an interval that excludes 0"
         )
     else:
@@ -185,7 +186,7 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
         )
     differ = section.heterogeneity_p
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
-        sentence += f"; the tasks change differently ({_p(differ)}){_macro(section)}"
+        sentence += f"; the tasks change differently ({p_equals(differ)}){_macro(section)}"
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
         sentence += f"; {100 * same.value:.1f} % of {same.n} questions keep their answer"
@@ -214,7 +215,7 @@ def gold_lines(section: Section) -> Iterator[str]:
         return
     # An interval that is corrected for skewness, or allows for unseen values, is not that of the t test.
     p, least = t_test(change) if change.method in _STUDENTS else None, minimum_detectable_effect(change)
-    found = "" if p is None else f", {_p(p)}"
+    found = "" if p is None else f", {p_equals(p)}"
     power = "" if least is None else f"; a true change of {100 * least:.1f} points would be found 4 times in 5"
     yield f"gold option's probability {points(change.value)} points{_interval(change)}{found}{power}"
 
@@ -261,10 +262,6 @@ def _interval(change: Estimate) -> str:
     return "" if change.ci_low is None else f" [{points(change.ci_low)}, {points(change.ci_high)}]"
 
 
-def _p(p: float) -> str:
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
-
-
 def _unchanged(section: Section, accuracy: str) -> str:
     """What it means that no answer turned."""
     value = section.estimates["accuracy_after"].value
@@ -287,7 +284,7 @@ def shift_lines(section: Section) -> Iterator[str]:
     p = None if shift is None else shift.p if shift.p_holm is None else shift.p_holm
     if shift is not None and p is not None and p < ALPHA and shift.moved >= _WORTH_MOVING:
         moved = f"{100 * shift.moved:.1f} % of the answers moved to other options on balance"
-        yield f"{moved}, most of them to {shift.option} ({_p(p)})"
+        yield f"{moved}, most of them to {shift.option} ({p_equals(p)})"
 
 
 def _excludes_zero(change: Estimate) -> bool:
