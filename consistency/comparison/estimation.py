@@ -20,7 +20,7 @@ from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.distributions import log_probabilities
 from consistency.metrics.measures import MEASURE, MEASURES, Measure
 from consistency.statistics.calibration import calibration_change
-from consistency.statistics.estimates import Estimate, mean, numbered, root_mean_square, root_of
+from consistency.statistics.estimates import Estimate, mean, means, numbered, root_mean_square, root_of
 from consistency.statistics.hypotheses import (
     equivalence,
     mcnemar_exact,
@@ -186,11 +186,23 @@ def estimates_of(
     labels : dict
         What was sampled, as `mean` takes it.
     """
+    shares = {name for name, x in values.items() if is_share(MEASURE[name], x)}
+    others = [
+        name for name in values if name not in reaches and name not in shares and MEASURE[name].estimator == "mean"
+    ]
+    plain = (
+        dict(zip(others, means([values[name] for name in others]), strict=True))
+        if all(given is None for given in labels.values())
+        else {name: mean(values[name], **labels) for name in others}
+    )
     found = {
-        name: _estimate(MEASURE[name], x, labels)
-        for name, x in values.items()
-        if name not in reaches or is_share(MEASURE[name], x)
+        name: _cut(item if name == "delta_accuracy" else doubted(item, *MEASURE[name].bounds), MEASURE[name].bounds)
+        for name, item in plain.items()
     }
+    for name, x in values.items():
+        if name not in found and (name in shares or name not in reaches):
+            how = rate if name in shares else _ESTIMATORS[MEASURE[name].estimator]
+            found[name] = _cut(how(x, **labels), MEASURE[name].bounds)
     left = [name for name in values if name not in found]
     if left:
         squared = [MEASURE[name].estimator == "root mean square" for name in left]
@@ -206,15 +218,6 @@ def estimates_of(
             name: root_of(item) if square else item for name, square, item in zip(left, squared, bounded, strict=True)
         }
     return {name: found[name] for name in values}
-
-
-def _estimate(measure: Measure, values: Floats, labels: Labels) -> Estimate:
-    """An estimate of a measure without a known reach, within its bounds."""
-    share = is_share(measure, values)
-    found = _ESTIMATORS["rate" if share else measure.estimator](values, **labels)
-    if measure.estimator == "mean" and not share and measure.name != "delta_accuracy":
-        found = doubted(found, *measure.bounds)
-    return _cut(found, measure.bounds)
 
 
 def reaches_of(least_likely: Iterable[tuple[float, float]]) -> dict[str, tuple[float, float]]:

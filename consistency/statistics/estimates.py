@@ -9,6 +9,7 @@ which it answers.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -30,6 +31,8 @@ from consistency.support.arrays import Floats, Integers
 STEPS = 3
 FEW = 30
 FEW_CLUSTERS = 10
+# Of values, and of their squares, above which a variance cannot be made with numbers.
+_TOO_LARGE = 1e150
 
 Unit = Literal["question", "stratum", "cluster", "question cluster", "question cluster in stratum", "both", "run"]
 Method = Literal[
@@ -274,11 +277,12 @@ def skewness(deviations: Floats) -> float:
     2.0
     """
     squares = deviations * deviations  # a power is ten times as slow as a product
-    n, second = len(deviations), float(squares.mean())
-    if n < 3 or second == 0:
-        return 0.0
-    third = float((squares * deviations).mean())
-    return float(third / second**1.5) * math.sqrt(n * (n - 1)) / (n - 2)
+    return _skewness(float(squares.mean()), float((squares * deviations).mean()), len(deviations))
+
+
+def _skewness(second: float, third: float, n: int) -> float:
+    """The skewness of n values from their central moments."""
+    return 0.0 if n < 3 or second == 0 else third / second**1.5 * math.sqrt(n * (n - 1)) / (n - 2)
 
 
 def too_skewed(skew: float, n: int) -> bool:
@@ -423,31 +427,82 @@ def mean(
     if n == 0:
         return without_interval(None, 0, "no values", undefined=undefined, unit=unit)
     value = float(x.mean())
-    if np.abs(x).max() > 1e150:
+    if np.abs(x).max() > _TOO_LARGE:
         return without_interval(value, n, "too large", undefined=undefined, unit=unit)
     found = _spread(x, labels[0], labels[1], labels[2], variance)
     # Clusters that count as fewer than two determine no variance.
     if found.se is None or (clustered and found.df < 1):
         return without_interval(value, n, "too few", undefined=undefined, unit=unit)
     method: Method = "t" if not clustered else "t-cr1" if variance == "CR1" else "t-cr3"
+    plain = Estimate(value, found.se, None, None, n, found.df, undefined, "mean", unit, method)
+    return _with_interval(plain, x, skewness(found.units), len(found.units), confidence)
+
+
+def means(samples: Sequence[Floats], confidence: float = 0.95) -> list[Estimate]:
+    """Means of several measures of the same questions, sampled one by one: each as `mean` gives it, in a third of the time.
+
+    Parameters
+    ----------
+    samples : sequence of ndarray, shape [n]
+    confidence : float
+
+    Examples
+    --------
+    >>> x = np.array([0.1, 0.4, 0.2, 0.9])
+    >>> means([x, 2 * x])[0] == mean(x)
+    True
+    """
+    if len(samples) < 2:
+        return [mean(x, confidence=confidence) for x in samples]
+    table = np.stack(samples)
+    n = table.shape[1]
+    if n < 3:
+        return [mean(x, confidence=confidence) for x in samples]
+    with np.errstate(invalid="ignore", over="ignore"):
+        centres = table.mean(axis=1)
+        units = table - centres[:, None]
+        squares = units * units
+        total, third = squares.sum(axis=1), (squares * units).mean(axis=1)
+    second = total / n
+    found = []
+    for x, value, spread, moment, cubed in zip(
+        samples, centres.tolist(), total.tolist(), second.tolist(), third.tolist(), strict=True
+    ):
+        # What is not finite, or too large for a variance, is left to `mean`.
+        if not math.isfinite(cubed) or abs(value) > _TOO_LARGE or spread > _TOO_LARGE:
+            found.append(mean(x, confidence=confidence))
+            continue
+        se = math.sqrt(spread / (n - 1) / n)
+        plain = Estimate(value, se, None, None, n, float(n - 1), 0, method="t")
+        found.append(_with_interval(plain, x, _skewness(moment, cubed, n), n, confidence))
+    return found
+
+
+def _with_interval(plain: Estimate, x: Floats, skew: float, units: int, confidence: float) -> Estimate:
+    """A mean of the values with its interval, corrected for the skewness of so many units where that is great."""
+    value, se, df, unit, method = plain.value, plain.se, plain.df, plain.unit, plain.method
+    assert value is not None
+    assert se is not None
+    assert df is not None
     warnings: list[Caveat] = []
-    skew, corrected = skewness(found.units), 0.0
-    if found.se == 0:
+    corrected = 0.0
+    single = unit in ("question", "question cluster")
+    if se == 0:
         warnings.append("constant")
-    elif unit in ("question", "question cluster") and _in_steps(x):
+    elif single and (too_skewed(skew, units) or plain.n < FEW) and _in_steps(x):
         # Right or wrong, or flips: a smooth correction does not fit.
-        warnings += ["skewed"] if too_skewed(skew, len(found.units)) else []
-        warnings += ["uneven"] if n < FEW else []
-    elif too_skewed(skew, len(found.units)):
+        warnings += ["skewed"] if too_skewed(skew, units) else []
+        warnings += ["uneven"] if plain.n < FEW else []
+    elif too_skewed(skew, units):
         # Sums over tasks of very unequal sizes differ by size too, and the correction would take that for skewness.
-        if unit in ("question", "question cluster"):
+        if single:
             corrected, method = skew, "t-hall"
         else:
             warnings.append("skewed")
-    if clustered and found.df + 1 < FEW_CLUSTERS:
+    if unit not in ("question", "stratum") and df + 1 < FEW_CLUSTERS:
         warnings.append("few clusters")
-    low, high = t_interval(value, found.se, found.df, confidence, skew=corrected, n=len(found.units))
-    return Estimate(value, found.se, low, high, n, found.df, undefined, "mean", unit, method, tuple(warnings))
+    low, high = t_interval(value, se, df, confidence, skew=corrected, n=units)
+    return replace(plain, ci_low=low, ci_high=high, method=method, warnings=tuple(warnings))
 
 
 def _in_steps(x: Floats) -> bool:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import Estimate, mean, numbered, quantile
+from consistency.statistics.estimates import Estimate, mean, numbered, quantile, without_interval
 from consistency.statistics.sampling import independent
+from consistency.support.arrays import Floats
 
 
 @dataclass(frozen=True)
@@ -166,16 +167,29 @@ def rate(
     >>> never.value, round(never.ci_high, 4)
     (0.0, 0.037)
     """
+    if strata is None and tasks is None and clusters is None:
+        return _over_questions(np.asarray(happened, dtype=np.float64))
     found = mean(happened, strata=strata, tasks=tasks, clusters=clusters)
     if found.value is None or (found.se is None and found.n > 1):
         return found
-    effective = None if found.unit == "question" else _effective(happened, found, tasks, clusters)
-    far = quantile(0.95, found.df if effective is not None and found.se else None)
-    low, high = score_interval(found.value, effective or found.n, far)
+    effective = _effective(happened, found, tasks, clusters)
+    low, high = score_interval(found.value, effective, quantile(0.95, found.df if found.se else None))
     few = tuple(caveat for caveat in found.warnings if caveat == "few clusters")
     return replace(
         found, ci_low=low, ci_high=high, statistic="share", method="wilson", warnings=few, effective_n=effective
     )
+
+
+def _over_questions(values: Floats) -> Estimate:
+    """The share of questions that were sampled one by one."""
+    n = int(np.count_nonzero(np.isfinite(values)))
+    undefined = len(values) - n
+    if not n:
+        return without_interval(None, 0, "no values", undefined=undefined)
+    share = float(np.count_nonzero(values == 1)) / n
+    low, high = score_interval(share, n, quantile(0.95))
+    se = math.sqrt(share * (1 - share) / (n - 1)) if n > 1 else None
+    return Estimate(share, se, low, high, n, float(n - 1), undefined, "share", method="wilson")
 
 
 def _effective(happened: ArrayLike, found: Estimate, tasks: ArrayLike | None, clusters: ArrayLike | None) -> float:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import FEW, Caveat, Estimate, mean, numbered, t_interval, without_interval
+from consistency.statistics.estimates import FEW, Caveat, Estimate, mean, means, numbered, t_interval, without_interval
 from consistency.statistics.task_means import macro_mean
 from consistency.support.arrays import Bools, Floats, Integers
 
@@ -161,12 +161,16 @@ def bounded_means(
     >>> few.method, round(few.ci_low, 3), round(few.ci_high, 1)
     ('bounded', 0.007, 4.8)
     """
-    found = [mean(x, strata=strata, tasks=tasks, clusters=clusters, confidence=confidence) for x in samples]
+    labelled = strata is not None or tasks is not None or clusters is not None
+    found = (
+        [mean(x, strata=strata, tasks=tasks, clusters=clusters, confidence=confidence) for x in samples]
+        if labelled
+        else means(samples, confidence)
+    )
     if clusters is not None:
         summed = [_over_clusters(x, ends, numbered(clusters)) for x, ends in zip(samples, bounds, strict=True)]
         totals, reach = [total for total, _ in summed], [ends for _, ends in summed]
         return _allowing(found, totals, reach, bounds, confidence, contained=True)
-    labelled = strata is not None or tasks is not None
     return _allowing(found, samples, bounds, bounds, confidence, contained=labelled)
 
 
