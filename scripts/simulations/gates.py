@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from consistency.comparison.decision import Outcome, judge
-from consistency.comparison.noise import with_run_variance
+from consistency.comparison.noise import beside_noise, with_run_variance
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.policy import Policy, Rule
 from consistency.comparison.quantities import quantity_named
@@ -17,7 +19,7 @@ from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig
 from consistency.statistics.estimates import mean
 from consistency.statistics.hypotheses import t_test
-from consistency.statistics.paired_shares import paired_change
+from consistency.statistics.paired_shares import change_of_shares, paired_change
 from consistency.statistics.shares import clopper_pearson, larger_share
 from consistency.statistics.spending import SPENDINGS, spent
 from consistency.support.arrays import Integers
@@ -84,6 +86,37 @@ def of_gates(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
     )
 
 
+def answered(rights: tuple[Integers, Integers], clusters: Integers) -> Comparison:
+    """A comparison of two runs of one task whose questions are in clusters, from who was right."""
+    first, second = (each.astype(np.float64) for each in rights)
+    change = change_of_shares(first, second, clusters=clusters)
+    flips = {"harmful": int((second < first).sum()), "beneficial": int((second > first).sum())}
+    found = compared(np.array([list(flips.values())]), len(first))
+    section = replace(found.by_task["task 0"], estimates={"delta_accuracy": change}, flips=flips)
+    columns = {"doc_id": np.arange(len(first)), "doc_hash": np.full(len(first), "", dtype=object)}
+    columns |= {"correct_before": first, "correct_after": second, "cluster": clusters}
+    return replace(found, by_task={"task 0": section}, items={"task 0": columns})
+
+
+def of_clustered_noise(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Four runs of one model, each question in six languages, of which answers turn together."""
+    outcomes = []
+    for alike in (0.2, 0.5, 0.8):
+        clusters = np.repeat(np.arange(-(-n // 6)), 6)[:n]
+        sure = rng.random(clusters.max() + 1)[clusters] < 0.6
+        level = np.where(sure, rng.choice([-9.0, 9.0], clusters.max() + 1)[clusters], 0.0)
+        rights = []
+        for _ in range(4):
+            shared = rng.normal(size=clusters.max() + 1)[clusters]
+            rights.append(
+                (math.sqrt(alike) * shared + math.sqrt(1 - alike) * rng.normal(size=n) < level).astype(np.int64)
+            )
+        pair, runs = answered((rights[0], rights[1]), clusters), answered((rights[2], rights[3]), clusters)
+        found = beside_noise(pair, runs).by_section["task 0"]
+        outcomes += [found.exceeded, found.difference_p is not None and found.difference_p < 0.05]
+    return tuple(outcomes)
+
+
 def of_noise(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
     """Four runs of one model: single answers turn in a tenth of the questions, or runs differ as wholes besides."""
     found: list[bool] = []
@@ -130,6 +163,14 @@ TABLES: dict[str, Table] = {
                         )
                         for what in ("more harmful flips than noise", "0 outside the interval over other runs")
                     ),
+                ),
+            ),
+            (
+                of_clustered_noise,
+                tuple(
+                    f"the same model, each question in six languages, correlated {alike}: {what}"
+                    for alike in (".2", ".5", ".8")
+                    for what in ("more harmful flips than noise", "the two runs differ")
                 ),
             ),
         ],
