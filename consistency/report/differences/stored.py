@@ -115,6 +115,14 @@ class StoredReport:
                 for name in ("model", "model_args", "lm_eval_version"):
                     found[f"{when}: {name}"] = _formatted(getattr(run, name))
             found |= {name: _formatted(getattr(document.comparison, name)) for name in ("score", "margin")}
+            sampling, clusters = document.comparison.task_sampling, document.comparison.clusters
+            # Reports of the version before do not say.
+            if not isinstance(sampling, UnsetType):
+                found["tasks"] = sampling
+            if not isinstance(clusters, UnsetType):
+                found["clusters"] = (
+                    ", ".join(f"{item.clusters} by {item.field or item.kind}" for item in clusters) or "none"
+                )
         for role in dict.fromkeys(log.role for log in document.logs):
             logs = [log for log in document.logs if log.role == role]
             for name in ("lm_eval_version", "dtype", "shots", "chat_template", "limit"):
