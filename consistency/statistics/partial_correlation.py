@@ -78,6 +78,8 @@ def partial_correlation(
     confidence: float = 0.95,
     resamples: int = 9999,
     seed: int = 0,
+    remark: str = "",
+    level_remark: str = LEVEL_REMARK,
 ) -> PartialCorrelation:
     """Spearman partial correlation of x and y given controls, one row per run.
 
@@ -100,6 +102,8 @@ def partial_correlation(
     confidence : float
         Of the intervals, which live on Fisher's scale with the standard error sqrt((1 + r²/2) / (n - k - 3)) (Bonett
         and Wright 2000), and 1 / sqrt(n - k - 3) for the plain one.
+    remark, level_remark : str
+        What a caller knows of these data, with which `remark` begins; and what it says of the level of p. Empty for nothing.
 
     Returns
     -------
@@ -165,7 +169,17 @@ def partial_correlation(
     if variant == "paper":
         released = spearmanr(residual_b, residual_a)
         return PartialCorrelation(
-            float(released.statistic), float(released.pvalue), None, None, None, None, n, n - 2, variant, None
+            float(released.statistic),
+            float(released.pvalue),
+            None,
+            None,
+            None,
+            None,
+            n,
+            n - 2,
+            variant,
+            None,
+            remark=remark or None,
         )
     r = float(np.clip(_pearson(residual_a, residual_b), -1.0, 1.0))
     p, within = _t_test(r, df), None
@@ -195,7 +209,7 @@ def partial_correlation(
         robust,
         within,
         *cluster,
-        remark="; ".join([*remarks, LEVEL_REMARK]),
+        remark="; ".join(filter(None, [remark, *remarks, level_remark])) or None,
     )
 
 

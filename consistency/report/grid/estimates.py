@@ -473,28 +473,16 @@ def _correlations(runs: Sequence[Mean]) -> Iterator[tuple[tuple[str, str, str], 
     mix = (ratio[:, None] == np.unique(ratio)[1:]).astype(np.float64)
     values = len(np.unique(base))
     of_domains = f"base accuracy has {values} values, no more than domains, for {len(runs)} runs; {MOVES_BOTH}"
-    yield (
-        ("spearman", "accuracy", "base_accuracy"),
-        _remarked(partial_correlation(ranking, accuracy, base), of_domains),
-    )
+    yield ("spearman", "accuracy", "base_accuracy"), partial_correlation(ranking, accuracy, base, remark=of_domains)
     yield (
         ("spearman_paper", "accuracy", "base_accuracy"),
-        _remarked(partial_correlation(paper, accuracy, base, "paper"), of_domains),
+        partial_correlation(paper, accuracy, base, "paper", remark=of_domains),
     )
-    for variant, control, held, remark in (
-        ("within_domains", "domain", base[:, None], MOVES_BOTH),
-        ("given_dose", "domain, mixing_ratio", np.column_stack([base, ratio]), CURVED_DOSE),
-        ("given_mix", "domain, mix", np.column_stack([base, mix]), UNLIKE_DOMAINS),
+    # Given the dose, what p promises is in the remark.
+    for variant, control, held, remark, level in (
+        ("within_domains", "domain", base[:, None], MOVES_BOTH, LEVEL_REMARK),
+        ("given_dose", "domain, mixing_ratio", np.column_stack([base, ratio]), CURVED_DOSE, ""),
+        ("given_mix", "domain, mix", np.column_stack([base, mix]), UNLIKE_DOMAINS, ""),
     ):
-        found = partial_correlation(ranking, accuracy, held, groups=domains)
-        yield ("spearman", "accuracy", control), replace(_remarked(found, remark), variant=variant)
-
-
-def _remarked(found: PartialCorrelation, remark: str) -> PartialCorrelation:
-    """With a further remark, where there is a value to remark on; what p promises given the dose, that remark says."""
-    if found.value is None:
-        return found
-    own = (found.remark or "").split("; ") if found.remark else []
-    if remark in (CURVED_DOSE, UNLIKE_DOMAINS):
-        own = [part for part in own if part not in LEVEL_REMARK.split("; ")]
-    return replace(found, remark="; ".join([remark, *own]))
+        found = partial_correlation(ranking, accuracy, held, groups=domains, remark=remark, level_remark=level)
+        yield ("spearman", "accuracy", control), replace(found, variant=variant)
