@@ -221,8 +221,7 @@ def analyse(before: Path, after: Path) -> dict[str, float]:
     pairs = [pair(scores, tuned.tasks[name]) for name, scores in base.tasks.items()]
     seconds["pair"] = time.perf_counter() - start
     start = time.perf_counter()
-    for item in pairs:
-        question_arrays(item)
+    question_arrays(pairs)
     seconds["measure"] = time.perf_counter() - start
     start = time.perf_counter()
     compare(base, tuned)

@@ -414,7 +414,7 @@ def section_of_task(
     for filter_name, sides in others.items():
         pairs = pair(*sides)
         if len(pairs):
-            measured = MeasuredTask(pairs, question_arrays(pairs), _clusters_of(pairs, task))
+            measured = MeasuredTask(pairs, question_arrays([pairs])[0], _clusters_of(pairs, task))
             further[filter_name] = section_of_task(name, measured, analysis, {})
     before, after = task.pairs.before, task.pairs.after
     return replace(

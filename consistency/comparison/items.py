@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,22 +44,39 @@ def answers(pairs: Pairs) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def question_arrays(pairs: Pairs) -> dict[str, Floats]:
-    """Every per-question number of a pair of logs, by name: one row of a table of items.
+def question_arrays(tasks: Sequence[Pairs]) -> list[dict[str, Floats]]:
+    """Every per-question number of the pairs of each task, by name: one row of a table of items.
 
     Parameters
     ----------
-    pairs : Pairs
-        Of one task.
+    tasks : sequence of Pairs
+        Of one task each. All questions of equally many options are measured at once, which is faster than task by task.
 
     Returns
     -------
-    dict of str to ndarray, shape [n]
-        `correct_before`, `correct_after`; with options also every measure's (`measure_columns`), and `confidence_` and
-        `tied_` before and after. Each logged metric that both logs hold, as `before:NAME`, `after:NAME`; with options
-        without the one that says which answers are right. Where texts were generated, `unreadable_before` and
-        `unreadable_after`: the index in `UNREADABLE` of why no answer can be read, 0 where one can.
+    list of dict of str to ndarray, shape [n]
+        For each task `correct_before`, `correct_after`; with options also every measure's (`measure_columns`), and
+        `confidence_` and `tied_` before and after. Each logged metric that both logs hold, as `before:NAME`, `after:NAME`;
+        with options without the one that says which answers are right. Where texts were generated, `unreadable_before`
+        and `unreadable_after`: the index in `UNREADABLE` of why no answer can be read, 0 where one can.
     """
+    found = list(map(_logged, tasks))
+    of_width: dict[int, list[int]] = defaultdict(list)
+    for number, pairs in enumerate(tasks):
+        if pairs.before.has_options:
+            of_width[pairs.before.logprobs.shape[1]].append(number)
+    for numbers in of_width.values():
+        chosen = [tasks[number] for number in numbers]
+        columns = _of_options(chosen)
+        ends = np.cumsum([len(pairs) for pairs in chosen])[:-1]
+        parts = {name: np.split(values, ends) for name, values in columns.items()}
+        for place, number in enumerate(numbers):
+            found[number] |= {name: values[place] for name, values in parts.items()}
+    return found
+
+
+def _logged(pairs: Pairs) -> dict[str, Floats]:
+    """What the logs say of each question: whether its answer is right, the metrics, and whether a text can be read."""
     before, after = pairs.before, pairs.after
     accuracy = accuracy_metric(pairs)
     arrays = {"correct_before": before.correct_by(accuracy), "correct_after": after.correct_by(accuracy)}
@@ -68,14 +87,20 @@ def question_arrays(pairs: Pairs) -> dict[str, Floats]:
         if scores.generations is not None:
             # What was scored as right was read, whatever it looks like.
             arrays[f"unreadable_{when}"] = np.where(arrays[f"correct_{when}"] == 1, 0.0, _unreadable(scores))
-    if not before.has_options:
-        return arrays
-    arrays |= measure_columns(before.logprobs, after.logprobs, pairs.gold)
-    for when, scores in (("before", before), ("after", after)):
-        top = np.fmax.reduce(scores.probs, axis=1, initial=0.0)
-        arrays[f"confidence_{when}"] = np.where(scores.prediction < 0, np.nan, top)
-        arrays[f"tied_{when}"] = any_tied(scores.logprobs).astype(np.float64)
     return arrays
+
+
+def _of_options(tasks: Sequence[Pairs]) -> dict[str, Floats]:
+    """What the log-probabilities of the options say of each question, for tasks of equally many options together."""
+    sides = {"before": [pairs.before for pairs in tasks], "after": [pairs.after for pairs in tasks]}
+    logprobs = {when: np.concatenate([scores.logprobs for scores in side]) for when, side in sides.items()}
+    columns = measure_columns(logprobs["before"], logprobs["after"], np.concatenate([pairs.gold for pairs in tasks]))
+    for when, side in sides.items():
+        top = np.fmax.reduce(np.concatenate([scores.probs for scores in side]), axis=1, initial=0.0)
+        none = np.concatenate([scores.prediction for scores in side]) < 0
+        columns[f"confidence_{when}"] = np.where(none, np.nan, top)
+        columns[f"tied_{when}"] = any_tied(logprobs[when]).astype(np.float64)
+    return columns
 
 
 def _unreadable(scores: Scores) -> Floats:

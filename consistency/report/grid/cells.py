@@ -276,7 +276,7 @@ class CellReader:
 
 def _measure(before: Scores, after: Scores) -> Measured:
     pairs = pair(before, after)
-    task = MeasuredTask(pairs, question_arrays(pairs))
+    task = MeasuredTask(pairs, question_arrays([pairs])[0])
     arrays = {**answers(pairs), **task.arrays}
     doc_id, _ = arrays.pop("doc_id"), arrays.pop("doc_id_after")
     dropped = {reason: lost.count for reason, lost in pairs.report.dropped.items()}
