@@ -116,6 +116,9 @@ def test_what_is_undefined_does_not_pass(tmp_path, write_probe):
         ("harmful flips = 2 %", "not a condition"),
         ("harmful flips > 1e999 %", "1e999"),
         ("harmful flips > two %", "not a condition"),
+        ("harmful flips > 101 %", "is never 101; expected 0 to 100 %"),
+        ("mcnemar p < -1e-3", "is never -0.001; expected 0 to 1"),
+        ("accuracy drop > 120 points", "is never 120; expected -100 to 100 points"),
         ("surely possibly kl > 1", "no measure 'possibly kl'"),
         ("", "not a condition"),
     ],
@@ -131,9 +134,9 @@ def test_every_measure_is_found_by_its_names_and_in_its_unit(pair):
     comparison = compare(*pair(30, 3))
     for quantity in QUANTITIES:
         for name in (quantity.name, quantity.name.replace("_", " ").upper(), *quantity.aliases):
-            condition = read_condition(f"measured {name}>-0.5{quantity.unit} in overall")
+            condition = read_condition(f"measured {name}>0.5{quantity.unit} in overall")
             assert condition.quantity is quantity
-            assert condition.limit == pytest.approx(-0.5 / quantity.scale)
+            assert condition.limit == pytest.approx(0.5 / quantity.scale)
         assert check([condition], comparison)[0].estimate.value is not None
 
 

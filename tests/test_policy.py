@@ -100,6 +100,8 @@ def template(logs: Write) -> Comparison:
         ("rules:\n- tasks: a\n  measure: flops\n  at_most: 0.5", 3, "no measure 'flops'"),
         ("rules:\n- tasks: a\n  at_most: 2 %\n  margin: 1 points", 4, "margin and at_most in one rule"),
         ("rules:\n- tasks: a\n  at_most: 2 %\n  at_least: 3 %", 4, "at_least is not below at_most"),
+        ("rules:\n- tasks: a\n  measure: kl\n  at_most: -1 nats", 4, "kl is never -1; expected 0 or more nats"),
+        ("rules:\n- tasks: a\n  at_least: 150 %", 3, "is never 150; expected 0 to 100 %"),
         ("rules:\n- tasks: a\n  at_most: 2 %\n  decision: equivalence", 4, "decision and at_most in one rule"),
         (
             "margin: 1 points\nmissing: maybe\nrules: [{tasks: a}]",
@@ -152,6 +154,8 @@ def test_a_rule_takes_from_its_tier_then_from_the_file(policy) -> None:
         ({"a": (0, 0)}, "[{tasks: [a, c]}]", 1),
         ({"a": (0, 0)}, "[{tasks: a}, {tasks: c, missing: inconclusive}]", 3),
         ({"a": (0, 0)}, "[{tasks: a}, {groups: 'mm*', missing: ignore}]", 0),
+        ({"a": (0, 0)}, "[{tasks: 'mm*', missing: ignore}]", 3),
+        ({"a": (0, 0)}, "[{tasks: a, tier: watch}, {tasks: 'mm*', missing: ignore}]", 3),
         ({"a": (0, 60)}, "[{tasks: a}]", 0),
         ({"a": (0, 60)}, "[{tasks: a, decision: equivalence}]", 1),
         ({"a": (0, 0)}, "[{tasks: a, measure: harmful flips, at_most: 1 %}]", 0),

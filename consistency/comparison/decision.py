@@ -171,10 +171,15 @@ class PolicyOutcome:
         return self.policy.budget is not None and self.level_fail == 0
 
     @property
+    def compared(self) -> bool:
+        """Whether anything that a rule that decides names was compared."""
+        return any(finding.estimate for item in self.rules if item.rule.decides for finding in item.findings)
+
+    @property
     def outcome(self) -> Outcome:
-        """The worst of the rules that decide; without an error budget left a pass decides nothing."""
+        """The worst of the rules that decide; without an error budget left, or with nothing compared, a pass decides nothing."""
         found = [item.outcome for item in self.rules if item.rule.decides]
-        return max([*found, Outcome.INCONCLUSIVE if self.spent_out else Outcome.PASSED])
+        return max([*found, Outcome.INCONCLUSIVE if self.spent_out or not self.compared else Outcome.PASSED])
 
     def to_lines(self) -> list[str]:
         """A line for each rule, and the last one for the policy."""
@@ -192,6 +197,8 @@ class PolicyOutcome:
             text = f"the budget of {budget.over} checks is spent, and nothing can be decided"
         elif budget is not None:
             text += f"; check {self.check} of {budget.over}, which together fail falsely with at most {100 * budget.alpha:g} %"
+        if not self.compared:
+            text = f"nothing that the rules name was compared; {text}"
         return [
             *lines,
             f"policy {self.policy.path.name}: {self.outcome.word}; rules that decide: {', '.join(counts)}; {text}",

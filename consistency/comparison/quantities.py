@@ -137,7 +137,8 @@ def _number(name: str, unit: Unit, field: str, key: str = "", *, always: bool = 
         absent = found is None and not always and (key or section.flips is None)
         return None if absent else without_interval(found, section.n)
 
-    return Quantity(name, (), unit, find, has_interval=False, is_p=is_p)
+    bounds = (0.0, 1.0) if is_p else (0.0, math.inf)
+    return Quantity(name, (), unit, find, has_interval=False, bounds=bounds, is_p=is_p)
 
 
 def _tie_rate(section: Section) -> Estimate | None:
@@ -192,7 +193,7 @@ def read_number(quantity: Quantity, number: str, unit: str | None) -> float:
     Raises
     ------
     InputError
-        If it is not finite, in another unit, or not clearly a fraction of 1.
+        If it is not finite, in another unit, not clearly a fraction of 1, or beyond the quantity's bounds.
     """
     value, given = float(number.replace("−", "-")), (unit or "").lower()
     if not math.isfinite(value):
@@ -205,4 +206,14 @@ def read_number(quantity: Quantity, number: str, unit: str | None) -> float:
     if not given and quantity.scale > 1 and abs(value) >= 1:
         own = f'"{value:g} {quantity.unit}" or {value / quantity.scale:g}'
         raise InputError(f"{value:g} is not a fraction of 1", expected=own)
-    return value / quantity.scale if given else value
+    value = value / quantity.scale if given else value
+    low, high = quantity.bounds
+    if not low <= value <= high:
+        # A limit that is always passed, or never, judges nothing.
+        least, most = (f"{end * quantity.scale:g}" for end in (low, high))
+        range_ = f"{least} to {most}" if math.isfinite(high) else f"{least} or more"
+        raise InputError(
+            f"{quantity.name.replace('_', ' ')} is never {value * quantity.scale:g}",
+            expected=f"{range_} {quantity.unit}".rstrip(),
+        )
+    return value
