@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from consistency.statistics.estimates import Estimate, longer_than_t, quantile
 from consistency.support.arrays import Floats
-
-if TYPE_CHECKING:
-    from consistency.statistics.estimates import Estimate
 
 
 def mcnemar_exact(harmful: int, beneficial: int) -> float:
@@ -110,6 +108,34 @@ def t_test(estimate: Estimate) -> float | None:
     return float(2 * stdtr(estimate.df, -abs(estimate.value) / estimate.se))
 
 
+def no_change(estimate: Estimate) -> float | None:
+    """Two-sided p of "the mean is 0": below .05 where its 95 % interval excludes 0, and so at any confidence (`at_confidence`).
+
+    Parameters
+    ----------
+    estimate : Estimate
+        With an interval of Student's, or one that is longer for values that were not seen.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from consistency.statistics.estimates import mean
+    >>> usual = mean([1.0, 2.0, 3.0])
+    >>> no_change(usual) == t_test(usual), round(no_change(replace(usual, ci_low=-2.0)), 2)
+    (True, 0.22)
+    """
+    if estimate.value is None or estimate.se is None or estimate.ci_low is None or estimate.ci_high is None:
+        return None
+    below, above = longer_than_t(estimate)
+    if not (below if estimate.value > 0 else above):
+        return t_test(estimate)
+    arm = estimate.value - estimate.ci_low if estimate.value > 0 else estimate.ci_high - estimate.value
+    from scipy.special import stdtr
+
+    part = abs(estimate.value) / arm
+    return max(2 * float(stdtr(estimate.df, -quantile(0.95, estimate.df) * part)), math.pow(0.05, part))
+
+
 def equivalence(estimate: Estimate, margin: float) -> float | None:
     """Two one-sided t tests (TOST, Schuirmann 1987): p of "the change is at least `margin`, up or down".
 
@@ -149,7 +175,8 @@ def equivalence(estimate: Estimate, margin: float) -> float | None:
 def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, alpha: float = 0.05) -> float | None:
     """Smallest true mean that a two-sided t test of this precision finds with the given power (noncentral t).
 
-    None where the estimate has no standard error or a vanishing one, or fewer than 3 degrees of freedom.
+    None where the estimate has no standard error or a vanishing one, or fewer than 3 degrees of freedom. Where the 95 %
+    interval is longer than t's it is what leaves that interval behind with this power.
 
     Examples
     --------
@@ -173,7 +200,14 @@ def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, alpha: flo
     high = critical + 1.0
     while missing(high) > 0:
         high *= 2
-    return float(brentq(missing, 0.0, high, xtol=1e-14, rtol=1e-15)) * estimate.se
+    least = float(brentq(missing, 0.0, high, xtol=1e-14, rtol=1e-15)) * estimate.se
+    if estimate.method == "t-bounded" and any(longer_than_t(estimate)):
+        assert estimate.value is not None
+        assert estimate.ci_low is not None
+        assert estimate.ci_high is not None
+        arm = max(estimate.value - estimate.ci_low, estimate.ci_high - estimate.value)
+        return max(least, arm + float(stdtrit(df, power)) * estimate.se)
+    return least
 
 
 # The two adjustments are written out: importing a library for them costs every comparison half a second.
