@@ -154,7 +154,6 @@ class _Sampling:
             self.tasks,
             strata=strata,
             clusters=self.clusters,
-            beside_t=[number for number, name in enumerate(near) if MEASURE[name].beside_t],
         )
         found = dict(zip(near, bounded, strict=True))
         for name, x in values.items():
@@ -213,7 +212,6 @@ def estimates_of(
                 (0.0, max(end**2 for end in reaches[name])) if square else reaches[name]
                 for name, square in zip(left, squared, strict=True)
             ],
-            beside_t=[number for number, name in enumerate(left) if MEASURE[name].beside_t],
             **labels,
         )
         found |= {

@@ -95,11 +95,9 @@ class Measure:
     in_grid : bool
         Whether the report of a grid holds it, as a comparison of each model with its base model.
     reach : callable, optional
-        Of a measure that is small for most questions and may be far larger for a few: the smallest and largest value that
+        Of a measure that may be far larger for a few questions than for most: the smallest and largest value that
         a question could have, from how unlikely the least likely option of any question is to the run before and to that
         after, in nats. The interval of its mean then allows for questions that were not seen.
-    beside_t : bool
-        Whether that interval is Student's where many questions spread: of a measure that is hardly skewed as a rule.
     """
 
     name: str
@@ -116,7 +114,6 @@ class Measure:
     short: str = ""
     in_grid: bool = False
     reach: Reach | None = None
-    beside_t: bool = False
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -215,7 +212,7 @@ MEASURES = (
             aliases=("kendall tau", "kendall's tau")),
     Measure("weighted_tau", "weighted τ", "", _CORRELATION, "more alike", lambda s: weighted_tau(s.before, s.after)),
     Measure("delta_gold", "gold probability change", "points", _SIGNED, "better", _change(gold_probability), digits=1,
-            reach=_within(*_SIGNED), beside_t=True),
+            reach=_within(*_SIGNED)),
     Measure("delta_margin", "margin change", "nats", _ANY, "better", _change(margin),
             reach=lambda before, after: (-before - after, before + after)),
     Measure("delta_entropy", "entropy change", "nats", _ANY, "neither", _change(lambda scores, _: entropy(scores))),

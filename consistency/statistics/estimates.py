@@ -46,7 +46,6 @@ Method = Literal[
     "wilson",
     "exact",
     "bounded",
-    "t-bounded",
     "trimmed",
     "welch",
     "normal",
@@ -92,7 +91,6 @@ _METHODS = {
     "wilson": "Wilson's interval",
     "exact": "exact interval (Clopper and Pearson 1934)",
     "bounded": "interval that allows for unseen values up to the largest possible (Gaffke 2005)",
-    "t-bounded": "t interval, as long at least as unseen values up to the largest possible could make it (Gaffke 2005)",
     "trimmed": "t interval of a trimmed mean (Yuen 1974)",
     "welch": "Welch's interval",
     "normal": "normal interval",
@@ -209,8 +207,9 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
     Parameters
     ----------
     estimate : Estimate
-        With an interval of Student's or a normal distribution; of another the same factor is an approximation, and one that
-        allows for unseen values becomes longer than it need be. An end of "t-bounded" that is t's stays t's.
+        With an interval of Student's or a normal distribution; of another the same factor is an approximation. Of one that is
+        "bounded" it is the factor of what Student's would be; the rest, for values that were not seen, grows with the
+        logarithm of the error.
     confidence : float
 
     Examples
@@ -222,33 +221,29 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
     if estimate.value is None or estimate.ci_low is None or estimate.ci_high is None:
         return estimate
     factor = quantile(confidence, estimate.df) / quantile(0.95, estimate.df)
+    arms = np.array([estimate.value - estimate.ci_low, estimate.ci_high - estimate.value])
+    grown = arms * factor
     if estimate.method == "bounded":
-        # What was not seen: its possible share grows with the logarithm, which is more.
-        factor = max(factor, math.log((1 - confidence) / 2) / math.log(0.025))
-    below = above = factor
-    if estimate.method == "t-bounded":
-        unseen = max(factor, math.log(1 - confidence) / math.log(0.05))
-        below, above = (unseen if longer else factor for longer in longer_than_t(estimate))
-    return replace(
-        estimate,
-        ci_low=estimate.value - below * (estimate.value - estimate.ci_low),
-        ci_high=estimate.value + above * (estimate.ci_high - estimate.value),
-    )
+        usual = quantile(0.95, estimate.df) * (estimate.se or 0.0)
+        unseen = max(factor, math.log((1 - confidence) / 2) / math.log(0.025))
+        grown += np.maximum(arms - usual, 0.0) * (unseen - factor)
+    below, above = grown.tolist()
+    return replace(estimate, ci_low=estimate.value - below, ci_high=estimate.value + above)
 
 
-def longer_than_t(estimate: Estimate) -> tuple[bool, bool]:
-    """Whether the 95 % interval reaches further down, and further up, than Student's does.
+def longer_than_t(estimate: Estimate) -> bool:
+    """Whether the 95 % interval reaches further than Student's, on one side at least.
 
     Examples
     --------
     >>> usual = mean([1.0, 2.0, 4.0])
     >>> longer_than_t(usual), longer_than_t(replace(usual, ci_low=-5.0))
-    ((False, False), (True, False))
+    (False, True)
     """
     if estimate.value is None or estimate.se is None or estimate.ci_low is None or estimate.ci_high is None:
-        return False, False
-    arm = quantile(0.95, estimate.df) * estimate.se * (1 + 1e-9)
-    return estimate.value - estimate.ci_low > arm, estimate.ci_high - estimate.value > arm
+        return False
+    usual = quantile(0.95, estimate.df) * estimate.se * (1 + 1e-9)
+    return max(estimate.value - estimate.ci_low, estimate.ci_high - estimate.value) > usual
 
 
 @lru_cache

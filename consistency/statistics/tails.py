@@ -7,23 +7,13 @@ No interval for a mean can be right for every distribution: a sample without a r
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import (
-    FEW,
-    Caveat,
-    Estimate,
-    Method,
-    mean,
-    means,
-    numbered,
-    t_interval,
-    without_interval,
-)
+from consistency.statistics.estimates import FEW, Caveat, Estimate, mean, means, numbered, t_interval, without_interval
 from consistency.statistics.task_means import macro_mean
 from consistency.support.arrays import Bools, Floats, Integers
 
@@ -39,9 +29,7 @@ _NEAR = 1e-4
 MENDED = ("constant", "uneven", "skewed")
 
 
-def bounded_ends(
-    values: ArrayLike, low: ArrayLike, high: ArrayLike, confidence: ArrayLike = 0.95
-) -> tuple[Floats, Floats]:
+def bounded_ends(values: ArrayLike, low: ArrayLike, high: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
     """The intervals of means of values between two bounds, right whatever the values' distribution between them is.
 
     The upper end is the quantile of the sample's mean with one further value, the upper bound, under random weights that
@@ -54,8 +42,7 @@ def bounded_ends(
         A sample a row, between its bounds. Values that are not finite do not enter.
     low, high : array_like, shape [m]
         The smallest and largest possible value of each row.
-    confidence : array_like
-        One for all rows, or shape [m].
+    confidence : float
 
     Returns
     -------
@@ -92,16 +79,16 @@ def bounded_ends(
         raise ValueError("a value lies outside its bounds")
     from scipy.special import ndtri
 
-    far = np.broadcast_to(ndtri((1 + np.asarray(confidence, dtype=np.float64)) / 2), len(x))
+    quantile = float(ndtri((1 + confidence) / 2))
     # A lower end is the upper one of the values with the other sign: both are searched at once.
     least, most = np.minimum(smallest, least), np.maximum(largest, most)
-    ends = _upper_ends(np.concatenate([-x, x]), np.tile(known, (2, 1)), np.concatenate([-least, most]), np.tile(far, 2))
+    ends = _upper_ends(np.concatenate([-x, x]), np.tile(known, (2, 1)), np.concatenate([-least, most]), quantile)
     ends[~np.tile(known.any(axis=1), 2)] = math.nan
     return -ends[: len(x)], ends[len(x) :]
 
 
-def _upper_ends(x: Floats, known: Bools, high: Floats, quantile: Floats) -> Floats:
-    """The upper end of each row, of a standard normal quantile for each.
+def _upper_ends(x: Floats, known: Bools, high: Floats, quantile: float) -> Floats:
+    """The upper end of each row, of a standard normal quantile.
 
     A random weight is exponential before all are made to sum to 1, so that the weighted mean is above t where a sum of
     (value - t) times exponential values is above 0. At its saddlepoint the values weigh 1 / (c - value), for a c beyond the
@@ -120,9 +107,7 @@ def _upper_ends(x: Floats, known: Bools, high: Floats, quantile: Floats) -> Floa
     reach = np.where(open_, reach, 1.0)
     below = high[:, None] - values if entering is True else np.where(known, high[:, None] - values, math.inf)
     # About where the quantile is if the values are not skewed, and if the bound is all that matters.
-    place = np.log(
-        np.maximum(np.sqrt(n) * spread / quantile - reach, reach / np.maximum(-log_ndtr(-quantile) - 1, 1.0))
-    )
+    place = np.log(np.maximum(np.sqrt(n) * spread / quantile - reach, reach / max(-log_ndtr(-quantile) - 1, 1.0)))
     t = high
     for _ in range(_STEPS):
         distance = np.exp(place)
@@ -151,7 +136,6 @@ def bounded_means(
     strata: ArrayLike | None = None,
     tasks: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
-    beside_t: Collection[int] = (),
     confidence: float = 0.95,
 ) -> list[Estimate]:
     """Means of values between two bounds, with intervals that allow for values that were not seen (`bounded_ends`).
@@ -164,10 +148,6 @@ def bounded_means(
         The smallest and largest value that a question may have, of each measure.
     strata, tasks, clusters : array_like, shape [n], optional
         What was sampled, as in `mean`. The interval then contains both that of `mean` and that of sampled questions.
-    beside_t : collection of int
-        The numbers of measures whose values are hardly skewed as a rule. Their interval contains Student's and the bounded one
-        whose each end has the whole error: for them `method` is "t-bounded". It is Student's where many questions spread, and
-        covers 93.5 % or more where a few have far larger values.
     confidence : float
 
     Returns
@@ -180,9 +160,6 @@ def bounded_means(
     >>> (few,) = bounded_means([np.array([0.01, 0.02, 0.03, 0.02])], [(0.0, 8.0)])
     >>> few.method, round(few.ci_low, 3), round(few.ci_high, 1)
     ('bounded', 0.007, 4.8)
-    >>> (change,) = bounded_means([np.array([0.1, -0.1] * 500)], [(-1.0, 1.0)], beside_t=[0])
-    >>> change.method, round(change.ci_high, 4), round(mean([0.1, -0.1] * 500).ci_high, 4)
-    ('t-bounded', 0.0065, 0.0062)
     """
     labelled = strata is not None or tasks is not None or clusters is not None
     found = (
@@ -193,8 +170,8 @@ def bounded_means(
     if clusters is not None:
         summed = [_over_clusters(x, ends, numbered(clusters)) for x, ends in zip(samples, bounds, strict=True)]
         totals, reach = [total for total, _ in summed], [ends for _, ends in summed]
-        return _allowing(found, totals, reach, bounds, confidence, beside_t, contained=True)
-    return _allowing(found, samples, bounds, bounds, confidence, beside_t, contained=labelled)
+        return _allowing(found, totals, reach, bounds, confidence, contained=True)
+    return _allowing(found, samples, bounds, bounds, confidence, contained=labelled)
 
 
 def _over_clusters(x: Floats, bounds: tuple[float, float], clusters: Integers) -> tuple[Floats, tuple[float, float]]:
@@ -214,14 +191,13 @@ def bounded_macro_means(
     *,
     strata: ArrayLike | None = None,
     clusters: ArrayLike | None = None,
-    beside_t: Collection[int] = (),
     confidence: float = 0.95,
 ) -> list[Estimate]:
     """Means of the tasks' means, each task with the same weight, with intervals as those of `bounded_means`.
 
     Parameters
     ----------
-    samples, bounds, beside_t
+    samples, bounds
         As `bounded_means` takes them.
     tasks : array_like, shape [n]
         The task of each question.
@@ -251,7 +227,7 @@ def bounded_macro_means(
         most = float(weight[counts > 0].max(initial=1.0))
         weighted.append(np.where(finite, x, 0.0) * np.where(finite, weight[group], math.nan))
         wide.append((min(low, 0.0) * most, max(high, 0.0) * most))
-    return _allowing(found, weighted, wide, bounds, confidence, beside_t, contained=True)
+    return _allowing(found, weighted, wide, bounds, confidence, contained=True)
 
 
 def _allowing(
@@ -260,7 +236,6 @@ def _allowing(
     reach: Sequence[tuple[float, float]],
     bounds: Sequence[tuple[float, float]],
     confidence: float,
-    beside_t: Collection[int],
     *,
     contained: bool,
 ) -> list[Estimate]:
@@ -278,20 +253,15 @@ def _allowing(
         np.stack([samples[row] for row in rows]),
         np.array([reach[row][0] for row in rows]),
         np.array([reach[row][1] for row in rows]),
-        # Rare values lie on one side as a rule, so that one end can have the whole error.
-        [2 * confidence - 1 if row in beside_t else confidence for row in rows],
+        confidence,
     )
     for row, low, high in zip(rows, ends[0].tolist(), ends[1].tolist(), strict=True):
         item = found[row]
-        method: Method = "bounded"
-        if row in beside_t and item.value is not None and item.se is not None and item.df is not None:
-            usual, method = t_interval(item.value, item.se, item.df, confidence), "t-bounded"
-            low, high = min(low, usual[0]), max(high, usual[1])
-        elif contained and item.ci_low is not None and item.ci_high is not None:
+        if contained and item.ci_low is not None and item.ci_high is not None:
             low, high = min(low, item.ci_low), max(high, item.ci_high)
         kept = tuple(caveat for caveat in item.warnings if caveat not in MENDED)
         cut = max(low, bounds[row][0]), min(high, bounds[row][1])
-        estimates[row] = replace(item, ci_low=cut[0], ci_high=cut[1], method=method, warnings=kept)
+        estimates[row] = replace(item, ci_low=cut[0], ci_high=cut[1], method="bounded", warnings=kept)
     return estimates
 
 
