@@ -225,9 +225,10 @@ def trimmed_lines(section: Section) -> Iterator[str]:
         return
     if mean.se is None or mean.ci_high - mean.value <= _LONG * mean.se:
         return
+    largest = "" if section.kl_largest is None else f" if no question's is above {section.kl_largest['kl']:.1f}"
     yield (
-        f"KL {mean.value:.4f} nats, at most {mean.ci_high:.4f}: so few questions do not exclude rare ones with much larger "
-        f"values; trimmed mean {trimmed.value:.4f} [{trimmed.ci_low:.4f}, {trimmed.ci_high:.4f}]"
+        f"KL {mean.value:.4f} nats, at most {mean.ci_high:.4f}{largest}: so few questions do not exclude rare ones with much "
+        f"larger values; trimmed mean {trimmed.value:.4f} [{trimmed.ci_low:.4f}, {trimmed.ci_high:.4f}]"
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import logsumexp, ndtr
 
 from consistency.statistics.estimates import Estimate, mean, quantile, t_interval
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
@@ -41,6 +42,41 @@ def of_rare_values(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
         x, truth = rarely_large(rng, n, rate), (1 - rate) * SMALL + rate * 9
         corrected, (bounded,), trimmed = mean(x), bounded_means([x], [(0.0, LARGEST)]), trimmed_mean(x)
         outcomes += [covers(corrected, truth), covers(bounded, truth), covers(trimmed, middle_of(rate))]
+    return tuple(outcomes)
+
+
+def _log_shares(scores: Floats) -> Floats:
+    """Log-probabilities of options, a question a row."""
+    return np.asarray(scores - logsumexp(scores, axis=1, keepdims=True), dtype=np.float64)
+
+
+def _divergences(rng: np.random.Generator, n: int, rate: float, nats: tuple[float, float]) -> tuple[Floats, float]:
+    """KL of questions with four options of which some are reversed, and the largest that the least likely option allows."""
+    before = rng.normal(0, 1, (n, 4))
+    after = before + rng.normal(0, 0.3, (n, 4))
+    turned = rng.random(n) < rate
+    before[turned], after[turned] = (8, 0, 0, 0), 0
+    after[turned, 1] = rng.uniform(*nats, int(turned.sum()))
+    one, two = _log_shares(before), _log_shares(after)
+    return np.maximum((np.exp(one) * (one - two)).sum(axis=1), 0.0), float(-two.min())
+
+
+@cache
+def _both_kinds(nats: tuple[float, float]) -> tuple[float, Floats]:
+    """The mean KL of questions that are not reversed, and many KL of those that are."""
+    rng = np.random.default_rng(0)
+    return float(_divergences(rng, 1_000_000, 0.0, nats)[0].mean()), _divergences(rng, 20_000, 1.0, nats)[0]
+
+
+def of_own_bounds(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Means of KL with the bound that the logs themselves give: all of the mean, and each question's as far as that bound."""
+    outcomes = []
+    for nats, rate in (((3.0, 15.0), 0.01), ((3.0, 15.0), 0.05), ((10.0, 30.0), 0.01), ((10.0, 30.0), 0.05)):
+        x, largest = _divergences(rng, n, rate, nats)
+        small, large = _both_kinds(nats)
+        (found,) = bounded_means([x], [(0.0, largest)])
+        for reversed_ in (large, np.minimum(large, largest)):
+            outcomes.append(covers(found, (1 - rate) * small + rate * float(reversed_.mean())))
     return tuple(outcomes)
 
 
@@ -172,6 +208,14 @@ TABLES: dict[str, Table] = {
                     "gamma (4), bounded",
                     *(f"lognormal (sd {sd}), bounded" for sd in (1, 1.5, 2)),
                     "Pareto (2.5), bounded",
+                ),
+            ),
+            (
+                of_own_bounds,
+                tuple(
+                    f"one in {of} nats, bound of the logs, {what}"
+                    for of in ("100 of 3 to 15", "20 of 3 to 15", "100 of 10 to 30", "20 of 10 to 30")
+                    for what in ("KL", "KL up to it")
                 ),
             ),
         ],
