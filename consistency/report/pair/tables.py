@@ -206,8 +206,8 @@ def trimmed_table(comparison: Comparison) -> Table:
         title="The mean, and the mean of the middle",
         caption="The interval of the mean reaches as far as questions that were not seen could move it, none of them beyond the "
         "nats of the last column: the least likely option in these logs allows no more. The trimmed mean leaves out the fifth of "
-        "the questions with the smallest and that with the largest values (Yuen 1974): it says what happens to most questions, and "
-        "nothing of rare ones.",
+        "the questions with the smallest and that with the largest values (Yuen 1974): it says what happens to most questions, "
+        "and nothing of rare ones.",
         head=("questions of", "measure", "mean", "trimmed mean", "largest allowed for"),
         rows=tuple(rows),
         labels=2,
