@@ -242,12 +242,12 @@ TABLES: dict[str, Table] = {
                     *(
                         f"small changes, {of}, {kind}"
                         for of in _OF_CHANGES
-                        for kind in ("t", "the default", *(("its length, times t's",) if of == "none large" else ()))
+                        for kind in ("t", "the default", *(("its length, of t's",) if of == "none large" else ()))
                     ),
                     *(
                         f"changes, {of}, {kind}"
                         for of in _OF_CHANGES
-                        for kind in ("the default", *(("its length, times t's",) if of == "none large" else ()))
+                        for kind in ("the default", *(("its length, of t's",) if of == "none large" else ()))
                     ),
                     *(f"skewed losses, {of}, the default" for of in _OF_CHANGES[:3]),
                 ),
