@@ -300,7 +300,7 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
         if "unreadable_after" in pooled and "unreadable_before" in pooled
         else None,
     )
-    return _with_distributions(section, columns, sampling) if options else section
+    return _with_distributions(section, columns, sampling, reaches) if options else section
 
 
 def _change_alone(task: MeasuredTask, analysis: Analysis) -> Estimate:
@@ -360,13 +360,16 @@ def _detectable(change: Estimate, turned: Mapping[str, int] | None) -> float | N
     return minimum_detectable_effect(change)
 
 
-def _with_distributions(section: Section, columns: Mapping[str, Floats], sampling: _Sampling) -> Section:
+def _with_distributions(
+    section: Section, columns: Mapping[str, Floats], sampling: _Sampling, reaches: Mapping[str, tuple[float, float]]
+) -> Section:
     """The section with what only tasks with options have."""
     before, after = ((columns[f"confidence_{when}"], columns[f"correct_{when}"]) for when in ("before", "after"))
     calibration = calibration_change(before, after, tasks=sampling.labels["tasks"], clusters=sampling.clusters)
     return replace(
         section,
         kl_quantiles=quantiles(columns["kl"]),
+        kl_largest={name: reaches[name][1] for name in _TRIMMED},
         trimmed={name: trimmed_mean(columns[name], **sampling.labels) for name in _TRIMMED},
         ties={when: int(columns[f"tied_{when}"].sum()) for when in ("before", "after")},
         tie_rate={when: float(columns[f"tied_{when}"].mean()) for when in ("before", "after")},
