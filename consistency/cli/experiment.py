@@ -80,7 +80,7 @@ def validate(
     preset: Preset = None,
     devices: Devices = None,
 ) -> None:
-    """Check an experiment before it runs; exit code 1 if it has problems."""
+    """Check an experiment before it runs; exit code 2 if it has problems."""
     experiment = _read(file, root, settings, preset, devices)
     typer.echo(_validated(file, experiment, full, elsewhere))
 
@@ -123,7 +123,7 @@ def tasks(
 
 
 def _validated(file: Path, experiment: Experiment, full: bool, elsewhere: bool = False) -> str:
-    """The notes on an experiment; where it has problems, they are printed to standard error, and the exit code is 1."""
+    """The notes on an experiment; where it has problems, these are printed to standard error, and the exit code is 2."""
     import os
 
     from consistency.experiment.validation import validate as check
@@ -134,8 +134,8 @@ def _validated(file: Path, experiment: Experiment, full: bool, elsewhere: bool =
     left = tuple(pool_problems(experiment, os.environ.get(VARIABLE, "")))
     found = replace(found, problems=found.problems + left)
     if found.problems:
-        typer.echo(found.to_text(), err=True)
-        raise typer.Exit(1)
+        typer.echo(found.to_text() if full else replace(found, notes=()).to_text(), err=True)
+        raise typer.Exit(2)
     runs = len(list(experiment.runs()))
     return f"{found.to_text()}\n{file}: {runs} models to fine-tune and evaluate on {experiment.device}"
 

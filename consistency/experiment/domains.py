@@ -173,6 +173,9 @@ def _names(value: Mapping[str, Any], key: str, where: _Place) -> tuple[str, ...]
     names = [] if given is None else [given] if isinstance(given, str) else given
     if not isinstance(names, list) or not all(isinstance(name, str) and _TASK.fullmatch(name) for name in names):
         raise where.at(key).error(repr(given), "a list of names")
+    if file := next((name for name in names if name.endswith((".yaml", ".yml"))), None):
+        # lm_eval would read it as a file of a task, with the functions that it names.
+        raise where.at(key).error(f"{file} is the name of a file", "the name of a task")
     if len(set(names)) < len(names):
         raise where.at(key).error(repr(given), "distinct names")
     return tuple(names)

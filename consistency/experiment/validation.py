@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
+from consistency.experiment import harness_checks
+from consistency.experiment.arguments import path_problems
 from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.grid import Experiment
 from consistency.experiment.memory import memory_problems
 from consistency.experiment.requirements import missing, missing_devices
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
 from consistency.experiment.workflow import guards
+from consistency.support.text import visible
 from consistency.tasks import prompts
 from consistency.tasks.harness_index import asked_tasks, task_problems
 from consistency.tasks.own_tasks import read_own_domain
@@ -58,7 +61,7 @@ class Validation:
 
     def to_text(self) -> str:
         """Problems first, a line each."""
-        return "\n".join([*(f"problem: {text}" for text in self.problems), *self.notes])
+        return "\n".join(map(visible, [*(f"problem: {text}" for text in self.problems), *self.notes]))
 
 
 def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = False) -> Validation:
@@ -84,6 +87,7 @@ def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = Fa
         If a preset does not exist, a flag has a value of the wrong type, or a batch cannot be split over the devices.
     """
     problems = [*missing(experiment), *own_domain_problems(experiment)]
+    problems += path_problems(run.folder / "tuned" / run.group for run in experiment.runs())
     notes = [_rows_note(experiment), *_guard_notes(experiment)]
     configs = {
         (model, group): experiment.config(model, group) for model in experiment.models for group in experiment.groups
@@ -120,6 +124,8 @@ def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = Fa
         problems += _needs_gpu(experiment, configs)
     if find_spec("axolotl") is not None:
         problems += [f"axolotl: {problem}" for problem in flag_problems(experiment.flags)]
+    if find_spec("lm_eval") is not None:
+        problems += harness_checks.flag_problems(experiment)
     if full:
         if not experiment.network:
             # Before a library of the hub is loaded: what is not in its cache cannot be had in the grid either.
@@ -267,9 +273,7 @@ def _axolotl(experiment: Experiment, configs: Mapping[tuple[str, str], TrainingC
 
 def _lm_eval(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
     """Problems that lm_eval finds in its flags, and in the tasks that own domains name as ID and OOD."""
-    from consistency.experiment.harness_checks import harness_problems
-
-    yield from harness_problems(experiment)
+    yield from harness_checks.harness_problems(experiment)
     for problem in task_problems(asked_tasks(experiment.own_domains.values())).values():
         yield f"domains: {problem}"
 
