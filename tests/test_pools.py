@@ -44,7 +44,7 @@ def problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> Cal
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content | changes))
         code, _, error = call("experiment", "validate", "mine.yaml")
         found = [line.removeprefix("problem: ") for line in error.splitlines() if line.startswith("problem: ")]
-        assert code == bool(found)
+        assert code == (2 if found else 0)
         return found
 
     return check

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ from consistency.tasks.sources import VARIABLE
 from consistency.tasks.templates import OWN
 from consistency.world.model import BASE_MODEL
 
+# What `axolotl train --launcher` takes, and the module that it starts with it.
+_LAUNCHERS = ("accelerate", "torchrun", "python")
+_TRAINS = "axolotl.cli.train"
 # Every training config needs them; a preset of one's own could take one away.
 REQUIRED_KEYS = ("chat_template", "dataset_prepared_path", "output_dir", "datasets")
 # The model's own answer is the one that they teach, or there is none.
@@ -193,7 +198,31 @@ def flag_problems(flags: TrainingFlags) -> list[str]:
             found.append(f"{flag.name} needs a value")
         elif flag.value is not None and not takes_value[flag.name]:
             found.append(f"{flag.name} takes no value, found {flag.value}; its opposite is --no-{flag.name[2:]}")
-    return found
+    return found + _launcher_problems(flags)
+
+
+def _launcher_problems(flags: TrainingFlags) -> list[str]:
+    """What is wrong with the launcher and the words for it, by the launcher's own parser: they may start nothing else."""
+    launcher = flags.launcher or "accelerate"
+    if launcher not in _LAUNCHERS:
+        return [f"--launcher {launcher}; expected one of {', '.join(_LAUNCHERS)}"]
+    if not flags.launcher_words or launcher == "python":
+        return []
+    if launcher == "accelerate":
+        from accelerate.commands.launch import launch_command_parser as make_parser
+    else:
+        from torch.distributed.run import get_args_parser as make_parser
+    told = StringIO()
+    try:
+        with redirect_stdout(told), redirect_stderr(told):
+            given = make_parser().parse_args([*flags.launcher_words, "-m", _TRAINS])
+    except SystemExit:
+        return [f"{launcher}: {told.getvalue().strip().rpartition('error: ')[2].splitlines()[0]}"]
+    if given.training_script != _TRAINS or not given.module or given.no_python or getattr(given, "run_path", False):
+        return [
+            f"{launcher} would start {given.training_script!r} in place of the training; expected flags alone after --"
+        ]
+    return []
 
 
 def unknown_keys(config: Mapping[str, Any]) -> list[str]:
