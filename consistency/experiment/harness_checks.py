@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import shlex
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from difflib import get_close_matches
 from io import StringIO
 
@@ -63,7 +63,7 @@ def _flags(text: str) -> tuple[str | None, list[str]]:
     told = StringIO()
     words = shlex.split(text)
     try:
-        with redirect_stderr(told):
+        with redirect_stdout(StringIO()), redirect_stderr(told):
             given = parser.parse_args(["run", *words])
             plain = parser.parse_args(["run"])
     except (ValueError, argparse.ArgumentTypeError) as error:
