@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
+from consistency.support.text import visible
 
 # What the grid keeps in the folder of an experiment besides the folders of its models.
 FOLDERS = ("report", "report.log", "tasks")
 # The first character rules out a hidden folder and the folder's parent, the length a name that no file system takes.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 NAME = "letters, digits, '.', '_' and '-', at most 100, the first not '.' or '-'"
-# The system takes no longer path, and no word of a command line that is much longer than the other.
-_LONGEST_PATH = 4096
-_LONGEST_TEXT = 16_384
+# The system takes no longer part of a path, no longer path, and no word of a command line that is much longer than the last.
+_LONGEST_PART, _LONGEST_PATH, _LONGEST_TEXT = 255, 4096, 16_384
 # lm_eval calls a folder after the model's path; with what follows it, the system takes 255 bytes.
 _LONGEST_MODEL = 240
 _HUB_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?")
@@ -92,6 +92,31 @@ def _fault(text: str) -> str | None:
     except UnicodeEncodeError:
         return "has half a character (a lone surrogate)"
     return f"has {size:,} bytes" if size > _LONGEST_TEXT else None
+
+
+def check_path(key: str, path: str) -> None:
+    """Refuse a path that is longer than the system takes.
+
+    Parameters
+    ----------
+    key : str
+        The keys that name it, for error messages.
+    path : str
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_path("guard", "a" * 300)
+    Traceback (most recent call last):
+        ...
+    consistency.errors.InputError: guard: aaaaaaaaaaaaaaaaaaaa… is longer than a path can be; expected at most 255 bytes ...
+    """
+    if len(path.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_PART for part in path.split("/")):
+        problem = f"{key}: {visible(path[:20])}… is longer than a path can be"
+        raise InputError(problem, expected=f"at most {_LONGEST_PART} bytes between slashes, and {_LONGEST_PATH} in all")
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError, not_one_of
+from consistency.experiment.arguments import check_path
 from consistency.support.json_files import UNREADABLE
 from consistency.tasks import mmlu
 from consistency.tasks.own_domain import SPLITS, OwnDomain, Shot, mmlu_tasks, name_problem
@@ -42,6 +43,7 @@ class _Place:
 
     def find(self, name: str) -> str:
         """A path of the user's: relative to the experiment file, or to the current folder where only that one has it."""
+        check_path(self.keys, name)
         beside = self.path.parent / Path(name).expanduser()
         return str(beside if beside.exists() or not Path(name).exists() else Path(name))
 

@@ -20,6 +20,7 @@ from consistency.experiment.arguments import (
     REMOTE_CODE,
     check_model,
     check_names,
+    check_path,
     check_texts,
     is_name,
     read_model_arguments,
@@ -190,12 +191,12 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     except InputError as error:
         if error.path not in (None, path) or error.line is not None:
             raise
-        line = _line(path, error.problem, settings or {})
+        line = key_line(path, error.problem, settings or {})
         raise InputError(error.problem, expected=error.expected, do=error.do, path=path, line=line) from error
 
 
-def _line(path: Path, problem: str, settings: Mapping[str, Any]) -> int | None:
-    """The line of the key with which a problem begins; None where the file does not say it."""
+def key_line(path: Path, problem: str, settings: Mapping[str, Any]) -> int | None:
+    """The line of the key with which a problem begins; None if it begins with none, or with one of the settings."""
     try:
         lines = key_lines(path)
     except (OSError, ValueError, yaml.YAMLError):
@@ -242,6 +243,8 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
         raise InputError(problem, expected="tasks: paper beside an own domain")
     texts: dict[str, Any] = {key: loaded[key] or "" for key in ("general", "guard", "context_model")}
     texts["model_args"] = read_model_arguments(loaded["model_args"])
+    for key in ("general", "guard", "template"):
+        check_path(key, loaded[key] or "")
     _check_lm_eval(loaded["lm_eval"] or "")
     read_template(loaded["template"])
     sources = loaded["models"]
@@ -338,6 +341,8 @@ def _check_lm_eval(text: str) -> None:
         name = word.partition("=")[0] if word.startswith("--") else word[:2]
         if name in _FORBIDDEN_LM_EVAL:
             raise InputError(f"lm_eval: {name}", expected=_FORBIDDEN_LM_EVAL[name])
+        if word == "--":
+            raise InputError("lm_eval: --", expected="flags alone: the grid adds its own behind them")
         # lm_eval takes the beginning of a flag for the flag.
         full = next((flag for flag in _FORBIDDEN_LM_EVAL if len(name) > 2 and flag.startswith(name)), None)
         if full and name != "--model":
@@ -399,6 +404,8 @@ def _names(key: str, given: Any) -> tuple[str, ...]:
     names = [given] if isinstance(given, str) else given
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{key}: {given!r}", expected="a name, or a list of names")
+    for name in names:
+        check_path(key, name)
     return tuple(names)
 
 
