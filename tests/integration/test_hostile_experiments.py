@@ -219,7 +219,9 @@ def own_domain(folder: Path, name: str) -> dict[str, Any]:
     for split in ("pool", "test", "dev"):
         with (folder / f"{name} {split}.jsonl").open("w") as stream:
             for number in range(8):
-                row = QUESTION | {"question": f"Which {number} of these, in {split}?"}
+                # No two have words in common.
+                words = " ".join(f"{split}{number}{letter}" for letter in "abcdefgh")
+                row = QUESTION | {"question": words, "choices": [f"{split}{number}{letter}" for letter in "wxyz"]}
                 stream.write(json.dumps(row) + "\n")
     header = " ".join(name.split()).replace("\x1b", "")
     files: dict[str, Any] = {split: f"{name} {split}.jsonl" for split in ("pool", "test", "dev")}
@@ -442,3 +444,41 @@ def test_snakemake_ends_with_the_one_line_and_its_code(folder: Path, grid: Grid)
         (line,) = done.stderr.splitlines()
         assert problem in line
     assert unharmed(folder.parent)
+
+
+def test_the_real_programs_take_such_values(folder: Path) -> None:
+    """A whole grid: lm_eval, the training rows, Axolotl, the check of the model, lm_eval again, and the report."""
+    name = "it's, {model} = $HOME `touch PWNED`\n\\ *?[a] é; touch PWNED"
+    values = with_name(folder, name)
+    (folder / f"{name}.json").write_text(
+        json.dumps([{"instruction": f"Say {n}.", "input": "", "output": f"{n}."} for n in range(4)])
+    )
+    del values["context_model"]
+    cache = "a, {model} '$(touch PWNED)'"
+    values |= {
+        "groups": ["harmonious"],
+        "lm_eval": "--batch_size 4 --gen_kwargs '{\"temperature\": 0}'",
+        "model_args": {"dtype": "float32", "cache_dir": cache},
+        "axolotl": "--launcher python --num-epochs 1 --wandb-name '$(touch PWNED)'",
+    }
+    path = written(folder, values)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(shipped("scripts/Snakefile"))]
+    command += ["--configfile", str(path), "--cores", "2", "--show-failed-logs"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1500)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert unharmed(folder.parent)
+    root = folder / "runs/odd"
+    for place, model in (
+        ("m/base/logs/icl", {"pretrained": name}),
+        ("m/base/logs/ift", {"pretrained": name, "tokenizer": "runs/odd/m/base/tokenizer"}),
+        ("m/medicine/seed-0/logs/harmonious", {"pretrained": "runs/odd/m/medicine/seed-0/tuned/harmonious"}),
+    ):
+        (results,) = (root / place).rglob("results_*.json")
+        config = json.loads(results.read_text())["config"]
+        assert config["model_args"] == {**model, "dtype": "float32", "cache_dir": cache}
+        assert config["gen_kwargs"] == {"temperature": 0}
+    trained = yaml.safe_load((root / "m/medicine/seed-0/tuned/harmonious.yml").read_text())
+    assert (trained["base_model"], trained["wandb_name"]) == (f"{folder}/{name}", "$(touch PWNED)")
+    manifest = json.loads((root / "m/medicine/seed-0/groups/harmonious.manifest.json").read_text())
+    assert manifest["guard"]["evaluation_sets"] == [f"{name} guard/x.jsonl"]
+    assert (root / "report" / "report.json").is_file()
