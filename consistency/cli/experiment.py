@@ -128,17 +128,24 @@ def _validated(
     """The notes on an experiment; where it has problems, these are printed to standard error, and the exit code is 2."""
     import os
 
+    from consistency.errors import InputError
     from consistency.experiment.reading import key_line
     from consistency.experiment.validation import validate as check
     from consistency.support.text import visible
     from consistency.tasks.sources import VARIABLE
     from consistency.training_data.pools import pool_problems
 
-    found = check(experiment, full=full, elsewhere=elsewhere)
+    given = read_settings(settings)
+    try:
+        found = check(experiment, full=full, elsewhere=elsewhere)
+    except InputError as error:
+        if error.path is not None:
+            raise
+        line = key_line(file, error.problem, given)
+        raise InputError(error.problem, expected=error.expected, do=error.do, path=file, line=line) from error
     left = tuple(pool_problems(experiment, os.environ.get(VARIABLE, "")))
     found = replace(found, problems=found.problems + left)
     if found.problems:
-        given = read_settings(settings)
         for problem in found.problems:
             line = key_line(file, problem, given)
             typer.echo(visible(f"problem: {file}:{f'{line}:' if line else ''} {problem}"), err=True)
