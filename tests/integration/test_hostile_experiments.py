@@ -77,7 +77,7 @@ NAMES = [
     "&anchor *alias",
     "~",
     "tab\tcr\resc\x1b[2J",
-    "\u2028 \x85",
+    "a\u2028 \x85b",
 ]
 # A key, its odd value, and what else the experiment has.
 ODD: list[dict[str, Any]] = [
