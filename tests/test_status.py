@@ -105,7 +105,7 @@ def test_what_the_grid_will_make_is_what_snakemake_makes(experiment: Experiment,
         return done.stdout
 
     outputs = {line.split("\t")[0] for line in ask("--summary").splitlines() if "\t" in line}
-    logs = set(re.findall(r"begin\.sh' (\S+)", ask("--printshellcmds")))
+    logs = set(re.findall(r"begin\.sh (\S+)", ask("--printshellcmds")))
     jobs = read_status(read_experiment(tmp_path / "e.yaml", Path("runs/e"))).jobs
     assert {str(job.output) for job in jobs} == outputs - {
         "output_file",

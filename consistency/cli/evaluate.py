@@ -72,7 +72,7 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
     --------
     >>> first, second = command_lines(["--include_path", "t", "--model_args", "pretrained=a"], ["b"])
     >>> " ".join(second)
-    '--model hf-shared-prefix --include_path t --model_args pretrained=a --model_args pretrained=b'
+    '--model hf-shared-prefix --include_path t --model_args pretrained=a --model_args {"pretrained": "b"}'
     """
     from consistency.support.resources import shipped
 
@@ -83,7 +83,9 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
         preset += ["--model", "hf-shared-prefix"]
     if given.include_path is None and "include_path" not in config:
         preset += ["--include_path", str(shipped("lm_eval_tasks"))]
-    return [[*preset, *arguments], *([*preset, *arguments, "--model_args", f"pretrained={name}"] for name in also)]
+    # In JSON, in which a path may have commas, braces and quotes, or look like a number.
+    others = [["--model_args", json.dumps({"pretrained": name}, ensure_ascii=False)] for name in also]
+    return [[*preset, *arguments], *([*preset, *arguments, *words] for words in others)]
 
 
 def with_own_tasks(arguments: Sequence[str], own_tasks: Sequence[Path], folder: Path) -> list[str]:

@@ -80,9 +80,9 @@ def validate(
     preset: Preset = None,
     devices: Devices = None,
 ) -> None:
-    """Check an experiment before it runs; exit code 1 if it has problems."""
+    """Check an experiment before it runs; exit code 2 if it has problems."""
     experiment = _read(file, root, settings, preset, devices)
-    typer.echo(_validated(file, experiment, full, elsewhere))
+    typer.echo(_validated(file, experiment, settings, full, elsewhere))
 
 
 @app.command()
@@ -95,7 +95,7 @@ def grid(file: File, root: Root = None, settings: Set = None) -> None:
     from consistency.tasks.sources import VARIABLE
 
     experiment = _read(file, root, settings, None, None)
-    typer.echo(_validated(file, experiment, False), err=True)
+    typer.echo(_validated(file, experiment, settings), err=True)
     data = os.environ.get(VARIABLE, "")
     sys.stdout.write(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"), data)))
 
@@ -122,20 +122,36 @@ def tasks(
         typer.echo(f"{file}: no own domain")
 
 
-def _validated(file: Path, experiment: Experiment, full: bool, elsewhere: bool = False) -> str:
-    """The notes on an experiment; where it has problems, they are printed to standard error, and the exit code is 1."""
+def _validated(
+    file: Path, experiment: Experiment, settings: list[str] | None, full: bool = False, elsewhere: bool = False
+) -> str:
+    """The notes on an experiment; where it has problems, these are printed to standard error, and the exit code is 2."""
     import os
 
+    from consistency.errors import InputError
+    from consistency.experiment.reading import key_line
     from consistency.experiment.validation import validate as check
+    from consistency.support.text import visible
     from consistency.tasks.sources import VARIABLE
     from consistency.training_data.pools import pool_problems
 
-    found = check(experiment, full=full, elsewhere=elsewhere)
+    given = read_settings(settings)
+    try:
+        found = check(experiment, full=full, elsewhere=elsewhere)
+    except InputError as error:
+        if error.path is not None:
+            raise
+        line = key_line(file, error.problem, given)
+        raise InputError(error.problem, expected=error.expected, do=error.do, path=file, line=line) from error
     left = tuple(pool_problems(experiment, os.environ.get(VARIABLE, "")))
     found = replace(found, problems=found.problems + left)
     if found.problems:
-        typer.echo(found.to_text(), err=True)
-        raise typer.Exit(1)
+        for problem in found.problems:
+            line = key_line(file, problem, given)
+            typer.echo(visible(f"problem: {file}:{f'{line}:' if line else ''} {problem}"), err=True)
+        for note in found.notes if full else ():
+            typer.echo(visible(note), err=True)
+        raise typer.Exit(2)
     runs = len(list(experiment.runs()))
     return f"{found.to_text()}\n{file}: {runs} models to fine-tune and evaluate on {experiment.device}"
 

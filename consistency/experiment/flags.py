@@ -153,7 +153,10 @@ class TrainingFlags:
                 level[parent] = dict(level[parent]) if isinstance(level.get(parent), dict) else {}
                 level = level[parent]
             # The type is that of the value in the config, also for a flag that is given twice.
-            level[key] = flag.typed(_value_at(values, flag.key))
+            replaced = _value_at(values, flag.key)
+            level[key] = flag.typed(replaced)
+            if type(replaced) in (int, float) and isinstance(level[key], str):
+                raise InputError(f"axolotl: {flag.name} {flag.value!r}", expected=f"a number, as {replaced} is")
         given = {flag.key for flag in self.settings}
         check_settings({key: value for key, value in found.items() if key in given}, None, "axolotl: ")
         return found

@@ -16,6 +16,7 @@ from consistency.experiment.presets import preset_path, read_preset
 from consistency.support.files import fingerprint
 from consistency.support.json_files import first_line
 from consistency.support.resources import shipped
+from consistency.support.text import visible
 from consistency.tasks.templates import read_template
 
 PAPER_BATCH = 256
@@ -80,7 +81,7 @@ class TrainingConfig:
         """
         layers = f" with the presets {', '.join(self.presets)}" if self.presets else ""
         header = (
-            f"# {self.group}.yml{layers}, {self.step}.\n"
+            f"# {self.group}.yml{visible(layers)}, {self.step}.\n"
             "# Made by consistency experiment config; Axolotl runs it as it is.\n\n"
         )
         try:
@@ -102,7 +103,7 @@ class TrainingConfig:
             path = preset_path(name)
             if added := _without(path.read_text(encoding="utf-8"), base):
                 source = name if path == Path(name) else f"presets/{name}.yml"
-                body = f"{body.rstrip()}\n\n# From {source}.\n{added}"
+                body = f"{body.rstrip()}\n\n# From {visible(source)}.\n{added}"
         # A key of two presets, and what a flag or the caller set, has the value of the last of them.
         written = yaml.safe_load(body)
         for key, value in self.values.items():
