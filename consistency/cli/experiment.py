@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from consistency.support.streams import say, show, tell
 
 if TYPE_CHECKING:
     from consistency.experiment.grid import Experiment
@@ -82,7 +83,7 @@ def validate(
 ) -> None:
     """Check an experiment before it runs; exit code 1 if it has problems."""
     experiment = _read(file, root, settings, preset, devices)
-    typer.echo(_validated(file, experiment, full, elsewhere))
+    say(*_validated(file, experiment, full, elsewhere))
 
 
 @app.command()
@@ -95,9 +96,9 @@ def grid(file: File, root: Root = None, settings: Set = None) -> None:
     from consistency.tasks.sources import VARIABLE
 
     experiment = _read(file, root, settings, None, None)
-    typer.echo(_validated(file, experiment, False), err=True)
+    tell(*_validated(file, experiment, False))
     data = os.environ.get(VARIABLE, "")
-    sys.stdout.write(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"), data)))
+    show(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"), data)))
 
 
 @app.command()
@@ -117,12 +118,12 @@ def tasks(
     if domain is not None and domain not in experiment.own_domains:
         raise not_one_of("own domain", domain, experiment.own_domains, path=file)
     for name in experiment.own_domains if domain is None else (domain,):
-        typer.echo(write_own_tasks(experiment.own_domains[name], experiment.own_tasks(name)).to_text())
+        say(write_own_tasks(experiment.own_domains[name], experiment.own_tasks(name)).to_text())
     if not experiment.own_domains:
-        typer.echo(f"{file}: no own domain")
+        say(f"{file}: no own domain")
 
 
-def _validated(file: Path, experiment: Experiment, full: bool, elsewhere: bool = False) -> str:
+def _validated(file: Path, experiment: Experiment, full: bool, elsewhere: bool = False) -> list[str]:
     """The notes on an experiment; where it has problems, they are printed to standard error, and the exit code is 1."""
     import os
 
@@ -134,10 +135,10 @@ def _validated(file: Path, experiment: Experiment, full: bool, elsewhere: bool =
     left = tuple(pool_problems(experiment, os.environ.get(VARIABLE, "")))
     found = replace(found, problems=found.problems + left)
     if found.problems:
-        typer.echo(found.to_text(), err=True)
+        tell(*found.to_lines())
         raise typer.Exit(1)
     runs = len(list(experiment.runs()))
-    return f"{found.to_text()}\n{file}: {runs} models to fine-tune and evaluate on {experiment.device}"
+    return [*found.to_lines(), f"{file}: {runs} models to fine-tune and evaluate on {experiment.device}"]
 
 
 @app.command()
@@ -189,9 +190,9 @@ def plan(
         measured_in="" if report is None else str(report),
     )
     if json:
-        sys.stdout.write(pretty_json(found.to_dict()))
+        show(pretty_json(found.to_dict()))
     else:
-        typer.echo(found.to_text())
+        show(found.to_text())
 
 
 @app.command()
@@ -240,7 +241,7 @@ def config(
         found = resolve(group, preset or (), devices or 1, given, rows, template=template)
     text = packed(found, rows).to_yaml()
     if out is None:
-        sys.stdout.write(text)
+        show(text, exact=True)
     else:
         write_atomically(out, text)
 
@@ -253,7 +254,7 @@ def host(
     from consistency.support.host import describe_host
     from consistency.support.json_files import pretty_json
 
-    sys.stdout.write(pretty_json(describe_host(gpus)))
+    show(pretty_json(describe_host(gpus)))
 
 
 @app.command()
@@ -266,7 +267,7 @@ def tokenizer(
     from consistency.tasks.tokenizers import save_tokenizer
 
     save_tokenizer(model, template, out)
-    typer.echo(str(out))
+    say(out)
 
 
 def checkpoint(
@@ -282,7 +283,7 @@ def checkpoint(
     from consistency.experiment.checkpoint import check_checkpoint
 
     for item in folder:
-        typer.echo(check_checkpoint(item, load=load, template=template).to_text())
+        say(check_checkpoint(item, load=load, template=template).to_text())
 
 
 def failures(log: Annotated[Path, typer.Argument(help="Snakemake's log: .snakemake/log/*.log")]) -> None:
@@ -290,7 +291,7 @@ def failures(log: Annotated[Path, typer.Argument(help="Snakemake's log: .snakema
     from consistency.experiment.failures import read_failures
 
     for failure in read_failures(log):
-        typer.echo(failure.to_text())
+        say(failure.to_text())
 
 
 def status(
@@ -315,8 +316,8 @@ def status(
     experiment = _read(file, root, settings, None, None)
     if follow is not None:
         for line in follow_status(experiment, follow):
-            typer.echo(line, err=True)
+            tell(line)
     elif json:
-        sys.stdout.write(pretty_json(read_status(experiment).to_dict()))
+        show(pretty_json(read_status(experiment).to_dict()))
     else:
-        typer.echo(read_status(experiment).to_text())
+        show(read_status(experiment).to_text())

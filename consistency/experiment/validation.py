@@ -56,9 +56,9 @@ class Validation:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def to_text(self) -> str:
+    def to_lines(self) -> list[str]:
         """Problems first, a line each."""
-        return "\n".join([*(f"problem: {text}" for text in self.problems), *self.notes])
+        return [*(f"problem: {text}" for text in self.problems), *self.notes]
 
 
 def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = False) -> Validation:
