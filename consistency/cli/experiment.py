@@ -89,8 +89,10 @@ def validate(
 @app.command()
 def grid(file: File, root: Root = None, settings: Set = None) -> None:
     """Check an experiment as `validate` does, and print as JSON what the grid's workflow, scripts/Snakefile, reads of it."""
+    import json
     import os
 
+    from consistency.errors import InputError
     from consistency.experiment.workflow import workflow
     from consistency.support.json_files import pretty_json
     from consistency.tasks.sources import VARIABLE
@@ -98,7 +100,12 @@ def grid(file: File, root: Root = None, settings: Set = None) -> None:
     experiment = _read(file, root, settings, None, None)
     tell(*_validated(file, experiment, False))
     data = os.environ.get(VARIABLE, "")
-    show(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"), data)))
+    found = workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"), data)
+    text = pretty_json(found)
+    # Where a path is not UTF-8, JSON has another one.
+    if json.loads(text) != json.loads(json.dumps(found)):
+        raise InputError("names a path that is not UTF-8", do="rename the folder, or give another --root", path=file)
+    show(text)
 
 
 @app.command()

@@ -40,6 +40,8 @@ FONTS = (
     ),
     *("FreeSans", "FreeSerif", "Unifont", "Arial Unicode MS"),
 )
+# Characters of a label beside an axis.
+LONGEST_LABEL = 44
 # Okabe and Ito's palette, which colour-blind readers can tell apart; every group also has a marker of its own.
 BLUE, RED, GREEN, VIOLET, GREY = "#0072b2", "#d55e00", "#009e73", "#9467bd", "#8c8c8d"
 # In the page these colours follow light and dark; a file on its own has white paper.
@@ -122,7 +124,9 @@ def _make_visible(figure: Figure) -> None:
 
 
 def _visible_label(form: Callable[[float, int | None], str], value: float, place: int | None = None) -> str:
-    return visible(form(value, place))
+    text = visible(form(value, place))
+    # A longer one would leave no room for the drawing.
+    return text if len(text) <= LONGEST_LABEL else f"{text[:LONGEST_LABEL - 16]}…{text[-15:]}"
 
 
 def _fonts_for(characters: set[str]) -> list[str]:

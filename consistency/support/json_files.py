@@ -156,7 +156,10 @@ def json_lines(values: Iterable[Any]) -> Iterator[bytes]:
     >>> list(json_lines([{"a": 1}, {"a": 2}]))
     [b'{"a":1}\n', b'{"a":2}\n']
     """
-    return (_encode(value) + b"\n" for value in values)
+    for value in values:
+        line = _encode(value)
+        # JSON itself escapes the control characters below the space.
+        yield (line if line.isascii() and b"\x7f" not in line else visible_json(line.decode()).encode()) + b"\n"
 
 
 def pretty_json(value: Any) -> str:

@@ -37,23 +37,19 @@ def visible(text: str, keep: str = "", escape: Callable[[str], str] | None = Non
     >>> print(visible("a\n\x1b[2J"), visible("\u202eabc\u200b"), visible("中文 👩\u200d🔬 é"))
     a\n\x1b[2J \u202eabc\u200b 中文 👩‍🔬 é
     """
-    if text.isascii():
-        if (text.translate(dict.fromkeys(map(ord, keep))) if keep else text).isprintable():
-            return text
-    elif text.isprintable() and not _BLANK.search(text):
+    if text.isascii() and text.isprintable():
+        return text
+    hidden = {c for c in set(text) if not c.isprintable() or _BLANK.match(c)}.difference(keep, _SEEN)
+    if not hidden:
         return text
     escape = escape or _escaped
     flags = {place for flag in _FLAG.finditer(text) for place in range(*flag.span())} if "\U000e007f" in text else ()
-    return "".join(
-        character
-        if (character.isprintable() and not _BLANK.match(character))
-        or character in keep
-        or character in _SEEN
-        or place in flags
-        or _shapes(text, place)
-        else escape(character)
-        for place, character in enumerate(text)
-    )
+
+    def shown(found: re.Match[str]) -> str:
+        place = found.start()
+        return found[0] if place in flags or _shapes(text, place) else escape(found[0])
+
+    return re.sub(f"[{re.escape(''.join(sorted(hidden)))}]", shown, text)
 
 
 def _escaped(character: str) -> str:
