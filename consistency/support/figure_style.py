@@ -126,7 +126,7 @@ def _make_visible(figure: Figure) -> None:
 def _visible_label(form: Callable[[float, int | None], str], value: float, place: int | None = None) -> str:
     text = visible(form(value, place))
     # A longer one would leave no room for the drawing.
-    return text if len(text) <= LONGEST_LABEL else f"{text[:LONGEST_LABEL - 16]}…{text[-15:]}"
+    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 16]}…{text[-15:]}"
 
 
 def _fonts_for(characters: set[str]) -> list[str]:

@@ -44,12 +44,10 @@ def visible(text: str, keep: str = "", escape: Callable[[str], str] | None = Non
         return text
     escape = escape or _escaped
     flags = {place for flag in _FLAG.finditer(text) for place in range(*flag.span())} if "\U000e007f" in text else ()
-
-    def shown(found: re.Match[str]) -> str:
-        place = found.start()
-        return found[0] if place in flags or _shapes(text, place) else escape(found[0])
-
-    return re.sub(f"[{re.escape(''.join(sorted(hidden)))}]", shown, text)
+    return "".join(
+        character if character not in hidden or place in flags or _shapes(text, place) else escape(character)
+        for place, character in enumerate(text)
+    )
 
 
 def _escaped(character: str) -> str:

@@ -213,7 +213,7 @@ def _rows(source: QuestionSource, columns: Columns) -> Iterator[_Row]:
 
         try:
             # Opened here, since Arrow takes no path that is not UTF-8.
-            with source.place.open("rb") as stream:
+            with Path(source.place).open("rb") as stream:
                 yield from enumerate(parquet.read_table(stream).to_pylist(), 1)
         except (OSError, ArrowException) as error:
             raise _unreadable(source.place, error) from error
