@@ -116,7 +116,7 @@ def test_no_field_of_a_csv_is_a_formula(start, tmp_path):
     assert list(row.values())[1:] == ["-0.5", "-0.5", ""]
     for text in (next(iter(row)), row[next(iter(row))]):
         assert text.startswith("'")
-        assert text == visible_lines(f"'{name}")
+        assert text == visible(f"'{name}")
 
 
 @pytest.mark.parametrize("value", ["-1", "+2.5e-3", "−5", "−0.50 [−1, 2]", "a-b", "–", "1 = 1", 5, None, True])

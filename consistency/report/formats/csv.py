@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from consistency.report.content import Row
-from consistency.support.text import visible_lines
+from consistency.support.text import visible
 
 # What a spreadsheet takes for the beginning of a formula, also behind blanks and quotes.
 _FORMULA = re.compile(r"[\s'\"]*[=+\-@\t\r＝＋－＠]")
@@ -63,4 +63,4 @@ def cell(value: Any) -> Any:
             float(value)
         except ValueError:
             value = f"'{value}"
-    return visible_lines(value)
+    return visible(value)
