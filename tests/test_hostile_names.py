@@ -1,4 +1,4 @@
-"""Names that steer a terminal, hide, or look like formulas and markup, in every field of two logs, and what outputs make of them."""
+"""Names that steer a terminal, hide, or look like formulas and markup, in every field of two logs: what outputs make of them."""
 
 import csv
 import json

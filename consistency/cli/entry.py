@@ -47,6 +47,8 @@ def _run() -> int:
     from consistency.cli.app import app
 
     found = app(standalone_mode=False)
+    if found == INTERRUPTED:  # as Typer tells it
+        raise KeyboardInterrupt
     return found if isinstance(found, int) else 0
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from consistency.report.content import ChangedQuestion, Drawing, Report, Table
 from consistency.report.formats.csv import flat
 from consistency.report.glossary import meaning
-from consistency.support.text import visible_lines
+from consistency.support.text import visible, visible_lines
 
 # A number at the start of a cell; "0.4.12" and "2026-11-24" are none.
 NUMBER = re.compile(r"[<>≤≥]?\s*[+\-−]?(\d[\d,]*)?(\.?\d+)(e[+\-−]?\d+)?(?=$|[\s%*])")
@@ -46,10 +46,10 @@ def html(report: Report) -> str:
         HTML. Texts of questions are in it as JSON and reach the page as text, never as markup.
     """
     from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     def shown(value: Any) -> Any:
-        return visible_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown
@@ -71,6 +71,7 @@ def html(report: Report) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
         questions=Markup(_questions(report.questions)),
+        bibtex=escape(visible_lines(report.bibtex)),
         numbers=_numbers,
         numeric=_numeric,
         with_interval=INTERVAL.fullmatch,
