@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
-from types import TracebackType
 
 
 class InputError(ValueError):
@@ -70,20 +67,3 @@ def not_one_of(what: str, value: object, allowed: Iterable[str], *, path: str | 
     no domain 'law'; expected one of medicine, history
     """
     return InputError(f"no {what} {value!r}", expected=f"one of {', '.join(allowed)}", path=path)
-
-
-@cache
-def report_uncaught() -> None:
-    """Let an `InputError` that nobody catches end the program with one line and exit code 2, not with a traceback.
-
-    For code that other programs load, such as the tasks in lm_eval: whoever calls them from Python can still catch it.
-    """
-    previous = sys.excepthook
-
-    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, InputError):
-            print(f"consistency: {error}", file=sys.stderr)
-            sys.exit(2)
-        previous(kind, error, trace)
-
-    sys.excepthook = report

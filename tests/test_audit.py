@@ -104,7 +104,7 @@ def test_what_the_probes_left_out_is_named(tmp_path, write_probe, capsys):
     assert found.to_dict()["incomplete"] == {"good_cyclic": 1}
     assert list(found.to_dict()["skipped"]) == ["bad"]
     text = page(found)
-    assert "- good_cyclic: 1 question without all rotations left out\n" in text
+    assert "- good\\_cyclic: 1 question without all rotations left out\n" in text
     assert "- bad: not read (document 0 of bad" in text
     mapped = read_map([tmp_path / "probe"])
     assert mapped.to_dict()["incomplete"] == {"good_cyclic": 1}

@@ -232,7 +232,7 @@ def test_the_command(experiment: Experiment, call: Callable[..., tuple[int, str,
 
 def test_it_needs_no_torch(experiment: Experiment) -> None:
     code = (
-        "import sys; from consistency.cli.app import main\n"
+        "import sys; from consistency.cli import main\n"
         "try: main()\n"
         "except SystemExit: print({'torch', 'snakemake', 'lm_eval'} & set(sys.modules))"
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from consistency.errors import InputError
+from consistency.support.streams import say, show
 
 _MOST_FLIPS = 5
 
@@ -65,11 +66,11 @@ def plan_eval(
             "run_sd": plan.run_sd,
         }
         found = [curve.to_dict(plan, questions or ()) for curve in curves]
-        typer.echo(pretty_json({**given, "curves": found}), nl=False)
+        show(pretty_json({**given, "curves": found}))
         return
     for curve in curves:
-        typer.echo("\n".join(curve.to_lines(plan, questions or ())))
-    typer.echo("\n".join(plan.methods()))
+        say(*curve.to_lines(plan, questions or ()))
+    say(*plan.methods())
 
 
 @dataclass(frozen=True)

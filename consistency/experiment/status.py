@@ -20,6 +20,7 @@ from consistency.experiment.grid import Experiment, needs_contexts
 from consistency.experiment.plan import plan
 from consistency.experiment.program_log import is_locked, read_attempt, writers
 from consistency.experiment.progress import STEPS, Progress, read_progress
+from consistency.support.text import joined, padded, visible, width
 
 State = Literal["done", "running", "waiting", "failed"]
 STATES: tuple[State, ...] = ("done", "running", "waiting", "failed")
@@ -142,17 +143,17 @@ class Status:
 
     def to_text(self) -> str:
         """A table of the stages, the running jobs, those that failed, and the hours left."""
-        rows: list[tuple[str, ...]] = [(self.name, *STATES)]
+        rows: list[tuple[str, ...]] = [(visible(self.name), *STATES)]
         rows += [(stage, *(str(n) if n else "-" for n in counts.values())) for stage, counts in self.counts().items()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
         table = [
             "  ".join(
-                cell.rjust(width) if place else cell.ljust(width)
-                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+                padded(cell, columns, right=place > 0)
+                for place, (cell, columns) in enumerate(zip(row, widths, strict=True))
             )
             for row in rows
         ]
-        return "\n".join([*table, *self.lines(), self.summary()])
+        return joined([*table, *self.lines(), self.summary()])
 
     def summary(self) -> str:
         """In one line who makes the grid, and how long the rest takes."""

@@ -21,7 +21,6 @@ from consistency.experiment.memory import memory_problems
 from consistency.experiment.requirements import missing, missing_devices
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
 from consistency.experiment.workflow import guards
-from consistency.support.text import visible
 from consistency.tasks import prompts
 from consistency.tasks.harness_index import asked_tasks, task_problems
 from consistency.tasks.own_tasks import read_own_domain
@@ -64,9 +63,9 @@ class Validation:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def to_text(self) -> str:
+    def to_lines(self) -> list[str]:
         """Problems first, a line each."""
-        return "\n".join(map(visible, [*(f"problem: {text}" for text in self.problems), *self.notes]))
+        return [*(f"problem: {text}" for text in self.problems), *self.notes]
 
 
 def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = False) -> Validation:

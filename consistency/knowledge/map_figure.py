@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from consistency.knowledge.beliefs import LABELS
 from consistency.knowledge.map import BINS, KnowledgeMap, Known, summary
-from consistency.support.figure_style import BLUE, GREY, INK, MUTED, RED, RULE, STYLE, settle
+from consistency.support.figure_style import BLUE, GREY, INK, MUTED, RED, RULE, STYLE, save, settle
 from consistency.support.files import write_together
 from consistency.support.json_files import json_lines, pretty_json
 
@@ -89,8 +89,8 @@ def draw_map(knowledge: KnowledgeMap) -> dict[str, bytes]:
         )
         settle(figure)
         svg, png = io.BytesIO(), io.BytesIO()
-        figure.savefig(svg, format="svg", facecolor="white", metadata={"Date": None})
-        figure.savefig(png, format="png", facecolor="white", dpi=160)
+        save(figure, svg, format="svg", facecolor="white", metadata={"Date": None})
+        save(figure, png, format="png", facecolor="white", dpi=160)
     return {"map.svg": svg.getvalue(), "map.png": png.getvalue()}
 
 

@@ -21,7 +21,7 @@ from consistency.logs.packed import archive_members, is_archive, plain_name, rea
 from consistency.logs.run_config import RunConfig, differing_settings, merge_configs, read_config
 
 _DATE = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
-_SAMPLES = re.compile(rf"samples_(?P<task>.+)_(?P<date>{_DATE})\.jsonl?")
+_SAMPLES = re.compile(rf"samples_(?P<task>(?s:.+))_(?P<date>{_DATE})\.jsonl?")
 _RESULTS = re.compile(rf"(?:.*_)?(?P<date>{_DATE})\.json")
 _OLD = "_write_out_info.json"
 # Copies that a notebook keeps; what a Mac adds to an archive has names that begin with `._`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,6 +30,7 @@ class ItemsWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer: Any = None
+        self._stack = ExitStack()
 
     def __enter__(self) -> ItemsWriter:
         return self
@@ -54,8 +56,10 @@ class ItemsWriter:
         if self._writer is None:
             # A fifth smaller than by default, and written faster.
             continuous = [name for name, values in columns.items() if _continuous(values)]
+            # Opened here, since Arrow takes no path that is not UTF-8.
+            file = self._stack.enter_context(self._path.open("wb"))
             self._writer = pq.ParquetWriter(
-                self._path,
+                file,
                 table.schema,
                 compression="zstd",
                 use_dictionary=[name for name in fields if name not in continuous and name not in TEXTS],
@@ -68,8 +72,9 @@ class ItemsWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        with self._stack:
+            if self._writer is not None:
+                self._writer.close()
 
 
 def _continuous(values: NDArray[Any]) -> bool:

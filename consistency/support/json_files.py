@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from consistency.errors import InputError
+from consistency.support.text import visible, visible_json
 
 # What decoding raises where bytes are not JSON, or not text.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 T = TypeVar("T")
 # White space in JSON.
 _SPACE = b" \t\r\n"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_jsonl(path: str | Path, kind: type[T], expected: str) -> Iterator[tuple[int, T]]:
@@ -153,7 +156,10 @@ def json_lines(values: Iterable[Any]) -> Iterator[bytes]:
     >>> list(json_lines([{"a": 1}, {"a": 2}]))
     [b'{"a":1}\n', b'{"a":2}\n']
     """
-    return (msgspec.json.encode(value) + b"\n" for value in values)
+    for value in values:
+        line = _encode(value)
+        # JSON itself escapes the control characters below the space.
+        yield (line if line.isascii() and b"\x7f" not in line else visible_json(line.decode()).encode()) + b"\n"
 
 
 def pretty_json(value: Any) -> str:
@@ -164,7 +170,25 @@ def pretty_json(value: Any) -> str:
     >>> pretty_json({"a": 1})
     '{\n "a": 1\n}\n'
     """
-    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode() + "\n"
+    return visible_json(msgspec.json.format(_encode(value), indent=1).decode() + "\n")
+
+
+def _encode(value: Any) -> bytes:
+    """A value as JSON; half of a surrogate pair, such as a path has that is not UTF-8, as a readable escape."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_without_surrogates(msgspec.to_builtins(value)))
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub(lambda found: visible(found[0]), value)
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(inner) for inner in value]
+    return value
 
 
 def _unreadable(path: Path, error: OSError, expected: str) -> InputError:

@@ -212,7 +212,9 @@ def _rows(source: QuestionSource, columns: Columns) -> Iterator[_Row]:
         from pyarrow import ArrowException, parquet
 
         try:
-            yield from enumerate(parquet.read_table(source.place).to_pylist(), 1)
+            # Opened here, since Arrow takes no path that is not UTF-8.
+            with Path(source.place).open("rb") as stream:
+                yield from enumerate(parquet.read_table(stream).to_pylist(), 1)
         except (OSError, ArrowException) as error:
             raise _unreadable(source.place, error) from error
     else:

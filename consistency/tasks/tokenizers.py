@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from consistency.errors import InputError
 from consistency.support.files import folder_in_place
+from consistency.support.text import joined
 from consistency.tasks import prompts
 from consistency.tasks.templates import OWN, read_template
 
@@ -47,7 +48,7 @@ class LetterCheck:
         """The style, "ok" or "no", and the tokens in one line, and a line for each problem and note."""
         tokens = " ".join(repr("".join(found)) if len(found) == 1 else repr(found) for found in self.tokens.values())
         lines = [f"{self.style:<10}{'no' if self.problems else 'ok'}   {tokens}".rstrip()]
-        return "\n".join([*lines, *(f"          {text}" for text in (*self.problems, *self.notes))])
+        return joined([*lines, *(f"          {text}" for text in (*self.problems, *self.notes))])
 
 
 def check_tokenizer(

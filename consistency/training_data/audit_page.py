@@ -11,6 +11,7 @@ from consistency.knowledge.probes import left_out
 from consistency.statistics.shares import wilson
 from consistency.support.files import write_together
 from consistency.support.json_files import json_lines, pretty_json
+from consistency.support.text import markdown
 from consistency.training_data.audit import VERDICTS, Judged, TrainingSetAudit
 
 _MOST = 10
@@ -23,7 +24,7 @@ def page(found: TrainingSetAudit) -> str:
     probed = total - counts["not_probed"]
     conflict = wilson(counts["incompatible"], probed).to_text()
     lines = [
-        f"# {found.path.name}: what it teaches this model",
+        f"# {markdown(found.path.name)}: what it teaches this model",
         "",
         f"{found.rows} rows: {total} multiple-choice questions, {found.rows - total - len(found.unreadable)} general "
         f"instructions, {len(found.unreadable)} questions whose reply names no option.",
@@ -57,11 +58,11 @@ def page(found: TrainingSetAudit) -> str:
             "",
             f"Replies that name no option, so that nothing is judged: lines {listed}. Begin them with its letter.",
         ]
-    unread = [f"- {name}: not read ({reason})" for name, reason in found.coverage.skipped.items()]
-    unread += [f"- {left_out(name, count)}" for name, count in found.coverage.incomplete.items()]
-    unread += [f"- {note}" for note in found.coverage.notes]
+    unread = [f"{name}: not read ({reason})" for name, reason in found.coverage.skipped.items()]
+    unread += [left_out(name, count) for name, count in found.coverage.incomplete.items()]
+    unread += found.coverage.notes
     if unread:
-        lines += ["", "Of the probe's log:", "", *unread]
+        lines += ["", "Of the probe's log:", "", *(f"- {markdown(text)}" for text in unread)]
     strongest = sorted(
         (item for item in found.judged if item.verdict == "incompatible"),
         key=lambda item: (-(item.confidence or 0), item.line),
@@ -75,7 +76,7 @@ def page(found: TrainingSetAudit) -> str:
             "|---:|---|---|---|---|---:|---|",
         ]
         lines += [
-            f"| {item.line} | {'' if item.id is None else item.id} | {item.subject} | {item.taught} | "
+            f"| {item.line} | {'' if item.id is None else markdown(str(item.id))} | {markdown(item.subject)} | {item.taught} | "
             f"{item.believed} | {item.confidence:.3f} | {item.action} |"
             for item in strongest[:_MOST]
         ]
@@ -104,4 +105,4 @@ def write_audit(found: TrainingSetAudit, out: str | Path) -> None:
 def _line(name: str, judged: Sequence[Judged]) -> str:
     counts = Counter(item.verdict for item in judged)
     cells = [wilson(counts[verdict], len(judged)).to_text() for verdict in VERDICTS]
-    return f"| {name or '(none given)'} | {len(judged)} | {' | '.join(cells)} |"
+    return f"| {markdown(name) or '(none given)'} | {len(judged)} | {' | '.join(cells)} |"

@@ -16,6 +16,7 @@ from consistency.knowledge.probes import Probe
 from consistency.logs.packed import on_disk
 from consistency.support.files import check_targets, fingerprint, write_atomically, write_pieces
 from consistency.support.json_files import pretty_json
+from consistency.support.text import joined
 from consistency.tasks.scopes import asks_world
 from consistency.training_data.completeness import Completeness, completeness_of
 from consistency.training_data.decontamination import Contamination
@@ -119,7 +120,7 @@ class Written:
                 lines.append(f"{what}: {len(found)}, of which {count} left out{why} (the manifests list them)")
         if not self.contamination.files and not asks_world(self.task or ""):
             lines.append("no evaluation set was checked: name those that you will test on with --guard")
-        return "\n".join(lines)
+        return joined(lines)
 
 
 def write_groups(

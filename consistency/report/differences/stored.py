@@ -153,7 +153,8 @@ class StoredReport:
 
         by = DIMENSIONS["grid"] if self.kind == "grid" else ("task",)
         try:
-            file = pq.ParquetFile(path)
+            # Opened here, since Arrow takes no path that is not UTF-8.
+            file = pq.ParquetFile(path.open("rb"))
             lacking = {"task", "doc_id", *by}.difference(file.schema_arrow.names)
             if lacking:
                 raise ValueError(f"no column {', '.join(sorted(lacking))}")
