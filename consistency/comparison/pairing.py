@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from consistency.errors import InputError
 from consistency.logs.documents import normalised, question_key
+from consistency.logs.labels import label_of, labels_of
 from consistency.logs.scores import Scores
 from consistency.support.arrays import Bools
 
@@ -259,9 +261,16 @@ def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, .
         return ()
     texts_before = [normalised(t) for t in first]
     texts_after = [normalised(t) for t in second]
-    if sorted(texts_before) != sorted(texts_after) or _are_labels(texts_before):
+    same_texts = sorted(texts_before) == sorted(texts_after)
+    if not same_texts or _are_labels(texts_before):
+        if not _are_comparable(first, second):
+            return None
+        scored_before, scored_after = texts_before, texts_after
         texts_before = [normalised(t) for t in before.option_texts(i)]
         texts_after = [normalised(t) for t in after.option_texts(j)]
+        if same_texts and texts_before == texts_after:
+            # The same options behind the same labels: the label says which is which, also of two that read the same.
+            texts_before, texts_after = scored_before, scored_after
     if texts_before == texts_after:
         return ()
     if Counter(texts_before) != Counter(texts_after):
@@ -274,7 +283,29 @@ def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, .
 
 def _are_labels(texts: list[str]) -> bool:
     """Whether the options are scored by a letter or a number, which says nothing about their content."""
-    return all(len(text.strip("().:")) <= 1 for text in texts)
+    return all(label_of(text) or not text for text in texts)
+
+
+def _are_comparable(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
+    """Whether the places of two rows' options tell which they are, where the texts that are scored do not.
+
+    So they do for labels of two kinds, such as letters and numbers, and for labels beside texts. Rows that share some labels and
+    not others, lack one, or have one twice, do not say which option is which.
+    """
+    if first == second or not (first and second):
+        return True
+    labels = labels_of(first), labels_of(second)
+    for texts, found in zip((first, second), labels, strict=True):
+        if not found and len(set(texts)) > 1 and any(label_of(text) for text in texts):
+            return False
+    shared = set(labels[0]) & set(labels[1])
+    # Numbers from 0 and from 1 share some.
+    return len(shared) in (0, len(first)) or all(map(_are_counted, labels))
+
+
+def _are_counted(labels: tuple[str, ...]) -> bool:
+    """Whether each label is the successor of the one before."""
+    return all(ord(after) == ord(before) + 1 for before, after in pairwise(labels))
 
 
 def _explain_unpaired(
