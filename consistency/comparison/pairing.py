@@ -16,6 +16,7 @@ import numpy as np
 
 from consistency.errors import InputError
 from consistency.logs.documents import normalised, question_key
+from consistency.logs.doubts import doubts
 from consistency.logs.labels import label_of, labels_of
 from consistency.logs.scores import Scores
 from consistency.support.arrays import Bools
@@ -206,7 +207,11 @@ def pair(before: Scores, after: Scores) -> Pairs:
         dropped={
             reason: Dropped(len(ids), tuple(i for i in ids[:_EXAMPLES] if i >= 0)) for reason, ids in left_out.items()
         },
-        notes=tuple([f"first log: {note}" for note in before.notes] + [f"second log: {note}" for note in after.notes]),
+        notes=tuple(
+            f"{which} log: {note}"
+            for which, scores in (("first", before), ("second", after))
+            for note in (*scores.notes, *doubts(scores))
+        ),
     )
     return Pairs(first, second, report, reordered)
 
