@@ -11,7 +11,9 @@ from consistency.support.arrays import Bools, Floats
 
 # Log-probabilities are rounded: a probability of 1 may be a little more.
 _ABOVE_ZERO = 0.01
-# So many questions with one right option, or options of one score, are no chance.
+# In a smaller share of the questions, options may have one score by chance.
+_MOST = 0.5
+# One right option in fewer questions may be chance.
 _FEWEST = 10
 
 
@@ -37,16 +39,20 @@ def doubts(scores: Scores) -> Iterator[str]:
         return
     logprobs, counts = scores.logprobs, scores.n_options
     impossible = _impossible(logprobs)
-    for found, problem in (
-        (impossible, "give no option any probability: all log-probabilities are minus infinity"),
-        (_equal(logprobs) & (counts > 1) & ~impossible, "have the same log-probability for all options"),
-        (_above_zero(logprobs) if scores.score == "raw" else np.zeros(n, dtype=bool), "have log-probabilities above 0"),
-        (counts == 1, "have a single option, which is always the answer"),
-        (np.array([bool(texts) and not any(texts) for texts in scores.continuations]), "have options without any text"),
+    raw = scores.score == "raw"
+    for found, problem, share in (
+        (impossible, "give no option any probability: all log-probabilities are minus infinity", 0.0),
+        (_equal(logprobs) & (counts > 1) & ~impossible, "have the same log-probability for all options", _MOST),
+        (_above_zero(logprobs) & raw, "have log-probabilities above 0, which no probability has", _MOST),
+        (counts == 1, "have a single option, which is always the answer", 0.0),
+        (
+            np.array([bool(texts) and not any(texts) for texts in scores.continuations]),
+            "have options without text",
+            0.0,
+        ),
     ):
         count = int(found.sum())
-        # Two options may have the same score by chance.
-        if count and ("same" not in problem or (count >= min(_FEWEST, n) and 2 * count >= n)):
+        if count and count >= share * n:
             yield f"{count} questions {problem}"
     right = scores.gold
     if n >= _FEWEST and right.shape[1] > 1 and right[0].any() and (right == right[0]).all():
@@ -54,11 +60,13 @@ def doubts(scores: Scores) -> Iterator[str]:
 
 
 def _impossible(logprobs: Floats) -> Bools:
-    return np.asarray(np.fmax.reduce(logprobs, axis=1, initial=-np.inf) == -np.inf) & ~np.isnan(logprobs).all(axis=1)
+    none = np.fmax.reduce(logprobs, axis=1, initial=-np.inf) == -np.inf
+    return np.asarray(none & ~np.isnan(logprobs).all(axis=1))
 
 
 def _equal(logprobs: Floats) -> Bools:
-    return np.asarray(((logprobs == logprobs[:, :1]) | np.isnan(logprobs)).all(axis=1)) & np.isfinite(logprobs[:, 0])
+    same = ((logprobs == logprobs[:, :1]) | np.isnan(logprobs)).all(axis=1)
+    return np.asarray(same & np.isfinite(logprobs[:, 0]))
 
 
 def _above_zero(logprobs: Floats) -> Bools:
