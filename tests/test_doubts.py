@@ -106,3 +106,14 @@ def test_a_right_option_out_of_range_and_a_metric_of_nothing_but_nan(tmp_path):
     assert ["right option of 20 questions" in note for note in found] == [True, True]
     found = notes(write(tmp_path / "c", ordinary(), acc=math.nan), write(tmp_path / "d", ordinary(), acc=math.nan))
     assert ["acc is null in all 20 questions" in note for note in found] == [True, True]
+
+
+def test_intervals_of_shares_end_at_0_and_1_also_of_answers_that_are_right_in_part(tmp_path):
+    for side, parts in (("before", (0.13, 0.85)), ("after", (0.99, 0.91))):
+        folder = write(tmp_path / side, ordinary(2))
+        rows = [json.loads(line) | {"acc": acc} for line, acc in zip((folder / NAME).open(), parts, strict=True)]
+        (folder / NAME).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    change = compare(tmp_path / "before", tmp_path / "after").by_task["sums"].metrics["acc"]
+    # By t with one degree of freedom the ends would be 0.49 - 12.7 · 0.36 and 0.49 + 12.7 · 0.36.
+    assert (change.before.ci_low, change.before.ci_high) == (0, 1)
+    assert (change.after.ci_high, change.delta.ci_low, change.delta.ci_high) == (1, -1, 1)
