@@ -260,7 +260,10 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     tasks = list(named.values())
     options = all(task.has_options for task in tasks)
     keys = [key for key in tasks[0].arrays if all(key in task.arrays for task in tasks)]
-    pooled = {key: np.concatenate([task.arrays[key] for task in tasks]) for key in keys}
+    pooled = {
+        key: tasks[0].arrays[key] if len(tasks) == 1 else np.concatenate([task.arrays[key] for task in tasks])
+        for key in keys
+    }
     sampling = _Sampling.of(tasks, analysis)
     before, after = pooled["correct_before"], pooled["correct_after"]
     # Answers that are right in part do not turn from right to wrong.
