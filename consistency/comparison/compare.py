@@ -225,10 +225,11 @@ def _of_unlike(unlike: Mapping[str, tuple[Scores, Scores]]) -> list[UnpairedTask
 
 def _adjusted(sections: dict[str, Section]) -> dict[str, Section]:
     """The sections of one kind with their p-values adjusted over all of them."""
+    adjusted = dict(sections)
     for test, by_holm, by_bh in (("mcnemar_p", "mcnemar_p_holm", "mcnemar_p_bh"), ("sign_flip_p", "p_holm", "p_bh")):
         tested = {name: p for name, section in sections.items() if (p := getattr(section, test)) is not None}
         if len(tested) > 1:
             p = np.array(list(tested.values()))
             for name, one, other in zip(tested, holm(p).tolist(), benjamini_hochberg(p).tolist(), strict=True):
-                sections = sections | {name: replace(sections[name], **{by_holm: one, by_bh: other})}
-    return sections
+                adjusted[name] = replace(adjusted[name], **{by_holm: one, by_bh: other})
+    return adjusted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from itertools import count as numbered
 from operator import attrgetter
 from pathlib import Path
@@ -14,6 +16,7 @@ from consistency.errors import InputError
 from consistency.logs.documents import find_line
 from consistency.logs.generations import Generation, read_generation
 from consistency.logs.gold import LoggedOptions, Targets, find_gold
+from consistency.logs.labels import order_of_labels
 from consistency.logs.metrics import Options, read_metrics, to_numbers
 from consistency.logs.rows import Expected, RowKind, in_order, open_rows
 from consistency.logs.scores import Scores
@@ -134,7 +137,11 @@ class _Columns:
 
     def _check_text(self, documents: list[bytes], rows: list[Any]) -> None:
         """Refuse documents that are not UTF-8: the decoder skips their bytes, and others read them as text."""
-        for document in [document for document in documents if not document.isascii()]:
+        # All at once is faster; no document ends within a character and begins with the rest of one.
+        with suppress(UnicodeDecodeError):
+            b" ".join(documents).decode()
+            return
+        for document, row in zip(documents, rows, strict=True):
             try:
                 document.decode()
             except UnicodeDecodeError as error:
@@ -143,7 +150,7 @@ class _Columns:
                     expected="UTF-8 text",
                     do="copy the file again or run lm_eval again",
                     path=self.file,
-                    line=find_line(self.file, document, rows[documents.index(document)].doc_id),
+                    line=find_line(self.file, document, row.doc_id),
                 ) from None
 
     def _extend_continuations(self, rows: list[Any], counts: list[int]) -> None:
@@ -209,14 +216,18 @@ class _Columns:
         if self.kind.has_options:
             matrix, counts = self._matrix()
             logprobs, n_options = matrix[taken], counts[taken]
+            continuations = chosen(self.continuations)
             if "acc_mutual_info" in self.kind.metrics:
                 logprobs, n_options, unconditional = _split_unconditional(logprobs, n_options)
             broken = _without_scores(logprobs, n_options)
             if broken.any():
                 logprobs[broken] = np.nan
                 notes.append(f"{int(broken.sum())} questions have log-probabilities that are not numbers")
-            continuations = chosen(self.continuations)
             if unconditional is not None:
+                unmatched = _match_unconditional(unconditional, continuations)
+                if unmatched:
+                    logprobs[unmatched] = np.nan
+                    notes.append(f"{len(unmatched)} questions log other options without the question than with it")
                 continuations = tuple(texts[: len(texts) // 2] for texts in continuations)
             target = self.target.to_array()[taken]
             acc = columns.get("acc")
@@ -241,7 +252,7 @@ class _Columns:
             n_options, continuations = np.zeros(n, dtype=np.int64), ((),) * n
         options = Options(logprobs, gold) if self.kind.has_options else None
         metrics = read_metrics(columns, settings, filter_name, options, repeated=bool(duplicates))
-        return Scores(
+        scores = Scores(
             task=task,
             filter=filter_name,
             doc_id=doc_id,
@@ -263,6 +274,13 @@ class _Columns:
             duplicates=duplicates,
             notes=(*notes, *metrics.notes),
         )
+        # Letters of which the first row has others than all have one order already, but perhaps not that of counting.
+        order = order_of_labels(continuations, scores.documents, logprobs.shape[1]) if self.kind.has_options else None
+        if order is None:
+            return scores
+        moved = int((order != np.arange(logprobs.shape[1])).any(axis=1).sum())
+        note = f"{moved} questions log their options in another order of labels; they are put in that of the others"
+        return replace(scores.reorder_options(order), notes=(*scores.notes, note))
 
     def _distinct(self, rows: Integers | None) -> tuple[Integers | None, int, list[str]]:
         """Rows sorted by doc_id, the first of each (None for all, as they are), how many are left out, and a note on it."""
@@ -308,3 +326,32 @@ def _split_unconditional(logprobs: Floats, n_options: Integers) -> tuple[Floats,
     conditional = np.where(present, logprobs[:, : len(columns)], np.nan)
     behind = np.take_along_axis(logprobs, np.minimum(columns + half[:, None], logprobs.shape[1] - 1), axis=1)
     return conditional, half, np.where(present, behind, np.nan)
+
+
+def _match_unconditional(unconditional: Floats, continuations: tuple[tuple[str, ...], ...]) -> list[int]:
+    """Put the log-probabilities without the question into the order of those with it; the rows where they are of others.
+
+    The texts of the options follow each other in two halves, of which the second lacks the delimiter before an option.
+    """
+    found: dict[tuple[str, ...], list[int] | None] = {}
+    unmatched = []
+    for row, texts in enumerate(continuations):
+        if texts not in found:
+            found[texts] = _places_behind(texts)
+        places = found[texts]
+        if places is None:
+            unmatched.append(row)
+        elif places != list(range(len(places))):
+            unconditional[row, : len(places)] = unconditional[row, places]
+    return unmatched
+
+
+def _places_behind(texts: tuple[str, ...]) -> list[int] | None:
+    """Of each option of the first half its place in the second half; None where that has others."""
+    half = len(texts) // 2
+    first, second = [text.strip() for text in texts[:half]], [text.strip() for text in texts[half:]]
+    if all(one.endswith(other) for one, other in zip(first, second, strict=True)):
+        return list(range(half))
+    if sorted(first) != sorted(second) or len(set(first)) < half:
+        return None
+    return [second.index(text) for text in first]

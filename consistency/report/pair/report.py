@@ -83,7 +83,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     with ItemsWriter(folder / "items.parquet") as writer:
         writer.write({}, items)
     document = _document(comparison)
-    options = {name: column[~np.isnan(items["kl"])] for name, column in items.items()} if "kl" in items else {}
+    options = _with_distributions(items)
     distributions, rankings, each_task = (
         draw_all(plots, folder / "figures") for plots in pair_plots(comparison, options or items)
     )
@@ -131,6 +131,14 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         bibtex=bibtex({comparison.before.lm_eval_version, comparison.after.lm_eval_version}),
         document=document,
     )
+
+
+def _with_distributions(items: dict[str, Any]) -> dict[str, Any]:
+    """The rows of questions with a KL; the same columns where all have one."""
+    if "kl" not in items:
+        return {}
+    known = ~np.isnan(items["kl"])
+    return items if known.all() else {name: column[known] for name, column in items.items()}
 
 
 def _items(comparison: Comparison) -> dict[str, Any]:
