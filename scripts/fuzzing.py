@@ -298,7 +298,8 @@ def run_campaign(
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 ends[case(seed, folder, called)] += 1
-            except Fault as fault:
+            except Exception as error:
+                fault = error if isinstance(error, Fault) else Fault("the campaign itself", traceback.format_exc())
                 kind = str(fault.args[0])
                 faults.setdefault(kind, []).append(seed)
                 if len(faults[kind]) <= options.show:
