@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from fuzz_logs import DATE, Writing, make_items, to_bytes, to_rows, write_log
-from fuzzing import JUNK, End, Fault, as_json, check_end, damage_bytes, damage_json, deep, run_campaign
+from fuzzing import JUNK, End, FaultError, as_json, check_end, damage_bytes, damage_json, deep, run_campaign
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -157,7 +157,7 @@ def _safetensors_of(value: Any, rng: np.random.Generator) -> bytes:
     return struct.pack("<Q", len(header)) + header + bytes(size)
 
 
-QUESTIONS = [
+QUESTIONS: list[dict[str, Any]] = [
     {
         "id": number,
         "question": f"How many stones are in game {number} of {number * 7 % 5} players?",
@@ -212,7 +212,9 @@ def _pair(folder: Path) -> None:
 def _results(model: str) -> dict[str, Any]:
     tasks = {"sums": "acc", "words": "exact_match"}
     return {
-        "results": {name: {"alias": name, f"{metric},none": 0.5, f"{metric}_stderr,none": 0.1} for name, metric in tasks.items()},
+        "results": {
+            name: {"alias": name, f"{metric},none": 0.5, f"{metric}_stderr,none": 0.1} for name, metric in tasks.items()
+        },
         "groups": {"all": {"acc,none": 0.5, "alias": "all"}},
         "group_subtasks": {"all": ["sums", "words"]},
         "configs": {
@@ -260,7 +262,7 @@ def _results(model: str) -> dict[str, Any]:
 def _training(folder: Path) -> None:
     """A probe of a pool, texts of the model, general instructions, evaluation sets and a training set."""
     rng = np.random.default_rng(2)
-    pool = [
+    pool: list[dict[str, Any]] = [
         {
             "doc_id": number,
             "doc": question,
@@ -298,7 +300,11 @@ def _training(folder: Path) -> None:
             "eval.jsonl": QUESTIONS[:3],
             "pool.jsonl": QUESTIONS,
             "set.json": [
-                {"instruction": f"{q['question']}\nA. {q['choices'][0]}\nB. {q['choices'][1]}", "input": "", "output": "A"}
+                {
+                    "instruction": f"{q['question']}\nA. {q['choices'][0]}\nB. {q['choices'][1]}",
+                    "input": "",
+                    "output": "A",
+                }
                 for q in QUESTIONS[:10]
             ],
             "set.jsonl": QUESTIONS[:20],
@@ -331,8 +337,18 @@ def _raw(folder: Path) -> None:
             {"question": f"What is {n}?", "options": f"a{n}\nb\nc\nd", "answer": "b", "labels": ["x"]} for n in range(8)
         ],
         "medmcqa.jsonl": [
-            {"id": str(n), "question": f"What is {n}?", "opa": "a", "opb": "b", "opc": "c", "opd": "d", "cop": n % 4 + 1,
-             "choice_type": "single", "exp": None, "subject_name": "x"}
+            {
+                "id": str(n),
+                "question": f"What is {n}?",
+                "opa": "a",
+                "opb": "b",
+                "opc": "c",
+                "opd": "d",
+                "cop": n % 4 + 1,
+                "choice_type": "single",
+                "exp": None,
+                "subject_name": "x",
+            }
             for n in range(8)
         ],
     }
@@ -347,8 +363,12 @@ def _table(folder: Path) -> None:
     import pyarrow.parquet as pq
 
     rows = [
-        {"question": q["question"], **dict(zip("ABCD", q["choices"], strict=True)), "answer": "ABCD"[q["answer"]],
-         "explanation": q["explanation"]}
+        {
+            "question": q["question"],
+            **dict(zip("ABCD", q["choices"], strict=True)),
+            "answer": "ABCD"[q["answer"]],
+            "explanation": q["explanation"],
+        }
         for q in QUESTIONS
     ]
     stream = io.StringIO(newline="")
@@ -393,7 +413,9 @@ def _reports() -> Path:
     from consistency.report.pair.report import write_comparison
 
     for name in ("a", "b"):
-        write_comparison(compare(folder / "before", folder / "after", margin=0.01 if name == "a" else 0.02), folder / name)
+        write_comparison(
+            compare(folder / "before", folder / "after", margin=0.01 if name == "a" else 0.02), folder / name
+        )
     return folder
 
 
@@ -485,13 +507,21 @@ def _model(folder: Path) -> None:
     shutil.copytree(BASE_MODEL, model, ignore=shutil.ignore_patterns("*.safetensors", "README.md", "training.json"))
     tokens = 1 + max(json.loads((model / "tokenizer.json").read_bytes())["model"]["vocab"].values())
     layers = json.loads((model / "config.json").read_bytes())["num_hidden_layers"]
-    header: dict[str, Any] = {"model.embed_tokens.weight": {"dtype": "F32", "shape": [tokens, 1], "data_offsets": [0, 4 * tokens]}}
+    header: dict[str, Any] = {
+        "model.embed_tokens.weight": {"dtype": "F32", "shape": [tokens, 1], "data_offsets": [0, 4 * tokens]}
+    }
     place = 4 * tokens
     for layer in range(layers):
-        header[f"model.layers.{layer}.mlp.up_proj.weight"] = {"dtype": "F32", "shape": [2], "data_offsets": [place, place + 8]}
+        header[f"model.layers.{layer}.mlp.up_proj.weight"] = {
+            "dtype": "F32",
+            "shape": [2],
+            "data_offsets": [place, place + 8],
+        }
         place += 8
     header["__metadata__"] = {"format": "pt"}
-    (model / "model.safetensors").write_bytes(_safetensors_of({"header": header, "rest": place}, np.random.default_rng(0)))
+    (model / "model.safetensors").write_bytes(
+        _safetensors_of({"header": header, "rest": place}, np.random.default_rng(0))
+    )
 
 
 def _snakemake(folder: Path) -> None:
@@ -521,7 +551,7 @@ _OF_A_RUN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("host", f"{_RUN}/tuned/harmonious/host.json", {}),
     ("config", f"{_RUN}/tuned/harmonious.yml", _YAML),
     ("results file", f"{_RUN}/logs/harmonious/results_{DATE}.json", {}),
-    ("log", f"{_RUN}/logs/harmonious/samples_medicine_ift_{DATE}.jsonl", _LINES),
+    ("log", f"{_RUN}/logs/harmonious/samples_consistency_world_medicine_ift_{DATE}.jsonl", _LINES),
 )
 TARGETS = {
     "results file": Target(f"after/results_{DATE}.json", _COMPARE, _pair),
@@ -536,7 +566,9 @@ TARGETS = {
     "experiment, config": Target(
         "exp.yaml", ("experiment", "config", "harmonious", "--experiment", "@/exp.yaml"), _experiment, **_YAML
     ),
-    "preset": Target("mine.yml", ("experiment", "config", "harmonious", "--preset", "@/mine.yml"), _experiment, **_YAML),
+    "preset": Target(
+        "mine.yml", ("experiment", "config", "harmonious", "--preset", "@/mine.yml"), _experiment, **_YAML
+    ),
     "pool of a domain": Target("pool.jsonl", ("domain", "check", "@/exp.yaml"), _experiment, _CHECK, **_LINES),
     "test set of a domain": Target("test.csv", ("domain", "check", "@/exp.yaml"), _experiment, _CHECK, **_CSV),
     "example of a prompt": Target("shot.json", ("domain", "check", "@/exp.yaml"), _experiment, _CHECK),
@@ -549,7 +581,10 @@ TARGETS = {
     "probe, audit": Target(_POOL, ("audit", "@/set.jsonl", "--probe", "@/probe"), _training, **_LINES),
     "probe, requests": Target(_POOL, ("requests", "--probe", "@/probe", "--out", "@/out.jsonl"), _training, **_LINES),
     "rotations": Target(
-        f"cyclic/samples_pool_games_icl_cyclic_{DATE}.jsonl", ("rotations", "@/cyclic", "--json", "-"), _training, **_LINES
+        f"cyclic/samples_pool_games_icl_cyclic_{DATE}.jsonl",
+        ("rotations", "@/cyclic", "--json", "-"),
+        _training,
+        **_LINES,
     ),
     "released rows": Target(
         "released.jsonl",
@@ -559,7 +594,17 @@ TARGETS = {
     ),
     "texts": Target(
         "texts.jsonl",
-        (*_GROUPS[:-4], "--group", "self_aligning", "--general", "none", "--explanations", "@/texts.jsonl", "--explanation-column", "why"),
+        (
+            *_GROUPS[:-4],
+            "--group",
+            "self_aligning",
+            "--general",
+            "none",
+            "--explanations",
+            "@/texts.jsonl",
+            "--explanation-column",
+            "why",
+        ),
         _training,
         **_LINES,
     ),
@@ -568,15 +613,28 @@ TARGETS = {
     "evaluation set": Target("eval.jsonl", ("leakage", "@/pool.jsonl", "--guard", "@/eval.jsonl"), _training, **_LINES),
     "pool": Target("pool.jsonl", ("leakage", "@/pool.jsonl", "--guard", "@/eval.jsonl"), _training, **_LINES),
     "training set, JSON": Target("set.json", ("audit", "@/set.json", "--probe", "@/probe"), _training),
-    "training set, JSON lines": Target("set.jsonl", ("audit", "@/set.jsonl", "--probe", "@/probe"), _training, **_LINES),
+    "training set, JSON lines": Target(
+        "set.jsonl", ("audit", "@/set.jsonl", "--probe", "@/probe"), _training, **_LINES
+    ),
     "requests": Target(
         "requests.jsonl",
-        ("rounds", "@/rounds", "--requests", "@/requests.jsonl", "--explain", "explain_games", "--check", "simulate_games"),
+        (
+            "rounds",
+            "@/rounds",
+            "--requests",
+            "@/requests.jsonl",
+            "--explain",
+            "explain_games",
+            "--check",
+            "simulate_games",
+        ),
         _training,
         **_LINES,
     ),
     "Xiezhi": Target("xiezhi.json", ("convert", "@/xiezhi.json", "@/out.jsonl", "--from", "xiezhi"), _raw),
-    "MedMCQA": Target("medmcqa.jsonl", ("convert", "@/medmcqa.jsonl", "@/out.jsonl", "--from", "medmcqa"), _raw, **_LINES),
+    "MedMCQA": Target(
+        "medmcqa.jsonl", ("convert", "@/medmcqa.jsonl", "@/out.jsonl", "--from", "medmcqa"), _raw, **_LINES
+    ),
     "CMMLU": Target("cmmlu/test/agronomy.csv", ("convert", "@/cmmlu", "@/out", "--from", "cmmlu"), _raw, **_CSV),
     "report": Target("a/report.json", ("report", "--compare", "@/a", "@/b"), _stored),
     "report of a grid": Target("a/report.json", ("report", "--compare", "@/a", "@/b"), _stored_grids),
@@ -603,7 +661,9 @@ TARGETS = {
     "Snakemake's log": Target("s.log", ("failures", "@/s.log"), _snakemake, value_of=None),
     "a program's log": Target("logs/a.log", ("failures", "@/s.log"), _snakemake, value_of=None),
     **{
-        f"{name} of a run": Target(f"root/{file}", ("report", "@/grid.yaml", "--root", "@/root", "--out", "@/out"), _grid_logs, **how)
+        f"{name} of a run": Target(
+            f"root/{file}", ("report", "@/grid.yaml", "--root", "@/root", "--out", "@/out"), _grid_logs, **how
+        )
         for name, file, how in _OF_A_RUN
     },
     **{
@@ -638,7 +698,7 @@ def _undamaged(name: str, called: Callable[[list[str]], End]) -> tuple[int, str]
         os.chdir(folder)
         end = called([text.replace("@", str(folder)) for text in TARGETS[name].arguments])
         if check_end(end, TARGETS[name].codes) != "right":
-            raise Fault(f"{name} is refused undamaged", end.err)
+            raise FaultError(f"{name} is refused undamaged", end.err)
         os.chdir(_base(name))
         return end.code, end.out.replace(str(folder), "F")
 
@@ -647,7 +707,8 @@ def _rewritten(content: bytes, target: Target, rng: np.random.Generator) -> byte
     """Content that says the same."""
     if target.value_of is json.loads:
         value = json.loads(content)
-        mark = b"\xef\xbb\xbf" if rng.random() < 0.5 else b""
+        # What other programs read has no byte order mark.
+        mark = b"\xef\xbb\xbf" if rng.random() < 0.5 and not target.file.startswith("model/") else b""
         return mark + json.dumps(value, indent=int(rng.integers(4)), ensure_ascii=bool(rng.random() < 0.5)).encode()
     if target.value_of is _rows_of:
         return b"".join(json.dumps(row, separators=(" , ", " : ")).encode() + b"\r\n" for row in _rows_of(content))
@@ -688,9 +749,11 @@ def case(seed: int, folder: Path, called: Callable[[list[str]], End]) -> tuple[s
         end = called([text.replace("@", str(place)) for text in target.arguments])
         ended = check_end(end, target.codes)
         if how < 0.1 and (end.code, end.out.replace(str(place), "F")) != _undamaged(name, called):
-            raise Fault(f"{name}: another result of the same content", f"{end.out}\n{end.err}\n{_undamaged(name, called)[1]}")
-    except Fault as fault:
-        raise Fault(f"{fault.args[0]}", f"[{name}]\n{fault.args[-1]}") from None
+            raise FaultError(
+                f"{name}: another result of the same content", f"{end.out}\n{end.err}\n{_undamaged(name, called)[1]}"
+            )
+    except FaultError as fault:
+        raise FaultError(f"{fault.args[0]}", f"[{name}]\n{fault.args[-1]}") from None
     finally:
         os.chdir(_base(name))
     return name, ended

@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from fuzzing import End, Fault, as_json, check_end, damage_bytes, damage_json, run_campaign
+from fuzzing import End, FaultError, as_json, check_end, damage_bytes, damage_json, run_campaign
 from scipy.special import rel_entr, softmax
 
 DATE = "2026-01-01T00-00-00.000000"
@@ -170,10 +170,7 @@ def to_bytes(rows: Rows, kind: str, how: Writing, rng: np.random.Generator) -> b
     if how.shuffled_keys:
         rows = [_shuffled(row, rng) for row in rows]
     options: dict[str, Any] = {"separators": how.separators}
-    if how.ascii:
-        lines = [json.dumps(row, **options).encode() for row in rows]
-    else:
-        lines = [as_json(row, **options) for row in rows]
+    lines = [(json.dumps(row, **options).encode() if how.ascii else as_json(row, **options)) for row in rows]
     first, last = how.around
     if kind == "array":
         return first + b"[" + (b"," + how.line_end).join(lines) + b"]" + last
@@ -339,7 +336,11 @@ def _item(row: _Row, generated: bool) -> Item | None:
         return None
     if texts not in ([f" {c}" for c in choices], [f" {c}" for c in LETTERS[: len(choices)]]):
         return None
-    return Item(row.doc_id, question, choices, gold, (scores, scores)) if value == float(np.argmax(scores) == gold) else None
+    return (
+        Item(row.doc_id, question, choices, gold, (scores, scores))
+        if value == float(np.argmax(scores) == gold)
+        else None
+    )
 
 
 def joined(before: dict[Any, Item], after: dict[Any, Item]) -> list[Item] | None:
@@ -363,13 +364,19 @@ def check_figures(end: End, expected: dict[str, float | int]) -> None:
     flips = section.get("flips") or {}
     found = {
         "n": section["n"],
-        **{name: (section.get(name) or {}).get("value") for name in expected if name not in ("n", "harmful", "beneficial")},
+        **{
+            name: (section.get(name) or {}).get("value")
+            for name in expected
+            if name not in ("n", "harmful", "beneficial")
+        },
         **{name: flips.get(name) for name in ("harmful", "beneficial")},
     }
     for name, value in expected.items():
         other = found[name]
         if other is None or not math.isclose(value, other, rel_tol=1e-6, abs_tol=1e-9):
-            raise Fault(f"wrong {name}", f"{name} is {other} and should be {value}\nright: {expected}\nfound: {found}")
+            raise FaultError(
+                f"wrong {name}", f"{name} is {other} and should be {value}\nright: {expected}\nfound: {found}"
+            )
 
 
 def figures(end: End) -> dict[str, Any]:
@@ -384,7 +391,7 @@ def check_bounds(end: End) -> None:
     from consistency.metrics.measures import MEASURE
 
     def refuse_constant(text: str) -> None:
-        raise Fault("not JSON", text)
+        raise FaultError("not JSON", text)
 
     found = json.loads(end.out, parse_constant=refuse_constant)
     for section in [found.get("overall") or {}, *found["by_task"].values()]:
@@ -393,9 +400,9 @@ def check_bounds(end: End) -> None:
                 low, high = MEASURE[name].bounds
                 value, ends = estimate["value"], (estimate["ci_low"], estimate["ci_high"])
                 if value is not None and not low - 1e-9 <= value <= high + 1e-9:
-                    raise Fault(f"{name} out of bounds", str(estimate))
+                    raise FaultError(f"{name} out of bounds", str(estimate))
                 if None not in ends and not ends[0] <= value <= ends[1]:
-                    raise Fault(f"{name} outside of its interval", str(estimate))
+                    raise FaultError(f"{name} outside of its interval", str(estimate))
 
 
 def change(items: list[Item], rng: np.random.Generator, generated: bool) -> tuple[list[Item], list[Item], list[Item]]:
@@ -449,11 +456,11 @@ def case(seed: int, folder: Path, called: Callable[[list[str]], End]) -> tuple[s
                     write_log(place, content, plain, date="2025-12-01T00-00-00.000000")
         end = called(["compare", *map(str, paths), "--json", "-"])
         if check_end(end) != "right":
-            raise Fault("refused what is right", f"{end.err}\n{ways}")
+            raise FaultError("refused what is right", f"{end.err}\n{ways}")
         try:
             check_figures(end, truth(both, generated))
-        except Fault as fault:
-            raise Fault(fault.args[0], f"{fault.args[1]}\n{ways[0]}\n{ways[1]}") from None
+        except FaultError as fault:
+            raise FaultError(fault.args[0], f"{fault.args[1]}\n{ways[0]}\n{ways[1]}") from None
         return what, "right"
     contents = [to_bytes(to_rows(items, kind, side, plain), kind, plain, rng) for side in (0, 1)]
     damaged = [side for side in (0, 1) if rng.random() < 0.6] or [1]
@@ -463,14 +470,16 @@ def case(seed: int, folder: Path, called: Callable[[list[str]], End]) -> tuple[s
         else:
             rows = damage_json(to_rows(items, kind, side, plain), rng, int(rng.integers(1, 4)))
             contents[side] = to_bytes(rows, kind, plain, rng)
-    paths = [write_log(folder / name, content, plain) for name, content in zip(("before", "after"), contents, strict=True)]
+    paths = [
+        write_log(folder / name, content, plain) for name, content in zip(("before", "after"), contents, strict=True)
+    ]
     end = called(["compare", *map(str, paths), "--json", "-"])
     ended = check_end(end, place=str(folder))
     logs = [read_well_formed(content, generated) for content in contents]
     paired = None if None in logs else joined(*logs)  # type: ignore[arg-type]
     if ended == "refused":
         if paired and Counter(len(log or ()) for log in logs)[len(paired)] == 2:
-            raise Fault("refused what is well-formed", end.err)
+            raise FaultError("refused what is well-formed", end.err)
         return what, "refused"
     check_bounds(end)
     if paired:

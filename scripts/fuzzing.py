@@ -32,7 +32,23 @@ TIMEOUT = 60
 MEMORY = 8 << 30
 JUNK: tuple[Any, ...] = (
     *(None, True, False, -1, 0, 1, 2**63, 10**30, 10**400, 0.5, -1e308, 1e308, 1e-320, math.nan, math.inf, -math.inf),
-    *("", "x", "0", "nan", "-1e999", "-inf", "[0, 1]", "True", "A", "../../x", "/", "a\nb", "\x00", "\x1b[31m", "\u202e"),
+    *(
+        "",
+        "x",
+        "0",
+        "nan",
+        "-1e999",
+        "-inf",
+        "[0, 1]",
+        "True",
+        "A",
+        "../../x",
+        "/",
+        "a\nb",
+        "\x00",
+        "\x1b[31m",
+        "\u202e",
+    ),
     *("\ud800", "é" * 50, "x" * 5000, "=1+1", "{{ x }}", "9" * 5000, "0x10", "1_000", "①", " "),
     *([], {}, [[]], [{}], [["-1", "True"]], [[[[0]]]], {"a": {"b": [1]}}, {"": 0}, [None, None], [1, "1", True]),
 )
@@ -109,7 +125,7 @@ def _retyped(value: Any) -> Any:
         with contextlib.suppress(ValueError):
             return float(value)
         return [value]
-    return dict(enumerate(map(str, value))) if isinstance(value, list) else list(value)
+    return {str(place): item for place, item in enumerate(value)} if isinstance(value, list) else list(value or ())
 
 
 def as_json(value: Any, **options: Any) -> bytes:
@@ -176,7 +192,8 @@ def call(arguments: list[str], timeout: float = TIMEOUT) -> End:
     """Call the command line in this process."""
     from consistency.cli.app import main
 
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    buffers = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(buffer, "utf-8", write_through=True) for buffer in buffers)
     before, cwd = sys.argv, Path.cwd()
     code, error = 0, ""
     sys.argv = ["consistency", *arguments]
@@ -198,8 +215,8 @@ def call(arguments: list[str], timeout: float = TIMEOUT) -> End:
         signal.signal(signal.SIGALRM, previous)
         sys.argv = before
         os.chdir(cwd)
-    texts = [stream.buffer.getvalue().decode("utf-8", "replace") for stream in (out, err)]  # type: ignore[attr-defined]
-    return End(code, *texts, error)
+    shown, told = (buffer.getvalue().decode("utf-8", "replace") for buffer in buffers)
+    return End(code, shown, told, error)
 
 
 def call_process(arguments: list[str], timeout: float = TIMEOUT) -> End:
@@ -222,7 +239,7 @@ def _stop(*_: object) -> None:
     raise Hang
 
 
-class Fault(Exception):
+class FaultError(Exception):
     """An end that must not be: its kind first, then what a reader needs."""
 
 
@@ -239,27 +256,27 @@ def check_end(end: End, allowed: tuple[int, ...] = (0, 2), place: str = "") -> s
 
     Raises
     ------
-    Fault
+    FaultError
         If it ended otherwise.
     """
     if end.error:
         last = end.error.strip().splitlines()[-1]
-        raise Fault(f"{last[:100]}", end.error)
+        raise FaultError(f"{last[:100]}", end.error)
     if end.code not in allowed:
-        raise Fault(f"exit code {end.code}", end.err[-2000:])
+        raise FaultError(f"exit code {end.code}", end.err[-2000:])
     if "Warning" in end.err:
-        raise Fault("a warning", end.err)
+        raise FaultError("a warning", end.err)
     if end.code != 2:
         return "right"
     lines = end.err.removesuffix("\n").split("\n")
     if len(lines) != 1 or not lines[0].startswith("consistency: "):
-        raise Fault("not one line", end.err)
+        raise FaultError("not one line", end.err)
     if re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lines[0]):
-        raise Fault("control characters", repr(end.err))
+        raise FaultError("control characters", repr(end.err))
     if len(lines[0]) > 5000:
-        raise Fault("a line of thousands of characters", end.err[:500])
+        raise FaultError("a line of thousands of characters", end.err[:500])
     if place and place not in lines[0]:
-        raise Fault("no file named", end.err)
+        raise FaultError("no file named", end.err)
     return "refused"
 
 
@@ -276,7 +293,7 @@ def run_campaign(
         What its cases are.
     case : callable
         Takes a seed, an empty folder, and how to call the command line; returns what the case is, and how it ended. It
-        raises `Fault`.
+        raises `FaultError`.
     """
     import tempfile
 
@@ -299,14 +316,20 @@ def run_campaign(
             try:
                 ends[case(seed, folder, called)] += 1
             except Exception as error:
-                fault = error if isinstance(error, Fault) else Fault("the campaign itself", traceback.format_exc())
+                fault = (
+                    error
+                    if isinstance(error, FaultError)
+                    else FaultError("the campaign itself", traceback.format_exc())
+                )
                 kind = str(fault.args[0])
                 faults.setdefault(kind, []).append(seed)
                 if len(faults[kind]) <= options.show:
                     program = Path(sys.argv[0]).name
-                    print(f"FAULT {kind}\n{fault.args[-1]}\n  python scripts/{program} --cases 1 --seed {seed} --keep .")
+                    print(
+                        f"FAULT {kind}\n{fault.args[-1]}\n  python scripts/{program} --cases 1 --seed {seed} --keep ."
+                    )
                     sys.stdout.flush()
-    total = Counter()
+    total: Counter[str] = Counter()
     for (what, end), count in sorted(ends.items()):
         print(f"{what:<28} {end:<8} {count:>6}")
         total[end] += count

@@ -96,7 +96,7 @@ def _read(budget: Budget, terms: dict[str, Any]) -> list[dict[str, Any]]:
     try:
         version, begun, checks = found["schema_version"], found["budget"], found["checks"]
         known = [{"check": str(x["check"]), "after": str(x["after"]), "level": float(x["level"])} for x in checks]
-        sound = all(0 <= check["level"] < 1 for check in known)
+        sound = all(0 <= float(x["level"]) < 1 for x in checks)
     except (ValueError, KeyError, TypeError, OverflowError):
         sound = False
     if not sound:

@@ -42,6 +42,9 @@ class _Place:
 
     def find(self, name: str) -> str:
         """A path of the user's: relative to the experiment file, or to the current folder where only that one has it."""
+        # As no file system takes it, and no program an argument.
+        if "\0" in name or any(len(part.encode("utf-8", "replace")) > 255 for part in name.split("/")):
+            raise self.error(f"{name[:60]!r} is no path", "the name of a file")
         beside = self.path.parent / Path(name).expanduser()
         return str(beside if beside.exists() or not Path(name).exists() else Path(name))
 

@@ -7,6 +7,7 @@ the keys.
 from __future__ import annotations
 
 import math
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -606,7 +607,7 @@ def read_document(folder: str | Path) -> AnyReport:
     """
     path, again = Path(folder) / "report.json", "write the report again"
     try:
-        document = msgspec.json.decode(path.read_bytes())
+        document = msgspec.json.decode(path.read_bytes().removeprefix(BOM_UTF8))
         if is_deep(document):
             raise InputError("is not a report: nested too deeply", do=again, path=path)
         version = document.get("schema_version") if isinstance(document, dict) else None

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from consistency.errors import InputError
+from consistency.errors import InputError, one_line
 from consistency.support.json_files import DEEPEST
 
 # Values that a file may hold where each alias counts as all that it repeats: a few lines of aliases of aliases are billions.
@@ -102,7 +102,7 @@ def _compose(text: str, expected: str, path: str | Path | None) -> yaml.Node | N
 def _invalid(error: Exception, expected: str, path: str | Path | None) -> InputError:
     # YAML's own message takes several lines.
     mark = getattr(error, "problem_mark", None)
-    reason = getattr(error, "problem", None) or " ".join(str(error).split())
+    reason = getattr(error, "problem", None) or one_line(error)
     return InputError(f"cannot be read: {reason}", expected=expected, path=path, line=mark.line + 1 if mark else None)
 
 
