@@ -91,6 +91,8 @@ def truth(items: list[Item], generated: bool) -> dict[str, float | int]:
             continue
         found["before"].append(float(first.argmax() == item.gold))
         found["after"].append(float(second.argmax() == item.gold))
+        if np.isnan(first).any() or np.isnan(second).any():
+            continue
         found["same"].append(float(first.argmax() == second.argmax()))
         found["kl"].append(float(rel_entr(softmax(first), softmax(second)).sum()))
     before, after = np.array(found["before"]), np.array(found["after"])
@@ -102,7 +104,9 @@ def truth(items: list[Item], generated: bool) -> dict[str, float | int]:
         "beneficial": int(((before == 0) & (after == 1)).sum()),
     }
     if not generated:
-        figures |= {"same_top": float(np.mean(found["same"])), "kl": float(np.mean(found["kl"]))}
+        # A divergence that is infinite has no mean, and is left out.
+        kl = [value for value in found["kl"] if math.isfinite(value)]
+        figures |= {"same_top": float(np.mean(found["same"])), "kl": float(np.mean(kl))}
     return figures
 
 
@@ -231,6 +235,20 @@ def write_log(folder: Path, content: bytes, how: Writing, task: str = "sums", da
         content = pyarrow.compress(content, "zstd", asbytes=True)
     (folder / f"{name}{how.packed}").write_bytes(content)
     return folder
+
+
+def write_tasks(folder: Path, kind: str, rng: np.random.Generator) -> tuple[list[Path], list[Item]]:
+    """Two tasks of both models, evaluated one after the other into one folder or with the same date; their questions."""
+    dates = (DATE, LATER) if rng.random() < 0.5 else (DATE, DATE)
+    found: list[Item] = []
+    paths = [folder / "before", folder / "after"]
+    for task, date in zip(("sums", "more_sums"), dates, strict=True):
+        items = make_items(kind, rng, 9)
+        found += items
+        for side, path in enumerate(paths):
+            how = replace(draw_writing(items, kind, rng), packed="")
+            write_log(path, to_bytes(to_rows(items, kind, side, how), kind, how, rng), how, task, date)
+    return paths, found
 
 
 def add_files(folder: Path, rng: np.random.Generator) -> None:
@@ -408,7 +426,7 @@ def check_bounds(end: End) -> None:
 def change(items: list[Item], rng: np.random.Generator, generated: bool) -> tuple[list[Item], list[Item], list[Item]]:
     """Items of the first log and of the second, changed in a way whose result is known, and those that it is of."""
     first, second, both = list(items), list(items), list(items)
-    how = int(rng.integers(4))
+    how = int(rng.integers(5))
     i = int(rng.integers(len(items)))
     if how == 0:
         left = [j for j in range(len(items)) if j != i]
@@ -423,6 +441,13 @@ def change(items: list[Item], rng: np.random.Generator, generated: bool) -> tupl
         # A constant in the log-probabilities of one question is no difference.
         moved = (tuple(s - 2.5 for s in one.scores[0]), one.scores[1])
         first[i] = second[i] = both[i] = replace(one, scores=moved)
+    elif how == 3 and not generated:
+        # A score of an option that is not the right one, in one log or in both.
+        one, value = items[i], (-math.inf, math.nan)[rng.integers(2)]
+        place = (one.gold + 1) % len(one.choices)
+        odd = [tuple(value if o == place else s for o, s in enumerate(scores)) for scores in one.scores]
+        turned = (odd[0] if rng.random() < 0.5 else one.scores[0], odd[1])
+        first[i] = second[i] = both[i] = replace(one, scores=turned)
     else:
         one = items[i]
         gold = (one.gold + 1) % len(one.choices)
@@ -436,9 +461,17 @@ def case(seed: int, folder: Path, called: Callable[[list[str]], End]) -> tuple[s
     kind = KINDS[seed % len(KINDS)]
     generated = kind == "generated"
     items = make_items(kind, rng, int(rng.choice([9, 12])))
-    what = ("writing", "change", "folder", "values", "values", "bytes", "bytes")[int(rng.integers(7))]
+    what = ("writing", "change", "folder", "tasks", "values", "values", "bytes", "bytes")[int(rng.integers(8))]
     plain = Writing(order=tuple(range(len(items))))
     first, second, both = items, items, items
+    if what == "tasks":
+        paths, both = write_tasks(folder, kind, rng)
+        end = called(["compare", *map(str, paths), "--json", "-"])
+        if check_end(end) != "right":
+            raise FaultError("refused what is right", end.err)
+        if not generated:
+            check_figures(end, truth(both, generated))
+        return what, "right"
     if what in ("writing", "change", "folder"):
         if what == "change":
             first, second, both = change(items, rng, generated)
