@@ -22,8 +22,10 @@ from consistency.logs.rows import Expected, RowKind, in_order, open_rows
 from consistency.logs.scores import Scores
 from consistency.logs.task_settings import TaskSettings
 from consistency.support.arrays import Bools, Floats, Integers
-from consistency.support.json_files import DEEPEST, is_deep
+from consistency.support.json_files import is_deep
 
+# Levels of a document: others walk and write it again, at any depth of calls.
+_DEEPEST = 400
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
@@ -170,10 +172,10 @@ class _Columns:
                 document.decode()
             except UnicodeDecodeError as error:
                 raise self._unusable(f"is not UTF-8: {error.reason}", "UTF-8 text", document, rows, documents) from None
-        # Only a long document with as many brackets can be deep; others walk and write it at any depth of calls.
-        for document in [document for document in documents if len(document) > 2 * DEEPEST]:
-            if document.count(b"[") + document.count(b"{") > DEEPEST and _is_deep(document):
-                raise self._unusable("is nested too deeply", f"at most {DEEPEST} levels", document, rows, documents)
+        # Only a long document with as many brackets can be deep.
+        for document in [document for document in documents if len(document) > 2 * _DEEPEST]:
+            if document.count(b"[") + document.count(b"{") > _DEEPEST and _is_deep(document):
+                raise self._unusable("is nested too deeply", f"at most {_DEEPEST} levels", document, rows, documents)
 
     def _unusable(
         self, problem: str, expected: str, document: bytes, rows: list[Any], documents: list[bytes]
@@ -332,7 +334,7 @@ class _Columns:
 
 def _is_deep(document: bytes) -> bool:
     try:
-        return is_deep(msgspec.json.decode(document))
+        return is_deep(msgspec.json.decode(document), _DEEPEST)
     except RecursionError:
         return True
     except msgspec.DecodeError:  # as with NaN, which others read as text

@@ -75,8 +75,8 @@ def parse_json(content: bytes, path: str | Path, expected: str, do: str | None =
     return value
 
 
-def is_deep(value: Any) -> bool:
-    """Whether a decoded value has more than `DEEPEST` lists and mappings in each other.
+def is_deep(value: Any, most: int = DEEPEST) -> bool:
+    """Whether a decoded value has more than so many lists and mappings in each other.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def is_deep(value: Any) -> bool:
     False
     """
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(most + 1):
         parts = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list))
         level = [part for found in parts for part in found if isinstance(part, dict | list)]
         if not level:
