@@ -15,6 +15,7 @@ import math
 import os
 import re
 import resource
+import runpy
 import signal
 import subprocess
 import sys
@@ -190,8 +191,6 @@ class End:
 
 def call(arguments: list[str], timeout: float = TIMEOUT) -> End:
     """Call the command line in this process."""
-    from consistency.cli.app import main
-
     buffers = io.BytesIO(), io.BytesIO()
     out, err = (io.TextIOWrapper(buffer, "utf-8", write_through=True) for buffer in buffers)
     before, cwd = sys.argv, Path.cwd()
@@ -201,7 +200,7 @@ def call(arguments: list[str], timeout: float = TIMEOUT) -> End:
     signal.setitimer(signal.ITIMER_REAL, timeout)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
+            runpy.run_module("consistency", run_name="__main__")
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     except Hang:
@@ -259,6 +258,9 @@ def check_end(end: End, allowed: tuple[int, ...] = (0, 2), place: str = "") -> s
     FaultError
         If it ended otherwise.
     """
+    if end.code == 70 or "nested more deeply" in end.err:
+        # The last net of the program: no reader said what is wrong with which file.
+        raise FaultError(re.sub(r"\S*[/:]\S*", "", end.err)[:120].strip(), end.error or end.err)
     if end.error:
         last = end.error.strip().splitlines()[-1]
         raise FaultError(f"{last[:100]}", end.error)
