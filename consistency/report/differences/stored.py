@@ -163,13 +163,13 @@ class StoredReport:
             stored = {RENAMED.get(name, name): name for name in file.schema_arrow.names}
             wanted = {"task", "doc_id", "cluster", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(stored)
             table = file.read(columns=sorted(stored[name] for name in wanted))
+            if not table.num_rows:
+                return {}
             whole = {"task", "doc_id", *by}
             columns = {name: _numbered(table[stored[name]], name, codes, name in whole) for name in wanted & TEXTS}
             columns |= {name: _numbers(table[stored[name]], name) for name in wanted - TEXTS}
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise InputError(f"cannot be read: {one_line(error)}", do="write the report again", path=path) from error
-        if not table.num_rows:
-            return {}
         names = {number: text for text, number in codes.items()}
         keys, which = np.unique(np.stack([columns[name] for name in by]), axis=1, return_inverse=True)
         order = np.argsort(which, kind="stable")
@@ -229,7 +229,7 @@ def _numbered(column: Any, name: str, codes: dict[str, int], whole: bool) -> Any
     from pyarrow import types
 
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type
-    if not (types.is_string(kind) or types.is_large_string(kind)):
+    if not (types.is_string(kind) or types.is_large_string(kind) or (types.is_null(kind) and not whole)):
         raise ValueError(f"the column {name} is of type {kind}, not texts")
     if whole and column.null_count:
         raise ValueError(f"the column {name} has {column.null_count} empty cells")
