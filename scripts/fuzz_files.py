@@ -54,6 +54,8 @@ from fuzz_formats import (
 from fuzz_logs import DATE
 from fuzzing import JUNK, End, FaultError, as_json, check_end, damage_bytes, damage_json, deep, run_campaign
 
+from consistency.world.model import BASE_MODEL
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -101,6 +103,9 @@ _OF_A_RUN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("results file", f"{_RUN}/logs/harmonious/results_{DATE}.json", {}),
     ("log", f"{_RUN}/logs/harmonious/samples_consistency_world_medicine_ift_{DATE}.jsonl", _LINES),
 )
+_ALIGNING = (*_GROUPS[:-4], "--domain", DOMAIN, "--group", "self_aligning", "--general", "none")
+_PACKED = ("experiment", "config", "harmonious", "--preset", "packed", "--base-model", str(BASE_MODEL))
+_TEXTS: dict[str, Any] = {"build": write_training, **_LINES}
 TARGETS = {
     "results file": Target(f"after/results_{DATE}.json", _COMPARE, write_pair),
     "results file, written": Target(f"after/results_{DATE}.json", (*_COMPARE[:3], "--out", "@/out"), write_pair),
@@ -147,20 +152,36 @@ TARGETS = {
         **_LINES,
     ),
     "texts": Target(
-        "texts.jsonl",
+        "texts.jsonl", (*_ALIGNING, "--explanations", "@/texts.jsonl", "--explanation-column", "why"), **_TEXTS
+    ),
+    "log of explanations": Target(
+        f"explained/samples_consistency_explain_{DOMAIN}_{DATE}.jsonl",
+        (*_ALIGNING, "--explanations", "@/explained"),
+        **_TEXTS,
+    ),
+    "log of a round": Target(
+        f"rounds/round-1/explain/samples_consistency_explain_{DOMAIN}_{DATE}.jsonl",
+        (*_ALIGNING, "--explanations", "@/rounds"),
+        **_TEXTS,
+    ),
+    "requests of a round": Target(
+        "rounds/round-1/requests.jsonl",
         (
-            *_GROUPS[:-4],
-            "--group",
-            "self_aligning",
-            "--general",
-            "none",
-            "--explanations",
-            "@/texts.jsonl",
-            "--explanation-column",
-            "why",
+            "rounds",
+            "@/rounds",
+            "--requests",
+            "@/requests.jsonl",
+            "--explain",
+            "consistency_explain_games",
+            "--check",
+            "x",
         ),
-        write_training,
-        **_LINES,
+        **_TEXTS,
+    ),
+    "training rows": Target(
+        "rows.jsonl",
+        (*_PACKED, "--rows", "@/rows.jsonl"),
+        **_TEXTS,
     ),
     "general, JSON": Target("general.json", (*_GROUPS, "--general", "@/general.json"), write_training),
     "general, JSON lines": Target(

@@ -150,6 +150,22 @@ def write_training(folder: Path) -> None:
         {**{key: q[key] for key in ("id", "subject", "question", "choices")}, "option": answer}
         for q, answer in zip(QUESTIONS, answers, strict=True)
     ]
+    explained = [
+        {
+            "doc_id": number,
+            "doc": {**row, "domain": DOMAIN},
+            "target": "",
+            "arguments": {"gen_args_0": {"arg_0": "…", "arg_1": {"until": ["```"]}}},
+            "resps": [[f"It follows from rule {number}.\n```"]],
+            "filtered_resps": [f"It follows from rule {number}.\n```"],
+            "filter": "none",
+            "metrics": ["bypass"],
+            "doc_hash": f"e{number}",
+            "bypass": 999,
+        }
+        for number, row in enumerate(asked)
+    ]
+    conversations = [[{"from": "human", "value": f"{n}?"}, {"from": "gpt", "value": f"{n}."}] for n in range(40)]
     general = [{"instruction": f"Say {n}.", "input": "", "output": f"{n}."} for n in range(60)]
     probs = []
     for q, row in zip(QUESTIONS, pool, strict=True):
@@ -163,6 +179,11 @@ def write_training(folder: Path) -> None:
             f"probe/results_{DATE}.json": _results("m"),
             "texts.jsonl": [{**row, "why": f"Since {row['id']}."} for row in asked],
             "requests.jsonl": asked,
+            f"explained/samples_consistency_explain_{DOMAIN}_{DATE}.jsonl": explained,
+            f"explained/results_{DATE}.json": _results("m"),
+            "rounds/round-1/requests.jsonl": [{**row, "domain": DOMAIN} for row in asked],
+            f"rounds/round-1/explain/samples_consistency_explain_{DOMAIN}_{DATE}.jsonl": explained,
+            "rows.jsonl": [{"conversations": turns} for turns in conversations],
             "general.json": general,
             "general.jsonl": [{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}] * 60,
             "eval.jsonl": QUESTIONS[:3],

@@ -16,7 +16,6 @@ import json
 import math
 import sys
 import zipfile
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from fuzzing import End, FaultError, as_json, check_end, damage_bytes, damage_js
 from scipy.special import rel_entr, softmax
 
 DATE = "2026-01-01T00-00-00.000000"
+EARLIER = "2025-12-01T00-00-00.000000"
 LATER = "2026-02-01T00-00-00.000000"
 KINDS = ("strings", "numbers", "unequal", "array", "texts", "generated")
 LETTERS = "ABCDEFGHIJKL"
@@ -459,45 +459,77 @@ def case(seed: int, folder: Path, called: Callable[[list[str]], End]) -> tuple[s
     """One pair of logs."""
     rng = np.random.default_rng(seed)
     kind = KINDS[seed % len(KINDS)]
-    generated = kind == "generated"
     items = make_items(kind, rng, int(rng.choice([9, 12])))
-    what = ("writing", "change", "folder", "tasks", "values", "values", "bytes", "bytes")[int(rng.integers(8))]
-    plain = Writing(order=tuple(range(len(items))))
-    first, second, both = items, items, items
+    kinds = ("writing", "change", "folder", "tasks", "packed", "values", "values", "bytes", "bytes")
+    what = kinds[int(rng.integers(len(kinds)))]
+    if what in ("values", "bytes"):
+        return _damaged(what, items, kind, folder, rng, called)
+    ways = ""
     if what == "tasks":
-        paths, both = write_tasks(folder, kind, rng)
-        end = called(["compare", *map(str, paths), "--json", "-"])
-        if check_end(end) != "right":
-            raise FaultError("refused what is right", end.err)
-        if not generated:
-            check_figures(end, truth(both, generated))
-        return what, "right"
-    if what in ("writing", "change", "folder"):
-        if what == "change":
-            first, second, both = change(items, rng, generated)
-        ways = [draw_writing(log, kind, rng) for log in (first, second)]
-        paths = []
-        for side, (log, how) in enumerate(zip((first, second), ways, strict=True)):
-            place = folder / ("before", "after")[side]
-            paths.append(write_log(place, to_bytes(to_rows(log, kind, side, how), kind, how, rng), how))
-            if what == "folder":
-                add_files(place, rng)
-                if how.packed != ".zip" and rng.random() < 0.5:
-                    # An earlier run with other answers, of which none may be read.
-                    other = [replace(item, scores=item.scores[::-1]) for item in log]
-                    content = to_bytes(to_rows(other, kind, side, plain), kind, plain, rng)
-                    write_log(place, content, plain, date="2025-12-01T00-00-00.000000")
-        end = called(["compare", *map(str, paths), "--json", "-"])
-        if check_end(end) != "right":
-            raise FaultError("refused what is right", f"{end.err}\n{ways}")
+        paths, expected = write_tasks(folder, kind, rng)
+    elif what == "packed":
+        paths, expected = _write_packed(items, kind, folder, rng), items
+    else:
+        paths, expected, ways = _write_known(what, items, kind, folder, rng)
+    end = called(["compare", *map(str, paths), "--json", "-"])
+    if check_end(end, place=str(folder)) == "refused":
+        if what == "packed":
+            return what, "refused"
+        raise FaultError("refused what is right", f"{end.err}\n{ways}")
+    # Of several tasks whose answers are generated no figures are pooled.
+    if not (what == "tasks" and kind == "generated"):
         try:
-            check_figures(end, truth(both, generated))
+            check_figures(end, truth(expected, kind == "generated"))
         except FaultError as fault:
-            raise FaultError(fault.args[0], f"{fault.args[1]}\n{ways[0]}\n{ways[1]}") from None
-        return what, "right"
+            raise FaultError(fault.args[0], f"{fault.args[1]}\n{ways}") from None
+    return what, "right"
+
+
+def _write_known(
+    what: str, items: list[Item], kind: str, folder: Path, rng: np.random.Generator
+) -> tuple[list[Path], list[Item], str]:
+    """Logs that are written in some way, or changed in a known way; their questions, and how they are written."""
+    first, second, both = change(items, rng, kind == "generated") if what == "change" else (items, items, items)
+    ways = [draw_writing(log, kind, rng) for log in (first, second)]
+    paths = []
+    for side, (log, how) in enumerate(zip((first, second), ways, strict=True)):
+        place = folder / ("before", "after")[side]
+        paths.append(write_log(place, to_bytes(to_rows(log, kind, side, how), kind, how, rng), how))
+        if what == "folder":
+            add_files(place, rng)
+            if how.packed != ".zip" and rng.random() < 0.5:
+                # An earlier run with other answers, of which none may be read.
+                plain = Writing(order=tuple(range(len(log))))
+                other = [replace(item, scores=item.scores[::-1]) for item in log]
+                write_log(place, to_bytes(to_rows(other, kind, side, plain), kind, plain, rng), plain, date=EARLIER)
+    return paths, both, "\n".join(map(str, ways))
+
+
+def _write_packed(items: list[Item], kind: str, folder: Path, rng: np.random.Generator) -> list[Path]:
+    """Compressed logs, of which one is damaged; both formats have checksums, so that it is refused or as it was."""
+    how = Writing(order=tuple(range(len(items))), packed=(".gz", ".zip")[rng.integers(2)])
+    contents = [to_bytes(to_rows(items, kind, side, how), kind, how, rng) for side in (0, 1)]
+    paths = [
+        write_log(folder / name, content, how) for name, content in zip(("before", "after"), contents, strict=True)
+    ]
+    packed = next(path for path in [paths[1], *paths[1].rglob("*")] if path.is_file())
+    packed.write_bytes(damage_bytes(packed.read_bytes(), rng))
+    return paths
+
+
+def _damaged(
+    what: str,
+    items: list[Item],
+    kind: str,
+    folder: Path,
+    rng: np.random.Generator,
+    called: Callable[[list[str]], End],
+) -> tuple[str, str]:
+    """Logs of which one or both are damaged at random."""
+    generated = kind == "generated"
+    plain = Writing(order=tuple(range(len(items))))
     contents = [to_bytes(to_rows(items, kind, side, plain), kind, plain, rng) for side in (0, 1)]
-    damaged = [side for side in (0, 1) if rng.random() < 0.6] or [1]
-    for side in damaged:
+    for side in [side for side in (0, 1) if rng.random() < 0.6] or [1]:
         if what == "bytes":
             contents[side] = damage_bytes(contents[side], rng)
         else:
@@ -509,9 +541,9 @@ def case(seed: int, folder: Path, called: Callable[[list[str]], End]) -> tuple[s
     end = called(["compare", *map(str, paths), "--json", "-"])
     ended = check_end(end, place=str(folder))
     logs = [read_well_formed(content, generated) for content in contents]
-    paired = None if None in logs else joined(*logs)  # type: ignore[arg-type]
+    paired = joined(logs[0], logs[1]) if logs[0] and logs[1] else None
     if ended == "refused":
-        if paired and Counter(len(log or ()) for log in logs)[len(paired)] == 2:
+        if paired and [len(log or ()) for log in logs] == [len(paired)] * 2:
             raise FaultError("refused what is well-formed", end.err)
         return what, "refused"
     check_bounds(end)
