@@ -14,7 +14,9 @@ from consistency.comparison.compare import compare
 from consistency.errors import InputError, one_line
 from consistency.experiment.checkpoint import check_checkpoint
 from consistency.experiment.reading import read_experiment
+from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import read_run
+from consistency.logs.settings import model_arguments
 from consistency.report.differences.matching import compare_reports
 from consistency.report.pair.report import write_comparison
 from consistency.support.json_files import DEEPEST, read_json, read_jsonl, read_rows
@@ -380,3 +382,8 @@ def test_a_path_that_no_file_can_have(tmp_path: Path) -> None:
 def test_a_value_of_any_length_makes_a_short_line() -> None:
     assert len(str(InputError("x" * 100_000, expected="y" * 100_000))) < 5000
     assert one_line(ValueError("a\n\x1b[31m b" + "c" * 1000), 10) == "a [31m bcc…"
+
+
+def test_an_argument_that_is_no_literal_stays_text() -> None:
+    found = model_arguments(RunConfig(content={"config": {"model_args": "a={[]: 1},b=2"}}))
+    assert found == {"a": "{[]: 1}", "b": 2}
