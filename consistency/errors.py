@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+# Characters of each part of a message: all the names of many tasks, but no value of megabytes.
+_MOST = 2000
+
 
 class InputError(ValueError):
     """Input that cannot be used, with its place, what was expected and what to do.
@@ -44,7 +47,12 @@ class InputError(ValueError):
         self.line = line
         place = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
         parts = [problem, f"expected {expected}" if expected else "", do or ""]
-        super().__init__(place + "; ".join(part for part in parts if part))
+        super().__init__(place + "; ".join(_shortened(part) for part in parts if part))
+
+
+def _shortened(text: str) -> str:
+    """A part of a message that may hold a value of any length."""
+    return text if len(text) <= _MOST else f"{text[: _MOST // 2]} … {text[-_MOST // 2 :]}"
 
 
 def not_one_of(what: str, value: object, allowed: Iterable[str], *, path: str | Path | None = None) -> InputError:
@@ -67,3 +75,21 @@ def not_one_of(what: str, value: object, allowed: Iterable[str], *, path: str | 
     no domain 'law'; expected one of medicine, history
     """
     return InputError(f"no {what} {value!r}", expected=f"one of {', '.join(allowed)}", path=path)
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    r"""What an error of another library says, in one line of printable text, or its type where it says nothing.
+
+    Parameters
+    ----------
+    error : exception
+    most : int
+        The most characters.
+
+    Examples
+    --------
+    >>> one_line(ValueError("bad\n  header\x0f"))
+    'bad header'
+    """
+    text = " ".join("".join(mark if mark.isprintable() else " " for mark in str(error)).split())
+    return (text if len(text) <= most else f"{text[:most]}…") or type(error).__name__

@@ -160,12 +160,9 @@ def _parse(arguments: Sequence[str], *options: tuple[str, ...]) -> tuple[argpars
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:
-    import yaml
+    from consistency.support.yaml_files import read_yaml
 
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot be read ({error})", expected="a YAML file for lm_eval --config", path=path) from error
+    config = read_yaml(path, "a YAML file for lm_eval --config")
     return config if isinstance(config, Mapping) else {}
 
 

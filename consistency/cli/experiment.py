@@ -32,17 +32,16 @@ Devices = Annotated[int | None, typer.Option(min=1, help="Devices that train one
 
 def read_settings(given: list[str] | None) -> dict[str, Any]:
     """The values of ``--set KEY=VALUE``, by key."""
-    import yaml
-
     from consistency.errors import InputError
+    from consistency.support.yaml_files import parse_yaml
 
     found = {}
     for text in given or ():
         key, equals, value = text.partition("=")
         try:
-            found[key] = yaml.safe_load(value) if value else ""
-        except (yaml.YAMLError, ValueError):  # a value such as 2024-13-01 looks like a date and is not one
-            equals = ""
+            found[key] = parse_yaml(value, "a value in YAML") if value else ""
+        except InputError as error:
+            raise InputError(f"--set {key}: {error.problem}", expected="KEY=VALUE, the value in YAML") from error
         if not equals:
             raise InputError(f"--set {text}", expected="KEY=VALUE, the value in YAML")
     return found

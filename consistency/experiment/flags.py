@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from consistency.errors import InputError
 from consistency.experiment.presets import check_settings
+from consistency.support.yaml_files import parse_yaml
 
 # Axolotl reads these from its command line only: a config cannot hold them.
 COMMAND_KEYS = (
@@ -87,8 +86,8 @@ class Flag:
             return _number(text, (int, float))
         if text.startswith(("[", "{")) and not isinstance(replaced, str):
             # The launchers accelerate and torchrun read these; with --launcher python Axolotl leaves them as text.
-            with suppress(yaml.YAMLError, ValueError):
-                return yaml.safe_load(text)
+            with suppress(InputError):
+                return parse_yaml(text, "a list or a mapping")
         if replaced is not None:
             return text
         for value, names in ((True, ("true", "yes")), (False, ("false", "no")), (None, ("null", "none", "~"))):

@@ -297,7 +297,7 @@ def _head(root: Path) -> str | None:
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
         return f"Snakemake (PID {head['pid']} on {head['host']}) since {head['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

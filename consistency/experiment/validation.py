@@ -12,7 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from consistency.errors import InputError
+from consistency.errors import InputError, one_line
 from consistency.experiment import harness_checks
 from consistency.experiment.arguments import path_problems
 from consistency.experiment.flags import TrainingFlags
@@ -288,7 +288,7 @@ def axolotl_problems(config: Mapping[str, Any], device: str = "cuda") -> list[st
             place = ".".join(map(str, item["loc"]))
             found.append(f"{place}: {item['msg']}" if place else str(item["msg"]))
     except Exception as error:  # validators and plugins raise what they like
-        found.append(" ".join(str(error).split()))
+        found.append(one_line(error, 2000))
     return found
 
 
@@ -343,7 +343,7 @@ def _unloadable(folder: str) -> Iterator[str]:
     try:
         config = AutoConfig.from_pretrained(folder)
     except Exception as error:  # transformers and the hub have errors of their own
-        yield f"its config cannot be loaded: {' '.join(str(error).split())[:200]}"
+        yield f"its config cannot be loaded: {one_line(error)}"
         return
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         yield f"a {config.model_type} model is no causal language model of transformers"

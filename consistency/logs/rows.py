@@ -526,4 +526,5 @@ def _not_text(error: UnicodeDecodeError, line: int, path: Path) -> InputError:
 
 
 def _unparsable(error: Exception, line: int, path: Path) -> InputError:
-    return InputError(f"cannot be parsed: {error}", do="run lm_eval again", path=path, line=line)
+    problem = "nested too deeply" if isinstance(error, RecursionError) else f"cannot be parsed: {error}"
+    return InputError(problem, do="run lm_eval again", path=path, line=line)

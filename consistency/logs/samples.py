@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count as numbered
@@ -10,6 +11,7 @@ from pathlib import Path
 from struct import pack
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from consistency.errors import InputError
@@ -18,10 +20,16 @@ from consistency.logs.generations import Generation, read_generation
 from consistency.logs.gold import LoggedOptions, Targets, find_gold
 from consistency.logs.labels import order_of_labels
 from consistency.logs.metrics import Options, read_metrics, to_numbers
+from consistency.logs.packed import read_log
 from consistency.logs.rows import Expected, RowKind, in_order, open_rows
 from consistency.logs.scores import Scores
 from consistency.logs.task_settings import TaskSettings
 from consistency.support.arrays import Bools, Floats, Integers
+from consistency.support.json_files import is_deep
+
+# Levels of a document: others walk and write it again, at any depth of calls.
+_DEEPEST = 400
+_BRACKETS = re.compile(rb"[\[\]{}]")
 
 
 def read_samples(file: Path, task: str, settings: TaskSettings | None = None) -> dict[str, Scores]:
@@ -41,7 +49,19 @@ def read_samples(file: Path, task: str, settings: TaskSettings | None = None) ->
     InputError
         Naming file and line, if the file is not a log of lm_eval.
     """
-    settings = settings or TaskSettings()
+    try:
+        return _read_samples(file, task, settings or TaskSettings())
+    except RecursionError:
+        raise InputError(
+            "a value is nested too deeply",
+            expected="the fields and types that lm_eval --log_samples writes",
+            do="run lm_eval again, or remove the line",
+            path=file,
+            line=_deepest_line(file),
+        ) from None
+
+
+def _read_samples(file: Path, task: str, settings: TaskSettings) -> dict[str, Scores]:
     names = tuple(dict.fromkeys([*settings.metrics, *(metric for metric, _ in settings.values)]))
     try:
         columns = _Columns.read(file, Expected(letters=True, metrics=names))
@@ -58,6 +78,19 @@ def read_samples(file: Path, task: str, settings: TaskSettings | None = None) ->
     if len(blocks) == 1:
         return {task: columns.to_scores(task, *blocks[0], settings)}
     return {f"{task},{name}": columns.to_scores(task, name, rows, settings) for name, rows in blocks}
+
+
+def _deepest_line(file: Path) -> int:
+    """The line of a samples file with the deepest value, brackets in texts counted as well."""
+    deepest, found = 0, 1
+    for number, line in enumerate(read_log(file).split(b"\n"), 1):
+        level = highest = 0
+        for mark in _BRACKETS.findall(line):
+            level += 1 if mark in b"[{" else -1
+            highest = max(highest, level)
+        if highest > deepest:
+            deepest, found = highest, number
+    return found
 
 
 class _Numbers:
@@ -136,22 +169,34 @@ class _Columns:
             self._extend_continuations(rows, counts)
 
     def _check_text(self, documents: list[bytes], rows: list[Any]) -> None:
-        """Refuse documents that are not UTF-8: the decoder skips their bytes, and others read them as text."""
+        """Refuse documents that are not UTF-8 or too deep: the decoder skips their bytes, and others read them."""
         # All at once is faster; no document ends within a character and begins with the rest of one.
         with suppress(UnicodeDecodeError):
             b" ".join(documents).decode()
+            self._check_depth(documents, rows)
             return
-        for document, row in zip(documents, rows, strict=True):
+        for document in documents:
             try:
                 document.decode()
             except UnicodeDecodeError as error:
-                raise InputError(
-                    f"the document is not UTF-8: {error.reason}",
-                    expected="UTF-8 text",
-                    do="copy the file again or run lm_eval again",
-                    path=self.file,
-                    line=find_line(self.file, document, row.doc_id),
-                ) from None
+                raise self._unusable(f"is not UTF-8: {error.reason}", "UTF-8 text", document, rows, documents) from None
+
+    def _check_depth(self, documents: list[bytes], rows: list[Any]) -> None:
+        # Only a long document with as many brackets can be deep.
+        for document in [document for document in documents if len(document) > 2 * _DEEPEST]:
+            if document.count(b"[") + document.count(b"{") > _DEEPEST and _is_deep(document):
+                raise self._unusable("is nested too deeply", f"at most {_DEEPEST} levels", document, rows, documents)
+
+    def _unusable(
+        self, problem: str, expected: str, document: bytes, rows: list[Any], documents: list[bytes]
+    ) -> InputError:
+        return InputError(
+            f"the document {problem}",
+            expected=expected,
+            do="copy the file again or run lm_eval again",
+            path=self.file,
+            line=find_line(self.file, document, rows[documents.index(document)].doc_id),
+        )
 
     def _extend_continuations(self, rows: list[Any], counts: list[int]) -> None:
         # Rows in sequence share one tuple, since most tasks score the same letters throughout.
@@ -306,6 +351,15 @@ class _Columns:
         logprobs = np.full((len(n_options), width), np.nan)
         logprobs[np.arange(width) < n_options[:, None]] = flat
         return logprobs, n_options
+
+
+def _is_deep(document: bytes) -> bool:
+    try:
+        return is_deep(msgspec.json.decode(document), _DEEPEST)
+    except RecursionError:
+        return True
+    except msgspec.DecodeError:  # as with NaN, which others read as text
+        return False
 
 
 def _without_scores(logprobs: Floats, n_options: Integers) -> Bools:

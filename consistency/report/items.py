@@ -66,6 +66,8 @@ class ItemsWriter:
                     file,
                     table.schema,
                     compression="zstd",
+                    # A damaged page is then an error, and no other number.
+                    write_page_checksum=True,
                     use_dictionary=[name for name in fields if name not in continuous and name not in TEXTS],
                     use_byte_stream_split=[
                         f"{name}.list.element" if columns[name].ndim == 2 else name for name in continuous

@@ -14,7 +14,7 @@ import yaml
 
 from consistency.errors import InputError
 from consistency.support.files import fingerprint, write_lines
-from consistency.support.json_files import json_lines, pretty_json
+from consistency.support.json_files import UNREADABLE, json_lines, pretty_json
 from consistency.support.resources import shipped
 from consistency.tasks import prompts
 from consistency.tasks.answer_prefixes import strip_answer
@@ -282,7 +282,7 @@ def _files_before(folder: Path, manifest: str) -> list[str]:
         try:
             files = msgspec.json.decode(path.read_bytes())["files"]
             found += [name for name in files if _KEPT.fullmatch(name)]
-        except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        except (OSError, *UNREADABLE, KeyError, TypeError):
             continue
         if path.name != manifest:
             found.append(path.name)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import UnsetType, structs
 
-from consistency.errors import InputError
+from consistency.errors import InputError, one_line
 from consistency.metrics.measures import HEADLINE, Measure
 from consistency.report.grid.cells import Cell
 from consistency.report.grid.estimates import MEAN
@@ -31,6 +31,8 @@ COMPARED = {
     measure: (_OF_ACCURACY[measure.name], "accuracy") if measure.name in _OF_ACCURACY else ("tuned", measure.name)
     for measure in HEADLINE
 }
+# Columns of whole numbers.
+_WHOLE = ("doc_id", "seed", "cluster", "gold")
 NUMBERS = tuple(dict.fromkeys(name for measure in COMPARED for name in measure.columns))
 
 
@@ -154,7 +156,7 @@ class StoredReport:
         by = DIMENSIONS["grid"] if self.kind == "grid" else ("task",)
         try:
             # Opened here, since Arrow takes no path that is not UTF-8.
-            file = pq.ParquetFile(path.open("rb"))
+            file = pq.ParquetFile(path.open("rb"), page_checksum_verification=True)
             lacking = {"task", "doc_id", *by}.difference(file.schema_arrow.names)
             if lacking:
                 raise ValueError(f"no column {', '.join(sorted(lacking))}")
@@ -162,14 +164,13 @@ class StoredReport:
             stored = {RENAMED.get(name, name): name for name in file.schema_arrow.names}
             wanted = {"task", "doc_id", "cluster", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(stored)
             table = file.read(columns=sorted(stored[name] for name in wanted))
-            columns = {name: _numbered(table[stored[name]], codes) for name in wanted & TEXTS}
-            columns |= {name: table[stored[name]].to_numpy() for name in wanted - TEXTS}
+            if not table.num_rows:
+                return {}
+            whole = {"task", "doc_id", *by}
+            columns = {name: _numbered(table[stored[name]], name, codes, name in whole) for name in wanted & TEXTS}
+            columns |= {name: _numbers(table[stored[name]], name) for name in wanted - TEXTS}
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise InputError(f"cannot be read: {error}", do="write the report again", path=path) from error
-        if not table.num_rows:
-            return {}
-        if "gold" in columns:
-            columns["gold"] = np.nan_to_num(columns["gold"], nan=UNKNOWN).astype(np.int64)
+            raise InputError(f"cannot be read: {one_line(error)}", do="write the report again", path=path) from error
         names = {number: text for text, number in codes.items()}
         keys, which = np.unique(np.stack([columns[name] for name in by]), axis=1, return_inverse=True)
         order = np.argsort(which, kind="stable")
@@ -206,10 +207,33 @@ class StoredReport:
         return [cells[name] for name in sorted(names)] if all(name in cells for name in names) else []
 
 
-def _numbered(column: Any, codes: dict[str, int]) -> Any:
+def _numbers(column: Any, name: str) -> Any:
+    """Numbers: integers of what names a question, `UNKNOWN` for a right answer that is not known, other values as floats."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    kind = column.type
+    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+        raise ValueError(f"the column {name} is of type {kind}, not numbers")
+    if name not in _WHOLE:
+        return column.cast(pa.float64()).to_numpy()
+    if name == "gold":
+        column = column.fill_null(UNKNOWN)
+    if column.null_count:
+        raise ValueError(f"the column {name} has {column.null_count} empty cells")
+    return column.cast(pa.int64()).to_numpy()
+
+
+def _numbered(column: Any, name: str, codes: dict[str, int], whole: bool) -> Any:
     """Texts as numbers, `UNKNOWN` where there is none: of millions of rows a fraction of their memory."""
     import pyarrow as pa
+    from pyarrow import types
 
+    kind = column.type.value_type if types.is_dictionary(column.type) else column.type
+    if not (types.is_string(kind) or types.is_large_string(kind) or (types.is_null(kind) and not whole)):
+        raise ValueError(f"the column {name} is of type {kind}, not texts")
+    if whole and column.null_count:
+        raise ValueError(f"the column {name} has {column.null_count} empty cells")
     # A column of texts, or one that numbers its own.
     texts = column.cast(pa.string()).combine_chunks().dictionary_encode()
     numbers = [codes.setdefault(text, len(codes)) for text in texts.dictionary.to_pylist()]
