@@ -11,6 +11,7 @@ import msgspec
 
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, TunedRun
+from consistency.experiment.row_manifest import check_rows
 from consistency.metrics.measures import MEASURE
 from consistency.report.grid.cells import RunAudit
 from consistency.report.provenance import difference_notes, inputs_hash, limit_notes, shots_of
@@ -59,10 +60,9 @@ def grid_pairing(runs: Iterable[tuple[TunedRun, RunAudit]]) -> GridPairing:
 def training_rows(run: TunedRun) -> TrainingRows:
     """What a run was trained on, from its manifest: row counts by source, labels of the pool, the rows' SHA-256."""
     place = {"model": run.model, "domain": run.domain, "group": run.group, "seed": run.seed, **_training(run)}
-    if not run.manifest.is_file():
-        return msgspec.convert(place, TrainingRows)
+    manifest = check_rows(run.rows) or {}
     try:
-        return msgspec.convert({**json.loads(run.manifest.read_bytes()), **place}, TrainingRows)
+        return msgspec.convert({**manifest, **place}, TrainingRows)
     except (ValueError, TypeError) as error:
         raise InputError(f"is not a manifest: {error}", do="write the group again", path=run.manifest) from error
 
