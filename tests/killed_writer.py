@@ -10,6 +10,7 @@ what is there then, and after the same command ran once more.
 
 import contextlib
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -22,6 +23,17 @@ from typing import Any
 
 from consistency.cli.app import main
 from consistency.support import exchange
+
+# What takes long to load is loaded once, before the processes fork.
+for name in (
+    *(f"matplotlib.backends.backend_{form}" for form in ("agg", "pdf", "svg")),
+    "pyarrow.parquet",
+    "consistency.knowledge.map_figure",
+    "consistency.report.pair.report",
+    "consistency.training_data.audit_page",
+    "consistency.training_data.write",
+):
+    importlib.import_module(name)
 
 CALLS = ("open", "mkdir", "rename", "replace", "link", "unlink", "remove", "rmdir")
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d|\d{4}-\d\d-\d\d")
@@ -58,9 +70,8 @@ def run(arguments: list[str], folder: Path, counter: Counter, exchanges: bool) -
     child = os.fork()
     if child == 0:
         os.chdir(folder)
-        with open("../out.txt", "w") as out, open("../err.txt", "w") as err:
-            os.dup2(out.fileno(), 1)
-            os.dup2(err.fileno(), 2)
+        for number, place in ((1, "../out.txt"), (2, "../err.txt")):
+            os.dup2(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         sys.argv = ["consistency", *arguments]
         for name in CALLS:
             setattr(os, name, counter.watch(name, getattr(os, name)))
