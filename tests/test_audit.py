@@ -1,5 +1,6 @@
 """A training set judged by a probe: six rows by hand in three formats, and the released groups by their own probes."""
 
+import hashlib
 import json
 import re
 from math import log
@@ -311,7 +312,10 @@ def test_a_page_for_a_reader_and_files_for_a_program(tmp_path, probe):
     )
     assert "| 1 | r0 | low | A | B | 0.910 | drop |" in text
     assert len(text.splitlines()) < 60
-    assert json.loads((tmp_path / "out" / "audit.json").read_text()) == json.loads(json.dumps(found.to_dict()))
+    figures = json.loads((tmp_path / "out" / "audit.json").read_text())
+    files = {name: (tmp_path / "out" / name).read_bytes() for name in ("audit.md", "examples.jsonl")}
+    assert figures.pop("files") == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    assert figures == json.loads(json.dumps(found.to_dict()))
     (example,) = [json.loads(line) for line in (tmp_path / "out" / "examples.jsonl").read_text().splitlines()]
     assert (example["line"], example["action"], example["verdict"]) == (1, "drop", "incompatible")
 

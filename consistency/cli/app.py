@@ -133,8 +133,8 @@ def compare(
     from consistency.comparison.result import SameRun
     from consistency.comparison.runs import read_both
     from consistency.report.pair.github import to_markdown
-    from consistency.report.pair.report import write_comparison
-    from consistency.support.files import write_atomically
+    from consistency.report.pair.report import draft_comparison
+    from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.text import joined
 
@@ -159,18 +159,19 @@ def compare(
             "--noise: one run, given twice", expected="two runs of the same model", path=noise and noise[0]
         )
     beside = None if runs is None else beside_noise(comparison, runs)
-    if out is not None:
-        write_comparison(comparison, out)
-    # Last of what can be refused: a check that ends in an error spends nothing of a budget.
-    decision = None if asked is None else judge(asked, comparison, beside, noise_runs=runs)
-    gate: dict[str, object] = {} if beside is None else {"noise": beside.to_dict()}
-    gate |= {} if decision is None else {"policy": decision.to_dict()}
-    gate |= {"conditions": [item.to_text() for item in checks]} if checks else {}
-    if out is not None and gate:
-        write_atomically(out / "gate.json", pretty_json(gate))
-    stored = comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
-    if json is not None and json != Path("-"):
-        write_atomically(json, pretty_json(stored))
+    with Outputs() as outputs:
+        folder = None if out is None else draft_comparison(comparison, out, outputs)
+        written = None if json in (None, Path("-")) else outputs.file(json)
+        # Last of what can be refused: a check that ends in an error spends nothing of a budget.
+        decision = None if asked is None else judge(asked, comparison, beside, noise_runs=runs)
+        gate: dict[str, object] = {} if beside is None else {"noise": beside.to_dict()}
+        gate |= {} if decision is None else {"policy": decision.to_dict()}
+        gate |= {"conditions": [item.to_text() for item in checks]} if checks else {}
+        if folder is not None and gate:
+            (folder / "gate.json").write_text(pretty_json(gate), encoding="utf-8")
+        stored = comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
+        if written is not None:
+            written.write(pretty_json(stored).encode())
     if json == Path("-") or form is Format.JSON:
         show(pretty_json(stored))
     elif form is Format.TEXT:

@@ -62,7 +62,7 @@ def _end(error: BaseException) -> int:
 
     if isinstance(error, SystemExit):
         return _code(error)
-    if isinstance(error, ReaderGoneError):
+    if isinstance(error, ReaderGoneError | BrokenPipeError):
         return READER_GONE
     if isinstance(error, KeyboardInterrupt | Abort):
         tell("consistency: interrupted")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,8 +18,9 @@ from consistency.comparison.policy import Budget, Policy
 from consistency.comparison.result import Comparison
 from consistency.errors import InputError
 from consistency.statistics.spending import spent
-from consistency.support.files import unwritable, write_atomically
+from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json, read_json
+from consistency.support.places import unwritable
 
 _SCHEMA_VERSION = 1
 _EXPECTED = "a ledger that this program wrote"
@@ -117,6 +119,7 @@ def _read(budget: Budget, terms: dict[str, Any]) -> list[dict[str, Any]]:
 def _alone(ledger: Path) -> Iterator[None]:
     """Keep other checks from spending at the same time."""
     try:
+        ledger = Path(os.path.realpath(ledger))
         ledger.parent.mkdir(parents=True, exist_ok=True)
         with ledger.with_name(f".{ledger.name}.lock").open("w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)

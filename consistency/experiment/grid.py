@@ -11,6 +11,7 @@ from consistency.errors import InputError
 from consistency.experiment.arguments import REMOTE_CODE
 from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.presets import read_preset
+from consistency.experiment.row_manifest import manifest_of
 from consistency.experiment.training_config import TrainingConfig, resolve
 from consistency.tasks.own_domain import OwnDomain
 from consistency.tasks.scopes import TaskSet, scope_tasks
@@ -67,7 +68,7 @@ class TunedRun:
     @property
     def manifest(self) -> Path:
         """The manifest of the training rows: what they were made from."""
-        return self.folder / "groups" / f"{self.group}.manifest.json"
+        return manifest_of(self.rows)
 
     @property
     def host(self) -> Path:

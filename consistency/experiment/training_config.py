@@ -13,6 +13,7 @@ import yaml
 from consistency.errors import InputError, not_one_of
 from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.presets import preset_path, read_preset
+from consistency.experiment.row_manifest import check_rows
 from consistency.support.files import fingerprint
 from consistency.support.json_files import first_line
 from consistency.support.resources import shipped
@@ -229,7 +230,9 @@ def resolve(
         _check_rows(Path(rows), pairs=bool(values.get("rl")))
         values["datasets"][0]["path"] = str(rows)
         if Path(rows).is_file():
-            values["dataset_prepared_path"] = f"prepared/{group}-{fingerprint(rows)[:16]}"
+            digest = fingerprint(rows)
+            check_rows(Path(rows), digest)
+            values["dataset_prepared_path"] = f"prepared/{group}-{digest[:16]}"
     return TrainingConfig(group, tuple(presets), devices, values)
 
 

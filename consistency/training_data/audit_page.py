@@ -9,7 +9,7 @@ from pathlib import Path
 
 from consistency.knowledge.probes import left_out
 from consistency.statistics.shares import wilson
-from consistency.support.files import write_together
+from consistency.support.files import Outputs, append_lines
 from consistency.support.json_files import json_lines, pretty_json
 from consistency.support.text import markdown
 from consistency.training_data.audit import VERDICTS, Judged, TrainingSetAudit
@@ -92,14 +92,13 @@ def write_audit(found: TrainingSetAudit, out: str | Path) -> None:
         If a file cannot be written.
     """
     folder = Path(out)
-    listed = (asdict(item) for item in found.judged if item.action != "keep")
-    write_together(
-        {
-            folder / "examples.jsonl": json_lines(listed),
-            folder / "audit.json": [pretty_json(found.to_dict()).encode()],
-            folder / "audit.md": [page(found).encode()],
-        }
-    )
+    with Outputs() as outputs:
+        manifest = outputs.manifest(folder / "audit.json")
+        files = {name: outputs.file(folder / name) for name in ("examples.jsonl", "audit.md")}
+        append_lines(files["examples.jsonl"], json_lines(asdict(i) for i in found.judged if i.action != "keep"))
+        files["audit.md"].write(page(found).encode())
+        hashes = {name: file.sha256 for name, file in files.items()}
+        manifest.write(pretty_json({**found.to_dict(), "files": hashes}).encode())
 
 
 def _line(name: str, judged: Sequence[Judged]) -> str:

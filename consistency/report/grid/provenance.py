@@ -11,6 +11,7 @@ import msgspec
 
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, TunedRun
+from consistency.experiment.row_manifest import check_rows
 from consistency.metrics.measures import MEASURE
 from consistency.report.grid.cells import RunAudit
 from consistency.report.provenance import difference_notes, inputs_hash, limit_notes, shots_of
@@ -60,14 +61,11 @@ def grid_pairing(runs: Iterable[tuple[TunedRun, RunAudit]]) -> GridPairing:
 def training_rows(run: TunedRun) -> TrainingRows:
     """What a run was trained on, from its manifest: row counts by source, labels of the pool, the rows' SHA-256."""
     place = {"model": run.model, "domain": run.domain, "group": run.group, "seed": run.seed, **_training(run)}
-    if not run.manifest.is_file():
-        return msgspec.convert(place, TrainingRows)
-    expected, do = "the manifest of a group", "write the group again"
-    manifest = read_json(run.manifest, expected, do)
+    manifest = check_rows(run.rows) or {}
     try:
         return msgspec.convert({**manifest, **place}, TrainingRows)
-    except (msgspec.ValidationError, TypeError, OverflowError) as error:
-        raise InputError(f"is not a manifest: {error}", expected=expected, do=do, path=run.manifest) from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"is not a manifest: {error}", do="write the group again", path=run.manifest) from error
 
 
 def _training(run: TunedRun) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from consistency.report import questions, schema
 from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
 from consistency.report.drawings import draw_all
-from consistency.report.folder import report_in_place, write_files
+from consistency.report.folder import begin_report, write_files
 from consistency.report.formats.numbers import fixed
 from consistency.report.items import Columns, ItemsWriter, joined
 from consistency.report.methods import pair_methods
@@ -34,6 +34,7 @@ from consistency.report.provenance import (
 )
 from consistency.report.schema import PairReport, Verdict
 from consistency.statistics.hypotheses import mcnemar_exact
+from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
 from consistency.support.text import p_equals, shortened
 
@@ -71,11 +72,25 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
     InputError
         If `out` holds something else, or cannot be written.
     """
+    with Outputs() as outputs:
+        draft_comparison(comparison, out, outputs)
+    return Path(out) / "report.html"
+
+
+def draft_comparison(comparison: Comparison, out: str | Path, outputs: Outputs) -> Path:
+    """Write the report of a comparison into a folder that takes its place with other outputs: see `write_comparison`.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+    """
+    folder = begin_report(out, outputs)
     # A few figures, whose objects end with the command; a grid's would add up.
-    with gc_disabled(), report_in_place(out) as folder:
+    with gc_disabled():
         (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
         write_files(_report(comparison, folder), folder)
-    return Path(out) / "report.html"
+    return folder
 
 
 def _report(comparison: Comparison, folder: Path) -> Report:
