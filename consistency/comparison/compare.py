@@ -22,7 +22,7 @@ from consistency.comparison.estimation import (
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
 from consistency.comparison.groups import read_groups
 from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
-from consistency.comparison.items import answers, question_arrays
+from consistency.comparison.items import answers, question_arrays_of
 from consistency.comparison.pairing import Pairs, pair
 from consistency.comparison.result import Comparison, SameRun, UnpairedTask
 from consistency.comparison.runs import (
@@ -150,7 +150,11 @@ def compare(
         problem = "; ".join(item.to_text() for item in unpaired[:3])
         raise InputError(problem, do="compare two runs of the same tasks", path=second.path)
     labels, clusters = find_clusters(paired, cluster)
-    measured = {name: MeasuredTask(pairs, question_arrays(pairs), labels.get(name)) for name, pairs in paired.items()}
+    arrays = question_arrays_of(list(paired.values()))
+    measured = {
+        name: MeasuredTask(pairs, found, labels.get(name))
+        for (name, pairs), found in zip(paired.items(), arrays, strict=True)
+    }
     items = {name: {**answers(task.pairs), **task.arrays, **_cluster_of(task)} for name, task in measured.items()}
     with_options = {name: task for name, task in measured.items() if task.has_options}
     reports = {name: task.pairs.report for name, task in measured.items()}

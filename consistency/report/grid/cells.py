@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from consistency.comparison.estimation import MeasuredTask
-from consistency.comparison.items import answers, question_arrays
+from consistency.comparison.items import answers, question_arrays_of
 from consistency.comparison.pairing import pair
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, TunedRun
@@ -223,7 +223,7 @@ class CellReader:
         few_names, tuned_names = (self.experiment.scopes(run.domain, style, groups) for style in ("icl", "ift"))
         cells = []
         for scope, names in few_names.items():
-            parts = []
+            found: list[tuple[str, str]] = []
             for name, chat_name in zip(names, tuned_names[scope], strict=True):
                 lacking = [
                     where
@@ -240,10 +240,11 @@ class CellReader:
                 if lacking:
                     audit.absent[name] = lacking
                     continue
-                if name not in base.measured:
-                    base.measured[name] = _measure(base.few.tasks[name], base.zero.tasks[chat_name])
-                after = _measure(base.few.tasks[name], tuned.tasks[chat_name])
-                parts.append(self._join(name, scope, after, base.measured[name], audit))
+                found.append((name, chat_name))
+            unread = {name: other for name, other in found if name not in base.measured}
+            base.measured.update(_measure(base.few, base.zero, unread))
+            after = _measure(base.few, tuned, dict(found))
+            parts = [self._join(name, scope, after[name], base.measured[name], audit) for name, _ in found]
             if sum(len(part.doc_id) for part in parts):
                 cells.append(_cell(run, scope, parts))
                 audit.questions[scope] = len(cells[-1])
@@ -274,13 +275,17 @@ class CellReader:
         return Part(code, doc_id, arrays, {"": after.least_likely, "zero_": zero.least_likely})
 
 
-def _measure(before: Scores, after: Scores) -> Measured:
-    pairs = pair(before, after)
-    task = MeasuredTask(pairs, question_arrays(pairs))
-    arrays = {**answers(pairs), **task.arrays}
-    doc_id, _ = arrays.pop("doc_id"), arrays.pop("doc_id_after")
-    dropped = {reason: lost.count for reason, lost in pairs.report.dropped.items()}
-    return Measured(doc_id, arrays, len(pairs), dropped, task.least_likely)
+def _measure(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, Measured]:
+    """Tasks of two runs question by question, by name in the first run; `names` has the second's."""
+    paired = [pair(first.tasks[name], second.tasks[other]) for name, other in names.items()]
+    found = {}
+    for name, pairs, measured in zip(names, paired, question_arrays_of(paired), strict=True):
+        task = MeasuredTask(pairs, measured)
+        arrays = {**answers(pairs), **task.arrays}
+        doc_id, _ = arrays.pop("doc_id"), arrays.pop("doc_id_after")
+        dropped = {reason: lost.count for reason, lost in pairs.report.dropped.items()}
+        found[name] = Measured(doc_id, arrays, len(pairs), dropped, task.least_likely)
+    return found
 
 
 def _cell(run: TunedRun, scope: str, parts: Sequence[Part]) -> Cell:
