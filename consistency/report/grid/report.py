@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consistency.experiment.grid import Experiment, TunedRun
 from consistency.metrics.selection_bias import OptionCounts
@@ -19,13 +20,14 @@ from consistency.report.drawings import draw_all
 from consistency.report.folder import report_in_place, write_files
 from consistency.report.grid import estimates, tables
 from consistency.report.grid import provenance as origin
-from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells
+from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells, rows_by_task
 from consistency.report.grid.figures import grid_plots
 from consistency.report.grid.verdict import dose_text, group_title, interval_text, verdict
 from consistency.report.items import Columns, ItemsWriter
 from consistency.report.methods import grid_methods
 from consistency.report.schema import Checkpoint, Grid, GridReport, Log
 from consistency.statistics.selection_bias import strongest_bias
+from consistency.support.arrays import Floats, Integers
 from consistency.support.yaml_files import read_yaml
 
 # Of the signature: what means over one seed, and over several, take as sampled.
@@ -103,6 +105,7 @@ def analyse(experiment: Experiment, folder: Path) -> Analysis:
     """Read and measure every run, one after the other, and write `items.parquet` on the way."""
     read, reader = Analysis(), CellReader(experiment)
     most = max(1, questions.MOST // len(list(experiment.runs())))
+    counts = _Counts()
     with ItemsWriter(folder / "items.parquet") as items, ItemsWriter(folder / "checkpoints.parquet") as saved:
         for tuned in reader:
             found: list[ChangedQuestion] = []
@@ -114,7 +117,7 @@ def analyse(experiment: Experiment, folder: Path) -> Analysis:
                 read.harmful += int((questions.kinds(columns) == "harmful").sum())
                 found += _changed_most(tuned, cell, columns, most, len(experiment.models) > 1)
             read.questions += questions.strongest(found)[:most]
-            read.options.setdefault(tuned.run.model, {}).update(_options(tuned))
+            read.options.setdefault(tuned.run.model, {}).update(counts.of(tuned))
             read.audits.append((tuned.run, tuned.audit))
             for epoch, cells in tuned.checkpoints.items():
                 for cell in cells:
@@ -132,20 +135,37 @@ def _columns(cell: Cell, task_names: list[str]) -> Columns:
     return {"task": np.array(task_names, dtype=object)[cell.task], "doc_id": cell.doc_id, **cell.arrays}
 
 
-def _options(tuned: TunedCells) -> dict[str, OptionCounts]:
-    """Which options the base model and the tuned one answered, by scope."""
-    run, found = tuned.run, {}
-    for cell in tuned.cells:
-        for who, column in (
-            (f"base 5-shot, {run.domain}", "probs_before"),
-            (f"base 0-shot, {run.domain}", "zero_probs_after"),
-            (f"{group_title(run.group)}, {run.domain}, seed {run.seed}", "probs_after"),
-        ):
-            counts = found[f"{run.model}, {who}, {cell.scope.upper()}"] = OptionCounts()
-            for task in np.unique(cell.task):
-                asked = cell.task == task
-                counts.add_task(cell.arrays[column][asked], cell.arrays["gold"][asked])
-    return found
+class _Counts:
+    """Which options the models answered; of a base model once for the runs that share its arrays."""
+
+    def __init__(self) -> None:
+        self._of_base: dict[str, tuple[tuple[NDArray[Any], ...], OptionCounts]] = {}
+
+    def of(self, tuned: TunedCells) -> dict[str, OptionCounts]:
+        """Which options the base model and the tuned one answered, by scope."""
+        run, found = tuned.run, {}
+        for cell in tuned.cells:
+            for who, column in (
+                (f"base 5-shot, {run.domain}", "probs_before"),
+                (f"base 0-shot, {run.domain}", "zero_probs_after"),
+                (f"{group_title(run.group)}, {run.domain}, seed {run.seed}", "probs_after"),
+            ):
+                label = f"{run.model}, {who}, {cell.scope.upper()}"
+                arrays = cell.task, cell.arrays[column], cell.arrays["gold"]
+                known = self._of_base.get(label)
+                if known is None or any(one is not other for one, other in zip(known[0], arrays, strict=True)):
+                    known = arrays, _count(*arrays)
+                if column != "probs_after":
+                    self._of_base[label] = known
+                found[label] = known[1]
+        return found
+
+
+def _count(task: Integers, probs: Floats, gold: Integers) -> OptionCounts:
+    counts = OptionCounts()
+    for rows in rows_by_task(task):
+        counts.add_task(probs[rows], gold[rows])
+    return counts
 
 
 def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, several: bool) -> list[ChangedQuestion]:
