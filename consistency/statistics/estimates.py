@@ -357,7 +357,7 @@ def numbered(labels: ArrayLike) -> Integers:
     if codes.dtype == np.int64 and codes.size and codes.min() >= 0 and codes.max() <= 4 * codes.size:
         # Counting is faster than sorting.
         number: Integers = np.cumsum(np.bincount(codes.reshape(-1)) > 0) - 1
-        return number[codes.reshape(-1)]
+        return np.asarray(number[codes.reshape(-1)])
     return np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 

@@ -58,10 +58,10 @@ def settle(figure: Figure) -> None:
     The last digits of a constrained layout differ from run to run, and an SVG's ids are hashes of them.
     """
     engine = figure.get_layout_engine()
-    if engine is None:
-        return
-    engine.execute(figure)
-    figure.set_layout_engine("none")
+    if engine is not None:
+        engine.execute(figure)
+        # With an engine, even "none", every file would be drawn twice.
+        figure.set_layout_engine(None)
     for axes in figure.axes:
         left, bottom, width, height = axes.get_position().bounds
         axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
