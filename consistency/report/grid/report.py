@@ -28,6 +28,7 @@ from consistency.report.methods import grid_methods
 from consistency.report.schema import Checkpoint, Grid, GridReport, Log
 from consistency.statistics.selection_bias import strongest_bias
 from consistency.support.arrays import Floats, Integers
+from consistency.support.progress_line import Tell, silent
 from consistency.support.yaml_files import read_yaml
 
 # Of the signature: what means over one seed, and over several, take as sampled.
@@ -65,7 +66,7 @@ class Analysis:
     options: dict[str, dict[str, OptionCounts]] = field(default_factory=dict)
 
 
-def write_report(experiment: Experiment, out: str | Path) -> Path:
+def write_report(experiment: Experiment, out: str | Path, tell: Tell = silent) -> Path:
     """Measure every run of a finished experiment and write its report.
 
     Parameters
@@ -75,6 +76,8 @@ def write_report(experiment: Experiment, out: str | Path) -> Path:
     out : path-like
         The folder to write: `report.json` (docs/report_schema.md), `report.html`, `report.md`, `tables/`, `figures/`
         and `items.parquet`. It appears whole, by renaming; an earlier report there is replaced.
+    tell : callable
+        Called as the work goes on: see `progress_line`.
 
     Returns
     -------
@@ -88,23 +91,30 @@ def write_report(experiment: Experiment, out: str | Path) -> Path:
         that is no report.
     """
     with report_in_place(out) as folder:
-        render(experiment, analyse(experiment, folder), folder)
+        render(experiment, analyse(experiment, folder, tell), folder, tell)
     return Path(out) / "report.html"
 
 
-def render(experiment: Experiment, read: Analysis, folder: Path) -> None:
+def render(experiment: Experiment, read: Analysis, folder: Path, tell: Tell = silent) -> None:
     """Write everything but the items: figures, tables, JSON, Markdown and the page."""
-    document = _document(experiment, read)
-    drawings = {
-        section: draw_all(plots, folder / "figures") for section, plots in grid_plots(document, experiment).items()
-    }
+    document = _document(experiment, read, tell)
+    plots = grid_plots(document, experiment)
+    drawings: dict[str, list[Drawing]] = {section: [] for section in plots}
+    several, drawn = sum(map(len, plots.values())), 0
+    for section, members in plots.items():
+        for plot in members:
+            tell("figures drawn", drawn, several)
+            drawings[section] += draw_all([plot], folder / "figures")
+            drawn += 1
+    tell("writing the page and the tables", 0, 1)
     write_files(_report(experiment, document, drawings, read), folder)
 
 
-def analyse(experiment: Experiment, folder: Path) -> Analysis:
+def analyse(experiment: Experiment, folder: Path, tell: Tell = silent) -> Analysis:
     """Read and measure every run, one after the other, and write `items.parquet` on the way."""
     read, reader = Analysis(), CellReader(experiment)
-    most = max(1, questions.MOST // len(list(experiment.runs())))
+    runs = len(list(experiment.runs()))
+    most = max(1, questions.MOST // runs)
     counts = _Counts()
     with ItemsWriter(folder / "items.parquet") as items, ItemsWriter(folder / "checkpoints.parquet") as saved:
         for tuned in reader:
@@ -119,6 +129,7 @@ def analyse(experiment: Experiment, folder: Path) -> Analysis:
             read.questions += questions.strongest(found)[:most]
             read.options.setdefault(tuned.run.model, {}).update(counts.of(tuned))
             read.audits.append((tuned.run, tuned.audit))
+            tell("runs read and measured", len(read.audits), runs)
             for epoch, cells in tuned.checkpoints.items():
                 for cell in cells:
                     saved.write(_place(cell) | {"epoch": epoch}, _columns(cell, reader.task_names))
@@ -176,10 +187,13 @@ def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, se
     return questions.describe(columns, rows, texts, f"{run.model} · {label}" if several else label, cell.scope)
 
 
-def _document(experiment: Experiment, read: Analysis) -> GridReport:
+def _document(experiment: Experiment, read: Analysis, tell: Tell = silent) -> GridReport:
     """The content of `report.json`."""
+    tell("estimating each run", 0, 1)
     results = estimates.results(read.cells)
+    tell("estimating means over runs", 0, 1)
     means = estimates.means(read.cells, experiment)
+    tell("estimating differences between groups", 0, 1)
     contrasts = estimates.contrasts(read.cells, [*results, *means], experiment)
     pairing = origin.grid_pairing(read.audits)
     trained = [origin.training_rows(run) for run in experiment.runs()]
