@@ -108,6 +108,18 @@ def _most_unlikely(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return max(before for before, _ in pairs), max(after for _, after in pairs)
 
 
+def stacked(parts: Sequence[Cell]) -> Cell:
+    """The questions of several cells of one place, one cell after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return replace(
+        parts[0],
+        task=np.concatenate([part.task for part in parts]),
+        doc_id=np.concatenate([part.doc_id for part in parts]),
+        arrays={name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays},
+    )
+
+
 def rows_by_task(task: Integers) -> list[Integers]:
     """The rows of each task, by its number.
 
@@ -122,6 +134,9 @@ def rows_by_task(task: Integers) -> list[Integers]:
 
 def shared_questions(first: Cell, second: Cell) -> tuple[Integers, Integers]:
     """Rows of the questions that two cells share, in the first's order."""
+    if np.array_equal(first.task, second.task) and np.array_equal(first.doc_id, second.doc_id):
+        every = np.arange(len(first))
+        return every, every
     where = {key: row for row, key in enumerate(zip(second.task.tolist(), second.doc_id.tolist(), strict=True))}
     rows = [
         (row, where[key])
