@@ -226,8 +226,11 @@ def _same_documents(before: Scores, after: Scores) -> bool:
         and np.array_equal(before.n_options, after.n_options)
         and before.doc_hash == after.doc_hash
         and all(before.doc_hash)
-        and before.continuations == after.continuations
         and before.documents == after.documents
+        and all(
+            first == second or list(map(normalised, first)) == list(map(normalised, second))
+            for first, second in set(zip(before.continuations, after.continuations, strict=True))
+        )
     ):
         return False
     differ = (before.gold != after.gold).any(axis=1) & before.gold.any(axis=1) & after.gold.any(axis=1)
