@@ -242,8 +242,12 @@ def report(
         raise typer.BadParameter("give EXPERIMENT, --root and --out, or --compare and the folders of two reports")
     from consistency.experiment.reading import read_experiment
     from consistency.report.grid.report import write_report
+    from consistency.support.progress_line import progress_line
 
-    say(write_report(read_experiment(experiment, root, read_settings(settings)), out))
+    grid = read_experiment(experiment, root, read_settings(settings))
+    with progress_line() as progress:
+        page = write_report(grid, out, progress)
+    say(page)
 
 
 def _compare_reports(folders: tuple[Path, Path], out: Path | None) -> None:

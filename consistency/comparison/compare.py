@@ -150,9 +150,10 @@ def compare(
         problem = "; ".join(item.to_text() for item in unpaired[:3])
         raise InputError(problem, do="compare two runs of the same tasks", path=second.path)
     labels, clusters = find_clusters(paired, cluster)
+    arrays = question_arrays(list(paired.values()))
     measured = {
-        name: MeasuredTask(pairs, arrays, labels.get(name))
-        for (name, pairs), arrays in zip(paired.items(), question_arrays(list(paired.values())), strict=True)
+        name: MeasuredTask(pairs, found, labels.get(name))
+        for (name, pairs), found in zip(paired.items(), arrays, strict=True)
     }
     items = {name: {**answers(task.pairs), **task.arrays, **_cluster_of(task)} for name, task in measured.items()}
     with_options = {name: task for name, task in measured.items() if task.has_options}

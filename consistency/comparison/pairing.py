@@ -151,6 +151,8 @@ def pair(before: Scores, after: Scores) -> Pairs:
             do="compare two tasks of one kind",
             path=without.source,
         )
+    if _same_documents(before, after):
+        return Pairs(before, after, _report_of_same(before, after), np.zeros(len(before), dtype=bool))
     hash_pairs, identical = _match(before.doc_hash, after.doc_hash, before, after)
     rest_before = _left(len(before), hash_pairs[:, 0])
     rest_after = _left(len(after), hash_pairs[:, 1])
@@ -207,13 +209,55 @@ def pair(before: Scores, after: Scores) -> Pairs:
         dropped={
             reason: Dropped(len(ids), tuple(i for i in ids[:_EXAMPLES] if i >= 0)) for reason, ids in left_out.items()
         },
-        notes=tuple(
-            f"{which} log: {note}"
-            for which, scores in (("first", before), ("second", after))
-            for note in (*scores.notes, *doubts(scores))
-        ),
+        notes=_notes(before, after),
     )
     return Pairs(first, second, report, reordered)
+
+
+def _same_documents(before: Scores, after: Scores) -> bool:
+    """Whether both logs hold the same documents with the same hashes, options and right answers, row by row.
+
+    Then every row pairs with its own, and what follows would only find that out question by question.
+    """
+    if not (
+        before.has_options
+        and before.logprobs.shape == after.logprobs.shape
+        and before.logprobs.shape[1] == before.n_options.max(initial=0)
+        and not (before.duplicates or after.duplicates)
+        and np.array_equal(before.doc_id, after.doc_id)
+        and bool((np.diff(before.doc_id) > 0).all())
+        and np.array_equal(before.n_options, after.n_options)
+        and before.doc_hash == after.doc_hash
+        and all(before.doc_hash)
+        and before.documents == after.documents
+        and all(
+            first == second or list(map(normalised, first)) == list(map(normalised, second))
+            for first, second in set(zip(before.continuations, after.continuations, strict=True))
+        )
+    ):
+        return False
+    differ = (before.gold != after.gold).any(axis=1) & before.gold.any(axis=1) & after.gold.any(axis=1)
+    return not bool(differ.any())
+
+
+def _report_of_same(before: Scores, after: Scores) -> PairingReport:
+    """The report of logs that hold the same documents."""
+    times = Counter(before.doc_hash)
+    return PairingReport(
+        paired=len(before),
+        by_hash=len(before),
+        identical=sum(count for count in times.values() if count > 1),
+        prompts=_prompts(before, after),
+        notes=_notes(before, after),
+    )
+
+
+def _notes(before: Scores, after: Scores) -> tuple[str, ...]:
+    return tuple(
+        f"{which} log: {note}"
+        for which, scores in (("first", before), ("second", after))
+        for note in (*scores.notes, *doubts(scores))
+    )
 
 
 def _left(n: int, taken: Integers) -> list[int]:

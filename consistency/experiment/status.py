@@ -246,10 +246,15 @@ def _places(experiment: Experiment) -> Iterator[tuple[str, str, Path, Path]]:
     for run, name in runs:
         checked = run.config.with_suffix(".checked.txt")
         yield "train", name, checked, run.logs.with_name(f"{run.logs.name}.train.log")
+    # All runs of a model and a group have one config.
+    last = {
+        (model, group): math.ceil(experiment.config(model, group).values["num_epochs"])
+        for model in experiment.models
+        for group in experiment.groups
+        if experiment.every_epoch
+    }
     for run, name in runs:
-        epochs = []
-        if experiment.every_epoch:
-            epochs = list(range(1, math.ceil(experiment.config(run.model, run.group).values["num_epochs"])))
+        epochs = range(1, last.get((run.model, run.group), 1))
         for ending, what in [*((f".epoch-{epoch}", f" after epoch {epoch}") for epoch in epochs), ("", "")]:
             logs = run.logs.with_name(f"{run.logs.name}{ending}")
             yield "evaluate", name + what, logs, logs.with_name(f"{logs.name}.evaluate.log")

@@ -371,6 +371,11 @@ def numbered(labels: ArrayLike) -> Integers:
     >>> numbered(["b", "a", "b"]).tolist()
     [1, 0, 1]
     """
+    codes = np.asarray(labels)
+    if codes.dtype == np.int64 and codes.size and codes.min() >= 0 and codes.max() <= 4 * codes.size:
+        # Counting is faster than sorting.
+        number: Integers = np.cumsum(np.bincount(codes.reshape(-1)) > 0) - 1
+        return np.asarray(number[codes.reshape(-1)])
     return np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 

@@ -91,11 +91,11 @@ def settle(figure: Figure) -> None:
     """
     _make_visible(figure)
     engine = figure.get_layout_engine()
-    if engine is None:
-        return
-    with _without_glyphs():
-        engine.execute(figure)
-    figure.set_layout_engine("none")
+    if engine is not None:
+        with _without_glyphs():
+            engine.execute(figure)
+        # With an engine, even "none", every file would be drawn twice.
+        figure.set_layout_engine(None)
     for axes in figure.axes:
         left, bottom, width, height = axes.get_position().bounds
         axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))

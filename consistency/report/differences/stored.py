@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from msgspec import UnsetType, structs
 
 from consistency.errors import InputError, one_line
 from consistency.metrics.measures import HEADLINE, Measure
-from consistency.report.grid.cells import Cell
+from consistency.report.grid.cells import Cell, stacked
 from consistency.report.grid.estimates import MEAN
 from consistency.report.schema import DifferencesReport, Figure, GridReport, Mean, PairReport, read_document
 from consistency.report.upgrade import RENAMED
@@ -154,43 +154,65 @@ class StoredReport:
         import pyarrow.parquet as pq
 
         by = DIMENSIONS["grid"] if self.kind == "grid" else ("task",)
+        parts: dict[Key, list[Cell]] = {}
+        # The first cell of each model, domain and scope, whose arrays the others share where they are the same.
+        shared: dict[tuple[str, ...], Cell] = {}
         try:
             # Opened here, since Arrow takes no path that is not UTF-8.
-            file = pq.ParquetFile(path.open("rb"), page_checksum_verification=True)
-            lacking = {"task", "doc_id", *by}.difference(file.schema_arrow.names)
-            if lacking:
-                raise ValueError(f"no column {', '.join(sorted(lacking))}")
-            # The version before called some columns otherwise.
-            stored = {RENAMED.get(name, name): name for name in file.schema_arrow.names}
-            wanted = {"task", "doc_id", "cluster", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(stored)
-            table = file.read(columns=sorted(stored[name] for name in wanted))
-            if not table.num_rows:
-                return {}
-            whole = {"task", "doc_id", *by}
-            columns = {name: _numbered(table[stored[name]], name, codes, name in whole) for name in wanted & TEXTS}
-            columns |= {name: _numbers(table[stored[name]], name) for name in wanted - TEXTS}
+            with path.open("rb") as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
+                lacking = {"task", "doc_id", *by}.difference(file.schema_arrow.names)
+                if lacking:
+                    raise ValueError(f"no column {', '.join(sorted(lacking))}")
+                # The version before called some columns otherwise.
+                stored = {RENAMED.get(name, name): name for name in file.schema_arrow.names}
+                wanted = sorted({"task", "doc_id", "cluster", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(stored))
+                whole = {"task", "doc_id", *by}
+                # Run by run, as it was written, so that a grid is never held in memory as a table.
+                for number in range(file.num_row_groups):
+                    table = file.read_row_group(number, columns=[stored[name] for name in wanted])
+                    columns = {
+                        name: _numbered(table[stored[name]], name, codes, name in whole)
+                        if name in TEXTS
+                        else _numbers(table[stored[name]], name)
+                        for name in wanted
+                    }
+                    for key, cell in self._split(columns, by, codes) if table.num_rows else ():
+                        first = shared.setdefault((cell.model, cell.domain, cell.scope), cell)
+                        parts.setdefault(key, []).append(cell if cell is first else cell.sharing(first))
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise InputError(f"cannot be read: {one_line(error)}", do="write the report again", path=path) from error
+        return {key: stacked(cells) for key, cells in parts.items()}
+
+    def _split(
+        self, columns: Mapping[str, Any], by: Sequence[str], codes: Mapping[str, int]
+    ) -> Iterator[tuple[Key, Cell]]:
+        """The cells of some rows, each with its key."""
         names = {number: text for text, number in codes.items()}
-        keys, which = np.unique(np.stack([columns[name] for name in by]), axis=1, return_inverse=True)
-        order = np.argsort(which, kind="stable")
-        ends = np.cumsum(np.bincount(which.reshape(-1)))
-        out: dict[Key, Cell] = {}
-        for place, rows in zip(keys.T.tolist(), np.split(order, ends[:-1]), strict=True):
+        ends = np.flatnonzero(np.any([np.diff(columns[name]) != 0 for name in by], axis=0)) + 1
+        if len(ends):
+            keys, which = np.unique(np.stack([columns[name] for name in by]), axis=1, return_inverse=True)
+            blocks = np.split(
+                np.argsort(which.reshape(-1), kind="stable"), np.cumsum(np.bincount(which.reshape(-1)))[:-1]
+            )
+        else:
+            keys, blocks = np.stack([columns[name][:1] for name in by]), [np.arange(len(columns["task"]))]
+        for place, rows in zip(keys.T.tolist(), blocks, strict=True):
             key = tuple(str(value) if name == "seed" else names[value] for name, value in zip(by, place, strict=True))
             scope = names.get(int(columns["scope"][rows[0]]), "") if "scope" in columns else ""
             model, domain, group, seed, _ = key if self.kind == "grid" else ("", "", "", "0", "")
-            out[key] = Cell(
-                model=model,
-                domain=domain,
-                group=group,
-                seed=int(seed),
-                scope=scope,
-                task=columns["task"][rows],
-                doc_id=columns["doc_id"][rows],
-                arrays={name: columns[name][rows] for name in {"cluster", *NUMBERS, *IDENTITY} & set(columns)},
+            yield (
+                key,
+                Cell(
+                    model=model,
+                    domain=domain,
+                    group=group,
+                    seed=int(seed),
+                    scope=scope,
+                    task=columns["task"][rows],
+                    doc_id=columns["doc_id"][rows],
+                    arrays={name: columns[name][rows] for name in {"cluster", *NUMBERS, *IDENTITY} & set(columns)},
+                ),
             )
-        return out
 
     def members(self, key: Key, cells: Mapping[Key, Cell]) -> list[Cell]:
         """The cells whose mean a row is, in the order of their names; none where the folder does not hold all of them."""
