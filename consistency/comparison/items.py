@@ -99,19 +99,14 @@ def _logged(pairs: Pairs) -> dict[str, Floats]:
 def _of_options(tasks: Sequence[Pairs]) -> dict[str, Floats]:
     """What the log-probabilities of the options say of each question, for tasks of equally many options together."""
     sides = {"before": [pairs.before for pairs in tasks], "after": [pairs.after for pairs in tasks]}
-    logprobs = {when: _by_option([scores.logprobs for scores in side]) for when, side in sides.items()}
-    columns = measure_columns(logprobs["before"], logprobs["after"], _by_option([pairs.gold for pairs in tasks]))
+    logprobs = {when: np.concatenate([scores.logprobs for scores in side]) for when, side in sides.items()}
+    columns = measure_columns(logprobs["before"], logprobs["after"], np.concatenate([pairs.gold for pairs in tasks]))
     for when, side in sides.items():
-        top = np.fmax.reduce(_by_option([scores.probs for scores in side]), axis=1, initial=0.0)
+        top = np.fmax.reduce(np.concatenate([scores.probs for scores in side]), axis=1, initial=0.0)
         none = np.concatenate([scores.prediction for scores in side]) < 0
         columns[f"confidence_{when}"] = np.where(none, np.nan, top)
         columns[f"tied_{when}"] = any_tied(logprobs[when]).astype(np.float64)
     return columns
-
-
-def _by_option(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """One array of all parts, option by option in memory: sums over few options of many questions are then faster."""
-    return np.asfortranarray(np.concatenate(parts))
 
 
 def _unreadable(scores: Scores) -> Floats:
