@@ -151,6 +151,12 @@ def groups(
             "--preference", help="Write chosen and rejected replies for the preset dpo, instead of conversations."
         ),
     ] = False,
+    balance: Annotated[
+        bool,
+        typer.Option(
+            "--balance", help="Permute the options so that every letter is taught equally often: GROUP_balanced.jsonl."
+        ),
+    ] = False,
 ) -> None:
     """Write the training rows of intervention groups, each with a manifest."""
     from consistency.knowledge.probes import gather_texts, read_probe
@@ -176,6 +182,7 @@ def groups(
             size=size,
             allow_incomplete=allow_incomplete,
             preference=preference,
+            balance=balance,
         )
         typer.echo(written.to_text())
 

@@ -36,7 +36,8 @@ _JUDGED = re.compile(
 _MARKS = re.compile(rf"{_CLOSE}\s*[.:,\-–—)]*\s*{_OPEN}\s*")
 _ARTICLE = re.compile(r"(?:the|an?)\s+", re.IGNORECASE)
 _BETWEEN = re.compile(
-    rf"{_CLOSE}\s*(?:[,、，/&]\s*(?:and\b|or\b|nor\b)?|(?:and/or|and|or|nor)\b|和|或|与)\s*(?:(?:option|choice)\s+)?{_OPEN}", re.IGNORECASE
+    rf"{_CLOSE}\s*(?:[,、，/&]\s*(?:and\b|or\b|nor\b)?|(?:and/or|and|or|nor)\b|和|或|与)\s*(?:(?:option|choice)\s+)?{_OPEN}",
+    re.IGNORECASE,
 )
 # Words before a letter, and behind one, with which it is a name of something else.
 _NAMED_BEFORE = re.compile(
@@ -77,7 +78,9 @@ _LETTERED = re.compile(
     rf"^\W*(?:(?:{_WORDS})\b\W*)*([A-J])\W*(?:(?:\W|\b(?:and|or|nor|{_WORDS})\b)*\b([A-J])\b\W*)*(?:(?:{_WORDS})\b\W*)*$",
     re.IGNORECASE,
 )
-_NUMBERED = re.compile(r"^\W*(?:both|only|neither|either|options?)\s+\(?\d\)?(?:\W|\b(?:and|or|nor)\b|\d)*(?:only)?\W*$", re.I)
+_NUMBERED = re.compile(
+    r"^\W*(?:both|only|neither|either|options?)\s+\(?\d\)?(?:\W|\b(?:and|or|nor)\b|\d)*(?:only)?\W*$", re.I
+)
 _ENOUGH, _SHORTEST = 0.6, 10
 
 _Kind = Literal["option", "other", "unclear"]
@@ -218,8 +221,10 @@ def _kind(text: str, match: re.Match[str], choices: Sequence[str]) -> _Kind:
         return "option"
     if option >= len(choices) or _is_name(text, match):
         return "other"
-    if letter == "A" and _ARTICLE_BEHIND.match(behind) and not re.match(
-        r"\s+(?:is|are|was|were|and|or|does|has|says|states|means|refers|claims)\b", behind
+    if (
+        letter == "A"
+        and _ARTICLE_BEHIND.match(behind)
+        and not re.match(r"\s+(?:is|are|was|were|and|or|does|has|says|states|means|refers|claims)\b", behind)
     ):
         return "other"
     return "unclear"

@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
+from consistency.experiment.group_names import balanced, is_balanced
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
 from consistency.logs.packed import on_disk
 from consistency.support.files import check_targets, fingerprint, write_atomically, write_pieces
 from consistency.support.json_files import pretty_json
 from consistency.tasks.scopes import asks_world
+from consistency.training_data.balance import Balancer
 from consistency.training_data.completeness import Completeness, completeness_of
 from consistency.training_data.decontamination import Contamination
 from consistency.training_data.groups import GROUPS, build_group, mixed_ratio
 from consistency.training_data.instructions import NONE, WORLD, Instructions
+from consistency.training_data.letters import letters_of
 from consistency.training_data.row_writer import lines_of
 from consistency.training_data.rows import SOURCES, Group
 from consistency.training_data.selection import Selection, select
@@ -132,6 +135,7 @@ def write_groups(
     size: int | None = None,
     allow_incomplete: bool = False,
     preference: bool = False,
+    balance: bool = False,
 ) -> Written:
     """Write the training rows of a probe's intervention groups.
 
@@ -144,7 +148,7 @@ def write_groups(
     sources : Sources
         What models wrote, general instructions, evaluation sets.
     names : sequence of str
-        The groups; without any, all of `GROUPS` that can be made.
+        The groups, or their balanced variants; without any, all of `GROUPS` that can be made.
     seeds : sequence of int
         Seeds of the sampling.
     size : int, optional
@@ -153,6 +157,8 @@ def write_groups(
         Whether to write groups whose rows lack the texts that make them what they are: see `Completeness.check`.
     preference : bool
         Whether to write preference pairs, for Axolotl's `rl: dpo`; without general instructions, which have one reply.
+    balance : bool
+        Whether to write the balanced variants of the groups: see `Balance`.
 
     Returns
     -------
@@ -167,7 +173,10 @@ def write_groups(
     for name in names:
         mixed_ratio(name)
     general = NONE if preference else _general(probe, sources.general)
-    selection = select(probe, sources.evaluation, sources.remove, size, every_group=not names)
+    listed = list(dict.fromkeys(balanced(name) if balance else name for name in names or GROUPS))
+    selection = select(
+        probe, sources.evaluation, sources.remove, size, every_group=not names, balanced=any(map(is_balanced, listed))
+    )
     found = selection.contamination
     paths = [*probe.files, *found.files, *(() if general in (NONE, WORLD) else (Path(general),))]
     for written in (sources.explanations, sources.contexts):
@@ -178,7 +187,7 @@ def write_groups(
         if allow_incomplete:
             sources = replace(sources, explanations=sources.explanations or _NOTHING)
         instructions = [Instructions(general, seed) for seed in dict.fromkeys(seeds)]
-        groups, skipped = _build(probe.domain, selection, sources, names, instructions, preference)
+        groups, skipped = _build(probe.domain, selection, sources, listed, bool(names), instructions, preference)
         complete, hollow = _complete(groups, names, allow_incomplete)
     folder = Path(out)
     tallies = write_all(
@@ -218,15 +227,22 @@ def _build(
     selection: Selection,
     sources: Sources,
     names: Sequence[str],
+    chosen: bool,
     general: Sequence[Instructions],
     preference: bool,
 ) -> tuple[list[Group], dict[str, str]]:
-    """The groups, and why others cannot be made where none is named."""
+    """The groups, and why others cannot be made where they were not chosen."""
     groups: list[Group] = []
     skipped: dict[str, str] = {}
+    balancer = None
+    if selection.movable is not None:
+        balancer = Balancer(selection.movable, domain, sources.explanations, sources.contexts, preference=preference)
     for instructions in general:
-        for name in dict.fromkeys(names or GROUPS):
+        for name in names:
             try:
+                if balancer is not None and is_balanced(name):
+                    groups.append(balancer.build(name, instructions))
+                    continue
                 group = build_group(
                     name,
                     domain,
@@ -239,7 +255,7 @@ def _build(
                     preference=preference,
                 )
             except InputError as error:
-                if names:
+                if chosen:
                     raise
                 skipped[name] = str(error)
             else:
@@ -304,8 +320,9 @@ def write_all(
     paths = list(tallies)
     pieces = lines_of([group for group, _, _ in groups], list(tallies.values()))
     normalized = {id(group.beliefs): group.beliefs.normalized_explanations() for group, _, _ in groups}
+    letters = letters_of([group for group, _, _ in groups])
     digests = write_pieces(paths, ((paths[place], lines) for place, lines in pieces))
-    for (group, texts, _), (path, tally) in zip(groups, tallies.items(), strict=True):
+    for (group, texts, _), (path, tally), taught in zip(groups, tallies.items(), letters, strict=True):
         beliefs = group.beliefs
         manifest = {
             "version": version("lm-eval-consistency"),
@@ -331,6 +348,8 @@ def write_all(
             },
             "rows_without_context": texts.without_context,
             "completeness": texts.to_dict(),
+            "letters": taught.to_dict(),
+            "balance": group.balance,
             "sha256": digests[path],
             "inputs": list(inputs),
         }
