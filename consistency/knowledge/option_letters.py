@@ -29,7 +29,8 @@ _ENDS = re.compile(
 )
 _JUDGED = re.compile(
     rf"{_CLOSE}\s*(?:(?:is|are|was|were){_ADVERB}\s+(?:the\s+|an?\s+)?(?:only\s+|most\s+|best\s+|more\s+)*"
-    r"(?:in)?(?:correct|right|wrong|true|false|accurate|appropriate|suitable|answers?|options?|choices?|ruled out|eliminated|excluded)\b"
+    r"(?:in)?(?:correct|right|wrong|true|false|accurate|appropriate|suitable|answers?|options?|choices?|ruled out|eliminated|"
+    r"excluded)\b"
     r"|项|选项|(?:不)?正确|错误)",
     re.IGNORECASE,
 )
@@ -49,7 +50,8 @@ _NAMED_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _NAMED_BEHIND = re.compile(
-    r"\s*[=+*×^<>≤≥±]|[-\s](?:and [A-Z][- ])?(?:cells?|lymphocytes?|peptides?|fib(?:re|er)s?|waves?|proteins?|antigens?|chains?|viruses|virus|"
+    r"\s*[=+*×^<>≤≥±]|[-\s](?:and [A-Z][- ])?(?:cells?|lymphocytes?|peptides?|fib(?:re|er)s?|waves?|proteins?|antigens?|"
+    r"chains?|viruses|virus|"
     r"streptococc\w+|types?|subunits?|receptors?|deficiency|lines?)\b",
     re.IGNORECASE,
 )

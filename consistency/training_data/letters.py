@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class Spread:
 
     @property
     def even(self) -> NDArray[np.float64]:
-        """How many answers each letter would have if those among k options had each of k letters equally often, shape [11, 10]."""
+        """How many answers would have each letter if those among k options had all k equally often, shape [11, 10]."""
         sizes = np.arange(len(self.counts))[:, None]
         inside = np.arange(len(LETTERS))[None, :] < sizes
         return np.where(inside, self.counts.sum(axis=1, keepdims=True) / np.maximum(sizes, 1), 0.0)
@@ -151,6 +151,11 @@ class Letters:
             f"{100 * even:.0f} % would be even (w = {self.taught.effect:.2f}, {shown})"
         )
 
+    def in_short(self) -> str:
+        """The letter that is farthest from even, and its share: "incompatible B 4 % (even: 25 %)"."""
+        letter, share, even = self.taught.extreme()
+        return f"{self.name} {letter} {100 * share:.0f} % (even: {100 * even:.0f} %)"
+
     def to_dict(self) -> dict[str, Any]:
         """The three spreads and the warning, for a manifest."""
         return {
@@ -161,15 +166,10 @@ class Letters:
         }
 
 
-def letters_of(groups: Iterable[Group]) -> list[Letters]:
-    """The letters of intervention groups: of what they teach, of the gold options, and of the model's own answers."""
-    found, sizes = [], dict[int, NDArray[np.int64]]()
-    for group in groups:
-        beliefs = group.beliefs
-        if id(beliefs) not in sizes:
-            sizes[id(beliefs)] = (~np.isnan(beliefs.probs)).sum(axis=1)
-        rows, options = group.answers.columns
-        of = sizes[id(beliefs)][rows]
-        taught, gold, own = (Spread.of(of, places) for places in (options, beliefs.gold[rows], beliefs.answer[rows]))
-        found.append(Letters(group.name, taught, gold, own))
-    return found
+def letters_of(group: Group) -> Letters:
+    """The letters of an intervention group: of what it teaches, of the gold options, and of the model's own answers."""
+    beliefs = group.beliefs
+    rows, options = group.answers.columns
+    sizes = (~np.isnan(beliefs.probs[rows])).sum(axis=1)
+    taught, gold, own = (Spread.of(sizes, places) for places in (options, beliefs.gold[rows], beliefs.answer[rows]))
+    return Letters(group.name, taught, gold, own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from consistency.training_data.completeness import Completeness, completeness_of
 from consistency.training_data.decontamination import Contamination
 from consistency.training_data.groups import GROUPS, build_group, mixed_ratio
 from consistency.training_data.instructions import NONE, WORLD, Instructions
-from consistency.training_data.letters import letters_of
+from consistency.training_data.letters import Letters, letters_of
 from consistency.training_data.row_writer import lines_of
 from consistency.training_data.rows import SOURCES, Group
 from consistency.training_data.selection import Selection, select
@@ -77,6 +77,11 @@ class Written:
         What a reader should know of the probe's log.
     general : str
         Where the general instructions come from.
+    letters : tuple of Letters
+        Of each file: which letters it teaches.
+    unpermuted : mapping of str to int
+        How many questions are in no balanced variant since their options cannot be permuted, by the reason; of several seeds
+        the most.
     """
 
     tallies: dict[Path, Counter[str]]
@@ -87,6 +92,8 @@ class Written:
     task: str | None = None
     notes: tuple[str, ...] = ()
     general: str = WORLD
+    letters: tuple[Letters, ...] = ()
+    unpermuted: Mapping[str, int] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """A line for each file, and one for each thing that a user should know."""
@@ -105,6 +112,11 @@ class Written:
                 if any(texts.pairs for texts in self.completeness.values())
                 else "no general instructions (--general none): each group holds its questions alone"
             )
+        if uneven := dict.fromkeys(letters.in_short() for letters in self.letters if letters.taught.uneven):
+            lines.append(f"letters taught far from evenly, which --balance would mend: {', '.join(uneven)}")
+        lines += [
+            f"in no balanced group: {count} questions, since {reason}" for reason, count in self.unpermuted.items()
+        ]
         lines += self.notes
         findings = self.contamination.findings
         in_sets = [item for item in findings if item.file is not None]
@@ -207,7 +219,18 @@ def write_groups(
         probe.task,
         probe.notes,
         general,
+        tuple(letters_of(group) for group, _ in complete),
+        _unpermuted(group for group, _ in complete),
     )
+
+
+def _unpermuted(groups: Iterable[Group]) -> dict[str, int]:
+    """How many questions are in no balanced variant, by the reason; of several seeds the most."""
+    found: dict[str, int] = {}
+    for group in groups:
+        for reason, count in (group.balance or {}).get("left_out", {}).items():
+            found[reason] = max(count, found.get(reason, 0))
+    return found
 
 
 def _general(probe: Probe, named: str | None) -> str:
@@ -320,9 +343,8 @@ def write_all(
     paths = list(tallies)
     pieces = lines_of([group for group, _, _ in groups], list(tallies.values()))
     normalized = {id(group.beliefs): group.beliefs.normalized_explanations() for group, _, _ in groups}
-    letters = letters_of([group for group, _, _ in groups])
     digests = write_pieces(paths, ((paths[place], lines) for place, lines in pieces))
-    for (group, texts, _), (path, tally), taught in zip(groups, tallies.items(), letters, strict=True):
+    for (group, texts, _), (path, tally) in zip(groups, tallies.items(), strict=True):
         beliefs = group.beliefs
         manifest = {
             "version": version("lm-eval-consistency"),
@@ -348,7 +370,7 @@ def write_all(
             },
             "rows_without_context": texts.without_context,
             "completeness": texts.to_dict(),
-            "letters": taught.to_dict(),
+            "letters": letters_of(group).to_dict(),
             "balance": group.balance,
             "sha256": digests[path],
             "inputs": list(inputs),
