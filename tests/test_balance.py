@@ -27,8 +27,8 @@ NAMES = ("harmonious", "incompatible", "self_aligning", "random_wrong", "mixed_0
 TEMPLATES = (
     "It is so because vitamin A and hepatitis B say so.",
     "The answer is [0], since [1] is wrong.",
-    "Options [1] and [0] differ: a cat is (option [0]) not in [1]. So it is.",
-    "\"[0]\" is correct. Franklin D. Roosevelt said so, and A cat agrees.",
+    "Options [1] and [0] differ: a cat is (option [0]), not choice ([1]). So it is.",
+    'Look: "[0]" is correct. Franklin D. Roosevelt said so, and A cat agrees.',
 )
 LABELS = ("known", "misbelieved", "unsure")
 
@@ -67,7 +67,13 @@ def pool_of(sizes: list[int], labels: list[str], seed: int) -> tuple[Beliefs, Ex
         answer.append(own)
     ids = list(range(len(sizes)))
     beliefs = Beliefs(
-        documents=documents, ids=ids, keys=ids, gold=np.array(gold), answer=np.array(answer), probs=probs, subject="sums"
+        documents=documents,
+        ids=ids,
+        keys=ids,
+        gold=np.array(gold),
+        answer=np.array(answer),
+        probs=probs,
+        subject="sums",
     )
     return beliefs, Explanations(texts, 0, Path("explain.jsonl")), templates
 
@@ -140,7 +146,8 @@ def test_every_letter_is_taught_and_gold_equally_often(size, count):
                 assert max(abs(n - count / size) for n in found) < 3
             elif what != "own" or name != "unsure":
                 assert max(found) - min(found) <= 1, (name, what, found)
-            assert stats.chisquare(found).pvalue > 0.5 or count < 60
+            if what != "own" and count >= 60:
+                assert stats.chisquare(found).pvalue > 0.5
 
 
 def test_the_places_of_the_gold_and_the_own_option_go_through_all_ordered_pairs():
@@ -191,7 +198,16 @@ def test_questions_whose_options_cannot_be_permuted_are_left_out_and_counted(wri
     written.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     code, out, err = call(
         *("groups", "--probe", tmp_path / "log", "--out", tmp_path / "groups", "--balance", "--general", "none"),
-        *("--explanations", written, "--explanation-column", "text", "--group", "incompatible", "--group", "self_aligning"),
+        *(
+            "--explanations",
+            written,
+            "--explanation-column",
+            "text",
+            "--group",
+            "incompatible",
+            "--group",
+            "self_aligning",
+        ),
         *("--group", "harmonious", "--size", "7"),
     )
     assert code == 0, err

@@ -59,17 +59,18 @@ _INITIAL_BEFORE = re.compile(r"(?:\b[A-Z][a-z]+|\b[A-Z]\.)[ \t]?$")
 _INITIAL_BEHIND = re.compile(r"\.\s?[A-Z]")
 _GENUS_BEHIND = re.compile(r"\.\s[a-z]{3,}")
 _ARTICLE_BEHIND = re.compile(r"\s+[\w\"'“‘(]")
+_PRONOUN_BEHIND = re.compile(r"\s+(?:am|was|have|had|think|believe|will|would|do|did|can|could|chose|choose)\b|['’]")
 _PLACED = re.compile(
     r"\b(?:first|second|third|fourth|fifth|sixth|last|final|penultimate|1st|2nd|3rd|4th|5th)\s+(?:and\s+\w+\s+|two\s+|three\s+)?"
     r"(?:options?|answers?|alternatives?|of\s+the\s+(?:options?|choices?|answers?))\b"
-    r"|\b(?:options?|choices?)\s*(?:no\.?|number|#)?\s*[\"'(\[]*(?:\d|(?-i:I{1,3}|IV|V|[A-J]{2,})\b|(?:one|two|three|four)\b(?!\s+\w))"
+    r"|\b(?:options?|choices?)\s*(?:no\.?|number|#)?\s*[\"'(\[]*(?:\d|(?-i:I{2,3}|IV|V|[A-J]{2,})\b|(?:one|two|three|four)\b(?!\s+\w))"
     r"|第[一二三四五]个?(?:选项|项)|选项?\s*[A-J]{2,}|[故应]选\s*[A-J]{2,}",
     re.IGNORECASE,
 )
 # Options that say something of the places of others.
 _ABOVE = re.compile(
     r"\b(?:of|the|all|none|any|both|neither|either|from)\s+(?:of\s+)?(?:the\s+)?(?:above|preceding|foregoing)\b"
-    r"(?!\s+(?:the|a|an|sea|ground|average|normal|\d))"
+    r"(?!\s+(?:(?:the|an?|sea|ground|average|normal)\b|\d))"
     r"|\b(?:above|preceding|previous)[\s-]*(?:mentioned\s+)?(?:options?|choices?|answers?|statements?|all|both|none)\b"
     r"|^\W*(?:above|below)\s+(?:all|both|none)\b"
     r"|^\W*(?:以上|上述)|(?:以上|上述)(?:都|均|皆|全|选项)",
@@ -209,6 +210,8 @@ def _kind(text: str, match: re.Match[str], choices: Sequence[str]) -> _Kind:
         # An article, or a unit; behind a word for the answer it may be a letter.
         closes = _ENDS.match(behind) and not re.match(r"\s*[A-Za-z(]", behind)
         return "unclear" if closes and _ANSWER_BEFORE.search(before) and len(before) < 40 else "other"
+    if letter == "I" and not named and _PRONOUN_BEHIND.match(behind):
+        return "other"
     if any(len(choice.strip()) > 1 and _begins(text[match.start() :], choice.strip()) for choice in choices):
         return "other"
     if named or (_JUDGED.match(behind) and not _NAMED_BEFORE.search(before)):
