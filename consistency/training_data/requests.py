@@ -177,9 +177,11 @@ def _answers(
     beliefs, count = selection.beliefs, selection.size
     if is_balanced(name) and selection.movable is not None:
         beliefs, count = selection.movable.beliefs, selection.movable.size
+    # Of what a model writes, some may be left out of balanced groups, and a mixture then answers others as the model would.
+    built = "self_aligning" if is_balanced(name) and mixed_ratio(name) else plain(name)
     for seed in dict.fromkeys(seeds):
         group = build_group(
-            plain(name),
+            built,
             probe.domain,
             beliefs,
             _TO_COME,
