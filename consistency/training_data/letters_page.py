@@ -27,6 +27,11 @@ _RELEASED = {
     "inconsistent-predict-model-exp": "self_aligning",
 }
 _DASH = "–"
+LEGEND = (
+    "Shares of the letters A, B, C … w: Cohen's effect size against letters that are taught equally often (0: even, 1.73: one "
+    "letter of four); p: Pearson's test. From w = 0.2 with p < 0.01 a line below says so: a model that is trained on such rows "
+    "may learn letters."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,13 +185,6 @@ def write_letters(found: Sequence[TaughtFile], out: str | Path) -> None:
             folder / "letters.md": [letters_page(found).encode()],
         }
     )
-
-
-LEGEND = (
-    "Shares of the letters A, B, C … w: Cohen's effect size against letters that are taught equally often (0: even, 1.73: one "
-    "letter of four); p: Pearson's test. From w = 0.2 with p < 0.01 a line below says so: a model that is trained on such rows "
-    "may learn letters."
-)
 
 
 def _shares(spread: Spread | None) -> str:
