@@ -17,10 +17,13 @@ from consistency.errors import InputError
 from consistency.knowledge.beliefs import Beliefs
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.option_letters import depends_on_places, move_letters
+from consistency.knowledge.probes import read_probe
+from consistency.report.grid.report import write_report
 from consistency.training_data.balance import Balancer, movable
 from consistency.training_data.groups import build_group
 from consistency.training_data.instructions import NONE, Instructions
 from consistency.training_data.letters import Letters, Spread
+from consistency.training_data.write import Sources, write_groups
 
 NAMES = ("harmonious", "incompatible", "self_aligning", "random_wrong", "mixed_0.1", "mixed_0.4", "mixed_0.8", "unsure")
 # Explanations as templates of an option's number: [0] becomes the letter of option 0.
@@ -346,3 +349,52 @@ def test_a_spread_is_tested_against_the_letters_that_its_questions_have():
     # Few rows are far from even by chance.
     assert not Spread.of([4] * 8, [0, 0, 0, 1, 1, 2, 2, 3]).uneven
     assert Spread.of([], []).p is None
+
+
+def test_a_grids_report_shows_letters_warns_and_contrasts_the_variants(make_experiment, tmp_path, write_probe):
+    """Manifests as `consistency groups` writes them, in the grid's folders; logs of random scores."""
+    groups = (
+        "incompatible",
+        "self_aligning",
+        "mixed_0.4",
+        "incompatible_balanced",
+        "self_aligning_balanced",
+        "mixed_0.4_balanced",
+    )
+    experiment = make_experiment(domains=("medicine",), groups=groups)
+    beliefs, explanations, _ = pool_of([4] * 60, ["misbelieved"] * 60, seed=5)
+    # B is never gold: the gold and the second option change places where it was.
+    documents = [msgspec.json.decode(document) for document in beliefs.documents]
+    for document, gold in zip(documents, beliefs.gold.tolist(), strict=True):
+        if gold == 1:
+            document["choices"][0], document["choices"][1] = document["choices"][1], document["choices"][0]
+            document["explanation"] = "It is so."
+    uneven = np.where(beliefs.gold == 1, 0, beliefs.gold)
+    own = np.where((beliefs.gold == 1) & (beliefs.answer == 0), 1, beliefs.answer)
+    probs = np.full((60, 4), 0.02)
+    probs[np.arange(60), own] = 0.94
+    rows = [
+        document | {"answer": int(gold), "subject": "sums"} for document, gold in zip(documents, uneven, strict=True)
+    ]
+    write_probe(tmp_path / "log", rows, np.log(probs).tolist())
+    for run in experiment.runs():
+        found = read_probe(tmp_path / "log", None, "medicine")
+        write_groups(found, run.manifest.parent, Sources(explanations=explanations, general="none"), [run.group])
+    report = json.loads(
+        write_report(experiment, tmp_path / "report").with_name("report.json").read_text(encoding="utf-8")
+    )
+    letters = {row["group"]: row["letters"] for row in report["training_rows"]}
+    assert letters["incompatible"]["taught"]["counts"]["B"] == 0
+    assert set(letters["incompatible_balanced"]["taught"]["counts"].values()) == {15}
+    (note,) = [note for note in report["notes"] if "letters are taught far from evenly" in note]
+    assert "incompatible teaches " in note
+    assert "balanced" not in note
+    assert not any("same order" in note for note in report["notes"])
+    assert len({row["balance"]["orders_sha256"] for row in report["training_rows"] if row["balance"]}) == 1
+    pairs = {(row["minuend"], row["subtrahend"]) for row in report["contrasts"]}
+    assert pairs == {("self_aligning", "incompatible"), ("self_aligning_balanced", "incompatible_balanced")}
+    # The dose is that of one line: three runs, not six.
+    assert {row["n"] for row in report["partial_correlations"]} == {3}
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "Which letters were taught" in page
+    assert "INCOMPATIBLE BALANCED" in page
