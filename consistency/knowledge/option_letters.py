@@ -24,7 +24,7 @@ _ANSWER_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _ENDS = re.compile(
-    rf"{_CLOSE}\s*(?:$|[.,:;!?)\]\n\"'’”]|[-–—]\s|\(|(?:because|since|as|for|due|which|and|or|that|in)\b|[^\x00-\x7f])",
+    rf"{_CLOSE}\s*(?:$|[.,:;!?)\]\n\"'’”]|[-–—]\s|\(|(?:because|since|as|for|due|which|and|or|that|in|i\.?\s?e)\b|[^\x00-\x7f])",
     re.IGNORECASE,
 )
 _JUDGED = re.compile(
@@ -34,7 +34,7 @@ _JUDGED = re.compile(
     r"|项|选项|(?:不)?正确|错误)",
     re.IGNORECASE,
 )
-_MARKS = re.compile(rf"{_CLOSE}\s*[.:,\-–—)]*\s*{_OPEN}\s*")
+_MARKS = re.compile(rf"{_CLOSE}\s*[.:,\-–—)]*\s*(?:i\s?\.?\s?e\b[.,:]*\s*)?{_OPEN}\s*", re.IGNORECASE)
 _ARTICLE = re.compile(r"(?:the|an?)\s+", re.IGNORECASE)
 _BETWEEN = re.compile(
     rf"{_CLOSE}\s*(?:[,、，/&]\s*(?:and\b|or\b|nor\b)?|(?:and/or|and|or|nor)\b|和|或|与)\s*(?:(?:option|choice)\s+)?{_OPEN}",

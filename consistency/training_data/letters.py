@@ -29,7 +29,7 @@ class Spread:
     --------
     >>> spread = Spread.of([4] * 100, [0] * 40 + [1] * 4 + [2] * 28 + [3] * 28)
     >>> spread.shares()["B"], round(spread.effect, 2), spread.p < 0.001
-    (0.04, 0.53, True)
+    (0.04, 0.52, True)
     """
 
     counts: NDArray[np.int64]
@@ -139,7 +139,7 @@ class Letters:
         Examples
         --------
         >>> Letters("incompatible", Spread.of([4] * 100, [0] * 40 + [1] * 4 + [2] * 28 + [3] * 28)).warning()
-        'incompatible teaches B in 4 % of its 100 rows, where 25 % would be even (w = 0.53, p < 0.001)'
+        'incompatible teaches B in 4 % of its 100 rows, where 25 % would be even (w = 0.52, p < 0.001)'
         """
         if not self.taught.uneven:
             return ""
