@@ -398,3 +398,44 @@ def test_a_grids_report_shows_letters_warns_and_contrasts_the_variants(make_expe
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "Which letters were taught" in page
     assert "INCOMPATIBLE BALANCED" in page
+
+
+def test_preference_pairs_are_balanced_on_both_sides():
+    beliefs, explanations, _ = pool_of([4] * 80, ["misbelieved"] * 80, seed=2)
+    balancer = Balancer(movable(beliefs), "sums", explanations, preference=True)
+    for name in ("incompatible", "self_aligning", "random_wrong"):
+        rows = balancer.build(name, Instructions(NONE, 0)).rows
+        for side in ("chosen", "rejected"):
+            letters = Counter(row[side]["value"][0] for row in rows)
+            assert letters == dict.fromkeys("ABCD", 20)
+        for row in rows:
+            options = re.findall(r"^[A-D]\. (.*)$", row["conversations"][0]["value"], re.MULTILINE)
+            for side in ("chosen", "rejected"):
+                first = row[side]["value"].split("\n")[0]
+                assert options["ABCD".index(first[0])] == first[3:]
+
+
+def test_a_mixture_asks_for_every_explanation_that_it_may_need(write_probe, tmp_path, call):
+    """Questions with letters that cannot follow are left out later, and others are then answered as the model would."""
+    documents = [
+        {
+            "id": f"q{n}",
+            "question": f"Question {n}?",
+            "choices": ["one", "two", "three"],
+            "answer": 1,
+            "subject": "sums",
+        }
+        for n in range(12)
+    ]
+    documents[5]["choices"] = ["one", "two", "all of the above"]
+    write_probe(tmp_path / "log", documents, [[log(0.9), log(0.05), log(0.05)]] * 12)
+    found = {}
+    for name in ("mixed_0.4", "mixed_0.4_balanced"):
+        code, _, err = call(
+            "requests", "--probe", tmp_path / "log", "--group", name, "--out", tmp_path / "requests.jsonl"
+        )
+        assert code == 0, err
+        lines = (tmp_path / "requests.jsonl").read_text(encoding="utf-8").splitlines()
+        found[name] = [json.loads(line)["id"] for line in lines]
+    assert len(found["mixed_0.4"]) == 5
+    assert found["mixed_0.4_balanced"] == [f"q{n}" for n in range(12) if n != 5]
