@@ -298,6 +298,7 @@ CHOICES = ["Peasant", "Slave", "Craftsman", "Vitamin D"]
         ("D is correct, as vitamin D is.", "C is correct, as vitamin D is."),
         ("A peasant of hepatitis B, 5 °C and B cells.", "A peasant of hepatitis B, 5 °C and B cells."),
         ("Franklin D. Roosevelt said e.g. that a = 5.", "Franklin D. Roosevelt said e.g. that a = 5."),
+        ("B is the right ventricle.", None),
         ("Here C does it.", None),  # what C is cannot be told
         ("Option A, Slave, is wrong.", None),  # A is not the slave
         ("The second option is right.", None),

@@ -29,8 +29,8 @@ _ENDS = re.compile(
 )
 _JUDGED = re.compile(
     rf"{_CLOSE}\s*(?:(?:is|are|was|were){_ADVERB}\s+(?:the\s+|an?\s+)?(?:only\s+|most\s+|best\s+|more\s+)*"
-    r"(?:in)?(?:correct|right|wrong|true|false|accurate|appropriate|suitable|answers?|options?|choices?|ruled out|eliminated|"
-    r"excluded)\b"
+    r"(?:in)?(?:correct|right(?!\s+(?!answers?|options?|choices?|because|since|as|here|and|one)[a-z])|wrong|true|false|accurate|"
+    r"appropriate|suitable|answers?|options?|choices?|ruled out|eliminated|excluded)\b"
     r"|项|选项|(?:不)?正确|错误)",
     re.IGNORECASE,
 )

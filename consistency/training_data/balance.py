@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from consistency.errors import InputError
 from consistency.experiment.group_names import BALANCED, plain
@@ -247,7 +248,6 @@ class Balance:
 
     def _permuted(self) -> Beliefs:
         plain, orders = self._plain, self.orders
-        places = np.array([[order.index(option) for option in range(len(order))] for order in orders], dtype=object)
         documents = []
         for belief, order in zip(plain, orders, strict=True):
             documents.append(
@@ -268,8 +268,8 @@ class Balance:
         return replace(
             plain,
             documents=documents,
-            gold=np.array([places[row][gold] for row, gold in enumerate(plain.gold.tolist())], dtype=np.int64),
-            answer=np.array([places[row][own] for row, own in enumerate(plain.answer.tolist())], dtype=np.int64),
+            gold=_places(orders, plain.gold),
+            answer=_places(orders, plain.answer),
             probs=probs,
             # The answer that an explanation begins with is left out already.
             as_released=True,
@@ -297,6 +297,12 @@ class Balance:
         return moved
 
 
+def _places(orders: Sequence[Order], options: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where an option of each question comes."""
+    found = [order.index(option) for order, option in zip(orders, options.tolist(), strict=True)]
+    return np.array(found, dtype=np.int64)
+
+
 def _same(belief: Belief) -> Order:
     return tuple(range(len(belief.choices)))
 
@@ -307,11 +313,12 @@ def _rows_by_question(beliefs: Beliefs) -> dict[tuple[str | int, str], int]:
 
 def _orders(beliefs: Beliefs, asked: Sequence[int], seed: int) -> list[Order]:
     """An order of its options for each question."""
-    by_key = {key: row for row, key in enumerate(beliefs.keys)}
     members = set(asked)
 
     def drawn(rows: Sequence[int], purpose: str) -> list[int]:
-        return [by_key[key] for key in draw([beliefs.keys[row] for row in rows], len(rows), f"{purpose}-{seed}")]
+        keys = draw([beliefs.keys[row] for row in rows], len(rows), f"{purpose}-{seed}")
+        ranks = {key: rank for rank, key in enumerate(keys)}
+        return sorted(rows, key=lambda row: ranks[beliefs.keys[row]])
 
     misbelieved = beliefs.labelled("misbelieved")
     # Each sample is the beginning of one of these, and what MIXED answers with the model's own options that of the first.
