@@ -54,7 +54,8 @@ class Outputs:
         Parameters
         ----------
         path : Path
-            Links are followed; a device, a pipe or an open descriptor is written through. Missing folders are made.
+            Links are followed; a device, a pipe or an open descriptor is written through. Missing folders are made. One in a
+            folder that was begun appears with it, and takes the place of nothing else in it.
         only_new : bool
             Whether to refuse a place that holds other content.
 
@@ -63,7 +64,10 @@ class Outputs:
         InputError
             If it cannot be written there.
         """
-        self._files.append(draft := FileDraft(path, only_new))
+        within = next((folder for folder in self._folders if folder.holds(path)), None)
+        self._files.append(draft := FileDraft(path, only_new or within is not None, within))
+        if within is not None:
+            draft.check()
         return draft
 
     def manifest(self, path: Path) -> FileDraft:
@@ -144,11 +148,16 @@ class Outputs:
         return [*self._folders, *self._files, *self._manifests]
 
     def _take_places(self) -> None:
-        # First what may fail on the way, and cannot be taken back.
+        # First what is in a folder that takes its place later.
+        for inner in self._files:
+            if inner.within is not None:
+                inner.check()
+                inner.place()
+        # Then what may fail on the way, and cannot be taken back.
         for draft in self._drafts():
             if draft.through:
                 draft.place()
-        rest = [draft for draft in self._drafts() if not draft.through]
+        rest = [draft for draft in self._drafts() if not draft.through and draft.within is None]
         held = {folder.resolve() for folder in self._locked}
         with alone_in({draft.target.parent for draft in rest} - held):
             for draft in rest:
