@@ -106,7 +106,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"models": {"m": "x'$(touch PWNED)'"}}, "models: m: "),
     ({"models": {"m": "a" * 300}}, "models: m: "),
     ({"models": {"m": "a\0b"}}, "models: m: 'a\\x00b' has a NUL"),
-    ({"models": {"m": "a\ud800"}}, "models: m: "),
+    ({"models": {"m": "a\ud800"}}, "half a surrogate pair"),
     ({"models": {"m": ".."}}, "models: m: '..'"),
     ({"domains": {"$(touch PWNED)": {"pool": "p", "test": "t", "dev": "d"}}, "tasks": "paper", "general": "none"}, "domains: "),
     ({"domains": ["medicine; touch PWNED"]}, "no domain"),
