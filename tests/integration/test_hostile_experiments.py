@@ -139,6 +139,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"model_args": "-x=1"}, "model_args: "),
     ({"model_args": "a b=1"}, "model_args: "),
     ({"model_args": "{a: 1"}, "model_args: "),
+    ({"model_args": '{"a": ' + "[" * 5000}, "model_args: "),
     ({"model_args": {"when": [{1, 2}]}}, "model_args: "),
     ({"model_args": "trust_remote_code=True"}, "model_args: trust_remote_code"),
     ({"lm_eval": "; touch PWNED"}, "lm_eval: "),
