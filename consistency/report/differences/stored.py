@@ -170,7 +170,7 @@ class StoredReport:
                 # Run by run, as it was written, so that a grid is never held in memory as a table.
                 for number in range(file.num_row_groups):
                     table = file.read_row_group(number, columns=[stored[name] for name in wanted])
-                    if not table.num_rows:  # whose columns may have no type
+                    if not table.num_rows:
                         continue
                     columns = {
                         name: _numbered(table[stored[name]], name, codes, name in whole)
