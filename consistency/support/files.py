@@ -153,7 +153,9 @@ class Outputs:
         for draft in self._drafts():
             within = place.is_relative_to(draft.target) or (holds and draft.target.is_relative_to(place))
             if within and not draft.through:
-                raise InputError(f"is, holds or is in another output: {draft.path}", do="choose another place", path=path)
+                raise InputError(
+                    f"is, holds or is in another output: {draft.path}", do="choose another place", path=path
+                )
 
     def _drafts(self) -> list[FolderDraft | FileDraft]:
         return [*self._folders, *self._files, *self._manifests]
