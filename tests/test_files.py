@@ -151,19 +151,18 @@ def test_two_outputs_do_not_share_a_place(tmp_path, held, there, file_first):
     if there:
         (tmp_path / "report").mkdir()
         (tmp_path / "report" / "report.json").write_text("old")
-    begun = {
-        "file": lambda outputs: outputs.file(tmp_path / held).write(b"{}"),
-        "folder": lambda outputs: (outputs.folder(tmp_path / "report", "report.json") / "report.json").write_text(
-            "new"
-        ),
-    }
+
+    def write() -> None:
+        with Outputs() as outputs:
+            if file_first:
+                outputs.file(tmp_path / held).write(b"{}")
+            (outputs.folder(tmp_path / "report", "report.json") / "report.json").write_text("new")
+            if not file_first:
+                outputs.file(tmp_path / held).write(b"{}")
+
     is_folder = held == "report" and there and file_first
-    with (
-        pytest.raises(InputError, match="a folder of this name" if is_folder else "is, holds or is in another output"),
-        Outputs() as outputs,
-    ):
-        for kind in ("file", "folder") if file_first else ("folder", "file"):
-            begun[kind](outputs)
+    with pytest.raises(InputError, match="a folder of this name" if is_folder else "is, holds or is in another output"):
+        write()
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert left == ({"report/report.json"} if there else set())
     assert not there or (tmp_path / "report" / "report.json").read_text() == "old"
