@@ -241,19 +241,24 @@ def _remove_unlocked(path: Path) -> None:
 
 
 def _take_after(handle: int, earlier: Path, mode: int) -> None:
-    """Give a draft the mode and owner of what it replaces; a new one is as readable as any other."""
+    """Give a draft the mode and owner of what it replaces; a new one is as readable as any other.
+
+    Where the file system has no modes, as on some shares, it stays as the system made it.
+    """
     try:
         found = earlier.stat()
     except FileNotFoundError:
         umask = os.umask(0)
         os.umask(umask)
-        os.fchmod(handle, mode & ~umask)
+        with contextlib.suppress(OSError):
+            os.fchmod(handle, mode & ~umask)
         return
     made = os.fstat(handle)
-    if (found.st_uid, found.st_gid) != (made.st_uid, made.st_gid):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        if (found.st_uid, found.st_gid) != (made.st_uid, made.st_gid):
             os.fchown(handle, found.st_uid, found.st_gid)
-    os.fchmod(handle, stat.S_IMODE(found.st_mode))
+    with contextlib.suppress(OSError):
+        os.fchmod(handle, stat.S_IMODE(found.st_mode))
 
 
 def _unnamed() -> IO[bytes]:
