@@ -266,7 +266,7 @@ def test_a_file_in_a_folder_of_the_same_command_appears_with_it(
             outputs.file(tmp_path / name).write(b"three")
 
     # Neither the folder itself, nor a file that is in it already, is another output.
-    for name, problem in (("out", "is a folder that this command writes, too"), ("out/mark", "exists")):
+    for name, problem in (("out", "is, holds or is in another output"), ("out/mark", "exists")):
         with pytest.raises(InputError, match=problem) as found:
             write(name)
         assert found.value.path == tmp_path / name

@@ -154,15 +154,12 @@ class FolderDraft:
             )
 
     def holds(self, path: Path) -> bool:
-        """Whether a path leads into the folder, or to it."""
-        return Path(os.path.realpath(path)).is_relative_to(self.target)
+        """Whether a path leads into the folder."""
+        return self.target in Path(os.path.realpath(path)).parents
 
     def place_of(self, path: Path) -> Path:
-        """Where in the draft a path is that leads into the folder; to the folder itself none may."""
-        inner = Path(os.path.realpath(path)).relative_to(self.target)
-        if not inner.parts:
-            raise InputError("is a folder that this command writes, too", do="choose another place", path=path)
-        return self.folder / inner
+        """Where in the draft a path is that leads into the folder."""
+        return self.folder / Path(os.path.realpath(path)).relative_to(self.target)
 
     def place(self) -> None:
         """Take the place, and remove the folder that was there."""
@@ -257,19 +254,24 @@ def _remove_unlocked(path: Path) -> None:
 
 
 def _take_after(handle: int, earlier: Path, mode: int) -> None:
-    """Give a draft the mode and owner of what it replaces; a new one is as readable as any other."""
+    """Give a draft the mode and owner of what it replaces; a new one is as readable as any other.
+
+    Where the file system has no modes, as on some shares, it stays as the system made it.
+    """
     try:
         found = earlier.stat()
     except FileNotFoundError:
         umask = os.umask(0)
         os.umask(umask)
-        os.fchmod(handle, mode & ~umask)
+        with contextlib.suppress(OSError):
+            os.fchmod(handle, mode & ~umask)
         return
     made = os.fstat(handle)
-    if (found.st_uid, found.st_gid) != (made.st_uid, made.st_gid):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        if (found.st_uid, found.st_gid) != (made.st_uid, made.st_gid):
             os.fchown(handle, found.st_uid, found.st_gid)
-    os.fchmod(handle, stat.S_IMODE(found.st_mode))
+    with contextlib.suppress(OSError):
+        os.fchmod(handle, stat.S_IMODE(found.st_mode))
 
 
 def _unnamed() -> IO[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,9 +11,10 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
+from consistency.errors import InputError
 from consistency.support.drafts import FileDraft, FolderDraft
 from consistency.support.locks import alone_in
-from consistency.support.places import unwritable
+from consistency.support.places import refusals, unwritable
 
 
 class Outputs:
@@ -62,9 +64,11 @@ class Outputs:
         Raises
         ------
         InputError
-            If it cannot be written there.
+            If it cannot be written there, or another output takes the place or holds it.
         """
         within = next((folder for folder in self._folders if folder.holds(path)), None)
+        if within is None:
+            self._refuse_shared(path)
         self._files.append(draft := FileDraft(path, only_new or within is not None, within))
         if within is not None:
             draft.check()
@@ -72,6 +76,7 @@ class Outputs:
 
     def manifest(self, path: Path) -> FileDraft:
         """Begin a file that speaks of the others: an earlier one is removed before they take their places, and it comes last."""
+        self._refuse_shared(path)
         self._manifests.append(draft := FileDraft(path))
         return draft
 
@@ -93,8 +98,10 @@ class Outputs:
         Raises
         ------
         InputError
-            If something else is at `path`, it is the current folder or holds it, or the system refuses to write there.
+            If something else is at `path`, it is the current folder or holds it, another output takes the place, holds it or is
+            within it, or the system refuses to write there.
         """
+        self._refuse_shared(path, holds=True)
         self._folders.append(draft := FolderDraft(path, mark))
         return draft.folder
 
@@ -143,6 +150,17 @@ class Outputs:
                 # Of a library, such as Arrow's, it may not say where.
                 if error.filename is None or folder.folder in Path(error.filename).parents:
                     raise unwritable(folder.path, error) from error
+
+    def _refuse_shared(self, path: Path, *, holds: bool = False) -> None:
+        """Refuse a place that another output takes too, or that is lost where a folder is replaced as a whole."""
+        with refusals(path):
+            place = Path(os.path.realpath(path))
+        for draft in self._drafts():
+            within = place.is_relative_to(draft.target) or (holds and draft.target.is_relative_to(place))
+            if within and not draft.through:
+                raise InputError(
+                    f"is, holds or is in another output: {draft.path}", do="choose another place", path=path
+                )
 
     def _drafts(self) -> list[FolderDraft | FileDraft]:
         return [*self._folders, *self._files, *self._manifests]
