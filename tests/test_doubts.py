@@ -78,6 +78,12 @@ def test_degenerate_scores_are_counted(tmp_path, options, words, count):
     assert words in note
 
 
+def test_without_a_divergence_there_is_no_largest_one(tmp_path):
+    impossible = write(tmp_path / "after", [[-math.inf] * 4] * 20)
+    section = compare(write(tmp_path / "before", ordinary()), impossible).by_task["sums"]
+    assert (section.estimates["kl"].n, section.kl_largest) == (0, None)
+
+
 def test_impossible_answers_to_some_questions_are_counted(tmp_path):
     some = ordinary()
     some[3] = some[7] = [-math.inf] * 4

@@ -247,6 +247,41 @@ def test_an_error_of_the_system_in_a_draft_names_the_place(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_file_in_a_folder_of_the_same_command_appears_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr(exchange, "_renameat2", lambda: None)
+    for word in ("one", "two"):
+        with Outputs() as outputs:
+            (outputs.folder(tmp_path / "out", "mark") / "mark").write_text(word)
+            outputs.file(tmp_path / "out" / "more" / "a").write(word.encode())
+        assert (tmp_path / "out" / "mark").read_text() == (tmp_path / "out" / "more" / "a").read_text() == word
+        assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "mark", "more", "out"]
+
+    def write(name: str) -> None:
+        with Outputs() as outputs:
+            (outputs.folder(tmp_path / "out", "mark") / "mark").write_text("three")
+            outputs.file(tmp_path / name).write(b"three")
+
+    # Neither the folder itself, nor a file that is in it already, is another output.
+    for name, problem in (("out", "is, holds or is in another output"), ("out/mark", "exists")):
+        with pytest.raises(InputError, match=problem) as found:
+            write(name)
+        assert found.value.path == tmp_path / name
+        assert (tmp_path / "out" / "mark").read_text() == "two"
+
+
+def test_json_in_the_folder_of_the_report(logs: Path) -> None:
+    command = [PROGRAM, "compare", "before", "one", "--out", "out", "--json", "out/comparison.json"]
+    for _ in range(2):
+        subprocess.run(command, cwd=logs, capture_output=True, check=True)
+        stored = json.loads((logs / "out" / "comparison.json").read_text())
+        assert stored["by_task"] == json.loads((logs / "out" / "report.json").read_text())["comparison"]["by_task"]
+    assert sorted(path.name for path in logs.iterdir()) == ["before", "one", "out", "two"]
+
+
 def test_hashes_are_those_of_the_files(tmp_path: Path) -> None:
     with Outputs() as outputs:
         file = outputs.file(tmp_path / "a")

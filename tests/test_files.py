@@ -140,3 +140,39 @@ def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch, name):
         pass
     assert (tmp_path / "report" / "report.json").read_text() == "{}"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report"]
+
+
+@pytest.mark.parametrize(
+    ("held", "file_first"),
+    [("report", False), *((name, True) for name in ("report", "report/a.json", "report/deep/a.json", "link/a.json"))],
+)
+@pytest.mark.parametrize("there", [True, False])
+def test_two_outputs_do_not_share_a_place(tmp_path, held, there, file_first):
+    """A file in a folder that is begun later would be lost with the earlier one, after the new one is in place."""
+    (tmp_path / "link").symlink_to("report")
+    if there:
+        (tmp_path / "report").mkdir()
+        (tmp_path / "report" / "report.json").write_text("old")
+
+    def write() -> None:
+        with Outputs() as outputs:
+            if file_first:
+                outputs.file(tmp_path / held).write(b"{}")
+            (outputs.folder(tmp_path / "report", "report.json") / "report.json").write_text("new")
+            if not file_first:
+                outputs.file(tmp_path / held).write(b"{}")
+
+    is_folder = held == "report" and there and file_first
+    with pytest.raises(InputError, match="a folder of this name" if is_folder else "is, holds or is in another output"):
+        write()
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == ({"report/report.json"} if there else set())
+    assert not there or (tmp_path / "report" / "report.json").read_text() == "old"
+
+
+def test_outputs_side_by_side_share_no_place(tmp_path):
+    with Outputs() as outputs:
+        (outputs.folder(tmp_path / "report", "report.json") / "report.json").write_text("{}")
+        outputs.file(tmp_path / "report.json").write(b"1")
+        outputs.file(tmp_path / "reports" / "a").write(b"2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report", "report.json", "reports"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consistency.comparison.items import question_arrays, question_arrays_of
+from consistency.comparison.items import question_arrays
 from consistency.comparison.pairing import pair
 from consistency.errors import InputError
 from consistency.logs.runs import read_run
@@ -239,8 +239,8 @@ def test_tasks_measured_together_are_as_measured_alone():
         gold = rng.integers(k, size=n).tolist()
         one, two = (scores(documents, rng.normal(size=(n, k)).tolist(), gold) for _ in range(2))
         tasks.append(pair(one, two))
-    together = question_arrays_of(tasks)
+    together = question_arrays(tasks)
     for pairs, found in zip(tasks, together, strict=True):
-        alone = question_arrays(pairs)
+        (alone,) = question_arrays([pairs])
         assert list(found) == list(alone)
         assert all(found[name].tobytes() == alone[name].tobytes() for name in alone)

@@ -1,5 +1,6 @@
 """Where an output goes: links are followed, devices and pipes are written through, a file that is replaced keeps its mode."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -83,6 +84,25 @@ def test_a_replaced_file_and_folder_keep_their_modes(tmp_path: Path, mode: int) 
         (outputs.folder(tmp_path / "b", "mark") / "mark").write_text("new")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"]
     assert modes == [mode, mode | 0o700]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_system_without_modes_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    """Some shares refuse to set a mode or an owner, and take content."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    monkeypatch.setattr(os, "fchown", refuse)
+    if there:
+        (tmp_path / "a").write_text("old")
+        (tmp_path / "b").mkdir()
+    with Outputs() as outputs:
+        outputs.file(tmp_path / "a").write(b"new")
+        (outputs.folder(tmp_path / "b", "mark") / "mark").write_text("new")
+    assert [(tmp_path / name).read_text() for name in ("a", "b/mark")] == ["new", "new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
 def test_a_new_folder_is_as_readable_as_any_other(tmp_path: Path) -> None:

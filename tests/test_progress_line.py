@@ -109,3 +109,21 @@ def test_a_log_gets_a_line_every_half_minute() -> None:
         "consistency: runs: 225 of 300, 30 s left",
         "consistency: runs: 300 of 300",
     ]
+
+
+class Full(Terminal):
+    """A terminal that cannot be written."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("stream", [Full(), None])
+def test_a_stream_that_fails_does_not_stop_the_work(stream: Full | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", stream)
+    clock, done = Clock(), 0
+    with progress_line(clock=clock) as tell:
+        for done in range(1, 4):
+            clock.now += 60
+            tell("runs", done, 3)
+    assert done == 3

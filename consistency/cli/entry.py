@@ -1,7 +1,7 @@
-"""Where the program begins and ends: every way in which a command can end has its exit code, and one line that says why.
+"""Where the program begins and ends: every way in which a command can end has its exit code, and what fails has one line.
 
 Exit codes
-    0: done. 1: the condition of a check holds. 2: an argument, an input or this machine is at fault. 3: a policy is
+    0: done. 1: a check found what it looks for. 2: an argument, an input or this machine is at fault. 3: a policy is
     undecided. 70: a fault of this program. 130: interrupted. 141: the reader of standard output has ended.
 """
 
@@ -13,6 +13,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from consistency.cli.exit_codes import FAULT, INTERRUPTED, MISTAKE, READER_GONE
+from consistency.errors import one_line
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Set to anything: the traceback is printed before the line that says what failed.
 TRACEBACK = "CONSISTENCY_TRACEBACK"
+# Characters of another library's message.
+_MOST = 300
 
 
 def main() -> None:
@@ -117,10 +120,12 @@ def _machine(error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return f"{_command()}: an input is nested more deeply than can be read{more}"
     if isinstance(error, Warning):
-        return f"{_command()}: a warning, which this Python was told to take for an error: {_text(error)}{more}"
+        return (
+            f"{_command()}: a warning, which this Python was told to take for an error: {one_line(error, _MOST)}{more}"
+        )
     assert isinstance(error, OSError)
     places = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
-    return f"{_command()}: {': '.join([*places, error.strerror or _text(error)])}{more}"
+    return f"{_command()}: {': '.join([*places, error.strerror or one_line(error, _MOST)])}{more}"
 
 
 def _fault(error: BaseException) -> str:
@@ -129,7 +134,8 @@ def _fault(error: BaseException) -> str:
     while found is not None:
         place = _place(found) or place
         found = found.tb_next
-    name = f"{type(error).__name__}: {_text(error)}" if _text(error) else type(error).__name__
+    name, text = type(error).__name__, one_line(error, _MOST)
+    name = name if text == name else f"{name}: {text}"
     return (
         f"{_command()} failed at {place or 'an unknown place'}: {name}; this is a fault of the program, not of what it read:"
         f" please report it, with the traceback that {TRACEBACK}=1 prints"
@@ -140,10 +146,6 @@ def _place(trace: TracebackType) -> str:
     """A frame's module and line, if it is of this package."""
     module = trace.tb_frame.f_globals.get("__name__", "")
     return f"{module}:{trace.tb_lineno}" if module.partition(".")[0] == "consistency" else ""
-
-
-def _text(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def _command() -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from consistency.cli.exit_codes import MISTAKE
 from consistency.support.streams import say, show, tell
 
 if TYPE_CHECKING:
@@ -135,20 +136,14 @@ def _validated(
     """The notes on an experiment; where it has problems, these are printed to standard error, and the exit code is 2."""
     import os
 
-    from consistency.errors import InputError
-    from consistency.experiment.reading import key_line
+    from consistency.experiment.reading import key_line, key_of_error
     from consistency.experiment.validation import validate as check
     from consistency.tasks.sources import VARIABLE
     from consistency.training_data.pools import pool_problems
 
     given = read_settings(settings)
-    try:
+    with key_of_error(file, given):
         found = check(experiment, full=full, elsewhere=elsewhere)
-    except InputError as error:
-        if error.path is not None:
-            raise
-        line = key_line(file, error.problem, given)
-        raise InputError(error.problem, expected=error.expected, do=error.do, path=file, line=line) from error
     left = tuple(pool_problems(experiment, os.environ.get(VARIABLE, "")))
     found = replace(found, problems=found.problems + left)
     if found.problems:
@@ -156,9 +151,9 @@ def _validated(
             line = key_line(file, problem, given)
             tell(f"problem: {file}:{f'{line}:' if line else ''} {problem}")
         tell(*(found.notes if full else ()))
-        raise typer.Exit(2)
+        raise typer.Exit(MISTAKE)
     runs = len(list(experiment.runs()))
-    return [*found.to_lines(), f"{file}: {runs} models to fine-tune and evaluate on {experiment.device}"]
+    return [*found.notes, f"{file}: {runs} models to fine-tune and evaluate on {experiment.device}"]
 
 
 @app.command()

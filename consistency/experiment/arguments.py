@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from consistency.errors import InputError
+from consistency.errors import InputError, one_line
 from consistency.support.text import visible
 
 # What the grid keeps in the folder of an experiment besides the folders of its models.
@@ -49,7 +49,7 @@ def is_name(value: object) -> bool:
 
 
 def check_texts(values: Any, key: str = "") -> None:
-    r"""Refuse a text that no program can be given: one with a NUL, or one that is no Unicode, or one that is far too long.
+    r"""Refuse a text that no program can be given: one with a NUL, or half a character, or one that is far too long.
 
     Parameters
     ----------
@@ -170,10 +170,10 @@ def check_model(key: str, source: str) -> None:
     >>> check_model("models: m", "../")
     Traceback (most recent call last):
         ...
-    consistency.errors.InputError: models: m: '../' is no name; expected the folder by its name: ../NAME
+    consistency.errors.InputError: models: m: '../' is not a name; expected the folder by its name: ../NAME
     """
     if Path(source) == Path(".."):
-        raise InputError(f"{key}: {source!r} is no name", expected="the folder by its name: ../NAME")
+        raise InputError(f"{key}: {source!r} is not a name", expected="the folder by its name: ../NAME")
     if len(source.encode()) > _LONGEST_MODEL:
         raise InputError(
             f"{key}: {len(source.encode()):,} bytes, and lm_eval calls a folder after the path of a model",
@@ -217,8 +217,8 @@ def model_arguments(text: str) -> dict[str, str]:
     if text.lstrip().startswith("{"):
         try:
             given = json.loads(text)
-        except ValueError as error:
-            raise InputError(f"model_args: {text!r} ({error})", expected="an object in JSON") from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"model_args: {text!r} ({one_line(error)})", expected="an object in JSON") from None
         found = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
     else:
         for part in filter(None, (part.strip() for part in text.split(","))):
@@ -231,7 +231,7 @@ def model_arguments(text: str) -> dict[str, str]:
             found[name] = value
     for name in found:
         if not name.isidentifier():
-            raise InputError(f"model_args: {name!r} is no name", expected="NAME=VALUE, separated by commas")
+            raise InputError(f"model_args: {name!r} is not a name", expected="NAME=VALUE, separated by commas")
     return found
 
 

@@ -6,7 +6,7 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
@@ -186,13 +186,20 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     >>> read_experiment(shipped("scripts/experiments") / "demo.yaml", "runs/demo").groups
     ('harmonious', 'incompatible', 'self_aligning')
     """
-    path = Path(path)
+    path, given = Path(path), settings or {}
+    with key_of_error(path, given):
+        return _experiment(path, Path(root), given)
+
+
+@contextmanager
+def key_of_error(path: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+    """Let an error inside name the experiment's file and the line of its key (`key_line`), unless it names a file or line."""
     try:
-        return _experiment(path, Path(root), settings or {})
+        yield
     except InputError as error:
         if error.path not in (None, path) or error.line is not None:
             raise
-        line = key_line(path, error.problem, settings or {})
+        line = key_line(path, error.problem, settings)
         raise InputError(error.problem, expected=error.expected, do=error.do, path=path, line=line) from error
 
 

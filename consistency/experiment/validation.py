@@ -63,10 +63,6 @@ class Validation:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def to_lines(self) -> list[str]:
-        """Problems first, a line each."""
-        return [*(f"problem: {text}" for text in self.problems), *self.notes]
-
 
 def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = False) -> Validation:
     """The problems of an experiment, found before it runs.

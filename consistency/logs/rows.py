@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeGuard
 
@@ -244,13 +245,14 @@ def _read_array(content: bytes, path: Path, expected: Expected) -> tuple[RowKind
 
 def _read_array_by_row(content: bytes, path: Path, expected: Expected) -> tuple[RowKind, list[Any]]:
     """Read an array that holds NaN, which only Python's json knows, or an error, which is to be found."""
-    items = list(_parse_array(content, path))
-    if not items:
+    # One at a time: as values of Python all of them would be several times the file.
+    items = _parse_array(content, path)
+    line, first = next(items, (0, None))
+    if not line:
         raise InputError("the log has no document", expected="one JSON object per document", path=path)
-    line, first = items[0]
     kind = row_kind(_as_document(_as_decoded(first), line, path), expected, line=line, path=path)
     decoder = msgspec.json.Decoder(kind.type, strict=False)
-    return kind, [_convert(decoder, item, line, path) for line, item in items]
+    return kind, [_convert(decoder, item, line, path) for line, item in chain([(line, first)], items)]
 
 
 def _as_document(item: Any, line: int, path: Path) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class FileDraft:
         Its place; missing folders are made.
     only_new : bool
         Whether to refuse a place that holds other content.
+    within : FolderDraft, optional
+        A folder in the making that is to hold the place: the file takes its place in the draft of the folder.
 
     Raises
     ------
@@ -43,10 +45,11 @@ class FileDraft:
         If it cannot be written there.
     """
 
-    def __init__(self, path: Path, only_new: bool = False) -> None:
+    def __init__(self, path: Path, only_new: bool = False, within: FolderDraft | None = None) -> None:
         self.path, self._digest, self._only_new = path, hashlib.sha256(), only_new
+        self.within = within
         with refusals(path):
-            self.target, self.through = find_target(path)
+            self.target, self.through = find_target(path if within is None else within.place_of(path))
             if self.through:
                 self._draft, self._stream = None, _unnamed()
             else:
@@ -71,7 +74,8 @@ class FileDraft:
     def check(self) -> None:
         """Refuse to take a place that holds something else, if the file is to be new."""
         if self._only_new and self.target.exists() and self._sha256_in_place() != self.sha256:
-            raise InputError("exists", do="choose another folder", path=self.path)
+            do = "choose another folder" if self.within is None else "choose another name"
+            raise InputError("exists", do=do, path=self.path)
 
     def retire(self) -> None:
         """Remove the file that is replaced, since it speaks of others that are replaced before it."""
@@ -119,6 +123,7 @@ class FolderDraft:
     """
 
     through = False
+    within = None
 
     def __init__(self, path: Path, mark: str | None) -> None:
         self.path, self._mark = path, mark
@@ -147,6 +152,14 @@ class FolderDraft:
             raise InputError(
                 f"exists and has no {mark}", expected="a new folder", do="name another one", path=self.path
             )
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path leads into the folder."""
+        return self.target in Path(os.path.realpath(path)).parents
+
+    def place_of(self, path: Path) -> Path:
+        """Where in the draft a path is that leads into the folder."""
+        return self.folder / Path(os.path.realpath(path)).relative_to(self.target)
 
     def place(self) -> None:
         """Take the place, and remove the folder that was there."""
@@ -241,19 +254,24 @@ def _remove_unlocked(path: Path) -> None:
 
 
 def _take_after(handle: int, earlier: Path, mode: int) -> None:
-    """Give a draft the mode and owner of what it replaces; a new one is as readable as any other."""
+    """Give a draft the mode and owner of what it replaces; a new one is as readable as any other.
+
+    Where the file system has no modes, as on some shares, it stays as the system made it.
+    """
     try:
         found = earlier.stat()
     except FileNotFoundError:
         umask = os.umask(0)
         os.umask(umask)
-        os.fchmod(handle, mode & ~umask)
+        with contextlib.suppress(OSError):
+            os.fchmod(handle, mode & ~umask)
         return
     made = os.fstat(handle)
-    if (found.st_uid, found.st_gid) != (made.st_uid, made.st_gid):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        if (found.st_uid, found.st_gid) != (made.st_uid, made.st_gid):
             os.fchown(handle, found.st_uid, found.st_gid)
-    os.fchmod(handle, stat.S_IMODE(found.st_mode))
+    with contextlib.suppress(OSError):
+        os.fchmod(handle, stat.S_IMODE(found.st_mode))
 
 
 def _unnamed() -> IO[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,9 +11,10 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
+from consistency.errors import InputError
 from consistency.support.drafts import FileDraft, FolderDraft
 from consistency.support.locks import alone_in
-from consistency.support.places import unwritable
+from consistency.support.places import refusals, unwritable
 
 
 class Outputs:
@@ -54,20 +56,27 @@ class Outputs:
         Parameters
         ----------
         path : Path
-            Links are followed; a device, a pipe or an open descriptor is written through. Missing folders are made.
+            Links are followed; a device, a pipe or an open descriptor is written through. Missing folders are made. One in a
+            folder that was begun appears with it, and takes the place of nothing else in it.
         only_new : bool
             Whether to refuse a place that holds other content.
 
         Raises
         ------
         InputError
-            If it cannot be written there.
+            If it cannot be written there, or another output takes the place or holds it.
         """
-        self._files.append(draft := FileDraft(path, only_new))
+        within = next((folder for folder in self._folders if folder.holds(path)), None)
+        if within is None:
+            self._refuse_shared(path)
+        self._files.append(draft := FileDraft(path, only_new or within is not None, within))
+        if within is not None:
+            draft.check()
         return draft
 
     def manifest(self, path: Path) -> FileDraft:
         """Begin a file that speaks of the others: an earlier one is removed before they take their places, and it comes last."""
+        self._refuse_shared(path)
         self._manifests.append(draft := FileDraft(path))
         return draft
 
@@ -89,8 +98,10 @@ class Outputs:
         Raises
         ------
         InputError
-            If something else is at `path`, it is the current folder or holds it, or the system refuses to write there.
+            If something else is at `path`, it is the current folder or holds it, another output takes the place, holds it or is
+            within it, or the system refuses to write there.
         """
+        self._refuse_shared(path, holds=True)
         self._folders.append(draft := FolderDraft(path, mark))
         return draft.folder
 
@@ -140,15 +151,31 @@ class Outputs:
                 if error.filename is None or folder.folder in Path(error.filename).parents:
                     raise unwritable(folder.path, error) from error
 
+    def _refuse_shared(self, path: Path, *, holds: bool = False) -> None:
+        """Refuse a place that another output takes too, or that is lost where a folder is replaced as a whole."""
+        with refusals(path):
+            place = Path(os.path.realpath(path))
+        for draft in self._drafts():
+            within = place.is_relative_to(draft.target) or (holds and draft.target.is_relative_to(place))
+            if within and not draft.through:
+                raise InputError(
+                    f"is, holds or is in another output: {draft.path}", do="choose another place", path=path
+                )
+
     def _drafts(self) -> list[FolderDraft | FileDraft]:
         return [*self._folders, *self._files, *self._manifests]
 
     def _take_places(self) -> None:
-        # First what may fail on the way, and cannot be taken back.
+        # First what is in a folder that takes its place later.
+        for inner in self._files:
+            if inner.within is not None:
+                inner.check()
+                inner.place()
+        # Then what may fail on the way, and cannot be taken back.
         for draft in self._drafts():
             if draft.through:
                 draft.place()
-        rest = [draft for draft in self._drafts() if not draft.through]
+        rest = [draft for draft in self._drafts() if not draft.through and draft.within is None]
         held = {folder.resolve() for folder in self._locked}
         with alone_in({draft.target.parent for draft in rest} - held):
             for draft in rest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 # What is being done, how many of its parts are done, and how many there are.
@@ -34,7 +34,8 @@ def progress_line(stream: TextIO | None = None, clock: Callable[[], float] = tim
     ------
     callable
         To be called as work goes on, as often as one likes, with what is being done, the number of its parts that are done, and
-        of all its parts. The line is gone from the terminal at the end, also where the work ends in an error.
+        of all its parts. The line is gone from the terminal at the end, also where the work ends in an error. Where the stream
+        is closed, or cannot be written, nothing is said.
 
     Examples
     --------
@@ -52,9 +53,9 @@ def progress_line(stream: TextIO | None = None, clock: Callable[[], float] = tim
 
 
 class _Line:
-    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+    def __init__(self, stream: TextIO | None, clock: Callable[[], float]) -> None:
         self._stream, self._clock = stream, clock
-        self._terminal = stream.isatty()
+        self._terminal = stream is not None and stream.isatty()
         first, self._pause = TERMINAL if self._terminal else LOG
         self._next = clock() + first
         self._stage: tuple[str, float] | None = None
@@ -71,17 +72,22 @@ class _Line:
         left = _left(now - self._stage[1], done, total)
         text += f", {left} left" if left else ""
         if not self._terminal:
-            self._stream.write(text + "\n")
+            self._write(text + "\n")
         else:
-            self._stream.write("\r" + text.ljust(self._shown))
+            self._write("\r" + text.ljust(self._shown))
             self._shown = len(text)
-        self._stream.flush()
 
     def clear(self) -> None:
         if self._shown:
-            self._stream.write("\r" + " " * self._shown + "\r")
-            self._stream.flush()
+            self._write("\r" + " " * self._shown + "\r")
             self._shown = 0
+
+    def _write(self, text: str) -> None:
+        # The work does not fail because nobody can see how far it is.
+        if self._stream is not None:
+            with suppress(OSError):
+                self._stream.write(text)
+                self._stream.flush()
 
 
 def _left(seconds: float, done: int, total: int) -> str:

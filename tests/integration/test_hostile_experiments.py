@@ -106,7 +106,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"models": {"m": "x'$(touch PWNED)'"}}, "models: m: "),
     ({"models": {"m": "a" * 300}}, "models: m: "),
     ({"models": {"m": "a\0b"}}, "models: m: 'a\\x00b' has a NUL"),
-    ({"models": {"m": "a\ud800"}}, "models: m: "),
+    ({"models": {"m": "a\ud800"}}, "half a surrogate pair"),
     ({"models": {"m": ".."}}, "models: m: '..'"),
     ({"domains": {"$(touch PWNED)": {"pool": "p", "test": "t", "dev": "d"}}, "tasks": "paper", "general": "none"}, "domains: "),
     ({"domains": ["medicine; touch PWNED"]}, "no domain"),
@@ -139,6 +139,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"model_args": "-x=1"}, "model_args: "),
     ({"model_args": "a b=1"}, "model_args: "),
     ({"model_args": "{a: 1"}, "model_args: "),
+    ({"model_args": '{"a": ' + "[" * 5000}, "model_args: "),
     ({"model_args": {"when": [{1, 2}]}}, "model_args: "),
     ({"model_args": "trust_remote_code=True"}, "model_args: trust_remote_code"),
     ({"lm_eval": "; touch PWNED"}, "lm_eval: "),
@@ -421,8 +422,9 @@ def test_an_own_domain_in_files_with_an_odd_name_works(folder: Path, grid: Grid,
 
 def test_what_snakemake_is_told_is_taken_as_it_is_written(folder: Path, grid: Grid) -> None:
     (folder / "gu'ard {seed}").mkdir()
+    questions(folder / "gu'ard {seed}" / "x.jsonl")
     path = written(folder, {})
-    done = grid.run(path, "--config", "guard=gu'ard {seed}", "axolotl=--launcher python --wandb-name '$(touch PWNED)'")
+    done = grid.run(path, "--config", "guard=gu'ard {seed}", "axolotl=--wandb-name '$(touch PWNED)' --launcher python")
     assert done.returncode == 0, done.stderr[-3000:]
     assert unharmed(folder.parent)
     assert all(after(words, "--guard") == "gu'ard {seed}" for words in grid.calls("consistency", "groups"))
@@ -432,7 +434,7 @@ def test_what_snakemake_is_told_is_taken_as_it_is_written(folder: Path, grid: Gr
 
 def test_the_environment_is_no_command(folder: Path, grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "$(touch PWNED),`touch PWNED`")
-    done = grid.run(written(folder, {"device": "cuda:1"}), "--until", "embedded_model", "probe")
+    done = grid.run(written(folder, {"device": "cuda:1"}), "--until", "probe")
     assert done.returncode == 0, done.stderr[-3000:]
     assert unharmed(folder.parent)
 
