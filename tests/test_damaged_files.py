@@ -383,14 +383,15 @@ def test_a_template_that_jinja_cannot_take(tmp_path: Path, text: str) -> None:
 
 
 def test_a_path_that_no_file_can_have(tmp_path: Path) -> None:
-    for name in ("x" * 300, "a\0b"):
+    for name, problem in (("x" * 300, "is longer than a path can be"), ("a\0b", "has a NUL")):
         path = tmp_path / "a.yaml"
         path.write_text(
             "name: a\nmodels: {m: embedded}\ntasks: paper\ngeneral: none\ngroups: [harmonious]\nseeds: [0]\n"
             + json.dumps({"domains": {"games": {"pool": name, "test": "t.csv", "dev": "d.csv"}}})[1:-1]
         )
-        with pytest.raises(InputError, match="is no path"):
+        with pytest.raises(InputError, match=f"domains: games: pool: .*{problem}") as found:
             read_experiment(path, tmp_path)
+        assert (found.value.path, found.value.line) == (path, 7)
 
 
 def test_a_value_of_any_length_makes_a_short_line() -> None:
