@@ -249,7 +249,7 @@ def check_end(end: End, allowed: tuple[int, ...] = (0, 2), place: str = "") -> s
     ----------
     end : End
     allowed : tuple of int
-        Exit codes; 2 with one line. Others than 0 and 2 are those of a gate.
+        Exit codes; 2 with one line, or one for each problem of an experiment. Others than 0 and 2 are those of a gate.
     place : str
         What the line of an error must name, such as the folder of the files.
 
@@ -271,14 +271,17 @@ def check_end(end: End, allowed: tuple[int, ...] = (0, 2), place: str = "") -> s
     if end.code != 2:
         return "right"
     lines = end.err.removesuffix("\n").split("\n")
-    if len(lines) != 1 or not lines[0].startswith("consistency: "):
+    # Of an experiment all problems are listed, a line each.
+    listed = all(line.startswith("problem: ") for line in lines)
+    if not listed and (len(lines) != 1 or not lines[0].startswith("consistency: ")):
         raise FaultError("not one line", end.err)
-    if re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", lines[0]):
-        raise FaultError("control characters", repr(end.err))
-    if len(lines[0]) > 5000:
-        raise FaultError("a line of thousands of characters", end.err[:500])
-    if place and place not in lines[0]:
-        raise FaultError("no file named", end.err)
+    for line in lines:
+        if re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", line):
+            raise FaultError("control characters", repr(end.err))
+        if len(line) > 5000:
+            raise FaultError("a line of thousands of characters", end.err[:500])
+        if place and place not in line:
+            raise FaultError("no file named", end.err)
     return "refused"
 
 

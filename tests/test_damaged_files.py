@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from consistency.comparison.compare import compare
+from consistency.comparison.policy import read_policy
 from consistency.errors import InputError, one_line
 from consistency.experiment.checkpoint import check_checkpoint
 from consistency.experiment.reading import read_experiment
@@ -86,27 +87,27 @@ MERGES = "a: &a {x: 1}\n" + "".join(
 )
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "problem"),
-    [
-        ("[" * 10_000, None, "nested too deeply"),
-        ("a:\n " + "[" * 150 + "]" * 150, 2, f"nested more than {DEEPEST} levels"),
-        (BOMB, 6, "stand for more than"),
-        (MERGES, 6, "stand for more than"),
-        ("a: 1\nb: &b [*b]", 2, "within the value that it stands for"),
-        ("a: 1\nb: {a: 1, a: 2}", 2, "duplicate key a"),
-        ("a: 0x" + "f" * 5000, 1, "digits"),
-        ("a: " + "9" * 5000, 1, "digits"),
-        ('a: "\\ud800"', 1, "half a surrogate pair"),
-        ("a: !!bool perhaps", None, "not of the type"),
-        ("a: !!timestamp soon", None, "not of the type"),
-        ("a: !!int ''", None, "not of the type"),
-        ("a: 2026-13-41", None, "not of the type"),
-        ("a: !!python/object/apply:os.system [x]", 1, "could not determine a constructor"),
-        ("? [1]\n: 2", 1, "unhashable"),
-        ("a: \x00", None, "special characters"),
-    ],
-)
+BAD_YAML: list[tuple[str, int | None, str]] = [
+    ("[" * 10_000, None, "nested too deeply"),
+    ("a:\n " + "[" * 150 + "]" * 150, 2, f"nested more than {DEEPEST} levels"),
+    (BOMB, 6, "stand for more than"),
+    (MERGES, 6, "stand for more than"),
+    ("a: 1\nb: &b [*b]", 2, "within the value that it stands for"),
+    ("a: 1\nb: {a: 1, a: 2}", 2, "duplicate key a"),
+    ("a: 0x" + "f" * 5000, 1, "digits"),
+    ("a: " + "9" * 5000, 1, "digits"),
+    ('a: "\\ud800"', 1, "half a surrogate pair"),
+    ("a: !!bool perhaps", None, "not of the type"),
+    ("a: !!timestamp soon", None, "not of the type"),
+    ("a: !!int ''", None, "not of the type"),
+    ("a: 2026-13-41", None, "not of the type"),
+    ("a: !!python/object/apply:os.system [x]", 1, "could not determine a constructor"),
+    ("? [1]\n: 2", 1, "unhashable"),
+    ("a: \x00", None, "special characters"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "problem"), BAD_YAML)
 def test_yaml_that_no_program_can_take(tmp_path: Path, text: str, line: int | None, problem: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text)
@@ -114,6 +115,19 @@ def test_yaml_that_no_program_can_take(tmp_path: Path, text: str, line: int | No
         read_yaml(path, "an experiment")
     assert (found.value.path, found.value.line) == (path, line)
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(("text", "line", "problem"), BAD_YAML)
+def test_an_experiment_and_a_policy_name_the_file_too(
+    tmp_path: Path, text: str, line: int | None, problem: str
+) -> None:
+    """Whoever reads a file of YAML a second time, for the line of a key, meets the same mistake."""
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    for read in (lambda: read_experiment(path, tmp_path), lambda: read_policy(path)):
+        with pytest.raises(InputError, match=problem) as found:
+            read()
+        assert (found.value.path, found.value.line) == (path, line)
 
 
 def test_yaml_in_utf16_is_refused_and_with_a_byte_order_mark_read(tmp_path: Path) -> None:
@@ -375,8 +389,9 @@ def test_a_path_that_no_file_can_have(tmp_path: Path) -> None:
             "name: a\nmodels: {m: embedded}\ntasks: paper\ngeneral: none\ngroups: [harmonious]\nseeds: [0]\n"
             + json.dumps({"domains": {"games": {"pool": name, "test": "t.csv", "dev": "d.csv"}}})[1:-1]
         )
-        with pytest.raises(InputError, match=rf"a\.yaml:7: domains: games: pool: .*{problem}"):
+        with pytest.raises(InputError, match=f"domains: games: pool: .*{problem}") as found:
             read_experiment(path, tmp_path)
+        assert (found.value.path, found.value.line) == (path, 7)
 
 
 def test_a_value_of_any_length_makes_a_short_line() -> None:

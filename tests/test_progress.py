@@ -49,6 +49,24 @@ def test_phases(name: str, end: str, stage: str) -> None:
     assert read_progress(_until(name, end)) == Progress(stage)
 
 
+@pytest.mark.parametrize(
+    "bar",
+    [
+        "1.2.3/10 [00:05<00:09",
+        "./10 [00:05<00:09",
+        f"{'9' * 400}/{'9' * 400} [00:05<00:09",
+        f"5/10 [{'9' * 5000}:05<00:09",
+        f"5/{'9' * 5000}k [00:05<00:09",
+    ],
+)
+def test_what_looks_like_a_bar_and_counts_nothing(bar: str) -> None:
+    """A program prints what a model wrote, too."""
+    real = _bars("Running loglikelihood requests", (1, 1), (5, 5), total=10)
+    found = read_progress(f"{real}\rRunning loglikelihood requests:  50%|█    | {bar},  1.00it/s]")
+    assert found == read_progress(real)
+    assert (found.stage, found.done, found.total) == ("answers", 5, 10)
+
+
 def test_answers_of_an_evaluation() -> None:
     assert read_progress(_until("evaluate.log", "0/3520 [00:00<?, ?it/s]")) == Progress("answers", 0, 3520)
     found = read_progress(_until("evaluate.log", "2481/3520 [00:06<00:01, 546.40it/s]"))

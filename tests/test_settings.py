@@ -2,16 +2,20 @@
 
 import copy
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from consistency.comparison.compare import compare
 from consistency.comparison.settings import SETTINGS
+from consistency.errors import InputError
 from consistency.logs.run_config import RunConfig
 from consistency.logs.settings import model_arguments
+from consistency.logs.task_settings import read_values
 from consistency.report.pair.github import to_markdown
 from consistency.report.pair.report import write_comparison
+from consistency.support.json_files import DEEPEST
 
 DATE = "2026-01-02T03-04-05.678901"
 MULTIPLE, GENERATED = "mmlu_anatomy", "gsm8k"
@@ -410,7 +414,7 @@ def test_hostile_values_are_harmless_where_they_are_printed(tmp_path):
 
 def test_absurd_results_files_are_read(tmp_path):
     deep: list = []
-    for _ in range(300):
+    for _ in range(DEEPEST - 10):
         deep = [deep]
     absurd = {
         "configs": {MULTIPLE: 3, GENERATED: {"metric_list": deep, "dataset_kwargs": 1}},
@@ -420,6 +424,16 @@ def test_absurd_results_files_are_read(tmp_path):
         content = results() | {place: value}
         compared(tmp_path / place, results(), content)
     compared(tmp_path / "nan", results(), edited({"config/limit": float("nan")}))
+    compared(tmp_path / "huge", results(), results() | {"results": {MULTIPLE: {"acc,none": 10**400}}})
+    for _ in range(20):
+        deep = [deep]
+    with pytest.raises(InputError, match=f"nested more than {DEEPEST} levels deep"):
+        compared(tmp_path / "deep", results(), results() | {"configs": {GENERATED: {"metric_list": deep}}})
+
+
+@pytest.mark.parametrize(("value", "number"), [(10**400, math.inf), (-(10**400), -math.inf), (10**300, 1e300)])
+def test_integers_of_any_size_in_a_results_file(value, number):
+    assert dict(read_values({"acc,none": value, "f1,none": 0.5})) == {("acc", "none"): number, ("f1", "none"): 0.5}
 
 
 def test_model_arguments_are_read_from_a_text_and_from_an_object():

@@ -180,3 +180,13 @@ def test_the_longer_interval_comes_to_that_of_student() -> None:
     assert ratios[1] < 1.3
     assert ratios == sorted(ratios, reverse=True)
     assert ratios[-1] == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [1e200, 1e307, 1.7e308])
+def test_means_of_values_whose_sum_no_number_can_be(size: float) -> None:
+    """Of log-probabilities that a damaged log may hold; their mean is a number, its variance is not."""
+    values = size * np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    for found, share in ((mean(values), 0.8), (trimmed_mean(values), (0.6 + 0.8 + 4 * 1.0) / 6)):
+        assert found.value == pytest.approx(size * share, rel=1e-12)
+        assert (found.se, found.ci_low, found.warnings) == (None, None, ("too large",))

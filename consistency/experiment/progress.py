@@ -8,8 +8,8 @@ from itertools import pairwise
 
 # A bar of tqdm: `Running loglikelihood requests:  12%|█▏   | 123/1000 [01:05<07:43,  1.89it/s]`
 _BAR = re.compile(
-    r"(?:^|[\r\n])(?P<what>[^\r\n|]*?)(?:: )? *\d+%\|[^|\r\n]*\| *(?P<done>[\d.]+[kMG]?)/(?P<total>[\d.]+[kMG]?)"
-    r" \[(?P<elapsed>(?:\d+:)?\d+:\d\d)<"
+    r"(?:^|[\r\n])(?P<what>[^\r\n|]*?)(?:: )? *\d+%\|[^|\r\n]*\| *(?P<done>\d{1,15}(?:\.\d+)?[kMG]?)/"
+    r"(?P<total>\d{1,15}(?:\.\d+)?[kMG]?) \[(?P<elapsed>(?:\d{1,9}:)?\d{1,9}:\d\d)<"
 )
 _SCALE = {"k": 1e3, "M": 1e6, "G": 1e9}
 # The bars that count the work itself, and what it is then called.

@@ -207,7 +207,7 @@ def key_line(path: Path, problem: str, settings: Mapping[str, Any]) -> int | Non
     """The line of the key with which a problem begins; None if it begins with none, or with one of the settings."""
     try:
         lines = key_lines(path)
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
     keys = tuple(problem.split(": "))
     found = (keys[:length] for length in range(len(keys), 0, -1) if keys[0] not in settings)

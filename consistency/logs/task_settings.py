@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -150,7 +151,15 @@ def read_values(results: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], f
     for key, value in results.items():
         metric, comma, name = key.rpartition(",")
         if comma and not metric.endswith("_stderr") and isinstance(value, int | float):
-            yield (metric, name), float(value)
+            yield (metric, name), _as_float(value)
+
+
+def _as_float(value: float) -> float:
+    """A number of JSON, which has integers of any size."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

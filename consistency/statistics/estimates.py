@@ -32,7 +32,7 @@ STEPS = 3
 FEW = 30
 FEW_CLUSTERS = 10
 # Of values, and of their squares, above which a variance cannot be made with numbers.
-_TOO_LARGE = 1e150
+TOO_LARGE = 1e150
 # Of a table of measures that is made at once: 8 MB.
 MOST_VALUES = 1_000_000
 
@@ -449,8 +449,8 @@ def mean(
     n = len(x)
     if n == 0:
         return without_interval(None, 0, "no values", undefined=undefined, unit=unit)
-    value = float(x.mean())
-    if np.abs(x).max() > _TOO_LARGE:
+    value = centre(x)
+    if np.abs(x).max() > TOO_LARGE:
         return without_interval(value, n, "too large", undefined=undefined, unit=unit)
     found = _spread(x, labels[0], labels[1], labels[2], variance)
     # Clusters that count as fewer than two determine no variance.
@@ -459,6 +459,22 @@ def mean(
     method: Method = "t" if not clustered else "t-cr1" if variance == "CR1" else "t-cr3"
     plain = Estimate(value, found.se, None, None, n, found.df, undefined, "mean", unit, method)
     return _with_interval(plain, x, skewness(found.units), len(found.units), confidence)
+
+
+def centre(values: Floats) -> float:
+    """The mean of finite numbers, also where their sum is beyond what a number can be.
+
+    Parameters
+    ----------
+    values : ndarray, shape [n]
+
+    Examples
+    --------
+    >>> centre(np.array([1e308, 1e308, 1e308]))
+    1e+308
+    """
+    largest = float(np.abs(values).max())
+    return float(values.mean()) if largest <= TOO_LARGE else float((values / largest).mean()) * largest
 
 
 def means(samples: Sequence[Floats], confidence: float = 0.95) -> list[Estimate]:
@@ -495,7 +511,7 @@ def means(samples: Sequence[Floats], confidence: float = 0.95) -> list[Estimate]
         samples, centres.tolist(), total.tolist(), second.tolist(), third.tolist(), strict=True
     ):
         # What is not finite, or too large for a variance, is left to `mean`.
-        if not math.isfinite(cubed) or abs(value) > _TOO_LARGE or spread > _TOO_LARGE:
+        if not math.isfinite(cubed) or abs(value) > TOO_LARGE or spread > TOO_LARGE:
             found.append(mean(x, confidence=confidence))
             continue
         se = math.sqrt(spread / (n - 1) / n)

@@ -16,8 +16,10 @@ from numpy.typing import ArrayLike
 from consistency.statistics.estimates import (
     FEW,
     MOST_VALUES,
+    TOO_LARGE,
     Caveat,
     Estimate,
+    centre,
     mean,
     means,
     numbered,
@@ -387,9 +389,11 @@ def trimmed_mean(
         return without_interval(None, 0, "no values", undefined=undefined, statistic="trimmed mean")
     out = int(share * n)
     ordered = np.sort(x)
-    value = float(ordered[out : n - out].mean())
+    value = centre(ordered[out : n - out])
     if n < _FEWEST:
         return without_interval(value, n, "too few", undefined=undefined, statistic="trimmed mean")
+    if max(-ordered[out], ordered[n - out - 1]) > TOO_LARGE:
+        return without_interval(value, n, "too large", undefined=undefined, statistic="trimmed mean")
     # The variance of the winsorised values, of which those left out are the nearest that is not.
     winsorised = np.full(len(finite), math.nan)
     winsorised[finite] = x.clip(ordered[out], ordered[n - out - 1]) / (1 - 2 * share)
