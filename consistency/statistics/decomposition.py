@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ from consistency.support.arrays import Bools, Floats, Integers
 
 # With fewer questions of one kind nothing is fitted.
 FEWEST = 10
+# In nats: what rounding leaves of nothing.
+_ROUNDING = 1e-12
 _DIVERGENCES = {"kl": kl_of_logs, "js": js_of_logs}
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -94,6 +96,10 @@ class Decomposition:
     plug_in: Mapping[str, float]
     temperature: float | None
     priors: tuple[Prior, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return asdict(self) | {"estimates": {name: found.to_dict() for name, found in self.estimates.items()}}
 
 
 @dataclass(frozen=True)
@@ -384,6 +390,7 @@ def _of_fit(crossed: Floats, plug_in: Floats, fitted: int, labels: Labels) -> Es
     if found.value is None or other.value is None or found.ci_low is None or found.ci_high is None:
         return found
     low, high = min(found.ci_low, other.ci_low or 0.0), max(found.ci_high, other.ci_high or 0.0)
+    low = 0.0 if abs(low) < _ROUNDING else low
     if fitted:
         from scipy.special import chdtri
 
