@@ -126,6 +126,13 @@ def _of_calibration(when: str) -> Callable[[Section], Estimate | None]:
     return find
 
 
+def _of_parts(name: str) -> Callable[[Section], Estimate | None]:
+    def find(section: Section) -> Estimate | None:
+        return None if section.decomposition is None else section.decomposition.estimates[name]
+
+    return find
+
+
 def _number(name: str, unit: Unit, field: str, key: str = "", *, always: bool = False, is_p: bool = False) -> Quantity:
     """A number without an interval: a field of a section, or what the field holds by a key."""
 
@@ -161,6 +168,14 @@ QUANTITIES = (
     Quantity("ece_before", (), "%", _of_calibration("before"), bounds=(0.0, 1.0)),
     Quantity("ece_after", ("ece", "calibration error"), "%", _of_calibration("after"), bounds=(0.0, 1.0)),
     Quantity("ece_change", ("delta ece",), "points", _of_calibration("delta"), bounds=(-1.0, 1.0)),
+    Quantity("knowledge_change", (), "points", _of_parts("knowledge_change"), bounds=(-1.0, 1.0)),
+    Quantity("knowledge_drop", (), "points", _of_parts("knowledge_change"), bounds=(-1.0, 1.0), negated=True),
+    Quantity("prior_change", (), "points", _of_parts("prior_change"), bounds=(-2.0, 2.0)),
+    Quantity("calibrated_after", ("calibrated accuracy",), "%", _of_parts("calibrated_after"), bounds=(0.0, 1.0)),
+    Quantity("kl_sharpness", (), "nats", _of_parts("kl_sharpness"), bounds=(0.0, math.inf)),
+    Quantity("kl_prior", (), "nats", _of_parts("kl_prior"), bounds=(0.0, math.inf)),
+    Quantity("kl_rest", (), "nats", _of_parts("kl_rest"), bounds=(0.0, math.inf)),
+    Quantity("spearman_calibrated", (), "", _of_parts("spearman_calibrated"), bounds=(-1.0, 1.0)),
     _number("kl_p95", "nats", "kl_quantiles", "p95"),
     _number("kl_p99", "nats", "kl_quantiles", "p99"),
     Quantity("tie_rate_after", ("tie rate",), "%", _tie_rate, has_interval=False, bounds=(0.0, 1.0)),

@@ -43,7 +43,7 @@ def batch_calibrated(scores: ArrayLike) -> Floats:
     """
     logs = log_probabilities(scores)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(logs - np.log(_mean(np.exp(logs))))
+        return np.asarray(logs - np.log(mean_probabilities(logs)))
 
 
 def even_offsets(scores: ArrayLike) -> Floats:
@@ -121,7 +121,14 @@ def inverted(curvature: Floats) -> Floats:
     return np.asarray(np.linalg.inv(curvature + ridge + np.full((k, k), 1 / k)) - np.full((k, k), 1 / k))
 
 
-def _mean(probs: Floats) -> Floats:
-    """The mean probability of each letter where it is offered."""
-    defined = np.isfinite(probs)
-    return np.asarray(np.where(defined, probs, 0.0).sum(axis=0) / defined.sum(axis=0))
+def mean_probabilities(logs: Floats) -> Floats:
+    """The mean probability of each letter over the questions that offer it, of log-probabilities; NaN where none does.
+
+    Examples
+    --------
+    >>> mean_probabilities(np.log([[0.8, 0.2, np.nan], [0.2, 0.4, 0.4]])).round(9).tolist()
+    [0.5, 0.3, 0.4]
+    """
+    offered = ~np.isnan(logs)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(offered, np.exp(logs), 0.0).sum(axis=0) / offered.sum(axis=0))

@@ -398,6 +398,40 @@ class BeforeAfter(Struct):
     after: int | float | None
 
 
+class LetterPrior(Struct):
+    """How probable each label of the options is over all questions, to either run, and how often it is right."""
+
+    n: int
+    before: list[float]
+    after: list[float]
+    gold: list[float]
+    even_p: float | None
+
+
+class Decomposition(Struct):
+    """What of a change is knowledge, what the prior of the options' labels, and what sharpness.
+
+    Attributes
+    ----------
+    n, lettered : int
+        Questions, and those whose options stand behind labels.
+    estimates : dict of str to Estimate
+        What is fitted is fitted without each question's own unit.
+    plug_in : dict of str to float
+        The same numbers with everything fitted to all questions.
+    temperature : float or None
+    priors : list of LetterPrior
+        For each kind of labels.
+    """
+
+    n: int
+    lettered: int
+    estimates: dict[str, Estimate]
+    plug_in: dict[str, float]
+    temperature: float | None
+    priors: list[LetterPrior]
+
+
 class SectionBase(Struct, kw_only=True):
     """What changed in one set of questions, beside the estimates of the measures."""
 
@@ -431,6 +465,7 @@ class SectionBase(Struct, kw_only=True):
     tasks: list[str] | UnsetType = UNSET
     absent: int | UnsetType = UNSET
     weighting: Weighting | UnsetType = UNSET
+    decomposition: Decomposition | UnsetType = UNSET
 
     def estimate(self, measure: str) -> Estimate | None:
         """The estimate of a measure; None where the section lacks it."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from consistency.metrics.distributions import log_probabilities, top_option
 from consistency.metrics.divergences import js_of_logs, kl_of_logs
-from consistency.metrics.letter_prior import batch_calibrated, curvature, even, even_offsets
+from consistency.metrics.letter_prior import batch_calibrated, curvature, even, even_offsets, mean_probabilities
 from consistency.metrics.ranking import spearman
 from consistency.statistics.estimates import Caveat, Estimate, mean, numbered, quantile
 from consistency.statistics.nearest import left_out, nearest
@@ -400,15 +400,18 @@ def _of_fit(crossed: Floats, plug_in: Floats, fitted: int, labels: Labels) -> Es
 
 def _prior(group: Answered) -> Prior:
     """How probable the labels of a kind of questions are, and how often right."""
-    offered = np.isfinite(log_probabilities(group.before)).any(axis=1)[:, None] & ~np.isnan(group.before)
-    known = group.gold.sum(axis=1) == 1
-    counts, wanted = group.gold[known].sum(axis=0), even(offered[known]).sum(axis=0)
-    even_p = None
-    if known.any() and (wanted > 0).sum() > 1:
+    before, after = (log_probabilities(x) for x in (group.before, group.after))
+    known = (group.gold.sum(axis=1) == 1) & ~np.isnan(before).all(axis=1)
+    right, wanted = group.gold[known].sum(axis=0), even(~np.isnan(before[known])).sum(axis=0)
+    asked, even_p = wanted > 0, None
+    if asked.sum() > 1:
         from scipy.special import chdtrc
 
-        asked = wanted > 0
-        even_p = float(chdtrc(asked.sum() - 1, ((counts - wanted)[asked] ** 2 / wanted[asked]).sum()))
-    before, after = (np.nanmean(np.exp(log_probabilities(x)), axis=0).tolist() for x in (group.before, group.after))
-    right = (counts / max(int(known.sum()), 1)).tolist()
-    return Prior(len(group), tuple(before), tuple(after), tuple(right), even_p)
+        even_p = float(chdtrc(asked.sum() - 1, ((right - wanted)[asked] ** 2 / wanted[asked]).sum()))
+    return Prior(
+        len(group),
+        tuple(mean_probabilities(before)[asked].tolist()),
+        tuple(mean_probabilities(after)[asked].tolist()),
+        tuple((right[asked] / max(int(known.sum()), 1)).tolist()),
+        even_p,
+    )
