@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 from consistency.comparison.result import Comparison
@@ -18,22 +18,34 @@ FOLDED = 12
 
 def part_tables(comparison: Comparison) -> tuple[Table, ...]:
     """The parts of accuracy, those of KL, and the letters answered; none where no options have letters."""
-    found = [(name, section, parts) for name, section in _sections(comparison) if (parts := section.decomposition)]
-    if not any(parts.lettered for _, _, parts in found):
+    tasks = _found(comparison.by_task)
+    overall = {} if comparison.overall is None else {"all questions": comparison.overall}
+    found = _found({**overall, **comparison.by_scope})
+    if not found:
         return ()
-    return _accuracy(found), _divergence(found), _letters(found)
+    each = (_accuracy(tasks, "parts_by_task"),) if len(tasks) > 1 else ()
+    return _accuracy(found, "parts_of_accuracy"), *each, _divergence(found), _letters(found)
 
 
 _Found = list[tuple[str, Section, Decomposition]]
 
 
-def _accuracy(found: _Found) -> Table:
+def _found(sections: Mapping[str, Section]) -> _Found:
+    """The sections some of whose options have letters."""
+    return [
+        (name, section, section.decomposition)
+        for name, section in sections.items()
+        if section.decomposition is not None and section.decomposition.lettered
+    ]
+
+
+def _accuracy(found: _Found, name: str) -> Table:
     rows = []
-    for name, section, parts in found:
+    for of, section, parts in found:
         change = section.estimates["delta_accuracy"]
         rows.append(
             (
-                name,
+                of,
                 str(parts.lettered),
                 _cell(change, 100, sign=True),
                 *(_cell(parts.estimates[key], 100, sign=True) for key in ("knowledge_change", "prior_change")),
@@ -41,8 +53,8 @@ def _accuracy(found: _Found) -> Table:
             )
         )
     return Table(
-        name="parts_of_accuracy",
-        title="What of the change of accuracy is knowledge",
+        name=name,
+        title="What of the change of accuracy is knowledge" + (", task by task" if name == "parts_by_task" else ""),
         caption="The change of accuracy in points is that of accuracy without the letters' prior (knowledge) and what the prior "
         "adds to it, with 95 % intervals that allow for the estimation of the prior. Without it: each letter's score is moved by "
         "one number in all questions, so that all letters are equally probable on average; each question by numbers from the "
@@ -53,7 +65,7 @@ def _accuracy(found: _Found) -> Table:
         ),
         rows=tuple(rows),
         labels=1,
-        data=[{"questions_of": name, **parts.to_dict()} for name, _, parts in found],
+        data=[{"questions_of": of, **parts.to_dict()} for of, _, parts in found],
         folded=len(rows) > FOLDED,
     )
 
@@ -114,8 +126,8 @@ def _letters(found: _Found) -> Table:
     return Table(
         name="letters",
         title="How probable each letter is",
-        caption="Mean probability of each letter before → after, in percent; in brackets the share of questions whose right answer "
-        "it is.",
+        caption="Mean probability of each letter before → after, in percent; in brackets: how often it is the right answer, "
+        "in percent.",
         head=("questions of", "questions", *(option_name(letter) for letter in range(most))),
         rows=tuple(rows),
         labels=1,
@@ -132,14 +144,6 @@ def _letters(found: _Found) -> Table:
         ],
         folded=len(rows) > FOLDED,
     )
-
-
-def _sections(comparison: Comparison) -> Iterator[tuple[str, Section]]:
-    """All tasks together where there are several, the scopes, then each task."""
-    if comparison.overall is not None and comparison.overall.tasks:
-        yield "all questions", comparison.overall
-    yield from comparison.by_scope.items()
-    yield from comparison.by_task.items()
 
 
 def _cell(found: Estimate, scale: float = 1.0, digits: int = 1, *, sign: bool = False) -> str:
