@@ -390,7 +390,7 @@ def _of_fit(crossed: Floats, plug_in: Floats, fitted: int, labels: Labels) -> Es
     if found.value is None or other.value is None or found.ci_low is None or found.ci_high is None:
         return found
     low, high = min(found.ci_low, other.ci_low or 0.0), max(found.ci_high, other.ci_high or 0.0)
-    low = 0.0 if abs(low) < _ROUNDING else low
+    low, high = 0.0 if abs(low) < _ROUNDING else low, max(high, _ROUNDING)
     if fitted:
         from scipy.special import chdtri
 
