@@ -14,7 +14,7 @@ from consistency.metrics.distributions import log_probabilities
 from consistency.support.arrays import Bools, Floats
 
 _STEPS = 100
-_SMALL = 1e-13
+_SMALL, _RIDGE = 1e-13, 1e-12
 # Offsets beyond this say that a letter is never answered, not how often it would be.
 _FARTHEST = 60.0
 
@@ -107,18 +107,25 @@ def curvature(probs: Floats) -> Floats:
     return np.asarray(np.diag(probs.mean(axis=0)) - probs.T @ probs / len(probs))
 
 
-def inverted(curvature: Floats) -> Floats:
-    """The inverse of a matrix that adding one number to all offsets does not change, and for such changes 0.
+def inverted(curvature: Floats, others: int = 0) -> Floats:
+    """The inverse of a matrix of second derivatives, and 0 for adding one number to all offsets, which changes nothing.
+
+    Parameters
+    ----------
+    curvature : ndarray, shape [p, p]
+    others : int
+        So many of its first parameters are no offsets.
 
     Examples
     --------
     >>> inverted(np.array([[0.25, -0.25], [-0.25, 0.25]])).round(9).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
     """
-    k = len(curvature)
-    # Offsets of letters that are never possible change nothing either.
-    ridge = _SMALL * max(float(np.trace(curvature)), _SMALL) * np.eye(k)
-    return np.asarray(np.linalg.inv(curvature + ridge + np.full((k, k), 1 / k)) - np.full((k, k), 1 / k))
+    size = len(curvature)
+    common = np.zeros((size, size))
+    common[others:, others:] = 1 / max(size - others, 1)
+    # Offsets of letters that are never possible, or always answered, change nothing either.
+    return np.asarray(np.linalg.inv(curvature + common + _RIDGE * np.eye(size)) - common)
 
 
 def mean_probabilities(logs: Floats) -> Floats:

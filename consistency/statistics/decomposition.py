@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from consistency.metrics.distributions import log_probabilities, top_option
 from consistency.metrics.divergences import js_of_logs, kl_of_logs
-from consistency.metrics.letter_prior import batch_calibrated, curvature, even, even_offsets, mean_probabilities
+from consistency.metrics.letter_prior import (
+    batch_calibrated,
+    curvature,
+    even,
+    even_offsets,
+    inverted,
+    mean_probabilities,
+)
 from consistency.metrics.ranking import spearman
 from consistency.statistics.estimates import Caveat, Estimate, mean, numbered, quantile
 from consistency.statistics.nearest import left_out, nearest
@@ -267,14 +274,14 @@ class _Calibrated:
 
     @classmethod
     def of(cls, scores: Floats, units: Integers, lettered: bool) -> _Calibrated:
-        if not lettered or len(scores) < FEWEST:
+        if not lettered or np.isfinite(log_probabilities(scores)).any(axis=1).sum() < FEWEST:
             return cls(scores, scores, np.zeros_like(scores))
         plug_in = scores + np.nan_to_num(even_offsets(scores))
         probs, offered = np.exp(log_probabilities(plug_in)), ~np.isnan(scores)
         defined = np.isfinite(probs).any(axis=1)
         probs, offered = np.nan_to_num(probs) * defined[:, None], offered & defined[:, None]
         excess: Floats = probs - even(offered)
-        inverse = np.asarray(np.linalg.pinv(curvature(probs[defined]), hermitian=True), dtype=np.float64)
+        inverse = inverted(curvature(probs[defined]))
         return cls(plug_in + left_out(excess, units, inverse), plug_in, -excess @ inverse)
 
     def influence(self, gold: Bools, right: Floats) -> Floats:

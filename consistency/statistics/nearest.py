@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from consistency.metrics.distributions import log_probabilities
+from consistency.metrics.letter_prior import inverted
 from consistency.support.arrays import Floats, Integers
 
 _STEPS = 200
@@ -89,7 +90,7 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, offsets: bool) -
     barred = np.where(possible, 0.0, -np.inf)
     loss, gradients, hessian = _loss(target, finite, barred, theta)
     for _ in range(_STEPS):
-        direction = np.linalg.pinv(hessian, hermitian=True) @ gradients.mean(axis=0)
+        direction = inverted(hessian, others=1) @ gradients.mean(axis=0)
         size = 1.0
         while True:
             moved = theta - size * direction
@@ -102,9 +103,8 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, offsets: bool) -
         theta, (loss, gradients, hessian) = moved, found
         if done:
             break
-    inverse = np.asarray(np.linalg.pinv(hessian, hermitian=True), dtype=np.float64)
     fitted = theta[1:] - theta[1:].mean() if offsets else np.zeros(scores.shape[1])
-    return Nearest(float(theta[0]), fitted, left_out(gradients, units, inverse))
+    return Nearest(float(theta[0]), fitted, left_out(gradients, units, inverted(hessian, others=1)))
 
 
 def left_out(gradients: Floats, units: Integers, inverse: Floats) -> Floats:
