@@ -14,6 +14,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from consistency.comparison.compare import compare
 from consistency.errors import InputError
 from consistency.logs.runs import read_run
+from consistency.statistics.estimates import mean
 
 ZERO, FIVE, OLD = "qwen2.5-1.5b-instruct-0shot", "qwen2.5-1.5b-instruct-5shot", "vicuna-33b-lm_eval-0.4.0"
 
@@ -96,18 +97,24 @@ def test_figures_equal_an_independent_recomputation_from_the_files(qwen, test_da
         rho.append(stats.spearmanr(x, y).statistic)
         tau.append(stats.kendalltau(x, y).statistic)
         moved.append(q[int(one["target"])] - p[int(one["target"])])
-    for name, values in (("spearman", rho), ("tau_b", tau), ("delta_gold", moved)):
+    for name, values in (("spearman", rho), ("tau_b", tau)):
         estimate = qwen.overall.estimates[name]
         expected = stats.ttest_1samp(values, 0).confidence_interval()
         assert (estimate.value, estimate.ci_low, estimate.ci_high) == pytest.approx(
             (np.mean(values), *expected), abs=1e-10
         )
-    # Of KL, with random weights for the questions and for one more that has the largest possible value, or none.
-    found = qwen.overall.estimates["kl"]
-    assert found.value == pytest.approx(np.mean(kl), abs=1e-10)
+    # With random weights for the questions and for one more that has the largest possible value, or the smallest.
     weights = np.random.default_rng(0).dirichlet(np.ones(201), 100_000)
-    assert np.mean(weights @ [*kl, least] > found.ci_high) == pytest.approx(0.025, abs=0.0015)
-    assert np.mean(weights @ [*kl, 0.0] < found.ci_low) == pytest.approx(0.025, abs=0.0015)
+    for name, values, ends in (("kl", kl, (0.0, least)), ("delta_gold", moved, (-1.0, 1.0))):
+        found = qwen.overall.estimates[name]
+        assert found.value == pytest.approx(np.mean(values), abs=1e-10)
+        assert np.mean(weights @ [*values, ends[1]] > found.ci_high) == pytest.approx(0.025, abs=0.0015)
+        assert np.mean(weights @ [*values, ends[0]] < found.ci_low) == pytest.approx(0.025, abs=0.0015)
+    assert qwen.overall.kl_largest["kl"] == pytest.approx(least, abs=1e-10)
+    # The printed p is that of a loss that was not seen, and so of the printed interval.
+    (line,) = (line for line in qwen.to_text().splitlines() if line.startswith("gold option's probability"))
+    p = float(line.split("p = ")[1].split(";")[0])
+    assert p == pytest.approx(2 * np.mean(weights @ [*moved, -1.0] < 0), rel=0.2)
     assert qwen.overall.trimmed["kl"].value == pytest.approx(stats.trim_mean(kl, 0.2), abs=1e-10)
     correct = np.array([[item["acc"] for item in side] for side in rows])
     table = [[((correct[0] == a) & (correct[1] == b)).sum() for b in (1, 0)] for a in (1, 0)]
@@ -190,7 +197,12 @@ def test_tasks_are_fixed_unless_they_are_said_to_be_sampled(tmp_path):
     assert (fixed["kl"].unit, fixed["delta_accuracy"].unit) == ("question", "question")
     result = compare(tmp_path / "a", tmp_path / "b", scopes=scopes, task_sampling="sampled")
     change = result.overall.estimates["delta_gold"]
-    assert (change.unit, change.method) == ("cluster", "t-cr3")
+    assert (change.unit, change.method) == ("cluster", "bounded")
+    of_tasks = mean(
+        np.concatenate([items["delta_gold"] for items in result.items.values()]),
+        tasks=np.repeat(np.arange(12), [len(items["delta_gold"]) for items in result.items.values()]),
+    )
+    assert change.ci_low <= of_tasks.ci_low < of_tasks.ci_high <= change.ci_high
     assert result.overall.estimates["delta_accuracy"].unit == "cluster"
     parts = [section.estimates["delta_gold"].value for section in result.by_task.values()]
     counts = np.array([section.n for section in result.by_task.values()])

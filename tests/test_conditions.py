@@ -233,8 +233,10 @@ def test_what_few_questions_cannot_exclude_is_neither_sure_nor_impossible(small_
     assert not judge(comparison, "surely KL > 0.1 nats").failed
     assert judge(comparison, "possibly KL > 0.1 nats").failed
     assert judge(comparison, "surely KL < 0.1 nats").outcome == "unclear"
-    # The t interval of the gold option's probability knows nothing of a reversal, which may cost up to 6 points.
-    assert "rare" in comparison.overall.estimates["delta_gold"].warnings
+    # A reversal may cost all of the gold option's probability: its t interval would be 0.2 points long on each side.
+    change = comparison.overall.estimates["delta_gold"]
+    assert (change.method, change.warnings) == ("bounded", ())
+    assert change.value - change.ci_low == pytest.approx(beta.ppf(0.975, 1, 60), rel=0.05)
     assert judge(comparison, "possibly gold probability drop > 3 points").failed
     assert not judge(comparison, "possibly gold probability drop > 8 points").failed
     assert judge(comparison, "surely gold probability drop < 3 points").outcome == "unclear"

@@ -211,14 +211,24 @@ def test_the_numbers_behind_a_decision_are_those_of_scipy_and_statsmodels(policy
 
 
 def test_a_measure_with_a_t_interval_is_tested_by_it(logs: Write, policy) -> None:
-    found = judge(
-        policy("rules: [{tasks: a, measure: gold probability, margin: 3 points}]"), compare(*logs({"a": (9, 2)}))
-    )
+    comparison = compare(*logs({"a": (90, 20)}))
+    found = judge(policy("rules: [{tasks: a, measure: brier after, at_most: 0.5}]"), comparison)
     (item,) = found.rules[0].findings
-    change = compare(*logs({"a": (9, 2)})).by_task["a"].estimates["delta_gold"]
-    assert change.value is not None
-    assert change.se is not None
-    assert item.p_harmless == pytest.approx(t.sf((change.value + 0.03) / change.se, change.df), rel=1e-4)
+    score = comparison.by_task["a"].estimates["brier_after"]
+    assert score.value is not None
+    assert score.se is not None
+    assert item.p_harmless == pytest.approx(t.cdf((score.value - 0.5) / score.se, score.df), rel=1e-4)
+
+
+def test_the_gold_options_probability_is_tested_with_a_loss_that_was_not_seen(logs: Write, policy) -> None:
+    """The test of Gaffke (2005): how often the randomly weighted mean with a complete loss is below the limit."""
+    comparison = compare(*logs({"a": (9, 2)}))
+    found = judge(policy("rules: [{tasks: a, measure: gold probability, margin: 3 points}]"), comparison)
+    (item,) = found.rules[0].findings
+    x = np.append(comparison.items["a"]["delta_gold"], -1.0)
+    rng = np.random.default_rng(1)
+    means = np.concatenate([rng.dirichlet(np.ones(len(x)), 20_000) @ x for _ in range(10)])
+    assert item.p_harmless == pytest.approx(np.mean(means < -0.03), rel=0.1)
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])

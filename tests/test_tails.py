@@ -6,6 +6,7 @@ from scipy import stats
 from scipy.stats.mstats import trimmed_mean_ci
 
 from consistency.statistics.estimates import at_confidence, mean
+from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
 from consistency.statistics.tails import bounded_ends, bounded_macro_means, bounded_means, doubted, trimmed_mean
 from consistency.statistics.task_means import macro_mean
 
@@ -113,9 +114,69 @@ def test_a_short_t_interval_that_unseen_values_could_leave_is_doubted():
 
 
 def test_a_bounded_interval_is_never_shorter_than_its_normal_part() -> None:
-    """From 95 to 90 %: 1.645 / 1.960 = .839 of the arm, where the logarithm would leave .812; to 99 % the logarithm's is more."""
+    """From 95 to 90 %: 1.645 / 1.960 = .839 of the arm, where the logarithm would leave .812."""
     (found,) = bounded_means([np.linspace(0.4, 0.6, 5000)], [(0.0, 1.0)])
     z = {confidence: stats.t.ppf((1 + confidence) / 2, 4999) for confidence in (0.9, 0.95)}
-    narrow, wide = at_confidence(found, 0.9), at_confidence(found, 0.99)
+    narrow = at_confidence(found, 0.9)
     assert narrow.ci_high - found.value == pytest.approx((found.ci_high - found.value) * z[0.9] / z[0.95])
-    assert wide.ci_high - found.value == pytest.approx((found.ci_high - found.value) * np.log(0.005) / np.log(0.025))
+
+
+@pytest.mark.parametrize("n", [57, 200, 1000, 14_042])
+@pytest.mark.parametrize("spread", [0.03, 0.2])
+def test_a_bounded_interval_of_another_confidence_is_about_the_one_of_its_own(n: int, spread: float) -> None:
+    x = np.random.default_rng(n).normal(0, spread, n).clip(-1, 1)
+    (found,) = bounded_means([x], [(-1.0, 1.0)])
+    for confidence, part in ((0.9, 0.03), (0.99, 0.05), (0.999, 0.08)):
+        (of_its_own,) = bounded_means([x], [(-1.0, 1.0)], confidence=confidence)
+        scaled = at_confidence(found, confidence)
+        assert scaled.ci_high - found.value == pytest.approx(of_its_own.ci_high - found.value, rel=part)
+        assert found.value - scaled.ci_low == pytest.approx(found.value - of_its_own.ci_low, rel=part)
+
+
+@pytest.mark.parametrize("n", [57, 1000])
+@pytest.mark.parametrize("shift", [-0.03, 0.0, 0.01, 0.06])
+def test_the_p_of_a_bounded_mean_agrees_with_its_interval_and_is_gaffkes(n: int, shift: float) -> None:
+    rng = np.random.default_rng(n)
+    x = rng.normal(shift, 0.2, n).clip(-1, 1)
+    (found,) = bounded_means([x], [(-1.0, 1.0)])
+    p = no_change(found)
+    assert (p < 0.05) == (found.ci_low > 0 or found.ci_high < 0)
+    against = np.append(x, -np.sign(found.value))
+    means = np.concatenate([rng.dirichlet(np.ones(n + 1), 10_000) @ against for _ in range(10)])
+    exact = 2 * np.mean(means * np.sign(found.value) < 0)
+    # Where nothing is found it hardly matters how little.
+    assert p == pytest.approx(exact, rel=0.15, abs=0.002) if exact < 0.3 else p > 0.25
+
+
+@pytest.mark.parametrize(("n", "spread"), [(20, 0.03), (57, 0.03), (57, 0.2), (500, 0.1)])
+def test_what_is_found_four_times_in_five_is(n: int, spread: float) -> None:
+    rng, found = np.random.default_rng(n), []
+    for _ in range(400):
+        first = bounded_means([rng.normal(0, spread, n).clip(-1, 1)], [(-1.0, 1.0)])[0]
+        x = rng.normal(minimum_detectable_effect(first), spread, n).clip(-1, 1)
+        found.append(no_change(bounded_means([x], [(-1.0, 1.0)])[0]) <= 0.05)
+    assert 0.75 <= np.mean(found) <= 0.87
+    # The t test's would be found in hardly any sample, where no value is large.
+    assert minimum_detectable_effect(first) > minimum_detectable_effect(mean(x))
+
+
+@pytest.mark.parametrize(("rate", "n"), [(0.0, 57), (0.001, 57), (0.001, 200), (0.001, 2000), (0.01, 57), (0.05, 20)])
+def test_small_changes_with_a_rare_large_loss_are_covered(rate: float, n: int) -> None:
+    """The t interval of the same samples covers 64 to 95 %."""
+    rng, held = np.random.default_rng(n), 0
+    for _ in range(400):
+        x = np.where(rng.random(n) < rate, -0.9, rng.normal(0, 0.03, n))
+        (found,) = bounded_means([x], [(-1.0, 1.0)])
+        held += found.ci_low <= -0.9 * rate <= found.ci_high
+    assert held >= 0.95 * 400
+
+
+def test_the_longer_interval_comes_to_that_of_student() -> None:
+    ratios = []
+    for n in (200, 1000, 14_042, 100_000):
+        x = np.random.default_rng(n).normal(0, 0.15, n)
+        (found,), usual = bounded_means([x], [(-1.0, 1.0)]), mean(x)
+        ratios.append((found.ci_high - found.ci_low) / (usual.ci_high - usual.ci_low))
+    assert ratios[1] < 1.3
+    assert ratios == sorted(ratios, reverse=True)
+    assert ratios[-1] == pytest.approx(1.0, abs=0.02)

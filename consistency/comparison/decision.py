@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -16,7 +15,7 @@ from consistency.comparison.policy import Policy, Rule
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.statistics.estimates import Estimate
-from consistency.statistics.hypotheses import holm
+from consistency.statistics.hypotheses import holm, smallest_level
 from consistency.statistics.paired_shares import greater_change, turned
 from consistency.statistics.shares import larger_share
 from consistency.support.text import p_equals
@@ -24,7 +23,6 @@ from consistency.support.text import p_equals
 _MOST_NAMED = 5
 # At levels far below 5 % the asymptotic p needs more answers that turn.
 _MANY = 400
-_LEAST_P = 1e-12
 
 
 class Outcome(IntEnum):
@@ -428,19 +426,6 @@ def _one_sided(
         count, n = round(found.value * found.n), found.n
         return lambda limit: larger_share(count, n, limit), lambda limit: larger_share(n - count, n, 1 - limit)
     return (
-        lambda limit: _inverted(lambda p: (at(1 - 2 * p).ci_low or 0.0) > limit),
-        lambda limit: _inverted(lambda p: (at(1 - 2 * p).ci_high or 0.0) < limit),
+        lambda limit: smallest_level(lambda p: (at(1 - 2 * p).ci_low or 0.0) > limit),
+        lambda limit: smallest_level(lambda p: (at(1 - 2 * p).ci_high or 0.0) < limit),
     )
-
-
-def _inverted(excludes: Callable[[float], bool]) -> float:
-    """The smallest level at which an interval excludes a limit."""
-    if not excludes(0.5 - 1e-9):
-        return 1.0
-    low, high = math.log(_LEAST_P), math.log(0.5)
-    if excludes(_LEAST_P):
-        return _LEAST_P
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        low, high = (low, middle) if excludes(math.exp(middle)) else (middle, high)
-    return math.exp(high)

@@ -309,7 +309,7 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     if not options:
         return section
     decomposition = decomposition_of([task.labelled for task in tasks], sampling.labels)
-    return replace(_with_distributions(section, columns, sampling), decomposition=decomposition)
+    return replace(_with_distributions(section, columns, sampling, reaches), decomposition=decomposition)
 
 
 def _change_alone(task: MeasuredTask, analysis: Analysis) -> Estimate:
@@ -369,13 +369,16 @@ def _detectable(change: Estimate, turned: Mapping[str, int] | None) -> float | N
     return minimum_detectable_effect(change)
 
 
-def _with_distributions(section: Section, columns: Mapping[str, Floats], sampling: _Sampling) -> Section:
+def _with_distributions(
+    section: Section, columns: Mapping[str, Floats], sampling: _Sampling, reaches: Mapping[str, tuple[float, float]]
+) -> Section:
     """The section with what only tasks with options have."""
     before, after = ((columns[f"confidence_{when}"], columns[f"correct_{when}"]) for when in ("before", "after"))
     calibration = calibration_change(before, after, tasks=sampling.labels["tasks"], clusters=sampling.clusters)
     return replace(
         section,
         kl_quantiles=quantiles(columns["kl"]),
+        kl_largest={name: reaches[name][1] for name in _TRIMMED},
         trimmed={name: trimmed_mean(columns[name], **sampling.labels) for name in _TRIMMED},
         ties={when: int(columns[f"tied_{when}"].sum()) for when in ("before", "after")},
         tie_rate={when: float(columns[f"tied_{when}"].mean()) for when in ("before", "after")},

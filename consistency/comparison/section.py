@@ -141,6 +141,9 @@ class Section:
         The true change that would be found four times in five.
     kl_quantiles : dict of str to float or None, or None
         `p01` ... `p99`, in nats.
+    kl_largest : dict of str to float, or None
+        Of `kl` and `kl_reverse`: the largest that the interval of the mean takes a question's to be, that of the option which is
+        least likely in the logs.
     trimmed : dict of str to Estimate, or None
         Of `kl` and `kl_reverse`: the mean without the fifth of the questions with the smallest and that with the largest
         values.
@@ -190,6 +193,7 @@ class Section:
     sign_flip_p: float | None = None
     heterogeneity_p: float | None = None
     kl_quantiles: Mapping[str, float | None] | None = None
+    kl_largest: Mapping[str, float] | None = None
     trimmed: Mapping[str, Estimate] | None = None
     ties: Mapping[str, int] | None = None
     tie_rate: Mapping[str, float] | None = None
@@ -227,6 +231,7 @@ class Section:
         """The section as plain data, for JSON; what does not apply to it is left out."""
         found = {
             "kl_quantiles": self.kl_quantiles,
+            "kl_largest": self.kl_largest,
             "trimmed": None
             if self.trimmed is None
             else {name: found.to_dict() for name, found in self.trimmed.items()},

@@ -9,14 +9,13 @@ from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate
-from consistency.statistics.hypotheses import minimum_detectable_effect, t_test
+from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
 from consistency.statistics.power import fewest_questions, power_of_flips
 from consistency.support.text import p_equals
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
 _MOST_TASKS = 5
-_STUDENTS = ("t", "t-cr3")
 # A smaller share of answers that moved between options is not worth a line.
 _WORTH_MOVING = 0.02
 # An interval that is longer than so many standard errors on one side is so for what was not seen.
@@ -215,8 +214,7 @@ def gold_lines(section: Section) -> Iterator[str]:
     change = section.estimates.get("delta_gold")
     if change is None or change.value is None or change.ci_low is None:
         return
-    # An interval that is corrected for skewness, or allows for unseen values, is not that of the t test.
-    p, least = t_test(change) if change.method in _STUDENTS else None, minimum_detectable_effect(change)
+    p, least = no_change(change), minimum_detectable_effect(change)
     found = "" if p is None else f", {p_equals(p)}"
     power = "" if least is None else f"; a true change of {100 * least:.1f} points would be found 4 times in 5"
     yield f"gold option's probability {points(change.value)} points{_interval(change)}{found}{power}"
@@ -229,9 +227,10 @@ def trimmed_lines(section: Section) -> Iterator[str]:
         return
     if mean.se is None or mean.ci_high - mean.value <= _LONG * mean.se:
         return
+    largest = "" if section.kl_largest is None else f" if no question's is above {section.kl_largest['kl']:.1f}"
     yield (
-        f"KL {mean.value:.4f} nats, at most {mean.ci_high:.4f}: so few questions do not exclude rare ones with much larger "
-        f"values; trimmed mean {trimmed.value:.4f} [{trimmed.ci_low:.4f}, {trimmed.ci_high:.4f}]"
+        f"KL {mean.value:.4f} nats, at most {mean.ci_high:.4f}{largest}: so few questions do not exclude rare ones with much "
+        f"larger values; trimmed mean {trimmed.value:.4f} [{trimmed.ci_low:.4f}, {trimmed.ci_high:.4f}]"
     )
 
 

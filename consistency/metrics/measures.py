@@ -95,7 +95,7 @@ class Measure:
     in_grid : bool
         Whether the report of a grid holds it, as a comparison of each model with its base model.
     reach : callable, optional
-        Of a measure that is small for most questions and may be far larger for a few: the smallest and largest value that
+        Of a measure that may be far larger for a few questions than for most: the smallest and largest value that
         a question could have, from how unlikely the least likely option of any question is to the run before and to that
         after, in nats. The interval of its mean then allows for questions that were not seen.
     """
@@ -211,7 +211,8 @@ MEASURES = (
     Measure("tau_b", "Kendall τ-b", "", _CORRELATION, "more alike", lambda s: tau_b(s.before, s.after),
             aliases=("kendall tau", "kendall's tau")),
     Measure("weighted_tau", "weighted τ", "", _CORRELATION, "more alike", lambda s: weighted_tau(s.before, s.after)),
-    Measure("delta_gold", "gold probability change", "points", _SIGNED, "better", _change(gold_probability), digits=1),
+    Measure("delta_gold", "gold probability change", "points", _SIGNED, "better", _change(gold_probability), digits=1,
+            reach=_within(*_SIGNED)),
     Measure("delta_margin", "margin change", "nats", _ANY, "better", _change(margin),
             reach=lambda before, after: (-before - after, before + after)),
     Measure("delta_entropy", "entropy change", "nats", _ANY, "neither", _change(lambda scores, _: entropy(scores))),

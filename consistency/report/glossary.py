@@ -80,6 +80,7 @@ _OF_METHODS = {
     "t-cr1": "Another variance of whole tasks, for comparison; CR3 covers better where tasks are unequal.",
     "t-jackknife": "Of a number that is no mean, such as a perplexity: how it changes when questions are left out one by one.",
     "score": "Of a change of accuracy: the changes that the turned answers do not contradict. It has a width where none turned.",
+    "bounded": "As long as questions that were not seen could make it: so few may hide one that changed as far as possible.",
     "wilson": "Of a share: the shares that the count does not contradict. It stays between 0 and 1.",
     "exact": "Of a share: never surer than it says. Conditions and policies judge shares by it.",
     "welch": "Of a difference of two means over different questions.",
@@ -346,6 +347,13 @@ _TERMS = (
         "kl_p95 is the KL divergence that 95 % of the questions stay below: how far the worst ones moved.",
         ("kl_p95", "kl_p99", "kl_quantiles"),
         _MEASURES,
+    ),
+    Term(
+        "largest KL",
+        "As much as the option that is least likely in the logs allows in one question. The interval of the mean KL allows for "
+        "questions that were not seen up to it; it promises nothing of questions beyond.",
+        ("kl_largest", "largest allowed for"),
+        _STATISTICS,
     ),
     Term(
         "domain scopes",

@@ -448,6 +448,7 @@ class SectionBase(Struct, kw_only=True):
     sign_flip_p: float | UnsetType | None = UNSET
     heterogeneity_p: float | UnsetType | None = UNSET
     kl_quantiles: dict[str, float | None] | UnsetType = UNSET
+    kl_largest: dict[str, float] | UnsetType = UNSET
     trimmed: dict[str, Estimate] | UnsetType = UNSET
     ties: BeforeAfter | UnsetType = UNSET
     tie_rate: BeforeAfter | UnsetType = UNSET

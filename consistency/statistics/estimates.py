@@ -209,8 +209,9 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
     Parameters
     ----------
     estimate : Estimate
-        With an interval of Student's or a normal distribution; of another the same factor is an approximation, and one of
-        "bounded" becomes longer than it need be.
+        With an interval of Student's or a normal distribution; of another the same factor is an approximation. Of one that is
+        "bounded" it is the factor of what Student's would be; the rest, for values that were not seen, grows with the
+        logarithm of the error.
     confidence : float
 
     Examples
@@ -222,14 +223,29 @@ def at_confidence(estimate: Estimate, confidence: float) -> Estimate:
     if estimate.value is None or estimate.ci_low is None or estimate.ci_high is None:
         return estimate
     factor = quantile(confidence, estimate.df) / quantile(0.95, estimate.df)
+    arms = np.array([estimate.value - estimate.ci_low, estimate.ci_high - estimate.value])
+    grown = arms * factor
     if estimate.method == "bounded":
-        # What was not seen: its possible share grows with the logarithm, which is more.
-        factor = max(factor, math.log((1 - confidence) / 2) / math.log(0.025))
-    return replace(
-        estimate,
-        ci_low=estimate.value - factor * (estimate.value - estimate.ci_low),
-        ci_high=estimate.value + factor * (estimate.ci_high - estimate.value),
-    )
+        usual = quantile(0.95, estimate.df) * (estimate.se or 0.0)
+        unseen = max(factor, math.log((1 - confidence) / 2) / math.log(0.025))
+        grown += np.maximum(arms - usual, 0.0) * (unseen - factor)
+    below, above = grown.tolist()
+    return replace(estimate, ci_low=estimate.value - below, ci_high=estimate.value + above)
+
+
+def longer_than_t(estimate: Estimate) -> bool:
+    """Whether the 95 % interval reaches further than Student's, on one side at least.
+
+    Examples
+    --------
+    >>> usual = mean([1.0, 2.0, 4.0])
+    >>> longer_than_t(usual), longer_than_t(replace(usual, ci_low=-5.0))
+    (False, True)
+    """
+    if estimate.value is None or estimate.se is None or estimate.ci_low is None or estimate.ci_high is None:
+        return False
+    usual = quantile(0.95, estimate.df) * estimate.se * (1 + 1e-9)
+    return max(estimate.value - estimate.ci_low, estimate.ci_high - estimate.value) > usual
 
 
 @lru_cache

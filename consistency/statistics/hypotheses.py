@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from consistency.statistics.estimates import Estimate, at_confidence, longer_than_t
 from consistency.support.arrays import Floats
 
-if TYPE_CHECKING:
-    from consistency.statistics.estimates import Estimate
+_LEAST_P = 1e-12
 
 
 def mcnemar_exact(harmful: int, beneficial: int) -> float:
@@ -110,6 +111,49 @@ def t_test(estimate: Estimate) -> float | None:
     return float(2 * stdtr(estimate.df, -abs(estimate.value) / estimate.se))
 
 
+def no_change(estimate: Estimate) -> float | None:
+    """Two-sided p of "the mean is 0" that agrees with the interval at any confidence (`at_confidence`).
+
+    Parameters
+    ----------
+    estimate : Estimate
+        With an interval of Student's, or one that is longer for values that were not seen. Then no p is below 2e-12.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from consistency.statistics.estimates import mean
+    >>> usual = mean([1.0, 2.0, 3.0])
+    >>> no_change(usual) == t_test(usual), round(no_change(replace(usual, ci_low=-4.0, method="bounded")), 2)
+    (True, 0.44)
+    """
+    if estimate.value is None or estimate.ci_low is None or estimate.ci_high is None:
+        return None
+    if estimate.method != "bounded":
+        return t_test(estimate)
+    known = estimate.scaled(math.copysign(1.0, estimate.value))
+    return min(1.0, 2 * smallest_level(lambda p: (at_confidence(known, 1 - 2 * p).ci_low or 0.0) > 0))
+
+
+def smallest_level(excludes: Callable[[float], bool]) -> float:
+    """The smallest level of a one-sided test whose interval excludes a limit, of those from 1e-12 to one half; else 1.
+
+    Examples
+    --------
+    >>> round(smallest_level(lambda p: p > 0.02), 4)
+    0.02
+    """
+    if not excludes(0.5 - 1e-9):
+        return 1.0
+    low, high = math.log(_LEAST_P), math.log(0.5)
+    if excludes(_LEAST_P):
+        return _LEAST_P
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if excludes(math.exp(middle)) else (middle, high)
+    return math.exp(high)
+
+
 def equivalence(estimate: Estimate, margin: float) -> float | None:
     """Two one-sided t tests (TOST, Schuirmann 1987): p of "the change is at least `margin`, up or down".
 
@@ -149,7 +193,8 @@ def equivalence(estimate: Estimate, margin: float) -> float | None:
 def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, alpha: float = 0.05) -> float | None:
     """Smallest true mean that a two-sided t test of this precision finds with the given power (noncentral t).
 
-    None where the estimate has no standard error or a vanishing one, or fewer than 3 degrees of freedom.
+    None where the estimate has no standard error or a vanishing one, or fewer than 3 degrees of freedom. Where the 95 %
+    interval is longer than t's, for unseen values between -1 and 1 (`bounded`), the smallest true mean that it tells from 0.
 
     Examples
     --------
@@ -173,7 +218,19 @@ def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, alpha: flo
     high = critical + 1.0
     while missing(high) > 0:
         high *= 2
-    return float(brentq(missing, 0.0, high, xtol=1e-14, rtol=1e-15)) * estimate.se
+    least = float(brentq(missing, 0.0, high, xtol=1e-14, rtol=1e-15)) * estimate.se
+    if estimate.method == "bounded" and longer_than_t(estimate):
+        assert estimate.value is not None
+        assert estimate.ci_low is not None
+        assert estimate.ci_high is not None
+        # The part of the way to a bound that an end lies away from the mean: it stays, wherever the mean is.
+        part = max(
+            (estimate.value - estimate.ci_low) / (1 + estimate.value),
+            (estimate.ci_high - estimate.value) / (1 - estimate.value),
+        )
+        found = part / (1 - part) + float(stdtrit(df, power)) * estimate.se if part < 1 else math.inf
+        return max(least, found) if found < 1 else None
+    return least
 
 
 # The two adjustments are written out: importing a library for them costs every comparison half a second.

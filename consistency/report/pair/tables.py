@@ -81,7 +81,7 @@ def _data(section: Section, *without: str) -> dict[str, Any]:
     """A section with every digit, without what other tables hold."""
     plain = section.to_dict()
     own_tables = {"macro", "pairing", "kl_quantiles", "trimmed", "uncompared", "other_filters", "readability", "tasks"}
-    own_tables |= {"ece_debiased", "selection_bias", "decomposition"}
+    own_tables |= {"ece_debiased", "selection_bias", "kl_largest", "decomposition"}
     return {key: plain[key] for key in plain if key not in own_tables.union(without)}
 
 
@@ -194,16 +194,21 @@ def trimmed_table(comparison: Comparison) -> Table:
     for name, section in {**overall, **comparison.by_scope}.items():
         for key, trimmed in (section.trimmed or {}).items():
             mean, measure = section.estimates[key], MEASURE[key]
-            data.append({"questions_of": name, "measure": key, "mean": mean.to_dict(), "trimmed": trimmed.to_dict()})
+            largest = (section.kl_largest or {}).get(key)
+            of_measure = {"questions_of": name, "measure": key, "largest": largest}
+            data.append({**of_measure, "mean": mean.to_dict(), "trimmed": trimmed.to_dict()})
             cells = (formatted(found, measure, digits=3) for found in (mean, trimmed))
-            rows.append((NAMES.get(name, name), measure.heading, *cells))
+            rows.append(
+                (NAMES.get(name, name), measure.heading, *cells, DASH if largest is None else fixed(largest, 1))
+            )
     return Table(
         name="trimmed",
         title="The mean, and the mean of the middle",
-        caption="The interval of the mean reaches as far as questions that were not seen could move it, each as large as the "
-        "least likely option of these runs allows. The trimmed mean leaves out the fifth of the questions with the smallest and "
-        "that with the largest values (Yuen 1974): it says what happens to most questions, and nothing of rare ones.",
-        head=("questions of", "measure", "mean", "trimmed mean"),
+        caption="The interval of the mean reaches as far as questions that were not seen could move it, none of them beyond the "
+        "nats of the last column: the least likely option in these logs allows no more. The trimmed mean leaves out the fifth of "
+        "the questions with the smallest and that with the largest values (Yuen 1974): it says what happens to most questions, "
+        "and nothing of rare ones.",
+        head=("questions of", "measure", "mean", "trimmed mean", "largest allowed for"),
         rows=tuple(rows),
         labels=2,
         data=data,
