@@ -360,45 +360,6 @@ class TrainingRows(Struct):
     packages: dict[str, str] | None = None
 
 
-class GridReport(Document, tag="grid", kw_only=True):
-    """The report of an experiment."""
-
-    experiment: Grid
-    verdict: GridVerdict
-    results: list[Result]
-    means: list[Mean]
-    seed_summary: list[SeedSummary]
-    contrasts: list[Contrast]
-    partial_correlations: list[RunsCorrelation]
-    checkpoints: list[Checkpoint]
-    pairing: GridPairing
-    training_rows: list[TrainingRows]
-
-
-# A pair.
-
-
-class Pairing(Struct):
-    """What was paired of a task or of several, and what was not."""
-
-    paired: int
-    by_hash: int
-    by_content: int
-    identical: int
-    reordered: int
-    prompts: dict[str, int]
-    dropped: dict[str, int]
-    examples: dict[str, list[int]] | UnsetType = UNSET
-    notes: list[str] | UnsetType = UNSET
-
-
-class BeforeAfter(Struct):
-    """A number of each run."""
-
-    before: int | float | None
-    after: int | float | None
-
-
 class LetterPrior(Struct):
     """How probable each label of the options is over all questions, to either run, and how often it is right."""
 
@@ -431,6 +392,58 @@ class Decomposition(Struct):
     plug_in: dict[str, float]
     temperature: float | None
     priors: list[LetterPrior]
+
+
+class RunParts(Struct):
+    """The parts of what changed from the base model with shots to a run, or to the base model without shots."""
+
+    model: str
+    domain: str
+    group: str
+    seed: int | None
+    scope: str
+    decomposition: Decomposition
+
+
+class GridReport(Document, tag="grid", kw_only=True):
+    """The report of an experiment."""
+
+    experiment: Grid
+    verdict: GridVerdict
+    results: list[Result]
+    means: list[Mean]
+    seed_summary: list[SeedSummary]
+    contrasts: list[Contrast]
+    partial_correlations: list[RunsCorrelation]
+    checkpoints: list[Checkpoint]
+    pairing: GridPairing
+    training_rows: list[TrainingRows]
+    parts: list[RunParts] = []
+    knowledge_contrasts: list[Contrast] = []
+
+
+# A pair.
+
+
+class Pairing(Struct):
+    """What was paired of a task or of several, and what was not."""
+
+    paired: int
+    by_hash: int
+    by_content: int
+    identical: int
+    reordered: int
+    prompts: dict[str, int]
+    dropped: dict[str, int]
+    examples: dict[str, list[int]] | UnsetType = UNSET
+    notes: list[str] | UnsetType = UNSET
+
+
+class BeforeAfter(Struct):
+    """A number of each run."""
+
+    before: int | float | None
+    after: int | float | None
 
 
 class SectionBase(Struct, kw_only=True):

@@ -158,15 +158,26 @@ def decompose(groups: Sequence[Answered], labels: Labels) -> Decomposition:
     >>> [round(100 * found.estimates[name].value, 1) for name in ("knowledge_change", "prior_change")]
     [0.0, -16.6]
     """
+    return decomposition_of(groups, parts_by_question(groups, labels), labels)
+
+
+def parts_by_question(groups: Sequence[Answered], labels: Labels) -> Parts:
+    """One number per question of each part, for all groups in their order; parameters as in `decompose`."""
     n = sum(map(len, groups))
     given = labels["clusters"] if labels["tasks"] is None else labels["tasks"]
     units = np.arange(n) if given is None else numbered(given)
     ends = np.cumsum([len(group) for group in groups])[:-1]
-    parts = [_parts(group, numbered(own)) for group, own in zip(groups, np.split(units, ends), strict=True)]
+    each = [_parts(group, numbered(own)) for group, own in zip(groups, np.split(units, ends), strict=True)]
     crossed, plug_in, influence = (
-        {name: np.concatenate([getattr(part, kind)[name] for part in parts]) for name in getattr(parts[0], kind)}
+        {name: np.concatenate([getattr(part, kind)[name] for part in each]) for name in getattr(each[0], kind)}
         for kind in ("crossed", "plug_in", "influence")
     )
+    return Parts(crossed, plug_in, influence, each[0].factor if len(each) == 1 else None)
+
+
+def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -> Decomposition:
+    """The parts of what changed, from those of each question; parameters as in `decompose`."""
+    crossed, plug_in, influence = parts.crossed, parts.plug_in, parts.influence
     lettered = [group for group in groups if group.lettered]
     widest = max((group.before.shape[1] for group in lettered), default=1)
     estimates = {
@@ -179,18 +190,18 @@ def decompose(groups: Sequence[Answered], labels: Labels) -> Decomposition:
             estimates[key] = _of_fit(crossed[key], plug_in[key], fitted, labels)
     estimates["spearman_calibrated"] = mean(crossed["spearman_calibrated"], **labels)
     return Decomposition(
-        n=n,
+        n=sum(map(len, groups)),
         lettered=sum(map(len, lettered)),
         estimates=estimates,
         plug_in={name: float(np.nanmean(x)) for name, x in plug_in.items() if np.isfinite(x).any()},
-        temperature=None if len(parts) > 1 or not parts[0].factor else 1 / parts[0].factor,
+        temperature=1 / parts.factor if parts.factor else None,
         priors=tuple(map(_prior, lettered)),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Parts:
-    """One number per question of each part, of one kind of questions.
+class Parts:
+    """One number per question of each part.
 
     Attributes
     ----------
@@ -198,17 +209,17 @@ class _Parts:
         With what is fitted to the other units, and to all of them.
     influence : dict of str to ndarray, shape [n]
         What each question contributes to the mean of a part of accuracy, by its own answers and by the offsets.
-    factor : float
-        Of the second run's scores.
+    factor : float or None
+        Of the second run's scores; None where several kinds of options have one each.
     """
 
     crossed: Mapping[str, Floats]
     plug_in: Mapping[str, Floats]
     influence: Mapping[str, Floats]
-    factor: float
+    factor: float | None
 
 
-def _parts(group: Answered, units: Integers) -> _Parts:
+def _parts(group: Answered, units: Integers) -> Parts:
     # Option by option in memory: sums over few options of many questions are then faster.
     before, after = (np.asfortranarray(log_probabilities(x)) for x in (group.before, group.after))
     golds = group.gold, group.moved(group.gold)
@@ -219,7 +230,7 @@ def _parts(group: Answered, units: Integers) -> _Parts:
     plain = [_right(side.plug_in, gold) for side, gold in zip(sides, golds, strict=True)]
     crossed, plug_in, factor = _divergences(group.moved(before), after, units, group.lettered)
     batch = [batch_calibrated(x) if group.lettered else x for x in (before, after)]
-    return _Parts(
+    return Parts(
         crossed={
             **_of_accuracy(raw, right),
             **crossed,
