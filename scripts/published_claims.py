@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from consistency.experiment.group_names import is_balanced
 from consistency.report.grid.tables import HELD_CONSTANT
 from consistency.report.grid.verdict import dose_text, group_title
 from consistency.report.schema import Grid, RunsCorrelation
@@ -67,7 +68,7 @@ def claims(report: Row) -> str:
         ),
         *what_follows(report),
     ]
-    if any(group.startswith("mixed_") for group in experiment["groups"]):
+    if any(map(is_mix, experiment["groups"])):
         parts += [
             "## KL(base ‖ tuned), nats",
             "The paper has 0.37 for INCOMPATIBLE and 0.24 for the best mix (Mistral-7B).",
@@ -143,12 +144,17 @@ def what_follows(report: Row) -> list[str]:
     ]
 
 
+def is_mix(group: str) -> bool:
+    """Whether a group is one of the paper's mixes; their balanced variants are not."""
+    return group.startswith("mixed_") and not is_balanced(group)
+
+
 def divergences(report: Row) -> Iterator[Sequence[str]]:
     """KL of INCOMPATIBLE, and the smallest KL of a mix."""
     means = averaged(report, "means") or averaged(report, "results")
     for scope in SCOPES:
         found = {row["group"]: row["tuned"]["kl"] for row in means if row["scope"] == scope}
-        mixed = {group: kl for group, kl in found.items() if group.startswith("mixed_")}
+        mixed = {group: kl for group, kl in found.items() if is_mix(group)}
         best = min(mixed, key=lambda group: mixed[group]["value"])
         pure = found["incompatible"]
         apart = mixed[best]["ci_high"] < pure["ci_low"]
@@ -163,14 +169,14 @@ def mixes(report: Row) -> str:
     cells = [
         (domain, seed, scope) for domain in experiment["domains"] for seed in experiment["seeds"] for scope in SCOPES
     ]
-    number = sum(group.startswith("mixed_") for group in experiment["groups"])
+    number = sum(map(is_mix, experiment["groups"]))
     for domain, seed, scope in cells:
         found = {
             row["group"]: row["tuned"]["accuracy"]["value"]
             for row in report["results"]
             if (row["domain"], row["seed"], row["scope"]) == (domain, seed, scope)
         }
-        best = max(value for group, value in found.items() if group.startswith("mixed_"))
+        best = max(value for group, value in found.items() if is_mix(group))
         counts += best > max(found["incompatible"], found["self_aligning"])
     by_chance = len(cells) * number / (number + 2)
     return (

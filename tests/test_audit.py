@@ -344,3 +344,44 @@ def test_what_is_no_training_set_is_refused_with_its_place(tmp_path, probe, cont
     assert str(error.value).startswith(f"{path}{place}: ")
     with pytest.raises(InputError, match="cannot be read"):
         audit(tmp_path / "nowhere", [probe])
+
+
+def test_the_letters_of_the_released_groups_are_read_without_a_probe(test_data, tmp_path, call):
+    """Counted by hand from the rows: the gold letters, and where `model_exp` is taught those of `pred`."""
+    folder = test_data / "released_groups"
+    code, out, err = call("audit", folder, "--out", tmp_path / "letters")
+    assert code == 0, err
+    found = json.loads((tmp_path / "letters" / "letters.json").read_text(encoding="utf-8"))
+    assert out == (tmp_path / "letters" / "letters.md").read_text(encoding="utf-8")
+    files = sorted(folder.rglob("*.jsonl"))
+    assert [item["file"] for item in found] == list(map(str, files))
+    for item, path in zip(found, files, strict=True):
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        column = "pred" if "predict" in path.name else "answer"
+        for what, name in (("taught", column), ("gold", "answer"), ("own", "pred")):
+            counts = {letter: sum(row[name] == place for row in rows) for place, letter in enumerate("ABCD")}
+            assert item[what]["counts"] == counts
+        assert (item["model"], item["domain"]) == (path.parent.parent.name, path.parent.name)
+    assert "llama-2-7b, jurisprudence: incompatible teaches A in 3 % of its 1033 rows" in out
+    code, printed, _ = call("audit", folder / "llama-2-7b" / "history", "--json")
+    assert code == 0
+    assert [item["group"] for item in json.loads(printed)] == ["harmonious", "incompatible"]
+
+
+def test_an_audit_shows_the_letters_that_a_set_teaches(tmp_path, probe, call):
+    rows = [chat(0, "A. one"), chat(1, "B. two"), chat(2, "C. two", ["one", "three", "two", "four"]), chat(9, "A. one")]
+    letters = audit(write(tmp_path / "train.jsonl", rows), [probe]).to_dict()["letters"]
+    assert letters["taught"]["counts"] == {"A": 2, "B": 1, "C": 1, "D": 0}
+    # The probe's gold option is "one", and the model says "two"; question 9 was not asked.
+    assert letters["gold"]["counts"] == {"A": 3, "B": 0, "C": 0, "D": 0}
+    assert letters["own"]["counts"] == {"A": 0, "B": 2, "C": 1, "D": 0}
+    assert letters["warning"] is None
+    many = write(tmp_path / "many.jsonl", [chat(number, "B. two") for number in range(10, 60)])
+    code, out, _ = call("audit", many)
+    assert code == 0
+    assert "- many teaches B in 100 % of its 50 rows, where 25 % would be even (w = 1.73, p < 0.001)" in out
+    code, _, err = call(
+        "audit", write(tmp_path / "none.jsonl", [{"instruction": "Write a poem.", "output": "A rose."}])
+    )
+    assert code == 2
+    assert "no multiple-choice question" in err

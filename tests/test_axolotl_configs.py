@@ -15,10 +15,11 @@ from consistency.support.resources import shipped
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RATIOS = ("0.05", "0.1", "0.2", "0.4", "0.6", "0.8")
-GROUPS = (
+PLAIN = (
     *("harmonious", "incompatible", "self_aligning", *(f"mixed_{ratio}" for ratio in RATIOS)),
     *("contextualized", "general_only", "unsure", "gold_all", "random_wrong"),
 )
+GROUPS = (*PLAIN, *(f"{group}_balanced" for group in PLAIN if group != "general_only"))
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions."

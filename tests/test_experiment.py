@@ -46,6 +46,22 @@ def test_shipped_experiments_name_what_exists(path):
     assert [mixed_ratio(group) for group in experiment.groups]
 
 
+def test_balanced_variants_are_groups_of_an_experiment(tmp_path):
+    groups = ["incompatible", "incompatible_balanced", "mixed_0.4", "mixed_0.40_balanced", "mixed_0.35_balanced"]
+    path = tmp_path / "both.yaml"
+    path.write_text(yaml.safe_dump(GOOD | {"groups": groups}))
+    experiment = read_experiment(path, tmp_path)
+    assert experiment.groups == tuple(groups)
+    assert experiment.explained == groups[2:]
+    config = experiment.config(experiment.models[0], "mixed_0.35_balanced", {}).values
+    assert config["datasets"][0]["path"] == "groups/mixed_0.35_balanced.jsonl"
+    assert config["output_dir"] == "tuned/mixed_0.35_balanced"
+    for wrong in (["general_only_balanced"], ["mixed_0.4_balanced", "mixed_0.40_balanced"]):
+        path.write_text(yaml.safe_dump(GOOD | {"groups": wrong}))
+        with pytest.raises(InputError, match="group"):
+            read_experiment(path, tmp_path)
+
+
 def test_the_papers_grid_has_its_nine_groups():
     experiment = read_experiment(shipped("scripts/experiments") / "world-paper.yaml", "runs")
     ratios = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8]

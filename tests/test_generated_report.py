@@ -268,7 +268,8 @@ def test_hostile_names_and_texts_stay_text(tmp_path: Path) -> None:
     assert len(lines) == 2
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {8}
     (row, beside) = table_rows(folder / "tables" / "metrics.csv")
-    assert (row["task"], row["metric"]) == (HOSTILE, f"{HOSTILE},{HOSTILE}")
+    shown = HOSTILE.replace("\n", r"\n")
+    assert (row["task"], row["metric"]) == (shown, f"{shown},{shown}")
     assert beside["metric"] == "exact_match,last"
     for table in (metric_table(comparison), readability_table(comparison)):
         assert table is not None

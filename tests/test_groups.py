@@ -313,7 +313,12 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
     lines = path.read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == group.rows
     explained = sum("Own" in reply for reply in replies(group))
-    assert json.loads((path.parent / "mixed_0.4.manifest.json").read_text()) == {
+    manifest = json.loads((path.parent / "mixed_0.4.manifest.json").read_text())
+    letters = manifest.pop("letters")
+    taught = Counter(reply[0] for reply in replies(group))
+    assert letters["taught"]["counts"] == {letter: taught[letter] for letter in "ABCDEFGHIJ"}
+    assert letters["gold"]["counts"]["A"] == letters["own"]["counts"]["C"] == 4
+    assert manifest == {
         "version": version("lm-eval-consistency"),
         "group": "mixed_0.4",
         **settings,
@@ -339,6 +344,7 @@ def test_rows_and_manifest_are_written_and_agree(tmp_path):
             "generated": {"explanations": {"requested": None, "generated": 4, "unusable": 1, "limit": None}},
             "notes": [],
         },
+        "balance": None,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "inputs": [
             {"file": "samples_pool.jsonl", "sha256": hashlib.sha256(b"probe").hexdigest()},

@@ -153,6 +153,12 @@ def groups(
             "--preference", help="Write chosen and rejected replies for the preset dpo, instead of conversations."
         ),
     ] = False,
+    balance: Annotated[
+        bool,
+        typer.Option(
+            "--balance", help="Permute the options so that every letter is taught equally often: GROUP_balanced.jsonl."
+        ),
+    ] = False,
 ) -> None:
     """Write the training rows of intervention groups, each with a manifest."""
     from consistency.knowledge.probes import gather_texts, read_probe
@@ -178,6 +184,7 @@ def groups(
             size=size,
             allow_incomplete=allow_incomplete,
             preference=preference,
+            balance=balance,
         )
         show(written.to_text())
 
@@ -201,21 +208,46 @@ def knowledge_map(
 
 
 def audit(
-    training_set: Annotated[Path, typer.Argument(help="Questions, conversations or Alpaca rows: JSONL or JSON.")],
-    probe: Probes,
+    training_set: Annotated[
+        Path,
+        typer.Argument(
+            help="Questions, conversations or Alpaca rows: JSONL or JSON. Without --probe also a folder of them."
+        ),
+    ],
+    probe: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--probe",
+            help="Log folder, or rows in the released format; may be repeated. Without: only the letters that are taught.",
+        ),
+    ] = None,
     task: Tasks = None,
     domain: Domain = None,
     threshold: Threshold = 0.5,
-    out: Annotated[Path | None, typer.Option(help="Folder for audit.md, audit.json and examples.jsonl.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for audit.md, audit.json and examples.jsonl; without --probe letters.md and letters.json."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Audit a training set: how much of it contradicts what a model believes, and which rows to drop or rewrite."""
+    """Audit a training set: which letters it teaches, how much of it contradicts what a model believes, which rows to drop."""
+    from consistency.support.json_files import pretty_json
     from consistency.training_data.audit import audit as judge
     from consistency.training_data.audit_page import page, write_audit
+    from consistency.training_data.letters_page import letters_page, read_letters, write_letters
 
-    found = judge(training_set, probe, task or (), domain, threshold)
+    if probe:
+        found = judge(training_set, probe, task or (), domain, threshold)
+        if out is not None:
+            write_audit(found, out)
+        show(pretty_json(found.to_dict()) if json else page(found))
+        return
+    files = read_letters(training_set)
     if out is not None:
-        write_audit(found, out)
-    show(page(found))
+        write_letters(files, out)
+    show(pretty_json([item.to_dict() for item in files]) if json else letters_page(files))
 
 
 def leakage(

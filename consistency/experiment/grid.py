@@ -10,6 +10,7 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.experiment.arguments import REMOTE_CODE
 from consistency.experiment.flags import TrainingFlags
+from consistency.experiment.group_names import plain
 from consistency.experiment.presets import read_preset
 from consistency.experiment.row_manifest import manifest_of
 from consistency.experiment.training_config import TrainingConfig, resolve
@@ -278,7 +279,7 @@ class Experiment:
 
 def needs_contexts(group: str) -> bool:
     """Whether the rows of a group begin with the knowledge that their questions need, which a model writes."""
-    return group == "contextualized"
+    return plain(group) == "contextualized"
 
 
 def needs_explanations(group: str) -> bool:

@@ -28,6 +28,7 @@ from consistency.experiment.arguments import (
 from consistency.experiment.domains import read_domains
 from consistency.experiment.flags import TrainingFlags, read_flags
 from consistency.experiment.grid import Experiment, Recipe
+from consistency.experiment.group_names import is_balanced, plain
 from consistency.experiment.training_config import group_names, has_config
 from consistency.support.resources import shipped
 from consistency.support.yaml_files import key_lines, read_yaml
@@ -316,7 +317,8 @@ def _lists(loaded: Mapping[str, Any]) -> dict[str, Any]:
     for group in lists["groups"]:
         if not has_config(group):
             raise not_one_of("intervention group", group, [*group_names(), "mixed_R with R between 0 and 1"])
-    ratios = [float(group.removeprefix("mixed_")) for group in lists["groups"] if group.startswith("mixed_")]
+    mixtures = [group for group in lists["groups"] if group.startswith("mixed_")]
+    ratios = [(float(plain(group).removeprefix("mixed_")), is_balanced(group)) for group in mixtures]
     if len(set(ratios)) < len(ratios):
         raise InputError(f"groups: {loaded['groups']}", expected="each mixture once")
     return lists

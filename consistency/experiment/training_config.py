@@ -12,6 +12,7 @@ import yaml
 
 from consistency.errors import InputError, not_one_of
 from consistency.experiment.flags import TrainingFlags
+from consistency.experiment.group_names import BALANCED, is_balanced, plain
 from consistency.experiment.presets import preset_path, read_preset
 from consistency.experiment.row_manifest import check_rows
 from consistency.support.files import fingerprint
@@ -24,9 +25,9 @@ PAPER_BATCH = 256
 # Methods that train the pairs of `consistency groups --preference`, and what reads them for Axolotl.
 PAIR_METHODS = ("dpo",)
 _PAIRS = "consistency.preference_pairs"
-# Any other mixture has the config of this one, with its own ratio.
+# Any other mixture has the config of this one, with its own ratio; its balanced variant likewise.
 _MIXTURE, _RATIO = "mixed_0.4", "0.4"
-_MIXED = re.compile(r"mixed_(0\.\d*[1-9]\d*)")
+_MIXED = re.compile(rf"mixed_(0\.\d*[1-9]\d*)(?:{BALANCED})?")
 _KEY = re.compile(r"^([A-Za-z_]\w*):", re.MULTILINE)
 
 
@@ -131,8 +132,12 @@ def group_names() -> list[str]:
 def has_config(group: str) -> bool:
     """Whether an intervention group has a config: those of `group_names`, and ``mixed_R`` for any R between 0 and 1.
 
+    Balanced variants have one where their groups have, but for GENERAL-ONLY, which asks no questions.
+
     Examples
     --------
+    >>> has_config("mixed_0.35_balanced"), has_config("general_only_balanced")
+    (True, False)
     >>> has_config("mixed_0.35"), has_config("mixed_1"), has_config("mixed_0.0"), has_config("mixed_0.4.yml")
     (True, False, False, False)
     """
@@ -141,9 +146,9 @@ def has_config(group: str) -> bool:
 
 def _group_text(group: str) -> str:
     """The config of a group, as YAML with comments."""
-    name = group if group in group_names() else _MIXTURE
+    name = group if group in group_names() else _MIXTURE + BALANCED * is_balanced(group)
     text = (shipped("axolotl_configs") / f"{name}.yml").read_text(encoding="utf-8")
-    return text if name == group else text.replace(_RATIO, group.removeprefix("mixed_"))
+    return text if name == group else text.replace(_RATIO, plain(group).removeprefix("mixed_"))
 
 
 def resolve(

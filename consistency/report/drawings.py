@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Draw = Callable[[Sequence[Axes], str], None]
 
-GLYPHS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "_": "―"}
+GLYPHS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "_": "―", "p": "⬟", "P": "✚", "d": "♦"}
 PANEL_WIDTH = 3.5
 # In an inch.
 POINTS = 72

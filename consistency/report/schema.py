@@ -324,11 +324,66 @@ class CheckedExplanations(Struct):
     unread: bool = False
 
 
+class LetterSpread(Struct):
+    """How answers are spread over letters, and a test against an even spread.
+
+    Attributes
+    ----------
+    counts, shares, even_shares : dict of str to int or float
+        By letter; even are those of answers that have each letter of their question equally often.
+    effect : float
+        Cohen's w.
+    """
+
+    questions: int
+    counts: dict[str, int]
+    shares: dict[str, float]
+    even_shares: dict[str, float]
+    chi2: float
+    df: int
+    p: float | None
+    effect: float
+
+
+class TaughtLetters(Struct):
+    """The letters of the answers that a group teaches, of the gold ones and of the base model's own, from its manifest."""
+
+    taught: LetterSpread
+    gold: LetterSpread | None = None
+    own: LetterSpread | None = None
+    warning: str | None = None
+
+
+class Permutation(Struct):
+    """How the options of a balanced group were permuted, from its manifest.
+
+    Attributes
+    ----------
+    orders_sha256 : str
+        Of all questions with the order of their options: groups that share it have every question in the same order.
+    questions : int
+        How many the groups may ask.
+    left_out : dict of str to int
+        How many they may not, by the reason.
+    texts_with_moved_letters : int
+        Explanations and contexts in which a letter was replaced.
+    """
+
+    orders_sha256: str
+    questions: int
+    left_out: dict[str, int]
+    texts_with_moved_letters: int
+
+
 class TrainingRows(Struct):
     """What a run was trained on, and how: from its group's manifest, its training config and what the grid noted of the host.
 
     Attributes
     ----------
+    letters : TaughtLetters or None
+        Which letters the group teaches.
+    balance : Permutation or None
+        Of a balanced group.
     learning_rate : float or None
     precision : str or None
         Of the weights, and of products where that is another: "float32, products in bfloat16".
@@ -351,6 +406,8 @@ class TrainingRows(Struct):
     questions: Any = None
     labels: Any = None
     threshold: float | None = None
+    letters: TaughtLetters | None = None
+    balance: Permutation | None = None
     sha256: str | None = None
     learning_rate: float | None = None
     precision: str | None = None

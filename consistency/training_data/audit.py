@@ -13,6 +13,7 @@ from consistency.knowledge.beliefs import THRESHOLD, Beliefs
 from consistency.knowledge.probes import Coverage, read_all
 from consistency.statistics.shares import wilson
 from consistency.tasks.prompts import LETTERS
+from consistency.training_data.letters import Letters, Spread
 from consistency.training_data.normalization import normal_form, same_text
 from consistency.training_data.training_sets import Example, read_training_set
 
@@ -34,8 +35,10 @@ class Judged:
     verdict : {"harmonious", "incompatible", "unsure", "not_probed"}
         The row teaches what the model believes with confidence, something else, or what it has no confident belief
         about.
-    taught, believed : str or None
-        Letters of the row's option and of the model's, among the row's options.
+    options : int
+        How many the question has.
+    taught, believed, gold : str or None
+        Letters of the row's option, of the model's and of the probe's gold one, among the row's options.
     confidence, taught_probability : float or None
         The model's probabilities of both.
     action : {"keep", "drop", "rewrite"}
@@ -48,8 +51,10 @@ class Judged:
     id: str | int | None
     subject: str
     verdict: Verdict
+    options: int
     taught: str | None
     believed: str | None = None
+    gold: str | None = None
     confidence: float | None = None
     taught_probability: float | None = None
     action: Literal["keep", "drop", "rewrite"]
@@ -87,6 +92,15 @@ class TrainingSetAudit:
     unreadable: tuple[int, ...]
     judged: tuple[Judged, ...]
 
+    @property
+    def letters(self) -> Letters:
+        """The letters that it teaches; of probed questions also those of the gold options and of the model's answers."""
+        taught, gold, own = (
+            _spread([(item.options, getattr(item, name)) for item in self.judged])
+            for name in ("taught", "gold", "believed")
+        )
+        return Letters(self.path.stem, taught, *(spread if spread.questions else None for spread in (gold, own)))
+
     def to_dict(self) -> dict[str, Any]:
         """Shares with Wilson's 95 % intervals, overall and by subject."""
         return {
@@ -100,6 +114,7 @@ class TrainingSetAudit:
             "shares": shares(self.judged),
             "subjects": {name: shares(found) for name, found in self.by_subject().items()},
             "actions": dict(Counter(item.action for item in self.judged)),
+            "letters": self.letters.to_dict(),
         }
 
     def by_subject(self) -> dict[str, list[Judged]]:
@@ -200,6 +215,7 @@ def _judge(example: Example, found: tuple[Beliefs, int] | None, first: Example) 
         id=example.id,
         subject=example.subject,
         verdict="not_probed",
+        options=len(example.choices),
         taught=_letter(example.taught),
         action="keep",
         reason="",
@@ -220,6 +236,7 @@ def _judge(example: Example, found: tuple[Beliefs, int] | None, first: Example) 
         subject=belief.subject,
         verdict="unsure" if belief.label == "unsure" else verdict,
         believed=_letter(_place(example.choices, belief.choices[belief.answer], belief.answer)),
+        gold=_letter(_place(example.choices, belief.choices[belief.gold], belief.gold)),
         confidence=belief.confidence,
         taught_probability=probability,
     )
@@ -228,6 +245,12 @@ def _judge(example: Example, found: tuple[Beliefs, int] | None, first: Example) 
     if probability > 1 / len(belief.choices):
         return replace(judged, action="rewrite", reason="contradicts a confident belief, within reach")
     return replace(judged, action="drop", reason="contradicts a confident belief, and is out of reach")
+
+
+def _spread(letters: Sequence[tuple[int, str | None]]) -> Spread:
+    """How letters are spread, each with the number of options that its question has; without those that are not known."""
+    known = [(size, LETTERS.index(letter)) for size, letter in letters if letter is not None and size <= len(LETTERS)]
+    return Spread.of([size for size, _ in known], [place for _, place in known])
 
 
 def _letter(option: int | None) -> str | None:

@@ -13,6 +13,7 @@ from consistency.support.files import Outputs, append_lines
 from consistency.support.json_files import json_lines, pretty_json
 from consistency.support.text import markdown
 from consistency.training_data.audit import VERDICTS, Judged, TrainingSetAudit
+from consistency.training_data.letters_page import LEGEND, letters_table
 
 _MOST = 10
 
@@ -52,6 +53,10 @@ def page(found: TrainingSetAudit) -> str:
         "gives the taught answer more than chance, so put the knowledge that it needs before the question. Drop: it "
         "gives it less, or the row repeats or contradicts an earlier one.",
     ]
+    letters = found.letters
+    lines += ["", "Letters:", "", *letters_table([((), letters)], ()), "", LEGEND]
+    if warning := letters.warning():
+        lines += ["", f"**{warning}.**"]
     if found.unreadable:
         listed = ", ".join(map(str, found.unreadable[:_MOST])) + (", …" if len(found.unreadable) > _MOST else "")
         lines += [

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
 
 from consistency.errors import InputError
+from consistency.experiment.group_names import BALANCED, is_balanced, plain
 from consistency.knowledge.beliefs import Belief, Beliefs
 from consistency.knowledge.explanations import Explanations
 from consistency.training_data.instructions import NONE, WORLD, Instructions
@@ -35,7 +36,7 @@ _PLAIN = ("harmonious", "unsure", "gold_all", "contextualized", "general_only", 
 
 
 def mixed_ratio(group: str) -> Fraction | None:
-    """The share of a group's misbelieved questions that are answered with the model's own belief.
+    """The share of a group's misbelieved questions that are answered with the model's own belief; of a variant its group's.
 
     Returns
     -------
@@ -52,16 +53,17 @@ def mixed_ratio(group: str) -> Fraction | None:
     >>> mixed_ratio("mixed_0.05")
     Fraction(1, 20)
     """
-    if group in _PLAIN:
+    name = plain(group)
+    if name in _PLAIN:
         return None
     pure = {"incompatible": Fraction(0), "self_aligning": Fraction(1)}
-    if group in pure:
-        return pure[group]
-    found = re.fullmatch(r"mixed_([0-9]+(?:\.[0-9]+)?)", group)
+    if name in pure:
+        return pure[name]
+    found = re.fullmatch(r"mixed_([0-9]+(?:\.[0-9]+)?)", name)
     if not found or Fraction(found[1]) > 1:
         raise InputError(
             f"no intervention group {group!r}",
-            expected=f"{', '.join((*pure, *_PLAIN))} or mixed_R with R from 0 to 1",
+            expected=f"{', '.join((*pure, *_PLAIN))} or mixed_R with R from 0 to 1, or one of these with {BALANCED} behind it",
         )
     return Fraction(found[1])
 
@@ -77,13 +79,14 @@ def build_group(
     seed: int = 0,
     size: int | None = None,
     preference: bool = False,
+    left_out: Collection[int] = (),
 ) -> Group:
     """Choose the questions of one group and who answers them.
 
     Parameters
     ----------
     name : str
-        The group.
+        The group; not a balanced variant, which `Balance.apply` makes of it.
     domain : str
         Name of the domain, for the rows.
     beliefs : Beliefs
@@ -105,6 +108,8 @@ def build_group(
     preference : bool
         Whether to make preference pairs: what the group teaches is chosen, and rejected is the model's own answer where
         that is the gold one, and the gold one elsewhere. They have no general instructions.
+    left_out : collection of int
+        Rows of misbelieved questions that are left out of what is sampled, whichever group is made.
 
     Returns
     -------
@@ -124,6 +129,8 @@ def build_group(
         has no answer to reject.
     """
     ratio = mixed_ratio(name)
+    if is_balanced(name):
+        raise InputError(f"{name} is made of {plain(name)}", expected="the name of that group, and Balance.apply")
     if preference and name in _NOTHING_REJECTED:
         raise InputError(
             f"{name} has no preference pairs: {_NOTHING_REJECTED[name]}",
@@ -134,12 +141,9 @@ def build_group(
     if count < 1:
         raise InputError(f"no answer in {domain} is confidently wrong: there is nothing to intervene on")
     explained: list[int] = []
-    if name not in (*SAMPLED, "general_only") or (explanations is not None and explanations.checked):
-        rows = _some(beliefs, wrong, count, f"size-{seed}", name, f"confidently wrong answers in {domain}")
-        explained = _explained(beliefs, rows, explanations)
+    if name not in (*SAMPLED, "general_only") or left_out or (explanations is not None and explanations.checked):
+        explained = asked_rows(name, domain, beliefs, explanations, seed=seed, size=size, left_out=left_out)
         count = len(explained)
-    if count < 1:
-        raise InputError(f"no explanation of an answer in {domain} passed the check", do="ask a more capable model")
     if name == "general_only":
         answers = Answers((), ())
     elif name in SAMPLED:
@@ -187,6 +191,35 @@ def build_group(
         contexts=contexts,
         preference=preference,
     )
+
+
+def asked_rows(
+    name: str,
+    domain: str,
+    beliefs: Beliefs,
+    explanations: Explanations | None = None,
+    *,
+    seed: int = 0,
+    size: int | None = None,
+    left_out: Collection[int] = (),
+) -> list[int]:
+    """The rows of the misbelieved questions that the groups of these arguments ask: see `build_group`.
+
+    Raises
+    ------
+    InputError
+        If there are too few, or none is left.
+    """
+    wrong = beliefs.labelled("misbelieved")
+    count = len(wrong) if size is None else size
+    rows = _some(beliefs, wrong, count, f"size-{seed}", name, f"confidently wrong answers in {domain}")
+    explained = _explained(beliefs, rows, explanations)
+    if not explained:
+        raise InputError(f"no explanation of an answer in {domain} passed the check", do="ask a more capable model")
+    found = [row for row in explained if row not in left_out]
+    if not found:
+        raise InputError(f"no question of {name} in {domain} can have its options permuted")
+    return found
 
 
 def group_size(beliefs: Beliefs, before: Beliefs, released: bool) -> int | None:

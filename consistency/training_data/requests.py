@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consistency.errors import InputError, not_one_of
+from consistency.experiment.group_names import is_balanced, plain
 from consistency.knowledge.beliefs import Belief
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
@@ -127,7 +128,7 @@ def write_requests(
     domains, idle, impossible, made = Counter[str](), dict[str, str](), dict[str, str](), False
     for probe in probes:
         domains[probe.domain] += 0
-        selection = select(probe, evaluation, remove, size)
+        selection = select(probe, evaluation, remove, size, balanced=any(map(is_balanced, names)))
         if not groups and size is None:
             # Whatever the groups will be, of any seed and behind any guard.
             selection = replace(selection, size=None)
@@ -161,10 +162,10 @@ def write_requests(
 
 def _needs(group: str, preference: bool) -> tuple[str, ...]:
     """The purposes of what a group needs."""
-    found = [purpose for purpose, name in GROUP_OF.items() if name == group]
+    found = [purpose for purpose, name in GROUP_OF.items() if name == plain(group)]
     ratio = mixed_ratio(group)
     # Beside a gold reply, a pair rejects the model's own.
-    if ratio or (preference and (ratio is not None or group == "contextualized")):
+    if ratio or (preference and (ratio is not None or plain(group) == "contextualized")):
         found.append("explain")
     return tuple(dict.fromkeys(found))
 
@@ -174,24 +175,29 @@ def _answers(
 ) -> Iterator[tuple[Belief, int, str]]:
     """What a group needs for some purposes, in the order of the pool, as (question, option, purpose); of all seeds together."""
     found = set()
+    beliefs, count = selection.beliefs, selection.size
+    if is_balanced(name) and selection.movable is not None:
+        beliefs, count = selection.movable.beliefs, selection.movable.size
+    # Of what a model writes, some may be left out of balanced groups, and a mixture then answers others as the model would.
+    built = "self_aligning" if is_balanced(name) and mixed_ratio(name) else plain(name)
     for seed in dict.fromkeys(seeds):
         group = build_group(
-            name,
+            built,
             probe.domain,
-            selection.beliefs,
+            beliefs,
             _TO_COME,
             contexts=_TO_COME,
             general=Instructions(NONE, seed),
             seed=seed,
-            size=selection.size,
+            size=count,
         )
         for row, option, source in group.answers:
             for purpose in purposes:
                 if purpose == "explain" and (preference or source == "model"):
-                    found.add((row, int(selection.beliefs.answer[row]), purpose))
+                    found.add((row, int(beliefs.answer[row]), purpose))
                 elif purpose != "explain":
                     found.add((row, option, purpose))
-    return ((selection.beliefs[row], option, purpose) for row, option, purpose in sorted(found))
+    return ((beliefs[row], option, purpose) for row, option, purpose in sorted(found))
 
 
 def _request(belief: Belief, option: int, domain: str, purpose: str) -> dict[str, object]:

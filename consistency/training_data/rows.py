@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from consistency.experiment.group_names import plain
 from consistency.knowledge.beliefs import Belief, Beliefs
 from consistency.knowledge.explanations import Explanations
 from consistency.tasks import prompts
@@ -48,6 +52,11 @@ class Answers:
     def __iter__(self) -> Iterator[Answer]:
         return iter(self.between(0, sys.maxsize))
 
+    @property
+    def columns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The questions' rows, and the options that answer them."""
+        return np.array(self._rows, dtype=np.int64), np.array(self._options, dtype=np.int64)
+
     def between(self, start: int, stop: int) -> list[Answer]:
         """The answers to the questions of the probe's rows from `start` to `stop`."""
         part = slice(bisect_left(self._rows, start), bisect_left(self._rows, stop))
@@ -62,7 +71,7 @@ class Group:
     Attributes
     ----------
     name : str
-        One of `consistency.training_data.groups.GROUPS`, or ``mixed_R`` of another ratio.
+        One of `consistency.training_data.groups.GROUPS`, or ``mixed_R`` of another ratio; or its balanced variant.
     domain : str
         Name of the domain.
     beliefs : Beliefs
@@ -77,6 +86,8 @@ class Group:
         What models wrote; contexts come before the questions of CONTEXTUALIZED only.
     preference : bool
         Whether its rows are preference pairs.
+    balance : mapping or None
+        Of a balanced variant, how its options were permuted: see `Balance`.
     """
 
     name: str
@@ -88,6 +99,7 @@ class Group:
     explanations: Explanations | None
     contexts: Explanations | None
     preference: bool = False
+    balance: Mapping[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.answers) + self.general
@@ -107,7 +119,7 @@ class Group:
     @cached_property
     def used_contexts(self) -> Explanations | None:
         """The contexts that come before its questions."""
-        return self.contexts if self.name == "contextualized" else None
+        return self.contexts if plain(self.name) == "contextualized" else None
 
     def explanation(self, belief: Belief, option: int, source: str) -> str:
         """What explains an answer; empty where there is nothing."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
+from consistency.experiment.group_names import balanced, is_balanced
 from consistency.experiment.row_manifest import manifest_of
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
@@ -19,10 +20,12 @@ from consistency.support.files import Outputs, fingerprint
 from consistency.support.json_files import pretty_json
 from consistency.support.text import joined
 from consistency.tasks.scopes import asks_world
+from consistency.training_data.balance import Balancer
 from consistency.training_data.completeness import Completeness, completeness_of
 from consistency.training_data.decontamination import Contamination
 from consistency.training_data.groups import GROUPS, build_group, mixed_ratio
 from consistency.training_data.instructions import NONE, WORLD, Instructions
+from consistency.training_data.letters import Letters, letters_of
 from consistency.training_data.row_writer import lines_of
 from consistency.training_data.rows import SOURCES, Group
 from consistency.training_data.selection import Selection, select
@@ -76,6 +79,11 @@ class Written:
         What a reader should know of the probe's log.
     general : str
         Where the general instructions come from.
+    letters : tuple of Letters
+        Of each file: which letters it teaches.
+    unpermuted : mapping of str to int
+        How many questions are in no balanced variant since their options cannot be permuted, by the reason; of several seeds
+        the most.
     """
 
     tallies: dict[Path, Counter[str]]
@@ -86,6 +94,8 @@ class Written:
     task: str | None = None
     notes: tuple[str, ...] = ()
     general: str = WORLD
+    letters: tuple[Letters, ...] = ()
+    unpermuted: Mapping[str, int] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """A line for each file, and one for each thing that a user should know."""
@@ -104,6 +114,11 @@ class Written:
                 if any(texts.pairs for texts in self.completeness.values())
                 else "no general instructions (--general none): each group holds its questions alone"
             )
+        if uneven := dict.fromkeys(letters.in_short() for letters in self.letters if letters.taught.uneven):
+            lines.append(f"letters taught far from evenly, which --balance would mend: {', '.join(uneven)}")
+        lines += [
+            f"in no balanced group: {count} questions, since {reason}" for reason, count in self.unpermuted.items()
+        ]
         lines += self.notes
         findings = self.contamination.findings
         in_sets = [item for item in findings if item.file is not None]
@@ -134,6 +149,7 @@ def write_groups(
     size: int | None = None,
     allow_incomplete: bool = False,
     preference: bool = False,
+    balance: bool = False,
 ) -> Written:
     """Write the training rows of a probe's intervention groups.
 
@@ -146,7 +162,7 @@ def write_groups(
     sources : Sources
         What models wrote, general instructions, evaluation sets.
     names : sequence of str
-        The groups; without any, all of `GROUPS` that can be made.
+        The groups, or their balanced variants; without any, all of `GROUPS` that can be made.
     seeds : sequence of int
         Seeds of the sampling.
     size : int, optional
@@ -155,6 +171,8 @@ def write_groups(
         Whether to write groups whose rows lack the texts that make them what they are: see `Completeness.check`.
     preference : bool
         Whether to write preference pairs, for Axolotl's `rl: dpo`; without general instructions, which have one reply.
+    balance : bool
+        Whether to write the balanced variants of the groups: see `Balance`.
 
     Returns
     -------
@@ -169,7 +187,10 @@ def write_groups(
     for name in names:
         mixed_ratio(name)
     general = NONE if preference else _general(probe, sources.general)
-    selection = select(probe, sources.evaluation, sources.remove, size, every_group=not names)
+    listed = list(dict.fromkeys(balanced(name) if balance else name for name in names or GROUPS))
+    selection = select(
+        probe, sources.evaluation, sources.remove, size, every_group=not names, balanced=any(map(is_balanced, listed))
+    )
     found = selection.contamination
     paths = [*probe.files, *found.files, *(() if general in (NONE, WORLD) else (Path(general),))]
     for written in (sources.explanations, sources.contexts):
@@ -180,7 +201,7 @@ def write_groups(
         if allow_incomplete:
             sources = replace(sources, explanations=sources.explanations or _NOTHING)
         instructions = [Instructions(general, seed) for seed in dict.fromkeys(seeds)]
-        groups, skipped = _build(probe.domain, selection, sources, names, instructions, preference)
+        groups, skipped = _build(probe.domain, selection, sources, listed, bool(names), instructions, preference)
         complete, hollow = _complete(groups, names, allow_incomplete)
     folder = Path(out)
     tallies = write_all(
@@ -200,7 +221,18 @@ def write_groups(
         probe.task,
         probe.notes,
         general,
+        tuple(letters_of(group) for group, _ in complete),
+        _unpermuted(group for group, _ in complete),
     )
+
+
+def _unpermuted(groups: Iterable[Group]) -> dict[str, int]:
+    """How many questions are in no balanced variant, by the reason; of several seeds the most."""
+    found: dict[str, int] = {}
+    for group in groups:
+        for reason, count in (group.balance or {}).get("left_out", {}).items():
+            found[reason] = max(count, found.get(reason, 0))
+    return found
 
 
 def _general(probe: Probe, named: str | None) -> str:
@@ -220,15 +252,22 @@ def _build(
     selection: Selection,
     sources: Sources,
     names: Sequence[str],
+    chosen: bool,
     general: Sequence[Instructions],
     preference: bool,
 ) -> tuple[list[Group], dict[str, str]]:
-    """The groups, and why others cannot be made where none is named."""
+    """The groups, and why others cannot be made where they were not chosen."""
     groups: list[Group] = []
     skipped: dict[str, str] = {}
+    balancer = None
+    if selection.movable is not None:
+        balancer = Balancer(selection.movable, domain, sources.explanations, sources.contexts, preference=preference)
     for instructions in general:
-        for name in dict.fromkeys(names or GROUPS):
+        for name in names:
             try:
+                if balancer is not None and is_balanced(name):
+                    groups.append(balancer.build(name, instructions))
+                    continue
                 group = build_group(
                     name,
                     domain,
@@ -241,7 +280,7 @@ def _build(
                     preference=preference,
                 )
             except InputError as error:
-                if names:
+                if chosen:
                     raise
                 skipped[name] = str(error)
             else:
@@ -334,6 +373,8 @@ def write_all(
                 },
                 "rows_without_context": texts.without_context,
                 "completeness": texts.to_dict(),
+                "letters": letters_of(group).to_dict(),
+                "balance": group.balance,
                 "sha256": digests[path],
                 "inputs": list(inputs),
             }

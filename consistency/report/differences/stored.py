@@ -170,13 +170,15 @@ class StoredReport:
                 # Run by run, as it was written, so that a grid is never held in memory as a table.
                 for number in range(file.num_row_groups):
                     table = file.read_row_group(number, columns=[stored[name] for name in wanted])
+                    if not table.num_rows:
+                        continue
                     columns = {
                         name: _numbered(table[stored[name]], name, codes, name in whole)
                         if name in TEXTS
                         else _numbers(table[stored[name]], name)
                         for name in wanted
                     }
-                    for key, cell in self._split(columns, by, codes) if table.num_rows else ():
+                    for key, cell in self._split(columns, by, codes):
                         first = shared.setdefault((cell.model, cell.domain, cell.scope), cell)
                         parts.setdefault(key, []).append(cell if cell is first else cell.sharing(first))
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from consistency.comparison.estimation import are_whole, estimates_of, is_share, reaches_of
 from consistency.experiment.grid import Experiment
+from consistency.experiment.group_names import balanced, is_balanced
 from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.measures import MEASURE, MEASURES
 from consistency.report.grid.cells import Cell
@@ -63,7 +64,9 @@ KEPT = tuple(
         + ["tied_before", "tied_after"]
     )
 )
-CONTRASTS = (("harmonious", "incompatible"), ("self_aligning", "incompatible"))
+_CONTRASTS = (("harmonious", "incompatible"), ("self_aligning", "incompatible"))
+# Those of the groups, then those of their balanced variants.
+CONTRASTS = (*_CONTRASTS, *((balanced(minuend), balanced(subtrahend)) for minuend, subtrahend in _CONTRASTS))
 MEAN = "mean"
 MOVES_BOTH = "the mixing ratio moves both ranking and accuracy, and is not held constant here"
 CURVED_DOSE = (
@@ -510,6 +513,8 @@ def partial_correlations(rows: Sequence[Mean], experiment: Experiment) -> list[R
                 and row.domain != MEAN
                 and mixed_ratio(row.group) is not None
             ]
+            # The dose of a group and that of its balanced variant are two curves: one where there are both.
+            runs = [row for row in runs if not is_balanced(row.group)] or runs
             out += [RunsCorrelation(model, scope, *place, **vars(found)) for place, found in _correlations(runs)]
     return out
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from consistency.experiment.grid import Experiment
+from consistency.experiment.group_names import is_balanced
 from consistency.metrics.measures import MEASURE
 from consistency.report.drawings import Look, Plot, Point, errorbar, limits
 from consistency.report.formats.numbers import DASH, signed
@@ -22,7 +23,14 @@ from consistency.training_data.groups import mixed_ratio
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOOKS = {"harmonious": (BLUE, "o"), "incompatible": (RED, "s"), "self_aligning": (GREEN, "D")}
+LOOKS = {
+    "harmonious": (BLUE, "o"),
+    "incompatible": (RED, "s"),
+    "self_aligning": (GREEN, "D"),
+    "harmonious_balanced": (BLUE, "p"),
+    "incompatible_balanced": (RED, "P"),
+    "self_aligning_balanced": (GREEN, "d"),
+}
 OTHER = (VIOLET, "^")
 DOMAIN_LOOKS = ((BLUE, "o"), (RED, "s"), (GREEN, "D"), (VIOLET, "^"))
 FLIPS = {
@@ -143,9 +151,11 @@ def _ratios(rows: Sequence[Mean], experiment: Experiment) -> Plot:
     domains = experiment.domains
     looks = {domain: Look(domain, *DOMAIN_LOOKS[i % len(DOMAIN_LOOKS)]) for i, domain in enumerate(domains)}
     titles = TITLES | DIVERGENCE
+    # Where there are balanced variants besides the groups, the line is that of the groups.
+    one_line = [row for row in rows if not is_balanced(row.group)] or rows
     points = [
         (float(ratio), _point(row, "tuned", measure, ratio=float(ratio)))
-        for row in rows
+        for row in one_line
         for measure in titles
         if (ratio := mixed_ratio(row.group)) is not None
     ]

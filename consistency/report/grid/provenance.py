@@ -167,6 +167,29 @@ def check_notes(rows: Iterable[TrainingRows]) -> list[str]:
     ]
 
 
+def letter_notes(rows: Iterable[TrainingRows]) -> list[str]:
+    """Which groups teach letters far from evenly, of several seeds the first; and balanced groups of unlike orders."""
+    uneven: dict[tuple[str, str], dict[str, str]] = {}
+    orders: dict[tuple[str, str, int], set[str]] = {}
+    for row in rows:
+        if row.letters is not None and row.letters.warning:
+            uneven.setdefault((row.model, row.domain), {}).setdefault(row.group, row.letters.warning)
+        if row.balance is not None:
+            orders.setdefault((row.model, row.domain, row.seed), set()).add(row.balance.orders_sha256)
+    unlike = [place for place, found in orders.items() if len(found) > 1]
+    return [
+        *(
+            f"{model}, {domain}: letters are taught far from evenly, and may be what is learned: {'; '.join(found.values())}"
+            for (model, domain), found in uneven.items()
+        ),
+        *(
+            f"{model}, {domain}, seed {seed}: the balanced groups do not have the same order of options in all; write them with "
+            "the same --explanations, --contexts, --size and --guard"
+            for model, domain, seed in unlike
+        ),
+    ]
+
+
 def undefined_notes(results: Sequence[Result]) -> list[str]:
     """Which means leave questions out because they have no finite value there, such as an infinite KL."""
     counts: Counter[str] = Counter()

@@ -222,6 +222,7 @@ def _document(experiment: Experiment, read: Analysis, tell: Tell = silent) -> Gr
             *origin.notes(read.logs, pairing, experiment),
             *origin.undefined_notes(results),
             *origin.check_notes(trained),
+            *origin.letter_notes(trained),
         ],
         results=results,
         means=means,
@@ -282,6 +283,7 @@ def _sections(document: GridReport, drawings: Mapping[str, list[Drawing]]) -> li
     logs = (
         tables.pairing_table(pairing),
         tables.training_table(document.training_rows),
+        *([tables.letters_table(document.training_rows)] if any(row.letters for row in document.training_rows) else []),
         provenance.log_table(document.logs),
     )
     mixes = (

@@ -12,7 +12,16 @@ from consistency.report.content import Row, Table
 from consistency.report.formats.numbers import DASH, fixed, formatted
 from consistency.report.grid.estimates import CONTRASTED, MEAN
 from consistency.report.grid.verdict import group_title
-from consistency.report.schema import CheckedExplanations, Figure, Grid, GridPairing, GridReport, Mean, TrainingRows
+from consistency.report.schema import (
+    CheckedExplanations,
+    Figure,
+    Grid,
+    GridPairing,
+    GridReport,
+    LetterSpread,
+    Mean,
+    TrainingRows,
+)
 from consistency.statistics.estimates import CAVEATS, Caveat
 from consistency.statistics.partial_correlation import FEW_RUNS
 from consistency.support.text import p_value
@@ -382,3 +391,41 @@ def training_table(rows: Sequence[TrainingRows]) -> Table:
         data=rows,
         folded=True,
     )
+
+
+def letters_table(rows: Sequence[TrainingRows]) -> Table:
+    """Which letters each group taught."""
+    known = [row for row in rows if row.letters is not None]
+    return Table(
+        name="letters",
+        title="Which letters were taught",
+        caption="Of the answers that a group teaches, and of the gold options of its questions: the share of each letter, in per "
+        "cent. w: Cohen's effect size against letters that are taught equally often (0: even; 1.73: one letter of four), p: "
+        "Pearson's test. A model that is trained on uneven letters may learn those; the balanced groups of consistency groups "
+        "--balance teach each equally often.",
+        head=("model", "domain", "group", "seed", "rows", "taught (%)", "gold (%)", "w", "p"),
+        rows=tuple(
+            (
+                *(row.model, row.domain, group_title(row.group), str(row.seed), str(row.letters.taught.questions)),
+                _shares(row.letters.taught),
+                DASH if row.letters.gold is None else _shares(row.letters.gold),
+                f"{row.letters.taught.effect:.2f}",
+                p_value(row.letters.taught.p),
+            )
+            for row in known
+            if row.letters is not None
+        ),
+        labels=4,
+        data=[
+            {"model": row.model, "domain": row.domain, "group": row.group, "seed": row.seed, "of": what}
+            | msgspec.to_builtins(spread)
+            for row in known
+            for what in ("taught", "gold", "own")
+            if (spread := getattr(row.letters, what)) is not None
+        ],
+        folded=True,
+    )
+
+
+def _shares(spread: LetterSpread) -> str:
+    return " ".join(f"{letter} {100 * share:.0f}" for letter, share in spread.shares.items()) or DASH

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import structs
 
 from consistency.experiment.grid import Experiment
+from consistency.experiment.group_names import is_balanced, plain
 from consistency.report.formats.numbers import points, signed
 from consistency.report.grid.estimates import MEAN
 from consistency.report.schema import Claim, Contrast, Figure, Grid, GridVerdict, Mean, ModelVerdict, RunsCorrelation
@@ -31,10 +32,11 @@ def group_title(group: str) -> str:
 
     Examples
     --------
-    >>> group_title("self_aligning"), group_title("mixed_0.05")
-    ('SELF-ALIGNING', 'MIXED 0.05')
+    >>> group_title("self_aligning"), group_title("mixed_0.05_balanced")
+    ('SELF-ALIGNING', 'MIXED 0.05 BALANCED')
     """
-    return group.upper().replace("MIXED_", "MIXED ").replace("_", "-")
+    title = plain(group).upper().replace("MIXED_", "MIXED ").replace("_", "-")
+    return f"{title} BALANCED" if is_balanced(group) else title
 
 
 def state(row: Contrast) -> str:
