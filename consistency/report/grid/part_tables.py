@@ -103,7 +103,7 @@ def _letter_table(document: GridReport) -> Table:
     ]
     labels = _labels(grid)
     return Table(
-        name="letters",
+        name="letters_answered",
         title="How probable each letter is",
         caption="Mean probability of each letter, base → tuned, in percent; in brackets: how often it is the right answer.",
         head=(*labels, *map(option_name, range(most))),
