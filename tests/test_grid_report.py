@@ -49,6 +49,7 @@ def test_a_grid_in_all_its_files(folder: Path, tmp_path: Path) -> None:
     figures_are_those_of_the_items(folder, items, saved)
     tables_are_those_of_the_items(folder, items, saved)
     distributions_are_those_of_the_logs(folder, items)
+    parts_are_those_of_the_items(document, items)
     questions_are_chosen_alike(folder, items)
     tables_compile(folder, tmp_path)
     methods_name_what_was_set(folder)
@@ -124,6 +125,34 @@ def distributions_are_those_of_the_logs(folder: Path, items: pd.DataFrame) -> No
     assert [hashed.split("-")[-1] for hashed in items.doc_hash] == items.doc_id.astype(str).tolist()
     zero = np.stack(items.zero_probs_after)
     assert items.zero_kl.to_numpy() == pytest.approx((before * np.log(before / zero)).sum(axis=1))
+
+
+def even(probs: np.ndarray) -> np.ndarray:
+    """Probabilities with factors for the letters that make them equally probable on average, by fixed-point iteration."""
+    for _ in range(500):
+        probs = probs / probs.mean(axis=0)
+        probs = probs / probs.sum(axis=1, keepdims=True)
+    return probs
+
+
+def parts_are_those_of_the_items(document: dict, items: pd.DataFrame) -> None:
+    accuracy = {}
+    assert len(document["parts"]) == 2 * 3 * (len(GROUPS) + 1)
+    for row in document["parts"]:
+        group, after = (row["group"], "probs_after") if row["seed"] == 0 else ("harmonious", "zero_probs_after")
+        chosen = items[(items.domain == row["domain"]) & (items.scope == row["scope"]) & (items.group == group)]
+        right = [
+            (even(np.stack(chosen[column])).argmax(axis=1) == chosen.gold).mean() for column in ("probs_before", after)
+        ]
+        found = row["decomposition"]["plug_in"]
+        assert [found["calibrated_before"], found["calibrated_after"]] == pytest.approx(right, abs=1e-12)
+        accuracy[row["domain"], row["scope"], row["group"]] = found["calibrated_after"]
+    chosen = [row for row in document["knowledge_contrasts"] if row["domain"] != "mean"]
+    assert len(chosen) == 2 * 2 * 3
+    for row in chosen:
+        ends = [accuracy[row["domain"], row["scope"], row[group]] for group in ("minuend", "subtrahend")]
+        # Each question's letters are fitted to the others there.
+        assert row["difference"]["value"] == pytest.approx(ends[0] - ends[1], abs=0.05)
 
 
 def questions_are_chosen_alike(folder: Path, items: pd.DataFrame) -> None:

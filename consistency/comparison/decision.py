@@ -16,7 +16,7 @@ from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import holm, smallest_level
-from consistency.statistics.paired_shares import greater_change
+from consistency.statistics.paired_shares import greater_change, turned
 from consistency.statistics.shares import larger_share
 from consistency.support.text import p_equals
 
@@ -374,7 +374,7 @@ def _finding(
     shown = at(1 - 2 * level)
     if found.value is None or shown.ci_low is None or shown.ci_high is None:
         return Finding(name, Outcome.INCONCLUSIVE, f"has no interval ({found.describe()})", found)
-    above, below = _one_sided(found, section, at)
+    above, below = _one_sided(found, at)
     harmless = [above(rule.low)] if rule.low is not None else []
     harmful = [below(rule.low)] if rule.low is not None else []
     if rule.high is not None:
@@ -404,11 +404,11 @@ def _run_difference(name: str, rule: Rule, policy: Policy, noise: NoiseCompariso
 
 
 def _one_sided(
-    found: Estimate, section: Section, at: Callable[[float], Estimate]
+    found: Estimate, at: Callable[[float], Estimate]
 ) -> tuple[Callable[[float], float], Callable[[float], float]]:
     """From a limit to the p of "not above it" and of "not below it": exact where counts are, else of the interval."""
     method = at(0.9).method
-    if method == "score" and section.flips is not None:
+    if method == "score":
         test = partial(
             greater_change,
             n=found.n,
@@ -417,7 +417,7 @@ def _one_sided(
             doubt=1e-6,
             many=_MANY,
         )
-        lost, won = section.flips["harmful"], section.flips["beneficial"]
+        lost, won = turned(found)
         return (
             lambda limit: test(lost, won, change=limit),
             lambda limit: test(won, lost, change=-limit),

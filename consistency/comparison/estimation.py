@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from consistency.comparison.clusters import AUTO, ItemClusters
+from consistency.comparison.decomposition import Labelled, by_label, decomposition_of
 from consistency.comparison.groups import TaskGroup, Weighting
 from consistency.comparison.items import accuracy_metric, question_arrays
 from consistency.comparison.pairing import PairingReport, Pairs, pair
@@ -99,6 +100,11 @@ class MeasuredTask:
     def has_fractions(self) -> bool:
         """Whether some answers are right in part."""
         return not (are_whole(self.arrays["correct_before"]) and are_whole(self.arrays["correct_after"]))
+
+    @cached_property
+    def labelled(self) -> Labelled:
+        """Its answers in the order of the labels of the options."""
+        return by_label(self.pairs)
 
     @cached_property
     def least_likely(self) -> tuple[float, float]:
@@ -311,7 +317,10 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
         if "unreadable_after" in pooled and "unreadable_before" in pooled
         else None,
     )
-    return _with_distributions(section, columns, sampling, reaches) if options else section
+    if not options:
+        return section
+    decomposition = decomposition_of([task.labelled for task in tasks], sampling.labels)
+    return replace(_with_distributions(section, columns, sampling, reaches), decomposition=decomposition)
 
 
 def _change_alone(task: MeasuredTask, analysis: Analysis) -> Estimate:

@@ -38,9 +38,15 @@ _CHANGES = {
     "gold probability": "delta_gold",
     "gold probability drop": "delta_gold",
     "margin": "delta_margin",
+    "knowledge": "knowledge_change",
+    "knowledge drop": "knowledge_change",
 }
-_DROPS = {"accuracy_drop": "delta_accuracy", "gold_probability_drop": "delta_gold"}
-_SIGNED = ("delta_accuracy", "delta_gold", "delta_margin")
+_DROPS = {
+    "accuracy_drop": "delta_accuracy",
+    "gold_probability_drop": "delta_gold",
+    "knowledge_drop": "knowledge_change",
+}
+_SIGNED = ("delta_accuracy", "delta_gold", "delta_margin", "knowledge_change")
 _EXPECTED = "a policy: rules, and alpha, measure, margin, decision, missing, noise, tiers, budget"
 
 
@@ -79,7 +85,11 @@ class Rule:
     def statement(self) -> str:
         """What it asks, in words."""
         name, where = self.quantity.name.replace("_", " "), ", ".join((*self.tasks, *self.groups))
-        what = {"delta accuracy": "accuracy", "delta gold": "the gold option's probability"}.get(name, name)
+        what = {
+            "delta accuracy": "accuracy",
+            "delta gold": "the gold option's probability",
+            "knowledge change": "accuracy without the letters' prior",
+        }.get(name, name)
         low, high = (None if end is None else self.number_of(end) for end in (self.low, self.high))
         if self.quantity.name in _SIGNED and self.low is not None and self.low < 0:
             verb = "changes" if high is not None else "falls"

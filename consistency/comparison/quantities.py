@@ -10,7 +10,7 @@ from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES, Measure, Unit
 from consistency.statistics.estimates import Estimate, at_confidence, quantile, without_interval
-from consistency.statistics.paired_shares import paired_change
+from consistency.statistics.paired_shares import paired_change, turned
 from consistency.statistics.shares import clopper_pearson, score_interval
 from consistency.statistics.tails import allowing_unseen
 
@@ -77,7 +77,7 @@ class Quantity:
         found = self.source(section)
         if found is None:
             return None
-        found = self._signed(_of_section(found, section, confidence))
+        found = self._signed(_at(found, confidence))
         return None if found is None else self.cut(allowing_unseen(found, *self.bounds, confidence))
 
     def cut(self, found: Estimate) -> Estimate:
@@ -91,8 +91,8 @@ class Quantity:
         return found.scaled(-1.0) if self.negated and found is not None else found
 
 
-def _of_section(found: Estimate, section: Section, confidence: float) -> Estimate:
-    """One of a section's estimates with an interval of this confidence, exact where it is of a count of questions."""
+def _at(found: Estimate, confidence: float) -> Estimate:
+    """An estimate with an interval of this confidence, exact where it is of a count of questions."""
     if found.value is None or found.ci_low is None or found.ci_high is None:
         return found
     if found.method in ("wilson", "exact") and found.effective_n is None:
@@ -101,9 +101,8 @@ def _of_section(found: Estimate, section: Section, confidence: float) -> Estimat
     if confidence == 0.95:
         return found
     df = None if found.effective_n is None else found.df
-    if found.method == "score" and section.flips is not None:
-        lost, won = section.flips["harmful"], section.flips["beneficial"]
-        wide = paired_change(lost, won, found.n, confidence, effective_n=found.effective_n, df=df)
+    if found.method == "score":
+        wide = paired_change(*turned(found), found.n, confidence, effective_n=found.effective_n, df=df)
         return replace(found, ci_low=wide.ci_low, ci_high=wide.ci_high)
     if found.method == "wilson":
         of = found.effective_n or found.n
@@ -122,6 +121,13 @@ def _of_measure(measure: Measure) -> Callable[[Section], Estimate | None]:
 def _of_calibration(when: str) -> Callable[[Section], Estimate | None]:
     def find(section: Section) -> Estimate | None:
         return None if section.ece_debiased is None else section.ece_debiased[when]
+
+    return find
+
+
+def _of_parts(name: str) -> Callable[[Section], Estimate | None]:
+    def find(section: Section) -> Estimate | None:
+        return None if section.decomposition is None else section.decomposition.estimates[name]
 
     return find
 
@@ -161,6 +167,14 @@ QUANTITIES = (
     Quantity("ece_before", (), "%", _of_calibration("before"), bounds=(0.0, 1.0)),
     Quantity("ece_after", ("ece", "calibration error"), "%", _of_calibration("after"), bounds=(0.0, 1.0)),
     Quantity("ece_change", ("delta ece",), "points", _of_calibration("delta"), bounds=(-1.0, 1.0)),
+    Quantity("knowledge_change", (), "points", _of_parts("knowledge_change"), bounds=(-1.0, 1.0)),
+    Quantity("knowledge_drop", (), "points", _of_parts("knowledge_change"), bounds=(-1.0, 1.0), negated=True),
+    Quantity("prior_change", (), "points", _of_parts("prior_change"), bounds=(-2.0, 2.0)),
+    Quantity("calibrated_after", ("calibrated accuracy",), "%", _of_parts("calibrated_after"), bounds=(0.0, 1.0)),
+    Quantity("kl_sharpness", (), "nats", _of_parts("kl_sharpness")),
+    Quantity("kl_prior", (), "nats", _of_parts("kl_prior")),
+    Quantity("kl_rest", (), "nats", _of_parts("kl_rest"), bounds=(0.0, math.inf)),
+    Quantity("spearman_calibrated", (), "", _of_parts("spearman_calibrated"), bounds=(-1.0, 1.0)),
     _number("kl_p95", "nats", "kl_quantiles", "p95"),
     _number("kl_p99", "nats", "kl_quantiles", "p99"),
     Quantity("tie_rate_after", ("tie rate",), "%", _tie_rate, has_interval=False, bounds=(0.0, 1.0)),

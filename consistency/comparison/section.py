@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from consistency.comparison.groups import Weighting
 from consistency.comparison.pairing import PairingReport
+from consistency.statistics.decomposition import Decomposition
 from consistency.statistics.estimates import Estimate, Unit
 from consistency.statistics.selection_bias import Preference, Shift
 
@@ -173,6 +174,8 @@ class Section:
         Of a group: its tasks that are not compared.
     weighting : {"size", "task"} or None
         Of a group: whether each question counts the same in accuracy and its change, or each task.
+    decomposition : Decomposition or None
+        With options: what of the change is knowledge, what the prior of their labels, and what sharpness.
     """
 
     name: str
@@ -207,6 +210,7 @@ class Section:
     tasks: tuple[str, ...] = ()
     absent: int = 0
     weighting: Weighting | None = None
+    decomposition: Decomposition | None = None
 
     @property
     def of_tasks(self) -> int:
@@ -257,6 +261,7 @@ class Section:
             "tasks": list(self.tasks) or None,
             "absent": self.absent or None,
             "weighting": self.weighting,
+            "decomposition": None if self.decomposition is None else self.decomposition.to_dict(),
             "note": None if self.compares_options else NO_OPTIONS,
         }
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from consistency.comparison.parts import verdict_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
 from consistency.metrics.measures import MEASURE
@@ -155,6 +156,7 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
             sentence += f", which is within {_of_points(limit)}"
         if changed:
             sentence += f"; beyond chance {in_tasks}{_macro(section)}"
+        sentence += verdict_clause(section)
     elif changed:
         sentence = f"{accuracy.capitalize()} changed {in_tasks}; over all questions {found}{_macro(section)}"
     elif change.value == 0 and section.flips is not None and not section.flips["harmful"]:

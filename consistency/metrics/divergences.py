@@ -36,7 +36,11 @@ def kl_divergence(before: ArrayLike, after: ArrayLike) -> Floats:
     [0.143841]
     """
     x, y = paired(before, after)
-    log_p, log_q = log_probabilities(x), log_probabilities(y)
+    return kl_of_logs(log_probabilities(x), log_probabilities(y))
+
+
+def kl_of_logs(log_p: Floats, log_q: Floats) -> Floats:
+    """`kl_divergence` of scores that are log-probabilities already, defined for the same questions."""
     total = row_sum(_kl_terms(np.exp(log_p), log_p, log_q))
     return defined(np.maximum(total, 0.0), log_p, log_q)
 
@@ -50,7 +54,11 @@ def js_divergence(before: ArrayLike, after: ArrayLike) -> Floats:
     [0.693147]
     """
     x, y = paired(before, after)
-    log_p, log_q = log_probabilities(x), log_probabilities(y)
+    return js_of_logs(log_probabilities(x), log_probabilities(y))
+
+
+def js_of_logs(log_p: Floats, log_q: Floats) -> Floats:
+    """`js_divergence` of scores that are log-probabilities already, defined for the same questions."""
     p, q = np.exp(log_p), np.exp(log_q)
     with np.errstate(divide="ignore"):
         log_m = np.log((p + q) / 2)

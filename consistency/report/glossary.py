@@ -17,6 +17,7 @@ from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
 
 _MEASURES, _INTERVALS = "docs/methods.md#all-measures", "docs/methods.md#intervals"
 _TESTS, _STATISTICS, _GATE = "docs/methods.md#flips", "docs/statistics.md", "docs/cookbook.md#a-gate-in-ci"
+_PARTS = "docs/methods.md#knowledge-letters-and-sharpness"
 _MOST_NEAR = 5
 
 
@@ -86,6 +87,7 @@ _OF_METHODS = {
     "normal": "The mean ± 1.96 standard errors.",
     "bca": "From repeated draws of the questions, corrected for bias and skewness.",
     "bootstrap-t": "From repeated draws of the tasks.",
+    "fit": "Of what a fit explains of KL: from the lower end by the fit to all questions to the upper end by that to the others.",
     "run variance": "Also holds what two runs of one model differ by (Banerjee 1960). From one pair of runs it is wide.",
     "none": "The data are too few to say how sure the number is.",
 }
@@ -249,6 +251,38 @@ _TERMS = (
         "The model favours an option's letter or place, whatever it says. Then right answers are partly luck of the position.",
         ("position bias",),
         "docs/methods.md#selection-bias",
+    ),
+    Term(
+        "knowledge",
+        "The change of accuracy without the letters' prior: of the answers that the options' contents decide, whatever letter "
+        "they stand behind.",
+        ("knowledge_change", "knowledge_drop", "calibrated", "calibrated_after", "calibrated accuracy", "without that prior"),
+        _PARTS,
+    ),
+    Term(
+        "prior of the letters",
+        "How often a model answers A, B, C … whatever is asked. A training that shifts it changes accuracy without a change of "
+        "knowledge. It is estimated from the mean probability of each letter, which right answers would spread evenly.",
+        ("letters' prior", "prior_change", "kl_prior", "batch calibration", "batch_after"),
+        _PARTS,
+    ),
+    Term(
+        "sharpness",
+        "How sure a model is, whatever the order of the options: what one temperature changes. Much of KL is often only that.",
+        ("kl_sharpness", "temperature"),
+        _PARTS,
+    ),
+    Term(
+        "contents",
+        "What is left of KL after sharpness and the letters' prior: how far the options' contents moved among each other.",
+        ("kl_rest", "rest"),
+        _PARTS,
+    ),
+    Term(
+        "ranking correlation without the prior",
+        "Spearman ρ of the options after both runs' priors of the letters are taken out.",
+        ("spearman_calibrated",),
+        _PARTS,
     ),
     Term(
         "noise",

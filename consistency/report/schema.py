@@ -417,6 +417,51 @@ class TrainingRows(Struct):
     packages: dict[str, str] | None = None
 
 
+class LetterPrior(Struct):
+    """How probable each label of the options is over all questions, to either run, and how often it is right."""
+
+    n: int
+    before: list[float]
+    after: list[float]
+    gold: list[float]
+    even_p: float | None
+
+
+class Decomposition(Struct):
+    """What of a change is knowledge, what the prior of the options' labels, and what sharpness.
+
+    Attributes
+    ----------
+    n, lettered : int
+        Questions, and those whose options stand behind labels.
+    estimates : dict of str to Estimate
+        What is fitted is fitted without each question's own unit.
+    plug_in : dict of str to float
+        The same numbers with everything fitted to all questions.
+    temperature : float or None
+    priors : list of LetterPrior
+        For each kind of labels.
+    """
+
+    n: int
+    lettered: int
+    estimates: dict[str, Estimate]
+    plug_in: dict[str, float]
+    temperature: float | None
+    priors: list[LetterPrior]
+
+
+class RunParts(Struct):
+    """The parts of what changed from the base model with shots to a run, or to the base model without shots."""
+
+    model: str
+    domain: str
+    group: str
+    seed: int | None
+    scope: str
+    decomposition: Decomposition
+
+
 class GridReport(Document, tag="grid", kw_only=True):
     """The report of an experiment."""
 
@@ -430,6 +475,8 @@ class GridReport(Document, tag="grid", kw_only=True):
     checkpoints: list[Checkpoint]
     pairing: GridPairing
     training_rows: list[TrainingRows]
+    parts: list[RunParts] = []
+    knowledge_contrasts: list[Contrast] = []
 
 
 # A pair.
@@ -490,6 +537,7 @@ class SectionBase(Struct, kw_only=True):
     tasks: list[str] | UnsetType = UNSET
     absent: int | UnsetType = UNSET
     weighting: Weighting | UnsetType = UNSET
+    decomposition: Decomposition | UnsetType = UNSET
 
     def estimate(self, measure: str) -> Estimate | None:
         """The estimate of a measure; None where the section lacks it."""

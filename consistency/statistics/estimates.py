@@ -57,6 +57,7 @@ Method = Literal[
     "mover",
     "noncentral",
     "run variance",
+    "fit",
     "none",
 ]
 # What an interval cannot promise, or why there is none.
@@ -102,6 +103,7 @@ _METHODS = {
     "mover": "interval from the ends of both (MOVER)",
     "noncentral": "interval of a noncentral χ² distribution",
     "run variance": "interval with the variance between runs (Banerjee 1960)",
+    "fit": "t intervals of a fit to all questions and of that to the others, from the lower end of one to the upper of the other",
     "none": "no interval",
 }
 CAVEATS: dict[Caveat, str] = {

@@ -84,6 +84,21 @@ def paired_change(
     return Estimate(value, se, low, high, n, n - 1 if df is None else df, method="score", effective_n=effective_n)
 
 
+def turned(change: Estimate) -> tuple[int, int]:
+    """How many answers turned from right to wrong, and from wrong to right, by an estimate of `paired_change`.
+
+    Examples
+    --------
+    >>> turned(paired_change(7, 3, 100)), turned(paired_change(7, 3, 100, effective_n=40))
+    ((7, 3), (7, 3))
+    """
+    assert change.value is not None
+    assert change.se is not None
+    weight = 1.0 if change.effective_n is None else change.effective_n / change.n
+    both = change.n * (change.se**2 * (change.n - 1) * weight + change.value**2)
+    return round((both - change.n * change.value) / 2), round((both + change.n * change.value) / 2)
+
+
 def change_of_shares(
     before: Floats,
     after: Floats,

@@ -42,6 +42,8 @@ class Cell:
     least_likely : dict of str to tuple of float
         By the prefix of arrays, "" and "zero_": how unlikely the least likely option of any question is to each of the two
         runs, in nats; empty where that is not known.
+    lettered : frozenset of int
+        The tasks whose options stand behind labels, such as letters.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Cell:
     doc_id: Integers
     arrays: Columns
     least_likely: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    lettered: frozenset[int] = frozenset()
 
     def keeping(self, names: Sequence[str]) -> Cell:
         """The same cell with these arrays only."""
@@ -156,6 +159,7 @@ class Measured:
     paired: int
     dropped: Mapping[str, int]
     least_likely: tuple[float, float]
+    lettered: bool
 
 
 class Part(NamedTuple):
@@ -165,6 +169,7 @@ class Part(NamedTuple):
     doc_id: Integers
     arrays: Columns
     least_likely: Mapping[str, tuple[float, float]]
+    lettered: bool
 
 
 @dataclass(frozen=True)
@@ -330,7 +335,7 @@ class CellReader:
         # What the base model answered with shots, it answered once.
         of_zero = [key for key in zero.arrays if not key.endswith("_before") and key not in ("gold", "doc_hash")]
         arrays |= {f"zero_{key}": zero.arrays[key][zero_rows] for key in of_zero}
-        return Part(code, doc_id, arrays, {"": after.least_likely, "zero_": zero.least_likely})
+        return Part(code, doc_id, arrays, {"": after.least_likely, "zero_": zero.least_likely}, zero.lettered)
 
 
 def _measure(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, Measured]:
@@ -342,7 +347,7 @@ def _measure(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, Mea
         arrays = {**answers(pairs), **task.arrays}
         doc_id, _ = arrays.pop("doc_id"), arrays.pop("doc_id_after")
         dropped = {reason: lost.count for reason, lost in pairs.report.dropped.items()}
-        found[name] = Measured(doc_id, arrays, len(pairs), dropped, task.least_likely)
+        found[name] = Measured(doc_id, arrays, len(pairs), dropped, task.least_likely, bool(task.labelled.labels))
     return found
 
 
@@ -358,4 +363,5 @@ def _cell(run: TunedRun, scope: str, parts: Sequence[Part]) -> Cell:
         np.concatenate([part.doc_id for part in parts]),
         joined([part.arrays for part in parts]),
         {prefix: _most_unlikely([part.least_likely[prefix] for part in parts]) for prefix in ("", "zero_")},
+        frozenset(part.task for part in parts if part.lettered),
     )

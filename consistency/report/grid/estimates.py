@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -388,7 +388,9 @@ def _over_seeds(rows: Sequence[Mean], measure: str) -> SeedFigure:
     return SeedFigure(**structs.asdict(Figure.of(replace(found, warnings=told))), sd=sd)
 
 
-def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experiment) -> list[Contrast]:
+def contrasts(
+    cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experiment, measures: Mapping[str, str] = CONTRASTED
+) -> list[Contrast]:
     """Differences between groups over the questions that both tuned models answered, with p adjusted by Holm.
 
     Of one seed they are differences between these training runs. Means over seeds are differences between the recipes:
@@ -400,11 +402,13 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
     rows : sequence of Mean
         Rows of `results` and `means`, whose intervals are compared.
     experiment : Experiment
+    measures : dict of str to str
+        The column of each measure.
     """
     tuned = {(row.model, row.domain, row.group, row.seed, row.scope): row.tuned for row in rows}
     grouped = _by_group(cells, experiment)
     at = [*((domain, seed) for domain in experiment.domains for seed in experiment.seeds), *levels(experiment)]
-    names = tuple(CONTRASTED.values())
+    names = tuple(measures.values())
     out: list[Contrast] = []
     for model in experiment.models:
         for minuend, subtrahend in CONTRASTS:
@@ -419,10 +423,12 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
                 for domain, seed in at:
                     chosen = _members(differences, domain, seed, experiment)
                     draws = Draws.of(chosen) if len(chosen) > 1 else None
-                    for measure, column in CONTRASTED.items() if chosen else ():
+                    for measure, column in measures.items() if chosen else ():
                         found = estimate(chosen, _column(column), draws)
                         known = doubted(found.estimate, *_of_difference(measure, chosen))
-                        ends = (tuned[model, domain, group, seed, scope][measure] for group in (minuend, subtrahend))
+                        ends = [
+                            tuned[model, domain, group, seed, scope].get(measure) for group in (minuend, subtrahend)
+                        ]
                         out.append(
                             Contrast(
                                 model=model,
@@ -447,7 +453,8 @@ def contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experimen
 
 def _of_difference(measure: str, cells: Sequence[Cell]) -> tuple[float, float]:
     """The smallest and largest difference that a question could have between two groups."""
-    low, high = _reaches(cells, "").get(measure, MEASURE[FIGURES["tuned", measure][0]].bounds)
+    name = FIGURES["tuned", measure if ("tuned", measure) in FIGURES else "accuracy"][0]
+    low, high = _reaches(cells, "").get(measure, MEASURE[name].bounds)
     return low - high, high - low
 
 
@@ -469,7 +476,9 @@ def _family(domain: str, seed: int | None, experiment: Experiment) -> str:
     return f"{over}, {'mean over seeds' if seed is None else 'each seed'}"
 
 
-def _overlap(first: Figure, second: Figure) -> bool | None:
+def _overlap(first: Figure | None, second: Figure | None) -> bool | None:
+    if first is None or second is None:
+        return None
     if first.ci_low is None or first.ci_high is None or second.ci_low is None or second.ci_high is None:
         return None
     return first.ci_low <= second.ci_high and second.ci_low <= first.ci_high

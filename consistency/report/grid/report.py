@@ -22,10 +22,12 @@ from consistency.report.grid import estimates, tables
 from consistency.report.grid import provenance as origin
 from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells, rows_by_task
 from consistency.report.grid.figures import grid_plots
+from consistency.report.grid.part_tables import part_tables
+from consistency.report.grid.parts import CALIBRATED, knowledge_contrasts, with_parts
 from consistency.report.grid.verdict import dose_text, group_title, interval_text, verdict
 from consistency.report.items import Columns, ItemsWriter
 from consistency.report.methods import grid_methods
-from consistency.report.schema import Checkpoint, Grid, GridReport, Log
+from consistency.report.schema import Checkpoint, Grid, GridReport, Log, RunParts
 from consistency.statistics.selection_bias import strongest_bias
 from consistency.support.arrays import Floats, Integers
 from consistency.support.progress_line import Tell, silent
@@ -50,6 +52,8 @@ class Analysis:
         Of models as they were after an epoch.
     questions : list of ChangedQuestion
         Of each run the answers that changed most.
+    parts : dict of tuple to RunParts
+        What changed from the base model, by model, domain, group, seed and scope.
     answers, harmful : int
         All answers of tuned models, and those that turned from right to wrong.
     options : dict of str to dict of str to OptionCounts
@@ -61,6 +65,7 @@ class Analysis:
     logs: list[Log] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     questions: list[ChangedQuestion] = field(default_factory=list)
+    parts: dict[tuple[str, str, str, int | None, str], RunParts] = field(default_factory=dict)
     answers: int = 0
     harmful: int = 0
     options: dict[str, dict[str, OptionCounts]] = field(default_factory=dict)
@@ -122,7 +127,9 @@ def analyse(experiment: Experiment, folder: Path, tell: Tell = silent) -> Analys
             for cell in tuned.cells:
                 columns = _columns(cell, reader.task_names)
                 items.write(_place(cell), columns)
-                read.cells.append(cell.keeping(estimates.KEPT))
+                calibrated, found_parts = with_parts(cell)
+                read.parts |= {(row.model, row.domain, row.group, row.seed, row.scope): row for row in found_parts}
+                read.cells.append(calibrated.keeping([*estimates.KEPT, *CALIBRATED.values()]))
                 read.answers += len(cell)
                 read.harmful += int((questions.kinds(columns) == "harmful").sum())
                 found += _changed_most(tuned, cell, columns, most, len(experiment.models) > 1)
@@ -225,6 +232,8 @@ def _document(experiment: Experiment, read: Analysis, tell: Tell = silent) -> Gr
         checkpoints=read.checkpoints,
         pairing=pairing,
         training_rows=trained,
+        parts=list(read.parts.values()),
+        knowledge_contrasts=knowledge_contrasts(read.cells, [*results, *means], experiment) if read.parts else [],
         logs=read.logs,
         versions=provenance.versions(),
     )
@@ -296,6 +305,8 @@ def _sections(document: GridReport, drawings: Mapping[str, list[Drawing]]) -> li
         ),
         Section("flips", "Which answers turned", (), tuple(drawings["flips"])),
     ]
+    if parts := part_tables(document):
+        sections.append(Section("parts", "Knowledge, letters and sharpness", (), parts))
     if drawings["ratios"]:
         sections.append(Section("ratios", "Mixing the two", mixes, tuple(drawings["ratios"])))
     consistency: tuple[Table | Drawing, ...] = (*drawings["consistency"], tables.correlation_table(document))

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from consistency.comparison.parts import part_lines
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
 from consistency.comparison.sentences import gold_lines, shift_lines, undefined_notes
@@ -23,6 +24,7 @@ from consistency.report.items import Columns, ItemsWriter, joined
 from consistency.report.methods import pair_methods
 from consistency.report.pair import metric_tables, option_tables, tables
 from consistency.report.pair.figures import pair_plots
+from consistency.report.pair.part_tables import part_tables
 from consistency.report.pair.texts import text_columns
 from consistency.report.provenance import (
     limit_notes,
@@ -106,6 +108,8 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     sections = [Section("provenance", "What was compared", _provenance(comparison), logs)]
     if tables.has_headline(comparison):
         sections.append(Section("headline", "Before and after", (), (tables.headline_table(comparison),)))
+    if parts := part_tables(comparison):
+        sections.append(Section("parts", "Knowledge, letters and sharpness", (), parts))
     if most := tables.changed_most_table(comparison):
         sections.append(Section("changed-most", most.title, (), (most,)))
     if (questions.kinds(options or items) != "").any():
@@ -231,7 +235,9 @@ def _details(comparison: Comparison) -> Iterator[str]:
                 + f"{flips['harmful']} answers turned from right to wrong, {flips['beneficial']} from wrong to right "
                 f"({pool.test}: {p_equals(pool.sign_flip_p)}){other}."
             )
-        yield from (f"{line[0].upper()}{line[1:]}." for line in (*gold_lines(pool), *shift_lines(pool)))
+        yield from (
+            f"{line[0].upper()}{line[1:]}." for line in (*gold_lines(pool), *shift_lines(pool), *part_lines(pool))
+        )
     if comparison.overall is not None:
         kl, rank = comparison.overall.estimates["kl"], comparison.overall.estimates["spearman"]
         if kl.value is not None and rank.value is not None and comparison.overall.kl_quantiles:

@@ -1,0 +1,148 @@
+"""The questions of tasks by the labels of their options, and the parts of what changed in them.
+
+Options are scored behind letters or numbers, or behind words that are the same in every question, such as yes and no: these
+labels have a prior. Or each question has texts of its own: then they have none.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consistency.comparison.pairing import Pairs
+from consistency.logs.documents import normalised
+from consistency.logs.scores import Scores
+from consistency.statistics.decomposition import FEWEST, Answered, Decomposition, decompose
+from consistency.statistics.sampling import Labels
+from consistency.support.arrays import Floats, Integers
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The answers of a task, each run's in the order of its labels.
+
+    Attributes
+    ----------
+    answered : Answered
+    labels : tuple of str
+        Of the options, in the order of the columns; empty where they are texts.
+    """
+
+    answered: Answered
+    labels: tuple[str, ...] = ()
+
+
+def by_label(pairs: Pairs) -> Labelled:
+    """The answers of a task in the order of the labels that its options stand behind.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Of a task with options.
+    """
+    before, after = pairs.before, pairs.after
+    labels = _labels(pairs)
+    if not labels:
+        return Labelled(Answered(before.logprobs, after.logprobs, pairs.gold, lettered=False))
+    first, second = _columns(before, labels), _columns(after, labels)
+    if first is None and second is None:
+        return Labelled(Answered(before.logprobs, after.logprobs, pairs.gold), labels)
+    same = np.tile(np.arange(before.logprobs.shape[1]), (len(pairs), 1))
+    first, second = same if first is None else first, same if second is None else second
+    place = _put(second, first)
+    answered = Answered(
+        _put(before.logprobs, first), _put(after.logprobs, second), _put(pairs.gold, first), place=place
+    )
+    return Labelled(answered, labels)
+
+
+def decomposition_of(tasks: Sequence[Labelled], labels: Labels) -> Decomposition:
+    """The parts of what changed in several tasks, those with the same labels together.
+
+    Parameters
+    ----------
+    tasks : sequence of Labelled
+    labels : dict
+        What was sampled, for the questions of all tasks in their order.
+    """
+    kinds: dict[str, list[int]] = defaultdict(list)
+    for number, task in enumerate(tasks):
+        kinds[task.labels[0] if task.labels else ""].append(number)
+    ends = np.cumsum([len(task.answered) for task in tasks])
+    rows = [np.arange(end - len(task.answered), end) for task, end in zip(tasks, ends.tolist(), strict=True)]
+    order = np.concatenate([rows[number] for numbers in kinds.values() for number in numbers])
+    groups = [_joined([tasks[number].answered for number in numbers]) for numbers in kinds.values()]
+    return decompose(
+        groups,
+        {
+            "strata": None,
+            "tasks": None if labels["tasks"] is None else labels["tasks"][order],
+            "clusters": None if labels["clusters"] is None else labels["clusters"][order],
+        },
+    )
+
+
+def _labels(pairs: Pairs) -> tuple[str, ...]:
+    """What the options of all questions stand behind; empty where each question has texts of its own."""
+    rows = {
+        tuple(map(normalised, texts)) for scores in (pairs.before, pairs.after) for texts in set(scores.continuations)
+    }
+    found = sorted({label for texts in rows for label in texts}, key=lambda label: (len(label), label))
+    most = max(map(len, rows), default=0)
+    # Of few questions, texts of their own may be as few as labels would be.
+    if most < 2 or len(found) > most or (len(pairs) < FEWEST and any(len(label) > 1 for label in found)):
+        return ()
+    return () if any(len(set(texts)) < len(texts) for texts in rows) else tuple(found)
+
+
+def _columns(scores: Scores, labels: tuple[str, ...]) -> Integers | None:
+    """The column of each option's label, shape [n, k]; None where all options stand in the order of the labels."""
+    width = scores.logprobs.shape[1]
+    number = {label: column for column, label in enumerate(labels)}
+    orders = {}
+    for texts in set(scores.continuations):
+        used = [number[normalised(text)] for text in texts]
+        orders[texts] = (*used, *(column for column in range(width) if column not in used))
+    if all(order == tuple(range(width)) for order in orders.values()):
+        return None
+    return np.array([orders[texts] for texts in scores.continuations], dtype=np.int64)
+
+
+def _put(values: NDArray[_Scalar], columns: Integers) -> NDArray[_Scalar]:
+    """Values moved to other columns of their rows."""
+    found = np.empty_like(values)
+    np.put_along_axis(found, columns, values, axis=1)
+    return found
+
+
+def _joined(parts: Sequence[Answered]) -> Answered:
+    """The answers of several tasks together; what a question does not offer is NaN."""
+    width = max(part.before.shape[1] for part in parts)
+    place = None
+    if any(part.place is not None for part in parts):
+        each = [np.tile(np.arange(width), (len(part), 1)) for part in parts]
+        for columns, part in zip(each, parts, strict=True):
+            if part.place is not None:
+                columns[:, : part.place.shape[1]] = part.place
+        place = np.concatenate(each)
+    return Answered(
+        _wide([part.before for part in parts], width),
+        _wide([part.after for part in parts], width),
+        np.concatenate([np.pad(part.gold, ((0, 0), (0, width - part.gold.shape[1]))) for part in parts]),
+        parts[0].lettered,
+        place,
+    )
+
+
+def _wide(parts: Sequence[Floats], width: int) -> Floats:
+    """Arrays below each other, with NaN on the right."""
+    return np.concatenate(
+        [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=np.nan) for part in parts]
+    )

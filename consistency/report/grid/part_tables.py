@@ -1,0 +1,136 @@
+"""The tables of a grid's report on what a change is made of: knowledge, the prior of the letters, sharpness."""
+
+from __future__ import annotations
+
+from consistency.metrics.measures import MEASURE, Measure
+from consistency.metrics.selection_bias import option_name
+from consistency.report.content import Table
+from consistency.report.formats.numbers import fixed, formatted
+from consistency.report.grid.verdict import group_title
+from consistency.report.schema import Contrast, Grid, GridReport, RunParts
+from consistency.support.text import p_value
+
+_ACCURACY, _CHANGE = MEASURE["accuracy_after"], MEASURE["delta_accuracy"]
+_KL, _SPEARMAN = MEASURE["kl"], MEASURE["spearman"]
+_LONG = 30
+
+
+def part_tables(document: GridReport) -> tuple[Table, ...]:
+    """The differences between groups with and without the letters' prior, the parts run by run, and the letters answered."""
+    if not document.parts:
+        return ()
+    contrasts = (_contrast_table(document),) if document.knowledge_contrasts else ()
+    return *contrasts, _run_table(document), _letter_table(document)
+
+
+def _contrast_table(document: GridReport) -> Table:
+    grid = document.experiment
+    raw = {_key(row): row for row in document.contrasts if row.measure == "accuracy"}
+    seed = None if len(grid.seeds) > 1 else grid.seeds[0]
+    rows = [
+        (
+            *_model(grid, row.model),
+            f"{group_title(row.minuend)} − {group_title(row.subtrahend)}",
+            row.scope.upper(),
+            row.domain,
+            formatted(raw[_key(row)].difference, _CHANGE, sign=True),
+            formatted(row.difference, _CHANGE, sign=True),
+            p_value(row.p),
+            p_value(row.p_holm),
+        )
+        for row in document.knowledge_contrasts
+        if row.seed == seed
+    ]
+    labels = (*(("model",) if len(grid.models) > 1 else ()), "groups", "scope", "domain")
+    return Table(
+        name="knowledge_contrasts",
+        title="Differences between groups, with and without the letters",
+        caption="Accuracy in points. Without the prior: each model's letters are made equally probable over the questions of a "
+        "scope, so that what is left of a difference is about contents. p and Holm: of no difference without the prior.",
+        head=(*labels, "as answered", "without the letters' prior", "p", "p (Holm)"),
+        rows=tuple(rows),
+        labels=len(labels),
+        data=document.knowledge_contrasts,
+        folded=len(rows) > _LONG,
+    )
+
+
+def _run_table(document: GridReport) -> Table:
+    grid, rows = document.experiment, []
+    for row in document.parts:
+        found = row.decomposition.estimates
+        cells = (
+            *(_cell(row, name, _ACCURACY) for name in ("calibrated_before", "calibrated_after")),
+            *(_cell(row, name, _CHANGE, sign=True) for name in ("knowledge_change", "prior_change")),
+            *(_cell(row, f"kl_{part}", _KL) for part in ("sharpness", "prior", "rest")),
+            fixed(row.decomposition.temperature, 2),
+            _cell(row, "spearman_calibrated", _SPEARMAN),
+        )
+        rows.append((*_place(grid, row), str(found["knowledge_change"].n), *cells))
+    labels = _labels(grid)
+    return Table(
+        name="parts",
+        title="What each change is made of",
+        caption="From the base model with shots to the tuned model, and to the base model without shots: accuracy without the "
+        "letters' prior, its change (knowledge), what the prior adds, and the parts of KL(base ‖ tuned): sharpness (one "
+        "temperature), the letters' prior, and contents. ρ: ranking correlation without the prior.",
+        head=(
+            *(*labels, "questions", "without prior: base (%)", "tuned (%)", "knowledge (points)", "prior (points)"),
+            *("KL: sharpness", "KL: prior", "KL: contents", "temperature", "ρ"),
+        ),
+        rows=tuple(rows),
+        labels=len(labels),
+        data=document.parts,
+        folded=len(rows) > _LONG,
+    )
+
+
+def _letter_table(document: GridReport) -> Table:
+    grid = document.experiment
+    found = [(row, prior) for row in document.parts for prior in row.decomposition.priors]
+    most = max(len(prior.after) for _, prior in found)
+    rows = [
+        (
+            *_place(grid, row),
+            *(
+                f"{fixed(100 * prior.before[at], 1)} → {fixed(100 * prior.after[at], 1)} ({fixed(100 * prior.gold[at], 1)})"
+                if at < len(prior.after)
+                else ""
+                for at in range(most)
+            ),
+        )
+        for row, prior in found
+    ]
+    labels = _labels(grid)
+    return Table(
+        name="letters_answered",
+        title="How probable each letter is",
+        caption="Mean probability of each letter, base → tuned, in percent; in brackets: how often it is the right answer.",
+        head=(*labels, *map(option_name, range(most))),
+        rows=tuple(rows),
+        labels=len(labels),
+        data=[{"row": row, "prior": prior} for row, prior in found],
+        folded=len(rows) > _LONG,
+    )
+
+
+def _key(row: Contrast) -> tuple[object, ...]:
+    return row.model, row.domain, row.seed, row.scope, row.minuend, row.subtrahend
+
+
+def _model(grid: Grid, model: str) -> tuple[str, ...]:
+    return (model,) if len(grid.models) > 1 else ()
+
+
+def _labels(grid: Grid) -> tuple[str, ...]:
+    return (*(("model",) if len(grid.models) > 1 else ()), "domain", "group", "seed", "scope")
+
+
+def _place(grid: Grid, row: RunParts) -> tuple[str, ...]:
+    seed = "" if row.seed is None else str(row.seed)
+    group = row.group if row.seed is None else group_title(row.group)
+    return *_model(grid, row.model), row.domain, group, seed, row.scope.upper()
+
+
+def _cell(row: RunParts, name: str, measure: Measure, *, sign: bool = False) -> str:
+    return formatted(row.decomposition.estimates[name], measure, sign=sign)

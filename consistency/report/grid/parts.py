@@ -1,0 +1,77 @@
+"""The parts of what changed from the base model to each tuned one, and each answer without the prior of the letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+
+from consistency.experiment.grid import Experiment
+from consistency.report.grid.cells import Cell
+from consistency.report.grid.estimates import contrasts
+from consistency.report.schema import Contrast, Mean, RunParts
+from consistency.statistics.decomposition import FEWEST, Answered, Decomposition, decomposition_of, parts_by_question
+from consistency.statistics.sampling import Labels
+from consistency.support.arrays import Floats
+
+# The measure of the differences between groups, and the column that holds it.
+CALIBRATED = {"accuracy without the letters' prior": "calibrated_after"}
+BASE = "base 0-shot"
+
+
+def with_parts(cell: Cell) -> tuple[Cell, list[RunParts]]:
+    """A cell with its column of `CALIBRATED`, and the parts of what changed from the base model.
+
+    Parameters
+    ----------
+    cell : Cell
+        With its probabilities.
+
+    Returns
+    -------
+    Cell
+        The column holds what each question contributes to the accuracy without the prior; of questions whose options are texts
+        whether the answer is right.
+    list of RunParts
+        Of the tuned model, and of the base model without shots; none where too few options have letters.
+    """
+    rows = np.flatnonzero(np.isin(cell.task, list(cell.lettered)))
+    column = cell.arrays["correct_after"]
+    if len(rows) < FEWEST:
+        return _with(cell, column), []
+    labels = Labels(strata=cell.task[rows], tasks=None, clusters=None)
+    gold = cell.arrays["gold"][rows]
+    before, base, after = (
+        _logs(cell.arrays[name][rows]) for name in ("probs_before", "zero_probs_after", "probs_after")
+    )
+    right = (np.arange(before.shape[1]) == gold[:, None]) & (gold >= 0)[:, None]
+    found = []
+    for group, seed, second in ((cell.group, cell.seed, after), (BASE, None, base)):
+        answered = [Answered(before, second, right)]
+        parts = parts_by_question(answered, labels)
+        found.append(_row(cell, group, seed, decomposition_of(answered, parts, labels)))
+        if seed is not None:
+            column = column.copy()
+            column[rows] = parts.influence["calibrated_after"]
+    return _with(cell, column), found
+
+
+def knowledge_contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experiment) -> list[Contrast]:
+    """Differences between groups in accuracy without the letters' prior: see `contrasts`."""
+    return contrasts(cells, rows, experiment, CALIBRATED)
+
+
+def _with(cell: Cell, column: Floats) -> Cell:
+    return replace(cell, arrays={**cell.arrays, "calibrated_after": column})
+
+
+def _logs(probs: Floats) -> Floats:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(probs))
+
+
+def _row(cell: Cell, group: str, seed: int | None, found: Decomposition) -> RunParts:
+    place = {"model": cell.model, "domain": cell.domain, "group": group, "seed": seed, "scope": cell.scope}
+    return msgspec.convert({**place, "decomposition": found.to_dict()}, RunParts)

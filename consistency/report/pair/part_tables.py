@@ -1,0 +1,153 @@
+"""The tables of what a change is made of: knowledge, the prior of the options' letters, sharpness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from consistency.comparison.result import Comparison
+from consistency.comparison.section import Section
+from consistency.metrics.selection_bias import option_name
+from consistency.report.content import Table
+from consistency.report.formats.numbers import fixed, signed
+from consistency.statistics.decomposition import Decomposition
+from consistency.statistics.estimates import Estimate
+
+FOLDED = 12
+
+
+def part_tables(comparison: Comparison) -> tuple[Table, ...]:
+    """The parts of accuracy, those of KL, and the letters answered; none where no options have letters."""
+    tasks = _found(comparison.by_task)
+    overall = {} if comparison.overall is None else {"all questions": comparison.overall}
+    found = _found({**overall, **comparison.by_scope})
+    if not found:
+        return ()
+    each = (_accuracy(tasks, "parts_by_task"),) if len(tasks) > 1 else ()
+    return _accuracy(found, "parts_of_accuracy"), *each, _divergence(found), _letters(found)
+
+
+_Found = list[tuple[str, Section, Decomposition]]
+
+
+def _found(sections: Mapping[str, Section]) -> _Found:
+    """The sections some of whose options have letters."""
+    return [
+        (name, section, section.decomposition)
+        for name, section in sections.items()
+        if section.decomposition is not None and section.decomposition.lettered
+    ]
+
+
+def _accuracy(found: _Found, name: str) -> Table:
+    rows = []
+    for of, section, parts in found:
+        change = section.estimates["delta_accuracy"]
+        rows.append(
+            (
+                of,
+                str(parts.lettered),
+                _cell(change, 100, sign=True),
+                *(_cell(parts.estimates[key], 100, sign=True) for key in ("knowledge_change", "prior_change")),
+                *(_cell(parts.estimates[f"calibrated_{when}"], 100) for when in ("before", "after")),
+            )
+        )
+    return Table(
+        name=name,
+        title="What of the change of accuracy is knowledge" + (", task by task" if name == "parts_by_task" else ""),
+        caption="The change of accuracy in points is that of accuracy without the letters' prior (knowledge) and what the prior "
+        "adds to it, with 95 % intervals that allow for the estimation of the prior. Without it: each letter's score is moved by "
+        "one number in all questions, so that all letters are equally probable on average; each question by numbers from the "
+        "others. Where right answers are uneven over the letters this misleads.",
+        head=(
+            *("questions of", "with letters", "change", "knowledge", "letters' prior"),
+            *("without the prior: before, %", "after, %"),
+        ),
+        rows=tuple(rows),
+        labels=1,
+        data=[{"questions_of": of, **parts.to_dict()} for of, _, parts in found],
+        folded=len(rows) > FOLDED,
+    )
+
+
+def _divergence(found: _Found) -> Table:
+    rows: list[tuple[str, ...]] = []
+    data: list[dict[str, Any]] = []
+    keys = ("kl_sharpness", "kl_prior", "kl_rest")
+    for name, section, parts in found:
+        total, plain = section.estimates["kl"], section.estimates["spearman"]
+        calibrated = parts.estimates["spearman_calibrated"]
+        rows.append(
+            (
+                name,
+                fixed(total.value, 3),
+                *(_cell(parts.estimates[key], digits=3) for key in keys),
+                fixed(parts.temperature, 2),
+                fixed(plain.value, 3),
+                _cell(calibrated, digits=3),
+            )
+        )
+        kept = {key: parts.estimates[key].to_dict() for key in (*keys, "spearman_calibrated")}
+        data.append({"questions_of": name, "temperature": parts.temperature, **kept})
+    return Table(
+        name="parts_of_kl",
+        title="What of KL is sharpness, and what the letters",
+        caption="KL(before ‖ after) in nats: what one temperature of the second run's scores explains, what an offset for each "
+        "letter explains besides, and the rest, which is about the contents of the options. Fitted to the other questions each "
+        "time. Ranking correlation: Spearman's ρ as answered, and without both runs' priors of the letters.",
+        head=(
+            *("questions of", "KL", "sharpness", "letters' prior", "contents", "temperature"),
+            *("ρ as answered", "ρ without the prior"),
+        ),
+        rows=tuple(rows),
+        labels=1,
+        data=data,
+        folded=len(rows) > FOLDED,
+    )
+
+
+def _letters(found: _Found) -> Table:
+    priors = [(name, item) for name, _, parts in found for item in parts.priors]
+    most = max(len(item.before) for _, item in priors)
+    rows = [
+        (
+            name,
+            str(item.n),
+            *(
+                " → ".join(fixed(100 * shares[letter], 1) for shares in (item.before, item.after))
+                + f" ({fixed(100 * item.gold[letter], 1)})"
+                if letter < len(item.before)
+                else ""
+                for letter in range(most)
+            ),
+        )
+        for name, item in priors
+    ]
+    return Table(
+        name="letters",
+        title="How probable each letter is",
+        caption="Mean probability of each letter before → after, in percent; in brackets: how often it is the right answer, "
+        "in percent.",
+        head=("questions of", "questions", *(option_name(letter) for letter in range(most))),
+        rows=tuple(rows),
+        labels=1,
+        data=[
+            {
+                "questions_of": name,
+                "n": item.n,
+                "even_p": item.even_p,
+                "before": item.before,
+                "after": item.after,
+                "gold": item.gold,
+            }
+            for name, item in priors
+        ],
+        folded=len(rows) > FOLDED,
+    )
+
+
+def _cell(found: Estimate, scale: float = 1.0, digits: int = 1, *, sign: bool = False) -> str:
+    form, shown = signed if sign else fixed, found.scaled(scale)
+    if shown.value is None or shown.ci_low is None:
+        return form(shown.value, digits)
+    return f"{form(shown.value, digits)} [{form(shown.ci_low, digits)}, {form(shown.ci_high, digits)}]"

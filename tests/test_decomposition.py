@@ -1,0 +1,266 @@
+"""The parts of a change: against other optimisers, against what was planted, and whatever order the options stand in."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+from scipy.stats import chisquare
+
+from consistency.comparison.compare import compare
+from consistency.comparison.parts import is_uneven
+from consistency.comparison.result import Comparison
+from consistency.metrics.letter_prior import batch_calibrated, even_offsets
+from consistency.statistics.decomposition import Answered, Decomposition, decompose
+from consistency.statistics.nearest import left_out, nearest
+from consistency.statistics.sampling import Labels
+
+ALONE = Labels(strata=None, tasks=None, clusters=None)
+LETTERS = np.array([1.5, -1.5, 0.5, 0.0])
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities of a model that knows something and answers B too often, and the gold options."""
+    rng = np.random.default_rng(7)
+    gold = rng.integers(0, 4, 3000)
+    scores = rng.normal(0, 1, (3000, 4)) + rng.normal(1, 1, 3000)[:, None] * np.eye(4)[gold]
+    return log_softmax(scores + np.array([0.2, 0.8, 0.0, -0.5]), axis=1), np.eye(4, dtype=bool)[gold]
+
+
+def parts(before: np.ndarray, after: np.ndarray, gold: np.ndarray, **how: Any) -> Decomposition:
+    return decompose([Answered(before, after, gold, **how)], ALONE)
+
+
+def accuracy(scores: np.ndarray, gold: np.ndarray) -> float:
+    return float(gold[np.arange(len(gold)), scores.argmax(axis=1)].mean())
+
+
+def value(found: Decomposition, name: str) -> float:
+    estimate = found.estimates[name].value
+    assert estimate is not None
+    return estimate
+
+
+def test_batch_calibration_divides_by_the_mean_probabilities(world) -> None:
+    scores, gold = world
+    probs = softmax(scores, axis=1)
+    published = probs / probs.mean(axis=0)
+    assert np.exp(batch_calibrated(scores)) == pytest.approx(published, abs=1e-12)
+    found = parts(scores, scores + LETTERS, gold)
+    moved = softmax(scores + LETTERS, axis=1)
+    assert found.plug_in["batch_before"] == pytest.approx(accuracy(published, gold), abs=1e-12)
+    assert found.plug_in["batch_after"] == pytest.approx(accuracy(moved / moved.mean(axis=0), gold), abs=1e-12)
+
+
+def test_even_offsets_make_all_letters_as_probable(world) -> None:
+    scores, _ = world
+    scores = scores.copy()
+    scores[:50, 3] = np.nan
+    scores[50:60, 0] = -np.inf
+    offsets = even_offsets(scores)
+    probs = softmax(np.where(np.isnan(scores), -np.inf, scores) + offsets, axis=1)
+    offered = ~np.isnan(scores)
+    assert probs.mean(axis=0) == pytest.approx((offered / offered.sum(axis=1, keepdims=True)).mean(axis=0), abs=1e-11)
+    assert even_offsets(scores + LETTERS) == pytest.approx(offsets - LETTERS + LETTERS.mean(), abs=1e-9)
+
+
+@pytest.mark.parametrize("offsets", [False, True])
+def test_the_nearest_distributions_are_those_of_another_optimiser(world, offsets: bool) -> None:
+    scores, _ = world
+    rng = np.random.default_rng(1)
+    other = log_softmax(1.7 * scores + LETTERS + rng.normal(0, 1, scores.shape), axis=1)
+    target = softmax(scores, axis=1)
+
+    def divergence(theta: np.ndarray) -> float:
+        moved = theta[0] * other + (np.append(theta[1:], 0.0) if offsets else 0.0)
+        return float((target * (scores - log_softmax(moved, axis=1))).sum(axis=1).mean())
+
+    theirs = minimize(divergence, [1.0, *([0.0] * 3 if offsets else [])], method="BFGS", options={"gtol": 1e-9})
+    ours = nearest(target, other, np.arange(len(other)), offsets=offsets)
+    assert divergence(np.append(ours.factor, ours.offsets[:3] - ours.offsets[3] if offsets else [])) == pytest.approx(
+        theirs.fun, abs=1e-9
+    )
+    assert ours.factor == pytest.approx(theirs.x[0], abs=1e-4)
+
+
+def test_a_fit_without_a_cluster_is_that_to_the_others(world) -> None:
+    scores, _ = world
+    scores, units = scores[:400], np.repeat(np.arange(80), 5)
+    target = softmax(0.5 * scores + LETTERS + np.random.default_rng(2).normal(0, 1, scores.shape), axis=1)
+    whole = nearest(target, scores, units, offsets=True)
+    for unit in (0, 17, 79):
+        others = units != unit
+        alone = nearest(target[others], scores[others], np.arange(others.sum()), offsets=True)
+        step = whole.steps[unit * 5]
+        moved = np.array([alone.factor - whole.factor, *(alone.offsets - whole.offsets)])
+        assert step - np.append(0, np.full(4, step[1:].mean())) == pytest.approx(moved, abs=0.1 * np.abs(moved).max())
+    assert not left_out(np.ones((3, 2)), np.zeros(3, dtype=np.int64), np.eye(2)).any()
+
+
+def test_letters_that_were_moved_by_hand_are_no_knowledge(world) -> None:
+    scores, gold = world
+    found = parts(scores, scores + LETTERS, gold)
+    raw = accuracy(scores + LETTERS, gold) - accuracy(scores, gold)
+    assert raw < -0.05
+    assert value(found, "prior_change") == pytest.approx(raw, abs=1e-12)
+    assert value(found, "knowledge_change") == 0
+    assert value(found, "kl_rest") == pytest.approx(0, abs=1e-5)
+    assert value(found, "spearman_calibrated") == 1
+
+
+def test_a_temperature_is_sharpness(world) -> None:
+    scores, gold = world
+    found = parts(scores, 2 * scores, gold)
+    assert found.temperature == pytest.approx(2, abs=1e-6)
+    total = (softmax(scores, axis=1) * (scores - log_softmax(2 * scores, axis=1))).sum(axis=1).mean()
+    assert value(found, "kl_sharpness") == pytest.approx(total, abs=1e-4)
+    assert abs(value(found, "kl_prior")) < 1e-4
+    assert abs(value(found, "knowledge_change")) < 0.01
+
+
+def test_other_beliefs_are_knowledge(world) -> None:
+    """A fifth of the questions is answered by chance; the letters are moved besides."""
+    scores, gold = world
+    rng = np.random.default_rng(3)
+    other = rng.normal(0, 1.5, scores.shape) + np.array([0.2, 0.8, 0.0, -0.5])
+    later = np.where((np.arange(len(scores)) % 5 == 0)[:, None], other, scores)
+    calibrated = [x + even_offsets(x) for x in (scores, later)]
+    planted = accuracy(calibrated[1], gold) - accuracy(calibrated[0], gold)
+    found = parts(scores, later + LETTERS, gold)
+    assert planted < -0.03
+    assert value(found, "knowledge_change") == pytest.approx(planted, abs=0.005)
+    assert found.estimates["knowledge_change"].ci_high < 0  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("n", [10, 60, 3000])
+def test_parts_add_up(world, n: int) -> None:
+    scores, gold = world[0][:n], world[1][:n]
+    rng = np.random.default_rng(4)
+    later = log_softmax(0.6 * scores + LETTERS + rng.normal(0, 1, scores.shape), axis=1)
+    later[0, 2] = -np.inf
+    found = parts(scores, later, gold)
+    raw = accuracy(later, gold) - accuracy(scores, gold)
+    assert value(found, "knowledge_change") + value(found, "prior_change") == pytest.approx(raw, abs=1e-12)
+    total = (softmax(scores[1:], axis=1) * (scores - later)[1:]).sum(axis=1).mean()
+    of_kl = [found.estimates[f"kl_{part}"] for part in ("sharpness", "prior", "rest")]
+    assert sum(item.value for item in of_kl if item.value is not None) == pytest.approx(total, abs=1e-9)
+    # The one without a finite KL is counted.
+    assert {item.undefined for item in of_kl} == {1}
+
+
+def test_questions_that_are_asked_twice_count_once(world) -> None:
+    scores, gold = world[0][:300], world[1][:300]
+    later = log_softmax(0.6 * scores + LETTERS + np.random.default_rng(5).normal(0, 1, scores.shape), axis=1)
+    once = parts(scores, later, gold).estimates
+    twice = decompose(
+        [Answered(*(np.concatenate([x, x]) for x in (scores, later, gold)))],
+        Labels(strata=None, tasks=None, clusters=np.tile(np.arange(300), 2)),
+    ).estimates
+    for name, found in once.items():
+        assert twice[name].value == pytest.approx(found.value, abs=0.002)
+        lengths = [item.ci_high - item.ci_low for item in (twice[name], found)]  # type: ignore[operator]
+        assert lengths[0] == pytest.approx(lengths[1], rel=0.05)
+
+
+def test_texts_have_no_prior(world) -> None:
+    scores, gold = world
+    found = parts(scores, 2 * scores + LETTERS, gold, lettered=False)
+    raw = accuracy(2 * scores + LETTERS, gold) - accuracy(scores, gold)
+    assert (found.lettered, found.priors) == (0, ())
+    assert value(found, "knowledge_change") == pytest.approx(raw, abs=1e-12)
+    assert value(found, "prior_change") == value(found, "kl_prior") == 0
+
+
+def log(folder: Path, scores: np.ndarray, gold: np.ndarray, labels: list[list[str]], task: str = "mmlu_x") -> Path:
+    """A log in which each option of a question is scored behind its own label."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {
+            "doc_id": number,
+            "doc": {"question": f"{task} {number}?", "choices": [f"{o} of {number}" for o in range(len(row))]},
+            "target": str(int(right.argmax())),
+            "arguments": {f"gen_args_{i}": {"arg_0": "…", "arg_1": f" {text}"} for i, text in enumerate(texts)},
+            "filtered_resps": [[repr(float(x)), "False"] for x in row],
+            "metrics": ["acc"],
+            "filter": "none",
+            "doc_hash": f"{task}-{number}",
+            "acc": float(right[row.argmax()]),
+        }
+        for number, (row, right, texts) in enumerate(zip(scores, gold, labels, strict=True))
+    ]
+    path = folder / f"samples_{task}_2026-01-02T03-04-05.678901.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+def parts_of(comparison: Comparison) -> Decomposition:
+    assert comparison.overall is not None
+    assert comparison.overall.decomposition is not None
+    return comparison.overall.decomposition
+
+
+def test_a_comparison_of_logs_has_the_parts_of_its_arrays(tmp_path, world) -> None:
+    scores, gold = world[0][:400], world[1][:400]
+    later = log_softmax(scores + LETTERS, axis=1)
+    labels = [list("ABCD")] * 400
+    found = compare(log(tmp_path / "a", scores, gold, labels), log(tmp_path / "b", later, gold, labels))
+    assert parts_of(found).to_dict() == parts(scores, later, gold).to_dict()
+    assert f"{100 * value(parts_of(found), 'prior_change'):+.2f}" in found.verdict
+
+
+def test_a_letter_keeps_its_prior_wherever_it_stands_in_the_row(tmp_path, world) -> None:
+    """The second log's options are in another order in each row, behind the same letters."""
+    scores, gold = world[0][:400], world[1][:400]
+    later = log_softmax(scores + LETTERS, axis=1)
+    labels = [list("ABCD")] * 400
+    plain = compare(log(tmp_path / "a", scores, gold, labels), log(tmp_path / "b", later, gold, labels))
+    rng = np.random.default_rng(6)
+    rows = rng.permuted(np.tile(np.arange(4), (400, 1)), axis=1)
+    mixed = [np.take_along_axis(x, rows, axis=1) for x in (scores, later, gold)]
+    both = [[["A", "B", "C", "D"][column] for column in row] for row in rows]
+    moved = compare(log(tmp_path / "c", mixed[0], mixed[2], both), log(tmp_path / "d", mixed[1], mixed[2], both))
+    for name, estimate in parts_of(plain).estimates.items():
+        assert value(parts_of(moved), name) == pytest.approx(estimate.value, abs=1e-9), name
+
+
+def test_tasks_with_letters_numbers_and_texts_each_have_their_own(tmp_path, world) -> None:
+    scores, gold = world
+    kinds = {
+        "letters": ([list("ABCD")] * 200, LETTERS),
+        "numbers": ([list("1234")] * 200, -LETTERS),
+        "texts": ([[f"{o} of {n}" for o in range(4)] for n in range(200)], np.zeros(4)),
+    }
+    for place, (task, (labels, moved)) in enumerate(kinds.items()):
+        rows = slice(200 * place, 200 * (place + 1))
+        log(tmp_path / "a", scores[rows], gold[rows], labels, task)
+        log(tmp_path / "b", log_softmax(scores[rows] + moved, axis=1), gold[rows], labels, task)
+    found = compare(tmp_path / "a", tmp_path / "b")
+    overall = parts_of(found)
+    assert (overall.n, overall.lettered, len(overall.priors)) == (600, 400, 2)
+    assert value(overall, "knowledge_change") == 0
+    assert value(overall, "kl_rest") < 1e-3
+    texts = found.by_task["texts"].decomposition
+    assert texts is not None
+    assert texts.lettered == 0
+
+
+def test_uneven_right_answers_are_said(tmp_path, world) -> None:
+    rng = np.random.default_rng(8)
+    answers = rng.choice(4, 400, p=[0.6, 0.2, 0.1, 0.1])
+    gold = np.eye(4, dtype=bool)[answers]
+    scores = log_softmax(rng.normal(0, 1, (400, 4)) + 2 * gold, axis=1)
+    found = parts(scores, scores + LETTERS, gold).priors[0]
+    assert found.even_p == pytest.approx(chisquare(np.bincount(answers)).pvalue, rel=1e-9)
+    assert found.gold == pytest.approx(tuple(np.bincount(answers) / 400))
+    assert is_uneven(found)
+    assert not is_uneven(parts(*(world[0][:400],) * 2, world[1][:400]).priors[0])
+    labels = [list("ABCD")] * 400
+    comparison = compare(log(tmp_path / "a", scores, gold, labels), log(tmp_path / "b", scores + LETTERS, gold, labels))
+    assert "uneven" in comparison.to_text()
+    assert "knowledge" not in comparison.verdict
