@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from consistency.cli.app import app
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import read_beliefs
+from consistency.logs.rotation_report import describe_rotations
 from consistency.logs.rotations import Folded, fold_rotations
 from consistency.logs.runs import read_run
 from consistency.tasks.questions import Question, rotate
@@ -71,12 +72,13 @@ def test_figures_before_and_after(tmp_path, write_probe):
     asked = questions([4, 4])
     preferred = [[0.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     folded = fold(tmp_path, write_probe, *answers(asked, preferred, [2.0, 0.0, 0.0, 0.0]))
-    figures = folded.to_dict()
+    (report,) = describe_rotations([folded])
+    figures = report.to_dict()
     # The gold options are 1 and 2; as asked, A wins both times.
     assert (figures["accuracy_asked"], figures["accuracy_folded"], figures["changed_answers"]) == (0.0, 0.5, 1.0)
     assert figures["questions"] == 2
     assert sum(figures["letters"]["4"].values()) == pytest.approx(1)
-    assert "accuracy over all rotations       0.5000" in folded.to_text()
+    assert "accuracy over all rotations       0.5000" in report.to_text()
     beliefs = read_beliefs(folded.scores)
     assert [(b.id, b.question, b.choices[b.answer], b.gold) for b in beliefs] == [
         (10, "Q0", "o01", 1),
@@ -88,7 +90,7 @@ def test_a_question_cut_by_a_limit_is_counted_and_left_out(tmp_path, write_probe
     documents, scores = answers(questions([4, 3]), [[0.0] * 4, [0.0] * 3], [0.0] * 4)
     folded = fold(tmp_path / "a", write_probe, documents[:-1], scores[:-1])
     assert (len(folded.scores), folded.incomplete) == (1, 1)
-    assert "without all rotations, left out   1\n" in folded.to_text()
+    assert "without all rotations, left out   1\n" in describe_rotations([folded])[0].to_text()
     with pytest.raises(InputError, match=TASK):
         fold(tmp_path / "b", write_probe, documents[:3], scores[:3])
 
@@ -99,7 +101,7 @@ def test_a_question_that_a_model_could_not_score_stays_undefined(tmp_path, write
     folded = fold(tmp_path, write_probe, documents, scores)
     assert folded.scores.prediction.tolist() == [-1, 1]
     assert np.isnan(folded.bias).tolist() == [True, False]
-    figures = folded.to_dict()
+    figures = describe_rotations([folded])[0].to_dict()
     assert (figures["unscored"], figures["accuracy_folded"]) == (1, 0.0)
     json.dumps(figures, allow_nan=False)
 
@@ -119,7 +121,7 @@ def test_the_command_prints_and_writes_the_figures(tmp_path, write_probe):
     write_probe(tmp_path, *answers(questions([4]), [[0.0, 1.0, 0.0, 0.0]], [2.0, 0.0, 0.0, 0.0]), TASK)
     result = CliRunner().invoke(app, ["rotations", str(tmp_path), "--json", str(tmp_path / "r.json")])
     assert result.exit_code == 0
-    assert re.match(rf"{TASK}: 1 questions\n", result.output)
+    assert re.match(rf"{TASK}: 1 question\n", result.output)
     (figures,) = json.loads((tmp_path / "r.json").read_text())
     assert figures["position_bias_nats"] > 0.1
     write_probe(tmp_path / "plain", [{"question": "?", "choices": ["a", "b"], "answer": 0}], [[-1, -2]])
