@@ -188,7 +188,7 @@ def _loaded_as_lm_eval_does(arguments: Sequence[str], tasks: Sequence[str]) -> t
     from lm_eval.config.evaluate_config import EvaluatorConfig
 
     (complete,) = command_lines(arguments)
-    sys.argv = ["lm_eval", "run", *complete, "--tasks", *tasks]
+    sys.argv = ["lm_eval", "run", *_split_tasks(complete)[1], "--tasks", *tasks]
     with redirect_stdout(StringIO()):
         config = EvaluatorConfig.from_cli(HarnessCLI().parse_args())
     try:
@@ -198,7 +198,7 @@ def _loaded_as_lm_eval_does(arguments: Sequence[str], tasks: Sequence[str]) -> t
     # Some tasks shuffle options when they are loaded.
     if config.seed:
         random.seed(config.seed[0])
-        np.random.seed(config.seed[1])  # noqa: NPY002
+        np.random.seed(config.seed[1])
     return manager, config.tasks
 
 
@@ -212,13 +212,19 @@ def _including(arguments: Sequence[str], folders: Sequence[Path], tasks: Sequenc
     included = [included] if isinstance(included, str) else included
     config["include_path"] = [*included, *map(str, folders)]
     if tasks:
-        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        parser.add_argument("--tasks", "-t", nargs="+")
-        asked, others = parser.parse_known_args(others)
-        also = asked.tasks or config.get("tasks") or []
+        asked, others = _split_tasks(others)
+        also = asked or config.get("tasks") or []
         config["tasks"] = [*([also] if isinstance(also, str) else also), *tasks]
     file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
     return ["--config", str(file), *others]
+
+
+def _split_tasks(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The tasks that a user names, and all other arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--tasks", "-t", nargs="+", action="extend", default=[])
+    given, others = parser.parse_known_args(arguments)
+    return given.tasks, others
 
 
 def _parse(arguments: Sequence[str], *options: tuple[str, ...]) -> tuple[argparse.Namespace, list[str]]:

@@ -19,6 +19,7 @@ from consistency.metrics.letter_prior import batch_calibrated, even_offsets
 from consistency.metrics.rotations import chosen_options, pride, right_by_letter, same_in_all
 from consistency.metrics.selection_bias import OptionCounts
 from consistency.statistics.estimates import Estimate, mean
+from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.selection_bias import preferences, rstd_of_rotations
 from consistency.statistics.shares import rate
 from consistency.support.arrays import Floats, Integers
@@ -199,7 +200,9 @@ def _report(name: str, folded: Sequence[Folded]) -> RotationReport:
     asked, prediction = answers.by_letter[:, 0], top_option(answers.folded)
     chosen = chosen_options(answers.by_letter)
     by_letter = right_by_letter(chosen, answers.gold, answers.counts)
-    right = {key: _right(top_option(scores), answers.gold) for key, scores in (("asked", asked), ("folded", answers.folded))}
+    right = {
+        key: _right(top_option(scores), answers.gold) for key, scores in (("asked", asked), ("folded", answers.folded))
+    }
     return RotationReport(
         name,
         len(every.gold),
@@ -207,9 +210,9 @@ def _report(name: str, folded: Sequence[Folded]) -> RotationReport:
         int((~known).sum()),
         {
             "accuracy_asked": rate(right["asked"], strata=strata),
-            "accuracy_rotations": mean(_row_means(by_letter), strata=strata),
+            "accuracy_rotations": _clustered(by_letter, strata),
             "accuracy_folded": rate(right["folded"], strata=strata),
-            "accuracy_gained": mean(right["folded"] - right["asked"], strata=strata),
+            "accuracy_gained": change_of_shares(right["asked"], right["folded"], strata=strata),
             "same_in_all": rate(same_in_all(chosen, answers.counts), strata=strata),
             "changed_answers": rate(_as_floats(top_option(asked) != prediction), strata=strata),
             "position_bias_nats": mean(answers.bias, strata=strata),
@@ -263,11 +266,11 @@ def _as_floats(happened: Any) -> Floats:
     return np.asarray(happened, dtype=np.float64)
 
 
-def _row_means(values: Floats) -> Floats:
-    """The mean of each row without its padding."""
+def _clustered(values: Floats, strata: Integers | None) -> Estimate:
+    """The share of all values of some questions, each a cluster of them."""
     known = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1))
+    question = np.nonzero(known)[0]
+    return rate(values[known], strata=None if strata is None else strata[question], clusters=question)
 
 
 def _text(found: Estimate) -> str:

@@ -379,15 +379,14 @@ def rstd_of_rotations(right: Floats) -> Estimate:
     if expected <= 0:
         return without_interval(value, n, "constant", undefined=undefined, statistic=_RSTD)
     reach = _Z * np.sqrt(off @ covariance @ off) / max(k * value, 1e-12)
-    given = (np.array([each]) for each in (total, expected, float((covariance**2).sum()), reach))
-    low, high = _rstd_ends(*given, np.array([k]))
-    few = ("few units",) if n < _FEW_GOLD else ()
+    squares = np.array([[total], [expected], [float((covariance**2).sum())], [reach]])
+    low, high = _rstd_ends(squares[0], squares[1], squares[2], squares[3], np.array([k]))
     return Estimate(
         *(value, None, float(low[0]), float(high[0]), n),
         undefined=undefined,
         statistic=_RSTD,
         method="noncentral",
-        warnings=few,
+        warnings=("few units",) if n < _FEW_GOLD else (),
     )
 
 

@@ -32,15 +32,14 @@ class OptionFields:
     ----------
     names : tuple of str
         One that holds them all, or one for each.
-    keys : tuple of str or int
-        Of a field that holds them all, where each is: places in a list, or keys of a mapping.
+    together : bool
+        Whether one holds them all: a list, or a mapping in the order of its keys.
     within : str
-        Of mappings around the texts the key that leads to a text; of a mapping around their list, that to the list. Else
-        empty.
+        The key of the texts where they are in a mapping each, or of their list where this is in one; empty elsewhere.
     """
 
     names: tuple[str, ...]
-    keys: tuple[str | int, ...] = ()
+    together: bool = False
     within: str = ""
 
     def read(self, document: Mapping[str, Any]) -> list[Any]:
@@ -52,12 +51,10 @@ class OptionFields:
         >>> found.read({"choices": {"text": ["5", "6"], "label": ["A", "B"]}})
         ['5', '6']
         """
-        if not self.keys:
+        if not self.together:
             return [document[name] for name in self.names]
-        held = document[self.names[0]]
-        if self._in_one_list(held):
-            held = held[self.within]
-        texts = [held[key] for key in self.keys]
+        held = self._held(document)
+        texts = [held[key] for key in _keys(held)]
         return [text[self.within] if isinstance(text, Mapping) else text for text in texts]
 
     def write(self, document: Mapping[str, Any], texts: Sequence[Any]) -> dict[str, Any]:
@@ -69,19 +66,23 @@ class OptionFields:
         >>> found.write({"q": "?", "opa": "2", "opb": "3"}, ["3", "2"])
         {'q': '?', 'opa': '3', 'opb': '2'}
         """
-        if not self.keys:
+        if not self.together:
             return {**document, **dict(zip(self.names, texts, strict=True))}
         (name,) = self.names
-        held = document[name]
-        one_list = self._in_one_list(held)
-        old = held[self.within] if one_list else held
-        new = dict(old) if isinstance(old, Mapping) else list(old)
-        for key, text in zip(self.keys, texts, strict=True):
+        old = self._held(document)
+        new: Any = dict(old) if isinstance(old, Mapping) else list(old)
+        for key, text in zip(_keys(old), texts, strict=True):
             new[key] = {**old[key], self.within: text} if isinstance(old[key], Mapping) else text
-        return {**document, name: {**held, self.within: new} if one_list else new}
+        return {**document, name: new if old is document[name] else {**document[name], self.within: new}}
 
-    def _in_one_list(self, held: Any) -> bool:
-        return bool(self.within) and isinstance(held, Mapping) and isinstance(held.get(self.within), list)
+    def _held(self, document: Mapping[str, Any]) -> Any:
+        """The list or mapping that holds the options."""
+        held = document[self.names[0]]
+        return held[self.within] if isinstance(held, Mapping) and isinstance(held.get(self.within), list) else held
+
+
+def _keys(held: Any) -> list[Any]:
+    return sorted(held) if isinstance(held, Mapping) else list(range(len(held)))
 
 
 def option_fields(document: Mapping[str, Any]) -> Iterator[OptionFields]:
@@ -144,24 +145,19 @@ def possible_option_fields(document: Mapping[str, Any]) -> Iterator[OptionFields
 def _held_in(name: str, value: Any) -> OptionFields | None:
     """The options in one field, if it holds some."""
     within = ""
-    texts: list[Any]
-    keys: tuple[Any, ...]
     if isinstance(value, dict):
         within = "text" if isinstance(value.get("text"), list) else ""
-        keys = tuple(range(len(value["text"]))) if within else tuple(sorted(value))
-        texts = value["text"] if within else [value[key] for key in keys]
+        texts = value["text"] if within else [value[key] for key in _keys(value)]
     elif isinstance(value, list):
-        texts, keys = value, tuple(range(len(value)))
+        texts = value
     else:
         return None
-    if any(isinstance(item, dict) for item in texts):
-        if within:
-            return None
+    if not within and any(isinstance(item, dict) for item in texts):
         within = "text"
         texts = [item.get("text") if isinstance(item, dict) else item for item in texts]
     if not texts or not all(isinstance(text, str | int | float) for text in texts):
         return None
-    return OptionFields((name,), keys, within)
+    return OptionFields((name,), True, within)
 
 
 @dataclass(frozen=True)
@@ -193,7 +189,9 @@ CODES: dict[str, Callable[[int, Sequence[str]], Any]] = {
 }
 
 
-def gold_fields(documents: Sequence[Mapping[str, Any]], golds: Sequence[int], labels: Sequence[Sequence[str]]) -> list[GoldField]:
+def gold_fields(
+    documents: Sequence[Mapping[str, Any]], golds: Sequence[int], labels: Sequence[Sequence[str]]
+) -> list[GoldField]:
     """The fields that say in every document which option is right.
 
     Parameters

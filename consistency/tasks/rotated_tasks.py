@@ -58,8 +58,8 @@ class RotatedTask(ConfigurableTask):  # type: ignore[misc]
         self._documents = loaded.rotated
         firsts = [document for document in loaded.rotated if not document["rotation"]]
         self._question = {document["id"]: number for number, document in enumerate(firsts)}
-        if hasattr(self, "sampler"):
-            self.sampler = _SameShots(self.sampler, loaded.documents)
+        if hasattr(loaded.task, "sampler"):
+            self.sampler: Any = _SameShots(loaded.task.sampler, loaded.documents)
 
     @property
     def eval_docs(self) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from string import ascii_lowercase
 from typing import Any, Protocol
 
@@ -23,11 +24,14 @@ _WORD = re.compile(r"[^\W_]+")
 class Asking(Protocol):
     """What a task makes of a document; lm_eval's tasks have these methods."""
 
-    def doc_to_text(self, doc: Any) -> Any: ...
+    def doc_to_text(self, doc: Any) -> Any:
+        """The prompt without few-shot examples."""
 
-    def doc_to_choice(self, doc: Any) -> Any: ...
+    def doc_to_choice(self, doc: Any) -> Any:
+        """What is scored."""
 
-    def doc_to_target(self, doc: Any) -> Any: ...
+    def doc_to_target(self, doc: Any) -> Any:
+        """The index of the right one, or the right one."""
 
 
 class NotRotatableError(Exception):
@@ -69,7 +73,7 @@ def rotated_documents(task: Asking, documents: Sequence[Document]) -> list[dict[
     if not documents:
         raise NotRotatableError("it has no documents")
     fields = _shown_fields(task, documents[0])
-    asked = [_in_document(number, lambda d=document: _asked(task, d, fields)) for number, document in enumerate(documents)]
+    asked = [_in_document(number, partial(_asked, task, document, fields)) for number, document in enumerate(documents)]
     told = gold_fields(documents, [each.gold for each in asked], [each.labels for each in asked])
     if not told:
         raise NotRotatableError("no field of its documents says which option is right")
@@ -77,7 +81,7 @@ def rotated_documents(task: Asking, documents: Sequence[Document]) -> list[dict[
     return [
         {**document, "id": own, "rotation": rotation}
         for number, (each, own) in enumerate(zip(asked, ids, strict=True))
-        for rotation, document in enumerate(_in_document(number, lambda e=each: _rotations(task, e, fields, told)))
+        for rotation, document in enumerate(_in_document(number, partial(_rotations, task, each, fields, told)))
     ]
 
 
@@ -162,7 +166,9 @@ def _frame(task: Asking, document: Document, fields: tuple[OptionFields, ...], c
     try:
         frame, scored = task.doc_to_text(marked), task.doc_to_choice(marked)
     except Exception as error:
-        raise NotRotatableError(f"its prompt cannot be made with other options: {type(error).__name__}: {error}") from error
+        raise NotRotatableError(
+            f"its prompt cannot be made with other options: {type(error).__name__}: {error}"
+        ) from error
     if list(scored) != list(task.doc_to_choice(document)):
         raise NotRotatableError("its options are scored as texts, not behind letters or numbers")
     if not isinstance(frame, str):
