@@ -419,5 +419,5 @@ def test_the_command_asks_a_group_and_its_log_is_folded_and_compared(tmp_path: P
     ]
     done = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    tasks = {task["task"]: task for task in json.loads(done.stdout)["tasks"]}
-    assert tasks["kind_letters_history_cyclic"]["n"] == 4
+    by_task = json.loads(done.stdout)["by_task"]
+    assert by_task["kind_letters_history_cyclic"]["n"] == 4
