@@ -19,6 +19,7 @@ lm_eval = pytest.importorskip("lm_eval")
 from lm_eval.tasks import TaskManager  # noqa: E402
 
 import consistency.shared_prefix.model  # noqa: E402, F401
+from consistency.cli.evaluate import with_rotated  # noqa: E402
 from consistency.errors import InputError  # noqa: E402
 from consistency.logs.rotations import fold_rotations  # noqa: E402
 from consistency.logs.runs import read_run  # noqa: E402
@@ -383,6 +384,50 @@ def test_our_own_questions_are_rotated_as_our_own_tasks_do() -> None:
 def test_a_task_without_documents_is_refused() -> None:
     with pytest.raises(NotRotatableError, match="no documents"):
         rotated_documents(None, [])  # type: ignore[arg-type]
+
+
+def test_the_command_refuses_before_a_model_is_loaded(
+    call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(KINDS)
+    asked = (
+        "--include_path",
+        KINDS,
+        "--rotate",
+        "kind_choice",
+        "--rotate",
+        "kind_pro",
+        "--model_args",
+        "pretrained=none",
+    )
+    code, _, told = call("eval", *asked)
+    assert code == 2
+    (line,) = [line for line in told.splitlines() if line.startswith("consistency: ")]
+    assert "kind_choice: its options are scored as texts" in line
+    assert "kind_pro_history: it is no multiple_choice task (generate_until)" in line
+    code, _, told = call("eval", "--include_path", KINDS, "--rotate", "nothing", "--model_args", "pretrained=none")
+    assert code == 2
+    assert "Tasks not found: nothing" in told
+
+
+def test_rotated_tasks_are_asked_beside_those_of_the_arguments_or_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(KINDS)
+    (tmp_path / "run.yaml").write_text(f"tasks: [a, b]\ninclude_path: {KINDS}\nlimit: 3\n")
+    for number, (given, tasks) in enumerate(((["-t", "c,d", "e"], ["c,d", "e"]), ([], ["a", "b"]))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        first, file, *others = with_rotated(
+            ["--config", str(tmp_path / "run.yaml"), *given, "--device", "cpu"], ["kind_letters_medicin?"], folder
+        )
+        found = yaml.safe_load(Path(file).read_text())
+        assert (first, others) == ("--config", ["--device", "cpu"])
+        assert found["tasks"] == [*tasks, "kind_letters_medicine_cyclic"]
+        assert found["limit"] == 3
+        assert found["include_path"] == [str(KINDS), str(folder / "rotated")]
+        written = (folder / "rotated" / "kind_letters_medicine_cyclic.yaml").read_text()
+        assert written.splitlines()[0] == "task: kind_letters_medicine_cyclic"
 
 
 def test_the_command_asks_a_group_and_its_log_is_folded_and_compared(tmp_path: Path) -> None:

@@ -40,12 +40,26 @@ class NotRotatableError(Exception):
 
 @dataclass(frozen=True)
 class _Asked:
-    """A document, the options that its prompt shows, what they are called, and which is right."""
+    """A document, the options that its prompt shows, what they are called, which is right, and the prompt without them."""
 
     document: Document
     texts: Sequence[Any]
     labels: Sequence[str]
     gold: int
+    frame: _Frame
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A prompt with placeholders for the options."""
+
+    text: str
+    marks: Sequence[str]
+
+    def filled(self, texts: Sequence[Any]) -> str:
+        """The prompt with these options."""
+        shown = dict(zip(self.marks, map(str, texts), strict=True))
+        return re.sub("|".join(self.marks), lambda found: shown[found[0]], self.text)
 
 
 def rotated_documents(task: Asking, documents: Sequence[Document]) -> list[dict[str, Any]]:
@@ -100,7 +114,7 @@ def _shown_fields(task: Asking, document: Document) -> tuple[OptionFields, ...]:
     why = NotRotatableError(f"no field of its documents holds {len(labels)} options")
     for fields in possible:
         try:
-            _check_shown(task, document, (fields,), labels)
+            _shown_frame(task, document, (fields,), labels)
         except NotRotatableError as error:
             why = error
             continue
@@ -119,8 +133,8 @@ def _asked(task: Asking, document: Document, fields: tuple[OptionFields, ...]) -
         raise NotRotatableError("its options are not in the fields that hold those of the first document") from error
     if len(texts) != len(labels) or any(copy != texts for copy in copies):
         raise NotRotatableError(f"its fields hold {len(texts)} options, and {len(labels)} are scored")
-    _check_shown(task, document, fields, labels)
-    return _Asked(document, texts, labels, _gold(task, document, labels))
+    frame = _shown_frame(task, document, fields, labels)
+    return _Asked(document, texts, labels, _gold(task, document, labels), frame)
 
 
 def _labels(task: Asking, document: Document) -> list[str]:
@@ -142,46 +156,43 @@ def _gold(task: Asking, document: Document, labels: Sequence[str]) -> int:
     raise NotRotatableError("it has not one gold option")
 
 
-def _check_shown(task: Asking, document: Document, fields: tuple[OptionFields, ...], labels: Sequence[str]) -> None:
-    """Refuse a task that does not show the texts of these fields, each behind its label."""
-    frame, marks = _frame(task, document, fields, len(labels))
-    places = [frame.find(mark) for mark in marks]
+def _shown_frame(task: Asking, document: Document, fields: tuple[OptionFields, ...], labels: Sequence[str]) -> _Frame:
+    """The prompt without the texts of these fields; refuses one that does not show them, each behind its label."""
+    frame = _frame(task, document, fields, labels)
+    places = [frame.text.find(mark) for mark in frame.marks]
     if -1 in places:
         raise NotRotatableError("its prompt does not show the options of the document")
     if places != sorted(places):
         raise NotRotatableError("its prompt shows the options in another order than the document")
     start = 0
-    for label, mark, place in zip(labels, marks, places, strict=True):
-        before, called = _WORD.findall(frame[start:place]), _WORD.findall(label)
+    for label, mark, place in zip(labels, frame.marks, places, strict=True):
+        before, called = _WORD.findall(frame.text[start:place]), _WORD.findall(label)
         if not called or [word.lower() for word in before[-len(called) :]] != [word.lower() for word in called]:
             raise NotRotatableError(f"its prompt does not show what is scored, {label.strip()!r}, before the option")
         start = place + len(mark)
-    _check_prompt(task, document, frame, marks, fields[0].read(document))
+    _check_prompt(task, document, frame, fields[0].read(document))
+    return frame
 
 
-def _frame(task: Asking, document: Document, fields: tuple[OptionFields, ...], count: int) -> tuple[str, list[str]]:
-    """The prompt with placeholders for the options, and the placeholders."""
-    marks = [f"Zq{ascii_lowercase[number // 26]}{ascii_lowercase[number % 26]}xw" for number in range(count)]
+def _frame(task: Asking, document: Document, fields: tuple[OptionFields, ...], labels: Sequence[str]) -> _Frame:
+    marks = [f"Zq{ascii_lowercase[number // 26]}{ascii_lowercase[number % 26]}xw" for number in range(len(labels))]
     marked = _written(document, fields, marks)
     try:
-        frame, scored = task.doc_to_text(marked), task.doc_to_choice(marked)
+        text, scored = task.doc_to_text(marked), task.doc_to_choice(marked)
     except Exception as error:
-        raise NotRotatableError(
-            f"its prompt cannot be made with other options: {type(error).__name__}: {error}"
-        ) from error
-    if list(scored) != list(task.doc_to_choice(document)):
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise NotRotatableError(f"its prompt cannot be made with other options ({why})") from error
+    if list(scored) != list(labels):
         raise NotRotatableError("its options are scored as texts, not behind letters or numbers")
-    if not isinstance(frame, str):
+    if not isinstance(text, str):
         raise NotRotatableError("it has a prompt for each option")
-    return frame, marks
+    return _Frame(text, marks)
 
 
-def _check_prompt(task: Asking, document: Document, frame: str, marks: Sequence[str], texts: Sequence[Any]) -> None:
+def _check_prompt(task: Asking, document: Document, frame: _Frame, texts: Sequence[Any]) -> None:
     """Refuse a prompt that is not the one with placeholders, with these options in their places."""
-    shown = dict(zip(marks, map(str, texts), strict=True))
-    expected = re.sub("|".join(marks), lambda found: shown[found[0]], frame)
     # Templates strip texts.
-    if str(task.doc_to_text(document)).split() != expected.split():
+    if str(task.doc_to_text(document)).split() != frame.filled(texts).split():
         raise NotRotatableError("its prompt depends on the options otherwise than by showing them")
 
 
@@ -189,15 +200,13 @@ def _rotations(
     task: Asking, asked: _Asked, fields: tuple[OptionFields, ...], told: Sequence[GoldField]
 ) -> list[dict[str, Any]]:
     """The rotations of one document, each checked."""
-    count = len(asked.labels)
-    frame, marks = _frame(task, asked.document, fields, count)
-    found = []
+    count, found = len(asked.labels), []
     for rotation in range(count):
         texts = [*asked.texts[rotation:], *asked.texts[:rotation]]
         gold = (asked.gold - rotation) % count
         rotated = _written(asked.document, fields, texts)
         rotated |= {field.name: CODES[field.code](gold, asked.labels) for field in told}
-        _check_prompt(task, rotated, frame, marks, texts)
+        _check_prompt(task, rotated, asked.frame, texts)
         labels = _labels(task, rotated)
         if labels != asked.labels:
             raise NotRotatableError("what is scored depends on the order of the options")
