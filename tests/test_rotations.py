@@ -260,3 +260,34 @@ def test_without_a_question_with_scores_nothing_is_said(tmp_path, write_probe):
     assert (report.unscored, report.figures["accuracy_folded"].value) == (2, None)
     assert "undefined" in report.to_text()
     json.dumps(report.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("kind", ["a letter is impossible", "always the first letter", "knows all", "no gold option"])
+def test_extreme_models_give_numbers_or_none(kind, tmp_path, write_probe):
+    _, documents, scores = noisy(60, [1.0, 0.0, 0.0, -1.0])
+    if kind == "a letter is impossible":
+        scores = [[float("-inf") if i == 2 else value for i, value in enumerate(row)] for row in scores]
+    elif kind == "always the first letter":
+        scores = [[-1.0] * len(row) for row in scores]
+    elif kind == "knows all":
+        scores = [
+            [-9.0 * (i != d["answer"]) for i in range(len(row))] for d, row in zip(documents, scores, strict=True)
+        ]
+    else:
+        documents = [{**document, "answer": -1} for document in documents]
+    (report,) = describe_rotations([fold(tmp_path, write_probe, documents, scores)])
+    json.dumps(report.to_dict(), allow_nan=False)
+    figures, rstd = report.figures, report.rstd["4"]
+    if kind == "a letter is impossible":
+        # Each option is impossible in one of the rotations.
+        assert (figures["accuracy_folded"].value, figures["changed_answers"].value) == (None, None)
+        assert all(found.agreement.value is None for found in report.corrections.values())
+    elif kind == "always the first letter":
+        # Recall is 1 of the first letter, and 0 of the three others.
+        assert rstd.value == pytest.approx(np.sqrt(3) / 4)
+        assert (rstd.ci_low, rstd.warnings, figures["same_in_all"].value) == (None, ("constant",), 0.0)
+    elif kind == "knows all":
+        assert (rstd.value, figures["same_in_all"].value, figures["accuracy_folded"].value) == (0.0, 1.0, 1.0)
+    else:
+        assert (rstd.value, figures["accuracy_asked"].value) == (None, None)
+        assert 0 < figures["same_in_all"].value < 1

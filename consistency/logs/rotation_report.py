@@ -201,7 +201,7 @@ def _report(name: str, folded: Sequence[Folded]) -> RotationReport:
     chosen = chosen_options(answers.by_letter)
     by_letter = right_by_letter(chosen, answers.gold, answers.counts)
     right = {
-        key: _right(top_option(scores), answers.gold) for key, scores in (("asked", asked), ("folded", answers.folded))
+        key: _agreed(top_option(scores), answers.gold) for key, scores in (("asked", asked), ("folded", answers.folded))
     }
     return RotationReport(
         name,
@@ -214,7 +214,7 @@ def _report(name: str, folded: Sequence[Folded]) -> RotationReport:
             "accuracy_folded": rate(right["folded"], strata=strata),
             "accuracy_gained": change_of_shares(right["asked"], right["folded"], strata=strata),
             "same_in_all": rate(same_in_all(chosen, answers.counts), strata=strata),
-            "changed_answers": rate(_as_floats(top_option(asked) != prediction), strata=strata),
+            "changed_answers": rate(1 - _agreed(top_option(asked), prediction), strata=strata),
             "position_bias_nats": mean(answers.bias, strata=strata),
         },
         _rstd(answers, by_letter),
@@ -250,20 +250,18 @@ def _corrections(answers: _Answers, prediction: Integers, strata: Integers | Non
     found = {}
     for key, corrected in scores.items():
         answer = top_option(corrected)
-        agreed = np.where(answer < 0, np.nan, _as_floats(answer == prediction))
         used = int(shown.sum()) if key == "pride" else None
         found[key] = Correction(
-            rate(_right(answer, answers.gold), strata=strata), rate(agreed, strata=strata), estimated_on=used
+            rate(_agreed(answer, answers.gold), strata=strata),
+            rate(_agreed(answer, prediction), strata=strata),
+            estimated_on=used,
         )
     return found
 
 
-def _right(answer: Integers, gold: Integers) -> Floats:
-    return np.where((answer < 0) | (gold < 0), np.nan, _as_floats(answer == gold))
-
-
-def _as_floats(happened: Any) -> Floats:
-    return np.asarray(happened, dtype=np.float64)
+def _agreed(answer: Integers, other: Integers) -> Floats:
+    """1 where both are the same option, 0 where they are not, NaN where one is none."""
+    return np.where((answer < 0) | (other < 0), np.nan, (answer == other).astype(np.float64))
 
 
 def _clustered(values: Floats, strata: Integers | None) -> Estimate:

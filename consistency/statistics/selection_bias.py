@@ -376,7 +376,8 @@ def rstd_of_rotations(right: Floats) -> Estimate:
     covariance = np.atleast_2d(np.cov(deviations, rowvar=False)) / n
     total, expected = float((off**2).sum()), float(np.trace(covariance))
     value = float(np.sqrt(total / k))
-    if expected <= 0:
+    # Rounding alone makes it positive where no answer varies.
+    if expected <= 1e-12:
         return without_interval(value, n, "constant", undefined=undefined, statistic=_RSTD)
     reach = _Z * np.sqrt(off @ covariance @ off) / max(k * value, 1e-12)
     squares = np.array([[total], [expected], [float((covariance**2).sum())], [reach]])
