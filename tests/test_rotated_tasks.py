@@ -304,6 +304,56 @@ def load(manager: Any, name: str) -> list[Any]:
     return list(_leaves(manager, name).values())
 
 
+# Files of lm_eval, and what their documents look like.
+FOREIGN: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "mmlu_anatomy": ("mmlu/default/mmlu_anatomy.yaml", lambda q: {**q, "subject": "anatomy"}),
+    "cmmlu_anatomy": ("cmmlu/cmmlu_anatomy.yaml", SHAPES["cmmlu"][0]),
+    "medmcqa": ("medmcqa/medmcqa.yaml", SHAPES["medmcqa"][0]),
+    "commonsense_qa": (
+        "commonsense_qa/default.yaml",
+        lambda q: {
+            "question": q["question"],
+            "choices": {"text": [*q["choices"], "none"], "label": list("ABCDE")},
+            "answerKey": "ABCD"[q["answer"]],
+        },
+    ),
+    "leaderboard_mmlu_pro": (
+        "leaderboard/mmlu_pro/mmlu_pro.yaml",
+        lambda q: {"question": q["question"], "options": q["choices"], "answer": "ABCD"[q["answer"]]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_tasks_of_lm_eval_are_rotated_as_they_are(name: str, folder: Folder) -> None:
+    file, make = FOREIGN[name]
+    path = Path(lm_eval.__file__).parent / "tasks" / file
+    if not path.exists():
+        pytest.skip(f"this release of lm_eval has no {file}")
+    asked = questions()
+    data = folder.path / "data.jsonl"
+    data.write_text("".join(json.dumps(make(question)) + "\n" for question in asked))
+    files = dict.fromkeys(("train", "validation", "test", "dev"), str(data))
+    local = {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": {"data_files": files}}
+    (folder.path / "local.yaml").write_text(yaml.safe_dump({"include": str(path), "task": "local", **local}))
+    rotated = folder.rotated()
+    prepare_rotated(folder.manager(), ["local"], rotated)
+    (plain,), (task,) = load(folder.manager(), "local"), load(folder.manager(rotated), "local_cyclic")
+    count = len(plain.doc_to_choice(plain.eval_docs[0]))
+    assert len(task.eval_docs) == count * len(asked)
+    for number, document in enumerate(task.eval_docs):
+        question = asked[number // count]
+        original = plain.doc_to_text(plain.eval_docs[number // count])
+        texts = [*question["choices"], "none"][:count]
+        for place, text in enumerate(texts):
+            letter = "ABCDE"[(place - number) % count]
+            assert f"{letter}. {text}\n" in task.doc_to_text(document)
+        assert len(task.doc_to_text(document)) == len(original)
+        target = task.doc_to_target(document)
+        gold = target if isinstance(target, int) else "ABCDE".index(target)
+        assert gold == (question["answer"] - number) % count
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "texts": ({"doc_to_text": "{{question}}", "doc_to_choice": "choices"}, "scored as texts"),
     "both": ({"doc_to_choice": "{{choices}}"}, "scored as texts"),
