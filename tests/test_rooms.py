@@ -26,7 +26,7 @@ PURE_MAY_IMPORT = ["consistency.statistics", "consistency.metrics", "consistency
 PURE = ["consistency.statistics", "consistency.metrics"]
 # Libraries that take seconds to import, and the modules that may do so at module level.
 SLOW = ["torch", "transformers", "lm_eval", "axolotl"]
-MAY_BE_SLOW = ["consistency.shared_prefix", "consistency.autocast"]
+MAY_BE_SLOW = ["consistency.shared_prefix", "consistency.autocast", "consistency.tasks.rotated_tasks"]
 
 
 class Import(NamedTuple):

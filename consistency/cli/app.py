@@ -266,7 +266,8 @@ def rotations(
     task: Annotated[list[str] | None, typer.Option(help="Task; may be repeated. Default: all of them.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON; - for standard output.")] = None,
 ) -> None:
-    """Fold the rotations of each question into one answer, and report the selection bias."""
+    """Fold the rotations of each question into one answer; report the selection bias, and what corrects it without rotations."""
+    from consistency.logs.rotation_report import describe_rotations
     from consistency.logs.rotations import fold_rotations
     from consistency.logs.runs import read_run
     from consistency.support.files import write_atomically
@@ -275,14 +276,14 @@ def rotations(
     found = read_run(logs).tasks
     names = list(dict.fromkeys(task or [name for name in found if "_cyclic" in name]))
     _require(names or ["…_cyclic"], found, logs)
-    folded = [fold_rotations(found[name]) for name in names]
-    text = pretty_json([item.to_dict() for item in folded])
+    described = describe_rotations([fold_rotations(found[name]) for name in names])
+    text = pretty_json([item.to_dict() for item in described])
     if json == Path("-"):
         show(text)
         return
     if json is not None:
         write_atomically(json, text)
-    for item in folded:
+    for item in described:
         show(item.to_text())
 
 

@@ -8,10 +8,10 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -20,6 +20,7 @@ from consistency.errors import InputError
 from consistency.support.streams import tell
 from consistency.support.text import visible
 
+_T = TypeVar("_T")
 # For `app.command`: all other options go to lm_eval unchanged.
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -36,6 +37,14 @@ def evaluate(
             help="Folder of further tasks, beside those of --include_path; may be repeated.", metavar="FOLDER"
         ),
     ] = None,
+    rotate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Task or group of which each question is asked in all rotations of its options, as TASK_cyclic; may be "
+            "repeated.",
+            metavar="TASK",
+        ),
+    ] = None,
 ) -> None:
     """Run lm_eval with all flags of `lm_eval run`; --model hf-shared-prefix and --include_path are preset."""
     try:
@@ -47,6 +56,8 @@ def evaluate(
 
     with TemporaryDirectory() as folder, _visible_refusals():
         given = with_own_tasks(context.args, own_tasks, Path(folder)) if own_tasks else context.args
+        if rotate:
+            given = _call(lambda: with_rotated(given, rotate, Path(folder)))
         for arguments in command_lines(given, also or ()):
             sys.argv = ["lm_eval", "run", *arguments]
             _call(cli_evaluate)
@@ -64,10 +75,10 @@ def _visible_refusals() -> Iterator[None]:
         argparse.ArgumentParser.error = refuse  # type: ignore[method-assign]
 
 
-def _call(evaluate: Callable[[], None]) -> None:
+def _call(run: Callable[[], _T]) -> _T:
     """Run lm_eval; where it fails, its traceback is what says why, and what `consistency failures` looks through."""
     try:
-        evaluate()
+        return run()
     except InputError:
         raise
     except Exception as error:
@@ -134,21 +145,86 @@ def with_own_tasks(arguments: Sequence[str], own_tasks: Sequence[Path], folder: 
     InputError
         If one of the folders does not exist, or the user's own file for `--config` cannot be read.
     """
-    from consistency.support.resources import shipped
-
     for path in own_tasks:
         if not path.is_dir():
             raise InputError(
                 "no such folder", expected="a folder of tasks", do="see consistency experiment tasks", path=path
             )
+    return _including(arguments, own_tasks, (), folder / "own_tasks.json")
+
+
+def with_rotated(arguments: Sequence[str], rotate: Sequence[str], folder: Path) -> list[str]:
+    """The arguments with which lm_eval asks tasks in all rotations of their options, beside those that it asks anyway.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        The arguments that the user gave.
+    rotate : sequence of str
+        Tasks, groups or tags.
+    folder : Path
+        Where the files of the rotated tasks are written; they serve this process alone.
+
+    Raises
+    ------
+    InputError
+        If there is no such task, or it cannot be rotated.
+    """
+    from consistency.tasks.rotated_tasks import prepare_rotated
+
+    manager, names = _loaded_as_lm_eval_does(arguments, rotate)
+    tasks = folder / "rotated"
+    tasks.mkdir()
+    return _including(arguments, [tasks], prepare_rotated(manager, names, tasks), folder / "rotated_tasks.json")
+
+
+def _loaded_as_lm_eval_does(arguments: Sequence[str], tasks: Sequence[str]) -> tuple[Any, list[str]]:
+    """The manager of tasks that lm_eval makes of the arguments, and the names that a user's patterns match."""
+    import random
+    from io import StringIO
+
+    import numpy as np
+    from lm_eval._cli import HarnessCLI
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    (complete,) = command_lines(arguments)
+    sys.argv = ["lm_eval", "run", *_split_tasks(complete)[1], "--tasks", *tasks]
+    with redirect_stdout(StringIO()):
+        config = EvaluatorConfig.from_cli(HarnessCLI().parse_args())
+    try:
+        manager = config.process_tasks(config.metadata)
+    except ValueError as error:
+        raise InputError(f"--rotate: {error}", do="see lm_eval ls tasks") from error
+    # Some tasks shuffle options when they are loaded.
+    if config.seed:
+        random.seed(config.seed[0])
+        np.random.seed(config.seed[1])
+    return manager, config.tasks
+
+
+def _including(arguments: Sequence[str], folders: Sequence[Path], tasks: Sequence[str], file: Path) -> list[str]:
+    """The arguments with further folders of tasks, and tasks that are to be asked, in a file for --config."""
+    from consistency.support.resources import shipped
+
     given, others = _parse(arguments, ("--include_path",), ("--config", "-C"))
     config = {} if given.config is None else dict(_read_config(Path(given.config)))
     included = given.include_path or config.get("include_path") or str(shipped("lm_eval_tasks"))
     included = [included] if isinstance(included, str) else included
-    config["include_path"] = [*included, *map(str, own_tasks)]
-    file = folder / "lm_eval.json"  # JSON is YAML
-    file.write_text(json.dumps(config), encoding="utf-8")
+    config["include_path"] = [*included, *map(str, folders)]
+    if tasks:
+        asked, others = _split_tasks(others)
+        also = asked or config.get("tasks") or []
+        config["tasks"] = [*([also] if isinstance(also, str) else also), *tasks]
+    file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
     return ["--config", str(file), *others]
+
+
+def _split_tasks(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The tasks that a user names, and all other arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--tasks", "-t", nargs="+", action="extend", default=[])
+    given, others = parser.parse_known_args(arguments)
+    return given.tasks, others
 
 
 def _parse(arguments: Sequence[str], *options: tuple[str, ...]) -> tuple[argparse.Namespace, list[str]]:

@@ -15,19 +15,8 @@ from typing import Any
 import msgspec
 
 from consistency.logs.packed import read_log
+from consistency.tasks.option_fields import option_fields
 
-# MMLU, ARC, HellaSwag, AGIEval, SciQ-like sets and the formats derived from them.
-_LISTS = ("choices", "options", "endings", "answer_choices", "candidates", "multiple_choice_targets")
-# MedMCQA, PIQA, WinoGrande, COPA, Social IQa, MMLU-like CSV files.
-_LETTERED = (
-    ("A", "B", "C", "D", "E", "F", "G", "H", "I", "J"),
-    ("opa", "opb", "opc", "opd", "ope"),
-    ("sol1", "sol2"),
-    ("option1", "option2"),
-    ("choice1", "choice2"),
-    ("answerA", "answerB", "answerC"),
-    ("option_a", "option_b", "option_c", "option_d", "option_e"),
-)
 # They differ between releases of one data set, or hold the answer, and are not part of the question.
 _ANSWERS = (
     *("answer", "answers", "answer_idx", "answer_index", "answerKey", "answer_key", "gold", "target", "cop", "labels"),
@@ -58,18 +47,8 @@ def fields_of(document: bytes) -> dict[str, Any]:
 
 def _options(fields: dict[str, Any]) -> tuple[tuple[str, ...], set[str]]:
     """The options' texts, and the fields that hold them."""
-    for name in _LISTS:
-        value = fields.get(name)
-        if isinstance(value, dict):
-            value = value["text"] if isinstance(value.get("text"), list) else [value[key] for key in sorted(value)]
-        if isinstance(value, list) and value:
-            texts = [item.get("text") if isinstance(item, dict) else item for item in value]
-            if all(isinstance(text, str | int | float) for text in texts):
-                return tuple(str(text) for text in texts), {name}
-    for names in _LETTERED:
-        present = [name for name in names if isinstance(fields.get(name), str | int | float)]
-        if len(present) >= 2 and tuple(present) == names[: len(present)]:
-            return tuple(str(fields[name]) for name in present), set(present)
+    for found in option_fields(fields):
+        return tuple(str(text) for text in found.read(fields)), set(found.names)
     return (), set()
 
 

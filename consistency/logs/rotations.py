@@ -7,7 +7,6 @@ option has each letter once, so that selection bias can be separated from knowle
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,8 +15,6 @@ from consistency.errors import InputError
 from consistency.logs.scores import Scores
 from consistency.metrics.distributions import log_probabilities
 from consistency.support.arrays import Floats
-from consistency.support.text import joined
-from consistency.tasks.prompts import LETTERS
 
 
 class _Document(msgspec.Struct):
@@ -40,6 +37,8 @@ class Folded:
         selection bias.
     asked : Scores
         The answers to the unrotated questions, row by row those of `scores`.
+    by_letter : ndarray of float64, shape [n, k, k]
+        Log-probabilities of each question's rotations by letter, NaN-padded: see `consistency.metrics.rotations`.
     incomplete : int
         Questions left out because the log lacks some of their rotations, as at the end of a `--limit`.
     """
@@ -47,6 +46,7 @@ class Folded:
     scores: Scores
     letters: Floats
     asked: Scores
+    by_letter: Floats
     incomplete: int
 
     @property
@@ -57,48 +57,6 @@ class Folded:
             entropy = -np.nansum(np.where(p > 0, p * np.log(p), 0.0), axis=1)
         total = np.log(self.scores.n_options) - entropy
         return np.where(np.isnan(p).all(axis=1), np.nan, np.maximum(total, 0.0))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Numbers of the task: sizes, and over the questions with scores accuracy before and after, and the bias."""
-        scored = ~np.isnan(self.letters).all(axis=1)
-        figures = {
-            "accuracy_asked": self.asked.correct,
-            "accuracy_folded": self.scores.correct,
-            "changed_answers": self.asked.prediction != self.scores.prediction,
-            "position_bias_nats": self.bias,
-        }
-        return {
-            "task": self.scores.task,
-            "questions": len(self.scores),
-            "incomplete": self.incomplete,
-            "unscored": int((~scored).sum()),
-            **{name: float(values[scored].mean()) if scored.any() else None for name, values in figures.items()},
-            "letters": {
-                str(count): dict(zip(LETTERS, self.letters[rows, :count].mean(axis=0).tolist(), strict=False))
-                for count in np.unique(self.scores.n_options[scored]).tolist()
-                for rows in [scored & (self.scores.n_options == count)]
-            },
-        }
-
-    def to_text(self) -> str:
-        """The numbers of `to_dict` in a few lines."""
-        figures = self.to_dict()
-        lines = [f"{figures['task']}: {figures['questions']} questions"]
-        for key, name in {"incomplete": "without all rotations, left out", "unscored": "without scores"}.items():
-            if figures[key]:
-                lines.append(f"  {name:<34}{figures[key]}")
-        shown = {
-            "accuracy_asked": "accuracy as asked",
-            "accuracy_folded": "accuracy over all rotations",
-            "changed_answers": "answers that change",
-            "position_bias_nats": "position bias, nats",
-        }
-        for key, name in shown.items():
-            lines.append(f"  {name:<34}{'undefined' if figures[key] is None else format(figures[key], '.4f')}")
-        for count, letters in figures["letters"].items():
-            shares = " ".join(f"{letter} {share:.3f}" for letter, share in letters.items())
-            lines.append(f"  {f'letters of {count} options':<34}{shares}")
-        return joined(lines)
 
 
 def fold_rotations(scores: Scores) -> Folded:
@@ -137,9 +95,11 @@ def fold_rotations(scores: Scores) -> Folded:
     logged = log_probabilities(scores.logprobs)
     folded = np.full((len(complete), logged.shape[1]), np.nan)
     letters = folded.copy()
+    rotated = np.full((*folded.shape, folded.shape[1]), np.nan)
     for number, rows in enumerate(complete):
         count = len(rows)
         by_letter = logged[[rows[rotation] for rotation in range(count)], :count]
+        rotated[number, :count, :count] = by_letter
         # In rotation r, option o has the letter (o - r) mod count.
         by_option = np.stack([np.roll(values, rotation) for rotation, values in enumerate(by_letter)])
         folded[number, :count] = by_option.mean(axis=0)
@@ -150,5 +110,6 @@ def fold_rotations(scores: Scores) -> Folded:
         scores=answered,
         letters=np.exp(log_probabilities(letters)),
         asked=asked,
+        by_letter=rotated,
         incomplete=len(rows_of) - len(complete),
     )

@@ -247,6 +247,27 @@ _TERMS = (
         _MEASURES,
     ),
     Term(
+        "rotation",
+        "The options of a question in another order: number r and the following ones come first. Over all rotations each option "
+        "has each letter once, so that a preference for letters cancels.",
+        ("rotations", "cyclic", "folded", "--rotate"),
+        "docs/methods.md#rotations",
+    ),
+    Term(
+        "RStd",
+        "The standard deviation over the letters of recall, the share of right answers where a letter is gold (Zheng et al. "
+        "2024). 0: no letter helps.",
+        ("rstd", "standard deviation of recalls"),
+        "docs/methods.md#selection-bias",
+    ),
+    Term(
+        "PriDe",
+        "A correction for selection bias (Zheng et al. 2024): the prior of the letters is estimated from the rotations of some "
+        "questions, and taken out of the answers to the others.",
+        (),
+        "docs/methods.md#rotations",
+    ),
+    Term(
         "selection bias",
         "The model favours an option's letter or place, whatever it says. Then right answers are partly luck of the position.",
         ("position bias",),

@@ -21,7 +21,7 @@ import numpy as np
 from consistency.metrics.selection_bias import OptionCounts, OptionShift, option_name
 from consistency.statistics.estimates import Estimate, without_interval
 from consistency.statistics.hypotheses import holm
-from consistency.support.arrays import Floats
+from consistency.support.arrays import Floats, Integers
 
 ALPHA = 0.05
 _Z = 1.959963984540054
@@ -281,8 +281,6 @@ def _rstd(counts: Sequence[OptionCounts]) -> list[Estimate]:
     letter's recall, and with one their sum is about a noncentral χ² with Satterthwaite's degrees of freedom and scale. Where
     the letter with the deviation is the noisiest, the delta method's interval is wider: the ends are those of the wider.
     """
-    from scipy.special import chndtr, chndtrinc
-
     gold, right, expected = (_stacked(counts, name) for name in ("gold", "right", "expected_right"))
     use = gold >= _FEWEST_GOLD
     letters = use.sum(axis=1)
@@ -297,18 +295,9 @@ def _rstd(counts: Sequence[OptionCounts]) -> list[Estimate]:
     total, of_noise = (off**2).sum(axis=1), noise.sum(axis=1)
     expected_total = np.where(told, of_noise * (1 - 1 / k), 1.0)
     half_variance = np.where(told, (noise**2).sum(axis=1) * (1 - 2 / k) + of_noise**2 / k**2, 1.0)
-    df, scale = expected_total**2 / half_variance, half_variance / expected_total
     value = np.sqrt(total / k)
-    without_noise = np.sqrt(np.maximum(total - expected_total, 0.0) / k)
     reach = _Z * np.sqrt((off**2 * noise).sum(axis=1)) / np.maximum(k * value, 1e-12)
-    ends = []
-    for level in (0.975, 0.025):
-        beyond = chndtr(total / scale, df, 0.0) > level
-        with np.errstate(all="ignore"):
-            found = chndtrinc(np.where(beyond, total / scale, 1.0), df, level)
-        ends.append(np.sqrt(np.where(beyond, found, 0.0) * scale / k))
-    low = np.maximum(np.minimum(ends[0], without_noise - reach), 0.0)
-    high = np.maximum(np.maximum(ends[1], without_noise + reach), value)
+    low, high = _rstd_ends(total, expected_total, half_variance, reach, k)
     few = np.where(use, gold, np.inf).min(axis=1, initial=np.inf) < _FEW_GOLD
     return [
         Estimate(
@@ -327,6 +316,79 @@ def _rstd(counts: Sequence[OptionCounts]) -> list[Estimate]:
             *(column.tolist() for column in (asked, told, value, low, high, few)), strict=True
         )
     ]
+
+
+def _rstd_ends(
+    total: Floats, expected: Floats, half_variance: Floats, reach: Floats, letters: Integers
+) -> tuple[Floats, Floats]:
+    """The ends of intervals of RStd: noncentral χ² around what noise gives, or the delta method's where these are wider.
+
+    Parameters
+    ----------
+    total : ndarray, shape [n]
+        The sum of the squared deviations of the recalls.
+    expected, half_variance : ndarray, shape [n]
+        Its mean without a preference, and half its variance.
+    reach : ndarray, shape [n]
+        Half the width of the delta method's interval.
+    letters : ndarray of int, shape [n]
+    """
+    from scipy.special import chndtr, chndtrinc
+
+    df, scale = expected**2 / half_variance, half_variance / expected
+    without_noise = np.sqrt(np.maximum(total - expected, 0.0) / letters)
+    ends = []
+    for level in (0.975, 0.025):
+        beyond = chndtr(total / scale, df, 0.0) > level
+        with np.errstate(all="ignore"):
+            found = chndtrinc(np.where(beyond, total / scale, 1.0), df, level)
+        ends.append(np.sqrt(np.where(beyond, found, 0.0) * scale / letters))
+    low = np.maximum(np.minimum(ends[0], without_noise - reach), 0.0)
+    return low, np.maximum(np.maximum(ends[1], without_noise + reach), np.sqrt(total / letters))
+
+
+def rstd_of_rotations(right: Floats) -> Estimate:
+    """RStd of questions that were asked with the gold option behind each letter.
+
+    Parameters
+    ----------
+    right : ndarray, shape [n, k]
+        1 where the answer is right while the gold option has this letter, else 0. Questions with NaN are left out.
+
+    Returns
+    -------
+    Estimate
+        As in `Preference`. Each question counts towards every recall, and the interval takes the covariance of these.
+
+    Examples
+    --------
+    >>> rstd_of_rotations(np.array([[1.0, 0.0]] * 30 + [[1.0, 1.0]] * 30)).value
+    0.25
+    """
+    x = right[~np.isnan(right).any(axis=1)]
+    n, k = x.shape
+    undefined = len(right) - n
+    if n < _FEWEST_GOLD or k < 2:
+        return without_interval(None, n, "too few", undefined=undefined, statistic=_RSTD)
+    recall = x.mean(axis=0)
+    off = recall - recall.mean()
+    deviations = x - x.mean(axis=1, keepdims=True)
+    covariance = np.atleast_2d(np.cov(deviations, rowvar=False)) / n
+    total, expected = float((off**2).sum()), float(np.trace(covariance))
+    value = float(np.sqrt(total / k))
+    # Rounding alone makes it positive where no answer varies.
+    if expected <= 1e-12:
+        return without_interval(value, n, "constant", undefined=undefined, statistic=_RSTD)
+    reach = _Z * np.sqrt(off @ covariance @ off) / max(k * value, 1e-12)
+    squares = np.array([[total], [expected], [float((covariance**2).sum())], [reach]])
+    low, high = _rstd_ends(squares[0], squares[1], squares[2], squares[3], np.array([k]))
+    return Estimate(
+        *(value, None, float(low[0]), float(high[0]), n),
+        undefined=undefined,
+        statistic=_RSTD,
+        method="noncentral",
+        warnings=("few units",) if n < _FEW_GOLD else (),
+    )
 
 
 def _stacked(counts: Sequence[OptionCounts], name: str) -> Floats:

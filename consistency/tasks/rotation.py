@@ -1,0 +1,230 @@
+"""The rotations of the options of any task's questions, made in its documents and checked in what it asks.
+
+A task of lm_eval asks what its templates or functions make of a document. Here the document is changed: the options' texts move
+to other places, and the gold answer with them. Whether the task then asks the same question with the options rotated behind
+the same letters is not assumed but checked in each document: its prompt is made once with placeholders for options, and every
+prompt has to be this one with the options in their order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from string import ascii_lowercase
+from typing import Any, Protocol
+
+from consistency.tasks.option_fields import CODES, GoldField, OptionFields, gold_fields, possible_option_fields
+
+Document = Mapping[str, Any]
+_WORD = re.compile(r"[^\W_]+")
+
+
+class Asking(Protocol):
+    """What a task makes of a document; lm_eval's tasks have these methods."""
+
+    def doc_to_text(self, doc: Any) -> Any:
+        """The prompt without few-shot examples."""
+
+    def doc_to_choice(self, doc: Any) -> Any:
+        """What is scored."""
+
+    def doc_to_target(self, doc: Any) -> Any:
+        """The index of the right one, or the right one."""
+
+
+class NotRotatableError(Exception):
+    """The options of a task cannot be rotated, and why."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A document, the options that its prompt shows, what they are called, which is right, and the prompt without them."""
+
+    document: Document
+    texts: Sequence[Any]
+    labels: Sequence[str]
+    gold: int
+    frame: _Frame
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A prompt with placeholders for the options."""
+
+    text: str
+    marks: Sequence[str]
+
+    def filled(self, texts: Sequence[Any]) -> str:
+        """The prompt with these options."""
+        shown = dict(zip(self.marks, map(str, texts), strict=True))
+        return re.sub("|".join(self.marks), lambda found: shown[found[0]], self.text)
+
+
+def rotated_documents(task: Asking, documents: Sequence[Document]) -> list[dict[str, Any]]:
+    """Each document once for each rotation of its options, in the order of the documents.
+
+    Parameters
+    ----------
+    task : Asking
+        A task whose options are scored behind letters or numbers that its prompt shows.
+    documents : sequence of mapping
+        What it asks.
+
+    Returns
+    -------
+    list of dict
+        With the fields of `consistency.tasks.questions.rotate`: `id`, the document's own or its number where it has none of its
+        own, and `rotation` r. The options from number r on come first, and the fields that say which is right follow.
+
+    Raises
+    ------
+    NotRotatableError
+        If a prompt does not show the options of its document behind what is scored, or if it cannot be told from the fields
+        of the documents which option is right.
+    """
+    if not documents:
+        raise NotRotatableError("it has no documents")
+    fields = _shown_fields(task, documents[0])
+    asked = [_in_document(number, partial(_asked, task, document, fields)) for number, document in enumerate(documents)]
+    told = gold_fields(documents, [each.gold for each in asked], [each.labels for each in asked])
+    if not told:
+        raise NotRotatableError("no field of its documents says which option is right")
+    ids = _ids(documents)
+    return [
+        {**document, "id": own, "rotation": rotation}
+        for number, (each, own) in enumerate(zip(asked, ids, strict=True))
+        for rotation, document in enumerate(_in_document(number, partial(_rotations, task, each, fields, told)))
+    ]
+
+
+def _in_document(number: int, make: Callable[[], Any]) -> Any:
+    """What a function makes of a document; its refusal says of which."""
+    try:
+        return make()
+    except NotRotatableError as error:
+        raise NotRotatableError(f"{error} (document {number})") from error
+
+
+def _shown_fields(task: Asking, document: Document) -> tuple[OptionFields, ...]:
+    """The fields that hold the options that the prompt shows; several where they are there more than once."""
+    labels = _labels(task, document)
+    possible = [fields for fields in possible_option_fields(document) if len(fields.read(document)) == len(labels)]
+    why = NotRotatableError(f"no field of its documents holds {len(labels)} options")
+    for fields in possible:
+        try:
+            _shown_frame(task, document, (fields,), labels)
+        except NotRotatableError as error:
+            why = error
+            continue
+        texts = fields.read(document)
+        return fields, *(other for other in possible if other != fields and other.read(document) == texts)
+    raise why
+
+
+def _asked(task: Asking, document: Document, fields: tuple[OptionFields, ...]) -> _Asked:
+    labels = _labels(task, document)
+    first, *others = fields
+    try:
+        texts = first.read(document)
+        copies = [other.read(document) for other in others]
+    except (KeyError, IndexError, TypeError) as error:
+        raise NotRotatableError("its options are not in the fields that hold those of the first document") from error
+    if len(texts) != len(labels) or any(copy != texts for copy in copies):
+        raise NotRotatableError(f"its fields hold {len(texts)} options, and {len(labels)} are scored")
+    frame = _shown_frame(task, document, fields, labels)
+    return _Asked(document, texts, labels, _gold(task, document, labels), frame)
+
+
+def _labels(task: Asking, document: Document) -> list[str]:
+    """What is scored behind the prompt."""
+    labels = task.doc_to_choice(document)
+    if not isinstance(labels, list | tuple) or len(labels) < 2 or not all(isinstance(label, str) for label in labels):
+        raise NotRotatableError("it does not score two options or more")
+    return list(labels)
+
+
+def _gold(task: Asking, document: Document, labels: Sequence[str]) -> int:
+    target = task.doc_to_target(document)
+    if isinstance(target, list) and len(target) == 1:
+        (target,) = target
+    if isinstance(target, str) and list(labels).count(target) == 1:
+        return list(labels).index(target)
+    if isinstance(target, int) and not isinstance(target, bool) and 0 <= target < len(labels):
+        return target
+    raise NotRotatableError("it has not one gold option")
+
+
+def _shown_frame(task: Asking, document: Document, fields: tuple[OptionFields, ...], labels: Sequence[str]) -> _Frame:
+    """The prompt without the texts of these fields; refuses one that does not show them, each behind its label."""
+    frame = _frame(task, document, fields, labels)
+    places = [frame.text.find(mark) for mark in frame.marks]
+    if -1 in places:
+        raise NotRotatableError("its prompt does not show the options of the document")
+    if places != sorted(places):
+        raise NotRotatableError("its prompt shows the options in another order than the document")
+    start = 0
+    for label, mark, place in zip(labels, frame.marks, places, strict=True):
+        before, called = _WORD.findall(frame.text[start:place]), _WORD.findall(label)
+        if not called or [word.lower() for word in before[-len(called) :]] != [word.lower() for word in called]:
+            raise NotRotatableError(f"its prompt does not show what is scored, {label.strip()!r}, before the option")
+        start = place + len(mark)
+    _check_prompt(task, document, frame, fields[0].read(document))
+    return frame
+
+
+def _frame(task: Asking, document: Document, fields: tuple[OptionFields, ...], labels: Sequence[str]) -> _Frame:
+    marks = [f"Zq{ascii_lowercase[number // 26]}{ascii_lowercase[number % 26]}xw" for number in range(len(labels))]
+    marked = _written(document, fields, marks)
+    try:
+        text, scored = task.doc_to_text(marked), task.doc_to_choice(marked)
+    except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise NotRotatableError(f"its prompt cannot be made with other options ({why})") from error
+    if list(scored) != list(labels):
+        raise NotRotatableError("its options are scored as texts, not behind letters or numbers")
+    if not isinstance(text, str):
+        raise NotRotatableError("it has a prompt for each option")
+    return _Frame(text, marks)
+
+
+def _check_prompt(task: Asking, document: Document, frame: _Frame, texts: Sequence[Any]) -> None:
+    """Refuse a prompt that is not the one with placeholders, with these options in their places."""
+    # Templates strip texts.
+    if str(task.doc_to_text(document)).split() != frame.filled(texts).split():
+        raise NotRotatableError("its prompt depends on the options otherwise than by showing them")
+
+
+def _rotations(
+    task: Asking, asked: _Asked, fields: tuple[OptionFields, ...], told: Sequence[GoldField]
+) -> list[dict[str, Any]]:
+    """The rotations of one document, each checked."""
+    count, found = len(asked.labels), []
+    for rotation in range(count):
+        texts = [*asked.texts[rotation:], *asked.texts[:rotation]]
+        gold = (asked.gold - rotation) % count
+        rotated = _written(asked.document, fields, texts)
+        rotated |= {field.name: CODES[field.code](gold, asked.labels) for field in told}
+        _check_prompt(task, rotated, asked.frame, texts)
+        labels = _labels(task, rotated)
+        if labels != asked.labels:
+            raise NotRotatableError("what is scored depends on the order of the options")
+        if _gold(task, rotated, labels) != gold:
+            raise NotRotatableError("its gold option does not follow the fields that say which is right")
+        found.append(rotated)
+    return found
+
+
+def _written(document: Document, fields: tuple[OptionFields, ...], texts: Sequence[Any]) -> dict[str, Any]:
+    written = dict(document)
+    for each in fields:
+        written = each.write(written, texts)
+    return written
+
+
+def _ids(documents: Sequence[Document]) -> list[int | str]:
+    """An id of each document: its own where these are distinct, else its number."""
+    own = [document.get("id") for document in documents]
+    known = all(isinstance(each, int | str) and not isinstance(each, bool) for each in own)
+    return own if known and len(set(own)) == len(own) else list(range(len(documents)))  # type: ignore[return-value]
