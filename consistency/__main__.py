@@ -1,5 +1,5 @@
 """`python -m consistency`, the same as the command `consistency`."""
 
-from consistency.cli.app import main
+from consistency.cli.entry import main
 
 main()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
-from types import TracebackType
+
+# Characters of each part of a message: all the names of many tasks, but no value of megabytes.
+_MOST = 2000
 
 
 class InputError(ValueError):
@@ -47,7 +47,12 @@ class InputError(ValueError):
         self.line = line
         place = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
         parts = [problem, f"expected {expected}" if expected else "", do or ""]
-        super().__init__(place + "; ".join(part for part in parts if part))
+        super().__init__(place + "; ".join(_shortened(part) for part in parts if part))
+
+
+def _shortened(text: str) -> str:
+    """A part of a message that may hold a value of any length."""
+    return text if len(text) <= _MOST else f"{text[: _MOST // 2]} … {text[-_MOST // 2 :]}"
 
 
 def not_one_of(what: str, value: object, allowed: Iterable[str], *, path: str | Path | None = None) -> InputError:
@@ -72,18 +77,19 @@ def not_one_of(what: str, value: object, allowed: Iterable[str], *, path: str | 
     return InputError(f"no {what} {value!r}", expected=f"one of {', '.join(allowed)}", path=path)
 
 
-@cache
-def report_uncaught() -> None:
-    """Let an `InputError` that nobody catches end the program with one line and exit code 2, not with a traceback.
+def one_line(error: BaseException, most: int = 200) -> str:
+    r"""What an error of another library says, in one line of printable text, or its type where it says nothing.
 
-    For code that other programs load, such as the tasks in lm_eval: whoever calls them from Python can still catch it.
+    Parameters
+    ----------
+    error : exception
+    most : int
+        The most characters.
+
+    Examples
+    --------
+    >>> one_line(ValueError("bad\n  header\x0f"))
+    'bad header'
     """
-    previous = sys.excepthook
-
-    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, InputError):
-            print(f"consistency: {error}", file=sys.stderr)
-            sys.exit(2)
-        previous(kind, error, trace)
-
-    sys.excepthook = report
+    text = " ".join("".join(mark if mark.isprintable() else " " for mark in str(error)).split())
+    return (text if len(text) <= most else f"{text[:most]}…") or type(error).__name__

@@ -14,7 +14,7 @@ made+=$'\n'"attempts: $attempts"$'\n'"requests: $(sha256sum < "$requests" | cut 
 if [ "$(cat "$work/made_from.txt" 2> /dev/null)" != "$made" ]; then
   rm -rf "$work"
   mkdir -p "$work"
-  echo "$made" > "$work/made_from.txt"
+  printf '%s\n' "$made" > "$work/made_from.txt"
 fi
 while true; do
   next=$(consistency rounds "$work" --requests "$requests" --attempts "$attempts" --explain "$explain" --check "$check")

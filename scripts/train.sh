@@ -40,7 +40,7 @@ train() {
   rm -rf "$model.partial"/checkpoint-*
   consistency checkpoint --load --template "$template" "${saved[@]}"
   consistency experiment host --gpus "$gpus" > "$model.partial/host.json"
-  echo "$made" > "$model.partial/made_from.yml"
+  printf '%s\n' "$made" > "$model.partial/made_from.yml"
   rm -rf "$model"
   mv "$model.partial" "$model"
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from consistency.cli.app import main
+from consistency.cli import main
 from consistency.experiment.grid import Experiment
 from consistency.tasks.scopes import scope_tasks
 

@@ -11,6 +11,7 @@ from scipy import stats
 
 from consistency import compare
 from consistency.cli import main
+from consistency.comparison import clusters
 from consistency.errors import InputError
 from consistency.statistics.estimates import mean
 from consistency.statistics.paired_shares import change_of_shares, paired_change
@@ -292,3 +293,38 @@ def test_the_mean_of_tasks_has_an_interval_within_its_range(write_pair) -> None:
     assert (macro["accuracy_after"].ci_low, macro["accuracy_after"].ci_high) == pytest.approx((low, high))
     one = paired_change(0, 0, 40)
     assert macro["delta_accuracy"].ci_high == pytest.approx(one.ci_high / np.sqrt(2))
+
+
+@pytest.mark.parametrize("options", [2, 4])
+@pytest.mark.parametrize("size", [20, 29, 80, 110, 300])
+def test_alike_tasks_are_found_without_comparing_all(size, options) -> None:
+    """Every pair that comparing finds is among the candidates: also shorter tasks, and with nine answers of ten alike."""
+    rng = np.random.default_rng(size)
+    index, kept, missed, found, compared = clusters._Alike(), [], 0, 0, 0
+    for number in range(300):
+        n = int(rng.integers(int(0.85 * size), size + 1)) if size > 29 else size
+        right = rng.integers(0, options, n)
+        if number % 3 == 2:
+            # Of the task before, with as many other answers as allowed.
+            right = kept[-1][1][:n].copy()
+            wrong = rng.permutation(len(right))[: len(right) // 10]
+            right[wrong] = (right[wrong] + 1) % options
+        own = (np.arange(len(right)), right)
+        near = index.near(own)
+        alike = [place for place, other in enumerate(kept) if clusters._same_answers(other, own)]
+        found += len(alike)
+        missed += len(set(alike) - set(near))
+        compared += len(near)
+        index.add(len(kept), own)
+        kept.append(own)
+    assert missed == 0
+    # Few answers, and those of two options, agree by chance.
+    assert found > 60 or size < 80 or options * size < 320
+    assert compared < (0.5 if options == 2 else 0.02) * 300 * 299 / 2
+
+
+def test_tasks_of_constant_answers_are_not_compared_with_each_other() -> None:
+    index = clusters._Alike()
+    for number, right in enumerate([np.zeros(50, dtype=np.int64), np.repeat(np.arange(2), 25)]):
+        index.add(number, (np.arange(50), right))
+        assert index.near((np.arange(50), right)) == []

@@ -377,3 +377,18 @@ def test_mistakes_are_one_line(grids, call, tmp_path: Path) -> None:
     assert call("report", "--compare", a)[0] == 2
     assert call("report")[0] == 2
     assert call("report", "x.yaml", "--compare", a, a)[0] == 2
+
+
+def test_how_the_questions_lie_in_the_file_does_not_matter(grids, tmp_path: Path) -> None:
+    """Rows in any order, in blocks that hold several runs or a part of one, give the same differences."""
+    a, b, *_ = grids
+    other = tmp_path / "other"
+    shutil.copytree(b, other)
+    items = pd.read_parquet(b / "items.parquet").sample(frac=1, random_state=0)
+    items.to_parquet(other / "items.parquet", row_group_size=17)
+    for one, two in zip(compare_reports(a, b).differences, compare_reports(a, other).differences, strict=True):
+        assert (one.place, one.measure, one.paired, two.paired) == (two.place, two.measure, True, True)
+        ends = [
+            (item.estimate.value, item.estimate.se, item.estimate.ci_low, item.estimate.ci_high) for item in (one, two)
+        ]
+        assert ends[0] == pytest.approx(ends[1], rel=1e-9, abs=1e-12)

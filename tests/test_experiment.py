@@ -116,7 +116,7 @@ def without(key: str) -> str:
         ),
         (yaml.safe_dump(GOOD | {3: 4}).encode(), "'3'"),
         (yaml.safe_dump(GOOD | {"every_epoch": "false"}).encode(), "every_epoch: 'false'"),
-        (yaml.safe_dump(GOOD | {"model_args": {"dtype": "float32"}}).encode(), "model_args: "),
+        (yaml.safe_dump(GOOD | {"model_args": ["dtype=float32"]}).encode(), "model_args: "),
         (yaml.safe_dump(GOOD | {"size": 0}).encode(), "size: 0"),
         (yaml.safe_dump(GOOD | {"device": "gpu"}).encode(), "device: 'gpu'.* cuda:N"),
         (yaml.safe_dump(GOOD | {"lm_eval": "--device=cuda"}).encode(), "lm_eval: --device"),

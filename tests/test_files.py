@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from consistency.errors import InputError
-from consistency.support.files import fingerprint, folder_in_place, write_atomically, write_pieces, write_together
+from consistency.support.files import Outputs, fingerprint, folder_in_place, write_atomically, write_together
 
 
 def test_a_file_is_written_in_utf_8_and_replaced(tmp_path):
@@ -57,12 +57,14 @@ def test_a_full_disk_leaves_nothing_and_is_said_in_one_line(tmp_path, size):
 import resource, signal, sys
 from pathlib import Path
 from consistency.errors import InputError
-from consistency.support.files import write_pieces
+from consistency.support.files import Outputs
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 path, size = Path(sys.argv[1]), int(sys.argv[2])
 try:
-    write_pieces([path.with_name("b"), path], [(path.with_name("b"), b"whole")] + [(path, b"x" * size)] * 1000)
+    with Outputs() as outputs:
+        paths = [path.with_name("b"), path]
+        outputs.write_pieces(paths, [(paths[0], b"whole")] + [(path, b"x" * size)] * 1000)
 except InputError as error:
     print(error)
 """
@@ -93,7 +95,8 @@ def test_a_fingerprint_is_the_sha_256_of_the_content(tmp_path):
 def test_pieces_reach_their_files_in_order_and_their_digests_are_returned(tmp_path):
     paths = [tmp_path / name for name in "abc"]
     pieces = [(paths[number % 2], b"%d" % number * (number % 7) * 20_000) for number in range(50)]
-    digests = write_pieces(paths, pieces)
+    with Outputs() as outputs:
+        digests = outputs.write_pieces(paths, pieces)
     assert list(digests) == paths
     for path in paths:
         content = b"".join(piece for owner, piece in pieces if owner == path)

@@ -1,13 +1,20 @@
-"""A slice of the campaign of damaged logs; `python scripts/fuzz_logs.py --logs 10000` runs the whole."""
+"""Slices of the campaigns of damaged logs and files; scripts/fuzz_logs.py and scripts/fuzz_files.py run the whole."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-CAMPAIGN = Path(__file__).parents[1] / "scripts" / "fuzz_logs.py"
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
-def test_damaged_logs_end_in_a_right_result_or_one_clear_error():
-    done = subprocess.run([sys.executable, str(CAMPAIGN), "--logs", "300"], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("300 damaged logs: ")
+@pytest.mark.parametrize(
+    ("program", "cases", "last"),
+    [("fuzz_logs.py", 300, "300 pairs of logs: "), ("fuzz_files.py", 120, "120 damaged files: ")],
+)
+def test_damaged_files_end_in_a_right_result_or_one_clear_error(program: str, cases: int, last: str) -> None:
+    command = [sys.executable, str(SCRIPTS / program), "--cases", str(cases)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith(last)

@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 
 from consistency.experiment.grid import Experiment
+from consistency.report.grid.cells import CellReader
 from consistency.report.grid.report import write_report
 from consistency.report.schema import SCHEMA_FILE, read_document
 
@@ -193,3 +194,25 @@ def test_several_models_have_figures_of_their_own(make_experiment: Callable[...,
         f"{name}_{model}" for name in ("groups", "flips", "consistency") for model in ("tiny", "other")
     }
     assert len(read_document(folder).verdict.models) == 2
+
+
+def test_what_runs_share_is_held_once(make_experiment: Callable[..., Experiment]) -> None:
+    """A base model's answers would else take more memory than those of all its tuned models."""
+    experiment = make_experiment(domains=("medicine",), seeds=(0, 1))
+    first, *others = [{cell.scope: cell for cell in tuned.cells} for tuned in CellReader(experiment)]
+    assert len(others) == 5
+    for scope, cell in first.items():
+        for other in others:
+            held = {name for name, array in other[scope].arrays.items() if array is cell.arrays[name]}
+            assert {"gold", "correct_before", "probs_before", "zero_kl", "zero_correct_after"} <= held
+            assert not {"kl", "probs_after", "spearman"} & held
+
+
+def test_progress_is_told_from_the_first_run_to_the_page(
+    make_experiment: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    experiment, told = make_experiment(domains=("medicine",)), []
+    write_report(experiment, tmp_path / "report", lambda *said: told.append(said))
+    assert told[:3] == [("runs read and measured", done, 3) for done in (1, 2, 3)]
+    assert [said for said in told if said[0] == "figures drawn"] == [("figures drawn", done, 3) for done in range(3)]
+    assert told[-1][0] == "writing the page and the tables"

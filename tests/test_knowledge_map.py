@@ -17,6 +17,7 @@ from consistency.knowledge.map_figure import write_map
 from consistency.knowledge.probes import read_probe
 from consistency.logs.runs import read_run
 from consistency.statistics.shares import wilson
+from consistency.support.text import markdown
 from consistency.training_data.audit import audit
 from consistency.training_data.audit_page import page
 from consistency.training_data.write import Sources, write_groups
@@ -246,7 +247,7 @@ def test_rows_that_were_left_out_are_named_by_whatever_reads_the_log(tmp_path, w
     train.write_text(json.dumps(document(0)))
     audited = audit(train, [tmp_path / "logs"])
     assert list(audited.to_dict()["notes"]) == [note]
-    assert f"- {note}" in page(audited).splitlines()
+    assert f"- {markdown(note)}" in page(audited).splitlines()
     written = write_groups(
         read_probe(tmp_path / "logs"), tmp_path / "groups", Sources(general="world"), ["incompatible"]
     )

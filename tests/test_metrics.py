@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.spatial import distance
 from scipy.special import log_softmax
 
-from consistency.metrics import answers, distributions, divergences, ranking
+from consistency.metrics import answers, distributions, divergences, ranking, rows
 
 SYMMETRIC = [
     ranking.spearman,
@@ -183,3 +183,21 @@ def test_a_run_equals_itself(before):
     for correlation in (ranking.spearman, ranking.tau_b, ranking.weighted_tau):
         values = correlation(before, before)
         assert (np.isnan(values) | np.isclose(values, 1)).all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 500])
+@pytest.mark.parametrize("k", range(1, 12))
+def test_reductions_of_rows_are_numpys_to_the_last_bit(k: int, n: int) -> None:
+    rng = np.random.default_rng(k)
+    x = rng.normal(size=(n, k)) * np.exp(5 * rng.normal(size=(n, k)))
+    holes = np.where(rng.random((n, k)) < 0.3, rng.choice([np.nan, -np.inf, -0.0], size=(n, k)), x)
+    some = rng.random((n, k)) < 0.3
+    for ours, theirs in (
+        (rows.row_sum(x), x.sum(axis=1)),
+        (rows.row_sum(some), some.sum(axis=1)),
+        (rows.row_nansum(holes), np.nansum(holes, axis=1)),
+        (rows.row_max(holes), np.fmax.reduce(holes, axis=1, initial=-np.inf)),
+        (rows.row_any(some), some.any(axis=1)),
+        (rows.row_all(some), some.all(axis=1)),
+    ):
+        assert (ours.dtype, ours.tobytes()) == (theirs.dtype, theirs.tobytes())

@@ -774,8 +774,15 @@ def test_a_new_domain_from_a_table_can_be_checked_and_validated_at_once(tmp_path
     assert validate(found).problems == ()
     texts = {q.question for split in SPORT for q in read_questions(tmp_path / "new" / f"{split}.jsonl", "")}
     assert texts == {row["question"] for row in facts(60)}
-    # Nothing is written over.
-    assert call("domain", "new", "sport", "--out", tmp_path / "new", "--from", tmp_path / "all.csv", *options)[0] == 2
+    # The same again changes nothing, and nothing is written over.
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in file_.parent.iterdir()}
+    again = ("domain", "new", "sport", "--out", tmp_path / "new", "--from", tmp_path / "all.csv", *options)
+    assert call(*again)[0] == 0
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in file_.parent.iterdir()} == before
+    code, out, err = call(*again, "--seed", 1)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "exists; choose another folder" in err
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in file_.parent.iterdir()} == before
     assert call("domain", "new", "medicine", "--out", tmp_path / "other")[0] == 2
     assert call("domain", "new", "../x", "--out", tmp_path / "other")[0] == 2
     assert not (tmp_path / "other").exists()

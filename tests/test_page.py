@@ -27,6 +27,7 @@ from consistency.report.questions import strongest
 from consistency.report.schema import ComparedReport, DifferencesReport, Verdict
 from consistency.report.word_diff import word_diff
 from consistency.support.figure_style import BLUE, INK, RED, STYLE, inline, to_svg
+from consistency.support.text import visible, visible_lines
 
 Open = Callable[..., Page]
 
@@ -212,12 +213,12 @@ def test_the_questions_stay_inside_their_element() -> None:
     stored = re.search(r'id="questions-data">(.*?)</script>', html(hostile_report()), re.DOTALL)
     assert stored
     assert not set("<>&\u2028\u2029") & set(stored[1])
-    assert [row["text"] for row in json.loads(stored[1])] == list(HOSTILE.values())
+    assert [row["text"] for row in json.loads(stored[1])] == list(map(visible_lines, HOSTILE.values()))
 
 
 def test_half_a_surrogate_pair_does_not_stop_a_report() -> None:
     text = html(report(False, (question(0, text="a\ud800b"),), "a\ud800b"))
-    assert text.encode().count("a�b".encode()) == 2
+    assert text.encode().count(b"a\\ud800b") + text.encode().count(b"a\\\\ud800b") >= 2
 
 
 def test_values_that_are_no_numbers_are_none_of_json() -> None:
@@ -327,7 +328,7 @@ def test_hostile_text_is_shown_as_text(opened: Open) -> None:
             card.locator(".option .data").first.evaluate("one => one.textContent"): card
             for card in page.locator(".card").all()
         }
-        assert set(cards) == set(HOSTILE.values())
+        assert set(cards) == set(map(visible_lines, HOSTILE.values()))
         for text, card in cards.items():
             assert card.locator("> .data").evaluate("one => one.textContent") == text
             assert card.locator("h3 bdi").first.evaluate("one => one.textContent") == text[:100]
@@ -335,9 +336,7 @@ def test_hostile_text_is_shown_as_text(opened: Open) -> None:
         right_to_left = cards[HOSTILE["arabic"]].locator("> .data")
         assert right_to_left.evaluate("one => getComputedStyle(one).direction") == "rtl"
         cells = page.locator("[aria-label=Hostile] tbody th").evaluate_all("all => all.map(one => one.textContent)")
-        # HTML has no way to write a control character: they are drawn.
-        drawn = str.maketrans({code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)})
-        assert cells == [text.translate(drawn) for text in HOSTILE.values()]
+        assert cells == list(map(visible, HOSTILE.values()))
         assert page.locator("h1 span").all_text_contents() == list(content.leads)
         assert page.title() == HOSTILE["end"]
         assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -459,7 +458,9 @@ def test_hostile_texts_of_a_model_are_shown_as_text(opened: Open) -> None:
         page = opened(report(False, cards), viewport={"width": width, "height": 800})
         for card, text in zip(page.locator(".card").all(), texts.values(), strict=True):
             for when, expected in (("before", text), ("after", f"{text} more")):
-                assert card.locator(f".text.{when} > .data").evaluate("one => one.textContent") == expected
+                assert card.locator(f".text.{when} > .data").evaluate("one => one.textContent") == visible_lines(
+                    expected
+                )
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.locator("img").count() == 0
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consistency.comparison.items import question_arrays, question_arrays_of
 from consistency.comparison.pairing import pair
 from consistency.errors import InputError
 from consistency.logs.runs import read_run
@@ -201,3 +202,45 @@ def test_neither_the_order_of_questions_nor_of_options_matters(order, options, h
     np.testing.assert_array_equal(pairs.after.logprobs, values)
     assert pairs.report.paired == 6
     assert pairs.report.reordered == sum(o != [0, 1, 2] for o in options)
+
+
+def test_the_same_documents_pair_as_any_others_do():
+    """Two logs of the same documents in order are paired at once: as the same rows in another order are, one by one."""
+    rng = np.random.default_rng(0)
+    documents = [question(i % 7, ABC[: 2 + i % 2]) for i in range(12)]
+    hashes = [f"h{i % 7}" for i in range(12)]
+    logprobs = [rng.normal(size=2 + i % 2).tolist() for i in range(12)]
+    before = scores(documents, logprobs, [0] * 12, hashes=hashes)
+    after = scores(documents, [[x - 1 for x in row] for row in logprobs], [0] * 12, hashes=hashes)
+    order = rng.permutation(12)
+    at_once, one_by_one = pair(before, after), pair(before, after.take(order))
+    assert at_once.report == one_by_one.report
+    # Seven questions, of which five are asked twice.
+    assert (at_once.report.by_hash, at_once.report.identical, at_once.report.dropped) == (12, 10, {})
+    for one, other in ((at_once.before, one_by_one.before), (at_once.after, one_by_one.after)):
+        np.testing.assert_array_equal(one.logprobs, other.logprobs)
+        np.testing.assert_array_equal(one.gold, other.gold)
+        assert (one.doc_id.tolist(), one.documents) == (other.doc_id.tolist(), other.documents)
+
+
+def test_another_right_answer_to_the_same_document_is_left_out():
+    documents = [question(0, ABC), question(1, ABC)]
+    before = scores(documents, [[-1, -2, -3], [-1, -2, -3]], [0, 0], hashes=["g", "h"])
+    after = scores(documents, [[-1, -2, -3], [-1, -2, -3]], [0, 2], hashes=["g", "h"])
+    pairs = pair(before, after)
+    assert (len(pairs), pairs.report.dropped["right answer differs"].examples) == (1, (1,))
+
+
+def test_tasks_measured_together_are_as_measured_alone():
+    rng = np.random.default_rng(0)
+    tasks = []
+    for n, k in ((40, 4), (7, 2), (5000, 4), (3, 5), (30, 4)):
+        documents = [question(i, [f"{o}" for o in range(k)]) for i in range(n)]
+        gold = rng.integers(k, size=n).tolist()
+        one, two = (scores(documents, rng.normal(size=(n, k)).tolist(), gold) for _ in range(2))
+        tasks.append(pair(one, two))
+    together = question_arrays_of(tasks)
+    for pairs, found in zip(tasks, together, strict=True):
+        alone = question_arrays(pairs)
+        assert list(found) == list(alone)
+        assert all(found[name].tobytes() == alone[name].tobytes() for name in alone)

@@ -113,7 +113,7 @@ def template(logs: Write) -> Comparison:
         ("margin: 1 points\nbudget: {over: 0, ledger: x}\nrules: [{tasks: a}]", 2, "over: 0"),
         ("margin: 1 points\nbudget: {over: 20}\nrules: [{tasks: a}]", 2, "ledger: None"),
         ("margin: 1 points\nmargin: 2 points\nrules: [{tasks: a}]", 2, "duplicate key margin"),
-        ("a: &a [*a]\nrules: [{tasks: a}]", 1, "unknown key 'a' of policy"),
+        ("a: &a [*a]\nrules: [{tasks: a}]", 1, "an alias within the value that it stands for"),
     ],
 )
 def test_a_mistake_in_a_policy_is_one_message_with_its_line(policy, text: str, line: int | None, problem: str) -> None:
@@ -368,7 +368,7 @@ def test_a_budget_is_spent_once_for_each_check(logs: Write, policy, call, tmp_pa
     assert "was begun with another budget" in err
     ledger.write_text("{")
     code, _, err = call("compare", *candidates[1], *gate)
-    assert (code, "is no ledger" in err) == (2, True)
+    assert (code, "expected a ledger that this program wrote" in err) == (2, True)
 
 
 @pytest.mark.parametrize("spending", SPENDINGS)

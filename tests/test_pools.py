@@ -1,6 +1,7 @@
 """What decontamination leaves of a pool, counted by `consistency experiment validate` before anything runs."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ def problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> Cal
         }
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content | changes))
         code, _, error = call("experiment", "validate", "mine.yaml")
-        found = [line.removeprefix("problem: ") for line in error.splitlines() if line.startswith("problem: ")]
-        assert code == bool(found)
+        found = re.findall(r"^problem: mine\.yaml:(?:\d+:)? (.*)", error, re.MULTILINE)
+        assert code == (2 if found else 0)
         return found
 
     return check

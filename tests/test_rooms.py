@@ -21,7 +21,7 @@ ORDER = (
 MOST_ENTRIES = 20
 SHORTEST_LAW = 8
 # What the tasks of lm_eval may import, and what the rooms of pure arithmetic may import.
-TASKS_MAY_IMPORT = ["consistency.tasks", "consistency.world", "consistency.errors"]
+TASKS_MAY_IMPORT = ["consistency.tasks", "consistency.world", "consistency.errors", "consistency.support.streams"]
 PURE_MAY_IMPORT = ["consistency.statistics", "consistency.metrics", "consistency.support.arrays"]
 PURE = ["consistency.statistics", "consistency.metrics"]
 # Libraries that take seconds to import, and the modules that may do so at module level.

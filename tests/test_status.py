@@ -105,7 +105,7 @@ def test_what_the_grid_will_make_is_what_snakemake_makes(experiment: Experiment,
         return done.stdout
 
     outputs = {line.split("\t")[0] for line in ask("--summary").splitlines() if "\t" in line}
-    logs = set(re.findall(r"begin\.sh' (\S+)", ask("--printshellcmds")))
+    logs = set(re.findall(r"begin\.sh (\S+)", ask("--printshellcmds")))
     jobs = read_status(read_experiment(tmp_path / "e.yaml", Path("runs/e"))).jobs
     assert {str(job.output) for job in jobs} == outputs - {
         "output_file",
@@ -232,7 +232,7 @@ def test_the_command(experiment: Experiment, call: Callable[..., tuple[int, str,
 
 def test_it_needs_no_torch(experiment: Experiment) -> None:
     code = (
-        "import sys; from consistency.cli.app import main\n"
+        "import sys; from consistency.cli import main\n"
         "try: main()\n"
         "except SystemExit: print({'torch', 'snakemake', 'lm_eval'} & set(sys.modules))"
     )

@@ -111,6 +111,19 @@ def test_a_smaller_micro_batch_is_accumulated_more_often() -> None:
     assert resolve("harmonious", [], 1, {"gradient_accumulation_steps": 1}).batch == 8
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028"])
+def test_the_name_of_a_preset_adds_no_key(tmp_path: Path, end: str) -> None:
+    mine = tmp_path / f"a{end}plugins: [evil]{end}base_model: evil{end}#.yml"
+    mine.write_text("max_grad_norm: 0.5\n")
+    # Its text cannot be pasted: an anchor.
+    repeated = tmp_path / f"b{end}plugins: [evil]{end}#.yml"
+    repeated.write_text("deepspeed: &x null\nfsdp: *x\n")
+    for presets in ([str(mine)], [str(repeated)], [str(mine), str(repeated)]):
+        found = resolve("harmonious", presets)
+        assert yaml.safe_load(found.to_yaml()) == found.values
+        assert "plugins" not in found.values
+
+
 def test_a_preset_of_ones_own_changes_the_batch_only_if_it_says_so(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yml"
     mine.write_text("micro_batch_size: 8\nmax_steps: 12\n")

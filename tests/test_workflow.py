@@ -164,6 +164,6 @@ def test_the_grid_command_checks_and_prints_json(tmp_path: Path) -> None:
     assert (found["root"], found["seeds"]) == ("runs/e", [4, 5])
     assert "16 models" in done.stderr
     wrong = CliRunner().invoke(app, [*command, "--set", "guard=nowhere"])
-    assert wrong.exit_code == 1
+    assert wrong.exit_code == 2
     assert wrong.stdout == ""
     assert "nowhere" in wrong.stderr

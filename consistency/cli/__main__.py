@@ -1,5 +1,5 @@
 """`python -m consistency.cli`, for launchers that want a module."""
 
-from consistency.cli.app import main
+from consistency.cli.entry import main
 
 main()

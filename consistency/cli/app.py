@@ -16,6 +16,7 @@ from consistency.cli.experiment import Set, checkpoint, failures, read_settings,
 from consistency.cli.experiment import app as experiments
 from consistency.cli.plan_eval import plan_eval
 from consistency.errors import InputError, not_one_of
+from consistency.support.streams import say, show, tell
 
 if TYPE_CHECKING:
     from consistency.logs.runs import Run
@@ -34,7 +35,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from consistency.support.version import own_version
 
-        typer.echo(f"consistency {own_version()}")
+        say(f"consistency {own_version()}")
         raise typer.Exit
 
 
@@ -132,10 +133,10 @@ def compare(
     from consistency.comparison.result import SameRun
     from consistency.comparison.runs import read_both
     from consistency.report.pair.github import to_markdown
-    from consistency.report.pair.report import write_comparison
-    from consistency.support.files import write_atomically
+    from consistency.report.pair.report import draft_comparison
+    from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
-    from consistency.support.text import visible
+    from consistency.support.text import joined
 
     conditions = [read_condition(text) for text in fail_if or ()]
     asked = None if policy is None else read_policy(policy)
@@ -158,38 +159,37 @@ def compare(
             "--noise: one run, given twice", expected="two runs of the same model", path=noise and noise[0]
         )
     beside = None if runs is None else beside_noise(comparison, runs)
-    if out is not None:
-        write_comparison(comparison, out)
-    # Last of what can be refused: a check that ends in an error spends nothing of a budget.
-    decision = None if asked is None else judge(asked, comparison, beside, noise_runs=runs)
-    gate: dict[str, object] = {} if beside is None else {"noise": beside.to_dict()}
-    gate |= {} if decision is None else {"policy": decision.to_dict()}
-    gate |= {"conditions": [item.to_text() for item in checks]} if checks else {}
-    if out is not None and gate:
-        write_atomically(out / "gate.json", pretty_json(gate))
-    stored = comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
-    if json is not None and json != Path("-"):
-        write_atomically(json, pretty_json(stored))
+    with Outputs() as outputs:
+        folder = None if out is None else draft_comparison(comparison, out, outputs)
+        written = None if json in (None, Path("-")) else outputs.file(json)
+        # Last of what can be refused: a check that ends in an error spends nothing of a budget.
+        decision = None if asked is None else judge(asked, comparison, beside, noise_runs=runs)
+        gate: dict[str, object] = {} if beside is None else {"noise": beside.to_dict()}
+        gate |= {} if decision is None else {"policy": decision.to_dict()}
+        gate |= {"conditions": [item.to_text() for item in checks]} if checks else {}
+        if folder is not None and gate:
+            (folder / "gate.json").write_text(pretty_json(gate), encoding="utf-8")
+        stored = comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
+        if written is not None:
+            written.write(pretty_json(stored).encode())
     if json == Path("-") or form is Format.JSON:
-        typer.echo(pretty_json(stored), nl=False)
+        show(pretty_json(stored))
     elif form is Format.TEXT:
         noises = [] if beside is None else beside.to_lines(comparison)
         decided = [] if decision is None else decision.to_lines()
         lines = [
             comparison.to_text(None if every else MOST_TASKS),
-            *map(visible, noises),
-            *(item.to_text() for item in checks),
-            *map(visible, decided),
+            joined([*noises, *(item.to_text() for item in checks), *decided]),
         ]
-        typer.echo("\n".join(lines))
+        show("\n".join(filter(None, lines)))
     else:
-        typer.echo(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB), nl=False)
+        show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
     # Where the output goes into a file, the job's log says why it ended.
     closed = [item.to_text() for item in checks if item.failed]
     if decision is not None and decision.outcome:
-        closed += [visible(line) for line in decision.to_lines()]
-    for line in () if sys.stdout.isatty() else closed:
-        print(f"consistency: {line}", file=sys.stderr)
+        closed += decision.to_lines()
+    if not sys.stdout.isatty():
+        tell(*(f"consistency: {line}" for line in closed))
     code = decision.outcome.exit_code if decision is not None else 0
     if any(item.failed for item in checks):
         code = 1
@@ -242,8 +242,12 @@ def report(
         raise typer.BadParameter("give EXPERIMENT, --root and --out, or --compare and the folders of two reports")
     from consistency.experiment.reading import read_experiment
     from consistency.report.grid.report import write_report
+    from consistency.support.progress_line import progress_line
 
-    typer.echo(f"{write_report(read_experiment(experiment, root, read_settings(settings)), out)}")
+    grid = read_experiment(experiment, root, read_settings(settings))
+    with progress_line() as progress:
+        page = write_report(grid, out, progress)
+    say(page)
 
 
 def _compare_reports(folders: tuple[Path, Path], out: Path | None) -> None:
@@ -253,7 +257,7 @@ def _compare_reports(folders: tuple[Path, Path], out: Path | None) -> None:
     found = compare_reports(*folders)
     if out is not None:
         write_differences(found, out)
-    typer.echo(found.to_text())
+    show(found.to_text())
 
 
 @app.command()
@@ -274,12 +278,12 @@ def rotations(
     folded = [fold_rotations(found[name]) for name in names]
     text = pretty_json([item.to_dict() for item in folded])
     if json == Path("-"):
-        sys.stdout.write(text)
+        show(text)
         return
     if json is not None:
         write_atomically(json, text)
     for item in folded:
-        typer.echo(item.to_text())
+        show(item.to_text())
 
 
 @app.command()
@@ -296,16 +300,16 @@ def convert(
 
     if form in EXAMS:
         exam = convert_exams(raw, out, form)
-        typer.echo(f"{out / form}: {sum(exam.files.values())} questions in {len(exam.files)} files")
+        say(f"{out / form}: {sum(exam.files.values())} questions in {len(exam.files)} files")
         for reason, count in sorted(Counter(exam.skipped.values()).items()):
             first = next(path for path, why in exam.skipped.items() if why == reason)
-            typer.echo(f"skipped: {count} files, such as {first} ({reason})")
+            say(f"skipped: {count} files, such as {first} ({reason})")
         dropped = exam.dropped
     else:
         written, dropped = convert_file(raw, out, form, first_option)
-        typer.echo(f"{out}: {written} questions")
+        say(f"{out}: {written} questions")
     for reason, count in sorted(dropped.items()):
-        typer.echo(f"dropped: {count} ({reason})")
+        say(f"dropped: {count} ({reason})")
 
 
 @app.command()
@@ -326,7 +330,7 @@ def check_tokenizer(
 
     checks = check(load_tokenizer(model), options, template, language)
     for item in checks:
-        typer.echo(item.to_text())
+        show(item.to_text())
     if any(item.problems for item in checks):
         raise typer.Exit(1)
 
@@ -339,7 +343,7 @@ def tasks(
     from consistency.support.resources import shipped
     from consistency.tasks.task_files import shipped_tasks
 
-    typer.echo("\n".join(shipped_tasks()) if names else str(shipped("lm_eval_tasks")))
+    show("\n".join(shipped_tasks()) if names else str(shipped("lm_eval_tasks")), exact=True)
 
 
 @app.command()
@@ -351,9 +355,9 @@ def explain(
     from consistency.report.glossary import glossary
 
     if term:
-        typer.echo(explained(" ".join(term)).to_text())
+        show(explained(" ".join(term)).to_text())
     else:
-        typer.echo("\n".join(sorted({item.name for item in glossary()}, key=str.lower)))
+        say(*sorted({item.name for item in glossary()}, key=str.lower))
 
 
 @app.command()
@@ -362,23 +366,10 @@ def world_model(out: Annotated[Path, typer.Argument(help="Folder to write.")]) -
     from consistency.world.model import copy_base_model
 
     copy_base_model(out)
-    typer.echo(str(out))
+    say(out)
 
 
 def _require(names: list[str], tasks: Mapping[str, object], path: Path) -> None:
     for name in names:
         if name not in tasks:
             raise not_one_of("task", name, sorted(tasks), path=path)
-
-
-def main() -> None:
-    """Run the command line; a user's mistake is one line and exit code 2."""
-    try:
-        app(standalone_mode=True)
-    except InputError as error:
-        print(f"consistency: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from consistency.cli.experiment import File, Set, read_settings
+from consistency.support.streams import say, show
 
 app = typer.Typer(help="Begin an experiment on a domain of your own, and check its questions.", no_args_is_help=True)
 
@@ -42,10 +43,10 @@ def new(
     if source is not None:
         table = QuestionSource(source, read_columns(columns, "--column") if columns else None, split)
     file, found = write_domain(name, out, table, seed, test_share)
-    typer.echo(f"{file}: the experiment, with every key explained")
+    say(f"{file}: the experiment, with every key explained")
     if found is not None:
-        typer.echo(found.to_text())
-    typer.echo(f"then: consistency domain check {file}")
+        show(found.to_text())
+    say(f"then: consistency domain check {file}")
 
 
 @app.command()
@@ -60,6 +61,6 @@ def check(file: File, settings: Set = None) -> None:
         raise InputError("has no own domain", expected="domains: {NAME: {pool: …, test: …, dev: …}}", path=file)
     found = check_domains(experiment)
     for item in found:
-        typer.echo(item.to_text())
+        show(item.to_text())
     if any(item.problems for item in found):
         raise typer.Exit(1)

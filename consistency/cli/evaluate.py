@@ -6,14 +6,19 @@ import argparse
 import gc
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
+from consistency.cli.exit_codes import FAULT
 from consistency.errors import InputError
+from consistency.support.streams import tell
+from consistency.support.text import visible
 
 # For `app.command`: all other options go to lm_eval unchanged.
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -40,12 +45,34 @@ def evaluate(
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed", do="pip install 'lm-eval-consistency[eval]'") from error
 
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, _visible_refusals():
         given = with_own_tasks(context.args, own_tasks, Path(folder)) if own_tasks else context.args
         for arguments in command_lines(given, also or ()):
             sys.argv = ["lm_eval", "run", *arguments]
-            cli_evaluate()
+            _call(cli_evaluate)
             _free_memory()
+
+
+@contextmanager
+def _visible_refusals() -> Iterator[None]:
+    """Let parsers of arguments, also lm_eval's, quote what they refuse as text that can be seen."""
+    refuse = argparse.ArgumentParser.error
+    argparse.ArgumentParser.error = lambda self, message: refuse(self, visible(message))  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser.error = refuse  # type: ignore[method-assign]
+
+
+def _call(evaluate: Callable[[], None]) -> None:
+    """Run lm_eval; where it fails, its traceback is what says why, and what `consistency failures` looks through."""
+    try:
+        evaluate()
+    except InputError:
+        raise
+    except Exception as error:
+        tell(*"".join(traceback.format_exception(error)).splitlines())
+        raise typer.Exit(FAULT) from error
 
 
 def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[list[str]]:
@@ -72,7 +99,7 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
     --------
     >>> first, second = command_lines(["--include_path", "t", "--model_args", "pretrained=a"], ["b"])
     >>> " ".join(second)
-    '--model hf-shared-prefix --include_path t --model_args pretrained=a --model_args pretrained=b'
+    '--model hf-shared-prefix --include_path t --model_args pretrained=a --model_args {"pretrained": "b"}'
     """
     from consistency.support.resources import shipped
 
@@ -83,7 +110,9 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
         preset += ["--model", "hf-shared-prefix"]
     if given.include_path is None and "include_path" not in config:
         preset += ["--include_path", str(shipped("lm_eval_tasks"))]
-    return [[*preset, *arguments], *([*preset, *arguments, "--model_args", f"pretrained={name}"] for name in also)]
+    # In JSON, in which a path may have commas, braces and quotes, or look like a number.
+    others = [["--model_args", json.dumps({"pretrained": name}, ensure_ascii=False)] for name in also]
+    return [[*preset, *arguments], *([*preset, *arguments, *words] for words in others)]
 
 
 def with_own_tasks(arguments: Sequence[str], own_tasks: Sequence[Path], folder: Path) -> list[str]:
@@ -131,12 +160,9 @@ def _parse(arguments: Sequence[str], *options: tuple[str, ...]) -> tuple[argpars
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:
-    import yaml
+    from consistency.support.yaml_files import read_yaml
 
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot be read ({error})", expected="a YAML file for lm_eval --config", path=path) from error
+    config = read_yaml(path, "a YAML file for lm_eval --config")
     return config if isinstance(config, Mapping) else {}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from consistency.support.streams import say, show, tell
 
 if TYPE_CHECKING:
     from consistency.experiment.grid import Experiment
@@ -31,17 +32,16 @@ Devices = Annotated[int | None, typer.Option(min=1, help="Devices that train one
 
 def read_settings(given: list[str] | None) -> dict[str, Any]:
     """The values of ``--set KEY=VALUE``, by key."""
-    import yaml
-
     from consistency.errors import InputError
+    from consistency.support.yaml_files import parse_yaml
 
     found = {}
     for text in given or ():
         key, equals, value = text.partition("=")
         try:
-            found[key] = yaml.safe_load(value) if value else ""
-        except (yaml.YAMLError, ValueError):  # a value such as 2024-13-01 looks like a date and is not one
-            equals = ""
+            found[key] = parse_yaml(value, "a value in YAML") if value else ""
+        except InputError as error:
+            raise InputError(f"--set {key}: {error.problem}", expected="KEY=VALUE, the value in YAML") from error
         if not equals:
             raise InputError(f"--set {text}", expected="KEY=VALUE, the value in YAML")
     return found
@@ -80,24 +80,31 @@ def validate(
     preset: Preset = None,
     devices: Devices = None,
 ) -> None:
-    """Check an experiment before it runs; exit code 1 if it has problems."""
+    """Check an experiment before it runs; exit code 2 if it has problems."""
     experiment = _read(file, root, settings, preset, devices)
-    typer.echo(_validated(file, experiment, full, elsewhere))
+    say(*_validated(file, experiment, settings, full, elsewhere))
 
 
 @app.command()
 def grid(file: File, root: Root = None, settings: Set = None) -> None:
     """Check an experiment as `validate` does, and print as JSON what the grid's workflow, scripts/Snakefile, reads of it."""
+    import json
     import os
 
+    from consistency.errors import InputError
     from consistency.experiment.workflow import workflow
     from consistency.support.json_files import pretty_json
     from consistency.tasks.sources import VARIABLE
 
     experiment = _read(file, root, settings, None, None)
-    typer.echo(_validated(file, experiment, False), err=True)
+    tell(*_validated(file, experiment, settings))
     data = os.environ.get(VARIABLE, "")
-    sys.stdout.write(pretty_json(workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"), data)))
+    found = workflow(experiment, os.environ.get("CUDA_VISIBLE_DEVICES"), data)
+    text = pretty_json(found)
+    # Where a path is not UTF-8, JSON has another one.
+    if json.loads(text) != json.loads(json.dumps(found)):
+        raise InputError("names a path that is not UTF-8", do="rename the folder, or give another --root", path=file)
+    show(text)
 
 
 @app.command()
@@ -117,27 +124,41 @@ def tasks(
     if domain is not None and domain not in experiment.own_domains:
         raise not_one_of("own domain", domain, experiment.own_domains, path=file)
     for name in experiment.own_domains if domain is None else (domain,):
-        typer.echo(write_own_tasks(experiment.own_domains[name], experiment.own_tasks(name)).to_text())
+        say(write_own_tasks(experiment.own_domains[name], experiment.own_tasks(name)).to_text())
     if not experiment.own_domains:
-        typer.echo(f"{file}: no own domain")
+        say(f"{file}: no own domain")
 
 
-def _validated(file: Path, experiment: Experiment, full: bool, elsewhere: bool = False) -> str:
-    """The notes on an experiment; where it has problems, they are printed to standard error, and the exit code is 1."""
+def _validated(
+    file: Path, experiment: Experiment, settings: list[str] | None, full: bool = False, elsewhere: bool = False
+) -> list[str]:
+    """The notes on an experiment; where it has problems, these are printed to standard error, and the exit code is 2."""
     import os
 
+    from consistency.errors import InputError
+    from consistency.experiment.reading import key_line
     from consistency.experiment.validation import validate as check
     from consistency.tasks.sources import VARIABLE
     from consistency.training_data.pools import pool_problems
 
-    found = check(experiment, full=full, elsewhere=elsewhere)
+    given = read_settings(settings)
+    try:
+        found = check(experiment, full=full, elsewhere=elsewhere)
+    except InputError as error:
+        if error.path is not None:
+            raise
+        line = key_line(file, error.problem, given)
+        raise InputError(error.problem, expected=error.expected, do=error.do, path=file, line=line) from error
     left = tuple(pool_problems(experiment, os.environ.get(VARIABLE, "")))
     found = replace(found, problems=found.problems + left)
     if found.problems:
-        typer.echo(found.to_text(), err=True)
-        raise typer.Exit(1)
+        for problem in found.problems:
+            line = key_line(file, problem, given)
+            tell(f"problem: {file}:{f'{line}:' if line else ''} {problem}")
+        tell(*(found.notes if full else ()))
+        raise typer.Exit(2)
     runs = len(list(experiment.runs()))
-    return f"{found.to_text()}\n{file}: {runs} models to fine-tune and evaluate on {experiment.device}"
+    return [*found.to_lines(), f"{file}: {runs} models to fine-tune and evaluate on {experiment.device}"]
 
 
 @app.command()
@@ -189,9 +210,9 @@ def plan(
         measured_in="" if report is None else str(report),
     )
     if json:
-        sys.stdout.write(pretty_json(found.to_dict()))
+        show(pretty_json(found.to_dict()))
     else:
-        typer.echo(found.to_text())
+        show(found.to_text())
 
 
 @app.command()
@@ -240,7 +261,7 @@ def config(
         found = resolve(group, preset or (), devices or 1, given, rows, template=template)
     text = packed(found, rows).to_yaml()
     if out is None:
-        sys.stdout.write(text)
+        show(text, exact=True)
     else:
         write_atomically(out, text)
 
@@ -253,7 +274,7 @@ def host(
     from consistency.support.host import describe_host
     from consistency.support.json_files import pretty_json
 
-    sys.stdout.write(pretty_json(describe_host(gpus)))
+    show(pretty_json(describe_host(gpus)))
 
 
 @app.command()
@@ -266,7 +287,7 @@ def tokenizer(
     from consistency.tasks.tokenizers import save_tokenizer
 
     save_tokenizer(model, template, out)
-    typer.echo(str(out))
+    say(out)
 
 
 def checkpoint(
@@ -282,7 +303,7 @@ def checkpoint(
     from consistency.experiment.checkpoint import check_checkpoint
 
     for item in folder:
-        typer.echo(check_checkpoint(item, load=load, template=template).to_text())
+        say(check_checkpoint(item, load=load, template=template).to_text())
 
 
 def failures(log: Annotated[Path, typer.Argument(help="Snakemake's log: .snakemake/log/*.log")]) -> None:
@@ -290,7 +311,7 @@ def failures(log: Annotated[Path, typer.Argument(help="Snakemake's log: .snakema
     from consistency.experiment.failures import read_failures
 
     for failure in read_failures(log):
-        typer.echo(failure.to_text())
+        say(failure.to_text())
 
 
 def status(
@@ -315,8 +336,8 @@ def status(
     experiment = _read(file, root, settings, None, None)
     if follow is not None:
         for line in follow_status(experiment, follow):
-            typer.echo(line, err=True)
+            tell(line)
     elif json:
-        sys.stdout.write(pretty_json(read_status(experiment).to_dict()))
+        show(pretty_json(read_status(experiment).to_dict()))
     else:
-        typer.echo(read_status(experiment).to_text())
+        show(read_status(experiment).to_text())

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from consistency.errors import InputError
+from consistency.support.streams import say, show
 
 _MOST_FLIPS = 5
+_MOST_QUESTIONS = 10_000_000
 
 
 def plan_eval(
@@ -65,11 +67,11 @@ def plan_eval(
             "run_sd": plan.run_sd,
         }
         found = [curve.to_dict(plan, questions or ()) for curve in curves]
-        typer.echo(pretty_json({**given, "curves": found}), nl=False)
+        show(pretty_json({**given, "curves": found}))
         return
     for curve in curves:
-        typer.echo("\n".join(curve.to_lines(plan, questions or ())))
-    typer.echo("\n".join(plan.methods()))
+        say(*curve.to_lines(plan, questions or ()))
+    say(*plan.methods())
 
 
 @dataclass(frozen=True)
@@ -207,8 +209,8 @@ def _refuse(plan: _Plan, flips: Sequence[float], questions: Sequence[int]) -> No
     if plan.run_sd is not None and not 0 <= plan.run_sd < 0.5:
         raise InputError(f"--run-sd {100 * plan.run_sd:g}", expected="points between 0 and 50, such as 0.5")
     for n in questions:
-        if n < 1:
-            raise InputError(f"--questions {n}", expected="a positive number")
+        if not 1 <= n <= _MOST_QUESTIONS:
+            raise InputError(f"--questions {n}", expected=f"a number between 1 and {_MOST_QUESTIONS:,}")
 
 
 def _draw(plan: _Plan, curves: Sequence[_Curve], path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from consistency.support.memory import gc_disabled
+from consistency.support.streams import say, show
 
 Probe = Annotated[
     Path,
@@ -81,7 +82,8 @@ def requests(
         remove=not no_guard,
         preference=preference,
     )
-    typer.echo("\n".join([requested.to_text(), *(note for item in probes for note in item.notes)]))
+    show(requested.to_text())
+    say(*(note for item in probes for note in item.notes))
 
 
 def rounds(
@@ -100,7 +102,7 @@ def rounds(
 
     step = next_step(folder, requests, attempts, explain.split(","), check.split(","), seed)
     if step is not None:
-        typer.echo(f"{','.join(step.tasks)}\n{json.dumps(step.metadata)}\n{step.seed}\n{step.logs}")
+        show(f"{','.join(step.tasks)}\n{json.dumps(step.metadata)}\n{step.seed}\n{step.logs}", exact=True)
 
 
 def groups(
@@ -177,7 +179,7 @@ def groups(
             allow_incomplete=allow_incomplete,
             preference=preference,
         )
-        typer.echo(written.to_text())
+        show(written.to_text())
 
 
 def knowledge_map(
@@ -195,7 +197,7 @@ def knowledge_map(
 
     found = read_map(probe, task or (), domain, threshold)
     write_map(found, out)
-    typer.echo(found.to_text())
+    show(found.to_text())
 
 
 def audit(
@@ -213,7 +215,7 @@ def audit(
     found = judge(training_set, probe, task or (), domain, threshold)
     if out is not None:
         write_audit(found, out)
-    typer.echo(page(found), nl=False)
+    show(page(found))
 
 
 def leakage(
@@ -231,4 +233,4 @@ def leakage(
     found = find_contamination(questions, [question.id for question in questions], evaluation or ())
     if out is not None:
         write_lines(out, json_lines(item.to_dict() for item in found.findings))
-    typer.echo(found.to_text(len(questions)))
+    show(found.to_text(len(questions)))

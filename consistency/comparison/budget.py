@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,8 +18,9 @@ from consistency.comparison.policy import Budget, Policy
 from consistency.comparison.result import Comparison
 from consistency.errors import InputError
 from consistency.statistics.spending import spent
-from consistency.support.files import unwritable, write_atomically
-from consistency.support.json_files import pretty_json
+from consistency.support.files import write_atomically
+from consistency.support.json_files import pretty_json, read_json
+from consistency.support.places import unwritable
 
 _SCHEMA_VERSION = 1
 _EXPECTED = "a ledger that this program wrote"
@@ -91,14 +93,16 @@ def _read(budget: Budget, terms: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     if not path.is_file():
         raise InputError("is no file", expected=_EXPECTED, do="name a file as the ledger", path=path)
+    do = "restore it, or name a new one"
+    found = read_json(path, _EXPECTED, do)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
         version, begun, checks = found["schema_version"], found["budget"], found["checks"]
         known = [{"check": str(x["check"]), "after": str(x["after"]), "level": float(x["level"])} for x in checks]
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", expected=_EXPECTED, path=path) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError("is no ledger", expected=_EXPECTED, do="restore it, or name a new one", path=path) from error
+        sound = all(0 <= float(x["level"]) < 1 for x in checks)
+    except (ValueError, KeyError, TypeError, OverflowError):
+        sound = False
+    if not sound:
+        raise InputError("is no ledger", expected=_EXPECTED, do=do, path=path)
     if version != _SCHEMA_VERSION:
         raise InputError(f"a ledger of version {version!r}", expected=f"version {_SCHEMA_VERSION}", path=path)
     if begun != terms:
@@ -115,6 +119,7 @@ def _read(budget: Budget, terms: dict[str, Any]) -> list[dict[str, Any]]:
 def _alone(ledger: Path) -> Iterator[None]:
     """Keep other checks from spending at the same time."""
     try:
+        ledger = Path(os.path.realpath(ledger))
         ledger.parent.mkdir(parents=True, exist_ok=True)
         with ledger.with_name(f".{ledger.name}.lock").open("w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)

@@ -150,9 +150,10 @@ def compare(
         problem = "; ".join(item.to_text() for item in unpaired[:3])
         raise InputError(problem, do="compare two runs of the same tasks", path=second.path)
     labels, clusters = find_clusters(paired, cluster)
+    arrays = question_arrays(list(paired.values()))
     measured = {
-        name: MeasuredTask(pairs, arrays, labels.get(name))
-        for (name, pairs), arrays in zip(paired.items(), question_arrays(list(paired.values())), strict=True)
+        name: MeasuredTask(pairs, found, labels.get(name))
+        for (name, pairs), found in zip(paired.items(), arrays, strict=True)
     }
     items = {name: {**answers(task.pairs), **task.arrays, **_cluster_of(task)} for name, task in measured.items()}
     with_options = {name: task for name, task in measured.items() if task.has_options}
@@ -225,10 +226,11 @@ def _of_unlike(unlike: Mapping[str, tuple[Scores, Scores]]) -> list[UnpairedTask
 
 def _adjusted(sections: dict[str, Section]) -> dict[str, Section]:
     """The sections of one kind with their p-values adjusted over all of them."""
+    adjusted = dict(sections)
     for test, by_holm, by_bh in (("mcnemar_p", "mcnemar_p_holm", "mcnemar_p_bh"), ("sign_flip_p", "p_holm", "p_bh")):
         tested = {name: p for name, section in sections.items() if (p := getattr(section, test)) is not None}
         if len(tested) > 1:
             p = np.array(list(tested.values()))
             for name, one, other in zip(tested, holm(p).tolist(), benjamini_hochberg(p).tolist(), strict=True):
-                sections = sections | {name: replace(sections[name], **{by_holm: one, by_bh: other})}
-    return sections
+                adjusted[name] = replace(adjusted[name], **{by_holm: one, by_bh: other})
+    return adjusted

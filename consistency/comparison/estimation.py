@@ -15,6 +15,7 @@ from consistency.comparison.items import accuracy_metric, question_arrays
 from consistency.comparison.pairing import PairingReport, Pairs, pair
 from consistency.comparison.section import MetricChange, Readability, Section, TaskSampling, UncomparedMetric
 from consistency.logs.generations import UNREADABLE
+from consistency.logs.metrics import accuracy_names
 from consistency.logs.scores import Scores
 from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.distributions import log_probabilities
@@ -46,6 +47,13 @@ from consistency.support.arrays import Bools, Floats, Integers
 _FEWEST_SIGNS = 6
 _OF_FLIPS = ("harmful_flips", "beneficial_flips", "wrong_to_wrong_flips")
 _ESTIMATORS: dict[str, Callable[..., Estimate]] = {"mean": mean, "root mean square": root_mean_square, "rate": rate}
+# What metrics that are no means can be.
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("f1", "macro_f1", "weighted_f1", "micro_f1_of_sets", "macro_f1_of_sets"), (0.0, 1.0)),
+    **dict.fromkeys(("bleu", "chrf"), (0.0, 100.0)),
+    **dict.fromkeys(("perplexity", "weighted_perplexity", "bits_per_byte", "ter"), (0.0, math.inf)),
+    "matthews_corrcoef": (-1.0, 1.0),
+}
 # The measures whose trimmed mean stands beside the mean.
 _TRIMMED = ("kl", "kl_reverse")
 
@@ -252,7 +260,10 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     tasks = list(named.values())
     options = all(task.has_options for task in tasks)
     keys = [key for key in tasks[0].arrays if all(key in task.arrays for task in tasks)]
-    pooled = {key: np.concatenate([task.arrays[key] for task in tasks]) for key in keys}
+    pooled = {
+        key: tasks[0].arrays[key] if len(tasks) == 1 else np.concatenate([task.arrays[key] for task in tasks])
+        for key in keys
+    }
     sampling = _Sampling.of(tasks, analysis)
     before, after = pooled["correct_before"], pooled["correct_after"]
     # Answers that are right in part do not turn from right to wrong.
@@ -398,7 +409,7 @@ def _readability(pooled: Mapping[str, Floats], sampling: _Sampling) -> Readabili
     known = (right_before[both], right_after[both])
     among = sampling.within(both).labels
     whole = all(map(are_whole, known))
-    change = change_of_shares(*known, **among) if whole else mean(known[1] - known[0], **among)
+    change = change_of_shares(*known, **among) if whole else _cut(mean(known[1] - known[0], **among), (-1.0, 1.0))
     return Readability(
         before=counts[0],
         after=counts[1],
@@ -453,7 +464,7 @@ def _metric_changes(before: Scores, after: Scores, clusters: Integers | None) ->
                 delta = change_of_shares(first, second, clusters=clusters)
             else:
                 *ends, delta = (mean(values, clusters=clusters) for values in (first, second, change))
-            yield name, MetricChange(ends[0], ends[1], delta, "mean", higher)
+            yield name, _within(name, MetricChange(ends[0], ends[1], delta, "mean", higher))
         elif name in before.summands and name in after.summands:
             one, two = before.summands[name], after.summands[name]
             found = (
@@ -461,7 +472,21 @@ def _metric_changes(before: Scores, after: Scores, clusters: Integers | None) ->
                 aggregate(two, clusters=clusters),
                 aggregate_change(one, two, clusters=clusters),
             )
-            yield name, MetricChange(*found, one.aggregation, higher)
+            yield name, _within(name, MetricChange(*found, one.aggregation, higher))
+
+
+def _within(name: str, change: MetricChange) -> MetricChange:
+    """A metric's change whose intervals end at what the metric can be; one of an unknown range keeps them."""
+    low, high = _RANGES.get(change.aggregation, (-math.inf, math.inf))
+    known = [end.value for end in (change.before, change.after) if end.value is not None]
+    if change.aggregation == "mean" and accuracy_names([name]) and all(0 <= value <= 1 for value in known):
+        low, high = 0.0, 1.0
+    return replace(
+        change,
+        before=_cut(change.before, (low, high)),
+        after=_cut(change.after, (low, high)),
+        delta=_cut(change.delta, (low - high, high - low)),
+    )
 
 
 def _uncompared(before: Scores, after: Scores) -> Iterator[UncomparedMetric]:
@@ -561,13 +586,13 @@ def _weighed(
         weighted_mean([getattr(change, when) for change in changes], weights, sampled=sampled, shared=shared)
         for when in ("before", "after", "delta")
     )
-    ends = [before, after]
-    if changes[0].aggregation in ("perplexity", "weighted_perplexity", "bits_per_byte"):
-        ends = [end if end.ci_low is None else replace(end, ci_low=max(end.ci_low, 0.0)) for end in ends]
-    return MetricChange(
-        before=ends[0],
-        after=ends[1],
-        delta=delta,
-        aggregation=changes[0].aggregation,
-        higher_is_better=changes[0].higher_is_better,
+    return _within(
+        name,
+        MetricChange(
+            before=before,
+            after=after,
+            delta=delta,
+            aggregation=changes[0].aggregation,
+            higher_is_better=changes[0].higher_is_better,
+        ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +15,9 @@ from consistency.logs.scores import Scores
 from consistency.metrics.distributions import any_tied
 from consistency.metrics.measures import measure_columns
 from consistency.support.arrays import Floats
+
+# Questions whose measures are computed together.
+_AT_ONCE = 3000
 
 
 def answers(pairs: Pairs) -> dict[str, NDArray[Any]]:
@@ -61,11 +64,14 @@ def question_arrays(tasks: Sequence[Pairs]) -> list[dict[str, Floats]]:
         and `unreadable_after`: the index in `UNREADABLE` of why no answer can be read, 0 where one can.
     """
     found = list(map(_logged, tasks))
-    of_width: dict[int, list[int]] = defaultdict(list)
+    # By number of options, and as many at once as fit into a processor's cache.
+    batches: dict[tuple[int, int], list[int]] = defaultdict(list)
+    questions: Counter[int] = Counter()
     for number, pairs in enumerate(tasks):
-        if pairs.before.has_options:
-            of_width[pairs.before.logprobs.shape[1]].append(number)
-    for numbers in of_width.values():
+        if width := pairs.before.logprobs.shape[1]:
+            questions[width] += len(pairs)
+            batches[width, questions[width] // _AT_ONCE].append(number)
+    for numbers in batches.values():
         chosen = [tasks[number] for number in numbers]
         columns = _of_options(chosen)
         ends = np.cumsum([len(pairs) for pairs in chosen])[:-1]
@@ -93,19 +99,14 @@ def _logged(pairs: Pairs) -> dict[str, Floats]:
 def _of_options(tasks: Sequence[Pairs]) -> dict[str, Floats]:
     """What the log-probabilities of the options say of each question, for tasks of equally many options together."""
     sides = {"before": [pairs.before for pairs in tasks], "after": [pairs.after for pairs in tasks]}
-    logprobs = {when: _by_option([scores.logprobs for scores in side]) for when, side in sides.items()}
-    columns = measure_columns(logprobs["before"], logprobs["after"], _by_option([pairs.gold for pairs in tasks]))
+    logprobs = {when: np.concatenate([scores.logprobs for scores in side]) for when, side in sides.items()}
+    columns = measure_columns(logprobs["before"], logprobs["after"], np.concatenate([pairs.gold for pairs in tasks]))
     for when, side in sides.items():
-        top = np.fmax.reduce(_by_option([scores.probs for scores in side]), axis=1, initial=0.0)
+        top = np.fmax.reduce(np.concatenate([scores.probs for scores in side]), axis=1, initial=0.0)
         none = np.concatenate([scores.prediction for scores in side]) < 0
         columns[f"confidence_{when}"] = np.where(none, np.nan, top)
         columns[f"tied_{when}"] = any_tied(logprobs[when]).astype(np.float64)
     return columns
-
-
-def _by_option(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """One array of all parts, option by option in memory: sums over few options of many questions are then faster."""
-    return np.asfortranarray(np.concatenate(parts))
 
 
 def _unreadable(scores: Scores) -> Floats:

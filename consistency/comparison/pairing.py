@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from consistency.errors import InputError
 from consistency.logs.documents import normalised, question_key
+from consistency.logs.doubts import doubts
+from consistency.logs.labels import label_of, labels_of
 from consistency.logs.scores import Scores
-from consistency.support.arrays import Bools
+from consistency.support.arrays import Bools, Integers
 
 _EXAMPLES = 5
 
@@ -148,75 +151,123 @@ def pair(before: Scores, after: Scores) -> Pairs:
             do="compare two tasks of one kind",
             path=without.source,
         )
+    if _same_documents(before, after):
+        return Pairs(before, after, _report_of_same(before, after), np.zeros(len(before), dtype=bool))
     hash_pairs, identical = _match(before.doc_hash, after.doc_hash, before, after)
-    rest_before = _left(len(before), [i for i, _ in hash_pairs])
-    rest_after = _left(len(after), [j for _, j in hash_pairs])
-    content_pairs: list[tuple[int, int]] = []
+    rest_before = _left(len(before), hash_pairs[:, 0])
+    rest_after = _left(len(after), hash_pairs[:, 1])
+    pairs = hash_pairs
     if rest_before and rest_after:
         content_pairs, more = _match(
             _content_keys(before, rest_before), _content_keys(after, rest_after), before, after
         )
         identical |= more
-    pairs = sorted(hash_pairs + content_pairs)
-    columns = {} if not before.has_options else {p: _column_order(before, p[0], after, p[1]) for p in pairs}
+        pairs = np.concatenate([hash_pairs, content_pairs])
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     left_out: dict[str, list[int]] = defaultdict(list)
-    kept = []
-    for i, j in pairs:
-        if before.has_options:
-            found = columns[i, j]
+    kept = pairs
+    # By place among the kept pairs, of those whose options are in another order.
+    columns: dict[int, tuple[int, ...]] = {}
+    if before.has_options:
+        differ = []
+        for place, (i, j) in enumerate(zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True)):
+            found = _column_order(before, i, after, j)
             if found is None:
                 left_out["options differ"].append(int(before.doc_id[i]))
-                continue
-        kept.append((i, j))
-    rows_before = np.array([i for i, _ in kept], dtype=np.int64)
-    rows_after = np.array([j for _, j in kept], dtype=np.int64)
-    first, second = before.take(rows_before), after.take(rows_after)
+                differ.append(place)
+            elif found:
+                columns[place - len(differ)] = found
+        kept = np.delete(pairs, differ, axis=0)
+    first, second = before.take(kept[:, 0]), after.take(kept[:, 1])
     reordered = np.zeros(len(kept), dtype=bool)
     if before.has_options:
         width = int(first.n_options.max(initial=0))
         permutation = np.tile(np.arange(width), (len(kept), 1))
         first = first.reorder_options(permutation)
-        for row, key in enumerate(kept):
-            found = columns[key]
-            if found:
-                permutation[row, : len(found)] = found
-                reordered[row] = True
+        for row, found in columns.items():
+            permutation[row, : len(found)] = found
+            reordered[row] = True
         second = second.reorder_options(permutation)
         changed = first.gold.any(axis=1) & second.gold.any(axis=1) & (first.gold != second.gold).any(axis=1)
         if changed.any():
             left_out["right answer differs"] = [int(d) for d in first.doc_id[changed]]
             same = np.flatnonzero(~changed)
-            first, second, reordered = first.take(same), second.take(same), reordered[same]
-            kept = [kept[row] for row in same]
+            first, second, reordered, kept = first.take(same), second.take(same), reordered[same], kept[same]
     _explain_unpaired(before, after, pairs, left_out)
     if before.duplicates:
         left_out["repeated doc_id in the first log"] = [-1] * before.duplicates
     if after.duplicates:
         left_out["repeated doc_id in the second log"] = [-1] * after.duplicates
-    by_hash = set(hash_pairs)
+    hashed = np.isin(kept[:, 0], hash_pairs[:, 0])
     report = PairingReport(
         paired=len(kept),
-        by_hash=sum(p in by_hash for p in kept),
-        by_content=sum(p not in by_hash for p in kept),
-        identical=sum(p in identical for p in kept),
+        by_hash=int(hashed.sum()),
+        by_content=int((~hashed).sum()),
+        identical=sum(i in identical for i in kept[:, 0].tolist()) if identical else 0,
         reordered=int(reordered.sum()),
         prompts=_prompts(first, second),
         dropped={
             reason: Dropped(len(ids), tuple(i for i in ids[:_EXAMPLES] if i >= 0)) for reason, ids in left_out.items()
         },
-        notes=tuple([f"first log: {note}" for note in before.notes] + [f"second log: {note}" for note in after.notes]),
+        notes=_notes(before, after),
     )
     return Pairs(first, second, report, reordered)
 
 
-def _left(n: int, taken: list[int]) -> list[int]:
+def _same_documents(before: Scores, after: Scores) -> bool:
+    """Whether both logs hold the same documents with the same hashes, options and right answers, row by row.
+
+    Then every row pairs with its own, and what follows would only find that out question by question.
+    """
+    if not (
+        before.has_options
+        and before.logprobs.shape == after.logprobs.shape
+        and before.logprobs.shape[1] == before.n_options.max(initial=0)
+        and not (before.duplicates or after.duplicates)
+        and np.array_equal(before.doc_id, after.doc_id)
+        and bool((np.diff(before.doc_id) > 0).all())
+        and np.array_equal(before.n_options, after.n_options)
+        and before.doc_hash == after.doc_hash
+        and all(before.doc_hash)
+        and before.documents == after.documents
+        and all(
+            first == second or list(map(normalised, first)) == list(map(normalised, second))
+            for first, second in set(zip(before.continuations, after.continuations, strict=True))
+        )
+    ):
+        return False
+    differ = (before.gold != after.gold).any(axis=1) & before.gold.any(axis=1) & after.gold.any(axis=1)
+    return not bool(differ.any())
+
+
+def _report_of_same(before: Scores, after: Scores) -> PairingReport:
+    """The report of logs that hold the same documents."""
+    times = Counter(before.doc_hash)
+    return PairingReport(
+        paired=len(before),
+        by_hash=len(before),
+        identical=sum(count for count in times.values() if count > 1),
+        prompts=_prompts(before, after),
+        notes=_notes(before, after),
+    )
+
+
+def _notes(before: Scores, after: Scores) -> tuple[str, ...]:
+    return tuple(
+        f"{which} log: {note}"
+        for which, scores in (("first", before), ("second", after))
+        for note in (*scores.notes, *doubts(scores))
+    )
+
+
+def _left(n: int, taken: Integers) -> list[int]:
     free = np.ones(n, dtype=bool)
     free[taken] = False
     return [int(i) for i in np.flatnonzero(free)]
 
 
-def _content_keys(scores: Scores, rows: list[int]) -> list[Hashable]:
-    keys: list[Hashable] = [None] * len(scores)
+def _content_keys(scores: Scores, rows: list[int]) -> list[bytes]:
+    keys = [b""] * len(scores)
     for row in rows:
         keys[row] = question_key(scores.documents[row], scores.option_texts(row))
     return keys
@@ -224,29 +275,36 @@ def _content_keys(scores: Scores, rows: list[int]) -> list[Hashable]:
 
 def _match(
     keys_before: Sequence[Hashable], keys_after: Sequence[Hashable], before: Scores, after: Scores
-) -> tuple[list[tuple[int, int]], set[tuple[int, int]]]:
-    """Pairs of rows with one key, and those among them that were matched by doc_id; an empty key matches nothing."""
-    where: dict[Hashable, list[int]] = defaultdict(list)
-    for j, key in enumerate(keys_after):
-        if key:
-            where[key].append(j)
-    groups: dict[Hashable, list[int]] = defaultdict(list)
-    for i, key in enumerate(keys_before):
-        if key in where:
-            groups[key].append(i)
-    pairs, identical = [], set()
-    for key, rows in groups.items():
-        others = where[key]
-        if len(rows) == len(others) == 1:
-            pairs.append((rows[0], others[0]))
-            continue
-        by_id = {int(after.doc_id[j]): j for j in others}
-        for i in rows:
+) -> tuple[Integers, set[int]]:
+    """Pairs of rows with one key, shape [n, 2], and the rows of the first log among them that were matched by doc_id.
+
+    An empty key matches nothing.
+    """
+    first, repeated_before = _places(keys_before)
+    second, repeated_after = _places(keys_after)
+    repeated = {key for key in (*repeated_before, *repeated_after) if key in first and key in second}
+    single = [(i, second[key]) for key, i in first.items() if key in second and key not in repeated]
+    pairs = [np.array(single, dtype=np.int64).reshape(-1, 2)]
+    del single
+    identical = set()
+    for key in repeated:
+        by_id = {int(after.doc_id[j]): j for j in (second[key], *repeated_after.get(key, ()))}
+        for i in (first[key], *repeated_before.get(key, ())):
             found = by_id.get(int(before.doc_id[i]))
             if found is not None:
-                pairs.append((i, found))
-                identical.add((i, found))
-    return pairs, identical
+                pairs.append(np.array([[i, found]], dtype=np.int64))
+                identical.add(i)
+    return np.concatenate(pairs), identical
+
+
+def _places(keys: Sequence[Hashable]) -> tuple[dict[Hashable, int], dict[Hashable, list[int]]]:
+    """The first row of each key that is not empty, and its further rows where there are some."""
+    first: dict[Hashable, int] = {}
+    further: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        if key and first.setdefault(key, row) != row:
+            further.setdefault(key, []).append(row)
+    return first, further
 
 
 def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, ...] | None:
@@ -259,9 +317,16 @@ def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, .
         return ()
     texts_before = [normalised(t) for t in first]
     texts_after = [normalised(t) for t in second]
-    if sorted(texts_before) != sorted(texts_after) or _are_labels(texts_before):
+    same_texts = sorted(texts_before) == sorted(texts_after)
+    if not same_texts or _are_labels(texts_before):
+        if not _are_comparable(first, second):
+            return None
+        scored_before, scored_after = texts_before, texts_after
         texts_before = [normalised(t) for t in before.option_texts(i)]
         texts_after = [normalised(t) for t in after.option_texts(j)]
+        if same_texts and texts_before == texts_after:
+            # The same options behind the same labels: the label says which is which, also of two that read the same.
+            texts_before, texts_after = scored_before, scored_after
     if texts_before == texts_after:
         return ()
     if Counter(texts_before) != Counter(texts_after):
@@ -274,14 +339,34 @@ def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, .
 
 def _are_labels(texts: list[str]) -> bool:
     """Whether the options are scored by a letter or a number, which says nothing about their content."""
-    return all(len(text.strip("().:")) <= 1 for text in texts)
+    return all(label_of(text) or not text for text in texts)
 
 
-def _explain_unpaired(
-    before: Scores, after: Scores, pairs: list[tuple[int, int]], left_out: dict[str, list[int]]
-) -> None:
-    rest_before = _left(len(before), [i for i, _ in pairs])
-    rest_after = _left(len(after), [j for _, j in pairs])
+def _are_comparable(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
+    """Whether the places of two rows' options tell which they are, where the texts that are scored do not.
+
+    So they do for labels of two kinds, such as letters and numbers, and for labels beside texts. Rows that share some labels and
+    not others, lack one, or have one twice, do not say which option is which.
+    """
+    if first == second or not (first and second):
+        return True
+    labels = labels_of(first), labels_of(second)
+    for texts, found in zip((first, second), labels, strict=True):
+        if not found and len(set(texts)) > 1 and any(label_of(text) for text in texts):
+            return False
+    shared = set(labels[0]) & set(labels[1])
+    # Numbers from 0 and from 1 share some.
+    return len(shared) in (0, len(first)) or all(map(_are_counted, labels))
+
+
+def _are_counted(labels: tuple[str, ...]) -> bool:
+    """Whether each label is the successor of the one before."""
+    return all(ord(after) == ord(before) + 1 for before, after in pairwise(labels))
+
+
+def _explain_unpaired(before: Scores, after: Scores, pairs: Integers, left_out: dict[str, list[int]]) -> None:
+    rest_before = _left(len(before), pairs[:, 0])
+    rest_after = _left(len(after), pairs[:, 1])
     ids_after = {int(after.doc_id[j]) for j in rest_after}
     changed = {int(before.doc_id[i]) for i in rest_before} & ids_after
     for i in rest_before:

@@ -33,7 +33,7 @@ from consistency.logs.run_config import RunConfig
 from consistency.metrics.measures import HEADLINE
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.selection_bias import SelectionBias
-from consistency.support.text import shortened, visible
+from consistency.support.text import joined, padded, shortened, visible, width
 from consistency.support.version import own_version
 
 SCHEMA_VERSION = 2
@@ -298,7 +298,7 @@ class Comparison:
             *(trimmed_lines(self.overall) if self.overall is not None else ()),
             *undefined_notes(self.main),
         ]
-        return "\n".join(map(visible, [*lines, *([""] if further else []), *further, "", self.signature]))
+        return joined([*lines, *([""] if further else []), *further, "", self.signature])
 
     def _changes(self) -> Iterator[str]:
         """Of each pool the change of accuracy and of the gold option's probability, and how their intervals were made."""
@@ -324,19 +324,20 @@ def _surest(section: Section) -> tuple[float, float]:
 
 def _table(sections: Sequence[Section]) -> Iterator[str]:
     """A row for each section under a head."""
-    width = max(len(section.name) for section in sections)
-    metrics = max(len("metric"), *(len(accuracy_name(section)) for section in sections))
+    names = [(visible(section.name), visible(accuracy_name(section))) for section in sections]
+    first, second = (max(map(width, column)) for column in zip(("task", "metric"), *names, strict=True))
     head = " ".join(f"{measure.short:>10}" for measure in HEADLINE)
-    yield f"{'task':<{width}} {'metric':<{metrics}} {'n':>6} {head}   flips −/+ p (Holm)"
-    for section in sections:
+    yield f"{'task':<{first}} {'metric':<{second}} {'n':>6} {head}   flips −/+ p (Holm)"
+    for section, (name, metric) in zip(sections, names, strict=True):
         cells = [_cell(section.estimates.get(measure.name)) for measure in HEADLINE]
         turned = section.flips
         # Of a task among several corrected for their number; of what pools them there is one.
         p = section.sign_flip_p if section.p_holm is None else section.p_holm
         flipped = f"{turned['harmful']:>5}/{turned['beneficial']:<5}" if turned else f"{'–':>5}{'':6}"
         tested = f"{'–':>8}" if p is None else f"{p:8.4f}" if p >= 0.0001 else " < .0001"
-        name = f"{section.name:<{width}} {accuracy_name(section):<{metrics}} {section.n:>6}"
-        yield f"{name} " + " ".join(cells) + f" {flipped} {tested}"
+        yield (
+            f"{padded(name, first)} {padded(metric, second)} {section.n:>6} " + " ".join(cells) + f" {flipped} {tested}"
+        )
 
 
 def _config_dict(config: RunConfig) -> dict[str, Any]:

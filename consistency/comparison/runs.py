@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,13 +77,18 @@ def common_tasks(first: Run, second: Run) -> dict[str, str]:
     common = {name: name for name in sorted(set(first.tasks) & set(second.tasks))}
     taken = set(common.values())
     free = {name: _questions(second.tasks[name]) for name in second.tasks if name not in taken}
+    holders: defaultdict[bytes, list[str]] = defaultdict(list)
+    for name, questions in free.items():
+        for question in questions:
+            holders[question].append(name)
     for name in sorted(set(first.tasks) - set(common)) if free else ():
         asked = _questions(first.tasks[name])
-        shared = {other: len(asked & questions) for other, questions in free.items()}
-        best = max(shared, key=lambda other: shared[other], default=None)
-        if best is None or list(shared.values()).count(shared[best]) > 1:
+        shared = Counter(other for question in asked for other in holders.get(question, ()) if other in free)
+        most = shared.most_common(2)
+        if not most or (len(most) > 1 and most[0][1] == most[1][1]):
             continue
-        if 2 * shared[best] > min(len(asked), len(free[best])):
+        best, count = most[0]
+        if 2 * count > min(len(asked), len(free[best])):
             common[name] = best
             del free[best]
     if not common:

@@ -263,12 +263,12 @@ def unexplained_prompts(
 ) -> UnexplainedPrompts | None:
     """Prompts that differ in tasks in which no setting does that could be the reason."""
     explained = [item for item in settings if item.kind in _LEADING and not item.no_effect]
+    everywhere = any(not item.tasks for item in explained)
+    within = {task for item in explained for task in item.tasks}
     tasks = tuple(
         name
         for name, report in reports.items()
-        if report.prompts.get("different")
-        and chosen[name] == name
-        and not any(not item.tasks or name in item.tasks for item in explained)
+        if report.prompts.get("different") and chosen[name] == name and not (everywhere or name in within)
     )
     if not tasks:
         return None

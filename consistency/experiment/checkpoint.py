@@ -11,12 +11,13 @@ from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
 from consistency.errors import InputError
+from consistency.support.json_files import read_json
 from consistency.tasks.templates import read_template, template_title
 
 # By the format's name: the type's name, bytes of a value, and the bits that are all set in an infinity and in a NaN.
@@ -30,7 +31,9 @@ _FLOATS = {
     "F8_E4M3": ("float8_e4m3fn", 1, 0x7F),
 }
 _PIECE = 1 << 22  # values
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+_MOST_LAYERS = 10_000
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d{1,9})\.")
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _EMBEDDING = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight")
 _REPEAT = "save the model again; a program that was stopped while it saved leaves such files"
 
@@ -55,6 +58,14 @@ class Tensor:
     file: Path
     start: int
     end: int
+
+
+class _Entry(msgspec.Struct):
+    """What the header of a safetensors file says of a tensor."""
+
+    dtype: str
+    shape: tuple[_Count, ...]
+    data_offsets: tuple[_Count, _Count]
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,8 @@ def check_checkpoint(folder: str | Path, *, load: bool = False, template: str | 
     if adapter:
         architecture = f"{config.get('peft_type', '')} adapter".strip()
     else:
-        architecture = ", ".join(config.get("architectures") or [str(config.get("model_type"))])
+        named = config.get("architectures") or config.get("model_type")
+        architecture = ", ".join(map(str, named if isinstance(named, list) else [named]))
         _check_layers(folder, config, tensors)
         _check_vocabulary(folder, tensors, tokens)
     _check_template(folder, template)
@@ -148,11 +160,7 @@ def check_checkpoint(folder: str | Path, *, load: bool = False, template: str | 
 
 def _json(path: Path) -> dict[str, Any]:
     """The content of a file that holds a JSON object."""
-    try:
-        content = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"cannot be read: {reason}", expected="a JSON object", do=_REPEAT, path=path) from None
+    content = read_json(path, "a JSON object", _REPEAT)
     if not isinstance(content, dict):
         raise InputError("is not a JSON object", do=_REPEAT, path=path)
     return content
@@ -165,7 +173,7 @@ def _tensors(folder: Path, stem: str) -> list[Tensor]:
         tensors = read_header(whole)
     elif index.is_file():
         places = _json(index).get("weight_map")
-        if not isinstance(places, dict):
+        if not isinstance(places, dict) or not all(isinstance(name, str) and name for name in places.values()):
             raise InputError("has no weight_map", expected="the file of each tensor", do=_REPEAT, path=index)
         tensors = [tensor for name in sorted(set(places.values())) for tensor in read_header(folder / name)]
         found = {tensor.name: tensor.file.name for tensor in tensors}
@@ -204,19 +212,23 @@ def read_header(file: Path) -> list[Tensor]:
         size = file.stat().st_size
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            header = msgspec.json.decode(stream.read(length) if length < size else b"")
+            header = msgspec.json.decode(stream.read(length) if length < size else b"", type=dict[str, msgspec.Raw])
         begin = 8 + length
-        tensors = [
-            Tensor(
-                name, entry["dtype"], tuple(entry["shape"]), file, *(begin + place for place in entry["data_offsets"])
-            )
-            for name, entry in header.items()
-            if name != "__metadata__"
-        ]
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", do=_REPEAT, path=file) from None
-    except (msgspec.DecodeError, AttributeError, KeyError, TypeError):
-        raise InputError("is not a complete safetensors file", do=_REPEAT, path=file) from None
+        entries = {
+            name: msgspec.json.decode(entry, type=_Entry) for name, entry in header.items() if name != "__metadata__"
+        }
+    except (OSError, ValueError, RecursionError) as error:
+        # ValueError is also of a name that no file can have.
+        problem = "is not a complete safetensors file"
+        problem = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else problem
+        raise InputError(problem, do=_REPEAT, path=file) from None
+    tensors = [
+        Tensor(name, entry.dtype, entry.shape, file, *(begin + place for place in entry.data_offsets))
+        for name, entry in entries.items()
+    ]
+    for tensor in tensors:
+        if tensor.start > tensor.end:
+            raise InputError(f"{tensor.name} ends before it begins", do=_REPEAT, path=file)
     expected = max((tensor.end for tensor in tensors), default=begin)
     if size != expected:
         raise InputError(f"has {size:,} bytes", expected=f"{expected:,}, as its header says", do=_REPEAT, path=file)
@@ -251,14 +263,26 @@ def _check_values(tensor: Tensor) -> None:
 def _count_tokens(path: Path) -> int:
     """The number of embeddings that a tokenizer needs: one more than the largest number of a token."""
     content = _json(path)
-    vocabulary = content.get("model", {}).get("vocab", {})
-    numbers = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
-    return 1 + max([*numbers, *(token["id"] for token in content.get("added_tokens", []))], default=-1)
+    try:
+        vocabulary = content.get("model", {}).get("vocab", {})
+        numbers = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
+        ids = [*numbers, *(token["id"] for token in content.get("added_tokens", []))]
+    except (AttributeError, KeyError, TypeError):
+        ids = [None]
+    if not all(type(number) is int and number >= 0 for number in ids):
+        raise InputError(
+            "is not a tokenizer", expected="a vocabulary in which each token has a number", do=_REPEAT, path=path
+        )
+    return 1 + max(ids, default=-1)
 
 
 def _check_layers(folder: Path, config: dict[str, Any], tensors: list[Tensor]) -> None:
     # The config of a model of text and images has neither key at its top level; its layers are not checked.
     layers = config.get("num_hidden_layers", config.get("n_layer"))
+    if layers is not None and (type(layers) is not int or not 0 <= layers <= _MOST_LAYERS):
+        raise InputError(
+            f"has {str(layers)[:40]!r} layers", expected="a number of layers", do=_REPEAT, path=folder / "config.json"
+        )
     numbers = {int(match[1]) for tensor in tensors if (match := _LAYER.search(tensor.name))}
     if layers and numbers and (missing := set(range(layers)) - numbers):
         listed = ", ".join(map(str, sorted(missing)))
@@ -269,7 +293,7 @@ def _check_layers(folder: Path, config: dict[str, Any], tensors: list[Tensor]) -
 
 def _check_vocabulary(folder: Path, tensors: list[Tensor], tokens: int) -> None:
     for tensor in tensors:
-        if _EMBEDDING.search(tensor.name) and tensor.shape[0] < tokens:
+        if _EMBEDDING.search(tensor.name) and tensor.shape and tensor.shape[0] < tokens:
             raise InputError(
                 f"the tokenizer has {tokens:,} tokens, {tensor.name} only {tensor.shape[0]:,}",
                 do="save the model with the tokenizer that it was trained with",
@@ -279,7 +303,11 @@ def _check_vocabulary(folder: Path, tensors: list[Tensor], tokens: int) -> None:
 
 def _check_template(folder: Path, name: str | None) -> None:
     file, settings = folder / "chat_template.jinja", folder / "tokenizer_config.json"
-    found = file.read_text(encoding="utf-8") if file.is_file() else ""
+    try:
+        found = file.read_text(encoding="utf-8") if file.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError(f"cannot be read: {reason}", expected="a chat template", do=_REPEAT, path=file) from None
     if not found.strip() and settings.is_file():
         found = str(_json(settings).get("chat_template") or "")
     if not found.strip():
@@ -310,8 +338,8 @@ def _load(folder: Path) -> None:
         _, found = AutoModelForCausalLM.from_pretrained(
             folder, device_map="meta", output_loading_info=True, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # transformers has errors of its own for each key of a config
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"transformers cannot load it: {reason}", do=_REPEAT, path=folder) from None
     for problem in ("missing", "mismatched", "unexpected"):
         if names := sorted(map(str, found[f"{problem}_keys"])):

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError, not_one_of
+from consistency.experiment.arguments import check_path
 from consistency.support.json_files import UNREADABLE
 from consistency.tasks import mmlu
 from consistency.tasks.own_domain import SPLITS, OwnDomain, Shot, mmlu_tasks, name_problem
@@ -42,6 +43,7 @@ class _Place:
 
     def find(self, name: str) -> str:
         """A path of the user's: relative to the experiment file, or to the current folder where only that one has it."""
+        check_path(self.keys, name)
         beside = self.path.parent / Path(name).expanduser()
         return str(beside if beside.exists() or not Path(name).exists() else Path(name))
 
@@ -173,6 +175,9 @@ def _names(value: Mapping[str, Any], key: str, where: _Place) -> tuple[str, ...]
     names = [] if given is None else [given] if isinstance(given, str) else given
     if not isinstance(names, list) or not all(isinstance(name, str) and _TASK.fullmatch(name) for name in names):
         raise where.at(key).error(repr(given), "a list of names")
+    if file := next((name for name in names if name.endswith((".yaml", ".yml"))), None):
+        # lm_eval would read it as a file of a task, with the functions that it names.
+        raise where.at(key).error(f"{file} is the name of a file", "the name of a task")
     if len(set(names)) < len(names):
         raise where.at(key).error(repr(given), "distinct names")
     return tuple(names)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from consistency.errors import InputError
 from consistency.experiment.presets import check_settings
+from consistency.support.yaml_files import parse_yaml
 
 # Axolotl reads these from its command line only: a config cannot hold them.
 COMMAND_KEYS = (
@@ -87,8 +86,8 @@ class Flag:
             return _number(text, (int, float))
         if text.startswith(("[", "{")) and not isinstance(replaced, str):
             # The launchers accelerate and torchrun read these; with --launcher python Axolotl leaves them as text.
-            with suppress(yaml.YAMLError, ValueError):
-                return yaml.safe_load(text)
+            with suppress(InputError):
+                return parse_yaml(text, "a list or a mapping")
         if replaced is not None:
             return text
         for value, names in ((True, ("true", "yes")), (False, ("false", "no")), (None, ("null", "none", "~"))):
@@ -153,7 +152,10 @@ class TrainingFlags:
                 level[parent] = dict(level[parent]) if isinstance(level.get(parent), dict) else {}
                 level = level[parent]
             # The type is that of the value in the config, also for a flag that is given twice.
-            level[key] = flag.typed(_value_at(values, flag.key))
+            replaced = _value_at(values, flag.key)
+            level[key] = flag.typed(replaced)
+            if type(replaced) in (int, float) and isinstance(level[key], str):
+                raise InputError(f"axolotl: {flag.name} {flag.value!r}", expected=f"a number, as {replaced} is")
         given = {flag.key for flag in self.settings}
         check_settings({key: value for key, value in found.items() if key in given}, None, "axolotl: ")
         return found

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
+from consistency.experiment.arguments import REMOTE_CODE
 from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.presets import read_preset
+from consistency.experiment.row_manifest import manifest_of
 from consistency.experiment.training_config import TrainingConfig, resolve
 from consistency.tasks.own_domain import OwnDomain
 from consistency.tasks.scopes import TaskSet, scope_tasks
@@ -20,6 +22,7 @@ from consistency.world.model import BASE_MODEL
 _ONLY_HERE = {
     **dict.fromkeys(("chat_template", "chat_template_jinja"), "template: NAME in the experiment"),
     "max_steps": "num_epochs in the preset",
+    "trust_remote_code": REMOTE_CODE,
 }
 # A model is saved after each epoch, and none is deleted.
 _KEEP_EPOCHS = {"save_strategy": "epoch", "save_total_limit": 1000}
@@ -65,7 +68,7 @@ class TunedRun:
     @property
     def manifest(self) -> Path:
         """The manifest of the training rows: what they were made from."""
-        return self.folder / "groups" / f"{self.group}.manifest.json"
+        return manifest_of(self.rows)
 
     @property
     def host(self) -> Path:
@@ -221,7 +224,7 @@ class Experiment:
         recipe = self.recipe(model)
         for preset in recipe.presets:
             for key, expected in _ONLY_HERE.items():
-                if key in read_preset(preset):
+                if read_preset(preset).get(key):
                     raise InputError(f"preset: {preset} sets {key}", expected=expected, path=self.path)
         source = self.sources[recipe.base]
         given = {

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import inspect
 import shlex
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from difflib import get_close_matches
 from io import StringIO
 
+from consistency.experiment.arguments import model_arguments
 from consistency.experiment.grid import Experiment
-from consistency.experiment.reading import LM_EVAL_DESTINATIONS, model_arguments
+from consistency.experiment.reading import LM_EVAL_DESTINATIONS
 
 # What transformers takes when it loads a model; lm_eval hands on what it does not know itself.
 _LOADING = (
@@ -21,7 +22,7 @@ _TYPES = ("auto", "float32", "float16", "bfloat16", "float64")
 
 
 def harness_problems(experiment: Experiment) -> list[str]:
-    """The problems that lm_eval has with an experiment's flags and model arguments.
+    """The problems that lm_eval's models have with an experiment's model arguments.
 
     Parameters
     ----------
@@ -30,12 +31,26 @@ def harness_problems(experiment: Experiment) -> list[str]:
     Returns
     -------
     list of str
-        A problem each, with its key; empty if there is none.
+        A problem each, with its key; empty if there is none, or if the flags have problems themselves.
     """
     name, found = _flags(experiment.lm_eval)
-    if not found:
-        found = [f"model_args: {problem}" for problem in _arguments(experiment.model_args, name or "hf-shared-prefix")]
-    return found
+    asked = [] if found else _arguments(experiment.model_args, name or "hf-shared-prefix")
+    return [f"model_args: {problem}" for problem in asked]
+
+
+def flag_problems(experiment: Experiment) -> list[str]:
+    """The problems of an experiment's ``lm_eval`` flags, by lm_eval's own parser, and of what `model_args` says in any case.
+
+    Parameters
+    ----------
+    experiment : Experiment
+
+    Returns
+    -------
+    list of str
+        A problem each, with its key; no model of lm_eval is loaded for it.
+    """
+    return [*_flags(experiment.lm_eval)[1], *(f"model_args: {text}" for text in _values(experiment.model_args))]
 
 
 def _flags(text: str) -> tuple[str | None, list[str]]:
@@ -48,7 +63,7 @@ def _flags(text: str) -> tuple[str | None, list[str]]:
     told = StringIO()
     words = shlex.split(text)
     try:
-        with redirect_stderr(told):
+        with redirect_stdout(StringIO()), redirect_stderr(told):
             given = parser.parse_args(["run", *words])
             plain = parser.parse_args(["run"])
     except (ValueError, argparse.ArgumentTypeError) as error:
@@ -88,13 +103,19 @@ def _arguments(text: str, model: str) -> list[str]:
             if name not in known:
                 near = get_close_matches(name, known, 1)
                 found.append(f"no argument {name!r}" + (f"; did you mean {near[0]}?" if near else f" of {model}"))
+    return found
+
+
+def _values(text: str) -> list[str]:
+    """Values of model arguments that no model can have."""
+    given, found = model_arguments(text), []
     dtype = given.get("dtype", "auto").removeprefix("torch.")
     if dtype not in _TYPES:
         near = get_close_matches(dtype, _TYPES, 1)
         found.append(
-            f"dtype={dtype}" + (f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(_TYPES)}")
+            f"dtype={dtype!r}" + (f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(_TYPES)}")
         )
     for name in ("max_length", "pass_tokens"):
         if name in given and not (given[name].isdecimal() and int(given[name]) > 0):
-            found.append(f"{name}={given[name]}; expected a number of tokens, from 1")
+            found.append(f"{name}={given[name]!r}; expected a number of tokens, from 1")
     return found

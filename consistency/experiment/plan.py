@@ -16,6 +16,7 @@ from consistency.experiment.packing import read_turns
 from consistency.experiment.requirements import Fetch, asks_mmlu, fetches
 from consistency.experiment.seeds import CHANGE, SeedPlan, plan_seeds
 from consistency.statistics.crossed import RunSpread
+from consistency.support.text import joined, padded, visible, width
 from consistency.tasks import mmlu, sources
 from consistency.tasks.own_domain import OwnDomain
 from consistency.tasks.own_tasks import read_own_domain
@@ -184,9 +185,9 @@ class Plan:
                 str(item.evaluations),
                 *(f"{n:,}" for n in (item.rows, item.tokens, item.steps)),
             )
-            lines.append((item.model, *counts, *(f"{value:.3g}" for value in (*hours, item.disk_gb))))
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        table = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+            lines.append((visible(item.model), *counts, *(f"{value:.3g}" for value in (*hours, item.disk_gb))))
+        widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+        table = ["  ".join(padded(cell, n, right=True) for cell, n in zip(line, widths, strict=True)) for line in lines]
         estimated = sum(item.estimated_rows for item in self.models)
         rows = sum(item.rows for item in self.models)
         basis = "rows were counted, " if not estimated else f"{estimated:,} of {rows:,} rows are an estimate, "
@@ -201,7 +202,7 @@ class Plan:
             lines_below += [f"{says}:", *(f"  {item.to_text()}" for item in self.fetched)]
         if self.seeds:
             lines_below.append(self.seeds.to_text())
-        return "\n".join([*table, *lines_below])
+        return joined([*table, *lines_below])
 
 
 def plan(

@@ -12,13 +12,25 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
+import yaml
+
 from consistency.errors import InputError, not_one_of
+from consistency.experiment.arguments import (
+    NAME,
+    REMOTE_CODE,
+    check_model,
+    check_names,
+    check_path,
+    check_texts,
+    is_name,
+    read_model_arguments,
+)
 from consistency.experiment.domains import read_domains
 from consistency.experiment.flags import TrainingFlags, read_flags
 from consistency.experiment.grid import Experiment, Recipe
 from consistency.experiment.training_config import group_names, has_config
 from consistency.support.resources import shipped
-from consistency.support.yaml_files import read_yaml
+from consistency.support.yaml_files import key_lines, read_yaml
 from consistency.tasks.scopes import TaskSet
 from consistency.tasks.templates import read_template
 
@@ -27,10 +39,6 @@ from consistency.tasks.templates import read_template
 ON_A_GPU = ("autocast", "packed", "liger")
 # What comes before the presets of a model on another device: float32, and no kernel that only a GPU has.
 ON_A_CPU = ("cpu",)
-# The first character rules out a hidden folder and the folder's parent.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-# Folders beside those of the models.
-_TAKEN = ("report", "tasks")
 # The keys of an experiment file, besides those of embedded.yaml.
 _KEYS = ("name", "models", "domains", "groups", "seeds", "tasks", "preset", "recipes", "learning_rate", "network")
 # Settings that no flag may change, with what to write instead: the batch is computed from some of them, the grid sets others
@@ -77,6 +85,7 @@ _FORBIDDEN_FLAGS = {
         "none: the grid keeps each run in a folder of its own",
     ),
     "max_steps": "--num-epochs",
+    "trust_remote_code": REMOTE_CODE,
     "sweep": "none: learning_rate: [1e-5, 2e-5] and recipes train a model in several ways",
     "cloud": "none: a profile says where the grid runs",
 }
@@ -95,6 +104,8 @@ _FORBIDDEN_LM_EVAL = {
         ),
         "none: the grid gives each stage its own",
     ),
+    "--trust_remote_code": REMOTE_CODE,
+    **dict.fromkeys(("--also", "--own-tasks", "--own_tasks"), "none: the grid says what is evaluated, and on what"),
     **dict.fromkeys(
         ("--use_cache", "-c", "--cache_requests"), "none: a cache could give one model's answers or prompts to another"
     ),
@@ -104,13 +115,6 @@ LM_EVAL_DESTINATIONS = {name[2:]: what for name, what in _FORBIDDEN_LM_EVAL.item
 # The style of the tasks that ask each rotation of a question's options.
 CYCLIC = "icl_cyclic"
 _DEVICE = re.compile(r"cpu|mps|cuda(:(0|[1-9][0-9]*))?")
-_MODEL_ARGUMENTS = {
-    "pretrained": "the model under models",
-    "tokenizer": "none: a model is asked with the tokenizer that it was trained with",
-    "peft": "none: the grid gives it to models that were trained with an adapter",
-    "delta": "none: the grid evaluates the models that it trains",
-    "device": "the device as a key, device: cuda",
-}
 
 
 def _whole(least: int) -> Callable[[Any], bool]:
@@ -123,7 +127,11 @@ def _text(value: Any) -> bool:
 
 # By key: whether a value can be read, and what was expected.
 _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(("axolotl", "general", "guard", "lm_eval", "model_args", "context_model"), (_text, "text")),
+    **dict.fromkeys(("axolotl", "general", "guard", "lm_eval", "context_model"), (_text, "text")),
+    "model_args": (
+        lambda value: _text(value) or isinstance(value, dict),
+        "text, dtype=float32, or a mapping, {dtype: float32}",
+    ),
     "device": (
         lambda value: isinstance(value, str) and _DEVICE.fullmatch(value) is not None,
         "cpu, cuda, cuda:N or mps",
@@ -181,9 +189,21 @@ def read_experiment(path: str | Path, root: str | Path, settings: Mapping[str, A
     try:
         return _experiment(path, Path(root), settings or {})
     except InputError as error:
-        if error.path is not None:
+        if error.path not in (None, path) or error.line is not None:
             raise
-        raise InputError(error.problem, expected=error.expected, do=error.do, path=path) from error
+        line = key_line(path, error.problem, settings or {})
+        raise InputError(error.problem, expected=error.expected, do=error.do, path=path, line=line) from error
+
+
+def key_line(path: Path, problem: str, settings: Mapping[str, Any]) -> int | None:
+    """The line of the key with which a problem begins; None if it begins with none, or with one of the settings."""
+    try:
+        lines = key_lines(path)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    keys = tuple(problem.split(": "))
+    found = (keys[:length] for length in range(len(keys), 0, -1) if keys[0] not in settings)
+    return next((lines[place] for place in found if place in lines), None)
 
 
 def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experiment:
@@ -199,6 +219,7 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
             f"no key {unknown[0]!r}" + (f"; did you mean {near[0]}?" if near else ""),
             expected=f"one of {', '.join(known)}",
         )
+    check_texts(given)
     loaded = {"tasks": "world", "network": given.get("tasks", "world") != "world", **defaults, **given}
     for key, (accepts, expected) in _VALUES.items():
         if not accepts(loaded[key]):
@@ -220,21 +241,24 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
     if own and loaded["tasks"] == "world":
         problem = f"domains: {next(iter(own))} is not of the embedded world"
         raise InputError(problem, expected="tasks: paper beside an own domain")
-    texts: dict[str, Any] = {key: loaded[key] or "" for key in ("general", "guard", "model_args", "context_model")}
+    texts: dict[str, Any] = {key: loaded[key] or "" for key in ("general", "guard", "context_model")}
+    texts["model_args"] = read_model_arguments(loaded["model_args"])
+    for key in ("general", "guard", "template"):
+        check_path(key, loaded[key] or "")
     _check_lm_eval(loaded["lm_eval"] or "")
-    _check_model_arguments(texts["model_args"])
     read_template(loaded["template"])
     sources = loaded["models"]
     for model, source in sources.items():
         if not isinstance(source, str) or not source.strip():
             raise InputError(f"models: {model}: {source!r}", expected="a folder, a name or 'embedded'")
-        _check_source(f"models: {model}", source)
+        check_model(f"models: {model}", source)
     if texts["context_model"] == "embedded":
         raise InputError("context_model: embedded", expected="a model that can write: a folder or a name of the hub")
-    _check_source("context_model", texts["context_model"])
+    check_model("context_model", texts["context_model"])
     if texts["general"] == "hub:":
         raise InputError("general: hub:", expected="hub:NAME or hub:NAME@REVISION")
     recipes = dict(_recipes(loaded, sources))
+    check_names([*sources, *recipes])
     attempts = loaded["explanation_attempts"]
     if attempts is None:
         # The embedded model does not read what it is shown: it picks options at chance, with any explanation.
@@ -287,10 +311,8 @@ def _lists(loaded: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(f"seeds: {loaded['seeds']}", expected="numbers from 0 to 2**32 - 1, as NumPy takes")
     for key, name in (("name", loaded.get("name")), *(("models", model) for model in lists.pop("models"))):
         # They become folders, which are also removed: no space, and no way out of the experiment's root.
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise InputError(f"{key}: {name!r} is not a name", expected="letters, digits, '.', '_' and '-'")
-        if key == "models" and name in _TAKEN:
-            raise InputError(f"models: {name!r} is the name of another folder of the grid", expected="another name")
+        if not is_name(name):
+            raise InputError(f"{key}: {name!r} is not a name", expected=NAME)
     for group in lists["groups"]:
         if not has_config(group):
             raise not_one_of("intervention group", group, [*group_names(), "mixed_R with R between 0 and 1"])
@@ -319,39 +341,12 @@ def _check_lm_eval(text: str) -> None:
         name = word.partition("=")[0] if word.startswith("--") else word[:2]
         if name in _FORBIDDEN_LM_EVAL:
             raise InputError(f"lm_eval: {name}", expected=_FORBIDDEN_LM_EVAL[name])
-
-
-def model_arguments(text: str) -> dict[str, str]:
-    """The arguments of lm_eval's model, by name.
-
-    Parameters
-    ----------
-    text : str
-        As ``--model_args`` takes them: ``dtype=float32,trust_remote_code=True``.
-
-    Raises
-    ------
-    InputError
-        If a part has no name or no value.
-
-    Examples
-    --------
-    >>> model_arguments("dtype=float32,max_length=2048")
-    {'dtype': 'float32', 'max_length': '2048'}
-    """
-    found = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = part.partition("=")
-        if not equals or not name or not value:
-            raise InputError(f"model_args: {part!r}", expected="NAME=VALUE, separated by commas: dtype=float32")
-        found[name] = value
-    return found
-
-
-def _check_model_arguments(text: str) -> None:
-    for name in model_arguments(text):
-        if name in _MODEL_ARGUMENTS:
-            raise InputError(f"model_args: {name}", expected=_MODEL_ARGUMENTS[name])
+        if word == "--":
+            raise InputError("lm_eval: --", expected="flags alone: the grid adds its own behind them")
+        # lm_eval takes the beginning of a flag for the flag.
+        full = next((flag for flag in _FORBIDDEN_LM_EVAL if len(name) > 2 and flag.startswith(name)), None)
+        if full and name != "--model":
+            raise InputError(f"lm_eval: {name}, short for {full}", expected=_FORBIDDEN_LM_EVAL[full])
 
 
 def _recipes(loaded: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[tuple[str, Recipe]]:
@@ -362,8 +357,8 @@ def _recipes(loaded: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[
     if named is not None and (not isinstance(named, dict) or not named):
         raise InputError(f"recipes: {named!r}", expected="presets by name: {full: [packed], adapter: [lora]}")
     for name in named or ():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise InputError(f"recipes: {name!r} is not a name", expected="letters, digits, '.', '_' and '-'")
+        if not is_name(name):
+            raise InputError(f"recipes: {name!r} is not a name", expected=NAME)
     choices = {name: dict.fromkeys(sources, _names("recipes", value)) for name, value in (named or {}).items()}
     presets = choices or {"": _preset(loaded.get("preset"), sources)}
     rates = list(_rates(loaded.get("learning_rate")))
@@ -376,12 +371,6 @@ def _recipes(loaded: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[
             raise InputError(f"{key}: two trainings would have the name {name}", expected="other names, or rates")
         found[name] = Recipe(base, _on_device(presets[recipe].get(base), sources[base], loaded["device"]), rate)
         yield name, found[name]
-
-
-def _check_source(key: str, source: str) -> None:
-    """Refuse a path that lm_eval could not be given: it reads its model arguments up to the next comma."""
-    if "," in source:
-        raise InputError(f"{key}: {source!r} has a comma", expected="a path without one, or a link to it")
 
 
 def _rates(given: Any) -> Iterator[float | None]:
@@ -415,6 +404,8 @@ def _names(key: str, given: Any) -> tuple[str, ...]:
     names = [given] if isinstance(given, str) else given
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{key}: {given!r}", expected="a name, or a list of names")
+    for name in names:
+        check_path(key, name)
     return tuple(names)
 
 

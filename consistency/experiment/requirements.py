@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from consistency.errors import InputError
+from consistency.experiment.arguments import is_hub_name
 from consistency.experiment.grid import Experiment
 from consistency.experiment.workflow import visible_gpus
 from consistency.support.host import list_gpus
@@ -108,7 +109,9 @@ def missing(experiment: Experiment) -> Iterator[str]:
         named.append(("context_model", experiment.context_model))
     for key, source in named:
         folder = Path(source)
-        if is_folder(source):
+        if not is_folder(source) and not is_hub_name(source):
+            yield f"{key}: {source!r} is neither a folder here nor a name of the hub; expected ./FOLDER, NAME or ORG/NAME"
+        elif is_folder(source):
             if not folder.is_dir() and source.count("/") > 1 and not folder.is_absolute() and source[0] != ".":
                 yield f"{key}: there is no folder {source}, and a name of the hub has at most one slash"
             elif not (folder / "config.json").is_file():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment
 from consistency.statistics.crossed import RunSpread, power_of_runs
+from consistency.support.text import joined
 
 CHANGE = 0.05
 POWER = 0.8
@@ -70,7 +71,7 @@ class SeedPlan:
             lines.append(
                 "this experiment has one seed: it says what these training runs did; a claim about the recipe needs several"
             )
-        return "\n".join(lines)
+        return joined(lines)
 
 
 def plan_seeds(

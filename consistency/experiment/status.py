@@ -20,6 +20,7 @@ from consistency.experiment.grid import Experiment, needs_contexts
 from consistency.experiment.plan import plan
 from consistency.experiment.program_log import is_locked, read_attempt, writers
 from consistency.experiment.progress import STEPS, Progress, read_progress
+from consistency.support.text import joined, padded, visible, width
 
 State = Literal["done", "running", "waiting", "failed"]
 STATES: tuple[State, ...] = ("done", "running", "waiting", "failed")
@@ -142,17 +143,17 @@ class Status:
 
     def to_text(self) -> str:
         """A table of the stages, the running jobs, those that failed, and the hours left."""
-        rows: list[tuple[str, ...]] = [(self.name, *STATES)]
+        rows: list[tuple[str, ...]] = [(visible(self.name), *STATES)]
         rows += [(stage, *(str(n) if n else "-" for n in counts.values())) for stage, counts in self.counts().items()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
         table = [
             "  ".join(
-                cell.rjust(width) if place else cell.ljust(width)
-                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+                padded(cell, columns, right=place > 0)
+                for place, (cell, columns) in enumerate(zip(row, widths, strict=True))
             )
             for row in rows
         ]
-        return "\n".join([*table, *self.lines(), self.summary()])
+        return joined([*table, *self.lines(), self.summary()])
 
     def summary(self) -> str:
         """In one line who makes the grid, and how long the rest takes."""
@@ -245,10 +246,15 @@ def _places(experiment: Experiment) -> Iterator[tuple[str, str, Path, Path]]:
     for run, name in runs:
         checked = run.config.with_suffix(".checked.txt")
         yield "train", name, checked, run.logs.with_name(f"{run.logs.name}.train.log")
+    # All runs of a model and a group have one config.
+    last = {
+        (model, group): math.ceil(experiment.config(model, group).values["num_epochs"])
+        for model in experiment.models
+        for group in experiment.groups
+        if experiment.every_epoch
+    }
     for run, name in runs:
-        epochs = []
-        if experiment.every_epoch:
-            epochs = list(range(1, math.ceil(experiment.config(run.model, run.group).values["num_epochs"])))
+        epochs = range(1, last.get((run.model, run.group), 1))
         for ending, what in [*((f".epoch-{epoch}", f" after epoch {epoch}") for epoch in epochs), ("", "")]:
             logs = run.logs.with_name(f"{run.logs.name}{ending}")
             yield "evaluate", name + what, logs, logs.with_name(f"{logs.name}.evaluate.log")
@@ -296,7 +302,7 @@ def _head(root: Path) -> str | None:
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
         return f"Snakemake (PID {head['pid']} on {head['host']}) since {head['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -13,9 +13,11 @@ import yaml
 from consistency.errors import InputError, not_one_of
 from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.presets import preset_path, read_preset
+from consistency.experiment.row_manifest import check_rows
 from consistency.support.files import fingerprint
 from consistency.support.json_files import first_line
 from consistency.support.resources import shipped
+from consistency.support.text import visible
 from consistency.tasks.templates import read_template
 
 PAPER_BATCH = 256
@@ -80,7 +82,7 @@ class TrainingConfig:
         """
         layers = f" with the presets {', '.join(self.presets)}" if self.presets else ""
         header = (
-            f"# {self.group}.yml{layers}, {self.step}.\n"
+            f"# {self.group}.yml{visible(layers)}, {self.step}.\n"
             "# Made by consistency experiment config; Axolotl runs it as it is.\n\n"
         )
         try:
@@ -102,7 +104,7 @@ class TrainingConfig:
             path = preset_path(name)
             if added := _without(path.read_text(encoding="utf-8"), base):
                 source = name if path == Path(name) else f"presets/{name}.yml"
-                body = f"{body.rstrip()}\n\n# From {source}.\n{added}"
+                body = f"{body.rstrip()}\n\n# From {visible(source)}.\n{added}"
         # A key of two presets, and what a flag or the caller set, has the value of the last of them.
         written = yaml.safe_load(body)
         for key, value in self.values.items():
@@ -228,7 +230,9 @@ def resolve(
         _check_rows(Path(rows), pairs=bool(values.get("rl")))
         values["datasets"][0]["path"] = str(rows)
         if Path(rows).is_file():
-            values["dataset_prepared_path"] = f"prepared/{group}-{fingerprint(rows)[:16]}"
+            digest = fingerprint(rows)
+            check_rows(Path(rows), digest)
+            values["dataset_prepared_path"] = f"prepared/{group}-{digest[:16]}"
     return TrainingConfig(group, tuple(presets), devices, values)
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from consistency.errors import InputError
+from consistency.errors import InputError, one_line
+from consistency.experiment import harness_checks
+from consistency.experiment.arguments import path_problems
 from consistency.experiment.flags import TrainingFlags
 from consistency.experiment.grid import Experiment
 from consistency.experiment.memory import memory_problems
@@ -24,6 +28,9 @@ from consistency.tasks.sources import VARIABLE
 from consistency.tasks.templates import OWN
 from consistency.world.model import BASE_MODEL
 
+# What `axolotl train --launcher` takes, and the module that it starts with it.
+_LAUNCHERS = ("accelerate", "torchrun", "python")
+_TRAINS = "axolotl.cli.train"
 # Every training config needs them; a preset of one's own could take one away.
 REQUIRED_KEYS = ("chat_template", "dataset_prepared_path", "output_dir", "datasets")
 # The model's own answer is the one that they teach, or there is none.
@@ -56,9 +63,9 @@ class Validation:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def to_text(self) -> str:
+    def to_lines(self) -> list[str]:
         """Problems first, a line each."""
-        return "\n".join([*(f"problem: {text}" for text in self.problems), *self.notes])
+        return [*(f"problem: {text}" for text in self.problems), *self.notes]
 
 
 def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = False) -> Validation:
@@ -84,6 +91,7 @@ def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = Fa
         If a preset does not exist, a flag has a value of the wrong type, or a batch cannot be split over the devices.
     """
     problems = [*missing(experiment), *own_domain_problems(experiment)]
+    problems += path_problems(run.folder / "tuned" / run.group for run in experiment.runs())
     notes = [_rows_note(experiment), *_guard_notes(experiment)]
     configs = {
         (model, group): experiment.config(model, group) for model in experiment.models for group in experiment.groups
@@ -120,6 +128,8 @@ def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = Fa
         problems += _needs_gpu(experiment, configs)
     if find_spec("axolotl") is not None:
         problems += [f"axolotl: {problem}" for problem in flag_problems(experiment.flags)]
+    if find_spec("lm_eval") is not None:
+        problems += harness_checks.flag_problems(experiment)
     if full:
         if not experiment.network:
             # Before a library of the hub is loaded: what is not in its cache cannot be had in the grid either.
@@ -187,7 +197,31 @@ def flag_problems(flags: TrainingFlags) -> list[str]:
             found.append(f"{flag.name} needs a value")
         elif flag.value is not None and not takes_value[flag.name]:
             found.append(f"{flag.name} takes no value, found {flag.value}; its opposite is --no-{flag.name[2:]}")
-    return found
+    return found + _launcher_problems(flags)
+
+
+def _launcher_problems(flags: TrainingFlags) -> list[str]:
+    """What is wrong with the launcher and the words for it, by the launcher's own parser: they may start nothing else."""
+    launcher = flags.launcher or "accelerate"
+    if launcher not in _LAUNCHERS:
+        return [f"--launcher {launcher}; expected one of {', '.join(_LAUNCHERS)}"]
+    if not flags.launcher_words or launcher == "python":
+        return []
+    if launcher == "accelerate":
+        from accelerate.commands.launch import launch_command_parser as make_parser
+    else:
+        from torch.distributed.run import get_args_parser as make_parser
+    told = StringIO()
+    try:
+        with redirect_stdout(told), redirect_stderr(told):
+            given = make_parser().parse_args([*flags.launcher_words, "-m", _TRAINS])
+    except SystemExit:
+        return [f"{launcher}: {told.getvalue().strip().rpartition('error: ')[2].splitlines()[0]}"]
+    if given.training_script != _TRAINS or not given.module or given.no_python or getattr(given, "run_path", False):
+        return [
+            f"{launcher} would start {given.training_script!r} in place of the training; expected flags alone after --"
+        ]
+    return []
 
 
 def unknown_keys(config: Mapping[str, Any]) -> list[str]:
@@ -254,7 +288,7 @@ def axolotl_problems(config: Mapping[str, Any], device: str = "cuda") -> list[st
             place = ".".join(map(str, item["loc"]))
             found.append(f"{place}: {item['msg']}" if place else str(item["msg"]))
     except Exception as error:  # validators and plugins raise what they like
-        found.append(" ".join(str(error).split()))
+        found.append(one_line(error, 2000))
     return found
 
 
@@ -267,9 +301,7 @@ def _axolotl(experiment: Experiment, configs: Mapping[tuple[str, str], TrainingC
 
 def _lm_eval(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:
     """Problems that lm_eval finds in its flags, and in the tasks that own domains name as ID and OOD."""
-    from consistency.experiment.harness_checks import harness_problems
-
-    yield from harness_problems(experiment)
+    yield from harness_checks.harness_problems(experiment)
     for problem in task_problems(asked_tasks(experiment.own_domains.values())).values():
         yield f"domains: {problem}"
 
@@ -311,7 +343,7 @@ def _unloadable(folder: str) -> Iterator[str]:
     try:
         config = AutoConfig.from_pretrained(folder)
     except Exception as error:  # transformers and the hub have errors of their own
-        yield f"its config cannot be loaded: {' '.join(str(error).split())[:200]}"
+        yield f"its config cannot be loaded: {one_line(error)}"
         return
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         yield f"a {config.model_type} model is no causal language model of transformers"

@@ -16,6 +16,7 @@ from consistency.knowledge.categories import CATEGORIES, Categorised, Category, 
 from consistency.knowledge.probes import Coverage, left_out, read_all
 from consistency.statistics.calibration import calibration_error
 from consistency.statistics.shares import wilson
+from consistency.support.text import joined
 
 BINS = 10
 
@@ -106,7 +107,7 @@ class KnowledgeMap:
         lines += [f"not mapped: {name} ({reason})" for name, reason in self.coverage.skipped.items()]
         lines += [left_out(name, count) for name, count in self.coverage.incomplete.items()]
         lines += self.coverage.notes
-        return "\n".join(lines)
+        return joined(lines)
 
 
 def read_map(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from consistency.knowledge.beliefs import LABELS
 from consistency.knowledge.map import BINS, KnowledgeMap, Known, summary
-from consistency.support.figure_style import BLUE, GREY, INK, MUTED, RED, RULE, STYLE, settle
-from consistency.support.files import write_together
+from consistency.support.figure_style import BLUE, GREY, INK, MUTED, RED, RULE, STYLE, save, settle
+from consistency.support.files import Outputs, append_lines
 from consistency.support.json_files import json_lines, pretty_json
 
 if TYPE_CHECKING:
@@ -37,15 +37,15 @@ def write_map(knowledge: KnowledgeMap, out: str | Path) -> None:
         If a file cannot be written.
     """
     folder = Path(out)
-    text = pretty_json(knowledge.to_dict())
     figures = draw_map(knowledge)
-    write_together(
-        {
-            folder / "labels.jsonl": json_lines(knowledge.questions),
-            **{folder / name: [content] for name, content in figures.items()},
-            folder / "map.json": [text.encode()],
-        }
-    )
+    with Outputs() as outputs:
+        manifest = outputs.manifest(folder / "map.json")
+        files = {name: outputs.file(folder / name) for name in ("labels.jsonl", *figures)}
+        append_lines(files["labels.jsonl"], json_lines(knowledge.questions))
+        for name, content in figures.items():
+            files[name].write(content)
+        hashes = {name: file.sha256 for name, file in files.items()}
+        manifest.write(pretty_json({**knowledge.to_dict(), "files": hashes}).encode())
 
 
 def draw_map(knowledge: KnowledgeMap) -> dict[str, bytes]:
@@ -89,8 +89,8 @@ def draw_map(knowledge: KnowledgeMap) -> dict[str, bytes]:
         )
         settle(figure)
         svg, png = io.BytesIO(), io.BytesIO()
-        figure.savefig(svg, format="svg", facecolor="white", metadata={"Date": None})
-        figure.savefig(png, format="png", facecolor="white", dpi=160)
+        save(figure, svg, format="svg", facecolor="white", metadata={"Date": None})
+        save(figure, png, format="png", facecolor="white", dpi=160)
     return {"map.svg": svg.getvalue(), "map.png": png.getvalue()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
 from consistency.metrics.selection_bias import OptionCounts
 from consistency.statistics.selection_bias import strongest_bias
+from consistency.support.streams import tell
 from consistency.tasks.questions import CYCLIC
 from consistency.tasks.scopes import asks_pool, domain_of
 from consistency.world.fields import DOMAINS
@@ -229,7 +229,7 @@ def _logged_probe(scores: Scores, domain: str | None, threshold: float) -> Probe
     name = domain or domain_of(scores.task)
     beliefs = read_beliefs(asked, threshold, name)
     if incomplete:
-        print(f"consistency: {scores.source}: {left_out(scores.task, incomplete)}", file=sys.stderr)
+        tell(f"consistency: {scores.source}: {left_out(scores.task, incomplete)}")
     return Probe(
         name=scores.task,
         domain=name,
@@ -279,10 +279,9 @@ def _warn_of_subject(beliefs: Beliefs, path: Path) -> None:
         return
     decode = msgspec.json.Decoder(Document).decode
     if any(not decode(document).subject for document in beliefs.documents):
-        print(
+        tell(
             f"consistency: {path}: rows without a subject are about {beliefs.subject!r}, after the file's name; "
-            "name another with --domain",
-            file=sys.stderr,
+            "name another with --domain"
         )
 
 

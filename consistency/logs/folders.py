@@ -21,7 +21,7 @@ from consistency.logs.packed import archive_members, is_archive, plain_name, rea
 from consistency.logs.run_config import RunConfig, differing_settings, merge_configs, read_config
 
 _DATE = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
-_SAMPLES = re.compile(rf"samples_(?P<task>.+)_(?P<date>{_DATE})\.jsonl?")
+_SAMPLES = re.compile(rf"samples_(?P<task>(?s:.+))_(?P<date>{_DATE})\.jsonl?")
 _RESULTS = re.compile(rf"(?:.*_)?(?P<date>{_DATE})\.json")
 _OLD = "_write_out_info.json"
 # Copies that a notebook keeps; what a Mac adds to an archive has names that begin with `._`.
@@ -253,7 +253,8 @@ class _Listing:
             logs = undated
         for file in logs:
             samples.setdefault((file.parent, ""), []).append(file)
-        left_out += [LeftOut(file, NOT_SAMPLES) for file in undated if file not in set(logs)]
+        read = set(logs)
+        left_out += [LeftOut(file, NOT_SAMPLES) for file in undated if file not in read]
         return cls(samples, results, tuple(old), tuple(left_out))
 
     def config(self, key: _RunKey) -> RunConfig:
@@ -369,11 +370,12 @@ def _of_newest(path: Path, listing: _Listing, labels: Mapping[_RunKey, str]) -> 
     differing = {key: differing_settings(config, configs[newest]) for key, config in configs.items() if key != newest}
     _ask_which(path, runs, any(differing.values()) or len(configs) < len(keys))
     parts: list[_Run] = []
+    done: set[str] = set()
     for key in keys:
         # A run without a date is not of the release of one with a date.
         if key in configs and not differing.get(key) and bool(key[1]) == bool(newest[1]):
-            done = {task for part in parts for task in part.tasks}
             files = tuple((file, task) for file, task in runs[key].files if task not in done)
+            done.update(task for _, task in files)
             if files:
                 parts.append(_Run(labels[key], configs[key], files))
     read = {part.label for part in parts}
@@ -436,9 +438,8 @@ class _Names:
             for key in ("configs", "results"):
                 found: Any = config.content.get(key)
                 names |= dict.fromkeys(found if isinstance(found, dict) else ())
-        self._longest_first = sorted(names, key=len, reverse=True)
         self._by_stem: dict[str, str] = {}
-        for name in self._longest_first:
+        for name in sorted(names, key=len, reverse=True):
             for stem in (name, re.sub(r"\W", "_", name)):
                 self._by_stem.setdefault(stem, name)
 
@@ -447,9 +448,11 @@ class _Names:
         dated = _SAMPLES.fullmatch(name)
         stem = os.fsencode(dated["task"] if dated else Path(name).stem).decode("utf-8", "replace")
         if not dated and stem not in self._by_stem:
-            for task in self._longest_first:
-                if stem.endswith((f"_{task}", "_" + re.sub(r"\W", "_", task))):
-                    return task
+            # Behind each underscore from the left, so that the longest name is found.
+            for underscore in re.finditer("_", stem):
+                found = self._by_stem.get(stem[underscore.end() :])
+                if found is not None:
+                    return found
         return self._by_stem.get(stem, stem)
 
 

@@ -110,7 +110,7 @@ def find_gold(options: LoggedOptions) -> GoldOptions:
     GoldOptions
     """
     logprobs, acc = options.logprobs, options.acc
-    if acc is not None and not np.isin(acc[np.isfinite(acc)], (0.0, 1.0)).all():
+    if acc is not None and not ((acc == 0) | (acc == 1) | ~np.isfinite(acc)).all():
         gold = _by_labels(options)
         return GoldOptions(gold, inferred=0, unknown=int((~gold.any(axis=1)).sum()))
     prediction = logprobs.argmax(axis=1) if np.isfinite(logprobs).all() else top_option(logprobs)

@@ -110,7 +110,8 @@ def read_metrics(
     for name, values in columns.items():
         logged = settings.values.get((name, filter_name))
         try:
-            form = _form(settings.aggregation(name), [_as_numbers(item) for item in values], options, logged)
+            numbers = [_as_numbers(item) for item in values] if list in set(map(type, values)) else values
+            form = _form(settings.aggregation(name), numbers, options, logged)
             infinite = int(np.isinf(form.values if isinstance(form, Summands) else form).sum())
             if infinite:
                 raise _UnreadError(f"infinite in {infinite} of {n} questions")
@@ -142,7 +143,7 @@ def _notes(other: list[str], documents: int | None, n: int, *, repeated: bool) -
 
 def _as_numbers(item: Any) -> Any:
     """A metric's value with the numbers that JSON lacks, which arrive as texts beside other numbers."""
-    if isinstance(item, list) and any(isinstance(part, int | float) for part in item):
+    if type(item) is list and any(isinstance(part, int | float) for part in item):
         return [float(part) if part in _CONSTANTS else part for part in item]
     return item
 

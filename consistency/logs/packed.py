@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
@@ -63,8 +64,8 @@ def archive_members(archive: Path) -> list[Path]:
     InputError
         If it is none, a path in it leaves it, or its logs would grow too large.
     """
-    with _open_archive(archive) as opened:
-        members = {name: member for name, member in _members(opened, archive).items() if ".json" in name.lower()}
+    _, found = _open_archive(archive)
+    members = {name: member for name, member in found.items() if ".json" in name.lower()}
     paths = [archive / name for name in members]
     # A member never yields more than the size that the archive says it has.
     total = sum(member.file_size for member in members.values())
@@ -143,8 +144,8 @@ def _unpacking(path: Path) -> Iterator[tuple[_Readable, int]]:
                 source: IO[bytes] = stack.enter_context(path.open("rb"))
                 size = os.fstat(source.fileno()).st_size
             else:
-                opened = stack.enter_context(_open_archive(archive))
-                member = _members(opened, archive).get(path.relative_to(archive).as_posix())
+                opened, members = _open_archive(archive)
+                member = members.get(path.relative_to(archive).as_posix())
                 if member is None:
                     raise InputError("the archive has no such file", path=path)
                 if stat.S_ISLNK(member.external_attr >> 16):
@@ -173,15 +174,21 @@ def _decompressing(source: IO[bytes], suffix: str) -> _Readable:
     return source
 
 
-@contextmanager
-def _open_archive(archive: Path) -> Iterator[zipfile.ZipFile]:
+def _open_archive(archive: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+    """An archive and the files in it by their names, see `_members`."""
     try:
-        opened = zipfile.ZipFile(archive)
+        about = archive.stat()
+        return _opened(archive, about.st_mtime_ns, about.st_size, os.getpid())
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         # ValueError is of a name that is no text, OSError of a place before the file's beginning.
         raise InputError(f"not a readable .zip archive: {error}", do=_DO, path=archive) from None
-    with opened:
-        yield opened
+
+
+@lru_cache(2)
+def _opened(archive: Path, changed: int, size: int, process: int) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+    # Listing what is in an archive takes as long as it has files: once for all of them, as long as it does not change.
+    opened = zipfile.ZipFile(archive)
+    return opened, _members(opened, archive)
 
 
 def _members(opened: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:

@@ -16,6 +16,7 @@ from consistency.errors import InputError
 from consistency.logs.scores import Scores
 from consistency.metrics.distributions import log_probabilities
 from consistency.support.arrays import Floats
+from consistency.support.text import joined
 from consistency.tasks.prompts import LETTERS
 
 
@@ -97,7 +98,7 @@ class Folded:
         for count, letters in figures["letters"].items():
             shares = " ".join(f"{letter} {share:.3f}" for letter, share in letters.items())
             lines.append(f"  {f'letters of {count} options':<34}{shares}")
-        return "\n".join(lines)
+        return joined(lines)
 
 
 def fold_rotations(scores: Scores) -> Folded:

@@ -395,11 +395,16 @@ def _request_names(count: int) -> tuple[str, ...]:
 
 @cache
 def _lettered_row(letters: tuple[str, ...], filtered: str | None, *, named: bool) -> Any:
-    """The type of rows that all score the same letters: only the first request is decoded, and shows that they do."""
+    """The type of rows that all score the same letters in one order: it refuses any other."""
     prompt = [] if named else [("arg_0", msgspec.Raw)]
-    letter: Any = Literal[letters[0]]
-    request = msgspec.defstruct("Request", [*prompt, ("arg_1", letter)], array_like=not named, gc=False)
-    requests = msgspec.defstruct("Requests", [("gen_args_0", request)], array_like=not named, gc=False)
+    fields_of_requests: list[tuple[str, Any]] = []
+    for name, text in zip(_request_names(len(letters)), letters, strict=True):
+        letter: Any = Literal[text]
+        request = msgspec.defstruct("Request", [*prompt, ("arg_1", letter)], array_like=not named, gc=False)
+        fields_of_requests.append((name, request))
+    requests = msgspec.defstruct(
+        "Requests", fields_of_requests, array_like=not named, gc=False, forbid_unknown_fields=True
+    )
     responses: Any = Annotated[list[Response], msgspec.Meta(min_length=len(letters), max_length=len(letters))]
     same: Any = ("filter", Literal[filtered]) if filtered else ("filter", None, None)
     fields = [same, ("filtered_resps", responses), ("arguments", requests)]
@@ -521,4 +526,5 @@ def _not_text(error: UnicodeDecodeError, line: int, path: Path) -> InputError:
 
 
 def _unparsable(error: Exception, line: int, path: Path) -> InputError:
-    return InputError(f"cannot be parsed: {error}", do="run lm_eval again", path=path, line=line)
+    problem = "nested too deeply" if isinstance(error, RecursionError) else f"cannot be parsed: {error}"
+    return InputError(problem, do="run lm_eval again", path=path, line=line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from consistency.errors import InputError
 from consistency.logs.packed import read_log
 from consistency.support.host import counted
+from consistency.support.json_files import parse_json
 
 # Model arguments whose values are never repeated.
 SECRETS = ("api_key", "auth_token", "token", "hf_token", "header", "headers", "password")
@@ -103,19 +103,11 @@ def read_config(results: Path | None, date: str) -> RunConfig:
     """
     if results is None:
         return RunConfig(date=date or None)
+    expected, do = "the results file of lm_eval", "remove it or copy it again"
     try:
-        content = json.loads(read_log(results))
-    except InputError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        line = error.lineno if isinstance(error, json.JSONDecodeError) else None
-        raise InputError(
-            f"cannot be read: {error}",
-            expected="the results file of lm_eval",
-            do="remove it or copy it again",
-            path=results,
-            line=line,
-        ) from None
+        content = parse_json(read_log(results), results, expected, do)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", expected=expected, do=do, path=results) from None
     if not isinstance(content, dict):
         raise InputError("not a results file", expected="a JSON object", do="remove it", path=results)
     return _to_config(content, results, date)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from dataclasses import replace
 from itertools import count as numbered
 from operator import attrgetter
 from pathlib import Path
 from struct import pack
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from consistency.errors import InputError
 from consistency.logs.documents import find_line
 from consistency.logs.generations import Generation, read_generation
 from consistency.logs.gold import LoggedOptions, Targets, find_gold
+from consistency.logs.labels import order_of_labels
 from consistency.logs.metrics import Options, read_metrics, to_numbers
+from consistency.logs.packed import read_log
 from consistency.logs.rows import Expected, RowKind, in_order, open_rows
 from consistency.logs.scores import Scores
 from consistency.logs.task_settings import TaskSettings
 from consistency.support.arrays import Bools, Floats, Integers
+from consistency.support.json_files import is_deep
+
+# Levels of a document: others walk and write it again, at any depth of calls.
+_DEEPEST = 400
+_BRACKETS = re.compile(rb"[\[\]{}]")
 
 
 def read_samples(file: Path, task: str, settings: TaskSettings | None = None) -> dict[str, Scores]:
@@ -38,7 +49,19 @@ def read_samples(file: Path, task: str, settings: TaskSettings | None = None) ->
     InputError
         Naming file and line, if the file is not a log of lm_eval.
     """
-    settings = settings or TaskSettings()
+    try:
+        return _read_samples(file, task, settings or TaskSettings())
+    except RecursionError:
+        raise InputError(
+            "a value is nested too deeply",
+            expected="the fields and types that lm_eval --log_samples writes",
+            do="run lm_eval again, or remove the line",
+            path=file,
+            line=_deepest_line(file),
+        ) from None
+
+
+def _read_samples(file: Path, task: str, settings: TaskSettings) -> dict[str, Scores]:
     names = tuple(dict.fromkeys([*settings.metrics, *(metric for metric, _ in settings.values)]))
     try:
         columns = _Columns.read(file, Expected(letters=True, metrics=names))
@@ -55,6 +78,19 @@ def read_samples(file: Path, task: str, settings: TaskSettings | None = None) ->
     if len(blocks) == 1:
         return {task: columns.to_scores(task, *blocks[0], settings)}
     return {f"{task},{name}": columns.to_scores(task, name, rows, settings) for name, rows in blocks}
+
+
+def _deepest_line(file: Path) -> int:
+    """The line of a samples file with the deepest value, brackets in texts counted as well."""
+    deepest, found = 0, 1
+    for number, line in enumerate(read_log(file).split(b"\n"), 1):
+        level = highest = 0
+        for mark in _BRACKETS.findall(line):
+            level += 1 if mark in b"[{" else -1
+            highest = max(highest, level)
+        if highest > deepest:
+            deepest, found = highest, number
+    return found
 
 
 class _Numbers:
@@ -133,18 +169,34 @@ class _Columns:
             self._extend_continuations(rows, counts)
 
     def _check_text(self, documents: list[bytes], rows: list[Any]) -> None:
-        """Refuse documents that are not UTF-8: the decoder skips their bytes, and others read them as text."""
-        for document in [document for document in documents if not document.isascii()]:
+        """Refuse documents that are not UTF-8 or too deep: the decoder skips their bytes, and others read them."""
+        # All at once is faster; no document ends within a character and begins with the rest of one.
+        with suppress(UnicodeDecodeError):
+            b" ".join(documents).decode()
+            self._check_depth(documents, rows)
+            return
+        for document in documents:
             try:
                 document.decode()
             except UnicodeDecodeError as error:
-                raise InputError(
-                    f"the document is not UTF-8: {error.reason}",
-                    expected="UTF-8 text",
-                    do="copy the file again or run lm_eval again",
-                    path=self.file,
-                    line=find_line(self.file, document, rows[documents.index(document)].doc_id),
-                ) from None
+                raise self._unusable(f"is not UTF-8: {error.reason}", "UTF-8 text", document, rows, documents) from None
+
+    def _check_depth(self, documents: list[bytes], rows: list[Any]) -> None:
+        # Only a long document with as many brackets can be deep.
+        for document in [document for document in documents if len(document) > 2 * _DEEPEST]:
+            if document.count(b"[") + document.count(b"{") > _DEEPEST and _is_deep(document):
+                raise self._unusable("is nested too deeply", f"at most {_DEEPEST} levels", document, rows, documents)
+
+    def _unusable(
+        self, problem: str, expected: str, document: bytes, rows: list[Any], documents: list[bytes]
+    ) -> InputError:
+        return InputError(
+            f"the document {problem}",
+            expected=expected,
+            do="copy the file again or run lm_eval again",
+            path=self.file,
+            line=find_line(self.file, document, rows[documents.index(document)].doc_id),
+        )
 
     def _extend_continuations(self, rows: list[Any], counts: list[int]) -> None:
         # Rows in sequence share one tuple, since most tasks score the same letters throughout.
@@ -209,14 +261,18 @@ class _Columns:
         if self.kind.has_options:
             matrix, counts = self._matrix()
             logprobs, n_options = matrix[taken], counts[taken]
+            continuations = chosen(self.continuations)
             if "acc_mutual_info" in self.kind.metrics:
                 logprobs, n_options, unconditional = _split_unconditional(logprobs, n_options)
             broken = _without_scores(logprobs, n_options)
             if broken.any():
                 logprobs[broken] = np.nan
                 notes.append(f"{int(broken.sum())} questions have log-probabilities that are not numbers")
-            continuations = chosen(self.continuations)
             if unconditional is not None:
+                unmatched = _match_unconditional(unconditional, continuations)
+                if unmatched:
+                    logprobs[unmatched] = np.nan
+                    notes.append(f"{len(unmatched)} questions log other options without the question than with it")
                 continuations = tuple(texts[: len(texts) // 2] for texts in continuations)
             target = self.target.to_array()[taken]
             acc = columns.get("acc")
@@ -241,7 +297,7 @@ class _Columns:
             n_options, continuations = np.zeros(n, dtype=np.int64), ((),) * n
         options = Options(logprobs, gold) if self.kind.has_options else None
         metrics = read_metrics(columns, settings, filter_name, options, repeated=bool(duplicates))
-        return Scores(
+        scores = Scores(
             task=task,
             filter=filter_name,
             doc_id=doc_id,
@@ -263,6 +319,13 @@ class _Columns:
             duplicates=duplicates,
             notes=(*notes, *metrics.notes),
         )
+        # Letters of which the first row has others than all have one order already, but perhaps not that of counting.
+        order = order_of_labels(continuations, scores.documents, logprobs.shape[1]) if self.kind.has_options else None
+        if order is None:
+            return scores
+        moved = int((order != np.arange(logprobs.shape[1])).any(axis=1).sum())
+        note = f"{moved} questions log their options in another order of labels; they are put in that of the others"
+        return replace(scores.reorder_options(order), notes=(*scores.notes, note))
 
     def _distinct(self, rows: Integers | None) -> tuple[Integers | None, int, list[str]]:
         """Rows sorted by doc_id, the first of each (None for all, as they are), how many are left out, and a note on it."""
@@ -290,6 +353,15 @@ class _Columns:
         return logprobs, n_options
 
 
+def _is_deep(document: bytes) -> bool:
+    try:
+        return is_deep(msgspec.json.decode(document), _DEEPEST)
+    except RecursionError:
+        return True
+    except msgspec.DecodeError:  # as with NaN, which others read as text
+        return False
+
+
 def _without_scores(logprobs: Floats, n_options: Integers) -> Bools:
     """Which questions have an option whose log-probability is NaN or plus infinity, shape [n]."""
     if np.isfinite(logprobs).all():
@@ -308,3 +380,32 @@ def _split_unconditional(logprobs: Floats, n_options: Integers) -> tuple[Floats,
     conditional = np.where(present, logprobs[:, : len(columns)], np.nan)
     behind = np.take_along_axis(logprobs, np.minimum(columns + half[:, None], logprobs.shape[1] - 1), axis=1)
     return conditional, half, np.where(present, behind, np.nan)
+
+
+def _match_unconditional(unconditional: Floats, continuations: tuple[tuple[str, ...], ...]) -> list[int]:
+    """Put the log-probabilities without the question into the order of those with it; the rows where they are of others.
+
+    The texts of the options follow each other in two halves, of which the second lacks the delimiter before an option.
+    """
+    found: dict[tuple[str, ...], list[int] | None] = {}
+    unmatched = []
+    for row, texts in enumerate(continuations):
+        if texts not in found:
+            found[texts] = _places_behind(texts)
+        places = found[texts]
+        if places is None:
+            unmatched.append(row)
+        elif places != list(range(len(places))):
+            unconditional[row, : len(places)] = unconditional[row, places]
+    return unmatched
+
+
+def _places_behind(texts: tuple[str, ...]) -> list[int] | None:
+    """Of each option of the first half its place in the second half; None where that has others."""
+    half = len(texts) // 2
+    first, second = [text.strip() for text in texts[:half]], [text.strip() for text in texts[half:]]
+    if all(one.endswith(other) for one, other in zip(first, second, strict=True)):
+        return list(range(half))
+    if sorted(first) != sorted(second) or len(set(first)) < half:
+        return None
+    return [second.index(text) for text in first]

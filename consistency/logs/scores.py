@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from consistency.errors import InputError, not_one_of
-from consistency.logs.documents import find_line, options_of
+from consistency.logs.documents import find_line, normalised, options_of
 from consistency.logs.generations import Generation
+from consistency.logs.labels import label_of
 from consistency.logs.metrics import accuracy_names
 from consistency.logs.task_settings import TaskSettings
 from consistency.metrics.aggregates import Summands
@@ -160,9 +161,22 @@ class Scores:
 
     def option_texts(self, row: int) -> tuple[str, ...]:
         """Texts of one question's options in the order of its columns: from the document, else the continuations."""
+        return self.texts_beside(row, options_of(self.documents[row]))
+
+    def texts_beside(self, row: int, options: tuple[str, ...]) -> tuple[str, ...]:
+        """What `option_texts` gives where the document's options are known.
+
+        They are in the order of the columns, unless the log scores their texts in another order.
+        """
         count = int(self.n_options[row])
-        found = options_of(self.documents[row])
-        return found if len(found) == count else self.option_continuations[row][:count]
+        scored = self.continuations[row][:count]
+        if len(options) != count:
+            return self.option_continuations[row][:count]
+        if len(scored) == count and count and not label_of(scored[0]):
+            columns, own = [list(map(normalised, texts)) for texts in (scored, options)]
+            if columns != own and sorted(columns) == sorted(own):
+                return tuple([options[own.index(text)] for text in columns])
+        return options
 
     def line(self, row: int) -> int | None:
         """Line of the source that holds a row's document, for a message about it; None where it is not found."""

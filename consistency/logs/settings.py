@@ -87,7 +87,7 @@ def _parsed(value: Any) -> Any:
     for read in (json.loads, ast.literal_eval) if text[:1] in tuple("{[(-.0123456789") else ():
         try:
             return read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             continue
     return text
 

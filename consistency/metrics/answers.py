@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from consistency.metrics.distributions import defined, paired, probabilities, top_option
+from consistency.metrics.rows import row_any, row_max, row_nansum, row_sum
 from consistency.support.arrays import Bools, Floats, Integers
 
 QUANTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -32,8 +33,8 @@ def gold_probability(scores: ArrayLike, gold: Bools) -> Floats:
     [0.5]
     """
     p = probabilities(scores)
-    total = np.where(gold, np.nan_to_num(p), 0.0).sum(axis=1)
-    return np.where(gold.any(axis=1), defined(total, p), np.nan)
+    total = row_sum(np.where(gold, np.nan_to_num(p), 0.0))
+    return np.where(row_any(gold), defined(total, p), np.nan)
 
 
 def margin(scores: ArrayLike, gold: Bools) -> Floats:
@@ -47,9 +48,9 @@ def margin(scores: ArrayLike, gold: Bools) -> Floats:
     [-2.0]
     """
     x = np.asarray(scores, dtype=np.float64)
-    right = np.fmax.reduce(np.where(gold, x, np.nan), axis=1, initial=-np.inf)
-    wrong = np.fmax.reduce(np.where(gold, np.nan, x), axis=1, initial=-np.inf)
-    known = gold.any(axis=1) & (~gold & ~np.isnan(x)).any(axis=1)
+    right = row_max(np.where(gold, x, np.nan))
+    wrong = row_max(np.where(gold, np.nan, x))
+    known = row_any(gold) & row_any(~gold & ~np.isnan(x))
     with np.errstate(invalid="ignore"):
         return np.where(known, defined(right - wrong, x), np.nan)
 
@@ -166,8 +167,8 @@ def brier_score(scores: ArrayLike, gold: Bools) -> Floats:
     [0.5]
     """
     p = probabilities(scores)
-    total = np.nansum((p - gold) ** 2, axis=1)
-    return np.where(gold.sum(axis=1) == 1, defined(total, p), np.nan)
+    total = row_nansum((p - gold) ** 2)
+    return np.where(row_sum(gold) == 1, defined(total, p), np.nan)
 
 
 def calibration_bins(confidence: Floats, bins: int = CALIBRATION_BINS) -> Integers:

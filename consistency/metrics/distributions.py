@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from consistency.metrics.rows import row_all, row_any, row_max, row_nansum
 from consistency.support.arrays import Bools, Floats
 
 
@@ -22,7 +23,7 @@ def paired(before: ArrayLike, after: ArrayLike) -> tuple[Floats, Floats]:
     absent = np.isnan(first) != np.isnan(second)
     if absent.any():
         # A question that one run could not score has no distribution to compare.
-        undefined = absent.any(axis=1, keepdims=True)
+        undefined = row_any(absent)[:, None]
         first, second = np.where(undefined, np.nan, first), np.where(undefined, np.nan, second)
     return first, second
 
@@ -31,7 +32,7 @@ def defined(total: Floats, *arrays: Floats) -> Floats:
     """Put NaN where a question has no distribution."""
     undefined = np.zeros(len(total), dtype=bool)
     for array in arrays:
-        undefined |= np.isnan(array).all(axis=1)
+        undefined |= row_all(np.isnan(array))
     return np.where(undefined, np.nan, total)
 
 
@@ -54,10 +55,10 @@ def log_probabilities(scores: ArrayLike) -> Floats:
     [[0.5, 0.5, nan]]
     """
     x = np.asarray(scores, dtype=np.float64)
-    top = np.fmax.reduce(x, axis=1, keepdims=True, initial=-np.inf)
+    top = row_max(x)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         shifted = x - top
-        return np.asarray(shifted - np.log(np.nansum(np.exp(shifted), axis=1, keepdims=True)))
+        return np.asarray(shifted - np.log(row_nansum(np.exp(shifted))[:, None]))
 
 
 def probabilities(scores: ArrayLike) -> Floats:
@@ -83,7 +84,7 @@ def top_option(scores: ArrayLike) -> NDArray[np.int64]:
     if x.shape[1] == 0:
         return np.full(len(x), -1, dtype=np.int64)
     filled = np.where(np.isnan(x), -np.inf, x)
-    return np.where(filled.max(axis=1) == -np.inf, -1, np.argmax(filled, axis=1)).astype(np.int64)
+    return np.where(row_max(filled) == -np.inf, -1, np.argmax(filled, axis=1)).astype(np.int64)
 
 
 def any_tied(scores: ArrayLike) -> Bools:
@@ -95,4 +96,4 @@ def any_tied(scores: ArrayLike) -> Bools:
     [True, False]
     """
     ordered = np.sort(np.asarray(scores, dtype=np.float64), axis=1)
-    return np.asarray((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
+    return row_any(ordered[:, 1:] == ordered[:, :-1])

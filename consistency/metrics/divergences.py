@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from consistency.metrics.distributions import defined, log_probabilities, paired, probabilities
+from consistency.metrics.rows import row_nansum, row_sum
 from consistency.support.arrays import Floats
 
 
@@ -36,7 +37,7 @@ def kl_divergence(before: ArrayLike, after: ArrayLike) -> Floats:
     """
     x, y = paired(before, after)
     log_p, log_q = log_probabilities(x), log_probabilities(y)
-    total = _kl_terms(np.exp(log_p), log_p, log_q).sum(axis=1)
+    total = row_sum(_kl_terms(np.exp(log_p), log_p, log_q))
     return defined(np.maximum(total, 0.0), log_p, log_q)
 
 
@@ -53,7 +54,7 @@ def js_divergence(before: ArrayLike, after: ArrayLike) -> Floats:
     p, q = np.exp(log_p), np.exp(log_q)
     with np.errstate(divide="ignore"):
         log_m = np.log((p + q) / 2)
-    total = (_kl_terms(p, log_p, log_m).sum(axis=1) + _kl_terms(q, log_q, log_m).sum(axis=1)) / 2
+    total = (row_sum(_kl_terms(p, log_p, log_m)) + row_sum(_kl_terms(q, log_q, log_m))) / 2
     return defined(np.clip(total, 0.0, np.log(2)), log_p, log_q)
 
 
@@ -67,7 +68,7 @@ def total_variation(before: ArrayLike, after: ArrayLike) -> Floats:
     """
     p, q = map(probabilities, paired(before, after))
     # Rounding may leave a sum of probabilities a little over 1.
-    return defined(np.minimum(np.nansum(np.abs(p - q), axis=1) / 2, 1.0), p, q)
+    return defined(np.minimum(row_nansum(np.abs(p - q)) / 2, 1.0), p, q)
 
 
 def cosine_similarity(before: ArrayLike, after: ArrayLike) -> Floats:
@@ -81,7 +82,7 @@ def cosine_similarity(before: ArrayLike, after: ArrayLike) -> Floats:
     x, y = paired(before, after)
     p, q = probabilities(x), probabilities(y)
     with np.errstate(invalid="ignore", divide="ignore"):
-        cosine = np.nansum(p * q, axis=1) / np.sqrt(np.nansum(p * p, axis=1) * np.nansum(q * q, axis=1))
+        cosine = row_nansum(p * q) / np.sqrt(row_nansum(p * p) * row_nansum(q * q))
     return np.asarray(np.minimum(cosine, 1.0))
 
 
@@ -95,7 +96,7 @@ def hellinger(before: ArrayLike, after: ArrayLike) -> Floats:
     """
     x, y = paired(before, after)
     p, q = probabilities(x), probabilities(y)
-    squared = np.nansum((np.sqrt(p) - np.sqrt(q)) ** 2, axis=1) / 2
+    squared = row_nansum((np.sqrt(p) - np.sqrt(q)) ** 2) / 2
     return defined(np.sqrt(np.minimum(squared, 1.0)), p, q)
 
 
@@ -109,4 +110,4 @@ def entropy(scores: ArrayLike) -> Floats:
     """
     log_p = log_probabilities(scores)
     p = np.exp(log_p)
-    return defined(-_kl_terms(p, log_p, np.zeros_like(p)).sum(axis=1) + 0.0, log_p)
+    return defined(-row_sum(_kl_terms(p, log_p, np.zeros_like(p))) + 0.0, log_p)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from consistency.metrics.distributions import defined, log_probabilities, paired
+from consistency.metrics.rows import row_any, row_nansum, row_sum
 from consistency.support.arrays import Floats
 
 
@@ -40,18 +41,18 @@ def dense_ranks(scores: ArrayLike) -> Floats:
     ranks = np.ones(x.shape)
     for j in range(x.shape[1]):
         other = x[:, j, None]
-        is_first = ~(x[:, :j] == other).any(axis=1, keepdims=True)
+        is_first = ~row_any(x[:, :j] == other)[:, None]
         ranks += (x < other) & is_first
     return np.where(np.isnan(x), np.nan, ranks)
 
 
 def _rowwise_pearson(x: Floats, y: Floats) -> Floats:
     present = ~np.isnan(x)
-    count = present.sum(axis=1, keepdims=True)
+    count = row_sum(present)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        dx = np.where(present, x - np.nansum(x, axis=1, keepdims=True) / count, 0.0)
-        dy = np.where(present, y - np.nansum(y, axis=1, keepdims=True) / count, 0.0)
-        r = (dx * dy).sum(axis=1) / np.sqrt((dx * dx).sum(axis=1) * (dy * dy).sum(axis=1))
+        dx = np.where(present, x - row_nansum(x)[:, None] / count, 0.0)
+        dy = np.where(present, y - row_nansum(y)[:, None] / count, 0.0)
+        r = row_sum(dx * dy) / np.sqrt(row_sum(dx * dx) * row_sum(dy * dy))
     return np.asarray(np.clip(r, -1.0, 1.0))
 
 
@@ -103,9 +104,9 @@ def _weighted_concordance(x: Floats, y: Floats, weights: Floats) -> Floats:
     for i in range(1, x.shape[1]):
         weight = weights[:, i, None] + weights[:, :i]
         sx, sy = _pair_signs(x, i), _pair_signs(y, i)
-        agreement += (sx * sy * weight).sum(axis=1)
-        x_pairs += (np.abs(sx) * weight).sum(axis=1)
-        y_pairs += (np.abs(sy) * weight).sum(axis=1)
+        agreement += row_sum(sx * sy * weight)
+        x_pairs += row_sum(np.abs(sx) * weight)
+        y_pairs += row_sum(np.abs(sy) * weight)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.clip(agreement / np.sqrt(x_pairs) / np.sqrt(y_pairs), -1.0, 1.0))
 

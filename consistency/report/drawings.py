@@ -13,7 +13,7 @@ from consistency.report.content import Drawing, Mark, Row
 from consistency.report.formats.csv import write_csv
 from consistency.report.schema import Figure
 from consistency.statistics.estimates import Estimate
-from consistency.support.figure_style import INK, STYLE, THEME, inline, settle, to_svg, write_pdf
+from consistency.support.figure_style import INK, STYLE, THEME, inline, save, settle, to_svg, write_pdf
 from consistency.support.files import write_lines
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def draw_file(plot: Plot, path: Path) -> None:
         figure = _figure(plot, list(plot.panels))
         if plot.looks:
             _add_legend(figure, plot.looks)
+            settle(figure)
         if form == "svg":
             content = to_svg(figure).encode()
         else:
@@ -108,7 +109,7 @@ def draw_file(plot: Plot, path: Path) -> None:
             if form == "pdf":
                 write_pdf(figure, stream)
             else:
-                figure.savefig(stream, format="png", dpi=200, transparent=False, metadata={"Software": None})
+                save(figure, stream, format="png", dpi=200, transparent=False, metadata={"Software": None})
             content = stream.getvalue()
     write_lines(path, [content])
 

@@ -12,21 +12,21 @@ from consistency.report.formats.csv import write_csv
 from consistency.report.formats.html import html
 from consistency.report.formats.latex import latex
 from consistency.report.formats.markdown import markdown
-from consistency.support.files import folder_in_place
+from consistency.support.files import Outputs
 from consistency.support.json_files import pretty_json
 
 
-@contextmanager
-def report_in_place(out: str | Path) -> Iterator[Path]:
-    """A folder to fill with a report; it appears whole, by renaming.
+def begin_report(out: str | Path, outputs: Outputs) -> Path:
+    """A folder to fill with a report; it appears whole, by renaming, with the other outputs.
 
     Parameters
     ----------
     out : path-like
         Where it appears. An earlier report there is replaced.
+    outputs : Outputs
 
-    Yields
-    ------
+    Returns
+    -------
     pathlib.Path
         The folder, with empty folders `tables` and `figures`.
 
@@ -35,10 +35,17 @@ def report_in_place(out: str | Path) -> Iterator[Path]:
     InputError
         If `out` holds something that is no report, or cannot be written.
     """
-    with folder_in_place(Path(out), "report.json") as folder:
-        for name in ("tables", "figures"):
-            (folder / name).mkdir()
-        yield folder
+    folder = outputs.folder(Path(out), "report.json")
+    for name in ("tables", "figures"):
+        (folder / name).mkdir()
+    return folder
+
+
+@contextmanager
+def report_in_place(out: str | Path) -> Iterator[Path]:
+    """A folder to fill with a report, which appears at the end: see `begin_report`."""
+    with Outputs() as outputs:
+        yield begin_report(out, outputs)
 
 
 def write_files(report: Report, folder: Path) -> None:

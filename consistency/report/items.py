@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,8 @@ Columns = Mapping[str, NDArray[Any]]
 INDICES = ("gold", "prediction_before", "prediction_after", "zero_prediction_after")
 # Columns of which few values occur twice.
 TEXTS = ("doc_hash", "question", "options", "text_before", "text_after")
+# Of a table that is made at once, and of a row group.
+_MOST_ROWS = 1 << 17
 
 
 class ItemsWriter:
@@ -29,6 +32,7 @@ class ItemsWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer: Any = None
+        self._stack = ExitStack()
 
     def __enter__(self) -> ItemsWriter:
         return self
@@ -47,29 +51,36 @@ class ItemsWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        n = len(next(iter(columns.values())))
-        fields = {name: _constant(value, n) for name, value in constants.items()}
-        fields |= {name: _column(name, values) for name, values in columns.items()}
-        table = pa.table(fields)
-        if self._writer is None:
-            # A fifth smaller than by default, and written faster.
-            continuous = [name for name, values in columns.items() if _continuous(values)]
-            self._writer = pq.ParquetWriter(
-                self._path,
-                table.schema,
-                compression="zstd",
-                use_dictionary=[name for name in fields if name not in continuous and name not in TEXTS],
-                use_byte_stream_split=[
-                    f"{name}.list.element" if columns[name].ndim == 2 else name for name in continuous
-                ],
-            )
-        self._writer.write_table(table)
+        rows = len(next(iter(columns.values())))
+        for start in range(0, max(rows, 1), _MOST_ROWS):
+            n = min(rows - start, _MOST_ROWS)
+            fields = {name: _constant(value, n) for name, value in constants.items()}
+            fields |= {name: _column(name, values[start : start + n]) for name, values in columns.items()}
+            table = pa.table(fields)
+            if self._writer is None:
+                # A fifth smaller than by default, and written faster.
+                continuous = [name for name, values in columns.items() if _continuous(values[:_MOST_ROWS])]
+                # Opened here, since Arrow takes no path that is not UTF-8.
+                file = self._stack.enter_context(self._path.open("wb"))
+                self._writer = pq.ParquetWriter(
+                    file,
+                    table.schema,
+                    compression="zstd",
+                    # A damaged page is then an error, and no other number.
+                    write_page_checksum=True,
+                    use_dictionary=[name for name in fields if name not in continuous and name not in TEXTS],
+                    use_byte_stream_split=[
+                        f"{name}.list.element" if columns[name].ndim == 2 else name for name in continuous
+                    ],
+                )
+            self._writer.write_table(table)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        with self._stack:
+            if self._writer is not None:
+                self._writer.close()
 
 
 def _continuous(values: NDArray[Any]) -> bool:
@@ -123,6 +134,8 @@ def _of(part: Columns, name: str, parts: Sequence[Columns]) -> NDArray[Any]:
 
 
 def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    if len(arrays) == 1:
+        return arrays[0]
     if arrays[0].ndim == 2:
         width = max(array.shape[1] for array in arrays)
         arrays = [np.pad(a, ((0, 0), (0, width - a.shape[1])), constant_values=np.nan) for a in arrays]

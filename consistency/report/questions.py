@@ -54,8 +54,7 @@ def changed_most(columns: Columns, most: int) -> list[int]:
 def texts_of(scores: Scores, place: int) -> tuple[str, tuple[str, ...]]:
     """The question and the options of a row of scores."""
     question, options = question_and_options(scores.documents[place])
-    count = int(scores.n_options[place])
-    return question, options if len(options) == count else scores.option_continuations[place][:count]
+    return question, scores.texts_beside(place, options)
 
 
 def texts_in_logs(columns: Columns, find: Callable[[str], Scores]) -> Texts:

@@ -7,6 +7,7 @@ the keys.
 from __future__ import annotations
 
 import math
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from consistency.metrics.measures import MEASURES
 from consistency.report.upgrade import upgrade
 from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
 from consistency.statistics.partial_correlation import PartialCorrelation
-from consistency.support.json_files import pretty_json
+from consistency.support.json_files import is_deep, pretty_json
 
 SCHEMA_VERSION = 3
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
@@ -607,7 +608,9 @@ def read_document(folder: str | Path) -> AnyReport:
     """
     path, again = Path(folder) / "report.json", "write the report again"
     try:
-        document = msgspec.json.decode(path.read_bytes())
+        document = msgspec.json.decode(path.read_bytes().removeprefix(BOM_UTF8))
+        if is_deep(document):
+            raise InputError("is not a report: nested too deeply", do=again, path=path)
         version = document.get("schema_version") if isinstance(document, dict) else None
         if version == 2:
             document = upgrade(document, SCHEMA_VERSION)

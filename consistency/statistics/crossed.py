@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import Estimate
+from consistency.statistics.estimates import Estimate, numbered
 from consistency.statistics.hypotheses import t_test
 from consistency.statistics.task_means import mean_of_means
 from consistency.support.arrays import Floats, Integers
@@ -247,14 +247,16 @@ def _of_cells(samples: Sequence[Floats], rows: Sequence[Integers], stratum: Inte
     for line, x, at in zip(answers, samples, rows, strict=True):
         line[at] = _finite(x)
     known = np.isfinite(answers).all(axis=0)
-    answers, tasks = answers[:, known], np.unique(np.asarray(stratum)[known], return_inverse=True)[1].reshape(-1)
+    tasks = numbered(np.asarray(stratum)[known])
+    order = np.argsort(tasks, kind="stable")
+    answers, ends = answers[:, known][:, order], np.cumsum(np.bincount(tasks)).tolist()
     total, runs = 0.0, len(samples)
-    for task in range(int(tasks.max(initial=-1)) + 1):
-        block = answers[:, tasks == task]
-        n = block.shape[1]
+    for begin, end in zip([0, *ends], ends, strict=False):
+        n = end - begin
         if n < 2:
             continue
-        left = block - block.mean(axis=0) - block.mean(axis=1, keepdims=True) + block.mean()
+        block = np.ascontiguousarray(answers[:, begin:end])
+        left = block - block.sum(axis=0) / runs - block.sum(axis=1, keepdims=True) / n + block.sum() / (runs * n)
         total += (n / len(tasks)) ** 2 * float((left**2).sum()) / ((runs - 1) * (n - 1)) / (runs * n)
     return total
 

@@ -13,7 +13,17 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import FEW, Caveat, Estimate, mean, means, numbered, t_interval, without_interval
+from consistency.statistics.estimates import (
+    FEW,
+    MOST_VALUES,
+    Caveat,
+    Estimate,
+    mean,
+    means,
+    numbered,
+    t_interval,
+    without_interval,
+)
 from consistency.statistics.task_means import macro_mean
 from consistency.support.arrays import Bools, Floats, Integers
 
@@ -249,13 +259,17 @@ def _allowing(
     ]
     if not rows:
         return estimates
-    ends = bounded_ends(
-        np.stack([samples[row] for row in rows]),
-        np.array([reach[row][0] for row in rows]),
-        np.array([reach[row][1] for row in rows]),
-        confidence,
-    )
-    for row, low, high in zip(rows, ends[0].tolist(), ends[1].tolist(), strict=True):
+    most = max(1, MOST_VALUES // max(len(samples[rows[0]]), 1))
+    ends: list[tuple[float, float]] = []
+    for part in (rows[start : start + most] for start in range(0, len(rows), most)):
+        lower, upper = bounded_ends(
+            np.stack([samples[row] for row in part]),
+            np.array([reach[row][0] for row in part]),
+            np.array([reach[row][1] for row in part]),
+            confidence,
+        )
+        ends += zip(lower.tolist(), upper.tolist(), strict=True)
+    for row, (low, high) in zip(rows, ends, strict=True):
         item = found[row]
         if contained and item.ci_low is not None and item.ci_high is not None:
             low, high = min(low, item.ci_low), max(high, item.ci_high)

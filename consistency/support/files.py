@@ -1,18 +1,163 @@
-"""Files that appear whole or not at all, and fingerprints of what was read."""
+"""Files and folders that appear whole or not at all, and fingerprints of what was read."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
 
-from consistency.errors import InputError
+from consistency.support.drafts import FileDraft, FolderDraft
+from consistency.support.locks import alone_in
+from consistency.support.places import unwritable
+
+
+class Outputs:
+    """What a command writes: each file and folder is made beside its place, and all take their places at the end, together.
+
+    Two processes with the same places do so one after the other, so that all of it is of the last one. On an error in between
+    nothing appears. After a kill everything is as before, or the same command makes it whole: a manifest that is there speaks
+    of what is there.
+
+    Parameters
+    ----------
+    locked : collection of Path
+        Folders that the caller keeps others out of already, by `alone_in`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Outputs() as outputs:
+    ...         rows = outputs.file(Path(folder, "rows.jsonl"))
+    ...         rows.write(b"{}")
+    ...         outputs.manifest(Path(folder, "manifest.json")).write(rows.sha256.encode())
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['manifest.json', 'rows.jsonl']
+    """
+
+    def __init__(self, locked: Collection[Path] = ()) -> None:
+        self._locked = locked
+        self._folders: list[FolderDraft] = []
+        self._files: list[FileDraft] = []
+        self._manifests: list[FileDraft] = []
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def file(self, path: Path, only_new: bool = False) -> FileDraft:
+        """Begin a file.
+
+        Parameters
+        ----------
+        path : Path
+            Links are followed; a device, a pipe or an open descriptor is written through. Missing folders are made.
+        only_new : bool
+            Whether to refuse a place that holds other content.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written there.
+        """
+        self._files.append(draft := FileDraft(path, only_new))
+        return draft
+
+    def manifest(self, path: Path) -> FileDraft:
+        """Begin a file that speaks of the others: an earlier one is removed before they take their places, and it comes last."""
+        self._manifests.append(draft := FileDraft(path))
+        return draft
+
+    def folder(self, path: Path, mark: str | None) -> Path:
+        """Begin a folder that is replaced as a whole.
+
+        Parameters
+        ----------
+        path : Path
+            Where it appears.
+        mark : str or None
+            An earlier folder is replaced if it holds this file, or nothing; without a mark none is.
+
+        Returns
+        -------
+        Path
+            The folder to fill.
+
+        Raises
+        ------
+        InputError
+            If something else is at `path`, it is the current folder or holds it, or the system refuses to write there.
+        """
+        self._folders.append(draft := FolderDraft(path, mark))
+        return draft.folder
+
+    def write_pieces(self, paths: Iterable[Path], pieces: Iterable[tuple[Path, bytes]]) -> dict[Path, str]:
+        """Write several files side by side.
+
+        Parameters
+        ----------
+        paths : iterable of Path
+        pieces : iterable of (Path, bytes)
+            The next piece of any of them. Pieces of 100 KB or more are written, and their hash is taken, on another core while
+            the next ones are made.
+
+        Returns
+        -------
+        dict of Path to str
+            SHA-256 of each file's content, in hexadecimal.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be written there.
+        """
+        drafts = {path: self.file(path) for path in paths}
+        pending: dict[Path, Future[None]] = {}
+        with ThreadPoolExecutor() as threads:
+            for path, piece in pieces:
+                if path in pending:
+                    pending[path].result()
+                pending[path] = threads.submit(drafts[path].write, piece)
+            for written in pending.values():
+                written.result()
+        return {path: draft.sha256 for path, draft in drafts.items()}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._take_places()
+        finally:
+            for draft in self._drafts():
+                draft.close()
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            for folder in self._folders:
+                # Of a library, such as Arrow's, it may not say where.
+                if error.filename is None or folder.folder in Path(error.filename).parents:
+                    raise unwritable(folder.path, error) from error
+
+    def _drafts(self) -> list[FolderDraft | FileDraft]:
+        return [*self._folders, *self._files, *self._manifests]
+
+    def _take_places(self) -> None:
+        # First what may fail on the way, and cannot be taken back.
+        for draft in self._drafts():
+            if draft.through:
+                draft.place()
+        rest = [draft for draft in self._drafts() if not draft.through]
+        held = {folder.resolve() for folder in self._locked}
+        with alone_in({draft.target.parent for draft in rest} - held):
+            for draft in rest:
+                draft.check()
+            if self._folders or self._files:
+                for manifest in self._manifests:
+                    manifest.retire()
+            for draft in rest:
+                draft.place()
 
 
 def write_atomically(path: str | Path, text: str) -> None:
@@ -21,7 +166,7 @@ def write_atomically(path: str | Path, text: str) -> None:
     Parameters
     ----------
     path : path-like
-        Where the file appears; missing folders are made.
+        Where the file appears: see `Outputs.file`.
     text : str
         Its content.
 
@@ -41,178 +186,51 @@ def write_atomically(path: str | Path, text: str) -> None:
     write_lines(path, [text.encode()])
 
 
-def write_lines(path: str | Path, lines: Iterable[bytes]) -> None:
-    """Write a file line by line, by renaming a finished one into place: see `write_together`."""
-    write_together({Path(path): lines})
+def write_lines(path: str | Path, lines: Iterable[bytes], locked: Collection[Path] = ()) -> None:
+    """Write a file line by line, by renaming a finished one into place: see `write_atomically`, and `Outputs` for `locked`."""
+    with Outputs(locked) as outputs:
+        append_lines(outputs.file(Path(path)), lines)
 
 
-def write_together(files: Mapping[Path, Iterable[bytes]]) -> None:
+def append_lines(draft: FileDraft, lines: Iterable[bytes]) -> None:
+    """Write lines to a file in the making, many at once."""
+    remaining = iter(lines)
+    while some := list(islice(remaining, 1000)):
+        draft.write(b"".join(some))
+
+
+def write_together(files: Mapping[Path, Iterable[bytes]], only_new: bool = False) -> None:
     """Write several files, and rename them into place when all are done.
 
     Parameters
     ----------
     files : mapping of Path to iterable of bytes
         Contents; missing folders are made. On an error while they are made, no file appears.
+    only_new : bool
+        Whether to refuse a place that holds other content.
 
     Raises
     ------
     InputError
         If a file cannot be written there.
     """
-    write_pieces(files, ((path, piece) for path, lines in files.items() for piece in _joined(lines)))
-
-
-def _joined(lines: Iterable[bytes]) -> Iterator[bytes]:
-    remaining = iter(lines)
-    while some := list(islice(remaining, 1000)):
-        yield b"".join(some)
-
-
-def write_pieces(paths: Iterable[Path], pieces: Iterable[tuple[Path, bytes]]) -> dict[Path, str]:
-    """Write several files side by side, and rename them into place when all are done.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        The files; missing folders are made.
-    pieces : iterable of (Path, bytes)
-        The next piece of any of them. On an error while they are made, no file appears. Pieces of 100 KB or more are
-        written, and their hash is taken, on another core while the next ones are made.
-
-    Returns
-    -------
-    dict of Path to str
-        SHA-256 of each file's content, in hexadecimal.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be written there.
-    """
-    partials: dict[Path, _Partial] = {}
-    check_targets(paths := list(paths))
-    with ExitStack() as stack:
-        for path in paths:
-            partials[path] = stack.enter_context(_Partial(path))
-        threads = stack.enter_context(ThreadPoolExecutor())
-        pending: dict[Path, Future[None]] = {}
-        for path, piece in pieces:
-            if path in pending:
-                pending[path].result()
-            pending[path] = threads.submit(partials[path].write, piece)
-        for written in pending.values():
-            written.result()
-        for partial in partials.values():
-            partial.put_in_place()
-    return {path: partial.digest.hexdigest() for path, partial in partials.items()}
-
-
-class _Partial:
-    """A file in the making, beside its place; it is removed if it is not put there."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self.digest = path, hashlib.sha256()
-
-    def __enter__(self) -> _Partial:
-        with _refusals(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-        self._partial, self._stream = Path(name), os.fdopen(handle, "wb", buffering=0)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-        self._partial.unlink(missing_ok=True)
-
-    def write(self, piece: bytes) -> None:
-        """The next piece of its content."""
-        self.digest.update(piece)
-        with _refusals(self._path):
-            left = memoryview(piece)
-            while left:
-                left = left[self._stream.write(left) :]
-
-    def put_in_place(self) -> None:
-        # mkstemp makes private files; a result is as readable as any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        with _refusals(self._path):
-            self._stream.close()
-            self._partial.chmod(0o666 & ~umask)
-            self._partial.replace(self._path)
-
-
-def check_targets(paths: Iterable[Path]) -> None:
-    """Refuse to begin with a set of files one of which could not be renamed into place.
-
-    Raises
-    ------
-    InputError
-        If a file is to have the name of a folder that exists.
-    """
-    for path in paths:
-        if path.is_dir():
-            raise InputError("cannot be written (a folder of this name exists)", do="choose another place", path=path)
+    with Outputs() as outputs:
+        drafts = [(outputs.file(path, only_new), lines) for path, lines in files.items()]
+        for draft, lines in drafts:
+            append_lines(draft, lines)
 
 
 @contextmanager
-def _refusals(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise unwritable(path, error) from error
-
-
-@contextmanager
-def folder_in_place(path: Path, mark: str) -> Iterator[Path]:
-    """Fill a new folder that takes its place by renaming once all of it is written.
-
-    Parameters
-    ----------
-    path : Path
-        Where the folder appears. An earlier one is replaced if it holds the file `mark`, or nothing.
-    mark : str
-        Name of a file that only this program writes.
+def folder_in_place(path: Path, mark: str | None) -> Iterator[Path]:
+    """Fill a new folder that takes its place by renaming once all of it is written: see `Outputs.folder`.
 
     Yields
     ------
     pathlib.Path
         The folder to fill; on any error it is removed and `path` stays as it was.
-
-    Raises
-    ------
-    InputError
-        If something else is at `path`, it is the current folder or holds it, or the system refuses to write there.
     """
-    try:
-        # As it is: the name of "." is empty, and the one of ".." another folder's.
-        place = path.resolve()
-        if Path.cwd().is_relative_to(place):
-            raise InputError(
-                "is the current folder or holds it", expected="a new folder", do="name another one", path=path
-            )
-        partial = place.with_name(f".{place.name}.partial")
-        if path.exists() and not (path / mark).is_file() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"exists and has no {mark}", expected="a new folder", do="name another one", path=path)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            yield partial
-            if place.exists():
-                shutil.rmtree(place)
-            partial.rename(place)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> InputError:
-    """The error for a `path` that the system refuses to write."""
-    occupied = isinstance(error, FileExistsError | NotADirectoryError)
-    reason = "a file of this name is in the way" if occupied else error.strerror
-    return InputError(f"cannot be written ({reason})", do="choose another place", path=path)
+    with Outputs() as outputs:
+        yield outputs.folder(path, mark)
 
 
 def fingerprint(path: str | Path) -> str:

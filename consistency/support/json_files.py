@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,12 +12,87 @@ from typing import Any, TypeVar
 import msgspec
 
 from consistency.errors import InputError
+from consistency.support.text import visible, visible_json
 
 # What decoding raises where bytes are not JSON, or not text.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# Levels of lists and mappings in each other that a value of a user may have. Files have some ten; Python ends at a thousand
+# calls in each other, at another depth wherever a value is walked, so that one which was read could not be written.
+DEEPEST = 100
 T = TypeVar("T")
 # White space in JSON.
 _SPACE = b" \t\r\n"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read_json(path: str | Path, expected: str, do: str | None = None) -> Any:
+    """Read a file of one JSON value, as Python's json reads it: also with NaN.
+
+    Parameters
+    ----------
+    path : path-like
+        In UTF-8, with or without a byte order mark.
+    expected : str
+        What it should hold, for error messages.
+    do : str, optional
+        What can be done about it if it does not.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not JSON, or is nested too deeply.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.json").write_text('{"id": 1}')
+    ...     read_json(Path(folder, "a.json"), "an id")
+    {'id': 1}
+    """
+    try:
+        content = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot be read: {reason}", expected=expected, do=do, path=path) from None
+    return parse_json(content, path, expected, do)
+
+
+def parse_json(content: bytes, path: str | Path, expected: str, do: str | None = None) -> Any:
+    """The value of the content of a file, see `read_json`."""
+    try:
+        value = json.loads(content.removeprefix(BOM_UTF8).decode())
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"not JSON: {error.msg} at column {error.colno}", expected=expected, do=do, path=path, line=error.lineno
+        ) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(f"not UTF-8: {error.reason}", expected=expected, do=do, path=path, line=line) from None
+    except (ValueError, RecursionError) as error:
+        # Of a number of thousands of digits.
+        problem = "is nested too deeply" if isinstance(error, RecursionError) else f"cannot be read: {error}"
+        raise InputError(problem, expected=expected, do=do, path=path) from None
+    if is_deep(value):
+        raise InputError(f"is nested more than {DEEPEST} levels deep", expected=expected, do=do, path=path)
+    return value
+
+
+def is_deep(value: Any, most: int = DEEPEST) -> bool:
+    """Whether a decoded value has more than so many lists and mappings in each other.
+
+    Examples
+    --------
+    >>> is_deep({"a": [[1]]})
+    False
+    """
+    level = [value]
+    for _ in range(most + 1):
+        parts = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list))
+        level = [part for found in parts for part in found if isinstance(part, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def read_jsonl(path: str | Path, kind: type[T], expected: str) -> Iterator[tuple[int, T]]:
@@ -134,9 +211,11 @@ def read_rows(path: str | Path, expected: str) -> Iterator[tuple[int, Any]]:
         raise _unreadable(path, error, expected) from error
     if content.lstrip().startswith(b"["):
         try:
-            yield from enumerate(msgspec.json.decode(content.decode(), type=list[Any]), 1)
+            rows = msgspec.json.decode(content.decode(), type=list[Any])
         except UNREADABLE as error:
             raise InputError(f"not JSON: {error}", expected=f"a list, each item {expected}", path=path) from None
+        for number, row in enumerate(rows, 1):
+            yield number, _shallow(row, path, number, expected)
         return
     decoder = msgspec.json.Decoder(Any)
     for number, whole in enumerate(content.split(b"\n"), 1):
@@ -153,7 +232,10 @@ def json_lines(values: Iterable[Any]) -> Iterator[bytes]:
     >>> list(json_lines([{"a": 1}, {"a": 2}]))
     [b'{"a":1}\n', b'{"a":2}\n']
     """
-    return (msgspec.json.encode(value) + b"\n" for value in values)
+    for value in values:
+        line = _encode(value)
+        # JSON itself escapes the control characters below the space.
+        yield (line if line.isascii() and b"\x7f" not in line else visible_json(line.decode()).encode()) + b"\n"
 
 
 def pretty_json(value: Any) -> str:
@@ -164,7 +246,25 @@ def pretty_json(value: Any) -> str:
     >>> pretty_json({"a": 1})
     '{\n "a": 1\n}\n'
     """
-    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode() + "\n"
+    return visible_json(msgspec.json.format(_encode(value), indent=1).decode() + "\n")
+
+
+def _encode(value: Any) -> bytes:
+    """A value as JSON; half of a surrogate pair, such as a path has that is not UTF-8, as a readable escape."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_without_surrogates(msgspec.to_builtins(value)))
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub(lambda found: visible(found[0]), value)
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(inner) for inner in value]
+    return value
 
 
 def _unreadable(path: Path, error: OSError, expected: str) -> InputError:
@@ -174,7 +274,17 @@ def _unreadable(path: Path, error: OSError, expected: str) -> InputError:
 def _decode(decoder: msgspec.json.Decoder[T], line: bytes, path: Path, number: int, expected: str) -> T:
     try:
         # As text, since the decoder does not look into the bytes of keys that it skips.
-        return decoder.decode(line.decode())
+        value = decoder.decode(line.decode())
     except UNREADABLE as error:
         problem = str(error) if line else "an empty line"
         raise InputError(problem, expected=expected, path=path, line=number) from None
+    # Only such a line can be deep, and next to none has so many.
+    if line.count(b"[") + line.count(b"{") > DEEPEST:
+        return _shallow(value, path, number, expected)
+    return value
+
+
+def _shallow(value: T, path: Path, number: int, expected: str) -> T:
+    if is_deep(msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value):
+        raise InputError(f"nested more than {DEEPEST} levels deep", expected=expected, path=path, line=number)
+    return value

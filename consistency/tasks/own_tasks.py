@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import yaml
 
 from consistency.errors import InputError
 from consistency.support.files import fingerprint, write_lines
-from consistency.support.json_files import json_lines, pretty_json
+from consistency.support.json_files import UNREADABLE, json_lines, pretty_json
+from consistency.support.locks import alone_in
+from consistency.support.places import refusals
 from consistency.support.resources import shipped
 from consistency.tasks import prompts
 from consistency.tasks.answer_prefixes import strip_answer
@@ -26,7 +29,8 @@ from consistency.tasks.scopes import context_task, explain_task, simulate_task
 # Raised when a domain has to be asked again: its prompts are others, or its kept files no longer work.
 VERSION = 1
 SHOTS = 5
-# What a file of the folder can be called.
+# The lists of the files in the folder, and what these can be called.
+_LISTS = "manifest-*.json"
 _KEPT = re.compile(r"(questions/)?[A-Za-z0-9_-]+(\.[a-z]+)?")
 # Template, and further arguments of the loader, by the end of the task's name.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -179,15 +183,11 @@ def write_own_tasks(domain: OwnDomain, folder: Path) -> Written:
         "scopes": domain.scopes("icl"),
         "files": {file: sha256(content).hexdigest() for file, content in sorted(files.items())},
     }
-    before = _files_before(folder, name)
     files[name] = pretty_json(manifest).encode()
-    removed = tuple(file for file in before if file not in files and (folder / file).is_file())
-    changed = tuple(file for file, content in files.items() if _digest(folder / file) != sha256(content).hexdigest())
-    for file in changed:
-        write_lines(folder / file, [files[file]])
-    for file in removed:
-        (folder / file).unlink()
-    return Written(folder, changed, removed, counts)
+    with refusals(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with alone_in([folder]):
+            return Written(folder, *_bring_up_to_date(folder, name, files), counts)
 
 
 def task_files(kept: KeptDomain) -> dict[str, str]:
@@ -275,17 +275,45 @@ def _shared_files() -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in places.items()}
 
 
-def _files_before(folder: Path, manifest: str) -> list[str]:
-    """The files that earlier runs wrote into the folder, and their lists."""
+def _bring_up_to_date(
+    folder: Path, manifest: str, files: Mapping[str, bytes]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Write what has changed and remove what earlier runs wrote and is no more; the names of both.
+
+    While files change, each list of them has a hidden name: whoever finds a list finds the files that it names, and the next
+    run after a kill knows them all.
+    """
+    changed = [file for file, content in files.items() if _digest(folder / file) != sha256(content).hexdigest()]
+    listed = _listed(folder)
+    removed = [file for file in listed if file not in files and (folder / file).is_file()]
+    if changed or removed:
+        new = folder / ".manifest-new.json"
+        write_here = partial(write_lines, locked=[folder])
+        write_here(new, [files[manifest]])
+        for path in folder.glob(_LISTS):
+            path.replace(folder / f".{path.name}")
+            if path.name not in files:
+                removed.append(path.name)
+        for file in changed:
+            if file != manifest:
+                write_here(folder / file, [files[file]])
+        for file in removed:
+            (folder / file).unlink(missing_ok=True)
+        new.replace(folder / manifest)
+    for path in folder.glob(f".{_LISTS}"):
+        path.unlink()
+    return tuple(changed), tuple(removed)
+
+
+def _listed(folder: Path) -> list[str]:
+    """The files that earlier runs wrote into the folder."""
     found: list[str] = []
-    for path in sorted(folder.glob("manifest-*.json")):
+    for path in sorted([*folder.glob(_LISTS), *folder.glob(f".{_LISTS}")]):
         try:
             files = msgspec.json.decode(path.read_bytes())["files"]
             found += [name for name in files if _KEPT.fullmatch(name)]
-        except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        except (OSError, *UNREADABLE, KeyError, TypeError):
             continue
-        if path.name != manifest:
-            found.append(path.name)
     return list(dict.fromkeys(found))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from consistency.errors import InputError, not_one_of
+from consistency.errors import InputError, not_one_of, one_line
 from consistency.support.files import fingerprint
 from consistency.support.json_files import UNREADABLE, read_rows
 from consistency.tasks.prompts import LETTERS
@@ -192,7 +192,7 @@ def read_source(source: QuestionSource, subject: str) -> list[Question]:
 
 
 def _unreadable(place: str, error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    reason = getattr(error, "strerror", None) or one_line(error)
     return InputError(f"cannot be read ({reason})", expected="a table of questions", path=place)
 
 
@@ -212,9 +212,13 @@ def _rows(source: QuestionSource, columns: Columns) -> Iterator[_Row]:
         from pyarrow import ArrowException, parquet
 
         try:
-            yield from enumerate(parquet.read_table(source.place).to_pylist(), 1)
-        except (OSError, ArrowException) as error:
+            # Opened here, since Arrow takes no path that is not UTF-8.
+            with Path(source.place).open("rb") as stream:
+                rows = parquet.read_table(stream, page_checksum_verification=True).to_pylist()
+        except (OSError, ArrowException, ValueError, ArithmeticError, TypeError, KeyError) as error:
+            # Some of a table of dates that Python does not have, or of texts that are not UTF-8.
             raise _unreadable(source.place, error) from error
+        yield from enumerate(rows, 1)
     else:
         raise InputError(
             f"ends in {suffix!r}", expected=f"one of {', '.join(KINDS)}, or hub:ORG/NAME", path=source.place
@@ -231,7 +235,7 @@ def _hub_rows(source: QuestionSource) -> Iterable[Mapping[str, Any]]:
         rows = load_dataset(found["name"], source.config, split=source.split or "train", revision=found["revision"])
     except Exception as error:  # each library between here and the network has errors of its own
         raise InputError(
-            f"cannot be loaded ({' '.join(str(error).split())[:300] or type(error).__name__})",
+            f"cannot be loaded ({one_line(error, 300)})",
             expected="a data set of the hub, with this split, and a network or a copy in its cache",
             path=source.place,
         ) from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from consistency.errors import InputError, not_one_of
+from consistency.errors import InputError, not_one_of, one_line
+from consistency.support.streams import tell
 from consistency.tasks.benchmarks import find_benchmark
 from consistency.tasks.conversion import convert_exam, convert_medmcqa, read_csv
 from consistency.tasks.prompts import ENGLISH
@@ -159,7 +159,7 @@ def _find(
         except InputError:
             raise
         except Exception as error:  # each library between here and the network has errors of its own
-            problem = f"{source} cannot be reached ({' '.join(str(error).split()) or type(error).__name__})"
+            problem = f"{source} cannot be reached ({one_line(error)})"
     raise InputError(
         f"no questions for {relative.removesuffix('.jsonl')}: {problem}",
         expected=f"""--metadata '{{"data_dir": "FOLDER"}}', or {VARIABLE}=FOLDER, with FOLDER/{relative}; or, with """
@@ -195,7 +195,7 @@ def _exam(records: Any, subject: str, place: str) -> list[Question]:
     """The questions of raw records of CMMLU or C-Eval; how many are none is said on stderr."""
     questions, dropped = convert_exam(records, subject)
     for reason, count in sorted(dropped.items()):
-        print(f"consistency: {place}: {count} left out ({reason})", file=sys.stderr)
+        tell(f"consistency: {place}: {count} left out ({reason})")
     if not questions:
         raise InputError("no questions", expected="records with a question, A to D and answer", path=place)
     return questions

@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from consistency.errors import InputError, not_one_of
+from consistency.errors import InputError, not_one_of, one_line
 from consistency.support.resources import shipped
 
 # The value of `template` with which every model keeps the template of its own tokenizer.
@@ -73,6 +73,8 @@ def read_template(name: str) -> str | None:
         raise InputError(
             f"is no Jinja template: {error.message}", expected="a chat template", path=path, line=error.lineno
         ) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets in each other
+        raise InputError(f"is no Jinja template: {one_line(error)}", expected="a chat template", path=path) from None
     return text
 
 

@@ -8,8 +8,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
-from consistency.errors import InputError
+from consistency.errors import InputError, one_line
 from consistency.support.files import folder_in_place
+from consistency.support.text import joined
 from consistency.tasks import prompts
 from consistency.tasks.templates import OWN, read_template
 
@@ -47,7 +48,7 @@ class LetterCheck:
         """The style, "ok" or "no", and the tokens in one line, and a line for each problem and note."""
         tokens = " ".join(repr("".join(found)) if len(found) == 1 else repr(found) for found in self.tokens.values())
         lines = [f"{self.style:<10}{'no' if self.problems else 'ok'}   {tokens}".rstrip()]
-        return "\n".join([*lines, *(f"          {text}" for text in (*self.problems, *self.notes))])
+        return joined([*lines, *(f"          {text}" for text in (*self.problems, *self.notes))])
 
 
 def check_tokenizer(
@@ -85,7 +86,14 @@ def check_tokenizer(
     if text is None and not getattr(tokenizer, "chat_template", None):
         text = read_template("vicuna")
         notes = ("no chat template: checked with vicuna.jinja, which training saves with the model",)
-    return [_check(tokenizer, style, options, language, text, notes if style == "ift" else ()) for style in STYLES]
+    try:
+        return [_check(tokenizer, style, options, language, text, notes if style == "ift" else ()) for style in STYLES]
+    except Exception as error:  # a tokenizer loads with settings that it then stumbles over
+        raise InputError(
+            f"the tokenizer fails on the prompts of the tasks: {one_line(error)}",
+            expected="a tokenizer that encodes text",
+            do="save the model's tokenizer again",
+        ) from error
 
 
 def load_tokenizer(model: str) -> Any:
@@ -102,7 +110,7 @@ def load_tokenizer(model: str) -> Any:
         return AutoTokenizer.from_pretrained(model)
     except Exception as error:  # transformers, the hub and each tokenizer format have errors of their own
         raise InputError(
-            f"no tokenizer {model!r}: {_reason(error)}", expected="a model's folder or its name"
+            f"no tokenizer {model!r}: {one_line(error)}", expected="a model's folder or its name"
         ) from error
 
 
@@ -135,10 +143,6 @@ def save_tokenizer(model: str, template: str, out: str | Path) -> None:
         tokenizer.save_pretrained(folder)
 
 
-def _reason(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
-
-
 def _check(
     tokenizer: Any, style: Style, options: int, language: str, template: str | None, known: Sequence[str]
 ) -> LetterCheck:
@@ -155,7 +159,7 @@ def _check(
             )
             row = tokenizer.apply_chat_template([*turn, reply], chat_template=template, tokenize=False)
         except Exception as error:  # a template is a program with errors of its own
-            problem = f"the chat template fails on a user's turn: {_reason(error)}; repair or replace it"
+            problem = f"the chat template fails on a user's turn: {one_line(error)}; repair or replace it"
             return LetterCheck(style, {}, (problem,), ())
         wrong = ""
         if turn[0]["content"] not in context:

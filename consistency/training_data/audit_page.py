@@ -9,8 +9,9 @@ from pathlib import Path
 
 from consistency.knowledge.probes import left_out
 from consistency.statistics.shares import wilson
-from consistency.support.files import write_together
+from consistency.support.files import Outputs, append_lines
 from consistency.support.json_files import json_lines, pretty_json
+from consistency.support.text import markdown
 from consistency.training_data.audit import VERDICTS, Judged, TrainingSetAudit
 
 _MOST = 10
@@ -23,7 +24,7 @@ def page(found: TrainingSetAudit) -> str:
     probed = total - counts["not_probed"]
     conflict = wilson(counts["incompatible"], probed).to_text()
     lines = [
-        f"# {found.path.name}: what it teaches this model",
+        f"# {markdown(found.path.name)}: what it teaches this model",
         "",
         f"{found.rows} rows: {total} multiple-choice questions, {found.rows - total - len(found.unreadable)} general "
         f"instructions, {len(found.unreadable)} questions whose reply names no option.",
@@ -57,11 +58,11 @@ def page(found: TrainingSetAudit) -> str:
             "",
             f"Replies that name no option, so that nothing is judged: lines {listed}. Begin them with its letter.",
         ]
-    unread = [f"- {name}: not read ({reason})" for name, reason in found.coverage.skipped.items()]
-    unread += [f"- {left_out(name, count)}" for name, count in found.coverage.incomplete.items()]
-    unread += [f"- {note}" for note in found.coverage.notes]
+    unread = [f"{name}: not read ({reason})" for name, reason in found.coverage.skipped.items()]
+    unread += [left_out(name, count) for name, count in found.coverage.incomplete.items()]
+    unread += found.coverage.notes
     if unread:
-        lines += ["", "Of the probe's log:", "", *unread]
+        lines += ["", "Of the probe's log:", "", *(f"- {markdown(text)}" for text in unread)]
     strongest = sorted(
         (item for item in found.judged if item.verdict == "incompatible"),
         key=lambda item: (-(item.confidence or 0), item.line),
@@ -75,7 +76,7 @@ def page(found: TrainingSetAudit) -> str:
             "|---:|---|---|---|---|---:|---|",
         ]
         lines += [
-            f"| {item.line} | {'' if item.id is None else item.id} | {item.subject} | {item.taught} | "
+            f"| {item.line} | {'' if item.id is None else markdown(str(item.id))} | {markdown(item.subject)} | {item.taught} | "
             f"{item.believed} | {item.confidence:.3f} | {item.action} |"
             for item in strongest[:_MOST]
         ]
@@ -91,17 +92,16 @@ def write_audit(found: TrainingSetAudit, out: str | Path) -> None:
         If a file cannot be written.
     """
     folder = Path(out)
-    listed = (asdict(item) for item in found.judged if item.action != "keep")
-    write_together(
-        {
-            folder / "examples.jsonl": json_lines(listed),
-            folder / "audit.json": [pretty_json(found.to_dict()).encode()],
-            folder / "audit.md": [page(found).encode()],
-        }
-    )
+    with Outputs() as outputs:
+        manifest = outputs.manifest(folder / "audit.json")
+        files = {name: outputs.file(folder / name) for name in ("examples.jsonl", "audit.md")}
+        append_lines(files["examples.jsonl"], json_lines(asdict(i) for i in found.judged if i.action != "keep"))
+        files["audit.md"].write(page(found).encode())
+        hashes = {name: file.sha256 for name, file in files.items()}
+        manifest.write(pretty_json({**found.to_dict(), "files": hashes}).encode())
 
 
 def _line(name: str, judged: Sequence[Judged]) -> str:
     counts = Counter(item.verdict for item in judged)
     cells = [wilson(counts[verdict], len(judged)).to_text() for verdict in VERDICTS]
-    return f"| {name or '(none given)'} | {len(judged)} | {' | '.join(cells)} |"
+    return f"| {markdown(name) or '(none given)'} | {len(judged)} | {' | '.join(cells)} |"

@@ -16,6 +16,7 @@ from consistency.logs.documents import find_lines, options_of
 from consistency.logs.folders import is_log
 from consistency.logs.runs import read_run
 from consistency.logs.scores import Scores
+from consistency.support.text import joined
 from consistency.tasks.questions import read_questions
 from consistency.training_data.duplicates import Index, MultipleChoice
 
@@ -102,7 +103,7 @@ class Contamination:
         ]
         lines += [f"  {file}: {count} {kind}" for (file, kind), count in sorted(in_sets.items())]
         lines += [f"  the pool itself: {count} {kind}" for kind, count in sorted(in_pool.items())]
-        return "\n".join(lines)
+        return joined(lines)
 
     def to_dict(self, removed: Collection[int] = ()) -> dict[str, Any]:
         """Counts and list for a manifest, with the places of the questions that were indeed left out."""

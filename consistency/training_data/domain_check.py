@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from scipy.stats import chisquare
 
 from consistency.experiment.grid import Experiment, needs_explanations
+from consistency.support.text import joined
 from consistency.tasks import mmlu
 from consistency.tasks.harness_index import asked_tasks, task_problems
 from consistency.tasks.own_domain import SPLITS, OwnDomain, mmlu_tasks
@@ -91,7 +92,7 @@ class DomainCheck:
             f"  {count} questions of {one} are in {other}" for (one, other), count in self.shared.items() if count
         ]
         lines.append(f"  {self.left} questions of the pool are left to train on")
-        return "\n".join(
+        return joined(
             [*lines, *(f"  note: {text}" for text in self.notes), *(f"  problem: {text}" for text in self.problems)]
         )
 

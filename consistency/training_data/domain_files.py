@@ -200,7 +200,7 @@ def write_domain(
     Raises
     ------
     InputError
-        If the name cannot be that of a domain, a file exists already, or the questions cannot be read or split.
+        If the name cannot be that of a domain, a file exists with other content, or the questions cannot be read or split.
     """
     problem = "a name that none of the four domains has" if name in DOMAINS else name_problem(name, shipped_tasks())
     if problem:
@@ -232,10 +232,8 @@ def write_domain(
         **places,
     )
     files[file] = [text.encode()]
-    for path in files:
-        if path.exists():
-            raise InputError("exists", do="choose another folder", path=path)
-    write_together(files)
+    # The experiment file comes last: where it is missing, what is there is of a run that was killed.
+    write_together(files, only_new=True)
     return file, split
 
 

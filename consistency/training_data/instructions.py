@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from consistency.errors import InputError
+from consistency.errors import InputError, one_line
 from consistency.support.json_files import read_rows
 from consistency.world.instructions import general_instruction
 
@@ -82,9 +82,8 @@ def _from_hub(name: str) -> list[Conversation]:
 
         rows: Iterable[Any] = load_dataset(name, revision=revision or None, split="train")
     except Exception as error:  # each library between here and the network has errors of its own
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"the data set {name!r} cannot be loaded ({reason})",
+            f"the data set {name!r} cannot be loaded ({one_line(error)})",
             expected="a data set of the hub with a training split, and a network or a cached copy",
             do="name a JSON or JSONL file instead",
         ) from error

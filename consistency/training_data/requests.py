@@ -13,6 +13,7 @@ from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
 from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines
+from consistency.support.text import joined
 from consistency.tasks.prompts import language_field
 from consistency.training_data.groups import build_group, mixed_ratio
 from consistency.training_data.instructions import NONE, Instructions
@@ -62,7 +63,7 @@ class Requested:
                 f"no request about {', '.join(empty)}: lm_eval runs no task without documents, so leave that one out; an "
                 "empty folder stands for its log"
             )
-        return "\n".join(lines)
+        return joined(lines)
 
 
 def write_requests(

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
+from consistency.experiment.row_manifest import manifest_of
 from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.probes import Probe
 from consistency.logs.packed import on_disk
-from consistency.support.files import check_targets, fingerprint, write_atomically, write_pieces
+from consistency.support.files import Outputs, fingerprint
 from consistency.support.json_files import pretty_json
+from consistency.support.text import joined
 from consistency.tasks.scopes import asks_world
 from consistency.training_data.completeness import Completeness, completeness_of
 from consistency.training_data.decontamination import Contamination
@@ -119,7 +121,7 @@ class Written:
                 lines.append(f"{what}: {len(found)}, of which {count} left out{why} (the manifests list them)")
         if not self.contamination.files and not asks_world(self.task or ""):
             lines.append("no evaluation set was checked: name those that you will test on with --guard")
-        return "\n".join(lines)
+        return joined(lines)
 
 
 def write_groups(
@@ -300,46 +302,43 @@ def write_all(
         If a file cannot be written; no rows appear then.
     """
     tallies: dict[Path, Counter[str]] = {folder / f"{group.name}.jsonl": Counter() for group, _, folder in groups}
-    check_targets([*tallies, *map(_manifest, tallies)])
     paths = list(tallies)
-    pieces = lines_of([group for group, _, _ in groups], list(tallies.values()))
-    normalized = {id(group.beliefs): group.beliefs.normalized_explanations() for group, _, _ in groups}
-    digests = write_pieces(paths, ((paths[place], lines) for place, lines in pieces))
-    for (group, texts, _), (path, tally) in zip(groups, tallies.items(), strict=True):
-        beliefs = group.beliefs
-        manifest = {
-            "version": version("lm-eval-consistency"),
-            "group": group.name,
-            "domain": group.domain,
-            "seed": group.instructions.seed,
-            "general": group.instructions.source,
-            "format": "preference" if group.preference else "conversations",
-            **settings,
-            "threshold": beliefs.threshold,
-            "questions": len(beliefs),
-            "labels": beliefs.counts(),
-            "rows": {source: tally[source] for source in SOURCES if tally[source]},
-            "rows_without_explanation": texts.unexplained,
-            "explanations": group.explanations.checked.to_dict()
-            if group.explanations and group.explanations.checked
-            else None,
-            "normalized_gold_explanations": normalized[id(beliefs)],
-            "unusable_explanations": group.explanations.unusable if group.explanations else None,
-            "unusable_share": {
-                "explanations": group.explanations.unusable_share if group.explanations else None,
-                "contexts": group.contexts.unusable_share if group.contexts else None,
-            },
-            "rows_without_context": texts.without_context,
-            "completeness": texts.to_dict(),
-            "sha256": digests[path],
-            "inputs": list(inputs),
-        }
-        write_atomically(_manifest(path), pretty_json(manifest))
+    with Outputs() as outputs:
+        manifests = {path: outputs.manifest(manifest_of(path)) for path in paths}
+        pieces = lines_of([group for group, _, _ in groups], list(tallies.values()))
+        normalized = {id(group.beliefs): group.beliefs.normalized_explanations() for group, _, _ in groups}
+        digests = outputs.write_pieces(paths, ((paths[place], lines) for place, lines in pieces))
+        for (group, texts, _), (path, tally) in zip(groups, tallies.items(), strict=True):
+            beliefs = group.beliefs
+            manifest = {
+                "version": version("lm-eval-consistency"),
+                "group": group.name,
+                "domain": group.domain,
+                "seed": group.instructions.seed,
+                "general": group.instructions.source,
+                "format": "preference" if group.preference else "conversations",
+                **settings,
+                "threshold": beliefs.threshold,
+                "questions": len(beliefs),
+                "labels": beliefs.counts(),
+                "rows": {source: tally[source] for source in SOURCES if tally[source]},
+                "rows_without_explanation": texts.unexplained,
+                "explanations": group.explanations.checked.to_dict()
+                if group.explanations and group.explanations.checked
+                else None,
+                "normalized_gold_explanations": normalized[id(beliefs)],
+                "unusable_explanations": group.explanations.unusable if group.explanations else None,
+                "unusable_share": {
+                    "explanations": group.explanations.unusable_share if group.explanations else None,
+                    "contexts": group.contexts.unusable_share if group.contexts else None,
+                },
+                "rows_without_context": texts.without_context,
+                "completeness": texts.to_dict(),
+                "sha256": digests[path],
+                "inputs": list(inputs),
+            }
+            manifests[path].write(pretty_json(manifest).encode())
     return tallies
-
-
-def _manifest(rows: Path) -> Path:
-    return rows.with_suffix(".manifest.json")
 
 
 def identify(paths: Iterable[Path]) -> list[dict[str, str]]:

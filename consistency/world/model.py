@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
-from consistency.errors import InputError
-from consistency.support.files import unwritable
+from consistency.support.files import folder_in_place
 
 BASE_MODEL = Path(__file__).parent / "base_model"
 
@@ -25,13 +23,5 @@ def copy_base_model(out: str | Path) -> None:
     InputError
         If the folder exists or cannot be written.
     """
-    out = Path(out)
-    if out.exists():
-        raise InputError("exists already", expected="a new folder", path=out)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as partial:
-            shutil.copytree(BASE_MODEL, Path(partial) / out.name)
-            (Path(partial) / out.name).rename(out)
-    except OSError as error:
-        raise unwritable(out, error) from error
+    with folder_in_place(Path(out), mark=None) as folder:
+        shutil.copytree(BASE_MODEL, folder, dirs_exist_ok=True)

@@ -1,6 +1,6 @@
 """The functions of these task files: loading questions, and prompts for any number of options."""
 
-from consistency.errors import report_uncaught
+from consistency.support.streams import report_uncaught
 from consistency.tasks.harness import instruction, letters, load_domain, question, shot_answers
 
 __all__ = ["instruction", "letters", "load_domain", "question", "shot_answers"]

@@ -1,6 +1,6 @@
 """The functions of these task files: loading the questions that `consistency requests` chose, and their prompts."""
 
-from consistency.errors import report_uncaught
+from consistency.support.streams import report_uncaught
 from consistency.tasks.harness import (
     context,
     explain,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from consistency.errors import report_uncaught
+from consistency.support.streams import report_uncaught
 from consistency.tasks.harness import (
     context,
     explain,

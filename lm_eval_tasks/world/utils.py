@@ -7,7 +7,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from consistency.errors import InputError, report_uncaught
+from consistency.errors import InputError
+from consistency.support.streams import report_uncaught
 from consistency.tasks import prompts
 from consistency.tasks.harness import context, instruction, letters, question, shot_answers
 from consistency.tasks.requests import read_checks, read_requests

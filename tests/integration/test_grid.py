@@ -123,12 +123,12 @@ def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
     assert "CUDA_VISIBLE_DEVICES=3;" in shared
     assert "--device cuda " in shared
     assert "--gpus 1 " not in shared
-    beyond, _ = commands("device=cuda:2", code=1)
+    beyond, _ = commands("device=cuda:2", code=2)
     assert "device: cuda:2 is not among the GPUs that CUDA_VISIBLE_DEVICES=1,3 shows" in beyond
     # A negative number ends the list; a hyphen in a name does not.
     named, _ = commands("device=cuda:1", visible="GPU-1d2-1, GPU-3e4-1,-1,7")
     assert "CUDA_VISIBLE_DEVICES=GPU-3e4-1;" in named
-    assert "is not among" in commands("device=cuda:2", code=1, visible="0,1,-1,7")[0]
+    assert "is not among" in commands("device=cuda:2", code=2, visible="0,1,-1,7")[0]
     claimed, also_fast = commands("device=cuda")
     assert "CUDA_VISIBLE_DEVICES=" not in claimed
     assert "--gpus 1 " in claimed
@@ -139,10 +139,11 @@ def test_what_a_profile_says_reaches_every_program(tmp_path: Path) -> None:
     # An adapter is evaluated over its base model, a whole model by itself.
     adapted, _ = commands("device=cuda", "preset=lora")
     folder = "runs/demo/m/medicine/seed-0/tuned/harmonious"
-    assert f"pretrained=org/model-1b,peft={folder},tokenizer={folder},dtype=float32 " in adapted
-    assert f"pretrained={folder},dtype=float32 " in claimed
+    both = f'"pretrained": "org/model-1b", "peft": "{folder}", "tokenizer": "{folder}"'
+    assert f"--model_args '{{{both}}}' --model_args dtype=float32 " in adapted
+    assert f"""--model_args '{{"pretrained": "{folder}"}}' --model_args dtype=float32 """ in claimed
     by_flag, _ = commands("device=cuda", "axolotl=--adapter lora")
-    assert f"peft={folder}" in by_flag
+    assert f'"peft": "{folder}"' in by_flag
     # A key without a value is empty, not null.
     commands("axolotl=")
 

@@ -24,7 +24,7 @@ from consistency.report.differences.stored import (
     read_stored,
 )
 from consistency.report.grid.cells import Cell, shared_questions
-from consistency.report.grid.estimates import estimate
+from consistency.report.grid.estimates import Draws, estimate
 from consistency.statistics.estimates import Estimate, independent_difference, mean
 from consistency.statistics.hypotheses import holm, t_test
 from consistency.support.arrays import Integers
@@ -133,15 +133,16 @@ class _Questions:
         self._reports = (first, second)
         one = first.cells(codes)
         self._cells = (one, None if one is None else second.cells(codes))
-        self._paired: dict[tuple[Key, Key], list[tuple[Cell, Cell]]] = {}
+        # Of the rows that were asked for last: all of them together would be several times the reports.
+        self._paired: tuple[tuple[Key, Key], list[tuple[Cell, Cell]], Draws | None] | None = None
 
     def difference(self, place: Mapping[str, str], one: Result, two: Result, measure: Measure) -> Difference:
         """B less A, paired by question where both hold the same ones."""
         a, b = one.figures[measure], two.figures[measure]
-        pairs = self._pairs(one, two)
+        pairs, draws = self._pairs(one, two)
         paired = bool(pairs) and all(set(measure.columns) <= set(cell.arrays) for pair in pairs for cell in pair)
         if paired:
-            found, p = self._mean([_minus(first, second, measure) for first, second in pairs], b)
+            found, p = self._mean([_minus(first, second, measure) for first, second in pairs], b, draws)
         else:
             # Of a grid's figure no degrees of freedom are stored: it is taken as normal.
             known = [replace(figure, df=figure.df or math.inf) for figure in (a, b)]
@@ -151,11 +152,16 @@ class _Questions:
             p = t_test(found)
         return Difference(place, one.level, measure, a, b, found, paired, None if found.se == 0 else p)
 
-    def _pairs(self, one: Result, two: Result) -> list[tuple[Cell, Cell]]:
-        """The cells of both rows, over the questions that both hold; none where they are not the same questions."""
-        if (one.key, two.key) not in self._paired:
-            self._paired[one.key, two.key] = self._matched(one, two)
-        return self._paired[one.key, two.key]
+    def _pairs(self, one: Result, two: Result) -> tuple[list[tuple[Cell, Cell]], Draws | None]:
+        """The cells of both rows, over the questions that both hold; none where they are not the same questions.
+
+        Of several cells of a grid also which of their rows are one draw.
+        """
+        if self._paired is None or self._paired[0] != (one.key, two.key):
+            found = self._matched(one, two)
+            several = self._reports[0].kind == "grid" and len(found) > 1
+            self._paired = (one.key, two.key), found, Draws.of([first for first, _ in found]) if several else None
+        return self._paired[1:]
 
     def _matched(self, one: Result, two: Result) -> list[tuple[Cell, Cell]]:
         held = [
@@ -167,10 +173,10 @@ class _Questions:
         matched = [same_questions(first, second) for first, second in zip(*held, strict=True)]
         return [pair for pair in matched if pair] if all(matched) else []
 
-    def _mean(self, cells: Sequence[Cell], figure: Estimate) -> tuple[Estimate, float | None]:
+    def _mean(self, cells: Sequence[Cell], figure: Estimate, draws: Draws | None) -> tuple[Estimate, float | None]:
         """The mean of the cells' differences, and p of "it is 0"."""
         if self._reports[0].kind == "grid":
-            over = estimate(cells, lambda cell: np.asarray(cell.arrays["difference"], dtype=np.float64))
+            over = estimate(cells, lambda cell: np.asarray(cell.arrays["difference"], dtype=np.float64), draws)
             return over.estimate, over.p
         values = np.concatenate([cell.arrays["difference"] for cell in cells])
         # What was sampled in the report; too few tasks gave no interval there.
@@ -202,6 +208,8 @@ def same_questions(first: Cell, second: Cell) -> tuple[Cell, Cell] | None:
             agree &= np.asarray((one == two) | (one == UNKNOWN) | (two == UNKNOWN))
     if 2 * agree.sum() < max(len(first), len(second)):
         return None
+    if agree.all() and len(agree) == len(first) == len(second) and rows[0] is rows[1]:
+        return first, second
     chosen = [_taken(cell, which[agree]) for cell, which in zip((first, second), rows, strict=True)]
     return chosen[0], chosen[1]
 

@@ -17,7 +17,7 @@ from consistency.report.formats.numbers import formatted
 from consistency.report.provenance import versions
 from consistency.report.schema import ComparedReport, DifferenceRow, DifferencesReport, Setting, Verdict
 from consistency.statistics.estimates import Estimate
-from consistency.support.text import p_value
+from consistency.support.text import joined, p_value, padded, visible, width
 
 LEVEL = 0.05
 MOST_ROWS = 40
@@ -218,12 +218,12 @@ class Differences:
         """Verdict, notes, differing settings and the table of differences for a terminal."""
         shown = self.shown()
         head = ("result", "measure", "A", "B", "B − A", "p (Holm)", "how")
-        rows = [(format_place(item.place), item.measure.title, *item.cells()) for item in shown[:MOST_ROWS]]
-        widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+        rows = [(visible(format_place(item.place)), item.measure.title, *item.cells()) for item in shown[:MOST_ROWS]]
+        widths = [max(width(row[column]) for row in [head, *rows]) for column in range(len(head))]
         lines = [
             "  ".join(
-                cell.ljust(width) if column < 2 or column == 6 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+                padded(cell, columns, right=2 <= column < 6)
+                for column, (cell, columns) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
             for row in [head, *rows]
         ]
@@ -231,7 +231,7 @@ class Differences:
         if rest:
             lines.append(f"{rest} more differences: --out writes all of them")
         different = [f"{name}: {one} → {two}" for name, one, two in self.settings]
-        return "\n".join(
+        return joined(
             [
                 f"A: {self.a.folder}",
                 f"B: {self.b.folder}",

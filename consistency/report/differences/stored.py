@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from msgspec import UnsetType, structs
 
-from consistency.errors import InputError
+from consistency.errors import InputError, one_line
 from consistency.metrics.measures import HEADLINE, Measure
-from consistency.report.grid.cells import Cell
+from consistency.report.grid.cells import Cell, stacked
 from consistency.report.grid.estimates import MEAN
 from consistency.report.schema import DifferencesReport, Figure, GridReport, Mean, PairReport, read_document
 from consistency.report.upgrade import RENAMED
@@ -31,6 +31,8 @@ COMPARED = {
     measure: (_OF_ACCURACY[measure.name], "accuracy") if measure.name in _OF_ACCURACY else ("tuned", measure.name)
     for measure in HEADLINE
 }
+# Columns of whole numbers.
+_WHOLE = ("doc_id", "seed", "cluster", "gold")
 NUMBERS = tuple(dict.fromkeys(name for measure in COMPARED for name in measure.columns))
 
 
@@ -152,43 +154,65 @@ class StoredReport:
         import pyarrow.parquet as pq
 
         by = DIMENSIONS["grid"] if self.kind == "grid" else ("task",)
+        parts: dict[Key, list[Cell]] = {}
+        # The first cell of each model, domain and scope, whose arrays the others share where they are the same.
+        shared: dict[tuple[str, ...], Cell] = {}
         try:
-            file = pq.ParquetFile(path)
-            lacking = {"task", "doc_id", *by}.difference(file.schema_arrow.names)
-            if lacking:
-                raise ValueError(f"no column {', '.join(sorted(lacking))}")
-            # The version before called some columns otherwise.
-            stored = {RENAMED.get(name, name): name for name in file.schema_arrow.names}
-            wanted = {"task", "doc_id", "cluster", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(stored)
-            table = file.read(columns=sorted(stored[name] for name in wanted))
-            columns = {name: _numbered(table[stored[name]], codes) for name in wanted & TEXTS}
-            columns |= {name: table[stored[name]].to_numpy() for name in wanted - TEXTS}
+            # Opened here, since Arrow takes no path that is not UTF-8.
+            with path.open("rb") as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
+                lacking = {"task", "doc_id", *by}.difference(file.schema_arrow.names)
+                if lacking:
+                    raise ValueError(f"no column {', '.join(sorted(lacking))}")
+                # The version before called some columns otherwise.
+                stored = {RENAMED.get(name, name): name for name in file.schema_arrow.names}
+                wanted = sorted({"task", "doc_id", "cluster", *by, *TEXTS, *IDENTITY, *NUMBERS} & set(stored))
+                whole = {"task", "doc_id", *by}
+                # Run by run, as it was written, so that a grid is never held in memory as a table.
+                for number in range(file.num_row_groups):
+                    table = file.read_row_group(number, columns=[stored[name] for name in wanted])
+                    columns = {
+                        name: _numbered(table[stored[name]], name, codes, name in whole)
+                        if name in TEXTS
+                        else _numbers(table[stored[name]], name)
+                        for name in wanted
+                    }
+                    for key, cell in self._split(columns, by, codes) if table.num_rows else ():
+                        first = shared.setdefault((cell.model, cell.domain, cell.scope), cell)
+                        parts.setdefault(key, []).append(cell if cell is first else cell.sharing(first))
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise InputError(f"cannot be read: {error}", do="write the report again", path=path) from error
-        if not table.num_rows:
-            return {}
-        if "gold" in columns:
-            columns["gold"] = np.nan_to_num(columns["gold"], nan=UNKNOWN).astype(np.int64)
+            raise InputError(f"cannot be read: {one_line(error)}", do="write the report again", path=path) from error
+        return {key: stacked(cells) for key, cells in parts.items()}
+
+    def _split(
+        self, columns: Mapping[str, Any], by: Sequence[str], codes: Mapping[str, int]
+    ) -> Iterator[tuple[Key, Cell]]:
+        """The cells of some rows, each with its key."""
         names = {number: text for text, number in codes.items()}
-        keys, which = np.unique(np.stack([columns[name] for name in by]), axis=1, return_inverse=True)
-        order = np.argsort(which, kind="stable")
-        ends = np.cumsum(np.bincount(which.reshape(-1)))
-        out: dict[Key, Cell] = {}
-        for place, rows in zip(keys.T.tolist(), np.split(order, ends[:-1]), strict=True):
+        ends = np.flatnonzero(np.any([np.diff(columns[name]) != 0 for name in by], axis=0)) + 1
+        if len(ends):
+            keys, which = np.unique(np.stack([columns[name] for name in by]), axis=1, return_inverse=True)
+            blocks = np.split(
+                np.argsort(which.reshape(-1), kind="stable"), np.cumsum(np.bincount(which.reshape(-1)))[:-1]
+            )
+        else:
+            keys, blocks = np.stack([columns[name][:1] for name in by]), [np.arange(len(columns["task"]))]
+        for place, rows in zip(keys.T.tolist(), blocks, strict=True):
             key = tuple(str(value) if name == "seed" else names[value] for name, value in zip(by, place, strict=True))
             scope = names.get(int(columns["scope"][rows[0]]), "") if "scope" in columns else ""
             model, domain, group, seed, _ = key if self.kind == "grid" else ("", "", "", "0", "")
-            out[key] = Cell(
-                model=model,
-                domain=domain,
-                group=group,
-                seed=int(seed),
-                scope=scope,
-                task=columns["task"][rows],
-                doc_id=columns["doc_id"][rows],
-                arrays={name: columns[name][rows] for name in {"cluster", *NUMBERS, *IDENTITY} & set(columns)},
+            yield (
+                key,
+                Cell(
+                    model=model,
+                    domain=domain,
+                    group=group,
+                    seed=int(seed),
+                    scope=scope,
+                    task=columns["task"][rows],
+                    doc_id=columns["doc_id"][rows],
+                    arrays={name: columns[name][rows] for name in {"cluster", *NUMBERS, *IDENTITY} & set(columns)},
+                ),
             )
-        return out
 
     def members(self, key: Key, cells: Mapping[Key, Cell]) -> list[Cell]:
         """The cells whose mean a row is, in the order of their names; none where the folder does not hold all of them."""
@@ -205,10 +229,33 @@ class StoredReport:
         return [cells[name] for name in sorted(names)] if all(name in cells for name in names) else []
 
 
-def _numbered(column: Any, codes: dict[str, int]) -> Any:
+def _numbers(column: Any, name: str) -> Any:
+    """Numbers: integers of what names a question, `UNKNOWN` for a right answer that is not known, other values as floats."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    kind = column.type
+    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+        raise ValueError(f"the column {name} is of type {kind}, not numbers")
+    if name not in _WHOLE:
+        return column.cast(pa.float64()).to_numpy()
+    if name == "gold":
+        column = column.fill_null(UNKNOWN)
+    if column.null_count:
+        raise ValueError(f"the column {name} has {column.null_count} empty cells")
+    return column.cast(pa.int64()).to_numpy()
+
+
+def _numbered(column: Any, name: str, codes: dict[str, int], whole: bool) -> Any:
     """Texts as numbers, `UNKNOWN` where there is none: of millions of rows a fraction of their memory."""
     import pyarrow as pa
+    from pyarrow import types
 
+    kind = column.type.value_type if types.is_dictionary(column.type) else column.type
+    if not (types.is_string(kind) or types.is_large_string(kind) or (types.is_null(kind) and not whole)):
+        raise ValueError(f"the column {name} is of type {kind}, not texts")
+    if whole and column.null_count:
+        raise ValueError(f"the column {name} has {column.null_count} empty cells")
     # A column of texts, or one that numbers its own.
     texts = column.cast(pa.string()).combine_chunks().dictionary_encode()
     numbers = [codes.setdefault(text, len(codes)) for text in texts.dictionary.to_pylist()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ from typing import Any
 from msgspec import to_builtins
 
 from consistency.report.content import Row
+from consistency.support.text import visible
+
+# What a spreadsheet takes for the beginning of a formula, also behind blanks and quotes.
+_FORMULA = re.compile(r"[\s'\"]*[=+\-@\t\r＝＋－＠]")
 
 
 def flat(row: Row) -> dict[str, Any]:
@@ -30,12 +35,32 @@ def flat(row: Row) -> dict[str, Any]:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows as CSV, floats with every digit, None as an empty field; no file without rows."""
+    """Write rows as CSV, floats with every digit, None as an empty field; texts as `cell` has them; no file without rows."""
     if not rows:
         return
-    lines = [flat(row) for row in rows]
+    lines = [{cell(name): cell(value) for name, value in flat(row).items()} for row in rows]
     columns = list(dict.fromkeys(name for line in lines for name in line))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
+
+
+def cell(value: Any) -> Any:
+    r"""A value as a field of CSV: text in which everything can be seen, and which no spreadsheet takes for a formula.
+
+    Numbers stay as they are, also those in a text.
+
+    Examples
+    --------
+    >>> cell(-0.5), cell("-0.5"), cell("=1+1"), cell("a\x1b")
+    (-0.5, '-0.5', "'=1+1", 'a\\x1b')
+    """
+    if not isinstance(value, str):
+        return value
+    if _FORMULA.match(value):
+        try:
+            float(value)
+        except ValueError:
+            value = f"'{value}"
+    return visible(value)

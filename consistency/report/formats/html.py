@@ -15,6 +15,7 @@ from typing import Any
 from consistency.report.content import ChangedQuestion, Drawing, Report, Table
 from consistency.report.formats.csv import flat
 from consistency.report.glossary import meaning
+from consistency.support.text import visible, visible_lines
 
 # A number at the start of a cell; "0.4.12" and "2026-11-24" are none.
 NUMBER = re.compile(r"[<>≤≥]?\s*[+\-−]?(\d[\d,]*)?(\.?\d+)(e[+\-−]?\d+)?(?=$|[\s%*])")
@@ -29,9 +30,6 @@ BRIEF = 20
 PIXELS = 1.4
 # A drawing wider than this (points) scrolls on a phone, where its type would be too small.
 WIDE = 320
-# Characters that are not allowed in HTML, not even as a reference: shown as Unicode's pictures of them.
-NOT_IN_HTML = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"}
-NOT_IN_HTML |= dict.fromkeys(range(0xD800, 0xE000), "�")
 
 
 def html(report: Report) -> str:
@@ -48,9 +46,14 @@ def html(report: Report) -> str:
         HTML. Texts of questions are in it as JSON and reach the page as text, never as markup.
     """
     from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    def shown(value: Any) -> Any:
+        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown
+    )
     classes: dict[str, str] = {}
     panels = {
         block.name: [(Markup(svg), wide) for svg, wide in _panels(block, classes)]
@@ -68,6 +71,7 @@ def html(report: Report) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
         questions=Markup(_questions(report.questions)),
+        bibtex=escape(visible_lines(report.bibtex)),
         numbers=_numbers,
         numeric=_numeric,
         with_interval=INTERVAL.fullmatch,
@@ -77,7 +81,7 @@ def html(report: Report) -> str:
         brief=BRIEF,
         shown_rows=SHOWN_ROWS,
     )
-    return str(text).translate(NOT_IN_HTML) + "\n"
+    return str(text) + "\n"
 
 
 def _own(name: str) -> str:
@@ -170,8 +174,17 @@ def _questions(questions: Sequence[ChangedQuestion]) -> str:
         }
         for question in questions
     ]
-    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_shown(rows), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _shown(value: Any) -> Any:
+    """Plain data whose texts are visible: a question may have several lines."""
+    if isinstance(value, str):
+        return visible_lines(value)
+    if isinstance(value, dict):
+        return {name: _shown(inner) for name, inner in value.items()}
+    return [_shown(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _known(measures: Mapping[str, float | None]) -> dict[str, float | str | None]:

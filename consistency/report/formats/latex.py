@@ -6,6 +6,7 @@ import unicodedata
 from itertools import pairwise
 
 from consistency.report.content import Table
+from consistency.support.text import visible
 
 _SPECIAL = {
     **{character: "\\" + character for character in "&%$#_{}"},
@@ -108,7 +109,7 @@ def _set(character: str) -> str:
 
 def latex(table: Table) -> str:
     r"""The rows of a table as a `tabular`, its title and caption as comments before it."""
-    lines = [f"% {' '.join(text.split())}" for text in (table.title, table.caption) if text]
+    lines = [f"% {visible(' '.join(text.split()))}" for text in (table.title, table.caption) if text]
     lines.append(r"% \usepackage{booktabs}")
     lines.append(rf"\begin{{tabular}}{{{'l' * table.labels}{'r' * (len(table.head) - table.labels)}}}")
     lines += [r"\toprule", _row(table.head), r"\midrule"]

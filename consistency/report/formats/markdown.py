@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 
 from consistency.report.content import Drawing, GeneratedAnswers, Report, Table
 from consistency.report.formats.numbers import fixed
+from consistency.support.text import markdown as text
+from consistency.support.text import visible
 
-# What would be markup in a line or a cell, or a link that nobody made.
-_MARKUP = re.compile(r"([\\`*_\[\]|~$#])")
 # More questions are in the page and in items.parquet.
 MOST_QUESTIONS = 20
 
@@ -51,9 +50,9 @@ def _lines(report: Report) -> Iterator[str]:
         for paragraph in report.methods:
             yield from ("", text(paragraph))
     if report.bibtex:
-        yield from ("", "```bibtex", report.bibtex, "```")
+        yield from ("", "```bibtex", visible(report.bibtex, keep="\n"), "```")
     # Four spaces make it code.
-    yield from ("", f"    {report.signature}")
+    yield from ("", f"    {visible(report.signature)}")
 
 
 def _answers(generated: GeneratedAnswers) -> str:
@@ -81,15 +80,3 @@ def _figure(drawing: Drawing) -> Iterator[str]:
     if drawing.legend:
         yield from ("", " · ".join(f"{mark.glyph} {text(mark.label)}" for mark in drawing.legend))
     yield from ("", text(drawing.caption))
-
-
-def text(words: str) -> str:
-    r"""Words on one line, escaped for Markdown.
-
-    Examples
-    --------
-    >>> text("a|b <i> *c*")
-    'a\\|b &lt;i&gt; \\*c\\*'
-    """
-    words = " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MARKUP.sub(r"\\\1", words)

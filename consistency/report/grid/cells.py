@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consistency.comparison.estimation import MeasuredTask
 from consistency.comparison.items import answers, question_arrays
@@ -17,7 +18,6 @@ from consistency.comparison.pairing import pair
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, TunedRun
 from consistency.logs.runs import Run, read_run
-from consistency.logs.scores import Scores
 from consistency.report.items import Columns, joined
 from consistency.report.provenance import log_record
 from consistency.report.schema import Log
@@ -61,6 +61,22 @@ class Cell:
     def __len__(self) -> int:
         return len(self.doc_id)
 
+    def of_base(self) -> Cell:
+        """The same cell with the arrays that only tell of the base model."""
+        return self.keeping([name for name in self.arrays if _is_of_base(name)])
+
+    def sharing(self, other: Cell) -> Cell:
+        """The same cell, which holds another's arrays instead of its own where they are equal: of a base model, one each."""
+        return replace(
+            self,
+            task=_shared(self.task, other.task),
+            doc_id=_shared(self.doc_id, other.doc_id),
+            arrays={
+                name: _shared(own, other.arrays[name]) if name in other.arrays else own
+                for name, own in self.arrays.items()
+            },
+        )
+
     def minus(self, other: Cell, names: Sequence[str]) -> Cell:
         """The cell with its values less another's, over the questions that both answered."""
         task, doc_id, own, others = self.task, self.doc_id, slice(None), slice(None)
@@ -76,12 +92,51 @@ class Cell:
         return replace(self, task=task, doc_id=doc_id, arrays=arrays, least_likely=least)
 
 
+def _is_of_base(name: str) -> bool:
+    return name in ("gold", "doc_hash") or name.endswith("_before") or name.startswith(("zero_", "before:"))
+
+
+def _shared(own: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """The other array where both are equal, of numbers to the last bit; else its own."""
+    if own.dtype != other.dtype or own.shape != other.shape:
+        return own
+    first, second = (array.view(np.int64) if array.dtype == np.float64 else array for array in (own, other))
+    return other if np.array_equal(first, second) else own
+
+
 def _most_unlikely(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return max(before for before, _ in pairs), max(after for _, after in pairs)
 
 
+def stacked(parts: Sequence[Cell]) -> Cell:
+    """The questions of several cells of one place, one cell after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return replace(
+        parts[0],
+        task=np.concatenate([part.task for part in parts]),
+        doc_id=np.concatenate([part.doc_id for part in parts]),
+        arrays={name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays},
+    )
+
+
+def rows_by_task(task: Integers) -> list[Integers]:
+    """The rows of each task, by its number.
+
+    Examples
+    --------
+    >>> [rows.tolist() for rows in rows_by_task(np.array([4, 2, 4]))]
+    [[1], [0, 2]]
+    """
+    order = np.argsort(task, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(task[order])) + 1)
+
+
 def shared_questions(first: Cell, second: Cell) -> tuple[Integers, Integers]:
     """Rows of the questions that two cells share, in the first's order."""
+    if np.array_equal(first.task, second.task) and np.array_equal(first.doc_id, second.doc_id):
+        every = np.arange(len(first))
+        return every, every
     where = {key: row for row, key in enumerate(zip(second.task.tolist(), second.doc_id.tolist(), strict=True))}
     rows = [
         (row, where[key])
@@ -164,11 +219,12 @@ class TunedCells:
 
 @dataclass(frozen=True, eq=False)
 class _BaseLogs:
-    """A base model's two logs, and what they say of the questions read so far."""
+    """A base model's two logs, what they say of the questions read so far, and its arrays by domain and scope."""
 
     few: Run
     zero: Run
     measured: dict[str, Measured] = field(default_factory=dict)
+    cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
 
 
 class CellReader:
@@ -223,7 +279,7 @@ class CellReader:
         few_names, tuned_names = (self.experiment.scopes(run.domain, style, groups) for style in ("icl", "ift"))
         cells = []
         for scope, names in few_names.items():
-            parts = []
+            found: list[tuple[str, str]] = []
             for name, chat_name in zip(names, tuned_names[scope], strict=True):
                 lacking = [
                     where
@@ -240,12 +296,15 @@ class CellReader:
                 if lacking:
                     audit.absent[name] = lacking
                     continue
-                if name not in base.measured:
-                    base.measured[name] = _measure(base.few.tasks[name], base.zero.tasks[chat_name])
-                after = _measure(base.few.tasks[name], tuned.tasks[chat_name])
-                parts.append(self._join(name, scope, after, base.measured[name], audit))
+                found.append((name, chat_name))
+            unread = {name: other for name, other in found if name not in base.measured}
+            base.measured.update(_measure(base.few, base.zero, unread))
+            after = _measure(base.few, tuned, dict(found))
+            parts = [self._join(name, scope, after[name], base.measured[name], audit) for name, _ in found]
             if sum(len(part.doc_id) for part in parts):
-                cells.append(_cell(run, scope, parts))
+                cell = _cell(run, scope, parts)
+                known = base.cells.setdefault((run.domain, scope), cell.of_base())
+                cells.append(cell.sharing(known))
                 audit.questions[scope] = len(cells[-1])
         if not cells:
             raise InputError(
@@ -274,13 +333,17 @@ class CellReader:
         return Part(code, doc_id, arrays, {"": after.least_likely, "zero_": zero.least_likely})
 
 
-def _measure(before: Scores, after: Scores) -> Measured:
-    pairs = pair(before, after)
-    task = MeasuredTask(pairs, question_arrays([pairs])[0])
-    arrays = {**answers(pairs), **task.arrays}
-    doc_id, _ = arrays.pop("doc_id"), arrays.pop("doc_id_after")
-    dropped = {reason: lost.count for reason, lost in pairs.report.dropped.items()}
-    return Measured(doc_id, arrays, len(pairs), dropped, task.least_likely)
+def _measure(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, Measured]:
+    """Tasks of two runs question by question, by name in the first run; `names` has the second's."""
+    paired = [pair(first.tasks[name], second.tasks[other]) for name, other in names.items()]
+    found = {}
+    for name, pairs, measured in zip(names, paired, question_arrays(paired), strict=True):
+        task = MeasuredTask(pairs, measured)
+        arrays = {**answers(pairs), **task.arrays}
+        doc_id, _ = arrays.pop("doc_id"), arrays.pop("doc_id_after")
+        dropped = {reason: lost.count for reason, lost in pairs.report.dropped.items()}
+        found[name] = Measured(doc_id, arrays, len(pairs), dropped, task.least_likely)
+    return found
 
 
 def _cell(run: TunedRun, scope: str, parts: Sequence[Part]) -> Cell:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -166,17 +166,51 @@ def _column(name: str) -> Callable[[Cell], Floats]:
     return lambda cell: np.asarray(cell.arrays[name], dtype=np.float64)
 
 
-def _of_run(cell: Cell) -> dict[tuple[str, str], Estimate]:
+@dataclass(frozen=True)
+class _Known:
+    """What was found of arrays that several runs share, such as a base model's, so that it is computed once.
+
+    Arrays are told apart by where they are in memory, so they must outlive this.
+    """
+
+    draws: dict[tuple[int, ...], Draws] = field(default_factory=dict)
+    estimates: dict[Hashable, dict[str, Estimate]] = field(default_factory=dict)
+
+    def draws_of(self, cells: Sequence[Cell]) -> Draws:
+        """`Draws.of(cells)`."""
+        places = _places(cells)
+        if places not in self.draws:
+            self.draws[places] = Draws.of(cells)
+        return self.draws[places]
+
+
+def _places(cells: Sequence[Cell], names: Iterable[str] = ()) -> tuple[int, ...]:
+    """Where the questions of some cells and these columns are in memory."""
+    listed = tuple(names)
+    return tuple(
+        id(array) for cell in cells for array in (cell.task, cell.doc_id, *map(cell.arrays.__getitem__, listed))
+    )
+
+
+def _columns_of(names: Iterable[str], prefix: str) -> list[str]:
+    return [prefix + column for name in names for column in MEASURE[name].columns]
+
+
+def _of_run(cell: Cell, known: _Known) -> dict[tuple[str, str], Estimate]:
     """The estimates of one run, by part of a row and name in it: those that `consistency compare` gives, of fixed tasks."""
     # Of one task the questions are a plain sample.
     strata = cell.task if (cell.task != cell.task[0]).any() else None
     labels: Labels = {"strata": strata, "tasks": None, "clusters": None}
     found: dict[tuple[str, str], Estimate] = {}
-    for prefix in ("", "zero_"):
-        places = {place: name for place, (name, own) in FIGURES.items() if own == prefix}
-        values = {name: MEASURE[name].values(cell.arrays, prefix) for name in places.values()}
-        estimates = estimates_of(values, _reaches([cell], prefix), labels)
-        found |= {place: estimates[name] for place, name in places.items()}
+    for part in ("base", "base_zero_shot", "tuned"):
+        places = {place: name for place, (name, _) in FIGURES.items() if place[0] == part}
+        prefix = FIGURES[next(iter(places))][1]
+        reaches = _reaches([cell], prefix)
+        key = part, _places([cell], _columns_of(places.values(), prefix)), *reaches.items()
+        if key not in known.estimates:
+            values = {name: MEASURE[name].values(cell.arrays, prefix) for name in places.values()}
+            known.estimates[key] = estimates_of(values, reaches, labels)
+        found |= {place: known.estimates[key][name] for place, name in places.items()}
     for place, columns in CHANGES.items():
         before, after = (_column(name)(cell) for name in columns)
         whole = are_whole(before) and are_whole(after)
@@ -192,23 +226,18 @@ def _reaches(cells: Sequence[Cell], prefix: str) -> dict[str, tuple[float, float
     return reaches_of(least) if len(least) == len(cells) else {}
 
 
-def _of_runs(cells: Sequence[Cell], draws: Draws) -> dict[tuple[str, str], Estimate]:
+def _of_runs(cells: Sequence[Cell], draws: Draws, known: _Known) -> dict[tuple[str, str], Estimate]:
     """The estimates of a mean over several runs, by part of a row and name in it."""
     found: dict[tuple[str, str], Estimate] = {}
     reaches = {prefix: _reaches(cells, prefix) for prefix in ("", "zero_")}
     for place, (name, prefix) in FIGURES.items():
-        measure = MEASURE[name]
-        samples = [measure.values(cell.arrays, prefix) for cell in cells]
-        over = _estimated(cells, samples, draws)
-        if over.estimate.value is None:
-            found[place] = over.estimate
-        elif all(is_share(measure, x) for x in samples):
-            pool = Pool.of(samples, draws.question)
-            found[place] = pooled_share(over.estimate, pool, over.question_se, over.question_df)
-        elif name in reaches[prefix]:
-            found[place] = pooled_within(over.estimate, Pool.of(samples, draws.question), *reaches[prefix][name])
-        else:
-            found[place] = doubted(over.estimate, *measure.bounds)
+        reach = reaches[prefix].get(name)
+        # Of one group's runs: recipes differ by their domains alone.
+        recipes = tuple((cell.model, cell.domain) for cell in cells)
+        key = place, _places(cells, _columns_of([name], prefix)), reach, recipes
+        if key not in known.estimates:
+            known.estimates[key] = {name: _of_measure(cells, draws, name, prefix, reach)}
+        found[place] = known.estimates[key][name]
     for place, columns in CHANGES.items():
         before, after = ([_column(name)(cell) for cell in cells] for name in columns)
         turned = [second - first for first, second in zip(before, after, strict=True)]
@@ -223,9 +252,25 @@ def _of_runs(cells: Sequence[Cell], draws: Draws) -> dict[tuple[str, str], Estim
     return found
 
 
-def _mean_row(cells: Sequence[Cell], domain: str, seed: int | None) -> Mean:
-    one, draws = cells[0], Draws.of(cells)
-    found = _of_runs(cells, draws) if len(cells) > 1 else _of_run(one)
+def _of_measure(
+    cells: Sequence[Cell], draws: Draws, name: str, prefix: str, reach: tuple[float, float] | None
+) -> Estimate:
+    """The mean of a measure over several runs."""
+    measure = MEASURE[name]
+    samples = [measure.values(cell.arrays, prefix) for cell in cells]
+    over = _estimated(cells, samples, draws)
+    if over.estimate.value is None:
+        return over.estimate
+    if all(is_share(measure, x) for x in samples):
+        return pooled_share(over.estimate, Pool.of(samples, draws.question), over.question_se, over.question_df)
+    if reach is not None:
+        return pooled_within(over.estimate, Pool.of(samples, draws.question), *reach)
+    return doubted(over.estimate, *measure.bounds)
+
+
+def _mean_row(cells: Sequence[Cell], domain: str, seed: int | None, known: _Known) -> Mean:
+    one, draws = cells[0], known.draws_of(cells)
+    found = _of_runs(cells, draws, known) if len(cells) > 1 else _of_run(one, known)
     unit = found["tuned", "accuracy"].unit
     method: Method = "t-crossed" if unit == "run" else "t"
     parts: dict[str, dict[str, Figure]] = {}
@@ -248,15 +293,16 @@ def _mean_row(cells: Sequence[Cell], domain: str, seed: int | None) -> Mean:
 
 def results(cells: Sequence[Cell]) -> list[Result]:
     """One row for each run and scope, with flips, quantiles of KL and tie rates; McNemar's p also adjusted over all (Holm)."""
-    rows = [_result(cell) for cell in cells]
+    known = _Known()
+    rows = [_result(cell, known) for cell in cells]
     adjusted = holm(np.array([row.mcnemar_p for row in rows], dtype=np.float64)).tolist()
     return [structs.replace(row, mcnemar_p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
 
 
-def _result(cell: Cell) -> Result:
+def _result(cell: Cell, known: _Known) -> Result:
     turned = flips(*(_column(name)(cell) for name in ("correct_before", "correct_after", "same_top")))
     return Result(
-        **structs.asdict(_mean_row([cell], cell.domain, cell.seed)),
+        **structs.asdict(_mean_row([cell], cell.domain, cell.seed, known)),
         flips=turned,
         mcnemar_p=mcnemar_exact(turned["harmful"], turned["beneficial"]),
         mcnemar_p_holm=None,
@@ -267,7 +313,7 @@ def _result(cell: Cell) -> Result:
 
 def checkpoint(cell: Cell, epoch: int) -> Checkpoint:
     """Figures of one run in one scope, as it was after an epoch of its training."""
-    return Checkpoint(**structs.asdict(_mean_row([cell], cell.domain, cell.seed)), epoch=epoch)
+    return Checkpoint(**structs.asdict(_mean_row([cell], cell.domain, cell.seed, _Known())), epoch=epoch)
 
 
 def levels(experiment: Experiment) -> list[tuple[str, int | None]]:
@@ -299,12 +345,12 @@ def _by_group(cells: Sequence[Cell], experiment: Experiment) -> dict[tuple[str, 
 
 def means(cells: Sequence[Cell], experiment: Experiment) -> list[Mean]:
     """Rows as `results`, averaged over domains, over seeds, and over both."""
-    rows = []
+    rows, known = [], _Known()
     for members in _by_group(cells, experiment).values():
         for domain, seed in levels(experiment):
             chosen = _members(members, domain, seed, experiment)
             if chosen:
-                rows.append(_mean_row(chosen, domain, seed))
+                rows.append(_mean_row(chosen, domain, seed, known))
     return rows
 
 

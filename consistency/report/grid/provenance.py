@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, TunedRun
+from consistency.experiment.row_manifest import check_rows
 from consistency.metrics.measures import MEASURE
 from consistency.report.grid.cells import RunAudit
 from consistency.report.provenance import difference_notes, inputs_hash, limit_notes, shots_of
 from consistency.report.schema import GridPairing, Log, Result, RunPairing, TrainingRows
+from consistency.support.json_files import read_json
 from consistency.support.version import own_version
 from consistency.support.yaml_files import read_yaml
 from consistency.tasks.templates import OWN, template_title
@@ -59,11 +61,10 @@ def grid_pairing(runs: Iterable[tuple[TunedRun, RunAudit]]) -> GridPairing:
 def training_rows(run: TunedRun) -> TrainingRows:
     """What a run was trained on, from its manifest: row counts by source, labels of the pool, the rows' SHA-256."""
     place = {"model": run.model, "domain": run.domain, "group": run.group, "seed": run.seed, **_training(run)}
-    if not run.manifest.is_file():
-        return msgspec.convert(place, TrainingRows)
+    manifest = check_rows(run.rows) or {}
     try:
-        return msgspec.convert({**json.loads(run.manifest.read_bytes()), **place}, TrainingRows)
-    except (ValueError, TypeError) as error:
+        return msgspec.convert({**manifest, **place}, TrainingRows)
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"is not a manifest: {error}", do="write the group again", path=run.manifest) from error
 
 
@@ -71,25 +72,32 @@ def _training(run: TunedRun) -> dict[str, Any]:
     """How a run was trained, as far as the grid's folder still says it."""
     found: dict[str, Any] = {}
     if run.config.is_file():
-        config = read_yaml(run.config, "the config that the group was trained with")
+        expected = "the config that the group was trained with"
+        config = read_yaml(run.config, expected)
+        if not isinstance(config, dict):
+            raise InputError("is not a mapping", expected=expected, path=run.config)
         text = config.get("chat_template_jinja")
         found = {
-            "learning_rate": _rate(config.get("learning_rate")),
+            "learning_rate": _rate(config.get("learning_rate"), run.config),
             "precision": _precision(config),
             "template": OWN if text is None else template_title(str(text)),
         }
     if run.host.is_file():
-        try:
-            host = json.loads(run.host.read_bytes())
-            found |= {key: host.get(key) for key in ("hardware", "git_commit", "packages")}
-        except (ValueError, AttributeError) as error:
-            raise InputError(f"cannot be read: {error}", do="remove it", path=run.host) from error
+        host = read_json(run.host, "what the grid noted of the host", "remove it")
+        if not isinstance(host, dict):
+            raise InputError(
+                "is not a mapping", expected="what the grid noted of the host", do="remove it", path=run.host
+            )
+        found |= {key: host.get(key) for key in ("hardware", "git_commit", "packages")}
     return found
 
 
-def _rate(given: Any) -> float | None:
+def _rate(given: Any, config: Path) -> float | None:
     """A learning rate; YAML takes 2e-5, which lacks a point, for text."""
-    return None if given is None else float(given)
+    try:
+        return None if given is None else float(given)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"learning_rate: {given!r}", expected="a number", path=config) from error
 
 
 def _precision(config: Mapping[str, Any]) -> str:

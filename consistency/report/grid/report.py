@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consistency.experiment.grid import Experiment, TunedRun
 from consistency.metrics.selection_bias import OptionCounts
@@ -19,13 +20,15 @@ from consistency.report.drawings import draw_all
 from consistency.report.folder import report_in_place, write_files
 from consistency.report.grid import estimates, tables
 from consistency.report.grid import provenance as origin
-from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells
+from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells, rows_by_task
 from consistency.report.grid.figures import grid_plots
 from consistency.report.grid.verdict import dose_text, group_title, interval_text, verdict
 from consistency.report.items import Columns, ItemsWriter
 from consistency.report.methods import grid_methods
 from consistency.report.schema import Checkpoint, Grid, GridReport, Log
 from consistency.statistics.selection_bias import strongest_bias
+from consistency.support.arrays import Floats, Integers
+from consistency.support.progress_line import Tell, silent
 from consistency.support.yaml_files import read_yaml
 
 # Of the signature: what means over one seed, and over several, take as sampled.
@@ -63,7 +66,7 @@ class Analysis:
     options: dict[str, dict[str, OptionCounts]] = field(default_factory=dict)
 
 
-def write_report(experiment: Experiment, out: str | Path) -> Path:
+def write_report(experiment: Experiment, out: str | Path, tell: Tell = silent) -> Path:
     """Measure every run of a finished experiment and write its report.
 
     Parameters
@@ -73,6 +76,8 @@ def write_report(experiment: Experiment, out: str | Path) -> Path:
     out : path-like
         The folder to write: `report.json` (docs/report_schema.md), `report.html`, `report.md`, `tables/`, `figures/`
         and `items.parquet`. It appears whole, by renaming; an earlier report there is replaced.
+    tell : callable
+        Called as the work goes on: see `progress_line`.
 
     Returns
     -------
@@ -86,23 +91,31 @@ def write_report(experiment: Experiment, out: str | Path) -> Path:
         that is no report.
     """
     with report_in_place(out) as folder:
-        render(experiment, analyse(experiment, folder), folder)
+        render(experiment, analyse(experiment, folder, tell), folder, tell)
     return Path(out) / "report.html"
 
 
-def render(experiment: Experiment, read: Analysis, folder: Path) -> None:
+def render(experiment: Experiment, read: Analysis, folder: Path, tell: Tell = silent) -> None:
     """Write everything but the items: figures, tables, JSON, Markdown and the page."""
-    document = _document(experiment, read)
-    drawings = {
-        section: draw_all(plots, folder / "figures") for section, plots in grid_plots(document, experiment).items()
-    }
+    document = _document(experiment, read, tell)
+    plots = grid_plots(document, experiment)
+    drawings: dict[str, list[Drawing]] = {section: [] for section in plots}
+    several, drawn = sum(map(len, plots.values())), 0
+    for section, members in plots.items():
+        for plot in members:
+            tell("figures drawn", drawn, several)
+            drawings[section] += draw_all([plot], folder / "figures")
+            drawn += 1
+    tell("writing the page and the tables", 0, 1)
     write_files(_report(experiment, document, drawings, read), folder)
 
 
-def analyse(experiment: Experiment, folder: Path) -> Analysis:
+def analyse(experiment: Experiment, folder: Path, tell: Tell = silent) -> Analysis:
     """Read and measure every run, one after the other, and write `items.parquet` on the way."""
     read, reader = Analysis(), CellReader(experiment)
-    most = max(1, questions.MOST // len(list(experiment.runs())))
+    runs = len(list(experiment.runs()))
+    most = max(1, questions.MOST // runs)
+    counts = _Counts()
     with ItemsWriter(folder / "items.parquet") as items, ItemsWriter(folder / "checkpoints.parquet") as saved:
         for tuned in reader:
             found: list[ChangedQuestion] = []
@@ -114,8 +127,9 @@ def analyse(experiment: Experiment, folder: Path) -> Analysis:
                 read.harmful += int((questions.kinds(columns) == "harmful").sum())
                 found += _changed_most(tuned, cell, columns, most, len(experiment.models) > 1)
             read.questions += questions.strongest(found)[:most]
-            read.options.setdefault(tuned.run.model, {}).update(_options(tuned))
+            read.options.setdefault(tuned.run.model, {}).update(counts.of(tuned))
             read.audits.append((tuned.run, tuned.audit))
+            tell("runs read and measured", len(read.audits), runs)
             for epoch, cells in tuned.checkpoints.items():
                 for cell in cells:
                     saved.write(_place(cell) | {"epoch": epoch}, _columns(cell, reader.task_names))
@@ -132,20 +146,37 @@ def _columns(cell: Cell, task_names: list[str]) -> Columns:
     return {"task": np.array(task_names, dtype=object)[cell.task], "doc_id": cell.doc_id, **cell.arrays}
 
 
-def _options(tuned: TunedCells) -> dict[str, OptionCounts]:
-    """Which options the base model and the tuned one answered, by scope."""
-    run, found = tuned.run, {}
-    for cell in tuned.cells:
-        for who, column in (
-            (f"base 5-shot, {run.domain}", "probs_before"),
-            (f"base 0-shot, {run.domain}", "zero_probs_after"),
-            (f"{group_title(run.group)}, {run.domain}, seed {run.seed}", "probs_after"),
-        ):
-            counts = found[f"{run.model}, {who}, {cell.scope.upper()}"] = OptionCounts()
-            for task in np.unique(cell.task):
-                asked = cell.task == task
-                counts.add_task(cell.arrays[column][asked], cell.arrays["gold"][asked])
-    return found
+class _Counts:
+    """Which options the models answered; of a base model once for the runs that share its arrays."""
+
+    def __init__(self) -> None:
+        self._of_base: dict[str, tuple[tuple[NDArray[Any], ...], OptionCounts]] = {}
+
+    def of(self, tuned: TunedCells) -> dict[str, OptionCounts]:
+        """Which options the base model and the tuned one answered, by scope."""
+        run, found = tuned.run, {}
+        for cell in tuned.cells:
+            for who, column in (
+                (f"base 5-shot, {run.domain}", "probs_before"),
+                (f"base 0-shot, {run.domain}", "zero_probs_after"),
+                (f"{group_title(run.group)}, {run.domain}, seed {run.seed}", "probs_after"),
+            ):
+                label = f"{run.model}, {who}, {cell.scope.upper()}"
+                arrays = cell.task, cell.arrays[column], cell.arrays["gold"]
+                known = self._of_base.get(label)
+                if known is None or any(one is not other for one, other in zip(known[0], arrays, strict=True)):
+                    known = arrays, _count(*arrays)
+                if column != "probs_after":
+                    self._of_base[label] = known
+                found[label] = known[1]
+        return found
+
+
+def _count(task: Integers, probs: Floats, gold: Integers) -> OptionCounts:
+    counts = OptionCounts()
+    for rows in rows_by_task(task):
+        counts.add_task(probs[rows], gold[rows])
+    return counts
 
 
 def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, several: bool) -> list[ChangedQuestion]:
@@ -156,10 +187,13 @@ def _changed_most(tuned: TunedCells, cell: Cell, columns: Columns, most: int, se
     return questions.describe(columns, rows, texts, f"{run.model} · {label}" if several else label, cell.scope)
 
 
-def _document(experiment: Experiment, read: Analysis) -> GridReport:
+def _document(experiment: Experiment, read: Analysis, tell: Tell = silent) -> GridReport:
     """The content of `report.json`."""
+    tell("estimating each run", 0, 1)
     results = estimates.results(read.cells)
+    tell("estimating means over runs", 0, 1)
     means = estimates.means(read.cells, experiment)
+    tell("estimating differences between groups", 0, 1)
     contrasts = estimates.contrasts(read.cells, [*results, *means], experiment)
     pairing = origin.grid_pairing(read.audits)
     trained = [origin.training_rows(run) for run in experiment.runs()]

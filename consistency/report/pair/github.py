@@ -13,12 +13,11 @@ from consistency.comparison.section import MCNEMAR, Section
 from consistency.comparison.sentences import accuracy_name
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Table
-from consistency.report.formats.markdown import text as markdown_text
 from consistency.report.formats.numbers import DASH, formatted
 from consistency.report.pair.metric_tables import group_table, metric_table
 from consistency.report.pair.tables import has_headline, headline_sections, selection_note
 from consistency.report.provenance import model_name
-from consistency.support.text import p_value, visible
+from consistency.support.text import markdown, p_value, visible
 
 MOST_TASKS = 10
 MOST_NOTES = 30
@@ -109,7 +108,7 @@ def plain(text: str) -> str:
     >>> print(plain("*a* <b> @c"))
     \*a\* &lt;b&gt; @<!-- -->c
     """
-    text = markdown_text(visible(text))
+    text = markdown(visible(text))
     # A comment in between keeps GitHub from calling people and linking issues, and addresses from becoming links.
     text = re.sub(r"(@|#|://|www\.)", r"\1<!-- -->", text)
     return re.sub(r"^(\s*)([-+=]|\d+[.)])(?=\s|$)", r"\1&#8203;\2", text)

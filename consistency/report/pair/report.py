@@ -17,7 +17,7 @@ from consistency.report import questions, schema
 from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
 from consistency.report.drawings import draw_all
-from consistency.report.folder import report_in_place, write_files
+from consistency.report.folder import begin_report, write_files
 from consistency.report.formats.numbers import fixed
 from consistency.report.items import Columns, ItemsWriter, joined
 from consistency.report.methods import pair_methods
@@ -34,6 +34,7 @@ from consistency.report.provenance import (
 )
 from consistency.report.schema import PairReport, Verdict
 from consistency.statistics.hypotheses import mcnemar_exact
+from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
 from consistency.support.text import p_equals, shortened
 
@@ -71,11 +72,25 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
     InputError
         If `out` holds something else, or cannot be written.
     """
+    with Outputs() as outputs:
+        draft_comparison(comparison, out, outputs)
+    return Path(out) / "report.html"
+
+
+def draft_comparison(comparison: Comparison, out: str | Path, outputs: Outputs) -> Path:
+    """Write the report of a comparison into a folder that takes its place with other outputs: see `write_comparison`.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+    """
+    folder = begin_report(out, outputs)
     # A few figures, whose objects end with the command; a grid's would add up.
-    with gc_disabled(), report_in_place(out) as folder:
+    with gc_disabled():
         (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
         write_files(_report(comparison, folder), folder)
-    return Path(out) / "report.html"
+    return folder
 
 
 def _report(comparison: Comparison, folder: Path) -> Report:
@@ -83,7 +98,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     with ItemsWriter(folder / "items.parquet") as writer:
         writer.write({}, items)
     document = _document(comparison)
-    options = {name: column[~np.isnan(items["kl"])] for name, column in items.items()} if "kl" in items else {}
+    options = _with_distributions(items)
     distributions, rankings, each_task = (
         draw_all(plots, folder / "figures") for plots in pair_plots(comparison, options or items)
     )
@@ -131,6 +146,14 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         bibtex=bibtex({comparison.before.lm_eval_version, comparison.after.lm_eval_version}),
         document=document,
     )
+
+
+def _with_distributions(items: dict[str, Any]) -> dict[str, Any]:
+    """The rows of questions with a KL; the same columns where all have one."""
+    if "kl" not in items:
+        return {}
+    known = ~np.isnan(items["kl"])
+    return items if known.all() else {name: column[known] for name, column in items.items()}
 
 
 def _items(comparison: Comparison) -> dict[str, Any]:

@@ -1,0 +1,152 @@
+"""Where the program begins and ends: every way in which a command can end has its exit code, and one line that says why.
+
+Exit codes
+    0: done. 1: the condition of a check holds. 2: an argument, an input or this machine is at fault. 3: a policy is
+    undecided. 70: a fault of this program. 130: interrupted. 141: the reader of standard output has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from consistency.cli.exit_codes import FAULT, INTERRUPTED, MISTAKE, READER_GONE
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from click import ClickException
+
+# Set to anything: the traceback is printed before the line that says what failed.
+TRACEBACK = "CONSISTENCY_TRACEBACK"
+
+
+def main() -> None:
+    """Run the command line; whatever happens ends in one line and its exit code."""
+    code = FAULT
+    try:
+        try:
+            code = _run()
+        except BaseException as error:
+            code = _end(error)
+        from consistency.support.streams import flush
+
+        flush()
+    except BaseException as error:
+        code = _end(error)
+    sys.exit(code)
+
+
+def _run() -> int:
+    # Inside, so that what fails or is interrupted while the program is loaded ends as everything else does.
+    from consistency.support.streams import prepare
+
+    prepare()
+    from consistency.cli.app import app
+
+    found = app(standalone_mode=False)
+    if found == INTERRUPTED:  # as Typer tells it
+        raise KeyboardInterrupt
+    return found if isinstance(found, int) else 0
+
+
+def _end(error: BaseException) -> int:
+    """The exit code of an exception, after a line that says what it is."""
+    from click import Abort, ClickException
+    from click.exceptions import NoArgsIsHelpError
+
+    from consistency.errors import InputError
+    from consistency.support.streams import ReaderGoneError, tell
+
+    if isinstance(error, SystemExit):
+        return _code(error)
+    if isinstance(error, ReaderGoneError | BrokenPipeError):
+        return READER_GONE
+    if isinstance(error, KeyboardInterrupt | Abort):
+        tell("consistency: interrupted")
+        return INTERRUPTED
+    if isinstance(error, NoArgsIsHelpError):
+        # With Rich the help is printed by now.
+        if error.format_message().strip():
+            error.show()
+        return error.exit_code
+    if isinstance(error, ClickException):
+        tell(f"consistency: {_usage(error)}")
+        return error.exit_code
+    if os.environ.get(TRACEBACK):
+        tell(*"".join(traceback.format_exception(error)).splitlines())
+    if isinstance(error, InputError):
+        tell(f"consistency: {error}")
+        return MISTAKE
+    if isinstance(error, MemoryError | RecursionError | OSError | Warning):
+        tell(f"consistency: {_machine(error)}")
+        return MISTAKE
+    tell(f"consistency: {_fault(error)}")
+    return FAULT
+
+
+def _code(error: SystemExit) -> int:
+    from consistency.support.streams import tell
+
+    # Rich ends so where the reader of a help has gone.
+    if isinstance(error.__context__, BrokenPipeError):
+        return READER_GONE
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    tell(f"consistency: {error.code}")
+    return MISTAKE
+
+
+def _usage(error: ClickException) -> str:
+    """What is wrong with the arguments, and the command's usage."""
+    context = getattr(error, "ctx", None)
+    text = error.format_message().rstrip(" .")
+    if context is None:
+        return text
+    usage = " ".join(context.get_usage().split())
+    return f"{text}; {usage}; more: {context.command_path} --help"
+
+
+def _machine(error: BaseException) -> str:
+    """What this machine refused, or has not enough of."""
+    more = f"; {TRACEBACK}=1 shows where"
+    if isinstance(error, MemoryError):
+        return f"{_command()}: not enough memory{more}"
+    if isinstance(error, RecursionError):
+        return f"{_command()}: an input is nested more deeply than can be read{more}"
+    if isinstance(error, Warning):
+        return f"{_command()}: a warning, which this Python was told to take for an error: {_text(error)}{more}"
+    assert isinstance(error, OSError)
+    places = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return f"{_command()}: {': '.join([*places, error.strerror or _text(error)])}{more}"
+
+
+def _fault(error: BaseException) -> str:
+    """What failed where in this program, and what a user can do about it."""
+    found, place = error.__traceback__, ""
+    while found is not None:
+        place = _place(found) or place
+        found = found.tb_next
+    name = f"{type(error).__name__}: {_text(error)}" if _text(error) else type(error).__name__
+    return (
+        f"{_command()} failed at {place or 'an unknown place'}: {name}; this is a fault of the program, not of what it read:"
+        f" please report it, with the traceback that {TRACEBACK}=1 prints"
+    )
+
+
+def _place(trace: TracebackType) -> str:
+    """A frame's module and line, if it is of this package."""
+    module = trace.tb_frame.f_globals.get("__name__", "")
+    return f"{module}:{trace.tb_lineno}" if module.partition(".")[0] == "consistency" else ""
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _command() -> str:
+    """The command that was called, without its arguments."""
+    words = sys.argv[1:3] if sys.argv[1:2] in (["experiment"], ["domain"]) else sys.argv[1:2]
+    return " ".join(words) or "the program"
