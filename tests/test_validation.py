@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from consistency.experiment.presets import preset_names
+from consistency.experiment.reading import read_experiment
 from consistency.experiment.training_config import resolve
 from consistency.support.resources import shipped
 from consistency.world.model import BASE_MODEL
@@ -132,6 +133,7 @@ def test_axolotl_accepts_every_preset_and_group_and_drops_no_key_of_theirs(tmp_p
     code = """
 import json, sys
 from consistency.experiment.presets import preset_names
+from consistency.experiment.reading import read_experiment
 from consistency.experiment.training_config import resolve
 from consistency.experiment.validation import axolotl_problems
 pairs = [("harmonious", [name]) for name in preset_names()] + [("harmonious", ["llama-2-7b", "liger"])]
