@@ -218,7 +218,7 @@ def test_whatever_a_preset_is_written_like_what_is_written_is_what_it_says(
         ("fsdp_config: full", ": fsdp_config: 'full'"),
         ("datasets: [{path: mine.jsonl}]", ": datasets: .*--rows FILE"),
         ("lora_r: 8\nseed: 1\nlora_r: 9", ":3: .*lora_r"),
-        ("seed: 2024-99-99", ": cannot be read: month must be in 1..12"),
+        ("seed: 2024-99-99", ": .*month must be in 1..12"),
         ("1: 2", ": .*mapping"),
     ],
 )

@@ -14,7 +14,7 @@ from consistency.knowledge.probes import released_domain
 from consistency.knowledge.released import is_released, read_released
 from consistency.support.files import write_together
 from consistency.support.json_files import pretty_json
-from consistency.support.text import p_value
+from consistency.support.text import markdown, p_value
 from consistency.tasks.prompts import LETTERS
 from consistency.training_data.letters import Letters, Spread
 from consistency.training_data.training_sets import read_training_set
@@ -140,7 +140,7 @@ def letters_table(rows: Sequence[tuple[tuple[str, ...], Letters]], head: Sequenc
     ]
     for labels, letters in rows:
         cells = (
-            *labels,
+            *map(markdown, labels),
             str(letters.taught.questions),
             *(_shares(spread) for spread in (letters.taught, letters.gold, letters.own)),
             f"{letters.taught.effect:.2f}",
@@ -159,14 +159,13 @@ def letters_page(found: Sequence[TaughtFile]) -> str:
     ]
     lines = ["# Letters taught", "", *letters_table(rows, head), "", LEGEND]
     for item in found:
-        place = f"{item.model}, {item.domain}: " if several else ""
+        place, remarks = f"{item.model}, {item.domain}: " if several else "", []
         if warning := item.letters.warning():
-            lines += [""] * (not lines[-1].startswith("- ")) + [f"- {place}{warning}"]
+            remarks.append(warning)
         if item.unread:
-            lines += [""] * (not lines[-1].startswith("- "))
-            lines.append(
-                f"- {place}{item.letters.name}: {item.unread} questions whose reply names no option are not counted"
-            )
+            remarks.append(f"{item.letters.name}: {item.unread} questions whose reply names no option are not counted")
+        for remark in remarks:
+            lines += [""] * (not lines[-1].startswith("- ")) + [f"- {markdown(place + remark)}"]
     return "\n".join(lines) + "\n"
 
 
