@@ -159,7 +159,8 @@ def letters_page(found: Sequence[TaughtFile]) -> str:
     ]
     lines = ["# Letters taught", "", *letters_table(rows, head), "", LEGEND]
     for item in found:
-        place, remarks = f"{item.model}, {item.domain}: " if several else "", []
+        place = f"{item.model}, {item.domain}: " if several else ""
+        remarks: list[str] = []
         if warning := item.letters.warning():
             remarks.append(warning)
         if item.unread:
