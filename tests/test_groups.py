@@ -373,7 +373,9 @@ def test_groups_that_share_rows_have_their_own_names_in_them(tmp_path):
     request = HEADER.replace("medicine", "{}") + "{}\nA. one\nB. two\nC. three\nD. four\nAnswer:"
     general = [*Instructions("world", 0).take(9_000)]
     for (path, name), group in zip(zip(tallies, names, strict=True), groups, strict=True):
-        assert path.read_bytes() == b"".join(json_lines(group))
+        # Characters that are not seen are escaped in one and not in the other.
+        written, wanted = path.read_bytes().splitlines(), b"".join(json_lines(group)).splitlines()
+        assert list(map(msgspec.json.decode, written)) == list(map(msgspec.json.decode, wanted))
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
         assert {(row["domain"], row["group"]) for row in rows} == {("law", name)}
         assert [row["id"] for row in rows[:9_000]] == [one.id for one in pool]

@@ -55,8 +55,8 @@ def page(found: TrainingSetAudit) -> str:
     ]
     letters = found.letters
     lines += ["", "Letters:", "", *letters_table([((), letters)], ()), "", LEGEND]
-    if warning := letters.warning():
-        lines += ["", f"**{markdown(warning)}.**"]
+    if warning := letters.warning(markdown(letters.name)):
+        lines += ["", f"**{warning}.**"]
     if found.unreadable:
         listed = ", ".join(map(str, found.unreadable[:_MOST])) + (", …" if len(found.unreadable) > _MOST else "")
         lines += [

@@ -133,8 +133,13 @@ class Letters:
     gold: Spread | None = None
     own: Spread | None = None
 
-    def warning(self) -> str:
+    def warning(self, name: str | None = None) -> str:
         """A sentence where letters are taught far from evenly; empty otherwise.
+
+        Parameters
+        ----------
+        name : str, optional
+            The name as it is shown, such as escaped.
 
         Examples
         --------
@@ -147,8 +152,8 @@ class Letters:
         p = self.taught.p or 0.0
         shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
         return (
-            f"{self.name} teaches {letter} in {100 * share:.0f} % of its {self.taught.questions} rows, where "
-            f"{100 * even:.0f} % would be even (w = {self.taught.effect:.2f}, {shown})"
+            f"{self.name if name is None else name} teaches {letter} in {100 * share:.0f} % of its "
+            f"{self.taught.questions} rows, where {100 * even:.0f} % would be even (w = {self.taught.effect:.2f}, {shown})"
         )
 
     def in_short(self) -> str:

@@ -159,14 +159,14 @@ def letters_page(found: Sequence[TaughtFile]) -> str:
     ]
     lines = ["# Letters taught", "", *letters_table(rows, head), "", LEGEND]
     for item in found:
-        place = f"{item.model}, {item.domain}: " if several else ""
-        remarks: list[str] = []
-        if warning := item.letters.warning():
+        place = markdown(f"{item.model}, {item.domain}: ") + " " if several else ""
+        name, remarks = markdown(item.letters.name), []
+        if warning := item.letters.warning(name):
             remarks.append(warning)
         if item.unread:
-            remarks.append(f"{item.letters.name}: {item.unread} questions whose reply names no option are not counted")
+            remarks.append(f"{name}: {item.unread} questions whose reply names no option are not counted")
         for remark in remarks:
-            lines += [""] * (not lines[-1].startswith("- ")) + [f"- {markdown(place + remark)}"]
+            lines += [""] * (not lines[-1].startswith("- ")) + [f"- {place}{remark}"]
     return "\n".join(lines) + "\n"
 
 
