@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.distributions import log_probabilities
 from consistency.metrics.measures import MEASURE, MEASURES, Measure
 from consistency.statistics.calibration import calibration_change
+from consistency.statistics.decomposition import Decomposition
 from consistency.statistics.estimates import Estimate, mean, means, numbered, root_mean_square, root_of
 from consistency.statistics.hypotheses import (
     equivalence,
@@ -319,8 +320,13 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     )
     if not options:
         return section
-    decomposition = decomposition_of([task.labelled for task in tasks], sampling.labels)
-    return replace(_with_distributions(section, columns, sampling, reaches), decomposition=decomposition)
+    decompose = partial(_decomposed, tasks, sampling.labels)
+    return replace(_with_distributions(section, columns, sampling, reaches), decompose=decompose)
+
+
+def _decomposed(tasks: Sequence[MeasuredTask], labels: Labels) -> Decomposition:
+    """The parts of what changed in some tasks."""
+    return decomposition_of([task.labelled for task in tasks], labels)
 
 
 def _change_alone(task: MeasuredTask, analysis: Analysis) -> Estimate:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from consistency.comparison.groups import Weighting
@@ -174,8 +175,8 @@ class Section:
         Of a group: its tasks that are not compared.
     weighting : {"size", "task"} or None
         Of a group: whether each question counts the same in accuracy and its change, or each task.
-    decomposition : Decomposition or None
-        With options: what of the change is knowledge, what the prior of their labels, and what sharpness.
+    decompose : callable or None
+        With options: what fits `decomposition`.
     """
 
     name: str
@@ -210,7 +211,15 @@ class Section:
     tasks: tuple[str, ...] = ()
     absent: int = 0
     weighting: Weighting | None = None
-    decomposition: Decomposition | None = None
+    decompose: Callable[[], Decomposition] | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def decomposition(self) -> Decomposition | None:
+        """With options: what of the change is knowledge, what the prior of their labels, and what sharpness.
+
+        Fitted when it is asked for, since few readers ask for that of every task.
+        """
+        return None if self.decompose is None else self.decompose()
 
     @property
     def of_tasks(self) -> int:
