@@ -5,7 +5,7 @@ from __future__ import annotations
 from consistency.metrics.measures import MEASURE, Measure
 from consistency.metrics.selection_bias import option_name
 from consistency.report.content import Table
-from consistency.report.formats.numbers import fixed, formatted
+from consistency.report.formats.numbers import DASH, fixed, formatted
 from consistency.report.grid.verdict import group_title
 from consistency.report.schema import Contrast, Grid, GridReport, RunParts
 from consistency.support.text import p_value
@@ -127,7 +127,7 @@ def _labels(grid: Grid) -> tuple[str, ...]:
 
 
 def _place(grid: Grid, row: RunParts) -> tuple[str, ...]:
-    seed = "" if row.seed is None else str(row.seed)
+    seed = DASH if row.seed is None else str(row.seed)
     group = row.group if row.seed is None else group_title(row.group)
     return *_model(grid, row.model), row.domain, group, seed, row.scope.upper()
 
