@@ -21,13 +21,15 @@ CALIBRATED = {"accuracy without the letters' prior": "calibrated_after"}
 BASE = "base 0-shot"
 
 
-def with_parts(cell: Cell) -> tuple[Cell, list[RunParts]]:
+def with_parts(cell: Cell, *, of_base: bool) -> tuple[Cell, list[RunParts]]:
     """A cell with its column of `CALIBRATED`, and the parts of what changed from the base model.
 
     Parameters
     ----------
     cell : Cell
         With its probabilities.
+    of_base : bool
+        Whether the base model without shots is wanted, too.
 
     Returns
     -------
@@ -35,7 +37,7 @@ def with_parts(cell: Cell) -> tuple[Cell, list[RunParts]]:
         The column holds what each question contributes to the accuracy without the prior; of questions whose options are texts
         whether the answer is right.
     list of RunParts
-        Of the tuned model, and of the base model without shots; none where too few options have letters.
+        Of the tuned model, and if wanted of the base model; none where too few options have letters.
     """
     rows = np.flatnonzero(np.isin(cell.task, list(cell.lettered)))
     column = cell.arrays["correct_after"]
@@ -43,13 +45,14 @@ def with_parts(cell: Cell) -> tuple[Cell, list[RunParts]]:
         return _with(cell, column), []
     labels = Labels(strata=cell.task[rows], tasks=None, clusters=None)
     gold = cell.arrays["gold"][rows]
-    before, base, after = (
-        _logs(cell.arrays[name][rows]) for name in ("probs_before", "zero_probs_after", "probs_after")
-    )
+    before = _logs(cell.arrays["probs_before"][rows])
     right = (np.arange(before.shape[1]) == gold[:, None]) & (gold >= 0)[:, None]
     found = []
-    for group, seed, second in ((cell.group, cell.seed, after), (BASE, None, base)):
-        answered = [Answered(before, second, right)]
+    for group, seed, name in (
+        (cell.group, cell.seed, "probs_after"),
+        *(((BASE, None, "zero_probs_after"),) if of_base else ()),
+    ):
+        answered = [Answered(before, _logs(cell.arrays[name][rows]), right)]
         parts = parts_by_question(answered, labels)
         found.append(_row(cell, group, seed, decomposition_of(answered, parts, labels)))
         if seed is not None:

@@ -23,7 +23,7 @@ from consistency.report.grid import provenance as origin
 from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells, rows_by_task
 from consistency.report.grid.figures import grid_plots
 from consistency.report.grid.part_tables import part_tables
-from consistency.report.grid.parts import CALIBRATED, knowledge_contrasts, with_parts
+from consistency.report.grid.parts import BASE, CALIBRATED, knowledge_contrasts, with_parts
 from consistency.report.grid.verdict import dose_text, group_title, interval_text, verdict
 from consistency.report.items import Columns, ItemsWriter
 from consistency.report.methods import grid_methods
@@ -127,7 +127,8 @@ def analyse(experiment: Experiment, folder: Path, tell: Tell = silent) -> Analys
             for cell in tuned.cells:
                 columns = _columns(cell, reader.task_names)
                 items.write(_place(cell), columns)
-                calibrated, found_parts = with_parts(cell)
+                of_base = (cell.model, cell.domain, BASE, None, cell.scope) not in read.parts
+                calibrated, found_parts = with_parts(cell, of_base=of_base)
                 read.parts |= {(row.model, row.domain, row.group, row.seed, row.scope): row for row in found_parts}
                 read.cells.append(calibrated.keeping([*estimates.KEPT, *CALIBRATED.values()]))
                 read.answers += len(cell)
