@@ -116,7 +116,7 @@ class Prior:
     Attributes
     ----------
     n : int
-        Questions.
+        Questions with a distribution in both runs.
     before, after, gold : tuple of float
         By label. Of questions that offer different numbers of options, the mean over those that offer the label.
     even_p : float or None
@@ -193,9 +193,9 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
         n=sum(map(len, groups)),
         lettered=sum(map(len, lettered)),
         estimates=estimates,
-        plug_in={name: float(np.nanmean(x)) for name, x in plug_in.items() if np.isfinite(x).any()},
+        plug_in={name: float(x[np.isfinite(x)].mean()) for name, x in plug_in.items() if np.isfinite(x).any()},
         temperature=1 / parts.factor if parts.factor else None,
-        priors=tuple(map(_prior, lettered)),
+        priors=tuple(filter(None, map(_prior, lettered))),
     )
 
 
@@ -416,20 +416,24 @@ def _of_fit(crossed: Floats, plug_in: Floats, fitted: int, labels: Labels) -> Es
     return replace(found, ci_low=low, ci_high=high, method="fit")
 
 
-def _prior(group: Answered) -> Prior:
-    """How probable the labels of a kind of questions are, and how often right."""
+def _prior(group: Answered) -> Prior | None:
+    """How probable the labels of a kind of questions are, and how often right; None where no question has two distributions."""
     before, after = (log_probabilities(x) for x in (group.before, group.after))
-    known = (group.gold.sum(axis=1) == 1) & ~np.isnan(before).all(axis=1)
-    right, wanted = group.gold[known].sum(axis=0), even(~np.isnan(before[known])).sum(axis=0)
-    asked, even_p = wanted > 0, None
+    defined = np.isfinite(before).any(axis=1) & np.isfinite(after).any(axis=1)
+    if not defined.any():
+        return None
+    before, after, gold = before[defined], after[defined], group.gold[defined]
+    known = gold.sum(axis=1) == 1
+    right, wanted = gold[known].sum(axis=0), even(~np.isnan(before[known])).sum(axis=0)
+    offered, asked, even_p = ~np.isnan(before).all(axis=0), wanted > 0, None
     if asked.sum() > 1:
         from scipy.special import chdtrc
 
         even_p = float(chdtrc(asked.sum() - 1, ((right - wanted)[asked] ** 2 / wanted[asked]).sum()))
     return Prior(
-        len(group),
-        tuple(mean_probabilities(before)[asked].tolist()),
-        tuple(mean_probabilities(after)[asked].tolist()),
-        tuple((right[asked] / max(int(known.sum()), 1)).tolist()),
+        len(before),
+        tuple(mean_probabilities(before)[offered].tolist()),
+        tuple(np.nan_to_num(mean_probabilities(after))[offered].tolist()),
+        tuple((right[offered] / max(int(known.sum()), 1)).tolist()),
         even_p,
     )

@@ -20,7 +20,8 @@ def part_tables(document: GridReport) -> tuple[Table, ...]:
     if not document.parts:
         return ()
     contrasts = (_contrast_table(document),) if document.knowledge_contrasts else ()
-    return *contrasts, _run_table(document), _letter_table(document)
+    letters = (_letter_table(document),) if any(row.decomposition.priors for row in document.parts) else ()
+    return *contrasts, _run_table(document), *letters
 
 
 def _contrast_table(document: GridReport) -> Table:

@@ -24,7 +24,8 @@ def part_tables(comparison: Comparison) -> tuple[Table, ...]:
     if not found:
         return ()
     each = (_accuracy(tasks, "parts_by_task"),) if len(tasks) > 1 else ()
-    return _accuracy(found, "parts_of_accuracy"), *each, _divergence(found), _letters(found)
+    letters = (_letters(found),) if any(parts.priors for _, _, parts in found) else ()
+    return _accuracy(found, "parts_of_accuracy"), *each, _divergence(found), *letters
 
 
 _Found = list[tuple[str, Section, Decomposition]]
