@@ -80,7 +80,13 @@ def test_ctrl_c(tmp_path):
     fifo = tmp_path / "fifo.jsonl"
     os.mkfifo(fifo)
     # It waits for a writer.
-    running = subprocess.Popen([PROGRAM, "leakage", fifo], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    # A program that is started in the background may be told to ignore the signal, and hands that on.
+    running = subprocess.Popen(
+        [PROGRAM, "leakage", fifo],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     writer = os.open(fifo, os.O_WRONLY)
     time.sleep(0.3)
     running.send_signal(signal.SIGINT)

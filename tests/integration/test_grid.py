@@ -32,7 +32,7 @@ STAGES = {
     "explain": "world/base/logs/explain.partial",
     "train": "world/medicine/seed-0/tuned/*.partial/debug.log",
     "evaluate": "world/medicine/seed-0/logs/*.partial",
-    "report": ".report.partial/items.parquet",
+    "report": ".report.*.partial/items.parquet",
 }
 
 
