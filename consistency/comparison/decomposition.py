@@ -9,19 +9,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consistency.comparison.pairing import Pairs
 from consistency.logs.documents import normalised
 from consistency.logs.scores import Scores
-from consistency.statistics.decomposition import FEWEST, Answered, Decomposition, decompose
+from consistency.statistics.decomposition import FEWEST, Answered, Decomposition, decompose, put
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Floats, Integers
-
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +52,8 @@ def by_label(pairs: Pairs) -> Labelled:
         return Labelled(Answered(before.logprobs, after.logprobs, pairs.gold), labels)
     same = np.tile(np.arange(before.logprobs.shape[1]), (len(pairs), 1))
     first, second = same if first is None else first, same if second is None else second
-    place = _put(second, first)
-    answered = Answered(
-        _put(before.logprobs, first), _put(after.logprobs, second), _put(pairs.gold, first), place=place
-    )
+    place = put(second, first)
+    answered = Answered(put(before.logprobs, first), put(after.logprobs, second), put(pairs.gold, first), place=place)
     return Labelled(answered, labels)
 
 
@@ -113,13 +107,6 @@ def _columns(scores: Scores, labels: tuple[str, ...]) -> Integers | None:
     if all(order == tuple(range(width)) for order in orders.values()):
         return None
     return np.array([orders[texts] for texts in scores.continuations], dtype=np.int64)
-
-
-def _put(values: NDArray[_Scalar], columns: Integers) -> NDArray[_Scalar]:
-    """Values moved to other columns of their rows."""
-    found = np.empty_like(values)
-    np.put_along_axis(found, columns, values, axis=1)
-    return found
 
 
 def _joined(parts: Sequence[Answered]) -> Answered:

@@ -41,7 +41,7 @@ def part_lines(section: Section) -> Iterator[str]:
 
 
 def verdict_clause(section: Section) -> str:
-    """What of a change of accuracy is no knowledge, where that is much of it; empty elsewhere."""
+    """What of a change of accuracy is a shift of letters, where that is much of it; empty elsewhere."""
     found, change = section.decomposition, section.estimates["delta_accuracy"].value
     if found is None or not found.lettered or not change or any(map(is_uneven, found.priors)):
         return ""
@@ -50,7 +50,8 @@ def verdict_clause(section: Section) -> str:
         return ""
     if abs(prior.value) < _WORTH_SAYING * abs(change):
         return ""
-    return f"; of it {_points(prior)} points are a shift of the letters' prior, and {_points(knowledge)} knowledge"
+    # What is left may be shifts of letters that differ from question to question: only rotations tell.
+    return f"; of it {_points(prior)} points are a shift of the letters' prior, and {_points(knowledge)} are left without it"
 
 
 def is_uneven(prior: Prior) -> bool:

@@ -68,11 +68,20 @@ class Answered:
 
     def moved(self, values: NDArray[_Scalar]) -> NDArray[_Scalar]:
         """Values in the order of `before`, in that of `after`."""
-        if self.place is None:
-            return values
-        found = np.empty_like(values)
-        np.put_along_axis(found, self.place, values, axis=1)
-        return found
+        return values if self.place is None else put(values, self.place)
+
+
+def put(values: NDArray[_Scalar], columns: Integers) -> NDArray[_Scalar]:
+    """Values of shape [n, k] moved to other columns of their rows: that of column j to `columns[:, j]`.
+
+    Examples
+    --------
+    >>> put(np.array([[5, 6, 7]]), np.array([[2, 0, 1]])).tolist()
+    [[6, 7, 5]]
+    """
+    found = np.empty_like(values)
+    np.put_along_axis(found, columns, values, axis=1)
+    return found
 
 
 @dataclass(frozen=True)
