@@ -28,8 +28,9 @@ class Nearest:
         Of the scores; a temperature is its inverse. At least 0.
     offsets : ndarray, shape [k]
         In nats, with sum 0; all 0 where only the factor was fitted.
-    steps : ndarray, shape [n, 1 + k] or [n, 1]
-        What changes in factor and offsets where a question's unit is left out, by one step of Newton's method.
+    steps : ndarray, shape [n, 1 + k]
+        What changes in factor and offsets where a question's unit is left out, by one step of Newton's method; 0 for what was
+        not fitted.
     """
 
     factor: float
@@ -48,13 +49,12 @@ class Nearest:
         """
         factor, offsets = np.full(len(scores), self.factor), self.offsets[None, :]
         if crossed:
-            factor = np.maximum(factor + self.steps[:, 0], 0.0)
-            offsets = offsets + self.steps[:, 1:] if self.steps.shape[1] > 1 else offsets
+            factor, offsets = np.maximum(factor + self.steps[:, 0], 0.0), offsets + self.steps[:, 1:]
         return log_probabilities(_scaled(scores, factor[:, None]) + offsets)
 
 
-def nearest(target: Floats, scores: Floats, units: Integers, *, offsets: bool) -> Nearest:
-    """Fit a factor of the scores, and offsets if wanted, to distributions.
+def nearest(target: Floats, scores: Floats, units: Integers, *, factor: bool = True, offsets: bool = True) -> Nearest:
+    """Fit a factor of the scores, offsets of the labels, or both, to distributions.
 
     Parameters
     ----------
@@ -64,7 +64,8 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, offsets: bool) -
         Log-probabilities, minus infinity or NaN only where the target is 0.
     units : ndarray of int64, shape [n]
         What is left out together, numbered from 0.
-    offsets : bool
+    factor, offsets : bool
+        What is fitted.
 
     Returns
     -------
@@ -79,23 +80,25 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, offsets: bool) -
     >>> rng = np.random.default_rng(0)
     >>> scores = log_probabilities(rng.normal(size=(500, 4)))
     >>> target = np.exp(log_probabilities(scores / 2 + np.array([1.0, 0.0, 0.0, -1.0])))
-    >>> found = nearest(target, scores, np.arange(500), offsets=True)
+    >>> found = nearest(target, scores, np.arange(500))
     >>> round(found.factor, 6), found.offsets.round(6).tolist()
     (0.5, [1.0, 0.0, 0.0, -1.0])
     """
-    width = scores.shape[1] if offsets else 0
+    width = scores.shape[1]
     theta = np.concatenate([[1.0], np.zeros(width)])
+    free = np.flatnonzero(np.concatenate([[factor], np.full(width, offsets)]))
     possible = np.isfinite(scores)
     finite, target = np.where(possible, scores, 0.0), np.where(possible, target, 0.0)
     barred = np.where(possible, 0.0, -np.inf)
-    loss, gradients, hessian = _loss(target, finite, barred, theta)
+    loss, gradients, hessian = _loss(target, finite, barred, theta, free)
     for _ in range(_STEPS):
-        direction = inverted(hessian, others=1) @ gradients.mean(axis=0)
+        direction = inverted(hessian, others=int(factor)) @ gradients.mean(axis=0)
         size = 1.0
         while True:
-            moved = theta - size * direction
+            moved = theta.copy()
+            moved[free] -= size * direction
             moved[0] = min(max(moved[0], 0.0), _SHARPEST)
-            found = _loss(target, finite, barred, moved)
+            found = _loss(target, finite, barred, moved, free)
             if found[0] <= loss or size < _SMALL:
                 break
             size /= 2
@@ -103,8 +106,9 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, offsets: bool) -
         theta, (loss, gradients, hessian) = moved, found
         if done:
             break
-    fitted = theta[1:] - theta[1:].mean() if offsets else np.zeros(scores.shape[1])
-    return Nearest(float(theta[0]), fitted, left_out(gradients, units, inverted(hessian, others=1)))
+    steps = np.zeros((len(scores), 1 + width))
+    steps[:, free] = left_out(gradients, units, inverted(hessian, others=int(factor)))
+    return Nearest(float(theta[0]), theta[1:] - theta[1:].mean(), steps)
 
 
 def left_out(gradients: Floats, units: Integers, inverse: Floats) -> Floats:
@@ -132,11 +136,11 @@ def _scaled(scores: Floats, factor: Floats) -> Floats:
         return np.where(np.isneginf(scores), scores, factor * scores)
 
 
-def _loss(target: Floats, scores: Floats, barred: Floats, theta: Floats) -> tuple[float, Floats, Floats]:
-    """The mean cross entropy, each question's gradient, and the mean Hessian."""
-    moved = theta[0] * scores + barred
-    if len(theta) > 1:
-        moved += theta[1:]
+def _loss(
+    target: Floats, scores: Floats, barred: Floats, theta: Floats, free: Integers
+) -> tuple[float, Floats, Floats]:
+    """The mean cross entropy, each question's gradient by the free parameters, and the mean Hessian."""
+    moved = theta[0] * scores + barred + theta[1:]
     moved -= moved.max(axis=1)[:, None]
     q = np.exp(moved)
     total = q.sum(axis=1)
@@ -148,11 +152,12 @@ def _loss(target: Floats, scores: Floats, barred: Floats, theta: Floats) -> tupl
     mean = weighted.sum(axis=1)
     second = float((weighted * scores).sum()) / len(scores)
     slope = (excess * scores).sum(axis=1)[:, None]
-    if len(theta) == 1:
+    if len(free) == 1:
         return loss, slope, np.array([[second - float(mean @ mean) / len(scores)]])
     means = np.column_stack([mean, q])
     hessian = np.empty((len(theta), len(theta)))
     hessian[0, 0] = second
     hessian[0, 1:] = hessian[1:, 0] = weighted.mean(axis=0)
     hessian[1:, 1:] = np.diag(q.mean(axis=0))
-    return loss, np.column_stack([slope, excess]), hessian - means.T @ means / len(scores)
+    hessian -= means.T @ means / len(scores)
+    return loss, np.column_stack([slope, excess])[:, free], hessian[np.ix_(free, free)]

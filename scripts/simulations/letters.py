@@ -16,7 +16,7 @@ POPULATION = 20_000
 OPTIONS = 4
 LANGUAGES = 5
 ALONE = Labels(strata=None, tasks=None, clusters=None)
-PARTS = ("knowledge_change", "prior_change", "kl_sharpness", "kl_prior", "kl_rest", "spearman_calibrated")
+PARTS = ("calibrated_change", "prior_change", "kl_sharpness", "kl_prior", "kl_rest", "spearman_calibrated")
 PLANTED = {
     "letters moved by 1.5 nats up and down": (np.array([1.5, -1.5, 0.0, 0.0]), 1.0, 0.0),
     "scores twice as large": (np.zeros(OPTIONS), 2.0, 0.0),
