@@ -8,7 +8,7 @@ from consistency.report.formats.numbers import fixed
 from consistency.report.schema import LetterPrior
 from consistency.statistics.decomposition import Prior
 
-CAPTION = "Mean probability of each letter or other label, {runs}, in percent; in brackets: how often it is the right answer, in percent."
+CAPTION = "Mean probability of each letter or other label, {runs}, in percent; in brackets: how often it is right, in percent."
 
 
 def label_columns(priors: Sequence[Prior | LetterPrior]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -59,8 +59,8 @@ def _accuracy(found: _Found, name: str) -> Table:
         title="The change of accuracy with and without the letters' prior"
         + (", task by task" if name == "parts_by_task" else ""),
         caption="The change of accuracy in points is that of accuracy without the letters' prior, and what that adds to it, "
-        "with 95 % intervals that allow for the estimation of the prior. Without it: each letter's score is moved by one number in "
-        "all questions of the row, so that all are equally probable on average; each question by numbers from the others. "
+        "with 95 % intervals that allow for the estimation of the prior. Without it: each letter's score is moved by one number "
+        "in all questions of the row, so that all are equally probable on average; each question by numbers from the others. "
         "What is left is a change of knowledge, or letters that moved differently from question to question. Where right answers "
         "are uneven over the letters this misleads; of fewer than some 300 questions, uneven ones are not always found.",
         head=(
