@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from consistency.metrics.distributions import log_probabilities
-from consistency.statistics.decomposition import Answered, Decomposition, decompose
+from consistency.statistics.decomposition import Answered, decompose
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Bools, Floats, Integers
 from simulations.draws import Table, covers
