@@ -5,6 +5,7 @@ Scores are arrays ``[n, k]``, NaN-padded; a column is one label, such as a lette
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from consistency.support.arrays import Floats, Integers
 _STEPS = 200
 _SMALL = 1e-13
 _SHARPEST = 1e3
+# The farthest, in nats and in the factor, that leaving out one unit moves a fit.
+_FARTHEST = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,28 +89,36 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, factor: bool = T
     """
     width = scores.shape[1]
     theta = np.concatenate([[1.0], np.zeros(width)])
-    free = np.flatnonzero(np.concatenate([[factor], np.full(width, offsets)]))
     possible = np.isfinite(scores)
     finite, target = np.where(possible, scores, 0.0), np.where(possible, target, 0.0)
     barred = np.where(possible, 0.0, -np.inf)
-    loss, gradients, hessian = _loss(target, finite, barred, theta, free)
+    letters = np.arange(1, 1 + width) if offsets else np.arange(0)
+    free = np.concatenate([[0], letters]) if factor else letters
+    loss, gradients, hessian = _loss(target, finite, barred, theta)
     for _ in range(_STEPS):
-        direction = inverted(hessian, others=int(factor)) @ gradients.mean(axis=0)
-        size = 1.0
-        while True:
+        # A factor that would become negative stays 0, and the offsets are fitted without it.
+        bound = factor and theta[0] == 0 and float(gradients[:, 0].mean()) >= 0
+        free = letters if bound or not factor else np.concatenate([[0], letters])
+        direction = _inverse(hessian, free) @ gradients[:, free].mean(axis=0)
+        size, found = 1.0, (math.inf, gradients, hessian)
+        while size >= _SMALL:
             moved = theta.copy()
             moved[free] -= size * direction
             moved[0] = min(max(moved[0], 0.0), _SHARPEST)
-            found = _loss(target, finite, barred, moved, free)
-            if found[0] <= loss or size < _SMALL:
+            found = _loss(target, finite, barred, moved)
+            if found[0] <= loss:
                 break
             size /= 2
-        done = loss - found[0] <= _SMALL * abs(loss)
+        if found[0] > loss:
+            break
+        done = loss - found[0] <= _SMALL * abs(loss) and (moved[0] > 0) == (theta[0] > 0)
         theta, (loss, gradients, hessian) = moved, found
         if done:
             break
     steps = np.zeros((len(scores), 1 + width))
-    steps[:, free] = left_out(gradients, units, inverted(hessian, others=int(factor)))
+    steps[:, free] = left_out(gradients[:, free], units, _inverse(hessian, free))
+    # One step says little about what is nearly undetermined, such as the offset of a letter that is always answered.
+    steps *= np.minimum(1.0, _FARTHEST / np.maximum(np.abs(steps).max(axis=1, initial=0.0), _SMALL))[:, None]
     return Nearest(float(theta[0]), theta[1:] - theta[1:].mean(), steps)
 
 
@@ -136,10 +147,13 @@ def _scaled(scores: Floats, factor: Floats) -> Floats:
         return np.where(np.isneginf(scores), scores, factor * scores)
 
 
-def _loss(
-    target: Floats, scores: Floats, barred: Floats, theta: Floats, free: Integers
-) -> tuple[float, Floats, Floats]:
-    """The mean cross entropy, each question's gradient by the free parameters, and the mean Hessian."""
+def _inverse(hessian: Floats, free: Integers) -> Floats:
+    """The inverse for the free parameters, of which the first may be the factor."""
+    return inverted(hessian[np.ix_(free, free)], others=int(0 in free))
+
+
+def _loss(target: Floats, scores: Floats, barred: Floats, theta: Floats) -> tuple[float, Floats, Floats]:
+    """The mean cross entropy, each question's gradient by factor and offsets, and the mean Hessian."""
     moved = theta[0] * scores + barred + theta[1:]
     moved -= moved.max(axis=1)[:, None]
     q = np.exp(moved)
@@ -150,14 +164,10 @@ def _loss(
     loss = -float((target * logs).sum()) / len(scores)
     excess, weighted = q - target, q * scores
     mean = weighted.sum(axis=1)
-    second = float((weighted * scores).sum()) / len(scores)
     slope = (excess * scores).sum(axis=1)[:, None]
-    if len(free) == 1:
-        return loss, slope, np.array([[second - float(mean @ mean) / len(scores)]])
     means = np.column_stack([mean, q])
     hessian = np.empty((len(theta), len(theta)))
-    hessian[0, 0] = second
+    hessian[0, 0] = float((weighted * scores).sum()) / len(scores)
     hessian[0, 1:] = hessian[1:, 0] = weighted.mean(axis=0)
     hessian[1:, 1:] = np.diag(q.mean(axis=0))
-    hessian -= means.T @ means / len(scores)
-    return loss, np.column_stack([slope, excess])[:, free], hessian[np.ix_(free, free)]
+    return loss, np.column_stack([slope, excess]), hessian - means.T @ means / len(scores)
