@@ -2,8 +2,8 @@
 
     python scripts/survey_rotations.py > docs/rotatable_tasks.md
 
-Each kind of prompt is asked for real, by the task's own file, of made-up documents in the format of its dataset, since the datasets
-themselves are not read. Prints Markdown.
+Each kind of prompt is asked for real, by the task's own file, of made-up documents in the format of its dataset, since the
+datasets themselves are not read. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -28,6 +28,25 @@ from consistency.errors import InputError
 from consistency.tasks.rotated_tasks import prepare_rotated
 
 FILES = Path(lm_eval.__file__).parent / "tasks"
+HEAD = """# Which tasks of lm_eval can be asked in all rotations
+
+`consistency eval --rotate TASK` ([how](cookbook.md#knowledge-or-letters-any-task-in-all-rotations)) takes any `multiple_choice`
+task whose prompt shows the options behind what is scored. Of the task files of lm_eval {version}, {all} score letters or
+numbers; in {served} of them, {kinds} kinds of prompts, the options rotate, and {refused} are refused. Each kind was asked
+by its own file of made-up documents in the format of its dataset, by the command
+
+<!-- not run: takes two minutes -->
+```console
+$ python scripts/survey_rotations.py > docs/rotatable_tasks.md
+```
+
+A dataset may hold a document that is unlike the others: two right answers, as in some of AGIEval; an option missing; fewer
+options than are scored, as in some of BIG-bench hard; in one text, something else behind the last option. Then the task is
+refused, and the line names the document. Options that a text alone tells (BIG-bench hard, HAE-RAE, tinyMMLU) are looked for
+behind their labels, in lines or in one; of several such runs the last, and the last option ends with its line.
+
+## Rotated
+"""
 Document = dict[str, Any]
 Maker = Callable[[str, list[str], int], Document]
 LETTERS = "ABCDEFGHIJKLMNOPQR"
@@ -68,8 +87,16 @@ def arabic(q: str, options: list[str], gold: int) -> Document:
     """Documents of ArabicMMLU and its translations."""
     numbered = {f"Option {i + 1}": options[i] if i < 4 else None for i in range(5)}
     return {
-        **{"Question": q, "question": q, "Context": "", "context": "", "Subject": "Law", "Level": "", "Country": ""},
-        **{"options": dict(zip("ABCD", options, strict=False)), "Answer Key": letter(gold), **numbered},
+        "Question": q,
+        "question": q,
+        "Context": "",
+        "context": "",
+        "Subject": "Law",
+        "Level": "",
+        "Country": "",
+        "options": dict(zip("ABCD", options, strict=False)),
+        "Answer Key": letter(gold),
+        **numbered,
     }
 
 
@@ -92,7 +119,9 @@ def metabench(q: str, options: list[str], gold: int) -> Document:
 def culture(q: str, options: list[str], gold: int) -> Document:
     """Documents of ArabCulture, which show three options behind Arabic letters."""
     return {
-        **{"country": "Egypt", "region": "Nile Valley", "first_statement": q},
+        "country": "Egypt",
+        "region": "Nile Valley",
+        "first_statement": q,
         "options": {"arabic_keys": ["أ", "ب", "ج"], "english_keys": list("ABC"), "text": options[:3]},
         "answer_key": {"arabic_answer_key": "أبج"[gold % 3], "english_answer_key": "ABC"[gold % 3]},
     }
@@ -106,57 +135,85 @@ def agieval(q: str, options: list[str], gold: int) -> Document:
 
 
 _FOUR = ("A", "B", "C", "D")
-MMLU: Maker = lambda q, options, gold: {"question": q, "choices": options[:4], "answer": gold}  # noqa: E731
-LETTER: Maker = lambda q, o, gold: {  # noqa: E731
-    **lettered(_FOUR, answer=letter, Answer=letter)(q, o, gold),
-    "Question": q,
-}
-CANDIDATES: Maker = lambda q, options, gold: {  # noqa: E731
-    **{"question": q, "context": "A text.", "candidates": options[:4], "answer": gold}
-}
-BELEBELE: Maker = lambda q, o, gold: {  # noqa: E731
-    **lettered([f"mc_answer{i}" for i in range(1, 5)], correct_answer_num=lambda g: str(g + 1))(q, o, gold),
-    "flores_passage": "A text.",
-}
-ARC: Maker = lambda q, options, gold: {  # noqa: E731
-    **{"question": q, "question_stem": q, "fact": "A fact.", "answerKey": letter(gold), "answer": letter(gold)},
-    "choices": {"text": options[:4], "label": list("ABCD")},
-}
-ARC5: Maker = lambda q, options, gold: {  # noqa: E731
-    **ARC(q, options, gold),
-    "choices": {"text": options[:5], "label": list("ABCDE")},
-}
-GPQA: Maker = lambda q, options, gold: {  # noqa: E731
-    **{"Question": q, "Correct Answer": options[gold]},
-    **{f"Incorrect Answer {i + 1}": text for i, text in enumerate(o for o in options[:4] if o != options[gold])},
-}
+
+
+def mmlu(q: str, options: list[str], gold: int) -> Document:
+    """Documents of MMLU."""
+    return {"question": q, "choices": options[:4], "answer": gold}
+
+
+def lettered_answer(q: str, options: list[str], gold: int) -> Document:
+    """Documents with fields A to D, and the letter of the right one."""
+    asked = dict(zip(_FOUR, options, strict=False))
+    return {"question": q, "Question": q, **asked, "answer": letter(gold), "Answer": letter(gold)}
+
+
+def candidates(q: str, options: list[str], gold: int) -> Document:
+    """Documents of the Basque exams."""
+    return {"question": q, "context": "A text.", "candidates": options[:4], "answer": gold}
+
+
+def belebele(q: str, options: list[str], gold: int) -> Document:
+    """Documents of Belebele."""
+    answers = {f"mc_answer{i + 1}": text for i, text in enumerate(options[:4])}
+    return {"flores_passage": "A text.", "question": q, **answers, "correct_answer_num": str(gold + 1)}
+
+
+def arc(count: int) -> Maker:
+    """Documents of ARC, CommonsenseQA and OpenBookQA."""
+    return lambda q, options, gold: {
+        "question": q,
+        "question_stem": q,
+        "fact": "A fact.",
+        "answerKey": letter(gold),
+        "answer": letter(gold),
+        "choices": {"text": options[:count], "label": list(LETTERS[:count])},
+    }
+
+
+def gpqa(q: str, options: list[str], gold: int) -> Document:
+    """Documents of GPQA."""
+    wrong = [text for text in options[:4] if text != options[gold]]
+    return {
+        "Question": q,
+        "Correct Answer": options[gold],
+        **{f"Incorrect Answer {i + 1}": text for i, text in enumerate(wrong)},
+    }
+
+
 # By the beginning of the task's name: documents as those of its dataset.
 DOCUMENTS: dict[str, Maker] = {
-    "aclue": LETTER,
-    "aexams": LETTER,
+    "aclue": lettered_answer,
+    "aexams": lettered_answer,
     "agieval": agieval,
     "arab_culture": culture,
-    "arabic_leaderboard_arabic": lambda q, o, gold: {**LETTER(q, o, gold), "subject": "law"},
+    "arabic_leaderboard_arabic": lambda q, o, gold: {**lettered_answer(q, o, gold), "subject": "law"},
     "arabicmmlu": arabic,
     "AraDiCE_ArabicMMLU": arabic,
-    "bangla_commonsenseqa": ARC5,
+    "bangla_commonsenseqa": arc(5),
     "bangla_mmlu": lambda q, o, gold: {"question": q, "options": o[:4], "answer": letter(gold)},
-    "belebele": BELEBELE,
+    "belebele": belebele,
     "bertaqa": lambda q, o, gold: {"question": q, "candidates": o[:3], "answer": gold % 3},
     "careqa": lettered(("op1", "op2", "op3", "op4"), cop=lambda gold: gold + 1),
-    "ceval": LETTER,
+    "ceval": lettered_answer,
     "click": lambda q, o, gold: {
-        **{"id": "Economy_1", "paragraph": "", "question": q, "choices": o[:4], "answer": o[gold]}
+        "id": "Economy_1",
+        "paragraph": "",
+        "question": q,
+        "choices": o[:4],
+        "answer": o[gold],
     },
-    "cmmlu": LETTER,
-    "commonsense_qa": ARC5,
+    "cmmlu": lettered_answer,
+    "commonsense_qa": arc(5),
     "csatqa": lambda q, o, gold: {
-        **{"question": q, "context": "A text.", "gold": str(gold + 1)},
+        "question": q,
+        "context": "A text.",
+        "gold": str(gold + 1),
         **{f"option#{i + 1}": text for i, text in enumerate(o[:5])},
     },
-    "darijammlu": lambda q, o, gold: {**MMLU(q, o, gold), "context": "", "subject_darija": "law"},
-    "egymmlu": lambda q, o, gold: {**MMLU(q, o, gold), "context": "", "egy_subject": "law"},
-    "eus": CANDIDATES,
+    "darijammlu": lambda q, o, gold: {**mmlu(q, o, gold), "context": "", "subject_darija": "law"},
+    "egymmlu": lambda q, o, gold: {**mmlu(q, o, gold), "context": "", "egy_subject": "law"},
+    "eus": candidates,
     "evalita-mp_at": lambda q, o, gold: {
         "Question": q,
         **dict(zip("ABCDE", o, strict=False)),
@@ -167,21 +224,30 @@ DOCUMENTS: dict[str, Maker] = {
     "evalita-mp_sa": lambda q, o, gold: {"text": q, "opos": str(gold % 2), "oneg": str(gold // 2)},
     "evalita-mp_te": lambda q, o, gold: {"text1": q, "text2": o[0], "entailment": ("SI", "NO")[gold % 2]},
     "evalita-mp_wic": lambda q, o, gold: {
-        **{"sentence1": q, "sentence2": q, "label": gold % 2},
+        "sentence1": q,
+        "sentence2": q,
+        "label": gold % 2,
         **dict.fromkeys(("start1", "start2"), 0),
         **dict.fromkeys(("end1", "end2"), 3),
     },
     "french_bench_fquadv2": lambda q, o, gold: {"context": o[0], "question": q, "is_impossible": gold % 2 == 1},
     "glianorex": lambda q, o, gold: {
-        **{"question": q, "options": dict(zip(_FOUR, o, strict=False)), "answer_idx": letter(gold), "language": "en"}
+        "question": q,
+        "options": dict(zip(_FOUR, o, strict=False)),
+        "answer_idx": letter(gold),
+        "language": "en",
     },
     "global_mmlu": lettered(("option_a", "option_b", "option_c", "option_d"), answer=letter),
-    "gpqa": GPQA,
+    "gpqa": gpqa,
     "groundcocoa": lambda q, o, gold: {
-        **{"query": q, "Answer": "ABCDE"[gold], **{f"Option {'ABCDE'[i]}": text for i, text in enumerate(o[:5])}}
+        "query": q,
+        "Answer": "ABCDE"[gold],
+        **{f"Option {'ABCDE'[i]}": text for i, text in enumerate(o[:5])},
     },
     "haerae": lambda q, o, gold: {
-        **{"query": f"{q}\n### 선택지:\n{shown(o[:5])}\n### 정답:", "options": str(o[:5]), "answer": f"({letter(gold)})"}
+        "query": f"{q}\n### 선택지:\n{shown(o[:5])}\n### 정답:",
+        "options": str(o[:5]),
+        "answer": f"({letter(gold)})",
     },
     "include": lettered(("option_a", "option_b", "option_c", "option_d"), answer=lambda gold: gold),
     "kmmlu": lettered(_FOUR, answer=lambda gold: gold + 1),
@@ -194,44 +260,48 @@ DOCUMENTS: dict[str, Maker] = {
     "leaderboard_bbh_object": lambda q, o, gold: {"input": q, "target": str(gold)},
     "leaderboard_bbh_reasoning": bbh(6),
     "leaderboard_bbh_temporal": bbh(4),
-    "leaderboard_gpqa": GPQA,
+    "leaderboard_gpqa": gpqa,
     "leaderboard_mmlu_pro": lambda q, o, gold: {"question": q, "options": o, "answer": letter(gold)},
-    "longbench2": lambda q, o, gold: {**MMLU(q, o, gold), "context": "A text.", "answer": letter(gold)},
+    "longbench2": lambda q, o, gold: {**mmlu(q, o, gold), "context": "A text.", "answer": letter(gold)},
     "m_mmlu": lambda q, o, gold: {
-        **{"instruction": q, "answer": letter(gold)},
+        "instruction": q,
+        "answer": letter(gold),
         **dict(zip(("option_a", "option_b", "option_c", "option_d"), o, strict=False)),
     },
     "med_concepts_qa": lambda q, o, gold: {
-        **{"question": f"{q}\n{shown(o[:4], '{}. ')}", "answer": o[gold], "answer_id": letter(gold)},
+        "question": f"{q}\n{shown(o[:4], '{}. ')}",
+        "answer": o[gold],
+        "answer_id": letter(gold),
         **{f"option{i + 1}": text for i, text in enumerate(o[:4])},
     },
     "medmcqa": lettered(("opa", "opb", "opc", "opd"), cop=lambda gold: gold),
     "medqa": lambda q, o, gold: {"sent1": q, **{f"ending{i}": o[i] for i in range(4)}, "label": gold},
     "mela": lambda q, o, gold: {"sentence": q, "label": gold % 2},
     "metabench_mmlu": metabench,
-    "mmlu": MMLU,
+    "mmlu": mmlu,
     "mmlusr": lettered(("choice1", "choice2", "choice3", "choice4"), answer=lambda gold: gold),
-    "mmmlu": lambda q, o, gold: {**LETTER(q, o, gold), "Subject": "abstract_algebra"},
+    "mmmlu": lambda q, o, gold: {**lettered_answer(q, o, gold), "Subject": "abstract_algebra"},
     "naijarc": lambda q, o, gold: {
         **lettered([f"options_{i}" for i in _FOUR], Answer=letter)(q, o, gold),
         "story": "A text.",
     },
-    "norbelebele": BELEBELE,
-    "norcommonsenseqa": ARC5,
-    "noropenbookqa": ARC,
-    "nrk_quiz_qa": ARC,
-    "openai_mmlu": LETTER,
-    "openbookqa_bn": ARC,
+    "norbelebele": belebele,
+    "norcommonsenseqa": arc(5),
+    "noropenbookqa": arc(4),
+    "nrk_quiz_qa": arc(4),
+    "openai_mmlu": lettered_answer,
+    "openbookqa_bn": arc(4),
+    "piqa_bn": lambda q, o, gold: {"goal": q, "sol1": o[0], "sol2": o[1], "label": gold % 2},
     "tinyMMLU": lambda q, o, gold: {
         "input_formatted": f"What is 1 + 1?\n{shown(list('2345'), '{}. ')}\nAnswer: A\n\n{q}\n{shown(o[:4], '{}. ')}\nAnswer:",
-        **MMLU(q, o, gold),
+        **mmlu(q, o, gold),
     },
-    "tmlu": LETTER,
-    "tmlu_AST_chemistry": lambda q, o, gold: {**LETTER(q, o, gold), "E": o[4]},
-    "tmmluplus": LETTER,
+    "tmlu": lettered_answer,
+    "tmlu_AST_chemistry": lambda q, o, gold: {**lettered_answer(q, o, gold), "E": o[4]},
+    "tmmluplus": lettered_answer,
     "turkishmmlu": lambda q, o, gold: {"question": q, "choices": o[:5], "answer": letter(gold)},
-    "uhura": ARC,
-    "wmdp": MMLU,
+    "uhura": arc(4),
+    "wmdp": mmlu,
 }
 # Only choose documents of a subject.
 _FILTERS = ("global_mmlu", "include", "mmmlu", "noropenbookqa", "careqa")
@@ -266,7 +336,7 @@ _Loader.add_constructor("!function", lambda loader, node: f"function {node.value
 
 def config_of(path: Path) -> dict[str, Any]:
     """A task file with what it includes."""
-    found: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}  # noqa: S506 - a SafeLoader
+    found: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
     if not isinstance(found, dict):
         return {}
     included = found.pop("include", None)
@@ -321,9 +391,11 @@ def why_not(kind: Kind, folder: Path) -> str:
     folder.mkdir()
     data = folder / "data.jsonl"
     data.write_text("".join(json.dumps(document) + "\n" for document in documents(kind)), encoding="utf-8")
-    local = {"dataset_path": "json", "dataset_name": None, "task": "local"}
+    local: dict[str, Any] = {"dataset_path": "json", "dataset_name": None, "task": "local"}
     splits = [kind.config[key] for key in _SPLITS if kind.config.get(key)]
     local["dataset_kwargs"] = {"data_files": dict.fromkeys(splits, str(data))}
+    if kind.folder == "tinyBenchmarks":  # its metrics are in a package of their own
+        local["metric_list"] = [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}]
     if kind.name.startswith(_FILTERS):
         local["process_docs"] = None
     text = yaml.safe_dump({"include": str(kind.config["path"]), **local})
@@ -334,25 +406,53 @@ def why_not(kind: Kind, folder: Path) -> str:
         prepare_rotated(TaskManager(include_path=[str(folder)], include_defaults=False), ["local"], rotated)
     except InputError as error:
         return re.sub(r"^.*?local: | \(document \d+\).*|; expected.*", "", str(error).splitlines()[0])
-    except Exception as error:
-        return f"ERROR {type(error).__name__} {error}"
     return ""
 
 
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+
+
+def rows_of(asked: Sequence[tuple[Kind, str]]) -> Iterator[tuple[str, str, str, str]]:
+    """By folder and reason: tasks, kinds of prompts, an example, and the reason."""
+    together: dict[tuple[str, str], list[Kind]] = defaultdict(list)
+    for kind, why in asked:
+        together[kind.folder, why].append(kind)
+    for (folder, why), found in sorted(together.items()):
+        yield f"`{folder}`", str(sum(len(kind.tasks) for kind in found)), f"`{found[0].name}`", why
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     logging.disable(logging.WARNING)
-    asked, unknown = defaultdict(list), []
+    every = kinds()
+    known = [kind for kind in every if kind.maker]
     with tempfile.TemporaryDirectory() as folder:
-        for number, kind in enumerate(kinds()):
-            if kind.maker is None:
-                unknown.append(kind)
-                continue
-            asked[why_not(kind, Path(folder, str(number)))].append(kind)
-    print("UNKNOWN", [k.name for k in unknown])
-    for why, found in asked.items():
-        print(repr(why), sum(len(k.tasks) for k in found))
-        for k in found: print("   ", k.folder, k.name, len(k.tasks))
+        asked = [(kind, why_not(kind, Path(folder, str(number)))) for number, kind in enumerate(known)]
+    asked = [(kind, why) for kind, why in asked if scores_letters(kind.config) or "scored as texts" not in why]
+    served = [(kind, "") for kind, why in asked if not why]
+    refused = [(kind, why) for kind, why in asked if why]
+    counts = [sum(len(kind.tasks) for kind, _ in group) for group in (served, refused)]
+    print(
+        HEAD.format(
+            version=version("lm_eval"),
+            all=f"{sum(counts):,}",
+            served=f"{counts[0]:,}",
+            kinds=len(served),
+            refused=counts[1],
+        )
+    )
+    print(table(("folder", "tasks", "for example"), [row[:3] for row in rows_of(served)]))
+    print("\n## Refused\n")
+    print(table(("folder", "tasks", "for example", "why"), list(rows_of(refused))))
+    without = sorted({kind.name for kind in every if not kind.maker})
+    if without:
+        print(f"\nNot asked: {', '.join(f'`{name}`' for name in without)}.")
+    print(
+        "\nTasks that score the options' texts, or words that are the same in every question (yes and no), have no letters to "
+        "rotate, and are not counted here."
+    )
 
 
 if __name__ == "__main__":
