@@ -304,6 +304,7 @@ DOCUMENTS: dict[str, Maker] = {
     "wmdp": mmlu,
 }
 # Only choose documents of a subject.
+NOT_ASKED = "not asked: its file needs a package that is not installed"
 _FILTERS = ("global_mmlu", "include", "mmmlu", "noropenbookqa", "careqa")
 
 
@@ -394,8 +395,6 @@ def why_not(kind: Kind, folder: Path) -> str:
     local: dict[str, Any] = {"dataset_path": "json", "dataset_name": None, "task": "local"}
     splits = [kind.config[key] for key in _SPLITS if kind.config.get(key)]
     local["dataset_kwargs"] = {"data_files": dict.fromkeys(splits, str(data))}
-    if kind.folder == "tinyBenchmarks":  # its metrics are in a package of their own
-        local["metric_list"] = [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}]
     if kind.name.startswith(_FILTERS):
         local["process_docs"] = None
     text = yaml.safe_dump({"include": str(kind.config["path"]), **local})
@@ -404,6 +403,8 @@ def why_not(kind: Kind, folder: Path) -> str:
     rotated.mkdir()
     try:
         prepare_rotated(TaskManager(include_path=[str(folder)], include_defaults=False), ["local"], rotated)
+    except ModuleNotFoundError:
+        return NOT_ASKED
     except InputError as error:
         return re.sub(r"^.*?local: | \(document \d+\).*|; expected.*", "", str(error).splitlines()[0])
     return ""
