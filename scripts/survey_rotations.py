@@ -304,6 +304,15 @@ DOCUMENTS: dict[str, Maker] = {
     "wmdp": mmlu,
 }
 # Only choose documents of a subject.
+# Why kinds of prompts are refused, beyond what the refusal says of their documents.
+REASONS = {
+    **dict.fromkeys(
+        ("evalita-mp_hs", "evalita-mp_sa", "evalita-mp_te", "evalita-mp_wic", "french_bench", "mela"),
+        "its options are in the template, the same in every question",
+    ),
+    "leaderboard_bbh": "most of its questions show fewer options than are scored",
+    "leaderboard_bbh_object": "its numbers are answers, and label nothing",
+}
 NOT_ASKED = "not asked: its file needs a package that is not installed"
 _FILTERS = ("global_mmlu", "include", "mmmlu", "noropenbookqa", "careqa")
 
@@ -419,7 +428,8 @@ def rows_of(asked: Sequence[tuple[Kind, str]]) -> Iterator[tuple[str, str, str, 
     """By folder and reason: tasks, kinds of prompts, an example, and the reason."""
     together: dict[tuple[str, str], list[Kind]] = defaultdict(list)
     for kind, why in asked:
-        together[kind.folder, why].append(kind)
+        known = [begin for begin in REASONS if why and kind.name.startswith(begin)]
+        together[kind.folder, REASONS[max(known, key=len)] if known else why].append(kind)
     for (folder, why), found in sorted(together.items()):
         yield f"`{folder}`", str(sum(len(kind.tasks) for kind in found)), f"`{found[0].name}`", why
 
@@ -431,7 +441,7 @@ def main() -> None:
     known = [kind for kind in every if kind.maker]
     with tempfile.TemporaryDirectory() as folder:
         asked = [(kind, why_not(kind, Path(folder, str(number)))) for number, kind in enumerate(known)]
-    asked = [(kind, why) for kind, why in asked if scores_letters(kind.config) or "scored as texts" not in why]
+    asked = [(kind, why) for kind, why in asked if scores_letters(kind.config) or not why]
     served = [(kind, "") for kind, why in asked if not why]
     refused = [(kind, why) for kind, why in asked if why]
     counts = [sum(len(kind.tasks) for kind, _ in group) for group in (served, refused)]
