@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 from fuzzing import End, FaultError, as_json, check_end, damage_bytes, damage_json, run_campaign
-from scipy.special import rel_entr, softmax
+from scipy.special import log_softmax
 
 DATE = "2026-01-01T00-00-00.000000"
 EARLIER = "2025-12-01T00-00-00.000000"
@@ -94,7 +94,9 @@ def truth(items: list[Item], generated: bool) -> dict[str, float | int]:
         if np.isnan(first).any() or np.isnan(second).any():
             continue
         found["same"].append(float(first.argmax() == second.argmax()))
-        found["kl"].append(float(rel_entr(softmax(first), softmax(second)).sum()))
+        before, after = log_softmax(first), log_softmax(second)
+        possible = np.exp(before) > 0
+        found["kl"].append(float((np.exp(before) * (before - after))[possible].sum()))
     before, after = np.array(found["before"]), np.array(found["after"])
     figures: dict[str, float | int] = {
         "n": len(items),

@@ -159,7 +159,7 @@ def parts(answers: Answers) -> Iterator[Sequence[str]]:
         yield (
             domain,
             group if not domain else title(group),
-            points(found.estimates["knowledge_change"]),
+            points(found.estimates["calibrated_change"]),
             points(found.estimates["prior_change"]),
             *kl,
             f"{found.estimates['spearman_calibrated'].value:.2f}",

@@ -147,7 +147,7 @@ def parts_are_those_of_the_items(document: dict, items: pd.DataFrame) -> None:
         found = row["decomposition"]["plug_in"]
         assert [found["calibrated_before"], found["calibrated_after"]] == pytest.approx(right, abs=1e-12)
         accuracy[row["domain"], row["scope"], row["group"]] = found["calibrated_after"]
-    chosen = [row for row in document["knowledge_contrasts"] if row["domain"] != "mean"]
+    chosen = [row for row in document["calibrated_contrasts"] if row["domain"] != "mean"]
     assert len(chosen) == 2 * 2 * 3
     for row in chosen:
         ends = [accuracy[row["domain"], row["scope"], row[group]] for group in ("minuend", "subtrahend")]

@@ -10,9 +10,9 @@ from functools import cached_property, partial
 import numpy as np
 
 from consistency.comparison.clusters import AUTO, ItemClusters
-from consistency.comparison.decomposition import Labelled, by_label, decomposition_of
 from consistency.comparison.groups import TaskGroup, Weighting
 from consistency.comparison.items import accuracy_metric, question_arrays
+from consistency.comparison.labelled import decompose_tasks
 from consistency.comparison.pairing import PairingReport, Pairs, pair
 from consistency.comparison.section import MetricChange, Readability, Section, TaskSampling, UncomparedMetric
 from consistency.logs.generations import UNREADABLE
@@ -22,7 +22,6 @@ from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.distributions import log_probabilities
 from consistency.metrics.measures import MEASURE, MEASURES, Measure
 from consistency.statistics.calibration import calibration_change
-from consistency.statistics.decomposition import Decomposition
 from consistency.statistics.estimates import Estimate, mean, means, numbered, root_mean_square, root_of
 from consistency.statistics.hypotheses import (
     equivalence,
@@ -101,11 +100,6 @@ class MeasuredTask:
     def has_fractions(self) -> bool:
         """Whether some answers are right in part."""
         return not (are_whole(self.arrays["correct_before"]) and are_whole(self.arrays["correct_after"]))
-
-    @cached_property
-    def labelled(self) -> Labelled:
-        """Its answers in the order of the labels of the options."""
-        return by_label(self.pairs)
 
     @cached_property
     def least_likely(self) -> tuple[float, float]:
@@ -320,13 +314,8 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     )
     if not options:
         return section
-    decompose = partial(_decomposed, tasks, sampling.labels)
+    decompose = partial(decompose_tasks, [task.pairs for task in tasks], sampling.labels)
     return replace(_with_distributions(section, columns, sampling, reaches), decompose=decompose)
-
-
-def _decomposed(tasks: Sequence[MeasuredTask], labels: Labels) -> Decomposition:
-    """The parts of what changed in some tasks."""
-    return decomposition_of([task.labelled for task in tasks], labels)
 
 
 def _change_alone(task: MeasuredTask, analysis: Analysis) -> Estimate:

@@ -38,15 +38,15 @@ _CHANGES = {
     "gold probability": "delta_gold",
     "gold probability drop": "delta_gold",
     "margin": "delta_margin",
-    "knowledge": "knowledge_change",
-    "knowledge drop": "knowledge_change",
+    "calibrated": "calibrated_change",
+    "calibrated drop": "calibrated_change",
 }
 _DROPS = {
     "accuracy_drop": "delta_accuracy",
     "gold_probability_drop": "delta_gold",
-    "knowledge_drop": "knowledge_change",
+    "calibrated_drop": "calibrated_change",
 }
-_SIGNED = ("delta_accuracy", "delta_gold", "delta_margin", "knowledge_change")
+_SIGNED = ("delta_accuracy", "delta_gold", "delta_margin", "calibrated_change")
 _EXPECTED = "a policy: rules, and alpha, measure, margin, decision, missing, noise, tiers, budget"
 
 
@@ -88,7 +88,7 @@ class Rule:
         what = {
             "delta accuracy": "accuracy",
             "delta gold": "the gold option's probability",
-            "knowledge change": "accuracy without the letters' prior",
+            "calibrated change": "accuracy without the letters' prior",
         }.get(name, name)
         low, high = (None if end is None else self.number_of(end) for end in (self.low, self.high))
         if self.quantity.name in _SIGNED and self.low is not None and self.low < 0:

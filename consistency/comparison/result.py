@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.identical import IdenticalLogprobs
-from consistency.comparison.parts import part_lines
+from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
     accuracy_name,

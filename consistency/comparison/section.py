@@ -215,7 +215,7 @@ class Section:
 
     @cached_property
     def decomposition(self) -> Decomposition | None:
-        """With options: what of the change is knowledge, what the prior of their labels, and what sharpness.
+        """With options: the change without the prior of their labels, and what a temperature and the labels explain of KL.
 
         Fitted when it is asked for, since few readers ask for that of every task.
         """

@@ -17,7 +17,7 @@ from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
 
 _MEASURES, _INTERVALS = "docs/methods.md#all-measures", "docs/methods.md#intervals"
 _TESTS, _STATISTICS, _GATE = "docs/methods.md#flips", "docs/statistics.md", "docs/cookbook.md#a-gate-in-ci"
-_PARTS = "docs/methods.md#knowledge-letters-and-sharpness"
+_PARTS = "docs/methods.md#letters-prior-and-sharpness"
 _MOST_NEAR = 5
 
 
@@ -274,29 +274,39 @@ _TERMS = (
         "docs/methods.md#selection-bias",
     ),
     Term(
-        "knowledge",
-        "The change of accuracy without the letters' prior: of the answers that the options' contents decide, whatever letter "
-        "they stand behind.",
-        ("knowledge_change", "knowledge_drop", "calibrated", "calibrated_after", "calibrated accuracy", "without that prior"),
+        "accuracy without the letters' prior",
+        "The accuracy after each letter's score is moved by one number, so that all letters are equally probable on average. Its "
+        "change is a change of knowledge, or of letters that a model favours in some questions only; answers in all rotations "
+        "tell them apart.",
+        ("calibrated_change", "calibrated_drop", "calibrated", "calibrated_before", "calibrated_after", "calibrated accuracy"),
         _PARTS,
     ),
     Term(
         "prior of the letters",
         "How often a model answers A, B, C … whatever is asked. A training that shifts it changes accuracy without a change of "
         "knowledge. It is estimated from the mean probability of each letter, which right answers would spread evenly.",
-        ("letters' prior", "prior_change", "kl_prior", "batch calibration", "batch_after"),
+        ("letters' prior", "prior_change", "batch calibration", "batch_after"),
+        _PARTS,
+    ),
+    Term(
+        "letters of KL",
+        "What one number for each letter explains of KL: letters that became more or less probable from one run to the other, "
+        "whatever is asked. It is given besides a temperature (kl_prior), and before it (kl_prior_first).",
+        ("kl_prior", "kl_prior_first"),
         _PARTS,
     ),
     Term(
         "sharpness",
-        "How sure a model is, whatever the order of the options: what one temperature changes. Much of KL is often only that.",
-        ("kl_sharpness", "temperature"),
+        "How sure a model is, whatever the order of the options: what one temperature changes. Much of KL is often only that. It "
+        "is given before the letters (kl_sharpness), and besides them (kl_sharpness_last).",
+        ("kl_sharpness", "kl_sharpness_last", "temperature"),
         _PARTS,
     ),
     Term(
-        "contents",
-        "What is left of KL after sharpness and the letters' prior: how far the options' contents moved among each other.",
-        ("kl_rest", "rest"),
+        "rest of KL",
+        "What neither one temperature nor one number for each letter explains: other contents, or shifts that differ from "
+        "question to question.",
+        ("kl_rest", "neither"),
         _PARTS,
     ),
     Term(

@@ -421,6 +421,7 @@ class LetterPrior(Struct):
     """How probable each label of the options is over all questions, to either run, and how often it is right."""
 
     n: int
+    labels: list[str]
     before: list[float]
     after: list[float]
     gold: list[float]
@@ -428,7 +429,7 @@ class LetterPrior(Struct):
 
 
 class Decomposition(Struct):
-    """What of a change is knowledge, what the prior of the options' labels, and what sharpness.
+    """Accuracy without the prior of the options' labels, and what a temperature and the labels explain of KL and JS.
 
     Attributes
     ----------
@@ -476,7 +477,7 @@ class GridReport(Document, tag="grid", kw_only=True):
     pairing: GridPairing
     training_rows: list[TrainingRows]
     parts: list[RunParts] = []
-    knowledge_contrasts: list[Contrast] = []
+    calibrated_contrasts: list[Contrast] = []
 
 
 # A pair.

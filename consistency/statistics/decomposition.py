@@ -1,15 +1,14 @@
-"""What of a change is knowledge, what a shift of letters, and what sharpness: parts of two runs' answers to the same questions.
+"""Two runs' accuracy with and without the prior of the options' labels; what a temperature and the labels explain of KL and JS.
 
-A model that is trained may answer A more often whatever is asked, or be surer of the same answers. Neither is knowledge.
-Accuracy is compared with and without the prior of the letters (`even_offsets`); how much of KL and JS a temperature and offsets
-of the letters explain is found by fitting them (`nearest`). Arrays in, estimates out.
+A model that is trained may answer A more often whatever is asked, or be surer of the same answers. Accuracy is compared with and
+without the prior of the labels (`even_offsets`); how much of KL and JS a temperature and offsets of the labels explain is found
+by fitting them (`nearest`). Arrays in, estimates out.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,17 +25,24 @@ from consistency.metrics.letter_prior import (
     mean_probabilities,
 )
 from consistency.metrics.ranking import spearman
-from consistency.statistics.estimates import Caveat, Estimate, mean, numbered, quantile
+from consistency.metrics.selection_bias import option_name
+from consistency.statistics.estimates import Estimate, numbered
+from consistency.statistics.fitted_means import (
+    change_by_influence,
+    fitted_mean,
+    ranking_without_prior,
+    share_by_influence,
+)
 from consistency.statistics.nearest import left_out, nearest
-from consistency.statistics.paired_shares import paired_change
-from consistency.statistics.sampling import Labels, independent
-from consistency.statistics.shares import rate, score_interval
+from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Bools, Floats, Integers
 
 # With fewer questions of one kind nothing is fitted.
 FEWEST = 10
-# In nats: what rounding leaves of nothing.
-_ROUNDING = 1e-12
+# Parts of the questions to one of which offsets are fitted, to see by how much their error lowers a ranking correlation.
+_QUARTERS = 4
+# The parts of a divergence, and what is fitted in each.
+_FITTED = {"sharpness": "factor", "prior": "offsets", "rest": "", "prior_first": "offsets", "sharpness_last": "factor"}
 _DIVERGENCES = {"kl": kl_of_logs, "js": js_of_logs}
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -53,6 +59,8 @@ class Answered:
         Which options are right, in the order of `before`.
     lettered : bool
         Whether a column is a label, such as a letter. The columns of texts mean nothing.
+    names : tuple of str
+        The labels of the columns; by default letters.
     place : ndarray of int64, shape [n, k], optional
         The column of `after` that holds each option of `before`; by default the same.
     """
@@ -61,6 +69,7 @@ class Answered:
     after: Floats
     gold: Bools
     lettered: bool = True
+    names: tuple[str, ...] = ()
     place: Integers | None = None
 
     def __len__(self) -> int:
@@ -94,9 +103,11 @@ class Decomposition:
         Questions, and those whose options stand behind labels.
     estimates : dict of str to Estimate
         Accuracies of the best option and their changes as fractions, divergences in nats: `calibrated_before`,
-        `calibrated_after`, and their difference `knowledge_change`, which with `prior_change` adds up to the change of
-        accuracy; `kl_sharpness`, `kl_prior` and `kl_rest`, which add up to KL(before || after), and the same of `js`;
-        `spearman_calibrated`. What is fitted is fitted without each question's own unit.
+        `calibrated_after`, and their difference `calibrated_change`, which with `prior_change` adds up to the change of
+        accuracy; `kl_sharpness` (what one temperature explains), `kl_prior` (what an offset of each label explains besides) and
+        `kl_rest`, which add up to KL(before || after), as do `kl_prior_first` (what offsets alone explain), `kl_sharpness_last`
+        (what a temperature explains besides) and `kl_rest`; the same of `js`, at the fits of KL; `spearman_calibrated`. What is
+        fitted is fitted without each question's own unit. Questions of a kind with fewer than `FEWEST` have no parts.
     plug_in : dict of str to float
         The same numbers with everything fitted to all questions, and `batch_before` and `batch_after`, the accuracies by batch
         calibration as published.
@@ -126,6 +137,7 @@ class Prior:
     ----------
     n : int
         Questions with a distribution in both runs.
+    labels : tuple of str
     before, after, gold : tuple of float
         By label. Of questions that offer different numbers of options, the mean over those that offer the label.
     even_p : float or None
@@ -133,6 +145,7 @@ class Prior:
     """
 
     n: int
+    labels: tuple[str, ...]
     before: tuple[float, ...]
     after: tuple[float, ...]
     gold: tuple[float, ...]
@@ -158,13 +171,16 @@ def decompose(groups: Sequence[Answered], labels: Labels) -> Decomposition:
     those of divergences are of a minimum, on which an error of the fit has no influence of first order, and reach from what is
     found by the fit to all questions to what is found by that to the others.
 
+    A temperature and offsets explain a divergence together; what each explains depends on which is fitted first, and both orders
+    are given. Only their sum and the rest are identified.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> before = log_probabilities(rng.normal(0, 2, (800, 4)))
     >>> gold = np.eye(4, dtype=bool)[[rng.choice(4, p=np.exp(row)) for row in before]]
     >>> found = decompose([Answered(before, before + [3.0, 0, 0, 0], gold)], Labels(strata=None, tasks=None, clusters=None))
-    >>> [round(100 * found.estimates[name].value, 1) for name in ("knowledge_change", "prior_change")]
+    >>> [round(100 * found.estimates[name].value, 1) for name in ("calibrated_change", "prior_change")]
     [0.0, -16.6]
     """
     return decomposition_of(groups, parts_by_question(groups, labels), labels)
@@ -181,7 +197,8 @@ def parts_by_question(groups: Sequence[Answered], labels: Labels) -> Parts:
         {name: np.concatenate([getattr(part, kind)[name] for part in each]) for name in getattr(each[0], kind)}
         for kind in ("crossed", "plug_in", "influence")
     )
-    return Parts(crossed, plug_in, influence, each[0].factor if len(each) == 1 else None)
+    rougher = np.concatenate([part.rougher for part in each])
+    return Parts(crossed, plug_in, influence, rougher, each[0].factor if len(each) == 1 else None)
 
 
 def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -> Decomposition:
@@ -190,14 +207,20 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
     lettered = [group for group in groups if group.lettered]
     widest = max((group.before.shape[1] for group in lettered), default=1)
     estimates = {
-        **{name: _of_turns(crossed[name], influence[name], labels) for name in ("knowledge_change", "prior_change")},
-        **{name: _share(crossed[name], influence[name], labels) for name in ("calibrated_before", "calibrated_after")},
+        **{
+            name: change_by_influence(crossed[name], influence[name], labels)
+            for name in ("calibrated_change", "prior_change")
+        },
+        **{
+            name: share_by_influence(crossed[name], influence[name], labels)
+            for name in ("calibrated_before", "calibrated_after")
+        },
     }
     for name in _DIVERGENCES:
-        for part, fitted in (("sharpness", 1), ("prior", widest - 1), ("rest", 0)):
-            key = f"{name}_{part}"
-            estimates[key] = _of_fit(crossed[key], plug_in[key], fitted, labels)
-    estimates["spearman_calibrated"] = mean(crossed["spearman_calibrated"], **labels)
+        for part, fitted in _FITTED.items():
+            key, count = f"{name}_{part}", widest - 1 if fitted == "offsets" else int(fitted == "factor")
+            estimates[key] = fitted_mean(crossed[key], plug_in[key], count, labels)
+    estimates["spearman_calibrated"] = ranking_without_prior(crossed["spearman_calibrated"], parts.rougher, labels)
     return Decomposition(
         n=sum(map(len, groups)),
         lettered=sum(map(len, lettered)),
@@ -218,6 +241,8 @@ class Parts:
         With what is fitted to the other units, and to all of them.
     influence : dict of str to ndarray, shape [n]
         What each question contributes to the mean of a part of accuracy, by its own answers and by the offsets.
+    rougher : ndarray, shape [n, 3]
+        The ranking correlation without the prior, where that is fitted to one of the three other quarters of the units only.
     factor : float or None
         Of the second run's scores; None where several kinds of options have one each.
     """
@@ -225,6 +250,7 @@ class Parts:
     crossed: Mapping[str, Floats]
     plug_in: Mapping[str, Floats]
     influence: Mapping[str, Floats]
+    rougher: Floats
     factor: float | None
 
 
@@ -253,6 +279,9 @@ def _parts(group: Answered, units: Integers) -> Parts:
             "batch_after": _right(batch[1], golds[1]),
         },
         influence=_of_accuracy(raw, influence),
+        rougher=np.stack(
+            [spearman(group.moved(x), y) for x, y in zip(*(side.rougher for side in sides), strict=True)], axis=1
+        ),
         factor=factor,
     )
 
@@ -260,12 +289,12 @@ def _parts(group: Answered, units: Integers) -> Parts:
 def _of_accuracy(raw: Floats, calibrated: Sequence[Floats]) -> dict[str, Floats]:
     """The parts of the change of accuracy."""
     before, after = calibrated
-    knowledge = after - before
+    change = after - before
     return {
         "calibrated_before": before,
         "calibrated_after": after,
-        "knowledge_change": knowledge,
-        "prior_change": raw - knowledge,
+        "calibrated_change": change,
+        "prior_change": raw - change,
     }
 
 
@@ -284,25 +313,30 @@ class _Calibrated:
     ----------
     crossed, plug_in : ndarray, shape [n, k]
         With offsets that make the labels even over the other units, and over all questions.
+    rougher : list of three ndarray, shape [n, k]
+        With offsets that make them even over one of the other quarters of the units.
     moves : ndarray, shape [n, k]
         What each question does to the offsets, times the number of questions.
     """
 
     crossed: Floats
     plug_in: Floats
+    rougher: Sequence[Floats]
     moves: Floats
 
     @classmethod
     def of(cls, scores: Floats, units: Integers, lettered: bool) -> _Calibrated:
         if not lettered or np.isfinite(log_probabilities(scores)).any(axis=1).sum() < FEWEST:
-            return cls(scores, scores, np.zeros_like(scores))
+            same = np.full_like(scores, np.nan) if lettered else scores
+            return cls(same, same, [same] * (_QUARTERS - 1), np.zeros_like(scores))
         plug_in = scores + np.nan_to_num(even_offsets(scores))
         probs, offered = np.exp(log_probabilities(plug_in)), ~np.isnan(scores)
         defined = np.isfinite(probs).any(axis=1)
         probs, offered = np.nan_to_num(probs) * defined[:, None], offered & defined[:, None]
         excess: Floats = probs - even(offered)
         inverse = inverted(curvature(probs[defined]))
-        return cls(plug_in + left_out(excess, units, inverse), plug_in, -excess @ inverse)
+        crossed = plug_in + left_out(excess, units, inverse)
+        return cls(crossed, plug_in, _from_quarters(scores, units, crossed), -excess @ inverse)
 
     def influence(self, gold: Bools, right: Floats) -> Floats:
         """What each question contributes to the accuracy.
@@ -330,99 +364,46 @@ class _Calibrated:
         return np.asarray(right + self.moves @ ((gained - lost) / (2 * width * len(known))))
 
 
+def _from_quarters(scores: Floats, units: Integers, crossed: Floats) -> list[Floats]:
+    """Scores with offsets that make the labels even over each of the other quarters of the units; `crossed` with few units."""
+    count = int(units.max()) + 1
+    if count < 2 * _QUARTERS:
+        return [crossed] * (_QUARTERS - 1)
+    quarter = (np.random.default_rng(0).permutation(count) % _QUARTERS)[units]
+    offsets = np.nan_to_num([even_offsets(scores[quarter == number]) for number in range(_QUARTERS)])
+    return [scores + offsets[(quarter + turn) % _QUARTERS] for turn in range(1, _QUARTERS)]
+
+
 def _divergences(
     before: Floats, after: Floats, units: Integers, lettered: bool
-) -> tuple[dict[str, Floats], dict[str, Floats], float]:
+) -> tuple[dict[str, Floats], dict[str, Floats], float | None]:
     """The parts of KL and JS of each question, crossed and plugged in, and the factor of the second run's scores."""
     defined = np.flatnonzero(np.isfinite(kl_of_logs(before, after)))
-    target, scores = (np.asfortranarray(x[defined]) for x in (before, after))
-    if len(defined) < FEWEST:
-        stages, factor = [(scores, scores)] * 3, 1.0
-    else:
-        probs, own = np.nan_to_num(np.exp(target)), numbered(units[defined])
-        sharper = nearest(probs, scores, own, offsets=False)
-        fits = [sharper, nearest(probs, scores, own, offsets=True) if lettered else sharper]
-        fitted = [(fit.distributions(scores, crossed=True), fit.distributions(scores)) for fit in fits]
-        stages, factor = [(scores, scores), *fitted], sharper.factor
     found: tuple[dict[str, Floats], dict[str, Floats]] = ({}, {})
-    for kind, parts in enumerate(found):
+    for parts in found:
+        parts.update({f"{name}_{part}": np.full(len(before), np.nan) for name in _DIVERGENCES for part in _FITTED})
+    if len(defined) < FEWEST:
+        return *found, None
+    target, scores = (np.asfortranarray(x[defined]) for x in (before, after))
+    probs, own = np.nan_to_num(np.exp(target)), numbered(units[defined])
+    sharper = nearest(probs, scores, own, offsets=False)
+    fits = [sharper]
+    if lettered:
+        fits += [nearest(probs, scores, own, factor=False), nearest(probs, scores, own)]
+    for parts, crossed in zip(found, (True, False), strict=True):
+        fitted = [fit.distributions(scores, crossed=crossed) for fit in fits]
         for name, divergence in _DIVERGENCES.items():
-            raw, sharp, rest = (divergence(target, stage[kind]) for stage in stages)
-            for part, values in (("sharpness", raw - sharp), ("prior", sharp - rest), ("rest", rest)):
-                parts[f"{name}_{part}"] = np.full(len(before), np.nan)
+            raw, sharp, *others = (divergence(target, logs) for logs in (scores, *fitted))
+            moved, rest = others or (raw, sharp)
+            for part, values in (
+                ("sharpness", raw - sharp),
+                ("prior", sharp - rest),
+                ("rest", rest),
+                ("prior_first", raw - moved),
+                ("sharpness_last", moved - rest),
+            ):
                 parts[f"{name}_{part}"][defined] = values
-    return *found, factor
-
-
-def _of_turns(change: Floats, influence: Floats, labels: Labels) -> Estimate:
-    """The mean of changes most of which are 0 and the others 1 or -1, whose variance is that of their influences."""
-    known = np.isfinite(change)
-    lost, won, n = -float(change[change < 0].sum()), float(change[change > 0].sum()), int(known.sum())
-    found, spread = paired_change(lost, won, n), mean(influence, **labels)
-    if found.se is None or spread.se is None:
-        return replace(spread, value=found.value, undefined=len(change) - n)
-    effective, df = _effective(found.se, spread, change, change != 0, labels)
-    found = paired_change(lost, won, n, effective_n=effective, df=df)
-    return replace(found, undefined=len(change) - n, unit=spread.unit, warnings=_few(spread))
-
-
-def _share(right: Floats, influence: Floats, labels: Labels) -> Estimate:
-    """A share of right answers, whose variance is that of their influences."""
-    found, spread = rate(right), mean(influence, **labels)
-    if found.value is None or found.se is None or spread.se is None:
-        return replace(spread, value=found.value, statistic="share", undefined=found.undefined)
-    effective, df = _effective(found.se, spread, right, right == (1.0 if found.value <= 0.5 else 0.0), labels)
-    low, high = score_interval(found.value, effective, quantile(0.95, df))
-    return replace(
-        found, ci_low=low, ci_high=high, effective_n=effective, df=df, unit=spread.unit, warnings=_few(spread)
-    )
-
-
-def _effective(
-    alone: float, spread: Estimate, values: Floats, happened: Bools, labels: Labels
-) -> tuple[float, float | None]:
-    """How many independent questions say as much, and the degrees of freedom where it is not questions that are sampled.
-
-    Parameters
-    ----------
-    alone : float
-        Standard error, were the questions independent and nothing fitted.
-    spread : Estimate
-        With the standard error of what was sampled, and of what was fitted.
-    values, happened : ndarray, shape [n]
-        Those of which the mean is taken, and which are of the rarer kind.
-    labels : dict
-    """
-    known = np.isfinite(values)
-    n, ratio = int(known.sum()), (alone / spread.se) ** 2 if alone and spread.se else math.nan
-    if labels["clusters"] is not None:
-        return independent(n, ratio, numbered(labels["clusters"][known]), happened[known]), spread.df
-    if labels["tasks"] is not None:
-        return n * min(1.0, ratio) if ratio == ratio else float(len(np.unique(labels["tasks"][known]))), spread.df
-    return n * min(1.0, ratio) if ratio == ratio else float(n), None
-
-
-def _few(spread: Estimate) -> tuple[Caveat, ...]:
-    return tuple(caveat for caveat in spread.warnings if caveat == "few clusters")
-
-
-def _of_fit(crossed: Floats, plug_in: Floats, fitted: int, labels: Labels) -> Estimate:
-    """The mean of a divergence, or of what so many fitted numbers explain of it.
-
-    What is fitted to all questions explains too much, and what is fitted to the others too little: the interval reaches from the
-    lower end of the one to the upper end of the other. Where an effect is hardly larger than its error, it grows with the square
-    of what was fitted: the upper end is further by χ² / 2 of the difference of both, for each fitted number.
-    """
-    found, other = mean(crossed, **labels), mean(plug_in, **labels)
-    if found.value is None or other.value is None or found.ci_low is None or found.ci_high is None:
-        return found
-    low, high = min(found.ci_low, other.ci_low or 0.0), max(found.ci_high, other.ci_high or 0.0)
-    low, high = 0.0 if abs(low) < _ROUNDING else low, max(high, _ROUNDING)
-    if fitted:
-        from scipy.special import chdtri
-
-        high += float(chdtri(fitted, 0.05)) / (2 * fitted) * abs(other.value - found.value)
-    return replace(found, ci_low=low, ci_high=high, method="fit")
+    return *found, sharper.factor
 
 
 def _prior(group: Answered) -> Prior | None:
@@ -434,13 +415,15 @@ def _prior(group: Answered) -> Prior | None:
     before, after, gold = before[defined], after[defined], group.gold[defined]
     known = gold.sum(axis=1) == 1
     right, wanted = gold[known].sum(axis=0), even(~np.isnan(before[known])).sum(axis=0)
-    offered, asked, even_p = ~np.isnan(before).all(axis=0), wanted > 0, None
+    offered, asked, even_p = np.flatnonzero(~np.isnan(before).all(axis=0)), wanted > 0, None
     if asked.sum() > 1:
         from scipy.special import chdtrc
 
         even_p = float(chdtrc(asked.sum() - 1, ((right - wanted)[asked] ** 2 / wanted[asked]).sum()))
+    names = group.names or tuple(map(option_name, range(before.shape[1])))
     return Prior(
         len(before),
+        tuple(names[column] for column in offered),
         tuple(mean_probabilities(before)[offered].tolist()),
         tuple(np.nan_to_num(mean_probabilities(after))[offered].tolist()),
         tuple((right[offered] / max(int(known.sum()), 1)).tolist()),

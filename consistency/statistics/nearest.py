@@ -5,6 +5,7 @@ Scores are arrays ``[n, k]``, NaN-padded; a column is one label, such as a lette
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from consistency.support.arrays import Floats, Integers
 _STEPS = 200
 _SMALL = 1e-13
 _SHARPEST = 1e3
+# The farthest, in nats and in the factor, that leaving out one unit moves a fit.
+_FARTHEST = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +31,9 @@ class Nearest:
         Of the scores; a temperature is its inverse. At least 0.
     offsets : ndarray, shape [k]
         In nats, with sum 0; all 0 where only the factor was fitted.
-    steps : ndarray, shape [n, 1 + k] or [n, 1]
-        What changes in factor and offsets where a question's unit is left out, by one step of Newton's method.
+    steps : ndarray, shape [n, 1 + k]
+        What changes in factor and offsets where a question's unit is left out, by one step of Newton's method; 0 for what was
+        not fitted.
     """
 
     factor: float
@@ -48,13 +52,12 @@ class Nearest:
         """
         factor, offsets = np.full(len(scores), self.factor), self.offsets[None, :]
         if crossed:
-            factor = np.maximum(factor + self.steps[:, 0], 0.0)
-            offsets = offsets + self.steps[:, 1:] if self.steps.shape[1] > 1 else offsets
+            factor, offsets = np.maximum(factor + self.steps[:, 0], 0.0), offsets + self.steps[:, 1:]
         return log_probabilities(_scaled(scores, factor[:, None]) + offsets)
 
 
-def nearest(target: Floats, scores: Floats, units: Integers, *, offsets: bool) -> Nearest:
-    """Fit a factor of the scores, and offsets if wanted, to distributions.
+def nearest(target: Floats, scores: Floats, units: Integers, *, factor: bool = True, offsets: bool = True) -> Nearest:
+    """Fit a factor of the scores, offsets of the labels, or both, to distributions.
 
     Parameters
     ----------
@@ -64,7 +67,8 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, offsets: bool) -
         Log-probabilities, minus infinity or NaN only where the target is 0.
     units : ndarray of int64, shape [n]
         What is left out together, numbered from 0.
-    offsets : bool
+    factor, offsets : bool
+        What is fitted.
 
     Returns
     -------
@@ -79,32 +83,43 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, offsets: bool) -
     >>> rng = np.random.default_rng(0)
     >>> scores = log_probabilities(rng.normal(size=(500, 4)))
     >>> target = np.exp(log_probabilities(scores / 2 + np.array([1.0, 0.0, 0.0, -1.0])))
-    >>> found = nearest(target, scores, np.arange(500), offsets=True)
+    >>> found = nearest(target, scores, np.arange(500))
     >>> round(found.factor, 6), found.offsets.round(6).tolist()
     (0.5, [1.0, 0.0, 0.0, -1.0])
     """
-    width = scores.shape[1] if offsets else 0
+    width = scores.shape[1]
     theta = np.concatenate([[1.0], np.zeros(width)])
     possible = np.isfinite(scores)
     finite, target = np.where(possible, scores, 0.0), np.where(possible, target, 0.0)
     barred = np.where(possible, 0.0, -np.inf)
+    letters = np.arange(1, 1 + width) if offsets else np.arange(0)
+    free = np.concatenate([[0], letters]) if factor else letters
     loss, gradients, hessian = _loss(target, finite, barred, theta)
     for _ in range(_STEPS):
-        direction = inverted(hessian, others=1) @ gradients.mean(axis=0)
-        size = 1.0
-        while True:
-            moved = theta - size * direction
+        # A factor that would become negative stays 0, and the offsets are fitted without it.
+        bound = factor and theta[0] == 0 and float(gradients[:, 0].mean()) >= 0
+        free = letters if bound or not factor else np.concatenate([[0], letters])
+        direction = _inverse(hessian, free) @ gradients[:, free].mean(axis=0)
+        size, found = 1.0, (math.inf, gradients, hessian)
+        while size >= _SMALL:
+            moved = theta.copy()
+            moved[free] -= size * direction
             moved[0] = min(max(moved[0], 0.0), _SHARPEST)
             found = _loss(target, finite, barred, moved)
-            if found[0] <= loss or size < _SMALL:
+            if found[0] <= loss:
                 break
             size /= 2
-        done = loss - found[0] <= _SMALL * abs(loss)
+        if found[0] > loss:
+            break
+        done = loss - found[0] <= _SMALL * abs(loss) and (moved[0] > 0) == (theta[0] > 0)
         theta, (loss, gradients, hessian) = moved, found
         if done:
             break
-    fitted = theta[1:] - theta[1:].mean() if offsets else np.zeros(scores.shape[1])
-    return Nearest(float(theta[0]), fitted, left_out(gradients, units, inverted(hessian, others=1)))
+    steps = np.zeros((len(scores), 1 + width))
+    steps[:, free] = left_out(gradients[:, free], units, _inverse(hessian, free))
+    # One step says little about what is nearly undetermined, such as the offset of a letter that is always answered.
+    steps *= np.minimum(1.0, _FARTHEST / np.maximum(np.abs(steps).max(axis=1, initial=0.0), _SMALL))[:, None]
+    return Nearest(float(theta[0]), theta[1:] - theta[1:].mean(), steps)
 
 
 def left_out(gradients: Floats, units: Integers, inverse: Floats) -> Floats:
@@ -132,11 +147,14 @@ def _scaled(scores: Floats, factor: Floats) -> Floats:
         return np.where(np.isneginf(scores), scores, factor * scores)
 
 
+def _inverse(hessian: Floats, free: Integers) -> Floats:
+    """The inverse for the free parameters, of which the first may be the factor."""
+    return inverted(hessian[np.ix_(free, free)], others=int(0 in free))
+
+
 def _loss(target: Floats, scores: Floats, barred: Floats, theta: Floats) -> tuple[float, Floats, Floats]:
-    """The mean cross entropy, each question's gradient, and the mean Hessian."""
-    moved = theta[0] * scores + barred
-    if len(theta) > 1:
-        moved += theta[1:]
+    """The mean cross entropy, each question's gradient by factor and offsets, and the mean Hessian."""
+    moved = theta[0] * scores + barred + theta[1:]
     moved -= moved.max(axis=1)[:, None]
     q = np.exp(moved)
     total = q.sum(axis=1)
@@ -146,13 +164,10 @@ def _loss(target: Floats, scores: Floats, barred: Floats, theta: Floats) -> tupl
     loss = -float((target * logs).sum()) / len(scores)
     excess, weighted = q - target, q * scores
     mean = weighted.sum(axis=1)
-    second = float((weighted * scores).sum()) / len(scores)
     slope = (excess * scores).sum(axis=1)[:, None]
-    if len(theta) == 1:
-        return loss, slope, np.array([[second - float(mean @ mean) / len(scores)]])
     means = np.column_stack([mean, q])
     hessian = np.empty((len(theta), len(theta)))
-    hessian[0, 0] = second
+    hessian[0, 0] = float((weighted * scores).sum()) / len(scores)
     hessian[0, 1:] = hessian[1:, 0] = weighted.mean(axis=0)
     hessian[1:, 1:] = np.diag(q.mean(axis=0))
     return loss, np.column_stack([slope, excess]), hessian - means.T @ means / len(scores)

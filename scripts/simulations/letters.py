@@ -1,4 +1,4 @@
-"""Draws of what a change is made of: knowledge, the prior of the options' letters, sharpness."""
+"""Draws of a change with and without the prior of the options' letters, and of what explains KL."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from consistency.metrics.distributions import log_probabilities
-from consistency.statistics.decomposition import Answered, Decomposition, decompose
+from consistency.statistics.decomposition import Answered, decompose
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Bools, Floats, Integers
 from simulations.draws import Table, covers
@@ -16,7 +16,12 @@ POPULATION = 20_000
 OPTIONS = 4
 LANGUAGES = 5
 ALONE = Labels(strata=None, tasks=None, clusters=None)
-PARTS = ("knowledge_change", "prior_change", "kl_sharpness", "kl_prior", "kl_rest", "spearman_calibrated")
+# What the letters get in every question before anything is planted.
+PRIOR = np.array([0.2, 0.7, 0.0, -0.6])
+OF_ACCURACY = ("calibrated_change", "prior_change")
+OF_KL = ("kl_sharpness", "kl_prior", "kl_prior_first", "kl_sharpness_last", "kl_rest")
+PARTS = (*OF_ACCURACY, *OF_KL, "spearman_calibrated")
+# Added to the letters, the factor of all scores, and the share of questions with other beliefs.
 PLANTED = {
     "letters moved by 1.5 nats up and down": (np.array([1.5, -1.5, 0.0, 0.0]), 1.0, 0.0),
     "scores twice as large": (np.zeros(OPTIONS), 2.0, 0.0),
@@ -31,8 +36,8 @@ def world() -> tuple[Floats, Bools, Floats, Bools]:
     rng = np.random.default_rng(20260101)
     gold = np.eye(OPTIONS, dtype=bool)[rng.integers(0, OPTIONS, POPULATION)]
     knows = rng.normal(1.0, 1.5, POPULATION)
-    scores = rng.normal(0, 1.0, (POPULATION, OPTIONS)) + knows[:, None] * gold + np.array([0.2, 0.7, 0.0, -0.6])
-    other = rng.normal(0, 1.5, (POPULATION, OPTIONS)) + np.array([0.2, 0.7, 0.0, -0.6])
+    scores = rng.normal(0, 1.0, (POPULATION, OPTIONS)) + knows[:, None] * gold + PRIOR
+    other = rng.normal(0, 1.5, (POPULATION, OPTIONS)) + PRIOR
     return log_probabilities(scores), gold, other, rng.random(POPULATION)[:, None] < np.array([0.1])
 
 
@@ -44,10 +49,21 @@ def after(planted: tuple[Floats, float, float]) -> Floats:
 
 
 @cache
-def truth(name: str) -> Decomposition:
-    """The parts over all questions."""
+def truth(name: str) -> dict[str, float]:
+    """The parts over all questions: of accuracy from what was planted, of KL and ρ as all questions have them."""
     scores, gold, _, _ = world()
-    return decompose([Answered(scores, after(PLANTED[name]), gold)], ALONE)
+    letters, factor, _ = PLANTED[name]
+    later = after(PLANTED[name])
+    found = dict(decompose([Answered(scores, later, gold)], ALONE).plug_in)
+    found["calibrated_change"] = accuracy((later - letters) / factor - PRIOR, gold) - accuracy(scores - PRIOR, gold)
+    found["prior_change"] = accuracy(later, gold) - accuracy(scores, gold) - found["calibrated_change"]
+    # Where nothing is left to explain, rounding may leave a little less than nothing.
+    return {key: max(value, 0.0) if key in OF_KL else value for key, value in found.items()}
+
+
+def accuracy(scores: Floats, gold: Bools) -> float:
+    """The share of questions whose best option is right."""
+    return float(gold[np.arange(len(gold)), scores.argmax(axis=1)].mean())
 
 
 def of_parts(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
@@ -56,11 +72,7 @@ def of_parts(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
     asked, found = rng.integers(0, POPULATION, n), []
     for name, planted in PLANTED.items():
         parts = decompose([Answered(scores[asked], after(planted)[asked], gold[asked])], ALONE).estimates
-        # Where nothing is left to explain, rounding may leave a little less than nothing.
-        found += [
-            covers(parts[part], truth(name).plug_in[part] if part[:2] != "kl" else max(truth(name).plug_in[part], 0))
-            for part in PARTS
-        ]
+        found += [covers(parts[part], truth(name)[part]) for part in PARTS]
     return tuple(found)
 
 
@@ -94,11 +106,14 @@ def of_same_model(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
     for spread in (0.02, 0.2):
         runs = [scores[asked] + rng.normal(0, spread, (n, OPTIONS)) for _ in range(2)]
         parts = decompose([Answered(runs[0], runs[1], gold[asked])], ALONE).estimates
-        found += [not covers(parts[part], 0.0) for part in PARTS[:4]]
+        found += [not covers(parts[part], 0.0) for part in PARTS[:-1]]
     return tuple(found)
 
 
-_NAMES = ("knowledge", "letters' prior", "KL: sharpness", "KL: letters' prior", "KL: contents", "ρ without the prior")
+_NAMES = (
+    *("change without the prior", "added by the prior", "KL: temperature", "KL: letters besides", "KL: letters first"),
+    *("KL: temperature besides", "KL: neither", "ρ without the prior"),
+)
 TABLES: dict[str, Table] = {
     "Coverage of the parts of a change, by number of questions": (
         (57, 250, 1000),
@@ -112,7 +127,7 @@ TABLES: dict[str, Table] = {
         [
             (
                 of_same_model,
-                tuple(f"noise of {spread} nats: {part}" for spread in ("0.02", "0.2") for part in _NAMES[:4]),
+                tuple(f"noise of {spread} nats: {part}" for spread in ("0.02", "0.2") for part in _NAMES[:-1]),
             ),
         ],
     ),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from consistency.comparison.estimation import MeasuredTask
 from consistency.comparison.items import answers, question_arrays
+from consistency.comparison.labelled import by_label
 from consistency.comparison.pairing import pair
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, TunedRun
@@ -347,7 +348,7 @@ def _measure(first: Run, second: Run, names: Mapping[str, str]) -> dict[str, Mea
         arrays = {**answers(pairs), **task.arrays}
         doc_id, _ = arrays.pop("doc_id"), arrays.pop("doc_id_after")
         dropped = {reason: lost.count for reason, lost in pairs.report.dropped.items()}
-        found[name] = Measured(doc_id, arrays, len(pairs), dropped, task.least_likely, bool(task.labelled.labels))
+        found[name] = Measured(doc_id, arrays, len(pairs), dropped, task.least_likely, bool(by_label(pairs).labels))
     return found
 
 

@@ -1,12 +1,12 @@
-"""The tables of a grid's report on what a change is made of: knowledge, the prior of the letters, sharpness."""
+"""The tables of a grid's report with and without the prior of the options' letters, and on what explains KL."""
 
 from __future__ import annotations
 
 from consistency.metrics.measures import MEASURE, Measure
-from consistency.metrics.selection_bias import option_name
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH, fixed, formatted
 from consistency.report.grid.verdict import group_title
+from consistency.report.label_cells import CAPTION, label_columns
 from consistency.report.schema import Contrast, Grid, GridReport, RunParts
 from consistency.support.text import p_value
 
@@ -19,7 +19,7 @@ def part_tables(document: GridReport) -> tuple[Table, ...]:
     """The differences between groups with and without the letters' prior, the parts run by run, and the letters answered."""
     if not document.parts:
         return ()
-    contrasts = (_contrast_table(document),) if document.knowledge_contrasts else ()
+    contrasts = (_contrast_table(document),) if document.calibrated_contrasts else ()
     letters = (_letter_table(document),) if any(row.decomposition.priors for row in document.parts) else ()
     return *contrasts, _run_table(document), *letters
 
@@ -39,19 +39,20 @@ def _contrast_table(document: GridReport) -> Table:
             p_value(row.p),
             p_value(row.p_holm),
         )
-        for row in document.knowledge_contrasts
+        for row in document.calibrated_contrasts
         if row.seed == seed
     ]
     labels = (*(("model",) if len(grid.models) > 1 else ()), "groups", "scope", "domain")
     return Table(
-        name="knowledge_contrasts",
+        name="calibrated_contrasts",
         title="Differences between groups, with and without the letters",
         caption="Accuracy in points. Without the prior: each model's letters are made equally probable over the questions of a "
-        "scope, so that what is left of a difference is about contents. p and Holm: of no difference without the prior.",
+        "scope. What is left of a difference is about contents, or about letters moved differently from question to question. "
+        "p: of no difference without the prior; Holm over these differences, apart from those as answered.",
         head=(*labels, "as answered", "without the letters' prior", "p", "p (Holm)"),
         rows=tuple(rows),
         labels=len(labels),
-        data=document.knowledge_contrasts,
+        data=document.calibrated_contrasts,
         folded=len(rows) > _LONG,
     )
 
@@ -62,22 +63,29 @@ def _run_table(document: GridReport) -> Table:
         found = row.decomposition.estimates
         cells = (
             *(_cell(row, name, _ACCURACY) for name in ("calibrated_before", "calibrated_after")),
-            *(_cell(row, name, _CHANGE, sign=True) for name in ("knowledge_change", "prior_change")),
+            *(_cell(row, name, _CHANGE, sign=True) for name in ("calibrated_change", "prior_change")),
             *(_cell(row, f"kl_{part}", _KL) for part in ("sharpness", "prior", "rest")),
             fixed(row.decomposition.temperature, 2),
             _cell(row, "spearman_calibrated", _SPEARMAN),
         )
-        rows.append((*_place(grid, row), str(found["knowledge_change"].n), *cells))
+        rows.append((*_place(grid, row), str(found["calibrated_change"].n), *cells))
     labels = _labels(grid)
     return Table(
         name="parts",
-        title="What each change is made of",
+        title="Each change with and without the letters' prior",
         caption="From the base model with shots to the tuned model, and to the base model without shots: accuracy without the "
-        "letters' prior, its change (knowledge), what the prior adds, and the parts of KL(base ‖ tuned): sharpness (one "
-        "temperature), the letters' prior, and contents. ρ: ranking correlation without the prior.",
+        "letters' prior, its change, what the prior adds to the change of accuracy, and what explains KL(base ‖ tuned): a "
+        "temperature, one number for each letter besides, and neither. ρ: ranking correlation without the prior.",
         head=(
-            *(*labels, "questions", "without prior: base (%)", "tuned (%)", "knowledge (points)", "prior (points)"),
-            *("KL: sharpness", "KL: prior", "KL: contents", "temperature", "ρ"),
+            *(
+                *labels,
+                "questions",
+                "without prior: base (%)",
+                "tuned (%)",
+                "change (points)",
+                "added by prior (points)",
+            ),
+            *("KL: temperature", "KL: letters", "KL: neither", "temperature", "ρ"),
         ),
         rows=tuple(rows),
         labels=len(labels),
@@ -87,31 +95,18 @@ def _run_table(document: GridReport) -> Table:
 
 
 def _letter_table(document: GridReport) -> Table:
-    grid = document.experiment
     found = [(row, prior) for row in document.parts for prior in row.decomposition.priors]
-    most = max(len(prior.after) for _, prior in found)
-    rows = [
-        (
-            *_place(grid, row),
-            *(
-                f"{fixed(100 * prior.before[at], 1)} → {fixed(100 * prior.after[at], 1)} ({fixed(100 * prior.gold[at], 1)})"
-                if at < len(prior.after)
-                else ""
-                for at in range(most)
-            ),
-        )
-        for row, prior in found
-    ]
-    labels = _labels(grid)
+    heads, cells = label_columns([prior for _, prior in found])
+    labels = _labels(document.experiment)
     return Table(
         name="letters_answered",
         title="How probable each letter is",
-        caption="Mean probability of each letter, base → tuned, in percent; in brackets: how often it is the right answer.",
-        head=(*labels, *map(option_name, range(most))),
-        rows=tuple(rows),
+        caption=CAPTION.format(runs="base → tuned"),
+        head=(*labels, *heads),
+        rows=tuple((*_place(document.experiment, row), *cell) for (row, _), cell in zip(found, cells, strict=True)),
         labels=len(labels),
         data=[{"row": row, "prior": prior} for row, prior in found],
-        folded=len(rows) > _LONG,
+        folded=len(found) > _LONG,
     )
 
 

@@ -61,7 +61,7 @@ def with_parts(cell: Cell, *, of_base: bool) -> tuple[Cell, list[RunParts]]:
     return _with(cell, column), found
 
 
-def knowledge_contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experiment) -> list[Contrast]:
+def calibrated_contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experiment) -> list[Contrast]:
     """Differences between groups in accuracy without the letters' prior: see `contrasts`."""
     return contrasts(cells, rows, experiment, CALIBRATED)
 

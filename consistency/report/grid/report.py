@@ -23,7 +23,7 @@ from consistency.report.grid import provenance as origin
 from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells, rows_by_task
 from consistency.report.grid.figures import grid_plots
 from consistency.report.grid.part_tables import part_tables
-from consistency.report.grid.parts import BASE, CALIBRATED, knowledge_contrasts, with_parts
+from consistency.report.grid.parts import BASE, CALIBRATED, calibrated_contrasts, with_parts
 from consistency.report.grid.verdict import dose_text, group_title, interval_text, verdict
 from consistency.report.items import Columns, ItemsWriter
 from consistency.report.methods import grid_methods
@@ -234,7 +234,7 @@ def _document(experiment: Experiment, read: Analysis, tell: Tell = silent) -> Gr
         pairing=pairing,
         training_rows=trained,
         parts=list(read.parts.values()),
-        knowledge_contrasts=knowledge_contrasts(read.cells, [*results, *means], experiment) if read.parts else [],
+        calibrated_contrasts=calibrated_contrasts(read.cells, [*results, *means], experiment) if read.parts else [],
         logs=read.logs,
         versions=provenance.versions(),
     )
@@ -307,7 +307,7 @@ def _sections(document: GridReport, drawings: Mapping[str, list[Drawing]]) -> li
         Section("flips", "Which answers turned", (), tuple(drawings["flips"])),
     ]
     if parts := part_tables(document):
-        sections.append(Section("parts", "Knowledge, letters and sharpness", (), parts))
+        sections.append(Section("parts", "Letters' prior and sharpness", (), parts))
     if drawings["ratios"]:
         sections.append(Section("ratios", "Mixing the two", mixes, tuple(drawings["ratios"])))
     consistency: tuple[Table | Drawing, ...] = (*drawings["consistency"], tables.correlation_table(document))

@@ -1,15 +1,16 @@
-"""The tables of what a change is made of: knowledge, the prior of the options' letters, sharpness."""
+"""The tables of a change with and without the prior of the options' letters, and of what explains KL."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
-from consistency.metrics.selection_bias import option_name
 from consistency.report.content import Table
 from consistency.report.formats.numbers import fixed, signed
+from consistency.report.label_cells import CAPTION, label_columns
 from consistency.statistics.decomposition import Decomposition
 from consistency.statistics.estimates import Estimate
 
@@ -49,19 +50,21 @@ def _accuracy(found: _Found, name: str) -> Table:
                 of,
                 str(parts.lettered),
                 _cell(change, 100, sign=True),
-                *(_cell(parts.estimates[key], 100, sign=True) for key in ("knowledge_change", "prior_change")),
+                *(_cell(parts.estimates[key], 100, sign=True) for key in ("calibrated_change", "prior_change")),
                 *(_cell(parts.estimates[f"calibrated_{when}"], 100) for when in ("before", "after")),
             )
         )
     return Table(
         name=name,
-        title="What of the change of accuracy is knowledge" + (", task by task" if name == "parts_by_task" else ""),
-        caption="The change of accuracy in points is that of accuracy without the letters' prior (knowledge) and what the prior "
-        "adds to it, with 95 % intervals that allow for the estimation of the prior. Without it: each letter's score is moved by "
-        "one number in all questions, so that all letters are equally probable on average; each question by numbers from the "
-        "others. Where right answers are uneven over the letters this misleads.",
+        title="The change of accuracy with and without the letters' prior"
+        + (", task by task" if name == "parts_by_task" else ""),
+        caption="The change of accuracy in points is that of accuracy without the letters' prior, and what that adds to it, "
+        "with 95 % intervals that allow for the estimation of the prior. Without it: each letter's score is moved by one number "
+        "in all questions of the row, so that all are equally probable on average; each question by numbers from the others. "
+        "What is left is a change of knowledge, or letters that moved differently from question to question. Where right answers "
+        "are uneven over the letters this misleads; of fewer than some 300 questions, uneven ones are not always found.",
         head=(
-            *("questions of", "with letters", "change", "knowledge", "letters' prior"),
+            *("questions of", "with letters", "change", "change without the prior", "added by the prior"),
             *("without the prior: before, %", "after, %"),
         ),
         rows=tuple(rows),
@@ -74,7 +77,7 @@ def _accuracy(found: _Found, name: str) -> Table:
 def _divergence(found: _Found) -> Table:
     rows: list[tuple[str, ...]] = []
     data: list[dict[str, Any]] = []
-    keys = ("kl_sharpness", "kl_prior", "kl_rest")
+    keys = ("kl_sharpness", "kl_prior", "kl_rest", "kl_prior_first", "kl_sharpness_last")
     for name, section, parts in found:
         total, plain = section.estimates["kl"], section.estimates["spearman"]
         calibrated = parts.estimates["spearman_calibrated"]
@@ -92,13 +95,22 @@ def _divergence(found: _Found) -> Table:
         data.append({"questions_of": name, "temperature": parts.temperature, **kept})
     return Table(
         name="parts_of_kl",
-        title="What of KL is sharpness, and what the letters",
-        caption="KL(before ‖ after) in nats: what one temperature of the second run's scores explains, what an offset for each "
-        "letter explains besides, and the rest, which is about the contents of the options. Fitted to the other questions each "
-        "time. Ranking correlation: Spearman's ρ as answered, and without both runs' priors of the letters.",
+        title="What a temperature and the letters explain of KL",
+        caption="KL(before ‖ after) in nats: what one temperature of the second run's scores explains, what one number for each "
+        "letter explains besides, and what neither does; and the same in the other order. What each explains depends on the "
+        "order, their sum does not. Fitted to the other questions each time. Ranking correlation: Spearman's ρ as answered, and "
+        "without both runs' priors of the letters.",
         head=(
-            *("questions of", "KL", "sharpness", "letters' prior", "contents", "temperature"),
-            *("ρ as answered", "ρ without the prior"),
+            *(
+                "questions of",
+                "KL",
+                "temperature",
+                "letters besides",
+                "neither",
+                "letters first",
+                "temperature besides",
+            ),
+            *("temperature fitted", "ρ as answered", "ρ without the prior"),
         ),
         rows=tuple(rows),
         labels=1,
@@ -109,41 +121,16 @@ def _divergence(found: _Found) -> Table:
 
 def _letters(found: _Found) -> Table:
     priors = [(name, item) for name, _, parts in found for item in parts.priors]
-    most = max(len(item.before) for _, item in priors)
-    rows = [
-        (
-            name,
-            str(item.n),
-            *(
-                " → ".join(fixed(100 * shares[letter], 1) for shares in (item.before, item.after))
-                + f" ({fixed(100 * item.gold[letter], 1)})"
-                if letter < len(item.before)
-                else ""
-                for letter in range(most)
-            ),
-        )
-        for name, item in priors
-    ]
+    heads, cells = label_columns([item for _, item in priors])
     return Table(
         name="letters",
         title="How probable each letter is",
-        caption="Mean probability of each letter before → after, in percent; in brackets: how often it is the right answer, "
-        "in percent.",
-        head=("questions of", "questions", *(option_name(letter) for letter in range(most))),
-        rows=tuple(rows),
+        caption=CAPTION.format(runs="before → after"),
+        head=("questions of", "questions", *heads),
+        rows=tuple((name, str(item.n), *row) for (name, item), row in zip(priors, cells, strict=True)),
         labels=1,
-        data=[
-            {
-                "questions_of": name,
-                "n": item.n,
-                "even_p": item.even_p,
-                "before": item.before,
-                "after": item.after,
-                "gold": item.gold,
-            }
-            for name, item in priors
-        ],
-        folded=len(rows) > FOLDED,
+        data=[{"questions_of": name, **asdict(item)} for name, item in priors],
+        folded=len(priors) > FOLDED,
     )
 
 

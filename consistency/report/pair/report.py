@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from consistency.comparison.parts import part_lines
+from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
 from consistency.comparison.sentences import gold_lines, shift_lines, undefined_notes
@@ -109,7 +109,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     if tables.has_headline(comparison):
         sections.append(Section("headline", "Before and after", (), (tables.headline_table(comparison),)))
     if parts := part_tables(comparison):
-        sections.append(Section("parts", "Knowledge, letters and sharpness", (), parts))
+        sections.append(Section("parts", "Letters' prior and sharpness", (), parts))
     if most := tables.changed_most_table(comparison):
         sections.append(Section("changed-most", most.title, (), (most,)))
     if (questions.kinds(options or items) != "").any():

@@ -7,7 +7,7 @@ labels have a prior. Or each question has texts of its own: then they have none.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,22 +57,27 @@ def by_label(pairs: Pairs) -> Labelled:
     return Labelled(answered, labels)
 
 
-def decomposition_of(tasks: Sequence[Labelled], labels: Labels) -> Decomposition:
-    """The parts of what changed in several tasks, those with the same labels together.
+def decompose_tasks(pairs: Sequence[Pairs], labels: Labels) -> Decomposition:
+    """The parts of what changed in several tasks, those whose labels begin alike together.
+
+    A task with the labels A to D goes with one that has A to E; one with no and yes does not go with one that has no and maybe.
 
     Parameters
     ----------
-    tasks : sequence of Labelled
+    pairs : sequence of Pairs
+        Of each task, all with options.
     labels : dict
         What was sampled, for the questions of all tasks in their order.
     """
-    kinds: dict[str, list[int]] = defaultdict(list)
+    tasks = list(map(by_label, pairs))
+    kinds: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for number, task in enumerate(tasks):
-        kinds[task.labels[0] if task.labels else ""].append(number)
+        kinds[task.labels].append(number)
+    kinds = _together(kinds)
     ends = np.cumsum([len(task.answered) for task in tasks])
     rows = [np.arange(end - len(task.answered), end) for task, end in zip(tasks, ends.tolist(), strict=True)]
     order = np.concatenate([rows[number] for numbers in kinds.values() for number in numbers])
-    groups = [_joined([tasks[number].answered for number in numbers]) for numbers in kinds.values()]
+    groups = [_joined([tasks[number].answered for number in numbers], names) for names, numbers in kinds.items()]
     return decompose(
         groups,
         {
@@ -109,7 +114,16 @@ def _columns(scores: Scores, labels: tuple[str, ...]) -> Integers | None:
     return np.array([orders[texts] for texts in scores.continuations], dtype=np.int64)
 
 
-def _joined(parts: Sequence[Answered]) -> Answered:
+def _together(kinds: Mapping[tuple[str, ...], list[int]]) -> dict[tuple[str, ...], list[int]]:
+    """The numbers of tasks by their labels, those with the first labels of others with these."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    for labels in sorted(kinds, key=len, reverse=True):
+        longer = (other for other in found if labels and other[: len(labels)] == labels)
+        found.setdefault(next(longer, labels), []).extend(kinds[labels])
+    return found
+
+
+def _joined(parts: Sequence[Answered], names: tuple[str, ...]) -> Answered:
     """The answers of several tasks together; what a question does not offer is NaN."""
     width = max(part.before.shape[1] for part in parts)
     place = None
@@ -124,6 +138,7 @@ def _joined(parts: Sequence[Answered]) -> Answered:
         _wide([part.after for part in parts], width),
         np.concatenate([np.pad(part.gold, ((0, 0), (0, width - part.gold.shape[1]))) for part in parts]),
         parts[0].lettered,
+        (*names, *[""] * (width - len(names))),
         place,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consistency.comparison.section import Section
-from consistency.metrics.selection_bias import option_name
 from consistency.statistics.decomposition import Prior
 from consistency.statistics.estimates import Estimate
 from consistency.support.text import p_equals
@@ -21,23 +20,33 @@ def part_lines(section: Section) -> Iterator[str]:
     found = section.decomposition
     if found is None or not found.lettered:
         return
-    knowledge, prior = (found.estimates[name] for name in ("knowledge_change", "prior_change"))
-    if knowledge.value is not None:
+    labels = "letters" if all(len(label) == 1 for prior in found.priors for label in prior.labels) else "labels"
+    change, prior = (found.estimates[name] for name in ("calibrated_change", "prior_change"))
+    if change.value is not None:
         of = f"in {found.lettered} of {found.n} questions " if found.lettered < found.n else ""
         ends = " → ".join(_percent(found.estimates[f"calibrated_{when}"].value) for when in ("before", "after"))
         yield (
-            f"the change of accuracy is knowledge {_points(knowledge)} points and the prior of the letters {_points(prior)} "
-            f"points; without that prior {of}accuracy is {ends}"
+            f"without the {labels}' prior {of}(one number for each) accuracy is {ends}: {_points(change)} points; the prior adds "
+            f"{_points(prior)} points"
         )
+        if _excludes_0(change):
+            yield (
+                f"what is left without the prior is a change of knowledge, or {labels} that moved differently from question to "
+                "question: answers in all rotations tell"
+            )
     total = section.estimates["kl"]
     if found.estimates["kl_rest"].value is not None and total.value is not None:
-        sharpness, letters, rest = (_nats(found.estimates[f"kl_{part}"]) for part in ("sharpness", "prior", "rest"))
-        yield f"KL {total.value:.3f} nats is sharpness {sharpness}, prior of the letters {letters} and contents {rest}"
+        temperature, letters, rest = (_nats(found.estimates[f"kl_{part}"]) for part in ("sharpness", "prior", "rest"))
+        first, last = (f"{found.estimates[f'kl_{part}'].value or 0:.3f}" for part in ("prior_first", "sharpness_last"))
+        yield (
+            f"of KL {total.value:.3f} nats a temperature explains {temperature}, one number for each of the {labels} {letters} "
+            f"more (these first: {first}, a temperature {last} more), neither of them {rest}"
+        )
     plain, calibrated = section.estimates["spearman"].value, found.estimates["spearman_calibrated"]
     if plain is not None and calibrated.value is not None:
-        yield f"ranking correlation {plain:.3f}, without the prior of the letters {calibrated.value:.3f}{_interval(calibrated)}"
+        yield f"ranking correlation {plain:.3f}, without the {labels}' prior {calibrated.value:.3f}{_interval(calibrated)}"
     for item in found.priors:
-        yield from _prior_lines(item)
+        yield from _prior_lines(item, labels)
 
 
 def verdict_clause(section: Section) -> str:
@@ -45,13 +54,13 @@ def verdict_clause(section: Section) -> str:
     found, change = section.decomposition, section.estimates["delta_accuracy"].value
     if found is None or not found.lettered or not change or any(map(is_uneven, found.priors)):
         return ""
-    knowledge, prior = (found.estimates[name] for name in ("knowledge_change", "prior_change"))
-    if prior.value is None or prior.ci_low is None or prior.ci_high is None or prior.ci_low <= 0 <= prior.ci_high:
+    left, prior = (found.estimates[name] for name in ("calibrated_change", "prior_change"))
+    if prior.value is None or not _excludes_0(prior):
         return ""
     if abs(prior.value) < _WORTH_SAYING * abs(change):
         return ""
     # What is left may be shifts of letters that differ from question to question: only rotations tell.
-    return f"; of it {_points(prior)} points are a shift of the letters' prior, and {_points(knowledge)} are left without it"
+    return f"; of it {_points(prior)} points are a shift of the letters' prior, and {_points(left)} are left without it"
 
 
 def is_uneven(prior: Prior) -> bool:
@@ -64,18 +73,22 @@ def _distance(shares: tuple[float, ...]) -> float:
     return sum(abs(share - 1 / len(shares)) for share in shares) / 2
 
 
-def _prior_lines(prior: Prior) -> Iterator[str]:
+def _excludes_0(found: Estimate) -> bool:
+    return found.ci_low is not None and found.ci_high is not None and not found.ci_low <= 0 <= found.ci_high
+
+
+def _prior_lines(prior: Prior, labels: str) -> Iterator[str]:
     shares = (
-        f"{option_name(number)} {_percent(before)} → {_percent(after)}"
-        for number, (before, after) in enumerate(zip(prior.before, prior.after, strict=True))
+        f"{label} {_percent(before)} → {_percent(after)}"
+        for label, before, after in zip(prior.labels, prior.before, prior.after, strict=True)
     )
-    yield f"mean probability of the letters: {', '.join(shares)}"
+    yield f"mean probability of the {labels}: {', '.join(shares)}"
     if is_uneven(prior):
-        gold = ", ".join(f"{option_name(number)} {_percent(share)}" for number, share in enumerate(prior.gold))
+        gold = ", ".join(f"{label} {_percent(share)}" for label, share in zip(prior.labels, prior.gold, strict=True))
         p = "" if prior.even_p is None else f" ({p_equals(prior.even_p)})"
         yield (
-            f"the right answers are uneven over the letters{p}: {gold}; a model that knows them answers as unevenly, and what is "
-            "said of knowledge and of the letters' prior misleads"
+            f"the right answers are uneven over the {labels}{p}: {gold}; a model that knows them answers as unevenly: the "
+            "two parts of the change of accuracy mislead"
         )
 
 
