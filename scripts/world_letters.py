@@ -11,8 +11,9 @@ model with five shots and of each tuned model; over all rotations under NAME/rot
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,10 +31,10 @@ GROUPS = ("harmonious", "self_aligning", "incompatible")
 ALONE = Labels(strata=None, tasks=None, clusters=None)
 
 
-def read(run: Path, domain: str = "medicine") -> dict[str, Floats]:
+def read(run: Path, domain: str = "medicine") -> dict[str, Any]:
     """The answers of a grid's base model and of its groups to the questions that each was asked."""
     base = read_run(run / "world/base/logs/icl")
-    found = {}
+    found: dict[str, Any] = {}
     for group in GROUPS:
         found |= paired(base, read_run(run / f"world/{domain}/seed-0/logs/{group}"), group)
     rotated = run / "world/rotated"
@@ -46,7 +47,7 @@ def read(run: Path, domain: str = "medicine") -> dict[str, Floats]:
     return found
 
 
-def paired(base: Run, tuned: Run, name: str) -> dict[str, Floats]:
+def paired(base: Run, tuned: Run, name: str) -> dict[str, Any]:
     """The answers of two runs to the same questions, and the gold answers."""
     tasks = sorted(common_tasks(base, tuned).items())
     pairs = [pair(comparable(base.tasks[one], "raw"), comparable(tuned.tasks[two], "raw")) for one, two in tasks]
@@ -59,7 +60,7 @@ def paired(base: Run, tuned: Run, name: str) -> dict[str, Floats]:
 
 def right(answers: Mapping[str, Floats], run: str, suffix: str = "") -> Floats:
     """Whether each answer is right."""
-    return (answers[run + suffix].argmax(axis=1) == answers["gold" + suffix]).astype(np.float64)
+    return np.asarray(answers[run + suffix].argmax(axis=1) == answers["gold" + suffix], dtype=np.float64)
 
 
 def parts(answers: Mapping[str, Floats], group: str) -> Decomposition:
@@ -111,7 +112,7 @@ def _nats(found: Estimate) -> str:
     return f"{found.value:.3f} [{found.ci_low:.3f}, {found.ci_high:.3f}]"
 
 
-def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+def table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
     """A Markdown table."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
@@ -122,16 +123,20 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--save", type=Path)
     arguments = parser.parse_args()
-    answers: Mapping[str, Floats] = (
-        read(arguments.source) if arguments.source.is_dir() else dict(np.load(arguments.source))
-    )
+    answers: dict[str, Any] = read(arguments.source) if arguments.source.is_dir() else dict(np.load(arguments.source))
     if arguments.save:
         np.savez_compressed(arguments.save, **answers)
     letters = [f"{100 * share:.0f}" for share in parts(answers, GROUPS[0]).priors[0].before]
     print(f"{len(answers['gold']):,} questions. The base model's letters A B C D: {' '.join(letters)} %.\n")
-    head = ("group", "as answered, % and points", "without the letters' prior", "the prior adds", "over all rotations")
-    print(table(head, accuracy(answers)), end="\n\n")
-    head = (
+    of_accuracy = (
+        "group",
+        "as answered, % and points",
+        "without the letters' prior",
+        "the prior adds",
+        "over all rotations",
+    )
+    print(table(of_accuracy, accuracy(answers)), end="\n\n")
+    of_kl = (
         "group",
         "KL: a temperature",
         "the letters besides",
@@ -140,7 +145,7 @@ def main() -> None:
         "ρ without the prior",
         "letters A B C D, %",
     )
-    print(table(head, divergence(answers)))
+    print(table(of_kl, divergence(answers)))
 
 
 if __name__ == "__main__":
