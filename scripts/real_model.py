@@ -17,9 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from consistency.metrics.divergences import kl_of_logs
+from consistency.metrics.ranking import spearman
 from consistency.statistics.decomposition import Answered, Decomposition, Parts, decomposition_of, parts_by_question
 from consistency.statistics.estimates import Estimate, mean
 from consistency.statistics.paired_shares import change_of_shares
+from consistency.statistics.partial_correlation import PartialCorrelation, partial_correlation
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Bools, Floats
 from consistency.support.figure_style import BLUE, GREY, INK, STYLE, settle
@@ -30,6 +33,12 @@ DOMAINS = ("medicine", "jurisprudence", "engineering", "history")
 GROUPS = ("harmonious", "self_aligning", "mixed_0.4", "incompatible", "random_wrong")
 BALANCED = ("harmonious_balanced", "self_aligning_balanced", "incompatible_balanced")
 PAIRS = (("harmonious", "incompatible"), ("self_aligning", "incompatible"))
+# Ren et al. 2024: accuracy points on held-out questions of the domain, means over models and domains; and of both parts of MMLU.
+PUBLISHED = {PAIRS[0]: (11.27, (14.57, 14.58)), PAIRS[1]: (5.25, (6.97, 9.78))}
+# Smallest accuracy first.
+ORDER = ("incompatible", "self_aligning", "harmonious")
+# From no share of the model's own answers to all of them.
+DOSES = ("incompatible", "mixed_0.4", "self_aligning")
 
 
 class Answers:
@@ -76,6 +85,12 @@ class Answers:
         name = "mmlu_subset" if scope == "mmlu" else scope
         folded = self._data[f"{run}/cyclic/{name}"]
         return np.asarray(folded.argmax(axis=1) == self._data[f"cyclic_gold/{name}"], dtype=np.float64)
+
+    def folded(self, run: str, domain: str) -> tuple[Floats, Floats]:
+        """The distributions over all rotations of the base model with five shots and of a run, on a domain's test."""
+        both = (self._data[f"{name}/cyclic/{domain}"] / STEP for name in ("base_icl_cyclic", run))
+        before, after = (np.asarray(values, dtype=np.float64) for values in both)
+        return before, after
 
     def difference(self, runs: tuple[str, str], scope: str) -> tuple[Estimate, Estimate, Estimate]:
         """Accuracy of the first run less that of the second: as answered, without the letters' prior, over all rotations."""
@@ -163,6 +178,153 @@ def over_seeds(answers: Answers) -> Iterator[Sequence[str]]:
                 yield domain, f"{title(pair[0])} − {title(pair[1])}", kind, *each, points(mean(values))
 
 
+def other_claims(answers: Answers) -> Iterator[Sequence[str]]:
+    """The paper's claims about the base model's ranking and distribution."""
+    places = (("domain tests", None), ("MMLU", "mmlu"))
+    for place, scope in places:
+        yield "ranking correlation goes with accuracy, ρ", place, "0.78 to 0.87", *go_together(answers, scope)
+    for place, scope in places:
+        found = [nats(each) for each in more_kl(answers, scope)]
+        yield "KL: INCOMPATIBLE above MIXED 0.4, nats", place, "+0.13", *found, *["–"] * (3 - len(found))
+
+
+def nats(found: Estimate) -> str:
+    """A difference of KL with its interval, and whether it is above 0."""
+    return f"{found.value:+.2f} [{found.ci_low:+.2f}, {found.ci_high:+.2f}]: {agrees(found)}"
+
+
+def over_domains(answers: Answers, pair: tuple[str, str], scope: str | None) -> tuple[Estimate, ...]:
+    """Differences of a seed between two groups, means over the four domains: as answered, without the prior, over all rotations.
+
+    The models of the domains answer the same questions of MMLU, and questions of their own in the domains' tests.
+    """
+    runs = [(f"{domain}_seed-0_{pair[0]}", f"{domain}_seed-0_{pair[1]}") for domain in DOMAINS]
+    scopes = [scope or domain for domain in DOMAINS]
+    kinds = (
+        [answers.right(one, at) - answers.right(two, at) for (one, two), at in zip(runs, scopes, strict=True)],
+        [
+            answers.parts(one, at).influence["calibrated_after"] - answers.parts(two, at).influence["calibrated_after"]
+            for (one, two), at in zip(runs, scopes, strict=True)
+        ],
+        [
+            answers.right_in_all_rotations(one, at) - answers.right_in_all_rotations(two, at)
+            for (one, two), at in zip(runs, scopes, strict=True)
+        ],
+    )
+    if scope:
+        return tuple(mean(np.mean(of_domains, axis=0)) for of_domains in kinds)
+    return tuple(_mean_of_tests(of_domains) for of_domains in kinds)
+
+
+def _mean_of_tests(differences: Sequence[Floats]) -> Estimate:
+    """The mean over tests of unequal sizes, each counting the same."""
+    total = sum(map(len, differences))
+    weighted = [values * (total / (len(differences) * len(values))) for values in differences]
+    strata = np.repeat(np.arange(len(differences)), [len(values) for values in differences])
+    return mean(np.concatenate(weighted), strata=strata)
+
+
+def agrees(found: Estimate | PartialCorrelation) -> str:
+    """Whether a difference that the paper found above 0 is: yes, no, or not told apart from 0."""
+    if found.value is None or found.ci_low is None or found.ci_high is None:
+        return "unknown"
+    return "yes" if found.ci_low > 0 else "no" if found.ci_high < 0 else "not told from 0"
+
+
+def claims(answers: Answers) -> Iterator[Sequence[str]]:
+    """The paper's claims about accuracy: as answered, without the prior, over all rotations, each with a verdict."""
+    for pair, (homo, (low, high)) in PUBLISHED.items():
+        for place, scope, published in (("domain tests", None, f"+{homo}"), ("MMLU", "mmlu", f"+{low} and +{high}")):
+            found = over_domains(answers, pair, scope)
+            cells = [f"{points(each)}: {agrees(each)}" for each in found]
+            yield f"{title(pair[0])} above {title(pair[1])}", place, published, *cells, verdict(found)
+    for place, scope in (("domain tests", None), ("MMLU", "mmlu")):
+        orders = [order(answers, scope, kind) for kind in range(3)]
+        held = [found == " < ".join(map(title, ORDER)) for found in orders]
+        told = "the order holds" if all(held) else "only as answered" if held[0] and not any(held[1:]) else "it differs"
+        yield "order of accuracies (no test)", place, " < ".join(map(title, ORDER)), *orders, told
+
+
+def go_together(answers: Answers, scope: str | None) -> Iterator[str]:
+    """Ranking correlation with the base model, and accuracy: their partial correlation over groups, domains held constant."""
+    runs = [(domain, f"{domain}_seed-0_{group}") for domain in DOMAINS for group in DOSES]
+    found: tuple[list[tuple[float, float]], ...] = ([], [], [])
+    for domain, run in runs:
+        at = scope or domain
+        parts = answers.decomposition(run, at).estimates
+        raw = spearman(answers.scores("base_icl", at), answers.scores(run, at))
+        found[0].append((float(np.nanmean(raw)), answers.right(run, at).mean()))
+        found[1].append((parts["spearman_calibrated"].value or 0, parts["calibrated_after"].value or 0))
+        if not scope:
+            rotated = spearman(*answers.folded(run, domain))
+            found[2].append((float(np.nanmean(rotated)), answers.right_in_all_rotations(run, at).mean()))
+    for pairs in found:
+        if not pairs:
+            yield "–"
+            continue
+        x, y = zip(*pairs, strict=True)
+        r = partial_correlation(x, y, np.empty((len(runs), 0)), groups=[domain for domain, _ in runs])
+        yield f"{r.value:.2f} [{r.ci_low:.2f}, {r.ci_high:.2f}]: {agrees(r)}"
+
+
+def more_kl(answers: Answers, scope: str | None) -> tuple[Estimate, ...]:
+    """KL of INCOMPATIBLE less that of MIXED 0.4, means over the domains: as answered, contents alone, and over all rotations."""
+    each: tuple[list[Floats], ...] = ([], [], [])
+    for domain in DOMAINS:
+        at = scope or domain
+        runs = [f"{domain}_seed-0_{group}" for group in ("incompatible", "mixed_0.4")]
+        raw = [kl_of_logs(answers.scores("base_icl", at), answers.scores(run, at)) for run in runs]
+        contents = [answers.parts(run, at).crossed["kl_rest"] for run in runs]
+        rotated = [] if scope else [kl_of_logs(*answers.folded(run, domain)) for run in runs]
+        for kept, kl in zip(each, (raw, contents, rotated), strict=True):
+            kept += [kl[0] - kl[1]] if kl else []
+    if scope:
+        return tuple(mean(np.mean(of_domains, axis=0)) for of_domains in each if of_domains)
+    return tuple(map(_mean_of_tests, each))
+
+
+def order(answers: Answers, scope: str | None, kind: int) -> str:
+    """The three groups by mean accuracy over the domains: as answered, without the prior, or over all rotations."""
+
+    def accuracy(group: str) -> float:
+        found = []
+        for domain in DOMAINS:
+            run, at = f"{domain}_seed-0_{group}", scope or domain
+            found.append(
+                answers.right(run, at).mean()
+                if kind == 0
+                else answers.decomposition(run, at).estimates["calibrated_after"].value or 0
+                if kind == 1
+                else answers.right_in_all_rotations(run, at).mean()
+            )
+        return float(np.mean(found))
+
+    return " < ".join(title(group) for group in sorted(ORDER, key=accuracy))
+
+
+def verdict(found: Sequence[Estimate]) -> str:
+    """What is left of a claim."""
+    raw, without, rotated = (each.ci_low is not None and each.ci_low > 0 for each in found)
+    if not raw:
+        return "not seen"
+    if not without:
+        return "as answered alone: letters"
+    kept = f"{100 * (found[1].value or 0) / (found[0].value or 1):.0f} % left without the prior"
+    return f"{kept}, and over all rotations" if rotated else f"{kept}, nothing seen over all rotations"
+
+
+def seeds_of_one_pair(answers: Answers) -> Iterator[Sequence[str]]:
+    """HARMONIOUS less INCOMPATIBLE on MMLU by seed, of every domain that has the two runs."""
+    for domain in DOMAINS:
+        for seed in range(3):
+            runs = tuple(f"{domain}_seed-{seed}_{group}" for group in PAIRS[0])
+            if set(runs) <= answers.names:
+                raw, without, rotated = answers.difference((runs[0], runs[1]), "mmlu")
+                letters_after = answers.decomposition(runs[1], "mmlu").priors[0].after
+                shares = " ".join(f"{100 * share:.0f}" for share in letters_after)
+                yield domain, str(seed), points(raw), points(without), points(rotated), shares
+
+
 def letters(answers: Answers) -> Iterator[Sequence[str]]:
     """Which letters each group teaches."""
     for domain in DOMAINS:
@@ -230,6 +392,16 @@ def main() -> None:
     )
     three = ("as answered", "without the prior", "all rotations")
     table(
+        "The paper's claims about accuracy, and this model: means over the four domains, seed 0, in points",
+        ("claim", "on", "paper", *three, "verdict"),
+        claims(answers),
+    )
+    table(
+        "The paper's claims about ranking and KL, and this model: INCOMPATIBLE, MIXED 0.4, SELF-ALIGNING of four domains, seed 0",
+        ("claim", "on", "paper", "as answered", "without the prior (KL: contents alone)", "all rotations"),
+        other_claims(answers),
+    )
+    table(
         "Differences between groups on MMLU, in points",
         ("domain", "groups", *three[:2], "kept", three[2]),
         differences(answers, "mmlu"),
@@ -243,6 +415,11 @@ def main() -> None:
         "Three seeds: differences on MMLU, in points",
         ("domain", "groups", "", "seed 0", "1", "2", "mean, 95 % interval over seeds"),
         over_seeds(answers),
+    )
+    table(
+        "HARMONIOUS − INCOMPATIBLE on MMLU by seed, in points, and the letters that INCOMPATIBLE then answers",
+        ("domain", "seed", *three, "letters A B C D (%)"),
+        seeds_of_one_pair(answers),
     )
     table(
         "Accuracy in percent",

@@ -122,8 +122,8 @@ def folder(tmp_path: Path) -> Folder:
 def by_hand(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The rotations, written independently of the package."""
     for row in rows:
-        order = [0, 1, 2, 3]
-        for _ in range(4):
+        order = list(range(len(row["choices"])))
+        for _ in list(order):
             yield {**row, "choices": [row["choices"][i] for i in order], "answer": order.index(row["answer"])}
             order.append(order.pop(0))
 
@@ -352,6 +352,138 @@ def test_tasks_of_lm_eval_are_rotated_as_they_are(name: str, folder: Folder) -> 
         target = task.doc_to_target(document)
         gold = target if isinstance(target, int) else "ABCDE".index(target)
         assert gold == (question["answer"] - number) % count
+
+
+def options_in_lines(texts: Sequence[str], form: str = "({}) ") -> str:
+    return "\n".join(form.format("ABCDE"[number]) + text for number, text in enumerate(texts))
+
+
+def agieval(q: dict[str, Any]) -> dict[str, Any]:
+    shown = [f"({letter}){text}" for letter, text in zip("ABCD", q["choices"], strict=True)]
+    query = f"Q: {q['question']} Answer Choices: {' '.join(shown)}\nA: Among A through D, the answer is"
+    return {"query": query, "choices": shown, "gold": [q["answer"]]}
+
+
+# Files of lm_eval whose prompts are a field of the document, or whose right answer is told in other ways.
+IN_TEXT: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "agieval": ("agieval/lsat-ar.yaml", agieval),
+    "bbh": (
+        "leaderboard/bbh_mc/temporal_sequences.yaml",
+        lambda q: {
+            "input": f"{q['question']}\nOptions:\n{options_in_lines(q['choices'])}",
+            "target": f"({'ABCD'[q['answer']]})",
+        },
+    ),
+    "haerae": (
+        "haerae/haerae_gk.yaml",
+        lambda q: {
+            "query": f"{q['question']}\n### 선택지:\n{options_in_lines(q['choices'])}\n### 정답:",
+            "answer": f"({'ABCDE'[q['answer']]})",
+        },
+    ),
+    "med_concepts_qa": (
+        "med_concepts_qa/med_concepts_qa_atc_easy.yaml",
+        lambda q: {
+            "question": f"{q['question']}\n{options_in_lines(q['choices'], '{}. ')}",
+            "answer_id": "ABCD"[q["answer"]],
+            **{f"option{number + 1}": text for number, text in enumerate(q["choices"])},
+        },
+    ),
+    "csatqa": (
+        "csatqa/csatqa_gr.yaml",
+        lambda q: {
+            "question": q["question"],
+            "context": "",
+            "gold": str(q["answer"] + 1),
+            **{f"option#{number + 1}": text for number, text in enumerate(q["choices"])},
+        },
+    ),
+    "click": (
+        "click/click_cul/click_cul_economy.yaml",
+        lambda q: {
+            "id": f"Economy {q['question']}",
+            "paragraph": "",
+            "question": q["question"],
+            "choices": q["choices"],
+            "answer": q["choices"][q["answer"]],
+        },
+    ),
+    "arab_culture": (
+        "arab_culture/arab_culture_egypt.yaml",
+        lambda q: {
+            "country": "Egypt",
+            "region": "Nile Valley",
+            "first_statement": q["question"],
+            "options": {"arabic_keys": list("أبج"), "english_keys": list("ABC"), "text": q["choices"]},
+            "answer_key": {"arabic_answer_key": "أبج"[q["answer"]], "english_answer_key": "ABC"[q["answer"]]},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_TEXT)
+def test_options_in_texts_are_rotated_as_hand_made_documents_are(name: str, folder: Folder) -> None:
+    file, make = IN_TEXT[name]
+    path = Path(lm_eval.__file__).parent / "tasks" / file
+    if not path.exists():
+        pytest.skip(f"this release of lm_eval has no {file}")
+    asked = questions()
+    asked[0]["choices"][3] = "Both (A) and (B)"  # an option that names others
+    if name in ("haerae", "csatqa"):
+        asked = [{**q, "choices": [*q["choices"], "none"]} for q in asked]
+    if name == "arab_culture":
+        asked = [{**q, "choices": q["choices"][:3], "answer": q["answer"] % 3} for q in asked]
+    for task, rows in (("local", asked), ("hand", list(by_hand(asked)))):
+        data = folder.path / f"{task}.jsonl"
+        data.write_text("".join(json.dumps(make(row)) + "\n" for row in rows))
+        files = dict.fromkeys(("train", "validation", "test", "dev", "gr"), str(data))
+        local = {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": {"data_files": files}}
+        (folder.path / f"{task}.yaml").write_text(yaml.safe_dump({"include": str(path), "task": task, **local}))
+    rotated = folder.rotated()
+    prepare_rotated(folder.manager(), ["local"], rotated)
+    (hand,), (task,) = load(folder.manager(), "hand"), load(folder.manager(rotated), "local_cyclic")
+    assert len(task.eval_docs) == len(hand.eval_docs)
+    for found, expected in zip(task.eval_docs, hand.eval_docs, strict=True):
+        assert task.doc_to_text(found) == hand.doc_to_text(expected)
+        assert task.doc_to_choice(found) == hand.doc_to_choice(expected)
+        assert task.doc_to_target(found) == hand.doc_to_target(expected)
+
+
+BROKEN: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = {
+    "two_right": (lambda doc: {**doc, "gold": [0, 1]}, r"not one gold option \(document 3\)"),
+    "other_option": (
+        lambda doc: {**doc, "choices": [*doc["choices"][:3], "(D)other"]},
+        r"holds its options twice, and not the same ones \(document 3\)",
+    ),
+    "something_behind": (
+        lambda doc: {**doc, "query": doc["query"] + " one of them"},
+        r"not in the fields that hold those of the first document \(document 3\)",
+    ),
+    "one_less": (
+        lambda doc: {**doc, "query": doc["query"].replace("(D)", "")},
+        r"fields hold 3 options, and 4 are scored \(document 3\)|not the same ones \(document 3\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_text_that_is_unlike_the_others_is_refused_by_number(name: str, folder: Folder) -> None:
+    change, why = BROKEN[name]
+    documents = [agieval(question) for question in questions()]
+    documents[3] = change(documents[3])
+    folder.add("exam", documents, doc_to_text="{{query}}", doc_to_choice="{{choices}}", doc_to_target="{{gold}}")
+    with pytest.raises(InputError, match=why):
+        prepare_rotated(folder.manager(), ["exam"], folder.rotated())
+
+
+def test_where_a_line_may_hold_more_than_the_last_option_it_is_refused(folder: Folder) -> None:
+    def line(q: dict[str, Any]) -> dict[str, Any]:
+        shown = " ".join(f"({letter}) {text}" for letter, text in zip("ABCD", q["choices"], strict=True))
+        return {"query": f"{q['question']} {shown} Which of them is right?", "answer": q["answer"]}
+
+    folder.add("exam", [line(question) for question in questions()], doc_to_text="{{query}}")
+    with pytest.raises(InputError, match="no field of its documents holds 4 options"):
+        prepare_rotated(folder.manager(), ["exam"], folder.rotated())
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

@@ -13,6 +13,7 @@ from consistency.comparison.clusters import AUTO, ItemClusters
 from consistency.comparison.groups import TaskGroup, Weighting
 from consistency.comparison.items import accuracy_metric, question_arrays
 from consistency.comparison.labelled import decompose_tasks
+from consistency.comparison.over_rotations import over_rotations
 from consistency.comparison.pairing import PairingReport, Pairs, pair
 from consistency.comparison.section import MetricChange, Readability, Section, TaskSampling, UncomparedMetric
 from consistency.logs.generations import UNREADABLE
@@ -315,8 +316,10 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     )
     if not options:
         return section
-    decompose = partial(decompose_tasks, [task.pairs for task in tasks], sampling.labels)
-    return replace(_with_distributions(section, columns, sampling, reaches), decompose=decompose)
+    pairs = [task.pairs for task in tasks]
+    decompose, rotations = partial(decompose_tasks, pairs, sampling.labels), over_rotations(pairs, sampling.labels)
+    section = _with_distributions(section, columns, sampling, reaches)
+    return replace(section, decompose=decompose, rotations=rotations)
 
 
 def _change_alone(task: MeasuredTask, analysis: Analysis) -> Estimate:

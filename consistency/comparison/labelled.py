@@ -44,7 +44,9 @@ def by_label(pairs: Pairs) -> Labelled:
         Of a task with options.
     """
     before, after = pairs.before, pairs.after
-    labels = _labels(pairs)
+    # Over all rotations every option had every letter.
+    folded = before.unrotated is not None and after.unrotated is not None
+    labels = () if folded else _labels(pairs)
     if not labels:
         return Labelled(Answered(before.logprobs, after.logprobs, pairs.gold, lettered=False))
     first, second = _columns(before, labels), _columns(after, labels)

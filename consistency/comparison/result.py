@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.identical import IdenticalLogprobs
+from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
@@ -309,7 +310,10 @@ class Comparison:
                 of = "" if len(self.pools) == 1 else f"{pool.name}: "
                 interval = f"[{points(change.ci_low)}, {points(change.ci_high)}]"
                 yield f"{of}change {points(change.value)} points, 95 % interval {interval}: {change.describe()}"
-                yield from (f"{of}{line}" for line in (*gold_lines(pool), *shift_lines(pool), *part_lines(pool)))
+                yield from (
+                    f"{of}{line}"
+                    for line in (*gold_lines(pool), *shift_lines(pool), *part_lines(pool), *rotation_lines(pool))
+                )
 
 
 def _generated(by_task: Mapping[str, Section]) -> Iterator[Section]:

@@ -69,7 +69,7 @@ def comparable(scores: Scores, score: str) -> Scores:
     notes = [*scores.notes, f"{len(scores)} rotations are folded into {len(folded.scores)} questions"]
     if folded.incomplete:
         notes.append(f"{folded.incomplete} questions lack some of their rotations and are left out")
-    return replace(folded.scores, notes=tuple(notes))
+    return replace(folded.scores, notes=tuple(notes), unrotated=folded.asked)
 
 
 def common_tasks(first: Run, second: Run) -> dict[str, str]:

@@ -175,6 +175,8 @@ class Section:
         Of a group: its tasks that are not compared.
     weighting : {"size", "task"} or None
         Of a group: whether each question counts the same in accuracy and its change, or each task.
+    rotations : dict of str to Estimate, or None
+        Where both runs were asked all rotations of the options: see `over_rotations`.
     decompose : callable or None
         With options: what fits `decomposition`.
     """
@@ -211,6 +213,7 @@ class Section:
     tasks: tuple[str, ...] = ()
     absent: int = 0
     weighting: Weighting | None = None
+    rotations: Mapping[str, Estimate] | None = None
     decompose: Callable[[], Decomposition] | None = field(default=None, compare=False, repr=False)
 
     @cached_property
@@ -271,6 +274,9 @@ class Section:
             "absent": self.absent or None,
             "weighting": self.weighting,
             "decomposition": None if self.decomposition is None else self.decomposition.to_dict(),
+            "rotations": None
+            if self.rotations is None
+            else {name: found.to_dict() for name, found in self.rotations.items()},
             "note": None if self.compares_options else NO_OPTIONS,
         }
         return {

@@ -69,6 +69,8 @@ class Scores:
         Rows of the file that repeat a doc_id and are left out.
     notes : tuple of str
         Sentences for a reader of results: rows left out, answers inferred.
+    unrotated : Scores or None
+        Where these are answers over all rotations of the options: those to the unrotated questions, row by row.
     """
 
     task: str
@@ -92,6 +94,7 @@ class Scores:
     score: str = "raw"
     duplicates: int = 0
     notes: tuple[str, ...] = ()
+    unrotated: Scores | None = None
 
     def __len__(self) -> int:
         return len(self.doc_id)
@@ -203,6 +206,7 @@ class Scores:
             continuations=tuple([self.continuations[i] for i in listed]),
             documents=tuple([self.documents[i] for i in listed]),
             unconditional=None if self.unconditional is None else self.unconditional[rows],
+            unrotated=None if self.unrotated is None else self.unrotated.take(rows),
         )
 
     def reorder_options(self, order: Integers) -> Scores:
@@ -220,6 +224,7 @@ class Scores:
             gold=np.take_along_axis(self.gold, order, axis=1),
             unconditional=None if self.unconditional is None else np.take_along_axis(self.unconditional, order, axis=1),
             continuations=continuations,
+            unrotated=None if self.unrotated is None else self.unrotated.reorder_options(order),
         )
 
     def scored_by(self, score: str) -> Scores:

@@ -540,6 +540,7 @@ class SectionBase(Struct, kw_only=True):
     absent: int | UnsetType = UNSET
     weighting: Weighting | UnsetType = UNSET
     decomposition: Decomposition | UnsetType = UNSET
+    rotations: dict[str, Estimate] | UnsetType = UNSET
 
     def estimate(self, measure: str) -> Estimate | None:
         """The estimate of a measure; None where the section lacks it."""

@@ -52,7 +52,11 @@ class OptionFields:
         ['5', '6']
         """
         if not self.together:
-            return [document[name] for name in self.names]
+            texts = [document[name] for name in self.names]
+            # A question with fewer options than others.
+            while texts and (texts[-1] is None or texts[-1] == ""):
+                texts.pop()
+            return texts
         held = self._held(document)
         texts = [held[key] for key in _keys(held)]
         return [text[self.within] if isinstance(text, Mapping) else text for text in texts]
@@ -67,7 +71,7 @@ class OptionFields:
         {'q': '?', 'opa': '3', 'opb': '2'}
         """
         if not self.together:
-            return {**document, **dict(zip(self.names, texts, strict=True))}
+            return {**document, **dict(zip(self.names, texts, strict=False))}
         (name,) = self.names
         old = self._held(document)
         new: Any = dict(old) if isinstance(old, Mapping) else list(old)
@@ -169,10 +173,17 @@ class GoldField:
     name : str
     code : str
         How it says so: a key of `CODES`.
+    within : str
+        The key where the field is a mapping; empty elsewhere.
     """
 
     name: str
     code: str
+    within: str = ""
+
+    def write(self, document: Mapping[str, Any], value: Any) -> dict[str, Any]:
+        """The document with another value there."""
+        return {**document, self.name: {**document[self.name], self.within: value} if self.within else value}
 
 
 # What a field holds where the option of a number, of so many, is right; and where the options have labels.
@@ -209,15 +220,21 @@ def gold_fields(
     [('answer', 'index'), ('key', 'label')]
     """
     found = []
-    for name in documents[0]:
-        for code, written in CODES.items():
-            if all(
-                name in document and _same(document[name], written(gold, called))
-                for document, gold, called in zip(documents, golds, labels, strict=True)
-            ):
-                found.append(GoldField(name, code))
-                break
+    for name, value in documents[0].items():
+        for within in value if isinstance(value, Mapping) else ("",):
+            values = [_within(document.get(name), within) for document in documents]
+            for code, written in CODES.items():
+                if all(
+                    _same(value, written(gold, called))
+                    for value, gold, called in zip(values, golds, labels, strict=True)
+                ):
+                    found.append(GoldField(name, code, within))
+                    break
     return found
+
+
+def _within(value: Any, key: str) -> Any:
+    return (value.get(key) if isinstance(value, Mapping) else None) if key else value
 
 
 def _same(value: Any, written: Any) -> bool:

@@ -15,7 +15,8 @@ from functools import partial
 from string import ascii_lowercase
 from typing import Any, Protocol
 
-from consistency.tasks.option_fields import CODES, GoldField, OptionFields, gold_fields, possible_option_fields
+from consistency.tasks.option_fields import CODES, GoldField, gold_fields
+from consistency.tasks.options_in_text import HeldOptions, held_options, split_labels
 
 Document = Mapping[str, Any]
 _WORD = re.compile(r"[^\W_]+")
@@ -44,9 +45,21 @@ class _Asked:
 
     document: Document
     texts: Sequence[Any]
-    labels: Sequence[str]
+    scored: _Scored
     gold: int
     frame: _Frame
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What is scored: labels, or each option behind its label."""
+
+    labels: Sequence[str]
+    with_texts: bool
+
+    def of(self, texts: Sequence[Any]) -> list[str]:
+        """What is scored where the options are these."""
+        return [f"{label}{text}" if self.with_texts else label for label, text in zip(self.labels, texts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -86,10 +99,11 @@ def rotated_documents(task: Asking, documents: Sequence[Document]) -> list[dict[
     """
     if not documents:
         raise NotRotatableError("it has no documents")
-    fields = _shown_fields(task, documents[0])
+    fields = _shown_fields(task, documents)
     asked = [_in_document(number, partial(_asked, task, document, fields)) for number, document in enumerate(documents)]
-    told = gold_fields(documents, [each.gold for each in asked], [each.labels for each in asked])
-    if not told:
+    golds = [each.gold for each in asked]
+    told = gold_fields(documents, golds, [each.scored.labels for each in asked])
+    if not told and not _told_by_text(asked):
         raise NotRotatableError("no field of its documents says which option is right")
     ids = _ids(documents)
     return [
@@ -97,6 +111,11 @@ def rotated_documents(task: Asking, documents: Sequence[Document]) -> list[dict[
         for number, (each, own) in enumerate(zip(asked, ids, strict=True))
         for rotation, document in enumerate(_in_document(number, partial(_rotations, task, each, fields, told)))
     ]
+
+
+def _told_by_text(asked: Sequence[_Asked]) -> bool:
+    """Whether a field holds the text of the right option: it stays as it is."""
+    return any(all(each.document.get(name) == each.texts[each.gold] for each in asked) for name in asked[0].document)
 
 
 def _in_document(number: int, make: Callable[[], Any]) -> Any:
@@ -107,42 +126,49 @@ def _in_document(number: int, make: Callable[[], Any]) -> Any:
         raise NotRotatableError(f"{error} (document {number})") from error
 
 
-def _shown_fields(task: Asking, document: Document) -> tuple[OptionFields, ...]:
+def _shown_fields(task: Asking, documents: Sequence[Document]) -> tuple[HeldOptions, ...]:
     """The fields that hold the options that the prompt shows; several where they are there more than once."""
-    labels = _labels(task, document)
-    possible = [fields for fields in possible_option_fields(document) if len(fields.read(document)) == len(labels)]
-    why = NotRotatableError(f"no field of its documents holds {len(labels)} options")
-    for fields in possible:
+    counted = [_in_document(number, partial(_scored, task, document)) for number, document in enumerate(documents)]
+    most = max(range(len(documents)), key=lambda number: len(counted[number].labels))
+    document, scored = documents[most], counted[most]
+    why = NotRotatableError(f"no field of its documents holds {len(scored.labels)} options")
+    for fields in held_options(documents, document, scored.labels):
         try:
-            _shown_frame(task, document, (fields,), labels)
+            _shown_frame(task, document, fields, scored)
         except NotRotatableError as error:
             why = error
             continue
-        texts = fields.read(document)
-        return fields, *(other for other in possible if other != fields and other.read(document) == texts)
+        return fields
     raise why
 
 
-def _asked(task: Asking, document: Document, fields: tuple[OptionFields, ...]) -> _Asked:
-    labels = _labels(task, document)
+def _asked(task: Asking, document: Document, fields: tuple[HeldOptions, ...]) -> _Asked:
+    scored = _scored(task, document)
     first, *others = fields
     try:
         texts = first.read(document)
         copies = [other.read(document) for other in others]
-    except (KeyError, IndexError, TypeError) as error:
+    except (LookupError, TypeError) as error:
         raise NotRotatableError("its options are not in the fields that hold those of the first document") from error
-    if len(texts) != len(labels) or any(copy != texts for copy in copies):
-        raise NotRotatableError(f"its fields hold {len(texts)} options, and {len(labels)} are scored")
-    frame = _shown_frame(task, document, fields, labels)
-    return _Asked(document, texts, labels, _gold(task, document, labels), frame)
+    if len(texts) != len(scored.labels):
+        raise NotRotatableError(f"its fields hold {len(texts)} options, and {len(scored.labels)} are scored")
+    if any(list(map(_bare, copy)) != list(map(_bare, texts)) for copy in copies):
+        raise NotRotatableError("it holds its options twice, and not the same ones")
+    frame = _shown_frame(task, document, fields, scored)
+    return _Asked(document, texts, scored, _gold(task, document, scored.of(texts)), frame)
 
 
-def _labels(task: Asking, document: Document) -> list[str]:
+def _bare(text: Any) -> str:
+    return str(text).strip()
+
+
+def _scored(task: Asking, document: Document) -> _Scored:
     """What is scored behind the prompt."""
-    labels = task.doc_to_choice(document)
-    if not isinstance(labels, list | tuple) or len(labels) < 2 or not all(isinstance(label, str) for label in labels):
+    found = task.doc_to_choice(document)
+    if not isinstance(found, list | tuple) or len(found) < 2 or not all(isinstance(text, str) for text in found):
         raise NotRotatableError("it does not score two options or more")
-    return list(labels)
+    split = split_labels(found)
+    return _Scored(found, False) if split is None else _Scored(split[0], True)
 
 
 def _gold(task: Asking, document: Document, labels: Sequence[str]) -> int:
@@ -156,16 +182,16 @@ def _gold(task: Asking, document: Document, labels: Sequence[str]) -> int:
     raise NotRotatableError("it has not one gold option")
 
 
-def _shown_frame(task: Asking, document: Document, fields: tuple[OptionFields, ...], labels: Sequence[str]) -> _Frame:
+def _shown_frame(task: Asking, document: Document, fields: tuple[HeldOptions, ...], scored: _Scored) -> _Frame:
     """The prompt without the texts of these fields; refuses one that does not show them, each behind its label."""
-    frame = _frame(task, document, fields, labels)
+    frame = _frame(task, document, fields, scored)
     places = [frame.text.find(mark) for mark in frame.marks]
     if -1 in places:
         raise NotRotatableError("its prompt does not show the options of the document")
     if places != sorted(places):
         raise NotRotatableError("its prompt shows the options in another order than the document")
     start = 0
-    for label, mark, place in zip(labels, frame.marks, places, strict=True):
+    for label, mark, place in zip(scored.labels, frame.marks, places, strict=True):
         before, called = _WORD.findall(frame.text[start:place]), _WORD.findall(label)
         if not called or [word.lower() for word in before[-len(called) :]] != [word.lower() for word in called]:
             raise NotRotatableError(f"its prompt does not show what is scored, {label.strip()!r}, before the option")
@@ -174,15 +200,16 @@ def _shown_frame(task: Asking, document: Document, fields: tuple[OptionFields, .
     return frame
 
 
-def _frame(task: Asking, document: Document, fields: tuple[OptionFields, ...], labels: Sequence[str]) -> _Frame:
-    marks = [f"Zq{ascii_lowercase[number // 26]}{ascii_lowercase[number % 26]}xw" for number in range(len(labels))]
+def _frame(task: Asking, document: Document, fields: tuple[HeldOptions, ...], scored: _Scored) -> _Frame:
+    count = len(scored.labels)
+    marks = [f"Zq{ascii_lowercase[number // 26]}{ascii_lowercase[number % 26]}xw" for number in range(count)]
     marked = _written(document, fields, marks)
     try:
-        text, scored = task.doc_to_text(marked), task.doc_to_choice(marked)
+        text, asked = task.doc_to_text(marked), task.doc_to_choice(marked)
     except Exception as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise NotRotatableError(f"its prompt cannot be made with other options ({why})") from error
-    if list(scored) != list(labels):
+    if list(asked) != scored.of(marks):
         raise NotRotatableError("its options are scored as texts, not behind letters or numbers")
     if not isinstance(text, str):
         raise NotRotatableError("it has a prompt for each option")
@@ -197,26 +224,27 @@ def _check_prompt(task: Asking, document: Document, frame: _Frame, texts: Sequen
 
 
 def _rotations(
-    task: Asking, asked: _Asked, fields: tuple[OptionFields, ...], told: Sequence[GoldField]
+    task: Asking, asked: _Asked, fields: tuple[HeldOptions, ...], told: Sequence[GoldField]
 ) -> list[dict[str, Any]]:
     """The rotations of one document, each checked."""
-    count, found = len(asked.labels), []
+    count, found = len(asked.texts), []
     for rotation in range(count):
         texts = [*asked.texts[rotation:], *asked.texts[:rotation]]
         gold = (asked.gold - rotation) % count
         rotated = _written(asked.document, fields, texts)
-        rotated |= {field.name: CODES[field.code](gold, asked.labels) for field in told}
+        for field in told:
+            rotated = field.write(rotated, CODES[field.code](gold, asked.scored.labels))
         _check_prompt(task, rotated, asked.frame, texts)
-        labels = _labels(task, rotated)
-        if labels != asked.labels:
+        scored = list(task.doc_to_choice(rotated))
+        if list(map(_bare, scored)) != list(map(_bare, asked.scored.of(texts))):
             raise NotRotatableError("what is scored depends on the order of the options")
-        if _gold(task, rotated, labels) != gold:
+        if _gold(task, rotated, scored) != gold:
             raise NotRotatableError("its gold option does not follow the fields that say which is right")
         found.append(rotated)
     return found
 
 
-def _written(document: Document, fields: tuple[OptionFields, ...], texts: Sequence[Any]) -> dict[str, Any]:
+def _written(document: Document, fields: tuple[HeldOptions, ...], texts: Sequence[Any]) -> dict[str, Any]:
     written = dict(document)
     for each in fields:
         written = each.write(written, texts)

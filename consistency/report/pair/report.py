@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
@@ -236,7 +237,8 @@ def _details(comparison: Comparison) -> Iterator[str]:
                 f"({pool.test}: {p_equals(pool.sign_flip_p)}){other}."
             )
         yield from (
-            f"{line[0].upper()}{line[1:]}." for line in (*gold_lines(pool), *shift_lines(pool), *part_lines(pool))
+            f"{line[0].upper()}{line[1:]}."
+            for line in (*gold_lines(pool), *shift_lines(pool), *part_lines(pool), *rotation_lines(pool))
         )
     if comparison.overall is not None:
         kl, rank = comparison.overall.estimates["kl"], comparison.overall.estimates["spearman"]

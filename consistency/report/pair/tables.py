@@ -81,7 +81,7 @@ def _data(section: Section, *without: str) -> dict[str, Any]:
     """A section with every digit, without what other tables hold."""
     plain = section.to_dict()
     own_tables = {"macro", "pairing", "kl_quantiles", "trimmed", "uncompared", "other_filters", "readability", "tasks"}
-    own_tables |= {"ece_debiased", "selection_bias", "kl_largest", "decomposition"}
+    own_tables |= {"ece_debiased", "selection_bias", "kl_largest", "decomposition", "rotations"}
     return {key: plain[key] for key in plain if key not in own_tables.union(without)}
 
 

@@ -1,0 +1,152 @@
+"""What the groups of `make demo` change in the embedded world: the letters' prior, or more than that.
+
+    python scripts/world_letters.py runs/demo --save docs/results/world/letters.npz      # from the logs of a grid
+    python scripts/world_letters.py docs/results/world/letters.npz                       # from what the former saved
+
+Prints Markdown. The file holds natural log-probabilities of the options, float32, of the same questions in one order: of the base
+model with five shots and of each tuned model; over all rotations under NAME/rotated, where RUN/world/rotated/NAME is a log of
+`consistency eval --rotate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from consistency.comparison.pairing import pair
+from consistency.comparison.runs import common_tasks, comparable
+from consistency.logs.runs import Run, read_run
+from consistency.metrics.ranking import spearman
+from consistency.statistics.decomposition import Answered, Decomposition, decompose
+from consistency.statistics.estimates import Estimate
+from consistency.statistics.paired_shares import change_of_shares
+from consistency.statistics.sampling import Labels
+from consistency.support.arrays import Floats
+
+GROUPS = ("harmonious", "self_aligning", "incompatible")
+ALONE = Labels(strata=None, tasks=None, clusters=None)
+
+
+def read(run: Path, domain: str = "medicine") -> dict[str, Any]:
+    """The answers of a grid's base model and of its groups to the questions that each was asked."""
+    base = read_run(run / "world/base/logs/icl")
+    found: dict[str, Any] = {}
+    for group in GROUPS:
+        found |= paired(base, read_run(run / f"world/{domain}/seed-0/logs/{group}"), group)
+    rotated = run / "world/rotated"
+    if (rotated / "base").is_dir():
+        base = read_run(rotated / "base")
+        for group in GROUPS:
+            if (rotated / group).is_dir():
+                of_group = paired(base, read_run(rotated / group), group)
+                found |= {f"{name}/rotated": values for name, values in of_group.items()}
+    return found
+
+
+def paired(base: Run, tuned: Run, name: str) -> dict[str, Any]:
+    """The answers of two runs to the same questions, and the gold answers."""
+    tasks = sorted(common_tasks(base, tuned).items())
+    pairs = [pair(comparable(base.tasks[one], "raw"), comparable(tuned.tasks[two], "raw")) for one, two in tasks]
+    return {
+        "base": np.concatenate([each.before.logprobs for each in pairs]).astype(np.float32),
+        name: np.concatenate([each.after.logprobs for each in pairs]).astype(np.float32),
+        "gold": np.concatenate([each.before.target for each in pairs]).astype(np.int8),
+    }
+
+
+def right(answers: Mapping[str, Floats], run: str, suffix: str = "") -> Floats:
+    """Whether each answer is right."""
+    return np.asarray(answers[run + suffix].argmax(axis=1) == answers["gold" + suffix], dtype=np.float64)
+
+
+def parts(answers: Mapping[str, Floats], group: str) -> Decomposition:
+    """What changed from the base model."""
+    gold = np.eye(answers["base"].shape[1], dtype=bool)[answers["gold"].astype(np.int64)]
+    before, after = (answers[run].astype(np.float64) for run in ("base", group))
+    return decompose([Answered(before, after, gold)], ALONE)
+
+
+def points(found: Estimate) -> str:
+    """A change in points with its interval."""
+    if found.value is None or found.ci_low is None or found.ci_high is None:
+        return "–"
+    return f"{100 * found.value:+.1f} [{100 * found.ci_low:+.1f}, {100 * found.ci_high:+.1f}]"
+
+
+def accuracy(answers: Mapping[str, Floats]) -> Iterator[tuple[str, ...]]:
+    """By group: the change of accuracy as answered, without the letters' prior, what the prior adds, and over all rotations."""
+    for group in GROUPS:
+        found = parts(answers, group).estimates
+        raw = change_of_shares(right(answers, "base"), right(answers, group))
+        ends = [f"{100 * right(answers, run).mean():.1f}" for run in ("base", group)]
+        without = [f"{100 * (found[f'calibrated_{when}'].value or 0):.1f}" for when in ("before", "after")]
+        turned = "–"
+        if f"{group}/rotated" in answers:
+            both = [right(answers, run, "/rotated") for run in ("base", group)]
+            turned = f"{' → '.join(f'{100 * each.mean():.1f}' for each in both)}: {points(change_of_shares(*both))}"
+        yield (
+            group.upper().replace("_", "-"),
+            f"{' → '.join(ends)}: {points(raw)}",
+            f"{' → '.join(without)}: {points(found['calibrated_change'])}",
+            points(found["prior_change"]),
+            turned,
+        )
+
+
+def divergence(answers: Mapping[str, Floats]) -> Iterator[tuple[str, ...]]:
+    """By group: the parts of KL, ranking correlation, and the letters answered."""
+    for group in GROUPS:
+        found = parts(answers, group)
+        kl = [_nats(found.estimates[f"kl_{part}"]) for part in ("sharpness", "prior", "rest")]
+        plain = float(np.nanmean(spearman(answers["base"], answers[group])))
+        letters = " ".join(f"{100 * share:.0f}" for share in found.priors[0].after)
+        without = found.estimates["spearman_calibrated"].value or 0
+        yield group.upper().replace("_", "-"), *kl, f"{plain:.2f}", f"{without:.2f}", letters
+
+
+def _nats(found: Estimate) -> str:
+    return f"{found.value:.3f} [{found.ci_low:.3f}, {found.ci_high:.3f}]"
+
+
+def table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+
+
+def main() -> None:
+    """Print the tables of a run, or of what was saved of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--save", type=Path)
+    arguments = parser.parse_args()
+    answers: dict[str, Any] = read(arguments.source) if arguments.source.is_dir() else dict(np.load(arguments.source))
+    if arguments.save:
+        np.savez_compressed(arguments.save, **answers)
+    letters = [f"{100 * share:.0f}" for share in parts(answers, GROUPS[0]).priors[0].before]
+    print(f"{len(answers['gold']):,} questions. The base model's letters A B C D: {' '.join(letters)} %.\n")
+    of_accuracy = (
+        "group",
+        "as answered, % and points",
+        "without the letters' prior",
+        "the prior adds",
+        "over all rotations",
+    )
+    print(table(of_accuracy, accuracy(answers)), end="\n\n")
+    of_kl = (
+        "group",
+        "KL: a temperature",
+        "the letters besides",
+        "neither",
+        "ρ",
+        "ρ without the prior",
+        "letters A B C D, %",
+    )
+    print(table(of_kl, divergence(answers)))
+
+
+if __name__ == "__main__":
+    main()
