@@ -139,7 +139,7 @@ def log_means(logs: Floats) -> Floats:
     """
     offered = ~np.isnan(logs)
     filled = np.where(offered, logs, -np.inf)
-    largest = np.maximum(filled.max(axis=0), -np.finfo(float).max)
+    largest = filled.max(axis=0, initial=-np.finfo(float).max)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.log(np.exp(filled - largest).sum(axis=0) / offered.sum(axis=0)) + largest)
 
