@@ -73,7 +73,11 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Answer]:
         """Log-probabilities of continuations, as in lm_eval; strings are encoded many at a time, and each once."""
-        if self.tokenizer.is_fast and self.backend == "causal":
+        # Tokenizers that are not transformers' own, such as mistral-common's, do not say whether they are fast.
+        fast = getattr(self.tokenizer, "is_fast", False)
+        if not fast:
+            logger.info("%s is not a fast tokenizer: each text is encoded as hf does", type(self.tokenizer).__name__)
+        if fast and self.backend == "causal":
             pairs = (request.args for request in requests)
             self._upcoming = (
                 text for context, answer in pairs if context for text in (context.rstrip(), context + answer)
