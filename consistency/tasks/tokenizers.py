@@ -164,7 +164,9 @@ def _check(
         turn = [{"role": "user", "content": prompts.instruction(about, stem, choices, language)}]
         reply = {"role": "assistant", "content": prompts.answer(choices, 0)}
         if not _takes_template(tokenizer):
-            problem = f"a {type(tokenizer).__name__} uses no chat template, and lm_eval encodes its control tokens as text"
+            problem = (
+                f"a {type(tokenizer).__name__} uses no chat template, and lm_eval encodes its control tokens as text"
+            )
             return LetterCheck(style, {}, (f"{problem}; {_REPLACE}",), ())
         try:
             context = tokenizer.apply_chat_template(
