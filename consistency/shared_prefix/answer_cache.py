@@ -38,6 +38,10 @@ _NO_ANSWERS = {
     ),
     *("gpu_memory_utilization parallelize cache_dir download_dir api_key auth_token token header headers".split()),
 }
+# Those that a loaded `hf` shows in itself.
+_SEEN = (
+    "pretrained tokenizer peft delta revision subfolder gguf_file dtype trust_remote_code use_fast_tokenizer".split()
+)
 _RANK = re.compile(r"(_rank\d+\.db)$")
 _ASKED = ("loglikelihood", "loglikelihood_rolling", "generate_until")
 # The entry of a cache that says whose answers it holds.
@@ -119,7 +123,8 @@ def answers_key(lm: Any, described: Mapping[str, Any]) -> str:
     lm : lm_eval.api.model.LM
         A loaded model. Of one that is built on `hf`, the weights in memory decide, whatever they were read from.
     described : mapping of str to object
-        Of all other models: their name and arguments. Local files that these name count with their size and time.
+        `model`, and `model_args`. Of models that are not built on `hf`, local files that these name count with their size
+        and time.
 
     Returns
     -------
@@ -130,10 +135,11 @@ def answers_key(lm: Any, described: Mapping[str, Any]) -> str:
         "class": type(lm).__name__,
         "versions": [own_version(), *(version(name) for name in ("lm_eval", "torch", "transformers"))],
     }
-    if isinstance(lm, HFLM):
+    given = described.get("model_args") or {}
+    if isinstance(lm, HFLM) and isinstance(lm.model, torch.nn.Module):
         parts |= {"loaded": _loaded(lm), "tokenizer": _tokenizer(lm.tokenizer)}
+        parts["arguments"] = _without(given, {*_NO_ANSWERS, *_SEEN})
     else:
-        given = described.get("model_args") or {}
         parts |= {"model": described.get("model"), "arguments": _without(given, _NO_ANSWERS)}
         parts["files"] = {name: [*_files(Path(value))] for name, value in given.items() if _is_path(value)}
     return sha256(_json(parts)).hexdigest()[:16]
