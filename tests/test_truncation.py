@@ -44,6 +44,12 @@ def prompt(row: dict[str, Any], shots: list[dict[str, Any]]) -> str:
     return "".join(f"{ask(shot)} {'ABCD'[shot['answer']]}\n\n" for shot in shots) + ask(row)
 
 
+@pytest.fixture(autouse=True)
+def no_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """lm_eval lists all installed packages in each log, which takes seconds."""
+    monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda storage: None)
+
+
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tasks")

@@ -134,8 +134,11 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
         first, others = described_model(arguments)["model_args"], _split(arguments, "--model_args", "-a")[1]
         for name in also:
             # In JSON, in which a path may have commas, braces and quotes, or look like a number.
-            asked = json.dumps(other_checkpoint(first, name), ensure_ascii=False, default=str)
-            lines.append([*preset, *others, "--model_args", asked])
+            asked = other_checkpoint(first, name)
+            lines.append([*preset, *others, "--model_args", json.dumps(asked, ensure_ascii=False, default=str)])
+            left_out = [argument for argument in first if argument in _OF_ONE_CHECKPOINT[:-2] and argument not in asked]
+            if left_out:
+                tell(f"{name}: evaluated without the first model's {', '.join(left_out)}")
     return lines
 
 
