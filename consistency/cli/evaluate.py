@@ -8,7 +8,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, TypeVar
@@ -21,6 +21,8 @@ from consistency.support.streams import tell
 from consistency.support.text import visible
 
 _T = TypeVar("_T")
+# Model arguments that name files of one checkpoint, and do not hold for the next.
+_OF_ONE_CHECKPOINT = "peft delta lora_local_path revision subfolder gguf_file filename model pretrained".split()
 # For `app.command`: all other options go to lm_eval unchanged.
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -29,7 +31,10 @@ def evaluate(
     context: typer.Context,
     also: Annotated[
         list[str] | None,
-        typer.Option(help="Further checkpoint to evaluate with the same arguments; may be repeated.", metavar="MODEL"),
+        typer.Option(
+            help="Further checkpoint to evaluate with the same arguments, or its own model arguments as JSON; may be repeated.",
+            metavar="MODEL",
+        ),
     ] = None,
     own_tasks: Annotated[
         list[Path] | None,
@@ -51,6 +56,7 @@ def evaluate(
         from lm_eval.__main__ import cli_evaluate
 
         import consistency.shared_prefix.model  # noqa: F401  (lm_eval up to 0.4.13 does not find it by its entry point)
+        from consistency.shared_prefix.harness import prepared_harness
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed", do="pip install 'lm-eval-consistency[eval]'") from error
 
@@ -60,7 +66,8 @@ def evaluate(
             given = _call(lambda: with_rotated(given, rotate, Path(folder)))
         for arguments in command_lines(given, also or ()):
             sys.argv = ["lm_eval", "run", *arguments]
-            _call(cli_evaluate)
+            with prepared_harness(described_model(arguments)):
+                _call(cli_evaluate)
             _free_memory()
 
 
@@ -94,12 +101,13 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
     arguments : sequence of str
         The arguments that the user gave.
     also : sequence of str
-        Further checkpoints: values of ``pretrained``.
+        Further checkpoints: values of ``pretrained``, or model arguments in JSON, of which null takes one away.
 
     Returns
     -------
     list of list of str
-        `--model` and `--include_path` are added unless the user, or the file of `--config`, gives them.
+        `--model` and `--include_path` are added unless the user, or the file of `--config`, gives them. A further
+        checkpoint has the first one's model arguments, wherever they were given, but for those that name files of the first.
 
     Raises
     ------
@@ -108,9 +116,9 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
 
     Examples
     --------
-    >>> first, second = command_lines(["--include_path", "t", "--model_args", "pretrained=a"], ["b"])
+    >>> first, second = command_lines(["--include_path", "t", "--model_args", "pretrained=a,dtype=float32,peft=c"], ["b"])
     >>> " ".join(second)
-    '--model hf-shared-prefix --include_path t --model_args pretrained=a --model_args {"pretrained": "b"}'
+    '--model hf-shared-prefix --include_path t --model_args {"dtype": "float32", "pretrained": "b"}'
     """
     from consistency.support.resources import shipped
 
@@ -121,9 +129,68 @@ def command_lines(arguments: Sequence[str], also: Sequence[str] = ()) -> list[li
         preset += ["--model", "hf-shared-prefix"]
     if given.include_path is None and "include_path" not in config:
         preset += ["--include_path", str(shipped("lm_eval_tasks"))]
-    # In JSON, in which a path may have commas, braces and quotes, or look like a number.
-    others = [["--model_args", json.dumps({"pretrained": name}, ensure_ascii=False)] for name in also]
-    return [[*preset, *arguments], *([*preset, *arguments, *words] for words in others)]
+    lines = [[*preset, *arguments]]
+    if also:
+        first, others = described_model(arguments)["model_args"], _split(arguments, "--model_args", "-a")[1]
+        for name in also:
+            # In JSON, in which a path may have commas, braces and quotes, or look like a number.
+            asked = other_checkpoint(first, name)
+            lines.append([*preset, *others, "--model_args", json.dumps(asked, ensure_ascii=False, default=str)])
+            left_out = [argument for argument in first if argument in _OF_ONE_CHECKPOINT[:-2] and argument not in asked]
+            if left_out:
+                tell(f"{name}: evaluated without the first model's {', '.join(left_out)}")
+    return lines
+
+
+def other_checkpoint(first: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The model arguments of a further checkpoint.
+
+    Parameters
+    ----------
+    first : mapping of str to object
+        Those of the first one.
+    name : str
+        What was given with `--also`.
+
+    Examples
+    --------
+    >>> other_checkpoint({"pretrained": "a", "revision": "step1", "dtype": "float32"}, "b")
+    {'dtype': 'float32', 'pretrained': 'b'}
+    >>> other_checkpoint({"pretrained": "a", "revision": "step1"}, '{"revision": "step2", "pretrained": "a"}')
+    {'revision': 'step2', 'pretrained': 'a'}
+    """
+    own: Any = None
+    if name.lstrip().startswith("{"):
+        with suppress(ValueError):
+            own = json.loads(name)
+    # Models behind an API are named by `model`.
+    key = "model" if "model" in first and "pretrained" not in first else "pretrained"
+    if not (isinstance(own, dict) and {"model", "pretrained"} & own.keys()):
+        own = {key: name}
+    kept = {argument: value for argument, value in first.items() if argument not in _OF_ONE_CHECKPOINT}
+    return {argument: value for argument, value in {**kept, **own}.items() if value is not None}
+
+
+def described_model(arguments: Sequence[str]) -> dict[str, Any]:
+    """The model that lm_eval loads: `model`, its name there, and `model_args`, as a mapping.
+
+    As in lm_eval, arguments of the command line take the place of all those in the file of `--config`.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Those of `lm_eval run`.
+    """
+    from lm_eval._cli.utils import MergeDictAction
+    from lm_eval.utils import simple_parse_args_string
+
+    given, _ = _parse(arguments, ("--model", "-M"), ("--config", "-C"))
+    config = {} if given.config is None else _read_config(Path(given.config))
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--model_args", "-a", nargs="+", action=MergeDictAction)
+    named = parser.parse_known_args(arguments)[0].model_args or config.get("model_args") or {}
+    named = simple_parse_args_string(named) if isinstance(named, str) else dict(named)
+    return {"model": given.model or config.get("model"), "model_args": named}
 
 
 def with_own_tasks(arguments: Sequence[str], own_tasks: Sequence[Path], folder: Path) -> list[str]:
@@ -188,7 +255,7 @@ def _loaded_as_lm_eval_does(arguments: Sequence[str], tasks: Sequence[str]) -> t
     from lm_eval.config.evaluate_config import EvaluatorConfig
 
     (complete,) = command_lines(arguments)
-    sys.argv = ["lm_eval", "run", *_split_tasks(complete)[1], "--tasks", *tasks]
+    sys.argv = ["lm_eval", "run", *_split(complete, "--tasks", "-t")[1], "--tasks", *tasks]
     with redirect_stdout(StringIO()):
         config = EvaluatorConfig.from_cli(HarnessCLI().parse_args())
     try:
@@ -212,19 +279,19 @@ def _including(arguments: Sequence[str], folders: Sequence[Path], tasks: Sequenc
     included = [included] if isinstance(included, str) else included
     config["include_path"] = [*included, *map(str, folders)]
     if tasks:
-        asked, others = _split_tasks(others)
+        asked, others = _split(others, "--tasks", "-t")
         also = asked or config.get("tasks") or []
         config["tasks"] = [*([also] if isinstance(also, str) else also), *tasks]
     file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
     return ["--config", str(file), *others]
 
 
-def _split_tasks(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The tasks that a user names, and all other arguments."""
+def _split(arguments: Sequence[str], *option: str) -> tuple[list[str], list[str]]:
+    """The values of an option of lm_eval that takes several and may be repeated, and all other arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--tasks", "-t", nargs="+", action="extend", default=[])
+    parser.add_argument(*option, nargs="+", action="extend", default=[], dest="values")
     given, others = parser.parse_known_args(arguments)
-    return given.tasks, others
+    return given.values, others
 
 
 def _parse(arguments: Sequence[str], *options: tuple[str, ...]) -> tuple[argparse.Namespace, list[str]]:

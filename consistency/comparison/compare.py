@@ -35,6 +35,7 @@ from consistency.comparison.runs import (
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.selection_bias import Biases
 from consistency.comparison.settings import UnexplainedPrompts, setting_differences, unexplained_prompts
+from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
 from consistency.logs.scores import Scores
@@ -167,6 +168,7 @@ def compare(
             identical_logprobs({name: task.pairs for name, task in measured.items()}, first.config, second.config),
             unexplained_prompts(settings, chosen, reports),
         ]
+    truncated = truncated_prompts(first, second, {name: chosen[name] for name in measured})
     by_scope = {}
     for scope, members in (scopes or {}).items():
         within = {name: with_options[name] for name in members if name in with_options}
@@ -204,7 +206,7 @@ def compare(
         names=matched_names(filtered.before, filtered.after, chosen),
         unpaired=tuple(unpaired),
         settings=settings,
-        warnings=(*(item for item in doubts if item is not None), *biases.warnings()),
+        warnings=(*(item for item in (*doubts, truncated) if item is not None), *biases.warnings()),
         items=items,
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},

@@ -30,6 +30,7 @@ from consistency.comparison.sentences import (
     verdict,
 )
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
+from consistency.comparison.truncation import TruncatedPrompts
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig
 from consistency.metrics.measures import HEADLINE
@@ -124,7 +125,7 @@ class Comparison:
     unpaired : tuple of UnpairedTask
         Tasks of both runs without a question in common.
     settings : tuple of SettingDifference
-    warnings : tuple of SameRun, IdenticalLogprobs, UnexplainedPrompts or SelectionBias
+    warnings : tuple of SameRun, IdenticalLogprobs, UnexplainedPrompts, TruncatedPrompts or SelectionBias
         What can make the numbers misleading.
     items : dict of str to dict of str to ndarray
         By task, one row per question: what `items.answers` and `items.question_arrays` give.
@@ -146,7 +147,7 @@ class Comparison:
     names: TaskNames
     unpaired: tuple[UnpairedTask, ...]
     settings: tuple[SettingDifference, ...]
-    warnings: tuple[SameRun | IdenticalLogprobs | UnexplainedPrompts | SelectionBias, ...]
+    warnings: tuple[SameRun | IdenticalLogprobs | UnexplainedPrompts | TruncatedPrompts | SelectionBias, ...]
     items: Mapping[str, Mapping[str, NDArray[Any]]]
     sources: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
     scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -181,8 +182,10 @@ class Comparison:
     def verdicts(self) -> tuple[str, ...]:
         """What happened to accuracy and how many answers stayed in each of `pools`, and what else may have moved them."""
         unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
-        identical = "".join(item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs))
-        doubts = identical + settings_clause(self.settings, unexplained=unexplained)
+        clauses = "".join(
+            item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)
+        )
+        doubts = clauses + settings_clause(self.settings, unexplained=unexplained)
         sentences = [
             verdict(pool, 100 * self.margin, [self.by_task[name] for name in pool.tasks if name in self.by_task])
             for pool in self.pools

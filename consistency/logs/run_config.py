@@ -25,6 +25,8 @@ _BY_TASK = (
     *("results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples"),
     "task_hashes",
 )
+# The entry of its `config` in which this project's models record by task which prompts were cut.
+TRUNCATED = "truncated_prompts"
 # What it records of the whole run and may move scores, by the name for readers: keys at its top or in its `config`.
 _SETTINGS = {
     "model": ("model",),
@@ -142,6 +144,14 @@ def merge_configs(parts: Sequence[tuple[RunConfig, Collection[str]]]) -> RunConf
                     merged[name] = value
         if merged or key in content:
             content[key] = merged
+    cut = {
+        name: value
+        for number, (config, _) in enumerate(parts)
+        for name, value in _mapping(_mapping(config.content, "config"), TRUNCATED).items()
+        if run_of.get(name) == number
+    }
+    if cut or TRUNCATED in _mapping(content, "config"):
+        content["config"] = {**_mapping(content, "config"), TRUNCATED: cut}
     return _to_config(content, recorded[0].results, parts[0][0].date or "")
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from consistency.logs.packed import open_log
 from consistency.logs.run_config import RunConfig
+from consistency.logs.truncation import cut_prompts
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH
 from consistency.report.schema import Log
@@ -36,6 +37,7 @@ def log_record(config: RunConfig, sources: Mapping[str, Path], questions: int, *
     **place
         `role`, `model` and `folder`; of a tuned run also `domain`, `group` and `seed`.
     """
+    cut, _ = cut_prompts(config, {name.split(",")[0] for name in sources})
     return Log(
         **{"domain": None, "group": None, "seed": None, **place},
         date=config.date,
@@ -50,6 +52,7 @@ def log_record(config: RunConfig, sources: Mapping[str, Path], questions: int, *
         template=None if config.template is None else template_title(config.template),
         hardware=config.hardware,
         git_commit=config.git_commit,
+        truncated_prompts=msgspec.UNSET if cut is None else cut.cut,
     )
 
 
@@ -91,6 +94,17 @@ def limit_notes(logs: Sequence[Log]) -> list[str]:
     limits = sorted({log.limit for log in logs if log.limit is not None})
     given = ", ".join(f"{limit:g}" for limit in limits)
     return [f"lm_eval was limited (--limit {given}): a slice, not the whole test"] if limits else []
+
+
+def cut_notes(logs: Sequence[Log]) -> list[str]:
+    """That prompts lost their beginning, and in which runs most."""
+    counts = {log.folder: log.truncated_prompts for log in logs if isinstance(log.truncated_prompts, int)}
+    cut = {folder: count for folder, count in counts.items() if count}
+    if not cut:
+        return []
+    most = max(cut, key=cut.__getitem__)
+    where = f"{len(cut)} of {len(counts)} logs, most in {most} ({cut[most]:,})"
+    return [f"prompts longer than what the model reads lost their beginning in {where}"]
 
 
 def difference_notes(logs: Sequence[Log]) -> list[str]:

@@ -103,6 +103,8 @@ class Log(Struct):
         What the model ran on, and the commit of the working directory.
     limit : int, float or None
         lm_eval's `--limit`, if it left questions out.
+    truncated_prompts : int
+        How many prompts lost their beginning, being longer than what the model reads; absent where the log does not say.
     tasks, questions : int
     sha256 : str
         Over the samples of all tasks in order of their names; dates and file names do not enter.
@@ -126,6 +128,7 @@ class Log(Struct):
     template: str | None = None
     hardware: str | None = None
     git_commit: str | None = None
+    truncated_prompts: int | UnsetType = UNSET
 
 
 class Verdict(Struct):

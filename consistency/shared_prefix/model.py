@@ -16,11 +16,13 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
+from consistency.shared_prefix.answer_cache import check_owner
 from consistency.shared_prefix.attention import Carried
 from consistency.shared_prefix.compatibility import NOT_CAUSAL, why_unsupported
 from consistency.shared_prefix.forward import LONGEST_PASS, Forward, to_device
 from consistency.shared_prefix.passes import Row, Unit, end_of_pass, lay_out, units_of
 from consistency.shared_prefix.requests import Encoded, Requests
+from consistency.shared_prefix.truncation import CountsTruncation
 from consistency.support.arrays import Integers
 
 # Below lm_eval's own logger, so that it is shown where lm_eval's lines are.
@@ -33,7 +35,7 @@ BLOCK = 2000
 
 
 @register_model("hf-shared-prefix")
-class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
+class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval has no types
     """lm_eval's ``hf`` model, with the tokens that prompts share computed once.
 
     Loglikelihood requests are grouped by the tokens that they share: few-shot examples, then a question. Requests that
@@ -69,11 +71,20 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         self._ahead: dict[str, list[int]] = {}
         self._upcoming: Iterator[str] = iter(())
 
+    def set_cache_hook(self, cache_hook: Any) -> None:
+        """Take a cache of answers, as in lm_eval, but none of another checkpoint."""
+        check_owner(self, cache_hook.dbdict)
+        super().set_cache_hook(cache_hook)
+
     # Tokens
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Answer]:
         """Log-probabilities of continuations, as in lm_eval; strings are encoded many at a time, and each once."""
-        if self.tokenizer.is_fast and self.backend == "causal":
+        # Tokenizers that are not transformers' own, such as mistral-common's, do not say whether they are fast.
+        fast = getattr(self.tokenizer, "is_fast", False)
+        if not fast:
+            logger.info("%s is not a fast tokenizer: each text is encoded as hf does", type(self.tokenizer).__name__)
+        if fast and self.backend == "causal":
             pairs = (request.args for request in requests)
             self._upcoming = (
                 text for context, answer in pairs if context for text in (context.rstrip(), context + answer)
@@ -120,6 +131,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
     def _loglikelihood_tokens(
         self, requests: list[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[Answer]:
+        self.count_scored(requests)
         if override_bs is not None or not requests:
             return self._as_hf(requests, disable_tqdm, override_bs)
         reason = self.why_unsupported

@@ -16,6 +16,10 @@ from consistency.tasks.templates import OWN, read_template
 
 Style = Literal["icl", "icl_paper", "ift"]
 STYLES: tuple[Style, ...] = ("icl", "icl_paper", "ift")
+# A chat template without variables, which renders as itself.
+_MARK = "template"
+# Transformers prefers a tekken.json to a tokenizer.json beside it.
+_REPLACE = "use a folder with the model's tokenizer.json and without tekken.json as its tokenizer"
 # What is asked, about what, and the options, by language.
 _ASKED = {
     "en": ("Which of these is a fever?", "medicine", "flu cold cough pain rash sting burn cut sprain bruise".split()),
@@ -83,7 +87,7 @@ def check_tokenizer(
     prompts.wording(language)
     text = read_template(template)
     notes: tuple[str, ...] = ()
-    if text is None and not getattr(tokenizer, "chat_template", None):
+    if text is None and not getattr(tokenizer, "chat_template", None) and _takes_template(tokenizer):
         text = read_template("vicuna")
         notes = ("no chat template: checked with vicuna.jinja, which training saves with the model",)
     try:
@@ -135,6 +139,12 @@ def save_tokenizer(model: str, template: str, out: str | Path) -> None:
     """
     text = read_template(template)
     tokenizer = load_tokenizer(model)
+    if not _takes_template(tokenizer):
+        raise InputError(
+            f"the tokenizer of {model}, a {type(tokenizer).__name__}, takes no chat template",
+            expected="a tokenizer that renders one",
+            do=_REPLACE,
+        )
     if text is not None:
         tokenizer.chat_template = text
     elif not tokenizer.chat_template:
@@ -153,6 +163,11 @@ def _check(
     if style == "ift":
         turn = [{"role": "user", "content": prompts.instruction(about, stem, choices, language)}]
         reply = {"role": "assistant", "content": prompts.answer(choices, 0)}
+        if not _takes_template(tokenizer):
+            problem = (
+                f"a {type(tokenizer).__name__} uses no chat template, and lm_eval encodes its control tokens as text"
+            )
+            return LetterCheck(style, {}, (f"{problem}; {_REPLACE}",), ())
         try:
             context = tokenizer.apply_chat_template(
                 turn, chat_template=template, add_generation_prompt=True, tokenize=False
@@ -195,6 +210,16 @@ def _check(
         problem = f"the tokenizer adds {end!r} to the end of a text, where lm_eval looks for the letter"
         return LetterCheck(style, tokens, (f"{problem}; give lm_eval the model argument add_bos_token=False",), ())
     return LetterCheck(style, tokens, *_findings(style, scored, shown, merged, notes))
+
+
+def _takes_template(tokenizer: Any) -> bool:
+    """Whether a tokenizer renders the chat template that it is given; mistral-common's has a format of its own."""
+    turn = [{"role": "user", "content": "?"}]
+    try:
+        rendered = tokenizer.apply_chat_template(turn, chat_template=_MARK, add_generation_prompt=True, tokenize=False)
+    except Exception:  # whatever a tokenizer without templates raises
+        return False
+    return bool(rendered == _MARK)
 
 
 def _begins(row: str, prompt: str, reply: str) -> bool:

@@ -14,7 +14,7 @@ from consistency.experiment.grid import Experiment, TunedRun
 from consistency.experiment.row_manifest import check_rows
 from consistency.metrics.measures import MEASURE
 from consistency.report.grid.cells import RunAudit
-from consistency.report.provenance import difference_notes, inputs_hash, limit_notes, shots_of
+from consistency.report.provenance import cut_notes, difference_notes, inputs_hash, limit_notes, shots_of
 from consistency.report.schema import GridPairing, Log, Result, RunPairing, TrainingRows
 from consistency.support.json_files import read_json
 from consistency.support.version import own_version
@@ -114,7 +114,7 @@ def _precision(config: Mapping[str, Any]) -> str:
 
 def notes(logs: Sequence[Log], pairing: GridPairing, experiment: Experiment) -> list[str]:
     """What a reader must know before believing the figures: limits, unusual settings, questions left out."""
-    lines = [*limit_notes(logs), *_template_notes(logs, experiment)]
+    lines = [*limit_notes(logs), *cut_notes(logs), *_template_notes(logs, experiment)]
     for role, name in _ROLES.items():
         members = [log for log in logs if log.role == role]
         shots = sorted({shot for log in members for shot in log.shots} - {_SHOTS[role]})

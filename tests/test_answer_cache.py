@@ -1,0 +1,249 @@
+"""One path for `--use_cache`, many models: whose answers a cache gives, against lm_eval's own `hf` without a cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+lm_eval = pytest.importorskip("lm_eval")
+
+import transformers  # noqa: E402
+from lm_eval.api.registry import get_model  # noqa: E402
+from lm_eval.caching import cache as request_cache  # noqa: E402
+from lm_eval.tasks import TaskManager  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from consistency.errors import InputError  # noqa: E402
+from consistency.shared_prefix.answer_cache import answers_key  # noqa: E402
+from consistency.shared_prefix.harness import prepared_harness  # noqa: E402
+from consistency.shared_prefix.model import SharedPrefixLM  # noqa: E402
+
+TASK = "letters_of_a_cache"
+TEMPLATE = "{% for m in messages %}[MARK{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
+
+
+@pytest.fixture(autouse=True)
+def no_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """lm_eval lists all installed packages in each log, which takes seconds."""
+    monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda storage: None)
+
+
+@pytest.fixture(scope="module")
+def manager(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("task")
+    rows = [
+        {"question": f"Which city {'by the old river ' * (n % 5)}is number {n}?", "answer": n % 4} for n in range(10)
+    ]
+    (folder / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = {"test": str(folder / "q.jsonl"), "dev": str(folder / "q.jsonl")}
+    task = {
+        "task": TASK,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": files},
+        "test_split": "test",
+        "fewshot_split": "dev",
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{question}}\nAnswer:",
+        "doc_to_choice": ["A", "B", "C", "D"],
+        "doc_to_target": "{{answer}}",
+        "num_fewshot": 3,
+        "metric_list": [{"metric": "acc"}],
+        "metadata": {"version": 1},
+    }
+    (folder / "task.yaml").write_text(json.dumps(task))
+    return TaskManager(include_path=str(folder), include_defaults=False)
+
+
+@pytest.fixture
+def model(tiny_llama: Path, tmp_path: Path) -> Path:
+    """A folder of a model that a test may change."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_llama, folder)
+    retrain(folder, 0)
+    return folder
+
+
+def retrain(folder: Path, seed: int) -> None:
+    """Other weights in the same files, of the same size and with the same time of change."""
+    path = folder / "model.safetensors"
+    before = path.stat()
+    torch.manual_seed(seed)
+    weights = {name: 0.3 * torch.randn_like(value) for name, value in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+
+
+def plain(manager: Any, model: str, arguments: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """lm_eval as it is."""
+    found: dict[str, Any] = lm_eval.simple_evaluate(
+        model=model,
+        model_args=arguments,
+        tasks=[TASK],
+        task_manager=manager,
+        device="cpu",
+        batch_size=4,
+        bootstrap_iters=0,
+        **more,
+    )
+    return found
+
+
+def ours(manager: Any, model: str, arguments: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """lm_eval as `consistency eval` runs it."""
+    with prepared_harness({"model": model, "model_args": arguments}):
+        return plain(manager, model, arguments, **more)
+
+
+def scores(result: dict[str, Any]) -> Any:
+    return torch.tensor([[float(answer[0]) for answer in row["filtered_resps"]] for row in result["samples"][TASK]])
+
+
+def test_each_checkpoint_has_its_own_answers(manager: Any, model: Path, tmp_path: Path) -> None:
+    """The next model, weights that changed in place, a type, a window, an adapter: all with one path."""
+    peft = pytest.importorskip("peft")
+    cache = str(tmp_path / "cache" / "answers")
+    other, adapter = tmp_path / "other", tmp_path / "adapter"
+    shutil.copytree(model, other)
+    retrain(other, 1)
+    base = transformers.AutoModelForCausalLM.from_pretrained(model)
+    lora = peft.LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, target_modules=["q_proj", "v_proj"])
+    peft.get_peft_model(base, lora).save_pretrained(adapter)
+    arguments = {"pretrained": str(model), "dtype": "float32"}
+    variants: list[tuple[str, dict[str, Any]]] = [
+        ("hf-shared-prefix", arguments),
+        ("hf-shared-prefix", {**arguments, "pretrained": str(other)}),
+        ("hf-shared-prefix", {**arguments, "max_length": 24}),
+        ("hf-shared-prefix", {**arguments, "add_bos_token": False}),
+        ("hf-shared-prefix", {**arguments, "peft": str(adapter)}),
+        ("hf", {**arguments, "dtype": "bfloat16"}),
+    ]
+    expected = []
+    for number, (kind, given) in enumerate(variants, 1):
+        found = scores(ours(manager, kind, given, use_cache=cache))
+        expected.append(scores(plain(manager, "hf", given)))
+        assert (found - expected[-1]).abs().max() <= 1e-4
+        assert len(list((tmp_path / "cache").glob("answers.*_rank0.db"))) == number
+    assert all((one - two).abs().max() > 1e-3 for place, one in enumerate(expected) for two in expected[place + 1 :])
+    retrain(model, 2)
+    found = scores(ours(manager, *variants[0], use_cache=cache))
+    assert (found - scores(plain(manager, "hf", arguments))).abs().max() <= 1e-4
+    assert (found - expected[0]).abs().max() > 1e-3
+
+
+def test_a_copy_of_the_model_elsewhere_is_not_asked_again(
+    manager: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, arguments = str(tmp_path / "answers"), {"pretrained": str(model), "dtype": "float32"}
+    first = ours(manager, "hf-shared-prefix", arguments, use_cache=cache)
+    (file,) = tmp_path.glob("answers.*_rank0.db")
+    assert first["config"]["answer_cache"] == str(file)
+    shutil.copytree(model, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(SharedPrefixLM, "_loglikelihood_tokens", lambda *_, **__: pytest.fail("the model was asked"))
+    again = ours(manager, "hf-shared-prefix", {**arguments, "pretrained": "copy"}, use_cache="answers")
+    assert (scores(again) == scores(first)).all()
+
+
+@pytest.mark.parametrize("kind", ["hf", "hf-shared-prefix"])
+def test_a_run_that_was_killed_goes_on(
+    kind: str, manager: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that are there are not computed again, and prompts that were cut are counted all the same."""
+    cache = str(tmp_path / "answers")
+    arguments = {"pretrained": str(model), "dtype": "float32", "max_length": 160}
+    whole = ours(manager, kind, arguments)
+    assert 0 < whole["config"]["truncated_prompts"][TASK]["cut"] < 10
+
+    class Killed(BaseException):
+        pass
+
+    add, left = lm_eval.api.model.CacheHook.add_partial, [7]
+
+    def add_partial(self: Any, *given: Any) -> None:
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        add(self, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lm_eval.api.model.CacheHook, "add_partial", add_partial)
+        with pytest.raises(Killed):
+            ours(manager, kind, arguments, use_cache=cache)
+    asked: list[int] = []
+    compute = get_model(kind)._loglikelihood_tokens
+    monkeypatch.setattr(
+        get_model(kind), "_loglikelihood_tokens", lambda self, r, **k: asked.append(len(r)) or compute(self, r, **k)
+    )
+    resumed = ours(manager, kind, arguments, use_cache=cache)
+    assert asked[0] == 40 - 7
+    assert (scores(resumed) - scores(whole)).abs().max() <= 1e-5
+    assert resumed["config"]["truncated_prompts"] == whole["config"]["truncated_prompts"]
+
+
+def test_lm_eval_itself_is_refused_another_models_cache(manager: Any, model: Path, tmp_path: Path) -> None:
+    cache, arguments = str(tmp_path / "answers"), {"pretrained": str(model), "dtype": "float32"}
+    first, again = (plain(manager, "hf-shared-prefix", arguments, use_cache=cache) for _ in range(2))
+    assert (scores(first) == scores(again)).all()
+    with pytest.raises(InputError, match=r"answers_rank0\.db: this cache holds the answers of another model"):
+        plain(manager, "hf-shared-prefix", {**arguments, "max_length": 60}, use_cache=cache)
+    # A cache that lm_eval's hf wrote says nothing of its model.
+    plain(manager, "hf", arguments, use_cache=str(tmp_path / "theirs"))
+    with pytest.raises(InputError, match="it does not say which"):
+        plain(manager, "hf-shared-prefix", arguments, use_cache=str(tmp_path / "theirs"))
+
+
+def test_models_whose_weights_cannot_be_seen_are_told_apart_by_their_arguments(tmp_path: Path) -> None:
+    weights = tmp_path / "model.gguf"
+    weights.write_bytes(b"1")
+    lm = get_model("dummy")()
+
+    def key(**arguments: Any) -> str:
+        return answers_key(lm, {"model": "dummy", "model_args": {"model": "a", "path": str(weights), **arguments}})
+
+    first = key()
+    assert key(num_concurrent=8, api_key="secret") == first
+    assert len({first, key(model="b"), key(base_url="http://localhost:1")}) == 3
+    weights.write_bytes(b"12")
+    assert key() != first
+
+
+def test_cached_prompts_are_those_of_the_model(
+    manager: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chat template that changed in its folder, or an argument of the template: other prompts."""
+    monkeypatch.setattr(request_cache, "PATH", str(tmp_path / "requests"))
+
+    def use(text: str) -> None:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+        tokenizer.chat_template = text
+        tokenizer.save_pretrained(model)
+
+    def prompts(run: Callable[..., dict[str, Any]], cached: bool, **more: Any) -> list[str]:
+        found = run(
+            manager,
+            "hf-shared-prefix",
+            {"pretrained": str(model), "dtype": "float32", **more},
+            apply_chat_template=True,
+            cache_requests=cached,
+            limit=2,
+        )
+        return [row["arguments"][0][0] for row in found["samples"][TASK]]
+
+    seen = []
+    quick = TEMPLATE + "{{ 'think' if enable_thinking else 'quick' }}"
+    for text, more in ((TEMPLATE, {}), (quick, {"enable_thinking": True}), (quick, {"enable_thinking": False})):
+        use(text)
+        expected = prompts(plain, False, **more)
+        assert prompts(ours, True, **more) == expected
+        seen.append(expected)
+    assert prompts(ours, True, **more) == expected
+    assert len({tuple(item) for item in seen}) == 3
+    assert len(list((tmp_path / "requests").iterdir())) == 3
