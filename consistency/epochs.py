@@ -1,0 +1,254 @@
+"""An Axolotl plugin that trains on every row in every epoch, and writes what each epoch saw beside the weights.
+
+Axolotl alone drops the packed rows that do not fill a last micro batch: a group whose rows fill less than one trains for 0
+steps and ends like any other training. It also ends the last epoch early where the examples are no multiple of the batch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from axolotl.integrations.base import BasePlugin
+from axolotl.utils.samplers.multipack import MultipackBatchSampler
+from torch.utils.data import BatchSampler, SequentialSampler
+from transformers import TrainerCallback
+
+from consistency.support.files import write_atomically
+
+# The file in the output folder.
+TRAINING = "training.json"
+_MISTAKE = 2  # exit code
+Row = list[int]
+
+
+class WholeEpochs(BasePlugin):  # type: ignore[misc]
+    """Batches from all the packed rows that there are, as many steps as the epochs have, and a count of what was seen."""
+
+    def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
+        """Replace the Trainer's packed batches and its number of steps, and count what it fetches."""
+        if not hasattr(trainer.train_dataset, "__len__"):  # a stream
+            return
+        if not cfg.max_steps:
+            trainer.args.max_steps = -1  # as many as the epochs have
+        sampler_of = trainer._get_train_sampler
+
+        def whole(*arguments: Any) -> Any:
+            made = sampler_of(*arguments)
+            if not isinstance(made, MultipackBatchSampler):
+                return made
+            counts.packed = PackedBatches(made, int(cfg.seed or 0), trainer.args.world_size)
+            return counts.packed
+
+        trainer._get_train_sampler = whole
+        counts = _Counts(cfg, trainer)
+        trainer.add_callback(counts)
+
+
+class PackedBatches(BatchSampler):  # type: ignore[misc]
+    """The batches of packed rows of each epoch: every conversation in one of them, and the same number in every epoch.
+
+    Parameters
+    ----------
+    sampler : MultipackBatchSampler
+        Axolotl's own, whose lengths and settings are taken.
+    seed : int
+        With the number of the epoch it decides the order, in every process the same.
+    devices : int
+        Processes, each of which takes every n-th batch.
+
+    Attributes
+    ----------
+    batches : list of list of list of int
+        Those of the epoch at hand: the conversations of each row of each batch.
+    lengths : numpy.ndarray
+        Tokens of each conversation, shape ``(conversations,)``.
+    """
+
+    # Batches differ in size: accelerate would drop a last one that is smaller than this.
+    batch_size = None
+    drop_last = False
+
+    def __init__(self, sampler: MultipackBatchSampler, seed: int, devices: int) -> None:
+        self.lengths = sampler.lengths
+        self._made_from, self._seed, self._devices = sampler, seed, devices
+        self._shuffled = not isinstance(sampler.sampler, SequentialSampler)
+        self._epoch = 0
+        self._first = self._pack(0)
+        self.batches = batches_of(self._first, sampler.batch_size, devices)
+        self._count = len(self.batches)
+
+    def __len__(self) -> int:
+        """The number of batches of an epoch, over all devices."""
+        return self._count
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        """The batches of the next epoch."""
+        micro = self._made_from.batch_size
+        self.batches = batches_of(self._pack(self._epoch), micro, self._devices)
+        if len(self.batches) != self._count:
+            # Another order fills more or fewer rows. The Trainer counts on the steps of the first epoch.
+            order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._first))
+            self.batches = batches_of([self._first[index] for index in order], micro, self._devices)
+        self._epoch += 1
+        return iter(self.batches)
+
+    def _pack(self, epoch: int) -> list[Row]:
+        made, count = self._made_from, len(self.lengths)
+        order = np.random.default_rng([self._seed, epoch]).permutation(count) if self._shuffled else np.arange(count)
+        packer = MultipackBatchSampler(
+            [int(index) for index in order],
+            batch_size=1,
+            batch_max_len=made.batch_max_len,
+            lengths=made.lengths,
+            bin_size=made.bin_size,
+            drop_last=False,
+            sequential=False,
+            group_size=made.group_size,
+            num_processes=1,
+        )
+        packer.sequential = made.sequential
+        return [batch[0] for batch in packer.generate_batches()]
+
+
+def batches_of(rows: Sequence[Row], micro: int, devices: int) -> list[list[Row]]:
+    """Packed rows in batches, as many for each device; none is left out.
+
+    Parameters
+    ----------
+    rows : sequence of list of int
+        The conversations of each row.
+    micro, devices : int
+        Rows that a device takes at once, and devices. Consecutive batches are those of the devices.
+
+    Returns
+    -------
+    list of list of list of int
+        All batches but the last of each device have `micro` rows. Where the last ones are fewer than the devices, rows of
+        several conversations are divided; where there is none to divide, rows are repeated.
+
+    Examples
+    --------
+    >>> batches_of([[0, 1], [2], [3]], micro=2, devices=1)
+    [[[0, 1], [2]], [[3]]]
+    >>> batches_of([[0, 1, 2], [3], [4]], micro=1, devices=2)
+    [[[1, 2]], [[3]], [[4]], [[0]]]
+    """
+    rows, size = list(rows), micro * devices
+    while 0 < (rest := len(rows) % size) < devices:
+        longest = max(range(len(rows)), key=lambda index: len(rows[index]))
+        half = len(rows[longest]) // 2
+        if half:
+            rows[longest], divided = rows[longest][half:], rows[longest][:half]
+        rows.append(divided if half else rows[rest % len(rows)])
+    whole = len(rows) - rest
+    batches = [rows[start : start + micro] for start in range(0, whole, micro)]
+    last = rows[whole:]
+    return batches + [last[device::devices] for device in range(devices) if last]
+
+
+class _Counts(TrainerCallback):  # type: ignore[misc]
+    """Counts the rows, tokens and labels that each epoch was trained on, and writes them when training is over."""
+
+    def __init__(self, cfg: Any, trainer: Any) -> None:
+        self.cfg, self.trainer = cfg, trainer
+        self.packed: PackedBatches | None = None
+        self.epochs: list[dict[str, int]] = []
+        self.fetched: list[dict[str, Any]] = []
+        fetch: Callable[..., tuple[list[Any], Any]] = trainer.get_batch_samples
+
+        def counted(*arguments: Any) -> tuple[list[Any], Any]:
+            batches, items = fetch(*arguments)
+            self.fetched += [_count(batch) for batch in batches]
+            return batches, items
+
+        trainer.get_batch_samples = counted
+
+    def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+        self.fetched = []
+
+    def on_epoch_end(self, *_: Any, **__: Any) -> None:
+        import torch
+
+        names = ("rows", "tokens", "labels")
+        counts = [torch.stack([batch[name] for batch in self.fetched]).sum() for name in names if self.fetched]
+        if not counts:
+            return
+        every = self.trainer.accelerator.gather(torch.stack(counts)[None]).sum(0).tolist()
+        epoch = dict(zip(names, map(int, every), strict=True))
+        if self.cfg.rl:  # a batch holds each pair's two replies
+            epoch["rows"] //= 2
+        if self.packed is not None:
+            seen = list(chain(*chain(*self.packed.batches[: len(self.fetched) * self.trainer.args.world_size])))
+            epoch |= {"rows": len(seen), "tokens": int(self.packed.lengths[seen].sum())}
+        self.epochs.append(epoch)
+
+    def on_train_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        main = self.trainer.is_world_process_zero()
+        found = self._summary(state.global_step)
+        if main:
+            write_atomically(Path(self.cfg.output_dir) / TRAINING, json.dumps(found, indent=2) + "\n")
+        if not state.global_step:
+            if main:
+                print(f"consistency: the training took no step on its {found['rows']:,} rows", file=sys.stderr)
+            sys.exit(_MISTAKE)
+        if main:
+            print(f"consistency: {summary(found)}", file=sys.stderr)
+
+    def _summary(self, steps: int) -> dict[str, Any]:
+        cfg, rows = self.cfg, len(self.trainer.train_dataset)
+        base = str(cfg.base_model)
+        paths = [str(item.get("path")) for item in cfg.datasets or ()]
+        return {
+            "base_model": os.path.abspath(base) if Path(base).is_dir() else base,
+            "devices": self.trainer.args.world_size,
+            "steps": steps,
+            "rows_in_file": _lines(paths[0]) if len(paths) == 1 else None,
+            "rows": rows,
+            "tokens": cfg.total_num_tokens or None,
+            "labels": cfg.total_supervised_tokens or None,
+            "epochs": self.epochs,
+        }
+
+
+def _count(batch: dict[str, Any]) -> dict[str, Any]:
+    """Rows, tokens and labels of a batch, on its device; of packed rows only the labels are right."""
+    ids = batch["input_ids"]
+    labels = batch.get("completion_mask") if "completion_mask" in batch else batch["labels"] != -100
+    mask = batch.get("attention_mask")
+    return {
+        "rows": ids.new_tensor(len(ids)),
+        "tokens": ids.new_tensor(ids.numel()) if mask is None else (mask != 0).sum(),
+        "labels": (labels != 0).sum(),
+    }
+
+
+def _lines(path: str) -> int | None:
+    """The number of rows of a JSONL file; None if it is none."""
+    file = Path(path)
+    if file.suffix != ".jsonl" or not file.is_file():
+        return None
+    with file.open("rb") as lines:
+        return sum(bool(line.strip()) for line in lines)
+
+
+def summary(training: dict[str, Any]) -> str:
+    """What a training saw of its rows, in one line.
+
+    Parameters
+    ----------
+    training : dict
+        The content of ``training.json``.
+    """
+    epochs = training["epochs"]
+    kind = "tokens" if training["tokens"] else "rows"
+    seen, there = sum(epoch[kind] for epoch in epochs), training[kind] * len(epochs)
+    shares = f"{training['steps']:,} steps; {len(epochs)} epochs saw {seen:,} of {there:,} {kind}"
+    dropped = (training["rows_in_file"] or 0) - training["rows"]
+    return shares + (f"; {dropped:,} rows of the file were left out, as nothing in them is trained" if dropped > 0 else "")
