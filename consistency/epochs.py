@@ -6,24 +6,23 @@ steps and ends like any other training. It also ends the last epoch early where 
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from axolotl.integrations.base import BasePlugin
-from axolotl.utils.samplers.multipack import MultipackBatchSampler
+from axolotl.utils.samplers import MultipackBatchSampler, get_dataset_lengths
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import TrainerCallback
 
+from consistency.experiment.training_record import RECORD, Epoch, TrainingRecord, no_step
 from consistency.support.files import write_atomically
+from consistency.support.json_files import pretty_json
 
-# The file in the output folder.
-TRAINING = "training.json"
 _MISTAKE = 2  # exit code
 Row = list[int]
 
@@ -51,7 +50,7 @@ class WholeEpochs(BasePlugin):  # type: ignore[misc]
         trainer.add_callback(counts)
 
 
-class PackedBatches(BatchSampler):  # type: ignore[misc]
+class PackedBatches(BatchSampler):
     """The batches of packed rows of each epoch: every conversation in one of them, and the same number in every epoch.
 
     Parameters
@@ -72,7 +71,7 @@ class PackedBatches(BatchSampler):  # type: ignore[misc]
     """
 
     # Batches differ in size: accelerate would drop a last one that is smaller than this.
-    batch_size = None
+    batch_size = None  # type: ignore[assignment]
     drop_last = False
 
     def __init__(self, sampler: MultipackBatchSampler, seed: int, devices: int) -> None:
@@ -88,7 +87,7 @@ class PackedBatches(BatchSampler):  # type: ignore[misc]
         """The number of batches of an epoch, over all devices."""
         return self._count
 
-    def __iter__(self) -> Iterator[list[Row]]:
+    def __iter__(self) -> Iterator[list[Row]]:  # type: ignore[override]
         """The batches of the next epoch."""
         micro = self._made_from.batch_size
         self.batches = batches_of(self._pack(self._epoch), micro, self._devices)
@@ -159,7 +158,7 @@ class _Counts(TrainerCallback):  # type: ignore[misc]
     def __init__(self, cfg: Any, trainer: Any) -> None:
         self.cfg, self.trainer = cfg, trainer
         self.packed: PackedBatches | None = None
-        self.epochs: list[dict[str, int]] = []
+        self.epochs: list[Epoch] = []
         self.fetched: list[dict[str, Any]] = []
         fetch: Callable[..., tuple[list[Any], Any]] = trainer.get_batch_samples
 
@@ -181,51 +180,53 @@ class _Counts(TrainerCallback):  # type: ignore[misc]
         if not counts:
             return
         every = self.trainer.accelerator.gather(torch.stack(counts)[None]).sum(0).tolist()
-        epoch = dict(zip(names, map(int, every), strict=True))
+        rows, tokens, labels = map(int, every)
         if self.cfg.rl:  # a batch holds each pair's two replies
-            epoch["rows"] //= 2
+            rows //= 2
         if self.packed is not None:
             seen = list(chain(*chain(*self.packed.batches[: len(self.fetched) * self.trainer.args.world_size])))
-            epoch |= {"rows": len(seen), "tokens": int(self.packed.lengths[seen].sum())}
-        self.epochs.append(epoch)
+            rows, tokens = len(seen), int(self.packed.lengths[seen].sum())
+        self.epochs.append(Epoch(rows, tokens, labels))
 
     def on_train_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
-        main = self.trainer.is_world_process_zero()
-        found = self._summary(state.global_step)
+        main, record = self.trainer.is_world_process_zero(), self._record(state.global_step)
+        file = Path(self.cfg.output_dir) / RECORD
         if main:
-            write_atomically(Path(self.cfg.output_dir) / TRAINING, json.dumps(found, indent=2) + "\n")
-        if not state.global_step:
-            if main:
-                print(f"consistency: the training took no step on its {found['rows']:,} rows", file=sys.stderr)
+            write_atomically(file, pretty_json(msgspec.to_builtins(record)))
+            print(f"consistency: {record.to_text() if record.steps else no_step(file)}", file=sys.stderr)
+        if not record.steps:
             sys.exit(_MISTAKE)
-        if main:
-            print(f"consistency: {summary(found)}", file=sys.stderr)
 
-    def _summary(self, steps: int) -> dict[str, Any]:
-        cfg, rows = self.cfg, len(self.trainer.train_dataset)
+    def _record(self, steps: int) -> TrainingRecord:
+        cfg = self.cfg
         base = str(cfg.base_model)
         paths = [str(item.get("path")) for item in cfg.datasets or ()]
-        return {
-            "base_model": os.path.abspath(base) if Path(base).is_dir() else base,
-            "devices": self.trainer.args.world_size,
-            "steps": steps,
-            "rows_in_file": _lines(paths[0]) if len(paths) == 1 else None,
-            "rows": rows,
-            "tokens": cfg.total_num_tokens or None,
-            "labels": cfg.total_supervised_tokens or None,
-            "epochs": self.epochs,
-        }
+        return TrainingRecord(
+            base_model=str(Path(base).resolve()) if Path(base).is_dir() else base,
+            devices=self.trainer.args.world_size,
+            steps=steps,
+            rows_in_file=_lines(paths[0]) if len(paths) == 1 else None,
+            rows=len(self.trainer.train_dataset),
+            tokens=cfg.total_num_tokens or None,
+            labels=cfg.total_supervised_tokens or None,
+            sequence_len=cfg.sequence_len,
+            full_rows=None
+            if cfg.rl
+            else int((get_dataset_lengths(self.trainer.train_dataset) >= cfg.sequence_len).sum()),
+            epochs=tuple(self.epochs),
+        )
 
 
 def _count(batch: dict[str, Any]) -> dict[str, Any]:
     """Rows, tokens and labels of a batch, on its device; of packed rows only the labels are right."""
     ids = batch["input_ids"]
-    labels = batch.get("completion_mask") if "completion_mask" in batch else batch["labels"] != -100
+    # Of pairs of replies the mask of the replies' tokens.
+    labels = batch["completion_mask"] != 0 if "completion_mask" in batch else batch["labels"] != -100
     mask = batch.get("attention_mask")
     return {
         "rows": ids.new_tensor(len(ids)),
         "tokens": ids.new_tensor(ids.numel()) if mask is None else (mask != 0).sum(),
-        "labels": (labels != 0).sum(),
+        "labels": labels.sum(),
     }
 
 
@@ -236,19 +237,3 @@ def _lines(path: str) -> int | None:
         return None
     with file.open("rb") as lines:
         return sum(bool(line.strip()) for line in lines)
-
-
-def summary(training: dict[str, Any]) -> str:
-    """What a training saw of its rows, in one line.
-
-    Parameters
-    ----------
-    training : dict
-        The content of ``training.json``.
-    """
-    epochs = training["epochs"]
-    kind = "tokens" if training["tokens"] else "rows"
-    seen, there = sum(epoch[kind] for epoch in epochs), training[kind] * len(epochs)
-    shares = f"{training['steps']:,} steps; {len(epochs)} epochs saw {seen:,} of {there:,} {kind}"
-    dropped = (training["rows_in_file"] or 0) - training["rows"]
-    return shares + (f"; {dropped:,} rows of the file were left out, as nothing in them is trained" if dropped > 0 else "")
