@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from axolotl.integrations.base import BasePlugin
 from axolotl.utils.samplers import MultipackBatchSampler, get_dataset_lengths
+from axolotl.utils.samplers.multipack import allocate_sequentially, pack_parallel
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import TrainerCallback
 
@@ -101,19 +102,13 @@ class PackedBatches(BatchSampler):
     def _pack(self, epoch: int) -> list[Row]:
         made, count = self._made_from, len(self.lengths)
         order = np.random.default_rng([self._seed, epoch]).permutation(count) if self._shuffled else np.arange(count)
-        packer = MultipackBatchSampler(
-            [int(index) for index in order],
-            batch_size=1,
-            batch_max_len=made.batch_max_len,
-            lengths=made.lengths,
-            bin_size=made.bin_size,
-            drop_last=False,
-            sequential=False,
-            group_size=made.group_size,
-            num_processes=1,
-        )
-        packer.sequential = made.sequential
-        return [batch[0] for batch in packer.generate_batches()]
+        lengths = self.lengths[order]
+        if made.sequential:
+            packed, _, _ = allocate_sequentially(lengths, 0, made.batch_max_len, 1)
+        else:
+            most = made.bin_size or made.batch_max_len
+            packed = pack_parallel(lengths, made.batch_max_len, made.group_size, most, num_processes=1)
+        return [[int(order[place]) for place in row] for row in packed]
 
 
 def batches_of(rows: Sequence[Row], micro: int, devices: int) -> list[list[Row]]:
