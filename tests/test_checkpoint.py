@@ -157,7 +157,7 @@ def test_an_adapter_is_a_checkpoint(model: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     transformers = pytest.importorskip("transformers")
     base = transformers.AutoModelForCausalLM.from_pretrained(model)
-    adapted = peft.get_peft_model(base, peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    adapted = peft.get_peft_model(base, peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False))
     folder = tmp_path / "adapter"
     adapted.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
