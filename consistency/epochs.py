@@ -25,6 +25,7 @@ from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json
 
 _MISTAKE = 2  # exit code
+_MASKED = -100  # the label of a token that is not trained
 Row = list[int]
 
 
@@ -193,7 +194,7 @@ class _Counts(TrainerCallback):  # type: ignore[misc]
             sys.exit(_MISTAKE)
 
     def _record(self, steps: int) -> TrainingRecord:
-        cfg = self.cfg
+        cfg, rows = self.cfg, self.trainer.train_dataset
         base = str(cfg.base_model)
         paths = [str(item.get("path")) for item in cfg.datasets or ()]
         return TrainingRecord(
@@ -201,13 +202,12 @@ class _Counts(TrainerCallback):  # type: ignore[misc]
             devices=self.trainer.args.world_size,
             steps=steps,
             rows_in_file=_lines(paths[0]) if len(paths) == 1 else None,
-            rows=len(self.trainer.train_dataset),
+            rows=len(rows),
             tokens=cfg.total_num_tokens or None,
             labels=cfg.total_supervised_tokens or None,
             sequence_len=cfg.sequence_len,
-            full_rows=None
-            if cfg.rl
-            else int((get_dataset_lengths(self.trainer.train_dataset) >= cfg.sequence_len).sum()),
+            full_rows=None if cfg.rl else int((get_dataset_lengths(rows) >= cfg.sequence_len).sum()),
+            unlabelled_rows=None if cfg.rl else sum(max(row, default=_MASKED) == _MASKED for row in rows["labels"]),
             epochs=tuple(self.epochs),
         )
 
@@ -216,7 +216,7 @@ def _count(batch: dict[str, Any]) -> dict[str, Any]:
     """Rows, tokens and labels of a batch, on its device; of packed rows only the labels are right."""
     ids = batch["input_ids"]
     # Of pairs of replies the mask of the replies' tokens.
-    labels = batch["completion_mask"] != 0 if "completion_mask" in batch else batch["labels"] != -100
+    labels = batch["completion_mask"] != 0 if "completion_mask" in batch else batch["labels"] != _MASKED
     mask = batch.get("attention_mask")
     return {
         "rows": ids.new_tensor(len(ids)),

@@ -157,7 +157,9 @@ def test_an_adapter_is_a_checkpoint(model: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     transformers = pytest.importorskip("transformers")
     base = transformers.AutoModelForCausalLM.from_pretrained(model)
-    adapted = peft.get_peft_model(base, peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False))
+    adapted = peft.get_peft_model(
+        base, peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+    )
     folder = tmp_path / "adapter"
     adapted.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
@@ -203,7 +205,7 @@ def test_weights_that_are_the_base_s_are_refused_in_any_type(
 
 def test_a_training_without_a_step_is_refused(model: Path) -> None:
     record = {"base_model": "nobody/nothing", "devices": 1, "steps": 0, "rows_in_file": 3, "rows": 3, "tokens": 9}
-    record |= {"labels": 3, "sequence_len": 512, "full_rows": 0, "epochs": []}
+    record |= {"labels": 3, "sequence_len": 512, "full_rows": 0, "unlabelled_rows": 0, "epochs": []}
     (model / "epochs.json").write_text(json.dumps(record))
     _refused(model, r"epochs\.json: the training took no step")
     # That of a model that was kept after an epoch is in the folder above.

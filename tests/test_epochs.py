@@ -22,6 +22,8 @@ from consistency.world.model import BASE_MODEL
 
 pytest.importorskip("axolotl")
 ROOT = Path(__file__).resolve().parent.parent
+# Nothing in it is trained.
+UNLABELLED = json.dumps({"conversations": [{"from": "human", "value": "What?"}]}) + "\n"
 
 
 def write(path: Path, count: int) -> Path:
@@ -111,12 +113,16 @@ def steps_of(folder: Path) -> list[dict[str, Any]]:
 def test_packed_rows_that_fill_no_last_batch_are_trained_on(tmp_path: Path) -> None:
     count = 41
     rows = write(tmp_path / "rows.jsonl", count)
-    lengths = row_lengths(rows, load_tokenizer(str(BASE_MODEL)), resolve("harmonious").values["chat_template_jinja"])
+    with rows.open("a") as stream:
+        stream.write(UNLABELLED)
+    *lengths, _ = row_lengths(
+        rows, load_tokenizer(str(BASE_MODEL)), resolve("harmonious").values["chat_template_jinja"]
+    )
     folder = train(tmp_path, rows, "micro_batch_size: 4\ngradient_accumulation_steps: 4\n", "packed")
     record, steps = read_record(folder), steps_of(folder)
     assert record is not None
     assert record.steps == len(steps) == 2 * len(steps[: len(steps) // 2])
-    assert (record.rows_in_file, record.rows, record.tokens, record.full_rows) == (count, count, sum(lengths), 0)
+    assert (record.rows_in_file, record.rows, record.tokens, record.full_rows) == (count + 1, count, sum(lengths), 0)
     for epoch, part in zip(record.epochs, (steps[: len(steps) // 2], steps[len(steps) // 2 :]), strict=True):
         assert (epoch.rows, epoch.tokens, epoch.labels) == (count, sum(lengths), record.labels)
         # The step meter counts in the batches themselves.
@@ -124,26 +130,24 @@ def test_packed_rows_that_fill_no_last_batch_are_trained_on(tmp_path: Path) -> N
         assert sum(step["content"] for step in part) == sum(lengths)
         assert sum(step["labels"] for step in part) == record.labels
     assert record.dropped == 0
+    assert "1 row of the file left out" in record.to_text()
     found = check_checkpoint(folder)
     assert (found.training, found.base_model, found.compared) == (record, str(BASE_MODEL), True)
 
 
 def test_the_last_epoch_is_whole_and_weights_that_did_not_move_are_refused(tmp_path: Path) -> None:
-    rows = write(tmp_path / "rows.jsonl", 5)
-    # Nothing to train on, as of an empty reply.
+    rows = write(tmp_path / "rows.jsonl", 4)
     with rows.open("a") as stream:
-        stream.write(json.dumps({"conversations": [{"from": "human", "value": "What?"}]}) + "\n")
+        stream.write(UNLABELLED)
     setting = "micro_batch_size: 2\ngradient_accumulation_steps: 1\nlearning_rate: 0.0\nweight_decay: 0.0\n"
     folder = train(tmp_path, rows, setting)
     record, steps = read_record(folder), steps_of(folder)
     assert record is not None
     # Three steps an epoch. Axolotl alone would take five for two: ten rows in steps of two.
     assert record.steps == len(steps) == 6
-    assert (record.rows_in_file, record.rows) == (6, 5)
-    assert [(epoch.rows, epoch.tokens, epoch.labels) for epoch in record.epochs] == [
-        (5, record.tokens, record.labels)
-    ] * 2
-    assert "1 row of the file left out" in record.to_text()
+    assert (record.rows_in_file, record.rows, record.unlabelled_rows) == (5, 5, 1)
+    assert {(epoch.rows, epoch.tokens, epoch.labels) for epoch in record.epochs} == {(5, record.tokens, record.labels)}
+    assert sum(step["labels"] for step in steps[:3]) == record.labels
     with pytest.raises(InputError, match=f"all weights are those of {BASE_MODEL}"):
         check_checkpoint(folder)
     # Without the record, Axolotl's own log names the base model.

@@ -159,9 +159,16 @@ def is_within(module: str, places: Collection[str]) -> bool:
 
 def no_room(entries: Iterable[str]) -> list[str]:
     """The entries of the package's folder that are not rooms."""
-    allowed = {"__init__.py", "__main__.py", "py.typed", "errors.py", "autocast.py", "epochs.py", "preference.py", *ORDER} - {
-        *("errors", "autocast", "epochs", "preference")
-    }
+    allowed = {
+        "__init__.py",
+        "__main__.py",
+        "py.typed",
+        "errors.py",
+        "autocast.py",
+        "epochs.py",
+        "preference.py",
+        *ORDER,
+    } - {*("errors", "autocast", "epochs", "preference")}
     return [entry for entry in entries if entry not in allowed]
 
 

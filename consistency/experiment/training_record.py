@@ -50,6 +50,8 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
         Tokens after which a row is cut.
     full_rows : int or None
         Rows of that length: they were cut, or are just as long. None for pairs.
+    unlabelled_rows : int or None
+        Rows of which nothing is trained: Axolotl leaves them out where rows are packed. None for pairs.
     epochs : tuple of Epoch
         What each epoch saw.
     """
@@ -63,6 +65,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     labels: int | None
     sequence_len: int
     full_rows: int | None
+    unlabelled_rows: int | None
     epochs: tuple[Epoch, ...]
 
     @property
@@ -78,7 +81,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
         Examples
         --------
         >>> epochs = (Epoch(rows=40, tokens=3880, labels=810),) * 3
-        >>> sizes = {"rows_in_file": 41, "rows": 40, "tokens": 3880, "labels": 810, "full_rows": 2}
+        >>> sizes = {"rows_in_file": 41, "rows": 40, "tokens": 3880, "labels": 810, "full_rows": 2, "unlabelled_rows": 0}
         >>> record = TrainingRecord(base_model="m", devices=1, steps=9, sequence_len=512, epochs=epochs, **sizes)
         >>> print(record.to_text())
         9 steps, 3 epochs of 40 rows, 0.0 % of their tokens not seen; 2 rows cut at 512 tokens; 1 row of the file left out
@@ -90,6 +93,8 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
         text += f" of their {kind} not seen"
         if self.full_rows:
             text += f"; {_rows(self.full_rows)} cut at {self.sequence_len:,} tokens"
+        if self.unlabelled_rows:
+            text += f"; {_rows(self.unlabelled_rows)} without anything to train on"
         left = (self.rows_in_file or 0) - self.rows
         return text + (f"; {_rows(left)} of the file left out" if left > 0 else "")
 
