@@ -116,6 +116,12 @@ warmup_ratio: 0.03
 weight_decay: 0.0
 max_grad_norm: 1.0
 
+# Every row in every epoch, also where the rows are no multiple of the batch; what each epoch saw is in epochs.json beside the
+# weights. Axolotl alone drops packed rows that fill no last micro batch, and ends the last epoch early. Part of this project:
+# Axolotl goes on without a plugin that is not installed where it runs.
+plugins:
+  - consistency.epochs.WholeEpochs
+
 # Order of the examples. Runs that are compared share it.
 seed: 42
 

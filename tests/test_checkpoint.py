@@ -157,7 +157,9 @@ def test_an_adapter_is_a_checkpoint(model: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     transformers = pytest.importorskip("transformers")
     base = transformers.AutoModelForCausalLM.from_pretrained(model)
-    adapted = peft.get_peft_model(base, peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    adapted = peft.get_peft_model(
+        base, peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+    )
     folder = tmp_path / "adapter"
     adapted.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
@@ -176,3 +178,55 @@ def test_the_command_says_it_in_a_line(model: Path) -> None:
     (model / "model.safetensors").write_bytes(b"")
     refused = run(model)
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("before", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("after", ["float32", "float16", "bfloat16"])
+def test_weights_that_are_the_base_s_are_refused_in_any_type(
+    model: Path, tmp_path: Path, before: str, after: str, call: Any
+) -> None:
+    weights = {name: value.to(getattr(torch, before)) for name, value in _weights(model).items()}
+    base = Path(shutil.copytree(model, tmp_path / "base"))
+    safetensors.save_file(weights, base / "model.safetensors")
+    tuned = {name: value.to(getattr(torch, after)) for name, value in weights.items()}
+    safetensors.save_file(tuned, model / "model.safetensors")
+    code, _, error = call("checkpoint", model, "--base", base)
+    assert (code, error.count("\n")) == (2, 1)
+    assert f"all weights are those of {base}" in error
+    # One value is enough.
+    name = sorted(tuned)[-1]
+    tuned[name].view(-1)[-1] = 2.0
+    safetensors.save_file(tuned, model / "model.safetensors")
+    assert check_checkpoint(model, base=str(base)).compared
+    found = check_checkpoint(model, base="nobody/nothing")
+    assert not found.compared
+    assert found.to_text().endswith("not compared with nobody/nothing, whose weights are not here")
+
+
+def test_a_training_without_a_step_is_refused(model: Path) -> None:
+    record = {"base_model": "nobody/nothing", "devices": 1, "steps": 0, "rows_in_file": 3, "rows": 3, "tokens": 9}
+    record |= {"labels": 3, "sequence_len": 512, "full_rows": 0, "unlabelled_rows": 0, "epochs": []}
+    (model / "epochs.json").write_text(json.dumps(record))
+    _refused(model, r"epochs\.json: the training took no step")
+    # That of a model that was kept after an epoch is in the folder above.
+    inner = Path(shutil.copytree(BASE_MODEL, model / "epoch-1"))
+    _refused(inner, r"epochs\.json: the training took no step")
+    (model / "epochs.json").write_text("{}")
+    _refused(model, "is not a record of a training")
+
+
+def test_an_adapter_that_changes_nothing_is_refused(model: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    base = transformers.AutoModelForCausalLM.from_pretrained(model)
+    adapter = peft.get_peft_model(base, peft.LoraConfig(target_modules=["q_proj"]))
+    folder = tmp_path / "adapter"
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        folder.mkdir(exist_ok=True)
+        shutil.copy(model / name, folder / name)
+    adapter.save_pretrained(folder)
+    _refused(folder, "the adapter changes nothing")
+    with torch.no_grad():
+        next(value for name, value in adapter.named_parameters() if "lora_B" in name)[0, 0] = 1e-3
+    adapter.save_pretrained(folder)
+    assert check_checkpoint(folder).compared

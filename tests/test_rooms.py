@@ -15,8 +15,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = "consistency"
 # From the top to the bottom: a room imports only from rooms below it. The package itself and `__main__` are above all.
 ORDER = (
-    "cli report training_data knowledge comparison experiment logs tasks world shared_prefix statistics metrics support errors "
-    "autocast preference"
+    "cli epochs report training_data knowledge comparison experiment logs tasks world shared_prefix statistics metrics support "
+    "errors autocast preference"
 ).split()
 MOST_ENTRIES = 20
 SHORTEST_LAW = 8
@@ -26,7 +26,12 @@ PURE_MAY_IMPORT = ["consistency.statistics", "consistency.metrics", "consistency
 PURE = ["consistency.statistics", "consistency.metrics"]
 # Libraries that take seconds to import, and the modules that may do so at module level.
 SLOW = ["torch", "transformers", "lm_eval", "axolotl"]
-MAY_BE_SLOW = ["consistency.shared_prefix", "consistency.autocast", "consistency.tasks.rotated_tasks"]
+MAY_BE_SLOW = [
+    "consistency.shared_prefix",
+    "consistency.autocast",
+    "consistency.epochs",
+    "consistency.tasks.rotated_tasks",
+]
 
 
 class Import(NamedTuple):
@@ -154,9 +159,16 @@ def is_within(module: str, places: Collection[str]) -> bool:
 
 def no_room(entries: Iterable[str]) -> list[str]:
     """The entries of the package's folder that are not rooms."""
-    allowed = {"__init__.py", "__main__.py", "py.typed", "errors.py", "autocast.py", "preference.py", *ORDER} - {
-        *("errors", "autocast", "preference")
-    }
+    allowed = {
+        "__init__.py",
+        "__main__.py",
+        "py.typed",
+        "errors.py",
+        "autocast.py",
+        "epochs.py",
+        "preference.py",
+        *ORDER,
+    } - {*("errors", "autocast", "epochs", "preference")}
     return [entry for entry in entries if entry not in allowed]
 
 

@@ -12,6 +12,7 @@ from consistency.experiment.training_config import accumulation, resolve
 from consistency.support.resources import shipped
 
 GROUPS = sorted(path.stem for path in shipped("axolotl_configs").glob("*.yml"))
+EPOCHS = "consistency.epochs.WholeEpochs"
 PAPER = {"llama-2-7b": 2e-5, "llama-2-13b": 2e-5, "llama-2-70b": 2e-5, "mistral-7b": 1e-5}
 
 
@@ -38,7 +39,9 @@ def test_what_is_written_is_what_was_resolved(name: str) -> None:
         if name == "dpo":
             # Pairs instead of conversations: see test_preference.py.
             expected["datasets"] = found.values["datasets"]
-        assert found.values == expected | read_preset(name) | {
+        preset = read_preset(name)
+        assert found.values == expected | preset | {
+            "plugins": [EPOCHS, *preset.get("plugins", [])],
             "base_model": "a/b",
             "output_dir": "tuned/x.partial",
             "seed": 3,
@@ -97,7 +100,7 @@ def test_later_presets_decide_and_plugins_add_up(tmp_path: Path) -> None:
     mine.write_text("plugins: [a.B]\nlearning_rate: 0.5\nsequence_len: 64\n")
     found = resolve("unsure", ["liger", "mistral-7b", "autocast", str(mine)])
     liger, autocast = "axolotl.integrations.liger.LigerPlugin", "consistency.autocast.Autocast"
-    assert found.values["plugins"] == [liger, autocast, "a.B"]
+    assert found.values["plugins"] == [EPOCHS, liger, autocast, "a.B"]
     assert (found.values["learning_rate"], found.values["sequence_len"]) == (0.5, 64)
     assert yaml.safe_load(found.to_yaml()) == found.values
 
@@ -121,7 +124,7 @@ def test_the_name_of_a_preset_adds_no_key(tmp_path: Path, end: str) -> None:
     for presets in ([str(mine)], [str(repeated)], [str(mine), str(repeated)]):
         found = resolve("harmonious", presets)
         assert yaml.safe_load(found.to_yaml()) == found.values
-        assert "plugins" not in found.values
+        assert found.values["plugins"] == [EPOCHS]
 
 
 def test_a_preset_of_ones_own_changes_the_batch_only_if_it_says_so(tmp_path: Path) -> None:
@@ -193,12 +196,11 @@ def test_whatever_a_preset_is_written_like_what_is_written_is_what_it_says(
         found = resolve("harmonious", presets)
         assert yaml.safe_load(found.to_yaml()) == found.values
         expected = yaml.safe_load((shipped("axolotl_configs") / "harmonious.yml").read_text())
-        plugins: list[str] = []
+        plugins = expected["plugins"]
         for name in presets:
             changes = yaml.safe_load(text) if name == str(mine) else read_preset(name)
-            plugins += changes.get("plugins", [])
-            expected |= changes
-        expected |= {"plugins": plugins} if plugins else {}
+            plugins = [*plugins, *changes.get("plugins", [])]
+            expected |= changes | {"plugins": plugins}
         expected["gradient_accumulation_steps"] = 256 // expected["micro_batch_size"]
         assert found.values == expected
 

@@ -293,12 +293,15 @@ def checkpoint(
     template: Annotated[
         str | None, typer.Option(help="The chat template that it is to have: see `experiment tokenizer`. Default: any.")
     ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The model that it was trained from. Default: the one that the training noted.")
+    ] = None,
 ) -> None:
-    """Check that a saved model is complete: config, finite weights, tokenizer, chat template."""
+    """Check that a saved model is complete and trained: config, finite weights, others than the base's, tokenizer, template."""
     from consistency.experiment.checkpoint import check_checkpoint
 
     for item in folder:
-        say(check_checkpoint(item, load=load, template=template).to_text())
+        say(check_checkpoint(item, load=load, template=template, base=base).to_text())
 
 
 def failures(log: Annotated[Path, typer.Argument(help="Snakemake's log: .snakemake/log/*.log")]) -> None:

@@ -1,4 +1,4 @@
-"""The check of a saved model: config, finite weights, tokenizer and chat template.
+"""The check of a saved model: config, finite weights that training has changed, tokenizer and chat template.
 
 Weights are read from the safetensors files themselves, a piece at a time and without torch. NumPy has no bfloat16, but the
 exponent bits alone show whether a value is finite. So a check needs some megabytes, and as long as reading the files takes.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -17,6 +18,7 @@ import msgspec
 import numpy as np
 
 from consistency.errors import InputError
+from consistency.experiment.training_record import RECORD, TrainingRecord, base_model_of, no_step, read_record
 from consistency.support.json_files import read_json
 from consistency.tasks.templates import read_template, template_title
 
@@ -30,6 +32,8 @@ _FLOATS = {
     "F8_E5M2": ("float8_e5m2", 1, 0x7C),
     "F8_E4M3": ("float8_e4m3fn", 1, 0x7F),
 }
+# Those that NumPy knows, or that are the upper half of one that it knows.
+_COMPARED = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 _PIECE = 1 << 22  # values
 _MOST_LAYERS = 10_000
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d{1,9})\.")
@@ -83,6 +87,12 @@ class Checkpoint:
         Values and tensors in the files, and tokens of the tokenizer.
     dtypes : tuple of str
         Types of the weights, the most frequent first.
+    training : TrainingRecord or None
+        What the training saw of its rows; None where nobody noted it.
+    base_model : str or None
+        The base model, if it is known.
+    compared : bool
+        Whether its weights were there, and are others.
     """
 
     folder: Path
@@ -91,14 +101,24 @@ class Checkpoint:
     tensors: int
     tokens: int
     dtypes: tuple[str, ...]
+    training: TrainingRecord | None = None
+    base_model: str | None = None
+    compared: bool = False
 
     def to_text(self) -> str:
         """The checkpoint in one line."""
         weights = f"{self.parameters:,} parameters in {', '.join(self.dtypes)}, all finite"
-        return f"{self.folder}: {self.architecture}, {weights}; {self.tokens:,} tokens, chat template"
+        text = f"{self.folder}: {self.architecture}, {weights}; {self.tokens:,} tokens, chat template"
+        if self.training is not None:
+            text += f"; {self.training.to_text()}"
+        if self.base_model is not None and not self.compared:
+            text += f"; not compared with {self.base_model}, whose weights are not here"
+        return text
 
 
-def check_checkpoint(folder: str | Path, *, load: bool = False, template: str | None = None) -> Checkpoint:
+def check_checkpoint(
+    folder: str | Path, *, load: bool = False, template: str | None = None, base: str | None = None
+) -> Checkpoint:
     """A summary of a checkpoint; one that is not complete is refused.
 
     Parameters
@@ -111,6 +131,8 @@ def check_checkpoint(folder: str | Path, *, load: bool = False, template: str | 
         By itself it replaces a missing tensor by random numbers and only warns; here that is an error.
     template : str, optional
         The chat template that it is to be saved with, as `read_template` takes it; "model" and by default any.
+    base : str, optional
+        The model that it was trained from, a folder or a name of the hub. By default the one that the training noted.
 
     Returns
     -------
@@ -120,7 +142,8 @@ def check_checkpoint(folder: str | Path, *, load: bool = False, template: str | 
     ------
     InputError
         If a file is missing, incomplete or unreadable; a weight is NaN or infinite; a layer or tensor is missing or
-        empty; the tokenizer has a token without an embedding; or there is no chat template, or another one.
+        empty; the tokenizer has a token without an embedding; or there is no chat template, or another one. If the
+        training took no step, or all weights are those of the base model, as far as these are on this machine.
 
     Examples
     --------
@@ -147,6 +170,10 @@ def check_checkpoint(folder: str | Path, *, load: bool = False, template: str | 
     _check_template(folder, template)
     if load and not adapter:
         _load(folder)
+    record, base = read_record(folder), base or base_model_of(folder)
+    if record is not None and not record.steps:
+        raise no_step(folder / RECORD)
+    compared = _is_trained_adapter(folder, tensors) if adapter else base is not None and _differs(folder, tensors, base)
     dtypes = Counter(tensor.dtype for tensor in tensors)
     return Checkpoint(
         folder=folder,
@@ -155,6 +182,9 @@ def check_checkpoint(folder: str | Path, *, load: bool = False, template: str | 
         tensors=len(tensors),
         tokens=tokens,
         dtypes=tuple(_FLOATS[name][0] if name in _FLOATS else name for name, _ in dtypes.most_common()),
+        training=record,
+        base_model=base,
+        compared=compared,
     )
 
 
@@ -258,6 +288,79 @@ def _check_values(tensor: Tensor) -> None:
                     do="train with a lower learning_rate, a longer warm-up, or in float32",
                     path=tensor.file,
                 )
+
+
+def _differs(folder: Path, tensors: list[Tensor], base: str) -> bool:
+    """Whether the base model is here to be compared; refuses weights that are all the same."""
+    place = Path(base) if Path(base).is_dir() else _in_cache(base)
+    if place is None or place.resolve() == folder.resolve() or not any(place.glob("model*.safetensors*")):
+        return False
+    before = {tensor.name: tensor for tensor in _tensors(place, "model")}
+    pairs = [
+        (tensor, before[tensor.name])
+        for tensor in tensors
+        if tensor.name in before and before[tensor.name].shape == tensor.shape and tensor.dtype in _COMPARED
+    ]
+    if not pairs or any(old.dtype not in _COMPARED for _, old in pairs):
+        return False
+    if all(_is_same(new, old) for new, old in pairs):
+        raise _unchanged(folder, f"all weights are those of {base}")
+    return True
+
+
+def _is_trained_adapter(folder: Path, tensors: list[Tensor]) -> bool:
+    """Whether an adapter has the matrices that LoRA begins with zeros; refuses those that are zero still."""
+    begun = [tensor for tensor in tensors if ".lora_B." in tensor.name and tensor.dtype in _COMPARED]
+    if begun and not any(piece.any() for tensor in begun for piece in _pieces(tensor)):
+        raise _unchanged(folder, "the adapter changes nothing: all its lora_B are zero")
+    return bool(begun)
+
+
+def _unchanged(folder: Path, problem: str) -> InputError:
+    return InputError(
+        problem,
+        expected="weights that training has changed",
+        do="look into the training's log for its steps and learning_rate; bfloat16 weights need larger steps than float32",
+        path=folder,
+    )
+
+
+def _in_cache(name: str) -> Path | None:
+    """The folder of a model of the hub on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name, "config.json")
+    except HFValidationError:
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _pieces(tensor: Tensor) -> Iterator[np.ndarray[Any, Any]]:
+    """The values of a tensor, a piece at a time; of bfloat16 the bits."""
+    kind = np.dtype(_COMPARED[tensor.dtype]).newbyteorder("<")
+    with tensor.file.open("rb") as stream:
+        stream.seek(tensor.start)
+        for done in range(0, prod(tensor.shape), _PIECE):
+            yield np.fromfile(stream, kind, min(_PIECE, prod(tensor.shape) - done))
+
+
+def _is_same(new: Tensor, old: Tensor) -> bool:
+    """Whether values are those of another tensor, rounded to their type."""
+    for after, before in zip(_pieces(new), _pieces(old), strict=True):
+        if old.dtype != new.dtype:
+            wide = (before.astype(np.uint32) << 16).view(np.float32) if old.dtype == "BF16" else before
+            before = _to_bfloat16(wide) if new.dtype == "BF16" else wide.astype(after.dtype)
+        if not np.array_equal(after, before):
+            return False
+    return True
+
+
+def _to_bfloat16(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The bits of the nearest bfloat16 numbers, of two equally near ones the even."""
+    bits = values.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
 
 def _count_tokens(path: Path) -> int:

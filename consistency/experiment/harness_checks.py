@@ -15,9 +15,11 @@ from consistency.experiment.reading import LM_EVAL_DESTINATIONS
 
 # What transformers takes when it loads a model; lm_eval hands on what it does not know itself.
 _LOADING = (
-    *("attn_implementation", "torch_dtype", "quantization_config", "low_cpu_mem_usage", "device_map", "max_memory"),
+    *("attn_implementation", "torch_dtype", "low_cpu_mem_usage", "device_map", "max_memory"),
     *("variant", "use_safetensors", "cache_dir", "token", "offload_state_dict", "tp_plan", "experts_implementation"),
 )
+# What lm_eval hands on and transformers 5 no longer takes, and what lm_eval gives itself.
+_QUANTIZED = ("load_in_4bit", "load_in_8bit", "quantization_config")
 _TYPES = ("auto", "float32", "float16", "bfloat16", "float64")
 
 
@@ -100,7 +102,11 @@ def _arguments(text: str, model: str) -> list[str]:
         for step in (kind, HFLM):
             known |= set(inspect.signature(step.__init__).parameters) - {"self", "args", "kwargs"}
         for name in given:
-            if name not in known:
+            if name in _QUANTIZED:
+                found.append(
+                    f"{name}: transformers 5 does not load with it; name a folder in which the model is saved so"
+                )
+            elif name not in known:
                 near = get_close_matches(name, known, 1)
                 found.append(f"no argument {name!r}" + (f"; did you mean {near[0]}?" if near else f" of {model}"))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import ceil, inf
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -61,9 +62,14 @@ def packed(config: TrainingConfig, rows: str | Path) -> TrainingConfig:
     if not values["sample_packing"] or not Path(rows).is_file():
         return config
     tokenizer = load_tokenizer(str(values["base_model"]))
-    mean = fmean(row_lengths(rows, tokenizer, values["chat_template_jinja"], values["sequence_len"]))
-    micro, steps = split(config.batch, mean, values["sequence_len"], values["micro_batch_size"], config.devices)
-    conversations = micro * steps * config.devices * values["sequence_len"] / mean
+    longest = values["sequence_len"]
+    whole = row_lengths(rows, tokenizer, values["chat_template_jinja"])
+    lengths = [min(length, longest) for length in whole]
+    mean = fmean(lengths)
+    # No more at once than there are: Axolotl alone would train on nothing.
+    most = min(values["micro_batch_size"], max(1, ceil(sum(lengths) / longest) // config.devices))
+    micro, steps = split(config.batch, mean, longest, most, config.devices)
+    conversations = micro * steps * config.devices * longest / mean
     # On one device a packed row is the least there is; a number of devices can be changed.
     if config.devices > 1 and conversations > _MOST * config.batch:
         raise InputError(
@@ -75,10 +81,11 @@ def packed(config: TrainingConfig, rows: str | Path) -> TrainingConfig:
         config,
         values=values | {"micro_batch_size": micro, "gradient_accumulation_steps": steps},
         conversations=conversations,
+        cut=(sum(length > longest for length in whole), 1 - sum(lengths) / sum(whole)),
     )
 
 
-def row_lengths(rows: str | Path, tokenizer: Any, template: str, longest: int) -> list[int]:
+def row_lengths(rows: str | Path, tokenizer: Any, template: str, longest: float = inf) -> list[int]:
     """The number of tokens of each training row, written in a chat template.
 
     Parameters
@@ -88,8 +95,8 @@ def row_lengths(rows: str | Path, tokenizer: Any, template: str, longest: int) -
     tokenizer : transformers tokenizer
     template : str
         In Jinja.
-    longest : int
-        Tokens after which a row is cut.
+    longest : float
+        Tokens after which a row is cut. Default: none.
 
     Returns
     -------
@@ -106,7 +113,7 @@ def row_lengths(rows: str | Path, tokenizer: Any, template: str, longest: int) -
             texts.append(tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False))
         except TemplateError as error:
             raise InputError(f"the chat template fails: {error}", path=rows, line=number) from error
-    return [min(len(ids), longest) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    return [int(min(len(ids), longest)) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
 
 def read_turns(rows: str | Path) -> Iterator[list[dict[str, str]]]:

@@ -47,6 +47,8 @@ class TrainingConfig:
         The config as Axolotl reads it.
     conversations : float or None
         In one optimizer step on average, where rows are packed and have been counted.
+    cut : tuple of int and float
+        Rows longer than ``sequence_len``, where they have been counted, and the share of all tokens that they lose.
     """
 
     group: str
@@ -54,6 +56,7 @@ class TrainingConfig:
     devices: int
     values: dict[str, Any]
     conversations: float | None = None
+    cut: tuple[int, float] = (0, 0.0)
 
     @property
     def batch(self) -> int:
@@ -68,7 +71,9 @@ class TrainingConfig:
         """The devices and the size of an optimizer step, in words."""
         where = "one device" if self.devices == 1 else f"{self.devices} devices"
         if self.conversations is not None:
-            return f"for {where}: about {self.batch} conversations in a step"
+            count, share = self.cut
+            lost = f"; {count:,} rows are cut, and {100 * share:.1f} % of the tokens" if count else ""
+            return f"for {where}: about {self.batch} conversations in a step{lost}"
         if self.values.get("rl"):
             return f"for {where}: {self.batch} pairs in a step"
         if self.values["sample_packing"]:
