@@ -44,20 +44,25 @@ def read(run: Path, domain: str = "medicine") -> dict[str, Any]:
         base = read_run(rotated / "base")
         for group in GROUPS:
             if (rotated / group).is_dir():
-                of_group = paired(base, read_run(rotated / group), "tuned")
+                of_group = paired(base, read_run(rotated / group), "tuned", unrotated=True)
                 found |= {f"{group}/rotated/{name}": values for name, values in of_group.items()}
     return found
 
 
-def paired(base: Run, tuned: Run, name: str) -> dict[str, Any]:
+def paired(base: Run, tuned: Run, name: str, *, unrotated: bool = False) -> dict[str, Any]:
     """The answers of two runs to the same questions, and the gold answers."""
     tasks = sorted(common_tasks(base, tuned).items())
     pairs = [pair(comparable(base.tasks[one], "raw"), comparable(tuned.tasks[two], "raw")) for one, two in tasks]
-    return {
+    found = {
         "base": np.concatenate([each.before.logprobs for each in pairs]).astype(np.float32),
         name: np.concatenate([each.after.logprobs for each in pairs]).astype(np.float32),
         "gold": np.concatenate([each.before.target for each in pairs]).astype(np.int8),
     }
+    if unrotated:
+        for run, sides in (("base", [each.before for each in pairs]), (name, [each.after for each in pairs])):
+            asked = [side.unrotated.logprobs for side in sides if side.unrotated is not None]
+            found[f"{run}_unrotated"] = np.concatenate(asked).astype(np.float32)
+    return found
 
 
 def right(answers: Mapping[str, Floats], run: str, gold: str = "gold") -> Floats:
@@ -90,7 +95,13 @@ def accuracy(answers: Mapping[str, Floats]) -> Iterator[tuple[str, ...]]:
         if f"{group}/rotated/tuned" in answers:
             both = [right(answers, f"{group}/rotated/{run}", f"{group}/rotated/gold") for run in ("base", "tuned")]
             ends_turned = " → ".join(f"{100 * each.mean():.1f}" for each in both)
-            turned = f"{ends_turned}: {points(change_of_shares(*both))}, {len(both[0]):,} questions"
+            asked = [
+                right(answers, f"{group}/rotated/{run}_unrotated", f"{group}/rotated/gold") for run in ("base", "tuned")
+            ]
+            turned = (
+                f"{ends_turned}: {points(change_of_shares(*both))}; of the same {len(both[0]):,} questions as answered "
+                f"{points(change_of_shares(*asked))}"
+            )
         yield (
             group.upper().replace("_", "-"),
             f"{' → '.join(ends)}: {points(raw)}",
