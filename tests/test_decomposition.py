@@ -12,7 +12,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import chisquare
 
 from consistency.comparison.compare import compare
-from consistency.comparison.part_sentences import is_uneven, verdict_clause
+from consistency.comparison.part_sentences import verdict_clause
 from consistency.comparison.result import Comparison
 from consistency.metrics.letter_prior import batch_calibrated, even_offsets
 from consistency.statistics.decomposition import Answered, Decomposition, decompose
@@ -337,8 +337,8 @@ def test_uneven_right_answers_are_said(tmp_path, world) -> None:
     found = parts(scores, scores + LETTERS, gold).priors[0]
     assert found.even_p == pytest.approx(chisquare(np.bincount(answers)).pvalue, rel=1e-9)
     assert found.gold == pytest.approx(tuple(np.bincount(answers) / 400))
-    assert is_uneven(found)
-    assert not is_uneven(parts(*(world[0][:400],) * 2, world[1][:400]).priors[0])
+    assert found.is_uneven
+    assert not parts(*(world[0][:400],) * 2, world[1][:400]).priors[0].is_uneven
     labels = [list("ABCD")] * 400
     comparison = compare(log(tmp_path / "a", scores, gold, labels), log(tmp_path / "b", scores + LETTERS, gold, labels))
     assert comparison.overall is not None
@@ -348,3 +348,99 @@ def test_uneven_right_answers_are_said(tmp_path, world) -> None:
     )
     assert even.overall is not None
     assert verdict_clause(even.overall)
+
+
+def test_a_model_that_says_one_letter_whatever_is_asked(world) -> None:
+    """No factor of its scores helps: offsets alone come as near, as bounded optimisation finds, and each part gains."""
+    scores, _ = world[0][:100], world[1][:100]
+    later = log_softmax(np.random.default_rng(11).normal(0, 1, scores.shape) + np.array([6.0, 0, 0, 0]), axis=1)
+    found = nearest(softmax(scores, axis=1), later, np.arange(100))
+    theirs = minimize(
+        lambda theta: kl(scores, theta[0] * later + np.append(theta[1:], 0)),
+        [0.5, 0, 0, 0],
+        method="L-BFGS-B",
+        bounds=[(0, None), *[(None, None)] * 3],
+        options={"ftol": 1e-15, "gtol": 1e-10},
+    )
+    assert kl(scores, found.distributions(later)) == pytest.approx(theirs.fun, abs=1e-7)
+    parts_found = parts(scores, later, world[1][:100])
+    assert all(
+        parts_found.plug_in[f"kl_{part}"] > 0
+        for part in ("sharpness", "prior", "rest", "prior_first", "sharpness_last")
+    )
+    assert value(parts_found, "kl_rest") < 1.1 * parts_found.plug_in["kl_rest"]
+
+
+def test_letters_preferred_by_hundreds_of_nats(world) -> None:
+    scores, gold = world
+    found = parts(scores, scores + np.array([200.0, 0.0, -200.0, 0.0]), gold)
+    assert value(found, "calibrated_change") == 0
+    assert value(found, "prior_change") < -0.1
+
+
+def test_chance_alone_explains_nothing(world) -> None:
+    """Two noisy runs of one model: each is flatter than the other's scores would have it, which no temperature made."""
+    scores, gold = world
+    rng = np.random.default_rng(12)
+    found = parts(*(scores + rng.normal(0, 0.2, scores.shape) for _ in range(2)), gold).estimates
+    for part in ("sharpness", "prior", "prior_first", "sharpness_last"):
+        assert found[f"kl_{part}"].ci_low <= 0 <= found[f"kl_{part}"].ci_high, part  # type: ignore[operator]
+
+
+def test_what_one_run_leaves_open_is_compared_in_neither(world) -> None:
+    scores, gold = world[0][:300], world[1][:300]
+    later = scores + LETTERS
+    later[:40] = np.nan
+    found, known = parts(scores, later, gold), parts(scores[40:], later[40:], gold[40:])
+    for name in ("calibrated_before", "calibrated_after", "calibrated_change", "prior_change"):
+        assert value(found, name) == pytest.approx(value(known, name), abs=1e-12)
+        assert found.estimates[name].undefined == 40
+
+
+def test_one_question_with_a_fifth_option_makes_no_answers_uneven() -> None:
+    rng = np.random.default_rng(13)
+    answers = rng.choice(4, 20_000, p=[0.27, 0.25, 0.24, 0.24])
+    scores = np.column_stack([rng.normal(0, 1, (20_000, 4)), np.full(20_000, np.nan)])
+    scores[0, 4] = 0.0
+    prior = parts(scores, scores, np.eye(5, dtype=bool)[answers]).priors[0]
+    assert prior.even == pytest.approx((19_999 / 4 / 20_000 + 0.2 / 20_000,) * 4 + (0.2 / 20_000,))
+    assert not prior.is_uneven
+
+
+def test_brackets_around_a_letter_make_no_other_label(tmp_path, world) -> None:
+    scores, gold = world[0][:200], world[1][:200]
+    bare, bracketed = [list("ABCD")] * 200, [["(A)", "(B)", "(C)", "(D)"]] * 200
+    later = scores + LETTERS
+    plain = compare(log(tmp_path / "a", scores, gold, bare), log(tmp_path / "b", later, gold, bare))
+    other = compare(log(tmp_path / "c", scores, gold, bare), log(tmp_path / "d", later, gold, bracketed))
+    assert parts_of(other).to_dict() == parts_of(plain).to_dict()
+
+
+def test_tasks_that_count_alike_in_their_group_do_so_in_the_parts(tmp_path, world) -> None:
+    scores, gold = world
+    labels = {"t1": (slice(0, 400), np.zeros(4)), "t2": (slice(400, 450), LETTERS)}
+    for task, (rows, moved) in labels.items():
+        count = rows.stop - rows.start
+        log(tmp_path / "a", scores[rows], gold[rows], [list("ABCD")] * count, task)
+        log(tmp_path / "b", scores[rows] + moved, gold[rows], [list("ABCD")] * count, task)
+    for side in "ab":
+        right = {
+            task: accuracy(scores[rows] + (moved if side == "b" else 0), gold[rows])
+            for task, (rows, moved) in labels.items()
+        }
+        mean = sum(right.values()) / 2
+        results = {
+            "results": {name: {"alias": name, "acc,none": number} for name, number in {**right, "both": mean}.items()},
+            "groups": {"both": {"alias": "both", "acc,none": mean}},
+            "group_subtasks": {"both": [*labels]},
+            "configs": {name: {"task": name} for name in labels},
+        }
+        (tmp_path / side / "results_2026-01-02T03-04-05.678901.json").write_text(json.dumps(results))
+    comparison = compare(tmp_path / "a", tmp_path / "b")
+    section = comparison.by_group["both"]
+    assert section.weighting == "task"
+    assert section.decomposition is not None
+    change = section.estimates["delta_accuracy"].value
+    assert value(section.decomposition, "calibrated_change") + value(
+        section.decomposition, "prior_change"
+    ) == pytest.approx(change, abs=1e-12)

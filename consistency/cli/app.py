@@ -267,7 +267,7 @@ def rotations(
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON; - for standard output.")] = None,
 ) -> None:
     """Fold the rotations of each question into one answer; report the selection bias, and what corrects it without rotations."""
-    from consistency.logs.rotation_report import describe_rotations
+    from consistency.knowledge.rotation_report import describe_rotations
     from consistency.logs.rotations import fold_rotations
     from consistency.logs.runs import read_run
     from consistency.support.files import write_atomically

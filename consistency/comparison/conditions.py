@@ -13,7 +13,7 @@ from consistency.comparison.quantities import QUANTITIES, Quantity, quantity_nam
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.errors import InputError
-from consistency.statistics.estimates import Estimate
+from consistency.statistics.estimates import CAVEATS, Estimate
 from consistency.statistics.hypotheses import holm
 
 Mode = Literal["surely", "possibly", "measured"]
@@ -112,6 +112,8 @@ class Check:
             text += " exact (Clopper–Pearson)" if found.method == "exact" else ""
         if found.undefined:
             text += f" without {found.undefined} of {found.undefined + found.n} questions, which have no finite value"
+        if "uneven labels" in found.warnings:
+            text += f" ({CAVEATS['uneven labels']})"
         if self.outcome == "undefined":
             lacking = "has no value" if found.value is None else f"has no interval ({found.describe()})"
             return f"FAILED, {text}: {lacking}, and a condition that cannot be evaluated fails"

@@ -23,6 +23,7 @@ from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.distributions import log_probabilities
 from consistency.metrics.measures import MEASURE, MEASURES, Measure
 from consistency.statistics.calibration import calibration_change
+from consistency.statistics.decomposition import Decomposition
 from consistency.statistics.estimates import Estimate, mean, means, numbered, root_mean_square, root_of
 from consistency.statistics.hypotheses import (
     equivalence,
@@ -541,17 +542,24 @@ def section_of_group(
     told = dict.fromkeys(group.unlike, "the harness's number is no mean of the tasks' numbers")
     told |= {name: "its tasks' are not compared" for name in names if not any(name in found for found in metrics)}
     change = estimates["delta_accuracy"]
-    p = section.sign_flip_p
+    p, pooled = section.sign_flip_p, list(tasks.values())
     if weighting == "task" and change.n:
-        pooled, sampling = list(tasks.values()), _Sampling.of(list(tasks.values()), analysis)
+        sampling = _Sampling.of(pooled, analysis)
         differences = [task.arrays["correct_after"] - task.arrays["correct_before"] for task in pooled]
         # Each question weighs as much in the test as in the change that it is of.
         known = [max(int(np.isfinite(each).sum()), 1) for each in differences]
         weighed = [each / size for each, size in zip(differences, known, strict=True)]
         p = _no_change(change, np.concatenate(weighed), sampling)
+    decompose = section.decompose
+    if weighting == "task" and decompose is not None:
+        own = [by_task[name] for name in group.tasks]
+        decompose = partial(
+            _weigh_parts, decompose, own, sampled=analysis.tasks == "sampled", shared=_in_common(pooled)
+        )
     return replace(
         section,
         estimates=estimates,
+        decompose=decompose,
         sign_flip_p=p,
         equivalence_p=_equivalence(change, section.flips, analysis.margin),
         minimum_detectable_change=_detectable(change, section.flips),
@@ -561,7 +569,7 @@ def section_of_group(
                 name,
                 group.weightings.get(name, weighting),
                 sampled=analysis.tasks == "sampled",
-                shared=_in_common(tasks.values()),
+                shared=_in_common(pooled),
             )
             for name in names
             if name not in told
@@ -570,6 +578,23 @@ def section_of_group(
         absent=group.absent,
         weighting=weighting,
     )
+
+
+def _weigh_parts(
+    decompose: Callable[[], Decomposition], tasks: Sequence[Section], *, sampled: bool, shared: bool
+) -> Decomposition:
+    """The parts of a group whose tasks count alike: of accuracy the means of the tasks' own."""
+    parts = [task.decomposition for task in tasks]
+    found = decompose()
+    if not all(parts):
+        return found
+    weighed = {
+        name: weighted_mean(
+            [part.estimates[name] for part in parts if part], [1.0] * len(parts), sampled=sampled, shared=shared
+        )
+        for name in ("calibrated_before", "calibrated_after", "calibrated_change", "prior_change")
+    }
+    return replace(found, estimates={**found.estimates, **weighed})
 
 
 def _in_common(tasks: Iterable[MeasuredTask]) -> bool:

@@ -92,9 +92,7 @@ def decompose_tasks(pairs: Sequence[Pairs], labels: Labels) -> Decomposition:
 
 def _labels(pairs: Pairs) -> tuple[str, ...]:
     """What the options of all questions stand behind; empty where each question has texts of its own."""
-    rows = {
-        tuple(map(normalised, texts)) for scores in (pairs.before, pairs.after) for texts in set(scores.continuations)
-    }
+    rows = {tuple(map(_label, texts)) for scores in (pairs.before, pairs.after) for texts in set(scores.continuations)}
     found = sorted({label for texts in rows for label in texts}, key=lambda label: (len(label), label))
     most = max(map(len, rows), default=0)
     # Of few questions, texts of their own may be as few as labels would be.
@@ -103,13 +101,19 @@ def _labels(pairs: Pairs) -> tuple[str, ...]:
     return () if any(len(set(texts)) < len(texts) for texts in rows) else tuple(found)
 
 
+def _label(text: str) -> str:
+    """What an option stands behind, without the brackets or the point of a letter: (A) and A. are A."""
+    bare = text.strip(" \t\r\n().[]:")
+    return bare if len(bare) == 1 else normalised(text)
+
+
 def _columns(scores: Scores, labels: tuple[str, ...]) -> Integers | None:
     """The column of each option's label, shape [n, k]; None where all options stand in the order of the labels."""
     width = scores.logprobs.shape[1]
     number = {label: column for column, label in enumerate(labels)}
     orders = {}
     for texts in set(scores.continuations):
-        used = [number[normalised(text)] for text in texts]
+        used = [number[_label(text)] for text in texts]
         orders[texts] = (*used, *(column for column in range(width) if column not in used))
     if all(order == tuple(range(width)) for order in orders.values()):
         return None

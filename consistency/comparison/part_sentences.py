@@ -9,8 +9,6 @@ from consistency.statistics.decomposition import Prior
 from consistency.statistics.estimates import Estimate
 from consistency.support.text import p_equals
 
-# The right answers are uneven where the test says so and this share of them would have to move.
-_UNEVEN, _ALPHA = 0.05, 0.01
 # A part of the change of accuracy that is not smaller than this share of it belongs into the verdict.
 _WORTH_SAYING = 0.25
 
@@ -52,7 +50,7 @@ def part_lines(section: Section) -> Iterator[str]:
 def verdict_clause(section: Section) -> str:
     """What of a change of accuracy is a shift of letters, where that is much of it; empty elsewhere."""
     found, change = section.decomposition, section.estimates["delta_accuracy"].value
-    if found is None or not found.lettered or not change or any(map(is_uneven, found.priors)):
+    if found is None or not found.lettered or not change or any(prior.is_uneven for prior in found.priors):
         return ""
     left, prior = (found.estimates[name] for name in ("calibrated_change", "prior_change"))
     if prior.value is None or not _excludes_0(prior):
@@ -61,16 +59,6 @@ def verdict_clause(section: Section) -> str:
         return ""
     # What is left may be shifts of letters that differ from question to question: only rotations tell.
     return f"; of it {_points(prior)} points are a shift of the letters' prior, and {_points(left)} are left without it"
-
-
-def is_uneven(prior: Prior) -> bool:
-    """Whether the right answers are so uneven over the labels that to make the answers even misleads."""
-    known = prior.even_p is not None and prior.even_p < _ALPHA
-    return len(prior.gold) > 1 and known and _distance(prior.gold) >= _UNEVEN
-
-
-def _distance(shares: tuple[float, ...]) -> float:
-    return sum(abs(share - 1 / len(shares)) for share in shares) / 2
 
 
 def _excludes_0(found: Estimate) -> bool:
@@ -83,7 +71,7 @@ def _prior_lines(prior: Prior, labels: str) -> Iterator[str]:
         for label, before, after in zip(prior.labels, prior.before, prior.after, strict=True)
     )
     yield f"mean probability of the {labels}: {', '.join(shares)}"
-    if is_uneven(prior):
+    if prior.is_uneven:
         gold = ", ".join(f"{label} {_percent(share)}" for label, share in zip(prior.labels, prior.gold, strict=True))
         p = "" if prior.even_p is None else f" ({p_equals(prior.even_p)})"
         yield (

@@ -16,7 +16,7 @@ from consistency.support.arrays import Bools, Floats
 _STEPS = 100
 _SMALL, _RIDGE = 1e-13, 1e-12
 # Offsets beyond this say that a letter is never answered, not how often it would be.
-_FARTHEST = 60.0
+_FARTHEST = 1e3
 
 
 def batch_calibrated(scores: ArrayLike) -> Floats:
@@ -42,8 +42,8 @@ def batch_calibrated(scores: ArrayLike) -> Floats:
     [0, 1]
     """
     logs = log_probabilities(scores)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(logs - np.log(mean_probabilities(logs)))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(logs - log_means(logs))
 
 
 def even_offsets(scores: ArrayLike) -> Floats:
@@ -83,7 +83,8 @@ def even_offsets(scores: ArrayLike) -> Floats:
     logs, offered = logs[use][:, letters], offered[use][:, letters]
     wanted = even(offered).mean(axis=0)
     filled = np.where(offered, logs, -np.inf)
-    found = np.zeros(int(letters.sum()))
+    # Batch calibration comes near to it at once, also where a letter is preferred by hundreds of nats.
+    found = -log_means(logs).clip(-_FARTHEST, _FARTHEST)
     for _ in range(_STEPS):
         probs = np.exp(log_probabilities(filled + found))
         lacking = wanted - probs.mean(axis=0)
@@ -126,6 +127,21 @@ def inverted(curvature: Floats, others: int = 0) -> Floats:
     common[others:, others:] = 1 / max(size - others, 1)
     # Offsets of letters that are never possible, or always answered, change nothing either.
     return np.asarray(np.linalg.inv(curvature + common + _RIDGE * np.eye(size)) - common)
+
+
+def log_means(logs: Floats) -> Floats:
+    """The logarithm of each letter's mean probability over the questions that offer it, shape [k]; NaN where none does.
+
+    Examples
+    --------
+    >>> log_means(np.array([[0.0, -800.0], [0.0, -800.0]])).tolist()
+    [0.0, -800.0]
+    """
+    offered = ~np.isnan(logs)
+    filled = np.where(offered, logs, -np.inf)
+    largest = filled.max(axis=0, initial=-np.finfo(float).max)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.log(np.exp(filled - largest).sum(axis=0) / offered.sum(axis=0)) + largest)
 
 
 def mean_probabilities(logs: Floats) -> Floats:

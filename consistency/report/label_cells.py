@@ -16,7 +16,7 @@ def label_columns(priors: Sequence[Prior | LetterPrior]) -> tuple[tuple[str, ...
 
     Examples
     --------
-    >>> label_columns([Prior(80, ("no", "yes"), (0.25, 0.75), (0.5, 0.5), (0.6, 0.4), None)])
+    >>> label_columns([Prior(80, ("no", "yes"), (0.25, 0.75), (0.5, 0.5), (0.6, 0.4), (0.5, 0.5), None)])
     (('no', 'yes'), [('25.0 → 50.0 (60.0)', '75.0 → 50.0 (40.0)')])
     """
     longest = max((tuple(prior.labels) for prior in priors), key=len)

@@ -425,6 +425,7 @@ class LetterPrior(Struct):
     before: list[float]
     after: list[float]
     gold: list[float]
+    even: list[float]
     even_p: float | None
 
 

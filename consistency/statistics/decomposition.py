@@ -8,7 +8,7 @@ by fitting them (`nearest`). Arrays in, estimates out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -39,6 +39,8 @@ from consistency.support.arrays import Bools, Floats, Integers
 
 # With fewer questions of one kind nothing is fitted.
 FEWEST = 10
+# The right answers are uneven where the test says so and this share of them would have to move.
+_UNEVEN, _ALPHA = 0.05, 0.01
 # Parts of the questions to one of which offsets are fitted, to see by how much their error lowers a ranking correlation.
 _QUARTERS = 4
 # The parts of a divergence, and what is fitted in each.
@@ -138,8 +140,10 @@ class Prior:
     n : int
         Questions with a distribution in both runs.
     labels : tuple of str
-    before, after, gold : tuple of float
-        By label. Of questions that offer different numbers of options, the mean over those that offer the label.
+    before, after : tuple of float
+        By label: the mean over the questions that offer it.
+    gold, even : tuple of float
+        By label: the share of the right answers, and that of right answers which are spread evenly over each question's options.
     even_p : float or None
         Of "the right answers are spread evenly over the labels" (Pearson's χ²); None where that is not known.
     """
@@ -149,7 +153,14 @@ class Prior:
     before: tuple[float, ...]
     after: tuple[float, ...]
     gold: tuple[float, ...]
+    even: tuple[float, ...]
     even_p: float | None
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether the right answers are so uneven over the labels that to make the answers even misleads."""
+        known = len(self.gold) > 1 and self.even_p is not None and self.even_p < _ALPHA
+        return known and sum(abs(one - other) for one, other in zip(self.gold, self.even, strict=True)) / 2 >= _UNEVEN
 
 
 def decompose(groups: Sequence[Answered], labels: Labels) -> Decomposition:
@@ -197,14 +208,21 @@ def parts_by_question(groups: Sequence[Answered], labels: Labels) -> Parts:
         {name: np.concatenate([getattr(part, kind)[name] for part in each]) for name in getattr(each[0], kind)}
         for kind in ("crossed", "plug_in", "influence")
     )
-    rougher = np.concatenate([part.rougher for part in each])
-    return Parts(crossed, plug_in, influence, rougher, each[0].factor if len(each) == 1 else None)
+    return Parts(
+        crossed,
+        plug_in,
+        influence,
+        rougher=np.concatenate([part.rougher for part in each]),
+        factor=each[0].factor if len(each) == 1 else None,
+        both_ways=frozenset().union(*(part.both_ways for part in each)),
+    )
 
 
 def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -> Decomposition:
     """The parts of what changed, from those of each question; parameters as in `decompose`."""
     crossed, plug_in, influence = parts.crossed, parts.plug_in, parts.influence
     lettered = [group for group in groups if group.lettered]
+    priors = tuple(filter(None, map(_prior, lettered)))
     widest = max((group.before.shape[1] for group in lettered), default=1)
     estimates = {
         **{
@@ -216,10 +234,17 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
             for name in ("calibrated_before", "calibrated_after")
         },
     }
+    if any(prior.is_uneven for prior in priors):
+        estimates = {
+            name: replace(found, warnings=(*found.warnings, "uneven labels")) for name, found in estimates.items()
+        }
     for name in _DIVERGENCES:
         for part, fitted in _FITTED.items():
             key, count = f"{name}_{part}", widest - 1 if fitted == "offsets" else int(fitted == "factor")
-            estimates[key] = fitted_mean(crossed[key], plug_in[key], count, labels)
+            found = fitted_mean(crossed[key], plug_in[key], count, labels)
+            if fitted in parts.both_ways and found.ci_low is not None:
+                found = replace(found, ci_low=min(found.ci_low, 0.0))
+            estimates[key] = found
     estimates["spearman_calibrated"] = ranking_without_prior(crossed["spearman_calibrated"], parts.rougher, labels)
     return Decomposition(
         n=sum(map(len, groups)),
@@ -227,7 +252,7 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
         estimates=estimates,
         plug_in={name: float(x[np.isfinite(x)].mean()) for name, x in plug_in.items() if np.isfinite(x).any()},
         temperature=1 / parts.factor if parts.factor else None,
-        priors=tuple(filter(None, map(_prior, lettered))),
+        priors=priors,
     )
 
 
@@ -245,6 +270,8 @@ class Parts:
         The ranking correlation without the prior, where that is fitted to one of the three other quarters of the units only.
     factor : float or None
         Of the second run's scores; None where several kinds of options have one each.
+    both_ways : frozenset of str
+        Which of factor and offsets the fit of either run to the other moves in the same direction.
     """
 
     crossed: Mapping[str, Floats]
@@ -252,18 +279,23 @@ class Parts:
     influence: Mapping[str, Floats]
     rougher: Floats
     factor: float | None
+    both_ways: frozenset[str]
 
 
 def _parts(group: Answered, units: Integers) -> Parts:
     # Option by option in memory: sums over few options of many questions are then faster.
     before, after = (np.asfortranarray(log_probabilities(x)) for x in (group.before, group.after))
+    # What one of the runs leaves open is compared in neither.
+    open_ = ~(np.isfinite(before).any(axis=1) & np.isfinite(after).any(axis=1))
+    before[open_], after[open_] = np.nan, np.nan
     golds = group.gold, group.moved(group.gold)
     raw = _right(after, golds[1]) - _right(before, golds[0])
     sides = [_Calibrated.of(x, units, group.lettered) for x in (before, after)]
     right = [_right(side.crossed, gold) for side, gold in zip(sides, golds, strict=True)]
     influence = [side.influence(gold, hit) for side, gold, hit in zip(sides, golds, right, strict=True)]
     plain = [_right(side.plug_in, gold) for side, gold in zip(sides, golds, strict=True)]
-    crossed, plug_in, factor = _divergences(group.moved(before), after, units, group.lettered)
+    moved = group.moved(before)
+    crossed, plug_in, factor = _divergences(moved, after, units, group.lettered)
     batch = [batch_calibrated(x) if group.lettered else x for x in (before, after)]
     return Parts(
         crossed={
@@ -283,6 +315,7 @@ def _parts(group: Answered, units: Integers) -> Parts:
             [spearman(group.moved(x), y) for x, y in zip(*(side.rougher for side in sides), strict=True)], axis=1
         ),
         factor=factor,
+        both_ways=_both_ways(moved, after, group.lettered),
     )
 
 
@@ -406,6 +439,24 @@ def _divergences(
     return *found, sharper.factor
 
 
+def _both_ways(before: Floats, after: Floats, lettered: bool) -> frozenset[str]:
+    """Which of factor and offsets the fit of either run to the other moves in the same direction.
+
+    Two runs of one model that differ by chance are each flatter than the other's scores would have it: either fit shrinks the
+    other run, as regression does. A temperature or letters that were moved are undone by one fit and made by the other.
+    """
+    both = np.flatnonzero(np.isfinite(kl_of_logs(before, after)) & np.isfinite(kl_of_logs(after, before)))
+    if len(both) < FEWEST:
+        return frozenset()
+    fits = [
+        nearest(np.nan_to_num(np.exp(to[both])), of[both], np.arange(len(both)), offsets=lettered)
+        for to, of in ((before, after), (after, before))
+    ]
+    shrunk = all(fit.factor < 1 for fit in fits)
+    together = float(fits[0].offsets @ fits[1].offsets) > 0
+    return frozenset(name for name, holds in (("factor", shrunk), ("offsets", together)) if holds)
+
+
 def _prior(group: Answered) -> Prior | None:
     """How probable the labels of a kind of questions are, and how often right; None where no question has two distributions."""
     before, after = (log_probabilities(x) for x in (group.before, group.after))
@@ -427,5 +478,6 @@ def _prior(group: Answered) -> Prior | None:
         tuple(mean_probabilities(before)[offered].tolist()),
         tuple(np.nan_to_num(mean_probabilities(after))[offered].tolist()),
         tuple((right[offered] / max(int(known.sum()), 1)).tolist()),
+        tuple((wanted[offered] / max(int(known.sum()), 1)).tolist()),
         even_p,
     )

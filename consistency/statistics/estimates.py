@@ -72,6 +72,7 @@ Caveat = Literal[
     "uneven",
     "few units",
     "few clusters",
+    "uneven labels",
 ]
 
 _UNITS = {
@@ -117,6 +118,7 @@ CAVEATS: dict[Caveat, str] = {
     "uneven": "few of them, with values in few steps: it covers more or less than 95 %",
     "few units": "few of them: it covers less than 95 %",
     "few clusters": "few of them: the interval is wide, and covers 95 % only if they are alike in size and spread",
+    "uneven labels": "the right answers are uneven over the letters, which makes the number mislead",
 }
 
 

@@ -57,8 +57,8 @@ def truth(name: str) -> dict[str, float]:
     found = dict(decompose([Answered(scores, later, gold)], ALONE).plug_in)
     found["calibrated_change"] = accuracy((later - letters) / factor - PRIOR, gold) - accuracy(scores - PRIOR, gold)
     found["prior_change"] = accuracy(later, gold) - accuracy(scores, gold) - found["calibrated_change"]
-    # Where nothing is left to explain, rounding may leave a little less than nothing.
-    return {key: max(value, 0.0) if key in OF_KL else value for key, value in found.items()}
+    # Where nothing is left to explain, rounding leaves a little more or less than nothing.
+    return {key: max(round(value, 12), 0.0) if key in OF_KL else value for key, value in found.items()}
 
 
 def accuracy(scores: Floats, gold: Bools) -> float:

@@ -2,7 +2,7 @@
 
 All numbers are over the questions with scores in every rotation. The corrections that need no rotations are judged by the
 answers that all rotations give together: each is computed from the unrotated questions alone, but for PriDe, whose prior comes
-from the rotations of every twentieth question and which is judged on the others.
+from the rotations of every twentieth question. All are judged on the other questions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from consistency.statistics.estimates import Estimate, mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.selection_bias import preferences, rstd_of_rotations
 from consistency.statistics.shares import rate
-from consistency.support.arrays import Floats, Integers
+from consistency.support.arrays import Bools, Floats, Integers
 from consistency.support.text import joined
 from consistency.tasks.prompts import LETTERS
 
@@ -70,7 +70,7 @@ class _Answers:
             np.concatenate([each.bias for each in folded]),
         )
 
-    def take(self, rows: Any) -> _Answers:
+    def take(self, rows: Bools) -> _Answers:
         return _Answers(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
@@ -85,7 +85,7 @@ class Correction:
     agreement : Estimate
         The share of questions answered as over all rotations.
     estimated_on : int or None
-        Questions whose rotations were used, which are not among those that it is judged by; None where none were.
+        Questions whose rotations were used; None where none were. No correction is judged by these.
     """
 
     accuracy: Estimate
@@ -171,7 +171,7 @@ class RotationReport:
         for key, correction in self.corrections.items():
             name = _CORRECTIONS[key]
             if correction.estimated_on is not None:
-                name += f", prior of {correction.estimated_on} questions"
+                name += f", prior of {correction.estimated_on} question{'' if correction.estimated_on == 1 else 's'}"
             lines.append(f"    {name:<32}{_text(correction.accuracy):<26}{_text(correction.agreement)}")
         return joined(lines)
 
@@ -194,7 +194,7 @@ def describe_rotations(folded: Sequence[Folded]) -> list[RotationReport]:
 
 def _report(name: str, folded: Sequence[Folded]) -> RotationReport:
     every = _Answers.of(folded)
-    known = ~np.isnan(every.letters).all(axis=1)
+    known = np.asarray(~np.isnan(every.letters).all(axis=1))
     answers = every.take(known)
     strata = answers.task if len(folded) > 1 else None
     asked, prediction = answers.by_letter[:, 0], top_option(answers.folded)
@@ -240,16 +240,18 @@ def _rstd(answers: _Answers, by_letter: Floats) -> dict[str, Estimate]:
 
 def _corrections(answers: _Answers, prediction: Integers, strata: Integers | None) -> dict[str, Correction]:
     asked = answers.by_letter[:, 0]
-    shown = np.arange(len(asked)) % PRIDE_STEP == 0
+    shown = np.zeros(len(asked), dtype=bool)
+    for count in np.unique(answers.counts).tolist():
+        shown[np.flatnonzero(answers.counts == count)[::PRIDE_STEP]] = True
     scores = {
         "none": asked,
         "batch": batch_calibrated(asked),
         "offsets": log_probabilities(asked) + even_offsets(asked),
-        "pride": np.where(shown[:, None], np.nan, pride(answers.by_letter, shown)),
+        "pride": pride(answers.by_letter, shown),
     }
     found = {}
     for key, corrected in scores.items():
-        answer = top_option(corrected)
+        answer = np.where(shown, -1, top_option(corrected))
         used = int(shown.sum()) if key == "pride" else None
         found[key] = Correction(
             rate(_agreed(answer, answers.gold), strata=strata),
