@@ -4,8 +4,8 @@
     python scripts/world_letters.py docs/results/world/letters.npz                       # from what the former saved
 
 Prints Markdown. The file holds natural log-probabilities of the options, float32, of the same questions in one order: of the base
-model with five shots and of each tuned model; over all rotations under NAME/rotated, where RUN/world/rotated/NAME is a log of
-`consistency eval --rotate`.
+model with five shots and of each tuned model; GROUP/rotated/… are answers over all rotations, where RUN/world/rotated/base and
+RUN/world/rotated/GROUP are logs of `consistency eval --rotate`.
 """
 
 from __future__ import annotations
@@ -36,31 +36,38 @@ def read(run: Path, domain: str = "medicine") -> dict[str, Any]:
     base = read_run(run / "world/base/logs/icl")
     found: dict[str, Any] = {}
     for group in GROUPS:
-        found |= paired(base, read_run(run / f"world/{domain}/seed-0/logs/{group}"), group)
+        logs = run / f"world/{domain}/seed-0/logs/{group}"
+        if logs.is_dir():
+            found |= paired(base, read_run(logs), group)
     rotated = run / "world/rotated"
     if (rotated / "base").is_dir():
         base = read_run(rotated / "base")
         for group in GROUPS:
             if (rotated / group).is_dir():
-                of_group = paired(base, read_run(rotated / group), group)
-                found |= {f"{name}/rotated": values for name, values in of_group.items()}
+                of_group = paired(base, read_run(rotated / group), "tuned", unrotated=True)
+                found |= {f"{group}/rotated/{name}": values for name, values in of_group.items()}
     return found
 
 
-def paired(base: Run, tuned: Run, name: str) -> dict[str, Any]:
+def paired(base: Run, tuned: Run, name: str, *, unrotated: bool = False) -> dict[str, Any]:
     """The answers of two runs to the same questions, and the gold answers."""
     tasks = sorted(common_tasks(base, tuned).items())
     pairs = [pair(comparable(base.tasks[one], "raw"), comparable(tuned.tasks[two], "raw")) for one, two in tasks]
-    return {
+    found = {
         "base": np.concatenate([each.before.logprobs for each in pairs]).astype(np.float32),
         name: np.concatenate([each.after.logprobs for each in pairs]).astype(np.float32),
         "gold": np.concatenate([each.before.target for each in pairs]).astype(np.int8),
     }
+    if unrotated:
+        for run, sides in (("base", [each.before for each in pairs]), (name, [each.after for each in pairs])):
+            asked = [side.unrotated.logprobs for side in sides if side.unrotated is not None]
+            found[f"{run}_unrotated"] = np.concatenate(asked).astype(np.float32)
+    return found
 
 
-def right(answers: Mapping[str, Floats], run: str, suffix: str = "") -> Floats:
+def right(answers: Mapping[str, Floats], run: str, gold: str = "gold") -> Floats:
     """Whether each answer is right."""
-    return np.asarray(answers[run + suffix].argmax(axis=1) == answers["gold" + suffix], dtype=np.float64)
+    return np.asarray(answers[run].argmax(axis=1) == answers[gold], dtype=np.float64)
 
 
 def parts(answers: Mapping[str, Floats], group: str) -> Decomposition:
@@ -79,15 +86,22 @@ def points(found: Estimate) -> str:
 
 def accuracy(answers: Mapping[str, Floats]) -> Iterator[tuple[str, ...]]:
     """By group: the change of accuracy as answered, without the letters' prior, what the prior adds, and over all rotations."""
-    for group in GROUPS:
+    for group in filter(answers.__contains__, GROUPS):
         found = parts(answers, group).estimates
         raw = change_of_shares(right(answers, "base"), right(answers, group))
         ends = [f"{100 * right(answers, run).mean():.1f}" for run in ("base", group)]
         without = [f"{100 * (found[f'calibrated_{when}'].value or 0):.1f}" for when in ("before", "after")]
         turned = "–"
-        if f"{group}/rotated" in answers:
-            both = [right(answers, run, "/rotated") for run in ("base", group)]
-            turned = f"{' → '.join(f'{100 * each.mean():.1f}' for each in both)}: {points(change_of_shares(*both))}"
+        if f"{group}/rotated/tuned" in answers:
+            both = [right(answers, f"{group}/rotated/{run}", f"{group}/rotated/gold") for run in ("base", "tuned")]
+            ends_turned = " → ".join(f"{100 * each.mean():.1f}" for each in both)
+            asked = [
+                right(answers, f"{group}/rotated/{run}_unrotated", f"{group}/rotated/gold") for run in ("base", "tuned")
+            ]
+            turned = (
+                f"{ends_turned}: {points(change_of_shares(*both))}; of the same {len(both[0]):,} questions as answered "
+                f"{points(change_of_shares(*asked))}"
+            )
         yield (
             group.upper().replace("_", "-"),
             f"{' → '.join(ends)}: {points(raw)}",
@@ -99,7 +113,7 @@ def accuracy(answers: Mapping[str, Floats]) -> Iterator[tuple[str, ...]]:
 
 def divergence(answers: Mapping[str, Floats]) -> Iterator[tuple[str, ...]]:
     """By group: the parts of KL, ranking correlation, and the letters answered."""
-    for group in GROUPS:
+    for group in filter(answers.__contains__, GROUPS):
         found = parts(answers, group)
         kl = [_nats(found.estimates[f"kl_{part}"]) for part in ("sharpness", "prior", "rest")]
         plain = float(np.nanmean(spearman(answers["base"], answers[group])))
@@ -126,7 +140,7 @@ def main() -> None:
     answers: dict[str, Any] = read(arguments.source) if arguments.source.is_dir() else dict(np.load(arguments.source))
     if arguments.save:
         np.savez_compressed(arguments.save, **answers)
-    letters = [f"{100 * share:.0f}" for share in parts(answers, GROUPS[0]).priors[0].before]
+    letters = [f"{100 * share:.0f}" for share in parts(answers, "incompatible").priors[0].before]
     print(f"{len(answers['gold']):,} questions. The base model's letters A B C D: {' '.join(letters)} %.\n")
     of_accuracy = (
         "group",

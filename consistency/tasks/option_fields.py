@@ -54,7 +54,7 @@ class OptionFields:
         if not self.together:
             texts = [document[name] for name in self.names]
             # A question with fewer options than others.
-            while texts and (texts[-1] is None or texts[-1] == ""):
+            while texts and texts[-1] is None:
                 texts.pop()
             return texts
         held = self._held(document)
