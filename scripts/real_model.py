@@ -3,7 +3,8 @@
     python scripts/real_model.py docs/results/qwen2.5-coder-1.5b [--figure FILE.svg]
 
 Prints Markdown. `answers.npz` holds natural log-probabilities of the options in steps of 1/512 nat, for every run the same
-questions in one order (`task`, `doc_id`, `gold`; 1 where a run was not asked), and answers over all rotations.
+questions in one order (`task`, `doc_id`, `gold`; 1 where a run was not asked), and answers over all rotations, with which
+question of its scope each is of.
 """
 
 from __future__ import annotations
@@ -86,18 +87,36 @@ class Answers:
         folded = self._data[f"{run}/cyclic/{name}"]
         return np.asarray(folded.argmax(axis=1) == self._data[f"cyclic_gold/{name}"], dtype=np.float64)
 
+    def of_rotated(self, values: Floats, scope: str) -> Floats:
+        """Of values of all questions of a scope those of the questions that were asked in all rotations."""
+        return np.asarray(values[self._data[f"cyclic_question/{'mmlu_subset' if scope == 'mmlu' else scope}"]])
+
+    def answered(self, run: str, scope: str) -> str:
+        """How often each letter is the answer, in percent."""
+        counts = np.bincount(self.scores(run, scope).argmax(axis=1), minlength=4)
+        return " ".join(f"{100 * count / counts.sum():.0f}" for count in counts)
+
     def folded(self, run: str, domain: str) -> tuple[Floats, Floats]:
         """The distributions over all rotations of the base model with five shots and of a run, on a domain's test."""
         both = (self._data[f"{name}/cyclic/{domain}"] / STEP for name in ("base_icl_cyclic", run))
         before, after = (np.asarray(values, dtype=np.float64) for values in both)
         return before, after
 
-    def difference(self, runs: tuple[str, str], scope: str) -> tuple[Estimate, Estimate, Estimate]:
-        """Accuracy of the first run less that of the second: as answered, without the letters' prior, over all rotations."""
+    def difference(self, runs: tuple[str, str], scope: str) -> tuple[Estimate, Estimate, Estimate, Estimate]:
+        """Accuracy of the first run less that of the second.
+
+        As answered, without the letters' prior, and over all rotations; of the questions of the latter also as answered.
+        """
         raw = change_of_shares(self.right(runs[1], scope), self.right(runs[0], scope))
         without = [self.parts(run, scope).influence["calibrated_after"] for run in runs]
         rotated = [self.right_in_all_rotations(run, scope) for run in runs]
-        return raw, mean(without[0] - without[1]), change_of_shares(rotated[1], rotated[0])
+        same = [self.of_rotated(self.right(run, scope), scope) for run in runs]
+        return (
+            raw,
+            mean(without[0] - without[1]),
+            change_of_shares(rotated[1], rotated[0]),
+            change_of_shares(same[1], same[0]),
+        )
 
 
 def points(found: Estimate, sign: bool = True) -> str:
@@ -143,10 +162,38 @@ def differences(answers: Answers, scope: str | None) -> Iterator[Sequence[str]]:
         for pair in PAIRS:
             for suffix in ("", "_balanced"):
                 runs = (f"{domain}_seed-0_{pair[0]}{suffix}", f"{domain}_seed-0_{pair[1]}{suffix}")
-                raw, without, rotated = answers.difference(runs, scope or domain)
-                kept = "" if not raw.value or without.value is None else f"{100 * without.value / raw.value:.0f} %"
+                raw, without, rotated, same = answers.difference(runs, scope or domain)
                 named = f"{title(pair[0])} − {title(pair[1])}{', balanced' if suffix else ''}"
-                yield domain, named, points(raw), points(without), kept, points(rotated)
+                yield domain, named, points(raw), points(without), *([points(same)] if scope else []), points(rotated)
+
+
+def against_base(answers: Answers) -> Iterator[Sequence[str]]:
+    """Accuracy over all rotations of the base model and of each group, and the groups' change from the base model.
+
+    On the domains' tests, means over them, from five shots and from none; on MMLU from none: with five shots the base model was
+    not asked all of its rotations.
+    """
+    few = [answers.right_in_all_rotations("base_icl_cyclic", domain) for domain in DOMAINS]
+    none = [answers.right_in_all_rotations(f"base_ift_{domain}", domain) for domain in DOMAINS]
+    of_mmlu = answers.right_in_all_rotations("base_ift_medicine", "mmlu")
+
+    def percent(each: Sequence[Floats]) -> str:
+        return f"{100 * float(np.mean([values.mean() for values in each])):.1f}"
+
+    yield "base, 5-shot", percent(few), "", "", "–", ""
+    yield "base, 0-shot, Vicuna template", percent(none), "", "", percent([of_mmlu]), ""
+    for group in (*GROUPS, *BALANCED):
+        runs = [f"{domain}_seed-0_{group}" for domain in DOMAINS]
+        tests = [answers.right_in_all_rotations(run, domain) for run, domain in zip(runs, DOMAINS, strict=True)]
+        mmlu = [answers.right_in_all_rotations(run, "mmlu") for run in runs]
+        changes = [
+            points(_mean_of_tests([after - before for after, before in zip(tests, base, strict=True)]))
+            for base in (few, none)
+        ]
+        of_four = np.mean([values - of_mmlu for values in mmlu], axis=0)
+        yield title(group), percent(tests), *changes, percent(mmlu), points(mean(of_four))
+    lost = [points(over_domains(answers, ("random_wrong", "incompatible"), scope)[2]) for scope in (None, "mmlu")]
+    yield "RANDOM-WRONG − INCOMPATIBLE", "", lost[0], lost[0], "", lost[1]
 
 
 def parts(answers: Answers) -> Iterator[Sequence[str]]:
@@ -154,7 +201,8 @@ def parts(answers: Answers) -> Iterator[Sequence[str]]:
     runs = [(domain, group, f"{domain}_seed-0_{group}") for domain in DOMAINS for group in (*GROUPS, *BALANCED)]
     for domain, group, run in [("", "base, 0-shot, own template", "base_ift_own_template"), *runs]:
         found = answers.decomposition(run, "mmlu")
-        kl = [f"{found.estimates[f'kl_{part}'].value:.3f}" for part in ("sharpness", "prior", "rest")]
+        order = ("sharpness", "prior", "prior_first", "sharpness_last", "rest")
+        kl = [f"{found.estimates[f'kl_{part}'].value:.3f}" for part in order]
         letters = " ".join(f"{100 * share:.0f}" for share in found.priors[0].after)
         yield (
             domain,
@@ -164,6 +212,7 @@ def parts(answers: Answers) -> Iterator[Sequence[str]]:
             *kl,
             f"{found.estimates['spearman_calibrated'].value:.2f}",
             letters,
+            answers.answered(run, "mmlu"),
         )
 
 
@@ -268,7 +317,7 @@ def go_together(answers: Answers, scope: str | None) -> Iterator[str]:
 
 
 def more_kl(answers: Answers, scope: str | None) -> tuple[Estimate, ...]:
-    """KL of INCOMPATIBLE less that of MIXED 0.4, means over the domains: as answered, contents alone, and over all rotations."""
+    """KL of INCOMPATIBLE less that of MIXED 0.4, means over the domains: as answered, of what neither explains, and rotated."""
     each: tuple[list[Floats], ...] = ([], [], [])
     for domain in DOMAINS:
         at = scope or domain
@@ -319,10 +368,15 @@ def seeds_of_one_pair(answers: Answers) -> Iterator[Sequence[str]]:
         for seed in range(3):
             runs = tuple(f"{domain}_seed-{seed}_{group}" for group in PAIRS[0])
             if set(runs) <= answers.names:
-                raw, without, rotated = answers.difference((runs[0], runs[1]), "mmlu")
-                letters_after = answers.decomposition(runs[1], "mmlu").priors[0].after
-                shares = " ".join(f"{100 * share:.0f}" for share in letters_after)
-                yield domain, str(seed), points(raw), points(without), points(rotated), shares
+                raw, without, rotated, _ = answers.difference((runs[0], runs[1]), "mmlu")
+                yield (
+                    domain,
+                    str(seed),
+                    points(raw),
+                    points(without),
+                    points(rotated),
+                    answers.answered(runs[1], "mmlu"),
+                )
 
 
 def letters(answers: Answers) -> Iterator[Sequence[str]]:
@@ -341,6 +395,7 @@ def draw(answers: Answers, path: Path) -> None:
 
     style: Any = STYLE
 
+    base = 100 * answers.right_in_all_rotations("base_ift_medicine", "mmlu").mean()
     with mpl.rc_context(style):
         figure = Figure(figsize=(8, 3.2), layout="constrained")
         for place, domain in enumerate(DOMAINS):
@@ -356,6 +411,7 @@ def draw(answers: Answers, path: Path) -> None:
                 axes.plot(without, -row, "o", color=BLUE, label="without the letters' prior" if not row else None)
                 axes.plot(rotated, -row, "D", ms=5, color=INK, label="over all rotations" if not row else None)
             axes.axvline(25, color=GREY, linewidth=0.6, linestyle=":")
+            axes.axvline(base, color=INK, linewidth=0.6)
             axes.set_title(domain)
             axes.set_yticks(-np.arange(len(groups)), [title(group) for group in groups] if not place else [])
             axes.set_xlim(22, 54)
@@ -398,18 +454,26 @@ def main() -> None:
     )
     table(
         "The paper's claims about ranking and KL, and this model: INCOMPATIBLE, MIXED 0.4, SELF-ALIGNING of four domains, seed 0",
-        ("claim", "on", "paper", "as answered", "without the prior (KL: contents alone)", "all rotations"),
+        ("claim", "on", "paper", "as answered", "without the prior (KL: what neither explains)", "all rotations"),
         other_claims(answers),
     )
     table(
         "Differences between groups on MMLU, in points",
-        ("domain", "groups", *three[:2], "kept", three[2]),
+        ("domain", "groups", *three[:2], "as answered, of the rotated 1,000", three[2]),
         differences(answers, "mmlu"),
     )
     table(
         "Differences between groups on the domain's own test, in points",
-        ("domain", "groups", *three[:2], "kept", three[2]),
+        ("domain", "groups", *three),
         differences(answers, None),
+    )
+    table(
+        "Over all rotations: accuracy in percent, its change from the base model in points; means over the four domains, seed 0",
+        (
+            *("group", "domain tests", "change from 5-shot", "change from 0-shot", "MMLU, 1,000 questions"),
+            "change from 0-shot",
+        ),
+        against_base(answers),
     )
     table(
         "Three seeds: differences on MMLU, in points",
@@ -418,7 +482,7 @@ def main() -> None:
     )
     table(
         "HARMONIOUS − INCOMPATIBLE on MMLU by seed, in points, and the letters that INCOMPATIBLE then answers",
-        ("domain", "seed", *three, "letters A B C D (%)"),
+        ("domain", "seed", *three, "answers A B C D (%)"),
         seeds_of_one_pair(answers),
     )
     table(
@@ -429,8 +493,16 @@ def main() -> None:
     table(
         "From the base model with five shots, on MMLU",
         (
-            *("domain", "run", "knowledge (points)", "letters' prior (points)"),
-            *("KL: sharpness", "KL: prior", "KL: contents", "ρ without the prior", "letters A B C D (%)"),
+            *("domain", "run", "change without the prior (points)", "added by the prior (points)"),
+            *(
+                "KL: temperature",
+                "letters besides",
+                "letters first",
+                "temperature besides",
+                "neither",
+                "ρ without the prior",
+            ),
+            *("mean probability A B C D (%)", "answers A B C D (%)"),
         ),
         parts(answers),
     )
