@@ -87,20 +87,19 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
         9 steps, 3 epochs of 40 rows, 0.0 % of their tokens not seen; 2 rows cut at 512 tokens; 1 row of the file left out
         """
         kind = "tokens" if self.tokens else "number"
-        text = f"{self.steps:,} steps, {len(self.epochs)} epochs of {self.rows:,} rows, {self.dropped:.1%}".replace(
-            "%", " %"
-        )
+        sizes = f"{_count(self.steps, 'step')}, {_count(len(self.epochs), 'epoch')} of {_count(self.rows, 'row')}"
+        text = f"{sizes}, {self.dropped:.1%}".replace("%", " %")
         text += f" of their {kind} not seen"
         if self.full_rows:
-            text += f"; {_rows(self.full_rows)} cut at {self.sequence_len:,} tokens"
+            text += f"; {_count(self.full_rows, 'row')} cut at {self.sequence_len:,} tokens"
         if self.unlabelled_rows:
-            text += f"; {_rows(self.unlabelled_rows)} without anything to train on"
+            text += f"; {_count(self.unlabelled_rows, 'row')} without anything to train on"
         left = (self.rows_in_file or 0) - self.rows
-        return text + (f"; {_rows(left)} of the file left out" if left > 0 else "")
+        return text + (f"; {_count(left, 'row')} of the file left out" if left > 0 else "")
 
 
-def _rows(count: int) -> str:
-    return f"{count:,} row{'s' * (count != 1)}"
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def no_step(path: Path) -> InputError:
