@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from consistency.logs.task_settings import TaskSettings
 from consistency.metrics.aggregates import Summands
 from consistency.metrics.distributions import probabilities, top_option
 from consistency.support.arrays import Bools, Floats, Integers
+from consistency.support.sequences import Repeated, taken
 
 SCORES = ("raw", "acc_norm", "acc_bytes", "acc_mutual_info")
 
@@ -34,7 +35,7 @@ class Scores:
         Name of the task and of the lm_eval filter.
     doc_id : ndarray of int64, shape [n]
         The harness's number of each document, ascending.
-    doc_hash, prompt_hash : tuple of str, length n
+    doc_hash, prompt_hash : sequence of str, length n
         The harness's hashes; empty strings in logs that have none.
     logprobs : ndarray of float64, shape [n, k]
         Log-probabilities of the options in nats, NaN-padded; k = 0 for a task without options. A question for which the
@@ -45,9 +46,9 @@ class Scores:
         Which options are right; no True in a row where this is unknown.
     metrics : dict of str to ndarray of float64, shape [n]
         The harness's own metrics per document, those whose mean is the harness's number; NaN where a document has none.
-    continuations : tuple of tuple of str, length n
+    continuations : sequence of tuple of str, length n
         The text scored for each option, such as `" A"`.
-    documents : tuple of bytes, length n
+    documents : sequence of bytes, length n
         Each document as JSON, as logged.
     unconditional : ndarray of float64, shape [n, k], or None
         Log-probabilities without the question, where the task logs them (`acc_mutual_info`).
@@ -74,14 +75,14 @@ class Scores:
     task: str
     filter: str
     doc_id: Integers
-    doc_hash: tuple[str, ...]
-    prompt_hash: tuple[str, ...]
+    doc_hash: Sequence[str]
+    prompt_hash: Sequence[str]
     logprobs: Floats
     n_options: Integers
     gold: Bools
     metrics: Mapping[str, Floats]
-    continuations: tuple[tuple[str, ...], ...]
-    documents: tuple[bytes, ...]
+    continuations: Sequence[tuple[str, ...]]
+    documents: Sequence[bytes]
     unconditional: Floats | None
     source: Path
     summands: Mapping[str, Summands] = field(default_factory=dict)
@@ -150,12 +151,14 @@ class Scores:
     @property
     def _delimiter(self) -> int:
         """Length of the space before every option: 1, or 0 where one has none."""
-        return int(all(text.startswith(" ") for texts in self.continuations for text in texts))
+        return int(all(text.startswith(" ") for texts in set(self.continuations) for text in texts))
 
     @cached_property
-    def option_continuations(self) -> tuple[tuple[str, ...], ...]:
+    def option_continuations(self) -> Sequence[tuple[str, ...]]:
         """Continuations without the one space that lm_eval puts before an option."""
         cut = self._delimiter
+        if isinstance(self.continuations, Repeated):
+            return Repeated(tuple(text[cut:] for texts in self.continuations[:1] for text in texts), len(self))
         cache = {texts: tuple(text[cut:] for text in texts) for texts in set(self.continuations)}
         return tuple(cache[texts] for texts in self.continuations)
 
@@ -192,23 +195,23 @@ class Scores:
         return replace(
             self,
             doc_id=self.doc_id[rows],
-            doc_hash=tuple([self.doc_hash[i] for i in listed]),
-            prompt_hash=tuple([self.prompt_hash[i] for i in listed]),
+            doc_hash=taken(self.doc_hash, listed),
+            prompt_hash=taken(self.prompt_hash, listed),
             logprobs=self.logprobs[rows],
             n_options=self.n_options[rows],
             gold=self.gold[rows],
             metrics={name: values[rows] for name, values in self.metrics.items()},
             summands={name: values.take(rows) for name, values in self.summands.items()},
             generations=None if self.generations is None else tuple([self.generations[i] for i in listed]),
-            continuations=tuple([self.continuations[i] for i in listed]),
-            documents=tuple([self.documents[i] for i in listed]),
+            continuations=taken(self.continuations, listed),
+            documents=taken(self.documents, listed),
             unconditional=None if self.unconditional is None else self.unconditional[rows],
         )
 
     def reorder_options(self, order: Integers) -> Scores:
         """The same answers with the options of row i in the order `order[i]`; order has shape [n, columns to keep]."""
         moved = (order != np.arange(order.shape[1])).any(axis=1)
-        continuations = tuple(
+        continuations = self.continuations if not moved.any() else tuple(
             [
                 tuple([texts[c] for c in order[i] if c < len(texts)]) if moved[i] else texts
                 for i, texts in enumerate(self.continuations)
