@@ -9,7 +9,7 @@ that the system ever gave it (the peak resident set) less that of the same comma
 Python and the libraries take. Rows are of these kinds:
 
     tiny       about 135 bytes: a number for a question, two options, no hashes
-    usual      about 900 bytes: a question with four options, as lm_eval writes them without examples, with hashes
+    usual      about 900 bytes: a question with two options, as lm_eval writes them without examples, with hashes
     five-shot  about 12,000 bytes: with five examples in every prompt
     nan        an array over many lines, as of lm_eval 0.4.0, with a NaN in every fifth row and texts outside Latin-1
 """
@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 DATE = "2026-01-01T00-00-00.000000"
-LETTERS = "ABCD"
+LETTERS = "AB"
 COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     "compare": lambda folder: [],
     "compare --json": lambda folder: ["--json", str(folder / "comparison.json")],
@@ -41,37 +41,33 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
 def tiny(number: int, rng: np.random.Generator) -> dict[str, Any]:
     """A row as small as a row can be."""
     one, other = rng.normal(-3, 2, 2).round(4).tolist()
-    gold = int(rng.integers(2))
     return {
         "doc_id": number,
         "doc": {"q": f"{number}?"},
-        "target": str(gold),
+        "target": "",
         "filtered_resps": [[str(one), "False"], [str(other), "False"]],
-        "acc": float((other > one) == gold),
+        "acc": 0.0,
     }
 
 
 def usual(number: int, rng: np.random.Generator, examples: str = "") -> dict[str, Any]:
-    """A row with a question of four options."""
-    document = {
-        "question": f"Which of these is number {number} of the list? " + "lorem ipsum " * 4,
-        "choices": [f"dolor {number + option}" for option in range(4)],
-        "answer": int(rng.integers(4)),
-    }
-    scores = rng.normal(-3, 2, 4).round(6).tolist()
-    prompt = examples + document["question"] + "\nAnswer:"
+    """A row with a question of two options."""
+    document = {"question": f"Is number {number} of the list like any other?", "choices": ["no", f"yes, {number}"]}
+    scores = rng.normal(-3, 2, 2).round(6).tolist()
+    prompt = examples + document["question"] + "\nA. no\nB. yes\nAnswer:"
     return {
         "doc_id": number,
         "doc": document,
-        "target": str(document["answer"]),
+        "target": "",
         "arguments": {f"gen_args_{i}": {"arg_0": prompt, "arg_1": f" {letter}"} for i, letter in enumerate(LETTERS)},
         "resps": [[[str(x), "False"]] for x in scores],
         "filtered_resps": [[str(x), "False"] for x in scores],
         "filter": "none",
         "metrics": ["acc"],
-        "doc_hash": hashlib.sha256(json.dumps(document).encode()).hexdigest(),
+        "doc_hash": "",
         "prompt_hash": hashlib.sha256(prompt.encode()).hexdigest(),
-        "acc": float(np.argmax(scores) == document["answer"]),
+        "target_hash": hashlib.sha256(prompt.encode()).hexdigest(),
+        "acc": 0.0,
     }
 
 
@@ -96,8 +92,8 @@ def with_nan(number: int, rng: np.random.Generator) -> dict[str, Any]:
 ROWS = {"tiny": tiny, "usual": usual, "five-shot": five_shot, "nan": with_nan}
 
 
-def write_log(folder: Path, kind: str, size: int, seed: int) -> Path:
-    """Write a log of at least so many bytes, at least a few rows, into a new folder."""
+def write_log(folder: Path, kind: str, size: float, seed: int) -> Path:
+    """Write a log of about so many bytes, at least a few rows, into a new folder."""
     rng, make = np.random.default_rng(seed), ROWS[kind]
     gold = np.random.default_rng(0)
 
@@ -106,12 +102,10 @@ def write_log(folder: Path, kind: str, size: int, seed: int) -> Path:
         while True:
             row = make(number, rng)
             # Both logs ask the same: what is right does not depend on the log.
-            right = int(gold.integers(2 if kind == "tiny" else 4))
+            right = int(gold.integers(2))
             row["target"] = str(right)
-            if "answer" in row["doc"]:
-                row["doc"]["answer"] = right
-                if "doc_hash" in row:
-                    row["doc_hash"] = hashlib.sha256(json.dumps(row["doc"]).encode()).hexdigest()
+            if "doc_hash" in row:
+                row["doc_hash"] = hashlib.sha256(json.dumps(row["doc"]).encode()).hexdigest()
             scores = [float(x) for x, _ in row["filtered_resps"]]
             row["acc"] = float(int(np.argmax(scores)) == right)
             yield row
@@ -120,9 +114,11 @@ def write_log(folder: Path, kind: str, size: int, seed: int) -> Path:
     folder.mkdir(parents=True)
     file = folder / ("model_sums.jsonl" if kind == "nan" else f"samples_sums_{DATE}.jsonl")
     with file.open("w", encoding="utf-8") as lines:
-        written = 0
+        written, most = 0, max(12, int(min(size / 100, 1001)))
         for count, row in enumerate(rows()):
-            if written >= size and count >= 12:
+            if count == 1000:
+                most = int(size / written * count)
+            if count >= most:
                 break
             if kind == "nan":
                 indented = json.dumps([row], indent=2, ensure_ascii=False)[2:-2]
@@ -161,7 +157,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
             root = Path(temporary)
             few = [write_log(root / f"few-{seed}", kind, 0, seed) for seed in (1, 2)]
-            logs = [write_log(root / f"log-{seed}", kind, int(arguments.size * 1e6), seed) for seed in (1, 2)]
+            logs = [write_log(root / f"log-{seed}", kind, arguments.size * 1e6, seed) for seed in (1, 2)]
             sizes = [next(log.iterdir()).stat().st_size for log in logs]
             rows = next(logs[0].iterdir()).read_bytes().count(b'"doc_id"')
             for name in arguments.commands:

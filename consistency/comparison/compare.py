@@ -139,6 +139,9 @@ def compare(
         for name in names:
             if name not in run_.tasks:
                 raise not_one_of("task", name, sorted(run_.tasks), path=run_.path)
+    names = matched_names(filtered.before, filtered.after, chosen)
+    counted = {name: len(one[name]) for name in chosen}
+    del filtered
     paired: dict[str, Pairs] = {}
     for name, other in chosen.items():
         pairs = pair(comparable(first.tasks[name], score), comparable(second.tasks[other], score))
@@ -149,6 +152,9 @@ def compare(
     if not paired:
         problem = "; ".join(item.to_text() for item in unpaired[:3])
         raise InputError(problem, do="compare two runs of the same tasks", path=second.path)
+    # What is not paired is not needed any more, and may be as large as the logs.
+    one |= {name: pairs.before for name, pairs in paired.items()}
+    two |= {chosen[name]: pairs.after for name, pairs in paired.items()}
     labels, clusters = find_clusters(paired, cluster)
     arrays = question_arrays(list(paired.values()))
     measured = {
@@ -174,7 +180,6 @@ def compare(
             by_scope[scope] = section_of(scope, within, analysis)
     by_task = {name: section_of_task(name, task, analysis, others.get(name, {})) for name, task in measured.items()}
     biases = Biases(with_options, items)
-    counted = {name: len(first.tasks[name]) for name in measured}
     return Comparison(
         before=first.config,
         after=second.config,
@@ -191,7 +196,7 @@ def compare(
                 group.name: section_of_group(group, measured, by_task, analysis)
                 for group in read_groups(
                     first.config if first.config.groups else second.config,
-                    counted,
+                    {name: counted[name] for name in measured},
                     {name: first.tasks[name].filter for name in measured},
                 )
             }
@@ -201,7 +206,7 @@ def compare(
         task_sampling=task_sampling,
         clusters=clusters,
         selection=(first.selection, second.selection),
-        names=matched_names(filtered.before, filtered.after, chosen),
+        names=names,
         unpaired=tuple(unpaired),
         settings=settings,
         warnings=(*(item for item in doubts if item is not None), *biases.warnings()),

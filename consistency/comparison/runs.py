@@ -9,7 +9,6 @@ from pathlib import Path
 
 from consistency.comparison.result import TaskNames
 from consistency.errors import InputError
-from consistency.logs.documents import question_key
 from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
@@ -114,7 +113,7 @@ def _unread_holders(first: Run, second: Run) -> str | None:
 
 
 def _questions(scores: Scores) -> set[bytes]:
-    return {question_key(document, scores.option_texts(row)) for row, document in enumerate(scores.documents)}
+    return set(map(scores.question_key, range(len(scores))))
 
 
 def matched_names(first: Run, second: Run, chosen: Mapping[str, str]) -> TaskNames:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from consistency.errors import InputError, not_one_of
-from consistency.logs.documents import find_line, normalised, options_of
+from consistency.logs.documents import find_line, normalised, options_of, question_key
 from consistency.logs.generations import Generation
 from consistency.logs.labels import label_of
 from consistency.logs.metrics import accuracy_names
@@ -181,6 +181,11 @@ class Scores:
                 return tuple([options[own.index(text)] for text in columns])
         return options
 
+    def question_key(self, row: int) -> bytes:
+        """Digest of what a question asks, see `documents.question_key`."""
+        # The options that are scored count only where the document has none.
+        return question_key(self.documents[row], self.option_continuations[row][: int(self.n_options[row])])
+
     def line(self, row: int) -> int | None:
         """Line of the source that holds a row's document, for a message about it; None where it is not found."""
         return find_line(self.source, self.documents[row], int(self.doc_id[row]))
@@ -191,6 +196,8 @@ class Scores:
 
     def take(self, rows: Integers) -> Scores:
         """The given rows, in the given order."""
+        if len(rows) == len(self) and (rows == np.arange(len(self))).all():
+            return self
         listed = rows.tolist()
         return replace(
             self,
@@ -211,6 +218,8 @@ class Scores:
     def reorder_options(self, order: Integers) -> Scores:
         """The same answers with the options of row i in the order `order[i]`; order has shape [n, columns to keep]."""
         moved = (order != np.arange(order.shape[1])).any(axis=1)
+        if not moved.any() and order.shape == self.logprobs.shape:
+            return self
         continuations = self.continuations if not moved.any() else tuple(
             [
                 tuple([texts[c] for c in order[i] if c < len(texts)]) if moved[i] else texts
