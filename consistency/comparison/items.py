@@ -14,10 +14,12 @@ from consistency.logs.generations import INVALID, UNREADABLE
 from consistency.logs.scores import Scores
 from consistency.metrics.distributions import any_tied
 from consistency.metrics.measures import measure_columns
-from consistency.support.arrays import Floats
+from consistency.support.arrays import Bools, Floats, Integers
 
 # Questions whose measures are computed together.
 _AT_ONCE = 3000
+# Of one task.
+_MOST_AT_ONCE = 30_000
 
 
 def answers(pairs: Pairs) -> dict[str, NDArray[Any]]:
@@ -73,7 +75,7 @@ def question_arrays(tasks: Sequence[Pairs]) -> list[dict[str, Floats]]:
             batches[width, questions[width] // _AT_ONCE].append(number)
     for numbers in batches.values():
         chosen = [tasks[number] for number in numbers]
-        columns = _of_options(chosen)
+        columns = _of_options(*map(_joined, zip(*map(_distributions, chosen), strict=True)))
         ends = np.cumsum([len(pairs) for pairs in chosen])[:-1]
         parts = {name: np.split(values, ends) for name, values in columns.items()}
         for place, number in enumerate(numbers):
@@ -96,16 +98,52 @@ def _logged(pairs: Pairs) -> dict[str, Floats]:
     return arrays
 
 
-def _of_options(tasks: Sequence[Pairs]) -> dict[str, Floats]:
-    """What the log-probabilities of the options say of each question, for tasks of equally many options together."""
-    sides = {"before": [pairs.before for pairs in tasks], "after": [pairs.after for pairs in tasks]}
-    logprobs = {when: np.concatenate([scores.logprobs for scores in side]) for when, side in sides.items()}
-    columns = measure_columns(logprobs["before"], logprobs["after"], np.concatenate([pairs.gold for pairs in tasks]))
-    for when, side in sides.items():
-        top = np.fmax.reduce(np.concatenate([scores.probs for scores in side]), axis=1, initial=0.0)
-        none = np.concatenate([scores.prediction for scores in side]) < 0
-        columns[f"confidence_{when}"] = np.where(none, np.nan, top)
-        columns[f"tied_{when}"] = any_tied(logprobs[when]).astype(np.float64)
+def _distributions(pairs: Pairs) -> tuple[NDArray[Any], ...]:
+    """What `_of_options` takes."""
+    before, after = pairs.before, pairs.after
+    return (
+        *(before.logprobs, before.probs, before.prediction),
+        *(after.logprobs, after.probs, after.prediction),
+        pairs.gold,
+    )
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _of_options(*arrays: NDArray[Any]) -> dict[str, Floats]:
+    """What the log-probabilities of the options say of each question, for tasks of equally many options together.
+
+    Parameters
+    ----------
+    arrays : ndarray, shape [n, k] or [n]
+        Of the run before the log-probabilities, the probabilities and the best options, of that after the same, and which
+        options are right.
+    """
+    n = len(arrays[0])
+    if n <= _MOST_AT_ONCE:
+        return _of_part(*arrays)
+    columns: dict[str, Floats] = {}
+    for start in range(0, n, _MOST_AT_ONCE):
+        rows = slice(start, start + _MOST_AT_ONCE)
+        for name, values in _of_part(*(array[rows] for array in arrays)).items():
+            columns.setdefault(name, np.empty(n))[rows] = values
+    return columns
+
+
+def _of_part(
+    first: Floats, first_probs: Floats, first_best: Integers, second: Floats, probs: Floats, best: Integers, gold: Bools
+) -> dict[str, Floats]:
+    columns = measure_columns(first, second, gold)
+    for when, logprobs, top, chosen in (
+        ("before", first, first_probs, first_best),
+        ("after", second, probs, best),
+    ):
+        columns[f"confidence_{when}"] = np.where(
+            chosen < 0, np.nan, np.fmax.reduce(top, axis=1, initial=0.0)
+        )
+        columns[f"tied_{when}"] = any_tied(logprobs).astype(np.float64)
     return columns
 
 

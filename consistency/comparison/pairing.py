@@ -174,7 +174,8 @@ def pair(before: Scores, after: Scores) -> Pairs:
     columns: dict[int, tuple[int, ...]] = {}
     if before.has_options:
         differ = []
-        for place, (i, j) in enumerate(zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True)):
+        # A view of memory gives Python's numbers one by one; lists of them would take 80 bytes a pair.
+        for place, (i, j) in enumerate(zip(pairs[:, 0].data, pairs[:, 1].data, strict=True)):
             found = _column_order(before, i, after, j)
             if found is None:
                 left_out["options differ"].append(int(before.doc_id[i]))
@@ -186,12 +187,13 @@ def pair(before: Scores, after: Scores) -> Pairs:
     reordered = np.zeros(len(kept), dtype=bool)
     if before.has_options:
         width = int(first.n_options.max(initial=0))
-        permutation = np.tile(np.arange(width), (len(kept), 1))
-        first = first.reorder_options(permutation)
-        for row, found in columns.items():
-            permutation[row, : len(found)] = found
-            reordered[row] = True
-        second = second.reorder_options(permutation)
+        if columns or {width} != {first.logprobs.shape[1], second.logprobs.shape[1]}:
+            permutation = np.tile(np.arange(width), (len(kept), 1))
+            first = first.reorder_options(permutation)
+            for row, found in columns.items():
+                permutation[row, : len(found)] = found
+                reordered[row] = True
+            second = second.reorder_options(permutation)
         changed = first.gold.any(axis=1) & second.gold.any(axis=1) & (first.gold != second.gold).any(axis=1)
         if changed.any():
             left_out["right answer differs"] = [int(d) for d in first.doc_id[changed]]
@@ -207,7 +209,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
         paired=len(kept),
         by_hash=int(hashed.sum()),
         by_content=int((~hashed).sum()),
-        identical=sum(i in identical for i in kept[:, 0].tolist()) if identical else 0,
+        identical=sum(i in identical for i in kept[:, 0].data) if identical else 0,
         reordered=int(reordered.sum()),
         prompts=_prompts(first, second),
         dropped={

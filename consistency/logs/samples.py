@@ -298,7 +298,7 @@ class _Columns:
         rounds = np.arange(len(doc_id)).reshape(-1, size) if len(doc_id) % size == 0 else np.arange(len(doc_id))[None]
         documents = self.joined_documents()
         same = (doc_id[rounds] == doc_id[rounds[0]]).all() and all(
-            documents.take(rows.tolist()) == documents[:size] for rows in rounds[1:]
+            documents.take(rows) == documents[:size] for rows in rounds[1:]
         )
         return list(rounds) if same else [np.arange(len(doc_id))]
 
@@ -307,14 +307,13 @@ class _Columns:
         rows, duplicates, notes = self._distinct(rows)
         # All rows in the order of the file, as most files have them, are taken without being picked.
         taken = slice(None) if rows is None else rows
-        listed = None if rows is None else rows.tolist()
 
         def chosen(column: Any) -> Any:
             if isinstance(column, np.ndarray):
                 return column[taken]
-            if listed is None:
+            if rows is None:
                 return tuple(column) if isinstance(column, list) else column
-            return taken_of(column, listed)
+            return taken_of(column, rows)
 
         columns = {
             name: chosen(column.to_sequence()) for name, column in zip(self.kind.metrics, self.metrics, strict=True)

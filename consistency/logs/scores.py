@@ -198,20 +198,19 @@ class Scores:
         """The given rows, in the given order."""
         if len(rows) == len(self) and (rows == np.arange(len(self))).all():
             return self
-        listed = rows.tolist()
         return replace(
             self,
             doc_id=self.doc_id[rows],
-            doc_hash=taken(self.doc_hash, listed),
-            prompt_hash=taken(self.prompt_hash, listed),
+            doc_hash=taken(self.doc_hash, rows),
+            prompt_hash=taken(self.prompt_hash, rows),
             logprobs=self.logprobs[rows],
             n_options=self.n_options[rows],
             gold=self.gold[rows],
             metrics={name: values[rows] for name, values in self.metrics.items()},
             summands={name: values.take(rows) for name, values in self.summands.items()},
-            generations=None if self.generations is None else tuple([self.generations[i] for i in listed]),
-            continuations=taken(self.continuations, listed),
-            documents=taken(self.documents, listed),
+            generations=None if self.generations is None else tuple(taken(self.generations, rows)),
+            continuations=taken(self.continuations, rows),
+            documents=taken(self.documents, rows),
             unconditional=None if self.unconditional is None else self.unconditional[rows],
         )
 

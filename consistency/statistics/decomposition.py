@@ -26,8 +26,9 @@ from consistency.metrics.letter_prior import (
     mean_probabilities,
 )
 from consistency.metrics.ranking import spearman
+from consistency.metrics.rows import AT_ONCE, in_parts
 from consistency.statistics.estimates import Caveat, Estimate, mean, numbered, quantile
-from consistency.statistics.nearest import left_out, nearest
+from consistency.statistics.nearest import Nearest, left_out, nearest
 from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.sampling import Labels, independent
 from consistency.statistics.shares import rate, score_interval
@@ -38,6 +39,7 @@ FEWEST = 10
 # In nats: what rounding leaves of nothing.
 _ROUNDING = 1e-12
 _DIVERGENCES = {"kl": kl_of_logs, "js": js_of_logs}
+_OF_ACCURACY = ("calibrated_before", "calibrated_after", "knowledge_change", "prior_change")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
@@ -178,7 +180,9 @@ def parts_by_question(groups: Sequence[Answered], labels: Labels) -> Parts:
     ends = np.cumsum([len(group) for group in groups])[:-1]
     each = [_parts(group, numbered(own)) for group, own in zip(groups, np.split(units, ends), strict=True)]
     crossed, plug_in, influence = (
-        {name: np.concatenate([getattr(part, kind)[name] for part in each]) for name in getattr(each[0], kind)}
+        getattr(each[0], kind)
+        if len(each) == 1
+        else {name: np.concatenate([getattr(part, kind)[name] for part in each]) for name in getattr(each[0], kind)}
         for kind in ("crossed", "plug_in", "influence")
     )
     return Parts(crossed, plug_in, influence, each[0].factor if len(each) == 1 else None)
@@ -230,43 +234,34 @@ class Parts:
 
 def _parts(group: Answered, units: Integers) -> Parts:
     # Option by option in memory: sums over few options of many questions are then faster.
-    before, after = (np.asfortranarray(log_probabilities(x)) for x in (group.before, group.after))
+    before, after = (np.asfortranarray(in_parts(log_probabilities, x)) for x in (group.before, group.after))
     golds = group.gold, group.moved(group.gold)
     raw = _right(after, golds[1]) - _right(before, golds[0])
     sides = [_Calibrated.of(x, units, group.lettered) for x in (before, after)]
     right = [_right(side.crossed, gold) for side, gold in zip(sides, golds, strict=True)]
     influence = [side.influence(gold, hit) for side, gold, hit in zip(sides, golds, right, strict=True)]
-    plain = [_right(side.plug_in, gold) for side, gold in zip(sides, golds, strict=True)]
-    crossed, plug_in, factor = _divergences(group.moved(before), after, units, group.lettered)
-    batch = [batch_calibrated(x) if group.lettered else x for x in (before, after)]
-    return Parts(
-        crossed={
-            **_of_accuracy(raw, right),
-            **crossed,
-            "spearman_calibrated": spearman(group.moved(sides[0].crossed), sides[1].crossed),
-        },
-        plug_in={
-            **_of_accuracy(raw, plain),
-            **plug_in,
-            "spearman_calibrated": spearman(group.moved(sides[0].plug_in), sides[1].plug_in),
-            "batch_before": _right(batch[0], golds[0]),
-            "batch_after": _right(batch[1], golds[1]),
-        },
-        influence=_of_accuracy(raw, influence),
-        factor=factor,
-    )
+    of_fits, of_all, factor = _divergences(group.moved(before), after, units, group.lettered)
+    alike = in_parts(spearman, group.moved(sides[0].crossed), sides[1].crossed)
+    crossed = {**_of_accuracy(raw, right), **of_fits, "spearman_calibrated": alike}
+    if all(side.plug_in is side.crossed for side in sides):
+        # Nothing was fitted to the labels: arrays that are the same are the same in memory.
+        plug_in = {**crossed, **of_all}
+    else:
+        plain = [_right(side.plug_in, gold) for side, gold in zip(sides, golds, strict=True)]
+        alike = in_parts(spearman, group.moved(sides[0].plug_in), sides[1].plug_in)
+        plug_in = {**_of_accuracy(raw, plain), **of_all, "spearman_calibrated": alike}
+    for name, x, gold, hit in zip(("batch_before", "batch_after"), (before, after), golds, right, strict=True):
+        plug_in[name] = _right(batch_calibrated(x), gold) if group.lettered else hit
+    changed = any(one is not other for one, other in zip(influence, right, strict=True))
+    of_influence = _of_accuracy(raw, influence) if changed else {name: crossed[name] for name in _OF_ACCURACY}
+    return Parts(crossed, plug_in, of_influence, factor)
 
 
 def _of_accuracy(raw: Floats, calibrated: Sequence[Floats]) -> dict[str, Floats]:
     """The parts of the change of accuracy."""
     before, after = calibrated
     knowledge = after - before
-    return {
-        "calibrated_before": before,
-        "calibrated_after": after,
-        "knowledge_change": knowledge,
-        "prior_change": raw - knowledge,
-    }
+    return dict(zip(_OF_ACCURACY, (before, after, knowledge, raw - knowledge), strict=True))
 
 
 def _right(scores: Floats, gold: Bools) -> Floats:
@@ -295,7 +290,7 @@ class _Calibrated:
     @classmethod
     def of(cls, scores: Floats, units: Integers, lettered: bool) -> _Calibrated:
         if not lettered or np.isfinite(log_probabilities(scores)).any(axis=1).sum() < FEWEST:
-            return cls(scores, scores, np.zeros_like(scores))
+            return cls(scores, scores, np.broadcast_to(0.0, scores.shape))
         plug_in = scores + np.nan_to_num(even_offsets(scores))
         probs, offered = np.exp(log_probabilities(plug_in)), ~np.isnan(scores)
         defined = np.isfinite(probs).any(axis=1)
@@ -334,24 +329,29 @@ def _divergences(
     before: Floats, after: Floats, units: Integers, lettered: bool
 ) -> tuple[dict[str, Floats], dict[str, Floats], float]:
     """The parts of KL and JS of each question, crossed and plugged in, and the factor of the second run's scores."""
-    defined = np.flatnonzero(np.isfinite(kl_of_logs(before, after)))
-    target, scores = (np.asfortranarray(x[defined]) for x in (before, after))
-    if len(defined) < FEWEST:
-        stages, factor = [(scores, scores)] * 3, 1.0
-    else:
+    defined = np.flatnonzero(np.isfinite(in_parts(kl_of_logs, before, after)))
+    target, scores = before, after
+    if len(defined) < len(before):
+        target, scores = (np.asfortranarray(x[defined]) for x in (before, after))
+    fits: list[Nearest] = []
+    if len(defined) >= FEWEST:
         probs, own = np.nan_to_num(np.exp(target)), numbered(units[defined])
-        sharper = nearest(probs, scores, own, offsets=False)
-        fits = [sharper, nearest(probs, scores, own, offsets=True) if lettered else sharper]
-        fitted = [(fit.distributions(scores, crossed=True), fit.distributions(scores)) for fit in fits]
-        stages, factor = [(scores, scores), *fitted], sharper.factor
-    found: tuple[dict[str, Floats], dict[str, Floats]] = ({}, {})
-    for kind, parts in enumerate(found):
-        for name, divergence in _DIVERGENCES.items():
-            raw, sharp, rest = (divergence(target, stage[kind]) for stage in stages)
-            for part, values in (("sharpness", raw - sharp), ("prior", sharp - rest), ("rest", rest)):
-                parts[f"{name}_{part}"] = np.full(len(before), np.nan)
-                parts[f"{name}_{part}"][defined] = values
-    return *found, factor
+        fits = [nearest(probs, scores, own, offsets=False)]
+        fits.append(nearest(probs, scores, own, offsets=True) if lettered else fits[0])
+        del probs, own
+    names = [f"{name}_{part}" for name in _DIVERGENCES for part in ("sharpness", "prior", "rest")]
+    found = tuple({name: np.full(len(before), np.nan) for name in names} for _ in range(2))
+    for start in range(0, len(defined), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        for parts, crossed in zip(found, (True, False), strict=True):
+            stages = [scores[rows], *(fit.of_rows(rows).distributions(scores[rows], crossed=crossed) for fit in fits)]
+            # Without a fit all is rest; without labels there is one fit.
+            stages += [stages[-1]] * (3 - len(stages))
+            for name, divergence in _DIVERGENCES.items():
+                raw, sharp, rest = (divergence(target[rows], stage) for stage in stages)
+                for part, values in (("sharpness", raw - sharp), ("prior", sharp - rest), ("rest", rest)):
+                    parts[f"{name}_{part}"][defined[rows]] = values
+    return found[0], found[1], fits[0].factor if fits else 1.0
 
 
 def _of_turns(change: Floats, influence: Floats, labels: Labels) -> Estimate:

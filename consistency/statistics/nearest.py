@@ -36,6 +36,10 @@ class Nearest:
     offsets: Floats
     steps: Floats
 
+    def of_rows(self, rows: slice) -> Nearest:
+        """The fit to the same questions, of which only some are of interest."""
+        return Nearest(self.factor, self.offsets, self.steps[rows])
+
     def distributions(self, scores: Floats, *, crossed: bool = False) -> Floats:
         """The fitted log-probabilities.
 
@@ -86,8 +90,10 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, offsets: bool) -
     width = scores.shape[1] if offsets else 0
     theta = np.concatenate([[1.0], np.zeros(width)])
     possible = np.isfinite(scores)
-    finite, target = np.where(possible, scores, 0.0), np.where(possible, target, 0.0)
-    barred = np.where(possible, 0.0, -np.inf)
+    finite, barred = scores, None
+    if not possible.all():
+        finite, target = np.where(possible, scores, 0.0), np.where(possible, target, 0.0)
+        barred = np.where(possible, 0.0, -np.inf)
     loss, gradients, hessian = _loss(target, finite, barred, theta)
     for _ in range(_STEPS):
         direction = inverted(hessian, others=1) @ gradients.mean(axis=0)
@@ -132,24 +138,30 @@ def _scaled(scores: Floats, factor: Floats) -> Floats:
         return np.where(np.isneginf(scores), scores, factor * scores)
 
 
-def _loss(target: Floats, scores: Floats, barred: Floats, theta: Floats) -> tuple[float, Floats, Floats]:
+def _loss(target: Floats, scores: Floats, barred: Floats | None, theta: Floats) -> tuple[float, Floats, Floats]:
     """The mean cross entropy, each question's gradient, and the mean Hessian."""
-    moved = theta[0] * scores + barred
+    # Each array is overwritten as soon as it has been used: there are as many scores as a log has.
+    moved = theta[0] * scores
+    if barred is not None:
+        moved += barred
     if len(theta) > 1:
         moved += theta[1:]
     moved -= moved.max(axis=1)[:, None]
     q = np.exp(moved)
     total = q.sum(axis=1)
     q /= total[:, None]
-    with np.errstate(invalid="ignore"):
-        logs = np.where(target > 0, moved - np.log(total)[:, None], 0.0)
-    loss = -float((target * logs).sum()) / len(scores)
-    excess, weighted = q - target, q * scores
+    moved -= np.log(total)[:, None]
+    if barred is not None:
+        moved[target <= 0] = 0.0
+    loss = -float(np.multiply(target, moved, out=moved).sum()) / len(scores)
+    weighted = q * scores
     mean = weighted.sum(axis=1)
-    second = float((weighted * scores).sum()) / len(scores)
-    slope = (excess * scores).sum(axis=1)[:, None]
+    second = float(np.multiply(weighted, scores, out=moved).sum()) / len(scores)
+    excess = np.subtract(q, target, out=moved)
     if len(theta) == 1:
+        slope = np.multiply(excess, scores, out=moved).sum(axis=1)[:, None]
         return loss, slope, np.array([[second - float(mean @ mean) / len(scores)]])
+    slope = (excess * scores).sum(axis=1)[:, None]
     means = np.column_stack([mean, q])
     hessian = np.empty((len(theta), len(theta)))
     hessian[0, 0] = second

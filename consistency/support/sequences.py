@@ -52,11 +52,6 @@ class JoinedBytes(_Items[bytes]):
         self._content = content
         self._ends = ends
 
-    @classmethod
-    def of(cls, items: Sequence[bytes]) -> JoinedBytes:
-        """The same items, joined."""
-        return cls(b"".join(items), np.cumsum([len(item) for item in items], dtype=np.int64))
-
     def __len__(self) -> int:
         return len(self._ends)
 
@@ -83,9 +78,14 @@ class JoinedBytes(_Items[bytes]):
             return np.array_equal(self._ends, other._ends) and self._content == other._content
         return super().__eq__(other)
 
-    def take(self, rows: Sequence[int]) -> JoinedBytes:
+    def take(self, rows: Sequence[int] | Integers) -> JoinedBytes:
         """The items of the given rows."""
-        return JoinedBytes.of([self[row] for row in rows])
+        content = bytearray()
+        for row in rows:
+            content += self[row]
+        picked = np.asarray(rows, dtype=np.int64)
+        begins = np.where(picked > 0, self._ends[picked - 1], 0)
+        return JoinedBytes(content, np.cumsum(self._ends[picked] - begins))
 
 
 class Repeated(_Items[T], Generic[T]):
@@ -124,12 +124,12 @@ class Repeated(_Items[T], Generic[T]):
         """How often a value occurs."""
         return self._times if value == self._value else 0
 
-    def take(self, rows: Sequence[int]) -> Repeated[T]:
+    def take(self, rows: Sequence[int] | Integers) -> Repeated[T]:
         """The items of the given rows."""
         return Repeated(self._value, len(rows))
 
 
-def taken(items: Sequence[T], rows: Sequence[int]) -> Sequence[T]:
+def taken(items: Sequence[T], rows: Sequence[int] | Integers) -> Sequence[T]:
     """The items of the given rows, in a sequence of the same kind.
 
     Examples
@@ -139,4 +139,4 @@ def taken(items: Sequence[T], rows: Sequence[int]) -> Sequence[T]:
     """
     if isinstance(items, JoinedBytes | Repeated):
         return items.take(rows)
-    return tuple([items[row] for row in rows])
+    return tuple([items[row] for row in (rows.tolist() if isinstance(rows, np.ndarray) else rows)])
