@@ -9,7 +9,7 @@ that the system ever gave it (the peak resident set) less that of the same comma
 Python and the libraries take. Rows are of these kinds:
 
     tiny       about 135 bytes: a number for a question, two options, no hashes
-    usual      about 900 bytes: a question with two options, as lm_eval writes them without examples, with hashes
+    usual      about 800 bytes: a question with two options, as lm_eval writes them without examples, with hashes
     five-shot  about 12,000 bytes: with five examples in every prompt
     nan        an array over many lines, as of lm_eval 0.4.0, with a NaN in every fifth row and texts outside Latin-1
 """
@@ -52,9 +52,10 @@ def tiny(number: int, rng: np.random.Generator) -> dict[str, Any]:
 
 def usual(number: int, rng: np.random.Generator, examples: str = "") -> dict[str, Any]:
     """A row with a question of two options."""
-    document = {"question": f"Is number {number} of the list like any other?", "choices": ["no", f"yes, {number}"]}
+    question = f"Is number {number} of the list like any other?"
+    document = {"question": question, "choices": ["no", f"yes, {number}"]}
     scores = rng.normal(-3, 2, 2).round(6).tolist()
-    prompt = examples + document["question"] + "\nA. no\nB. yes\nAnswer:"
+    prompt = examples + question + "\nA. no\nB. yes\nAnswer:"
     return {
         "doc_id": number,
         "doc": document,
@@ -132,9 +133,9 @@ def write_log(folder: Path, kind: str, size: float, seed: int) -> Path:
     return folder
 
 
-def peak(before: Path, after: Path, further: list[str]) -> int:
+def peak(logs: list[Path], further: list[str]) -> int:
     """The most bytes that a comparison had at once."""
-    command = [sys.executable, "-m", "consistency", "compare", str(before), str(after), *further]
+    command = [sys.executable, "-m", "consistency", "compare", *map(str, logs), *further]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -161,8 +162,8 @@ def main() -> None:
             sizes = [next(log.iterdir()).stat().st_size for log in logs]
             rows = next(logs[0].iterdir()).read_bytes().count(b'"doc_id"')
             for name in arguments.commands:
-                least = peak(*few, COMMANDS[name](root / "few"))
-                most = peak(*logs, COMMANDS[name](root / "all"))
+                least = peak(few, COMMANDS[name](root / "few"))
+                most = peak(logs, COMMANDS[name](root / "all"))
                 one, both = ((most - least) / size for size in (sizes[0], sum(sizes)))
                 print(
                     f"| {kind} | {sizes[0] / 1e6:.0f} | {rows} | {name} | {most / 1e6:.0f} | {least / 1e6:.0f} "

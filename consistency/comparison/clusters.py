@@ -7,7 +7,7 @@ in several languages are clusters: their answers change together, and an interva
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -301,9 +301,7 @@ def _repeated(tasks: Mapping[str, Pairs], longest: Mapping[str, Integers]) -> di
     return keys
 
 
-def _parallel(
-    tasks: Mapping[str, Pairs], answers: Mapping[str, tuple[Integers, Integers]]
-) -> dict[str, list[Any]]:
+def _parallel(tasks: Mapping[str, Pairs], answers: Mapping[str, tuple[Integers, Integers]]) -> dict[str, list[Any]]:
     """The place of each question in tasks whose right answers are the same, document by document.
 
     Parameters

@@ -22,7 +22,7 @@ from consistency.comparison.estimation import (
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
 from consistency.comparison.groups import read_groups
 from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
-from consistency.comparison.items import answers, question_arrays
+from consistency.comparison.items import MOST_KEPT, computed_arrays, item_columns, question_arrays
 from consistency.comparison.pairing import Pairs, pair
 from consistency.comparison.result import Comparison, SameRun, UnpairedTask
 from consistency.comparison.runs import (
@@ -42,6 +42,7 @@ from consistency.statistics.hypotheses import (
     benjamini_hochberg,
     holm,
 )
+from consistency.support.arrays import Floats
 
 # A margin beyond is a number of points, not a fraction of 1.
 _MOST_MARGIN = 0.5
@@ -139,7 +140,7 @@ def compare(
         for name in names:
             if name not in run_.tasks:
                 raise not_one_of("task", name, sorted(run_.tasks), path=run_.path)
-    names = matched_names(filtered.before, filtered.after, chosen)
+    task_names = matched_names(filtered.before, filtered.after, chosen)
     counted = {name: len(one[name]) for name in chosen}
     del filtered
     paired: dict[str, Pairs] = {}
@@ -156,12 +157,15 @@ def compare(
     one |= {name: pairs.before for name, pairs in paired.items()}
     two |= {chosen[name]: pairs.after for name, pairs in paired.items()}
     labels, clusters = find_clusters(paired, cluster)
-    arrays = question_arrays(list(paired.values()))
+    many = sum(map(len, paired.values())) > MOST_KEPT
+    arrays: Sequence[Mapping[str, Floats]] = (
+        list(map(computed_arrays, paired.values())) if many else question_arrays(list(paired.values()))
+    )
     measured = {
         name: MeasuredTask(pairs, found, labels.get(name))
         for (name, pairs), found in zip(paired.items(), arrays, strict=True)
     }
-    items = {name: {**answers(task.pairs), **task.arrays, **_cluster_of(task)} for name, task in measured.items()}
+    items = {name: item_columns(task.pairs, task.arrays, _cluster_of(task)) for name, task in measured.items()}
     with_options = {name: task for name, task in measured.items() if task.has_options}
     reports = {name: task.pairs.report for name, task in measured.items()}
     settings = tuple(setting_differences(first, second, chosen, reports))
@@ -206,7 +210,7 @@ def compare(
         task_sampling=task_sampling,
         clusters=clusters,
         selection=(first.selection, second.selection),
-        names=names,
+        names=task_names,
         unpaired=tuple(unpaired),
         settings=settings,
         warnings=(*(item for item in doubts if item is not None), *biases.warnings()),

@@ -300,9 +300,7 @@ def _content_keys(scores: Scores, rows: Integers) -> _Keys:
     """A key of each of some rows from what it asks, shape [n]; empty for other rows."""
     wanted = np.zeros(len(scores), dtype=bool)
     wanted[rows] = True
-    return _joined_keys(
-        scores.question_key(row) if is_wanted else _NO_KEY for row, is_wanted in enumerate(wanted)
-    )
+    return _joined_keys(scores.question_key(row) if is_wanted else _NO_KEY for row, is_wanted in enumerate(wanted))
 
 
 def _joined_keys(keys: Iterable[bytes]) -> _Keys:
@@ -313,9 +311,7 @@ def _joined_keys(keys: Iterable[bytes]) -> _Keys:
     return np.frombuffer(found, dtype=f"S{KEY_SIZE}")
 
 
-def _match(
-    keys_before: _Keys, keys_after: _Keys, before: Scores, after: Scores
-) -> tuple[Integers, set[int]]:
+def _match(keys_before: _Keys, keys_after: _Keys, before: Scores, after: Scores) -> tuple[Integers, set[int]]:
     """Pairs of rows with one key, shape [n, 2], and the rows of the first log among them that were matched by doc_id.
 
     An empty key matches nothing.

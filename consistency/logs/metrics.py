@@ -300,7 +300,9 @@ def _are_texts(values: Sequence[Any]) -> bool:
             isinstance(item, list) and bool(item) and all(isinstance(part, str) for part in item)
         )
 
-    return len(values) > 0 and all(isinstance(item, list) and len(item) == 2 and all(map(text, item)) for item in values)
+    return len(values) > 0 and all(
+        isinstance(item, list) and len(item) == 2 and all(map(text, item)) for item in values
+    )
 
 
 def _value(form: Floats | Summands) -> float:

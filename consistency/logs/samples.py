@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count as numbered
 from operator import attrgetter
 from pathlib import Path
-from struct import error as StructError
-from struct import pack
 from typing import Any
 
 import msgspec
@@ -116,7 +115,7 @@ class _Numbers:
         self._content = bytearray()
 
     def extend(self, values: list[int] | list[float]) -> None:
-        self._content += pack(f"{len(values)}{self._dtype.char}", *values)
+        self._content += struct.pack(f"{len(values)}{self._dtype.char}", *values)
 
     def to_array(self) -> Any:
         return np.frombuffer(self._content, dtype=self._dtype)
@@ -151,7 +150,7 @@ class _Metric:
 
     def extend(self, values: list[Any]) -> None:
         if not self._values:
-            with suppress(StructError):
+            with suppress(struct.error):
                 self._numbers.extend(values)
                 return
             self._values = self._numbers.to_array().tolist()

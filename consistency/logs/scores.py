@@ -17,6 +17,7 @@ from consistency.logs.metrics import accuracy_names
 from consistency.logs.task_settings import TaskSettings
 from consistency.metrics.aggregates import Summands
 from consistency.metrics.distributions import probabilities, top_option
+from consistency.metrics.rows import AT_ONCE, in_parts
 from consistency.support.arrays import Bools, Floats, Integers
 from consistency.support.sequences import Repeated, taken
 
@@ -109,9 +110,14 @@ class Scores:
             return np.full(len(self), -1, dtype=np.int64)
         return np.where(self.gold.any(axis=1), self.gold.argmax(axis=1), -1).astype(np.int64)
 
-    @cached_property
+    @property
     def probs(self) -> Floats:
         """Softmax over the options, shape [n, k], NaN-padded."""
+        # Of many questions it is as large as what the log holds of them.
+        return self._probs if len(self) <= AT_ONCE else in_parts(probabilities, self.logprobs)
+
+    @cached_property
+    def _probs(self) -> Floats:
         return probabilities(self.logprobs)
 
     @cached_property
@@ -219,11 +225,15 @@ class Scores:
         moved = (order != np.arange(order.shape[1])).any(axis=1)
         if not moved.any() and order.shape == self.logprobs.shape:
             return self
-        continuations = self.continuations if not moved.any() else tuple(
-            [
-                tuple([texts[c] for c in order[i] if c < len(texts)]) if moved[i] else texts
-                for i, texts in enumerate(self.continuations)
-            ]
+        continuations = (
+            self.continuations
+            if not moved.any()
+            else tuple(
+                [
+                    tuple([texts[c] for c in order[i] if c < len(texts)]) if moved[i] else texts
+                    for i, texts in enumerate(self.continuations)
+                ]
+            )
         )
         return replace(
             self,
