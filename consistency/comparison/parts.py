@@ -8,7 +8,7 @@ from consistency.comparison.section import Section
 from consistency.metrics.selection_bias import option_name
 from consistency.statistics.decomposition import Prior
 from consistency.statistics.estimates import Estimate
-from consistency.support.text import p_equals
+from consistency.support.text import decimal, p_equals
 
 # The right answers are uneven where the test says so and this share of them would have to move.
 _UNEVEN, _ALPHA = 0.05, 0.01
@@ -32,7 +32,7 @@ def part_lines(section: Section) -> Iterator[str]:
     total = section.estimates["kl"]
     if found.estimates["kl_rest"].value is not None and total.value is not None:
         sharpness, letters, rest = (_nats(found.estimates[f"kl_{part}"]) for part in ("sharpness", "prior", "rest"))
-        yield f"KL {total.value:.3f} nats is sharpness {sharpness}, prior of the letters {letters} and contents {rest}"
+        yield f"KL {decimal(total.value, 3)} nats is sharpness {sharpness}, prior of the letters {letters} and contents {rest}"
     plain, calibrated = section.estimates["spearman"].value, found.estimates["spearman_calibrated"]
     if plain is not None and calibrated.value is not None:
         yield f"ranking correlation {plain:.3f}, without the prior of the letters {calibrated.value:.3f}{_interval(calibrated)}"
@@ -82,17 +82,17 @@ def _prior_lines(prior: Prior) -> Iterator[str]:
 def _points(found: Estimate) -> str:
     if found.value is None:
         return "–"
-    return f"{100 * found.value:+.2f}{_interval(found, 100, '+.2f')}"
+    return f"{decimal(100 * found.value, 2, '+')}{_interval(found, 100, 2, '+')}"
 
 
 def _nats(found: Estimate) -> str:
-    return "–" if found.value is None else f"{found.value:.3f}{_interval(found)}"
+    return "–" if found.value is None else f"{decimal(found.value, 3)}{_interval(found)}"
 
 
-def _interval(found: Estimate, scale: float = 1.0, form: str = ".3f") -> str:
+def _interval(found: Estimate, scale: float = 1.0, digits: int = 3, sign: str = "") -> str:
     if found.ci_low is None or found.ci_high is None:
         return ""
-    return f" [{scale * found.ci_low:{form}}, {scale * found.ci_high:{form}}]"
+    return f" [{decimal(scale * found.ci_low, digits, sign)}, {decimal(scale * found.ci_high, digits, sign)}]"
 
 
 def _percent(value: float | None) -> str:

@@ -12,6 +12,7 @@ from consistency.errors import InputError
 from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
+from consistency.support.text import counted
 from consistency.tasks.questions import CYCLIC
 
 
@@ -65,9 +66,9 @@ def comparable(scores: Scores, score: str) -> Scores:
     if CYCLIC not in scores.task or not (scores.has_options and b'"rotation"' in scores.documents[0]):
         return scores
     folded = fold_rotations(scores)
-    notes = [*scores.notes, f"{len(scores)} rotations are folded into {len(folded.scores)} questions"]
+    notes = [*scores.notes, f"{len(scores)} rotations are folded into {counted(len(folded.scores), 'question')}"]
     if folded.incomplete:
-        notes.append(f"{folded.incomplete} questions lack some of their rotations and are left out")
+        notes.append(f"{counted(folded.incomplete, 'question', 'lack')} some of the rotations (left out)")
     return replace(folded.scores, notes=tuple(notes))
 
 

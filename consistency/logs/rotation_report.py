@@ -23,7 +23,7 @@ from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.selection_bias import preferences, rstd_of_rotations
 from consistency.statistics.shares import rate
 from consistency.support.arrays import Floats, Integers
-from consistency.support.text import joined
+from consistency.support.text import decimal, joined
 from consistency.tasks.prompts import LETTERS
 
 ALL_TASKS = "all tasks"
@@ -274,5 +274,9 @@ def _clustered(values: Floats, strata: Integers | None) -> Estimate:
 def _text(found: Estimate) -> str:
     if found.value is None:
         return "undefined"
-    ends = "" if found.ci_low is None or found.ci_high is None else f" ({found.ci_low:.4f} to {found.ci_high:.4f})"
-    return f"{found.value:.4f}{ends}"
+    ends = (
+        ""
+        if found.ci_low is None or found.ci_high is None
+        else f" ({decimal(found.ci_low, 4)} to {decimal(found.ci_high, 4)})"
+    )
+    return f"{decimal(found.value, 4)}{ends}"

@@ -29,6 +29,7 @@ from consistency.support.arrays import Bools, Floats, Integers
 from consistency.support.json_files import is_deep
 from consistency.support.sequences import JoinedBytes, Repeated
 from consistency.support.sequences import taken as taken_of
+from consistency.support.text import counted
 
 # Levels of a document: others walk and write it again, at any depth of calls.
 _DEEPEST = 400
@@ -330,12 +331,14 @@ class _Columns:
             broken = _without_scores(logprobs, n_options)
             if broken.any():
                 logprobs[broken] = np.nan
-                notes.append(f"{int(broken.sum())} questions have log-probabilities that are not numbers")
+                notes.append(f"{counted(int(broken.sum()), 'question', 'have')} log-probabilities that are not numbers")
             if unconditional is not None:
                 unmatched = _match_unconditional(unconditional, continuations)
                 if unmatched:
                     logprobs[unmatched] = np.nan
-                    notes.append(f"{len(unmatched)} questions log other options without the question than with it")
+                    notes.append(
+                        f"{counted(len(unmatched), 'question', 'log')} other options without the question than with it"
+                    )
                 continuations = tuple(texts[: len(texts) // 2] for texts in continuations)
             target = self.target.to_array()[taken]
             acc = columns.get("acc")
@@ -352,9 +355,11 @@ class _Columns:
             )
             gold = found.gold
             if found.inferred:
-                notes.append(f"the right option of {found.inferred} questions is inferred from the logged acc")
+                notes.append(
+                    f"the right option of {counted(found.inferred, 'question')} is inferred from the logged acc"
+                )
             if found.unknown:
-                notes.append(f"the right option of {found.unknown} questions is not known from the log")
+                notes.append(f"the right option of {counted(found.unknown, 'question')} is not known from the log")
         else:
             logprobs, gold = np.empty((n, 0)), np.empty((n, 0), dtype=bool)
             n_options, continuations = np.zeros(n, dtype=np.int64), Repeated((), n)
@@ -387,7 +392,7 @@ class _Columns:
         if order is None:
             return scores
         moved = int((order != np.arange(logprobs.shape[1])).any(axis=1).sum())
-        note = f"{moved} questions log their options in another order of labels; they are put in that of the others"
+        note = f"{counted(moved, 'question', 'log')} the options in another order of labels; they are put in that of the others"
         return replace(scores.reorder_options(order), notes=(*scores.notes, note))
 
     def _distinct(self, rows: Integers | None) -> tuple[Integers | None, int, list[str]]:
@@ -404,7 +409,11 @@ class _Columns:
         documents = self.joined_documents()
         others = sum(documents[kept] != documents[row] for kept, row in pairs if kept != row)
         which = f", {others} of them with another document" if others else ""
-        return rows[first], duplicates, [f"{duplicates} rows repeat a doc_id{which}; the first of each is used"]
+        return (
+            rows[first],
+            duplicates,
+            [f"{counted(duplicates, 'row', 'repeat')} a doc_id{which}; the first of each is used"],
+        )
 
     def joined_documents(self) -> JoinedBytes:
         """The document of each row."""

@@ -20,6 +20,7 @@ from consistency.metrics.distributions import probabilities, top_option
 from consistency.metrics.rows import AT_ONCE, in_parts
 from consistency.support.arrays import Bools, Floats, Integers
 from consistency.support.sequences import Repeated, taken
+from consistency.support.text import counted
 
 SCORES = ("raw", "acc_norm", "acc_bytes", "acc_mutual_info")
 
@@ -281,7 +282,10 @@ class Scores:
         if score in self.metrics:
             wrong = self._disagreements(scores, self.metrics[score])
             if wrong:
-                notes = (*notes, f"the best option by {score} contradicts the logged {score} of {wrong} questions")
+                notes = (
+                    *notes,
+                    f"the best option by {score} contradicts the logged {score} of {counted(wrong, 'question')}",
+                )
         return replace(self, logprobs=scores, score=score, notes=notes)
 
     def _lengths(self, in_bytes: bool) -> Floats:
