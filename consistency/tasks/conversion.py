@@ -16,11 +16,12 @@ from consistency.support.json_files import json_lines, read_rows
 from consistency.support.manifests import write_with_manifest
 from consistency.tasks.benchmarks import find_benchmark
 from consistency.tasks.questions import MOST_OPTIONS, Question
-from consistency.tasks.sources import MANIFEST
 
 FORMATS = ("xiezhi", "medmcqa")
 # Whose raw records are a folder of tables, a file for each subject.
 EXAMS = ("cmmlu", "ceval")
+# Beside the folders of their questions.
+MANIFEST = "manifest.json"
 _MEDMCQA_OPTIONS = ("opa", "opb", "opc", "opd")
 _EXAM_OPTIONS = ("a", "b", "c", "d")
 _EXAM_COLUMNS = ("question", *_EXAM_OPTIONS)

@@ -11,14 +11,12 @@ from consistency.errors import InputError, not_one_of, one_line
 from consistency.support.manifests import check_manifest
 from consistency.support.streams import tell
 from consistency.tasks.benchmarks import find_benchmark
-from consistency.tasks.conversion import convert_exam, convert_medmcqa, read_csv
+from consistency.tasks.conversion import MANIFEST, convert_exam, convert_medmcqa, read_csv
 from consistency.tasks.prompts import ENGLISH
 from consistency.tasks.questions import Question, check_questions, read_questions
 from consistency.world.fields import DOMAINS
 
 VARIABLE = "CONSISTENCY_DATA"
-# In the folder of a benchmark's questions, if `consistency convert` wrote them.
-MANIFEST = "manifest.json"
 MMLU = "cais/mmlu"
 CEVAL = "ceval/ceval-exam"
 MEDMCQA = "openlifescienceai/medmcqa"
