@@ -65,6 +65,8 @@ def logs(tmp_path):
 def in_small_parts(monkeypatch) -> None:
     for name in ("items.MOST_KEPT", "estimation.MOST_KEPT", "compare.MOST_KEPT", "clusters._MOST_KEPT"):
         monkeypatch.setattr(f"consistency.comparison.{name}", 10)
+    monkeypatch.setattr("consistency.report.pair.report.MOST_KEPT", 10)
+    monkeypatch.setattr("consistency.report.items._MOST_TEXTS", 30)
     for name in ("logs.scores", "metrics.rows", "statistics.decomposition"):
         monkeypatch.setattr(f"consistency.{name}.AT_ONCE", 16)
     for name in ("statistics.estimates", "statistics.tails", "comparison.estimation"):
@@ -105,7 +107,8 @@ def test_a_report_of_parts_has_the_same_rows(logs, monkeypatch, tmp_path):
     write_comparison(compare(*logs), tmp_path / "parts")
     whole, parts = (pq.read_table(tmp_path / name / "items.parquet") for name in ("whole", "parts"))
     assert whole.schema == parts.schema
-    assert whole.equals(parts)
+    # As text, in which NaN equals itself.
+    assert str(whole.to_pylist()) == str(parts.to_pylist())
     for file in (tmp_path / "whole" / "tables").iterdir():
         assert file.read_bytes() == (tmp_path / "parts" / "tables" / file.name).read_bytes()
 
