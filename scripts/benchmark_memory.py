@@ -10,7 +10,7 @@ Python and the libraries take. Rows are of these kinds:
 
     tiny       about 135 bytes: a number for a question, two options, no hashes
     usual      about 800 bytes: a question with two options, as lm_eval writes them without examples, with hashes
-    five-shot  about 12,000 bytes: with five examples in every prompt
+    five-shot  about 6,400 bytes: with five examples in every prompt
     nan        an array over many lines, as of lm_eval 0.4.0, with a NaN in every fifth row and texts outside Latin-1
 """
 
