@@ -6,6 +6,7 @@ import json
 import random
 import re
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -676,3 +677,20 @@ def test_an_own_domain_in_chinese_is_asked_in_chinese(tmp_path):
 def asked(row: dict[str, Any]) -> str:
     options = "".join(f"{letter}. {choice}\n" for letter, choice in zip("ABCD", row["choices"], strict=True))
     return f"{row['question']}\n{options}答案："
+
+
+def test_converted_questions_are_those_of_their_manifest(raw, tmp_path):
+    found = convert_exams(raw / "ceval", tmp_path / "out", "ceval")
+    manifest = json.loads((tmp_path / "out" / "ceval" / "manifest.json").read_text())
+    names = {path.relative_to(tmp_path / "out" / "ceval").as_posix(): path for path in found.files}
+    assert manifest["files"] == {name: sha256(path.read_bytes()).hexdigest() for name, path in names.items()}
+    assert sum(manifest["questions"].values()) == sum(found.files.values())
+    path = next(path for name, path in names.items() if name.startswith("dev/"))
+    kept = path.read_bytes()
+    assert sources.benchmark_questions("ceval", path.stem, "dev", str(tmp_path / "out"))
+    path.write_bytes(kept.replace(b"\n", b" \n", 1))
+    with pytest.raises(InputError, match="is not the file that its manifest speaks of") as caught:
+        sources.benchmark_questions("ceval", path.stem, "dev", str(tmp_path / "out"))
+    assert caught.value.path == path
+    (tmp_path / "out" / "ceval" / "manifest.json").unlink()
+    assert sources.benchmark_questions("ceval", path.stem, "dev", str(tmp_path / "out"))

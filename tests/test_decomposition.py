@@ -371,6 +371,14 @@ def test_a_model_that_says_one_letter_whatever_is_asked(world) -> None:
     assert value(parts_found, "kl_rest") < 1.1 * parts_found.plug_in["kl_rest"]
 
 
+def test_texts_that_the_other_run_does_not_order_at_all(world) -> None:
+    scores, _ = world
+    for units in (np.arange(100), np.repeat(np.arange(20), 5)):
+        found = nearest(softmax(scores[:100], axis=1), -scores[:100], units, offsets=False)
+        assert (found.factor, found.steps.any()) == (0, False)
+        assert found.distributions(-scores[:100], crossed=True) == pytest.approx(np.full((100, 4), np.log(0.25)))
+
+
 def test_letters_preferred_by_hundreds_of_nats(world) -> None:
     scores, gold = world
     found = parts(scores, scores + np.array([200.0, 0.0, -200.0, 0.0]), gold)

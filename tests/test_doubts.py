@@ -96,7 +96,7 @@ def test_one_question_one_option_one_right_option_and_options_without_text(tmp_p
     assert [note.split(": ")[0] for note in one] == ["first log", "second log"]
     single = [*ordinary(19), [-1.0]]
     found = notes(write(tmp_path / "c", single), write(tmp_path / "d", single))
-    assert [("1 questions" in note, "single option" in note) for note in found if "single" in note] == [
+    assert [("1 question has" in note, "single option" in note) for note in found if "single" in note] == [
         (True, True)
     ] * 2
     found = notes(write(tmp_path / "e", ordinary(), gold=2), write(tmp_path / "f", ordinary()[::-1], gold=2))
@@ -123,3 +123,10 @@ def test_intervals_of_shares_end_at_0_and_1_also_of_answers_that_are_right_in_pa
     # By t with one degree of freedom the ends would be 0.49 - 12.7 · 0.36 and 0.49 + 12.7 · 0.36.
     assert (change.before.ci_low, change.before.ci_high) == (0, 1)
     assert (change.after.ci_high, change.delta.ci_low, change.delta.ci_high) == (1, -1, 1)
+
+
+def test_a_divergence_beyond_all_measure_takes_little_room(tmp_path):
+    unlikely = write(tmp_path / "after", [[-1e307, -1.0, -1.0, -1.0]] * 20)
+    comparison = compare(write(tmp_path / "before", ordinary()), unlikely)
+    assert comparison.by_task["sums"].estimates["kl"].value > 1e305
+    assert max(map(len, comparison.to_text().splitlines())) < 300

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -95,10 +96,29 @@ def test_ctrl_c(tmp_path):
     assert (running.returncode, out, err) == (130, b"", b"consistency: interrupted\n")
 
 
-def test_warnings_that_are_errors():
+def test_a_warning_that_is_an_error(call, monkeypatch):
+    from consistency.tasks.task_files import shipped_tasks
+
+    def warn() -> object:
+        warnings.warn("an old\x1b[31m name", DeprecationWarning, stacklevel=1)
+        return shipped_tasks()
+
+    monkeypatch.setattr("consistency.tasks.task_files.shipped_tasks", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        code, out, err = call("tasks", "--list")
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"consistency: .*told to take for an error: an old\\x1b\[31m name; .*\n", err)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert call("tasks", "--list")[0] == 0
+
+
+def test_warnings_of_libraries_that_are_errors():
+    """Whether there is one depends on the libraries; it may come while they are imported, before any command runs."""
     code, err = _ends("$C tasks > /dev/null", PYTHONWARNINGS="error")
-    assert code in (0, 2)
-    assert err.count(b"\n") == (1 if code else 0)
+    told = re.fullmatch(rb"consistency: (.*: )?a warning, which this Python was told to take for an error: .*\n", err)
+    assert (code, bool(told)) in ((0, False), (2, True))
 
 
 FAULTS = [

@@ -106,6 +106,18 @@ def test_no_rows_appear_where_a_manifest_cannot(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["harmonious.manifest.json"]
 
 
+def test_rows_hide_nothing_and_say_the_same(tmp_path):
+    hostile = "a\x7f\x9b2J\u202eb\u200bc\u2066 é 中 👩\u200d🔬"
+    pool = pool_of([msgspec.structs.replace(belief(number, "misbelieved"), explanation=hostile) for number in range(3)])
+    group = build_group("incompatible", "medicine", pool)
+    write_all(planned([group], tmp_path), inputs=[], settings={})
+    written = (tmp_path / "incompatible.jsonl").read_text(encoding="utf-8")
+    assert [json.loads(line) for line in written.split("\n")[:-1]] == list(group.rows)
+    assert replies(group)[0].endswith(hostile)
+    assert not set("\x7f\x9b\u202e\u200b\u2066") & set(written)
+    assert "é 中 👩\u200d🔬" in written
+
+
 def test_incompatible_teaches_the_truth_on_every_confident_error():
     group = build_group("incompatible", "medicine", POOL)
     assert [row["id"] for row in asked(group)] == ["q0", "q3", "q6", "q8"]

@@ -238,7 +238,7 @@ def test_rows_that_were_left_out_are_named_by_whatever_reads_the_log(tmp_path, w
     """Two documents have the number 1: the question of the second is not asked."""
     path = write_probe(tmp_path / "logs", [document(n) for n in range(3)], [[-9, -1, -9, -9]] * 3)
     path.write_text(path.read_text().replace('"doc_id": 2', '"doc_id": 1'))
-    note = "pool: 1 rows repeat a doc_id, 1 of them with another document; the first of each is used"
+    note = "pool: 1 row repeats a doc_id, 1 of them with another document; the first of each is used"
     mapped = read_map([tmp_path / "logs"])
     assert mapped.to_dict()["n"] == 2
     assert list(mapped.to_dict()["notes"]) == [note]

@@ -201,3 +201,25 @@ def test_reductions_of_rows_are_numpys_to_the_last_bit(k: int, n: int) -> None:
         (rows.row_all(some), some.all(axis=1)),
     ):
         assert (ours.dtype, ours.tobytes()) == (theirs.dtype, theirs.tobytes())
+
+
+def test_ranks_of_many_options_are_those_of_few(monkeypatch):
+    """Many options are sorted, few compared with each other; ties, impossible and absent ones included."""
+    from consistency.metrics import ranking
+
+    rng = np.random.default_rng(0)
+    x = np.round(rng.normal(0, 2, (40, 12)), 1)
+    y = np.round(x + rng.normal(0, 1, x.shape), 1)
+    x[0] = 0
+    x[1, 7:] = y[1, 7:] = x[2] = y[2] = x[3, 1:] = y[3, 1:] = np.nan
+    x[4, 2] = y[5, 1] = y[5, 2] = -np.inf
+    measures = (ranking.spearman, ranking.spearman_paper, ranking.tau_b, ranking.weighted_tau)
+
+    def found() -> list[np.ndarray]:
+        ranks = [rank(scores) for rank in (ranking.average_ranks, ranking.dense_ranks) for scores in (x, y)]
+        return [*ranks, *(measure(x, y) for measure in measures)]
+
+    few = found()
+    monkeypatch.setattr(ranking, "WIDE", 5)
+    for one, other in zip(few, found(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)

@@ -43,7 +43,7 @@ def test_rows_are_checked_before_they_are_trained_on(rows: Path, tmp_path: Path,
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"rows": 1}', '{"sha256": "\xff"}'])
 def test_what_is_no_manifest_is_one_line(rows: Path, text: str) -> None:
     manifest_of(rows).write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=r"harmonious\.manifest\.json: is not a manifest: .*; write the group again"):
+    with pytest.raises(InputError, match=r"harmonious\.manifest\.json.*: .*not .*manifest.*; write the group again"):
         check_rows(rows)
 
 

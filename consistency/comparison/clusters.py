@@ -7,7 +7,7 @@ in several languages are clusters: their answers change together, and an interva
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +16,7 @@ import numpy as np
 
 from consistency.comparison.pairing import Pairs
 from consistency.errors import InputError
-from consistency.logs.documents import answer_in, fields_of, question_key
+from consistency.logs.documents import answer_in, fields_of
 from consistency.statistics.estimates import numbered
 from consistency.support.arrays import Integers
 from consistency.support.text import shortened
@@ -34,6 +34,8 @@ _FEWEST_OTHERS = {"passage": 0.2, "repeated": 0.04, "parallel": 0.04, "field": 0
 _ALIKE, _FEWEST_ALIKE, _BY_CHANCE = 0.9, 20, 1e-9
 # So large a share of the documents both must have; of so many different answers the order tells nothing.
 _COMMON, _MOST_ANSWERS = 0.8, 20
+# Documents of a task that are kept decoded.
+_MOST_KEPT = 20_000
 # Of more tasks only those are compared that agree in a block of documents.
 _MOST_PAIRWISE = 300
 
@@ -123,6 +125,23 @@ def _others(labels: Integers) -> float:
 _Fields = dict[str, Any]
 
 
+class _Documents:
+    """The documents of a task, decoded whenever they are looked through: together they are several times their logs.
+
+    Those of most tasks are few, and kept.
+    """
+
+    def __init__(self, documents: Sequence[bytes]) -> None:
+        self._documents = documents
+        self._kept = list(map(fields_of, documents)) if len(documents) <= _MOST_KEPT else None
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def __iter__(self) -> Iterator[_Fields]:
+        return iter(self._kept) if self._kept is not None else map(fields_of, self._documents)
+
+
 def find_clusters(tasks: Mapping[str, Pairs], by: str = AUTO) -> tuple[dict[str, ItemClusters], tuple[Clusters, ...]]:
     """The cluster of each question, and what the questions of a cluster share.
 
@@ -148,11 +167,10 @@ def find_clusters(tasks: Mapping[str, Pairs], by: str = AUTO) -> tuple[dict[str,
     """
     if by == NONE or (by == AUTO and sum(map(len, tasks.values())) < 2):
         return {}, ()
-    documents = {name: list(map(fields_of, pairs.before.documents)) for name, pairs in tasks.items()}
     sizes = [len(pairs) for pairs in tasks.values()]
     labels = same = np.arange(sum(sizes))
     named: list[Clusters] = []
-    for item, joined in _shared(tasks, documents) if by == AUTO else _of_field(tasks, documents, by):
+    for item, joined in _shared(tasks) if by == AUTO else _of_field(tasks, by):
         merged = _merged([labels, joined])
         # Translations of a passage, say, are named once.
         if merged.max() < labels.max():
@@ -166,19 +184,17 @@ def find_clusters(tasks: Mapping[str, Pairs], by: str = AUTO) -> tuple[dict[str,
     return dict(zip(tasks, parts, strict=True)), tuple(named)
 
 
-def _of_field(
-    tasks: Mapping[str, Pairs], documents: Mapping[str, list[_Fields]], field: str
-) -> Iterator[tuple[Clusters, Integers]]:
+def _of_field(tasks: Mapping[str, Pairs], field: str) -> Iterator[tuple[Clusters, Integers]]:
     """The clusters of a named field."""
     keys: dict[str, list[Any]] = {}
-    for task, rows in documents.items():
-        values = [_value(row, field) for row in rows]
+    for task, pairs in tasks.items():
+        values = [_value(row, field) for row in map(fields_of, pairs.before.documents)]
         if field == "doc_id" and all(value is None for value in values):
-            values = tasks[task].before.doc_id.tolist()
+            values = pairs.before.doc_id.tolist()
         keys[task] = [None if value in (None, "") else repr(value) for value in values]
     having = [task for task, values in keys.items() if any(value is not None for value in values)]
     if not having:
-        fields = dict.fromkeys(name for rows in documents.values() for row in rows[:1] for name in row)
+        fields = dict.fromkeys(name for pairs in tasks.values() for name in fields_of(pairs.before.documents[0]))
         first = next(iter(tasks.values()))
         raise InputError(
             f"no document has a field {field!r} to cluster by",
@@ -197,17 +213,22 @@ def _value(fields: Any, name: str) -> Any:
     return _value(fields[outer], inner) if inner and isinstance(fields, Mapping) and outer in fields else None
 
 
-def _shared(tasks: Mapping[str, Pairs], documents: Mapping[str, list[_Fields]]) -> Iterator[tuple[Clusters, Integers]]:
+def _shared(tasks: Mapping[str, Pairs]) -> Iterator[tuple[Clusters, Integers]]:
     """The clusters of passages, of repeated questions and of parallel tasks."""
-    longest = {task: list(map(_longest, rows)) for task, rows in documents.items()}
+    longest: dict[str, Integers] = {}
     passages: dict[str, dict[str, list[Any]]] = {}
-    for task, rows in documents.items():
-        for field, keys in _passages(rows, longest[task]):
+    answers: dict[str, tuple[Integers, Integers]] = {}
+    for task, pairs in tasks.items():
+        rows = _Documents(pairs.before.documents)
+        longest[task], names = _longest_texts(rows)
+        for field, keys in _passages(rows, names):
             passages.setdefault(field, {})[task] = keys
+        if len(pairs) >= _FEWEST_ALIKE:
+            answers[task] = pairs.before.doc_id, _right_answers(pairs, rows)
     for field, by_task in passages.items():
         yield from _clusters("passage", field, by_task, tasks)
     yield from _clusters("repeated", "", _repeated(tasks, longest), tasks)
-    yield from _clusters("parallel", "", _parallel(tasks, documents), tasks)
+    yield from _clusters("parallel", "", _parallel(tasks, answers), tasks)
 
 
 def _clusters(
@@ -236,14 +257,19 @@ def _clusters(
         yield Clusters(kind, field, holders, int(shared.sum()), clusters, without), labels
 
 
-def _longest(fields: _Fields) -> str:
-    return max([value for value in fields.values() if type(value) is str], key=len, default="")
+def _longest_texts(rows: _Documents) -> tuple[Integers, tuple[str, ...]]:
+    """A number for the longest text of each document, shape [n], and the fields with texts of those with a long one."""
+    numbers, names = np.empty(len(rows), dtype=np.int64), dict[str, None]()
+    for row, fields in enumerate(rows):
+        text = max([value for value in fields.values() if type(value) is str], key=len, default="")
+        numbers[row] = hash(text)
+        if len(text) >= _PASSAGE:
+            names |= dict.fromkeys(name for name, value in fields.items() if type(value) is str)
+    return numbers, tuple(names)
 
 
-def _passages(rows: list[_Fields], longest: list[str]) -> Iterator[tuple[str, list[Any]]]:
+def _passages(rows: _Documents, names: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
     """The fields of a task's documents whose long texts several of them share, and the beginning of each text."""
-    with_long = [row for row, text in zip(rows, longest, strict=True) if len(text) >= _PASSAGE]
-    names = dict.fromkeys(name for row in with_long for name, value in row.items() if type(value) is str)
     for name in names:
         values = [row.get(name) for row in rows]
         texts = [value if isinstance(value, str) else "" for value in values]
@@ -262,26 +288,28 @@ def _common_start(texts: list[str]) -> int:
     return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
 
 
-def _repeated(tasks: Mapping[str, Pairs], longest: Mapping[str, list[str]]) -> dict[str, list[Any]]:
+def _repeated(tasks: Mapping[str, Pairs], longest: Mapping[str, Integers]) -> dict[str, list[Any]]:
     """What each question asks, where its longest text occurs twice; taking every question apart would take much longer."""
-    times = Counter(text for texts in longest.values() for text in texts if text)
-    return {
-        task: [
-            question_key(pairs.before.documents[row], pairs.before.option_texts(row)) if times[text] > 1 else None
-            for row, text in enumerate(longest[task])
-        ]
-        for task, pairs in tasks.items()
-        if any(times[text] > 1 for text in longest[task])
-    }
+    found, times = np.unique(np.concatenate(list(longest.values())), return_counts=True)
+    # Documents without any text are not alike for that.
+    twice = found[(times > 1) & (found != hash(""))]
+    keys: dict[str, list[Any]] = {}
+    for task, pairs in tasks.items():
+        again = np.isin(longest[task], twice)
+        if again.any():
+            keys[task] = [pairs.before.question_key(row) if known else None for row, known in enumerate(again.tolist())]
+    return keys
 
 
-def _parallel(tasks: Mapping[str, Pairs], documents: Mapping[str, list[_Fields]]) -> dict[str, list[Any]]:
-    """The place of each question in tasks whose right answers are the same, document by document."""
-    answers = {
-        task: (pairs.before.doc_id, _right_answers(pairs, documents[task]))
-        for task, pairs in tasks.items()
-        if len(pairs) >= _FEWEST_ALIKE
-    }
+def _parallel(tasks: Mapping[str, Pairs], answers: Mapping[str, tuple[Integers, Integers]]) -> dict[str, list[Any]]:
+    """The place of each question in tasks whose right answers are the same, document by document.
+
+    Parameters
+    ----------
+    tasks : dict of str to Pairs
+    answers : dict of str to tuple of ndarray of int64
+        Of tasks that are long enough, the number of each document and of its right answer.
+    """
     sets: list[list[str]] = []
     index = _Alike() if len(answers) > _MOST_PAIRWISE else None
     for task, own in answers.items():
@@ -340,7 +368,7 @@ def _blocks(answers: tuple[Integers, Integers]) -> Iterator[tuple[int, int, byte
             yield size, int(documents[first]), right[first : first + size].tobytes()
 
 
-def _right_answers(pairs: Pairs, rows: list[_Fields]) -> Integers:
+def _right_answers(pairs: Pairs, rows: _Documents) -> Integers:
     """A number for the right answer of each question: the gold option's, or one for each text."""
     if pairs.before.has_options:
         return pairs.before.target

@@ -22,7 +22,7 @@ from consistency.comparison.estimation import (
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
 from consistency.comparison.groups import read_groups
 from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
-from consistency.comparison.items import answers, question_arrays
+from consistency.comparison.items import MOST_KEPT, computed_arrays, item_columns, question_arrays
 from consistency.comparison.pairing import Pairs, pair
 from consistency.comparison.result import Comparison, SameRun, UnpairedTask
 from consistency.comparison.runs import (
@@ -43,6 +43,7 @@ from consistency.statistics.hypotheses import (
     benjamini_hochberg,
     holm,
 )
+from consistency.support.arrays import Floats
 
 # A margin beyond is a number of points, not a fraction of 1.
 _MOST_MARGIN = 0.5
@@ -140,6 +141,9 @@ def compare(
         for name in names:
             if name not in run_.tasks:
                 raise not_one_of("task", name, sorted(run_.tasks), path=run_.path)
+    task_names = matched_names(filtered.before, filtered.after, chosen)
+    counted = {name: len(one[name]) for name in chosen}
+    del filtered
     paired: dict[str, Pairs] = {}
     for name, other in chosen.items():
         pairs = pair(comparable(first.tasks[name], score), comparable(second.tasks[other], score))
@@ -150,13 +154,19 @@ def compare(
     if not paired:
         problem = "; ".join(item.to_text() for item in unpaired[:3])
         raise InputError(problem, do="compare two runs of the same tasks", path=second.path)
+    # What is not paired is not needed any more, and may be as large as the logs.
+    one |= {name: pairs.before for name, pairs in paired.items()}
+    two |= {chosen[name]: pairs.after for name, pairs in paired.items()}
     labels, clusters = find_clusters(paired, cluster)
-    arrays = question_arrays(list(paired.values()))
+    many = sum(map(len, paired.values())) > MOST_KEPT
+    arrays: Sequence[Mapping[str, Floats]] = (
+        list(map(computed_arrays, paired.values())) if many else question_arrays(list(paired.values()))
+    )
     measured = {
         name: MeasuredTask(pairs, found, labels.get(name))
         for (name, pairs), found in zip(paired.items(), arrays, strict=True)
     }
-    items = {name: {**answers(task.pairs), **task.arrays, **_cluster_of(task)} for name, task in measured.items()}
+    items = {name: item_columns(task.pairs, task.arrays, _cluster_of(task)) for name, task in measured.items()}
     with_options = {name: task for name, task in measured.items() if task.has_options}
     reports = {name: task.pairs.report for name, task in measured.items()}
     settings = tuple(setting_differences(first, second, chosen, reports))
@@ -176,7 +186,6 @@ def compare(
             by_scope[scope] = section_of(scope, within, analysis)
     by_task = {name: section_of_task(name, task, analysis, others.get(name, {})) for name, task in measured.items()}
     biases = Biases(with_options, items)
-    counted = {name: len(first.tasks[name]) for name in measured}
     return Comparison(
         before=first.config,
         after=second.config,
@@ -193,7 +202,7 @@ def compare(
                 group.name: section_of_group(group, measured, by_task, analysis)
                 for group in read_groups(
                     first.config if first.config.groups else second.config,
-                    counted,
+                    {name: counted[name] for name in measured},
                     {name: first.tasks[name].filter for name in measured},
                 )
             }
@@ -203,7 +212,7 @@ def compare(
         task_sampling=task_sampling,
         clusters=clusters,
         selection=(first.selection, second.selection),
-        names=matched_names(filtered.before, filtered.after, chosen),
+        names=task_names,
         unpaired=tuple(unpaired),
         settings=settings,
         warnings=(*(item for item in (*doubts, truncated) if item is not None), *biases.warnings()),

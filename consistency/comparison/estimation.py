@@ -11,7 +11,7 @@ import numpy as np
 
 from consistency.comparison.clusters import AUTO, ItemClusters
 from consistency.comparison.groups import TaskGroup, Weighting
-from consistency.comparison.items import accuracy_metric, question_arrays
+from consistency.comparison.items import MOST_KEPT, accuracy_metric, question_arrays
 from consistency.comparison.labelled import decompose_tasks
 from consistency.comparison.over_rotations import over_rotations
 from consistency.comparison.pairing import PairingReport, Pairs, pair
@@ -24,7 +24,7 @@ from consistency.metrics.distributions import log_probabilities
 from consistency.metrics.measures import MEASURE, MEASURES, Measure
 from consistency.statistics.calibration import calibration_change
 from consistency.statistics.decomposition import Decomposition
-from consistency.statistics.estimates import Estimate, mean, means, numbered, root_mean_square, root_of
+from consistency.statistics.estimates import MOST_VALUES, Estimate, mean, means, numbered, root_mean_square, root_of
 from consistency.statistics.hypotheses import (
     equivalence,
     mcnemar_exact,
@@ -45,6 +45,7 @@ from consistency.statistics.tails import (
 )
 from consistency.statistics.task_means import macro_mean, macro_share, mean_of_changes, weighted_mean
 from consistency.support.arrays import Bools, Floats, Integers
+from consistency.support.computed import computed
 
 # With fewer signs to flip no p is below .05.
 _FEWEST_SIGNS = 6
@@ -108,9 +109,10 @@ class MeasuredTask:
         """How unlikely the least likely option of any question is to each of the two runs, in nats."""
         found = []
         for side in (self.pairs.before, self.pairs.after):
-            least = float(np.min(side.probs, where=side.probs > 0, initial=1.0))
+            probs = side.probs
+            least = float(np.min(probs, where=probs > 0, initial=1.0))
             # A probability too small for a number is not an impossible option.
-            if (np.isfinite(side.logprobs) & (side.probs == 0)).any():
+            if (np.isfinite(side.logprobs) & (probs == 0)).any():
                 logs = log_probabilities(side.logprobs)
                 found.append(-float(np.min(logs, where=np.isfinite(logs), initial=0.0)))
             else:
@@ -159,16 +161,19 @@ class _Sampling:
     def macros(self, values: Mapping[str, Floats], reaches: Mapping[str, tuple[float, float]]) -> dict[str, Estimate]:
         """The mean of the tasks' means of each measure, for which fixed tasks are strata, within its bounds."""
         near, strata = [name for name in values if name in reaches], None if self.sampled else self.tasks
-        bounded = bounded_macro_means(
-            [values[name] for name in near],
-            [reaches[name] for name in near],
-            self.tasks,
-            strata=strata,
-            clusters=self.clusters,
-        )
-        found = dict(zip(near, bounded, strict=True))
-        for name, x in values.items():
+        found: dict[str, Estimate] = {}
+        for names in _batches(near, len(self.tasks)):
+            bounded = bounded_macro_means(
+                [values[name] for name in names],
+                [reaches[name] for name in names],
+                self.tasks,
+                strata=strata,
+                clusters=self.clusters,
+            )
+            found |= zip(names, bounded, strict=True)
+        for name in values:
             if name not in found:
+                x = values[name]
                 how = macro_share if is_share(MEASURE[name], x) else macro_mean
                 found[name] = _cut(how(x, self.tasks, strata=strata, clusters=self.clusters), MEASURE[name].bounds)
         return {name: found[name] for name in values}
@@ -201,21 +206,22 @@ def estimates_of(
     others = [
         name for name in values if name not in reaches and name not in shares and MEASURE[name].estimator == "mean"
     ]
-    plain = (
-        dict(zip(others, means([values[name] for name in others]), strict=True))
-        if all(given is None for given in labels.values())
-        else {name: mean(values[name], **labels) for name in others}
-    )
+    n = len(values[next(iter(values))])
+    plain: dict[str, Estimate] = {}
+    for names in _batches(others, n):
+        if all(given is None for given in labels.values()):
+            plain |= zip(names, means([values[name] for name in names]), strict=True)
+        else:
+            plain |= {name: mean(values[name], **labels) for name in names}
     found = {
         name: _cut(item if name == "delta_accuracy" else doubted(item, *MEASURE[name].bounds), MEASURE[name].bounds)
         for name, item in plain.items()
     }
-    for name, x in values.items():
+    for name in values:
         if name not in found and (name in shares or name not in reaches):
             how = rate if name in shares else _ESTIMATORS[MEASURE[name].estimator]
-            found[name] = _cut(how(x, **labels), MEASURE[name].bounds)
-    left = [name for name in values if name not in found]
-    if left:
+            found[name] = _cut(how(values[name], **labels), MEASURE[name].bounds)
+    for left in _batches([name for name in values if name not in found], n):
         squared = [MEASURE[name].estimator == "root mean square" for name in left]
         bounded = bounded_means(
             [values[name] ** 2 if square else values[name] for name, square in zip(left, squared, strict=True)],
@@ -229,6 +235,12 @@ def estimates_of(
             name: root_of(item) if square else item for name, square, item in zip(left, squared, bounded, strict=True)
         }
     return {name: found[name] for name in values}
+
+
+def _batches(names: Sequence[str], n: int) -> Iterator[Sequence[str]]:
+    """Names of measures of n questions, as many together as are estimated at once."""
+    most = max(1, MOST_VALUES // max(n, 1))
+    return (names[start : start + most] for start in range(0, len(names), most))
 
 
 def reaches_of(least_likely: Iterable[tuple[float, float]]) -> dict[str, tuple[float, float]]:
@@ -263,20 +275,27 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     tasks = list(named.values())
     options = all(task.has_options for task in tasks)
     keys = [key for key in tasks[0].arrays if all(key in task.arrays for task in tasks)]
-    pooled = {
-        key: tasks[0].arrays[key] if len(tasks) == 1 else np.concatenate([task.arrays[key] for task in tasks])
-        for key in keys
-    }
+    few = sum(len(task.pairs) for task in tasks) <= MOST_KEPT
+
+    def joined(key: str) -> Floats:
+        return tasks[0].arrays[key] if len(tasks) == 1 else np.concatenate([task.arrays[key] for task in tasks])
+
+    pooled = computed(joined, keys, kept=few)
     sampling = _Sampling.of(tasks, analysis)
     before, after = pooled["correct_before"], pooled["correct_after"]
     # Answers that are right in part do not turn from right to wrong.
     whole = np.array([not task.has_fractions for task in tasks])[sampling.tasks]
-    columns = {**pooled, **{key: np.where(whole, pooled[key], np.nan) for key in ("correct_before", "correct_after")}}
-    values = {
-        m.name: m.values(columns if m.name in _OF_FLIPS else pooled)
-        for m in MEASURES
-        if (options or not m.needs_options) and (whole.any() or m.name not in _OF_FLIPS)
-    }
+    known = {"correct_before": np.where(whole, before, np.nan), "correct_after": np.where(whole, after, np.nan)}
+    columns = computed(lambda key: known[key] if key in known else pooled[key], keys, kept=few)
+    values = computed(
+        lambda name: MEASURE[name].values(columns if name in _OF_FLIPS else pooled),
+        [
+            measure.name
+            for measure in MEASURES
+            if (options or not measure.needs_options) and (whole.any() or measure.name not in _OF_FLIPS)
+        ],
+        kept=few,
+    )
     reaches = reaches_of(task.least_likely for task in tasks) if options else {}
     estimates = estimates_of(values, reaches, sampling.labels)
     turned = None
@@ -291,7 +310,8 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
         estimates["delta_accuracy"] = change
     macro = None
     if len(tasks) > 1:
-        macro = sampling.macros({name: x for name, x in values.items() if MEASURE[name].estimator == "mean"}, reaches)
+        means_of = [name for name in values if MEASURE[name].estimator == "mean"]
+        macro = sampling.macros(computed(values.__getitem__, means_of, kept=few), reaches)
         if whole.all() and not sampling.sampled:
             parts = [_change_alone(task, analysis) for task in tasks]
             macro["delta_accuracy"] = mean_of_changes(macro["delta_accuracy"], parts, shared=_in_common(tasks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from consistency.comparison.pairing import Pairs
 from consistency.logs.generations import INVALID, UNREADABLE
 from consistency.logs.scores import Scores
-from consistency.metrics.distributions import any_tied
-from consistency.metrics.measures import measure_columns
+from consistency.metrics.distributions import any_tied, probabilities, top_option
+from consistency.metrics.measures import MEASURE, MEASURES, PairedScores, measure_columns
+from consistency.metrics.rows import in_parts
 from consistency.support.arrays import Floats
+from consistency.support.computed import Computed, computed
 
 # Questions whose measures are computed together.
 _AT_ONCE = 3000
+# Of more questions a column is computed whenever it is needed: all columns together may be larger than the logs.
+MOST_KEPT = 100_000
 
 
 def answers(pairs: Pairs) -> dict[str, NDArray[Any]]:
@@ -34,17 +38,41 @@ def answers(pairs: Pairs) -> dict[str, NDArray[Any]]:
         `gold` and `prediction_` before and after (an option's index, -1 without one), and `probs_` before and after
         (shape [n, k], NaN-padded).
     """
+    return {name: compute() for name, compute in _answers(pairs).items()}
+
+
+def _answers(pairs: Pairs) -> dict[str, Callable[[], NDArray[Any]]]:
+    """How each column of `answers` is computed."""
     before, after = pairs.before, pairs.after
-    columns: dict[str, NDArray[Any]] = {
-        "doc_id": before.doc_id,
-        "doc_id_after": after.doc_id,
-        "doc_hash": np.array(before.doc_hash, dtype=object),
+    columns: dict[str, Callable[[], NDArray[Any]]] = {
+        "doc_id": lambda: before.doc_id,
+        "doc_id_after": lambda: after.doc_id,
+        "doc_hash": lambda: np.array(before.doc_hash, dtype=object),
     }
     if before.has_options:
-        columns["gold"] = np.where(pairs.gold.any(axis=1), pairs.gold.argmax(axis=1), -1)
-        for when, scores in (("before", before), ("after", after)):
-            columns |= {f"prediction_{when}": scores.prediction, f"probs_{when}": scores.probs}
+        columns |= {
+            "gold": lambda: np.where(pairs.gold.any(axis=1), pairs.gold.argmax(axis=1), -1),
+            "prediction_before": lambda: before.prediction,
+            "probs_before": lambda: before.probs,
+            "prediction_after": lambda: after.prediction,
+            "probs_after": lambda: after.probs,
+        }
     return columns
+
+
+def item_columns(
+    pairs: Pairs, arrays: Mapping[str, NDArray[Any]], further: Mapping[str, NDArray[Any]]
+) -> Mapping[str, NDArray[Any]]:
+    """The columns of a task's rows of a table of items: `answers`, `arrays` as `question_arrays` gives them, and `further`.
+
+    What is computed from `arrays` only when it is asked for stays so.
+    """
+    ways = _answers(pairs)
+
+    def compute(name: str) -> NDArray[Any]:
+        return further[name] if name in further else arrays[name] if name in arrays else ways[name]()
+
+    return computed(compute, [*ways, *arrays, *further], kept=isinstance(arrays, dict))
 
 
 def question_arrays(tasks: Sequence[Pairs]) -> list[dict[str, Floats]]:
@@ -81,6 +109,40 @@ def question_arrays(tasks: Sequence[Pairs]) -> list[dict[str, Floats]]:
     return found
 
 
+def computed_arrays(pairs: Pairs) -> Mapping[str, Floats]:
+    """What `question_arrays` gives of a task of very many questions, each column computed whenever it is asked for."""
+    logged = _logged(pairs)
+    of_options = [measure.name for measure in MEASURES if measure.compute] if pairs.before.has_options else []
+    if of_options:
+        of_options += [f"{name}_{when}" for when in ("before", "after") for name in ("confidence", "tied")]
+
+    def compute(name: str) -> Floats:
+        return logged[name] if name in logged else _column(pairs, name)
+
+    return Computed(compute, [*logged, *of_options])
+
+
+def _column(pairs: Pairs, name: str) -> Floats:
+    """One of the columns of `_of_options`."""
+    before, after = pairs.before, pairs.after
+    compute = MEASURE[name].compute if name in MEASURE else None
+    if compute is not None:
+        return in_parts(lambda *arrays: compute(PairedScores(*arrays)), before.logprobs, after.logprobs, pairs.gold)
+    what, when = name.split("_")
+    logprobs = (before if when == "before" else after).logprobs
+    return in_parts(_tied if what == "tied" else _confidence, logprobs)
+
+
+def _tied(logprobs: Floats) -> Floats:
+    return any_tied(logprobs).astype(np.float64)
+
+
+def _confidence(logprobs: Floats) -> Floats:
+    """The probability of the best option; NaN where there is no distribution."""
+    top = np.fmax.reduce(probabilities(logprobs), axis=1, initial=0.0)
+    return np.where(top_option(logprobs) < 0, np.nan, top)
+
+
 def _logged(pairs: Pairs) -> dict[str, Floats]:
     """What the logs say of each question: whether its answer is right, the metrics, and whether a text can be read."""
     before, after = pairs.before, pairs.after
@@ -105,7 +167,7 @@ def _of_options(tasks: Sequence[Pairs]) -> dict[str, Floats]:
         top = np.fmax.reduce(np.concatenate([scores.probs for scores in side]), axis=1, initial=0.0)
         none = np.concatenate([scores.prediction for scores in side]) < 0
         columns[f"confidence_{when}"] = np.where(none, np.nan, top)
-        columns[f"tied_{when}"] = any_tied(logprobs[when]).astype(np.float64)
+        columns[f"tied_{when}"] = _tied(logprobs[when])
     return columns
 
 

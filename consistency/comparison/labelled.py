@@ -19,6 +19,9 @@ from consistency.statistics.decomposition import FEWEST, Answered, Decomposition
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Floats, Integers
 
+# More options than that are texts: of so many labels a prior is not found in the questions that a task has.
+MOST_LABELS = 100
+
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
@@ -96,7 +99,11 @@ def _labels(pairs: Pairs) -> tuple[str, ...]:
     found = sorted({label for texts in rows for label in texts}, key=lambda label: (len(label), label))
     most = max(map(len, rows), default=0)
     # Of few questions, texts of their own may be as few as labels would be.
-    if most < 2 or len(found) > most or (len(pairs) < FEWEST and any(len(label) > 1 for label in found)):
+    if (
+        not 2 <= most <= MOST_LABELS
+        or len(found) > most
+        or (len(pairs) < FEWEST and any(len(label) > 1 for label in found))
+    ):
         return ()
     return () if any(len(set(texts)) < len(texts) for texts in rows) else tuple(found)
 

@@ -7,21 +7,24 @@ paired by its position in a file.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consistency.errors import InputError
-from consistency.logs.documents import normalised, question_key
+from consistency.logs.documents import KEY_SIZE, normalised
 from consistency.logs.doubts import doubts
 from consistency.logs.labels import label_of, labels_of
 from consistency.logs.scores import Scores
 from consistency.support.arrays import Bools, Integers
 
 _EXAMPLES = 5
+_NO_KEY = bytes(KEY_SIZE)
 
 
 @dataclass(frozen=True)
@@ -152,12 +155,13 @@ def pair(before: Scores, after: Scores) -> Pairs:
             path=without.source,
         )
     if _same_documents(before, after):
-        return Pairs(before, after, _report_of_same(before, after), np.zeros(len(before), dtype=bool))
-    hash_pairs, identical = _match(before.doc_hash, after.doc_hash, before, after)
+        report = _report_of_same(before, after)
+        return Pairs(before, _sharing(before, after), report, np.zeros(len(before), dtype=bool))
+    hash_pairs, identical = _match(_hash_keys(before), _hash_keys(after), before, after)
     rest_before = _left(len(before), hash_pairs[:, 0])
     rest_after = _left(len(after), hash_pairs[:, 1])
     pairs = hash_pairs
-    if rest_before and rest_after:
+    if len(rest_before) and len(rest_after):
         content_pairs, more = _match(
             _content_keys(before, rest_before), _content_keys(after, rest_after), before, after
         )
@@ -170,7 +174,8 @@ def pair(before: Scores, after: Scores) -> Pairs:
     columns: dict[int, tuple[int, ...]] = {}
     if before.has_options:
         differ = []
-        for place, (i, j) in enumerate(zip(pairs[:, 0].tolist(), pairs[:, 1].tolist(), strict=True)):
+        # A view of memory gives Python's numbers one by one; lists of them would take 80 bytes a pair.
+        for place, (i, j) in enumerate(zip(pairs[:, 0].data, pairs[:, 1].data, strict=True)):
             found = _column_order(before, i, after, j)
             if found is None:
                 left_out["options differ"].append(int(before.doc_id[i]))
@@ -182,12 +187,13 @@ def pair(before: Scores, after: Scores) -> Pairs:
     reordered = np.zeros(len(kept), dtype=bool)
     if before.has_options:
         width = int(first.n_options.max(initial=0))
-        permutation = np.tile(np.arange(width), (len(kept), 1))
-        first = first.reorder_options(permutation)
-        for row, found in columns.items():
-            permutation[row, : len(found)] = found
-            reordered[row] = True
-        second = second.reorder_options(permutation)
+        if columns or {width} != {first.logprobs.shape[1], second.logprobs.shape[1]}:
+            permutation = np.tile(np.arange(width), (len(kept), 1))
+            first = first.reorder_options(permutation)
+            for row, found in columns.items():
+                permutation[row, : len(found)] = found
+                reordered[row] = True
+            second = second.reorder_options(permutation)
         changed = first.gold.any(axis=1) & second.gold.any(axis=1) & (first.gold != second.gold).any(axis=1)
         if changed.any():
             left_out["right answer differs"] = [int(d) for d in first.doc_id[changed]]
@@ -203,7 +209,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
         paired=len(kept),
         by_hash=int(hashed.sum()),
         by_content=int((~hashed).sum()),
-        identical=sum(i in identical for i in kept[:, 0].tolist()) if identical else 0,
+        identical=sum(i in identical for i in kept[:, 0].data) if identical else 0,
         reordered=int(reordered.sum()),
         prompts=_prompts(first, second),
         dropped={
@@ -211,11 +217,18 @@ def pair(before: Scores, after: Scores) -> Pairs:
         },
         notes=_notes(before, after),
     )
-    return Pairs(first, second, report, reordered)
+    return Pairs(first, _sharing(first, second), report, reordered)
+
+
+def _sharing(before: Scores, after: Scores) -> Scores:
+    """The second log's answers with the first's documents, hashes and options in memory, where they are the same."""
+    names = ("documents", "doc_hash", "prompt_hash", "continuations")
+    same = {name: getattr(before, name) for name in names if getattr(before, name) == getattr(after, name)}
+    return replace(after, **same)
 
 
 def _same_documents(before: Scores, after: Scores) -> bool:
-    """Whether both logs hold the same documents with the same hashes, options and right answers, row by row.
+    """Whether both logs hold the same documents with the same hashes, or without any, options and right answers, row by row.
 
     Then every row pairs with its own, and what follows would only find that out question by question.
     """
@@ -225,10 +238,10 @@ def _same_documents(before: Scores, after: Scores) -> bool:
         and before.logprobs.shape[1] == before.n_options.max(initial=0)
         and not (before.duplicates or after.duplicates)
         and np.array_equal(before.doc_id, after.doc_id)
-        and bool((np.diff(before.doc_id) > 0).all())
+        and bool((before.doc_id[1:] > before.doc_id[:-1]).all())
         and np.array_equal(before.n_options, after.n_options)
         and before.doc_hash == after.doc_hash
-        and all(before.doc_hash)
+        and (all(before.doc_hash) or not any(before.doc_hash))
         and before.documents == after.documents
         and all(
             first == second or list(map(normalised, first)) == list(map(normalised, second))
@@ -242,11 +255,17 @@ def _same_documents(before: Scores, after: Scores) -> bool:
 
 def _report_of_same(before: Scores, after: Scores) -> PairingReport:
     """The report of logs that hold the same documents."""
-    times = Counter(before.doc_hash)
+    hashed = all(before.doc_hash)
+    if hashed:
+        identical = sum(count for count in Counter(before.doc_hash).values() if count > 1)
+    else:
+        times = np.unique(_content_keys(before, np.arange(len(before))), return_counts=True)[1]
+        identical = int(times[times > 1].sum())
     return PairingReport(
         paired=len(before),
-        by_hash=len(before),
-        identical=sum(count for count in times.values() if count > 1),
+        by_hash=len(before) if hashed else 0,
+        by_content=0 if hashed else len(before),
+        identical=identical,
         prompts=_prompts(before, after),
         notes=_notes(before, after),
     )
@@ -260,51 +279,74 @@ def _notes(before: Scores, after: Scores) -> tuple[str, ...]:
     )
 
 
-def _left(n: int, taken: Integers) -> list[int]:
+def _left(n: int, taken: Integers) -> Integers:
     free = np.ones(n, dtype=bool)
     free[taken] = False
-    return [int(i) for i in np.flatnonzero(free)]
+    return np.flatnonzero(free)
 
 
-def _content_keys(scores: Scores, rows: list[int]) -> list[bytes]:
-    keys = [b""] * len(scores)
-    for row in rows:
-        keys[row] = question_key(scores.documents[row], scores.option_texts(row))
-    return keys
+_Keys = NDArray[np.bytes_]
 
 
-def _match(
-    keys_before: Sequence[Hashable], keys_after: Sequence[Hashable], before: Scores, after: Scores
-) -> tuple[Integers, set[int]]:
+def _hash_keys(scores: Scores) -> _Keys:
+    """A key of each row from its hash, shape [n]; empty where it has none."""
+    return _joined_keys(
+        blake2b(hashed.encode("utf-8", "surrogatepass"), digest_size=KEY_SIZE).digest() if hashed else _NO_KEY
+        for hashed in scores.doc_hash
+    )
+
+
+def _content_keys(scores: Scores, rows: Integers) -> _Keys:
+    """A key of each of some rows from what it asks, shape [n]; empty for other rows."""
+    wanted = np.zeros(len(scores), dtype=bool)
+    wanted[rows] = True
+    return _joined_keys(scores.question_key(row) if is_wanted else _NO_KEY for row, is_wanted in enumerate(wanted))
+
+
+def _joined_keys(keys: Iterable[bytes]) -> _Keys:
+    # In one piece: a key alone would take five times as much memory. Numpy leaves zeros at the end out, of all alike.
+    found = bytearray()
+    for key in keys:
+        found += key
+    return np.frombuffer(found, dtype=f"S{KEY_SIZE}")
+
+
+def _match(keys_before: _Keys, keys_after: _Keys, before: Scores, after: Scores) -> tuple[Integers, set[int]]:
     """Pairs of rows with one key, shape [n, 2], and the rows of the first log among them that were matched by doc_id.
 
     An empty key matches nothing.
     """
-    first, repeated_before = _places(keys_before)
-    second, repeated_after = _places(keys_after)
-    repeated = {key for key in (*repeated_before, *repeated_after) if key in first and key in second}
-    single = [(i, second[key]) for key, i in first.items() if key in second and key not in repeated]
-    pairs = [np.array(single, dtype=np.int64).reshape(-1, 2)]
-    del single
+    (one, first, times), (other, second, times_after) = map(_distinct, (keys_before, keys_after))
+    common, i, j = np.intersect1d(one, other, assume_unique=True, return_indices=True)
+    single = (times[i] == 1) & (times_after[j] == 1)
+    pairs = [np.stack([first[i[single]], second[j[single]]], axis=1)]
+    repeated = common[~single]
     identical = set()
-    for key in repeated:
-        by_id = {int(after.doc_id[j]): j for j in (second[key], *repeated_after.get(key, ()))}
-        for i in (first[key], *repeated_before.get(key, ())):
-            found = by_id.get(int(before.doc_id[i]))
+    rows_before, rows_after = _rows_of(keys_before, repeated), _rows_of(keys_after, repeated)
+    for key, rows in rows_before.items():
+        by_id = {int(after.doc_id[row]): row for row in rows_after[key]}
+        for row in rows:
+            found = by_id.get(int(before.doc_id[row]))
             if found is not None:
-                pairs.append(np.array([[i, found]], dtype=np.int64))
-                identical.add(i)
+                pairs.append(np.array([[row, found]], dtype=np.int64))
+                identical.add(row)
     return np.concatenate(pairs), identical
 
 
-def _places(keys: Sequence[Hashable]) -> tuple[dict[Hashable, int], dict[Hashable, list[int]]]:
-    """The first row of each key that is not empty, and its further rows where there are some."""
-    first: dict[Hashable, int] = {}
-    further: dict[Hashable, list[int]] = {}
-    for row, key in enumerate(keys):
-        if key and first.setdefault(key, row) != row:
-            further.setdefault(key, []).append(row)
-    return first, further
+def _distinct(keys: _Keys) -> tuple[_Keys, Integers, Integers]:
+    """The keys that are not empty, each once, the first row that has it, and how many have it."""
+    found, first, times = np.unique(keys, return_index=True, return_counts=True)
+    known = found != b""
+    return found[known], first[known], times[known]
+
+
+def _rows_of(keys: _Keys, wanted: _Keys) -> dict[bytes, list[int]]:
+    """The rows of each of some keys."""
+    found: dict[bytes, list[int]] = defaultdict(list)
+    if len(wanted):
+        for row in np.flatnonzero(np.isin(keys, wanted)).tolist():
+            found[bytes(keys[row])].append(row)
+    return found
 
 
 def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, ...] | None:
@@ -367,12 +409,12 @@ def _are_counted(labels: tuple[str, ...]) -> bool:
 def _explain_unpaired(before: Scores, after: Scores, pairs: Integers, left_out: dict[str, list[int]]) -> None:
     rest_before = _left(len(before), pairs[:, 0])
     rest_after = _left(len(after), pairs[:, 1])
-    ids_after = {int(after.doc_id[j]) for j in rest_after}
-    changed = {int(before.doc_id[i]) for i in rest_before} & ids_after
-    for i in rest_before:
+    ids_after = set(after.doc_id[rest_after].tolist())
+    changed = set(before.doc_id[rest_before].tolist()) & ids_after
+    for i in rest_before.tolist():
         doc_id = int(before.doc_id[i])
         left_out["question changed" if doc_id in changed else "only in the first log"].append(doc_id)
-    for j in rest_after:
+    for j in rest_after.tolist():
         doc_id = int(after.doc_id[j])
         if doc_id not in changed:
             left_out["only in the second log"].append(doc_id)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from consistency.comparison.section import Section
 from consistency.statistics.decomposition import Prior
 from consistency.statistics.estimates import Estimate
-from consistency.support.text import p_equals
+from consistency.support.text import decimal, p_equals
 
 # A part of the change of accuracy that is not smaller than this share of it belongs into the verdict.
 _WORTH_SAYING = 0.25
@@ -35,10 +35,12 @@ def part_lines(section: Section) -> Iterator[str]:
     total = section.estimates["kl"]
     if found.estimates["kl_rest"].value is not None and total.value is not None:
         temperature, letters, rest = (_nats(found.estimates[f"kl_{part}"]) for part in ("sharpness", "prior", "rest"))
-        first, last = (f"{found.estimates[f'kl_{part}'].value or 0:.3f}" for part in ("prior_first", "sharpness_last"))
+        first, last = (
+            decimal(found.estimates[f"kl_{part}"].value or 0, 3) for part in ("prior_first", "sharpness_last")
+        )
         yield (
-            f"of KL {total.value:.3f} nats a temperature explains {temperature}, one number for each of the {labels} {letters} "
-            f"more (these first: {first}, a temperature {last} more), neither of them {rest}"
+            f"of KL {decimal(total.value, 3)} nats a temperature explains {temperature}, one number for each of the {labels} "
+            f"{letters} more (these first: {first}, a temperature {last} more), neither of them {rest}"
         )
     plain, calibrated = section.estimates["spearman"].value, found.estimates["spearman_calibrated"]
     if plain is not None and calibrated.value is not None:
@@ -83,17 +85,17 @@ def _prior_lines(prior: Prior, labels: str) -> Iterator[str]:
 def _points(found: Estimate) -> str:
     if found.value is None:
         return "–"
-    return f"{100 * found.value:+.2f}{_interval(found, 100, '+.2f')}"
+    return f"{decimal(100 * found.value, 2, '+')}{_interval(found, 100, 2, '+')}"
 
 
 def _nats(found: Estimate) -> str:
-    return "–" if found.value is None else f"{found.value:.3f}{_interval(found)}"
+    return "–" if found.value is None else f"{decimal(found.value, 3)}{_interval(found)}"
 
 
-def _interval(found: Estimate, scale: float = 1.0, form: str = ".3f") -> str:
+def _interval(found: Estimate, scale: float = 1.0, digits: int = 3, sign: str = "") -> str:
     if found.ci_low is None or found.ci_high is None:
         return ""
-    return f" [{scale * found.ci_low:{form}}, {scale * found.ci_high:{form}}]"
+    return f" [{decimal(scale * found.ci_low, digits, sign)}, {decimal(scale * found.ci_high, digits, sign)}]"
 
 
 def _percent(value: float | None) -> str:

@@ -36,7 +36,7 @@ from consistency.logs.run_config import RunConfig
 from consistency.metrics.measures import HEADLINE
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.selection_bias import SelectionBias
-from consistency.support.text import joined, padded, shortened, visible, width
+from consistency.support.text import decimal, joined, padded, shortened, visible, width
 from consistency.support.version import own_version
 
 SCHEMA_VERSION = 2
@@ -358,4 +358,4 @@ def _config_dict(config: RunConfig) -> dict[str, Any]:
 
 
 def _cell(estimate: Estimate | None) -> str:
-    return f"{'–':>10}" if estimate is None or estimate.value is None else f"{estimate.value:10.4f}"
+    return f"{'–':>10}" if estimate is None or estimate.value is None else f"{decimal(estimate.value, 4):>10}"

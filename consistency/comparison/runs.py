@@ -9,10 +9,10 @@ from pathlib import Path
 
 from consistency.comparison.result import TaskNames
 from consistency.errors import InputError
-from consistency.logs.documents import question_key
 from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
+from consistency.support.text import counted
 from consistency.tasks.questions import CYCLIC
 
 
@@ -66,9 +66,9 @@ def comparable(scores: Scores, score: str) -> Scores:
     if CYCLIC not in scores.task or not (scores.has_options and b'"rotation"' in scores.documents[0]):
         return scores
     folded = fold_rotations(scores)
-    notes = [*scores.notes, f"{len(scores)} rotations are folded into {len(folded.scores)} questions"]
+    notes = [*scores.notes, f"{len(scores)} rotations are folded into {counted(len(folded.scores), 'question')}"]
     if folded.incomplete:
-        notes.append(f"{folded.incomplete} questions lack some of their rotations and are left out")
+        notes.append(f"{counted(folded.incomplete, 'question', 'lack')} some of the rotations (left out)")
     return replace(folded.scores, notes=tuple(notes), unrotated=folded.asked)
 
 
@@ -114,7 +114,7 @@ def _unread_holders(first: Run, second: Run) -> str | None:
 
 
 def _questions(scores: Scores) -> set[bytes]:
-    return {question_key(document, scores.option_texts(row)) for row, document in enumerate(scores.documents)}
+    return set(map(scores.question_key, range(len(scores))))
 
 
 def matched_names(first: Run, second: Run, chosen: Mapping[str, str]) -> TaskNames:

@@ -11,7 +11,7 @@ from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
 from consistency.statistics.power import fewest_questions, power_of_flips
-from consistency.support.text import p_equals
+from consistency.support.text import decimal, p_equals
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
@@ -87,14 +87,15 @@ def group_lines(section: Section) -> Iterator[str]:
 
 
 def _metric_line(name: str, metric: MetricChange) -> str:
-    values = " → ".join("–" if end.value is None else f"{end.value:.4f}" for end in (metric.before, metric.after))
+    values = " → ".join("–" if end.value is None else decimal(end.value, 4) for end in (metric.before, metric.after))
     delta = metric.delta
     better = "" if metric.higher_is_better is not False else " (lower is better)"
     if delta.ci_low is None or delta.value is None:
         return f"  {name}{better} {values}"
     # Where a question has a value in one run only, the change is not the difference of the two means.
     of = f" of {delta.n} questions with both" if delta.n < max(metric.before.n, metric.after.n) else ""
-    return f"  {name}{better} {values}, change{of} {delta.value:+.4f} [{delta.ci_low:+.4f}, {delta.ci_high:+.4f}]"
+    change, *ends = (decimal(x, 4, "+") for x in (delta.value, delta.ci_low, delta.ci_high or 0.0))
+    return f"  {name}{better} {values}, change{of} {change} [{', '.join(ends)}]"
 
 
 def _readability(found: Readability, *, with_reasons: bool) -> str:
@@ -125,7 +126,7 @@ def points(x: float | None) -> str:
     >>> points(-0.0125)
     '-1.25'
     """
-    return "–" if x is None else f"{100 * x:+.2f}"
+    return "–" if x is None else decimal(100 * x, 2, "+")
 
 
 def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> str:
@@ -227,10 +228,13 @@ def trimmed_lines(section: Section) -> Iterator[str]:
         return
     if mean.se is None or mean.ci_high - mean.value <= _LONG * mean.se:
         return
-    largest = "" if section.kl_largest is None else f" if no question's is above {section.kl_largest['kl']:.1f}"
+    largest = "" if section.kl_largest is None else f" if no question's is above {decimal(section.kl_largest['kl'], 1)}"
+    most, of_middle, *ends = (
+        decimal(x or 0.0, 4) for x in (mean.ci_high, trimmed.value, trimmed.ci_low, trimmed.ci_high)
+    )
     yield (
-        f"KL {mean.value:.4f} nats, at most {mean.ci_high:.4f}{largest}: so few questions do not exclude rare ones with much "
-        f"larger values; trimmed mean {trimmed.value:.4f} [{trimmed.ci_low:.4f}, {trimmed.ci_high:.4f}]"
+        f"KL {decimal(mean.value, 4)} nats, at most {most}{largest}: so few questions do not exclude rare ones with much larger "
+        f"values; trimmed mean {of_middle} [{', '.join(ends)}]"
     )
 
 

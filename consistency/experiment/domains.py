@@ -9,11 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from consistency.errors import InputError, not_one_of
 from consistency.experiment.arguments import check_path
-from consistency.support.json_files import UNREADABLE
+from consistency.support.json_files import read_json
 from consistency.tasks import mmlu
 from consistency.tasks.own_domain import SPLITS, OwnDomain, Shot, mmlu_tasks, name_problem
 from consistency.tasks.prompts import ENGLISH, LANGUAGES, LETTERS
@@ -193,10 +191,9 @@ def _read_shot(given: Any, text_key: str, where: _Place) -> Shot:
     if isinstance(given, str):
         file = Path(where.find(given))
         try:
-            given = msgspec.json.decode(file.read_bytes().decode("utf-8-sig"))
-        except (OSError, *UNREADABLE) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise where.error(f"{file} cannot be read ({reason})", expected) from error
+            given = read_json(file, expected)
+        except InputError as error:
+            raise where.error(f"{file} {error.problem}", expected) from error
     keys = {"question", "choices", "answer", text_key}
     if not isinstance(given, dict) or set(given) != keys:
         raise where.error(

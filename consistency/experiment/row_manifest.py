@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from consistency.errors import InputError
 from consistency.support.files import fingerprint
+from consistency.support.json_files import read_json
 
 
 def manifest_of(rows: Path) -> Path:
@@ -37,15 +36,17 @@ def check_rows(rows: Path, digest: str | None = None) -> dict[str, Any] | None:
         If the manifest cannot be read, or the rows are others: `consistency groups` was killed, or they were edited.
     """
     manifest = manifest_of(rows)
-    try:
-        found = msgspec.json.decode(manifest.read_bytes(), type=dict[str, Any])
-        wrong = rows.is_file() and (digest or fingerprint(rows)) != found["sha256"]
-    except FileNotFoundError:
+    if not manifest.exists():
         return None
+    found: dict[str, Any] = read_json(manifest, "a manifest of rows", "write the group again")
+    if not isinstance(found, dict) or "sha256" not in found:
+        raise InputError(
+            "is not a manifest", expected="the sha256 of the rows", do="write the group again", path=manifest
+        )
+    try:
+        wrong = rows.is_file() and (digest or fingerprint(rows)) != found["sha256"]
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path=error.filename or manifest) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
-        raise InputError(f"is not a manifest: {error}", do="write the group again", path=manifest) from error
+        raise InputError(f"cannot be read ({error.strerror})", path=rows) from error
     if wrong:
         raise InputError(
             "are not the rows that their manifest speaks of",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from consistency.knowledge.beliefs import LABELS
 from consistency.knowledge.map import BINS, KnowledgeMap, Known, summary
 from consistency.support.figure_style import BLUE, GREY, INK, MUTED, RED, RULE, STYLE, save, settle
-from consistency.support.files import Outputs, append_lines
-from consistency.support.json_files import json_lines, pretty_json
+from consistency.support.json_files import json_lines
+from consistency.support.manifests import write_with_manifest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,16 +36,9 @@ def write_map(knowledge: KnowledgeMap, out: str | Path) -> None:
     InputError
         If a file cannot be written.
     """
-    folder = Path(out)
-    figures = draw_map(knowledge)
-    with Outputs() as outputs:
-        manifest = outputs.manifest(folder / "map.json")
-        files = {name: outputs.file(folder / name) for name in ("labels.jsonl", *figures)}
-        append_lines(files["labels.jsonl"], json_lines(knowledge.questions))
-        for name, content in figures.items():
-            files[name].write(content)
-        hashes = {name: file.sha256 for name, file in files.items()}
-        manifest.write(pretty_json({**knowledge.to_dict(), "files": hashes}).encode())
+    lines = json_lines(knowledge.questions)
+    figures = {name: [content] for name, content in draw_map(knowledge).items()}
+    write_with_manifest(out, "map.json", knowledge.to_dict(), {"labels.jsonl": lines, **figures})
 
 
 def draw_map(knowledge: KnowledgeMap) -> dict[str, bytes]:

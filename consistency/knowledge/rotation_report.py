@@ -23,7 +23,7 @@ from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.selection_bias import preferences, rstd_of_rotations
 from consistency.statistics.shares import rate
 from consistency.support.arrays import Bools, Floats, Integers
-from consistency.support.text import joined
+from consistency.support.text import counted, decimal, joined
 from consistency.tasks.prompts import LETTERS
 
 ALL_TASKS = "all tasks"
@@ -147,7 +147,7 @@ class RotationReport:
 
     def to_text(self) -> str:
         """The numbers in a few lines."""
-        lines = [f"{self.task}: {self.questions} question{'' if self.questions == 1 else 's'}"]
+        lines = [f"{self.task}: {counted(self.questions, 'question')}"]
         for count, name in ((self.incomplete, "without all rotations, left out"), (self.unscored, "without scores")):
             if count:
                 lines.append(f"  {name:<34}{count}")
@@ -171,7 +171,7 @@ class RotationReport:
         for key, correction in self.corrections.items():
             name = _CORRECTIONS[key]
             if correction.estimated_on is not None:
-                name += f", prior of {correction.estimated_on} question{'' if correction.estimated_on == 1 else 's'}"
+                name += f", prior of {counted(correction.estimated_on, 'question')}"
             lines.append(f"    {name:<32}{_text(correction.accuracy):<26}{_text(correction.agreement)}")
         return joined(lines)
 
@@ -276,5 +276,9 @@ def _clustered(values: Floats, strata: Integers | None) -> Estimate:
 def _text(found: Estimate) -> str:
     if found.value is None:
         return "undefined"
-    ends = "" if found.ci_low is None or found.ci_high is None else f" ({found.ci_low:.4f} to {found.ci_high:.4f})"
-    return f"{found.value:.4f}{ends}"
+    ends = (
+        ""
+        if found.ci_low is None or found.ci_high is None
+        else f" ({decimal(found.ci_low, 4)} to {decimal(found.ci_high, 4)})"
+    )
+    return f"{decimal(found.value, 4)}{ends}"

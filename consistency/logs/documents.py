@@ -17,6 +17,8 @@ import msgspec
 from consistency.logs.packed import read_log
 from consistency.tasks.option_fields import option_fields
 
+# Bytes of `question_key`.
+KEY_SIZE = 16
 # They differ between releases of one data set, or hold the answer, and are not part of the question.
 _ANSWERS = (
     *("answer", "answers", "answer_idx", "answer_index", "answerKey", "answer_key", "gold", "target", "cop", "labels"),
@@ -160,7 +162,7 @@ def question_key(document: bytes, options: tuple[str, ...]) -> bytes:
         # No field is recognised as a question: only the whole document identifies it.
         asked = [msgspec.json.encode(fields, order="deterministic").decode() if fields else document.hex()]
     content = msgspec.json.encode([asked, sorted(normalised(text) for text in (texts or options))])
-    return hashlib.blake2b(content, digest_size=16).digest()
+    return hashlib.blake2b(content, digest_size=KEY_SIZE).digest()
 
 
 def find_line(path: Path, document: bytes, doc_id: int) -> int | None:

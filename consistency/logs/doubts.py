@@ -8,6 +8,7 @@ import numpy as np
 
 from consistency.logs.scores import Scores
 from consistency.support.arrays import Bools, Floats
+from consistency.support.text import counted
 
 # Log-probabilities are rounded: a probability of 1 may be a little more.
 _ABOVE_ZERO = 0.01
@@ -34,26 +35,27 @@ def doubts(scores: Scores) -> Iterator[str]:
         yield "it has 1 question, which says nothing about others"
     for name, values in scores.metrics.items():
         if n and np.isnan(values).all():
-            yield f"{name} is null in all {n} questions"
+            yield f"{name} is null in {'all ' * (n > 1)}{counted(n, 'question')}"
     if not scores.has_options or not n:
         return
     logprobs, counts = scores.logprobs, scores.n_options
     impossible = _impossible(logprobs)
     raw = scores.score == "raw"
-    for found, problem, share in (
-        (impossible, "give no option any probability: all log-probabilities are minus infinity", 0.0),
-        (_equal(logprobs) & (counts > 1) & ~impossible, "have the same log-probability for all options", _MOST),
-        (_above_zero(logprobs) & raw, "have log-probabilities above 0, which no probability has", _MOST),
-        (counts == 1, "have a single option, which is always the answer", 0.0),
+    for found, verb, problem, share in (
+        (impossible, "give", "no option any probability: all log-probabilities are minus infinity", 0.0),
+        (_equal(logprobs) & (counts > 1) & ~impossible, "have", "the same log-probability for all options", _MOST),
+        (_above_zero(logprobs) & raw, "have", "log-probabilities above 0, which no probability has", _MOST),
+        (counts == 1, "have", "a single option, which is always the answer", 0.0),
         (
             np.array([bool(texts) and not any(texts) for texts in scores.continuations]),
-            "have options without text",
+            "have",
+            "options without text",
             0.0,
         ),
     ):
         count = int(found.sum())
         if count and count >= share * n:
-            yield f"{count} questions {problem}"
+            yield f"{counted(count, 'question', verb)} {problem}"
     right = scores.gold
     if n >= _FEWEST and right.shape[1] > 1 and right[0].any() and (right == right[0]).all():
         yield f"the right option is number {int(right[0].argmax()) + 1} in all {n} questions"

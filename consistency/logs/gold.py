@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -55,24 +55,24 @@ class LoggedOptions:
         The distinct targets of the log.
     target : ndarray of int64, shape [n]
         Number of each question's target.
-    continuations : tuple of tuple of str, length n
+    continuations : sequence of tuple of str, length n
         The text scored for each option.
     logprobs : ndarray of float64, shape [n, k]
         NaN-padded.
     n_options : ndarray of int64, shape [n]
     acc : ndarray of float64, shape [n], or None
         The harness's own, where it was logged.
-    documents : tuple of bytes, length n
+    documents : sequence of bytes, length n
         Each document as JSON.
     """
 
     targets: Targets
     target: Integers
-    continuations: tuple[tuple[str, ...], ...]
+    continuations: Sequence[tuple[str, ...]]
     logprobs: Floats
     n_options: Integers
     acc: Floats | None
-    documents: tuple[bytes, ...]
+    documents: Sequence[bytes]
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,7 @@ def labels_of(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def order_of_labels(
-    continuations: tuple[tuple[str, ...], ...], documents: Sequence[bytes], width: int
+    continuations: Sequence[tuple[str, ...]], documents: Sequence[bytes], width: int
 ) -> Integers | None:
     """The order that gives all rows of a log their labels in one order; None where they have it.
 

@@ -87,7 +87,7 @@ def read_metrics(
 
     Parameters
     ----------
-    columns : dict of str to sequence, length n
+    columns : dict of str to sequence or ndarray of float64, length n
         What is logged for each question, by metric.
     settings : TaskSettings
     filter_name : str
@@ -110,7 +110,8 @@ def read_metrics(
     for name, values in columns.items():
         logged = settings.values.get((name, filter_name))
         try:
-            numbers = [_as_numbers(item) for item in values] if list in set(map(type, values)) else values
+            plain = isinstance(values, np.ndarray) or list not in set(map(type, values))
+            numbers = values if plain else [_as_numbers(item) for item in values]
             form = _form(settings.aggregation(name), numbers, options, logged)
             infinite = int(np.isinf(form.values if isinstance(form, Summands) else form).sum())
             if infinite:
@@ -277,14 +278,14 @@ def to_numbers(values: Sequence[Any]) -> Floats | None:
     (array([1. , nan, 0.5]), None)
     """
     try:
-        found = np.array(values, dtype=np.float64)
+        found = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         return None
     return found if found.ndim == 1 else None
 
 
 def _are_pairs(values: Sequence[Any], types: tuple[type, ...]) -> bool:
-    return bool(values) and all(
+    return len(values) > 0 and all(
         isinstance(item, list) and len(item) == 2 and all(isinstance(part, types) for part in item) for item in values
     )
 
@@ -299,7 +300,9 @@ def _are_texts(values: Sequence[Any]) -> bool:
             isinstance(item, list) and bool(item) and all(isinstance(part, str) for part in item)
         )
 
-    return bool(values) and all(isinstance(item, list) and len(item) == 2 and all(map(text, item)) for item in values)
+    return len(values) > 0 and all(
+        isinstance(item, list) and len(item) == 2 and all(map(text, item)) for item in values
+    )
 
 
 def _value(form: Floats | Summands) -> float:

@@ -26,6 +26,8 @@ from consistency.logs.packed import open_log
 _BOM = b"\xef\xbb\xbf"
 _BLANK = _BOM + b" \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]*")
+# The comma between two rows of an array. In a text the quotes of a key have a backslash before them.
+_NEXT_ROW = re.compile(rb'\}[ \t\r\n]*(,)[ \t\r\n]*\{[ \t\r\n]*"doc_id"')
 _ODD = re.compile(r"""[\\"\x00-\x1f\x7f]""")
 _TAG = re.compile(r"<(answer|final_answer|final)>", re.IGNORECASE)
 # A chunk stays in the processor's cache while it is decoded; reading whole files costs as much as decoding them.
@@ -177,8 +179,7 @@ def open_rows(path: Path, expected: Expected = Expected()) -> Iterator[tuple[Row
                 # Without the buffer, which would copy it.
                 raw: Any = file.raw
                 raw.seek(0)
-                kind, rows = _read_array(raw.readall().lstrip(_BOM), path, expected)
-                yield kind, iter([rows])
+                yield _read_array(raw.readall().lstrip(_BOM), path, expected)
                 return
             try:
                 first = msgspec.json.decode(start)
@@ -232,15 +233,45 @@ def _chunks(file: io.BufferedReader) -> Iterator[tuple[int, memoryview]]:
             filled, offset = filled - end, offset + end
 
 
-def _read_array(content: bytes, path: Path, expected: Expected) -> tuple[RowKind, list[Any]]:
+def _read_array(content: bytes, path: Path, expected: Expected) -> tuple[RowKind, Iterator[list[Any]]]:
     try:
         # Only the first element is needed, and the array may be long.
         head = content[: content.find(b'"doc_id"', content.find(b'"doc_id"') + 1)].decode()
         first = json.JSONDecoder().raw_decode(head, head.index("{"))[0]
         kind = row_kind(_as_document(first, 1, path), expected, line=None, path=path)
-        return kind, msgspec.json.Decoder(list[kind.type], strict=False).decode(content)  # type: ignore[name-defined]
+        decoder = msgspec.json.Decoder(list[kind.type], strict=False)  # type: ignore[name-defined]
     except (ValueError, RecursionError):
-        return _read_array_by_row(content, path, expected)
+        kind, rows = _read_array_by_row(content, path, expected)
+        return kind, iter([rows])
+    return kind, _read_parts(content, decoder, kind, path, expected)
+
+
+def _read_parts(
+    content: bytes, decoder: msgspec.json.Decoder[Any], kind: RowKind, path: Path, expected: Expected
+) -> Iterator[list[Any]]:
+    """The rows of an array, as many at once as lines of a file of lines: decoded, they are several times the file."""
+    start, before, done = 0, 0, 0
+    while start < len(content):
+        cut = _NEXT_ROW.search(content, start + _CHUNK)
+        end = cut.start(1) if cut else len(content)
+        # From the comma before a row to that before another. Were they not between rows, the part would have brackets without
+        # their others, and be no JSON.
+        part = b"[" * bool(start) + content[start:end] + b"]" * bool(cut)
+        try:
+            rows = decoder.decode(part)
+        except (ValueError, RecursionError):
+            try:
+                parsed = _parse_array(part, path, before)
+                row_decoder = msgspec.json.Decoder(kind.type, strict=False)
+                rows = [_convert(row_decoder, item, line, path) for line, item in parsed]
+            except InputError:
+                # An error, which is to be found in the whole file; or none, where rows are apart in another way.
+                yield _read_array_by_row(content, path, expected)[1][done:]
+                return
+        yield rows
+        done += len(rows)
+        before += content.count(b"\n", start, end)
+        start = end + 1 if cut else end
 
 
 def _read_array_by_row(content: bytes, path: Path, expected: Expected) -> tuple[RowKind, list[Any]]:
@@ -471,14 +502,14 @@ def _parse_row(text: bytes, line: int, path: Path) -> Any:
         raise _unparsable(error, line, path) from None
 
 
-def _parse_array(content: bytes, path: Path) -> Iterator[tuple[int, Any]]:
-    """Line and value of each element of an array, parsed as Python's json does."""
+def _parse_array(content: bytes, path: Path, before: int = 0) -> Iterator[tuple[int, Any]]:
+    """Line and value of each element of an array that so many lines precede, parsed as Python's json does."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise _not_text(error, 1, path) from None
     parse = json.JSONDecoder(parse_constant=_CONSTANTS.__getitem__).raw_decode
-    place, line, counted = text.index("[") + 1, 1, 0
+    place, line, counted = text.index("[") + 1, before + 1, 0
     while True:
         # The errors are those that Python's json has for a whole array.
         place = _skip_space(text, place)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count as numbered
 from operator import attrgetter
 from pathlib import Path
-from struct import pack
 from typing import Any
 
 import msgspec
@@ -26,6 +27,9 @@ from consistency.logs.scores import Scores
 from consistency.logs.task_settings import TaskSettings
 from consistency.support.arrays import Bools, Floats, Integers
 from consistency.support.json_files import is_deep
+from consistency.support.sequences import JoinedBytes, Repeated
+from consistency.support.sequences import taken as taken_of
+from consistency.support.text import counted
 
 # Levels of a document: others walk and write it again, at any depth of calls.
 _DEEPEST = 400
@@ -63,21 +67,29 @@ def read_samples(file: Path, task: str, settings: TaskSettings | None = None) ->
 
 def _read_samples(file: Path, task: str, settings: TaskSettings) -> dict[str, Scores]:
     names = tuple(dict.fromkeys([*settings.metrics, *(metric for metric, _ in settings.values)]))
-    try:
-        columns = _Columns.read(file, Expected(letters=True, metrics=names))
-    except InputError:
-        try:
-            columns = _Columns.read(file, Expected(metrics=names))
-        except InputError as error:
-            try:
-                # One metric that is no number in every row must not cost the others.
-                columns = _Columns.read(file, Expected(metrics=names, numbers=False))
-            except InputError:
-                raise error from None
+    columns = _read_columns(file, names)
     blocks = columns.by_filter(settings)
     if len(blocks) == 1:
         return {task: columns.to_scores(task, *blocks[0], settings)}
     return {f"{task},{name}": columns.to_scores(task, name, rows, settings) for name, rows in blocks}
+
+
+def _read_columns(file: Path, metrics: tuple[str, ...]) -> _Columns:
+    """The columns of a file, whose rows are taken to be as most are as long as none is otherwise."""
+    refusals: list[InputError] = []
+    for expected in (
+        Expected(letters=True, metrics=metrics),
+        Expected(metrics=metrics),
+        # One metric that is no number in every row must not cost the others.
+        Expected(metrics=metrics, numbers=False),
+    ):
+        try:
+            return _Columns.read(file, expected)
+        except InputError as error:
+            # With its traceback an error would hold the columns that were read so far.
+            refusals.append(error.with_traceback(None))
+            error.__context__ = None
+    raise refusals[1]
 
 
 def _deepest_line(file: Path) -> int:
@@ -104,10 +116,49 @@ class _Numbers:
         self._content = bytearray()
 
     def extend(self, values: list[int] | list[float]) -> None:
-        self._content += pack(f"{len(values)}{self._dtype.char}", *values)
+        self._content += struct.pack(f"{len(values)}{self._dtype.char}", *values)
 
     def to_array(self) -> Any:
         return np.frombuffer(self._content, dtype=self._dtype)
+
+
+class _Values:
+    """A column of any values that grows by lists, and takes next to no memory as long as all of them are the same."""
+
+    def __init__(self) -> None:
+        self._same: Repeated[Any] = Repeated(None, 0)
+        self._different: list[Any] = []
+
+    def extend(self, values: list[Any]) -> None:
+        if values and not self._different:
+            first = self._same[0] if len(self._same) else values[0]
+            if values.count(first) == len(values):
+                self._same = Repeated(first, len(self._same) + len(values))
+                return
+            self._different = list(self._same)
+        self._different += values
+
+    def to_sequence(self) -> Sequence[Any]:
+        return self._different or self._same
+
+
+class _Metric:
+    """A column of what a metric logs, that grows by lists: numbers as such, as long as there is nothing else."""
+
+    def __init__(self) -> None:
+        self._numbers = _Numbers(np.float64)
+        self._values: list[Any] = []
+
+    def extend(self, values: list[Any]) -> None:
+        if not self._values:
+            with suppress(struct.error):
+                self._numbers.extend(values)
+                return
+            self._values = self._numbers.to_array().tolist()
+        self._values += values
+
+    def to_sequence(self) -> Any:
+        return self._values or self._numbers.to_array()
 
 
 class _Columns:
@@ -120,17 +171,19 @@ class _Columns:
         self.kind = kind
         self.file = file
         self.doc_id = _Numbers(np.int64)
-        self.filter: list[str | None] = []
-        self.doc_hash: list[str] = []
-        self.prompt_hash: list[str] = []
-        self.documents: list[bytes] = []
-        self.metrics: list[list[Any]] = [[] for _ in kind.metrics]
+        self.filter = _Values()
+        self.doc_hash = _Values()
+        self.prompt_hash = _Values()
+        self.documents = bytearray()
+        self.document_size = _Numbers(np.int64)
+        self.metrics = [_Metric() for _ in kind.metrics]
         self.generations: list[Generation] = []
         self.targets = Targets()
         self.target = _Numbers(np.int64)
         self.logprobs = _Numbers(np.float64)
-        self.n_options = _Numbers(np.int64)
-        self.continuations: list[tuple[str, ...]] = []
+        self.n_options = _Values()
+        self.continuations = _Values()
+        self.last: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, file: Path, expected: Expected) -> _Columns:
@@ -145,22 +198,23 @@ class _Columns:
         n = len(rows)
         documents = [bytes(row.doc) for row in rows]
         self._check_text(documents, rows)
-        self.documents += documents
+        self.documents += b"".join(documents)
+        self.document_size.extend(list(map(len, documents)))
         self.doc_id.extend([row.doc_id for row in rows])
-        self.doc_hash += [row.doc_hash or "" for row in rows]
-        self.prompt_hash += [row.prompt_hash or "" for row in rows]
+        self.doc_hash.extend([row.doc_hash or "" for row in rows])
+        self.prompt_hash.extend([row.prompt_hash or "" for row in rows])
         for i, column in enumerate(self.metrics):
-            column += map(attrgetter(f"metric_{i}"), rows)
+            column.extend(list(map(attrgetter(f"metric_{i}"), rows)))
         if self.kind.has_options:
             responses = [row.filtered_resps for row in rows]
             self.logprobs.extend([response.logprob for options in responses for response in options])
             self.target.extend(self.targets.numbers([row.target for row in rows]))
         if self.kind.letters:
-            self.filter += [self.kind.filter] * n
+            self.filter.extend([self.kind.filter] * n)
             self.n_options.extend([len(self.kind.letters)] * n)
-            self.continuations += [self.kind.letters] * n
+            self.continuations.extend([self.kind.letters] * n)
             return
-        self.filter += [row.filter for row in rows]
+        self.filter.extend([row.filter for row in rows])
         if self.kind.is_generated:
             self.generations += [read_generation(row.target, row.resps, row.filtered_resps) for row in rows]
         if self.kind.has_options:
@@ -200,7 +254,7 @@ class _Columns:
 
     def _extend_continuations(self, rows: list[Any], counts: list[int]) -> None:
         # Rows in sequence share one tuple, since most tasks score the same letters throughout.
-        last = self.continuations[-1] if self.continuations else ()
+        last, found = self.last, []
         text_of = attrgetter("arg_1")
         for row, count in zip(rows, counts, strict=True):
             arguments = row.arguments
@@ -215,11 +269,14 @@ class _Columns:
                 )
             if texts != last:
                 last = texts
-            self.continuations.append(last)
+            found.append(last)
+        self.continuations.extend(found)
+        self.last = last
 
     def by_filter(self, settings: TaskSettings) -> list[tuple[str, Integers | None]]:
         """Name and rows of each filter, in the order of the task's filters, else of the file; rows None for all."""
-        names = list(dict.fromkeys(self.filter))
+        named = self.filter.to_sequence()
+        names = list(dict.fromkeys(named))
         if names == [None]:
             blocks = self._blocks()
             if len(blocks) > 1 and len(settings.filters) in (0, len(blocks)):
@@ -227,7 +284,7 @@ class _Columns:
             return [(settings.filters[0] if len(settings.filters) == 1 else "none", None)]
         if len(names) == 1:
             return [(names[0] or "none", None)]
-        of_row = np.array([name or "none" for name in self.filter])
+        of_row = np.array([name or "none" for name in named])
         listed = [name or "none" for name in names]
         listed.sort(key=lambda name: settings.filters.index(name) if name in settings.filters else len(listed))
         return [(name, np.flatnonzero(of_row == name)) for name in listed]
@@ -239,8 +296,9 @@ class _Columns:
             return [np.arange(len(doc_id))]
         size = len(np.unique(doc_id))
         rounds = np.arange(len(doc_id)).reshape(-1, size) if len(doc_id) % size == 0 else np.arange(len(doc_id))[None]
+        documents = self.joined_documents()
         same = (doc_id[rounds] == doc_id[rounds[0]]).all() and all(
-            [self.documents[i] for i in rows.tolist()] == self.documents[:size] for rows in rounds[1:]
+            documents.take(rows) == documents[:size] for rows in rounds[1:]
         )
         return list(rounds) if same else [np.arange(len(doc_id))]
 
@@ -249,30 +307,38 @@ class _Columns:
         rows, duplicates, notes = self._distinct(rows)
         # All rows in the order of the file, as most files have them, are taken without being picked.
         taken = slice(None) if rows is None else rows
-        listed = None if rows is None else rows.tolist()
 
-        def chosen(column: list[Any]) -> tuple[Any, ...]:
-            return tuple(column) if listed is None else tuple([column[i] for i in listed])
+        def chosen(column: Any) -> Any:
+            if isinstance(column, np.ndarray):
+                return column[taken]
+            if rows is None:
+                return tuple(column) if isinstance(column, list) else column
+            return taken_of(column, rows)
 
-        columns = {name: chosen(column) for name, column in zip(self.kind.metrics, self.metrics, strict=True)}
+        columns = {
+            name: chosen(column.to_sequence()) for name, column in zip(self.kind.metrics, self.metrics, strict=True)
+        }
+        documents = chosen(self.joined_documents())
         doc_id = self.doc_id.to_array()[taken]
         n = len(doc_id)
         unconditional = None
         if self.kind.has_options:
             matrix, counts = self._matrix()
             logprobs, n_options = matrix[taken], counts[taken]
-            continuations = chosen(self.continuations)
+            continuations = chosen(self.continuations.to_sequence())
             if "acc_mutual_info" in self.kind.metrics:
                 logprobs, n_options, unconditional = _split_unconditional(logprobs, n_options)
             broken = _without_scores(logprobs, n_options)
             if broken.any():
                 logprobs[broken] = np.nan
-                notes.append(f"{int(broken.sum())} questions have log-probabilities that are not numbers")
+                notes.append(f"{counted(int(broken.sum()), 'question', 'have')} log-probabilities that are not numbers")
             if unconditional is not None:
                 unmatched = _match_unconditional(unconditional, continuations)
                 if unmatched:
                     logprobs[unmatched] = np.nan
-                    notes.append(f"{len(unmatched)} questions log other options without the question than with it")
+                    notes.append(
+                        f"{counted(len(unmatched), 'question', 'log')} other options without the question than with it"
+                    )
                 continuations = tuple(texts[: len(texts) // 2] for texts in continuations)
             target = self.target.to_array()[taken]
             acc = columns.get("acc")
@@ -284,25 +350,27 @@ class _Columns:
                     logprobs,
                     n_options,
                     None if acc is None else to_numbers(acc),
-                    chosen(self.documents),
+                    documents,
                 )
             )
             gold = found.gold
             if found.inferred:
-                notes.append(f"the right option of {found.inferred} questions is inferred from the logged acc")
+                notes.append(
+                    f"the right option of {counted(found.inferred, 'question')} is inferred from the logged acc"
+                )
             if found.unknown:
-                notes.append(f"the right option of {found.unknown} questions is not known from the log")
+                notes.append(f"the right option of {counted(found.unknown, 'question')} is not known from the log")
         else:
             logprobs, gold = np.empty((n, 0)), np.empty((n, 0), dtype=bool)
-            n_options, continuations = np.zeros(n, dtype=np.int64), ((),) * n
+            n_options, continuations = np.zeros(n, dtype=np.int64), Repeated((), n)
         options = Options(logprobs, gold) if self.kind.has_options else None
         metrics = read_metrics(columns, settings, filter_name, options, repeated=bool(duplicates))
         scores = Scores(
             task=task,
             filter=filter_name,
             doc_id=doc_id,
-            doc_hash=chosen(self.doc_hash),
-            prompt_hash=chosen(self.prompt_hash),
+            doc_hash=chosen(self.doc_hash.to_sequence()),
+            prompt_hash=chosen(self.prompt_hash.to_sequence()),
             logprobs=logprobs,
             n_options=n_options,
             gold=gold,
@@ -313,7 +381,7 @@ class _Columns:
             generations=chosen(self.generations) if self.kind.is_generated else None,
             tag=self.kind.tag,
             continuations=continuations,
-            documents=chosen(self.documents),
+            documents=documents,
             unconditional=unconditional,
             source=self.file,
             duplicates=duplicates,
@@ -324,7 +392,7 @@ class _Columns:
         if order is None:
             return scores
         moved = int((order != np.arange(logprobs.shape[1])).any(axis=1).sum())
-        note = f"{moved} questions log their options in another order of labels; they are put in that of the others"
+        note = f"{counted(moved, 'question', 'log')} the options in another order of labels; they are put in that of the others"
         return replace(scores.reorder_options(order), notes=(*scores.notes, note))
 
     def _distinct(self, rows: Integers | None) -> tuple[Integers | None, int, list[str]]:
@@ -338,13 +406,27 @@ class _Columns:
         if not duplicates:
             return rows[first], 0, []
         pairs = zip(rows[first[of.reshape(-1)]].tolist(), rows.tolist(), strict=True)
-        others = sum(self.documents[kept] != self.documents[row] for kept, row in pairs)
+        documents = self.joined_documents()
+        others = sum(documents[kept] != documents[row] for kept, row in pairs if kept != row)
         which = f", {others} of them with another document" if others else ""
-        return rows[first], duplicates, [f"{duplicates} rows repeat a doc_id{which}; the first of each is used"]
+        return (
+            rows[first],
+            duplicates,
+            [f"{counted(duplicates, 'row', 'repeat')} a doc_id{which}; the first of each is used"],
+        )
+
+    def joined_documents(self) -> JoinedBytes:
+        """The document of each row."""
+        return JoinedBytes(self.documents, np.cumsum(self.document_size.to_array()))
 
     def _matrix(self) -> tuple[Floats, Integers]:
         """Log-probabilities of shape [rows, most options], NaN-padded, and the number of options of each row."""
-        flat, n_options = self.logprobs.to_array(), self.n_options.to_array()
+        flat, counts = self.logprobs.to_array(), self.n_options.to_sequence()
+        n_options = (
+            np.broadcast_to(np.int64(counts[0]), len(counts))
+            if isinstance(counts, Repeated)
+            else np.array(counts, dtype=np.int64)
+        )
         width = int(n_options.max())
         if len(flat) == width * len(n_options):
             return flat.reshape(-1, width), n_options
@@ -382,7 +464,7 @@ def _split_unconditional(logprobs: Floats, n_options: Integers) -> tuple[Floats,
     return conditional, half, np.where(present, behind, np.nan)
 
 
-def _match_unconditional(unconditional: Floats, continuations: tuple[tuple[str, ...], ...]) -> list[int]:
+def _match_unconditional(unconditional: Floats, continuations: Sequence[tuple[str, ...]]) -> list[int]:
     """Put the log-probabilities without the question into the order of those with it; the rows where they are of others.
 
     The texts of the options follow each other in two halves, of which the second lacks the delimiter before an option.

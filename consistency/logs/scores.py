@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from consistency.errors import InputError, not_one_of
-from consistency.logs.documents import find_line, normalised, options_of
+from consistency.logs.documents import find_line, normalised, options_of, question_key
 from consistency.logs.generations import Generation
 from consistency.logs.labels import label_of
 from consistency.logs.metrics import accuracy_names
 from consistency.logs.task_settings import TaskSettings
 from consistency.metrics.aggregates import Summands
 from consistency.metrics.distributions import probabilities, top_option
+from consistency.metrics.rows import AT_ONCE, in_parts
 from consistency.support.arrays import Bools, Floats, Integers
+from consistency.support.sequences import Repeated, taken
+from consistency.support.text import counted
 
 SCORES = ("raw", "acc_norm", "acc_bytes", "acc_mutual_info")
 
@@ -34,7 +37,7 @@ class Scores:
         Name of the task and of the lm_eval filter.
     doc_id : ndarray of int64, shape [n]
         The harness's number of each document, ascending.
-    doc_hash, prompt_hash : tuple of str, length n
+    doc_hash, prompt_hash : sequence of str, length n
         The harness's hashes; empty strings in logs that have none.
     logprobs : ndarray of float64, shape [n, k]
         Log-probabilities of the options in nats, NaN-padded; k = 0 for a task without options. A question for which the
@@ -45,9 +48,9 @@ class Scores:
         Which options are right; no True in a row where this is unknown.
     metrics : dict of str to ndarray of float64, shape [n]
         The harness's own metrics per document, those whose mean is the harness's number; NaN where a document has none.
-    continuations : tuple of tuple of str, length n
+    continuations : sequence of tuple of str, length n
         The text scored for each option, such as `" A"`.
-    documents : tuple of bytes, length n
+    documents : sequence of bytes, length n
         Each document as JSON, as logged.
     unconditional : ndarray of float64, shape [n, k], or None
         Log-probabilities without the question, where the task logs them (`acc_mutual_info`).
@@ -76,14 +79,14 @@ class Scores:
     task: str
     filter: str
     doc_id: Integers
-    doc_hash: tuple[str, ...]
-    prompt_hash: tuple[str, ...]
+    doc_hash: Sequence[str]
+    prompt_hash: Sequence[str]
     logprobs: Floats
     n_options: Integers
     gold: Bools
     metrics: Mapping[str, Floats]
-    continuations: tuple[tuple[str, ...], ...]
-    documents: tuple[bytes, ...]
+    continuations: Sequence[tuple[str, ...]]
+    documents: Sequence[bytes]
     unconditional: Floats | None
     source: Path
     summands: Mapping[str, Summands] = field(default_factory=dict)
@@ -111,9 +114,14 @@ class Scores:
             return np.full(len(self), -1, dtype=np.int64)
         return np.where(self.gold.any(axis=1), self.gold.argmax(axis=1), -1).astype(np.int64)
 
-    @cached_property
+    @property
     def probs(self) -> Floats:
         """Softmax over the options, shape [n, k], NaN-padded."""
+        # Of many questions it is as large as what the log holds of them.
+        return self._probs if len(self) <= AT_ONCE else in_parts(probabilities, self.logprobs)
+
+    @cached_property
+    def _probs(self) -> Floats:
         return probabilities(self.logprobs)
 
     @cached_property
@@ -153,12 +161,14 @@ class Scores:
     @property
     def _delimiter(self) -> int:
         """Length of the space before every option: 1, or 0 where one has none."""
-        return int(all(text.startswith(" ") for texts in self.continuations for text in texts))
+        return int(all(text.startswith(" ") for texts in set(self.continuations) for text in texts))
 
     @cached_property
-    def option_continuations(self) -> tuple[tuple[str, ...], ...]:
+    def option_continuations(self) -> Sequence[tuple[str, ...]]:
         """Continuations without the one space that lm_eval puts before an option."""
         cut = self._delimiter
+        if isinstance(self.continuations, Repeated):
+            return Repeated(tuple(text[cut:] for texts in self.continuations[:1] for text in texts), len(self))
         cache = {texts: tuple(text[cut:] for text in texts) for texts in set(self.continuations)}
         return tuple(cache[texts] for texts in self.continuations)
 
@@ -181,6 +191,11 @@ class Scores:
                 return tuple([options[own.index(text)] for text in columns])
         return options
 
+    def question_key(self, row: int) -> bytes:
+        """Digest of what a question asks, see `documents.question_key`."""
+        # The options that are scored count only where the document has none.
+        return question_key(self.documents[row], self.option_continuations[row][: int(self.n_options[row])])
+
     def line(self, row: int) -> int | None:
         """Line of the source that holds a row's document, for a message about it; None where it is not found."""
         return find_line(self.source, self.documents[row], int(self.doc_id[row]))
@@ -191,20 +206,21 @@ class Scores:
 
     def take(self, rows: Integers) -> Scores:
         """The given rows, in the given order."""
-        listed = rows.tolist()
+        if len(rows) == len(self) and (rows == np.arange(len(self))).all():
+            return self
         return replace(
             self,
             doc_id=self.doc_id[rows],
-            doc_hash=tuple([self.doc_hash[i] for i in listed]),
-            prompt_hash=tuple([self.prompt_hash[i] for i in listed]),
+            doc_hash=taken(self.doc_hash, rows),
+            prompt_hash=taken(self.prompt_hash, rows),
             logprobs=self.logprobs[rows],
             n_options=self.n_options[rows],
             gold=self.gold[rows],
             metrics={name: values[rows] for name, values in self.metrics.items()},
             summands={name: values.take(rows) for name, values in self.summands.items()},
-            generations=None if self.generations is None else tuple([self.generations[i] for i in listed]),
-            continuations=tuple([self.continuations[i] for i in listed]),
-            documents=tuple([self.documents[i] for i in listed]),
+            generations=None if self.generations is None else tuple(taken(self.generations, rows)),
+            continuations=taken(self.continuations, rows),
+            documents=taken(self.documents, rows),
             unconditional=None if self.unconditional is None else self.unconditional[rows],
             unrotated=None if self.unrotated is None else self.unrotated.take(rows),
         )
@@ -212,11 +228,17 @@ class Scores:
     def reorder_options(self, order: Integers) -> Scores:
         """The same answers with the options of row i in the order `order[i]`; order has shape [n, columns to keep]."""
         moved = (order != np.arange(order.shape[1])).any(axis=1)
-        continuations = tuple(
-            [
-                tuple([texts[c] for c in order[i] if c < len(texts)]) if moved[i] else texts
-                for i, texts in enumerate(self.continuations)
-            ]
+        if not moved.any() and order.shape == self.logprobs.shape:
+            return self
+        continuations = (
+            self.continuations
+            if not moved.any()
+            else tuple(
+                [
+                    tuple([texts[c] for c in order[i] if c < len(texts)]) if moved[i] else texts
+                    for i, texts in enumerate(self.continuations)
+                ]
+            )
         )
         return replace(
             self,
@@ -265,7 +287,10 @@ class Scores:
         if score in self.metrics:
             wrong = self._disagreements(scores, self.metrics[score])
             if wrong:
-                notes = (*notes, f"the best option by {score} contradicts the logged {score} of {wrong} questions")
+                notes = (
+                    *notes,
+                    f"the best option by {score} contradicts the logged {score} of {counted(wrong, 'question')}",
+                )
         return replace(self, logprobs=scores, score=score, notes=notes)
 
     def _lengths(self, in_bytes: bool) -> Floats:

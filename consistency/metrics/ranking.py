@@ -5,12 +5,17 @@ Shapes, padding and impossible options are as in `distributions`; options are co
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from consistency.metrics.distributions import defined, log_probabilities, paired
 from consistency.metrics.rows import row_any, row_nansum, row_sum
 from consistency.support.arrays import Floats
+
+# Comparing all options with each other is fast for few of them.
+WIDE = 50
 
 
 def average_ranks(scores: ArrayLike) -> Floats:
@@ -22,6 +27,13 @@ def average_ranks(scores: ArrayLike) -> Floats:
     [[3.0, 1.5, 1.5]]
     """
     x = np.asarray(scores, dtype=np.float64)
+    if x.shape[1] > WIDE:
+        order, step = _ordered(x)
+        place = np.arange(x.shape[1])
+        first = np.maximum.accumulate(np.where(step, place, 0), axis=1)
+        ends = np.concatenate([step[:, 1:], np.ones((len(x), 1), dtype=bool)], axis=1)
+        last = np.minimum.accumulate(np.where(ends, place, x.shape[1])[:, ::-1], axis=1)[:, ::-1]
+        return _put_back(x, order, (first + last) / 2 + 1)
     ranks = np.full(x.shape, 0.5)
     for j in range(x.shape[1]):
         other = x[:, j, None]
@@ -38,12 +50,42 @@ def dense_ranks(scores: ArrayLike) -> Floats:
     [[1.0, 2.0, 2.0, 3.0]]
     """
     x = np.asarray(scores, dtype=np.float64)
+    if x.shape[1] > WIDE:
+        order, step = _ordered(-x)
+        return _put_back(x, order, step.cumsum(axis=1).astype(np.float64))
     ranks = np.ones(x.shape)
     for j in range(x.shape[1]):
         other = x[:, j, None]
         is_first = ~row_any(x[:, :j] == other)[:, None]
         ranks += (x < other) & is_first
     return np.where(np.isnan(x), np.nan, ranks)
+
+
+def _ordered(x: Floats) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The order of each row's options, NaN last, and where in it a score differs from the one before."""
+    order = np.argsort(x, axis=1, kind="stable")
+    ordered = np.take_along_axis(x, order, axis=1)
+    step = np.ones(x.shape, dtype=bool)
+    step[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    return order, step
+
+
+def _put_back(x: Floats, order: NDArray[np.intp], ranks: Floats) -> Floats:
+    """Ranks in the order of the columns again, NaN where there is no score."""
+    found = np.empty(x.shape)
+    np.put_along_axis(found, order, ranks, axis=1)
+    return np.where(np.isnan(x), np.nan, found)
+
+
+def _row_by_row(of_row: Callable[[Floats, Floats], float], x: Floats, y: Floats) -> Floats:
+    """A correlation of each question's scores, which takes time with their number and not with its square."""
+    present = ~np.isnan(x)
+    return np.array(
+        [
+            of_row(one[some], other[some]) if some.sum() > 1 else np.nan
+            for one, other, some in zip(x, y, present, strict=True)
+        ]
+    )
 
 
 def _rowwise_pearson(x: Floats, y: Floats) -> Floats:
@@ -125,6 +167,10 @@ def tau_b(before: ArrayLike, after: ArrayLike) -> Floats:
     [0.333333]
     """
     x, y = paired(before, after)
+    if x.shape[1] > WIDE:
+        from scipy.stats import kendalltau
+
+        return _row_by_row(lambda one, other: float(kendalltau(one, other).statistic), x, y)
     return _weighted_concordance(x, y, np.full(x.shape, 0.5))
 
 
@@ -139,6 +185,10 @@ def weighted_tau(before: ArrayLike, after: ArrayLike) -> Floats:
     [0.545455]
     """
     x, y = paired(before, after)
+    if x.shape[1] > WIDE:
+        from scipy.stats import weightedtau
+
+        return _row_by_row(lambda one, other: float(weightedtau(one, other).statistic), x, y)
     return np.asarray(
         (_weighted_concordance(x, y, _hyperbolic(x, y)) + _weighted_concordance(x, y, _hyperbolic(y, x))) / 2
     )

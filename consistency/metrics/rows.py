@@ -6,7 +6,8 @@ column the numbers are the same, to the last bit: up to seven options NumPy adds
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from consistency.support.arrays import Bools, Floats
 
 # From eight numbers on NumPy adds in another order.
 _NARROW = 7
+# Rows that are worked on together where there are many: intermediate results then take next to no memory.
+AT_ONCE = 30_000
 
 
 def row_sum(x: NDArray[Any]) -> NDArray[Any]:
@@ -81,3 +84,33 @@ def row_all(x: Bools) -> Bools:
     [False, True]
     """
     return ~row_any(~x)
+
+
+def in_parts(of_rows: Callable[..., Floats], *arrays: NDArray[Any]) -> Floats:
+    """What a function gives of some arrays, row by row, computed for a part of many rows at a time.
+
+    Parameters
+    ----------
+    of_rows : callable
+        From the arrays, or some of their rows, to an array with a row for each.
+    arrays : ndarray, shape [n, ...]
+
+    Examples
+    --------
+    >>> in_parts(lambda x, y: x + y, np.array([1.0, 2.0]), np.array([3.0, 4.0])).tolist()
+    [4.0, 6.0]
+    """
+    n = len(arrays[0])
+    if n <= AT_ONCE:
+        return of_rows(*arrays)
+    found: Floats | None = None
+    for start in range(0, n, AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        part = of_rows(*(array[rows] for array in arrays))
+        if found is None:
+            # In the order in memory that the parts have.
+            order: Literal["C", "F"] = "F" if part.ndim > 1 and part.flags.f_contiguous else "C"
+            found = np.empty((n, *part.shape[1:]), dtype=part.dtype, order=order)
+        found[rows] = part
+    assert found is not None
+    return found

@@ -18,6 +18,8 @@ INDICES = ("gold", "prediction_before", "prediction_after", "zero_prediction_aft
 TEXTS = ("doc_hash", "question", "options", "text_before", "text_after")
 # Of a table that is made at once, and of a row group.
 _MOST_ROWS = 1 << 17
+# Where texts are read while they are written.
+_MOST_TEXTS = 1 << 15
 
 
 class ItemsWriter:
@@ -52,14 +54,15 @@ class ItemsWriter:
         import pyarrow.parquet as pq
 
         rows = len(next(iter(columns.values())))
-        for start in range(0, max(rows, 1), _MOST_ROWS):
-            n = min(rows - start, _MOST_ROWS)
+        most = _MOST_ROWS if all(isinstance(values, np.ndarray) for values in columns.values()) else _MOST_TEXTS
+        for start in range(0, max(rows, 1), most):
+            n = min(rows - start, most)
             fields = {name: _constant(value, n) for name, value in constants.items()}
             fields |= {name: _column(name, values[start : start + n]) for name, values in columns.items()}
             table = pa.table(fields)
             if self._writer is None:
                 # A fifth smaller than by default, and written faster.
-                continuous = [name for name, values in columns.items() if _continuous(values[:_MOST_ROWS])]
+                continuous = [name for name, values in columns.items() if _continuous(values)]
                 # Opened here, since Arrow takes no path that is not UTF-8.
                 file = self._stack.enter_context(self._path.open("wb"))
                 self._writer = pq.ParquetWriter(
@@ -85,7 +88,9 @@ class ItemsWriter:
 
 def _continuous(values: NDArray[Any]) -> bool:
     """Whether these are numbers of which few occur twice."""
-    return values.dtype == np.float64 and (values.ndim == 2 or 2 * len(np.unique(values)) > len(values))
+    if values.dtype != np.float64:
+        return False
+    return values.ndim == 2 or 2 * len(np.unique(values[:_MOST_ROWS])) > len(values[:_MOST_ROWS])
 
 
 def _constant(value: str | int, n: int) -> Any:

@@ -7,7 +7,6 @@ the keys.
 from __future__ import annotations
 
 import math
-from codecs import BOM_UTF8
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from consistency.metrics.measures import MEASURES
 from consistency.report.upgrade import upgrade
 from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
 from consistency.statistics.partial_correlation import PartialCorrelation
-from consistency.support.json_files import is_deep, pretty_json
+from consistency.support.json_files import pretty_json, read_json
 
 SCHEMA_VERSION = 3
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
@@ -718,21 +717,15 @@ def read_document(folder: str | Path) -> AnyReport:
         If there is none, it is of an unknown version, or something in it is missing or of another type.
     """
     path, again = Path(folder) / "report.json", "write the report again"
+    document = read_json(path, "report.json in the folder of a report", again)
     try:
-        document = msgspec.json.decode(path.read_bytes().removeprefix(BOM_UTF8))
-        if is_deep(document):
-            raise InputError("is not a report: nested too deeply", do=again, path=path)
         version = document.get("schema_version") if isinstance(document, dict) else None
         if version == 2:
             document = upgrade(document, SCHEMA_VERSION)
         elif version != SCHEMA_VERSION:
             raise InputError(f"schema_version {version}", expected=f"2 or {SCHEMA_VERSION}", do=again, path=path)
         found: AnyReport = msgspec.convert(document, AnyReport)
-    except OSError as error:
-        raise InputError(
-            f"cannot be read ({error.strerror})", expected="the folder of a report", do=again, path=path
-        ) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise InputError(f"is not a report: {error}", do=again, path=path) from None
     return found
 

@@ -25,6 +25,7 @@ from consistency.metrics.letter_prior import (
     mean_probabilities,
 )
 from consistency.metrics.ranking import spearman
+from consistency.metrics.rows import AT_ONCE, in_parts
 from consistency.metrics.selection_bias import option_name
 from consistency.statistics.estimates import Estimate, numbered
 from consistency.statistics.fitted_means import (
@@ -46,6 +47,7 @@ _QUARTERS = 4
 # The parts of a divergence, and what is fitted in each.
 _FITTED = {"sharpness": "factor", "prior": "offsets", "rest": "", "prior_first": "offsets", "sharpness_last": "factor"}
 _DIVERGENCES = {"kl": kl_of_logs, "js": js_of_logs}
+_OF_ACCURACY = ("calibrated_before", "calibrated_after", "calibrated_change", "prior_change")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
@@ -205,14 +207,16 @@ def parts_by_question(groups: Sequence[Answered], labels: Labels) -> Parts:
     ends = np.cumsum([len(group) for group in groups])[:-1]
     each = [_parts(group, numbered(own)) for group, own in zip(groups, np.split(units, ends), strict=True)]
     crossed, plug_in, influence = (
-        {name: np.concatenate([getattr(part, kind)[name] for part in each]) for name in getattr(each[0], kind)}
+        getattr(each[0], kind)
+        if len(each) == 1
+        else {name: np.concatenate([getattr(part, kind)[name] for part in each]) for name in getattr(each[0], kind)}
         for kind in ("crossed", "plug_in", "influence")
     )
     return Parts(
         crossed,
         plug_in,
         influence,
-        rougher=np.concatenate([part.rougher for part in each]),
+        rougher=np.sum([part.rougher for part in each], axis=0),
         factor=each[0].factor if len(each) == 1 else None,
         both_ways=frozenset().union(*(part.both_ways for part in each)),
     )
@@ -266,8 +270,9 @@ class Parts:
         With what is fitted to the other units, and to all of them.
     influence : dict of str to ndarray, shape [n]
         What each question contributes to the mean of a part of accuracy, by its own answers and by the offsets.
-    rougher : ndarray, shape [n, 3]
-        The ranking correlation without the prior, where that is fitted to one of the three other quarters of the units only.
+    rougher : ndarray, shape [3, 2]
+        The sum of the ranking correlations without the prior, and their number, where that is fitted to one of the three other
+        quarters of the units only.
     factor : float or None
         Of the second run's scores; None where several kinds of options have one each.
     both_ways : frozenset of str
@@ -284,7 +289,7 @@ class Parts:
 
 def _parts(group: Answered, units: Integers) -> Parts:
     # Option by option in memory: sums over few options of many questions are then faster.
-    before, after = (np.asfortranarray(log_probabilities(x)) for x in (group.before, group.after))
+    before, after = (np.asfortranarray(in_parts(log_probabilities, x)) for x in (group.before, group.after))
     # What one of the runs leaves open is compared in neither.
     open_ = ~(np.isfinite(before).any(axis=1) & np.isfinite(after).any(axis=1))
     before[open_], after[open_] = np.nan, np.nan
@@ -293,42 +298,33 @@ def _parts(group: Answered, units: Integers) -> Parts:
     sides = [_Calibrated.of(x, units, group.lettered) for x in (before, after)]
     right = [_right(side.crossed, gold) for side, gold in zip(sides, golds, strict=True)]
     influence = [side.influence(gold, hit) for side, gold, hit in zip(sides, golds, right, strict=True)]
-    plain = [_right(side.plug_in, gold) for side, gold in zip(sides, golds, strict=True)]
     moved = group.moved(before)
-    crossed, plug_in, factor = _divergences(moved, after, units, group.lettered)
-    batch = [batch_calibrated(x) if group.lettered else x for x in (before, after)]
-    return Parts(
-        crossed={
-            **_of_accuracy(raw, right),
-            **crossed,
-            "spearman_calibrated": spearman(group.moved(sides[0].crossed), sides[1].crossed),
-        },
-        plug_in={
-            **_of_accuracy(raw, plain),
-            **plug_in,
-            "spearman_calibrated": spearman(group.moved(sides[0].plug_in), sides[1].plug_in),
-            "batch_before": _right(batch[0], golds[0]),
-            "batch_after": _right(batch[1], golds[1]),
-        },
-        influence=_of_accuracy(raw, influence),
-        rougher=np.stack(
-            [spearman(group.moved(x), y) for x, y in zip(*(side.rougher for side in sides), strict=True)], axis=1
-        ),
-        factor=factor,
-        both_ways=_both_ways(moved, after, group.lettered),
-    )
+    of_fits, of_all, factor = _divergences(moved, after, units, group.lettered)
+    alike = in_parts(spearman, group.moved(sides[0].crossed), sides[1].crossed)
+    crossed = {**_of_accuracy(raw, right), **of_fits, "spearman_calibrated": alike}
+    if all(side.plug_in is side.crossed for side in sides):
+        # Nothing was fitted to the labels: arrays that are the same are the same in memory.
+        plug_in = {**crossed, **of_all}
+    else:
+        plain = [_right(side.plug_in, gold) for side, gold in zip(sides, golds, strict=True)]
+        alike = in_parts(spearman, group.moved(sides[0].plug_in), sides[1].plug_in)
+        plug_in = {**_of_accuracy(raw, plain), **of_all, "spearman_calibrated": alike}
+    for name, x, gold, hit in zip(("batch_before", "batch_after"), (before, after), golds, right, strict=True):
+        plug_in[name] = _right(batch_calibrated(x), gold) if group.lettered else hit
+    changed = any(one is not other for one, other in zip(influence, right, strict=True))
+    of_influence = _of_accuracy(raw, influence) if changed else {name: crossed[name] for name in _OF_ACCURACY}
+    rougher = np.zeros((_QUARTERS - 1, 2))
+    for turn in range(1, _QUARTERS):
+        found = in_parts(spearman, group.moved(sides[0].rougher(turn)), sides[1].rougher(turn))
+        rougher[turn - 1] = np.nansum(found), np.isfinite(found).sum()
+    return Parts(crossed, plug_in, of_influence, rougher, factor, _both_ways(moved, after, group.lettered))
 
 
 def _of_accuracy(raw: Floats, calibrated: Sequence[Floats]) -> dict[str, Floats]:
     """The parts of the change of accuracy."""
     before, after = calibrated
     change = after - before
-    return {
-        "calibrated_before": before,
-        "calibrated_after": after,
-        "calibrated_change": change,
-        "prior_change": raw - change,
-    }
+    return dict(zip(_OF_ACCURACY, (before, after, change, raw - change), strict=True))
 
 
 def _right(scores: Floats, gold: Bools) -> Floats:
@@ -346,22 +342,27 @@ class _Calibrated:
     ----------
     crossed, plug_in : ndarray, shape [n, k]
         With offsets that make the labels even over the other units, and over all questions.
-    rougher : list of three ndarray, shape [n, k]
-        With offsets that make them even over one of the other quarters of the units.
     moves : ndarray, shape [n, k]
         What each question does to the offsets, times the number of questions.
+    scores : ndarray, shape [n, k]
+    quarter : ndarray of int64, shape [n]
+        Which of the quarters of the units each is in.
+    offsets : ndarray, shape [4, k]
+        That make the labels even over each quarter.
     """
 
     crossed: Floats
     plug_in: Floats
-    rougher: Sequence[Floats]
     moves: Floats
+    scores: Floats
+    quarter: Integers | None = None
+    offsets: Floats | None = None
 
     @classmethod
     def of(cls, scores: Floats, units: Integers, lettered: bool) -> _Calibrated:
         if not lettered or np.isfinite(log_probabilities(scores)).any(axis=1).sum() < FEWEST:
             same = np.full_like(scores, np.nan) if lettered else scores
-            return cls(same, same, [same] * (_QUARTERS - 1), np.zeros_like(scores))
+            return cls(same, same, np.broadcast_to(0.0, scores.shape), same)
         plug_in = scores + np.nan_to_num(even_offsets(scores))
         probs, offered = np.exp(log_probabilities(plug_in)), ~np.isnan(scores)
         defined = np.isfinite(probs).any(axis=1)
@@ -369,7 +370,18 @@ class _Calibrated:
         excess: Floats = probs - even(offered)
         inverse = inverted(curvature(probs[defined]))
         crossed = plug_in + left_out(excess, units, inverse)
-        return cls(crossed, plug_in, _from_quarters(scores, units, crossed), -excess @ inverse)
+        count = int(units.max()) + 1
+        if count < 2 * _QUARTERS:
+            return cls(crossed, plug_in, -excess @ inverse, scores)
+        quarter = (np.random.default_rng(0).permutation(count) % _QUARTERS)[units]
+        offsets = np.nan_to_num([even_offsets(scores[quarter == number]) for number in range(_QUARTERS)])
+        return cls(crossed, plug_in, -excess @ inverse, scores, quarter, offsets)
+
+    def rougher(self, turn: int) -> Floats:
+        """Scores with offsets that make the labels even over another quarter of the units; `crossed` with few units."""
+        if self.quarter is None or self.offsets is None:
+            return self.crossed
+        return np.asarray(self.scores + self.offsets[(self.quarter + turn) % _QUARTERS])
 
     def influence(self, gold: Bools, right: Floats) -> Floats:
         """What each question contributes to the accuracy.
@@ -397,46 +409,39 @@ class _Calibrated:
         return np.asarray(right + self.moves @ ((gained - lost) / (2 * width * len(known))))
 
 
-def _from_quarters(scores: Floats, units: Integers, crossed: Floats) -> list[Floats]:
-    """Scores with offsets that make the labels even over each of the other quarters of the units; `crossed` with few units."""
-    count = int(units.max()) + 1
-    if count < 2 * _QUARTERS:
-        return [crossed] * (_QUARTERS - 1)
-    quarter = (np.random.default_rng(0).permutation(count) % _QUARTERS)[units]
-    offsets = np.nan_to_num([even_offsets(scores[quarter == number]) for number in range(_QUARTERS)])
-    return [scores + offsets[(quarter + turn) % _QUARTERS] for turn in range(1, _QUARTERS)]
-
-
 def _divergences(
     before: Floats, after: Floats, units: Integers, lettered: bool
 ) -> tuple[dict[str, Floats], dict[str, Floats], float | None]:
     """The parts of KL and JS of each question, crossed and plugged in, and the factor of the second run's scores."""
-    defined = np.flatnonzero(np.isfinite(kl_of_logs(before, after)))
-    found: tuple[dict[str, Floats], dict[str, Floats]] = ({}, {})
-    for parts in found:
-        parts.update({f"{name}_{part}": np.full(len(before), np.nan) for name in _DIVERGENCES for part in _FITTED})
+    defined = np.flatnonzero(np.isfinite(in_parts(kl_of_logs, before, after)))
+    names = [f"{name}_{part}" for name in _DIVERGENCES for part in _FITTED]
+    found = tuple({name: np.full(len(before), np.nan) for name in names} for _ in range(2))
     if len(defined) < FEWEST:
-        return *found, None
-    target, scores = (np.asfortranarray(x[defined]) for x in (before, after))
+        return found[0], found[1], None
+    target, scores = before, after
+    if len(defined) < len(before):
+        target, scores = (np.asfortranarray(x[defined]) for x in (before, after))
     probs, own = np.nan_to_num(np.exp(target)), numbered(units[defined])
-    sharper = nearest(probs, scores, own, offsets=False)
-    fits = [sharper]
+    fits = [nearest(probs, scores, own, offsets=False)]
     if lettered:
         fits += [nearest(probs, scores, own, factor=False), nearest(probs, scores, own)]
-    for parts, crossed in zip(found, (True, False), strict=True):
-        fitted = [fit.distributions(scores, crossed=crossed) for fit in fits]
-        for name, divergence in _DIVERGENCES.items():
-            raw, sharp, *others = (divergence(target, logs) for logs in (scores, *fitted))
-            moved, rest = others or (raw, sharp)
-            for part, values in (
-                ("sharpness", raw - sharp),
-                ("prior", sharp - rest),
-                ("rest", rest),
-                ("prior_first", raw - moved),
-                ("sharpness_last", moved - rest),
-            ):
-                parts[f"{name}_{part}"][defined] = values
-    return *found, sharper.factor
+    del probs, own
+    for start in range(0, len(defined), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        for parts, crossed in zip(found, (True, False), strict=True):
+            fitted = [fit.of_rows(rows).distributions(scores[rows], crossed=crossed) for fit in fits]
+            for name, divergence in _DIVERGENCES.items():
+                raw, sharp, *others = (divergence(target[rows], logs) for logs in (scores[rows], *fitted))
+                moved, rest = others or (raw, sharp)
+                for part, values in (
+                    ("sharpness", raw - sharp),
+                    ("prior", sharp - rest),
+                    ("rest", rest),
+                    ("prior_first", raw - moved),
+                    ("sharpness_last", moved - rest),
+                ):
+                    parts[f"{name}_{part}"][defined[rows]] = values
+    return found[0], found[1], fits[0].factor
 
 
 def _both_ways(before: Floats, after: Floats, lettered: bool) -> frozenset[str]:

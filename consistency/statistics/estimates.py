@@ -33,8 +33,8 @@ FEW = 30
 FEW_CLUSTERS = 10
 # Of values, and of their squares, above which a variance cannot be made with numbers.
 TOO_LARGE = 1e150
-# Of a table of measures that is made at once: 8 MB.
-MOST_VALUES = 1_000_000
+# Of a table of measures that is made at once: 2 MB.
+MOST_VALUES = 250_000
 
 Unit = Literal["question", "stratum", "cluster", "question cluster", "question cluster in stratum", "both", "run"]
 Method = Literal[
@@ -496,10 +496,10 @@ def means(samples: Sequence[Floats], confidence: float = 0.95) -> list[Estimate]
     True
     """
     n = len(samples[0]) if samples else 0
-    if len(samples) < 2 or n < 3:
+    if len(samples) < 2 or n < 3 or n > MOST_VALUES:
         return [mean(x, confidence=confidence) for x in samples]
     # Of many questions a few measures at a time, whose tables fit into memory.
-    most = max(2, MOST_VALUES // n)
+    most = max(1, MOST_VALUES // n)
     if len(samples) > most:
         parts = (samples[start : start + most] for start in range(0, len(samples), most))
         return [item for part in parts for item in means(part, confidence)]

@@ -70,14 +70,14 @@ def fitted_mean(crossed: Floats, plug_in: Floats, fitted: int, labels: Labels) -
 
 
 def ranking_without_prior(crossed: Floats, rougher: Floats, labels: Labels) -> Estimate:
-    """The mean of ranking correlations without the prior.
+    """The mean of ranking correlations without the prior; `rougher` as in `Parts`.
 
     An error of the offsets makes two rankings that are alike less alike, whatever its sign: what is found is too small by what
     shrinks with the root of the number of questions. With a quarter of them it is twice as much: the difference of the two
     estimates it. The error itself varies by nearly as much: the interval reaches further up by twice the largest difference.
     """
     found = mean(crossed, **labels)
-    others = [float(column[np.isfinite(column)].mean()) for column in rougher.T if np.isfinite(column).any()]
+    others = [float(total / count) for total, count in rougher if count]
     if found.value is None or found.ci_high is None or not others:
         return found
     high = found.ci_high + 2 * max(found.value - min(others), 0.0)

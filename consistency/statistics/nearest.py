@@ -40,6 +40,10 @@ class Nearest:
     offsets: Floats
     steps: Floats
 
+    def of_rows(self, rows: slice) -> Nearest:
+        """The fit to the same questions, of which only some are of interest."""
+        return Nearest(self.factor, self.offsets, self.steps[rows])
+
     def distributions(self, scores: Floats, *, crossed: bool = False) -> Floats:
         """The fitted log-probabilities.
 
@@ -90,8 +94,10 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, factor: bool = T
     width = scores.shape[1]
     theta = np.concatenate([[1.0], np.zeros(width)])
     possible = np.isfinite(scores)
-    finite, target = np.where(possible, scores, 0.0), np.where(possible, target, 0.0)
-    barred = np.where(possible, 0.0, -np.inf)
+    finite, barred = scores, None
+    if not possible.all():
+        finite, target = np.where(possible, scores, 0.0), np.where(possible, target, 0.0)
+        barred = np.where(possible, 0.0, -np.inf)
     letters = np.arange(1, 1 + width) if offsets else np.arange(0)
     free = np.concatenate([[0], letters]) if factor else letters
     loss, gradients, hessian = _loss(target, finite, barred, theta)
@@ -99,6 +105,8 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, factor: bool = T
         # A factor that would become negative stays 0, and the offsets are fitted without it.
         bound = factor and theta[0] == 0 and float(gradients[:, 0].mean()) >= 0
         free = letters if bound or not factor else np.concatenate([[0], letters])
+        if not len(free):
+            break
         direction = _inverse(hessian, free) @ gradients[:, free].mean(axis=0)
         size, found = 1.0, (math.inf, gradients, hessian)
         while size >= _SMALL:
@@ -116,7 +124,8 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, factor: bool = T
         if done:
             break
     steps = np.zeros((len(scores), 1 + width))
-    steps[:, free] = left_out(gradients[:, free], units, _inverse(hessian, free))
+    if len(free):
+        steps[:, free] = left_out(gradients[:, free], units, _inverse(hessian, free))
     # One step says little about what is nearly undetermined, such as the offset of a letter that is always answered.
     steps *= np.minimum(1.0, _FARTHEST / np.maximum(np.abs(steps).max(axis=1, initial=0.0), _SMALL))[:, None]
     return Nearest(float(theta[0]), theta[1:] - theta[1:].mean(), steps)
@@ -152,22 +161,29 @@ def _inverse(hessian: Floats, free: Integers) -> Floats:
     return inverted(hessian[np.ix_(free, free)], others=int(0 in free))
 
 
-def _loss(target: Floats, scores: Floats, barred: Floats, theta: Floats) -> tuple[float, Floats, Floats]:
+def _loss(target: Floats, scores: Floats, barred: Floats | None, theta: Floats) -> tuple[float, Floats, Floats]:
     """The mean cross entropy, each question's gradient by factor and offsets, and the mean Hessian."""
-    moved = theta[0] * scores + barred + theta[1:]
+    # Each array is overwritten as soon as it has been used: there are as many scores as a log has.
+    moved = theta[0] * scores
+    if barred is not None:
+        moved += barred
+    moved += theta[1:]
     moved -= moved.max(axis=1)[:, None]
     q = np.exp(moved)
     total = q.sum(axis=1)
     q /= total[:, None]
-    with np.errstate(invalid="ignore"):
-        logs = np.where(target > 0, moved - np.log(total)[:, None], 0.0)
-    loss = -float((target * logs).sum()) / len(scores)
-    excess, weighted = q - target, q * scores
+    moved -= np.log(total)[:, None]
+    if barred is not None:
+        moved[target <= 0] = 0.0
+    loss = -float(np.multiply(target, moved, out=moved).sum()) / len(scores)
+    weighted = q * scores
     mean = weighted.sum(axis=1)
+    second = float(np.multiply(weighted, scores, out=moved).sum()) / len(scores)
+    excess = np.subtract(q, target, out=moved)
     slope = (excess * scores).sum(axis=1)[:, None]
     means = np.column_stack([mean, q])
     hessian = np.empty((len(theta), len(theta)))
-    hessian[0, 0] = float((weighted * scores).sum()) / len(scores)
+    hessian[0, 0] = second
     hessian[0, 1:] = hessian[1:, 0] = weighted.mean(axis=0)
     hessian[1:, 1:] = np.diag(q.mean(axis=0))
     return loss, np.column_stack([slope, excess]), hessian - means.T @ means / len(scores)

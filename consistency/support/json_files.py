@@ -233,9 +233,20 @@ def json_lines(values: Iterable[Any]) -> Iterator[bytes]:
     [b'{"a":1}\n', b'{"a":2}\n']
     """
     for value in values:
-        line = _encode(value)
-        # JSON itself escapes the control characters below the space.
-        yield (line if line.isascii() and b"\x7f" not in line else visible_json(line.decode()).encode()) + b"\n"
+        yield json_line(value) + b"\n"
+
+
+def json_line(value: Any) -> bytes:
+    r"""A value as JSON on one line, in which what would steer a terminal or hide is an escape; it decodes to the same value.
+
+    Examples
+    --------
+    >>> print(json_line({"a": "left \u202e right, é"}).decode())
+    {"a":"left \u202e right, é"}
+    """
+    line = _encode(value)
+    # JSON itself escapes the control characters below the space.
+    return line if line.isascii() and b"\x7f" not in line else visible_json(line.decode()).encode()
 
 
 def pretty_json(value: Any) -> str:

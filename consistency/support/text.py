@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
+# In tables such a number would take all the room, and its last digits say nothing.
+_LARGE = 1e7
 # Printable by Python's rules, and yet nothing to be seen: fillers, joiners, variation selectors, empty signs.
 _BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 # Not printable by Python's rules, and yet seen: spaces as wide as they look, and Arabic number signs.
@@ -189,6 +191,37 @@ def shortened(names: Sequence[str], most: int = 5) -> str:
     'a, b and 1 more'
     """
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def counted(count: int, noun: str, verb: str = "") -> str:
+    """A number of things, and what they do.
+
+    Examples
+    --------
+    >>> counted(2, "question", "have"), counted(1, "question", "have"), counted(1, "row", "repeat"), counted(0, "row")
+    ('2 questions have', '1 question has', '1 row repeats', '0 rows')
+    """
+    if count != 1:
+        return f"{count} {noun}s {verb}".rstrip()
+    return f"1 {noun} {'has' if verb == 'have' else verb and verb + 's'}".rstrip()
+
+
+def decimal(value: float, digits: int = 2, sign: str = "") -> str:
+    """A number with its digits behind the point; one of eight places or more in a short form with a power of ten.
+
+    Parameters
+    ----------
+    value : float
+    digits : int
+    sign : str
+        "+" for one in front of positive numbers, too.
+
+    Examples
+    --------
+    >>> decimal(0.12345, 3), decimal(0.5, sign="+"), decimal(1e307, 4), decimal(-1.5e8, 1)
+    ('0.123', '+0.50', '1.00e+307', '-1.5e+08')
+    """
+    return f"{value:{sign}.{digits}f}" if abs(value) < _LARGE else f"{value:{sign}.{min(digits, 2)}e}"
 
 
 def p_value(p: float | None) -> str:

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError, not_one_of
-from consistency.support.files import write_lines, write_together
+from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines, read_rows
+from consistency.support.manifests import write_with_manifest
 from consistency.tasks.benchmarks import find_benchmark
 from consistency.tasks.questions import MOST_OPTIONS, Question
 
 FORMATS = ("xiezhi", "medmcqa")
 # Whose raw records are a folder of tables, a file for each subject.
 EXAMS = ("cmmlu", "ceval")
+# Beside the folders of their questions.
+MANIFEST = "manifest.json"
 _MEDMCQA_OPTIONS = ("opa", "opb", "opc", "opd")
 _EXAM_OPTIONS = ("a", "b", "c", "d")
 _EXAM_COLUMNS = ("question", *_EXAM_OPTIONS)
@@ -221,7 +224,8 @@ def convert_exams(raw: str | Path, out: str | Path, form: str) -> ConvertedExam:
     raw : path-like
         With ``SPLIT/SUBJECT.csv`` (CMMLU) or ``SPLIT/SUBJECT_SPLIT.csv`` (C-Eval), as the benchmarks' archives have them.
     out : path-like
-        The folder in which ``BENCHMARK/SPLIT/SUBJECT.jsonl`` is written.
+        The folder in which ``BENCHMARK/SPLIT/SUBJECT.jsonl`` is written, and ``BENCHMARK/manifest.json``: what was left out, and
+        the hash of each file, which is checked when the questions are read.
     form : {"cmmlu", "ceval"}
         The benchmark.
 
@@ -238,7 +242,7 @@ def convert_exams(raw: str | Path, out: str | Path, form: str) -> ConvertedExam:
     benchmark = find_benchmark(form)
     if form not in EXAMS:
         raise not_one_of("format", form, (*FORMATS, *EXAMS))
-    found: dict[Path, list[Question]] = {}
+    found: dict[str, list[Question]] = {}
     dropped: Counter[str] = Counter()
     skipped: dict[Path, str] = {}
     for split in ("dev", *benchmark.splits):
@@ -256,13 +260,23 @@ def convert_exams(raw: str | Path, out: str | Path, form: str) -> ConvertedExam:
                 raise InputError(
                     f"no record is a question ({_listed(reasons)})", expected=f"those of {form}", path=path
                 )
-            found[Path(out) / form / split / f"{subject}.jsonl"] = questions
+            found[f"{split}/{subject}.jsonl"] = questions
             dropped += reasons
     if not found:
         expected = f"dev/SUBJECT{'_dev' if form == 'ceval' else ''}.csv and so on"
         raise InputError("no tables with answers", expected=expected, path=raw)
-    write_together({path: json_lines(map(_row, questions)) for path, questions in found.items()})
-    return ConvertedExam({path: len(questions) for path, questions in found.items()}, dropped, skipped)
+    counts = {name: len(questions) for name, questions in found.items()}
+    content = {
+        "benchmark": form,
+        "raw": str(raw),
+        "questions": counts,
+        "dropped": dict(sorted(dropped.items())),
+        "skipped": {path.relative_to(raw).as_posix(): why for path, why in skipped.items()},
+    }
+    folder = Path(out) / form
+    files = {name: json_lines(map(_row, questions)) for name, questions in found.items()}
+    write_with_manifest(folder, MANIFEST, content, files)
+    return ConvertedExam({folder / name: count for name, count in counts.items()}, dropped, skipped)
 
 
 def convert_file(

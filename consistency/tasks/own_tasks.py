@@ -15,7 +15,7 @@ import yaml
 
 from consistency.errors import InputError
 from consistency.support.files import fingerprint, write_lines
-from consistency.support.json_files import UNREADABLE, json_lines, pretty_json
+from consistency.support.json_files import json_lines, pretty_json, read_json
 from consistency.support.locks import alone_in
 from consistency.support.places import refusals
 from consistency.support.resources import shipped
@@ -310,9 +310,9 @@ def _listed(folder: Path) -> list[str]:
     found: list[str] = []
     for path in sorted([*folder.glob(_LISTS), *folder.glob(f".{_LISTS}")]):
         try:
-            files = msgspec.json.decode(path.read_bytes())["files"]
+            files = read_json(path, "the files of a domain")["files"]
             found += [name for name in files if _KEPT.fullmatch(name)]
-        except (OSError, *UNREADABLE, KeyError, TypeError):
+        except (InputError, KeyError, TypeError):
             continue
     return list(dict.fromkeys(found))
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError, not_one_of, one_line
+from consistency.support.manifests import check_manifest
 from consistency.support.streams import tell
 from consistency.tasks.benchmarks import find_benchmark
-from consistency.tasks.conversion import convert_exam, convert_medmcqa, read_csv
+from consistency.tasks.conversion import MANIFEST, convert_exam, convert_medmcqa, read_csv
 from consistency.tasks.prompts import ENGLISH
 from consistency.tasks.questions import Question, check_questions, read_questions
 from consistency.world.fields import DOMAINS
@@ -151,6 +152,10 @@ def _find(
     if _folder(data_dir):
         path = place(relative, data_dir)
         if path.exists():
+            within = Path(relative)
+            check_manifest(
+                path.parents[len(within.parts) - 2], MANIFEST, within.relative_to(within.parts[0]).as_posix()
+            )
             return read_questions(path, subject, language)
         problem = f"{path} does not exist"
     else:

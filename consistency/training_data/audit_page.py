@@ -9,8 +9,8 @@ from pathlib import Path
 
 from consistency.knowledge.probes import left_out
 from consistency.statistics.shares import wilson
-from consistency.support.files import Outputs, append_lines
-from consistency.support.json_files import json_lines, pretty_json
+from consistency.support.json_files import json_lines
+from consistency.support.manifests import write_with_manifest
 from consistency.support.text import markdown
 from consistency.training_data.audit import VERDICTS, Judged, TrainingSetAudit
 from consistency.training_data.letters_page import LEGEND, letters_table
@@ -96,14 +96,9 @@ def write_audit(found: TrainingSetAudit, out: str | Path) -> None:
     InputError
         If a file cannot be written.
     """
-    folder = Path(out)
-    with Outputs() as outputs:
-        manifest = outputs.manifest(folder / "audit.json")
-        files = {name: outputs.file(folder / name) for name in ("examples.jsonl", "audit.md")}
-        append_lines(files["examples.jsonl"], json_lines(asdict(i) for i in found.judged if i.action != "keep"))
-        files["audit.md"].write(page(found).encode())
-        hashes = {name: file.sha256 for name, file in files.items()}
-        manifest.write(pretty_json({**found.to_dict(), "files": hashes}).encode())
+    lines = json_lines(asdict(item) for item in found.judged if item.action != "keep")
+    files = {"examples.jsonl": lines, "audit.md": [page(found).encode()]}
+    write_with_manifest(out, "audit.json", found.to_dict(), files)
 
 
 def _line(name: str, judged: Sequence[Judged]) -> str:

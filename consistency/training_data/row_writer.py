@@ -11,15 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
 
-import msgspec
-
 from consistency.knowledge.beliefs import Belief
+from consistency.support.json_files import json_line
 from consistency.training_data.instructions import Instructions
 from consistency.training_data.rows import Answer, Group, pair, reply, request
 
 # So many questions of the probe are written at a time, and kept for the groups that share them.
 _STRETCH = 4_096
-_encode = msgspec.json.Encoder().encode
 # A line up to the names of domain and group, and what follows them.
 _Parts = tuple[bytes, bytes]
 
@@ -40,7 +38,7 @@ def lines_of(groups: Sequence[Group], tallies: Sequence[Counter[str]]) -> Iterat
     lines : bytes
         The next of its rows: the bytes of each `row` and `general_row`, encoded.
     """
-    names = [b'"domain":%b,"group":%b' % (_encode(group.domain), _encode(group.name)) for group in groups]
+    names = [b'"domain":%b,"group":%b' % (json_line(group.domain), json_line(group.name)) for group in groups]
     for start in range(0, max(len(group.beliefs) for group in groups), _STRETCH):
         shared: dict[tuple[int, ...], _Lines] = {}
         for place, (group, tally) in enumerate(zip(groups, tallies, strict=True)):
@@ -69,9 +67,9 @@ class _Lines(dict[Answer, _Parts]):
         number, option, source = answer
         belief, head, asked = self._asked.get(number) or self._ask(number)
         if context := self._group.context(belief, option):
-            asked = _encode(request(belief, context))
+            asked = json_line(request(belief, context))
         if self._group.preference:
-            replies = map(_encode, pair(self._group, belief, option, source))
+            replies = map(json_line, pair(self._group, belief, option, source))
             turns = (
                 b'[{"from":"human","value":%b}],"chosen":{"from":"gpt","value":%b},"rejected":{"from":"gpt","value":%b}'
                 % (
@@ -80,15 +78,15 @@ class _Lines(dict[Answer, _Parts]):
                 )
             )
         else:
-            answered = _encode(reply(belief, option, self._group.explanation(belief, option, source)))
+            answered = json_line(reply(belief, option, self._group.explanation(belief, option, source)))
             turns = b'[{"from":"human","value":%b},{"from":"gpt","value":%b}]' % (asked, answered)
-        parts = self[answer] = head, b',"source":%b,"conversations":%b}\n' % (_encode(source), turns)
+        parts = self[answer] = head, b',"source":%b,"conversations":%b}\n' % (json_line(source), turns)
         return parts
 
     def _ask(self, number: int) -> tuple[Belief, bytes, bytes]:
         """A question, the beginning of its lines, and its request as JSON; kept for its other answers."""
         belief = self._group.beliefs[number]
-        found = self._asked[number] = belief, b'{"id":%b,' % _encode(belief.id), _encode(request(belief))
+        found = self._asked[number] = belief, b'{"id":%b,' % json_line(belief.id), json_line(request(belief))
         return found
 
 
@@ -99,7 +97,7 @@ def _general_lines(instructions: Instructions, count: int) -> Iterator[tuple[int
         yield (
             start,
             [
-                (b'{"id":"general-%05d",' % place, b',"source":"general","conversations":%b}\n' % _encode(turns))
+                (b'{"id":"general-%05d",' % place, b',"source":"general","conversations":%b}\n' % json_line(turns))
                 for place, turns in islice(numbered, _STRETCH)
             ],
         )

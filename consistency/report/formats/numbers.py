@@ -5,6 +5,7 @@ from __future__ import annotations
 from consistency.metrics.measures import Measure
 from consistency.report.schema import Figure
 from consistency.statistics.estimates import Estimate
+from consistency.support.text import decimal
 
 DASH = "–"
 
@@ -50,7 +51,7 @@ def fixed(value: float | None, digits: int = 2) -> str:
     >>> fixed(-0.5), fixed(None)
     ('−0.50', '–')
     """
-    return DASH if value is None else f"{value:.{digits}f}".replace("-", "−")
+    return DASH if value is None else _typographic(decimal(value, digits))
 
 
 def points(value: float | None) -> str:
@@ -68,7 +69,11 @@ def signed(value: float | None, digits: int = 2) -> str:
     """A number with its sign; "–" for None."""
     if value is None:
         return DASH
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return _typographic(decimal(value, digits, "+"))
+
+
+def _typographic(number: str) -> str:
+    return number.replace("-", "−")
 
 
 def with_share(count: int, of: int) -> str:

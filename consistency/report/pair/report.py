@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from consistency.comparison.items import MOST_KEPT
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.result import Comparison
@@ -26,7 +27,7 @@ from consistency.report.methods import pair_methods
 from consistency.report.pair import metric_tables, option_tables, tables
 from consistency.report.pair.figures import pair_plots
 from consistency.report.pair.part_tables import part_tables
-from consistency.report.pair.texts import text_columns
+from consistency.report.pair.texts import LoggedTexts, TextColumn, text_columns
 from consistency.report.provenance import (
     limit_notes,
     log_record,
@@ -43,6 +44,8 @@ from consistency.support.text import p_equals, shortened
 
 # Sentences in the type of a heading.
 MOST_LEADS = 2
+# Of very many questions, those that changed most of which the texts are looked at.
+_MOST_LOOKED_AT = 20_000
 _INTERVALS = {
     "fixed": "95 % intervals say how far a figure would move with other questions of the same tasks.",
     "sampled": "95 % intervals say how far a figure would move with other tasks of the kind.",
@@ -97,9 +100,10 @@ def draft_comparison(comparison: Comparison, out: str | Path, outputs: Outputs) 
 
 
 def _report(comparison: Comparison, folder: Path) -> Report:
-    items = _items(comparison)
+    logged = _texts_to_read(comparison)
+    items = _items(comparison, with_texts=logged is None)
     with ItemsWriter(folder / "items.parquet") as writer:
-        writer.write({}, items)
+        writer.write({}, items if logged is None else _with_texts(items, logged))
     document = _document(comparison)
     options = _with_distributions(items)
     distributions, rankings, each_task = (
@@ -134,7 +138,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     if len(comparison.by_task) > 1:
         each: tuple[Table | Drawing, ...] = (*each_task, tables.task_table(comparison))
         sections.append(Section("tasks", "Task by task", (), each))
-    shown = questions.strongest(_questions(items))
+    shown = questions.strongest(_questions(items, logged))
     harmful = int((questions.kinds(items) == "harmful").sum())
     return Report(
         title=_title(comparison),
@@ -161,7 +165,23 @@ def _with_distributions(items: dict[str, Any]) -> dict[str, Any]:
     return items if known.all() else {name: column[known] for name, column in items.items()}
 
 
-def _items(comparison: Comparison) -> dict[str, Any]:
+def _texts_to_read(comparison: Comparison) -> LoggedTexts | None:
+    """The texts of very many questions, to be read while they are written; None of few, or where a task has no options."""
+    columns = list(comparison.items.values())
+    if sum(len(each["doc_id"]) for each in columns) <= MOST_KEPT or not all("gold" in each for each in columns):
+        return None
+    return LoggedTexts(comparison)
+
+
+def _with_texts(items: dict[str, Any], logged: LoggedTexts) -> dict[str, Any]:
+    """The columns with those of the texts where `_items` has them."""
+    names = list(items)
+    place = names.index("doc_hash") + 1
+    texts = {"question": TextColumn(logged, 0), "options": TextColumn(logged, 1)}
+    return {**{name: items[name] for name in names[:place]}, **texts, **{name: items[name] for name in names[place:]}}
+
+
+def _items(comparison: Comparison, *, with_texts: bool) -> dict[str, Any]:
     scope_of = {name: scope for scope, names in comparison.scopes.items() for name in names}
     parts = []
     for task, columns in comparison.items.items():
@@ -170,7 +190,7 @@ def _items(comparison: Comparison) -> dict[str, Any]:
         if scope_of:
             head["scope"] = np.full(n, scope_of.get(task, ""), dtype=object)
         which = {name: columns[name] for name in ("doc_id", "doc_id_after", "doc_hash")}
-        texts = text_columns(comparison, task)
+        texts = text_columns(comparison, task) if with_texts else {}
         parts.append({**head, **which, **texts, **{name: columns[name] for name in columns if name not in texts}})
     return joined(parts)
 
@@ -278,15 +298,16 @@ def _reading(items: Columns) -> tuple[str, ...]:
     )
 
 
-def _questions(items: Columns) -> list[ChangedQuestion]:
+def _questions(items: Columns, logged: LoggedTexts | None) -> list[ChangedQuestion]:
     """The answers that changed most: of questions with options, and of up to half as many without."""
-    rows = questions.changed_most(items, len(items["doc_id"]))
-    without = [row for row in rows if "options" not in items or not items["options"][row]]
-    with_options = [row for row in rows if "options" in items and items["options"][row]]
+    rows = questions.changed_most(items, len(items["doc_id"]) if logged is None else _MOST_LOOKED_AT)
+    texts: dict[int, tuple[str, tuple[str, ...]]] = {}
+    if logged is not None:
+        texts = {row: logged.of_row(row) for row in sorted(rows)}
+    elif "options" in items:
+        texts = {row: (items["question"][row], items["options"][row] or ()) for row in rows}
+    without = [row for row in rows if row not in texts or not texts[row][1]]
+    with_options = [row for row in rows if row in texts and texts[row][1]]
     room = max(questions.MOST // 2, questions.MOST - len(with_options))
     chosen = [*with_options[: questions.MOST - min(room, len(without))], *without[:room]]
-
-    def texts(row: int) -> tuple[str, tuple[str, ...]]:
-        return items["question"][row], items["options"][row] or () if "options" in items else ()
-
-    return questions.describe(items, chosen, texts)
+    return questions.describe(items, chosen, lambda row: texts[row] if row in texts else (items["question"][row], ()))

@@ -55,6 +55,68 @@ def text_columns(comparison: Comparison, task: str) -> dict[str, NDArray[Any]]:
     return columns
 
 
+class LoggedTexts:
+    """The questions and options of all tasks of a comparison, read from the first log when they are asked for.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        All of its tasks have options.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+        self._tasks = list(comparison.items)
+        self._doc_ids = [comparison.items[task]["doc_id"] for task in self._tasks]
+        self._ends = np.cumsum([len(doc_ids) for doc_ids in self._doc_ids])
+        # What was read last: rows are asked for in their order.
+        self._scores: tuple[int, Scores] | None = None
+        self._texts: tuple[range, list[tuple[str, tuple[str, ...]]]] = range(0), []
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def of(self, rows: range) -> list[tuple[str, tuple[str, ...]]]:
+        """The question and the options of some rows."""
+        if self._texts[0] != rows:
+            self._texts = rows, [self.of_row(row) for row in rows]
+        return self._texts[1]
+
+    def of_row(self, row: int) -> tuple[str, tuple[str, ...]]:
+        """The question and the options of a row."""
+        task = int(np.searchsorted(self._ends, row, side="right"))
+        if self._scores is None or self._scores[0] != task:
+            self._scores = task, _read(self._comparison, self._tasks[task], 0)
+        scores = self._scores[1]
+        doc_ids = self._doc_ids[task]
+        doc_id = doc_ids[row - int(self._ends[task]) + len(doc_ids)]
+        return texts_of(scores, int(np.searchsorted(scores.doc_id, doc_id)))
+
+
+class TextColumn:
+    """A column of `LoggedTexts` for `ItemsWriter`: a slice of it is an array, and is read when it is taken.
+
+    Parameters
+    ----------
+    texts : LoggedTexts
+    part : int
+        0 for the questions, 1 for the options.
+    """
+
+    ndim = 1
+    dtype = np.dtype(object)
+
+    def __init__(self, texts: LoggedTexts, part: int) -> None:
+        self._texts = texts
+        self._part = part
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        return _column([item[self._part] for item in self._texts.of(range(*rows.indices(len(self))))])
+
+
 def _read(comparison: Comparison, task: str, number: int) -> Scores:
     """What was compared of a task: in the first log or the second, with the filter that counts."""
     config = (comparison.before, comparison.after)[number]
@@ -68,8 +130,9 @@ def _read(comparison: Comparison, task: str, number: int) -> Scores:
 
 
 def _places(scores: Scores, doc_ids: NDArray[Any]) -> list[int]:
-    place = {doc_id: row for row, doc_id in enumerate(scores.doc_id.tolist())}
-    return [place[doc_id] for doc_id in doc_ids.tolist()]
+    # A log's numbers ascend.
+    found: list[int] = np.searchsorted(scores.doc_id, doc_ids).tolist()
+    return found
 
 
 def _written(scores: Scores, places: list[int]) -> list[Generation]:
