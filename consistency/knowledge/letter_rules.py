@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
+from consistency.knowledge.plain_text import FORMULA
 from consistency.tasks.prompts import LETTERS
 
 Kind = Literal["option", "other", "unclear"]
@@ -23,15 +24,16 @@ _ADVERBS = (
 )
 _FUNCTION_WORDS = (
     r"because|since|as|for|due|which|and|or|but|nor|that|in|i\.?\s?e|not|while|whereas|so|rather|instead|if|when|with|to|based|"
-    r"according|here|where|it|this|the|these|they|there|its|by|at|on|of|from|we|is|are|was|an|also|however|therefore|thus|other|"
+    r"according|ref|here|where|it|this|the|these|they|there|its|by|at|on|of|from|we|is|are|was|an|also|however|therefore|thus|other|"
     r"none|all|both|each|only"
 )
 _NOUN = r"\b(?:options?|choices?|alternatives?|distractors?)(?:\s+(?:letters?|labell?ed))?"
-_OPTION_NOUN = re.compile(rf"(?:{_NOUN}\s*[:：\-–]?|选项\s*[:：]?)\s*{OPEN}\s*\Z", re.IGNORECASE)
-_OPTIONS_NOUN = re.compile(rf"\b(?:options|choices|alternatives|distractors|answers)\s*[:：]?\s*{OPEN}\s*\Z", re.IGNORECASE)
+_OPTION_NOUN = re.compile(
+    rf"(?:{_NOUN}(?:\s+(?:mentioned|provided|listed|given|presented|above|like|such as))?(?:\s+(?:in|as))?\s*[:：\-–]?"
+    rf"|\b(?:other|remaining|rest|incorrect|wrong)\s+(?:options|choices|answers),|选项\s*[:：]?)\s*{OPEN}\s*\Z", re.IGNORECASE)
 _ANSWER_NOUN = re.compile(
-    rf"(?:\b(?:answers?|ans|options?|choices?|response)\b(?:\s*(?:[:：.\-–—→]|=+>?)?"
-    rf"|(?:\s+(?!is\b|are\b)[\w'’,\-]+){{0,12}}?(?:\s(?:is|are|was|be|as){_ADVERBS}\s*[:：.]?|\s*[:：]))"
+    rf"(?:\b(?:answers?|ans|options?|choices?|response)\b\.?(?:\s*(?:[:：.\-–—→]|=+>?)?"
+    rf"|(?:\s+(?!is\b|are\b)[\w'’,\-]+){{0,12}}?(?:\s(?:is|are|was|be|as){_ADVERBS}(?:\s+(?:either|neither|both|only))?\s*[:：.]?|\s*[:：]))"
     r"|(?:\b(?:I|we|you|to|should|would|must|so|therefore|thus|can|will|['’]d|['’]ll)\s+|\A|[.!?\n]\s*)"
     r"(?:choos(?:e|ing)|chose|pick(?:ed)?|select(?:ed)?|(?:go|going|went)\s+with|opt(?:ed)?\s+for)|\b(?:correct|key)[:：]"
     rf"|答案(?:应?[是为])?\s*[:：]?|[故应可]?选择?|排除)\s*{OPEN}\s*\Z",
@@ -71,7 +73,7 @@ _NAME_NOUN = re.compile(
     r"sections?|schedules?|appendix|parts?|levels?|plans?|points?|immunoglobulins?|ig|influenza|factors?|proteins?|subunits?|"
     r"ha?emophilia|blood|series|zones?|regions?|league|apo|apolipoproteins?|lipid|cyclosporin|amphotericin|penicillin|toxins?|"
     r"chains?|genes?|subtypes?|serotypes?|antigens?|strains?|company|companies|country|countries|nodes?|teams?|sides?|"
-    r"coenzyme|ubiquinone|mitomycin|polymyxin|protein\s+kinase|cyclin|aldolase|polymerase|complex|hospital|gaba|serum|streptolysin|"
+    r"coenzyme|ubiquinone|mitomycin|polymyxin|protein\s+kinase|cyclin|aldolase|polymerase|complex|hospital|gaba|serum|streptolysin|\w+toxins?|prostaglandins?|cytochromes?|phospholipase|inhibin|compounds?|maps?|"
     r"hemoglobin|haemoglobin|cathepsin|interferon|globulin|provitamin|polymorphism|genotypes?|phenotypes?|"
     r"chapters?|volumes?|vol|annex|exhibit|objects?|wires?|substances?|villages?|city|student|patients?|person|party|ward|"
     r"cam|ego|world\s+war|dou|washington)\.?\s+|维生素|血型|免疫球蛋白|肝炎病毒|载脂蛋白)\Z",
@@ -80,15 +82,19 @@ _NAME_NOUN = re.compile(
 _NAME_BEHIND = re.compile(
     r"[-\s](?:and [A-Z][- ])?(?:cells?|lymphocytes?|peptides?|fib(?:re|er)s?|waves?|proteins?|antigens?|chains?|viruses|virus|virion|"
     r"streptococc\w+|types?|subunits?|receptors?|deficiency|lines?|lymphoma|vitamins?|complex|toxins?|toxoid|dimers?|section|reactive|scan|"
-    r"mode|levels?|team|flat|minor|major|league|shares?|h(?:a?e)?molytic)\b|-(?:lactam|ring|[a-z]{2,}ing|[a-z]{2,}ed)\b"
+    r"mode|inhibitors?|oxidase|genes?|nucleotides?|converters?|ratio|programming|language|levels?|team|flat|minor|major|league|shares?|h(?:a?e)?molytic)\b|-(?:lactam|ring|[a-z]{2,}ing|[a-z]{2,}ed)\b"
     r"|\s?[型股级超族座细]|反应蛋白|细胞|淋巴",
     re.IGNORECASE,
 )
 _OPERATOR_BEFORE = re.compile(rf"(?:[=+×÷*^<>≤≥~±|→¤]\s*{OPEN}|[_\\^]\{{?|\\[a-zA-Z]+\{{\s*|°\s*|\d\s)\Z")
 _OPERATOR_BEHIND = re.compile(rf"{CLOSE}\s*(?:=|\+(?!\s*\n)|[×÷*^<>≤≥±|→_¤]|[−]\s*\d)")
 _PART_BEFORE = re.compile(r"(?:(?<![^\W\d])[^\W\d_][./]|[^\W\d_][-'’&]|\d[./\-]|[#@\\])\Z")
+_SYMBOL_OF = re.compile(r"\b(?:adenine|cytosine|guanine|amperes?|amps?|anode|acceleration|capacitance|celsius|farads?)\s*[(\[]\Z", re.I)
+_IS_THE = re.compile(r"\s+(?:is|are)\s+(?:the|its|an?|constants?)\b")
+_EQUATION = re.compile(rf"(?<!\w)([A-Ja-j])\s*[=*/^+]\s*[\w({FORMULA}]|[\w)]\s*[=*/^+]\s*([A-Ja-j])(?!\w)|([{FORMULA}=])")
+_COMPOUND = re.compile(r"-(?!(?:in)?correct|wrong|right|true|false)[a-z]{3,}")
 _ANSWER_PART = re.compile(r"\b(?:options?|choices?|answers?|ans|key)[-'’]\Z", re.IGNORECASE)
-_PART_BEHIND = re.compile(r"\.[A-Za-z](?![a-z])|/[A-Za-z](?![A-Za-z])|\.\d|-\d|[#&+](?!\s)\w?|\+(?=[\s,.;)])")
+_PART_BEHIND = re.compile(r"\.[A-Za-z](?![a-z])|/[A-Za-z](?![A-Za-z])|\.\d|\.\s\d{3}|-\d|\s?['’]\s?(?=[aeiouhé])(?!is\b|and\b|in\b|or\b|as\b|are\b|i\.)[a-zé]{3}|-[A-Z](?![a-z])|[#&+](?!\s)\w?|\+(?=[\s,.;)])")
 _INITIAL_BEFORE = re.compile(
     r"(?:\b(?!(?:Answer|Ans|Option|Choice|Correct|Therefore|Thus|Hence|So|Only|Actually|Both|Not|The|In|Is|And|Or|But|Statement|Key|As)\b)"
     r"[A-Z][a-z]+,?|\b[A-Z]\.)[ \t]?\Z"
@@ -173,6 +179,7 @@ class Options:
 
 
 _MARKS = re.compile(rf"{CLOSE}\s*[.:：,，、)\-–—=]*\s*(?:i\s?\.?\s?e\b[.,:]*\s*)?{OPEN}\s*(?:(?:the|an?)\s+)?", re.IGNORECASE)
+_MARK = re.compile(r"[.:：,，、)\]–—=]|\s-|-\s")
 _BARE_MARKS = re.compile(rf"{CLOSE}\s*[.:：,，、)\-–—=]*\s*(?:i\s?\.?\s?e\b[.,:]*\s*)?{OPEN}\s*", re.IGNORECASE)
 
 
@@ -252,7 +259,14 @@ class Mention:
     @cached_property
     def answers(self) -> bool:
         """Whether it stands where an answer is named."""
-        return bool(self.preceded(_ANSWER_NOUN) and self.follows(_ENDS))
+        return bool(self.preceded(_ANSWER_NOUN) and (self.follows(_ENDS) or self.enclosed)) or (
+            self.start < 3 and bool(self.follows(_THAT_IS))
+        )
+
+    @property
+    def enclosed(self) -> bool:
+        """Whether it alone stands in brackets or quotes."""
+        return self.before[-1:] in _ENCLOSING and self.text[self.end : self.end + 1] == _ENCLOSING[self.before[-1:]]
 
     @cached_property
     def called(self) -> bool:
@@ -276,7 +290,7 @@ class Mention:
             if marks is None:
                 continue
             # Without a mark, only where an answer is named: "a banana" has an article.
-            weak = not re.search(r"[.:：,，、)\]\-–—=]", marks[0]) and (self.article or not marks[0].strip())
+            weak = not _MARK.search(marks[0]) and (self.article or not marks[0].strip(" \t\n-"))
             if weak and (self.small or not self.preceded(_ANSWER_NOUN)):
                 continue
             if found := self.options.beginning(self.text[marks.end() : marks.end() + room]):
@@ -293,6 +307,8 @@ class Mention:
         return self.possible and LETTERS.index(self.letters[-1].upper()) in self.told
 
 
+_ENCLOSING = {"(": ")", "[": "]", "（": "）", "'": "'", '"': '"', "“": "”", "‘": "’"}
+_THAT_IS = re.compile(rf"{CLOSE}[.,:]?\s*i\s?\.?\s?e\b", re.IGNORECASE)
 _SUPPOSED_TRUE = re.compile(rf"{CLOSE}\s+(?:is|are|was|were)\s+(?:true|false|correct|wrong|right|incorrect)\b", re.IGNORECASE)
 
 
@@ -325,6 +341,22 @@ def _species(mention: Mention) -> str:
     return found[1]
 
 
+@lru_cache(maxsize=4)
+def _symbols(text: str) -> frozenset[str]:
+    """The letters that stand for something in equations of a text; of small ones all, where there is any equation."""
+    found = {letter for groups in _EQUATION.findall(text) for letter in groups if letter}
+    return frozenset(found | set("abcdefghij") if found else found)
+
+
+def _is_symbol(mention: Mention) -> bool:
+    """Whether it is explained as a symbol of an equation: "F = ma, where a is the acceleration"."""
+    return (
+        not mention.evidence
+        and bool(mention.follows(_IS_THE))
+        and all(letter in _symbols(mention.text) for letter in mention.letters)
+    )
+
+
 def _is_article(mention: Mention) -> bool:
     if not mention.article or not mention.follows(_WORD_BEHIND):
         return False
@@ -334,7 +366,6 @@ def _is_article(mention: Mention) -> bool:
 RULES: tuple[Rule, ...] = (
     Rule("other", lambda m: m.letters == "a" and _is_article(m), ("It is ‹a› fruit.", "The option ‹a› patient has.")),
     Rule("option", lambda m: m.own, ("‹B›. banana", "It is the banana (‹b›).", "The answer is ‹B› banana.", "‹d›. date is right")),
-    Rule("unclear", lambda m: any(len(m.options.signs[o]) > 2 for o in m.told), ("Option ‹B›, cherry, is wrong.", "cherry (‹B›)")),
     Rule(
         "option",
         lambda m: bool((m.preceded(_EQUALS_BEFORE) or m.preceded(_ANSWER_PART)) and m.follows(_ENDS) and not m.follows(_OPERATOR_BEHIND)),
@@ -348,21 +379,39 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "other",
         lambda m: bool(m.preceded(_OPERATOR_BEFORE) or m.follows(_OPERATOR_BEHIND)),
-        ("Here ‹B› = 5.", "At 5 °‹C›.", "x_‹B›", r"\vec{‹B›"),
+        ("Here ‹B› = 5.", "At 5 °‹C›.", "x_‹B›", r"\vec{‹B›", "Type ‹A›+"),
     ),
     Rule(
         "other",
         lambda m: bool(m.preceded(_PART_BEFORE) or (m.follows(_PART_BEHIND) and not m.called)),
-        ("In 200 B.‹C›.", "Type ‹A›+", "HLA-‹B› says so.", "It is ‹C›++."),
+        ("In 200 B.‹C›.", "HLA-‹B› says so.", "‹D›-2 is it."),
     ),
-    Rule("unclear", lambda m: bool(m.preceded(_NAME_NOUN)) and m.several and m.judged, ("As of vitamin ‹A›, B and C are wrong.",)),
+    Rule(
+        "other",
+        lambda m: bool(m.follows(_COMPOUND)) and not m.evidence and not m.preceded(_ANSWER_NOUN),
+        ("An ‹a›-ketoacid.", "It is ‹D›-glucose."),
+    ),
+    Rule("other", lambda m: bool(m.preceded(_SYMBOL_OF)), ("Adenine (‹A›) and cytosine (C).", "In amperes (‹A›).")),
+    Rule("other", _is_symbol, ("F = ma, where ‹a› is the acceleration.", "As C = 2 r, where ‹C› is the length.")),
+    Rule(
+        "unclear",
+        lambda m: m.letters == "a" and m.end == len(m.text) and bool(m.preceded(_ANSWER_NOUN)),
+        ("The answer is ‹a›",),
+    ),
+    Rule(
+        "other",
+        lambda m: m.letters == "a" and m.end == len(m.text) and bool(re.search(r"[a-z,] \Z", m.before)) and not m.evidence,
+        ("What ends early, as ‹a›",),
+    ),
+    Rule("other", lambda m: m.small and bool(re.search(r"[A-Za-z0-9]/\Z", m.before)), ("5 mg/‹d›",)),
+    Rule("unclear", lambda m: m.several and bool(m.preceded(_NAME_NOUN) and m.follows(_JUDGED)), ("As of vitamin ‹A›, B and C are wrong.",)),
     Rule("other", lambda m: bool(m.preceded(_NAME_NOUN)), ("A lack of vitamin ‹A›.", "Hepatitis ‹B› is wrong.", "Group ‹A› is it.")),
     Rule(
         "unclear",
         lambda m: bool(m.follows(_NAME_BEHIND)) and (m.called or m.listed or bool(m.preceded(_ANSWER_NOUN))),
         ("Option ‹B› cells.",),
     ),
-    Rule("other", lambda m: bool(m.follows(_NAME_BEHIND)), ("These are ‹B› cells.", "A ‹C›-reactive one.")),
+    Rule("other", lambda m: bool(m.follows(_NAME_BEHIND)), ("These are ‹B› cells.", "The ‹C› peptide.")),
     Rule("other", lambda m: _species(m) in _SPECIES, ("The answer is ‹C›. difficile.", "‹E›.coli")),
     Rule(
         "other",
@@ -374,6 +423,11 @@ RULES: tuple[Rule, ...] = (
         "other",
         lambda m: bool(m.preceded(_INITIAL_BEFORE) and m.follows(_INITIAL_BEHIND)) and not m.called,
         ("Franklin ‹D›. Roosevelt", "Longo, ‹D›. L. (2012)"),
+    ),
+    Rule(
+        "unclear",
+        lambda m: m.possible and not m.several and any(len(m.options.signs[o]) > 2 for o in m.told),
+        ("Option ‹B›, cherry, is wrong.", "cherry (‹B›)"),
     ),
     Rule("option", lambda m: m.called, ("Option ‹B›'s claim.", "options ‹A›/B", "Choice (‹c›)")),
     Rule("option", lambda m: m.judged, ("So ‹B› is wrong.", "‹A› can be eliminated.", "‹B›: wrong", "‹b› is correct", "‹C›项错误")),

@@ -12,7 +12,7 @@ from consistency.tasks.prompts import LETTERS
 
 # What makes a letter part of a word: letters (of words with spaces between them), digits, marks on letters, indices.
 _WORD = r"A-Za-z0-9\u00b2\u00b3\u00b9\u00c0-\u024f\u0300-\u036f\u0370-\u052f\u2070-\u209c"
-_LETTER = re.compile(rf"(?<![{_WORD}])(?:[A-Ja-j]|[A-J]{{2,10}})(?![{_WORD}])")
+_LETTER = re.compile(rf"(?<![{_WORD}])(?!e\.?\s?g\b|(?<=[Ii]\.)e\b|(?<=[Ii]\s)e\b|(?<=[Ii]\.\s)e\b|(?<=[Ee]\.)g\b|(?<=[Ee]\.\s)g\b)(?:[A-Ja-j]|[A-J]{{2,10}})(?![{_WORD}])")
 # What joins the letters of one enumeration.
 _COMMA = re.compile(rf"{CLOSE}\s*[,，][\"'”’]?\s*{OPEN}")
 _AND = re.compile(
@@ -218,7 +218,7 @@ def _chains(text: str, options: Options) -> Iterator[list[tuple[Mention, _Letter
             links: list[str] = []
             last = number
             joined = False
-            while last + 1 < len(found) and found[last][0].islower() == found[last + 1][0].islower():
+            while last + 1 < len(found) and _alike(found[last][0], found[last + 1][0]):
                 link, noun = _link(text[found[last].end() : found[last + 1].start()][:_LONGEST_LINK])
                 if not link or noun:
                     joined = noun
@@ -233,6 +233,10 @@ def _chains(text: str, options: Options) -> Iterator[list[tuple[Mention, _Letter
 
 
 _LONGEST_LINK = 40
+
+
+def _alike(letter: str, other: str) -> bool:
+    return len(letter) == len(other) == 1 and letter.islower() == other.islower()
 
 
 def _link(between: str) -> tuple[str, bool]:
