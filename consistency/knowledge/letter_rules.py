@@ -29,7 +29,7 @@ _FUNCTION_WORDS = (
 )
 _NOUN = r"\b(?:options?|choices?|alternatives?|distractors?)(?:\s+(?:letters?|labell?ed))?"
 _OPTION_NOUN = re.compile(
-    rf"(?:{_NOUN}(?:\s+(?:mentioned|provided|listed|given|presented|above|like|such as))?(?:\s+(?:in|as))?\s*[:：\-–]?"
+    rf"(?:{_NOUN}(?:\s+(?:mentioned|provided|listed|given|presented|above|like|such as))?(?:\s+(?:in|as)(?:\s+the\s+question)?)?\s*[:：\-–]?"
     rf"|\b(?:other|remaining|rest|incorrect|wrong)\s+(?:options|choices|answers),|选项\s*[:：]?)\s*{OPEN}\s*\Z", re.IGNORECASE)
 _ANSWER_NOUN = re.compile(
     rf"(?:\b(?:answers?|ans|options?|choices?|response)\b\.?(?:\s*(?:[:：.\-–—→]|=+>?)?"
@@ -69,14 +69,14 @@ _SUBJECT = re.compile(
 )
 _SUPPOSED = re.compile(rf"\b(?:if|suppose|supposing|assume|assuming|when|whenever|unless)\s+(?:that\s+)?{OPEN}\Z", re.IGNORECASE)
 _NAME_NOUN = re.compile(
-    r"(?:\b(?:vitamins?|vit|hepatitis|groups?|grades?|types?|class(?:es)?|stages?|phases?|categor(?:y|ies)|fig(?:ure)?s?|tables?|"
+    r"(?:\b(?:(?:vit|figs?|vol|ig|apo)\.|vitamins?|vit|hepatitis|groups?|grades?|types?|class(?:es)?|stages?|phases?|categor(?:y|ies)|fig(?:ure)?s?|tables?|"
     r"sections?|schedules?|appendix|parts?|levels?|plans?|points?|immunoglobulins?|ig|influenza|factors?|proteins?|subunits?|"
     r"ha?emophilia|blood|series|zones?|regions?|league|apo|apolipoproteins?|lipid|cyclosporin|amphotericin|penicillin|toxins?|"
     r"chains?|genes?|subtypes?|serotypes?|antigens?|strains?|company|companies|country|countries|nodes?|teams?|sides?|"
     r"coenzyme|ubiquinone|mitomycin|polymyxin|protein\s+kinase|cyclin|aldolase|polymerase|complex|hospital|gaba|serum|streptolysin|\w+toxins?|prostaglandins?|cytochromes?|phospholipase|inhibin|compounds?|maps?|"
     r"hemoglobin|haemoglobin|cathepsin|interferon|globulin|provitamin|polymorphism|genotypes?|phenotypes?|"
     r"chapters?|volumes?|vol|annex|exhibit|objects?|wires?|substances?|villages?|city|student|patients?|person|party|ward|"
-    r"cam|ego|world\s+war|dou|washington)\.?\s+|维生素|血型|免疫球蛋白|肝炎病毒|载脂蛋白)\Z",
+    r"cam|ego|world\s+war|dou|washington)[ \t]+|维生素|血型|免疫球蛋白|肝炎病毒|载脂蛋白)\Z",
     re.IGNORECASE,
 )
 _NAME_BEHIND = re.compile(
@@ -86,7 +86,7 @@ _NAME_BEHIND = re.compile(
     r"|\s?[型股级超族座细]|反应蛋白|细胞|淋巴",
     re.IGNORECASE,
 )
-_OPERATOR_BEFORE = re.compile(rf"(?:[=+×÷*^<>≤≥~±|→¤]\s*{OPEN}|[_\\^]\{{?|\\[a-zA-Z]+\{{\s*|°\s*|\d\s)\Z")
+_OPERATOR_BEFORE = re.compile(rf"(?:[=+×÷*^<>≤≥~±|→¤]\s*{OPEN}|[_\\^]\{{?|\\[a-zA-Z]+\{{\s*|°\s*|\d[ \t])\Z")
 _OPERATOR_BEHIND = re.compile(rf"{CLOSE}\s*(?:=|\+(?!\s*\n)|[×÷*^<>≤≥±|→_¤]|[−]\s*\d)")
 _PART_BEFORE = re.compile(r"(?:(?<![^\W\d])[^\W\d_][./]|[^\W\d_][-'’&]|\d[./\-]|[#@\\])\Z")
 _SYMBOL_OF = re.compile(r"\b(?:adenine|cytosine|guanine|amperes?|amps?|anode|acceleration|capacitance|celsius|farads?)\s*[(\[]\Z", re.I)
@@ -121,7 +121,7 @@ _NOT_A_NOUN = re.compile(
     r"would|wouldn['’]t|should|shouldn['’]t|must|may|had|were|been|being|isn['’]t|wasn['’]t|doesn['’]t|didn['’]t|hasn['’]t|"
     r"itself|seems|never|always|fits|best\s+\w+s|gave|became|went|took|said|knew|thought)\b(?![-’'])"
     r"|(?:can|will|might)(?:not)?\s+(?:not|be|have|also|only|never|then|thus|easily|still|safely|therefore|[a-z]+ly)\b"
-    r"|(?:\w+ly\s+)?[a-z]+(?<!s)(?<!u)(?<!i)s\b(?![-’']))"
+    r"|(?:(?:in)?correct|right|wrong|true|false)\s*(?:\Z|[,.;:!?)\n])|(?:\w+ly\s+)?[a-z]+(?<!s)(?<!u)(?<!i)s\b(?![-’']))"
 )
 _SINGULAR_IN_S = re.compile(
     r"\s+(?:gas|lens|series|means|species|bias|sales|sports|news|plus|goods|arms|customs|savings|electronics|physics|"
