@@ -30,7 +30,9 @@ _FUNCTION_WORDS = (
 _NOUN = r"\b(?:options?|choices?|alternatives?|distractors?)(?:\s+(?:letters?|labell?ed))?"
 _OPTION_NOUN = re.compile(
     rf"(?:{_NOUN}(?:\s+(?:mentioned|provided|listed|given|presented|above|like|such as))?(?:\s+(?:in|as)(?:\s+the\s+question)?)?\s*[:：\-–]?"
-    rf"|\b(?:other|remaining|rest|incorrect|wrong)\s+(?:options|choices|answers),|选项\s*[:：]?)\s*{OPEN}\s*\Z", re.IGNORECASE)
+    rf"|\b(?:other|remaining|rest|incorrect|wrong)\s+(?:options|choices|answers),|选项\s*[:：]?)\s*{OPEN}\s*\Z",
+    re.IGNORECASE,
+)
 _ANSWER_NOUN = re.compile(
     rf"(?:\b(?:answers?|ans|options?|choices?|response)\b\.?(?:\s*(?:[:：.\-–—→]|=+>?)?"
     rf"|(?:\s+(?!is\b|are\b)[\w'’,\-]+){{0,12}}?(?:\s(?:is|are|was|be|as){_ADVERBS}(?:\s+(?:either|neither|both|only))?\s*[:：.]?|\s*[:：]))"
@@ -55,7 +57,7 @@ _TO_BE = (
 )
 _JUDGED = re.compile(
     rf"{CLOSE}\s*(?:,?\s+{_TO_BE}{_ADVERBS}\s+(?:the\s+|an?\s+)?(?:(?:only|most|best|more|least|less|very)\s+)*{_VERDICT}"
-    rf"|\s*[:：=\-–—]\s*(?:(?:this|it|that)(?:\s+option)?\s+is\s+|not\s+)?(?:in)?(?:correct|wrong|right|true|false|accurate)\b(?!\s+[a-z]+s?\b\s+[a-z])"
+    rf"|\s*(?:[:：=\-–—|.]|(?<=[)\]])(?=\s))\s*(?:(?:this|it|that)(?:\s+option)?\s+is\s+|not\s+)?(?:in)?(?:correct|wrong|right|true|false|accurate)\b(?!\s+[a-z]+s?\b\s+[a-z])"
     r"|\s*[:：=\-–—]?\s*[✓✔✗✘✅❌]"
     r"|[两三四]?(?:选?项|个?选项)?(?:的?(?:说法|叙述|表述|描述))?[均都皆也是全]*(?:为|属于)?(?:不?正确|错误?|不对|对(?=[,.;，。；、\s]|\Z)|不?符合(?:题意|题目)|不选|排除)|选?项)",
     re.IGNORECASE,
@@ -67,7 +69,9 @@ _SUBJECT = re.compile(
     rf"\s*[,:]?\s*{OPEN}\s*\Z",
     re.IGNORECASE,
 )
-_SUPPOSED = re.compile(rf"\b(?:if|suppose|supposing|assume|assuming|when|whenever|unless)\s+(?:that\s+)?{OPEN}\Z", re.IGNORECASE)
+_SUPPOSED = re.compile(
+    rf"\b(?:if|suppose|supposing|assume|assuming|when|whenever|unless)\s+(?:that\s+)?{OPEN}\Z", re.IGNORECASE
+)
 _NAME_NOUN = re.compile(
     r"(?:\b(?:(?:vit|figs?|vol|ig|apo)\.|vitamins?|vit|hepatitis|groups?|grades?|types?|class(?:es)?|stages?|phases?|categor(?:y|ies)|fig(?:ure)?s?|tables?|"
     r"sections?|schedules?|appendix|parts?|levels?|plans?|points?|immunoglobulins?|ig|influenza|factors?|proteins?|subunits?|"
@@ -86,15 +90,21 @@ _NAME_BEHIND = re.compile(
     r"|\s?[型股级超族座细]|反应蛋白|细胞|淋巴",
     re.IGNORECASE,
 )
-_OPERATOR_BEFORE = re.compile(rf"(?:[=+×÷*^<>≤≥~±|→¤]\s*{OPEN}|[_\\^]\{{?|\\[a-zA-Z]+\{{\s*|°\s*|\d[ \t])\Z")
-_OPERATOR_BEHIND = re.compile(rf"{CLOSE}\s*(?:=|\+(?!\s*\n)|[×÷*^<>≤≥±|→_¤]|[−]\s*\d)")
+_OPERATOR_BEFORE = re.compile(rf"(?:[=+×÷*^<>≤≥~±→¤]\s*{OPEN}|[_\\^]\{{?|\\[a-zA-Z]+\{{\s*|°\s*|\d[ \t])\Z")
+_OPERATOR_BEHIND = re.compile(rf"{CLOSE}\s*(?:=|\+(?!\s*\n)|[×÷*^<>≤≥±→_¤]|[−]\s*\d)")
 _PART_BEFORE = re.compile(r"(?:(?<![^\W\d])[^\W\d_][./]|[^\W\d_][-'’&]|\d[./\-]|[#@\\])\Z")
-_SYMBOL_OF = re.compile(r"\b(?:adenine|cytosine|guanine|amperes?|amps?|anode|acceleration|capacitance|celsius|farads?)\s*[(\[]\Z", re.I)
+_SYMBOL_OF = re.compile(
+    r"\b(?:adenine|cytosine|guanine|amperes?|amps?|anode|acceleration|capacitance|celsius|farads?)\s*[(\[]\Z", re.I
+)
 _IS_THE = re.compile(r"\s+(?:is|are)\s+(?:the|its|an?|constants?)\b")
-_EQUATION = re.compile(rf"(?<!\w)([A-Ja-j])\s*[=*/^+]\s*[\w({FORMULA}]|[\w)]\s*[=*/^+]\s*([A-Ja-j])(?!\w)|([{FORMULA}=])")
+_EQUATION = re.compile(
+    rf"(?<!\w)([A-Ja-j])\s*[=*/^+]\s*[\w({FORMULA}]|[\w)]\s*[=*/^+]\s*([A-Ja-j])(?!\w)|([{FORMULA}=])"
+)
 _COMPOUND = re.compile(r"-(?!(?:in)?correct|wrong|right|true|false)[a-z]{3,}")
 _ANSWER_PART = re.compile(r"\b(?:options?|choices?|answers?|ans|key)[-'’]\Z", re.IGNORECASE)
-_PART_BEHIND = re.compile(r"\.[A-Za-z](?![a-z])|/[A-Za-z](?![A-Za-z])|\.\d|\.\s\d{3}|-\d|\s?['’]\s?(?=[aeiouhé])(?!is\b|and\b|in\b|or\b|as\b|are\b|i\.)[a-zé]{3}|-[A-Z](?![a-z])|[#&+](?!\s)\w?|\+(?=[\s,.;)])")
+_PART_BEHIND = re.compile(
+    r"\.[A-Za-z](?![a-z])|/[A-Za-z](?![A-Za-z])|\.\d|\.\s\d{3}|-\d|\s?['’]\s?(?=[aeiouhé])(?!is\b|and\b|in\b|or\b|as\b|are\b|i\.)[a-zé]{3}|-[A-Z](?![a-z])|[#&+](?!\s)\w?|\+(?=[\s,.;)])"
+)
 _INITIAL_BEFORE = re.compile(
     r"(?:\b(?!(?:Answer|Ans|Option|Choice|Correct|Therefore|Thus|Hence|So|Only|Actually|Both|Not|The|In|Is|And|Or|But|Statement|Key|As)\b)"
     r"[A-Z][a-z]+,?|\b[A-Z]\.)[ \t]?\Z"
@@ -165,7 +175,10 @@ class Options:
             option
             for option, (choice, wanted) in enumerate(zip(self.choices, self.signs, strict=True))
             if _begins(folded, choice.strip().casefold()[: 2 * _LONGEST])
-            or (len(wanted) >= (enough := max(_SHORTEST, int(_ENOUGH * len(wanted)))) and found.startswith(wanted[:enough]))
+            or (
+                len(wanted) >= (enough := max(_SHORTEST, int(_ENOUGH * len(wanted))))
+                and found.startswith(wanted[:enough])
+            )
         ]
 
     def ending(self, text: str) -> list[int]:
@@ -178,7 +191,9 @@ class Options:
         ]
 
 
-_MARKS = re.compile(rf"{CLOSE}\s*[.:：,，、)\-–—=]*\s*(?:i\s?\.?\s?e\b[.,:]*\s*)?{OPEN}\s*(?:(?:the|an?)\s+)?", re.IGNORECASE)
+_MARKS = re.compile(
+    rf"{CLOSE}\s*[.:：,，、)\-–—=]*\s*(?:i\s?\.?\s?e\b[.,:]*\s*)?{OPEN}\s*(?:(?:the|an?)\s+)?", re.IGNORECASE
+)
 _MARK = re.compile(r"[.:：,，、)\]–—=]|\s-|-\s")
 _BARE_MARKS = re.compile(rf"{CLOSE}\s*[.:：,，、)\-–—=]*\s*(?:i\s?\.?\s?e\b[.,:]*\s*)?{OPEN}\s*", re.IGNORECASE)
 
@@ -251,9 +266,8 @@ class Mention:
     @cached_property
     def judged(self) -> bool:
         """Whether it is called right or wrong, and not by the name of something else."""
-        return (
-            bool(self.follows(_JUDGED) and self.preceded(_SUBJECT))
-            and not (self.preceded(_SUPPOSED) and self.follows(_SUPPOSED_TRUE))
+        return bool(self.follows(_JUDGED) and self.preceded(_SUBJECT)) and not (
+            self.preceded(_SUPPOSED) and self.follows(_SUPPOSED_TRUE)
         )
 
     @cached_property
@@ -309,7 +323,9 @@ class Mention:
 
 _ENCLOSING = {"(": ")", "[": "]", "（": "）", "'": "'", '"': '"', "“": "”", "‘": "’"}
 _THAT_IS = re.compile(rf"{CLOSE}[.,:]?\s*i\s?\.?\s?e\b", re.IGNORECASE)
-_SUPPOSED_TRUE = re.compile(rf"{CLOSE}\s+(?:is|are|was|were)\s+(?:true|false|correct|wrong|right|incorrect)\b", re.IGNORECASE)
+_SUPPOSED_TRUE = re.compile(
+    rf"{CLOSE}\s+(?:is|are|was|were)\s+(?:true|false|correct|wrong|right|incorrect)\b", re.IGNORECASE
+)
 
 
 class Rule(NamedTuple):
@@ -365,10 +381,18 @@ def _is_article(mention: Mention) -> bool:
 
 RULES: tuple[Rule, ...] = (
     Rule("other", lambda m: m.letters == "a" and _is_article(m), ("It is ‹a› fruit.", "The option ‹a› patient has.")),
-    Rule("option", lambda m: m.own, ("‹B›. banana", "It is the banana (‹b›).", "The answer is ‹B› banana.", "‹d›. date is right")),
     Rule(
         "option",
-        lambda m: bool((m.preceded(_EQUALS_BEFORE) or m.preceded(_ANSWER_PART)) and m.follows(_ENDS) and not m.follows(_OPERATOR_BEHIND)),
+        lambda m: m.own,
+        ("‹B›. banana", "It is the banana (‹b›).", "The answer is ‹B› banana.", "‹d›. date is right"),
+    ),
+    Rule(
+        "option",
+        lambda m: bool(
+            (m.preceded(_EQUALS_BEFORE) or m.preceded(_ANSWER_PART))
+            and m.follows(_ENDS)
+            and not m.follows(_OPERATOR_BEHIND)
+        ),
         ("Answer = ‹B›", "Ans-‹C›."),
     ),
     Rule(
@@ -400,12 +424,22 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "other",
-        lambda m: m.letters == "a" and m.end == len(m.text) and bool(re.search(r"[a-z,] \Z", m.before)) and not m.evidence,
+        lambda m: (
+            m.letters == "a" and m.end == len(m.text) and bool(re.search(r"[a-z,] \Z", m.before)) and not m.evidence
+        ),
         ("What ends early, as ‹a›",),
     ),
     Rule("other", lambda m: m.small and bool(re.search(r"[A-Za-z0-9]/\Z", m.before)), ("5 mg/‹d›",)),
-    Rule("unclear", lambda m: m.several and bool(m.preceded(_NAME_NOUN) and m.follows(_JUDGED)), ("As of vitamin ‹A›, B and C are wrong.",)),
-    Rule("other", lambda m: bool(m.preceded(_NAME_NOUN)), ("A lack of vitamin ‹A›.", "Hepatitis ‹B› is wrong.", "Group ‹A› is it.")),
+    Rule(
+        "unclear",
+        lambda m: m.several and bool(m.preceded(_NAME_NOUN) and m.follows(_JUDGED)),
+        ("As of vitamin ‹A›, B and C are wrong.",),
+    ),
+    Rule(
+        "other",
+        lambda m: bool(m.preceded(_NAME_NOUN)),
+        ("A lack of vitamin ‹A›.", "Hepatitis ‹B› is wrong.", "Group ‹A› is it."),
+    ),
     Rule(
         "unclear",
         lambda m: bool(m.follows(_NAME_BEHIND)) and (m.called or m.listed or bool(m.preceded(_ANSWER_NOUN))),
@@ -430,8 +464,16 @@ RULES: tuple[Rule, ...] = (
         ("Option ‹B›, cherry, is wrong.", "cherry (‹B›)"),
     ),
     Rule("option", lambda m: m.called, ("Option ‹B›'s claim.", "options ‹A›/B", "Choice (‹c›)")),
-    Rule("option", lambda m: m.judged, ("So ‹B› is wrong.", "‹A› can be eliminated.", "‹B›: wrong", "‹b› is correct", "‹C›项错误")),
-    Rule("option", lambda m: m.answers and not (m.letters == "a" and bool(m.follows(_WORD_BEHIND))), ("The answer is ‹B›.", "I choose ‹b›", "故选‹B›")),
+    Rule(
+        "option",
+        lambda m: m.judged,
+        ("So ‹B› is wrong.", "‹A› can be eliminated.", "‹B›: wrong", "‹b› is correct", "‹C›项错误"),
+    ),
+    Rule(
+        "option",
+        lambda m: m.answers and not (m.letters == "a" and bool(m.follows(_WORD_BEHIND))),
+        ("The answer is ‹B›.", "I choose ‹b›", "故选‹B›"),
+    ),
     Rule("other", lambda m: m.letters == "I" and bool(m.follows(_PRONOUN)), ("‹I› think so.",)),
     Rule("other", _is_article, ("‹A› fruit.", "‹A› gas is it.")),
     Rule("other", lambda m: not m.possible, ("Here ‹F› is the force.",)),

@@ -12,7 +12,9 @@ from consistency.tasks.prompts import LETTERS
 
 # What makes a letter part of a word: letters (of words with spaces between them), digits, marks on letters, indices.
 _WORD = r"A-Za-z0-9\u00b2\u00b3\u00b9\u00c0-\u024f\u0300-\u036f\u0370-\u052f\u2070-\u209c"
-_LETTER = re.compile(rf"(?<![{_WORD}])(?!e\.?\s?g\b|(?<=[Ii]\.)e\b|(?<=[Ii]\s)e\b|(?<=[Ii]\.\s)e\b|(?<=[Ee]\.)g\b|(?<=[Ee]\.\s)g\b)(?:[A-Ja-j]|[A-J]{{2,10}})(?![{_WORD}])")
+_LETTER = re.compile(
+    rf"(?<![{_WORD}])(?!e\.?\s?g\b|(?<=[Ii]\.)e\b|(?<=[Ii]\s)e\b|(?<=[Ii]\.\s)e\b|(?<=[Ee]\.)g\b|(?<=[Ee]\.\s)g\b)(?:[A-Ja-j]|[A-J]{{2,10}})(?![{_WORD}])"
+)
 # What joins the letters of one enumeration.
 _COMMA = re.compile(rf"{CLOSE}\s*[,，][\"'”’]?\s*{OPEN}")
 _AND = re.compile(
@@ -21,12 +23,15 @@ _AND = re.compile(
     re.IGNORECASE,
 )
 _TO = re.compile(rf"{CLOSE}\s*(?:(?:to|through|thru|till?|until)\b|[-–—~～−至到])\s*{OPEN}\s*", re.IGNORECASE)
-_ALL = re.compile(rf"\b(?:options|choices|alternatives|distractors|answers|vitamins|groups|types)\s*[:：]?\s*{OPEN}\s*\Z|选项\s*\Z", re.IGNORECASE)
+_ALL = re.compile(
+    rf"\b(?:options|choices|alternatives|distractors|answers|vitamins|groups|types)\s*[:：]?\s*{OPEN}\s*\Z|选项\s*\Z",
+    re.IGNORECASE,
+)
 _ARE = re.compile(rf"{CLOSE}\s*(?:(?:are|were|do|can|could|have)\b|[两三四]?项?[均都皆全])", re.IGNORECASE)
 _CHINESE = re.compile(r"\s*[\u4e00-\u9fff]")
 _CHOSEN = re.compile(r"(?:选项?|选择|答案(?:应?[是为])?[:：]?|排除)\s*\Z")
 _PLACED = re.compile(
-    r"\b(?:first|second|third|fourth|fifth|sixth|last|final|penultimate|1st|2nd|3rd|4th|5th)\s+(?:and\s+\w+\s+|two\s+|three\s+)?"
+    r"\b(?!final\s+answer)(?:first|second|third|fourth|fifth|sixth|last|final|penultimate|1st|2nd|3rd|4th|5th)\s+(?:and\s+\w+\s+|two\s+|three\s+)?"
     r"(?:options?|answers?|alternatives?|of\s+the\s+(?:options?|choices?|answers?))\b"
     r"|\b(?:options?|choices?)\s*(?:no\.?|number|#)?\s*[\"'(\[]*(?:\d|(?-i:I{2,3}|IV|V)\b|(?:one|two|three|four)\b(?!\s+\w))"
     r"|第[一二三四五]个?(?:选项|项)",
@@ -49,7 +54,9 @@ _LETTERED = re.compile(
 _NUMBERED = re.compile(
     r"^\W*(?:both|only|neither|either|options?)\s+\(?\d\)?(?:\W|\b(?:and|or|nor)\b|\d)*(?:only)?\W*$", re.I
 )
-_NAMES_OPTIONS = re.compile(r"\b(?:options?|choices?)\s+\(?(?-i:[A-J]{1,10})\b|选项?\s*[A-J]{1,10}(?![A-Za-z])", re.IGNORECASE)
+_NAMES_OPTIONS = re.compile(
+    r"\b(?:options?|choices?)\s+\(?(?-i:[A-J]{1,10})\b|选项?\s*[A-J]{1,10}(?![A-Za-z])", re.IGNORECASE
+)
 
 
 def move_letters(text: str, choices: Sequence[str], order: Sequence[int]) -> str | None:
@@ -87,7 +94,7 @@ def move_letters(text: str, choices: Sequence[str], order: Sequence[int]) -> str
     options = Options(tuple(_comparable(choice) for choice in choices))
     new = {option: LETTERS[place] for place, option in enumerate(order)}
     parts, done = [], 0
-    for mention in _mentions(plain, choices, options):
+    for mention in _mentions(plain, options):
         if mention is None or options.bare:
             return None
         for start, end, instead in mention.edits(plain, text, new):
@@ -133,13 +140,29 @@ def _of_others(choice: str, question: str, count: int) -> bool:
 
 @dataclass(frozen=True)
 class _Letters:
-    """Letters of one enumeration: where they stand in the plain text, and which of them stand for all up to the next."""
+    """Letters of one enumeration: where they stand in the plain text.
+
+    Attributes
+    ----------
+    places : tuple of int
+        Of each letter.
+    ranges : frozenset of int
+        Numbers of those that stand for all letters up to the next one ("A to C").
+    word : bool
+        Whether nothing stands between them ("ABC"), so that they are sorted.
+    """
 
     places: tuple[int, ...]
     ranges: frozenset[int]
+    word: bool
 
     def edits(self, plain: Plain, text: str, new: dict[int, str]) -> Iterator[tuple[int, int, str]]:
         """Spans of the text with markup, and what comes there."""
+        if self.word:
+            found = sorted(new[LETTERS.index(plain.text[place])] for place in self.places)
+            for place, letter in zip((plain.places[place] for place in self.places), found, strict=True):
+                yield place, place + 1, like(letter, text[place])
+            return
         number = 0
         while number < len(self.places):
             first = plain.places[self.places[number]]
@@ -156,7 +179,9 @@ class _Letters:
                 yield last, last + 1, like(letters[-1], text[last])
             else:
                 moved = [like(letter, text[first]) for letter in letters]
-                comma, final = ("、", "和") if _CHINESE.match(plain.text, self.places[number + 1] + 1) else (", ", " and ")
+                comma, final = (
+                    ("、", "和") if _CHINESE.match(plain.text, self.places[number + 1] + 1) else (", ", " and ")
+                )
                 yield first, last + 1, comma.join(moved[:-1]) + final + moved[-1]
             number += 2
 
@@ -167,7 +192,7 @@ def _comparable(choice: str) -> str:
     return "" if FORMULA in plain else plain
 
 
-def _mentions(plain: Plain, choices: Sequence[str], options: Options) -> Iterator[_Letters | None]:
+def _mentions(plain: Plain, options: Options) -> Iterator[_Letters | None]:
     """The letters that name options, in their order; None for what cannot be told, or names no option of the question."""
     for chain in _chains(plain.text, options):
         kinds = [_kind(mention) for mention, _ in chain]
@@ -185,7 +210,8 @@ def _mentions(plain: Plain, choices: Sequence[str], options: Options) -> Iterato
 def _ascending(text: str, letters: _Letters) -> bool:
     """Whether ranges go from a letter to a later one, and from no end of another range."""
     return all(
-        text[letters.places[number]].upper() < text[letters.places[number + 1]].upper() and number + 1 not in letters.ranges
+        text[letters.places[number]].upper() < text[letters.places[number + 1]].upper()
+        and number + 1 not in letters.ranges
         for number in letters.ranges
     )
 
@@ -248,9 +274,7 @@ def _link(between: str) -> tuple[str, bool]:
     return ("," if _COMMA.fullmatch(between) else ""), False
 
 
-def _parts(
-    text: str, members: list[re.Match[str]], links: list[str]
-) -> list[tuple[list[re.Match[str]], list[str]]]:
+def _parts(text: str, members: list[re.Match[str]], links: list[str]) -> list[tuple[list[re.Match[str]], list[str]]]:
     """An enumeration whole, or its letters one by one where commas alone join them and nothing speaks of several."""
     start, end = members[0].start(), members[-1].end()
     if set(links) == {","} and not (_ALL.search(text[max(0, start - 40) : start]) or _ARE.match(text, end)):
@@ -258,14 +282,14 @@ def _parts(
     return [(members, links)]
 
 
-def _mention(
-    text: str, members: list[re.Match[str]], links: list[str], options: Options
-) -> tuple[Mention, _Letters]:
+def _mention(text: str, members: list[re.Match[str]], links: list[str], options: Options) -> tuple[Mention, _Letters]:
     letters = "".join(member[0] for member in members)
     places = tuple(place for member in members for place in range(*member.span()))
     ranges = frozenset(number for number, link in enumerate(links) if link == "to")
     listed = set(links) == {","}
-    return Mention(text, members[0].start(), members[-1].end(), letters, options, listed), _Letters(places, ranges)
+    return Mention(text, members[0].start(), members[-1].end(), letters, options, listed), _Letters(
+        places, ranges, len(places) > len(members)
+    )
 
 
 def _quoted(text: str, options: Options) -> bytearray:

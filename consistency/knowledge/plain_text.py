@@ -25,8 +25,13 @@ _MARKUP = re.compile(
     r"|(?P<emphasis>\*+|_+)",
     re.MULTILINE | re.IGNORECASE,
 )
+_SPACES = re.compile(r"\s{2,}")
 # Ａ, ａ, Ⓐ and ⓐ to A and a, and spaces that do not break.
-_FORMS = {first + step: ord(plain) + step for first, plain in ((0xFF21, "A"), (0xFF41, "a"), (0x24B6, "A"), (0x24D0, "a")) for step in range(26)}
+_FORMS = {
+    first + step: ord(plain) + step
+    for first, plain in ((0xFF21, "A"), (0xFF41, "a"), (0x24B6, "A"), (0x24D0, "a"))
+    for step in range(26)
+}
 _SIGNS = _FORMS | {0xA0: " ", 0x202F: " ", 0x2011: "-"}
 
 
@@ -75,7 +80,19 @@ def plain_text(text: str) -> Plain:
             add(instead)
             done = end
     keep(done, len(text))
-    return Plain("".join(parts), places)
+    return _squeezed("".join(parts), places)
+
+
+def _squeezed(text: str, places: list[int]) -> Plain:
+    """A text with one space or line break for several."""
+    parts: list[str] = []
+    kept: list[int] = []
+    done = 0
+    for match in _SPACES.finditer(text):
+        parts += [text[done : match.start()], "\n" if "\n" in match[0] else " "]
+        kept += [*places[done : match.start()], -1]
+        done = match.end()
+    return Plain("".join([*parts, text[done:]]), kept + places[done:])
 
 
 def like(letter: str, sign: str) -> str:
