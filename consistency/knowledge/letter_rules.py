@@ -1,9 +1,9 @@
-"""Rules that tell what letters in a plain text are: names of options, something else, or unclear. Unclear is what no rule knows."""
+"""Rules that tell whether letters in a plain text name options or something else; what no rule knows is unclear."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
@@ -16,7 +16,7 @@ Kind = Literal["option", "other", "unclear"]
 OPEN, CLOSE = r"[\"'`‘“(\[（【「『]*", r"[\"'`’”)\]）】」』]*"
 # How far before a letter its context reaches.
 _BEFORE = 160
-# An option's text is recognised by its beginning: this share of its signs, and so many of them; no more than the last are compared.
+# An option's text is recognised by its beginning: this share of its signs, and at least so many; at most so many are compared.
 _ENOUGH, _SHORTEST, _LONGEST = 0.6, 10, 200
 _ADVERBS = (
     r"(?:\s+(?:also|both|all|each|likely|indeed|therefore|thus|hence|clearly|not|probably|most likely|then|definitely|actually|"
@@ -28,8 +28,9 @@ _FUNCTION_WORDS = (
     r"none|all|both|each|only"
 )
 _NOUN = r"\b(?:options?|choices?|alternatives?|distractors?)(?:\s+(?:letters?|labell?ed))?"
+_GIVEN = r"(?:\s+(?:mentioned|provided|listed|given|presented|above|like|such as))?"
 _OPTION_NOUN = re.compile(
-    rf"(?:{_NOUN}(?:\s+(?:mentioned|provided|listed|given|presented|above|like|such as))?(?:\s+(?:in|as)(?:\s+the\s+question)?)?\s*[:：\-–]?"
+    rf"(?:{_NOUN}{_GIVEN}(?:\s+(?:in|as)(?:\s+the\s+question)?)?\s*[:：\-–]?"
     rf"|\b(?:other|remaining|rest|incorrect|wrong)\s+(?:options|choices|answers),|选项\s*[:：]?)\s*{OPEN}\s*\Z",
     re.IGNORECASE,
 )
@@ -84,7 +85,8 @@ _NAME_NOUN = re.compile(
     re.IGNORECASE,
 )
 _NAME_BEHIND = re.compile(
-    r"[-\s](?:and [A-Z][- ])?(?:cells?|lymphocytes?|peptides?|fib(?:re|er)s?|waves?|proteins?|antigens?|chains?|viruses|virus|virion|"
+    r"[-\s](?:and [A-Z][- ])?(?:cells?|lymphocytes?|peptides?|fib(?:re|er)s?|waves?|proteins?|antigens?|"
+    r"chains?|viruses|virus|virion|"
     r"streptococc\w+|types?|subunits?|receptors?|deficiency|lines?|lymphoma|vitamins?|complex|toxins?|toxoid|dimers?|section|reactive|scan|"
     r"mode|inhibitors?|oxidase|genes?|nucleotides?|converters?|ratio|programming|language|levels?|team|flat|minor|major|league|shares?|h(?:a?e)?molytic)\b|-(?:lactam|ring|[a-z]{2,}ing|[a-z]{2,}ed)\b"
     r"|\s?[型股级超族座细]|反应蛋白|细胞|淋巴",
@@ -115,11 +117,12 @@ _INITIAL_BEHIND = re.compile(
 )
 _GENUS = re.compile(r"\.\s?([a-z]{3,})\b")
 _SPECIES = frozenset(
-    "aegypti albicans ani anthracis aureus baumannii botulinum braziliensis burgdorferi canis cereus coli difficile diphtheriae dermatitidis "
-    "duodenale duodenalis ducreyi elegans faecalis flavus fragilis fumigatus gondii granulosus haemolytica hepatica henselae histolytica "
-    "hominis immitis influenzae israelii jejuni lamblia latum lumbricoides mallei medinensis melanogaster melitensis abortus nana "
-    "neoformans niger perfringens pertussis parapertussis pylori quintana sapiens sinensis subtilis tetani trachomatis tularensis "
-    "vermicularis vaginalis welchii".split()
+    "abortus aegypti albicans ani anthracis aureus baumannii botulinum braziliensis burgdorferi canis cereus coli "
+    "dermatitidis difficile diphtheriae ducreyi duodenale duodenalis elegans faecalis flavus fragilis fumigatus "
+    "gondii granulosus haemolytica henselae hepatica histolytica hominis immitis influenzae israelii jejuni lamblia "
+    "latum lumbricoides mallei medinensis melanogaster melitensis nana neoformans niger parapertussis perfringens "
+    "pertussis pylori quintana sapiens sinensis subtilis tetani trachomatis tularensis vaginalis vermicularis "
+    "welchii".split()
 )
 _LATIN = re.compile(r"\w{3,}(?:us|um|is|ae|ii|ans|ens|oides)\Z")
 _PRONOUN = re.compile(
@@ -239,10 +242,12 @@ class Mention:
 
     @property
     def several(self) -> bool:
+        """Whether it has several letters."""
         return len(self.letters) > 1
 
     @property
     def small(self) -> bool:
+        """Whether its letters are small."""
         return self.letters[0].islower()
 
     @property

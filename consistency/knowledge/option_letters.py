@@ -224,7 +224,7 @@ def _kind(mention: Mention) -> str:
 
 
 def _kind_of_word(mention: Mention) -> str:
-    """Of several letters without anything between them: options in "options BC", "故选ABD", "ABC错误"; else a word as AC or DC."""
+    """What several letters without anything between them are: options in "options BC" or "ABC错误", else a word as AC."""
     if not (mention.evidence or mention.preceded(_CHOSEN)):
         return "other"
     ordered = list(mention.letters) == sorted(set(mention.letters))
