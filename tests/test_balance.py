@@ -32,6 +32,7 @@ TEMPLATES = (
     "The answer is [0], since [1] is wrong.",
     "Options [1] and [0] differ: a cat is (option [0]), not choice ([1]). So it is.",
     'Look: "[0]" is correct. Franklin D. Roosevelt said so, and A cat agrees.',
+    "**[0]** is correct:\n- <b>[1]</b>: wrong\nIt is vitamin A and option [1], or C. difficile.",
 )
 LABELS = ("known", "misbelieved", "unsure")
 

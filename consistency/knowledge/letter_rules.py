@@ -354,6 +354,12 @@ class Rule(NamedTuple):
 EXAMPLE = ("apple", "banana", "cherry", "date")
 
 
+def names_species(text: str, end: int) -> bool:
+    """Whether a letter that ends here is the initial of a genus, as in "C. difficile"."""
+    found = _GENUS.match(text, end)
+    return bool(found and found[1] in _SPECIES)
+
+
 def _species(mention: Mention) -> str:
     """The word behind an initial, where it looks like that of a species, or like nothing else."""
     found = mention.follows(_GENUS)
@@ -411,6 +417,15 @@ RULES: tuple[Rule, ...] = (
         ("Here ‹B› = 5.", "At 5 °‹C›.", "x_‹B›", r"\vec{‹B›", "Type ‹A›+"),
     ),
     Rule(
+        "unclear",
+        lambda m: (
+            m.several
+            and bool(m.follows(_PART_BEHIND) or m.follows(_COMPOUND))
+            and (m.called or bool(m.preceded(_ANSWER_NOUN)))
+        ),
+        ("The answer is ‹A›, B and C-3.",),
+    ),
+    Rule(
         "other",
         lambda m: bool(m.preceded(_PART_BEFORE) or (m.follows(_PART_BEHIND) and not m.called)),
         ("In 200 B.‹C›.", "HLA-‹B› says so.", "‹D›-2 is it."),
@@ -451,7 +466,7 @@ RULES: tuple[Rule, ...] = (
         ("Option ‹B› cells.",),
     ),
     Rule("other", lambda m: bool(m.follows(_NAME_BEHIND)), ("These are ‹B› cells.", "The ‹C› peptide.")),
-    Rule("other", lambda m: _species(m) in _SPECIES, ("The answer is ‹C›. difficile.", "‹E›.coli")),
+    Rule("other", lambda m: names_species(m.text, m.end), ("The answer is ‹C›. difficile.", "‹E›.coli")),
     Rule(
         "other",
         lambda m: bool(_LATIN.match(_species(m)) and re.search(r"[a-z,] \Z", m.before)) and not m.evidence,

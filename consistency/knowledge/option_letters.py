@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from consistency.knowledge.letter_rules import CLOSE, OPEN, Mention, Options, rule_of
+from consistency.knowledge.letter_rules import CLOSE, OPEN, Mention, Options, names_species, rule_of
 from consistency.knowledge.plain_text import FORMULA, Plain, like, plain_text
 from consistency.tasks.prompts import LETTERS
 
@@ -246,7 +246,7 @@ def _chains(text: str, options: Options) -> Iterator[list[tuple[Mention, _Letter
             joined = False
             while last + 1 < len(found) and _alike(found[last][0], found[last + 1][0]):
                 link, noun = _link(text[found[last].end() : found[last + 1].start()][:_LONGEST_LINK])
-                if not link or noun:
+                if not link or noun or names_species(text, found[last + 1].end()):
                     joined = noun
                     break
                 links.append(link)

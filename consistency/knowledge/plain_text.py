@@ -9,7 +9,7 @@ from dataclasses import dataclass
 FORMULA = "¤"
 _WRAPPERS = r"text(?:bf|it|rm|sf|tt)?|math(?:bf|rm|sf|it|tt)|emph|underline|bm"
 _FORMULAS = re.compile(
-    r"\$\$(?P<a>.{1,400}?)\$\$|(?<![\\$\w])\$(?![\s$])(?P<b>[^$\n]{1,200}?)(?<![\s\\])\$(?![\d$])"
+    r"\$\$(?P<a>.{1,400}?)\$\$|(?<![\\$A-Za-z0-9])\$(?![\s$])(?P<b>[^$\n]{1,200}?)(?<![\s\\])\$(?![\d$])"
     r"|\\\((?P<c>.{1,200}?)\\\)|\\\[(?P<d>.{1,400}?)\\\]",
     re.DOTALL,
 )
