@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from math import log
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from consistency.knowledge.explanations import Explanations
 from consistency.knowledge.option_letters import depends_on_places, move_letters
 from consistency.knowledge.probes import read_probe
 from consistency.report.grid.report import write_report
-from consistency.training_data.balance import Balancer, movable
+from consistency.training_data.balance import WRITTEN_TEXT, Balancer, movable
 from consistency.training_data.groups import build_group
 from consistency.training_data.instructions import NONE, Instructions
 from consistency.training_data.letters import Letters, Spread
@@ -32,6 +33,7 @@ TEMPLATES = (
     "The answer is [0], since [1] is wrong.",
     "Options [1] and [0] differ: a cat is (option [0]), not choice ([1]). So it is.",
     'Look: "[0]" is correct. Franklin D. Roosevelt said so, and A cat agrees.',
+    "**[0]** is correct:\n- <b>[1]</b>: wrong\nIt is vitamin A and option [1], or C. difficile.",
 )
 LABELS = ("known", "misbelieved", "unsure")
 
@@ -440,3 +442,27 @@ def test_a_mixture_asks_for_every_explanation_that_it_may_need(write_probe, tmp_
         found[name] = [json.loads(line)["id"] for line in lines]
     assert len(found["mixed_0.4"]) == 5
     assert found["mixed_0.4_balanced"] == [f"q{n}" for n in range(12) if n != 5]
+
+
+def test_texts_that_moved_and_questions_that_are_left_out_are_counted():
+    """A third of the texts move, stay and are unclear each; how many moved is counted in the rows."""
+    written = ("**[0]** is correct.", "A lack of vitamin A.", "*[0]* describes it.")
+    beliefs, _, _ = pool_of([4] * 36, ["misbelieved"] * 36, seed=4)
+    documents = [msgspec.json.decode(document) | {"explanation": "It is so."} for document in beliefs.documents]
+    beliefs = replace(beliefs, documents=[msgspec.json.encode(document) for document in documents])
+    texts = {
+        (belief.id, belief.question, belief.answer): letters_in(written[belief.id % 3], [belief.answer])
+        for belief in beliefs
+    }
+    balancer = Balancer(movable(beliefs), "sums", Explanations(texts, 0, Path("explain.jsonl")))
+    group = balancer.build("self_aligning", Instructions(NONE, 0))
+    rows = {row["id"]: row for row in group.rows}
+    assert sorted(rows) == [number for number in range(36) if number % 3 < 2]
+    moved = 0
+    for number, row in rows.items():
+        _, letter, _, explanation = parsed(row)
+        assert explanation == letters_in(written[number % 3], ["ABCD".index(letter)])
+        moved += number % 3 == 0 and letter != "ABCD"[int(beliefs.answer[number])]
+    assert 0 < moved < 12
+    assert group.balance["texts_with_moved_letters"] == moved
+    assert group.balance["left_out"] == {WRITTEN_TEXT: 12}

@@ -3,68 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from consistency.knowledge.letter_rules import CLOSE, OPEN, Mention, Options, names_species, rule_of
+from consistency.knowledge.plain_text import FORMULA, Plain, like, plain_text
 from consistency.tasks.prompts import LETTERS
 
-_OPEN, _CLOSE = r"[\"'`‘“(\[*]*", r"[\"'`’”)\]*]*"
-# A letter by itself; small ones only in brackets or quotes, before a bracket or a full stop, or behind a word for an option.
-_ALONE = re.compile(
-    r"(?<![A-Za-z0-9_])(?<![A-Za-z]['’.\-/])(?<!\d[./])([A-Ja-j])(?![A-Za-z0-9_+]|['’][^\W\d_]|[-/][A-Za-z0-9]|\.[A-Za-z](?![a-z])|\.\d)"
+# What makes a letter part of a word: letters (of words with spaces between them), digits, marks on letters, indices.
+_WORD = r"A-Za-z0-9\u00b2\u00b3\u00b9\u00c0-\u024f\u0300-\u036f\u0370-\u052f\u2070-\u209c"
+_LETTER = re.compile(
+    rf"(?<![{_WORD}])(?!e\.?\s?g\b|(?<=[Ii]\.)e\b|(?<=[Ii]\s)e\b|(?<=[Ii]\.\s)e\b|(?<=[Ee]\.)g\b|(?<=[Ee]\.\s)g\b)(?:[A-Ja-j]|[A-J]{{2,10}})(?![{_WORD}])"
 )
-_ADVERB = r"(?:\s+(?:also|both|all|likely|indeed|therefore|thus|clearly|not|probably|most likely|then|definitely))*"
-_OPTION_BEFORE = re.compile(
-    rf"(?:\b(?:options?|choices?|alternatives?)(?:\s+(?:letters?|labell?ed))?|选项|[故应]选)\s*[:：]?\s*{_OPEN}\s*$",
+# What joins the letters of one enumeration.
+_COMMA = re.compile(rf"{CLOSE}\s*[,，][\"'”’]?\s*{OPEN}")
+_AND = re.compile(
+    rf"{CLOSE}\s*(?:[,，;]\s*)?[\"'”’]?\s*(?:(?:and/or|and|or|nor|as\s+well\s+as|(?:but\s+)?not|rather\s+than|instead\s+of)\b|[&/、和或与及])"
+    rf"\s*(?:(?:both|also|either|even)\s+)?(?P<noun>(?:the\s+)?(?:options?|choices?|选项)\s*)?{OPEN}\s*",
     re.IGNORECASE,
 )
-_ANSWER_BEFORE = re.compile(
-    r"(?:\b(?:answers?|ans|options?|choices?|response|statement)\b(?:\s+(?!is\b|are\b)[\w'’,\-]+){0,12}?"
-    rf"(?:\s*(?:[:：=.\-–—]|\s(?:is|are|was|be|as)){_ADVERB}\s*[:：.]?)?|答案(?:是|为)?[:：]?)\s*{_OPEN}\s*$",
+_TO = re.compile(rf"{CLOSE}\s*(?:(?:to|through|thru|till?|until)\b|[-–—~～−至到])\s*{OPEN}\s*", re.IGNORECASE)
+_ALL = re.compile(
+    rf"\b(?:options|choices|alternatives|distractors|answers|vitamins|groups|types)\s*[:：]?\s*{OPEN}\s*\Z|选项\s*\Z",
     re.IGNORECASE,
 )
-_ENDS = re.compile(
-    rf"{_CLOSE}\s*(?:$|[.,:;!?)\]\n\"'’”]|[-–—]\s|\(|(?:because|since|as|for|due|which|and|or|that|in|i\.?\s?e)\b|[^\x00-\x7f])",
-    re.IGNORECASE,
-)
-_JUDGED = re.compile(
-    rf"{_CLOSE}\s*(?:(?:is|are|was|were){_ADVERB}\s+(?:the\s+|an?\s+)?(?:only\s+|most\s+|best\s+|more\s+)*"
-    r"(?:in)?(?:correct|right(?!\s+(?!answers?|options?|choices?|because|since|as|here|and|one)[a-z])|wrong|true|false|accurate|"
-    r"appropriate|suitable|answers?|options?|choices?|ruled out|eliminated|excluded)\b"
-    r"|项|选项|(?:不)?正确|错误)",
-    re.IGNORECASE,
-)
-_MARKS = re.compile(rf"{_CLOSE}\s*[.:,\-–—)]*\s*(?:i\s?\.?\s?e\b[.,:]*\s*)?{_OPEN}\s*", re.IGNORECASE)
-_ARTICLE = re.compile(r"(?:the|an?)\s+", re.IGNORECASE)
-_BETWEEN = re.compile(
-    rf"{_CLOSE}\s*(?:[,、，/&]\s*(?:and\b|or\b|nor\b)?|(?:and/or|and|or|nor)\b|和|或|与)\s*(?:(?:option|choice)\s+)?{_OPEN}",
-    re.IGNORECASE,
-)
-# Words before a letter, and behind one, with which it is a name of something else.
-_NAMED_BEFORE = re.compile(
-    r"(?:\b(?:vitamins?|vit|hepatitis|groups?|grades?|types?|class(?:es)?|stages?|phases?|categor(?:y|ies)|fig(?:ure)?s?|tables?|"
-    r"sections?|schedules?|appendix|part|levels?|plan|points?|immunoglobulin|ig|influenza|factors?|proteins?|subunits?|"
-    r"ha?emophilia|blood|series|zones?|regions?|league|apo|apolipoprotein|lipid|cyclosporin|amphotericin|penicillin|toxins?|"
-    r"chains?|genes?|subtypes?|serotypes?|antigens?|strains?|company|country|nodes?|teams?|side|symbol|letter)\.?\s+"
-    r"|°\s*|\d\s*|[=+*×^<>≤≥~±]\s*)$",
-    re.IGNORECASE,
-)
-_NAMED_BEHIND = re.compile(
-    r"\s*[=+*×^<>≤≥±]|[-\s](?:and [A-Z][- ])?(?:cells?|lymphocytes?|peptides?|fib(?:re|er)s?|waves?|proteins?|antigens?|"
-    r"chains?|viruses|virus|"
-    r"streptococc\w+|types?|subunits?|receptors?|deficiency|lines?)\b",
-    re.IGNORECASE,
-)
-_INITIAL_BEFORE = re.compile(r"(?:\b[A-Z][a-z]+|\b[A-Z]\.)[ \t]?$")
-_INITIAL_BEHIND = re.compile(r"\.\s?[A-Z]")
-_GENUS_BEHIND = re.compile(r"\.\s[a-z]{3,}")
-_ARTICLE_BEHIND = re.compile(r"\s+[\w\"'“‘(]")
-_PRONOUN_BEHIND = re.compile(r"\s+(?:am|was|have|had|think|believe|will|would|do|did|can|could|chose|choose)\b|['’]")
+_ARE = re.compile(rf"{CLOSE}\s*(?:(?:are|were|do|can|could|have)\b|[两三四]?项?[均都皆全])", re.IGNORECASE)
+_CHINESE = re.compile(r"\s*[\u4e00-\u9fff]")
+_CHOSEN = re.compile(r"(?:选项?|选择|答案(?:应?[是为])?[:：]?|排除)\s*\Z")
 _PLACED = re.compile(
-    r"\b(?:first|second|third|fourth|fifth|sixth|last|final|penultimate|1st|2nd|3rd|4th|5th)\s+(?:and\s+\w+\s+|two\s+|three\s+)?"
+    r"\b(?!final\s+answer)(?:first|second|third|fourth|fifth|sixth|last|final|penultimate|1st|2nd|3rd|4th|5th)\s+(?:and\s+\w+\s+|two\s+|three\s+)?"
     r"(?:options?|answers?|alternatives?|of\s+the\s+(?:options?|choices?|answers?))\b"
-    r"|\b(?:options?|choices?)\s*(?:no\.?|number|#)?\s*[\"'(\[]*(?:\d|(?-i:I{2,3}|IV|V|[A-J]{2,})\b|(?:one|two|three|four)\b(?!\s+\w))"
-    r"|第[一二三四五]个?(?:选项|项)|选项?\s*[A-J]{2,}|[故应]选\s*[A-J]{2,}",
+    r"|\b(?:options?|choices?)\s*(?:no\.?|number|#)?\s*[\"'(\[]*(?:\d|(?-i:I{2,3}|IV|V)\b|(?:one|two|three|four)\b(?!\s+\w))"
+    r"|第[一二三四五]个?(?:选项|项)",
     re.IGNORECASE,
 )
 # Options that say something of the places of others.
@@ -84,9 +54,9 @@ _LETTERED = re.compile(
 _NUMBERED = re.compile(
     r"^\W*(?:both|only|neither|either|options?)\s+\(?\d\)?(?:\W|\b(?:and|or|nor)\b|\d)*(?:only)?\W*$", re.I
 )
-_ENOUGH, _SHORTEST = 0.6, 10
-
-_Kind = Literal["option", "other", "unclear"]
+_NAMES_OPTIONS = re.compile(
+    r"\b(?:options?|choices?)\s+\(?(?-i:[A-J]{1,10})\b|选项?\s*[A-J]{1,10}(?![A-Za-z])", re.IGNORECASE
+)
 
 
 def move_letters(text: str, choices: Sequence[str], order: Sequence[int]) -> str | None:
@@ -118,14 +88,19 @@ def move_letters(text: str, choices: Sequence[str], order: Sequence[int]) -> str
     >>> move_letters("Here B does it.", ["two", "three"], [1, 0]) is None
     True
     """
-    found = _mentions(text, choices)
-    if found is None:
+    plain = plain_text(text)
+    if _PLACED.search(plain.text):
         return None
-    signs = list(text)
-    for place, option in found:
-        letter = LETTERS[list(order).index(option)]
-        signs[place] = letter if signs[place].isupper() else letter.lower()
-    return "".join(signs)
+    options = Options(tuple(_comparable(choice) for choice in choices))
+    new = {option: LETTERS[place] for place, option in enumerate(order)}
+    parts, done = [], 0
+    for mention in _mentions(plain, options):
+        if mention is None or options.bare:
+            return None
+        for start, end, instead in mention.edits(plain, text, new):
+            parts += [text[done:start], instead]
+            done = end
+    return "".join([*parts, text[done:]])
 
 
 def depends_on_places(question: str, choices: Sequence[str]) -> bool:
@@ -142,7 +117,7 @@ def depends_on_places(question: str, choices: Sequence[str]) -> bool:
     >>> depends_on_places("A. It is. B. It was. What holds?", ["A and B", "neither"])
     False
     """
-    if _PLACED.search(question) or re.search(r"\b(?:options?|choices?)\s+\(?[A-J]\b", question):
+    if _PLACED.search(question) or _NAMES_OPTIONS.search(question):
         return True
     return any(_of_others(choice, question, len(choices)) for choice in choices)
 
@@ -163,120 +138,165 @@ def _of_others(choice: str, question: str, count: int) -> bool:
     return not all(re.search(rf"(?<![A-Za-z]){letter}[.):]", question, re.IGNORECASE) for letter in letters)
 
 
-def _mentions(text: str, choices: Sequence[str]) -> list[tuple[int, int]] | None:
-    """The places of the letters that name an option, with it; None where one cannot be told, or names another's text."""
-    if _PLACED.search(text):
-        return None
-    options: list[tuple[int, int]] = []
-    bare = any(choice.strip().upper() in set(LETTERS[: len(choices)]) for choice in choices)
-    for chain in _chains(text):
-        kinds = [_kind(text, match, choices) for match in chain]
-        if "option" in kinds and len(chain) > 1:
-            # A name among them, or a small "a", which may be an article, makes all of them unclear.
-            named_too = any(kind == "other" and match[1] != "A" for kind, match in zip(kinds, chain, strict=True))
-            kinds = ["unclear" if named_too else "option"] * len(kinds)
-        elif len(chain) > 1 and _is_name(text, chain[0]):
-            kinds = ["other"] * len(kinds)
-        named = [match for match, kind in zip(chain, kinds, strict=True) if kind == "option"]
-        if "unclear" in kinds or (named and bare):
-            return None
-        for match in named:
-            option = LETTERS.index(match[1].upper())
-            if option >= len(choices) or _other_text(text, match, choices, option):
-                return None
-            options.append((match.start(1), option))
-    return options
+@dataclass(frozen=True)
+class _Letters:
+    """Letters of one enumeration: where they stand in the plain text.
+
+    Attributes
+    ----------
+    places : tuple of int
+        Of each letter.
+    ranges : frozenset of int
+        Numbers of those that stand for all letters up to the next one ("A to C").
+    word : bool
+        Whether nothing stands between them ("ABC"), so that they are sorted.
+    """
+
+    places: tuple[int, ...]
+    ranges: frozenset[int]
+    word: bool
+
+    def edits(self, plain: Plain, text: str, new: dict[int, str]) -> Iterator[tuple[int, int, str]]:
+        """Spans of the text with markup, and what comes there."""
+        if self.word:
+            found = sorted(new[LETTERS.index(plain.text[place])] for place in self.places)
+            for place, letter in zip((plain.places[place] for place in self.places), found, strict=True):
+                yield place, place + 1, like(letter, text[place])
+            return
+        number = 0
+        while number < len(self.places):
+            first = plain.places[self.places[number]]
+            option = LETTERS.index(plain.text[self.places[number]].upper())
+            if number not in self.ranges:
+                yield first, first + 1, like(new[option], text[first])
+                number += 1
+                continue
+            last = plain.places[self.places[number + 1]]
+            until = LETTERS.index(plain.text[self.places[number + 1]].upper())
+            letters = sorted(new[between] for between in range(option, until + 1))
+            if ord(letters[-1]) - ord(letters[0]) == until - option:
+                yield first, first + 1, like(letters[0], text[first])
+                yield last, last + 1, like(letters[-1], text[last])
+            else:
+                moved = [like(letter, text[first]) for letter in letters]
+                comma, final = (
+                    ("、", "和") if _CHINESE.match(plain.text, self.places[number + 1] + 1) else (", ", " and ")
+                )
+                yield first, last + 1, comma.join(moved[:-1]) + final + moved[-1]
+            number += 2
 
 
-def _chains(text: str) -> list[list[re.Match[str]]]:
-    """Letters by themselves, those of one enumeration ("A, B and C") together."""
-    found: list[list[re.Match[str]]] = []
-    for match in _ALONE.finditer(text):
-        last = found[-1][-1] if found else None
-        between = text[last.end() : match.start()] if last else ""
-        if last and last[1].islower() == match[1].islower() and _BETWEEN.fullmatch(between):
-            found[-1].append(match)
-        else:
-            found.append([match])
-    return found
+def _comparable(choice: str) -> str:
+    """An option's text without markup; empty where it has formulas, which are not compared."""
+    plain = plain_text(choice).text.strip()
+    return "" if FORMULA in plain else plain
 
 
-def _kind(text: str, match: re.Match[str], choices: Sequence[str]) -> _Kind:
-    letter, before, behind = match[1], text[max(0, match.start() - 160) : match.start()], text[match.end() :]
-    small = letter.islower()
-    marked = bool(re.match(r"[)\]\"'’”]", behind))
-    named = bool(_OPTION_BEFORE.search(before))
-    if small and not (marked or named or (behind.startswith(".") and letter != "a")):
-        # An article, or a unit; behind a word for the answer it may be a letter.
-        closes = _ENDS.match(behind) and not re.match(r"\s*[A-Za-z(]", behind)
-        return "unclear" if closes and _ANSWER_BEFORE.search(before) and len(before) < 40 else "other"
-    if letter == "I" and not named and _PRONOUN_BEHIND.match(behind):
+def _mentions(plain: Plain, options: Options) -> Iterator[_Letters | None]:
+    """The letters that name options, in their order; None for what cannot be told, or names no option of the question."""
+    for chain in _chains(plain.text, options):
+        kinds = [_kind(mention) for mention, _ in chain]
+        # "A and option B are wrong": what the next one is, unless something else is known.
+        for number in range(len(chain) - 2, -1, -1):
+            if kinds[number] == "unclear" and kinds[number + 1] == "option" and not chain[number][0].told:
+                kinds[number] = "option"
+        for (mention, letters), kind in zip(chain, kinds, strict=True):
+            if kind == "option":
+                yield letters if mention.possible and _ascending(plain.text, letters) else None
+            elif kind == "unclear":
+                yield None
+
+
+def _ascending(text: str, letters: _Letters) -> bool:
+    """Whether ranges go from a letter to a later one, and from no end of another range."""
+    return all(
+        text[letters.places[number]].upper() < text[letters.places[number + 1]].upper()
+        and number + 1 not in letters.ranges
+        for number in letters.ranges
+    )
+
+
+def _kind(mention: Mention) -> str:
+    if mention.several and re.fullmatch(r"[A-J]+", mention.text[mention.start : mention.end]):
+        return _kind_of_word(mention)
+    rule = rule_of(mention)
+    return rule.kind if rule else "unclear"
+
+
+def _kind_of_word(mention: Mention) -> str:
+    """What several letters without anything between them are: options in "options BC" or "ABC错误", else a word as AC."""
+    if not (mention.evidence or mention.preceded(_CHOSEN)):
         return "other"
-    if any(len(choice.strip()) > 1 and _begins(text[match.start() :], choice.strip()) for choice in choices):
-        return "other"
-    if named or (_JUDGED.match(behind) and not _NAMED_BEFORE.search(before)):
-        return "option"
-    option = LETTERS.index(letter.upper())
-    if option < len(choices):
-        if _says(text, match, choices[option]):
-            return "option"
-        if any(_says(text, match, choice) for choice in choices if len(choice.strip()) > 2):
-            return "unclear"
-    if _ANSWER_BEFORE.search(before) and _ENDS.match(behind) and not _NAMED_BEFORE.search(before):
-        return "option"
-    if option >= len(choices) or _is_name(text, match):
-        return "other"
-    if (
-        letter == "A"
-        and _ARTICLE_BEHIND.match(behind)
-        and not re.match(r"\s+(?:is|are|was|were|and|or|does|has|says|states|means|refers|claims)\b", behind)
-    ):
-        return "other"
-    return "unclear"
+    ordered = list(mention.letters) == sorted(set(mention.letters))
+    many = mention.preceded(_ALL) or mention.preceded(_CHOSEN) or mention.follows(_ARE)
+    chinese = mention.judged and mention.follows(_CHINESE)
+    return "option" if ordered and (many or chinese) and not mention.told else "unclear"
 
 
-def _is_name(text: str, match: re.Match[str]) -> bool:
-    """Whether a letter is part of a name: vitamin A, B cells, Franklin D. Roosevelt, C. difficile, x = A."""
-    before, behind = text[max(0, match.start() - 40) : match.start()], text[match.end() :]
-    if _NAMED_BEFORE.search(before) or _NAMED_BEHIND.match(behind):
-        return True
-    if _INITIAL_BEHIND.match(behind) and _INITIAL_BEFORE.search(before):
-        return True
-    return bool(_GENUS_BEHIND.match(behind) and re.search(r"[a-z,] $", before))
+def _chains(text: str, options: Options) -> Iterator[list[tuple[Mention, _Letters]]]:
+    """Letters by themselves. Those of one enumeration are one mention; enumerations with "and option" between them, one list."""
+    hidden = _quoted(text, options)
+    found = [match for match in _LETTER.finditer(text) if not hidden[match.start()]]
+    number = 0
+    while number < len(found):
+        chain, joined = [], True
+        while joined and number < len(found):
+            links: list[str] = []
+            last = number
+            joined = False
+            while last + 1 < len(found) and _alike(found[last][0], found[last + 1][0]):
+                link, noun = _link(text[found[last].end() : found[last + 1].start()][:_LONGEST_LINK])
+                if not link or noun or names_species(text, found[last + 1].end()):
+                    joined = noun
+                    break
+                links.append(link)
+                last += 1
+            members = found[number : last + 1]
+            for part, between in _parts(text, members, links):
+                chain.append(_mention(text, part, between, options))
+            number = last + 1
+        yield chain
 
 
-def _says(text: str, match: re.Match[str], choice: str) -> bool:
-    """Whether an option's text stands behind a letter, or before it where the letter is in brackets."""
-    marks = _MARKS.match(text, match.end())
-    if marks and marks[0].strip():
-        following = text[marks.end() : marks.end() + 3 * len(choice) + 20]
-        article = _ARTICLE.match(following)
-        if _alike(following, choice) or (article and _alike(following[article.end() :], choice)):
-            return True
-    bracketed = re.search(r"\s*[\"'”’]?\s*[(\[]$", text[: match.start()])
-    if bracketed is None or not re.match(r"\s*[)\]]", text[match.end() :]):
-        return False
-    return _signs(text[: bracketed.start()][-3 * len(choice) - 20 :]).endswith(_signs(choice)) and bool(_signs(choice))
+_LONGEST_LINK = 40
 
 
-def _other_text(text: str, match: re.Match[str], choices: Sequence[str], option: int) -> bool:
-    """Whether the text of another option stands behind a letter, and not its own."""
-    texts = [choice for place, choice in enumerate(choices) if place != option and len(_signs(choice)) > 2]
-    return not _says(text, match, choices[option]) and any(_says(text, match, choice) for choice in texts)
+def _alike(letter: str, other: str) -> bool:
+    return len(letter) == len(other) == 1 and letter.islower() == other.islower()
 
 
-def _alike(text: str, choice: str) -> bool:
-    """Whether a text begins with an option, or with the greater part of a long one."""
-    if _begins(text, choice.strip()):
-        return True
-    found, wanted = _signs(text), _signs(choice)
-    enough = max(_SHORTEST, int(_ENOUGH * len(wanted)))
-    return len(wanted) >= enough and found.startswith(wanted[:enough])
+def _link(between: str) -> tuple[str, bool]:
+    """What joins two letters: "to", "and" or ","; and whether a word for an option stands there. Empty if nothing does."""
+    if _TO.fullmatch(between):
+        return "to", False
+    if found := _AND.fullmatch(between):
+        return "and", bool(found["noun"])
+    return ("," if _COMMA.fullmatch(between) else ""), False
 
 
-def _begins(text: str, choice: str) -> bool:
-    return bool(choice) and text.casefold().startswith(choice.casefold()) and not text[len(choice) :][:1].isalnum()
+def _parts(text: str, members: list[re.Match[str]], links: list[str]) -> list[tuple[list[re.Match[str]], list[str]]]:
+    """An enumeration whole, or its letters one by one where commas alone join them and nothing speaks of several."""
+    start, end = members[0].start(), members[-1].end()
+    if set(links) == {","} and not (_ALL.search(text[max(0, start - 40) : start]) or _ARE.match(text, end)):
+        return [([member], []) for member in members]
+    return [(members, links)]
 
 
-def _signs(text: str) -> str:
-    return "".join(filter(str.isalnum, text.casefold()))
+def _mention(text: str, members: list[re.Match[str]], links: list[str], options: Options) -> tuple[Mention, _Letters]:
+    letters = "".join(member[0] for member in members)
+    places = tuple(place for member in members for place in range(*member.span()))
+    ranges = frozenset(number for number, link in enumerate(links) if link == "to")
+    listed = set(links) == {","}
+    return Mention(text, members[0].start(), members[-1].end(), letters, options, listed), _Letters(
+        places, ranges, len(places) > len(members)
+    )
+
+
+def _quoted(text: str, options: Options) -> bytearray:
+    """For each sign whether it belongs to an option's text, letter for letter."""
+    hidden = bytearray(len(text) + 1)
+    for choice in options.choices:
+        if len(choice) > 2 and _LETTER.search(choice):
+            for match in re.finditer(rf"(?<!\w){re.escape(choice)}(?!\w)", text, re.IGNORECASE):
+                hidden[match.start() : match.end()] = b"\x01" * (match.end() - match.start())
+    return hidden
