@@ -17,9 +17,10 @@ from scipy import stats
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import Beliefs
 from consistency.knowledge.explanations import Explanations
-from consistency.knowledge.option_letters import depends_on_places, move_letters
+from consistency.knowledge.option_letters import move_letters
 from consistency.knowledge.probes import read_probe
 from consistency.report.grid.report import write_report
+from consistency.tasks.placed_options import depends_on_places
 from consistency.training_data.balance import WRITTEN_TEXT, Balancer, movable
 from consistency.training_data.groups import build_group
 from consistency.training_data.instructions import NONE, Instructions

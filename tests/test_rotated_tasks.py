@@ -428,7 +428,7 @@ def test_options_in_texts_are_rotated_as_hand_made_documents_are(name: str, fold
     if not path.exists():
         pytest.skip(f"this release of lm_eval has no {file}")
     asked = questions()
-    asked[0]["choices"][3] = "Both (A) and (B)"  # an option that names others
+    asked[0]["choices"][3] = "hepatitis (B)"  # an option that looks like a label
     if name in ("haerae", "csatqa"):
         asked = [{**q, "choices": [*q["choices"], "none"]} for q in asked]
     if name == "arab_culture":
@@ -519,6 +519,36 @@ def test_one_document_without_an_answer_is_named(folder: Folder) -> None:
     folder.add("exam", asked)
     with pytest.raises(InputError, match=r"exam: it has not one gold option \(document 4\)"):
         prepare_rotated(folder.manager(), ["exam"], folder.rotated())
+
+
+def test_options_that_speak_of_others_by_their_place_are_not_asked_and_counted(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {
+            "question": f"Which is {number}?",
+            "choices": [f"{option} of {number}" for option in "pqrs"],
+            "answer": number % 4,
+        }
+        for number in range(6)
+    ]
+    rows[1]["choices"] = ["cat", "dog", "Both A and B", "None of the above"]
+    rows[4]["choices"] = ["one", "two", "three", "All of the above"]
+    rows[5]["choices"] = ["hepatitis A", "hepatitis B", "both", "none of them"]
+    folder.add("exam", rows)
+    rotated = folder.rotated()
+    prepare_rotated(folder.manager(), ["exam"], rotated)
+    assert "2 of 6" in capsys.readouterr().err
+    (task,) = (
+        folder.manager(rotated).load(["exam_cyclic"])["tasks"].values()
+        if hasattr(TaskManager, "load")
+        else (folder.manager(rotated).load_task_or_group(["exam_cyclic"])["exam_cyclic"],)
+    )
+    assert list(dict.fromkeys(document["id"] for document in task.eval_docs)) == [0, 2, 3, 5]
+    assert task.config.metadata["questions_left_out"] == 2
+    folder.add("placed", rows[1:2])
+    with pytest.raises(InputError, match="placed"):
+        prepare_rotated(folder.manager(), ["placed"], folder.rotated())
 
 
 def test_rotated_questions_are_not_rotated_again(folder: Folder) -> None:

@@ -20,8 +20,9 @@ from lm_eval.api.task import ConfigurableTask
 
 from consistency.errors import InputError
 from consistency.support.files import write_atomically
+from consistency.support.streams import tell
 from consistency.tasks.questions import CYCLIC
-from consistency.tasks.rotation import NotRotatableError, rotated_documents
+from consistency.tasks.rotation import NotRotatableError, numbered_ids, rotated_documents
 
 _MOST_NAMED = 5
 _MODULE = "rotated_tasks_of_this_run"
@@ -34,6 +35,11 @@ class _Loaded:
     task: ConfigurableTask
     documents: Sequence[Mapping[str, Any]]
     rotated: list[dict[str, Any]]
+
+    @property
+    def left_out(self) -> int:
+        """How many questions have options that speak of others by their place."""
+        return len(self.documents) - len({document["id"] for document in self.rotated})
 
 
 # lm_eval makes the objects of tasks itself, and gives them nothing but their files: the loaded tasks of this process by the
@@ -57,10 +63,11 @@ class RotatedTask(ConfigurableTask):  # type: ignore[misc]
         self._config = copy.copy(loaded.task.config)
         self._config.task = name
         self._config.task_alias = None
+        if loaded.left_out:
+            self._config.metadata = {**(self._config.metadata or {}), "questions_left_out": loaded.left_out}
         self._instances = None
         self._documents = loaded.rotated
-        firsts = [document for document in loaded.rotated if not document["rotation"]]
-        self._question = {document["id"]: number for number, document in enumerate(firsts)}
+        self._question = {own: number for number, own in enumerate(numbered_ids(loaded.documents))}
         if hasattr(loaded.task, "sampler"):
             self.sampler: Any = _SameShots(loaded.task.sampler, loaded.documents)
 
@@ -145,10 +152,15 @@ def prepare_rotated(manager: Any, names: Iterable[str], folder: Path) -> list[st
         leaves = _leaves(manager, name)
         for leaf, task in leaves.items():
             try:
-                _LOADED[leaf + CYCLIC] = _load(task)
+                loaded = _LOADED[leaf + CYCLIC] = _load(task)
             except NotRotatableError as error:
                 refused[leaf] = str(error)
                 continue
+            if loaded.left_out:
+                tell(
+                    f"{leaf}: {loaded.left_out} of {len(loaded.documents)} questions have options that speak of others by their "
+                    "place or letter (all of the above, both A and B), and are not asked in rotations"
+                )
             _write(folder, leaf + CYCLIC, {"task": leaf + CYCLIC, "class": _Function(f"{_MODULE}.RotatedTask")})
         if name not in leaves:
             _write(folder, rotated, _group(rotated, leaves))

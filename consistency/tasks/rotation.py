@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from consistency.tasks.option_fields import CODES, GoldField, gold_fields
 from consistency.tasks.options_in_text import HeldOptions, held_options, split_labels
+from consistency.tasks.placed_options import speaks_of_others
 
 Document = Mapping[str, Any]
 _WORD = re.compile(r"[^\W_]+")
@@ -88,8 +89,10 @@ def rotated_documents(task: Asking, documents: Sequence[Document]) -> list[dict[
     Returns
     -------
     list of dict
-        With the fields of `consistency.tasks.questions.rotate`: `id`, the document's own or its number where it has none of its
-        own, and `rotation` r. The options from number r on come first, and the fields that say which is right follow.
+        Without the documents whose options speak of others by their place or letter ("all of the above"), which would ask
+        something else. With the fields of `consistency.tasks.questions.rotate`: `id`, the document's own or its number where it
+        has none of its own, and `rotation` r. The options from number r on come first, and the fields that say which is right
+        follow.
 
     Raises
     ------
@@ -105,10 +108,13 @@ def rotated_documents(task: Asking, documents: Sequence[Document]) -> list[dict[
     told = gold_fields(documents, golds, [each.scored.labels for each in asked])
     if not told and not _told_by_text(asked):
         raise NotRotatableError("no field of its documents says which option is right")
-    ids = _ids(documents)
+    if all(map(_places_matter, asked)):
+        raise NotRotatableError("the options of all its questions speak of others by their place or letter")
+    ids = numbered_ids(documents)
     return [
         {**document, "id": own, "rotation": rotation}
         for number, (each, own) in enumerate(zip(asked, ids, strict=True))
+        if not _places_matter(each)
         for rotation, document in enumerate(_in_document(number, partial(_rotations, task, each, fields, told)))
     ]
 
@@ -156,6 +162,15 @@ def _asked(task: Asking, document: Document, fields: tuple[HeldOptions, ...]) ->
         raise NotRotatableError("it holds its options twice, and not the same ones")
     frame = _shown_frame(task, document, fields, scored)
     return _Asked(document, texts, scored, _gold(task, document, scored.of(texts)), frame)
+
+
+def _places_matter(asked: _Asked) -> bool:
+    """Whether an option speaks of others by their place or letter."""
+    texts = list(map(_bare, asked.texts))
+    # What stands before the first option, without its label.
+    before = re.split("|".join(asked.frame.marks), asked.frame.text, maxsplit=1)[0]
+    question = re.sub(r"\W*\w{1,2}\W*\Z", "", before)
+    return any(speaks_of_others(text, question, len(texts)) for text in texts)
 
 
 def _bare(text: Any) -> str:
@@ -251,7 +266,7 @@ def _written(document: Document, fields: tuple[HeldOptions, ...], texts: Sequenc
     return written
 
 
-def _ids(documents: Sequence[Document]) -> list[int | str]:
+def numbered_ids(documents: Sequence[Document]) -> list[int | str]:
     """An id of each document: its own where these are distinct, else its number."""
     own = [document.get("id") for document in documents]
     known = all(isinstance(each, int | str) and not isinstance(each, bool) for each in own)

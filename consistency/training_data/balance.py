@@ -17,7 +17,8 @@ from consistency.errors import InputError
 from consistency.experiment.group_names import BALANCED, plain
 from consistency.knowledge.beliefs import Belief, Beliefs, Document
 from consistency.knowledge.explanations import Explanations
-from consistency.knowledge.option_letters import depends_on_places, move_letters
+from consistency.knowledge.option_letters import move_letters
+from consistency.tasks.placed_options import depends_on_places
 from consistency.training_data.groups import asked_rows, build_group, draw, random_option
 from consistency.training_data.instructions import Instructions
 from consistency.training_data.rows import Answers, Group
