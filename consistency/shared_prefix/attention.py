@@ -194,8 +194,6 @@ class Pass:
     ----------
     kept : dict of int to (Tensor, Tensor)
         The same for the next pass, filled while this one runs.
-    windows : set of int
-        The sliding windows of the layers.
     layers : int
         How many layers have used this attention.
     """
@@ -204,7 +202,6 @@ class Pass:
         self.row = row
         self.carried = carried
         self.kept: Carried = {}
-        self.windows: set[int] = set()
         self.layers = 0
         self._own, self._trees, self._stems = Spans(row.own), Spans(row.trees), Spans(row.stems)
         self._longest = int(row.positions.max()) + 1
@@ -223,10 +220,8 @@ class Pass:
             prefix = [torch.cat(both) for both in zip(before, prefix, strict=True)]
         if self.row.kept.stop:
             self.kept[layer] = (prefix[0][self.row.kept].clone(), prefix[1][self.row.kept].clone())
-        if window is not None:
-            self.windows.add(window)
-            if self._longest > window:
-                return self._attend_in_window(query, key, value, before, scale, window)
+        if window is not None and self._longest > window:
+            return self._attend_in_window(query, key, value, before, scale, window)
         output, lse = attend(query, key, value, self._own, causal=True, scale=scale)
         assert lse is not None
         rest = slice(self.row.prefixes, None)

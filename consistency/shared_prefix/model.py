@@ -17,7 +17,7 @@ from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
 from consistency.shared_prefix.attention import Carried
-from consistency.shared_prefix.compatibility import NOT_CAUSAL, why_unsupported
+from consistency.shared_prefix.compatibility import NOT_CAUSAL, longest_served, why_unsupported
 from consistency.shared_prefix.forward import LONGEST_PASS, Forward, to_device
 from consistency.shared_prefix.passes import Row, Unit, end_of_pass, lay_out, units_of
 from consistency.shared_prefix.requests import Encoded, Requests
@@ -66,6 +66,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
             mixed_precision_dtype=self.mixed_precision_dtype,
             pass_tokens=pass_tokens,
         )
+        self._served: tuple[int, str | None] = (0, None)
         self._ahead: dict[str, list[int]] = {}
         self._upcoming: Iterator[str] = iter(())
 
@@ -126,6 +127,12 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         if reason is not None:
             logger.warning("%d requests take lm_eval's own path: %s", len(requests), reason)
             return self._as_hf(requests, disable_tqdm, None)
+        lengths = [min(len(context) + len(answer) - 1, self.max_length) for _, context, answer in requests]
+        served = self._longest_served(max(lengths))
+        apart = [number for number, length in enumerate(lengths) if length > served]
+        if apart:
+            logger.warning("%d requests take lm_eval's own path: %s", len(apart), self._served[1])
+            return self._in_two_parts(requests, apart, disable_tqdm)
         batch = Requests(requests, self.max_length)
         forest = batch.forest()
         alone = [number for tree in forest if not tree.children for number, _ in batch.answers[tree.sequence]]
@@ -155,6 +162,24 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
                         self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
                 # Once a pass: a bar that moves with each answer is drawn at the first of a pass and lags behind by the others.
                 bar.update(len(scored))
+        return [answers[number] for number in range(len(requests))]
+
+    def _longest_served(self, length: int) -> int:
+        """The most tokens of a prompt that can share prefixes, shown up to this length."""
+        shown, reason = self._served
+        if reason is None and length > shown:
+            self._served = longest_served(self.forward, length)
+        return self._served[0]
+
+    def _in_two_parts(self, requests: Sequence[Encoded], apart: Sequence[int], disable_tqdm: bool) -> list[Answer]:
+        """The answers where some requests have to take lm_eval's own path."""
+        far = set(apart)
+        near = [number for number in range(len(requests)) if number not in far]
+        answers: dict[int, Answer] = {}
+        found = self._as_hf([requests[number] for number in apart], disable_tqdm, self._lone_batch(requests, apart))
+        answers.update(zip(apart, found, strict=True))
+        found = self._loglikelihood_tokens([requests[number] for number in near], disable_tqdm)
+        answers.update(zip(near, found, strict=True))
         return [answers[number] for number in range(len(requests))]
 
     def _as_hf(self, requests: list[Encoded], disable_tqdm: bool, batch: int | None) -> list[Answer]:
