@@ -26,8 +26,10 @@ KERNEL_ERROR = {torch.float32: 2e-3, torch.float16: 5e-3, torch.bfloat16: 4e-2}
 # mean square of the differences, as a share of what another prefix changes.
 LARGEST_DIFFERENCE, LARGEST_SHARE = 1e-3, 0.3
 # Tokens of a pass of the trial, so that it takes several passes.
-TRIAL_PASS = 70
-# Tokens at the end of the trial of a length, and how many of them are scored.
+TRIAL_PASS = 45
+# The trial has prompts of this length.
+TRIAL_LENGTH = 40
+# Tokens at the end of the trial of a longer prompt, and how many of them are scored.
 TRIAL_QUESTION, TRIAL_ANSWER = 24, 8
 
 
@@ -93,7 +95,7 @@ def longest_served(forward: Forward, length: int) -> tuple[int, str | None]:
         The reason if it is less than `length`.
     """
     reason = None
-    while length > TRIAL_QUESTION:
+    while length > TRIAL_LENGTH:
         try:
             right, why = _trial_of(forward, length)
         except (RuntimeError, TypeError, AttributeError, KeyError, IndexError, UnsupportedAttentionError) as error:
@@ -110,17 +112,18 @@ def _trial_of(forward: Forward, length: int) -> tuple[int, str | None]:
     generator = np.random.default_rng(0)
     before, first, second = (
         generator.integers(0, forward.config.vocab_size, count).tolist()
-        for count in (length - TRIAL_QUESTION, TRIAL_QUESTION + 1, TRIAL_QUESTION)
+        for count in (length - TRIAL_QUESTION, TRIAL_QUESTION + 1, TRIAL_QUESTION + 1)
     )
-    context, answer = [*before, *first[:-TRIAL_ANSWER]], first[-TRIAL_ANSWER:]
-    other = [*before, *second[:-TRIAL_ANSWER]], second[-TRIAL_ANSWER:]
-    trial = Requests([(None, context, answer), (None, *other)], length)
+    questions = ((None, [*before, *item[:-TRIAL_ANSWER]], item[-TRIAL_ANSWER:]) for item in (first, second))
+    trial = Requests([*questions], length)
+    # The last one in the order of computation: its prefix is left by the pass before.
+    last = trial.forest()[-1].children[-1].sequence
     with watched_masks() as masks:
-        theirs = forward.plain_logprobs(trial.sequences[0], TRIAL_ANSWER).float().cpu()
+        theirs = forward.plain_logprobs(trial.sequences[last], TRIAL_ANSWER).float().cpu()
     if masks.right < length:
         return masks.right, f"beyond {masks.right} tokens a mask is not the one of its layer's window"
     with forward.prefix_attention():
-        ours = _trial_logprobs(forward, trial)[1][:TRIAL_ANSWER]
+        ours = torch.split(_trial_logprobs(forward, trial)[1], TRIAL_ANSWER)[last]
     difference = (ours - theirs).abs()
     if _is_near(forward, difference, theirs.roll(1, 0) - theirs):
         return length, None
