@@ -15,6 +15,8 @@ _LAST_CUT = re.compile(r".*\n(?=[A-Za-z0-9])", re.DOTALL)
 # What a line stands between while it is encoded, so that it is treated as in the middle of a text: before it a line, after it
 # the beginning of one. Tokenizers tell letters from digits.
 _BEFORE, _LETTER, _DIGIT = "x\n", "x", "1"
+# A line with what stands before and after it.
+_Framed = tuple[str, str, str]
 # Of so many texts the tokens of one are compared before any are used.
 _EVERY = 50
 
@@ -35,7 +37,7 @@ class Pieces:
 
     def __init__(self, tokenizer: Any, special: dict[str, bool]) -> None:
         self.tokenizer, self.special = tokenizer, special
-        self._known: dict[str, list[int] | None] = {}
+        self._known: dict[_Framed, list[int] | None] = {}
         plain, around = self._plain(["x"])[0], self.whole(["x"])[0]
         starts = [at for at in range(len(around)) if around[at : at + len(plain)] == plain]
         at = starts[0] if starts else 0
@@ -59,7 +61,7 @@ class Pieces:
         cuts = [match.end() if (match := _LAST_CUT.match(text)) else 0 for text in texts]
         parts = [(text[:cut], text[cut:]) for text, cut in zip(texts, cuts, strict=True)]
         heads = {head: _framed(head, tail) for head, tail in dict(parts).items() if head}
-        tails = {tail: _BEFORE + tail for head, tail in parts if head}
+        tails = {tail: (_BEFORE, tail, "") for head, tail in parts if head}
         self._learn([*(line for lines in heads.values() for line in lines), *tails.values()])
         begun = {head: self._joined(lines) for head, lines in heads.items()}
         found: list[list[int] | None] = []
@@ -75,24 +77,20 @@ class Pieces:
         """Whether a sample of texts has these tokens as a whole as well."""
         return self.whole(texts[::_EVERY]) == list(ids[::_EVERY])
 
-    def _learn(self, framed: Sequence[str]) -> None:
-        new = [text for text in dict.fromkeys(framed) if text not in self._known]
-        for text, ids in zip(new, self._plain(new), strict=True):
-            self._known[text] = self._stripped(text, ids)
+    def _learn(self, framed: Sequence[_Framed]) -> None:
+        new = [line for line in dict.fromkeys(framed) if line not in self._known]
+        for line, ids in zip(new, self._plain(["".join(line) for line in new]), strict=True):
+            self._known[line] = self._stripped(line, ids)
 
-    def _stripped(self, text: str, ids: list[int]) -> list[int] | None:
+    def _stripped(self, framed: _Framed, ids: list[int]) -> list[int] | None:
         """The tokens of a line without those around it; None where they cannot be told apart."""
-        if text.startswith(_BEFORE) and text[len(_BEFORE)] not in "\n":
-            if ids[: len(self._before)] != self._before:
-                return None
-            ids = ids[len(self._before) :]
-        if text[-2:-1] == "\n" and (after := self._after.get(text[-1])) is not None:
-            if ids[-len(after) :] != after:
-                return None
-            ids = ids[: -len(after)]
-        return ids
+        before, _, after = framed
+        first = self._before if before else []
+        last = self._after[after] if after else []
+        end = len(ids) - len(last)
+        return ids[len(first) : end] if ids[: len(first)] == first and ids[end:] == last else None
 
-    def _joined(self, lines: Sequence[str]) -> list[int] | None:
+    def _joined(self, lines: Sequence[_Framed]) -> list[int] | None:
         joined = list(self._begin)
         for line in lines:
             ids = self._known[line]
@@ -109,12 +107,12 @@ class Pieces:
         return [item.ids for item in encoded]
 
 
-def _framed(head: str, tail: str) -> list[str]:
+def _framed(head: str, tail: str) -> list[_Framed]:
     """The lines of a text's head, each with what it stands between while it is encoded."""
     lines = _CUT.split(head)
     following = [*lines[1:], tail]
     return [
-        (_BEFORE if place else "") + line + (_DIGIT if after[0].isdigit() else _LETTER)
+        (_BEFORE if place else "", line, _DIGIT if after[0].isdigit() else _LETTER)
         for place, (line, after) in enumerate(zip(lines, following, strict=True))
     ]
 
