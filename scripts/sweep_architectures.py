@@ -92,6 +92,8 @@ EXACT: dict[str, Any] = {
     "num_nextn_predict_layers": 0,
     "n_inner": 128,
 }
+# The same for fields without a default.
+UNSET = {"head_dim": 16, "num_key_value_heads": 2, "num_experts_per_tok": 2, "n_routed_experts": 4}
 ENDINGS: tuple[tuple[str, int], ...] = (
     ("num_key_value_heads", 2),
     ("num_kv_heads", 2),
@@ -113,6 +115,7 @@ ENDINGS: tuple[tuple[str, int], ...] = (
     ("experts_per_tok", 2),
     ("experts_per_token", 2),
     ("top_k", 2),
+    ("moe_k", 2),
     ("topk", 2),
     ("shared_experts", 1),
     ("experts", 4),
@@ -170,6 +173,10 @@ def small(default: dict[str, Any], window: int | None = None) -> dict[str, Any]:
             found[field] = small(value, window) | ({"model_type": value["model_type"]} if "model_type" in value else {})
         elif field.endswith("token_id") and isinstance(value, int):
             found[field] = min(value, 2)
+        elif field == "head_dim" and "qk_rope_head_dim" in default:
+            continue  # follows from the other
+        elif field in UNSET and value is None:
+            found[field] = UNSET[field]
         elif field in EXACT and value is not None:
             found[field] = EXACT[field]
         elif window and is_window(field, value):

@@ -37,7 +37,8 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
 
     Loglikelihood requests are grouped by the tokens that they share: few-shot examples, then a question. Requests that
     share nothing, generation, rolling loglikelihoods, and models whose attention is not plain causal attention (full or
-    in a sliding window) take lm_eval's own path; the log says how many and why.
+    in a sliding window) take lm_eval's own path; so do prompts that are longer than what was shown to be equal, as where
+    a window is in the mask alone. The log says how many and why.
 
     Parameters
     ----------

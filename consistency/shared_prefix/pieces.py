@@ -17,8 +17,8 @@ _LAST_CUT = re.compile(r".*\n(?=[A-Za-z0-9])", re.DOTALL)
 _BEFORE, _LETTER, _DIGIT = "x\n", "x", "1"
 # A line with what stands before and after it.
 _Framed = tuple[str, str, str]
-# Of so many texts the tokens of one are compared before any are used.
-_EVERY = 50
+# Of so many texts the tokens of one are compared before any are used; of fewer texts these many.
+_EVERY, _AT_LEAST = 50, 10
 
 
 class Pieces:
@@ -75,7 +75,8 @@ class Pieces:
 
     def is_equal(self, texts: Sequence[str], ids: Sequence[list[int]]) -> bool:
         """Whether a sample of texts has these tokens as a whole as well."""
-        return self.whole(texts[::_EVERY]) == list(ids[::_EVERY])
+        step = max(1, min(_EVERY, len(texts) // _AT_LEAST))
+        return self.whole(texts[::step]) == list(ids[::step])
 
     def _learn(self, framed: Sequence[_Framed]) -> None:
         new = [line for line in dict.fromkeys(framed) if line not in self._known]
