@@ -27,8 +27,8 @@ logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
 
 Answer = tuple[float, bool]
 
-# Strings that are encoded at a time. One of so many is verified: of a question with 2, 4 or 5 options one or more.
-BLOCK, VERIFIED = 8000, 3
+# Strings that are encoded at a time.
+BLOCK = 8000
 
 
 @register_model("hf-shared-prefix")
@@ -68,7 +68,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         )
         self._served: tuple[int, str | None] = (0, None)
         self._ahead: dict[str, list[int]] = {}
-        self._upcoming: Iterator[str] = iter(())
+        self._upcoming: Iterator[tuple[str, bool]] = iter(())
         self._pieces: tuple[Pieces, ...] = ()
         self._verification: Verification | None = None
 
@@ -90,7 +90,13 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         self, requests: list[Any], disable_tqdm: bool, verification: Verification | None
     ) -> list[Answer]:
         pairs = (request.args for request in requests)
-        self._upcoming = (text for context, answer in pairs if context for text in (context.rstrip(), context + answer))
+        # Each text, and whether it is a context.
+        self._upcoming = (
+            text
+            for context, answer in pairs
+            if context
+            for text in ((context.rstrip(), True), (context + answer, False))
+        )
         # A string that starts with BOS gets no second one.
         usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
         self._pieces = tuple(Pieces(self.tokenizer, special) for special in (usual, {"add_special_tokens": False}))
@@ -117,7 +123,7 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         return encoded
 
     def _encode_ahead(self) -> None:
-        block = list(dict.fromkeys(islice(self._upcoming, BLOCK)))
+        block = dict(islice(self._upcoming, BLOCK))
         self._ahead = {}
         begin = self.tokenizer.decode(self.prefix_token_id)
         for has_bos, pieces in enumerate(self._pieces):
@@ -134,7 +140,8 @@ class SharedPrefixLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
                 self._upcoming = iter(())
                 return
             if verification:
-                verification.add(pieces, strings[::VERIFIED], ids[::VERIFIED])
+                contexts = [place for place, string in enumerate(strings) if block[string]]
+                verification.add(pieces, [strings[place] for place in contexts], [ids[place] for place in contexts])
             self._ahead.update(zip(strings, ids, strict=True))
 
     # Scoring
