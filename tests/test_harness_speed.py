@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("lm_eval")
 
 from lm_eval import utils
+from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager, get_task_dict
 
 from consistency.support.resources import shipped
@@ -35,7 +36,7 @@ def test_prompts_are_the_same_with_templates_compiled_once() -> None:
             "doc_to_target": "answer",
         }
         found = []
-        for task in get_task_dict([name, templates], manager).values():
+        for task in (get_task_dict([name], manager)[name], ConfigurableTask(config=templates)):
             task.set_fewshot_seed(7)
             task.build_all_requests(limit=30, rank=0, world_size=1)
             found.append([item.args for item in task.instances])
