@@ -3,13 +3,16 @@
     python scripts/benchmark_scoring.py --model FOLDER --data-dir FOLDER --device cuda --dtype bfloat16
     python scripts/benchmark_scoring.py --random-llama 1b --tokenizer FOLDER --data-dir FOLDER --device cuda --dtype bfloat16
     python scripts/benchmark_scoring.py --model FOLDER --data-dir FOLDER --subjects abstract_algebra virology --limit 50
+    python scripts/benchmark_scoring.py --model FOLDER --data-dir FOLDER --style ift --chat
 
 All in one process, on the same weights. `hf` gets the batch size that is fastest on a sample. Its strings are encoded on
 a sample, and the time is taken in proportion to the requests (`hf` encodes each by itself); so are the prompts of the
-one-at-a-time loop, which has a model to load for each subject. With `--hf-every` its scoring is run on a part as well, and
-the time taken in proportion to the tokens. Everything else is run in full.
+one-at-a-time loop, which has a model to load for each subject. What comes before and after scoring (imports, loading, tasks,
+building of requests, metrics and logs) is run as well, and the share of each stage is printed. With `--hf-every` hf's scoring
+is run on a part, and the time taken in proportion to the tokens. Everything else is run in full.
 """
 
+# ruff: noqa: E402 (the time of the imports is taken)
 from __future__ import annotations
 
 import argparse
@@ -26,10 +29,14 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+BEGUN = time.perf_counter()
 
 import numpy as np
 import torch
 import transformers
+from lm_eval import simple_evaluate
+from lm_eval.api.model import LM
+from lm_eval.loggers import EvaluationTracker
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager, get_task_dict
 
@@ -38,8 +45,11 @@ from consistency.shared_prefix.passes import units_of
 from consistency.shared_prefix.prefixes import Segment
 from consistency.shared_prefix.requests import Encoded, Requests
 from consistency.support.resources import shipped
+from consistency.tasks.harness_speed import compiled_templates, without_unasked_tasks
 from consistency.tasks.mmlu import SUBCATEGORIES
 from consistency.world.fields import DOMAINS
+
+IMPORTS = time.perf_counter() - BEGUN
 
 SUBJECTS = sorted(subject for subjects in SUBCATEGORIES.values() for subject in subjects.split())
 # Llama-3.2's layers of this size, with the vocabulary of the given tokenizer.
@@ -109,9 +119,16 @@ def main() -> None:
     torch.manual_seed(0)
     device, dtype = options.device, getattr(torch, options.dtype)
     clock = Clock(device)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(options.tokenizer or options.model)
-    model = load_model(options, tokenizer).to(device, dtype).eval()
-    tasks = build_requests(options)
+    with clock("load"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(options.tokenizer or options.model)
+        model = load_model(options, tokenizer).to(device, dtype).eval()
+    load = clock.seconds["load"]
+    with compiled_templates(), without_unasked_tasks(task_names(options)):
+        tasks, index, build = build_requests(options, HFLM(pretrained=model, tokenizer=tokenizer))
+    again, hf_index, hf_build = build_requests(options, HFLM(pretrained=model, tokenizer=tokenizer))
+    assert [[item.args for item in task] for task in tasks.values()] == [
+        [item.args for item in task] for task in again.values()
+    ]
     requests = [request for task in tasks.values() for request in task]
     documents = {(name, request.doc_id) for name, task in tasks.items() for request in task}
     say(f"{len(tasks)} tasks, {len(documents)} questions, {len(requests)} requests")
@@ -161,6 +178,24 @@ def main() -> None:
     hf_seconds = hf_took / part
     hf_memory = memory(device)
 
+    writing = time_writing(options, found)
+    stages = {
+        way: {
+            "imports": IMPORTS,
+            "loading": load,
+            "task files and data": before,
+            "building of requests": building,
+            "tokenization": tokens,
+            "model": scoring,
+            "metrics and logs": writing,
+        }
+        for way, before, building, tokens, scoring in (
+            ("hf-shared-prefix", index, build, seconds["total"] - seconds["scoring"], seconds["scoring"]),
+            ("hf", hf_index, hf_build, encode_seconds, hf_seconds),
+        )
+    }
+    tell_stages(stages)
+
     loop = released_loop(options, hf, requests, len(tasks), len(documents), clock)
     forest = batch.forest()
     prefix = sum(len(tree) for tree in forest if tree.children)
@@ -192,10 +227,12 @@ def main() -> None:
             "hf, scoring only": hf_seconds,
         },
         "times faster": {
+            "than hf, from imports to logs": sum(stages["hf"].values()) / sum(stages["hf-shared-prefix"].values()),
             "than hf": (hf_seconds + encode_seconds) / seconds["total"],
             "than hf, scoring only": hf_seconds / seconds["scoring"],
             "than one at a time": loop / seconds["total"],
         },
+        "stages, seconds": stages,
         # What counts on a CPU that others use as well.
         "processor seconds": {
             "hf-shared-prefix": ours_processor,
@@ -238,6 +275,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--subjects", nargs="*", default=SUBJECTS, help="of MMLU; none: the domains only")
     parser.add_argument("--domains", nargs="*", default=[], help=f"of {', '.join(DOMAINS)}")
     parser.add_argument("--style", default="icl", help="icl: 5 shots; ift: none")
+    parser.add_argument("--chat", action="store_true", help="apply the tokenizer's chat template, as for tuned models")
     parser.add_argument("--limit", type=int, help="questions of each task")
     parser.add_argument(
         "--batch-sizes", nargs="+", type=int, help="of hf; default: 4 to 16 on a CPU, 16 to 128 on a GPU"
@@ -272,18 +310,86 @@ def load_model(options: argparse.Namespace, tokenizer: Any) -> Any:
         return transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, options.dtype))
 
 
-def build_requests(options: argparse.Namespace) -> dict[str, list[Any]]:
-    """Build the requests of all tasks, as lm_eval does."""
+def task_names(options: argparse.Namespace) -> list[str]:
+    """The names of all tasks."""
     names = [f"consistency_mmlu_{options.style}_{subject}" for subject in options.subjects]
-    names += [f"consistency_{domain}_{options.style}" for domain in options.domains]
-    manager = TaskManager(
-        include_path=str(shipped("lm_eval_tasks")), include_defaults=False, metadata={"data_dir": str(options.data_dir)}
-    )
+    return [*names, *(f"consistency_{domain}_{options.style}" for domain in options.domains)]
+
+
+def build_requests(options: argparse.Namespace, lm: HFLM) -> tuple[dict[str, list[Any]], float, float]:
+    """The requests of all tasks as lm_eval builds them, and the seconds of loading the tasks, and of building."""
+    begun = time.perf_counter()
+    manager = TaskManager(include_path=str(shipped("lm_eval_tasks")), metadata={"data_dir": str(options.data_dir)})
+    loaded = get_task_dict(task_names(options), manager)
+    index = time.perf_counter() - begun
+    chat = {"apply_chat_template": True, "chat_template": lm.apply_chat_template} if options.chat else {}
+    begun = time.perf_counter()
     tasks: dict[str, list[Any]] = {}
-    for name, task in get_task_dict(names, manager).items():
-        task.build_all_requests(limit=options.limit, rank=0, world_size=1)
+    for name, task in loaded.items():
+        task.build_all_requests(limit=options.limit, rank=0, world_size=1, **chat)
         tasks[name] = task.instances
-    return tasks
+    return tasks, index, time.perf_counter() - begun
+
+
+class Replay(LM):  # type: ignore[misc]  # lm_eval has no types
+    """Gives the answers that were found before, and notes when it was asked.
+
+    Parameters
+    ----------
+    answers : list of (float, bool)
+        In the order of the requests.
+    """
+
+    def __init__(self, answers: list[tuple[float, bool]]) -> None:
+        super().__init__()
+        self.answers, self.asked = answers, 0.0
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """The answers."""
+        self.asked = time.perf_counter()
+        return self.answers
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """Not asked."""
+        raise NotImplementedError
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """Not asked."""
+        raise NotImplementedError
+
+
+def time_writing(options: argparse.Namespace, answers: list[tuple[float, bool]]) -> float:
+    """Seconds of all that lm_eval does once it has the answers: metrics, hashes, and the files of results and samples."""
+    manager = TaskManager(
+        include_path=str(shipped("lm_eval_tasks")),
+        include_defaults=False,
+        metadata={"data_dir": str(options.data_dir)},
+    )
+    replay = Replay(answers)
+    with tempfile.TemporaryDirectory() as folder, compiled_templates():
+        tracker = EvaluationTracker(output_path=folder)
+        results = simple_evaluate(
+            replay,
+            tasks=task_names(options),
+            task_manager=manager,
+            limit=options.limit,
+            log_samples=True,
+            evaluation_tracker=tracker,
+        )
+        samples = results.pop("samples")
+        tracker.save_results_aggregated(results=results, samples=samples)
+        for name, found in samples.items():
+            tracker.save_results_samples(task_name=name, samples=found)
+        return time.perf_counter() - replay.asked
+
+
+def tell_stages(stages: dict[str, dict[str, float]]) -> None:
+    """Print the seconds and the share of each stage."""
+    say(f"{'seconds (share)':24s}" + "".join(f"{way:>24s}" for way in stages))
+    for stage in next(iter(stages.values())):
+        cells = ((found[stage], found[stage] / sum(found.values())) for found in stages.values())
+        say(f"{stage:24s}" + "".join(f"{f'{value:.1f} ({share:.1%})':>24s}" for value, share in cells))
+    say(f"{'all':24s}" + "".join(f"{f'{sum(found.values()):.1f}':>24s}" for found in stages.values()))
 
 
 def encode(lm: SharedPrefixLM, requests: list[Any]) -> list[Encoded]:

@@ -60,13 +60,15 @@ def evaluate(
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed", do="pip install 'lm-eval-consistency[eval]'") from error
 
-    with TemporaryDirectory() as folder, _visible_refusals():
+    from consistency.tasks.harness_speed import compiled_templates, without_unasked_tasks
+
+    with TemporaryDirectory() as folder, _visible_refusals(), compiled_templates():
         given = with_own_tasks(context.args, own_tasks, Path(folder)) if own_tasks else context.args
         if rotate:
             given = _call(lambda: with_rotated(given, rotate, Path(folder)))
         for arguments in command_lines(given, also or ()):
             sys.argv = ["lm_eval", "run", *arguments]
-            with prepared_harness(described_model(arguments)):
+            with prepared_harness(described_model(arguments)), without_unasked_tasks(_asked(arguments)):
                 _call(cli_evaluate)
             _free_memory()
 
@@ -284,6 +286,14 @@ def _including(arguments: Sequence[str], folders: Sequence[Path], tasks: Sequenc
         config["tasks"] = [*([also] if isinstance(also, str) else also), *tasks]
     file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
     return ["--config", str(file), *others]
+
+
+def _asked(arguments: Sequence[str]) -> list[str]:
+    """The names of the tasks that lm_eval is asked by its arguments or by the file of --config."""
+    given, _ = _parse(arguments, ("--config", "-C"))
+    config = {} if given.config is None else _read_config(Path(given.config))
+    asked = _split(arguments, "--tasks", "-t")[0] or config.get("tasks") or []
+    return [name for word in ([asked] if isinstance(asked, str) else asked) for name in str(word).split(",")]
 
 
 def _split(arguments: Sequence[str], *option: str) -> tuple[list[str], list[str]]:

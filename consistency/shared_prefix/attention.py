@@ -26,7 +26,7 @@ IGNORED = frozenset(
     "position_embeddings position_ids return_dict scaling sliding_window token_type_ids use_cache".split()
 )
 
-# For each layer, keys and values of the prefix that the next pass still needs.
+# For each computation of attention in a pass, in order, keys and values of the prefix that the next pass still needs.
 Carried = dict[int, tuple[Tensor, Tensor]]
 
 
@@ -188,33 +188,30 @@ class Pass:
     row : Row
         The layout.
     carried : mapping of int to (Tensor, Tensor)
-        For each layer keys and values [length, key heads, width] of the prefix that the pass before left.
+        Keys and values [length, key heads, width] of the prefix that the pass before left: for each computation of attention,
+        by its number in the pass. Some models go through a layer several times.
 
     Attributes
     ----------
     kept : dict of int to (Tensor, Tensor)
         The same for the next pass, filled while this one runs.
-    windows : set of int
-        The sliding windows of the layers.
     layers : int
-        How many layers have used this attention.
+        How many times this attention was computed.
     """
 
     def __init__(self, row: Row, carried: Carried) -> None:
         self.row = row
         self.carried = carried
         self.kept: Carried = {}
-        self.windows: set[int] = set()
         self.layers = 0
         self._own, self._trees, self._stems = Spans(row.own), Spans(row.trees), Spans(row.stems)
         self._longest = int(row.positions.max()) + 1
         self._places: dict[tuple[str, torch.device], Tensor] = {}
         self._windowed: dict[int, Spans] = {}
 
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float | None, window: int | None
-    ) -> Tensor:
-        """The attention of the whole row in one layer: see `attend` for the arguments."""
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None, window: int | None) -> Tensor:
+        """The attention of the whole row in the next layer: see `attend` for the arguments."""
+        layer = self.layers
         self.layers += 1
         query, key, value = (item.transpose(0, 1) for item in (query, key, value))
         before = self.carried.get(layer)
@@ -223,10 +220,8 @@ class Pass:
             prefix = [torch.cat(both) for both in zip(before, prefix, strict=True)]
         if self.row.kept.stop:
             self.kept[layer] = (prefix[0][self.row.kept].clone(), prefix[1][self.row.kept].clone())
-        if window is not None:
-            self.windows.add(window)
-            if self._longest > window:
-                return self._attend_in_window(query, key, value, before, scale, window)
+        if window is not None and self._longest > window:
+            return self._attend_in_window(query, key, value, before, scale, window)
         output, lse = attend(query, key, value, self._own, causal=True, scale=scale)
         assert lse is not None
         rest = slice(self.row.prefixes, None)
@@ -301,13 +296,12 @@ def _forward(
         unknown.append("attention_mask")
     if unknown or rest.get("is_causal") is False or not getattr(module, "is_causal", True):
         raise UnsupportedAttentionError(", ".join(unknown) or "attention that is not causal")
-    layer = getattr(module, "layer_idx", None)
-    if layer is None or query.shape[0] != 1:
-        raise UnsupportedAttentionError("attention without a layer number" if layer is None else "a batch")
+    if query.shape[0] != 1:
+        raise UnsupportedAttentionError("a batch")
     if torch.is_autocast_enabled(query.device.type):
         shorter = torch.get_autocast_dtype(query.device.type)
         query, key, value = query.to(shorter), key.to(shorter), value.to(shorter)
-    output = _running[-1].attend(layer, query[0], key[0], value[0], scaling, sliding_window)
+    output = _running[-1].attend(query[0], key[0], value[0], scaling, sliding_window)
     return output[None], None
 
 

@@ -1,4 +1,4 @@
-"""Why a model cannot share prefixes, if it cannot: by its configuration, and by a trial on a few random tokens."""
+"""Which prompts of a model can share prefixes: by its configuration, and by trials on random tokens."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from consistency.shared_prefix.attention import Carried, Spans, UnsupportedAttentionError, attend, merge
 from consistency.shared_prefix.forward import Forward
+from consistency.shared_prefix.masks import watched_masks
 from consistency.shared_prefix.passes import Bounds, end_of_pass, lay_out, units_of
 from consistency.shared_prefix.prefixes import Tokens
 from consistency.shared_prefix.requests import Requests
@@ -25,7 +26,11 @@ KERNEL_ERROR = {torch.float32: 2e-3, torch.float16: 5e-3, torch.bfloat16: 4e-2}
 # mean square of the differences, as a share of what another prefix changes.
 LARGEST_DIFFERENCE, LARGEST_SHARE = 1e-3, 0.3
 # Tokens of a pass of the trial, so that it takes several passes.
-TRIAL_PASS = 70
+TRIAL_PASS = 45
+# The trial has prompts of this length.
+TRIAL_LENGTH = 40
+# Tokens at the end of the trial of a longer prompt, and how many of them are scored.
+TRIAL_QUESTION, TRIAL_ANSWER = 24, 8
 
 
 def why_unsupported(forward: Forward, hf_logits: Callable[[torch.Tensor], torch.Tensor]) -> str | None:
@@ -69,6 +74,69 @@ def _why_by_configuration(forward: Forward) -> str | None:
     return None
 
 
+def longest_served(forward: Forward, length: int) -> tuple[int, str | None]:
+    """The longest prompt that is computed as lm_eval's ``hf`` computes it, and why no longer one is.
+
+    A window, or another limit of what a token attends to, shows only in prompts that are longer. In ``hf`` it is in the mask,
+    which is compared with what this package computes, token by token; so are the logprobs of one prompt of that length.
+
+    Parameters
+    ----------
+    forward : Forward
+        With a model for which `why_unsupported` gave None.
+    length : int
+        Tokens of the longest prompt that is to be scored, the last scored token not included.
+
+    Returns
+    -------
+    int
+        `length`, or the most tokens of a prompt that can be served; 0 if none can.
+    str or None
+        The reason if it is less than `length`.
+    """
+    reason = None
+    while length > TRIAL_LENGTH:
+        try:
+            right, why = _trial_of(forward, length)
+        except (RuntimeError, TypeError, AttributeError, KeyError, IndexError, UnsupportedAttentionError) as error:
+            right, why = 0, f"{length} tokens cannot be served ({type(error).__name__}: {str(error).splitlines()[0]})"
+        reason = reason or why
+        if right == length:
+            break
+        length = right
+    return length, reason
+
+
+def _trial_of(forward: Forward, length: int) -> tuple[int, str | None]:
+    """How many tokens of a prompt of this length are computed as in hf, and why not all."""
+    generator = np.random.default_rng(0)
+    before, first, second = (
+        generator.integers(0, forward.config.vocab_size, count).tolist()
+        for count in (length - TRIAL_QUESTION, TRIAL_QUESTION + 1, TRIAL_QUESTION + 1)
+    )
+    questions = ((None, [*before, *item[:-TRIAL_ANSWER]], item[-TRIAL_ANSWER:]) for item in (first, second))
+    trial = Requests([*questions], length)
+    # The last one in the order of computation: its prefix is left by the pass before.
+    last = trial.forest()[-1].children[-1].sequence
+    with watched_masks() as masks:
+        theirs = forward.plain_logprobs(trial.sequences[last], TRIAL_ANSWER).float().cpu()
+    if masks.right < length:
+        return masks.right, f"beyond {masks.right} tokens a mask is not the one of its layer's window"
+    with forward.prefix_attention():
+        ours = torch.split(_trial_logprobs(forward, trial)[1], TRIAL_ANSWER)[last]
+    difference = (ours - theirs).abs()
+    if _is_near(forward, difference, theirs.roll(1, 0) - theirs):
+        return length, None
+    return 0, f"{length} random tokens differed from lm_eval's by {difference.max():.1e}"
+
+
+def _is_near(forward: Forward, difference: torch.Tensor, usual: torch.Tensor) -> bool:
+    """Whether rounding explains a difference of logprobs, by what other tokens usually change."""
+    if (forward.mixed_precision_dtype or forward.model.dtype) == torch.float32:
+        return bool(difference.max() <= LARGEST_DIFFERENCE)
+    return bool(difference.square().mean().sqrt() <= LARGEST_SHARE * usual.square().mean().sqrt())
+
+
 def _why_by_trial(forward: Forward, hf_logits: Callable[[torch.Tensor], torch.Tensor]) -> str | None:
     config, device = forward.config, forward.device
     dtype = forward.mixed_precision_dtype or forward.model.dtype
@@ -87,10 +155,7 @@ def _why_by_trial(forward: Forward, hf_logits: Callable[[torch.Tensor], torch.Te
         _hf_logprobs(hf_logits, device, sequences, trial.counts) for sequences in (trial.sequences, changed)
     )
     difference = (ours - theirs).abs()
-    if dtype == torch.float32:
-        near = difference.max() <= LARGEST_DIFFERENCE
-    else:
-        near = difference.square().mean().sqrt() <= LARGEST_SHARE * (others - theirs).square().mean().sqrt()
+    near = _is_near(forward, difference, others - theirs)
     return None if near else f"a trial on random tokens differed from lm_eval's by {difference.max():.1e}"
 
 

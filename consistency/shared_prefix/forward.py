@@ -13,6 +13,7 @@ from torch.nn import functional
 from consistency.shared_prefix import attention
 from consistency.shared_prefix.attention import Carried
 from consistency.shared_prefix.passes import Row
+from consistency.shared_prefix.prefixes import Tokens
 from consistency.support.arrays import Integers
 
 # A longer pass is not faster: its matrices are large enough.
@@ -70,11 +71,7 @@ class Forward:
         keep = np.concatenate(scored)
         with (
             torch.inference_mode(),
-            torch.autocast(
-                device_type=self.device.type,
-                dtype=self.mixed_precision_dtype,
-                enabled=self.mixed_precision_dtype is not None,
-            ),
+            self._autocast(),
             attention.running(attention.Pass(row, carried)) as current,
         ):
             output = self.model(
@@ -86,6 +83,17 @@ class Forward:
             )
             logprobs = functional.log_softmax(output.logits[0], dim=-1, dtype=self.softmax_dtype or torch.float32)
         return logprobs, current
+
+    def plain_logprobs(self, tokens: Tokens, count: int) -> torch.Tensor:
+        """The logprobs [count, vocabulary] of the last positions of a prompt, computed without any shared prefix."""
+        with torch.inference_mode(), self._autocast():
+            inputs = to_device(self.device, tokens.astype(np.int64))[None]
+            output = self.model(input_ids=inputs, use_cache=False, logits_to_keep=count)
+            return functional.log_softmax(output.logits[0], dim=-1, dtype=self.softmax_dtype or torch.float32)
+
+    def _autocast(self) -> torch.autocast:
+        kind = self.mixed_precision_dtype
+        return torch.autocast(device_type=self.device.type, dtype=kind, enabled=kind is not None)
 
     @contextmanager
     def prefix_attention(self) -> Iterator[None]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -18,9 +16,10 @@ from tqdm import tqdm
 
 from consistency.shared_prefix.answer_cache import check_owner
 from consistency.shared_prefix.attention import Carried
-from consistency.shared_prefix.compatibility import NOT_CAUSAL, why_unsupported
+from consistency.shared_prefix.compatibility import NOT_CAUSAL, longest_served, why_unsupported
 from consistency.shared_prefix.forward import LONGEST_PASS, Forward, to_device
 from consistency.shared_prefix.passes import Row, Unit, end_of_pass, lay_out, units_of
+from consistency.shared_prefix.pieces import Pieces, Verification
 from consistency.shared_prefix.requests import Encoded, Requests
 from consistency.shared_prefix.truncation import CountsTruncation
 from consistency.support.arrays import Integers
@@ -30,8 +29,8 @@ logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
 
 Answer = tuple[float, bool]
 
-# Strings per call of the tokenizer.
-BLOCK = 2000
+# Strings that are encoded at a time.
+BLOCK = 8000
 
 
 @register_model("hf-shared-prefix")
@@ -40,7 +39,8 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
 
     Loglikelihood requests are grouped by the tokens that they share: few-shot examples, then a question. Requests that
     share nothing, generation, rolling loglikelihoods, and models whose attention is not plain causal attention (full or
-    in a sliding window) take lm_eval's own path; the log says how many and why.
+    in a sliding window) take lm_eval's own path; so do prompts that are longer than what was shown to be equal, as where
+    a window is in the mask alone. The log says how many and why.
 
     Parameters
     ----------
@@ -68,8 +68,11 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             mixed_precision_dtype=self.mixed_precision_dtype,
             pass_tokens=pass_tokens,
         )
+        self._served: tuple[int, str | None] = (0, None)
         self._ahead: dict[str, list[int]] = {}
-        self._upcoming: Iterator[str] = iter(())
+        self._upcoming: Iterator[tuple[str, bool]] = iter(())
+        self._pieces: tuple[Pieces, ...] = ()
+        self._verification: Verification | None = None
 
     def set_cache_hook(self, cache_hook: Any) -> None:
         """Take a cache of answers, as in lm_eval, but none of another checkpoint."""
@@ -79,20 +82,40 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
     # Tokens
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Answer]:
-        """Log-probabilities of continuations, as in lm_eval; strings are encoded many at a time, and each once."""
+        """Log-probabilities of continuations, as in lm_eval; strings are encoded many at a time, and each line once."""
         # Tokenizers that are not transformers' own, such as mistral-common's, do not say whether they are fast.
         fast = getattr(self.tokenizer, "is_fast", False)
         if not fast:
             logger.info("%s is not a fast tokenizer: each text is encoded as hf does", type(self.tokenizer).__name__)
-        if fast and self.backend == "causal":
-            pairs = (request.args for request in requests)
-            self._upcoming = (
-                text for context, answer in pairs if context for text in (context.rstrip(), context + answer)
-            )
+        if not (fast and self.backend == "causal"):
+            answers: list[Answer] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+            return answers
+        with Verification() as verification:
+            answers = self._encoded_ahead(requests, disable_tqdm, verification)
+            if verification.is_equal():
+                return answers
+        logger.warning("this tokenizer joins lines: the prompts are encoded and scored again, as hf encodes them")
+        return self._encoded_ahead(requests, disable_tqdm, None)
+
+    def _encoded_ahead(
+        self, requests: list[Any], disable_tqdm: bool, verification: Verification | None
+    ) -> list[Answer]:
+        pairs = (request.args for request in requests)
+        # Each text, and whether it is a context.
+        self._upcoming = (
+            text
+            for context, answer in pairs
+            if context
+            for text in ((context.rstrip(), True), (context + answer, False))
+        )
+        # A string that starts with BOS gets no second one.
+        usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
+        self._pieces = tuple(Pieces(self.tokenizer, special) for special in (usual, {"add_special_tokens": False}))
+        self._verification = verification
         try:
             answers: list[Answer] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
         finally:
-            self._ahead, self._upcoming = {}, iter(())
+            self._ahead, self._upcoming, self._pieces, self._verification = {}, iter(()), (), None
         return answers
 
     def tok_encode(
@@ -100,30 +123,36 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
     ) -> list[int]:
         """The tokens of a text, as in lm_eval; from those encoded ahead where they have it."""
         usual = add_special_tokens is None and not left_truncate_len and not kwargs
-        if usual and string not in self._ahead:
-            self._encode_ahead()
-        if usual and string in self._ahead:
-            return self._ahead[string]
+        if usual:
+            found = self._ahead.get(string)
+            if found is None:
+                self._encode_ahead()
+                found = self._ahead.get(string)
+            if found is not None:
+                return found
         encoded: list[int] = super().tok_encode(string, add_special_tokens, left_truncate_len, **kwargs)
         return encoded
 
     def _encode_ahead(self) -> None:
-        block = list(dict.fromkeys(islice(self._upcoming, BLOCK)))
+        block = dict(islice(self._upcoming, BLOCK))
         self._ahead = {}
-        # A string that starts with BOS gets no second one.
         begin = self.tokenizer.decode(self.prefix_token_id)
-        usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
-        for has_bos, special in ((False, usual), (True, {"add_special_tokens": False})):
+        for has_bos, pieces in enumerate(self._pieces):
             strings = [string for string in block if string.startswith(begin) == has_bos]
             if not strings:
                 continue
-            with _parallel_tokenizers():
-                encoded = self.tokenizer(strings, return_attention_mask=False, return_token_type_ids=False, **special)
-            ids = encoded["input_ids"]
+            verification = self._verification
+            ids = pieces.encode(strings) if verification else pieces.whole(strings)
+            if verification and not pieces.is_equal(strings, ids):
+                self._verification = verification = None
+                ids = pieces.whole(strings)
             if ids[0] != super().tok_encode(strings[0]):
                 # This release of lm_eval encodes differently: let it encode each string itself.
                 self._upcoming = iter(())
                 return
+            if verification:
+                contexts = [place for place, string in enumerate(strings) if block[string]]
+                verification.add(pieces, [strings[place] for place in contexts], [ids[place] for place in contexts])
             self._ahead.update(zip(strings, ids, strict=True))
 
     # Scoring
@@ -138,6 +167,15 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         if reason is not None:
             logger.warning("%d requests take lm_eval's own path: %s", len(requests), reason)
             return self._as_hf(requests, disable_tqdm, None)
+        lengths = [min(len(context) + len(answer) - 1, self.max_length) for _, context, answer in requests]
+        served = self._longest_served(max(lengths))
+        apart = [number for number, length in enumerate(lengths) if length > served]
+        if apart:
+            logger.warning("%d requests take lm_eval's own path: %s", len(apart), self._served[1])
+            return self._in_two_parts(requests, apart, disable_tqdm)
+        return self._share_prefixes(requests, disable_tqdm)
+
+    def _share_prefixes(self, requests: list[Encoded], disable_tqdm: bool) -> list[Answer]:
         batch = Requests(requests, self.max_length)
         forest = batch.forest()
         alone = [number for tree in forest if not tree.children for number, _ in batch.answers[tree.sequence]]
@@ -167,6 +205,24 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
                         self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
                 # Once a pass: a bar that moves with each answer is drawn at the first of a pass and lags behind by the others.
                 bar.update(len(scored))
+        return [answers[number] for number in range(len(requests))]
+
+    def _longest_served(self, length: int) -> int:
+        """The most tokens of a prompt that can share prefixes, shown up to this length."""
+        shown, reason = self._served
+        if reason is None and length > shown:
+            self._served = longest_served(self.forward, length)
+        return self._served[0]
+
+    def _in_two_parts(self, requests: Sequence[Encoded], apart: Sequence[int], disable_tqdm: bool) -> list[Answer]:
+        """The answers where some requests have to take lm_eval's own path."""
+        far = set(apart)
+        near = [number for number in range(len(requests)) if number not in far]
+        answers: dict[int, Answer] = {}
+        found = self._as_hf([requests[number] for number in apart], disable_tqdm, self._lone_batch(requests, apart))
+        answers.update(zip(apart, found, strict=True))
+        found = self._share_prefixes([requests[number] for number in near], disable_tqdm)
+        answers.update(zip(near, found, strict=True))
         return [answers[number] for number in range(len(requests))]
 
     def _as_hf(self, requests: list[Encoded], disable_tqdm: bool, batch: int | None) -> list[Answer]:
@@ -262,17 +318,3 @@ class _Scores:
         sums = np.add.reduceat(self.values.double().cpu().numpy(), starts).tolist()
         greedy = np.logical_and.reduceat(self.greedy.cpu().numpy(), starts).tolist()
         return list(zip(self.owners[starts].tolist(), zip(sums, greedy, strict=True), strict=True))
-
-
-@contextmanager
-def _parallel_tokenizers() -> Iterator[None]:
-    """Let the tokenizer use all processors, which lm_eval's command line forbids."""
-    before = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TOKENIZERS_PARALLELISM"]
-        else:
-            os.environ["TOKENIZERS_PARALLELISM"] = before
