@@ -131,6 +131,7 @@ class Verification:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1)
+        self._waiting: list[tuple[Pieces, Sequence[str], Sequence[list[int]]]] = []
         self._found: list[Future[bool]] = []
 
     def __enter__(self) -> Verification:
@@ -140,11 +141,17 @@ class Verification:
         self._thread.shutdown(cancel_futures=True)
 
     def add(self, pieces: Pieces, texts: Sequence[str], ids: Sequence[list[int]]) -> None:
-        """Compare these texts."""
-        self._found.append(self._thread.submit(pieces.is_equal_in_full, texts, ids))
+        """Compare these texts once it is started: until then the processors are for what is encoded."""
+        self._waiting.append((pieces, texts, ids))
+
+    def start(self) -> None:
+        """Begin to compare all texts that were added."""
+        self._found += [self._thread.submit(item[0].is_equal_in_full, *item[1:]) for item in self._waiting]
+        self._waiting = []
 
     def is_equal(self) -> bool:
         """Whether all tokens were equal; waits until they are compared."""
+        self.start()
         return all(found.result() for found in self._found)
 
 
