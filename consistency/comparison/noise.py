@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from consistency.comparison.numbers import points
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
-from consistency.comparison.sentences import points
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate, mean

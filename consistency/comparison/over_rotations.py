@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from consistency.comparison.labelled import decompose_tasks
+from consistency.comparison.numbers import points_of
 from consistency.comparison.pairing import Pairs
 from consistency.comparison.section import Section
 from consistency.statistics.estimates import Estimate, mean
@@ -53,16 +54,8 @@ def rotation_lines(section: Section) -> Iterator[str]:
     if found is None or found["letters_change"].value is None:
         return
     prior = found["prior_change"]
-    explained = "" if prior.value is None else f", and one number for each letter explains {_points(prior)} of these"
+    explained = "" if prior.value is None else f", and one number for each letter explains {points_of(prior)} of these"
     yield (
-        f"over all rotations accuracy changes by {_points(section.estimates['delta_accuracy'])} points, without rotations by "
-        f"{_points(found['unrotated_change'])}: {_points(found['letters_change'])} points are letters{explained}"
+        f"over all rotations accuracy changes by {points_of(section.estimates['delta_accuracy'])} points, without rotations by "
+        f"{points_of(found['unrotated_change'])}: {points_of(found['letters_change'])} points are letters{explained}"
     )
-
-
-def _points(found: Estimate) -> str:
-    if found.value is None:
-        return "–"
-    shown = found.scaled(100)
-    ends = "" if shown.ci_low is None or shown.ci_high is None else f" [{shown.ci_low:+.2f}, {shown.ci_high:+.2f}]"
-    return f"{shown.value:+.2f}{ends}"

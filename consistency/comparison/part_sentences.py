@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from consistency.comparison.numbers import interval, nats_of, points_of
 from consistency.comparison.section import Section
 from consistency.statistics.decomposition import Prior
 from consistency.statistics.estimates import Estimate
@@ -24,8 +25,8 @@ def part_lines(section: Section) -> Iterator[str]:
         of = f"in {found.lettered} of {found.n} questions " if found.lettered < found.n else ""
         ends = " → ".join(_percent(found.estimates[f"calibrated_{when}"].value) for when in ("before", "after"))
         yield (
-            f"without the {labels}' prior {of}(one number for each) accuracy is {ends}: {_points(change)} points; the prior adds "
-            f"{_points(prior)} points"
+            f"without the {labels}' prior {of}(one number for each) accuracy is {ends}: {points_of(change)} points; the prior "
+            f"adds {points_of(prior)} points"
         )
         if _excludes_0(change):
             yield (
@@ -34,7 +35,7 @@ def part_lines(section: Section) -> Iterator[str]:
             )
     total = section.estimates["kl"]
     if found.estimates["kl_rest"].value is not None and total.value is not None:
-        temperature, letters, rest = (_nats(found.estimates[f"kl_{part}"]) for part in ("sharpness", "prior", "rest"))
+        temperature, letters, rest = (nats_of(found.estimates[f"kl_{part}"]) for part in ("sharpness", "prior", "rest"))
         first, last = (
             decimal(found.estimates[f"kl_{part}"].value or 0, 3) for part in ("prior_first", "sharpness_last")
         )
@@ -44,7 +45,7 @@ def part_lines(section: Section) -> Iterator[str]:
         )
     plain, calibrated = section.estimates["spearman"].value, found.estimates["spearman_calibrated"]
     if plain is not None and calibrated.value is not None:
-        yield f"ranking correlation {plain:.3f}, without the {labels}' prior {calibrated.value:.3f}{_interval(calibrated)}"
+        yield f"ranking correlation {plain:.3f}, without the {labels}' prior {calibrated.value:.3f}{interval(calibrated)}"
     for item in found.priors:
         yield from _prior_lines(item, labels)
 
@@ -60,7 +61,7 @@ def verdict_clause(section: Section) -> str:
     if abs(prior.value) < _WORTH_SAYING * abs(change):
         return ""
     # What is left may be shifts of letters that differ from question to question: only rotations tell.
-    return f"; of it {_points(prior)} points are a shift of the letters' prior, and {_points(left)} are left without it"
+    return f"; of it {points_of(prior)} points are a shift of the letters' prior, and {points_of(left)} are left without it"
 
 
 def _excludes_0(found: Estimate) -> bool:
@@ -80,22 +81,6 @@ def _prior_lines(prior: Prior, labels: str) -> Iterator[str]:
             f"the right answers are uneven over the {labels}{p}: {gold}; a model that knows them answers as unevenly: the "
             "two parts of the change of accuracy mislead"
         )
-
-
-def _points(found: Estimate) -> str:
-    if found.value is None:
-        return "–"
-    return f"{decimal(100 * found.value, 2, '+')}{_interval(found, 100, 2, '+')}"
-
-
-def _nats(found: Estimate) -> str:
-    return "–" if found.value is None else f"{decimal(found.value, 3)}{_interval(found)}"
-
-
-def _interval(found: Estimate, scale: float = 1.0, digits: int = 3, sign: str = "") -> str:
-    if found.ci_low is None or found.ci_high is None:
-        return ""
-    return f" [{decimal(scale * found.ci_low, digits, sign)}, {decimal(scale * found.ci_high, digits, sign)}]"
 
 
 def _percent(value: float | None) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.identical import IdenticalLogprobs
+from consistency.comparison.numbers import points
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.section import Section, TaskSampling
@@ -23,7 +24,6 @@ from consistency.comparison.sentences import (
     group_lines,
     metric_lines,
     pairing_line,
-    points,
     shift_lines,
     trimmed_lines,
     undefined_notes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from consistency.comparison.numbers import points, points_interval
 from consistency.comparison.part_sentences import verdict_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
@@ -109,24 +110,13 @@ def _readability(found: Readability, *, with_reasons: bool) -> str:
     if change.value is None:
         return text
     among = f"among the {change.n} questions that both runs answer readably"
-    return f"{text}; {among} accuracy changed by {points(change.value)} points{_interval(change)}"
+    return f"{text}; {among} accuracy changed by {points(change.value)} points{points_interval(change)}"
 
 
 def accuracy_name(section: Section) -> str:
     """What says which answers are right, for a column of a table."""
     name = section.accuracy_metric or ("best option" if section.compares_options else "–")
     return f"{name},{section.filter}" if section.other_filters else name
-
-
-def points(x: float | None) -> str:
-    """A fraction in points, with its sign.
-
-    Examples
-    --------
-    >>> points(-0.0125)
-    '-1.25'
-    """
-    return "–" if x is None else decimal(100 * x, 2, "+")
 
 
 def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> str:
@@ -143,7 +133,7 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
     change = section.estimates["delta_accuracy"]
     if change.value is None:
         return _metric_verdict(section)
-    found = f"{points(change.value)} points{_interval(change)}"
+    found = f"{points(change.value)} points{points_interval(change)}"
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
     small = section.equivalence_p is not None and section.equivalence_p < ALPHA
     # The interval and the exact test agree but at the border: both must speak for a change.
@@ -166,7 +156,7 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
         sentence = f"{accuracy.capitalize()}: {found}; too few questions for an interval"
     elif small:
         at = quantity_named("delta accuracy").at(section, 1 - 2 * ALPHA) or change
-        sentence = f"No change of {accuracy} by more than {_of_points(limit)}: {points(change.value)} points, 90 %{_interval(at)}"
+        sentence = f"No change of {accuracy} by more than {_of_points(limit)}: {points(change.value)} points, 90 %{points_interval(at)}"
     elif _excludes_zero(change) and section.sign_flip_p is not None:
         sentence = (
             f"No change of {accuracy} distinguishable from chance by the exact test ({p_equals(section.sign_flip_p)}): {found}, "
@@ -218,7 +208,7 @@ def gold_lines(section: Section) -> Iterator[str]:
     p, least = no_change(change), minimum_detectable_effect(change)
     found = "" if p is None else f", {p_equals(p)}"
     power = "" if least is None else f"; a true change of {100 * least:.1f} points would be found 4 times in 5"
-    yield f"gold option's probability {points(change.value)} points{_interval(change)}{found}{power}"
+    yield f"gold option's probability {points(change.value)} points{points_interval(change)}{found}{power}"
 
 
 def trimmed_lines(section: Section) -> Iterator[str]:
@@ -260,11 +250,7 @@ def _macro(section: Section) -> str:
     if mean is None:
         return ""
     # Where no task's answers vary, the interval has no width, and says nothing.
-    return f", in the mean of the tasks {points(mean.value)}{_interval(mean) if mean.se else ''}"
-
-
-def _interval(change: Estimate) -> str:
-    return "" if change.ci_low is None else f" [{points(change.ci_low)}, {points(change.ci_high)}]"
+    return f", in the mean of the tasks {points(mean.value)}{points_interval(mean) if mean.se else ''}"
 
 
 def _unchanged(section: Section, accuracy: str) -> str:

@@ -17,7 +17,7 @@ from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Floats
 
 # The measure of the differences between groups, and the column that holds it.
-CALIBRATED = {"accuracy without the letters' prior": "calibrated_after"}
+CALIBRATED = {"accuracy without the letters' prior": "calibrated_influence"}
 BASE = "base 0-shot"
 
 
@@ -67,7 +67,7 @@ def calibrated_contrasts(cells: Sequence[Cell], rows: Sequence[Mean], experiment
 
 
 def _with(cell: Cell, column: Floats) -> Cell:
-    return replace(cell, arrays={**cell.arrays, "calibrated_after": column})
+    return replace(cell, arrays={**cell.arrays, "calibrated_influence": column})
 
 
 def _logs(probs: Floats) -> Floats:
