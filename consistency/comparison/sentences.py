@@ -156,7 +156,8 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
         sentence = f"{accuracy.capitalize()}: {found}; too few questions for an interval"
     elif small:
         at = quantity_named("delta accuracy").at(section, 1 - 2 * ALPHA) or change
-        sentence = f"No change of {accuracy} by more than {_of_points(limit)}: {points(change.value)} points, 90 %{points_interval(at)}"
+        found = f"{points(change.value)} points, 90 %{points_interval(at)}"
+        sentence = f"No change of {accuracy} by more than {_of_points(limit)}: {found}"
     elif _excludes_zero(change) and section.sign_flip_p is not None:
         sentence = (
             f"No change of {accuracy} distinguishable from chance by the exact test ({p_equals(section.sign_flip_p)}): {found}, "
