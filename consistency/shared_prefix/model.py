@@ -157,8 +157,6 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         self, requests: list[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[Answer]:
         self.count_scored(requests)
-        if self._verification is not None:
-            self._verification.start()
         if override_bs is not None or not requests:
             return self._as_hf(requests, disable_tqdm, override_bs)
         reason = self.why_unsupported
