@@ -33,6 +33,7 @@ TEXTS = [
     )
     for answer in ("", " A", " B", "A", "\n", "\nA", " because\nof it")
 ] + ["", "A", "\n", "\nA", "no line", "<s>begins\nA", "A\n<s>\nB"]
+RESTS = [" A", "A", " 12é 答", "\n", "\nA", " because\nof it", ":\n\n1. x\ny", "  ", ""]
 
 
 @pytest.mark.parametrize("special", [{}, {"add_special_tokens": False}, {"add_special_tokens": True}])
@@ -46,8 +47,59 @@ def test_tokens_of_lines_are_those_of_the_whole_text(
     # Once for all, and text by text with what is known from before.
     assert pieces.encode(TEXTS) == pieces.whole(TEXTS) == expected
     assert [pieces.encode([text])[0] for text in TEXTS] == expected
-    assert pieces.is_equal(TEXTS, expected)
-    assert not pieces.is_equal(TEXTS, expected[::-1])
+    assert pieces.is_equal_in_full(TEXTS, expected)
+    assert not pieces.is_equal_in_full(TEXTS, expected[::-1])
+
+
+@pytest.mark.parametrize("kind", ["byte_level", "sentencepiece"])
+def test_pairs_are_those_of_whole_texts(kind: str, build_llama: Callable[[str], Path]) -> None:
+    pieces = Pieces(transformers.AutoTokenizer.from_pretrained(build_llama(kind)), {})
+    asked = [(text.rstrip(), text[len(text.rstrip()) :] + rest) for text in TEXTS for rest in RESTS if text.strip()]
+    pairs = pieces.pairs(asked)
+    assert pairs == pieces.whole_pairs(asked)
+    assert pieces.is_equal(asked, pairs)
+    # Only a continuation, then only a context, is another one, in a request that the sample holds.
+    (context, rest), *others = pairs
+    assert not pieces.is_equal(asked, [(context, [*rest, 5]), *others])
+    assert not pieces.is_equal(asked[:1], [([5, *context[1:]], rest)])
+
+
+@pytest.mark.parametrize("add_bos", [None, True, False])
+@pytest.mark.parametrize("kind", ["byte_level", "sentencepiece"])
+def test_requests_have_the_tokens_that_lm_eval_gives_them(
+    kind: str, add_bos: bool | None, build_llama: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As lm_eval encodes each alone: also without a context, with space at its end, with BOS, and with lines in answers."""
+    # So that blocks end between the options of a question.
+    monkeypatch.setattr("consistency.shared_prefix.model.BLOCK", 37)
+    common = {
+        "pretrained": str(build_llama(kind)),
+        "device": "cpu",
+        "dtype": "float32",
+        **({} if add_bos is None else {"add_bos_token": add_bos}),
+    }
+    encoded: list[list[Any]] = []
+    alone: list[tuple[str, str]] = []
+
+    def keep(_: Any, requests: list[Any], **__: Any) -> list[tuple[float, bool]]:
+        encoded.append(requests)
+        return [(0.0, False)] * len(requests)
+
+    pair_by_pair = HFLM._encode_pair
+    monkeypatch.setattr(HFLM, "_loglikelihood_tokens", keep)
+    monkeypatch.setattr(SharedPrefixLM, "_loglikelihood_tokens", keep)
+    asked = [
+        (text, rest) for text in [*TEXTS, "<", "<s", " ", "<s>", "<s>\nA"] for rest in [*RESTS, "s> x", "<s> x"] if rest
+    ]
+    asked += asked[5:50]
+    requests: list[Any] = [SimpleNamespace(args=pair) for pair in asked]
+    HFLM(**common).loglikelihood(requests, disable_tqdm=True)
+    monkeypatch.setattr(HFLM, "_encode_pair", lambda lm, *pair: alone.append(pair) or pair_by_pair(lm, *pair))
+    SharedPrefixLM(**common).loglikelihood(requests, disable_tqdm=True)
+    assert encoded[1] == encoded[0]
+    # Of a block the first of each kind is compared; else lm_eval encodes those alone that begin with BOS in part.
+    others = [pair for pair in alone if pair[0] not in ("<", "<s", " ", "\n")]
+    assert len(others) <= 2 * -(-len(asked) // 37)
 
 
 def test_lines_that_repeat_are_encoded_once(build_llama: Callable[[str], Path]) -> None:
@@ -106,10 +158,11 @@ def test_a_tokenizer_that_joins_lines_encodes_whole_texts(
 def test_each_text_is_compared_beside_other_work(build_llama: Callable[[str], Path]) -> None:
     pieces = Pieces(transformers.AutoTokenizer.from_pretrained(build_llama("byte_level")), {})
     ids = pieces.whole(TEXTS)
+    right_ids = dict(zip(TEXTS, ids, strict=True))
     with Verification() as right:
-        right.add(pieces, TEXTS, ids)
+        right.add(pieces, right_ids)
         assert right.is_equal()
     with Verification() as wrong:
-        wrong.add(pieces, TEXTS, ids)
-        wrong.add(pieces, TEXTS, [*ids[:-1], [*ids[-1], 5]])
+        wrong.add(pieces, right_ids)
+        wrong.add(pieces, {**right_ids, TEXTS[0]: [*ids[0], 5]})
         assert not wrong.is_equal()

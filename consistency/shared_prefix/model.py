@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from consistency.shared_prefix.attention import Carried
 from consistency.shared_prefix.compatibility import NOT_CAUSAL, longest_served, why_unsupported
 from consistency.shared_prefix.forward import LONGEST_PASS, Forward, to_device
 from consistency.shared_prefix.passes import Row, Unit, end_of_pass, lay_out, units_of
-from consistency.shared_prefix.pieces import Pieces, Verification
+from consistency.shared_prefix.pieces import Pair, Pieces, Verification
 from consistency.shared_prefix.requests import Encoded, Requests
 from consistency.shared_prefix.truncation import CountsTruncation
 from consistency.support.arrays import Integers
@@ -28,8 +27,10 @@ from consistency.support.arrays import Integers
 logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
 
 Answer = tuple[float, bool]
+# A request's strings and its tokens; None where lm_eval is to encode it.
+_Ahead = tuple[tuple[str, str], Pair | None]
 
-# Strings that are encoded at a time.
+# Requests that are encoded at a time.
 BLOCK = 8000
 
 
@@ -69,10 +70,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             pass_tokens=pass_tokens,
         )
         self._served: tuple[int, str | None] = (0, None)
-        self._ahead: dict[str, list[int]] = {}
-        self._upcoming: Iterator[tuple[str, bool]] = iter(())
-        self._pieces: tuple[Pieces, ...] = ()
-        self._verification: Verification | None = None
+        self._ahead: Iterator[_Ahead] = iter(())
 
     def set_cache_hook(self, cache_hook: Any) -> None:
         """Take a cache of answers, as in lm_eval, but none of another checkpoint."""
@@ -100,60 +98,58 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
     def _encoded_ahead(
         self, requests: list[Any], disable_tqdm: bool, verification: Verification | None
     ) -> list[Answer]:
-        pairs = (request.args for request in requests)
-        # Each text, and whether it is a context.
-        self._upcoming = (
-            text
-            for context, answer in pairs
-            if context
-            for text in ((context.rstrip(), True), (context + answer, False))
-        )
-        # A string that starts with BOS gets no second one.
-        usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
-        self._pieces = tuple(Pieces(self.tokenizer, special) for special in (usual, {"add_special_tokens": False}))
-        self._verification = verification
+        self._ahead = self._encode_ahead([request.args for request in requests if request.args[0]], verification)
         try:
             answers: list[Answer] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
         finally:
-            self._ahead, self._upcoming, self._pieces, self._verification = {}, iter(()), (), None
+            self._ahead = iter(())
         return answers
 
-    def tok_encode(
-        self, string: str, add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **kwargs: Any
-    ) -> list[int]:
-        """The tokens of a text, as in lm_eval; from those encoded ahead where they have it."""
-        usual = add_special_tokens is None and not left_truncate_len and not kwargs
-        if usual:
-            found = self._ahead.get(string)
-            if found is None:
-                self._encode_ahead()
-                found = self._ahead.get(string)
-            if found is not None:
-                return found
-        encoded: list[int] = super().tok_encode(string, add_special_tokens, left_truncate_len, **kwargs)
+    def _encode_pair(self, context: str, continuation: str) -> Pair:
+        """The tokens of a context and a continuation, as in lm_eval; from those encoded ahead where they have it."""
+        asked, found = next(self._ahead, (None, None))
+        if found is not None and asked == (context, continuation):
+            return found
+        encoded: Pair = super()._encode_pair(context, continuation)
         return encoded
 
-    def _encode_ahead(self) -> None:
-        block = dict(islice(self._upcoming, BLOCK))
-        self._ahead = {}
+    def _encode_ahead(self, requests: Sequence[tuple[str, str]], verification: Verification | None) -> Iterator[_Ahead]:
+        """The tokens of requests in their order, encoded many at a time."""
+        # A string that starts with BOS gets no second one.
+        usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
+        kinds = [Pieces(self.tokenizer, special) for special in (usual, {"add_special_tokens": False})]
         begin = self.tokenizer.decode(self.prefix_token_id)
-        for has_bos, pieces in enumerate(self._pieces):
-            strings = [string for string in block if string.startswith(begin) == has_bos]
-            if not strings:
-                continue
-            verification = self._verification
-            ids = pieces.encode(strings) if verification else pieces.whole(strings)
-            if verification and not pieces.is_equal(strings, ids):
-                self._verification = verification = None
-                ids = pieces.whole(strings)
-            if ids[0] != super().tok_encode(strings[0]):
-                # This release of lm_eval encodes differently: let it encode each string itself.
-                self._upcoming = iter(())
-                return
-            if verification:
-                contexts = [place for place, string in enumerate(strings) if block[string]]
-                verification.add(pieces, [strings[place] for place in contexts], [ids[place] for place in contexts])
-            self._ahead.update(zip(strings, ids, strict=True))
+        by_line = verification is not None
+        for first in range(0, len(requests), BLOCK):
+            block = requests[first : first + BLOCK]
+            # Space at the end of a context belongs to the continuation.
+            texts = [(text := context.rstrip(), context[len(text) :] + answer) for context, answer in block]
+            found: list[Pair | None] = [None] * len(block)
+            for has_bos, pieces in enumerate(kinds):
+                places = [
+                    place
+                    for place, (context, answer) in enumerate(texts)
+                    if context
+                    and context.startswith(begin) == has_bos == (context + answer[: len(begin)]).startswith(begin)
+                ]
+                if not places:
+                    continue
+                asked = [texts[place] for place in places]
+                pairs = pieces.pairs(asked) if by_line else pieces.whole_pairs(asked)
+                if by_line and not pieces.is_equal(asked, pairs):
+                    by_line = False
+                    pairs = pieces.whole_pairs(asked)
+                if pairs[0] != super()._encode_pair(*asked[0]):
+                    # This release of lm_eval encodes differently: let it encode each string itself.
+                    return
+                if verification and by_line:
+                    contexts = {context: ids for (context, _), (ids, _) in zip(asked, pairs, strict=True)}
+                    verification.add(pieces, contexts)
+                for place, pair in zip(places, pairs, strict=True):
+                    found[place] = pair
+            if verification and first + BLOCK >= len(requests):
+                verification.start()
+            yield from zip(block, found, strict=True)
 
     # Scoring
 
@@ -161,8 +157,6 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         self, requests: list[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[Answer]:
         self.count_scored(requests)
-        if self._verification is not None:
-            self._verification.start()
         if override_bs is not None or not requests:
             return self._as_hf(requests, disable_tqdm, override_bs)
         reason = self.why_unsupported

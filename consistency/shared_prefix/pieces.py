@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 # A text is cut where a line begins with a letter or a digit.
@@ -17,8 +20,13 @@ _LAST_CUT = re.compile(r".*\n(?=[A-Za-z0-9])", re.DOTALL)
 _BEFORE, _LETTER, _DIGIT = "x\n", "x", "1"
 # A line with what stands before and after it.
 _Framed = tuple[str, str, str]
-# Of so many texts the tokens of one are compared before any are used; of fewer texts these many.
-_EVERY, _AT_LEAST = 50, 10
+# The tokens of a context, and those that follow.
+Pair = tuple[list[int], list[int]]
+# Of so many texts the tokens of one are compared before any are used; of fewer texts these many. An odd number, so that the
+# texts are not always those of the same option.
+_EVERY, _AT_LEAST = 49, 10
+# So many lines are encoded, and so many texts compared, at a time: the library needs a hundred bytes for a token.
+_AT_A_TIME, _COMPARED = 20_000, 1000
 
 
 class Pieces:
@@ -58,30 +66,81 @@ class Pieces:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, from those of its lines."""
-        cuts = [match.end() if (match := _LAST_CUT.match(text)) else 0 for text in texts]
-        parts = [(text[:cut], text[cut:]) for text, cut in zip(texts, cuts, strict=True)]
-        heads = {head: _framed(head, tail) for head, tail in dict(parts).items() if head}
+        return self._or_whole(texts, self._from_lines([_parts(text) for text in texts]))
+
+    def pairs(self, asked: Sequence[tuple[str, str]]) -> list[Pair]:
+        """The tokens of each context, and those that the whole text has after as many: from those of the lines.
+
+        Parameters
+        ----------
+        asked : sequence of (str, str)
+            Contexts without space at their end, and what follows each. Contexts that are equal get one list.
+        """
+        parts = {context: _parts(context) for context in dict.fromkeys(context for context, _ in asked)}
+        begun = self._from_lines(list(parts.values()))
+        by_line = {context for context, ids in zip(parts, begun, strict=True) if ids is not None}
+        contexts = dict(zip(parts, self._or_whole(list(parts), begun), strict=True))
+        # A whole text differs from its context in its last line alone, unless what follows has lines of its own.
+        last = [
+            (_BEFORE, parts[context][1] + rest, "") if context in by_line and not _CUT.search(rest) else None
+            for context, rest in asked
+        ]
+        self._learn([line for line in last if line is not None])
+        found: list[list[int] | None] = []
+        for (context, _), line in zip(asked, last, strict=True):
+            short = self._known[_BEFORE, parts[context][1], ""] if line else None
+            long = self._known[line] if line else None
+            found.append(None if short is None or long is None else [*long, *self._end][len(short) + len(self._end) :])
+        missing = [pair for pair, ids in zip(asked, found, strict=True) if ids is None]
+        rest_of = iter(_after(missing, contexts, self.encode([context + rest for context, rest in missing])))
+        return [
+            (contexts[context], next(rest_of) if ids is None else ids)
+            for (context, _), ids in zip(asked, found, strict=True)
+        ]
+
+    def whole_pairs(self, asked: Sequence[tuple[str, str]]) -> list[Pair]:
+        """The same as the tokenizer gives them for each text as a whole."""
+        distinct = list(dict.fromkeys(context for context, _ in asked))
+        contexts = dict(zip(distinct, self.whole(distinct), strict=True))
+        rests = _after(asked, contexts, self.whole([context + rest for context, rest in asked]))
+        return [(contexts[context], ids) for (context, _), ids in zip(asked, rests, strict=True)]
+
+    def is_equal(self, asked: Sequence[tuple[str, str]], pairs: Sequence[Pair]) -> bool:
+        """Whether a sample of contexts, and of what follows them, has these tokens in the texts as a whole as well."""
+        contexts = {context: ids for (context, _), (ids, _) in zip(asked, pairs, strict=True)}
+        sample, whole = list(contexts)[:: _step(contexts)], slice(None, None, _step(asked))
+        texts = self.whole([*sample, *(context + rest for context, rest in asked[whole])])
+        return texts[: len(sample)] == [contexts[context] for context in sample] and all(
+            text[len(ids) :] == rest for text, (ids, rest) in zip(texts[len(sample) :], pairs[whole], strict=True)
+        )
+
+    def _from_lines(self, parts: Sequence[tuple[str, str]]) -> list[list[int] | None]:
+        """The tokens of texts, each a head and its last line; None where they cannot be put together."""
+        heads: dict[str, _Head] = {}
+        before = _Head("", [], [])
+        for head, tail in parts:
+            if head and head not in heads:
+                heads[head] = before = _head(head, tail, before)
         tails = {tail: (_BEFORE, tail, "") for head, tail in parts if head}
-        self._learn([*(line for lines in heads.values() for line in lines), *tails.values()])
-        begun = {head: self._joined(lines) for head, lines in heads.items()}
+        self._learn([*(line for head in heads.values() for line in head.lines[head.shared :]), *tails.values()])
+        begun = self._joined(heads)
         found: list[list[int] | None] = []
         for head, tail in parts:
             first = begun.get(head)
             last = self._known[tails[tail]] if head else None
             found.append(None if first is None or last is None else [*first, *last, *self._end])
-        missing = [place for place, ids in enumerate(found) if ids is None]
-        rest = iter(self.whole([texts[place] for place in missing]))
-        return [next(rest) if ids is None else ids for ids in found]
+        return found
 
-    def is_equal(self, texts: Sequence[str], ids: Sequence[list[int]]) -> bool:
-        """Whether a sample of texts has these tokens as a whole as well."""
-        step = max(1, min(_EVERY, len(texts) // _AT_LEAST))
-        return self.whole(texts[::step]) == list(ids[::step])
+    def _or_whole(self, texts: Sequence[str], found: Sequence[list[int] | None]) -> list[list[int]]:
+        rest = iter(self.whole([text for text, ids in zip(texts, found, strict=True) if ids is None]))
+        return [next(rest) if ids is None else ids for ids in found]
 
     def _learn(self, framed: Sequence[_Framed]) -> None:
         new = [line for line in dict.fromkeys(framed) if line not in self._known]
-        for line, ids in zip(new, self._plain(["".join(line) for line in new]), strict=True):
-            self._known[line] = self._stripped(line, ids)
+        for first in range(0, len(new), _AT_A_TIME):
+            block = new[first : first + _AT_A_TIME]
+            for line, ids in zip(block, self._plain(["".join(line) for line in block]), strict=True):
+                self._known[line] = self._stripped(line, ids)
 
     def _stripped(self, framed: _Framed, ids: list[int]) -> list[int] | None:
         """The tokens of a line without those around it; None where they cannot be told apart."""
@@ -91,14 +150,24 @@ class Pieces:
         end = len(ids) - len(last)
         return ids[len(first) : end] if ids[: len(first)] == first and ids[end:] == last else None
 
-    def _joined(self, lines: Sequence[_Framed]) -> list[int] | None:
-        joined = list(self._begin)
-        for line in lines:
-            ids = self._known[line]
-            if ids is None:
-                return None
-            joined += ids
-        return joined
+    def _joined(self, heads: Mapping[str, _Head]) -> dict[str, list[int] | None]:
+        """The tokens of each head, with those of the lines that it shares with the one before taken from there."""
+        found: dict[str, list[int] | None] = {}
+        before: list[int] | None = None
+        # How many tokens the one before has up to the end of each line.
+        ends: list[int] = []
+        for text, head in heads.items():
+            shared = head.shared if before is not None else 0
+            joined = before[: ends[shared - 1]] if before is not None and shared else list(self._begin)
+            ends = ends[:shared]
+            for line in head.lines[shared:]:
+                ids = self._known[line]
+                if ids is None:
+                    break
+                joined += ids
+                ends.append(len(joined))
+            before = found[text] = joined if len(ends) == len(head.lines) else None
+        return found
 
     def is_equal_in_full(self, texts: Sequence[str], ids: Sequence[list[int]]) -> bool:
         """Whether all of the texts have these tokens as a whole as well."""
@@ -116,14 +185,56 @@ class Pieces:
         return [item.ids for item in encoded]
 
 
-def _framed(head: str, tail: str) -> list[_Framed]:
-    """The lines of a text's head, each with what it stands between while it is encoded."""
-    lines = _CUT.split(head)
-    following = [*lines[1:], tail]
-    return [
-        (_BEFORE if place else "", line, _DIGIT if after[0].isdigit() else _LETTER)
-        for place, (line, after) in enumerate(zip(lines, following, strict=True))
-    ]
+@dataclass(slots=True)
+class _Head:
+    """The lines of a text but the last, each with what it stands between while it is encoded.
+
+    Attributes
+    ----------
+    text : str
+    lines : list of (str, str, str)
+    starts : list of int
+        Where each line but the first begins.
+    shared : int
+        So many lines are those of the head before.
+    """
+
+    text: str
+    lines: list[_Framed]
+    starts: list[int]
+    shared: int = 0
+
+
+def _head(text: str, tail: str, before: _Head) -> _Head:
+    """A head, cut into lines where it differs from the one before."""
+    # A line is shared if the letter or digit that follows it is.
+    shared = bisect_left(before.starts, True, key=lambda start: not text.startswith(before.text[: start + 1]))
+    begin = before.starts[shared - 1] if shared else 0
+    starts = [match.start() for match in _CUT.finditer(text, begin + 1)]
+    places = [begin, *starts, len(text)]
+    lines = before.lines[:shared]
+    for first, end in pairwise(places):
+        after = text[end] if end < len(text) else tail[0]
+        lines.append((_BEFORE if first else "", text[first:end], _DIGIT if after.isdigit() else _LETTER))
+    return _Head(text, lines, [*before.starts[:shared], *starts], shared)
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """A text up to its last line, and that line; nothing and the text where it has but one."""
+    match = _LAST_CUT.match(text)
+    cut = match.end() if match else 0
+    return text[:cut], text[cut:]
+
+
+def _after(
+    asked: Sequence[tuple[str, str]], contexts: Mapping[str, list[int]], texts: Sequence[list[int]]
+) -> list[list[int]]:
+    """The tokens of whole texts after as many as their contexts have."""
+    return [text[len(contexts[context]) :] for (context, _), text in zip(asked, texts, strict=True)]
+
+
+def _step(items: Sized) -> int:
+    return max(1, min(_EVERY, len(items) // _AT_LEAST))
 
 
 class Verification:
@@ -131,7 +242,7 @@ class Verification:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1)
-        self._waiting: list[tuple[Pieces, Sequence[str], Sequence[list[int]]]] = []
+        self._waiting: list[tuple[Pieces, Mapping[str, list[int]]]] = []
         self._found: list[Future[bool]] = []
 
     def __enter__(self) -> Verification:
@@ -140,13 +251,17 @@ class Verification:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown(cancel_futures=True)
 
-    def add(self, pieces: Pieces, texts: Sequence[str], ids: Sequence[list[int]]) -> None:
-        """Compare these texts once it is started: until then the processors are for what is encoded."""
-        self._waiting.append((pieces, texts, ids))
+    def add(self, pieces: Pieces, ids: Mapping[str, list[int]]) -> None:
+        """Have the tokens of these texts compared once the comparison starts."""
+        self._waiting.append((pieces, ids))
 
     def start(self) -> None:
-        """Begin to compare all texts that were added."""
-        self._found += [self._thread.submit(item[0].is_equal_in_full, *item[1:]) for item in self._waiting]
+        """Compare what was added: once nothing else is to be encoded, which would have to wait."""
+        for pieces, ids in self._waiting:
+            texts = list(ids)
+            for first in range(0, len(texts), _COMPARED):
+                block = texts[first : first + _COMPARED]
+                self._found.append(self._thread.submit(pieces.is_equal_in_full, block, [ids[text] for text in block]))
         self._waiting = []
 
     def is_equal(self) -> bool:
