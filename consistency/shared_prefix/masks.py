@@ -40,14 +40,17 @@ class Masks:
         causal : bool
             Whether, without a mask, later tokens are hidden.
         """
-        at = torch.arange(tokens, device=None if mask is None else mask.device)
+        if mask is None:
+            # In closed form: a matrix for each layer would take longer than the pass.
+            first = max(0, window if window is not None else tokens) if causal else 0
+            if first < tokens - (not causal):
+                self.right = min(self.right, first)
+            return
+        at = torch.arange(tokens, device=mask.device)
         right = at <= at[:, None]
         if window is not None:
             right = right & (at > at[:, None] - window)
-        seen = at <= at[:, None] if causal else torch.ones_like(right)
-        if mask is None:
-            wrong = seen != right
-        elif mask.dtype == torch.bool:
+        if mask.dtype == torch.bool:
             wrong = mask != right
         else:
             wrong = torch.where(right, mask != 0, mask > torch.finfo(mask.dtype).min / 2)

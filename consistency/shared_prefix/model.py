@@ -22,6 +22,7 @@ from consistency.shared_prefix.pieces import Pair, Pieces, Verification
 from consistency.shared_prefix.requests import Encoded, Requests
 from consistency.shared_prefix.truncation import CountsTruncation
 from consistency.support.arrays import Integers
+from consistency.support.memory import gc_disabled, gc_of_new_objects
 
 # Below lm_eval's own logger, so that it is shown where lm_eval's lines are.
 logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
@@ -172,10 +173,11 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         return self._share_prefixes(requests, disable_tqdm)
 
     def _share_prefixes(self, requests: list[Encoded], disable_tqdm: bool) -> list[Answer]:
-        batch = Requests(requests, self.max_length)
-        forest = batch.forest()
+        with gc_disabled():
+            batch = Requests(requests, self.max_length)
+            forest = batch.forest()
+            units = units_of((tree for tree in forest if tree.children), LONGEST_PASS[self.device.type])
         alone = [number for tree in forest if not tree.children for number, _ in batch.answers[tree.sequence]]
-        units = units_of((tree for tree in forest if tree.children), LONGEST_PASS[self.device.type])
         computed = sum(len(unit) for unit in units) + sum(len(tree) for tree in forest if tree.children)
         logger.info(
             "%d requests stand behind %d shared prefixes: %d tokens to compute instead of %d; %d share nothing and take "
@@ -190,9 +192,13 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         if alone:
             found = self._as_hf([requests[number] for number in alone], disable_tqdm, self._lone_batch(requests, alone))
             answers.update(zip(alone, found, strict=True))
-        with tqdm(
-            total=len(requests) - len(alone), disable=disable_tqdm or self.rank != 0, desc="Shared prefixes"
-        ) as bar:
+        with (
+            # Each collection would visit the tokens of all requests.
+            gc_of_new_objects(),
+            tqdm(
+                total=len(requests) - len(alone), disable=disable_tqdm or self.rank != 0, desc="Shared prefixes"
+            ) as bar,
+        ):
             for scores in self._score_units(units, batch):
                 scored = scores.read()
                 for number, answer in scored:

@@ -40,7 +40,7 @@ class Segment:
         return self.stop - self.start
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class _Node:
     """Sequences next to each other in sorted order that start with the same `height` tokens."""
 
@@ -50,6 +50,11 @@ class _Node:
     leaves: int = 1
     tokens: int = 0
     shared: bool = False
+    depth: int = 0
+    cost: int = 0
+    # Under one prefix: the lowest cost of all below the node, with and without a stem that ends with it.
+    stem_cost: int = 0
+    stems_cost: int = 0
 
 
 def common_prefix(first: Tokens, second: Tokens) -> int:
@@ -61,8 +66,11 @@ def common_prefix(first: Tokens, second: Tokens) -> int:
     2
     """
     length = min(len(first), len(second))
-    different = np.flatnonzero(first[:length] != second[:length])
-    return int(different[0]) if len(different) else length
+    if not length:
+        return 0
+    different = first[:length] != second[:length]
+    place = int(different.argmax())
+    return place if different[place] else length
 
 
 def shared_trees(sequences: Sequence[Tokens], scored: Sequence[int]) -> list[Segment]:
@@ -117,8 +125,8 @@ def _tree_of(sequences: Sequence[Tokens], scored: Sequence[int]) -> _Node:
             stack[-1].children.append(node)
     for node in reversed(_below(stack[0])):
         if node.children:
-            node.leaves = sum(child.leaves for child in node.children)
-            node.tokens = sum(child.tokens for child in node.children)
+            node.leaves = sum([child.leaves for child in node.children])
+            node.tokens = sum([child.tokens for child in node.children])
             # Positions that are scored below this node are not shared by it.
             node.height = min(node.height, *(child.height for child in node.children))
             node.sequence = node.children[0].sequence
@@ -135,38 +143,38 @@ def _below(root: _Node) -> list[_Node]:
 
 def _stems(root: _Node, base: int) -> tuple[int, list[_Node]]:
     """The cost and the stems, in order, of the cheapest cover of all below a prefix of `base` tokens."""
-    costs: dict[int, int] = {}
-    nodes = _below(root)[1:]
+    nodes = _below(root)
     for node in reversed(nodes):
-        apart = sum(costs[id(child)] for child in node.children) if node.children else node.tokens - base + SEGMENT_COST
+        if not node.children:
+            node.stem_cost = node.stems_cost = node.tokens - base + SEGMENT_COST
+            continue
+        node.stems_cost = sum([child.stem_cost for child in node.children])
         together = (node.height - base) + SEGMENT_COST + node.tokens - node.leaves * (node.height - SEGMENT_COST)
-        costs[id(node)] = min(apart, together) if node.children else apart
+        node.stem_cost = min(node.stems_cost, together)
     chosen: list[_Node] = []
     waiting = list(reversed(root.children))
     while waiting:
         node = waiting.pop()
-        if node.children and costs[id(node)] == sum(costs[id(child)] for child in node.children):
+        if node.children and node.stem_cost == node.stems_cost:
             waiting.extend(reversed(node.children))
         else:
             chosen.append(node)
-    return sum(costs[id(child)] for child in root.children), chosen
+    return root.stems_cost, chosen
 
 
 def _mark_trees(root: _Node) -> None:
     """Mark the nodes that become trees, so that the total cost is the lowest."""
-    costs: dict[int, int] = {}
-    depths = {id(root): 0}
     nodes = _below(root)
     for node in nodes:
         for child in node.children:
-            depths[id(child)] = depths[id(node)] + 1
+            child.depth = node.depth + 1
     for node in reversed(nodes):
-        apart = sum(costs[id(child)] for child in node.children) if node.children else node.tokens + SEGMENT_COST
+        apart = sum([child.cost for child in node.children]) if node.children else node.tokens + SEGMENT_COST
         together = apart
-        if node.children and node.height > 0 and depths[id(node)] <= DEEPEST:
+        if node.children and node.height > 0 and node.depth <= DEEPEST:
             together = node.height + SEGMENT_COST + _stems(node, node.height)[0]
         node.shared = together < apart
-        costs[id(node)] = min(together, apart)
+        node.cost = min(together, apart)
 
 
 def _collect(root: _Node, forest: list[Segment], sequences: Sequence[Tokens]) -> None:

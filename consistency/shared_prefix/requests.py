@@ -46,30 +46,42 @@ class Requests:
             if not context or not 0 < len(continuation) <= longest:
                 raise ValueError(f"request {number}: a continuation of {len(continuation)} tokens after {len(context)}")
             if context is not last:
-                last, context_bytes = context, np.array(context, np.int32).tobytes()
-            key = (context_bytes + np.array(continuation[:-1], np.int32).tobytes())[-4 * longest :]
+                last, context_bytes = context, _bytes_of(context)
+            # With one token to score the key stays the same object, whose hash Python keeps.
+            key = context_bytes if len(continuation) == 1 else context_bytes + _bytes_of(continuation[:-1])
+            key = key[-4 * longest :]
             place = places.setdefault(key, len(places))
             if place == len(self.sequences):
                 self.sequences.append(np.frombuffer(key, np.int32))
                 self.counts.append(0)
                 self.answers.append([])
-            self.counts[place] = max(self.counts[place], len(continuation))
+            if len(continuation) > self.counts[place]:
+                self.counts[place] = len(continuation)
             self.answers[place].append((number, continuation))
 
     def scored_tokens(self, row: Row) -> tuple[Integers, Integers, Integers]:
         """For each scored token of a row: its place among the scored positions, its id, and the number of its request."""
-        places: list[Integers] = []
+        ends: list[int] = []
+        lengths: list[int] = []
         targets: list[int] = []
-        owners: list[int] = []
+        numbers: list[int] = []
         end = 0
         for leaf in row.leaves:
             end += self.counts[leaf.sequence]
             for number, continuation in self.answers[leaf.sequence]:
-                places.append(np.arange(end - len(continuation), end))
+                ends.append(end)
+                lengths.append(len(continuation))
                 targets.extend(continuation)
-                owners.extend([number] * len(continuation))
-        return np.concatenate(places), np.array(targets), np.array(owners)
+                numbers.append(number)
+        sizes = np.array(lengths)
+        # The scored positions of a request end where those of its sequence do.
+        places = np.arange(len(targets)) + np.repeat(np.array(ends) - np.cumsum(sizes), sizes)
+        return places, np.array(targets), np.repeat(np.array(numbers), sizes)
 
     def forest(self) -> list[Segment]:
         """The trees of the sequences: see `consistency.shared_prefix.prefixes.shared_trees`."""
         return shared_trees(self.sequences, [len(t) - n for t, n in zip(self.sequences, self.counts, strict=True)])
+
+
+def _bytes_of(tokens: list[int]) -> bytes:
+    return np.fromiter(tokens, np.int32, len(tokens)).tobytes()

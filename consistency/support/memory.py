@@ -1,4 +1,4 @@
-"""Python's garbage collector, switched off where it costs time and frees nothing."""
+"""Python's garbage collector, kept from visiting objects where that costs time and frees nothing."""
 
 from __future__ import annotations
 
@@ -26,3 +26,25 @@ def gc_disabled() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def gc_of_new_objects() -> Iterator[None]:
+    """Let Python's garbage collector visit only objects that are created inside a `with` block.
+
+    For long work beside millions of objects that stay: the collector still frees what the work leaves behind.
+
+    Examples
+    --------
+    >>> with gc_of_new_objects():
+    ...     gc.get_freeze_count() > 0
+    True
+    """
+    before = gc.get_freeze_count()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        # What others have set aside stays so.
+        if not before:
+            gc.unfreeze()
