@@ -10,6 +10,8 @@ from consistency.statistics.decomposition import Prior
 from consistency.statistics.estimates import Estimate
 from consistency.support.text import decimal, p_equals
 
+# In nats: of less KL no parts are shown.
+_SMALLEST = 0.001
 # A part of the change of accuracy that is not smaller than this share of it belongs into the verdict.
 _WORTH_SAYING = 0.25
 
@@ -19,35 +21,26 @@ def part_lines(section: Section) -> Iterator[str]:
     found = section.decomposition
     if found is None or not found.lettered:
         return
-    labels = "letters" if all(len(label) == 1 for prior in found.priors for label in prior.labels) else "labels"
+    kind = "letter" if all(len(label) == 1 for prior in found.priors for label in prior.labels) else "label"
     change, prior = (found.estimates[name] for name in ("calibrated_change", "prior_change"))
     if change.value is not None:
-        of = f"in {found.lettered} of {found.n} questions " if found.lettered < found.n else ""
+        of = f" in {found.lettered} of {found.n} questions" if found.lettered < found.n else ""
         ends = " → ".join(_percent(found.estimates[f"calibrated_{when}"].value) for when in ("before", "after"))
         yield (
-            f"without the {labels}' prior {of}(one number for each) accuracy is {ends}: {points_of(change)} points; the prior "
-            f"adds {points_of(prior)} points"
+            f"accuracy corrected for {kind} bias{of} (one offset for each {kind}) {ends}, change {points_of(change)} points; "
+            f"change due to {kind} bias {points_of(prior)} points"
         )
         if _excludes_0(change):
             yield (
-                f"what is left without the prior is a change of knowledge, or {labels} that moved differently from question to "
-                "question: answers in all rotations tell"
+                f"what remains is a change of knowledge, or a {kind} bias that differs between questions: to tell which, "
+                "evaluate with consistency eval --rotate TASK"
             )
-    total = section.estimates["kl"]
-    if found.estimates["kl_rest"].value is not None and total.value is not None:
-        temperature, letters, rest = (nats_of(found.estimates[f"kl_{part}"]) for part in ("sharpness", "prior", "rest"))
-        first, last = (
-            decimal(found.estimates[f"kl_{part}"].value or 0, 3) for part in ("prior_first", "sharpness_last")
-        )
-        yield (
-            f"of KL {decimal(total.value, 3)} nats a temperature explains {temperature}, one number for each of the {labels} "
-            f"{letters} more (these first: {first}, a temperature {last} more), neither of them {rest}"
-        )
+    yield from _divergence_lines(section, kind)
     plain, calibrated = section.estimates["spearman"].value, found.estimates["spearman_calibrated"]
     if plain is not None and calibrated.value is not None:
-        yield f"ranking correlation {plain:.3f}, without the {labels}' prior {calibrated.value:.3f}{interval(calibrated)}"
+        yield f"ranking correlation {plain:.3f}, corrected for {kind} bias {calibrated.value:.3f}{interval(calibrated)}"
     for item in found.priors:
-        yield from _prior_lines(item, labels)
+        yield from _prior_lines(item, kind)
 
 
 def verdict_clause(section: Section) -> str:
@@ -61,25 +54,37 @@ def verdict_clause(section: Section) -> str:
     if abs(prior.value) < _WORTH_SAYING * abs(change):
         return ""
     # What is left may be shifts of letters that differ from question to question: only rotations tell.
-    return f"; of it {points_of(prior)} points are a shift of the letters' prior, and {points_of(left)} are left without it"
+    return f"; of it {points_of(prior)} points are due to letter bias, and {points_of(left)} remain without it"
 
 
 def _excludes_0(found: Estimate) -> bool:
     return found.ci_low is not None and found.ci_high is not None and not found.ci_low <= 0 <= found.ci_high
 
 
-def _prior_lines(prior: Prior, labels: str) -> Iterator[str]:
-    shares = (
-        f"{label} {_percent(before)} → {_percent(after)}"
-        for label, before, after in zip(prior.labels, prior.before, prior.after, strict=True)
+def _divergence_lines(section: Section, kind: str) -> Iterator[str]:
+    """What explains KL, where there is as much of it as is shown."""
+    total, found = section.estimates["kl"].value, section.decomposition
+    if total is None or total < _SMALLEST or found is None or found.estimates["kl_rest"].value is None:
+        return
+    alone = [found.estimates[f"kl_{part}"] for part in ("sharpness", "prior_first")]
+    both = (alone[0].value or 0) + (found.estimates["kl_prior"].value or 0)
+    yield (
+        f"KL {decimal(total, 3)} nats: a temperature alone explains {nats_of(alone[0])}, {kind} offsets alone "
+        f"{nats_of(alone[1])}, both together {decimal(both, 3)}; unexplained {nats_of(found.estimates['kl_rest'])}"
     )
-    yield f"mean probability of the {labels}: {', '.join(shares)}"
+
+
+def _prior_lines(prior: Prior, kind: str) -> Iterator[str]:
+    shares = (
+        f"{label} {_percent(before)} → {_percent(after)} ({_percent(gold)})"
+        for label, before, after, gold in zip(prior.labels, prior.before, prior.after, prior.gold, strict=True)
+    )
+    yield f"mean probability of each {kind}, and how often it is gold: {', '.join(shares)}"
     if prior.is_uneven:
-        gold = ", ".join(f"{label} {_percent(share)}" for label, share in zip(prior.labels, prior.gold, strict=True))
         p = "" if prior.even_p is None else f" ({p_equals(prior.even_p)})"
         yield (
-            f"the right answers are uneven over the {labels}{p}: {gold}; a model that knows them answers as unevenly: the "
-            "two parts of the change of accuracy mislead"
+            f"the gold {kind}s are uneven{p}; a model that knows the answers is uneven, too: the two parts of the change of "
+            "accuracy mislead"
         )
 
 

@@ -17,7 +17,7 @@ from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
 
 _MEASURES, _INTERVALS = "docs/methods.md#all-measures", "docs/methods.md#intervals"
 _TESTS, _STATISTICS, _GATE = "docs/methods.md#flips", "docs/statistics.md", "docs/cookbook.md#a-gate-in-ci"
-_PARTS = "docs/methods.md#letters-prior-and-sharpness"
+_PARTS = "docs/methods.md#letter-bias-and-sharpness"
 _MOST_NEAR = 5
 
 
@@ -278,14 +278,17 @@ _TERMS = (
         "The accuracy after each letter's score is moved by one number, so that all letters are equally probable on average. Its "
         "change is a change of knowledge, or of letters that a model favours in some questions only; answers in all rotations "
         "tell them apart.",
-        ("calibrated_change", "calibrated_drop", "calibrated", "calibrated_before", "calibrated_after", "calibrated accuracy"),
+        (
+            *("calibrated_change", "calibrated_drop", "corrected for letter bias", "calibrated", "calibrated_before"),
+            *("calibrated_after", "calibrated accuracy", "without the prior"),
+        ),
         _PARTS,
     ),
     Term(
         "prior of the letters",
         "How often a model answers A, B, C … whatever is asked. A training that shifts it changes accuracy without a change of "
         "knowledge. It is estimated from the mean probability of each letter, which right answers would spread evenly.",
-        ("letters' prior", "prior_change", "batch calibration", "batch_after"),
+        ("letter bias", "letters' prior", "prior", "prior_change", "mean probability", "batch calibration", "batch_after"),
         _PARTS,
     ),
     Term(

@@ -403,8 +403,8 @@ def check(grid: Grid, path: Path, rerun: bool = False) -> None:
     assert {place.name for place in (grid.folder / root).iterdir()} >= {*experiment.models, "report"}
 
 
-# Each takes some ten seconds: a third of them, and all where this is set.
-EVERY = 1 if os.environ.get("CONSISTENCY_EVERY_NAME") else 3
+# Each takes some ten seconds: an eighth of them, and all where this is set.
+EVERY = 1 if os.environ.get("CONSISTENCY_EVERY_NAME") else 8
 
 
 @pytest.mark.parametrize("name", NAMES[::EVERY], ids=range(0, len(NAMES), EVERY))

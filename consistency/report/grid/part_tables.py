@@ -45,11 +45,11 @@ def _contrast_table(document: GridReport) -> Table:
     labels = (*(("model",) if len(grid.models) > 1 else ()), "groups", "scope", "domain")
     return Table(
         name="calibrated_contrasts",
-        title="Differences between groups, with and without the letters",
-        caption="Accuracy in points. Without the prior: each model's letters are made equally probable over the questions of a "
+        title="Differences between groups, with and without letter bias",
+        caption="Accuracy in points. Corrected: each model's letters are made equally probable over the questions of a "
         "scope. What is left of a difference is about contents, or about letters moved differently from question to question. "
-        "p: of no difference without the prior; Holm over these differences, apart from those as answered.",
-        head=(*labels, "as answered", "without the letters' prior", "p", "p (Holm)"),
+        "p: of no corrected difference; Holm over these differences, apart from those as answered.",
+        head=(*labels, "as answered", "corrected for letter bias", "p", "p (Holm)"),
         rows=tuple(rows),
         labels=len(labels),
         data=document.calibrated_contrasts,
@@ -72,20 +72,20 @@ def _run_table(document: GridReport) -> Table:
     labels = _labels(grid)
     return Table(
         name="parts",
-        title="Each change with and without the letters' prior",
-        caption="From the base model with shots to the tuned model, and to the base model without shots: accuracy without the "
-        "letters' prior, its change, what the prior adds to the change of accuracy, and what explains KL(base ‖ tuned): a "
-        "temperature, one number for each letter besides, and neither. ρ: ranking correlation without the prior.",
+        title="Each change, and what of it is letter bias",
+        caption="From the base model with shots to the tuned model, and to the base model without shots: accuracy corrected "
+        "for letter bias, its change, the change due to letter bias, and what explains KL(base ‖ tuned): a "
+        "temperature, one number for each letter besides, and neither. ρ: ranking correlation corrected for letter bias.",
         head=(
             *(
                 *labels,
                 "questions",
-                "without prior: base (%)",
+                "corrected: base (%)",
                 "tuned (%)",
                 "change (points)",
-                "added by prior (points)",
+                "due to letter bias (points)",
             ),
-            *("KL: temperature", "KL: letters", "KL: neither", "temperature", "ρ"),
+            *("KL: temperature", "KL: letters", "KL: unexplained", "temperature", "ρ"),
         ),
         rows=tuple(rows),
         labels=len(labels),

@@ -307,7 +307,7 @@ def _sections(document: GridReport, drawings: Mapping[str, list[Drawing]]) -> li
         Section("flips", "Which answers turned", (), tuple(drawings["flips"])),
     ]
     if parts := part_tables(document):
-        sections.append(Section("parts", "Letters' prior and sharpness", (), parts))
+        sections.append(Section("parts", "Letter bias and sharpness", (), parts))
     if drawings["ratios"]:
         sections.append(Section("ratios", "Mixing the two", mixes, tuple(drawings["ratios"])))
     consistency: tuple[Table | Drawing, ...] = (*drawings["consistency"], tables.correlation_table(document))

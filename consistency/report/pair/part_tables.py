@@ -56,16 +56,18 @@ def _accuracy(found: _Found, name: str) -> Table:
         )
     return Table(
         name=name,
-        title="The change of accuracy with and without the letters' prior"
+        title="The change of accuracy, and what of it is letter bias"
         + (", task by task" if name == "parts_by_task" else ""),
-        caption="The change of accuracy in points is that of accuracy without the letters' prior, and what that adds to it, "
-        "with 95 % intervals that allow for the estimation of the prior. Without it: each letter's score is moved by one number "
-        "in all questions of the row, so that all are equally probable on average; each question by numbers from the others. "
-        "What is left is a change of knowledge, or letters that moved differently from question to question. Where right answers "
-        "are uneven over the letters this misleads; of fewer than some 300 questions, uneven ones are not always found.",
+        caption=""
+        if name == "parts_by_task"
+        else "Change of accuracy in points = change corrected for letter bias + change due to letter bias, with 95 % intervals "
+        "that allow for the estimation of the offsets. Correction: one offset for each letter, the same in all questions of the "
+        "row, so that all letters are equally probable on average (each question's fitted to the others). What remains may be a "
+        "letter bias that differs between questions. Where gold letters are uneven both parts mislead, which is not "
+        "always found in fewer than some 300 questions.",
         head=(
-            *("questions of", "with letters", "change", "change without the prior", "added by the prior"),
-            *("without the prior: before, %", "after, %"),
+            *("questions of", "questions with letters", "change", "corrected change", "due to letter bias"),
+            *("corrected accuracy: before, %", "after, %"),
         ),
         rows=tuple(rows),
         labels=1,
@@ -77,7 +79,7 @@ def _accuracy(found: _Found, name: str) -> Table:
 def _divergence(found: _Found) -> Table:
     rows: list[tuple[str, ...]] = []
     data: list[dict[str, Any]] = []
-    keys = ("kl_sharpness", "kl_prior", "kl_rest", "kl_prior_first", "kl_sharpness_last")
+    keys, shown = ("kl_sharpness", "kl_prior", "kl_rest", "kl_prior_first", "kl_sharpness_last"), (0, 3, 2)
     for name, section, parts in found:
         total, plain = section.estimates["kl"], section.estimates["spearman"]
         calibrated = parts.estimates["spearman_calibrated"]
@@ -85,7 +87,7 @@ def _divergence(found: _Found) -> Table:
             (
                 name,
                 fixed(total.value, 3),
-                *(_cell(parts.estimates[key], digits=3) for key in keys),
+                *(_cell(parts.estimates[keys[place]], digits=3) for place in shown),
                 fixed(parts.temperature, 2),
                 fixed(plain.value, 3),
                 _cell(calibrated, digits=3),
@@ -95,22 +97,14 @@ def _divergence(found: _Found) -> Table:
         data.append({"questions_of": name, "temperature": parts.temperature, **kept})
     return Table(
         name="parts_of_kl",
-        title="What a temperature and the letters explain of KL",
-        caption="KL(before ‖ after) in nats: what one temperature of the second run's scores explains, what one number for each "
-        "letter explains besides, and what neither does; and the same in the other order. What each explains depends on the "
-        "order, their sum does not. Fitted to the other questions each time. Ranking correlation: Spearman's ρ as answered, and "
-        "without both runs' priors of the letters.",
+        title="What a temperature and letter offsets explain of KL",
+        caption="KL(before ‖ after) in nats: what one temperature of the second run's scores explains alone, what one offset for "
+        "each letter explains alone, and what neither explains. Both overlap: their sum may be more than what both explain "
+        "together. Fitted to the other questions each time. Temperature above 1: the second run is sharper than the first. "
+        "Ranking correlation: Spearman's ρ as answered, and corrected for the letter bias of both runs.",
         head=(
-            *(
-                "questions of",
-                "KL",
-                "temperature",
-                "letters besides",
-                "neither",
-                "letters first",
-                "temperature besides",
-            ),
-            *("temperature fitted", "ρ as answered", "ρ without the prior"),
+            *("questions of", "KL", "temperature alone", "letter offsets alone", "unexplained"),
+            *("fitted temperature", "ρ as answered", "ρ corrected"),
         ),
         rows=tuple(rows),
         labels=1,

@@ -114,7 +114,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     if tables.has_headline(comparison):
         sections.append(Section("headline", "Before and after", (), (tables.headline_table(comparison),)))
     if parts := part_tables(comparison):
-        sections.append(Section("parts", "Letters' prior and sharpness", (), parts))
+        sections.append(Section("parts", "Letter bias and sharpness", (), parts))
     if most := tables.changed_most_table(comparison):
         sections.append(Section("changed-most", most.title, (), (most,)))
     if (questions.kinds(options or items) != "").any():
