@@ -66,7 +66,8 @@ def test_a_mask_is_right_up_to_the_first_token_that_sees_something_else(dtype: s
     assert right(windowed, 4) == 4
     # Tokens see each other in chunks of four.
     assert right(causal & (at // 4 == at[:, None] // 4), None) == 4
-    assert right(None, None, causal=False) == 0
+    assert right(None, None, causal=False) == right(None, 5, causal=False) == 0
+    assert right(None, 7) == right(causal, 7) == 7
 
 
 def test_masks_are_watched_only_meanwhile() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consistency.shared_prefix.passes import end_of_pass, lay_out, units_of
-from consistency.shared_prefix.prefixes import SEGMENT_COST, Segment, shared_trees
+from consistency.shared_prefix.prefixes import SEGMENT_COST, Segment, common_prefix, shared_trees
+from consistency.shared_prefix.requests import Requests
 
 # Few token ids, so that much is shared by chance; some sequences continue others.
 sequence = st.lists(st.integers(0, 2), min_size=1, max_size=14).map(tuple)
@@ -22,6 +23,30 @@ def arrays(sequences: list[tuple[int, ...]]) -> list[np.ndarray]:
 def leaves(segment: Segment, above: tuple[Segment, ...] = ()) -> list[tuple[Segment, ...]]:
     path = (*above, segment)
     return [path] if not segment.children else [found for child in segment.children for found in leaves(child, path)]
+
+
+@given(st.lists(st.tuples(sequence, st.lists(sequence, min_size=1, max_size=4)), min_size=1, max_size=6), st.booleans())
+@settings(deadline=None, max_examples=200)
+def test_requests_are_grouped_by_the_tokens_that_are_read(questions, one_list: bool) -> None:
+    longest = 15
+    encoded = []
+    for context, options in questions:
+        given_list = list(context)
+        encoded += [(None, given_list if one_list else list(context), list(option)) for option in options]
+    batch = Requests(encoded, longest)
+    expected: dict[tuple[int, ...], list[tuple[int, list[int]]]] = {}
+    for number, (_, context, option) in enumerate(encoded):
+        expected.setdefault(tuple([*context, *option][:-1][-longest:]), []).append((number, option))
+    assert [tuple(item.tolist()) for item in batch.sequences] == list(expected)
+    assert batch.answers == list(expected.values())
+    assert batch.counts == [max(len(option) for _, option in asked) for asked in expected.values()]
+
+
+@given(sequence, sequence)
+def test_a_common_prefix_ends_at_the_first_difference(first, second) -> None:
+    expected = next((n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), None)
+    found = common_prefix(*arrays([first, second]))
+    assert found == (min(len(first), len(second)) if expected is None else expected)
 
 
 def few_shot(seed: int, scale: int = 1) -> tuple[list[np.ndarray], list[int]]:

@@ -42,19 +42,22 @@ class Requests:
         # The options of a question have the same context, which is often the same list object.
         last: list[int] = []
         context_bytes = b""
+        last_read: list[int] | None = None
+        place = 0
         for number, (_, context, continuation) in enumerate(requests):
             if not context or not 0 < len(continuation) <= longest:
                 raise ValueError(f"request {number}: a continuation of {len(continuation)} tokens after {len(context)}")
             if context is not last:
-                last, context_bytes = context, _bytes_of(context)
-            # With one token to score the key stays the same object, whose hash Python keeps.
-            key = context_bytes if len(continuation) == 1 else context_bytes + _bytes_of(continuation[:-1])
-            key = key[-4 * longest :]
-            place = places.setdefault(key, len(places))
-            if place == len(self.sequences):
-                self.sequences.append(np.frombuffer(key, np.int32))
-                self.counts.append(0)
-                self.answers.append([])
+                last, context_bytes, last_read = context, _bytes_of(context), None
+            read = continuation[:-1]
+            if read != last_read:
+                last_read = read
+                key = (context_bytes + _bytes_of(read))[-4 * longest :]
+                place = places.setdefault(key, len(places))
+                if place == len(self.sequences):
+                    self.sequences.append(np.frombuffer(key, np.int32))
+                    self.counts.append(0)
+                    self.answers.append([])
             if len(continuation) > self.counts[place]:
                 self.counts[place] = len(continuation)
             self.answers[place].append((number, continuation))
