@@ -90,7 +90,11 @@ def train(folder: Path, rows: Path, preset: str, *presets: str) -> Path:
     """The output folder of a training with Axolotl, and what the step meter counted in it."""
     small = folder / "small.yml"
     small.write_text("plugins: [step_meter.StepMeter]\nnum_epochs: 2\n" + preset)
-    environment = os.environ | {"AXOLOTL_DATASET_NUM_PROC": "0", "PYTHONPATH": f"{ROOT / 'scripts'}{os.pathsep}{ROOT}"}
+    environment = os.environ | {
+        "AXOLOTL_DO_NOT_TRACK": "1",
+        "AXOLOTL_DATASET_NUM_PROC": "0",
+        "PYTHONPATH": f"{ROOT / 'scripts'}{os.pathsep}{ROOT}",
+    }
     chosen = [word for name in ("world-cpu", *presets, str(small)) for word in ("--preset", name)]
     for command in (
         [

@@ -47,8 +47,8 @@ def test_tokens_of_lines_are_those_of_the_whole_text(
     # Once for all, and text by text with what is known from before.
     assert pieces.encode(TEXTS) == pieces.whole(TEXTS) == expected
     assert [pieces.encode([text])[0] for text in TEXTS] == expected
-    assert pieces.is_equal_in_full(TEXTS, expected)
-    assert not pieces.is_equal_in_full(TEXTS, expected[::-1])
+    assert pieces.is_equal_in_full(TEXTS, [(0, ids) for ids in expected])
+    assert not pieces.is_equal_in_full(TEXTS, [(0, ids) for ids in expected[::-1]])
 
 
 @pytest.mark.parametrize("kind", ["byte_level", "sentencepiece"])
@@ -157,12 +157,30 @@ def test_a_tokenizer_that_joins_lines_encodes_whole_texts(
 
 def test_each_text_is_compared_beside_other_work(build_llama: Callable[[str], Path]) -> None:
     pieces = Pieces(transformers.AutoTokenizer.from_pretrained(build_llama("byte_level")), {})
-    ids = pieces.whole(TEXTS)
-    right_ids = dict(zip(TEXTS, ids, strict=True))
+    asked = [(text, rest) for text in TEXTS if text for rest in (" one", "\ntwo")]
+    pairs = pieces.whole_pairs(asked)
     with Verification() as right:
-        right.add(pieces, right_ids)
+        right.add(pieces, asked, pairs)
         assert right.is_equal()
-    with Verification() as wrong:
-        wrong.add(pieces, right_ids)
-        wrong.add(pieces, {**right_ids, TEXTS[0]: [*ids[0], 5]})
-        assert not wrong.is_equal()
+    # A context, and an answer that begins a line: both are compared in full.
+    for wrong_pair, place in (((pairs[0][0] + [5], pairs[0][1]), 0), ((pairs[1][0], [*pairs[1][1], 5]), 1)):
+        with Verification() as wrong:
+            wrong.add(pieces, asked, pairs)
+            wrong.add(pieces, [asked[place]], [wrong_pair])
+            assert not wrong.is_equal()
+
+
+def test_an_answer_that_joins_the_line_before_it_is_found(build_llama: Callable[[str], Path]) -> None:
+    """One answer among hundreds, in no sample: the tokenizer joins the end of its context with its first line."""
+    folder = build_llama("byte_level")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([transformers.AddedToken(":\nYes", normalized=False)])
+    model = SharedPrefixLM(pretrained=str(folder), dtype="float32", device="cpu")
+    model.tokenizer = tokenizer
+    asked = [(f"{SHOTS}Question: {number}?\nAnswer:", "\nno") for number in range(300)]
+    asked[151] = asked[151][0], "\nYes it is"
+    ((context, rest),) = [pair for pair in asked if pair[1] != "\nno"]
+    with Verification() as verification:
+        list(model._encode_ahead(asked, verification))
+        assert not verification.is_equal()
+    assert dict(model._encode_ahead(asked, None))[context, rest] == HFLM._encode_pair(model, context, rest)

@@ -22,7 +22,9 @@ from transformers import AutoTokenizer  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from consistency.cli.app import app  # noqa: E402
+from consistency.cli.evaluate import other_checkpoint  # noqa: E402
 from consistency.comparison.compare import compare  # noqa: E402
+from consistency.comparison.truncation import TruncatedPrompts  # noqa: E402
 from consistency.errors import InputError  # noqa: E402
 from consistency.logs.run_config import RunConfig, merge_configs  # noqa: E402
 from consistency.shared_prefix.harness import prepared_harness  # noqa: E402
@@ -344,3 +346,77 @@ def test_a_model_behind_an_api_is_named_by_its_own_argument() -> None:
     from consistency.cli.evaluate import other_checkpoint
 
     assert other_checkpoint({"model": "a", "base_url": "u"}, "b") == {"base_url": "u", "model": "b"}
+
+
+def run_with(folder: Path, record: dict[str, Any], tasks: tuple[str, ...] = ("law", "art")) -> Path:
+    """Logs of tasks, and a results file that says how many prompts of some of them were cut."""
+    folder.mkdir(parents=True)
+    for task in tasks:
+        rows = [
+            {
+                "doc_id": number,
+                "doc": {"question": f"{task} {number}?", "choices": ["x", "y"]},
+                "target": "0",
+                "arguments": {f"gen_args_{o}": {"arg_0": "…", "arg_1": f" {label}"} for o, label in enumerate("AB")},
+                "filtered_resps": [["-1.0", "False"], ["-2.0", "False"]],
+                "metrics": ["acc"],
+                "filter": "none",
+                "doc_hash": f"{task}{number}",
+                "acc": 1.0,
+            }
+            for number in range(20)
+        ]
+        path = folder / f"samples_{task}_2026-01-02T03-04-05.678901.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)))
+    results = {
+        "results": {task: {"alias": task, "acc,none": 1.0} for task in tasks},
+        "config": {"model": "hf-shared-prefix", "truncated_prompts": record},
+    }
+    (folder / "results_2026-01-02T03-04-05.678901.json").write_text(json.dumps(results))
+    return folder
+
+
+def cut(count: int, limit: int = 128) -> dict[str, int]:
+    return {"prompts": 20, "cut": count, "limit": limit, "tokens": 9} if count else {"prompts": 20, "cut": 0}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "differs", "unknown"),
+    [
+        ({"law": cut(3), "art": cut(0)}, {"law": cut(3), "art": cut(0)}, False, ((), ())),
+        # The same sums, of other prompts.
+        ({"law": cut(12), "art": cut(0)}, {"law": cut(0), "art": cut(12)}, True, ((), ())),
+        ({"law": cut(5), "art": cut(2, 128)}, {"law": cut(5), "art": cut(2, 64)}, True, ((), ())),
+        # What a log says of one task is not lost because it does not say it of another.
+        ({"law": cut(6)}, {"law": cut(1), "art": cut(0)}, True, (("art",), ())),
+        ({"law": cut(6)}, {}, False, (("art",), ())),
+    ],
+)
+def test_cut_prompts_are_compared_task_by_task(
+    tmp_path: Path, before: dict[str, Any], after: dict[str, Any], differs: bool, unknown: Any
+) -> None:
+    comparison = compare(run_with(tmp_path / "a", before), run_with(tmp_path / "b", after))
+    (found,) = [item for item in comparison.warnings if isinstance(item, TruncatedPrompts)]
+    assert found.differs is differs
+    assert (found.unknown_before, found.unknown_after) == unknown
+    assert found.before == sum(item["cut"] for item in before.values())
+    assert bool(found.clause) is differs
+
+
+def test_beginnings_of_options_are_whole_options_and_json_adds_to_the_first_model(tmp_path: Path) -> None:
+    assert other_checkpoint({"pretrained": "a", "dtype": "f"}, '{"peft": "q"}') == {
+        "pretrained": "a",
+        "dtype": "f",
+        "peft": "q",
+    }
+    with pytest.raises(InputError):
+        other_checkpoint({"pretrained": "a"}, " ")
+    file = tmp_path / "list.yaml"
+    file.write_text("model_args: [pretrained=a, dtype=float32]\ntasks: [x]\n")
+    done = CliRunner().invoke(app, ["eval", "--config", str(file), "--also", "b"])
+    assert isinstance(done.exception, InputError)
+
+
+def test_no_requests_have_no_answers(tiny_llama: Path) -> None:
+    model = SharedPrefixLM(pretrained=str(tiny_llama), dtype="float32", device="cpu")
+    assert model.loglikelihood([]) == []

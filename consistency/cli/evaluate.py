@@ -63,7 +63,8 @@ def evaluate(
     from consistency.tasks.harness_speed import compiled_templates, without_unasked_tasks
 
     with TemporaryDirectory() as folder, _visible_refusals(), compiled_templates():
-        given = with_own_tasks(context.args, own_tasks, Path(folder)) if own_tasks else context.args
+        own = [_unabbreviated(argument) for argument in context.args]
+        given = with_own_tasks(own, own_tasks, Path(folder)) if own_tasks else own
         if rotate:
             given = _call(lambda: with_rotated(given, rotate, Path(folder)))
         for arguments in command_lines(given, also or ()):
@@ -162,13 +163,17 @@ def other_checkpoint(first: Mapping[str, Any], name: str) -> dict[str, Any]:
     {'revision': 'step2', 'pretrained': 'a'}
     """
     own: Any = None
-    if name.lstrip().startswith("{"):
+    if name.lstrip().startswith("{") and not Path(name).exists():
         with suppress(ValueError):
             own = json.loads(name)
     # Models behind an API are named by `model`.
     key = "model" if "model" in first and "pretrained" not in first else "pretrained"
-    if not (isinstance(own, dict) and {"model", "pretrained"} & own.keys()):
+    if isinstance(own, dict) and own:
+        own = own if {"model", "pretrained"} & own.keys() or key not in first else {key: first[key], **own}
+    elif name.strip():
         own = {key: name}
+    else:
+        raise InputError("--also names no checkpoint", expected="a folder, a name, or model arguments in JSON")
     kept = {argument: value for argument, value in first.items() if argument not in _OF_ONE_CHECKPOINT}
     return {argument: value for argument, value in {**kept, **own}.items() if value is not None}
 
@@ -191,6 +196,12 @@ def described_model(arguments: Sequence[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--model_args", "-a", nargs="+", action=MergeDictAction)
     named = parser.parse_known_args(arguments)[0].model_args or config.get("model_args") or {}
+    if not isinstance(named, str | Mapping):
+        raise InputError(
+            f"model_args is {type(named).__name__}, which lm_eval does not read",
+            expected="a mapping, or a text such as pretrained=MODEL,dtype=float32",
+            path=given.config,
+        )
     named = simple_parse_args_string(named) if isinstance(named, str) else dict(named)
     return {"model": given.model or config.get("model"), "model_args": named}
 
@@ -302,6 +313,15 @@ def _split(arguments: Sequence[str], *option: str) -> tuple[list[str], list[str]
     parser.add_argument(*option, nargs="+", action="extend", default=[], dest="values")
     given, others = parser.parse_known_args(arguments)
     return given.values, others
+
+
+def _unabbreviated(argument: str) -> str:
+    """An argument with the whole name of its option, where lm_eval takes a beginning of it and it is one that is read here."""
+    name, equals, value = argument.partition("=")
+    for option, shortest in (("--model_args", "--model_"), ("--tasks", "--ta"), ("--include_path", "--inc")):
+        if name.startswith(shortest) and option.startswith(name):
+            return f"{option}{equals}{value}"
+    return argument
 
 
 def _parse(arguments: Sequence[str], *options: tuple[str, ...]) -> tuple[argparse.Namespace, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from consistency.logs.runs import Run
 from consistency.logs.truncation import CutPrompts, cut_prompts
@@ -30,6 +31,10 @@ class TruncatedPrompts:
         The few-shot examples of a prompt; None where the log does not say.
     few_shot_lost_before, few_shot_lost_after : int or None
         The most of them that one prompt lost.
+    differs : bool
+        Whether the two models did not read the same of the prompts of some task, as far as the logs say.
+    unknown_before, unknown_after : tuple of str
+        Tasks of which a log that says it of others does not say how many prompts were cut.
     """
 
     tasks: tuple[str, ...]
@@ -45,14 +50,10 @@ class TruncatedPrompts:
     few_shot_after: int | None = None
     few_shot_lost_before: int | None = None
     few_shot_lost_after: int | None = None
+    differs: bool = False
+    unknown_before: tuple[str, ...] = ()
+    unknown_after: tuple[str, ...] = ()
     kind: str = field(default="truncated prompts", init=False)
-
-    @property
-    def differs(self) -> bool:
-        """Whether the two models did not read the same of their prompts, as far as the logs say."""
-        one = (self.before, self.limit_before, self.tokens_before, self.few_shot_lost_before)
-        two = (self.after, self.limit_after, self.tokens_after, self.few_shot_lost_after)
-        return None not in (self.before, self.after) and one != two
 
     @property
     def clause(self) -> str:
@@ -68,8 +69,12 @@ class TruncatedPrompts:
             _side(self.before, self.of_before, self.limit_before, self.few_shot_before, self.few_shot_lost_before),
             _side(self.after, self.of_after, self.limit_after, self.few_shot_after, self.few_shot_lost_after),
         ]
+        sides = [
+            side + (f" (of {shortened(unknown)} the log does not say)" if unknown else "")
+            for side, unknown in zip(sides, (self.unknown_before, self.unknown_after), strict=True)
+        ]
         where = f" in {shortened(self.tasks)}"
-        if self.before is not None and self.after is not None and not self.differs:
+        if sides[0] == sides[1] and not self.differs:
             return f"prompts lost their beginning{where}: {sides[0]}, before and after"
         differ = ", so that the runs read different prompts" if self.differs else ""
         return f"prompts lost their beginning{where}: before {sides[0]}, after {sides[1]}{differ}"
@@ -84,24 +89,31 @@ def truncated_prompts(first: Run, second: Run, compared: Mapping[str, str]) -> T
     compared : dict of str to str
         Names of tasks in `first`, and in `second`.
     """
-    names = {name: first.tasks[name].task for name in compared}
-    before, cut = cut_prompts(first.config, dict.fromkeys(names.values()))
-    after, cut_after = cut_prompts(
-        second.config, dict.fromkeys(second.tasks[other].task for other in compared.values())
-    )
-    tasks = [name for name, other in compared.items() if names[name] in cut or second.tasks[other].task in cut_after]
+    pairs = {name: (first.tasks[name].task, second.tasks[other].task) for name, other in compared.items()}
+    found = [
+        cut_prompts(run.config, (each[side] for each in pairs.values())) for side, run in enumerate((first, second))
+    ]
+    each = {name: tuple(found[side].get(names[side]) for side in (0, 1)) for name, names in pairs.items()}
+    tasks = tuple(name for name, sides in each.items() if any(side is not None and side.cut for side in sides))
     if not tasks:
         return None
+    before, after = (CutPrompts.together(side.values()) for side in found)
+    unknown_before, unknown_after = (
+        tuple(name for name, sides in each.items() if sides[side] is None) if found[side] else () for side in (0, 1)
+    )
     return TruncatedPrompts(
-        tasks=tuple(tasks),
-        before=None if before is None else before.cut,
-        after=None if after is None else after.cut,
+        tasks,
+        None if before is None else before.cut,
+        None if after is None else after.cut,
         **_named(before, "before"),
         **_named(after, "after"),
+        differs=any(one is not None and two is not None and one != two for one, two in each.values()),
+        unknown_before=unknown_before,
+        unknown_after=unknown_after,
     )
 
 
-def _named(found: CutPrompts | None, when: str) -> dict[str, int | None]:
+def _named(found: CutPrompts | None, when: str) -> dict[str, Any]:
     """The numbers of one run by the names that they have in both."""
     names = ("of", "limit", "tokens", "few_shot", "few_shot_lost")
     return {f"{name}_{when}": None if found is None else getattr(found, name) or None for name in names}

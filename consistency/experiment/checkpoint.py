@@ -112,7 +112,7 @@ class Checkpoint:
         if self.training is not None:
             text += f"; {self.training.to_text()}"
         if self.base_model is not None and not self.compared:
-            text += f"; not compared with {self.base_model}, whose weights are not here"
+            text += f"; not compared with {self.base_model}, whose weights are not here or are stored in another way"
         return text
 
 

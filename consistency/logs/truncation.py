@@ -35,9 +35,27 @@ class CutPrompts:
     few_shot: int = 0
     few_shot_lost: int = 0
 
+    @classmethod
+    def together(cls, parts: Iterable[CutPrompts]) -> CutPrompts | None:
+        """Those of several tasks; None of none.
 
-def cut_prompts(config: RunConfig, tasks: Iterable[str]) -> tuple[CutPrompts | None, list[str]]:
-    """The prompts of some tasks that were cut, and the tasks that have such prompts.
+        Examples
+        --------
+        >>> CutPrompts.together([CutPrompts(40, 3, 2048, 51), CutPrompts(20)])
+        CutPrompts(of=60, cut=3, limit=2048, tokens=51, few_shot=0, few_shot_lost=0)
+        """
+        found = list(parts)
+        if not found:
+            return None
+        most = {
+            name: max(getattr(part, name) for part in found)
+            for name in ("limit", "tokens", "few_shot", "few_shot_lost")
+        }
+        return cls(sum(part.of for part in found), sum(part.cut for part in found), **most)
+
+
+def cut_prompts(config: RunConfig, tasks: Iterable[str]) -> dict[str, CutPrompts]:
+    """The prompts of some tasks that were cut, by task; without those of which the log does not say.
 
     Parameters
     ----------
@@ -45,28 +63,21 @@ def cut_prompts(config: RunConfig, tasks: Iterable[str]) -> tuple[CutPrompts | N
     tasks : iterable of str
         Their names in the log.
 
-    Returns
-    -------
-    tuple of CutPrompts or None, and list of str
-        None where the log does not say of all these tasks.
-
     Examples
     --------
-    >>> record = {"law": {"prompts": 40, "cut": 3, "limit": 2048, "tokens": 51}, "art": {"prompts": 20, "cut": 0}}
+    >>> record = {"law": {"prompts": 40, "cut": 3, "limit": 2048, "tokens": 51}}
     >>> cut_prompts(RunConfig(content={"config": {"truncated_prompts": record}}), ["law", "art"])
-    (CutPrompts(of=60, cut=3, limit=2048, tokens=51, few_shot=0, few_shot_lost=0), ['law'])
+    {'law': CutPrompts(of=40, cut=3, limit=2048, tokens=51, few_shot=0, few_shot_lost=0)}
     """
     record = _mapping(_mapping(config.content.get("config")).get(TRUNCATED))
-    found = {name: _mapping(record.get(name)) for name in tasks}
-    if not all(_count(item, "prompts") for item in found.values()):
-        return None, []
-    most = {
-        key: max((_count(item, key) for item in found.values()), default=0)
-        for key in ("limit", "tokens", "few_shot", "few_shot_lost")
+    named = {name: _mapping(record.get(name)) for name in tasks}
+    return {
+        name: CutPrompts(
+            *(_count(item, key) for key in ("prompts", "cut", "limit", "tokens", "few_shot", "few_shot_lost"))
+        )
+        for name, item in named.items()
+        if _count(item, "prompts")
     }
-    cut = sum(_count(item, "cut") for item in found.values())
-    named = [name for name, item in found.items() if _count(item, "cut")]
-    return CutPrompts(sum(_count(item, "prompts") for item in found.values()), cut, **most), named
 
 
 def _mapping(value: Any) -> dict[str, Any]:

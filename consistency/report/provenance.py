@@ -14,7 +14,7 @@ import msgspec
 
 from consistency.logs.packed import open_log
 from consistency.logs.run_config import RunConfig
-from consistency.logs.truncation import cut_prompts
+from consistency.logs.truncation import CutPrompts, cut_prompts
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH
 from consistency.report.schema import Log
@@ -37,7 +37,7 @@ def log_record(config: RunConfig, sources: Mapping[str, Path], questions: int, *
     **place
         `role`, `model` and `folder`; of a tuned run also `domain`, `group` and `seed`.
     """
-    cut, _ = cut_prompts(config, {name.split(",")[0] for name in sources})
+    cut = CutPrompts.together(cut_prompts(config, {name.split(",")[0] for name in sources}).values())
     return Log(
         **{"domain": None, "group": None, "seed": None, **place},
         date=config.date,

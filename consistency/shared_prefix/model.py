@@ -144,8 +144,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
                     # This release of lm_eval encodes differently: let it encode each string itself.
                     return
                 if verification and by_line:
-                    contexts = {context: ids for (context, _), (ids, _) in zip(asked, pairs, strict=True)}
-                    verification.add(pieces, contexts)
+                    verification.add(pieces, asked, pairs)
                 for place, pair in zip(places, pairs, strict=True):
                     found[place] = pair
             if verification and first + BLOCK >= len(requests):

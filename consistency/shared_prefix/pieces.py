@@ -169,9 +169,10 @@ class Pieces:
             before = found[text] = joined if len(ends) == len(head.lines) else None
         return found
 
-    def is_equal_in_full(self, texts: Sequence[str], ids: Sequence[list[int]]) -> bool:
-        """Whether all of the texts have these tokens as a whole as well."""
-        return self._encode(texts, self.special.get("add_special_tokens", True)) == list(ids)
+    def is_equal_in_full(self, texts: Sequence[str], ids: Sequence[tuple[int, list[int]]]) -> bool:
+        """Whether all of the texts have these tokens as a whole as well, each after so many others."""
+        found = self._encode(texts, self.special.get("add_special_tokens", True))
+        return all(whole[skipped:] == rest for whole, (skipped, rest) in zip(found, ids, strict=True))
 
     def _plain(self, texts: Sequence[str]) -> list[list[int]]:
         return self._encode(texts, False)
@@ -242,7 +243,7 @@ class Verification:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1)
-        self._waiting: list[tuple[Pieces, Mapping[str, list[int]]]] = []
+        self._waiting: list[tuple[Pieces, Mapping[str, tuple[int, list[int]]]]] = []
         self._found: list[Future[bool]] = []
 
     def __enter__(self) -> Verification:
@@ -251,8 +252,12 @@ class Verification:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown(cancel_futures=True)
 
-    def add(self, pieces: Pieces, ids: Mapping[str, list[int]]) -> None:
-        """Have the tokens of these texts compared once the comparison starts."""
+    def add(self, pieces: Pieces, asked: Sequence[tuple[str, str]], pairs: Sequence[Pair]) -> None:
+        """Have the tokens of contexts compared once the comparison starts, and of what follows them with lines of its own."""
+        ids = {context: (0, found) for (context, _), (found, _) in zip(asked, pairs, strict=True)}
+        for (context, rest), (found, after) in zip(asked, pairs, strict=True):
+            if "\n" in rest:
+                ids[context + rest] = len(found), after
         self._waiting.append((pieces, ids))
 
     def start(self) -> None:

@@ -193,7 +193,7 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
             If an answer alone is longer than what the model reads.
         """
         asked, self._asked = self._asked, ()
-        if len(asked) != len(encoded):
+        if not encoded or len(asked) != len(encoded):
             return
         limit = int(self.max_length)
         longest = max(range(len(encoded)), key=lambda number: len(encoded[number][2]))
