@@ -23,6 +23,7 @@ from transformers import TrainerCallback
 from consistency.experiment.training_record import RECORD, Epoch, TrainingRecord, no_step
 from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json
+from consistency.support.streams import tell
 
 _MISTAKE = 2  # exit code
 _MASKED = -100  # the label of a token that is not trained
@@ -189,7 +190,7 @@ class _Counts(TrainerCallback):  # type: ignore[misc]
         file = Path(self.cfg.output_dir) / RECORD
         if main:
             write_atomically(file, pretty_json(msgspec.to_builtins(record)))
-            print(f"consistency: {record.to_text() if record.steps else no_step(file)}", file=sys.stderr)
+            tell(f"consistency: {record.to_text() if record.steps else no_step(file)}")
         if not record.steps:
             sys.exit(_MISTAKE)
 

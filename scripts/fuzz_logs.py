@@ -96,7 +96,8 @@ def truth(items: list[Item], generated: bool) -> dict[str, float | int]:
         found["same"].append(float(first.argmax() == second.argmax()))
         before, after = log_softmax(first), log_softmax(second)
         possible = np.exp(before) > 0
-        found["kl"].append(float((np.exp(before) * (before - after))[possible].sum()))
+        before, after = before[possible], after[possible]
+        found["kl"].append(float((np.exp(before) * (before - after)).sum()))
     before, after = np.array(found["before"]), np.array(found["after"])
     figures: dict[str, float | int] = {
         "n": len(items),

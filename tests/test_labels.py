@@ -212,7 +212,7 @@ def test_log_probabilities_without_the_question_follow_their_labels_too(tmp_path
     mixed["arguments"]["gen_args_7"]["arg_1"] = "C"
     scores = read_run(write(tmp_path, [normal, mixed])).tasks["sums"]
     assert np.isnan(scores.logprobs).all(axis=1).tolist() == [False, True]
-    assert ["1 questions" in note for note in scores.notes] == [True]
+    assert ["1 question " in note for note in scores.notes] == [True]
 
 
 def test_rotations_fold_by_their_letters(tmp_path):

@@ -128,7 +128,7 @@ def test_infinite_and_missing_numbers_as_strings_and_as_bare_json(tmp_path):
     as_numbers = only(read_run(write(tmp_path / "b", bare)))
     for scores in (as_strings, as_numbers):
         np.testing.assert_array_equal(scores.logprobs, [[-np.inf, -1], [np.nan, np.nan]])
-        assert ["1 questions" in note for note in scores.notes] == [True]
+        assert ["1 question " in note for note in scores.notes] == [True]
 
 
 def test_repeated_doc_ids_are_counted_and_the_other_documents_that_they_drop(tmp_path):
@@ -250,7 +250,7 @@ def test_targets_as_index_text_and_list(tmp_path):
     assert scores.gold.astype(int).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 1], [0, 0, 0], [1, 0, 0]]
     assert scores.target.tolist() == [1, 2, 0, -1, 0]
     inferred, unknown = scores.notes
-    assert ("1 questions" in inferred, "acc" in inferred, "1 questions" in unknown) == (True, True, True)
+    assert ("1 question " in inferred, "acc" in inferred, "1 question " in unknown) == (True, True, True)
 
 
 def test_a_target_that_is_both_an_index_and_an_option_is_read_as_the_harness_scored_it(tmp_path):

@@ -88,7 +88,7 @@ def assert_alike(found: list[list[tuple[float, bool]]]) -> None:
 def test_a_tekken_file_alone(tekken: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("lm_eval"), "propagate", True)
     assert_alike(both(caplog, pretrained=str(tekken), device="cpu", dtype="float32"))
-    assert caplog.text.count("MistralCommonBackend is not a fast tokenizer") == 1
+    assert "MistralCommonBackend is not a fast tokenizer" in caplog.text
 
 
 def test_a_tokenizer_in_python(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

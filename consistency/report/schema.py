@@ -717,7 +717,7 @@ def read_document(folder: str | Path) -> AnyReport:
         If there is none, it is of an unknown version, or something in it is missing or of another type.
     """
     path, again = Path(folder) / "report.json", "write the report again"
-    document = read_json(path, "report.json in the folder of a report", again)
+    document = read_json(path, "the folder of a report, with its report.json", again)
     try:
         version = document.get("schema_version") if isinstance(document, dict) else None
         if version == 2:

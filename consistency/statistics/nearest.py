@@ -88,7 +88,7 @@ def nearest(target: Floats, scores: Floats, units: Integers, *, factor: bool = T
     >>> scores = log_probabilities(rng.normal(size=(500, 4)))
     >>> target = np.exp(log_probabilities(scores / 2 + np.array([1.0, 0.0, 0.0, -1.0])))
     >>> found = nearest(target, scores, np.arange(500))
-    >>> round(found.factor, 6), found.offsets.round(6).tolist()
+    >>> round(found.factor, 6), (found.offsets.round(6) + 0).tolist()
     (0.5, [1.0, 0.0, 0.0, -1.0])
     """
     width = scores.shape[1]
