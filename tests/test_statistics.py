@@ -1,5 +1,8 @@
 """Estimates and tests against statsmodels, scipy, pingouin and arithmetic by hand."""
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pingouin
@@ -19,6 +22,7 @@ from consistency.statistics.estimates import (
     mean,
     root_mean_square,
 )
+from consistency.statistics.roots import root
 from consistency.statistics.shares import wilson
 from consistency.statistics.task_means import macro_mean
 
@@ -244,3 +248,26 @@ def test_a_share_has_statsmodels_wilson_interval(count, of):
     ours = wilson(count, of)
     expected = proportion_confint(count, of, method="wilson")
     assert (ours.ci_low, ours.ci_high) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("function", "low", "high"),
+    [
+        (lambda x: x**3 - x - 1, 1.0, 2.0),
+        (lambda x: math.exp(x) - 5, -10.0, 10.0),
+        (lambda x: math.tanh(20 * (x - 0.3)), -1.0, 1.0),
+        (lambda x: math.copysign(1.0, x - 0.3337), -1.0, 1.0),
+        (lambda x: x - 1e5, 0.0, 1e6),
+        (lambda x: -x, 0.0, 1.0),
+        (lambda x: 1 - x, 0.0, 1.0),
+    ],
+)
+def test_a_root_is_that_of_scipy(function: Callable[[float], float], low: float, high: float) -> None:
+    assert root(function, low, high) == pytest.approx(
+        optimize.brentq(function, low, high, xtol=1e-13), rel=1e-12, abs=2e-12
+    )
+
+
+def test_ends_of_one_sign_have_no_root_between_them() -> None:
+    with pytest.raises(ValueError, match="no change of sign"):
+        root(lambda x: x * x + 1, -1.0, 1.0)

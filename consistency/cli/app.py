@@ -16,6 +16,7 @@ from consistency.cli.experiment import Set, checkpoint, failures, read_settings,
 from consistency.cli.experiment import app as experiments
 from consistency.cli.plan_eval import plan_eval
 from consistency.errors import InputError, not_one_of
+from consistency.support.lazy_modules import UNUSED_OF_NUMPY, load_when_used
 from consistency.support.streams import say, show, tell
 
 if TYPE_CHECKING:
@@ -125,21 +126,25 @@ def compare(
     ] = False,
 ) -> None:
     """Compare two evaluations of the same questions; `consistency explain` says what the words of the output mean."""
+    # What only some comparisons need is imported where it is used: the first answer is to come at once.
+    load_when_used(*UNUSED_OF_NUMPY)
     from consistency.comparison.compare import compare as compare_runs
-    from consistency.comparison.conditions import check, read_condition
-    from consistency.comparison.decision import judge
-    from consistency.comparison.noise import beside_noise
-    from consistency.comparison.policy import read_policy
     from consistency.comparison.result import SameRun
     from consistency.comparison.runs import read_both
-    from consistency.report.pair.github import to_markdown
-    from consistency.report.pair.report import draft_comparison
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.text import joined
 
-    conditions = [read_condition(text) for text in fail_if or ()]
-    asked = None if policy is None else read_policy(policy)
+    conditions, asked = [], None
+    if fail_if:
+        from consistency.comparison.conditions import check, read_condition
+
+        conditions = [read_condition(text) for text in fail_if]
+    if policy is not None:
+        from consistency.comparison.decision import judge
+        from consistency.comparison.policy import read_policy
+
+        asked = read_policy(policy)
     first, second = read_both(before, after, run or ())
     found = None if scopes is None else _find_scopes(scopes, experiment, first)
     comparison = compare_runs(
@@ -152,15 +157,24 @@ def compare(
         task_sampling=tasks.value,
         cluster=cluster,
     )
-    checks = check(conditions, comparison)
+    checks = check(conditions, comparison) if conditions else ()
     runs = None if noise is None else compare_runs(*noise, margin=margin, score=score, filter_name=filter_name)
     if runs is not None and any(isinstance(item, SameRun) for item in runs.warnings):
         raise InputError(
             "--noise: one run, given twice", expected="two runs of the same model", path=noise and noise[0]
         )
-    beside = None if runs is None else beside_noise(comparison, runs)
+    beside = None
+    if runs is not None:
+        from consistency.comparison.noise import beside_noise
+
+        beside = beside_noise(comparison, runs)
     with Outputs() as outputs:
-        folder = None if out is None else draft_comparison(comparison, out, outputs)
+        folder = None
+        if out is not None:
+            # The page and the figures are not loaded for a comparison that is only printed.
+            from consistency.report.pair.report import draft_comparison
+
+            folder = draft_comparison(comparison, out, outputs)
         written = None if json in (None, Path("-")) else outputs.file(json)
         # Last of what can be refused: a check that ends in an error spends nothing of a budget.
         decision = None if asked is None else judge(asked, comparison, beside, noise_runs=runs)
@@ -169,11 +183,15 @@ def compare(
         gate |= {"conditions": [item.to_text() for item in checks]} if checks else {}
         if folder is not None and gate:
             (folder / "gate.json").write_text(pretty_json(gate), encoding="utf-8")
-        stored = comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
+        stored = ""
+        if json is not None or form is Format.JSON:
+            stored = pretty_json(
+                comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
+            )
         if written is not None:
-            written.write(pretty_json(stored).encode())
+            written.write(stored.encode())
     if json == Path("-") or form is Format.JSON:
-        show(pretty_json(stored))
+        show(stored)
     elif form is Format.TEXT:
         noises = [] if beside is None else beside.to_lines(comparison)
         decided = [] if decision is None else decision.to_lines()
@@ -183,6 +201,8 @@ def compare(
         ]
         show("\n".join(filter(None, lines)))
     else:
+        from consistency.report.pair.github import to_markdown
+
         show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
     # Where the output goes into a file, the job's log says why it ended.
     closed = [item.to_text() for item in checks if item.failed]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from consistency.statistics.estimates import Estimate, numbered
 from consistency.statistics.hypotheses import t_test
+from consistency.statistics.roots import root
 from consistency.statistics.task_means import mean_of_means
 from consistency.support.arrays import Floats, Integers
 
@@ -280,7 +281,6 @@ def matching_df(ratio: float, confidence: float = 0.95) -> float:
     >>> round(matching_df(4.302653), 4), matching_df(1.9)
     (2.0, 1000000.0)
     """
-    from scipy.optimize import brentq
     from scipy.special import stdtrit
 
     level = (1 + confidence) / 2
@@ -288,13 +288,11 @@ def matching_df(ratio: float, confidence: float = 0.95) -> float:
         return 1.0
     if ratio <= stdtrit(NORMAL_DF, level):
         return NORMAL_DF
-    return float(brentq(lambda df: float(stdtrit(df, level)) - ratio, 1.0, NORMAL_DF))
+    return root(lambda df: float(stdtrit(df, level)) - ratio, 1.0, NORMAL_DF)
 
 
 def _p(found: Estimate, variances: Variances) -> float | None:
     """The largest level at which the interval holds 0; what is below 1e-99 is told as that."""
-    from scipy.optimize import brentq
-
     if not found.se or not found.value:
         return t_test(found)
     distance, least = abs(found.value), math.log(LEAST_P)
@@ -302,4 +300,4 @@ def _p(found: Estimate, variances: Variances) -> float | None:
     def lacking(log_p: float) -> float:
         return variances.half_width(math.exp(log_p)) - distance
 
-    return LEAST_P if lacking(least) < 0 else math.exp(float(brentq(lacking, least, 0.0, xtol=1e-12)))
+    return LEAST_P if lacking(least) < 0 else math.exp(root(lacking, least, 0.0, xtol=1e-12))

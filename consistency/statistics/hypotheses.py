@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from consistency.statistics.estimates import Estimate, at_confidence, longer_than_t
+from consistency.statistics.roots import root
 from consistency.support.arrays import Floats
 
 _LEAST_P = 1e-12
@@ -204,7 +205,6 @@ def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, alpha: flo
     """
     if not estimate.se or estimate.df is None or estimate.df < 3:
         return None
-    from scipy.optimize import brentq
     from scipy.special import nctdtr, stdtrit
 
     df = estimate.df
@@ -218,7 +218,7 @@ def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, alpha: flo
     high = critical + 1.0
     while missing(high) > 0:
         high *= 2
-    least = float(brentq(missing, 0.0, high, xtol=1e-14, rtol=1e-15)) * estimate.se
+    least = root(missing, 0.0, high, xtol=1e-14) * estimate.se
     if estimate.method == "bounded" and longer_than_t(estimate):
         assert estimate.value is not None
         assert estimate.ci_low is not None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from consistency.statistics.estimates import Estimate, mean, numbered, without_interval
+from consistency.statistics.roots import root
 from consistency.statistics.sampling import independent
 from consistency.support.arrays import Floats, Integers
 
@@ -374,7 +375,6 @@ def _variance(lost: Any, won: Any, n: Any, change: float) -> Any:
 
 def _where(lost: float, won: float, n: float, z: float) -> float:
     """The change at which the statistic is z."""
-    from scipy.optimize import brentq
 
     def beyond(change: float) -> float:
         variance, distance = _variance(lost, won, n, change), won - lost - n * change
@@ -388,4 +388,4 @@ def _where(lost: float, won: float, n: float, z: float) -> float:
         return -1.0
     if beyond(edge) >= 0:
         return 1.0
-    return float(brentq(beyond, -edge, edge, xtol=1e-12))
+    return root(beyond, -edge, edge, xtol=1e-12)

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from consistency.statistics.roots import root
 from consistency.support.arrays import Floats, Integers
 
 # From fewer flips their rate is known too badly to promise anything.
@@ -80,7 +81,6 @@ def detectable_change(lost: int, won: int, n: int, power: float = 0.8, alpha: fl
     """
     if lost + won < LEAST_FLIPS:
         return None
-    from scipy.optimize import brentq
     from scipy.special import ndtri
 
     idle = (lost + won - abs(lost - won)) / n
@@ -101,7 +101,7 @@ def detectable_change(lost: int, won: int, n: int, power: float = 0.8, alpha: fl
             return None
     elif lacking(low) > 0:
         low, high = 0.0, low
-    return float(brentq(lacking, low, high, xtol=1e-4))
+    return root(lacking, low, high, xtol=1e-7)
 
 
 def power_of_seeds(

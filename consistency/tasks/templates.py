@@ -6,9 +6,6 @@ import hashlib
 import re
 from pathlib import Path
 
-from jinja2 import TemplateSyntaxError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from consistency.errors import InputError, not_one_of, one_line
 from consistency.support.resources import shipped
 
@@ -65,6 +62,10 @@ def read_template(name: str) -> str | None:
         raise InputError(f"cannot be read: {reason}", expected="a chat template in Jinja", path=path) from None
     if not text.strip():
         raise InputError("is empty", expected="a chat template in Jinja", path=path)
+    # Read by few, and slow to import for a module that every comparison loads.
+    from jinja2 import TemplateSyntaxError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
     try:
         # transformers knows one more tag, which marks what a model says.
         plain = re.sub(r"{%-?\s*(?:end)?generation\s*-?%}", "", text)
