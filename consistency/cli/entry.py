@@ -47,9 +47,9 @@ def _run() -> int:
     from consistency.support.streams import prepare
 
     prepare()
-    from consistency.cli.app import app
+    from consistency.cli.app import only
 
-    found = app(standalone_mode=False)
+    found = only(sys.argv[1] if len(sys.argv) > 1 else "")(standalone_mode=False)
     if found == INTERRUPTED:  # as Typer tells it
         raise KeyboardInterrupt
     return found if isinstance(found, int) else 0
