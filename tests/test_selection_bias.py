@@ -324,6 +324,16 @@ def test_a_gain_of_knowledge_is_no_shift() -> None:
     assert (shifts([same])[0].p, shifts([same])[0].moved, shifts([same])[0].option) == (None, 0, None)
 
 
+def test_a_large_shift_is_in_the_verdict_and_a_small_one_below_it(tmp_path: Path) -> None:
+    fair = write_log(tmp_path / "fair", "ABCD")
+    large, small = write_log(tmp_path / "large", "CBCD"), write_log(tmp_path / "small", "ABCDABCDABCDABCDABCC")
+    # All 30 of A turned to C, and 6 of 30 of D.
+    assert "25.0 % of the answers moved" in compare(fair, large).verdict
+    assert compare(fair, large).to_text().count("25.0 % of the answers moved") == 1
+    assert "of the answers moved" not in compare(fair, small).verdict
+    assert "5.0 % of the answers moved" in compare(fair, small).to_text()
+
+
 def test_the_value_is_in_the_output_without_a_warning(tmp_path: Path) -> None:
     fair, some = write_log(tmp_path / "fair", "ABCD"), write_log(tmp_path / "some", "ABCDABCDABCDABCDABCC")
     comparison = compare(fair, some)

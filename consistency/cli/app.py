@@ -398,7 +398,11 @@ def _require(names: list[str], tasks: Mapping[str, object], path: Path) -> None:
 
 def only(name: str) -> typer.Typer:
     """The program with one of its commands, since to build them all takes longer than to read a log; all, if it has no such."""
-    asked = [command for command in app.registered_commands if name == (command.name or getattr(command.callback, "__name__", None))]
+    asked = [
+        command
+        for command in app.registered_commands
+        if name == (command.name or getattr(command.callback, "__name__", None))
+    ]
     if not asked:
         return app
     program = typer.Typer(pretty_exceptions_enable=False)

@@ -12,6 +12,7 @@ from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
 from consistency.statistics.power import fewest_questions, power_of_flips
+from consistency.statistics.selection_bias import Shift
 from consistency.support.text import decimal, p_equals
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
@@ -19,6 +20,8 @@ _READABLE_ENOUGH = 0.01
 _MOST_TASKS = 5
 # A smaller share of answers that moved between options is not worth a line.
 _WORTH_MOVING = 0.02
+# From this share the verdict itself says so, at the same level.
+_MANY_MOVED = 0.1
 # An interval that is longer than so many standard errors on one side is so for what was not seen.
 _LONG = 5
 # Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number) and of
@@ -183,6 +186,9 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
         sentence += f"; {100 * same.value:.1f} % of {same.n} questions keep their answer"
+    shift = _shift(section)
+    if shift is not None and shift.moved >= _MANY_MOVED:
+        sentence += f"; {_shift_sentence(shift)}"
     if section.readability is not None and max(section.readability.shares) >= _READABLE_ENOUGH:
         sentence += f"; {_readability(section.readability, with_reasons=False)}"
     return sentence + "."
@@ -271,12 +277,26 @@ def _p_bound(p: float) -> str:
 
 
 def shift_lines(section: Section) -> Iterator[str]:
-    """To which option the answers moved, where they did beyond chance."""
+    """To which option the answers moved, where they did beyond chance and the verdict does not say so."""
+    shift = _shift(section)
+    if shift is not None and shift.moved < _MANY_MOVED:
+        yield _shift_sentence(shift)
+
+
+def _shift(section: Section) -> Shift | None:
+    """How the answers moved between options, where they did beyond chance and by more than a little."""
     shift = None if section.selection_bias is None else section.selection_bias.shift
-    p = None if shift is None else shift.p if shift.p_holm is None else shift.p_holm
-    if shift is not None and p is not None and p < ALPHA and shift.moved >= _WORTH_MOVING:
-        moved = f"{100 * shift.moved:.1f} % of the answers moved to other options on balance"
-        yield f"{moved}, most of them to {shift.option} ({p_equals(p)})"
+    p = None if shift is None else _shift_p(shift)
+    return shift if shift is not None and p is not None and p < ALPHA and shift.moved >= _WORTH_MOVING else None
+
+
+def _shift_p(shift: Shift) -> float | None:
+    return shift.p if shift.p_holm is None else shift.p_holm
+
+
+def _shift_sentence(shift: Shift) -> str:
+    moved = f"{100 * shift.moved:.1f} % of the answers moved to other options on balance"
+    return f"{moved}, most of them to {shift.option} ({p_equals(_shift_p(shift))})"
 
 
 def _excludes_zero(change: Estimate) -> bool:
