@@ -95,6 +95,12 @@ def test_an_instruction_in_every_document_is_no_passage(write_pair) -> None:
     assert compare(*write_pair({"exam": documents})).clusters == ()
 
 
+def test_a_field_that_is_empty_in_every_document_is_no_passage(write_pair) -> None:
+    documents = questions(120, passage=lambda i: passage(i // 4), explanation=lambda i: "")
+    found = compare(*write_pair({"reading": documents})).clusters
+    assert [item.field for item in found] == ["passage"]
+
+
 def test_one_question_in_two_tasks_is_asked_once(write_pair) -> None:
     """The same 40 questions under two names: 5 of 40 turn, which is what one of the tasks shows alone."""
     documents = questions(40)

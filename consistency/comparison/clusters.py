@@ -283,8 +283,8 @@ def _passages(rows: _Documents, names: Sequence[str]) -> Iterator[tuple[str, lis
 
 
 def _common_start(texts: list[str]) -> int:
-    """How many characters all texts begin with."""
-    first, last = min(texts), max(texts)
+    """How many characters all texts begin with; 0 without texts."""
+    first, last = min(texts, default=""), max(texts, default="")
     return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
 
 
