@@ -12,11 +12,12 @@ import numpy as np
 from consistency.errors import InputError
 from consistency.knowledge.probes import released_domain
 from consistency.knowledge.released import is_released, read_released
+from consistency.statistics.evenness import EFFECT, LEVEL
 from consistency.support.files import write_together
 from consistency.support.json_files import pretty_json
 from consistency.support.text import markdown, p_value
 from consistency.tasks.prompts import LETTERS
-from consistency.training_data.letters import EFFECT, LEVEL, Letters, Spread
+from consistency.training_data.letters import Letters, Spread
 from consistency.training_data.training_sets import read_training_set
 from consistency.world.fields import DOMAINS
 
