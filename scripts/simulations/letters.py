@@ -130,7 +130,7 @@ TABLES: dict[str, Table] = {
         ],
     ),
     "Parts of the change between two runs of one model whose intervals exclude 0, by number of questions": (
-        (200, 1000, 5000),
+        (200, 1000),
         [
             (
                 of_same_model,
