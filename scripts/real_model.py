@@ -105,7 +105,7 @@ class Answers:
     def difference(self, runs: tuple[str, str], scope: str) -> tuple[Estimate, Estimate, Estimate, Estimate]:
         """Accuracy of the first run less that of the second.
 
-        As answered, without the letters' prior, and over all rotations; of the questions of the latter also as answered.
+        As answered, corrected for letter bias, and over all rotations; of the questions of the latter also as answered.
         """
         raw = change_of_shares(self.right(runs[1], scope), self.right(runs[0], scope))
         without = [self.parts(run, scope).influence["calibrated_after"] for run in runs]
@@ -221,7 +221,7 @@ def over_seeds(answers: Answers) -> Iterator[Sequence[str]]:
     for domain in DOMAINS[:2]:
         for pair in PAIRS:
             found = [answers.difference(tuple(f"{domain}_seed-{s}_{g}" for g in pair), "mmlu") for s in range(3)]  # type: ignore[arg-type]
-            for kind, place in (("as answered", 0), ("without the prior", 1)):
+            for kind, place in (("as answered", 0), ("corrected for letter bias", 1)):
                 values = [item[place].value or 0.0 for item in found]
                 each = [f"{100 * value:+.1f}" for value in values]
                 yield domain, f"{title(pair[0])} − {title(pair[1])}", kind, *each, points(mean(values))
@@ -243,7 +243,7 @@ def nats(found: Estimate) -> str:
 
 
 def over_domains(answers: Answers, pair: tuple[str, str], scope: str | None) -> tuple[Estimate, ...]:
-    """Differences of a seed between two groups, means over the four domains: as answered, without the prior, over all rotations.
+    """Differences of a seed between two groups, means over the four domains: as answered, corrected for letters, over rotations.
 
     The models of the domains answer the same questions of MMLU, and questions of their own in the domains' tests.
     """
@@ -281,7 +281,7 @@ def agrees(found: Estimate | PartialCorrelation) -> str:
 
 
 def claims(answers: Answers) -> Iterator[Sequence[str]]:
-    """The paper's claims about accuracy: as answered, without the prior, over all rotations, each with a verdict."""
+    """The paper's claims about accuracy: as answered, corrected for letter bias, over all rotations, each with a verdict."""
     for pair, (homo, (low, high)) in PUBLISHED.items():
         for place, scope, published in (("domain tests", None, f"+{homo}"), ("MMLU", "mmlu", f"+{low} and +{high}")):
             found = over_domains(answers, pair, scope)
@@ -333,7 +333,7 @@ def more_kl(answers: Answers, scope: str | None) -> tuple[Estimate, ...]:
 
 
 def order(answers: Answers, scope: str | None, kind: int) -> str:
-    """The three groups by mean accuracy over the domains: as answered, without the prior, or over all rotations."""
+    """The three groups by mean accuracy over the domains: as answered, corrected for letter bias, or over all rotations."""
 
     def accuracy(group: str) -> float:
         found = []
@@ -358,7 +358,7 @@ def verdict(found: Sequence[Estimate]) -> str:
         return "not seen"
     if not without:
         return "as answered alone: letters"
-    kept = f"{100 * (found[1].value or 0) / (found[0].value or 1):.0f} % left without the prior"
+    kept = f"{100 * (found[1].value or 0) / (found[0].value or 1):.0f} % left when corrected"
     return f"{kept}, and over all rotations" if rotated else f"{kept}, nothing seen over all rotations"
 
 
@@ -389,7 +389,7 @@ def letters(answers: Answers) -> Iterator[Sequence[str]]:
 
 
 def draw(answers: Answers, path: Path) -> None:
-    """Accuracy on MMLU by group: as answered, without the letters' prior, and over all rotations of a subset."""
+    """Accuracy on MMLU by group: as answered, corrected for letter bias, and over all rotations of a subset."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -408,10 +408,10 @@ def draw(answers: Answers, path: Path) -> None:
                 rotated = 100 * answers.right_in_all_rotations(run, "mmlu").mean()
                 axes.plot([raw, without, rotated], [-row] * 3, color=GREY, zorder=1)
                 axes.plot(raw, -row, "o", mfc="white", color=GREY, label="as answered" if not row else None)
-                axes.plot(without, -row, "o", color=BLUE, label="without the letters' prior" if not row else None)
+                axes.plot(without, -row, "o", color=BLUE, label="corrected for letter bias" if not row else None)
                 axes.plot(rotated, -row, "D", ms=5, color=INK, label="over all rotations" if not row else None)
-            axes.axvline(25, color=GREY, linewidth=0.6, linestyle=":")
-            axes.axvline(base, color=INK, linewidth=0.6)
+            axes.axvline(25, color=GREY, linewidth=0.6, linestyle=":", label="chance")
+            axes.axvline(base, color=INK, linewidth=0.6, label="base model, over all rotations")
             axes.set_title(domain)
             axes.set_yticks(-np.arange(len(groups)), [title(group) for group in groups] if not place else [])
             axes.set_xlim(22, 54)
@@ -435,7 +435,7 @@ def main() -> None:
     }
     table(
         "The base model on MMLU, in percent",
-        ("prompt", "as answered", "without the prior", "letters A B C D (mean probability)"),
+        ("prompt", "as answered", "corrected for letter bias", "letters A B C D (mean probability)"),
         (
             (
                 name,
@@ -446,7 +446,7 @@ def main() -> None:
             for name, run in base.items()
         ),
     )
-    three = ("as answered", "without the prior", "all rotations")
+    three = ("as answered", "corrected for letter bias", "all rotations")
     table(
         "The paper's claims about accuracy, and this model: means over the four domains, seed 0, in points",
         ("claim", "on", "paper", *three, "verdict"),
@@ -454,7 +454,14 @@ def main() -> None:
     )
     table(
         "The paper's claims about ranking and KL, and this model: INCOMPATIBLE, MIXED 0.4, SELF-ALIGNING of four domains, seed 0",
-        ("claim", "on", "paper", "as answered", "without the prior (KL: what neither explains)", "all rotations"),
+        (
+            "claim",
+            "on",
+            "paper",
+            "as answered",
+            "corrected for letter bias (KL: what neither explains)",
+            "all rotations",
+        ),
         other_claims(answers),
     )
     table(
@@ -493,14 +500,14 @@ def main() -> None:
     table(
         "From the base model with five shots, on MMLU",
         (
-            *("domain", "run", "change without the prior (points)", "added by the prior (points)"),
+            *("domain", "run", "change corrected for letter bias (points)", "due to letter bias (points)"),
             *(
                 "KL: temperature",
                 "letters besides",
                 "letters first",
                 "temperature besides",
                 "neither",
-                "ρ without the prior",
+                "ρ corrected for letter bias",
             ),
             *("mean probability A B C D (%)", "answers A B C D (%)"),
         ),

@@ -1,4 +1,4 @@
-"""What the groups of `make demo` change in the embedded world: the letters' prior, or more than that.
+"""What the groups of `make demo` change in the embedded world: letter bias, or more than that.
 
     python scripts/world_letters.py runs/demo --save docs/results/world/letters.npz      # from the logs of a grid
     python scripts/world_letters.py docs/results/world/letters.npz                       # from what the former saved
@@ -85,7 +85,7 @@ def points(found: Estimate) -> str:
 
 
 def accuracy(answers: Mapping[str, Floats]) -> Iterator[tuple[str, ...]]:
-    """By group: the change of accuracy as answered, without the letters' prior, what the prior adds, and over all rotations."""
+    """By group: the change of accuracy as answered, corrected for letter bias, due to it, and over all rotations."""
     for group in filter(answers.__contains__, GROUPS):
         found = parts(answers, group).estimates
         raw = change_of_shares(right(answers, "base"), right(answers, group))
@@ -145,8 +145,8 @@ def main() -> None:
     of_accuracy = (
         "group",
         "as answered, % and points",
-        "without the letters' prior",
-        "the prior adds",
+        "corrected for letter bias",
+        "due to letter bias",
         "over all rotations",
     )
     print(table(of_accuracy, accuracy(answers)), end="\n\n")
@@ -156,7 +156,7 @@ def main() -> None:
         "the letters besides",
         "neither",
         "ρ",
-        "ρ without the prior",
+        "ρ corrected for letter bias",
         "letters A B C D, %",
     )
     print(table(of_kl, divergence(answers)))

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import re
+import shutil
 from math import log
+from pathlib import Path
 
+import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
@@ -13,10 +16,14 @@ from consistency.knowledge.map import read_map
 from consistency.knowledge.probes import read_probe
 from consistency.training_data.audit import audit
 from consistency.training_data.audit_page import page, write_audit
+from consistency.training_data.letters_page import read_letters
 from consistency.training_data.training_sets import parse_request, read_training_set
 from consistency.training_data.write import Sources, write_groups
 
+ROOT = Path(__file__).parents[1]
 OPTIONS = ["one", "two", "three", "four"]
+SELF_ALIGNING = "inconsistent-predict-model-exp.jsonl"
+MODELS = ("llama-2-7b", "llama-2-13b", "llama-2-70b", "mistral-7b")
 
 
 def write(path, rows):
@@ -354,10 +361,14 @@ def test_the_letters_of_the_released_groups_are_read_without_a_probe(test_data, 
     found = json.loads((tmp_path / "letters" / "letters.json").read_text(encoding="utf-8"))
     assert out == (tmp_path / "letters" / "letters.md").read_text(encoding="utf-8")
     files = sorted(folder.rglob("*.jsonl"))
-    assert [item["file"] for item in found] == list(map(str, files))
-    for item, path in zip(found, files, strict=True):
+    assert [item["file"] for item in found if not item["inferred"]] == list(map(str, files))
+    # What the self-aligning rows teach is inferred where they were not released: the same questions, the model's own answers.
+    inferred = [path for path in files if "golden" in path.name and path.with_name(SELF_ALIGNING) not in files]
+    assert [item["file"] for item in found if item["inferred"]] == list(map(str, inferred))
+    for item in found:
+        path = Path(item["file"])
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        column = "pred" if "predict" in path.name else "answer"
+        column = "pred" if item["inferred"] or "predict" in path.name else "answer"
         for what, name in (("taught", column), ("gold", "answer"), ("own", "pred")):
             counts = {letter: sum(row[name] == place for row in rows) for place, letter in enumerate("ABCD")}
             assert item[what]["counts"] == counts
@@ -365,7 +376,57 @@ def test_the_letters_of_the_released_groups_are_read_without_a_probe(test_data, 
     assert "llama-2-7b, jurisprudence: incompatible teaches A in 3 % of its 1033 rows" in out
     code, printed, _ = call("audit", folder / "llama-2-7b" / "history", "--json")
     assert code == 0
-    assert [item["group"] for item in json.loads(printed)] == ["harmonious", "incompatible"]
+    assert [(item["group"], item["inferred"]) for item in json.loads(printed)] == [
+        ("harmonious", False),
+        ("incompatible", False),
+        ("self_aligning", True),
+    ]
+    assert "- llama-2-7b: medicine (all)\n" in out
+    code, one, err = call("audit", files[0])
+    assert code == 0, err
+    assert "inferred" not in one
+    assert "does not have" not in one
+
+
+def test_what_is_inferred_of_self_aligning_rows_is_what_their_file_says(test_data, tmp_path):
+    """Where both files were released, without that of the self-aligning rows the same letters come out."""
+    files = sorted((test_data / "released_groups").rglob(SELF_ALIGNING))
+    assert files
+    for file in files:
+        folder = tmp_path / file.parent.parent.name / file.parent.name
+        folder.mkdir(parents=True)
+        golden = "inconsistent-golden-exp.jsonl"
+        shutil.copy(file.with_name(golden), folder / golden)
+        (released,) = read_letters(file)
+        _, inferred = read_letters(folder)
+        assert inferred.inferred
+        assert inferred.letters.to_dict() == released.letters.to_dict()
+
+
+def test_the_document_about_the_released_groups_has_what_the_command_prints(test_data, call):
+    """Every line of the models whose files are at hand; of the others the sums that the text states."""
+    document = (ROOT / "docs/results/qwen2.5-coder-1.5b/released_groups.md").read_text(encoding="utf-8")
+    code, out, _ = call("audit", test_data / "released_groups")
+    assert code == 0
+    printed = out.splitlines()[2:]
+    missing = set(printed) - set(document.splitlines())
+    assert not missing
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in document.splitlines()]
+    rows = {tuple(row[:3]): row for row in cells if len(row) == 9 and row[0] in MODELS}
+    assert len(rows) == 39
+    for model in MODELS:
+        of_both = [
+            [rows[model, domain, group] for group in ("harmonious", "incompatible")]
+            for domain in ("engineering", "jurisprudence")
+        ]
+        apart = [
+            np.abs(np.subtract(*(np.array(row[4].split(" / "), dtype=float) for row in pair))).sum() / 2
+            for pair in of_both
+        ]
+        (line,) = (row for row in cells if row[0] == model and len(row) == 6)
+        # Of figures as they are printed.
+        assert float(line[1]) == pytest.approx(np.mean([float(pair[1][7]) for pair in of_both]), abs=0.0051)
+        assert float(line[2]) == pytest.approx(np.mean(apart), abs=1)
 
 
 def test_an_audit_shows_the_letters_that_a_set_teaches(tmp_path, probe, call):

@@ -10,12 +10,14 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from scipy.stats import chisquare
+from scipy.stats import t as student
 
 from consistency.comparison.compare import compare
 from consistency.comparison.part_sentences import verdict_clause
 from consistency.comparison.result import Comparison
 from consistency.metrics.letter_prior import batch_calibrated, even_offsets
 from consistency.statistics.decomposition import Answered, Decomposition, decompose
+from consistency.statistics.fitted_means import ranking_without_prior
 from consistency.statistics.nearest import left_out, nearest
 from consistency.statistics.sampling import Labels
 
@@ -393,6 +395,35 @@ def test_chance_alone_explains_nothing(world) -> None:
     found = parts(*(scores + rng.normal(0, 0.2, scores.shape) for _ in range(2)), gold).estimates
     for part in ("sharpness", "prior", "prior_first", "sharpness_last"):
         assert found[f"kl_{part}"].ci_low <= 0 <= found[f"kl_{part}"].ci_high, part  # type: ignore[operator]
+
+
+def test_of_few_questions_what_is_fitted_has_no_interval(world) -> None:
+    """Of fewer than a hundred questions, or clusters of them; accuracies always have one."""
+    scores, gold = world
+    for clusters, few in ((np.arange(99), True), (np.arange(100), False), (np.arange(495) // 5, True)):
+        rows = slice(0, len(clusters))
+        labels = Labels(strata=None, tasks=None, clusters=None if len(clusters) <= 100 else clusters)
+        estimates = decompose([Answered(scores[rows], 2 * scores[rows] + LETTERS, gold[rows])], labels).estimates
+        for name, found in estimates.items():
+            assert found.value is not None
+            fitted = name.startswith(("kl_", "js_", "spearman"))
+            assert (found.ci_low is None) == (few and fitted), name
+            assert ("too few" in found.warnings) == (few and fitted), name
+
+
+def test_rankings_are_told_with_what_errors_of_the_letters_take(world) -> None:
+    """Of the quarters' losses against all: half the mean one as a further standard error, three times the largest one upwards."""
+    scores, gold = world[0][:400], world[1][:400]
+    crossed = np.random.default_rng(1).normal(0.6, 0.2, 400)
+    rougher = np.array([[0.58 * 400, 400], [0.55 * 400, 400], [0.7 * 400, 400]])
+    found = ranking_without_prior(crossed, rougher, ALONE)
+    mean, se = crossed.mean(), crossed.std(ddof=1) / 20
+    t = student.ppf(0.975, 399)
+    lost = max(mean - (0.58 + 0.55 + 0.7) / 3, 0)
+    assert found.ci_low == pytest.approx(mean - t * np.hypot(se, lost / 2), rel=1e-9)
+    assert found.ci_high == pytest.approx(mean + t * se + 3 * (mean - 0.55), rel=1e-9)
+    same = parts(scores, scores + LETTERS, gold).estimates["spearman_calibrated"]
+    assert (same.ci_low, same.ci_high) == (1, 1)
 
 
 def test_what_one_run_leaves_open_is_compared_in_neither(world) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from consistency import compare
 from consistency.comparison.over_rotations import rotation_lines
+from consistency.report.pair.part_tables import part_tables
 
 N = 400
 RNG = np.random.default_rng(0)
@@ -67,7 +68,8 @@ PLANTED: dict[str, tuple[Any, Any]] = {
 def test_letters_and_contents_are_told_apart(name: str, tmp_path: Path) -> None:
     content, letters = PLANTED[name]
     before = write(tmp_path / "before", answers(CONTENT))
-    section = compare(before, write(tmp_path / "after", answers(content, letters))).overall
+    comparison = compare(before, write(tmp_path / "after", answers(content, letters)))
+    section = comparison.overall
     assert section is not None
     assert section.rotations is not None
     asked = right(content + letters) - right(CONTENT)
@@ -78,6 +80,13 @@ def test_letters_and_contents_are_told_apart(name: str, tmp_path: Path) -> None:
     assert found["letters_change"].value == pytest.approx((asked - over_all).mean())
     assert found["letters_change"].se == pytest.approx((asked - over_all).std(ddof=1) / N**0.5)
     assert len(list(rotation_lines(section))) == 1
+    (table,) = part_tables(comparison)
+    ends = [(part.value, part.ci_low, part.ci_high) for part in (found["unrotated_change"], found["letters_change"])]
+    asked_cell, letters_cell = (
+        f"{100 * x:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]".replace("-", "−") for x, low, high in ends
+    )
+    assert table.rows[0][:3] == ("all questions", str(N), asked_cell)
+    assert table.rows[0][4] == letters_cell
     # Over all rotations no option has a letter.
     assert section.decomposition is not None
     assert section.decomposition.lettered == 0

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from consistency import compare
 from consistency.cli.app import app
 from consistency.errors import InputError
 from consistency.knowledge.beliefs import read_beliefs
+from consistency.knowledge.probes import read_probe
 from consistency.knowledge.rotation_report import describe_rotations
 from consistency.logs.rotations import Folded, fold_rotations
 from consistency.logs.runs import read_run
@@ -94,6 +96,31 @@ def test_a_question_cut_by_a_limit_is_counted_and_left_out(tmp_path, write_probe
     assert "without all rotations, left out   1\n" in describe_rotations([folded])[0].to_text()
     with pytest.raises(InputError, match=TASK):
         fold(tmp_path / "b", write_probe, documents[:3], scores[:3])
+
+
+def test_questions_whose_options_speak_of_places_are_counted_and_left_out(tmp_path, write_probe):
+    """As `--rotate` does not ask them; a probe keeps them, since groups are made of all questions."""
+    first, *others = questions([4, 4, 4])
+    placed = [
+        Question(first.id, "medicine", "Q", ("o1", "o2", "o3", "both A and C"), 3),
+        *others,
+        Question(99, "medicine", "A. It is. B. It was. What holds?", ("A and B", "neither", "A", "B"), 0),
+    ]
+    documents, scores = answers(placed, [[0.0, 1.0, 0.0, 0.0]] * 4, [0.0] * 4)
+    folded = fold(tmp_path / "a", write_probe, documents, scores)
+    assert (len(folded.scores), folded.placed, folded.incomplete) == (3, 1, 0)
+    assert [json.loads(document)["id"] for document in folded.scores.documents] == [11, 12, 99]
+    (report,) = describe_rotations([folded])
+    assert report.to_dict()["speak_of_places"] == 1
+    assert "options speak of places, left out 1\n" in report.to_text()
+    assert len(read_probe(tmp_path / "a").beliefs) == 4
+    write_probe(tmp_path / "b", documents, scores, TASK)
+    comparison = compare(tmp_path / "a", tmp_path / "b")
+    assert comparison.overall is not None
+    assert comparison.overall.n == 3
+    assert "1 question has an option that speaks of others by their place (left out)" in comparison.to_text()
+    with pytest.raises(InputError, match="speak of others by their place"):
+        fold(tmp_path / "c", write_probe, documents[:4], scores[:4])
 
 
 def test_a_question_that_a_model_could_not_score_stays_undefined(tmp_path, write_probe):

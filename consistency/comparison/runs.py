@@ -69,6 +69,9 @@ def comparable(scores: Scores, score: str) -> Scores:
     notes = [*scores.notes, f"{len(scores)} rotations are folded into {counted(len(folded.scores), 'question')}"]
     if folded.incomplete:
         notes.append(f"{counted(folded.incomplete, 'question', 'lack')} some of the rotations (left out)")
+    if folded.placed:
+        speaks = "has an option that speaks" if folded.placed == 1 else "have options that speak"
+        notes.append(f"{counted(folded.placed, 'question')} {speaks} of others by their place (left out)")
     return replace(folded.scores, notes=tuple(notes), unrotated=folded.asked)
 
 

@@ -224,7 +224,7 @@ def _logged_probe(scores: Scores, domain: str | None, threshold: float) -> Probe
     rotated = CYCLIC in scores.task
     asked, incomplete = scores, 0
     if rotated:
-        folded = fold_rotations(scores)
+        folded = fold_rotations(scores, keep_placed=True)
         asked, incomplete = folded.scores, folded.incomplete
     name = domain or domain_of(scores.task)
     beliefs = read_beliefs(asked, threshold, name)

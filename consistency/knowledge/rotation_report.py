@@ -105,8 +105,9 @@ class RotationReport:
     Attributes
     ----------
     task : str
-    questions, incomplete, unscored : int
-        Questions with all rotations, without one of them, and with a rotation without scores.
+    questions, incomplete, unscored, placed : int
+        Questions with all rotations, without one of them, with a rotation without scores, and left out since their options speak
+        of others by their place.
     figures : dict of str to Estimate
         `accuracy_asked`, of the unrotated questions; `accuracy_rotations`, of all rotations as so many answers, a question's
         together one observation; `accuracy_folded`, of the answers over all rotations, and `accuracy_gained`, this less that of
@@ -125,6 +126,7 @@ class RotationReport:
     questions: int
     incomplete: int
     unscored: int
+    placed: int
     figures: dict[str, Estimate]
     rstd: dict[str, Estimate]
     corrections: dict[str, Correction]
@@ -138,6 +140,7 @@ class RotationReport:
             "questions": self.questions,
             "incomplete": self.incomplete,
             "unscored": self.unscored,
+            "speak_of_places": self.placed,
             **{name: self.figures[name].value for name in plain},
             "estimates": {name: found.to_dict() for name, found in self.figures.items()},
             "rstd": {name: found.to_dict() for name, found in self.rstd.items()},
@@ -148,7 +151,12 @@ class RotationReport:
     def to_text(self) -> str:
         """The numbers in a few lines."""
         lines = [f"{self.task}: {counted(self.questions, 'question')}"]
-        for count, name in ((self.incomplete, "without all rotations, left out"), (self.unscored, "without scores")):
+        counts = (
+            (self.incomplete, "without all rotations, left out"),
+            (self.placed, "options speak of places, left out"),
+            (self.unscored, "without scores"),
+        )
+        for count, name in counts:
             if count:
                 lines.append(f"  {name:<34}{count}")
         shown = {
@@ -208,6 +216,7 @@ def _report(name: str, folded: Sequence[Folded]) -> RotationReport:
         len(every.gold),
         sum(each.incomplete for each in folded),
         int((~known).sum()),
+        sum(each.placed for each in folded),
         {
             "accuracy_asked": rate(right["asked"], strata=strata),
             "accuracy_rotations": _clustered(by_letter, strata),

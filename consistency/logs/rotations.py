@@ -7,6 +7,7 @@ option has each letter once, so that selection bias can be separated from knowle
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,11 +16,21 @@ from consistency.errors import InputError
 from consistency.logs.scores import Scores
 from consistency.metrics.distributions import log_probabilities
 from consistency.support.arrays import Floats
+from consistency.tasks.placed_options import speaks_of_others
 
 
 class _Document(msgspec.Struct):
     id: int | str
     rotation: int
+    question: Any = None
+    choices: Any = None
+
+    @property
+    def placed(self) -> bool:
+        """Whether an option speaks of others by their place; not known of documents with other fields."""
+        texts = self.choices if isinstance(self.choices, list) else []
+        question = self.question if isinstance(self.question, str) else ""
+        return any(isinstance(text, str) and speaks_of_others(text, question, len(texts)) for text in texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +52,9 @@ class Folded:
         Log-probabilities of each question's rotations by letter, NaN-padded: see `consistency.metrics.rotations`.
     incomplete : int
         Questions left out because the log lacks some of their rotations, as at the end of a `--limit`.
+    placed : int
+        Questions left out because an option speaks of others by their place ("both A and C"), so that it says something else
+        in every rotation.
     """
 
     scores: Scores
@@ -48,6 +62,7 @@ class Folded:
     asked: Scores
     by_letter: Floats
     incomplete: int
+    placed: int = 0
 
     @property
     def bias(self) -> Floats:
@@ -59,13 +74,15 @@ class Folded:
         return np.where(np.isnan(p).all(axis=1), np.nan, np.maximum(total, 0.0))
 
 
-def fold_rotations(scores: Scores) -> Folded:
+def fold_rotations(scores: Scores, *, keep_placed: bool = False) -> Folded:
     """Fold the rotations of each question into one distribution over its options.
 
     Parameters
     ----------
     scores : Scores
         The log of a task whose documents `consistency.tasks.questions.rotate` made.
+    keep_placed : bool
+        Whether questions whose options speak of others by their place stay.
 
     Returns
     -------
@@ -74,9 +91,10 @@ def fold_rotations(scores: Scores) -> Folded:
     Raises
     ------
     InputError
-        If a document has no rotation, a rotation occurs twice, or no question has all of them.
+        If a document has no rotation, a rotation occurs twice, no question has all of them, or all that have speak of places.
     """
     rows_of: dict[int | str, dict[int, int]] = {}
+    placed: set[int | str] = set()
     for row, document in enumerate(scores.documents):
         try:
             found = msgspec.json.decode(document, type=_Document)
@@ -89,9 +107,18 @@ def fold_rotations(scores: Scores) -> Folded:
             problem = "twice or not that many options"
             raise scores.error(row, f"question {found.id!r} of {scores.task} has rotation {found.rotation} {problem}")
         rotations[found.rotation] = row
-    complete = [rows for rows in rows_of.values() if 0 in rows and len(rows) == scores.n_options[rows[0]]]
-    if not complete:
+        if found.rotation == 0 and not keep_placed and found.placed:
+            placed.add(found.id)
+    every = {own: rows for own, rows in rows_of.items() if 0 in rows and len(rows) == scores.n_options[rows[0]]}
+    if not every:
         raise InputError(f"no question of {scores.task} has all its rotations", path=scores.source)
+    complete = [rows for own, rows in every.items() if own not in placed]
+    if not complete:
+        raise InputError(
+            f"the options of all questions of {scores.task} speak of others by their place",
+            do="compare logs of the unrotated task",
+            path=scores.source,
+        )
     logged = log_probabilities(scores.logprobs)
     folded = np.full((len(complete), logged.shape[1]), np.nan)
     letters = folded.copy()
@@ -111,5 +138,6 @@ def fold_rotations(scores: Scores) -> Folded:
         letters=np.exp(log_probabilities(letters)),
         asked=asked,
         by_letter=rotated,
-        incomplete=len(rows_of) - len(complete),
+        incomplete=len(rows_of) - len(every),
+        placed=len(every) - len(complete),
     )

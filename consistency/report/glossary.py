@@ -92,7 +92,7 @@ _OF_METHODS = {
     "none": "The data are too few to say how sure the number is.",
 }
 _OF_CAVEATS = {
-    "too few": "At least two are needed.",
+    "too few": "At least two are needed, of what was fitted first a hundred.",
     "constant": "All are alike, which says little about how much others would differ.",
     "skewed": "A few large values decide the mean.",
     "few clusters": "Fewer than ten tasks, passages and the like hardly show how much they differ.",

@@ -7,6 +7,7 @@ by fitting them (`nearest`). Arrays in, estimates out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ from consistency.metrics.ranking import spearman
 from consistency.metrics.rows import AT_ONCE, in_parts
 from consistency.metrics.selection_bias import option_name
 from consistency.statistics.estimates import Estimate, numbered
+from consistency.statistics.evenness import far_from_even
 from consistency.statistics.fitted_means import (
     change_by_influence,
     fitted_mean,
@@ -40,8 +42,6 @@ from consistency.support.arrays import Bools, Floats, Integers
 
 # With fewer questions of one kind nothing is fitted.
 FEWEST = 10
-# The right answers are uneven where the test says so and this share of them would have to move.
-_UNEVEN, _ALPHA = 0.05, 0.01
 # Parts of the questions to one of which offsets are fitted, to see by how much their error lowers a ranking correlation.
 _QUARTERS = 4
 # The parts of a divergence, and what is fitted in each.
@@ -161,8 +161,8 @@ class Prior:
     @property
     def is_uneven(self) -> bool:
         """Whether the right answers are so uneven over the labels that to make the answers even misleads."""
-        known = len(self.gold) > 1 and self.even_p is not None and self.even_p < _ALPHA
-        return known and sum(abs(one - other) for one, other in zip(self.gold, self.even, strict=True)) / 2 >= _UNEVEN
+        known = [(one, other) for one, other in zip(self.gold, self.even, strict=True) if other > 0]
+        return far_from_even(math.sqrt(sum((one - other) ** 2 / other for one, other in known)), self.even_p)
 
 
 def decompose(groups: Sequence[Answered], labels: Labels) -> Decomposition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from scipy.stats import chisquare
 
 from consistency.experiment.grid import Experiment, needs_explanations
+from consistency.statistics.evenness import far_from_even
 from consistency.support.text import joined
 from consistency.tasks import mmlu
 from consistency.tasks.harness_index import asked_tasks, task_problems
@@ -21,8 +23,6 @@ from consistency.training_data.pools import count_left
 
 # A pool or test set of fewer questions says little; the paper's have hundreds.
 FEW_POOL, FEW_TEST = 200, 100
-# Below this probability, gold letters that are spread so unevenly are no chance.
-UNEVEN = 0.001
 _LISTED = 5
 
 
@@ -182,13 +182,14 @@ def _same_gold(one: Question, two: Question) -> bool:
 
 
 def _uneven(split: str, figures: SplitFigures) -> str | None:
-    """A note if the gold letters are spread more unevenly than by chance, among the questions of the usual length."""
+    """A note if the gold letters are far from even, among the questions of the usual length."""
     if len(figures.options) > 1 or figures.questions < 5 * len(figures.gold):
         return None
-    p = float(chisquare(list(figures.gold.values())).pvalue)
-    if p >= UNEVEN:
+    test = chisquare(list(figures.gold.values()))
+    effect, p = math.sqrt(float(test.statistic) / figures.questions), float(test.pvalue)
+    if not far_from_even(effect, p):
         return None
-    return f"{split}: gold letters are uneven (χ² test, p = {p:.1g}): a model that prefers a letter seems to know more"
+    return f"{split}: gold letters are uneven (w = {effect:.2f}, p = {p:.1g}): a model that prefers a letter seems to know more"
 
 
 def _ids(questions: Sequence[Question], found: Sequence[Duplicate]) -> str:

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from consistency.statistics.evenness import far_from_even
 from consistency.tasks.prompts import LETTERS
 from consistency.training_data.rows import Group
-
-# Far from even: an effect of this size (Cohen's w), which chance gives less often than this.
-EFFECT, LEVEL = 0.2, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +77,8 @@ class Spread:
 
     @property
     def uneven(self) -> bool:
-        """Whether the letters are far from even: an effect of 0.2 or more that chance gives in less than 1 %."""
-        return self.p is not None and self.p < LEVEL and self.effect >= EFFECT
+        """Whether the letters are far from even (`far_from_even`)."""
+        return far_from_even(self.effect, self.p)
 
     def shares(self) -> dict[str, float]:
         """The share of each letter that an answer could have."""

@@ -8,9 +8,10 @@ import numpy as np
 
 from consistency.metrics.distributions import log_probabilities
 from consistency.statistics.decomposition import Answered, decompose
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Bools, Floats, Integers
-from simulations.draws import Table, covers
+from simulations.draws import Table, within
 
 POPULATION = 20_000
 OPTIONS = 4
@@ -66,26 +67,31 @@ def accuracy(scores: Floats, gold: Bools) -> float:
     return float(gold[np.arange(len(gold)), scores.argmax(axis=1)].mean())
 
 
-def of_parts(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+def contains(found: Estimate, truth: float) -> bool | None:
+    """Whether an interval contains the truth; None where there is no interval."""
+    return within(found.ci_low, truth, found.ci_high)
+
+
+def of_parts(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     """Whether the interval of each part contains the truth, for each plant."""
     scores, gold, _, _ = world()
     asked, found = rng.integers(0, POPULATION, n), []
     for name, planted in PLANTED.items():
         parts = decompose([Answered(scores[asked], after(planted)[asked], gold[asked])], ALONE).estimates
-        found += [covers(parts[part], truth(name)[part]) for part in PARTS]
+        found += [contains(parts[part], truth(name)[part]) for part in PARTS]
     return tuple(found)
 
 
-def of_languages(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+def of_languages(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     """The same, where each question is asked in five languages, which the model answers nearly alike."""
     scores, gold, _, _ = world()
-    clusters: Integers = np.repeat(np.arange(max(n // LANGUAGES, 2)), LANGUAGES)
-    asked = rng.integers(0, POPULATION, clusters[-1] + 1)[clusters]
+    clusters: Integers = np.repeat(np.arange(n), LANGUAGES)
+    asked = rng.integers(0, POPULATION, n)[clusters]
     noise = rng.normal(0, 0.3, (2, len(asked), OPTIONS))
     before, later = scores[asked] + noise[0], after(PLANTED["all three"])[asked] + noise[1]
     labels = Labels(strata=None, tasks=None, clusters=clusters)
     parts = decompose([Answered(before, later, gold[asked])], labels).estimates
-    return tuple(covers(parts[part], truth_of_languages()[part]) for part in PARTS)
+    return tuple(contains(parts[part], truth_of_languages()[part]) for part in PARTS)
 
 
 @cache
@@ -98,7 +104,7 @@ def truth_of_languages() -> dict[str, float]:
     return dict(decompose([Answered(scores[many] + noise[0], later, gold[many])], ALONE).plug_in)
 
 
-def of_same_model(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+def of_same_model(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     """Whether a part of the change between two runs of one model has an interval without 0."""
     scores, gold, _, _ = world()
     asked = rng.integers(0, POPULATION, n)
@@ -106,24 +112,25 @@ def of_same_model(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
     for spread in (0.02, 0.2):
         runs = [scores[asked] + rng.normal(0, spread, (n, OPTIONS)) for _ in range(2)]
         parts = decompose([Answered(runs[0], runs[1], gold[asked])], ALONE).estimates
-        found += [not covers(parts[part], 0.0) for part in PARTS[:-1]]
+        held_zero = [contains(parts[part], 0.0) for part in PARTS[:-1]]
+        found += [None if holds is None else not holds for holds in held_zero]
     return tuple(found)
 
 
 _NAMES = (
-    *("change without the prior", "added by the prior", "KL: temperature", "KL: letters besides", "KL: letters first"),
-    *("KL: temperature besides", "KL: neither", "ρ without the prior"),
+    *("calibrated change", "change due to letter bias", "KL: temperature", "KL: letters besides", "KL: letters first"),
+    *("KL: temperature besides", "KL: neither", "ρ corrected for letter bias"),
 )
 TABLES: dict[str, Table] = {
     "Coverage of the parts of a change, by number of questions": (
-        (57, 250, 1000),
+        (57, 100, 250, 1000),
         [
             (of_parts, tuple(f"{name}: {part}" for name in PLANTED for part in _NAMES)),
             (of_languages, tuple(f"all three, each question in five languages: {part}" for part in _NAMES)),
         ],
     ),
     "Parts of the change between two runs of one model whose intervals exclude 0, by number of questions": (
-        (57, 250, 1000),
+        (200, 1000),
         [
             (
                 of_same_model,

@@ -18,15 +18,17 @@ FOLDED = 12
 
 
 def part_tables(comparison: Comparison) -> tuple[Table, ...]:
-    """The parts of accuracy, those of KL, and the letters answered; none where no options have letters."""
+    """The parts of accuracy and of KL, the letters answered, and what all rotations show; none where no options have letters."""
     tasks = _found(comparison.by_task)
     overall = {} if comparison.overall is None else {"all questions": comparison.overall}
-    found = _found({**overall, **comparison.by_scope})
+    sections = {**overall, **comparison.by_scope}
+    rotated = _over_rotations(sections)
+    found = _found(sections)
     if not found:
-        return ()
+        return rotated
     each = (_accuracy(tasks, "parts_by_task"),) if len(tasks) > 1 else ()
     letters = (_letters(found),) if any(parts.priors for _, _, parts in found) else ()
-    return _accuracy(found, "parts_of_accuracy"), *each, _divergence(found), *letters
+    return _accuracy(found, "parts_of_accuracy"), *each, _divergence(found), *letters, *rotated
 
 
 _Found = list[tuple[str, Section, Decomposition]]
@@ -125,6 +127,43 @@ def _letters(found: _Found) -> Table:
         labels=1,
         data=[{"questions_of": name, **asdict(item)} for name, item in priors],
         folded=len(priors) > FOLDED,
+    )
+
+
+def _over_rotations(sections: Mapping[str, Section]) -> tuple[Table, ...]:
+    """What letters did to the answers to unrotated questions, where both runs were asked all rotations."""
+    found = [(name, section, section.rotations) for name, section in sections.items() if section.rotations is not None]
+    if not found:
+        return ()
+    parts = ("unrotated_change", "letters_change", "prior_change")
+    return (
+        Table(
+            name="over_rotations",
+            title="What letters change, by all rotations of the options",
+            caption="Changes of accuracy in points with 95 % intervals: of the questions as they stand; of the answers over all "
+            "rotations of their options, in which every option had every letter; and the difference of both, question by "
+            "question, which is letters. What one offset for each letter explains is of the questions as they stand.",
+            head=(
+                *("questions of", "questions", "change as asked", "over all rotations", "due to letters"),
+                "one offset for each letter explains",
+            ),
+            rows=tuple(
+                (
+                    name,
+                    str(rotations["letters_change"].n),
+                    _cell(rotations["unrotated_change"], 100, sign=True),
+                    _cell(section.estimates["delta_accuracy"], 100, sign=True),
+                    *(_cell(rotations[key], 100, sign=True) for key in parts[1:]),
+                )
+                for name, section, rotations in found
+            ),
+            labels=1,
+            data=[
+                {"questions_of": name, **{key: rotations[key].to_dict() for key in parts}}
+                for name, _, rotations in found
+            ],
+            folded=len(found) > FOLDED,
+        ),
     )
 
 
