@@ -128,12 +128,15 @@ def rows_of(kind: str, seed: int, most: int) -> Iterator[list[str]]:
         yield found
 
 
-def write_log(folder: Path, kind: str, size: float, seed: int) -> Path:
-    """Write a log of about so many bytes, at least a few rows, into a new folder."""
+def rows_in(kind: str, size: float) -> int:
+    """How many rows a log of about so many bytes has, at least a few."""
+    row = sum(len(text.encode()) + 2 for text in next(rows_of(kind, 0, _ROWS))) / _ROWS
+    return max(12, int(size / row))
+
+
+def write_log(folder: Path, kind: str, most: int, seed: int) -> Path:
+    """Write a log of so many rows into a new folder."""
     folder.mkdir(parents=True)
-    # Numbers of a large file have more digits than the first ones.
-    row = sum(len(text.encode()) + 2 for text in next(rows_of(kind, seed, _ROWS))) / _ROWS
-    most = max(12, int(size / row))
     array = kind == "nan"
     file = folder / ("model_sums.jsonl" if array else f"samples_sums_{DATE}.jsonl")
     with file.open("w", encoding="utf-8") as lines:
@@ -171,12 +174,12 @@ def main() -> None:
     for kind in arguments.rows:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
             root = Path(temporary)
-            few = [write_log(root / f"few-{seed}", kind, 0, seed) for seed in (1, 2)]
-            logs = [write_log(root / f"log-{seed}", kind, arguments.size * 1e6, seed) for seed in (1, 2)]
+            rows = rows_in(kind, arguments.size * 1e6)
+            few, logs = (
+                [write_log(root / f"{name}-{seed}", kind, most, seed) for seed in (1, 2)]
+                for name, most in (("few", rows_in(kind, 0)), ("log", rows))
+            )
             size = next(logs[0].iterdir()).stat().st_size
-            # Line by line: a process that is started counts what the one that started it had.
-            with next(logs[0].iterdir()).open("rb") as lines:
-                rows = sum(b'"doc_id"' in line for line in lines)
             for name in arguments.commands:
                 least = peak(few, COMMANDS[name](root / "few"))
                 most = peak(logs, COMMANDS[name](root / "all"))

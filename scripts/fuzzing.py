@@ -29,7 +29,8 @@ from typing import Any
 
 import numpy as np
 
-TIMEOUT = 60
+# Seconds on a processor that a call may take, which a busy machine does not lengthen; by the clock only what waits for ever.
+TIMEOUT, LONGEST_WAIT = 60, 1200
 MEMORY = 8 << 30
 JUNK: tuple[Any, ...] = (
     *(None, True, False, -1, 0, 1, 2**63, 10**30, 10**400, 0.5, -1e308, 1e308, 1e-320, math.nan, math.inf, -math.inf),
@@ -196,8 +197,13 @@ def call(arguments: list[str], timeout: float = TIMEOUT) -> End:
     before, cwd = sys.argv, Path.cwd()
     code, error = 0, ""
     sys.argv = ["consistency", *arguments]
-    previous = signal.signal(signal.SIGALRM, _stop)
-    signal.setitimer(signal.ITIMER_REAL, timeout)
+    timers = (
+        (signal.SIGPROF, signal.ITIMER_PROF, timeout),
+        (signal.SIGALRM, signal.ITIMER_REAL, LONGEST_WAIT),
+    )
+    previous = [signal.signal(number, _stop) for number, _, _ in timers]
+    for _, timer, seconds in timers:
+        signal.setitimer(timer, seconds)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             runpy.run_module("consistency", run_name="__main__")
@@ -210,8 +216,9 @@ def call(arguments: list[str], timeout: float = TIMEOUT) -> End:
     except BaseException:  # a traceback is a fault, whatever it is of
         code, error = 70, traceback.format_exc()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        for (number, timer, _), handler in zip(timers, previous, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
         sys.argv = before
         os.chdir(cwd)
     shown, told = (buffer.getvalue().decode("utf-8", "replace") for buffer in buffers)
@@ -221,9 +228,16 @@ def call(arguments: list[str], timeout: float = TIMEOUT) -> End:
 def call_process(arguments: list[str], timeout: float = TIMEOUT) -> End:
     """Call the command line in a process of its own, as a user does."""
     command = [sys.executable, "-m", "consistency", *arguments]
+
+    def limit() -> None:
+        limit_memory()
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(timeout), math.ceil(timeout) + 1))
+
     try:
-        done = subprocess.run(command, capture_output=True, timeout=timeout, preexec_fn=limit_memory)
+        done = subprocess.run(command, capture_output=True, timeout=LONGEST_WAIT, preexec_fn=limit)
     except subprocess.TimeoutExpired:
+        return End(124, "", "", "hang")
+    if -done.returncode in (signal.SIGXCPU, signal.SIGKILL):
         return End(124, "", "", "hang")
     out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
     return End(done.returncode, out, err, err if "Traceback (most recent" in err else "")

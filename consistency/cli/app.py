@@ -140,11 +140,12 @@ def compare(
 
     conditions = [read_condition(text) for text in fail_if or ()]
     asked = None if policy is None else read_policy(policy)
-    first, second = read_both(before, after, run or ())
-    found = None if scopes is None else _find_scopes(scopes, experiment, first)
+    read = list(read_both(before, after, run or ()))
+    found = None if scopes is None else _find_scopes(scopes, experiment, read[0])
+    # Handed over: what a comparison does not need of them would take as much memory again until its end.
     comparison = compare_runs(
-        first,
-        second,
+        read.pop(0),
+        read.pop(0),
         margin=margin,
         score=score,
         scopes=found,

@@ -47,14 +47,13 @@ def share_by_influence(right: Floats, influence: Floats, labels: Labels) -> Esti
     )
 
 
-def fitted_mean(crossed: Floats, plug_in: Floats, fitted: int, labels: Labels) -> Estimate:
-    """The mean of a divergence, or of what so many fitted numbers explain of it.
+def fitted_mean(found: Estimate, other: Estimate, fitted: int) -> Estimate:
+    """The mean of a divergence, or of what so many fitted numbers explain of it: fitted to the other units, and to all.
 
     What is fitted to all questions explains too much, and what is fitted to the others too little: the interval reaches from the
     lower end of the one to the upper end of the other. Where an effect is hardly larger than its error, it grows with the square
     of what was fitted: the upper end is further by χ² / 2 of the difference of both, for each fitted number.
     """
-    found, other = mean(crossed, **labels), mean(plug_in, **labels)
     if found.value is None or other.value is None:
         return found
     if found.ci_low is None or found.ci_high is None or other.ci_low is None or other.ci_high is None:
