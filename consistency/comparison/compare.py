@@ -23,7 +23,7 @@ from consistency.comparison.estimation import (
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
 from consistency.comparison.groups import read_groups
 from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
-from consistency.comparison.items import MOST_KEPT, computed_arrays, item_columns, question_arrays
+from consistency.comparison.items import MOST_KEPT, LargeArrays, item_columns, question_arrays
 from consistency.comparison.pairing import Pairs, pair
 from consistency.comparison.result import Comparison, SameRun, UnpairedTask
 from consistency.comparison.runs import (
@@ -162,7 +162,7 @@ def compare(
     labels, clusters = find_clusters(paired, cluster)
     many = sum(map(len, paired.values())) > MOST_KEPT
     arrays: Sequence[Mapping[str, Floats]] = (
-        list(map(computed_arrays, paired.values())) if many else question_arrays(list(paired.values()))
+        list(map(LargeArrays, paired.values())) if many else question_arrays(list(paired.values()))
     )
     measured = {
         name: MeasuredTask(pairs, found, labels.get(name))
