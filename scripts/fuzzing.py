@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import faulthandler
 import io
 import json
 import math
@@ -19,13 +20,14 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -314,8 +316,6 @@ def run_campaign(
         Takes a seed, an empty folder, and how to call the command line; returns what the case is, and how it ended. It
         raises `FaultError`.
     """
-    import tempfile
-
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=1000, help=f"number of {counted}")
     parser.add_argument("--seed", type=int, default=0, help="of the first; each case has the next")
@@ -323,31 +323,29 @@ def run_campaign(
     parser.add_argument("--process-every", type=int, default=100, help="call a process of its own in each Nth case")
     parser.add_argument("--show", type=int, default=3, help="cases of each kind of fault that are printed")
     options = parser.parse_args()
-    warnings.simplefilter("error", RuntimeWarning)
-    limit_memory()
     ends: Counter[tuple[str, str]] = Counter()
     faults: dict[str, list[int]] = {}
-    for seed in range(options.seed, options.seed + options.cases):
-        called = call_process if options.process_every and seed % options.process_every == 0 else call
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = (options.keep / str(seed)) if options.keep else Path(scratch)
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                ends[case(seed, folder, called)] += 1
-            except Exception as error:
-                fault = (
-                    error
-                    if isinstance(error, FaultError)
-                    else FaultError("the campaign itself", traceback.format_exc())
-                )
-                kind = str(fault.args[0])
-                faults.setdefault(kind, []).append(seed)
-                if len(faults[kind]) <= options.show:
-                    program = Path(sys.argv[0]).name
-                    print(
-                        f"FAULT {kind}\n{fault.args[-1]}\n  python scripts/{program} --cases 1 --seed {seed} --keep ."
-                    )
-                    sys.stdout.flush()
+    seed, last = options.seed, options.seed + options.cases
+    while seed < last:
+        # In a process of their own: a library in another language may end it, which is a fault of that case alone.
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(read)
+            _run_cases(case, range(seed, last), options.keep, options.process_every, write)
+        os.close(write)
+        with os.fdopen(read, "rb") as told:
+            for line in told:
+                kind, *rest = json.loads(line)
+                seed += 1
+                if kind is None:
+                    ends[tuple(rest)] += 1
+                    continue
+                _tell_fault(kind, rest[0], seed - 1, faults, options.show)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if seed < last:
+            _tell_fault(f"the process ended with {status}", "", seed, faults, options.show)
+            seed += 1
     total: Counter[str] = Counter()
     for (what, end), count in sorted(ends.items()):
         print(f"{what:<28} {end:<8} {count:>6}")
@@ -357,3 +355,39 @@ def run_campaign(
     wrong = sum(map(len, faults.values()))
     print(f"{options.cases} {counted}: {total['right']} right, {total['refused']} refused, {wrong} faults")
     return int(wrong > 0)
+
+
+def _run_cases(
+    case: Callable[[int, Path, Callable[[list[str]], End]], tuple[str, str]],
+    seeds: range,
+    keep: Path | None,
+    process_every: int,
+    write: int,
+) -> NoReturn:
+    """Run cases, write a line of JSON on the end of each to a descriptor, and end the process."""
+    warnings.simplefilter("error", RuntimeWarning)
+    limit_memory()
+    faulthandler.enable()
+    for seed in seeds:
+        called = call_process if process_every and seed % process_every == 0 else call
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = (keep / str(seed)) if keep else Path(scratch)
+            folder.mkdir(parents=True, exist_ok=True)
+            found: tuple[Any, ...]
+            try:
+                found = (None, *case(seed, folder, called))
+            except FaultError as fault:
+                found = (str(fault.args[0]), str(fault.args[-1]))
+            except Exception:
+                found = ("the campaign itself", traceback.format_exc())
+        os.write(write, json.dumps(found).encode() + b"\n")
+    # Without what ends a program: folders that further processes use stay.
+    os._exit(0)
+
+
+def _tell_fault(kind: str, text: str, seed: int, faults: dict[str, list[int]], show: int) -> None:
+    """Count a fault, and print the first ones of its kind."""
+    faults.setdefault(kind, []).append(seed)
+    if len(faults[kind]) <= show:
+        program = Path(sys.argv[0]).name
+        print(f"FAULT {kind}\n{text}\n  python scripts/{program} --cases 1 --seed {seed} --keep .", flush=True)
