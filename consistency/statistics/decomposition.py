@@ -7,7 +7,7 @@ by fitting them (`nearest`). Arrays in, estimates out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
@@ -37,7 +37,6 @@ from consistency.statistics.fitted_means import (
 from consistency.statistics.nearest import Nearest, left_out, nearest
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Bools, Floats, Integers
-from consistency.support.computed import Computed
 
 # With fewer questions of one kind nothing is fitted.
 FEWEST = 10
@@ -342,12 +341,12 @@ def _parts(group: Answered, units: Integers) -> Parts:
         for side, hit, gold in zip(sides, right, golds, strict=True)
     ]
     batch = batch or right
-    crossed = _of_accuracy(raw, right, spearman_calibrated=alike)
+    crossed = _Accuracy(raw, right, spearman_calibrated=alike)
     changed = any(one is not other for one, other in zip(influence, right, strict=True))
     return Parts(
         crossed,
-        _of_accuracy(raw, plain, spearman_calibrated=alike_plugged, batch_before=batch[0], batch_after=batch[1]),
-        _of_accuracy(raw, influence) if changed else crossed,
+        _Accuracy(raw, plain, spearman_calibrated=alike_plugged, batch_before=batch[0], batch_after=batch[1]),
+        _Accuracy(raw, influence) if changed else crossed,
         rougher,
     )
 
@@ -362,18 +361,24 @@ def _spearman_of_quarters(group: Answered, sides: Sequence[_Calibrated], turn: i
     return spearman(before if group.place is None else put(before, group.place[rows]), after)
 
 
-def _of_accuracy(raw: Floats, calibrated: Sequence[Floats], **others: Floats) -> Mapping[str, Floats]:
-    """The parts of the change of accuracy, of which differences are computed when they are asked for, and others."""
-    before, after = calibrated
-    known = {"calibrated_before": before, "calibrated_after": after, **others}
+class _Accuracy(Mapping[str, Floats]):
+    """The parts of the change of accuracy, of which differences are computed when they are asked for, and other columns."""
 
-    def compute(name: str) -> Floats:
-        if name in known:
-            return known[name]
-        change = after - before
-        return change if name == "calibrated_change" else np.subtract(raw, change, out=change)
+    def __init__(self, raw: Floats, calibrated: Sequence[Floats], **others: Floats) -> None:
+        self._raw = raw
+        self._known = {"calibrated_before": calibrated[0], "calibrated_after": calibrated[1], **others}
 
-    return Computed(compute, (*_OF_ACCURACY, *others))
+    def __getitem__(self, name: str) -> Floats:
+        if name not in ("calibrated_change", "prior_change"):
+            return self._known[name]
+        change = self._known["calibrated_after"] - self._known["calibrated_before"]
+        return change if name == "calibrated_change" else np.subtract(self._raw, change, out=change)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*_OF_ACCURACY, *self._known)))
+
+    def __len__(self) -> int:
+        return len(self._known) + 2
 
 
 def _right(scores: Floats, gold: Bools) -> Floats:
