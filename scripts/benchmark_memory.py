@@ -5,8 +5,9 @@
     python scripts/benchmark_memory.py --commands compare
 
 Both logs are written to a temporary folder, a file each. A command runs in a process of its own; its memory is the most
-that the system ever gave it (the peak resident set) less that of the same command on two logs of a few rows, which is what
-Python and the libraries take. Rows are of these kinds:
+that the system ever gave it (the peak resident set). Of that the base is what the same command takes for two logs of a few
+rows, which is Python and the libraries: beside files of less than 100 MB it counts, beside larger ones hardly. Rows are of
+these kinds:
 
     tiny       about 135 bytes: a number for a question, two options, no hashes
     usual      about 800 bytes: a question with two options, as lm_eval writes them without examples, with hashes
@@ -38,97 +39,111 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
 }
 
 
-def tiny(number: int, rng: np.random.Generator) -> dict[str, Any]:
+# What stands in a template for the values that differ from row to row.
+_NUMBER, _SCORES, _TARGET, _RIGHT = "@number@", ("@first@", "@second@"), "@target@", "@right@"
+_HASHES = ("@doc_hash@", "@prompt_hash@", "@target_hash@")
+# Rows that are written at once.
+_ROWS = 20_000
+
+
+def tiny() -> dict[str, Any]:
     """A row as small as a row can be."""
-    one, other = rng.normal(-3, 2, 2).round(4).tolist()
     return {
-        "doc_id": number,
-        "doc": {"q": f"{number}?"},
-        "target": "",
-        "filtered_resps": [[str(one), "False"], [str(other), "False"]],
-        "acc": 0.0,
+        "doc_id": _NUMBER,
+        "doc": {"q": f"{_NUMBER}?"},
+        "target": _TARGET,
+        "filtered_resps": [[score, "False"] for score in _SCORES],
+        "acc": _RIGHT,
     }
 
 
-def usual(number: int, rng: np.random.Generator, examples: str = "") -> dict[str, Any]:
+def usual(examples: str = "") -> dict[str, Any]:
     """A row with a question of two options."""
-    question = f"Is number {number} of the list like any other?"
-    document = {"question": question, "choices": ["no", f"yes, {number}"]}
-    scores = rng.normal(-3, 2, 2).round(6).tolist()
+    question = f"Is number {_NUMBER} of the list like any other?"
     prompt = examples + question + "\nA. no\nB. yes\nAnswer:"
     return {
-        "doc_id": number,
-        "doc": document,
-        "target": "",
+        "doc_id": _NUMBER,
+        "doc": {"question": question, "choices": ["no", f"yes, {_NUMBER}"]},
+        "target": _TARGET,
         "arguments": {f"gen_args_{i}": {"arg_0": prompt, "arg_1": f" {letter}"} for i, letter in enumerate(LETTERS)},
-        "resps": [[[str(x), "False"]] for x in scores],
-        "filtered_resps": [[str(x), "False"] for x in scores],
+        "resps": [[[score, "False"]] for score in _SCORES],
+        "filtered_resps": [[score, "False"] for score in _SCORES],
         "filter": "none",
         "metrics": ["acc"],
-        "doc_hash": "",
-        "prompt_hash": hashlib.sha256(prompt.encode()).hexdigest(),
-        "target_hash": hashlib.sha256(prompt.encode()).hexdigest(),
-        "acc": 0.0,
+        **dict(zip(("doc_hash", "prompt_hash", "target_hash"), _HASHES, strict=True)),
+        "acc": _RIGHT,
     }
 
 
-def five_shot(number: int, rng: np.random.Generator) -> dict[str, Any]:
+def five_shot() -> dict[str, Any]:
     """A row with examples in its prompts."""
-    return usual(number, rng, "An example with a question, options and its answer. " * 54)
+    return usual("An example with a question, options and its answer. " * 54)
 
 
-def with_nan(number: int, rng: np.random.Generator) -> dict[str, Any]:
+def with_nan() -> dict[str, Any]:
     """A row of lm_eval 0.4.0 with texts that need two and four bytes a character in Python."""
-    row = usual(number, rng)
+    row = usual()
     row["doc"]["question"] += "数学 и λόγος 🙂"
     row["arguments"] = [[request["arg_0"], request["arg_1"]] for request in row["arguments"].values()]
-    scores = [float(x) for x, _ in row["filtered_resps"]]
-    if number % 5 == 0:
-        scores[1] = float("nan")
-    row["resps"] = [[[x, False]] for x in scores]
-    row["filtered_resps"] = [[x, False] for x in scores]
-    return {name: value for name, value in row.items() if name not in ("filter", "metrics", "doc_hash", "prompt_hash")}
+    # Numbers, without quotes.
+    scores = [f"{score}n" for score in _SCORES]
+    row["resps"] = [[[score, False]] for score in scores]
+    row["filtered_resps"] = [[score, False] for score in scores]
+    return {name: value for name, value in row.items() if name not in ("filter", "metrics") and "_hash" not in name}
 
 
 ROWS = {"tiny": tiny, "usual": usual, "five-shot": five_shot, "nan": with_nan}
 
 
-def write_log(folder: Path, kind: str, size: float, seed: int) -> Path:
-    """Write a log of about so many bytes, at least a few rows, into a new folder."""
-    rng, make = np.random.default_rng(seed), ROWS[kind]
-    gold = np.random.default_rng(0)
+def template(kind: str) -> str:
+    """The text of a row, to be filled with `%` by a mapping."""
+    array = kind == "nan"
+    text = json.dumps([ROWS[kind]()] if array else ROWS[kind](), indent=2 if array else None, ensure_ascii=False)
+    text = (text[2:-2] if array else text).replace("%", "%%")
+    for number in (_NUMBER, _RIGHT, *(f"{score}n" for score in _SCORES)):
+        text = text.replace(f'"{number}"', number.removesuffix("n"))
+    for value in (_NUMBER, *_SCORES, _TARGET, _RIGHT, *_HASHES):
+        text = text.replace(value, f"%({value.strip('@')})s")
+    return text
 
-    def rows() -> Iterator[dict[str, Any]]:
-        number = 0
-        while True:
-            row = make(number, rng)
-            # Both logs ask the same: what is right does not depend on the log.
-            right = int(gold.integers(2))
-            row["target"] = str(right)
-            if "doc_hash" in row:
-                row["doc_hash"] = hashlib.sha256(json.dumps(row["doc"]).encode()).hexdigest()
-            scores = [float(x) for x, _ in row["filtered_resps"]]
-            row["acc"] = float(int(np.argmax(scores)) == right)
-            yield row
-            number += 1
 
-    folder.mkdir(parents=True)
-    file = folder / ("model_sums.jsonl" if kind == "nan" else f"samples_sums_{DATE}.jsonl")
-    with file.open("w", encoding="utf-8") as lines:
-        written, most = 0, max(12, int(min(size / 100, 1001)))
-        for count, row in enumerate(rows()):
-            if count == 1000:
-                most = int(size / written * count)
-            if count >= most:
-                break
-            if kind == "nan":
-                indented = json.dumps([row], indent=2, ensure_ascii=False)[2:-2]
-                text = ("[\n" if not count else ",\n") + indented
-            else:
-                text = json.dumps(row, ensure_ascii=False) + "\n"
-            written += len(text.encode())
-            lines.write(text)
+def rows_of(kind: str, seed: int, most: int) -> Iterator[list[str]]:
+    """The texts of so many rows, many at once. What is asked and what is right does not depend on the seed."""
+    rng, gold, text = np.random.default_rng(seed), np.random.default_rng(0), template(kind)
+    hashed = _HASHES[0].strip("@") in text
+    for start in range(0, most, _ROWS):
+        numbers = range(start, min(start + _ROWS, most))
+        scores = rng.normal(-3, 2, (len(numbers), 2)).round(4 if kind == "tiny" else 6)
+        right = gold.integers(2, size=len(numbers))
+        answers = np.where(scores.argmax(axis=1) == right, "1.0", "0.0").tolist()
         if kind == "nan":
+            scores[::5, 1] = np.nan
+        found = []
+        for number, (one, other), target, answer in zip(numbers, scores.tolist(), right.tolist(), answers, strict=True):
+            values = {"number": number, "first": one, "second": other, "target": target, "right": answer}
+            if hashed:
+                for name, what in zip(_HASHES, (b"doc", b"prompt", b"target"), strict=True):
+                    values[name.strip("@")] = hashlib.sha256(b"%b %d" % (what, number)).hexdigest()
+            found.append(text % values)
+        yield found
+
+
+def rows_in(kind: str, size: float) -> int:
+    """How many rows a log of about so many bytes has, at least a few."""
+    row = sum(len(text.encode()) + 2 for text in next(rows_of(kind, 0, _ROWS))) / _ROWS
+    return max(12, int(size / row))
+
+
+def write_log(folder: Path, kind: str, most: int, seed: int) -> Path:
+    """Write a log of so many rows into a new folder."""
+    folder.mkdir(parents=True)
+    array = kind == "nan"
+    file = folder / ("model_sums.jsonl" if array else f"samples_sums_{DATE}.jsonl")
+    with file.open("w", encoding="utf-8") as lines:
+        for count, texts in enumerate(rows_of(kind, seed, most)):
+            before = "" if not array else ",\n" if count else "[\n"
+            lines.write(before + (",\n" if array else "\n").join(texts) + ("" if array else "\n"))
+        if array:
             lines.write("\n]")
     return folder
 
@@ -152,24 +167,25 @@ def main() -> None:
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     parser.add_argument("--folder", type=Path, help="where the logs are written; by default where temporary files are")
     arguments = parser.parse_args()
-    print("| rows | file, MB | rows in it | command | peak, MB | without logs, MB | times one file | times both |")
+    print(
+        "| rows | file, MB | rows in it | command | peak, MB | times one file | base, MB | times one file, without the base |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for kind in arguments.rows:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
             root = Path(temporary)
-            few = [write_log(root / f"few-{seed}", kind, 0, seed) for seed in (1, 2)]
-            logs = [write_log(root / f"log-{seed}", kind, arguments.size * 1e6, seed) for seed in (1, 2)]
-            sizes = [next(log.iterdir()).stat().st_size for log in logs]
-            # Line by line: a process that is started counts what the one that started it had.
-            with next(logs[0].iterdir()).open("rb") as lines:
-                rows = sum(b'"doc_id"' in line for line in lines)
+            rows = rows_in(kind, arguments.size * 1e6)
+            few, logs = (
+                [write_log(root / f"{name}-{seed}", kind, most, seed) for seed in (1, 2)]
+                for name, most in (("few", rows_in(kind, 0)), ("log", rows))
+            )
+            size = next(logs[0].iterdir()).stat().st_size
             for name in arguments.commands:
                 least = peak(few, COMMANDS[name](root / "few"))
                 most = peak(logs, COMMANDS[name](root / "all"))
-                one, both = ((most - least) / size for size in (sizes[0], sum(sizes)))
                 print(
-                    f"| {kind} | {sizes[0] / 1e6:.0f} | {rows} | {name} | {most / 1e6:.0f} | {least / 1e6:.0f} "
-                    f"| {one:.2f} | {both:.2f} |",
+                    f"| {kind} | {size / 1e6:.0f} | {rows} | {name} | {most / 1e6:.0f} | {most / size:.2f} "
+                    f"| {least / 1e6:.0f} | {(most - least) / size:.2f} |",
                     flush=True,
                 )
 

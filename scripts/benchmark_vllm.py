@@ -82,11 +82,11 @@ def vllm_backend() -> Any:
         chat_utils.resolve_hf_chat_template = chat_template_finder()
     # The CPU's distribution has another name.
     version = importlib.metadata.version
-    importlib.metadata.version = lambda name: vllm.__version__ if name == "vllm" else version(name)
+    named: Any = lambda name: vllm.__version__ if name == "vllm" else version(name)  # noqa: E731
+    importlib.metadata.version = named
     import lm_eval.models.vllm_causallms as backend
 
-    backend.version = importlib.metadata.version
-    importlib.metadata.version = version
+    backend.version, importlib.metadata.version = named, version
     known, engine = set(EngineArgs.__dataclass_fields__), backend.LLM
     backend.LLM = lambda **given: engine(
         **{key: item for key, item in given.items() if key in known and item is not None}

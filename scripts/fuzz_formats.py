@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from fuzzing import as_json
 
+# Levels of a column: Arrow writes deeper ones with memory that grows with their square, gigabytes for 3,000.
+_DEEPEST = 300
+
 
 def rows_of(content: bytes) -> list[Any]:
     """The rows of JSON lines."""
@@ -72,6 +75,19 @@ def parquet_rows(content: bytes) -> Any:
     return pq.read_table(pa.BufferReader(content)).to_pydict()
 
 
+def _depth(kind: Any) -> int:
+    """Levels of a type of Arrow."""
+    levels, kinds = 0, [kind]
+    while kinds:
+        levels += 1
+        kinds = [
+            each.value_type if hasattr(each, "value_type") else each.field(place).type
+            for each in kinds
+            for place in range(each.num_fields)
+        ]
+    return levels
+
+
 def parquet_of(value: Any, rng: np.random.Generator) -> bytes:
     """Columns as Parquet; columns that no table can hold become texts, or nulls."""
     import pyarrow as pa
@@ -84,7 +100,10 @@ def parquet_of(value: Any, rng: np.random.Generator) -> bytes:
         cells = (column if isinstance(column, list) else [column])[:length]
         cells = cells + [None] * (length - len(cells))
         try:
-            arrays[str(name).encode("utf-8", "replace").decode()] = pa.array(cells)
+            array = pa.array(cells)
+            if _depth(array.type) > _DEEPEST:
+                raise ValueError
+            arrays[str(name).encode("utf-8", "replace").decode()] = array
         except (pa.ArrowException, ValueError, TypeError, OverflowError, RecursionError):
             kind = int(rng.integers(4))
             arrays[str(name).encode("utf-8", "replace").decode()] = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import faulthandler
 import io
 import json
 import math
@@ -19,17 +20,19 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-TIMEOUT = 60
+# Seconds on a processor that a call may take, which a busy machine does not lengthen; by the clock only what waits for ever.
+TIMEOUT, LONGEST_WAIT = 60, 1200
 MEMORY = 8 << 30
 JUNK: tuple[Any, ...] = (
     *(None, True, False, -1, 0, 1, 2**63, 10**30, 10**400, 0.5, -1e308, 1e308, 1e-320, math.nan, math.inf, -math.inf),
@@ -196,8 +199,13 @@ def call(arguments: list[str], timeout: float = TIMEOUT) -> End:
     before, cwd = sys.argv, Path.cwd()
     code, error = 0, ""
     sys.argv = ["consistency", *arguments]
-    previous = signal.signal(signal.SIGALRM, _stop)
-    signal.setitimer(signal.ITIMER_REAL, timeout)
+    timers = (
+        (signal.SIGPROF, signal.ITIMER_PROF, timeout),
+        (signal.SIGALRM, signal.ITIMER_REAL, LONGEST_WAIT),
+    )
+    previous = [signal.signal(number, _stop) for number, _, _ in timers]
+    for _, timer, seconds in timers:
+        signal.setitimer(timer, seconds)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             runpy.run_module("consistency", run_name="__main__")
@@ -210,8 +218,9 @@ def call(arguments: list[str], timeout: float = TIMEOUT) -> End:
     except BaseException:  # a traceback is a fault, whatever it is of
         code, error = 70, traceback.format_exc()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        for (number, timer, _), handler in zip(timers, previous, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
         sys.argv = before
         os.chdir(cwd)
     shown, told = (buffer.getvalue().decode("utf-8", "replace") for buffer in buffers)
@@ -221,9 +230,16 @@ def call(arguments: list[str], timeout: float = TIMEOUT) -> End:
 def call_process(arguments: list[str], timeout: float = TIMEOUT) -> End:
     """Call the command line in a process of its own, as a user does."""
     command = [sys.executable, "-m", "consistency", *arguments]
+
+    def limit() -> None:
+        limit_memory()
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(timeout), math.ceil(timeout) + 1))
+
     try:
-        done = subprocess.run(command, capture_output=True, timeout=timeout, preexec_fn=limit_memory)
+        done = subprocess.run(command, capture_output=True, timeout=LONGEST_WAIT, preexec_fn=limit)
     except subprocess.TimeoutExpired:
+        return End(124, "", "", "hang")
+    if -done.returncode in (signal.SIGXCPU, signal.SIGKILL):
         return End(124, "", "", "hang")
     out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
     return End(done.returncode, out, err, err if "Traceback (most recent" in err else "")
@@ -300,8 +316,6 @@ def run_campaign(
         Takes a seed, an empty folder, and how to call the command line; returns what the case is, and how it ended. It
         raises `FaultError`.
     """
-    import tempfile
-
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=1000, help=f"number of {counted}")
     parser.add_argument("--seed", type=int, default=0, help="of the first; each case has the next")
@@ -309,31 +323,29 @@ def run_campaign(
     parser.add_argument("--process-every", type=int, default=100, help="call a process of its own in each Nth case")
     parser.add_argument("--show", type=int, default=3, help="cases of each kind of fault that are printed")
     options = parser.parse_args()
-    warnings.simplefilter("error", RuntimeWarning)
-    limit_memory()
     ends: Counter[tuple[str, str]] = Counter()
     faults: dict[str, list[int]] = {}
-    for seed in range(options.seed, options.seed + options.cases):
-        called = call_process if options.process_every and seed % options.process_every == 0 else call
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = (options.keep / str(seed)) if options.keep else Path(scratch)
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                ends[case(seed, folder, called)] += 1
-            except Exception as error:
-                fault = (
-                    error
-                    if isinstance(error, FaultError)
-                    else FaultError("the campaign itself", traceback.format_exc())
-                )
-                kind = str(fault.args[0])
-                faults.setdefault(kind, []).append(seed)
-                if len(faults[kind]) <= options.show:
-                    program = Path(sys.argv[0]).name
-                    print(
-                        f"FAULT {kind}\n{fault.args[-1]}\n  python scripts/{program} --cases 1 --seed {seed} --keep ."
-                    )
-                    sys.stdout.flush()
+    seed, last = options.seed, options.seed + options.cases
+    while seed < last:
+        # In a process of their own: a library in another language may end it, which is a fault of that case alone.
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(read)
+            _run_cases(case, range(seed, last), options.keep, options.process_every, write)
+        os.close(write)
+        with os.fdopen(read, "rb") as told:
+            for line in told:
+                kind, *rest = json.loads(line)
+                seed += 1
+                if kind is None:
+                    ends[tuple(rest)] += 1
+                    continue
+                _tell_fault(kind, rest[0], seed - 1, faults, options.show)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if seed < last:
+            _tell_fault(f"the process ended with {status}", "", seed, faults, options.show)
+            seed += 1
     total: Counter[str] = Counter()
     for (what, end), count in sorted(ends.items()):
         print(f"{what:<28} {end:<8} {count:>6}")
@@ -343,3 +355,39 @@ def run_campaign(
     wrong = sum(map(len, faults.values()))
     print(f"{options.cases} {counted}: {total['right']} right, {total['refused']} refused, {wrong} faults")
     return int(wrong > 0)
+
+
+def _run_cases(
+    case: Callable[[int, Path, Callable[[list[str]], End]], tuple[str, str]],
+    seeds: range,
+    keep: Path | None,
+    process_every: int,
+    write: int,
+) -> NoReturn:
+    """Run cases, write a line of JSON on the end of each to a descriptor, and end the process."""
+    warnings.simplefilter("error", RuntimeWarning)
+    limit_memory()
+    faulthandler.enable()
+    for seed in seeds:
+        called = call_process if process_every and seed % process_every == 0 else call
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = (keep / str(seed)) if keep else Path(scratch)
+            folder.mkdir(parents=True, exist_ok=True)
+            found: tuple[Any, ...]
+            try:
+                found = (None, *case(seed, folder, called))
+            except FaultError as fault:
+                found = (str(fault.args[0]), str(fault.args[-1]))
+            except Exception:
+                found = ("the campaign itself", traceback.format_exc())
+        os.write(write, json.dumps(found).encode() + b"\n")
+    # Without what ends a program: folders that further processes use stay.
+    os._exit(0)
+
+
+def _tell_fault(kind: str, text: str, seed: int, faults: dict[str, list[int]], show: int) -> None:
+    """Count a fault, and print the first ones of its kind."""
+    faults.setdefault(kind, []).append(seed)
+    if len(faults[kind]) <= show:
+        program = Path(sys.argv[0]).name
+        print(f"FAULT {kind}\n{text}\n  python scripts/{program} --cases 1 --seed {seed} --keep .", flush=True)

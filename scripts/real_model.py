@@ -20,7 +20,14 @@ import numpy as np
 
 from consistency.metrics.divergences import kl_of_logs
 from consistency.metrics.ranking import spearman
-from consistency.statistics.decomposition import Answered, Decomposition, Parts, decomposition_of, parts_by_question
+from consistency.statistics.decomposition import (
+    Answered,
+    Decomposition,
+    Divergences,
+    Parts,
+    decomposition_of,
+    parts_by_question,
+)
 from consistency.statistics.estimates import Estimate, mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.partial_correlation import PartialCorrelation, partial_correlation
@@ -72,6 +79,10 @@ class Answers:
     def decomposition(self, run: str, scope: str) -> Decomposition:
         """What changed from the base model with five shots."""
         return decomposition_of([self._answered(run, scope)], self.parts(run, scope), ALONE)
+
+    def unexplained(self, run: str, scope: str) -> Floats:
+        """What neither a temperature nor letter offsets explain of each question's KL, fitted to the other questions."""
+        return Divergences([self._answered(run, scope)], ALONE).parts("kl", crossed=True)["rest"]
 
     def _answered(self, run: str, scope: str) -> Answered:
         return Answered(self.scores("base_icl", scope), self.scores(run, scope), self.gold[self.rows(scope)])
@@ -323,7 +334,7 @@ def more_kl(answers: Answers, scope: str | None) -> tuple[Estimate, ...]:
         at = scope or domain
         runs = [f"{domain}_seed-0_{group}" for group in ("incompatible", "mixed_0.4")]
         raw = [kl_of_logs(answers.scores("base_icl", at), answers.scores(run, at)) for run in runs]
-        contents = [answers.parts(run, at).crossed["kl_rest"] for run in runs]
+        contents = [answers.unexplained(run, at) for run in runs]
         rotated = [] if scope else [kl_of_logs(*answers.folded(run, domain)) for run in runs]
         for kept, kl in zip(each, (raw, contents, rotated), strict=True):
             kept += [kl[0] - kl[1]] if kl else []

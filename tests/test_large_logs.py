@@ -65,8 +65,7 @@ def logs(tmp_path):
 def in_small_parts(monkeypatch) -> None:
     for name in ("items.MOST_KEPT", "estimation.MOST_KEPT", "compare.MOST_KEPT", "clusters._MOST_KEPT"):
         monkeypatch.setattr(f"consistency.comparison.{name}", 10)
-    monkeypatch.setattr("consistency.report.pair.report.MOST_KEPT", 10)
-    monkeypatch.setattr("consistency.report.items._MOST_TEXTS", 30)
+    monkeypatch.setattr("consistency.report.pair.report._MOST_TEXTS", 30)
     for name in ("logs.scores", "metrics.rows", "statistics.decomposition"):
         monkeypatch.setattr(f"consistency.{name}.AT_ONCE", 16)
     for name in ("statistics.estimates", "statistics.tails", "comparison.estimation"):

@@ -30,7 +30,7 @@ def answers(content: Any, letters: Any = 0.0) -> Any:
 def write(folder: Path, scores: Any, rotated: bool = True) -> Path:
     rows = []
     for question in range(N):
-        texts = [f"option {question} {number}" for number in range(4)]
+        texts = [f"text {question} {number}" for number in range(4)]
         for rotation in range(4 if rotated else 1):
             gold, logs = int(GOLD[question] - rotation) % 4, scores[question, rotation]
             logs = logs - np.log(np.exp(logs).sum())

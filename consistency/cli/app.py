@@ -145,11 +145,12 @@ def compare(
         from consistency.comparison.policy import read_policy
 
         asked = read_policy(policy)
-    first, second = read_both(before, after, run or ())
-    found = None if scopes is None else _find_scopes(scopes, experiment, first)
+    read = list(read_both(before, after, run or ()))
+    found = None if scopes is None else _find_scopes(scopes, experiment, read[0])
+    # Handed over: what a comparison does not need of them would take as much memory again until its end.
     comparison = compare_runs(
-        first,
-        second,
+        read.pop(0),
+        read.pop(0),
         margin=margin,
         score=score,
         scopes=found,

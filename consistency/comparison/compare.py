@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from consistency.comparison.estimation import (
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
 from consistency.comparison.groups import read_groups
 from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
-from consistency.comparison.items import MOST_KEPT, computed_arrays, item_columns, question_arrays
+from consistency.comparison.items import MOST_KEPT, LargeArrays, item_columns, question_arrays
 from consistency.comparison.pairing import Pairs, pair
 from consistency.comparison.result import Comparison, SameRun, UnpairedTask
 from consistency.comparison.runs import (
@@ -110,6 +111,7 @@ def compare(
     {'harmful': 1, 'beneficial': 0, 'wrong_to_wrong': 0}
     """
     first, second = read_both(before, after, (run,) if isinstance(run, str) else run or ())
+    del before, after
     if not 0 < margin < _MOST_MARGIN:
         raise InputError(
             f"a margin of {margin:g}", expected=f"a fraction between 0 and {_MOST_MARGIN:g}, such as 0.01 for one point"
@@ -160,7 +162,7 @@ def compare(
     labels, clusters = find_clusters(paired, cluster)
     many = sum(map(len, paired.values())) > MOST_KEPT
     arrays: Sequence[Mapping[str, Floats]] = (
-        list(map(computed_arrays, paired.values())) if many else question_arrays(list(paired.values()))
+        list(map(LargeArrays, paired.values())) if many else question_arrays(list(paired.values()))
     )
     measured = {
         name: MeasuredTask(pairs, found, labels.get(name))
@@ -186,11 +188,12 @@ def compare(
             by_scope[scope] = section_of(scope, within, analysis)
     by_task = {name: section_of_task(name, task, analysis, others.get(name, {})) for name, task in measured.items()}
     biases = Biases(with_options, items)
+    overall = _overall(with_options, by_task, analysis)
     return Comparison(
         before=first.config,
         after=second.config,
         paths=(str(first.path), str(second.path)),
-        overall=biases.added(section_of("overall", with_options, analysis)) if with_options else None,
+        overall=None if overall is None else biases.added(overall),
         by_task={
             name: biases.added(section) if name in with_options else section
             for name, section in _adjusted(by_task).items()
@@ -220,6 +223,19 @@ def compare(
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},
     )
+
+
+def _overall(
+    with_options: Mapping[str, MeasuredTask], by_task: dict[str, Section], analysis: Analysis
+) -> Section | None:
+    """The section of all tasks with options; of one task what `by_task` has of it, so that it is estimated once."""
+    if len(with_options) != 1:
+        return section_of("overall", with_options, analysis) if with_options else None
+    (name,) = with_options
+    section = by_task[name]
+    if section.decompose is not None:
+        section = by_task[name] = replace(section, decompose=cache(section.decompose))
+    return replace(section, name="overall", metrics=None, uncompared=(), filter=None, other_filters={})
 
 
 def _cluster_of(task: MeasuredTask) -> dict[str, NDArray[Any]]:

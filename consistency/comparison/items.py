@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from consistency.metrics.distributions import any_tied, probabilities, top_optio
 from consistency.metrics.measures import MEASURE, MEASURES, PairedScores, measure_columns
 from consistency.metrics.rows import in_parts
 from consistency.support.arrays import Floats
-from consistency.support.computed import Computed, computed
+from consistency.support.computed import Computed
 
 # Questions whose measures are computed together.
 _AT_ONCE = 3000
@@ -67,12 +68,13 @@ def item_columns(
 
     What is computed from `arrays` only when it is asked for stays so.
     """
+    if isinstance(arrays, LargeArrays):
+        return LargeItems(pairs, arrays, further)
     ways = _answers(pairs)
-
-    def compute(name: str) -> NDArray[Any]:
-        return further[name] if name in further else arrays[name] if name in arrays else ways[name]()
-
-    return computed(compute, [*ways, *arrays, *further], kept=isinstance(arrays, dict))
+    return {
+        name: further[name] if name in further else arrays[name] if name in arrays else ways[name]()
+        for name in (*ways, *arrays, *further)
+    }
 
 
 def question_arrays(tasks: Sequence[Pairs]) -> list[dict[str, Floats]]:
@@ -109,17 +111,70 @@ def question_arrays(tasks: Sequence[Pairs]) -> list[dict[str, Floats]]:
     return found
 
 
-def computed_arrays(pairs: Pairs) -> Mapping[str, Floats]:
+class LargeArrays(Computed[Floats]):
     """What `question_arrays` gives of a task of very many questions, each column computed whenever it is asked for."""
-    logged = _logged(pairs)
-    of_options = [measure.name for measure in MEASURES if measure.compute] if pairs.before.has_options else []
-    if of_options:
-        of_options += [f"{name}_{when}" for when in ("before", "after") for name in ("confidence", "tied")]
 
-    def compute(name: str) -> Floats:
-        return logged[name] if name in logged else _column(pairs, name)
+    def __init__(self, pairs: Pairs) -> None:
+        self._pairs = pairs
+        self._logged = _logged(pairs)
+        of_options = [measure.name for measure in MEASURES if measure.compute] if pairs.before.has_options else []
+        if of_options:
+            of_options += [f"{name}_{when}" for when in ("before", "after") for name in ("confidence", "tied")]
+        super().__init__(lambda name: self.of_rows(name, slice(None)), [*self._logged, *of_options])
 
-    return Computed(compute, [*logged, *of_options])
+    def of_rows(self, name: str, rows: slice) -> Floats:
+        """Some rows of a column."""
+        return self._logged[name][rows] if name in self._logged else _column(_of_rows(self._pairs, rows), name)
+
+
+class LargeItems(Computed[NDArray[Any]]):
+    """The columns of a task of very many questions for a table of items, each computed whenever it is asked for.
+
+    Attributes
+    ----------
+    questions : Scores
+        The answers of the first log, row by row, with the documents.
+    """
+
+    def __init__(self, pairs: Pairs, arrays: LargeArrays, further: Mapping[str, NDArray[Any]]) -> None:
+        self.questions = pairs.before
+        self._pairs = pairs
+        self._arrays = arrays
+        self._further = further
+        names = [*_answers(pairs), *arrays, *further]
+        super().__init__(lambda name: self.of_rows(name, slice(None)), names)
+
+    def of_rows(self, name: str, rows: slice) -> NDArray[Any]:
+        """Some rows of a column."""
+        if name in self._further:
+            return self._further[name][rows]
+        if name in self._arrays:
+            return self._arrays.of_rows(name, rows)
+        return _answers(_of_rows(self._pairs, rows))[name]()
+
+
+def _of_rows(pairs: Pairs, rows: slice) -> Pairs:
+    """Some rows of the pairs, as far as the columns of items need them."""
+    before, after = (
+        replace(
+            scores,
+            doc_id=scores.doc_id[rows],
+            doc_hash=scores.doc_hash[rows],
+            prompt_hash=(),
+            logprobs=scores.logprobs[rows],
+            n_options=scores.n_options[rows],
+            gold=scores.gold[rows],
+            metrics={},
+            summands={},
+            continuations=(),
+            documents=(),
+            unconditional=None,
+            generations=None,
+            unrotated=None,
+        )
+        for scores in (pairs.before, pairs.after)
+    )
+    return Pairs(before, after, pairs.report, pairs.reordered[rows])
 
 
 def _column(pairs: Pairs, name: str) -> Floats:

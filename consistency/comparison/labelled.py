@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,17 +79,17 @@ def decompose_tasks(pairs: Sequence[Pairs], labels: Labels) -> Decomposition:
     for number, task in enumerate(tasks):
         kinds[task.labels].append(number)
     kinds = _together(kinds)
-    ends = np.cumsum([len(task.answered) for task in tasks])
-    rows = [np.arange(end - len(task.answered), end) for task, end in zip(tasks, ends.tolist(), strict=True)]
-    order = np.concatenate([rows[number] for numbers in kinds.values() for number in numbers])
+    order = [number for numbers in kinds.values() for number in numbers]
+    ends = np.cumsum([len(task.answered) for task in tasks])[:-1]
     groups = [_joined([tasks[number].answered for number in numbers], names) for names, numbers in kinds.items()]
+    del tasks
+
+    def in_order(units: Integers | None) -> Integers | None:
+        parts = [] if units is None else np.split(units, ends)
+        return None if units is None else np.concatenate([parts[number] for number in order])
+
     return decompose(
-        groups,
-        {
-            "strata": None,
-            "tasks": None if labels["tasks"] is None else labels["tasks"][order],
-            "clusters": None if labels["clusters"] is None else labels["clusters"][order],
-        },
+        groups, {"strata": None, "tasks": in_order(labels["tasks"]), "clusters": in_order(labels["clusters"])}
     )
 
 
@@ -138,6 +138,8 @@ def _together(kinds: Mapping[tuple[str, ...], list[int]]) -> dict[tuple[str, ...
 
 def _joined(parts: Sequence[Answered], names: tuple[str, ...]) -> Answered:
     """The answers of several tasks together; what a question does not offer is NaN."""
+    if len(parts) == 1:
+        return replace(parts[0], names=(*names, *[""] * (parts[0].before.shape[1] - len(names))))
     width = max(part.before.shape[1] for part in parts)
     place = None
     if any(part.place is not None for part in parts):

@@ -224,7 +224,8 @@ def _sharing(before: Scores, after: Scores) -> Scores:
     """The second log's answers with the first's documents, hashes and options in memory, where they are the same."""
     names = ("documents", "doc_hash", "prompt_hash", "continuations")
     same = {name: getattr(before, name) for name in names if getattr(before, name) == getattr(after, name)}
-    return replace(after, **same)
+    numbers = before.doc_id if np.array_equal(before.doc_id, after.doc_id) else after.doc_id
+    return replace(after, doc_id=numbers, **same)
 
 
 def _same_documents(before: Scores, after: Scores) -> bool:

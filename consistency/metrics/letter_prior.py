@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from consistency.metrics.distributions import log_probabilities
+from consistency.metrics.rows import in_parts
 from consistency.support.arrays import Bools, Floats
 
 _STEPS = 100
@@ -41,9 +42,9 @@ def batch_calibrated(scores: ArrayLike) -> Floats:
     >>> batch_calibrated(np.log([[0.8, 0.2], [0.6, 0.4]])).argmax(axis=1).tolist()
     [0, 1]
     """
-    logs = log_probabilities(scores)
+    logs = in_parts(log_probabilities, np.asarray(scores, dtype=np.float64))
     with np.errstate(invalid="ignore"):
-        return np.asarray(logs - log_means(logs))
+        return np.subtract(logs, log_means(logs), out=logs)
 
 
 def even_offsets(scores: ArrayLike) -> Floats:
@@ -73,7 +74,7 @@ def even_offsets(scores: ArrayLike) -> Floats:
     [1.0, -1.0]
     """
     x = np.asarray(scores, dtype=np.float64)
-    logs = log_probabilities(x)
+    logs = in_parts(log_probabilities, x)
     use = np.isfinite(logs).any(axis=1)
     offered = ~np.isnan(logs)
     letters = offered[use].any(axis=0)
@@ -83,10 +84,12 @@ def even_offsets(scores: ArrayLike) -> Floats:
     logs, offered = logs[use][:, letters], offered[use][:, letters]
     wanted = even(offered).mean(axis=0)
     filled = np.where(offered, logs, -np.inf)
+    del offered
     # Batch calibration comes near to it at once, also where a letter is preferred by hundreds of nats.
     found = -log_means(logs).clip(-_FARTHEST, _FARTHEST)
+    del logs
     for _ in range(_STEPS):
-        probs = np.exp(log_probabilities(filled + found))
+        probs = in_parts(_probabilities_with, filled, np.broadcast_to(found, filled.shape))
         lacking = wanted - probs.mean(axis=0)
         step = inverted(curvature(probs)) @ lacking
         # A full step may go too far where a letter is hardly ever answered.
@@ -96,6 +99,10 @@ def even_offsets(scores: ArrayLike) -> Floats:
             break
     offsets[letters] = found
     return offsets
+
+
+def _probabilities_with(scores: Floats, offsets: Floats) -> Floats:
+    return np.asarray(np.exp(log_probabilities(scores + offsets)))
 
 
 def even(offered: Bools) -> Floats:
@@ -141,7 +148,8 @@ def log_means(logs: Floats) -> Floats:
     filled = np.where(offered, logs, -np.inf)
     largest = filled.max(axis=0, initial=-np.finfo(float).max)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.log(np.exp(filled - largest).sum(axis=0) / offered.sum(axis=0)) + largest)
+        filled -= largest
+        return np.asarray(np.log(np.exp(filled, out=filled).sum(axis=0) / offered.sum(axis=0)) + largest)
 
 
 def mean_probabilities(logs: Floats) -> Floats:

@@ -91,12 +91,12 @@ class OptionCounts:
         gold : ndarray of int64, shape [n]
             Index of the gold option; a question with -1, for none, is left out.
         """
-        self._add_answers(*_answered(probs, gold), gold, probs)
+        self._add_answers(*_answered(probs, gold), gold, ~np.isnan(probs))
 
-    def _add_answers(self, use: Bools, answers: Integers, gold: Integers, probs: Floats) -> None:
+    def _add_answers(self, use: Bools, answers: Integers, gold: Integers, options: Bools) -> None:
         if not use.any():
             return
-        answers, gold, options = answers[use], gold[use], ~np.isnan(probs[use])
+        answers, gold, options = answers[use], gold[use], options[use]
         n, k = options.shape
         is_gold, evenly = _gold_and_wrong(options, gold)
         is_right = answers == gold
@@ -111,7 +111,7 @@ class OptionCounts:
         task.expected = share * task.gold + (1 - share) * by_chance
         task.expected_right = share * task.gold
         # A right answer puts one on the gold option instead of evenly on the others.
-        moves = is_gold - evenly
+        moves = np.subtract(is_gold, evenly, out=is_gold)
         moves -= moves.mean(axis=0)
         chosen = right * (n - right) / (n * (n - 1)) if n > 1 else 0.0
         task.covariance = chosen * moves.T @ moves + (1 - share) * (np.diag(by_chance) - evenly.T @ evenly)
@@ -198,12 +198,12 @@ class OptionShift:
         """Count the questions of one task; parameters as in `OptionCounts.add_task`, with the options in one order."""
         use_before, first = _answered(before, gold)
         use_after, second = _answered(after, gold)
-        self._add_moves(use_before & use_after, first, second, gold, before)
+        self._add_moves(use_before & use_after, first, second, gold, ~np.isnan(before))
 
-    def _add_moves(self, use: Bools, first: Integers, second: Integers, gold: Integers, probs: Floats) -> None:
+    def _add_moves(self, use: Bools, first: Integers, second: Integers, gold: Integers, options: Bools) -> None:
         if not use.any():
             return
-        first, second, gold, options = first[use], second[use], gold[use], ~np.isnan(probs[use])
+        first, second, gold, options = first[use], second[use], gold[use], options[use]
         is_gold, evenly = _gold_and_wrong(options, gold)
         turned = first != second
         won = (second[turned] == gold[turned]) * 1.0 - (first[turned] == gold[turned])
@@ -240,12 +240,14 @@ def count_both(
     """
     counts = OptionCounts(), OptionCounts()
     shift = OptionShift()
-    use, first = _answered(before, gold)
-    use_after, second = _answered(after, gold)
+    (use, first), offered = _answered(before, gold), ~np.isnan(before)
+    (use_after, second), offered_after = _answered(after, gold), ~np.isnan(after)
+    # The probabilities of many questions are as large as what follows.
+    del before, after
     use_after &= ~reordered
-    counts[0]._add_answers(use, first, gold, before)
-    counts[1]._add_answers(use_after, second, gold, after)
-    shift._add_moves(use & use_after, first, second, gold, before)
+    counts[0]._add_answers(use, first, gold, offered)
+    counts[1]._add_answers(use_after, second, gold, offered_after)
+    shift._add_moves(use & use_after, first, second, gold, offered)
     return *counts, shift
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consistency.logs.documents import question_and_options
 from consistency.logs.scores import Scores
@@ -20,22 +21,41 @@ LONGEST_OPTION = 300
 LONGEST_ANSWER = 200
 LONGEST_GENERATED = 1000
 SHOWN = ("kl", "delta_gold", "spearman")
+# The columns of items that `describe` takes.
+DESCRIBED = {
+    *("task", "scope", "doc_id", "gold", "target", "correct_before", "correct_after", "same_top", *SHOWN),
+    *(f"{name}_{when}" for name in ("probs", "text", "answer", "unreadable") for when in ("before", "after")),
+}
 # Of a row: the question and the options.
 Texts = Callable[[int], tuple[str, Sequence[str]]]
 
 
+KINDS = ("harmful", "beneficial", "right", "wrong_to_wrong", "wrong")
+
+
 def kinds(columns: Columns) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
     """How each answer turned: "harmful", "beneficial", "wrong_to_wrong", "right", "wrong", or "" where unknown."""
+    return np.array([*KINDS, ""])[_codes(columns)]
+
+
+def count_kinds(columns: Columns) -> dict[str, int]:
+    """How many answers turned in each way of `KINDS`."""
+    codes = _codes(columns)
+    return {kind: int((codes == code).sum()) for code, kind in enumerate(KINDS)}
+
+
+def _codes(columns: Columns) -> NDArray[np.int8]:
+    """How each answer turned, as an index of `KINDS`, and -1 where unknown: names take 56 times as much memory."""
     before, after = columns["correct_before"], columns["correct_after"]
     moved = columns["same_top"] == 0 if "same_top" in columns else np.zeros(len(before), dtype=bool)
-    conditions = {
-        "harmful": (before == 1) & (after == 0),
-        "beneficial": (before == 0) & (after == 1),
-        "right": (before == 1) & (after == 1),
-        "wrong_to_wrong": (before == 0) & (after == 0) & moved,
-        "wrong": (before == 0) & (after == 0),
-    }
-    return np.select(list(conditions.values()), list(conditions), default="")
+    conditions = (
+        (before == 1) & (after == 0),
+        (before == 0) & (after == 1),
+        (before == 1) & (after == 1),
+        (before == 0) & (after == 0) & moved,
+        (before == 0) & (after == 0),
+    )
+    return np.select(conditions, list(np.arange(len(KINDS), dtype=np.int8)), default=np.int8(-1))
 
 
 def changed_most(columns: Columns, most: int) -> list[int]:
@@ -43,11 +63,12 @@ def changed_most(columns: Columns, most: int) -> list[int]:
 
     A question without a KL comes behind those that have one, and only if its answer turned right or wrong.
     """
-    kind = kinds(columns)
-    kl = columns.get("kl", np.full(len(kind), np.nan))
+    codes, harmful = _codes(columns), KINDS.index("harmful")
+    kl = columns["kl"] if "kl" in columns else np.full(len(codes), np.nan)
     known = np.where(np.isnan(kl), -1.0, kl)
-    eligible = np.flatnonzero((kind != "") & ((known >= 0) | np.isin(kind, ("harmful", "beneficial"))))
-    order = np.lexsort((eligible, -known[eligible], kind[eligible] != "harmful"))
+    turned = (codes == harmful) | (codes == KINDS.index("beneficial"))
+    eligible = np.flatnonzero((codes >= 0) & ((known >= 0) | turned))
+    order = np.lexsort((eligible, -known[eligible], codes[eligible] != harmful))
     return [int(row) for row in eligible[order[:most]]]
 
 

@@ -8,7 +8,7 @@ by fitting them (`nearest`). Arrays in, estimates out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
@@ -28,15 +28,16 @@ from consistency.metrics.letter_prior import (
 from consistency.metrics.ranking import spearman
 from consistency.metrics.rows import AT_ONCE, in_parts
 from consistency.metrics.selection_bias import option_name
-from consistency.statistics.estimates import Estimate, numbered
+from consistency.statistics.estimates import Estimate, mean, numbered
 from consistency.statistics.evenness import far_from_even
 from consistency.statistics.fitted_means import (
     change_by_influence,
     fitted_mean,
     ranking_without_prior,
     share_by_influence,
+    units_of,
 )
-from consistency.statistics.nearest import left_out, nearest
+from consistency.statistics.nearest import Nearest, left_out, nearest
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Bools, Floats, Integers
 
@@ -200,31 +201,29 @@ def decompose(groups: Sequence[Answered], labels: Labels) -> Decomposition:
 
 
 def parts_by_question(groups: Sequence[Answered], labels: Labels) -> Parts:
-    """One number per question of each part, for all groups in their order; parameters as in `decompose`."""
-    n = sum(map(len, groups))
-    given = labels["clusters"] if labels["tasks"] is None else labels["tasks"]
-    units = np.arange(n) if given is None else numbered(given)
-    ends = np.cumsum([len(group) for group in groups])[:-1]
-    each = [_parts(group, numbered(own)) for group, own in zip(groups, np.split(units, ends), strict=True)]
+    """One number per question of each part of accuracy, for all groups in their order; parameters as in `decompose`."""
+    units = _units(groups, labels)
+    each = [_parts(group, own) for group, own in zip(groups, units, strict=True)]
     crossed, plug_in, influence = (
         getattr(each[0], kind)
         if len(each) == 1
         else {name: np.concatenate([getattr(part, kind)[name] for part in each]) for name in getattr(each[0], kind)}
         for kind in ("crossed", "plug_in", "influence")
     )
-    return Parts(
-        crossed,
-        plug_in,
-        influence,
-        rougher=np.sum([part.rougher for part in each], axis=0),
-        factor=each[0].factor if len(each) == 1 else None,
-        both_ways=frozenset().union(*(part.both_ways for part in each)),
-    )
+    return Parts(crossed, plug_in, influence, rougher=np.sum([part.rougher for part in each], axis=0))
+
+
+def _units(groups: Sequence[Answered], labels: Labels) -> list[Integers]:
+    """What the questions of each group are sampled in."""
+    given = labels["clusters"] if labels["tasks"] is None else labels["tasks"]
+    if given is None:
+        return [np.arange(len(group)) for group in groups]
+    return [numbered(part) for part in np.split(numbered(given), np.cumsum([len(group) for group in groups])[:-1])]
 
 
 def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -> Decomposition:
-    """The parts of what changed, from those of each question; parameters as in `decompose`."""
-    crossed, plug_in, influence = parts.crossed, parts.plug_in, parts.influence
+    """The parts of what changed, with those of accuracy of each question; parameters as in `decompose`."""
+    crossed, influence = parts.crossed, parts.influence
     lettered = [group for group in groups if group.lettered]
     priors = tuple(filter(None, map(_prior, lettered)))
     widest = max((group.before.shape[1] for group in lettered), default=1)
@@ -242,27 +241,47 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
         estimates = {
             name: replace(found, warnings=(*found.warnings, "uneven labels")) for name, found in estimates.items()
         }
+    ranking = ranking_without_prior(crossed["spearman_calibrated"], parts.rougher, labels)
+    plug_in = {name: _known_mean(x) for name, x in parts.plug_in.items()}
+    # As large as the logs of many questions, and not needed for what follows.
+    del parts, crossed, influence
+    divergences = Divergences(groups, labels)
     for name in _DIVERGENCES:
+        columns = divergences.parts(name, crossed=False)
+        of_all = {part: mean(columns[part], **labels) for part in _FITTED}
+        plug_in |= {f"{name}_{part}": _known_mean(columns[part]) for part in _FITTED}
+        del columns
+        columns = divergences.parts(name, crossed=True)
+        of_others = {part: mean(columns[part], **labels) for part in _FITTED}
+        known = {part: units_of(columns[part], labels) for part in _FITTED}
+        del columns
         for part, fitted in _FITTED.items():
-            key, count = f"{name}_{part}", widest - 1 if fitted == "offsets" else int(fitted == "factor")
-            found = fitted_mean(crossed[key], plug_in[key], count, labels)
-            if fitted in parts.both_ways and found.ci_low is not None:
+            count = widest - 1 if fitted == "offsets" else int(fitted == "factor")
+            found = fitted_mean(of_others[part], of_all[part], count, known[part])
+            if fitted in divergences.both_ways and found.ci_low is not None:
                 found = replace(found, ci_low=min(found.ci_low, 0.0))
-            estimates[key] = found
-    estimates["spearman_calibrated"] = ranking_without_prior(crossed["spearman_calibrated"], parts.rougher, labels)
+            estimates[f"{name}_{part}"] = found
+    estimates["spearman_calibrated"] = ranking
+    order = (*_OF_ACCURACY, *(f"{name}_{part}" for name in _DIVERGENCES for part in _FITTED), *plug_in)
     return Decomposition(
         n=sum(map(len, groups)),
         lettered=sum(map(len, lettered)),
         estimates=estimates,
-        plug_in={name: float(x[np.isfinite(x)].mean()) for name, x in plug_in.items() if np.isfinite(x).any()},
-        temperature=1 / parts.factor if parts.factor else None,
+        plug_in={name: value for name in dict.fromkeys(order) if (value := plug_in[name]) is not None},
+        temperature=1 / divergences.factor if divergences.factor else None,
         priors=priors,
     )
 
 
+def _known_mean(x: Floats) -> float | None:
+    """The mean of the finite numbers; None without any."""
+    known = np.isfinite(x)
+    return float(x[known].mean()) if known.any() else None
+
+
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """One number per question of each part.
+    """One number per question of each part of accuracy, and of the ranking without the prior.
 
     Attributes
     ----------
@@ -273,62 +292,103 @@ class Parts:
     rougher : ndarray, shape [3, 2]
         The sum of the ranking correlations without the prior, and their number, where that is fitted to one of the three other
         quarters of the units only.
-    factor : float or None
-        Of the second run's scores; None where several kinds of options have one each.
-    both_ways : frozenset of str
-        Which of factor and offsets the fit of either run to the other moves in the same direction.
     """
 
     crossed: Mapping[str, Floats]
     plug_in: Mapping[str, Floats]
     influence: Mapping[str, Floats]
     rougher: Floats
-    factor: float | None
-    both_ways: frozenset[str]
+
+
+def _distributions(group: Answered) -> tuple[Floats, Floats]:
+    """The log-probabilities of both runs; what one of them leaves open is compared in neither."""
+    # Option by option in memory: sums over few options of many questions are then faster.
+    before, after = (in_parts(_by_option, x) for x in (group.before, group.after))
+    open_ = ~(np.isfinite(before).any(axis=1) & np.isfinite(after).any(axis=1))
+    before[open_], after[open_] = np.nan, np.nan
+    return before, after
+
+
+def _by_option(scores: Floats) -> Floats:
+    return np.asfortranarray(log_probabilities(scores))
 
 
 def _parts(group: Answered, units: Integers) -> Parts:
-    # Option by option in memory: sums over few options of many questions are then faster.
-    before, after = (np.asfortranarray(in_parts(log_probabilities, x)) for x in (group.before, group.after))
-    # What one of the runs leaves open is compared in neither.
-    open_ = ~(np.isfinite(before).any(axis=1) & np.isfinite(after).any(axis=1))
-    before[open_], after[open_] = np.nan, np.nan
+    # What is as large as the scores goes before the next of its kind comes: together they are many times the logs.
+    logs = _distributions(group)
     golds = group.gold, group.moved(group.gold)
-    raw = _right(after, golds[1]) - _right(before, golds[0])
-    sides = [_Calibrated.of(x, units, group.lettered) for x in (before, after)]
-    right = [_right(side.crossed, gold) for side, gold in zip(sides, golds, strict=True)]
-    influence = [side.influence(gold, hit) for side, gold, hit in zip(sides, golds, right, strict=True)]
-    moved = group.moved(before)
-    of_fits, of_all, factor = _divergences(moved, after, units, group.lettered)
-    alike = in_parts(spearman, group.moved(sides[0].crossed), sides[1].crossed)
-    crossed = {**_of_accuracy(raw, right), **of_fits, "spearman_calibrated": alike}
-    if all(side.plug_in is side.crossed for side in sides):
-        # Nothing was fitted to the labels: arrays that are the same are the same in memory.
-        plug_in = {**crossed, **of_all}
-    else:
-        plain = [_right(side.plug_in, gold) for side, gold in zip(sides, golds, strict=True)]
-        alike = in_parts(spearman, group.moved(sides[0].plug_in), sides[1].plug_in)
-        plug_in = {**_of_accuracy(raw, plain), **of_all, "spearman_calibrated": alike}
-    for name, x, gold, hit in zip(("batch_before", "batch_after"), (before, after), golds, right, strict=True):
-        plug_in[name] = _right(batch_calibrated(x), gold) if group.lettered else hit
-    changed = any(one is not other for one, other in zip(influence, right, strict=True))
-    of_influence = _of_accuracy(raw, influence) if changed else {name: crossed[name] for name in _OF_ACCURACY}
+    raw = _right(logs[1], golds[1]) - _right(logs[0], golds[0])
+    batch = []
+    if group.lettered:
+        batch = [_right(batch_calibrated(scores), gold) for scores, gold in zip(logs, golds, strict=True)]
+    sides, right, influence = [], [], []
+    for scores, gold in zip(logs, golds, strict=True):
+        side, moves = _Calibrated.of(scores, units, group.lettered)
+        right.append(_right(side.crossed, gold))
+        influence.append(right[-1] if moves is None else _influence(side.crossed, moves, gold, right[-1]))
+        sides.append(side)
+        del moves
+    alike = alike_plugged = in_parts(spearman, group.moved(sides[0].crossed), sides[1].crossed)
+    if any(side.offset is not None for side in sides):
+        alike_plugged = in_parts(spearman, group.moved(sides[0].plug_in), sides[1].plug_in)
     rougher = np.zeros((_QUARTERS - 1, 2))
     for turn in range(1, _QUARTERS):
-        found = in_parts(spearman, group.moved(sides[0].rougher(turn)), sides[1].rougher(turn))
+        found = np.concatenate(
+            [_spearman_of_quarters(group, sides, turn, rows) for rows in _slices(len(group))] or [np.empty(0)]
+        )
         rougher[turn - 1] = np.nansum(found), np.isfinite(found).sum()
-    return Parts(crossed, plug_in, of_influence, rougher, factor, _both_ways(moved, after, group.lettered))
+    # Nothing was fitted to the labels: arrays that are the same are the same in memory.
+    plain = [
+        hit if side.offset is None else _right(side.plug_in, gold)
+        for side, hit, gold in zip(sides, right, golds, strict=True)
+    ]
+    batch = batch or right
+    crossed = _Accuracy(raw, right, spearman_calibrated=alike)
+    changed = any(one is not other for one, other in zip(influence, right, strict=True))
+    return Parts(
+        crossed,
+        _Accuracy(raw, plain, spearman_calibrated=alike_plugged, batch_before=batch[0], batch_after=batch[1]),
+        _Accuracy(raw, influence) if changed else crossed,
+        rougher,
+    )
 
 
-def _of_accuracy(raw: Floats, calibrated: Sequence[Floats]) -> dict[str, Floats]:
-    """The parts of the change of accuracy."""
-    before, after = calibrated
-    change = after - before
-    return dict(zip(_OF_ACCURACY, (before, after, change, raw - change), strict=True))
+def _slices(n: int) -> list[slice]:
+    return [slice(start, start + AT_ONCE) for start in range(0, n, AT_ONCE)]
+
+
+def _spearman_of_quarters(group: Answered, sides: Sequence[_Calibrated], turn: int, rows: slice) -> Floats:
+    """The ranking correlations of some rows with the prior that another quarter of the units has."""
+    before, after = (side.rougher(turn, rows) for side in sides)
+    return spearman(before if group.place is None else put(before, group.place[rows]), after)
+
+
+class _Accuracy(Mapping[str, Floats]):
+    """The parts of the change of accuracy, of which differences are computed when they are asked for, and other columns."""
+
+    def __init__(self, raw: Floats, calibrated: Sequence[Floats], **others: Floats) -> None:
+        self._raw = raw
+        self._known = {"calibrated_before": calibrated[0], "calibrated_after": calibrated[1], **others}
+
+    def __getitem__(self, name: str) -> Floats:
+        if name not in ("calibrated_change", "prior_change"):
+            return self._known[name]
+        change = self._known["calibrated_after"] - self._known["calibrated_before"]
+        return change if name == "calibrated_change" else np.subtract(self._raw, change, out=change)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*_OF_ACCURACY, *self._known)))
+
+    def __len__(self) -> int:
+        return len(self._known) + 2
 
 
 def _right(scores: Floats, gold: Bools) -> Floats:
     """1 where the best option is right, 0 where it is wrong, NaN where that is not known."""
+    return in_parts(_hits, scores, gold)
+
+
+def _hits(scores: Floats, gold: Bools) -> Floats:
     best = top_option(scores)
     hit = gold[np.arange(len(gold)), np.maximum(best, 0)]
     return np.where((best < 0) | ~gold.any(axis=1), np.nan, hit)
@@ -340,98 +400,170 @@ class _Calibrated:
 
     Attributes
     ----------
-    crossed, plug_in : ndarray, shape [n, k]
-        With offsets that make the labels even over the other units, and over all questions.
-    moves : ndarray, shape [n, k]
-        What each question does to the offsets, times the number of questions.
     scores : ndarray, shape [n, k]
-    quarter : ndarray of int64, shape [n]
+    crossed : ndarray, shape [n, k]
+        With offsets that make the labels even over the other units.
+    offset : ndarray, shape [k], or None
+        What makes the labels even over all questions; None where nothing is fitted.
+    quarter : ndarray of int8, shape [n]
         Which of the quarters of the units each is in.
     offsets : ndarray, shape [4, k]
         That make the labels even over each quarter.
     """
 
-    crossed: Floats
-    plug_in: Floats
-    moves: Floats
     scores: Floats
-    quarter: Integers | None = None
+    crossed: Floats
+    offset: Floats | None = None
+    quarter: NDArray[np.int8] | None = None
     offsets: Floats | None = None
 
     @classmethod
-    def of(cls, scores: Floats, units: Integers, lettered: bool) -> _Calibrated:
-        if not lettered or np.isfinite(log_probabilities(scores)).any(axis=1).sum() < FEWEST:
+    def of(cls, scores: Floats, units: Integers, lettered: bool) -> tuple[_Calibrated, Floats | None]:
+        """The scores, and what each question does to the offsets, times the number of questions; None where none are fitted."""
+        if not lettered or np.isfinite(in_parts(log_probabilities, scores)).any(axis=1).sum() < FEWEST:
             same = np.full_like(scores, np.nan) if lettered else scores
-            return cls(same, same, np.broadcast_to(0.0, scores.shape), same)
-        plug_in = scores + np.nan_to_num(even_offsets(scores))
-        probs, offered = np.exp(log_probabilities(plug_in)), ~np.isnan(scores)
-        defined = np.isfinite(probs).any(axis=1)
-        probs, offered = np.nan_to_num(probs) * defined[:, None], offered & defined[:, None]
-        excess: Floats = probs - even(offered)
+            return cls(same, same), None
+        offset = np.nan_to_num(even_offsets(scores))
+        # Their distance from even, once they have given the inverse.
+        probs = in_parts(lambda x: np.exp(log_probabilities(x + offset)), scores)
+        offered = np.asarray(~np.isnan(scores))
+        defined = np.asarray(np.isfinite(probs).any(axis=1))
+        np.nan_to_num(probs, copy=False)
+        probs *= defined[:, None]
         inverse = inverted(curvature(probs[defined]))
-        crossed = plug_in + left_out(excess, units, inverse)
+        offered &= defined[:, None]
+        probs -= even(offered)
+        crossed = left_out(probs, units, inverse)
+        crossed += scores + offset
+        moves = np.negative(probs, out=probs) @ inverse
         count = int(units.max()) + 1
         if count < 2 * _QUARTERS:
-            return cls(crossed, plug_in, -excess @ inverse, scores)
-        quarter = (np.random.default_rng(0).permutation(count) % _QUARTERS)[units]
+            return cls(scores, crossed, offset), moves
+        quarter = (np.random.default_rng(0).permutation(count) % _QUARTERS).astype(np.int8)[units]
         offsets = np.nan_to_num([even_offsets(scores[quarter == number]) for number in range(_QUARTERS)])
-        return cls(crossed, plug_in, -excess @ inverse, scores, quarter, offsets)
+        return cls(scores, crossed, offset, quarter, offsets), moves
 
-    def rougher(self, turn: int) -> Floats:
+    @property
+    def plug_in(self) -> Floats:
+        """With offsets that make the labels even over all questions."""
+        return self.crossed if self.offset is None else np.asarray(self.scores + self.offset)
+
+    def rougher(self, turn: int, rows: slice) -> Floats:
         """Scores with offsets that make the labels even over another quarter of the units; `crossed` with few units."""
         if self.quarter is None or self.offsets is None:
-            return self.crossed
-        return np.asarray(self.scores + self.offsets[(self.quarter + turn) % _QUARTERS])
-
-    def influence(self, gold: Bools, right: Floats) -> Floats:
-        """What each question contributes to the accuracy.
-
-        Its own answer, and what it does to the offsets times the derivative of the accuracy by them, which is that of questions
-        whose right option leads or trails by little.
-        """
-        if not self.moves.any():
-            return right
-        known = np.flatnonzero(np.isfinite(right))
-        gold, scores, rows = gold[known], self.crossed[known], np.arange(len(known))
-        best_right = np.where(gold, scores, -np.inf).argmax(axis=1)
-        best_wrong = np.where(gold | np.isnan(scores), -np.inf, scores).argmax(axis=1)
-        with np.errstate(invalid="ignore"):
-            lead = scores[rows, best_right] - scores[rows, best_wrong]
-        finite = lead[np.isfinite(lead)]
-        if len(finite) < 2 or not (deviation := float(finite.std())):
-            return right
-        low, high = np.quantile(finite, (0.25, 0.75)).tolist()
-        # Silverman's rule.
-        width = 0.9 * (min(deviation, (high - low) / 1.34) or deviation) * len(finite) ** -0.2
-        near = np.abs(lead) < width
-        gained = np.bincount(best_right[near], minlength=scores.shape[1])
-        lost = np.bincount(best_wrong[near], minlength=scores.shape[1])
-        return np.asarray(right + self.moves @ ((gained - lost) / (2 * width * len(known))))
+            return self.crossed[rows]
+        return np.asarray(self.scores[rows] + self.offsets[(self.quarter[rows] + turn) % _QUARTERS])
 
 
-def _divergences(
-    before: Floats, after: Floats, units: Integers, lettered: bool
-) -> tuple[dict[str, Floats], dict[str, Floats], float | None]:
-    """The parts of KL and JS of each question, crossed and plugged in, and the factor of the second run's scores."""
-    defined = np.flatnonzero(np.isfinite(in_parts(kl_of_logs, before, after)))
-    names = [f"{name}_{part}" for name in _DIVERGENCES for part in _FITTED]
-    found = tuple({name: np.full(len(before), np.nan) for name in names} for _ in range(2))
-    if len(defined) < FEWEST:
-        return found[0], found[1], None
-    target, scores = before, after
-    if len(defined) < len(before):
-        target, scores = (np.asfortranarray(x[defined]) for x in (before, after))
-    probs, own = np.nan_to_num(np.exp(target)), numbered(units[defined])
-    fits = [nearest(probs, scores, own, offsets=False)]
-    if lettered:
-        fits += [nearest(probs, scores, own, factor=False), nearest(probs, scores, own)]
-    del probs, own
-    for start in range(0, len(defined), AT_ONCE):
-        rows = slice(start, start + AT_ONCE)
-        for parts, crossed in zip(found, (True, False), strict=True):
-            fitted = [fit.of_rows(rows).distributions(scores[rows], crossed=crossed) for fit in fits]
-            for name, divergence in _DIVERGENCES.items():
-                raw, sharp, *others = (divergence(target[rows], logs) for logs in (scores[rows], *fitted))
+def _influence(scores: Floats, moves: Floats, gold: Bools, right: Floats) -> Floats:
+    """What each question contributes to the accuracy without the prior.
+
+    Its own answer, and what it does to the offsets times the derivative of the accuracy by them, which is that of questions
+    whose right option leads or trails by little.
+
+    Parameters
+    ----------
+    scores, moves : ndarray, shape [n, k]
+        As `_Calibrated.of` gives them.
+    gold : ndarray of bool, shape [n, k]
+    right : ndarray, shape [n]
+        Whether each answer is right.
+    """
+    if not moves.any():
+        return right
+    known = np.flatnonzero(np.isfinite(right))
+    if len(known) < len(right):
+        gold, scores = gold[known], scores[known]
+    n, rows = len(known), np.arange(len(known))
+    del known
+    best_right = np.where(gold, scores, -np.inf).argmax(axis=1)
+    best_wrong = np.where(gold | np.isnan(scores), -np.inf, scores).argmax(axis=1)
+    with np.errstate(invalid="ignore"):
+        lead = scores[rows, best_right] - scores[rows, best_wrong]
+    del rows
+    finite = lead[np.isfinite(lead)]
+    if len(finite) < 2 or not (deviation := float(finite.std())):
+        return right
+    low, high = np.quantile(finite, (0.25, 0.75)).tolist()
+    # Silverman's rule.
+    width = 0.9 * (min(deviation, (high - low) / 1.34) or deviation) * len(finite) ** -0.2
+    near = np.abs(lead) < width
+    gained = np.bincount(best_right[near], minlength=scores.shape[1])
+    lost = np.bincount(best_wrong[near], minlength=scores.shape[1])
+    return np.asarray(right + moves @ ((gained - lost) / (2 * width * n)))
+
+
+class Divergences:
+    """The parts of KL and JS of each question, of all groups in their order; parameters as in `decompose`.
+
+    Attributes
+    ----------
+    factor : float or None
+        Of the second run's scores; None where several kinds of options have one each.
+    both_ways : frozenset of str
+        Which of factor and offsets the fit of either run to the other moves in the same direction.
+    """
+
+    def __init__(self, groups: Sequence[Answered], labels: Labels) -> None:
+        units = _units(groups, labels)
+        self._each = [_Fitted(group, own) for group, own in zip(groups, units, strict=True)]
+        self.factor = self._each[0].factor if len(self._each) == 1 else None
+        self.both_ways = frozenset().union(*(fitted.both_ways for fitted in self._each))
+        # Of few questions all are found at once, which is faster.
+        every = [(name, crossed) for name in _DIVERGENCES for crossed in (True, False)]
+        few = sum(map(len, groups)) <= AT_ONCE
+        self._kept = [fitted.columns(every) for fitted in self._each] if few else None
+
+    def parts(self, name: str, *, crossed: bool) -> dict[str, Floats]:
+        """One number per question of each part of a divergence, fitted to the other units or to all of them."""
+        key = name, crossed
+        found = (
+            [columns[key] for columns in self._kept]
+            if self._kept is not None
+            else [fitted.columns([key])[key] for fitted in self._each]
+        )
+        if len(found) == 1:
+            return found[0]
+        return {part: np.concatenate([columns[part] for columns in found]) for part in _FITTED}
+
+
+class _Fitted:
+    """What brings the distributions of a group's second run nearest to those of the first."""
+
+    def __init__(self, group: Answered, units: Integers) -> None:
+        before, after = _distributions(group)
+        self._target, self._scores, self._n = group.moved(before), after, len(group)
+        del before
+        self.both_ways = _both_ways(self._target, self._scores, group.lettered)
+        self._defined = np.flatnonzero(np.isfinite(in_parts(kl_of_logs, self._target, self._scores)))
+        self._fits: list[Nearest] = []
+        if len(self._defined) < FEWEST:
+            return
+        if len(self._defined) < self._n:
+            self._target, self._scores = (np.asfortranarray(x[self._defined]) for x in (self._target, self._scores))
+        probs, own = in_parts(_known_probabilities, self._target), numbered(units[self._defined])
+        # The largest first.
+        for factor, offsets in ((True, True), (False, True), (True, False)) if group.lettered else ((True, False),):
+            self._fits.insert(0, nearest(probs, self._scores, own, factor=factor, offsets=offsets))
+
+    @property
+    def factor(self) -> float | None:
+        """Of the second run's scores; None where too few questions have a divergence."""
+        return self._fits[0].factor if self._fits else None
+
+    def columns(self, wanted: Sequence[tuple[str, bool]]) -> dict[tuple[str, bool], dict[str, Floats]]:
+        """One number per question of each part of some divergences, fitted to the other units or to all."""
+        found = {key: {part: np.full(self._n, np.nan) for part in _FITTED} for key in wanted}
+        for rows in _slices(len(self._defined)) if self._fits else ():
+            target, scores, places = self._target[rows], self._scores[rows], self._defined[rows]
+            plain = {name: _DIVERGENCES[name](target, scores) for name, _ in wanted}
+            fitted = {
+                crossed: [fit.of_rows(rows).distributions(scores, crossed=crossed) for fit in self._fits]
+                for crossed in dict.fromkeys(crossed for _, crossed in wanted)
+            }
+            for name, crossed in wanted:
+                raw = plain[name]
+                sharp, *others = (_DIVERGENCES[name](target, logs) for logs in fitted[crossed])
                 moved, rest = others or (raw, sharp)
                 for part, values in (
                     ("sharpness", raw - sharp),
@@ -440,8 +572,13 @@ def _divergences(
                     ("prior_first", raw - moved),
                     ("sharpness_last", moved - rest),
                 ):
-                    parts[f"{name}_{part}"][defined[rows]] = values
-    return found[0], found[1], fits[0].factor
+                    found[name, crossed][part][places] = values
+        return found
+
+
+def _known_probabilities(logs: Floats) -> Floats:
+    """The probabilities of log-probabilities, 0 where there is none."""
+    return np.asarray(np.nan_to_num(np.exp(logs)))
 
 
 def _both_ways(before: Floats, after: Floats, lettered: bool) -> frozenset[str]:
@@ -450,11 +587,12 @@ def _both_ways(before: Floats, after: Floats, lettered: bool) -> frozenset[str]:
     Two runs of one model that differ by chance are each flatter than the other's scores would have it: either fit shrinks the
     other run, as regression does. A temperature or letters that were moved are undone by one fit and made by the other.
     """
-    both = np.flatnonzero(np.isfinite(kl_of_logs(before, after)) & np.isfinite(kl_of_logs(after, before)))
+    defined = (np.isfinite(in_parts(kl_of_logs, *pair)) for pair in ((before, after), (after, before)))
+    both = np.flatnonzero(np.logical_and(*defined))
     if len(both) < FEWEST:
         return frozenset()
     fits = [
-        nearest(np.nan_to_num(np.exp(to[both])), of[both], np.arange(len(both)), offsets=lettered)
+        nearest(in_parts(_known_probabilities, to[both]), of[both], offsets=lettered)
         for to, of in ((before, after), (after, before))
     ]
     shrunk = all(fit.factor < 1 for fit in fits)
@@ -464,7 +602,7 @@ def _both_ways(before: Floats, after: Floats, lettered: bool) -> frozenset[str]:
 
 def _prior(group: Answered) -> Prior | None:
     """How probable the labels of a kind of questions are, and how often right; None where no question has two distributions."""
-    before, after = (log_probabilities(x) for x in (group.before, group.after))
+    before, after = (in_parts(log_probabilities, x) for x in (group.before, group.after))
     defined = np.isfinite(before).any(axis=1) & np.isfinite(after).any(axis=1)
     if not defined.any():
         return None

@@ -50,18 +50,17 @@ def share_by_influence(right: Floats, influence: Floats, labels: Labels) -> Esti
     )
 
 
-def fitted_mean(crossed: Floats, plug_in: Floats, fitted: int, labels: Labels) -> Estimate:
-    """The mean of a divergence, or of what so many fitted numbers explain of it.
+def fitted_mean(found: Estimate, other: Estimate, fitted: int, units: int) -> Estimate:
+    """The mean of a divergence, or of what so many fitted numbers explain of it: fitted to the other units, and to all.
 
     What is fitted to all questions explains too much, and what is fitted to the others too little: the interval reaches from the
     lower end of the one to the upper end of the other. Where an effect is hardly larger than its error, it grows with the square
-    of what was fitted: the upper end is further by χ² / 2 of the difference of both, for each fitted number. Of fewer questions,
-    or clusters of them, than `FEWEST_UNITS` there is no interval.
+    of what was fitted: the upper end is further by χ² / 2 of the difference of both, for each fitted number. Of fewer units
+    (questions, or clusters of them: see `units_of`) than `FEWEST_UNITS` there is no interval.
     """
-    found, other = mean(crossed, **labels), mean(plug_in, **labels)
     if found.value is None or other.value is None:
         return found
-    if _units(crossed, labels) < FEWEST_UNITS:
+    if units < FEWEST_UNITS:
         return _without_interval(found)
     if found.ci_low is None or found.ci_high is None or other.ci_low is None or other.ci_high is None:
         return found
@@ -88,7 +87,7 @@ def ranking_without_prior(crossed: Floats, rougher: Floats, labels: Labels) -> E
     others = [float(total / count) for total, count in rougher if count]
     if found.value is None or found.se is None or found.df is None or not others:
         return found
-    if _units(crossed, labels) < FEWEST_UNITS:
+    if units_of(crossed, labels) < FEWEST_UNITS:
         return _without_interval(found)
     t = quantile(0.95, found.df)
     lost, most = (max(found.value - other, 0.0) for other in (sum(others) / len(others), min(others)))
@@ -97,7 +96,7 @@ def ranking_without_prior(crossed: Floats, rougher: Floats, labels: Labels) -> E
     return replace(found, ci_low=max(low, -1.0), ci_high=min(high, 1.0), method="fit")
 
 
-def _units(values: Floats, labels: Labels) -> int:
+def units_of(values: Floats, labels: Labels) -> int:
     """How many clusters of questions, or without clusters how many questions, have a value."""
     known = np.isfinite(values)
     return int(known.sum()) if labels["clusters"] is None else len(np.unique(labels["clusters"][known]))

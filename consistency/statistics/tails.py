@@ -118,15 +118,21 @@ def _upper_ends(x: Floats, known: Bools, high: Floats, quantile: float) -> Float
     open_ = reach > 1e-12 * np.maximum(np.abs(high), np.abs(centre))
     reach = np.where(open_, reach, 1.0)
     below = high[:, None] - values if entering is True else np.where(known, high[:, None] - values, math.inf)
+    # Many values fill more memory than their log did: from here on they take three arrays, overwritten at each step.
+    del x, values
+    gap, weight = np.empty_like(below), np.empty_like(below)
     # About where the quantile is if the values are not skewed, and if the bound is all that matters.
     place = np.log(np.maximum(np.sqrt(n) * spread / quantile - reach, reach / max(-log_ndtr(-quantile) - 1, 1.0)))
     t = high
     for _ in range(_STEPS):
         distance = np.exp(place)
-        gap = below + distance[:, None]
-        weight = 1 / gap
-        total, squares = weight.sum(axis=1) + 1 / distance, (weight * weight).sum(axis=1) + 1 / distance**2
-        logs = np.log(gap, where=entering, out=np.zeros_like(gap)).sum(axis=1) + place
+        np.add(below, distance[:, None], out=gap)
+        np.divide(1, gap, out=weight)
+        total = weight.sum(axis=1) + 1 / distance
+        squares = np.multiply(weight, weight, out=weight).sum(axis=1) + 1 / distance**2
+        if entering is not True:
+            weight.fill(0.0)
+        logs = np.log(gap, where=entering, out=weight).sum(axis=1) + place
         t = high + distance - n / total
         root = np.sqrt(np.maximum(2 * (logs - n * np.log(n / total)), 1e-30))
         standard = np.sqrt(np.maximum((n / total) ** 2 * squares - n, 1e-30))

@@ -132,7 +132,7 @@ def analyse(experiment: Experiment, folder: Path, tell: Tell = silent) -> Analys
                 read.parts |= {(row.model, row.domain, row.group, row.seed, row.scope): row for row in found_parts}
                 read.cells.append(calibrated.keeping([*estimates.KEPT, *CALIBRATED.values()]))
                 read.answers += len(cell)
-                read.harmful += int((questions.kinds(columns) == "harmful").sum())
+                read.harmful += questions.count_kinds(columns)["harmful"]
                 found += _changed_most(tuned, cell, columns, most, len(experiment.models) > 1)
             read.questions += questions.strongest(found)[:most]
             read.options.setdefault(tuned.run.model, {}).update(counts.of(tuned))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from consistency.comparison.items import MOST_KEPT
+from consistency.comparison.items import LargeItems
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.result import Comparison
@@ -22,12 +24,12 @@ from consistency.report.content import ChangedQuestion, Drawing, Report, Section
 from consistency.report.drawings import draw_all
 from consistency.report.folder import begin_report, write_files
 from consistency.report.formats.numbers import fixed
-from consistency.report.items import Columns, ItemsWriter, joined
+from consistency.report.items import MOST_ROWS, Columns, ItemsWriter, OfRows, RowsColumn, joined, large_columns
 from consistency.report.methods import pair_methods
 from consistency.report.pair import metric_tables, option_tables, tables
 from consistency.report.pair.figures import pair_plots
 from consistency.report.pair.part_tables import part_tables
-from consistency.report.pair.texts import LoggedTexts, TextColumn, text_columns
+from consistency.report.pair.texts import LargeTexts, text_columns
 from consistency.report.provenance import (
     limit_notes,
     log_record,
@@ -38,6 +40,7 @@ from consistency.report.provenance import (
 )
 from consistency.report.schema import PairReport, Verdict
 from consistency.statistics.hypotheses import mcnemar_exact
+from consistency.support.computed import Computed, computed
 from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
 from consistency.support.text import p_equals, shortened
@@ -46,6 +49,10 @@ from consistency.support.text import p_equals, shortened
 MOST_LEADS = 2
 # Of very many questions, those that changed most of which the texts are looked at.
 _MOST_LOOKED_AT = 20_000
+# Rows of a table of very many questions that are written at once, with their texts.
+_MOST_TEXTS = 1 << 15
+# Columns of items that several tables and figures are made of.
+_OFTEN = ("kl", "delta_gold", "spearman", "same_top", "correct_before", "correct_after")
 _INTERVALS = {
     "fixed": "95 % intervals say how far a figure would move with other questions of the same tasks.",
     "sampled": "95 % intervals say how far a figure would move with other tasks of the kind.",
@@ -100,11 +107,16 @@ def draft_comparison(comparison: Comparison, out: str | Path, outputs: Outputs) 
 
 
 def _report(comparison: Comparison, folder: Path) -> Report:
-    logged = _texts_to_read(comparison)
-    items = _items(comparison, with_texts=logged is None)
+    texts = _large_texts(comparison)
+    items, written = _items(comparison, texts)
     with ItemsWriter(folder / "items.parquet") as writer:
-        writer.write({}, items if logged is None else _with_texts(items, logged))
+        writer.write({}, written)
     document = _document(comparison)
+    if written is not items:
+        # Those that are needed again and again.
+        often = {name: items[name] for name in _OFTEN if name in items}
+        every = items
+        items = Computed(lambda name: often[name] if name in often else every[name], every)
     options = _with_distributions(items)
     distributions, rankings, each_task = (
         draw_all(plots, folder / "figures") for plots in pair_plots(comparison, options or items)
@@ -117,7 +129,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         sections.append(Section("parts", "Letter bias and sharpness", (), parts))
     if most := tables.changed_most_table(comparison):
         sections.append(Section("changed-most", most.title, (), (most,)))
-    if (questions.kinds(options or items) != "").any():
+    if any(questions.count_kinds(options or items).values()):
         sections.append(Section("flips", "Which answers turned", (), (tables.flip_table(options or items),)))
     if readability := metric_tables.readability_table(comparison):
         sections.append(Section("readability", readability.title, (), (readability,)))
@@ -138,8 +150,8 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     if len(comparison.by_task) > 1:
         each: tuple[Table | Drawing, ...] = (*each_task, tables.task_table(comparison))
         sections.append(Section("tasks", "Task by task", (), each))
-    shown = questions.strongest(_questions(items, logged))
-    harmful = int((questions.kinds(items) == "harmful").sum())
+    shown = questions.strongest(_questions(items, texts))
+    harmful = questions.count_kinds(items)["harmful"]
     return Report(
         title=_title(comparison),
         kicker=_kicker(comparison),
@@ -157,42 +169,57 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     )
 
 
-def _with_distributions(items: dict[str, Any]) -> dict[str, Any]:
+def _with_distributions(items: Columns) -> Columns:
     """The rows of questions with a KL; the same columns where all have one."""
     if "kl" not in items:
         return {}
     known = ~np.isnan(items["kl"])
-    return items if known.all() else {name: column[known] for name, column in items.items()}
+    if known.all():
+        return items
+    return computed(lambda name: items[name][known], items, kept=isinstance(items, dict))
 
 
-def _texts_to_read(comparison: Comparison) -> LoggedTexts | None:
-    """The texts of very many questions, to be read while they are written; None of few, or where a task has no options."""
-    columns = list(comparison.items.values())
-    if sum(len(each["doc_id"]) for each in columns) <= MOST_KEPT or not all("gold" in each for each in columns):
+def _large_texts(comparison: Comparison) -> LargeTexts | None:
+    """The texts of very many questions, to be made while they are written; None of few, or where a task has no options."""
+    tasks = [columns for columns in comparison.items.values() if isinstance(columns, LargeItems)]
+    if not tasks or not all("gold" in columns for columns in tasks):
         return None
-    return LoggedTexts(comparison)
+    return LargeTexts(tasks)
 
 
-def _with_texts(items: dict[str, Any], logged: LoggedTexts) -> dict[str, Any]:
-    """The columns with those of the texts where `_items` has them."""
-    names = list(items)
-    place = names.index("doc_hash") + 1
-    texts = {"question": TextColumn(logged, 0), "options": TextColumn(logged, 1)}
-    return {**{name: items[name] for name in names[:place]}, **texts, **{name: items[name] for name in names[place:]}}
-
-
-def _items(comparison: Comparison, *, with_texts: bool) -> dict[str, Any]:
+def _items(
+    comparison: Comparison, large_texts: LargeTexts | None
+) -> tuple[Columns, Mapping[str, NDArray[Any] | RowsColumn]]:
+    """The columns of all tasks together, and the same as they are written: of very many questions some rows at a time."""
     scope_of = {name: scope for scope, names in comparison.scopes.items() for name in names}
-    parts = []
-    for task, columns in comparison.items.items():
+    parts: list[tuple[int, dict[str, OfRows]]] = []
+    for number, (task, columns) in enumerate(comparison.items.items()):
         n = len(columns["doc_id"])
-        head: dict[str, Any] = {"task": np.full(n, task, dtype=object)}
+        head = {"task": _repeated(task, n)}
         if scope_of:
-            head["scope"] = np.full(n, scope_of.get(task, ""), dtype=object)
-        which = {name: columns[name] for name in ("doc_id", "doc_id_after", "doc_hash")}
-        texts = text_columns(comparison, task) if with_texts else {}
-        parts.append({**head, **which, **texts, **{name: columns[name] for name in columns if name not in texts}})
-    return joined(parts)
+            head["scope"] = _repeated(scope_of.get(task, ""), n)
+        own = {name: _rows_of(columns, name) for name in columns}
+        which = {name: own[name] for name in ("doc_id", "doc_id_after", "doc_hash")}
+        texts = {}
+        if large_texts is not None:
+            texts = large_texts.columns(number)
+        else:
+            texts = {name: column.__getitem__ for name, column in text_columns(comparison, task).items()}
+        parts.append((n, {**head, **which, **texts, **{name: own[name] for name in own if name not in texts}}))
+    if any(isinstance(columns, LargeItems) for columns in comparison.items.values()):
+        return large_columns(parts, _MOST_TEXTS if large_texts is not None else MOST_ROWS)
+    found = joined([{name: of_rows(slice(None)) for name, of_rows in part.items()} for _, part in parts])
+    return found, found
+
+
+def _repeated(value: str, n: int) -> OfRows:
+    return lambda rows: np.full(len(range(*rows.indices(n))), value, dtype=object)
+
+
+def _rows_of(columns: Columns, name: str) -> OfRows:
+    if isinstance(columns, LargeItems):
+        return partial(columns.of_rows, name)
+    return columns[name].__getitem__
 
 
 def _document(comparison: Comparison) -> PairReport:
@@ -298,16 +325,22 @@ def _reading(items: Columns) -> tuple[str, ...]:
     )
 
 
-def _questions(items: Columns, logged: LoggedTexts | None) -> list[ChangedQuestion]:
+def _questions(items: Columns, logged: LargeTexts | None) -> list[ChangedQuestion]:
     """The answers that changed most: of questions with options, and of up to half as many without."""
     rows = questions.changed_most(items, len(items["doc_id"]) if logged is None else _MOST_LOOKED_AT)
     texts: dict[int, tuple[str, tuple[str, ...]]] = {}
     if logged is not None:
         texts = {row: logged.of_row(row) for row in sorted(rows)}
     elif "options" in items:
-        texts = {row: (items["question"][row], items["options"][row] or ()) for row in rows}
+        asked, options = items["question"], items["options"]
+        texts = {row: (asked[row], options[row] or ()) for row in rows}
     without = [row for row in rows if row not in texts or not texts[row][1]]
     with_options = [row for row in rows if row in texts and texts[row][1]]
     room = max(questions.MOST // 2, questions.MOST - len(with_options))
     chosen = [*with_options[: questions.MOST - min(room, len(without))], *without[:room]]
-    return questions.describe(items, chosen, lambda row: texts[row] if row in texts else (items["question"][row], ()))
+    few = {name: items[name][chosen] for name in items if name in questions.DESCRIBED}
+    untold = [row for row in chosen if row not in texts]
+    if untold:
+        texts |= {row: (question, ()) for row, question in zip(untold, items["question"][untold], strict=True)}
+    found = [texts[row] for row in chosen]
+    return questions.describe(few, range(len(chosen)), found.__getitem__)

@@ -16,7 +16,7 @@ from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Row, Table
 from consistency.report.formats.numbers import DASH, fixed, formatted, with_share
 from consistency.report.items import Columns
-from consistency.report.questions import kinds
+from consistency.report.questions import count_kinds
 from consistency.statistics.estimates import Estimate
 from consistency.support.text import p_value
 
@@ -91,8 +91,8 @@ def _figures(estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
 
 def flip_table(items: Columns) -> Table:
     """Right and wrong before, against right, the same and another wrong option after."""
-    kind = kinds(items)
-    count = {name: int((kind == name).sum()) for name in ("right", "harmful", "beneficial", "wrong", "wrong_to_wrong")}
+    counted = count_kinds(items)
+    count = {name: counted[name] for name in ("right", "harmful", "beneficial", "wrong", "wrong_to_wrong")}
     total = sum(count.values())
     options = "same_top" in items
     same, other = ("wrong, as before", "another wrong option") if options else ("wrong", "")
@@ -115,7 +115,7 @@ def flip_table(items: Columns) -> Table:
     columns = list(zip(*cells.values(), strict=True))
     rows.append(("sum", *(with_share(_sum(column), total) for column in columns), with_share(total, total)))
     data = [{"kind": name, "count": n, "share": n / total if total else None} for name, n in count.items()]
-    unknown = len(kind) - total
+    unknown = len(items["correct_before"]) - total
     return Table(
         name="flips",
         title="Which answers turned",

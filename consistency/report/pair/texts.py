@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from consistency.comparison.items import LargeItems
 from consistency.comparison.result import Comparison
 from consistency.comparison.runs import comparable
 from consistency.logs.generations import UNREADABLE, Generation
 from consistency.logs.samples import read_samples
 from consistency.logs.scores import Scores
 from consistency.logs.task_settings import read_task_settings
+from consistency.report.items import OfRows
 from consistency.report.questions import texts_of
 
 SIDES = ("before", "after")
@@ -55,66 +58,39 @@ def text_columns(comparison: Comparison, task: str) -> dict[str, NDArray[Any]]:
     return columns
 
 
-class LoggedTexts:
-    """The questions and options of all tasks of a comparison, read from the first log when they are asked for.
+class LargeTexts:
+    """The questions and options of all tasks of a comparison of very many questions, made when they are asked for.
 
     Parameters
     ----------
-    comparison : Comparison
-        All of its tasks have options.
+    tasks : sequence of LargeItems
+        All of them have options.
     """
 
-    def __init__(self, comparison: Comparison) -> None:
-        self._comparison = comparison
-        self._tasks = list(comparison.items)
-        self._doc_ids = [comparison.items[task]["doc_id"] for task in self._tasks]
-        self._ends = np.cumsum([len(doc_ids) for doc_ids in self._doc_ids])
-        # What was read last: rows are asked for in their order.
-        self._scores: tuple[int, Scores] | None = None
-        self._texts: tuple[range, list[tuple[str, tuple[str, ...]]]] = range(0), []
+    def __init__(self, tasks: Sequence[LargeItems]) -> None:
+        self._scores = [items.questions for items in tasks]
+        self._ends = np.cumsum([len(scores) for scores in self._scores])
+        # What was made last: of some rows the questions are asked for, then their options.
+        self._texts: tuple[tuple[int, slice], list[tuple[str, tuple[str, ...]]]] = (-1, slice(0)), []
 
-    def __len__(self) -> int:
-        return int(self._ends[-1])
+    def columns(self, task: int) -> dict[str, OfRows]:
+        """What gives some rows of the questions of a task, and of their options."""
+        return {
+            "question": lambda rows: _column([question for question, _ in self._of(task, rows)]),
+            "options": lambda rows: _column([options for _, options in self._of(task, rows)]),
+        }
 
-    def of(self, rows: range) -> list[tuple[str, tuple[str, ...]]]:
-        """The question and the options of some rows."""
-        if self._texts[0] != rows:
-            self._texts = rows, [self.of_row(row) for row in rows]
+    def _of(self, task: int, rows: slice) -> list[tuple[str, tuple[str, ...]]]:
+        if self._texts[0] != (task, rows):
+            scores = self._scores[task]
+            self._texts = (task, rows), [texts_of(scores, row) for row in range(*rows.indices(len(scores)))]
         return self._texts[1]
 
     def of_row(self, row: int) -> tuple[str, tuple[str, ...]]:
-        """The question and the options of a row."""
+        """The question and the options of a row of all tasks together."""
         task = int(np.searchsorted(self._ends, row, side="right"))
-        if self._scores is None or self._scores[0] != task:
-            self._scores = task, _read(self._comparison, self._tasks[task], 0)
-        scores = self._scores[1]
-        doc_ids = self._doc_ids[task]
-        doc_id = doc_ids[row - int(self._ends[task]) + len(doc_ids)]
-        return texts_of(scores, int(np.searchsorted(scores.doc_id, doc_id)))
-
-
-class TextColumn:
-    """A column of `LoggedTexts` for `ItemsWriter`: a slice of it is an array, and is read when it is taken.
-
-    Parameters
-    ----------
-    texts : LoggedTexts
-    part : int
-        0 for the questions, 1 for the options.
-    """
-
-    ndim = 1
-    dtype = np.dtype(object)
-
-    def __init__(self, texts: LoggedTexts, part: int) -> None:
-        self._texts = texts
-        self._part = part
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        return _column([item[self._part] for item in self._texts.of(range(*rows.indices(len(self))))])
+        scores = self._scores[task]
+        return texts_of(scores, row - int(self._ends[task]) + len(scores))
 
 
 def _read(comparison: Comparison, task: str, number: int) -> Scores:
