@@ -22,7 +22,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ class Timed(SharedPrefixLM):
             return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
 
     def _loglikelihood_tokens(
-        self, requests: list[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
+        self, requests: Sequence[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
         with self.clock("scoring"):
             return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
@@ -397,8 +397,9 @@ def encode(lm: SharedPrefixLM, requests: list[Any]) -> list[Encoded]:
     kept: list[Encoded] = []
 
     class Keep(SharedPrefixLM):
-        def _loglikelihood_tokens(self, requests: list[Encoded], *_: Any, **__: Any) -> list[tuple[float, bool]]:
-            kept.extend(requests)
+        def _loglikelihood_tokens(self, requests: Sequence[Encoded], *_: Any, **__: Any) -> list[tuple[float, bool]]:
+            # As hf takes them.
+            kept.extend((texts, np.asarray(context).tolist(), answer) for texts, context, answer in requests)
             return []
 
     Keep(pretrained=lm.model, tokenizer=lm.tokenizer).loglikelihood(requests)
