@@ -99,12 +99,23 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
     def _encoded_ahead(
         self, requests: list[Any], disable_tqdm: bool, verification: Verification | None
     ) -> list[Answer]:
-        self._ahead = self._encode_ahead([request.args for request in requests if request.args[0]], verification)
-        try:
-            answers: list[Answer] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
-        finally:
-            self._ahead = iter(())
-        return answers
+        # Each collection would visit the documents and strings of all requests.
+        with gc_of_new_objects():
+            with gc_disabled():
+                asked = [request.args for request in requests]
+                ahead = [*self._encode_ahead([strings for strings in asked if strings[0]], verification)]
+                pairs = [pair for _, pair in ahead if pair is not None]
+            answers: list[Answer]
+            if len(pairs) == len(asked):
+                self._asked = requests
+                encoded = [(strings, *pair) for strings, pair in zip(asked, pairs, strict=True)]
+                return self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm)
+            self._ahead = iter(ahead)
+            try:
+                answers = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+            finally:
+                self._ahead = iter(())
+            return answers
 
     def _encode_pair(self, context: str, continuation: str) -> Pair:
         """The tokens of a context and a continuation, as in lm_eval; from those encoded ahead where they have it."""
@@ -120,7 +131,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
         kinds = [Pieces(self.tokenizer, special) for special in (usual, {"add_special_tokens": False})]
         begin = self.tokenizer.decode(self.prefix_token_id)
-        by_part = verification is not None
+        by_part, compared = verification is not None, set()
         for first in range(0, len(requests), BLOCK):
             block = requests[first : first + BLOCK]
             found: list[Pair | None] = [None] * len(block)
@@ -131,9 +142,10 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
                 if by_part and not pieces.is_equal(asked, pairs):
                     by_part = False
                     pairs = pieces.whole_pairs(asked)
-                if (pairs[0][0].tolist(), pairs[0][1]) != super()._encode_pair(*asked[0]):
+                if pieces not in compared and (pairs[0][0].tolist(), pairs[0][1]) != super()._encode_pair(*asked[0]):
                     # This release of lm_eval encodes differently: let it encode each string itself.
                     return
+                compared.add(pieces)
                 if verification and by_part and not pieces.is_proven:
                     verification.add(pieces, asked, pairs)
                 for place, pair in zip(places, pairs, strict=True):

@@ -28,9 +28,9 @@ _BEFORE, _LETTER, _DIGIT = "x\n", "x", "1"
 _Framed = tuple[str, str, str]
 # The tokens of a context, and those that follow.
 Pair = tuple[Tokens, list[int]]
-# Of so many texts the tokens of one are compared before any are used; of fewer texts these many. An odd number, so that the
-# texts are not always those of the same option.
-_EVERY, _AT_LEAST = 49, 10
+# Of so many texts the tokens of one are compared before any are used; of fewer texts these many. Odd numbers, so that the
+# texts are not always those of the same option. Where the tokens are proven to be equal, this checks the proof.
+_EVERY, _EVERY_PROVEN, _AT_LEAST = 49, 499, 10
 # So many parts are encoded, and so many texts compared, at a time: the library needs a hundred bytes for a token.
 _AT_A_TIME, _COMPARED = 4000, 1000
 
@@ -132,7 +132,8 @@ class Pieces:
     def is_equal(self, asked: Sequence[tuple[str, str]], pairs: Sequence[Pair]) -> bool:
         """Whether a sample of contexts, and of what follows them, has these tokens in the texts as a whole as well."""
         contexts = {context: ids for (context, _), (ids, _) in zip(asked, pairs, strict=True)}
-        sample, whole = list(contexts)[:: _step(contexts)], slice(None, None, _step(asked))
+        every = _EVERY_PROVEN if self.is_proven else _EVERY
+        sample, whole = list(contexts)[:: _step(contexts, every)], slice(None, None, _step(asked, every))
         texts = self.whole([*sample, *(context + rest for context, rest in asked[whole])])
         return texts[: len(sample)] == [contexts[context].tolist() for context in sample] and all(
             text[len(ids) :] == rest for text, (ids, rest) in zip(texts[len(sample) :], pairs[whole], strict=True)
@@ -272,8 +273,8 @@ def _of_rest(rest: str) -> tuple[str, str, list[_Framed]]:
     return rest[: places[0]], (_DIGIT if lines[0][1][0].isdigit() else _LETTER) if lines else "", lines
 
 
-def _step(items: Sized) -> int:
-    return max(1, min(_EVERY, len(items) // _AT_LEAST))
+def _step(items: Sized, every: int) -> int:
+    return max(1, min(every, len(items) // _AT_LEAST))
 
 
 class Verification:
