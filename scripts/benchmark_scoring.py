@@ -10,6 +10,10 @@ a sample, and the time is taken in proportion to the requests (`hf` encodes each
 one-at-a-time loop, which has a model to load for each subject. What comes before and after scoring (imports, loading, tasks,
 building of requests, metrics and logs) is run as well, and the share of each stage is printed. With `--hf-every` hf's scoring
 is run on a part, and the time taken in proportion to the tokens. Everything else is run in full.
+
+The parts of a run follow each other: tokenization, finding prefixes, passes, and the rest of a comparison of tokens that went on
+beside the passes. What is done on the CPU while the device computes a pass (the layout of the next one, that comparison)
+is in no part but the passes.
 """
 
 # ruff: noqa: E402 (the time of the imports is taken)
@@ -22,7 +26,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,7 +84,47 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + self.now() - begun
 
 
-class Timed(SharedPrefixLM):
+class Marked(SharedPrefixLM):
+    """The model, which notes when its parts begin, without waiting for the device.
+
+    Attributes
+    ----------
+    stages : dict of str to float
+        Seconds of the parts of the last run, one after the other. The device works in `passes` alone: it waits for all else.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.stages: dict[str, float] = {}
+        self._since = 0.0
+
+    def mark(self, stage: str) -> None:
+        """End a part."""
+        now = time.perf_counter()
+        self.stages[stage] = self.stages.get(stage, 0.0) + now - self._since
+        self._since = now
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Noted."""
+        self.stages, self._since = {}, time.perf_counter()
+        found = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        self.mark("comparison of tokens")
+        return found
+
+    def _loglikelihood_tokens(
+        self, requests: Sequence[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
+    ) -> list[tuple[float, bool]]:
+        self.mark("tokenization")
+        found = super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
+        self.mark("passes")
+        return found
+
+    def _score_units(self, *arguments: Any) -> Iterator[Any]:
+        self.mark("finding prefixes")
+        yield from super()._score_units(*arguments)
+
+
+class Timed(Marked):
     """The model with a clock at its parts."""
 
     def __init__(self, clock: Clock, **arguments: Any) -> None:
@@ -107,7 +151,7 @@ class Timed(SharedPrefixLM):
             return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
 
     def _loglikelihood_tokens(
-        self, requests: list[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
+        self, requests: Sequence[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
         with self.clock("scoring"):
             return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
@@ -144,16 +188,19 @@ def main() -> None:
     processor = time.process_time()
     found = ours.loglikelihood(requests)
     ours_processor = time.process_time() - processor
-    seconds, ours_memory = dict(clock.seconds), memory(device)
+    seconds, ours_memory, run = dict(clock.seconds), memory(device), ours.stages
     if device == "cuda":
         # Looking at the clock makes the device wait: once more without.
-        plain = SharedPrefixLM(**common)
+        plain = Marked(**common)
         assert plain.why_unsupported == ours.why_unsupported
-        begun = clock.now()
+        begun, processor = clock.now(), time.process_time()
         plain.loglikelihood(requests)
-        looking = seconds["total"] - (clock.now() - begun)
-        seconds |= {"total": seconds["total"] - looking, "scoring": seconds["scoring"] - looking}
-    say(f"hf-shared-prefix: {seconds['total']:.1f} s")
+        total, ours_processor, run = clock.now() - begun, time.process_time() - processor, plain.stages
+        seconds |= {"total": total, "scoring": run["finding prefixes"] + run["passes"]}
+    shares = {stage: took / seconds["total"] for stage, took in run.items()}
+    say(
+        f"hf-shared-prefix: {seconds['total']:.1f} s ({', '.join(f'{stage} {share:.1%}' for stage, share in shares.items())})"
+    )
 
     encoded = encode(ours, requests)
     every = max(1, len(requests) // 800)
@@ -185,13 +232,17 @@ def main() -> None:
             "loading": load,
             "task files and data": before,
             "building of requests": building,
-            "tokenization": tokens,
-            "model": scoring,
+            **parts,
             "metrics and logs": writing,
         }
-        for way, before, building, tokens, scoring in (
-            ("hf-shared-prefix", index, build, seconds["total"] - seconds["scoring"], seconds["scoring"]),
-            ("hf", hf_index, hf_build, encode_seconds, hf_seconds),
+        for way, before, building, parts in (
+            ("hf-shared-prefix", index, build, run),
+            (
+                "hf",
+                hf_index,
+                hf_build,
+                {**dict.fromkeys(run, 0.0), "tokenization": encode_seconds, "passes": hf_seconds},
+            ),
         )
     }
     tell_stages(stages)
@@ -233,6 +284,8 @@ def main() -> None:
             "than one at a time": loop / seconds["total"],
         },
         "stages, seconds": stages,
+        "share of the run": shares,
+        "share of the run in which the device waits": 1 - shares["passes"],
         # What counts on a CPU that others use as well.
         "processor seconds": {
             "hf-shared-prefix": ours_processor,
@@ -240,8 +293,8 @@ def main() -> None:
             "times faster": (hf_processor / part + encode_seconds) / ours_processor,
         },
         "where the time goes": {
-            "tokenization": seconds["total"] - seconds["scoring"],
-            "finding prefixes, and what hides no pass": max(0.0, seconds["scoring"] - seconds["passes"]),
+            **{stage: took for stage, took in run.items() if stage != "passes"},
+            "in passes, but hidden by none": max(0.0, run["passes"] - seconds["passes"]),
             "prefixes, by their share of the tokens": model_seconds * prefix / max(1, unique),
             "questions": model_seconds * (unique - prefix) / max(1, unique),
             "head": seconds.get("head", 0.0),
@@ -397,8 +450,9 @@ def encode(lm: SharedPrefixLM, requests: list[Any]) -> list[Encoded]:
     kept: list[Encoded] = []
 
     class Keep(SharedPrefixLM):
-        def _loglikelihood_tokens(self, requests: list[Encoded], *_: Any, **__: Any) -> list[tuple[float, bool]]:
-            kept.extend(requests)
+        def _loglikelihood_tokens(self, requests: Sequence[Encoded], *_: Any, **__: Any) -> list[tuple[float, bool]]:
+            # As hf takes them.
+            kept.extend((texts, np.asarray(context).tolist(), answer) for texts, context, answer in requests)
             return []
 
     Keep(pretrained=lm.model, tokenizer=lm.tokenizer).loglikelihood(requests)

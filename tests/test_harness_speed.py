@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("lm_eval")
 
-from lm_eval import utils
+from datasets import ClassLabel, Dataset, Features, Value
+from lm_eval import evaluator, simple_evaluate, utils
+from lm_eval.api.model import LM
 from lm_eval.api.task import ConfigurableTask
+from lm_eval.loggers import EvaluationTracker, evaluation_tracker
 from lm_eval.tasks import TaskManager, get_task_dict
 
 from consistency.support.resources import shipped
-from consistency.tasks.harness_speed import compiled_templates, without_unasked_tasks
+from consistency.tasks.harness_speed import compiled_templates, quick_records, without_unasked_tasks
 
 TASKS = str(shipped("lm_eval_tasks"))
 
@@ -84,3 +91,102 @@ def test_all_tasks_are_read_where_one_may_be_meant(names: tuple[str, ...], monke
     monkeypatch.setattr(TaskManager, "initialize_tasks", watched)
     index(*names)
     assert read[-1] is True
+
+
+class Answers(LM):  # type: ignore[misc]  # lm_eval has no types
+    """Answers by the length of a prompt."""
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Of each request."""
+        return [(-len(item.args[0]) / 7 - ord(item.args[1][-1]) % 5, item.doc_id % 3 == 0) for item in requests]
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """Not asked."""
+        raise NotImplementedError
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """Not asked."""
+        raise NotImplementedError
+
+
+def test_the_files_are_the_same_byte_for_byte(tmp_path: Path) -> None:
+    manager = TaskManager(include_path=TASKS, include_defaults=False)
+    names = ["consistency_world_medicine_icl", "consistency_world_medicine_ift"]
+    files = []
+    for name, context in (("usual", nullcontext), ("quick", quick_records)):
+        with context():
+            tracker = EvaluationTracker(output_path=str(tmp_path / name))
+            results = simple_evaluate(
+                Answers(), tasks=names, task_manager=manager, limit=30, log_samples=True, evaluation_tracker=tracker
+            )
+            table = utils.make_table(results)
+            samples = results.pop("samples")
+            tracker.save_results_aggregated(results=results, samples=samples)
+            for task, found in samples.items():
+                tracker.save_results_samples(task_name=task, samples=found)
+        written = sorted((tmp_path / name).rglob("*.json*"))
+        read = json.loads(written[0].read_text(encoding="utf-8"))
+        read = {key: value for key, value in read.items() if "time" not in key and key not in ("date", "config")}
+        files.append((table, read, *(path.read_bytes() for path in written[1:])))
+    assert len(files[0]) == 2 + len(names)
+    assert files[1] == files[0]
+    assert evaluator.json is json
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": [1, 2.5, 1e-7, 10**30, True, None, 'é \u2028 \x7f " \\ /', [], {}, [[]]], "b": {"c": {}}, "": ""},
+        {1: 2, None: 3, "x": float("nan")},
+        {"half": "\ud800"},
+        [],
+        {},
+    ],
+)
+def test_indented_text_is_that_of_python(value: Any) -> None:
+    expected = [json.dumps(value, indent=indent, ensure_ascii=False, default=str) for indent in (2, None)]
+    with quick_records():
+        assert [
+            evaluator.json.dumps(value, indent=indent, ensure_ascii=False, default=str) for indent in (2, None)
+        ] == expected
+
+
+def test_texts_of_numbers_are_lm_evals() -> None:
+    value = [[(-1.5, True), [1e-9, None]], ("a", 2), "b", {"c": 1}]
+    expected = evaluation_tracker.sanitize_list(value)
+    with quick_records():
+        assert evaluation_tracker.sanitize_list(value) == expected == utils.sanitize_list(value)
+
+
+@pytest.mark.parametrize(
+    ("features", "make"),
+    [
+        (
+            None,
+            lambda n: {"text": f"t{n}", "choices": ["a"] * (n % 3), "more": {"n": n, "x": None}, "rows": [{"k": n}]},
+        ),
+        (
+            Features({"label": ClassLabel(names=["no", "yes"]), "n": Value("float32")}),
+            lambda n: {"label": n % 2, "n": n / 3},
+        ),
+    ],
+)
+def test_documents_are_those_of_the_data_set(features: Any, make: Callable[[int], dict[str, Any]]) -> None:
+    documents = Dataset.from_list([make(n) for n in range(2500)], features=features)
+    task = ConfigurableTask(
+        config={
+            "task": "t",
+            "custom_dataset": lambda **_: {"test": documents},
+            "output_type": "multiple_choice",
+            "test_split": "test",
+            "doc_to_text": "x",
+            "doc_to_choice": ["a", "b"],
+            "doc_to_target": 0,
+        }
+    )
+    expected = list(task.doc_iterator(limit=2300))
+    with quick_records():
+        assert list(task.doc_iterator(limit=2300)) == expected
+        assert len(task.eval_docs) == 2500
+        assert task.eval_docs[7] == documents[7]
+        assert task.eval_docs.features == documents.features

@@ -317,7 +317,8 @@ def test_strings_are_encoded_as_hf_encodes_them(
     for lm in (hf, ours):
         compute = lm._loglikelihood_tokens
         lm._loglikelihood_tokens = lambda encoded, compute=compute, **rest: (
-            seen.append(encoded) or compute(encoded, **rest)
+            seen.append([(texts, *([*map(int, ids)] for ids in both)) for texts, *both in encoded])
+            or compute(encoded, **rest)
         )
     expected = hf.loglikelihood(requests, disable_tqdm=True)
     assert_equal(ours.loglikelihood(requests, disable_tqdm=True), expected)

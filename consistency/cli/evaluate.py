@@ -17,6 +17,7 @@ import typer
 
 from consistency.cli.exit_codes import FAULT
 from consistency.errors import InputError
+from consistency.support.memory import gc_seldom
 from consistency.support.streams import tell
 from consistency.support.text import visible
 
@@ -60,9 +61,9 @@ def evaluate(
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed", do="pip install 'lm-eval-consistency[eval]'") from error
 
-    from consistency.tasks.harness_speed import compiled_templates, without_unasked_tasks
+    from consistency.tasks.harness_speed import compiled_templates, quick_records, without_unasked_tasks
 
-    with TemporaryDirectory() as folder, _visible_refusals(), compiled_templates():
+    with TemporaryDirectory() as folder, _visible_refusals(), compiled_templates(), quick_records(), gc_seldom():
         own = [_unabbreviated(argument) for argument in context.args]
         given = with_own_tasks(own, own_tasks, Path(folder)) if own_tasks else own
         if rotate:

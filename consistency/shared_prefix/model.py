@@ -99,12 +99,23 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
     def _encoded_ahead(
         self, requests: list[Any], disable_tqdm: bool, verification: Verification | None
     ) -> list[Answer]:
-        self._ahead = self._encode_ahead([request.args for request in requests if request.args[0]], verification)
-        try:
-            answers: list[Answer] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
-        finally:
-            self._ahead = iter(())
-        return answers
+        # Each collection would visit the documents and strings of all requests.
+        with gc_of_new_objects():
+            with gc_disabled():
+                asked = [request.args for request in requests]
+                ahead = [*self._encode_ahead([strings for strings in asked if strings[0]], verification)]
+                pairs = [pair for _, pair in ahead if pair is not None]
+            answers: list[Answer]
+            if len(pairs) == len(asked):
+                self._asked = requests
+                encoded = [(strings, *pair) for strings, pair in zip(asked, pairs, strict=True)]
+                return self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm)
+            self._ahead = iter(ahead)
+            try:
+                answers = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+            finally:
+                self._ahead = iter(())
+            return answers
 
     def _encode_pair(self, context: str, continuation: str) -> Pair:
         """The tokens of a context and a continuation, as in lm_eval; from those encoded ahead where they have it."""
@@ -120,30 +131,22 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
         kinds = [Pieces(self.tokenizer, special) for special in (usual, {"add_special_tokens": False})]
         begin = self.tokenizer.decode(self.prefix_token_id)
-        by_line = verification is not None
+        by_part, compared = verification is not None, set()
         for first in range(0, len(requests), BLOCK):
             block = requests[first : first + BLOCK]
-            # Space at the end of a context belongs to the continuation.
-            texts = [(text := context.rstrip(), context[len(text) :] + answer) for context, answer in block]
             found: list[Pair | None] = [None] * len(block)
-            for has_bos, pieces in enumerate(kinds):
-                places = [
-                    place
-                    for place, (context, answer) in enumerate(texts)
-                    if context
-                    and context.startswith(begin) == has_bos == (context + answer[: len(begin)]).startswith(begin)
-                ]
+            for pieces, (places, asked) in zip(kinds, _by_beginning(block, begin), strict=True):
                 if not places:
                     continue
-                asked = [texts[place] for place in places]
-                pairs = pieces.pairs(asked) if by_line else pieces.whole_pairs(asked)
-                if by_line and not pieces.is_equal(asked, pairs):
-                    by_line = False
+                pairs = pieces.pairs(asked) if by_part else pieces.whole_pairs(asked)
+                if by_part and not pieces.is_equal(asked, pairs):
+                    by_part = False
                     pairs = pieces.whole_pairs(asked)
-                if pairs[0] != super()._encode_pair(*asked[0]):
+                if pieces not in compared and (pairs[0][0].tolist(), pairs[0][1]) != super()._encode_pair(*asked[0]):
                     # This release of lm_eval encodes differently: let it encode each string itself.
                     return
-                if verification and by_line:
+                compared.add(pieces)
+                if verification and by_part and not pieces.is_proven:
                     verification.add(pieces, asked, pairs)
                 for place, pair in zip(places, pairs, strict=True):
                     found[place] = pair
@@ -154,7 +157,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
     # Scoring
 
     def _loglikelihood_tokens(
-        self, requests: list[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
+        self, requests: Sequence[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[Answer]:
         self.count_scored(requests)
         if override_bs is not None or not requests:
@@ -163,7 +166,9 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         if reason is not None:
             logger.warning("%d requests take lm_eval's own path: %s", len(requests), reason)
             return self._as_hf(requests, disable_tqdm, None)
-        lengths = [min(len(context) + len(answer) - 1, self.max_length) for _, context, answer in requests]
+        # Asking for it takes a while.
+        longest = int(self.max_length)
+        lengths = [min(len(context) + len(answer) - 1, longest) for _, context, answer in requests]
         served = self._longest_served(max(lengths))
         apart = [number for number, length in enumerate(lengths) if length > served]
         if apart:
@@ -171,7 +176,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             return self._in_two_parts(requests, apart, disable_tqdm)
         return self._share_prefixes(requests, disable_tqdm)
 
-    def _share_prefixes(self, requests: list[Encoded], disable_tqdm: bool) -> list[Answer]:
+    def _share_prefixes(self, requests: Sequence[Encoded], disable_tqdm: bool) -> list[Answer]:
         with gc_disabled():
             batch = Requests(requests, self.max_length)
             forest = batch.forest()
@@ -226,8 +231,10 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         answers.update(zip(near, found, strict=True))
         return [answers[number] for number in range(len(requests))]
 
-    def _as_hf(self, requests: list[Encoded], disable_tqdm: bool, batch: int | None) -> list[Answer]:
-        answers: list[Answer] = super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm, override_bs=batch)
+    def _as_hf(self, requests: Sequence[Encoded], disable_tqdm: bool, batch: int | None) -> list[Answer]:
+        # Its own code counts on lists.
+        listed = [(strings, np.asarray(context).tolist(), answer) for strings, context, answer in requests]
+        answers: list[Answer] = super()._loglikelihood_tokens(listed, disable_tqdm=disable_tqdm, override_bs=batch)
         return answers
 
     def _lone_batch(self, requests: Sequence[Encoded], alone: Sequence[int]) -> int | None:
@@ -297,6 +304,29 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
     def why_unsupported(self) -> str | None:
         """Why this model cannot share prefixes, or None if it can; found once, by a trial on a few tokens."""
         return why_unsupported(self.forward, self._model_call) if self.backend == "causal" else NOT_CAUSAL
+
+
+def _by_beginning(
+    requests: Sequence[tuple[str, str]], begin: str
+) -> tuple[tuple[list[int], list[tuple[str, str]]], tuple[list[int], list[tuple[str, str]]]]:
+    """The requests that do not begin with a text, and those that do: their places, and their strings as lm_eval cuts them.
+
+    Those of which only the context with its continuation begins with it are in neither.
+    """
+    found: tuple[tuple[list[int], list[tuple[str, str]]], ...] = (([], []), ([], []))
+    last, context, space, begins, is_short = None, "", "", False, False
+    for place, (asked, answer) in enumerate(requests):
+        if asked is not last:
+            # Space at the end of a context belongs to the continuation.
+            last, context = asked, asked.rstrip()
+            space = asked[len(context) :]
+            begins, is_short = context.startswith(begin), begin.startswith(context)
+        after = space + answer if space else answer
+        if context and (begins or not (is_short and (context + after).startswith(begin))):
+            places, texts = found[begins]
+            places.append(place)
+            texts.append((context, after))
+    return found[0], found[1]
 
 
 class _Scores:

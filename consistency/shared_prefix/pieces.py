@@ -1,39 +1,45 @@
-"""The tokens of many texts that repeat each other's lines: each distinct line is encoded once (no torch)."""
+"""The tokens of many texts that repeat each other's parts: each distinct part is encoded once (no torch)."""
 
 from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import chain, pairwise
+from threading import Lock
 from typing import Any
 
-# A text is cut where a line begins with a letter or a digit.
-_CUT = re.compile(r"(?<=\n)(?=[A-Za-z0-9])")
-_LAST_CUT = re.compile(r".*\n(?=[A-Za-z0-9])", re.DOTALL)
-# What a line stands between while it is encoded, so that it is treated as in the middle of a text: before it a line, after it
+import numpy as np
+
+from consistency.shared_prefix.boundaries import encodes_lines_apart
+from consistency.shared_prefix.prefixes import Tokens
+
+# A text is cut where a line begins with one of these: before the last line, and where it begins to differ from others.
+_BEGINS_LINE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+# It is cut after empty lines too, which stand between few-shot examples, and what follows a context at each line.
+_PARAGRAPH, _LINE = re.compile(r"(?<=\n\n)(?=[A-Za-z0-9])"), re.compile(r"(?<=\n)(?=[A-Za-z0-9])")
+# What a part stands between while it is encoded, so that it is treated as in the middle of a text: before it a line, after it
 # the beginning of one. Tokenizers tell letters from digits.
 _BEFORE, _LETTER, _DIGIT = "x\n", "x", "1"
-# A line with what stands before and after it.
+# A part of a text with what stands before and after it.
 _Framed = tuple[str, str, str]
 # The tokens of a context, and those that follow.
-Pair = tuple[list[int], list[int]]
-# Of so many texts the tokens of one are compared before any are used; of fewer texts these many. An odd number, so that the
-# texts are not always those of the same option.
-_EVERY, _AT_LEAST = 49, 10
-# So many lines are encoded, and so many texts compared, at a time: the library needs a hundred bytes for a token.
-_AT_A_TIME, _COMPARED = 20_000, 1000
+Pair = tuple[Tokens, list[int]]
+# Of so many texts the tokens of one are compared before any are used; of fewer texts these many. Odd numbers, so that the
+# texts are not always those of the same option. Where the tokens are proven to be equal, this checks the proof.
+_EVERY, _EVERY_PROVEN, _AT_LEAST = 49, 499, 10
+# So many parts are encoded, and so many texts compared, at a time: the library needs a hundred bytes for a token.
+_AT_A_TIME, _COMPARED = 4000, 1000
 
 
 class Pieces:
-    """A fast tokenizer that encodes texts line by line.
+    """A fast tokenizer that encodes texts part by part.
 
     Common tokenizers split a text at the ends of lines before they form tokens, so that what stands further away changes
-    nothing. This is not taken for granted: see `Verification`.
+    nothing. This is not taken for granted: see `is_proven` and `Verification`.
 
     Parameters
     ----------
@@ -45,13 +51,21 @@ class Pieces:
 
     def __init__(self, tokenizer: Any, special: dict[str, bool]) -> None:
         self.tokenizer, self.special = tokenizer, special
-        self._known: dict[_Framed, list[int] | None] = {}
+        self._known: dict[_Framed, Tokens | None] = {}
+        # The beginning that texts share, where one was seen, and its parts by whether a digit follows.
+        self._head: str = ""
+        self._of_head: dict[bool, list[_Framed]] = {}
         plain, around = self._plain(["x"])[0], self.whole(["x"])[0]
         starts = [at for at in range(len(around)) if around[at : at + len(plain)] == plain]
         at = starts[0] if starts else 0
-        self._begin, self._end = around[:at], around[at + len(plain) :]
+        self._begin, self._end = np.array(around[:at], np.int32), np.array(around[at + len(plain) :], np.int32)
         self._before, *ends = self._plain([_BEFORE, _BEFORE + _LETTER, _BEFORE + _DIGIT])
         self._after = {text: ids[len(self._before) :] for text, ids in zip((_LETTER, _DIGIT), ends, strict=True)}
+
+    @cached_property
+    def is_proven(self) -> bool:
+        """Whether the tokens of parts are proven to be those of whole texts, so that nothing has to be compared."""
+        return encodes_lines_apart(self.tokenizer.backend_tokenizer)
 
     def whole(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, as the tokenizer gives them for the text as a whole."""
@@ -64,115 +78,133 @@ class Pieces:
         ids: list[list[int]] = found["input_ids"]
         return ids
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text, from those of its lines."""
-        return self._or_whole(texts, self._from_lines([_parts(text) for text in texts]))
+    def encode(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text, from those of its parts."""
+        plans = self._plans(texts)
+        self._learn(chain.from_iterable(plans))
+        return self._or_whole(texts, [self._joined(plan) for plan in plans])
 
     def pairs(self, asked: Sequence[tuple[str, str]]) -> list[Pair]:
-        """The tokens of each context, and those that the whole text has after as many: from those of the lines.
+        """The tokens of each context, and those that the whole text has after as many: from those of the parts.
 
         Parameters
         ----------
         asked : sequence of (str, str)
-            Contexts without space at their end, and what follows each. Contexts that are equal get one list.
+            Contexts without space at their end, and what follows each. Contexts that are equal get one array.
         """
-        parts = {context: _parts(context) for context in dict.fromkeys(context for context, _ in asked)}
-        begun = self._from_lines(list(parts.values()))
-        by_line = {context for context, ids in zip(parts, begun, strict=True) if ids is not None}
-        contexts = dict(zip(parts, self._or_whole(list(parts), begun), strict=True))
-        # A whole text differs from its context in its last line alone, unless what follows has lines of its own.
-        last = [
-            (_BEFORE, parts[context][1] + rest, "") if context in by_line and not _CUT.search(rest) else None
-            for context, rest in asked
+        contexts, numbers = _distinct(asked)
+        plans = self._plans(contexts)
+        # A whole text differs from its context in the last line alone, and in what follows.
+        rests = {rest: _of_rest(rest) for rest in dict.fromkeys(rest for _, rest in asked)}
+        lasts = [
+            (_BEFORE, plans[number][-1][1] + rests[rest][0], rests[rest][1]) if plans[number] else None
+            for number, (_, rest) in zip(numbers, asked, strict=True)
         ]
-        self._learn([line for line in last if line is not None])
+        self._learn(
+            chain(*plans, *(lines for _, _, lines in rests.values()), (line for line in lasts if line is not None))
+        )
+        contexts_of_parts = [self._joined(plan) for plan in plans]
+        further = {rest: self._listed(lines) for rest, (_, _, lines) in rests.items()}
+        end: list[int] = self._end.tolist()
         found: list[list[int] | None] = []
-        for (context, _), line in zip(asked, last, strict=True):
-            short = self._known[_BEFORE, parts[context][1], ""] if line else None
-            long = self._known[line] if line else None
-            found.append(None if short is None or long is None else [*long, *self._end][len(short) + len(self._end) :])
-        missing = [pair for pair, ids in zip(asked, found, strict=True) if ids is None]
-        rest_of = iter(_after(missing, contexts, self.encode([context + rest for context, rest in missing])))
-        return [
-            (contexts[context], next(rest_of) if ids is None else ids)
-            for (context, _), ids in zip(asked, found, strict=True)
-        ]
+        for number, (_, rest), last in zip(numbers, asked, lasts, strict=True):
+            whole, after = self._known[last] if last is not None else None, further[rest]
+            if whole is None or after is None or contexts_of_parts[number] is None:
+                found.append(None)
+            else:
+                short = self._known[plans[number][-1]]
+                assert short is not None
+                found.append([*whole.tolist(), *after, *end][len(short) + len(end) :])
+        tokens = self._or_whole(contexts, contexts_of_parts)
+        missing = [place for place, rest in enumerate(found) if rest is None]
+        texts = self.encode([context + rest for context, rest in (asked[place] for place in missing)])
+        for place, text in zip(missing, texts, strict=True):
+            found[place] = text[len(tokens[numbers[place]]) :].tolist()
+        return [(tokens[number], rest) for number, rest in zip(numbers, found, strict=True) if rest is not None]
 
     def whole_pairs(self, asked: Sequence[tuple[str, str]]) -> list[Pair]:
         """The same as the tokenizer gives them for each text as a whole."""
-        distinct = list(dict.fromkeys(context for context, _ in asked))
-        contexts = dict(zip(distinct, self.whole(distinct), strict=True))
-        rests = _after(asked, contexts, self.whole([context + rest for context, rest in asked]))
-        return [(contexts[context], ids) for (context, _), ids in zip(asked, rests, strict=True)]
+        contexts, numbers = _distinct(asked)
+        tokens = [np.array(ids, np.int32) for ids in self.whole(contexts)]
+        texts = self.whole([context + rest for context, rest in asked])
+        return [(tokens[number], text[len(tokens[number]) :]) for number, text in zip(numbers, texts, strict=True)]
 
     def is_equal(self, asked: Sequence[tuple[str, str]], pairs: Sequence[Pair]) -> bool:
         """Whether a sample of contexts, and of what follows them, has these tokens in the texts as a whole as well."""
         contexts = {context: ids for (context, _), (ids, _) in zip(asked, pairs, strict=True)}
-        sample, whole = list(contexts)[:: _step(contexts)], slice(None, None, _step(asked))
+        every = _EVERY_PROVEN if self.is_proven else _EVERY
+        sample, whole = list(contexts)[:: _step(contexts, every)], slice(None, None, _step(asked, every))
         texts = self.whole([*sample, *(context + rest for context, rest in asked[whole])])
-        return texts[: len(sample)] == [contexts[context] for context in sample] and all(
+        return texts[: len(sample)] == [contexts[context].tolist() for context in sample] and all(
             text[len(ids) :] == rest for text, (ids, rest) in zip(texts[len(sample) :], pairs[whole], strict=True)
         )
 
-    def _from_lines(self, parts: Sequence[tuple[str, str]]) -> list[list[int] | None]:
-        """The tokens of texts, each a head and its last line; None where they cannot be put together."""
-        heads: dict[str, _Head] = {}
-        before = _Head("", [], [])
-        for head, tail in parts:
-            if head and head not in heads:
-                heads[head] = before = _head(head, tail, before)
-        tails = {tail: (_BEFORE, tail, "") for head, tail in parts if head}
-        self._learn([*(line for head in heads.values() for line in head.lines[head.shared :]), *tails.values()])
-        begun = self._joined(heads)
-        found: list[list[int] | None] = []
-        for head, tail in parts:
-            first = begun.get(head)
-            last = self._known[tails[tail]] if head else None
-            found.append(None if first is None or last is None else [*first, *last, *self._end])
-        return found
-
-    def _or_whole(self, texts: Sequence[str], found: Sequence[list[int] | None]) -> list[list[int]]:
-        rest = iter(self.whole([text for text, ids in zip(texts, found, strict=True) if ids is None]))
-        return [next(rest) if ids is None else ids for ids in found]
-
-    def _learn(self, framed: Sequence[_Framed]) -> None:
-        new = [line for line in dict.fromkeys(framed) if line not in self._known]
-        for first in range(0, len(new), _AT_A_TIME):
-            block = new[first : first + _AT_A_TIME]
-            for line, ids in zip(block, self._plain(["".join(line) for line in block]), strict=True):
-                self._known[line] = self._stripped(line, ids)
-
-    def _stripped(self, framed: _Framed, ids: list[int]) -> list[int] | None:
-        """The tokens of a line without those around it; None where they cannot be told apart."""
-        before, _, after = framed
-        first = self._before if before else []
-        last = self._after[after] if after else []
-        end = len(ids) - len(last)
-        return ids[len(first) : end] if ids[: len(first)] == first and ids[end:] == last else None
-
-    def _joined(self, heads: Mapping[str, _Head]) -> dict[str, list[int] | None]:
-        """The tokens of each head, with those of the lines that it shares with the one before taken from there."""
-        found: dict[str, list[int] | None] = {}
-        before: list[int] | None = None
-        # How many tokens the one before has up to the end of each line.
-        ends: list[int] = []
-        for text, head in heads.items():
-            shared = head.shared if before is not None else 0
-            joined = before[: ends[shared - 1]] if before is not None and shared else list(self._begin)
-            ends = ends[:shared]
-            for line in head.lines[shared:]:
-                ids = self._known[line]
-                if ids is None:
-                    break
-                joined += ids
-                ends.append(len(joined))
-            before = found[text] = joined if len(ends) == len(head.lines) else None
-        return found
-
-    def is_equal_in_full(self, texts: Sequence[str], ids: Sequence[tuple[int, list[int]]]) -> bool:
+    def is_equal_in_full(self, texts: Sequence[str], ids: Sequence[tuple[int, Sequence[int] | Tokens]]) -> bool:
         """Whether all of the texts have these tokens as a whole as well, each after so many others."""
         found = self._encode(texts, self.special.get("add_special_tokens", True))
-        return all(whole[skipped:] == rest for whole, (skipped, rest) in zip(found, ids, strict=True))
+        return all(
+            np.array_equal(np.array(whole[skipped:], np.int32), rest)
+            for whole, (skipped, rest) in zip(found, ids, strict=True)
+        )
+
+    def _plans(self, texts: Sequence[str]) -> list[list[_Framed]]:
+        """The parts of each text, the last of them its last line; none of a text that is not to be cut."""
+        plans: list[list[_Framed]] = []
+        for number, text in enumerate(texts):
+            last = _last_cut(text, len(text))
+            if not last:
+                plans.append([])
+                continue
+            begin = self._shared(text, texts[number + 1] if number + 1 < len(texts) else "")
+            head: list[_Framed] = []
+            if begin:
+                is_digit = text[begin].isdigit()
+                head = self._of_head.get(is_digit) or self._of_head.setdefault(is_digit, _parts(text, 0, begin))
+            plans.append([*head, *_parts(text, begin, last), (_BEFORE, text[last:], "")])
+        return plans
+
+    def _shared(self, text: str, following: str) -> int:
+        """Where a text ends to begin as others do: as those before it, or else as the one that follows."""
+        begin = len(self._head)
+        if not (begin and text[begin : begin + 1] in _BEGINS_LINE and text.startswith(self._head)):
+            begin = _last_cut(text, _common(text, following))
+            if begin:
+                self._head, self._of_head = text[:begin], {}
+        return begin
+
+    def _learn(self, parts: Iterable[_Framed]) -> None:
+        new = [part for part in dict.fromkeys(parts) if part not in self._known]
+        for first in range(0, len(new), _AT_A_TIME):
+            block = new[first : first + _AT_A_TIME]
+            found = self._plain(["".join(part) for part in block])
+            # Lists of numbers are made arrays all at once.
+            tokens = np.fromiter(chain.from_iterable(found), np.int32)
+            end = 0
+            for part, ids in zip(block, found, strict=True):
+                begin, end = end, end + len(ids)
+                before, after = self._before if part[0] else [], self._after[part[2]] if part[2] else []
+                framed = ids[: len(before)] == before and ids[len(ids) - len(after) :] == after
+                self._known[part] = tokens[begin + len(before) : end - len(after)] if framed else None
+
+    def _joined(self, plan: Sequence[_Framed]) -> Tokens | None:
+        """The tokens of a text, from those of its parts; None where it has none, or they cannot be told apart."""
+        parts = [self._known[part] for part in plan]
+        found = [part for part in parts if part is not None]
+        return np.concatenate([self._begin, *found, self._end]) if plan and len(found) == len(parts) else None
+
+    def _listed(self, lines: Sequence[_Framed]) -> list[int] | None:
+        """The tokens of what follows a line, and of the end of a text; None where they cannot be told apart."""
+        found: list[int] = []
+        for line in lines:
+            ids = self._known[line]
+            if ids is None:
+                return None
+            found += ids.tolist()
+        return found
+
+    def _or_whole(self, texts: Sequence[str], found: Sequence[Tokens | None]) -> list[Tokens]:
+        rest = iter(self.whole([text for text, ids in zip(texts, found, strict=True) if ids is None]))
+        return [np.array(next(rest), np.int32) if ids is None else ids for ids in found]
 
     def _plain(self, texts: Sequence[str]) -> list[list[int]]:
         return self._encode(texts, False)
@@ -186,56 +218,63 @@ class Pieces:
         return [item.ids for item in encoded]
 
 
-@dataclass(slots=True)
-class _Head:
-    """The lines of a text but the last, each with what it stands between while it is encoded.
-
-    Attributes
-    ----------
-    text : str
-    lines : list of (str, str, str)
-    starts : list of int
-        Where each line but the first begins.
-    shared : int
-        So many lines are those of the head before.
-    """
-
-    text: str
-    lines: list[_Framed]
-    starts: list[int]
-    shared: int = 0
+def _distinct(asked: Sequence[tuple[str, str]]) -> tuple[list[str], list[int]]:
+    """The distinct contexts, and for each request the number of its own."""
+    places: dict[str, int] = {}
+    numbers: list[int] = []
+    last, number = None, 0
+    for context, _ in asked:
+        # The options of a question have the same object.
+        if context is not last:
+            last, number = context, places.setdefault(context, len(places))
+        numbers.append(number)
+    return list(places), numbers
 
 
-def _head(text: str, tail: str, before: _Head) -> _Head:
-    """A head, cut into lines where it differs from the one before."""
-    # A line is shared if the letter or digit that follows it is.
-    shared = bisect_left(before.starts, True, key=lambda start: not text.startswith(before.text[: start + 1]))
-    begin = before.starts[shared - 1] if shared else 0
-    starts = [match.start() for match in _CUT.finditer(text, begin + 1)]
-    places = [begin, *starts, len(text)]
-    lines = before.lines[:shared]
-    for first, end in pairwise(places):
-        after = text[end] if end < len(text) else tail[0]
-        lines.append((_BEFORE if first else "", text[first:end], _DIGIT if after.isdigit() else _LETTER))
-    return _Head(text, lines, [*before.starts[:shared], *starts], shared)
+def _last_cut(text: str, end: int) -> int:
+    """The last place, up to `end`, where a line begins with a letter or a digit; 0 if there is none."""
+    while (end := text.rfind("\n", 0, end)) >= 0:
+        if text[end + 1 : end + 2] in _BEGINS_LINE:
+            return end + 1
+    return 0
 
 
-def _parts(text: str) -> tuple[str, str]:
-    """A text up to its last line, and that line; nothing and the text where it has but one."""
-    match = _LAST_CUT.match(text)
-    cut = match.end() if match else 0
-    return text[:cut], text[cut:]
+def _common(first: str, second: str) -> int:
+    """How many characters two texts have in common from their start."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first.startswith(second[low:middle], low):
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
-def _after(
-    asked: Sequence[tuple[str, str]], contexts: Mapping[str, list[int]], texts: Sequence[list[int]]
-) -> list[list[int]]:
-    """The tokens of whole texts after as many as their contexts have."""
-    return [text[len(contexts[context]) :] for (context, _), text in zip(asked, texts, strict=True)]
+def _parts(text: str, begin: int, end: int) -> list[_Framed]:
+    """The parts of a range of a text, which ends where a line begins with a letter or a digit."""
+    if begin == end:
+        return []
+    starts = _PARAGRAPH.finditer(text, begin + 1, end) if text.find("\n\n", begin, end) >= 0 else ()
+    places = [begin, *(match.start() for match in starts), end]
+    return [
+        (_BEFORE if first else "", text[first:stop], _DIGIT if text[stop].isdigit() else _LETTER)
+        for first, stop in pairwise(places)
+    ]
 
 
-def _step(items: Sized) -> int:
-    return max(1, min(_EVERY, len(items) // _AT_LEAST))
+def _of_rest(rest: str) -> tuple[str, str, list[_Framed]]:
+    """What follows a context up to the first line that it begins; what this line begins with; and that line and all others."""
+    places = [*(match.start() for match in _LINE.finditer(rest)), len(rest)]
+    lines = [
+        (_BEFORE, rest[first:stop], "" if stop == len(rest) else _DIGIT if rest[stop].isdigit() else _LETTER)
+        for first, stop in pairwise(places)
+    ]
+    return rest[: places[0]], (_DIGIT if lines[0][1][0].isdigit() else _LETTER) if lines else "", lines
+
+
+def _step(items: Sized, every: int) -> int:
+    return max(1, min(every, len(items) // _AT_LEAST))
 
 
 class Verification:
@@ -243,7 +282,7 @@ class Verification:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1)
-        self._waiting: list[tuple[Pieces, Mapping[str, tuple[int, list[int]]]]] = []
+        self._waiting: list[tuple[Pieces, Mapping[str, tuple[int, Sequence[int] | Tokens]]]] = []
         self._found: list[Future[bool]] = []
 
     def __enter__(self) -> Verification:
@@ -254,8 +293,11 @@ class Verification:
 
     def add(self, pieces: Pieces, asked: Sequence[tuple[str, str]], pairs: Sequence[Pair]) -> None:
         """Have the tokens of contexts compared once the comparison starts, and of what follows them with lines of its own."""
-        ids = {context: (0, found) for (context, _), (found, _) in zip(asked, pairs, strict=True)}
+        ids: dict[str, tuple[int, Sequence[int] | Tokens]] = {}
+        last = None
         for (context, rest), (found, after) in zip(asked, pairs, strict=True):
+            if context is not last:
+                last, ids[context] = context, (0, found)
             if "\n" in rest:
                 ids[context + rest] = len(found), after
         self._waiting.append((pieces, ids))
@@ -275,15 +317,23 @@ class Verification:
         return all(found.result() for found in self._found)
 
 
+_parallel = Lock()
+_users: list[str | None] = []
+
+
 @contextmanager
 def _all_processors() -> Iterator[None]:
-    """Let the tokenizer use all processors, which lm_eval's command line forbids."""
-    before = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    """Let the tokenizer use all processors, which lm_eval's command line forbids; several threads may do so at a time."""
+    with _parallel:
+        _users.append(os.environ.get("TOKENIZERS_PARALLELISM") if not _users else _users[0])
+        os.environ["TOKENIZERS_PARALLELISM"] = "true"
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop("TOKENIZERS_PARALLELISM", None)
-        else:
-            os.environ["TOKENIZERS_PARALLELISM"] = before
+        with _parallel:
+            before = _users.pop()
+            if not _users:
+                if before is None:
+                    os.environ.pop("TOKENIZERS_PARALLELISM", None)
+                else:
+                    os.environ["TOKENIZERS_PARALLELISM"] = before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from consistency.shared_prefix.passes import Row
 from consistency.shared_prefix.prefixes import Segment, Tokens, shared_trees
 from consistency.support.arrays import Integers
 
-Encoded = tuple[Any, list[int], list[int]]
+# The strings of a request, the tokens of its context, and those of its continuation.
+Encoded = tuple[Any, Sequence[int] | Tokens, Sequence[int]]
 
 
 class Requests:
@@ -30,22 +32,22 @@ class Requests:
         The distinct inputs.
     counts : list of int
         How many positions at the end of each are scored at most.
-    answers : list of list of (int, list of int)
+    answers : list of list of (int, sequence of int)
         For each the requests that it answers: their numbers and continuations.
     """
 
     def __init__(self, requests: Sequence[Encoded], longest: int) -> None:
         self.sequences: list[Tokens] = []
         self.counts: list[int] = []
-        self.answers: list[list[tuple[int, list[int]]]] = []
+        self.answers: list[list[tuple[int, Sequence[int]]]] = []
         places: dict[bytes, int] = {}
-        # The options of a question have the same context, which is often the same list object.
-        last: list[int] = []
+        # The options of a question have the same context, which is often the same object.
+        last: Sequence[int] | Tokens = []
         context_bytes = b""
-        last_read: list[int] | None = None
+        last_read: Sequence[int] | None = None
         place = 0
         for number, (_, context, continuation) in enumerate(requests):
-            if not context or not 0 < len(continuation) <= longest:
+            if not len(context) or not 0 < len(continuation) <= longest:
                 raise ValueError(f"request {number}: a continuation of {len(continuation)} tokens after {len(context)}")
             if context is not last:
                 last, context_bytes, last_read = context, _bytes_of(context), None
@@ -62,29 +64,31 @@ class Requests:
                 self.counts[place] = len(continuation)
             self.answers[place].append((number, continuation))
 
+        # For each scored token, sequence by sequence: its id, its request, and its place before the end of the sequence.
+        asked = list(chain.from_iterable(self.answers))
+        lengths = np.array([len(continuation) for _, continuation in asked], np.int64)
+        ends = np.cumsum(lengths)
+        self._targets = np.fromiter(chain.from_iterable(continuation for _, continuation in asked), np.int64)
+        self._owners = np.repeat(np.array([number for number, _ in asked], np.int64), lengths)
+        self._back = np.arange(len(self._targets)) - np.repeat(ends, lengths)
+        # Where those of each sequence begin.
+        firsts = np.cumsum([0, *map(len, self.answers)])
+        self._starts = np.concatenate([[0], ends])[firsts]
+
     def scored_tokens(self, row: Row) -> tuple[Integers, Integers, Integers]:
         """For each scored token of a row: its place among the scored positions, its id, and the number of its request."""
-        ends: list[int] = []
-        lengths: list[int] = []
-        targets: list[int] = []
-        numbers: list[int] = []
-        end = 0
-        for leaf in row.leaves:
-            end += self.counts[leaf.sequence]
-            for number, continuation in self.answers[leaf.sequence]:
-                ends.append(end)
-                lengths.append(len(continuation))
-                targets.extend(continuation)
-                numbers.append(number)
-        sizes = np.array(lengths)
+        sequences = [leaf.sequence for leaf in row.leaves]
+        starts = self._starts[sequences]
+        sizes = self._starts[np.array(sequences) + 1] - starts
+        tokens = np.arange(sizes.sum()) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
         # The scored positions of a request end where those of its sequence do.
-        places = np.arange(len(targets)) + np.repeat(np.array(ends) - np.cumsum(sizes), sizes)
-        return places, np.array(targets), np.repeat(np.array(numbers), sizes)
+        ends = np.cumsum([self.counts[sequence] for sequence in sequences])
+        return np.repeat(ends, sizes) + self._back[tokens], self._targets[tokens], self._owners[tokens]
 
     def forest(self) -> list[Segment]:
         """The trees of the sequences: see `consistency.shared_prefix.prefixes.shared_trees`."""
         return shared_trees(self.sequences, [len(t) - n for t, n in zip(self.sequences, self.counts, strict=True)])
 
 
-def _bytes_of(tokens: list[int]) -> bytes:
-    return np.fromiter(tokens, np.int32, len(tokens)).tobytes()
+def _bytes_of(tokens: Sequence[int] | Tokens) -> bytes:
+    return np.asarray(tokens, np.int32).tobytes()

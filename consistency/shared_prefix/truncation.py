@@ -14,6 +14,8 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from consistency.errors import InputError
+from consistency.shared_prefix.prefixes import Tokens
+from consistency.shared_prefix.requests import Encoded
 from consistency.support.text import shortened
 
 logger = logging.getLogger("lm_eval.models.truncation")
@@ -184,7 +186,7 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
         self.count_scored(requests)
         return super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm, override_bs=override_bs)
 
-    def count_scored(self, encoded: Sequence[tuple[Any, list[int], list[int]]]) -> None:
+    def count_scored(self, encoded: Sequence[Encoded]) -> None:
         """Count the prompts of the requests that are being answered.
 
         Raises
@@ -233,12 +235,12 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
             self._count("generate_until", limit, counted)
         return super().generate_until(requests, disable_tqdm=disable_tqdm)
 
-    def _count(self, kind: str, limit: int, requests: Iterable[tuple[Any, list[int], int]]) -> None:
+    def _count(self, kind: str, limit: int, requests: Iterable[tuple[Any, Sequence[int] | Tokens, int]]) -> None:
         cut: dict[str, tuple[int, int, tuple[int, int]]] = {}
         for request, context, length in requests:
             lost, shots = max(0, length - limit), (0, 0)
             if lost:
-                shots = self.cut_prompts.shots_of(request, self.tokenizer.decode(context[lost:]))
+                shots = self.cut_prompts.shots_of(request, self.tokenizer.decode(list(context[lost:])))
                 cut[hash_args(kind, request.args)] = lost, limit, shots
             self.cut_prompts.add(request, lost, limit, shots)
         answers = self.cache_hook.dbdict
