@@ -1,7 +1,8 @@
 """An Axolotl plugin that trains on every row in every epoch, and writes what each epoch saw beside the weights.
 
 Axolotl alone drops the packed rows that do not fill a last micro batch: a group whose rows fill less than one trains for 0
-steps and ends like any other training. It also ends the last epoch early where the examples are no multiple of the batch.
+steps and ends like any other training. It also ends the last epoch early where the examples are no multiple of the batch. In
+several processes rows that are not packed are repeated until the last batches are full.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from axolotl.core.trainers.base import AxolotlTrainer
 from axolotl.integrations.base import BasePlugin
 from axolotl.utils.samplers import MultipackBatchSampler, get_dataset_lengths
 from axolotl.utils.samplers.multipack import allocate_sequentially, pack_parallel
-from torch.utils.data import BatchSampler, SequentialSampler
+from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
 from transformers import TrainerCallback
 
 from consistency.experiment.training_record import RECORD, Epoch, TrainingRecord, no_step
@@ -44,7 +46,7 @@ class WholeEpochs(BasePlugin):  # type: ignore[misc]
         def whole(*arguments: Any) -> Any:
             made = sampler_of(*arguments)
             if not isinstance(made, MultipackBatchSampler):
-                return made
+                return EvenBatches.of(made, cfg, trainer) or made
             counts.packed = PackedBatches(made, int(cfg.seed or 0), trainer.args.world_size)
             return counts.packed
 
@@ -111,6 +113,79 @@ class PackedBatches(BatchSampler):
             most = made.bin_size or made.batch_max_len
             packed = pack_parallel(lengths, made.batch_max_len, made.group_size, most, num_processes=1)
         return [[int(order[place]) for place in row] for row in packed]
+
+
+class EvenBatches(BatchSampler):
+    """The batches of rows that are not packed, for several devices: every row in one of them, and as many for each device.
+
+    Parameters
+    ----------
+    count, micro, devices : int
+        Rows, how many of them a device takes at once, and devices.
+    seed : int or None
+        With the number of the epoch it decides the order, in every process the same. None for the order that they have.
+    """
+
+    batch_size = None  # type: ignore[assignment]
+    drop_last = False
+
+    def __init__(self, count: int, micro: int, devices: int, seed: int | None) -> None:
+        self._count, self._micro, self._devices, self._seed = count, micro, devices, seed
+        self._epoch = 0
+
+    @classmethod
+    def of(cls, sampler: Any, cfg: Any, trainer: Any) -> EvenBatches | None:
+        """Those in place of a sampler of Axolotl's; None for one process, pairs of replies, and orders of another kind."""
+        devices, ordered = trainer.args.world_size, isinstance(sampler, SequentialSampler)
+        if (
+            devices == 1
+            or not isinstance(trainer, AxolotlTrainer)
+            or not (ordered or isinstance(sampler, RandomSampler))
+        ):
+            return None
+        # Batches have sizes of their own, so accelerate must not fill them up.
+        trainer.accelerator.dataloader_config.even_batches = False
+        micro = trainer.args.per_device_train_batch_size
+        return cls(len(trainer.train_dataset), micro, devices, None if ordered else int(cfg.seed or 0))
+
+    def __len__(self) -> int:
+        """The number of batches of an epoch, over all devices."""
+        return -(-self._count // (self._micro * self._devices)) * self._devices
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """The batches of the next epoch."""
+        order = range(self._count)
+        if self._seed is not None:
+            order = np.random.default_rng([self._seed, self._epoch]).permutation(self._count).tolist()
+        self._epoch += 1
+        return iter(even_batches(order, self._micro, self._devices))
+
+
+def even_batches(rows: Sequence[int], micro: int, devices: int) -> list[list[int]]:
+    """Rows in batches, as many for each device; none is left out.
+
+    Parameters
+    ----------
+    rows : sequence of int
+    micro, devices : int
+        The most rows that a device takes at once, and devices. Consecutive batches are those of the devices.
+
+    Returns
+    -------
+    list of list of int
+        Where there are fewer rows than batches, as may be with a `micro` of 1, the first rows are repeated.
+
+    Examples
+    --------
+    >>> even_batches(range(5), micro=2, devices=2)
+    [[0, 2], [1], [4], [3]]
+    >>> even_batches(range(3), micro=1, devices=2)
+    [[0], [1], [2], [0]]
+    """
+    steps = -(-len(rows) // (micro * devices))
+    filled = [*rows, *(rows[place % len(rows)] for place in range(steps * devices - len(rows)))]
+    parts = [np.array_split(filled[device::devices], steps) for device in range(devices)]
+    return [parts[device][step].tolist() for step in range(steps) for device in range(devices)]
 
 
 def batches_of(rows: Sequence[Row], micro: int, devices: int) -> list[list[Row]]:

@@ -231,3 +231,148 @@ def test_an_adapter_that_changes_nothing_is_refused(model: Path, tmp_path: Path)
         next(value for name, value in adapter.named_parameters() if "lora_B" in name)[0, 0] = 1e-3
     adapter.save_pretrained(folder)
     assert check_checkpoint(folder).compared
+
+
+def _kinds() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Kinds of adapters: the class of their configuration, and settings for a small model."""
+    common: dict[str, dict[str, Any]] = {
+        "Lora": {"r": 4},
+        "AdaLora": {"total_step": 10},
+        "Vera": {"r": 4},
+        "Shira": {"r": 4},
+        "Boft": {"boft_block_size": 4},
+        "OFT": {"oft_block_size": 4, "r": 0},
+        "IA3": {"target_modules": ["k_proj", "down_proj"], "feedforward_modules": ["down_proj"]},
+        "LNTuning": {"target_modules": ["input_layernorm"]},
+        "TrainableTokens": {"target_modules": ["embed_tokens"], "token_indices": [5, 1]},
+        "FourierFT": {"n_frequency": 10},
+        "RandLora": {"r": 4},
+        "C3A": {"block_size": 8},
+        **{name: {} for name in ("LoHa", "LoKr", "HRA", "Miss", "OSF", "Hira")},
+        **{name: {"num_virtual_tokens": 3} for name in ("PromptTuning", "PrefixTuning")},
+    }
+    kinds = {f"{name}Config": (f"{name}Config", settings) for name, settings in common.items()}
+    kinds["BOFTConfig"] = ("BOFTConfig", kinds.pop("BoftConfig")[1])
+    kinds["PromptEncoderConfig"] = ("PromptEncoderConfig", {"num_virtual_tokens": 3})
+    for init in ("gaussian", "pissa", "olora", "orthogonal", False):
+        kinds[f"LoRA {init}"] = ("LoraConfig", {"r": 4, "init_lora_weights": init})
+    for name, settings in {
+        "DoRA": {"use_dora": True},
+        "embedding": {"target_modules": ["embed_tokens"]},
+        "module": {"modules_to_save": ["lm_head"]},
+        "tokens": {"trainable_token_indices": {"embed_tokens": [5, 1]}},
+    }.items():
+        kinds[f"LoRA {name}"] = ("LoraConfig", {"r": 4, **settings})
+    return kinds
+
+
+# Kinds that change a model before they are trained, so that it cannot be seen whether they were.
+RANDOM = {
+    "C3AConfig",
+    "FourierFTConfig",
+    "PromptTuningConfig",
+    "PrefixTuningConfig",
+    "PromptEncoderConfig",
+    "LoRA False",
+}
+
+
+@pytest.fixture(scope="module")
+def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    transformers = pytest.importorskip("transformers")
+    transformers.set_seed(0)
+    sizes = {"vocab_size": 99, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    config = transformers.LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=False)
+    folder = tmp_path_factory.mktemp("base")
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return Path(folder)
+
+
+@pytest.mark.parametrize("name", sorted(_kinds()))
+def test_each_kind_of_adapter_is_refused_until_a_step_has_changed_it(
+    name: str, small_base: Path, tmp_path: Path
+) -> None:
+    peft = pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    kind, settings = _kinds()[name]
+    virtual = {} if "num_virtual_tokens" in settings else {"target_modules": ["q_proj", "v_proj"]}
+    config = getattr(peft, kind)(task_type="CAUSAL_LM", **virtual | settings)
+    base = transformers.AutoModelForCausalLM.from_pretrained(small_base)
+    ids = torch.arange(3, 40)[None]
+    before = base(ids).logits.detach()
+    adapted = peft.get_peft_model(base, config)
+    adapted.eval()
+    # What peft itself computes says whether the kind changes anything.
+    begins_as_base = bool((adapted(ids).logits[:, -37:] - before).abs().max() < 1e-5)
+    assert begins_as_base == (name not in RANDOM)
+    folder = tmp_path / "adapter"
+
+    def saved() -> Path:
+        adapted.save_pretrained(folder)
+        for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+            shutil.copy(BASE_MODEL / file, folder)
+        return folder
+
+    saved()
+    if begins_as_base:
+        _refused(folder, "the adapter changes nothing")
+    else:
+        assert "changes the model before it is trained" in str(check_checkpoint(folder).uncompared)
+    adapted.train()
+    optimizer = torch.optim.SGD([value for value in adapted.parameters() if value.requires_grad], lr=0.1)
+    adapted(input_ids=ids, labels=ids).loss.backward()
+    optimizer.step()
+    found = check_checkpoint(saved())
+    assert found.compared == begins_as_base
+    assert ("not compared" in found.to_text()) != begins_as_base
+
+
+def test_what_an_adapter_holds_beside_its_matrices_counts(small_base: Path, tmp_path: Path) -> None:
+    """A copy of the head that was trained, DoRA's norms, and embeddings of a few tokens, while all lora_B are zero."""
+    peft = pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    for name, part in (("DoRA", "magnitude"), ("module", "lm_head"), ("tokens", "trainable_tokens")):
+        base = transformers.AutoModelForCausalLM.from_pretrained(small_base)
+        config = peft.LoraConfig(target_modules=["q_proj"], **_kinds()[f"LoRA {name}"][1])
+        adapted = peft.get_peft_model(base, config)
+        with torch.no_grad():
+            value = next(value for key, value in adapted.named_parameters() if part in key and value.requires_grad)
+            value.view(-1)[0] *= 1.5
+        folder = tmp_path / name
+        adapted.save_pretrained(folder)
+        for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+            shutil.copy(BASE_MODEL / file, folder)
+        assert check_checkpoint(folder).compared
+        # Without the base model it cannot be known.
+        found = check_checkpoint(folder, base="nobody/nothing")
+        assert "lora_B are zero" in str(found.uncompared)
+        assert "not on this machine" in str(found.uncompared)
+
+
+def test_why_weights_were_not_compared(model: Path, tmp_path: Path) -> None:
+    """The reason is the one that holds."""
+
+    def why(base: Path | str) -> str:
+        return str(check_checkpoint(model, base=str(base)).uncompared)
+
+    assert why("nobody/nothing") == "the base model is not on this machine"
+    assert why(model) == "that is this folder itself"
+    base = Path(shutil.copytree(model, tmp_path / "base"))
+    weights = _weights(base)
+    name = "model.layers.0.mlp.up_proj.weight"
+    safetensors.save_file({**weights, name: weights[name].to(torch.float8_e4m3fn)}, base / "model.safetensors")
+    assert why(base) == "1 tensors are stored as F8_E4M3"
+    safetensors.save_file({f"other.{key}": value for key, value in weights.items()}, base / "model.safetensors")
+    assert why(base) == "no tensor has its name and shape there"
+    (base / "model.safetensors").unlink()
+    torch.save({}, base / "pytorch_model.bin")
+    assert why(base) == "the base model has no safetensors"
+    # Embeddings of further tokens, behind those that have not changed.
+    safetensors.save_file(weights, base / "model.safetensors")
+    embedding = "model.embed_tokens.weight"
+    longer = torch.cat([weights[embedding], torch.ones_like(weights[embedding][:3])])
+    safetensors.save_file({**weights, embedding: longer}, model / "model.safetensors")
+    assert why(base) == f"all that is there is the same, and 1 of {len(weights)} tensors have more or are new"
+    longer[0, 0] += 1
+    safetensors.save_file({**weights, embedding: longer}, model / "model.safetensors")
+    assert check_checkpoint(model, base=str(base)).compared

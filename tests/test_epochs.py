@@ -71,6 +71,31 @@ def test_each_epoch_has_every_row_and_each_device_as_many_batches(count: int, mi
     assert count < 7 or orders[0] != orders[1]
 
 
+@pytest.mark.parametrize("devices", [2, 3, 8])
+@pytest.mark.parametrize("micro", [1, 2, 5])
+@pytest.mark.parametrize("count", [1, 2, 7, 41, 160])
+def test_rows_that_are_not_packed_are_in_one_batch_of_one_device(count: int, micro: int, devices: int) -> None:
+    from accelerate.data_loader import BatchSamplerShard
+
+    from consistency.epochs import EvenBatches
+
+    samplers = [EvenBatches(count, micro, devices, 42) for _ in range(devices)]
+    shards = [BatchSamplerShard(sampler, devices, rank, even_batches=False) for rank, sampler in enumerate(samplers)]
+    orders = []
+    for _ in range(3):
+        batches = [list(shard) for shard in shards]
+        assert {len(found) for found in batches} == {-(-count // (micro * devices))} == {len(shard) for shard in shards}
+        assert all(1 <= len(batch) <= micro for found in batches for batch in found)
+        seen = Counter(row for found in batches for batch in found for row in batch)
+        assert set(seen) == set(range(count))
+        # Some must be repeated only where a device would have nothing to do in the last step.
+        assert seen.total() - count == max(0, len(samplers[0]) - count) < devices
+        orders.append(batches)
+    assert count < 7 or orders[0] != orders[1]
+    in_order = [row for batch in EvenBatches(count, micro, devices, None) for row in batch]
+    assert sorted(set(in_order)) == list(range(count))
+
+
 def test_no_more_packed_rows_at_once_than_there_are(tmp_path: Path) -> None:
     for count in (1, 3, 40):
         rows = write(tmp_path / "rows.jsonl", count)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -420,3 +424,62 @@ def test_beginnings_of_options_are_whole_options_and_json_adds_to_the_first_mode
 def test_no_requests_have_no_answers(tiny_llama: Path) -> None:
     model = SharedPrefixLM(pretrained=str(tiny_llama), dtype="float32", device="cpu")
     assert model.loglikelihood([]) == []
+
+
+# One process of an evaluation as `accelerate launch` starts it. lm_eval itself shares requests out on GPUs only.
+PROCESS = """
+import json, sys
+import lm_eval, lm_eval.evaluator
+from accelerate import Accelerator
+from lm_eval.api import registry
+from lm_eval.tasks import TaskManager
+import consistency.shared_prefix.model
+from consistency.shared_prefix.harness import prepared_harness
+
+kind, tasks, out, arguments, names = *sys.argv[1:4], *map(json.loads, sys.argv[4:])
+lm_eval.evaluator.add_env_info = lambda storage: None
+accelerator = Accelerator(cpu=True)
+with prepared_harness({"model": kind, "model_args": arguments}):
+    lm = registry.get_model(kind)(**arguments, device="cpu", batch_size=2)
+    lm.accelerator, lm._rank, lm._world_size = accelerator, accelerator.process_index, accelerator.num_processes
+    found = lm_eval.simple_evaluate(
+        lm, tasks=names, task_manager=TaskManager(include_path=tasks, include_defaults=False), bootstrap_iters=0
+    )
+if found is not None:
+    with open(out, "w") as stream:
+        json.dump(found["config"]["truncated_prompts"], stream)
+accelerator.end_training()
+"""
+
+
+def test_the_counts_of_all_processes_are_added(
+    tasks: Path, tiny_llama: Path, counts: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    limit = sorted(item["tokens"] for item in counts)[3]
+    arguments = {"pretrained": str(tiny_llama), "dtype": "float32", "max_length": limit}
+    alone = evaluated(tasks, "hf-shared-prefix", arguments, [LETTERS, WRITES])["config"]["truncated_prompts"]
+    assert alone[LETTERS]["cut"] == 4
+    (tmp_path / "process.py").write_text(PROCESS)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    root = Path(__file__).parents[1]
+    processes = []
+    for rank in range(2):
+        environment = os.environ | {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": "2",
+            "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": str(port),
+            "ACCELERATE_USE_CPU": "true",
+            "PYTHONPATH": str(root),
+        }
+        words = [str(tasks), str(tmp_path / "counts.json"), json.dumps(arguments), json.dumps([LETTERS, WRITES])]
+        command = [sys.executable, str(tmp_path / "process.py"), "hf-shared-prefix", *words]
+        processes.append(subprocess.Popen(command, env=environment, stdout=-1, stderr=subprocess.STDOUT, text=True))
+    said = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert json.loads((tmp_path / "counts.json").read_text()) == alone
+    assert [text.count("lose their beginning") for text in said] == [1, 0]

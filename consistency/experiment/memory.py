@@ -16,8 +16,8 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.experiment.arguments import model_arguments
-from consistency.experiment.checkpoint import read_header
 from consistency.experiment.grid import Experiment
+from consistency.experiment.tensors import read_header
 from consistency.experiment.training_config import TrainingConfig
 from consistency.support.host import host_memory, list_gpus
 from consistency.world.model import BASE_MODEL

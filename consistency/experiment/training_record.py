@@ -90,6 +90,8 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
         sizes = f"{_count(self.steps, 'step')}, {_count(len(self.epochs), 'epoch')} of {_count(self.rows, 'row')}"
         text = f"{sizes}, {self.dropped:.1%}".replace("%", " %")
         text += f" of their {kind} not seen"
+        if (twice := max((epoch.rows for epoch in self.epochs), default=0) - self.rows) > 0:
+            text += f", and up to {_count(twice, 'row')} of an epoch seen twice"
         if self.full_rows:
             text += f"; {_count(self.full_rows, 'row')} cut at {self.sequence_len:,} tokens"
         if self.unlabelled_rows:

@@ -195,15 +195,15 @@ class Pass:
     ----------
     kept : dict of int to (Tensor, Tensor)
         The same for the next pass, filled while this one runs.
-    layers : int
-        How many times this attention was computed.
+    windows : list of int or None
+        The window of each computation of attention so far.
     """
 
     def __init__(self, row: Row, carried: Carried) -> None:
         self.row = row
         self.carried = carried
         self.kept: Carried = {}
-        self.layers = 0
+        self.windows: list[int | None] = []
         self._own, self._trees, self._stems = Spans(row.own), Spans(row.trees), Spans(row.stems)
         self._longest = int(row.positions.max()) + 1
         self._places: dict[tuple[str, torch.device], Tensor] = {}
@@ -211,8 +211,8 @@ class Pass:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None, window: int | None) -> Tensor:
         """The attention of the whole row in the next layer: see `attend` for the arguments."""
-        layer = self.layers
-        self.layers += 1
+        layer = len(self.windows)
+        self.windows.append(window)
         query, key, value = (item.transpose(0, 1) for item in (query, key, value))
         before = self.carried.get(layer)
         prefix = [key[: self.row.prefixes], value[: self.row.prefixes]]

@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from consistency.shared_prefix.attention import Carried, Spans, UnsupportedAttentionError, attend, merge
 from consistency.shared_prefix.forward import Forward
-from consistency.shared_prefix.masks import watched_masks
 from consistency.shared_prefix.passes import Bounds, end_of_pass, lay_out, units_of
 from consistency.shared_prefix.prefixes import Tokens
 from consistency.shared_prefix.requests import Requests
+from consistency.shared_prefix.visibility import measured_visibility
 
 DEVICES = ("cpu", "cuda")
 NOT_CAUSAL = "not a causal language model of transformers"
@@ -77,8 +77,9 @@ def _why_by_configuration(forward: Forward) -> str | None:
 def longest_served(forward: Forward, length: int) -> tuple[int, str | None]:
     """The longest prompt that is computed as lm_eval's ``hf`` computes it, and why no longer one is.
 
-    A window, or another limit of what a token attends to, shows only in prompts that are longer. In ``hf`` it is in the mask,
-    which is compared with what this package computes, token by token; so are the logprobs of one prompt of that length.
+    A window, or another limit of what a token attends to, may show only in prompts that are longer, and in bfloat16 be no
+    larger than rounding. So what each token attends to in ``hf`` is measured, layer by layer, and the logprobs of one prompt of
+    that length are compared.
 
     Parameters
     ----------
@@ -95,14 +96,14 @@ def longest_served(forward: Forward, length: int) -> tuple[int, str | None]:
         The reason if it is less than `length`.
     """
     reason = None
-    while length > TRIAL_LENGTH:
+    while length > 0:
         try:
-            right, why = _trial_of(forward, length)
+            right, why = _trial_of(forward, max(length, TRIAL_LENGTH))
         except (RuntimeError, TypeError, AttributeError, KeyError, IndexError, UnsupportedAttentionError) as error:
             right, why = 0, f"{length} tokens cannot be served ({type(error).__name__}: {str(error).splitlines()[0]})"
-        reason = reason or why
-        if right == length:
+        if right >= length:
             break
+        reason = reason or why
         length = right
     return length, reason
 
@@ -118,12 +119,15 @@ def _trial_of(forward: Forward, length: int) -> tuple[int, str | None]:
     trial = Requests([*questions], length)
     # The last one in the order of computation: its prefix is left by the pass before.
     last = trial.forest()[-1].children[-1].sequence
-    with watched_masks() as masks:
-        theirs = forward.plain_logprobs(trial.sequences[last], TRIAL_ANSWER).float().cpu()
-    if masks.right < length:
-        return masks.right, f"beyond {masks.right} tokens a mask is not the one of its layer's window"
     with forward.prefix_attention():
-        ours = torch.split(_trial_logprobs(forward, trial)[1], TRIAL_ANSWER)[last]
+        windows, logprobs = _trial_logprobs(forward, trial)
+    ours = torch.split(logprobs, TRIAL_ANSWER)[last]
+    with measured_visibility(windows) as seen:
+        theirs = forward.plain_logprobs(trial.sequences[last], TRIAL_ANSWER).float().cpu()
+    if seen.layers != len(windows):
+        return 0, f"{seen.layers} of {len(windows)} computations of attention can be measured"
+    if seen.right < length:
+        return seen.right, f"beyond {seen.right} tokens they attend to others than those of their layer's window"
     difference = (ours - theirs).abs()
     if _is_near(forward, difference, theirs.roll(1, 0) - theirs):
         return length, None
@@ -146,11 +150,11 @@ def _why_by_trial(forward: Forward, hf_logits: Callable[[torch.Tensor], torch.Te
         if not error <= KERNEL_ERROR.get(dtype, 0.0):
             return f"its attention in {dtype} on {device} is off by {error:.1e}"
         with forward.prefix_attention():
-            layers, ours = _trial_logprobs(forward, trial)
+            windows, ours = _trial_logprobs(forward, trial)
     except (RuntimeError, TypeError, AttributeError, KeyError, IndexError, UnsupportedAttentionError) as error:
         return f"its attention cannot be served ({type(error).__name__}: {str(error).splitlines()[0]})"
-    if layers != config.num_hidden_layers:
-        return f"{layers} of {config.num_hidden_layers} layers are attention that can be served"
+    if len(windows) != config.num_hidden_layers:
+        return f"{len(windows)} of {config.num_hidden_layers} layers are attention that can be served"
     theirs, others = (
         _hf_logprobs(hf_logits, device, sequences, trial.counts) for sequences in (trial.sequences, changed)
     )
@@ -211,12 +215,13 @@ def _heads(config: Any) -> tuple[int, int, int]:
     return heads, key_heads, getattr(config, "head_dim", None) or config.hidden_size // heads
 
 
-def _trial_logprobs(forward: Forward, trial: Requests) -> tuple[int, torch.Tensor]:
-    """How many layers used this package's attention, and the logprobs of the scored positions, sequence by sequence."""
+def _trial_logprobs(forward: Forward, trial: Requests) -> tuple[list[int | None], torch.Tensor]:
+    """The windows of the computations of attention in a pass, and the logprobs of scored positions, sequence by sequence."""
     units = units_of(trial.forest(), TRIAL_PASS)
     carried: Carried = {}
     found: dict[int, torch.Tensor] = {}
-    first = layers = 0
+    windows: list[int | None] = []
+    first = 0
     while first < len(units):
         last = end_of_pass(units, first, trial.counts, TRIAL_PASS, TRIAL_PASS)
         row = lay_out(units, first, last, trial.sequences)
@@ -224,8 +229,8 @@ def _trial_logprobs(forward: Forward, trial: Requests) -> tuple[int, torch.Tenso
         sequences = [leaf.sequence for leaf in row.leaves]
         parts = torch.split(logprobs.float().cpu(), [trial.counts[sequence] for sequence in sequences])
         found.update(zip(sequences, parts, strict=True))
-        first, carried, layers = last, current.kept, current.layers
-    return layers, torch.cat([found[sequence] for sequence in range(len(trial.sequences))])
+        first, carried, windows = last, current.kept, current.windows
+    return windows, torch.cat([found[sequence] for sequence in range(len(trial.sequences))])
 
 
 def _hf_logprobs(

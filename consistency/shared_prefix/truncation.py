@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from lm_eval.api.model import hash_args
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
@@ -50,6 +52,13 @@ class _OfTask:
     shots: int = 0
     shots_lost: int = 0
 
+    def join(self, other: _OfTask) -> None:
+        """Count what another process found, too."""
+        self.prompts |= other.prompts
+        self.lost |= other.lost
+        for name in ("limit", "shots", "shots_lost"):
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+
 
 class Truncation:
     """Which prompts of an evaluation were cut at the left.
@@ -75,6 +84,15 @@ class Truncation:
             found.lost[prompt] = max(lost, found.lost.get(prompt, 0))
             found.limit = limit
             found.shots, found.shots_lost = max(found.shots, shots[1]), max(found.shots_lost, shots[0])
+
+    def to_bytes(self) -> bytes:
+        """What was counted, for `join`."""
+        return pickle.dumps(self._found)
+
+    def join(self, counted: bytes) -> None:
+        """Count what another process of the same evaluation found, too."""
+        for name, found in pickle.loads(counted).items():
+            self._found.setdefault(name, _OfTask()).join(found)
 
     def shots_of(self, request: Any, kept: str) -> tuple[int, int]:
         """How many few-shot examples of a cut prompt are no longer whole, and how many it had; 0, 0 where that is unknown."""
@@ -247,15 +265,30 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
         if cut and answers is not None:
             # Before the answers: those of a run that is killed are not asked again.
             answers[RECORD] = {**answers.get(RECORD, {}), **cut}
-        self.cut_prompts.say()
+        self._share()
 
     def recall(self, kind: str, requests: Sequence[Any], cut: Mapping[str, tuple[int, int, tuple[int, int]]]) -> None:
         """Count prompts whose answers may be in a cache, with what it holds of those that were cut."""
         for request in requests:
             self.cut_prompts.add(request, *(cut.get(hash_args(kind, request.args), (0, 0)) if cut else (0, 0)))
+        if self.world_size > 1:
+            self._share()
+
+    def _share(self) -> None:
+        """Say which prompts were cut; of several processes, let the first one do so when all have counted theirs."""
+        if self.world_size > 1:
+            _store().set(f"{RECORD}/{self.rank}", self.cut_prompts.to_bytes())
+        else:
+            self.cut_prompts.say()
 
     def get_model_info(self) -> dict[str, Any]:
-        """What lm_eval logs of the model, and the prompts that were cut."""
+        """What lm_eval logs of the model, and the prompts that were cut; called by the first process, when all are done."""
+        for rank in range(1, self.world_size):
+            key = f"{RECORD}/{rank}"
+            # A process that was asked nothing has counted nothing.
+            if _store().check([key]):
+                self.cut_prompts.join(_store().get(key))
+                _store().delete_key(key)
         self.cut_prompts.say()
         return {**super().get_model_info(), RECORD: self.cut_prompts.to_dict()}
 
@@ -271,6 +304,11 @@ def counting(kind: type, evaluated: Mapping[str, Any]) -> type:
     """
     bases = (kind,) if issubclass(kind, CountsTruncation) else (CountsTruncation, kind)
     return type(kind.__name__, bases, {"evaluated": evaluated})
+
+
+def _store() -> Any:
+    """What the processes of an evaluation keep together. Reading it waits for nobody, as a process may have nothing to ask."""
+    return torch.distributed.distributed_c10d._get_default_store()
 
 
 def _place(request: Any) -> str:
