@@ -190,12 +190,12 @@ def row_at(step: int, gained: float | None, lost: int) -> DriftRow:
 def test_frontier() -> None:
     rows = [row_at(0, 0.0, 0), row_at(20, 0.3, 1), row_at(40, 0.2, 2), row_at(60, 0.3, 1), row_at(80, 0.5, 9)]
     assert frontier(rows) == [0, 60, 80]
-    assert best_step(rows, Stop(margin=0.02)) == 60
-    assert best_step(rows, Stop(margin=0.02), among=[0, 40]) == 40
-    assert best_step(rows, Stop(margin=0.1, harmful_flips=0.005)) == 0
+    assert best_step(rows, {"margin": 0.02}) == 60
+    assert best_step(rows, {"margin": 0.02}, among=[0, 40]) == 40
+    assert best_step(rows, {"margin": 0.1, "harmful_flips": 0.005}) == 0
     without = [row_at(0, None, 0), row_at(20, None, 1), row_at(40, None, 1), row_at(60, None, 9)]
     assert frontier(without) == [0, 40, 60]
-    assert best_step(without, Stop(margin=0.02)) == 40
+    assert best_step(without, {"margin": 0.02}) == 40
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def judge(
         p = _TESTS[condition](counts, limit)
         related = correlation(outcomes(rows, net=condition == "margin"))
         estimate = (counts.lost - (counts.won if condition == "margin" else 0)) / max(counts.n, 1)
-        found[condition] = Look(estimate, p, float(levels(related, level / len(limits), planned)[-1]))
+        found[condition] = Look(estimate, limit, p, float(levels(related, level / len(limits), planned)[-1]))
     return found
 
 

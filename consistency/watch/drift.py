@@ -67,7 +67,7 @@ class Drift:
 
     def best_step(self, among: Collection[int] | None = None) -> int:
         """The last step on the frontier of those that keep within the limits: see `frontier.best_step`."""
-        return frontier.best_step(self._rows, self._settings.stop, among)
+        return frontier.best_step(self._rows, self._settings.stop.limits, among)
 
     def add(
         self, step: int, epoch: float, loss: float | None, seconds: float, learning_rate: float | None = None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from consistency.watch.rows import DriftRow
-from consistency.watch.settings import Stop
 
 
 def frontier(rows: Sequence[DriftRow]) -> list[int]:
@@ -50,25 +49,26 @@ def lost_share(row: DriftRow) -> float | None:
     return (_count(row.lost) - _count(row.won)) / row.asked if row.asked else None
 
 
-def best_step(rows: Sequence[DriftRow], stop: Stop, among: Collection[int] | None = None) -> int:
+def best_step(rows: Sequence[DriftRow], limits: Mapping[str, float], among: Collection[int] | None = None) -> int:
     """The last step on the frontier of those that keep within the limits, by their estimates; step 0 if none does.
 
     Parameters
     ----------
     rows : sequence of DriftRow
-    stop : Stop
+    limits : dict of str to float
+        By condition.
     among : collection of int, optional
         Steps of which a checkpoint was saved; by default all.
     """
-    chosen = [row for row in rows if (among is None or row.step in among) and _is_within(row, stop)]
+    chosen = [row for row in rows if (among is None or row.step in among) and _is_within(row, limits)]
     return max(frontier(chosen), default=0)
 
 
-def _is_within(row: DriftRow, stop: Stop) -> bool:
+def _is_within(row: DriftRow, limits: Mapping[str, float]) -> bool:
     if not row.asked:
         return True
     found = {"margin": lost_share(row) or 0.0, "harmful_flips": _count(row.lost) / row.asked}
-    return all(found[condition] <= limit for condition, limit in stop.limits.items())
+    return all(found[condition] <= limit for condition, limit in limits.items())
 
 
 def _count(turned: dict[str, list[int]]) -> int:

@@ -57,12 +57,13 @@ class Look(Struct, frozen=True):
 
     Attributes
     ----------
-    estimate : float
-        The share of the kept answers that is judged, as a fraction.
+    estimate, limit : float
+        The share of the kept answers that is judged, and what it may be, as fractions.
     p, level : float
     """
 
     estimate: float
+    limit: float
     p: float
     level: float
 
