@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from consistency import InputError, compare
 from consistency.watch.drift import Drift
 from consistency.watch.frontier import best_step, frontier
-from consistency.watch.rows import DRIFT, DriftRow, Figure, Pool, read_drift
+from consistency.watch.rows import DRIFT, DriftRow, Number, Pool, read_drift
 from consistency.watch.settings import Stop, WatchSettings, planned_looks, read_settings
 
 STEPS = (0, 20, 40, 60, 80, 100)
@@ -72,7 +72,7 @@ def test_figures_are_those_of_a_comparison(copied: Path) -> None:
             ("harmful_flips", "harmful_flips"),
         ):
             estimate = section.estimates[of]
-            assert pool.figures[name] == Figure(estimate.value, estimate.ci_low, estimate.ci_high, section.n)
+            assert pool.figures[name] == Number(estimate.value, estimate.ci_low, estimate.ci_high, section.n)
         assert pool.value("kl") == section.estimates["kl"].value
         assert section.decomposition is not None
         assert pool.value("change_calibrated") == section.decomposition.estimates["calibrated_change"].value
@@ -183,7 +183,7 @@ def test_without_tasks_to_learn_all_are_kept(copied: Path) -> None:
 
 def row_at(step: int, gained: float | None, lost: int) -> DriftRow:
     """A step of 100 kept questions of which so many were lost."""
-    learned = None if gained is None else Pool(10, {"change": Figure(gained, None, None, 10)})
+    learned = None if gained is None else Pool(10, {"change": Number(gained, None, None, 10)})
     return DriftRow(step, 0.0, None, 0.0, None, learned, {}, 100, {"kept": list(range(lost))}, {"kept": []})
 
 

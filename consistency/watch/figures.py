@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from consistency.comparison.section import Section
 from consistency.statistics.estimates import Estimate
-from consistency.watch.rows import Figure, Pool
+from consistency.watch.rows import Number, Pool
 
 # Of a comparison's estimates, and of its parts where options stand behind letters.
 RAW = {
@@ -35,5 +35,5 @@ def pool_of(section: Section) -> Pool:
     return Pool(section.n, {name: _figure(estimate) for name, estimate in found.items()})
 
 
-def _figure(estimate: Estimate) -> Figure:
-    return Figure(estimate.value, estimate.ci_low, estimate.ci_high, estimate.n)
+def _figure(estimate: Estimate) -> Number:
+    return Number(estimate.value, estimate.ci_low, estimate.ci_high, estimate.n)

@@ -15,7 +15,7 @@ DRIFT = "drift.jsonl"
 _EXPECTED = "a step of drift.jsonl, with step, epoch, kept, learned and tasks"
 
 
-class Figure(Struct, frozen=True):
+class Number(Struct, frozen=True):
     """A number with its 95 % interval.
 
     Attributes
@@ -39,12 +39,12 @@ class Pool(Struct, frozen=True):
     ----------
     n : int
         Questions.
-    figures : dict of str to Figure
+    figures : dict of str to Number
         By name: see `consistency.watch.figures`.
     """
 
     n: int
-    figures: dict[str, Figure]
+    figures: dict[str, Number]
 
     def value(self, name: str) -> float | None:
         """The value of a figure; None where the questions have none."""
@@ -101,16 +101,23 @@ class Alarm(Struct, frozen=True):
     change: float | None = None
     by_letters: float | None = None
 
+    @property
+    def headline(self) -> str:
+        """What is certain, in short."""
+        what = {"margin": "were lost on balance", "harmful_flips": "turned from right to wrong"}[self.condition]
+        return (
+            f"step {self.step} (epoch {self.epoch:.2f}): {100 * self.estimate:.1f} % of the answers to be kept {what}, at least "
+            f"{100 * self.bound:.1f} % in all such questions (limit {100 * self.limit:g} %)"
+        )
+
     def to_text(self) -> str:
-        """The alarm in one line."""
-        what = {"margin": "lost on balance", "harmful_flips": "turned from right to wrong"}[self.condition]
+        """The alarm in one line, with what it was found from."""
         letters = ""
         if self.change is not None and self.by_letters is not None:
             letters = f"; of the change of {100 * self.change:+.1f} points, {100 * self.by_letters:+.1f} are due to letter bias"
         return (
-            f"step {self.step} (epoch {self.epoch:.2f}): {100 * self.estimate:.1f} % of the kept answers {what}, at least "
-            f"{100 * self.bound:.1f} % in all such questions (limit {100 * self.limit:g} %; {self.lost} turned to wrong and "
-            f"{self.won} to right of {self.n}; p {self.p:.2g}, level of this look {self.level:.2g}){letters}"
+            f"{self.headline}; {self.lost} turned from right to wrong and {self.won} from wrong to right, of {self.n}; "
+            f"p {self.p:.2g}, level of this look {self.level:.2g}{letters}"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from consistency.support.text import counted, decimal, padded, shortened
 from consistency.watch.frontier import plane
 from consistency.watch.record import WatchRecord
-from consistency.watch.rows import DriftRow, Figure, Pool
+from consistency.watch.rows import DriftRow, Number, Pool
 
 # Points to either side of the curve where the steps to come are not known, and columns of it.
 REACH = 10.0
@@ -152,7 +152,7 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _cell(pool: Pool | None, name: str, scale: float, digits: int, sign: str = "", *, interval: bool = True) -> str:
-    found = Figure(None, None, None, 0) if pool is None else pool.figures.get(name, Figure(None, None, None, 0))
+    found = Number(None, None, None, 0) if pool is None else pool.figures.get(name, Number(None, None, None, 0))
     if found.value is None:
         return "–"
     text = decimal(scale * found.value, digits, sign)

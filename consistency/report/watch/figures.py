@@ -69,7 +69,8 @@ def _curves(record: WatchRecord) -> Plot:
                 ]
                 _band(ax, here, look, scale)
             ax.set_title(title)
-            ax.set_ylim(*(scale * end for end in limits(points, measure)))
+            here = [point for point in points if point.at("tasks") == panel]
+            ax.set_ylim(*(scale * end for end in limits(here, measure)))
             ax.set_xlim(min(steps), max(max(steps), 1))
             if measure == "change":
                 ax.axhline(0, color=INK, linewidth=0.6)

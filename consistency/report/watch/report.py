@@ -101,7 +101,7 @@ def watch_document(record: WatchRecord) -> WatchReport:
     """The content of `report.json`."""
     last, alarm = record.rows[-1], record.alarm
     if alarm is not None:
-        sentence = f"Alarm at {alarm.to_text()}."
+        sentence = f"Alarm at {alarm.headline}."
     elif not record.limits:
         sentence = "Looked at before the training only."
     else:
