@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -45,9 +46,17 @@ _UNEVEN, _ALPHA = 0.05, 0.01
 # Parts of the questions to one of which offsets are fitted, to see by how much their error lowers a ranking correlation.
 _QUARTERS = 4
 # The parts of a divergence, and what is fitted in each.
-_FITTED = {"sharpness": "factor", "prior": "offsets", "rest": "", "prior_first": "offsets", "sharpness_last": "factor"}
+_FITTED = {
+    "sharpness": "factor",
+    "prior": "offsets",
+    "rest": "",
+    "prior_first": "offsets",
+    "sharpness_last": "factor",
+    "calibrated": "",
+}
 _DIVERGENCES = {"kl": kl_of_logs, "js": js_of_logs}
-_OF_ACCURACY = ("calibrated_before", "calibrated_after", "calibrated_change", "prior_change")
+_SHARES = ("calibrated_before", "calibrated_after", "calibrated_harmful", "calibrated_beneficial")
+_CHANGES = ("calibrated_change", "prior_change")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
@@ -108,9 +117,11 @@ class Decomposition:
     estimates : dict of str to Estimate
         Accuracies of the best option and their changes as fractions, divergences in nats: `calibrated_before`,
         `calibrated_after`, and their difference `calibrated_change`, which with `prior_change` adds up to the change of
-        accuracy; `kl_sharpness` (what one temperature explains), `kl_prior` (what an offset of each label explains besides) and
-        `kl_rest`, which add up to KL(before || after), as do `kl_prior_first` (what offsets alone explain), `kl_sharpness_last`
-        (what a temperature explains besides) and `kl_rest`; the same of `js`, at the fits of KL; `spearman_calibrated`. What is
+        accuracy; `calibrated_harmful` and `calibrated_beneficial`, the shares of the answers without the prior that turn from
+        right to wrong and from wrong to right; `kl_sharpness` (what one temperature explains), `kl_prior` (what an offset of
+        each label explains besides) and `kl_rest`, which add up to KL(before || after), as do `kl_prior_first` (what offsets
+        alone explain), `kl_sharpness_last` (what a temperature explains besides) and `kl_rest`; `kl_calibrated`, what offsets
+        alone leave: the sum of the last two; the same of `js`, at the fits of KL; `spearman_calibrated`. What is
         fitted is fitted without each question's own unit. Questions of a kind with fewer than `FEWEST` have no parts.
     plug_in : dict of str to float
         The same numbers with everything fitted to all questions, and `batch_before` and `batch_after`, the accuracies by batch
@@ -229,14 +240,8 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
     priors = tuple(filter(None, map(_prior, lettered)))
     widest = max((group.before.shape[1] for group in lettered), default=1)
     estimates = {
-        **{
-            name: change_by_influence(crossed[name], influence[name], labels)
-            for name in ("calibrated_change", "prior_change")
-        },
-        **{
-            name: share_by_influence(crossed[name], influence[name], labels)
-            for name in ("calibrated_before", "calibrated_after")
-        },
+        **{name: change_by_influence(crossed[name], influence[name], labels) for name in _CHANGES},
+        **{name: share_by_influence(crossed[name], influence[name], labels) for name in _SHARES},
     }
     if any(prior.is_uneven for prior in priors):
         estimates = {
@@ -297,11 +302,12 @@ def _parts(group: Answered, units: Integers) -> Parts:
     raw = _right(after, golds[1]) - _right(before, golds[0])
     sides = [_Calibrated.of(x, units, group.lettered) for x in (before, after)]
     right = [_right(side.crossed, gold) for side, gold in zip(sides, golds, strict=True)]
-    influence = [side.influence(gold, hit) for side, gold, hit in zip(sides, golds, right, strict=True)]
+    influence = _of_accuracy(raw, right, sides, golds)
     moved = group.moved(before)
     of_fits, of_all, factor = _divergences(moved, after, units, group.lettered)
     alike = in_parts(spearman, group.moved(sides[0].crossed), sides[1].crossed)
-    crossed = {**_of_accuracy(raw, right), **of_fits, "spearman_calibrated": alike}
+    of_right = _of_accuracy(raw, right)
+    crossed = {**of_right, **of_fits, "spearman_calibrated": alike}
     if all(side.plug_in is side.crossed for side in sides):
         # Nothing was fitted to the labels: arrays that are the same are the same in memory.
         plug_in = {**crossed, **of_all}
@@ -311,20 +317,40 @@ def _parts(group: Answered, units: Integers) -> Parts:
         plug_in = {**_of_accuracy(raw, plain), **of_all, "spearman_calibrated": alike}
     for name, x, gold, hit in zip(("batch_before", "batch_after"), (before, after), golds, right, strict=True):
         plug_in[name] = _right(batch_calibrated(x), gold) if group.lettered else hit
-    changed = any(one is not other for one, other in zip(influence, right, strict=True))
-    of_influence = _of_accuracy(raw, influence) if changed else {name: crossed[name] for name in _OF_ACCURACY}
+    if not any(side.moves.any() for side in sides):
+        influence = of_right
     rougher = np.zeros((_QUARTERS - 1, 2))
     for turn in range(1, _QUARTERS):
         found = in_parts(spearman, group.moved(sides[0].rougher(turn)), sides[1].rougher(turn))
         rougher[turn - 1] = np.nansum(found), np.isfinite(found).sum()
-    return Parts(crossed, plug_in, of_influence, rougher, factor, _both_ways(moved, after, group.lettered))
+    return Parts(crossed, plug_in, influence, rougher, factor, _both_ways(moved, after, group.lettered))
 
 
-def _of_accuracy(raw: Floats, calibrated: Sequence[Floats]) -> dict[str, Floats]:
-    """The parts of the change of accuracy."""
+def _of_accuracy(
+    raw: Floats,
+    calibrated: Sequence[Floats],
+    sides: Sequence[_Calibrated] = (),
+    golds: Sequence[Bools] = (),
+) -> dict[str, Floats]:
+    """The parts of the change of accuracy, and the answers without the prior that turned; with `sides` their influences."""
     before, after = calibrated
+    lost, won = before * (1 - after), after * (1 - before)
+    if sides:
+        ones = np.ones(len(raw))
+        (kept, stayed), (was, was_not) = ((1 - after, -after), (-before, 1 - before))
+        of_before, of_after = (partial(side.moved_by, gold) for side, gold in zip(sides, golds, strict=True))
+        lost = lost + of_before(before, kept) + of_after(after, was)
+        won = won + of_before(before, stayed) + of_after(after, was_not)
+        before, after = before + of_before(before, ones), after + of_after(after, ones)
     change = after - before
-    return dict(zip(_OF_ACCURACY, (before, after, change, raw - change), strict=True))
+    return {
+        "calibrated_before": before,
+        "calibrated_after": after,
+        "calibrated_harmful": lost,
+        "calibrated_beneficial": won,
+        "calibrated_change": change,
+        "prior_change": raw - change,
+    }
 
 
 def _right(scores: Floats, gold: Bools) -> Floats:
@@ -383,15 +409,15 @@ class _Calibrated:
             return self.crossed
         return np.asarray(self.scores + self.offsets[(self.quarter + turn) % _QUARTERS])
 
-    def influence(self, gold: Bools, right: Floats) -> Floats:
-        """What each question contributes to the accuracy.
+    def moved_by(self, gold: Bools, right: Floats, weight: Floats) -> Floats:
+        """What each question contributes to the weighted share of right answers by what it does to the offsets.
 
-        Its own answer, and what it does to the offsets times the derivative of the accuracy by them, which is that of questions
-        whose right option leads or trails by little.
+        Times the derivative of the share by them, which is that of questions whose right option leads or trails by little.
         """
+        none = np.zeros(len(right))
         if not self.moves.any():
-            return right
-        known = np.flatnonzero(np.isfinite(right))
+            return none
+        known = np.flatnonzero(np.isfinite(right) & np.isfinite(weight))
         gold, scores, rows = gold[known], self.crossed[known], np.arange(len(known))
         best_right = np.where(gold, scores, -np.inf).argmax(axis=1)
         best_wrong = np.where(gold | np.isnan(scores), -np.inf, scores).argmax(axis=1)
@@ -399,14 +425,15 @@ class _Calibrated:
             lead = scores[rows, best_right] - scores[rows, best_wrong]
         finite = lead[np.isfinite(lead)]
         if len(finite) < 2 or not (deviation := float(finite.std())):
-            return right
+            return none
         low, high = np.quantile(finite, (0.25, 0.75)).tolist()
         # Silverman's rule.
         width = 0.9 * (min(deviation, (high - low) / 1.34) or deviation) * len(finite) ** -0.2
         near = np.abs(lead) < width
-        gained = np.bincount(best_right[near], minlength=scores.shape[1])
-        lost = np.bincount(best_wrong[near], minlength=scores.shape[1])
-        return np.asarray(right + self.moves @ ((gained - lost) / (2 * width * len(known))))
+        weights, options = weight[known][near], scores.shape[1]
+        gained = np.bincount(best_right[near], weights, options)
+        lost = np.bincount(best_wrong[near], weights, options)
+        return np.asarray(self.moves @ ((gained - lost) / (2 * width * len(known))))
 
 
 def _divergences(
@@ -439,6 +466,7 @@ def _divergences(
                     ("rest", rest),
                     ("prior_first", raw - moved),
                     ("sharpness_last", moved - rest),
+                    ("calibrated", moved),
                 ):
                     parts[f"{name}_{part}"][defined[rows]] = values
     return found[0], found[1], fits[0].factor
