@@ -22,7 +22,8 @@ from consistency.support.version import own_version
 from consistency.watch.drift import Drift, step_folder
 from consistency.watch.probe import Probe, unchanged_random_state
 from consistency.watch.questions import Questions, choose_questions
-from consistency.watch.settings import WatchSettings, planned_looks, read_settings
+from consistency.watch.quiet import quiet
+from consistency.watch.settings import planned_looks, read_settings
 
 _T = TypeVar("_T")
 _MISTAKE = 2  # exit code
@@ -95,8 +96,10 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         if getattr(trainer.accelerator, "parallelism_config", None) is not None:
             parallel = trainer.accelerator.parallelism_config
             if getattr(parallel, "cp_size", 1) > 1 or getattr(parallel, "sp_size", 1) > 1:
-                raise InputError("watch: sequences that are split over devices (context_parallel_size) cannot be scored")
-        with unchanged_random_state():
+                raise InputError(
+                    "watch: sequences that are split over devices (context_parallel_size) cannot be scored"
+                )
+        with unchanged_random_state(), quiet():
             questions = choose_questions(self.settings)
             name = self._name or str(getattr(trainer.model.config, "_name_or_path", "") or type(trainer.model).__name__)
             self.probe = Probe(trainer, questions, self.settings, (name, str(args.output_dir)))
@@ -144,7 +147,10 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             "model": self.probe.names[0],
             "max_steps": state.max_steps,
             "looks": looks,
-            "versions": {"consistency": own_version(), **{name: version(name) for name in ("lm_eval", "transformers", "torch")}},
+            "versions": {
+                "consistency": own_version(),
+                **{name: version(name) for name in ("lm_eval", "transformers", "torch")},
+            },
             "cost": None,
         }
 
@@ -159,7 +165,9 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             self._ask(state, control)
         except Exception as error:
             if self._main:
-                tell(f"watch: nothing was scored at step {state.global_step}: {type(error).__name__}: {one_line(error)}")
+                tell(
+                    f"watch: nothing was scored at step {state.global_step}: {type(error).__name__}: {one_line(error)}"
+                )
 
     def _ask(self, state: Any, control: Any) -> None:
         if state.global_step == self._last:

@@ -21,6 +21,7 @@ from consistency.errors import InputError, one_line
 from consistency.shared_prefix.model import SharedPrefixLM
 from consistency.support.files import folder_in_place
 from consistency.watch.questions import FEWSHOT_SEED, NUMPY_SEED, PYTHON_SEED, Questions
+from consistency.watch.quiet import quiet
 from consistency.watch.settings import WatchSettings
 
 Answer = tuple[float, bool]
@@ -166,7 +167,9 @@ class Probe:
         tokenizer = copy.deepcopy(trainer.processing_class)
         tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
         if tokenizer is None:
-            raise InputError("watch: the Trainer has no tokenizer", do="give it one: Trainer(processing_class=tokenizer)")
+            raise InputError(
+                "watch: the Trainer has no tokenizer", do="give it one: Trainer(processing_class=tokenizer)"
+            )
         template = settings.apply_chat_template
         if template and not getattr(tokenizer, "chat_template", None):
             raise InputError(
@@ -175,7 +178,7 @@ class Probe:
             )
         types = {"bf16": torch.bfloat16, "fp16": torch.float16}
         self.model = LiveModel(trainer)
-        with untouched(self.model):
+        with untouched(self.model), quiet():
             self.lm = LiveLM(self.model, tokenizer, accelerator.device, types.get(accelerator.mixed_precision))
             self._template = self.lm.chat_template(template) if template else None
             questions.build(settings, self.lm.apply_chat_template if template else None)
@@ -237,7 +240,7 @@ class Probe:
         return {id(request): answer for request, answer in zip(everything, found, strict=True)}
 
     def _write(self, folder: Path, step: int, answers: dict[int, Answer]) -> None:
-        with unchanged_random_state(), folder_in_place(folder, mark=None) as draft:
+        with unchanged_random_state(), quiet(), folder_in_place(folder, mark=None) as draft:
             self.questions.forget_answers()
             results = evaluate(
                 lm=_Answered(answers, self.lm),
