@@ -1,0 +1,250 @@
+"""A callback for any Trainer of transformers or TRL: when the model in training is asked, and what follows from the answers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from transformers import TrainerCallback
+
+from consistency.errors import InputError, one_line
+from consistency.support.files import write_atomically
+from consistency.support.json_files import pretty_json
+from consistency.support.streams import tell
+from consistency.support.version import own_version
+from consistency.watch.drift import Drift, step_folder
+from consistency.watch.probe import Probe, unchanged_random_state
+from consistency.watch.questions import Questions, choose_questions
+from consistency.watch.settings import WatchSettings, planned_looks, read_settings
+
+_T = TypeVar("_T")
+_MISTAKE = 2  # exit code
+_STEP = re.compile(r"step-(\d+)")
+# Written by one training, and taken away where another one begins in the same folder.
+_FILES = ("watch.json", "drift.jsonl", "alarm.json", "text.jsonl")
+
+
+class WatchCallback(TrainerCallback):  # type: ignore[misc]
+    """Asks fixed questions of the model in training: before its first step, every so many steps, after each epoch and at the end.
+
+    Parameters
+    ----------
+    trainer : transformers.Trainer
+        The one that this is added to.
+    model_name : str, optional
+        How logs name the model before its first step; by default what it was loaded from.
+    **settings
+        Those of `read_settings`: `tasks`, `questions`, `every`, `stop`, `on_alarm`, …
+
+    Examples
+    --------
+    >>> trainer.add_callback(WatchCallback(trainer, tasks=["mmlu"], every=20))  # doctest: +SKIP
+    """
+
+    def __init__(self, trainer: Any, *, model_name: str | None = None, **settings: Any) -> None:
+        self.trainer, self._given, self._name = trainer, settings, model_name
+        self._or_end(lambda: read_settings(settings, planned_steps=1000))
+        self._active = False
+        self._last = -1
+        self._seconds = 0.0
+
+    # Events
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Build the requests and ask them a first time; where that fails, the training ends at once."""
+        self._or_end(lambda: self._start(args, state))
+        self._active = True
+        if state.global_step == 0:
+            self._or_end(lambda: self._ask(state, control))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Ask after every so many steps."""
+        if self._active and state.global_step % self.settings.every == 0:
+            self._try(state, control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Ask after each epoch."""
+        if self._active:
+            self._try(state, control)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Ask the trained model, and say what the watch cost."""
+        if not self._active:
+            return
+        self._try(state, control)
+        self._active = False
+        if self._main:
+            share = self._seconds / max(self._seconds, time.perf_counter() - self._began)
+            tell(f"watch: {self._seconds:.1f} s in all, {100 * share:.1f} % of the training's time; see {self.folder}")
+
+    # Start
+
+    def _start(self, args: Any, state: Any) -> None:
+        trainer = self.trainer
+        self._main = bool(trainer.accelerator.is_main_process)
+        self._began = time.perf_counter()
+        self.settings = read_settings(self._given, planned_steps=state.max_steps)
+        self.folder = self.settings.folder or Path(args.output_dir) / "watch"
+        if getattr(trainer.accelerator, "parallelism_config", None) is not None:
+            parallel = trainer.accelerator.parallelism_config
+            if getattr(parallel, "cp_size", 1) > 1 or getattr(parallel, "sp_size", 1) > 1:
+                raise InputError("watch: sequences that are split over devices (context_parallel_size) cannot be scored")
+        with unchanged_random_state():
+            questions = choose_questions(self.settings)
+            name = self._name or str(getattr(trainer.model.config, "_name_or_path", "") or type(trainer.model).__name__)
+            self.probe = Probe(trainer, questions, self.settings, (name, str(args.output_dir)))
+        self._everywhere(lambda: self._prepare_folder(questions, state))
+
+    def _prepare_folder(self, questions: Questions, state: Any) -> None:
+        if state.global_step == 0:
+            self._clear(-1)
+            for name in _FILES:
+                (self.folder / name).unlink(missing_ok=True)
+        else:
+            self._clear(state.global_step)
+            if not step_folder(self.folder, 0).is_dir():
+                raise InputError(
+                    "watch: this training goes on from a checkpoint, and was not watched before",
+                    do="train from the start, or leave watch out",
+                    path=self.folder,
+                )
+        looks = planned_looks(self.settings.every, state.max_steps, self._epoch_ends(state))
+        self._record = self._describe(questions, state, looks)
+        self._write_record()
+        self.drift = Drift(self.folder, self.settings, looks)
+
+    def _clear(self, step: int) -> None:
+        """Take away what a training asked after a step: of another training, or after the checkpoint that it goes on from."""
+        for folder in self.folder.glob("step-*"):
+            matched = _STEP.fullmatch(folder.name)
+            if matched and int(matched[1]) > step:
+                shutil.rmtree(folder)
+            elif matched:
+                self._last = max(self._last, int(matched[1]))
+
+    def _epoch_ends(self, state: Any) -> list[int]:
+        epochs = float(self.trainer.args.num_train_epochs)
+        per_epoch = state.max_steps / epochs if self.trainer.args.max_steps <= 0 and epochs else 0
+        return [round(per_epoch * number) for number in range(1, int(epochs) + 1)] if per_epoch else []
+
+    def _describe(self, questions: Questions, state: Any, looks: int | None) -> dict[str, Any]:
+        settings = asdict(replace(self.settings, folder=None, text=None))
+        return {
+            "settings": settings | {"text": self.settings.text and str(self.settings.text)},
+            "tasks": {name: {"questions": len(asked.ids), "of": asked.of} for name, asked in questions.tasks.items()},
+            "questions": questions.count,
+            "sha256": questions.sha256,
+            "model": self.probe.names[0],
+            "max_steps": state.max_steps,
+            "looks": looks,
+            "versions": {"consistency": own_version(), **{name: version(name) for name in ("lm_eval", "transformers", "torch")}},
+            "cost": None,
+        }
+
+    def _write_record(self) -> None:
+        write_atomically(self.folder / "watch.json", pretty_json(self._record))
+
+    # Asking
+
+    def _try(self, state: Any, control: Any) -> None:
+        """Ask, and go on training where that fails."""
+        try:
+            self._ask(state, control)
+        except Exception as error:
+            if self._main:
+                tell(f"watch: nothing was scored at step {state.global_step}: {type(error).__name__}: {one_line(error)}")
+
+    def _ask(self, state: Any, control: Any) -> None:
+        if state.global_step == self._last:
+            return
+        self._last = step = state.global_step
+        start = time.perf_counter()
+        try:
+            folder = step_folder(self.folder, step)
+            seconds = self.probe.run(folder, step)
+            row, alarm = self._everywhere(lambda: self._compare(state, seconds))
+        finally:
+            self._seconds += time.perf_counter() - start
+        if row is not None:
+            self._log(row, state, control)
+        if alarm and self.settings.on_alarm != "warn":
+            control.should_training_stop = True
+
+    def _compare(self, state: Any, seconds: float) -> tuple[dict[str, float], bool]:
+        """The figures of a step for loggers, and whether there is an alarm."""
+        logged = next((row for row in reversed(state.log_history) if "loss" in row), {})
+        row = self.drift.add(
+            step=state.global_step,
+            epoch=float(state.epoch or 0),
+            loss=logged.get("loss"),
+            seconds=seconds,
+            learning_rate=logged.get("learning_rate"),
+        )
+        elapsed = time.perf_counter() - self._began
+        spent = self._seconds + seconds
+        self._record["cost"] = {"probes": 1 + (self._record["cost"] or {"probes": 0})["probes"], "seconds": spent}
+        self._record["cost"]["share"] = spent / max(elapsed, spent)
+        self._write_record()
+        return row.figures(), self.drift.alarm is not None
+
+    def _log(self, figures: Mapping[str, float], state: Any, control: Any) -> None:
+        """Hand figures to the Trainer's own loggers.
+
+        Not by `Trainer.log`: TRL's and Axolotl's take the training's own figures that wait for the next line with them.
+        """
+        logs = dict(figures)
+        if state.epoch is not None:
+            logs["epoch"] = state.epoch
+        state.log_history.append({**logs, "step": state.global_step})
+        waits = control.should_log
+        self.trainer.callback_handler.on_log(self.trainer.args, state, control, logs)
+        control.should_log = waits
+
+    # All processes
+
+    def _everywhere(self, work: Callable[[], _T]) -> _T:
+        """What the first process makes of some work, in all processes; its error, too.
+
+        Raises
+        ------
+        InputError, RuntimeError
+            If it failed there.
+        """
+        done: list[Any] = [None, None]
+        if self._main:
+            try:
+                done = [work(), None]
+            except Exception as error:
+                if self.trainer.accelerator.num_processes == 1:
+                    raise
+                done = [None, error if isinstance(error, InputError) else RuntimeError(one_line(error))]
+        if self.trainer.accelerator.num_processes > 1:
+            from accelerate.utils import broadcast_object_list
+
+            done = broadcast_object_list(done)
+        if done[1] is not None:
+            raise done[1]
+        found: _T = done[0]
+        return found
+
+    def _or_end(self, work: Callable[[], _T]) -> _T:
+        """Do some work; where it fails, say why in one line and end the training."""
+        try:
+            return work()
+        except Exception as error:
+            end(error, self.trainer.is_world_process_zero())
+
+
+def end(error: Exception, say: bool = True) -> NoReturn:
+    """Say in one line why a training cannot be watched, and end it with exit code 2."""
+    if say:
+        what = str(error) if isinstance(error, InputError) else f"watch: {type(error).__name__}: {one_line(error)}"
+        tell(f"consistency: {what}")
+    sys.exit(_MISTAKE)
