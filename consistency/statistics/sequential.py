@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,7 +109,9 @@ def levels(correlations: ArrayLike, alpha: float, planned: int | None) -> Floats
     known = min(looks, MOST_LOOKS)
     believed = (1 - _DOUBT) * given[:known, :known]
     np.fill_diagonal(believed, 1.0)
-    scores = np.linalg.cholesky(believed).astype(np.float32) @ _normals(known)
+    scores = (
+        np.linalg.cholesky(believed).astype(np.float32) @ _normals(max(known, min(planned or 0, MOST_LOOKS)))[:known]
+    )
     crossed = 0
     for look in range(known):
         crossing = round(until[look + 1] * _DRAWS) - crossed
@@ -121,6 +124,7 @@ def levels(correlations: ArrayLike, alpha: float, planned: int | None) -> Floats
     return found
 
 
+@lru_cache(4)
 def _normals(looks: int) -> NDArray[np.float32]:
     """Draws for each look, shape [looks, draws]: normal quantiles that are evenly spread, each time in an order of chance."""
     from scipy.special import ndtri
