@@ -54,6 +54,19 @@ def write_generated(folder: Path, wrong: set[int]) -> None:
     (folder / "samples_gsm8k_2026-01-02T03-04-05.678901.jsonl").write_text(text)
 
 
+def write_watched(folder: Path, steps: list[Path]) -> None:
+    """A record of a watched training, from logs that stand in for those of its steps."""
+    from consistency.watch.drift import Drift
+    from consistency.watch.settings import read_settings
+
+    given = {"tasks": "mmlu", "learn": "*_college_computer_science", "stop": {"margin": "1 %", "harmful_flips": "3 %"}}
+    drift = Drift(folder, read_settings(given, planned_steps=20), 2)
+    for number, log in enumerate(steps):
+        shutil.copytree(log, folder / f"step-{20 * number:06d}")
+        drift.add(20 * number, number, 1.0, 2.0)
+    (folder / "watch.json").write_text(json.dumps({"model": "qwen2.5-1.5b-instruct", "max_steps": 20}))
+
+
 @pytest.fixture
 def folder(test_data: Path, tmp_path: Path) -> Path:
     """What the documents' commands find: real logs by their names, the checkout's folders, questions of a domain."""
@@ -72,6 +85,7 @@ def folder(test_data: Path, tmp_path: Path) -> Path:
     }
     for name, log in (named | {"seed-0": few, "seed-1": zero}).items():
         shutil.copytree(log, tmp_path / "logs" / name)
+    write_watched(tmp_path / "outputs" / "watch", [zero, few])
     write_generated(tmp_path / "logs" / "api-before", {1})
     write_generated(tmp_path / "logs" / "api-after", {1, 5, 7})
     asked = [json.dumps(question.to_dict()) + "\n" for question in questions("medicine", "pool")[:60]]

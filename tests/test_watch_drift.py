@@ -38,6 +38,15 @@ def training(tmp_path_factory: pytest.TempPathFactory, write_scores: Callable[..
     return folder
 
 
+BOTH = {"harmful_flips": "3 %", "margin": "1 %"}
+
+
+@pytest.fixture(scope="module")
+def watched(training: Path, tmp_path_factory: pytest.TempPathFactory) -> Drift:
+    """The record of the whole training."""
+    return watch(Path(shutil.copytree(training, tmp_path_factory.mktemp("whole") / "watch")), stop=BOTH)
+
+
 @pytest.fixture
 def copied(training: Path, tmp_path: Path) -> Path:
     """The logs in a folder of the test's own."""
@@ -57,10 +66,10 @@ def watch(folder: Path, steps: tuple[int, ...] = STEPS, **other: object) -> Drif
     return drift
 
 
-def test_figures_are_those_of_a_comparison(copied: Path) -> None:
-    rows = watch(copied).rows
+def test_figures_are_those_of_a_comparison(watched: Drift) -> None:
+    rows, folder = watched.rows, watched.folder
     found = compare(
-        copied / "step-000000", copied / "step-000060", scopes={"kept": ["kept_a", "kept_b"], "learned": ["law"]}
+        folder / "step-000000", folder / "step-000060", scopes={"kept": ["kept_a", "kept_b"], "learned": ["law"]}
     )
     row = rows[3]
     assert row.step == 60
@@ -85,11 +94,10 @@ def test_figures_are_those_of_a_comparison(copied: Path) -> None:
     assert [rows[0].kept.value(name) for name in ("change", "kl", "spearman")] == [0, 0, 1]
 
 
-def test_flips_are_counted_by_hand(copied: Path) -> None:
-    drift = watch(copied, stop={"harmful_flips": "3 %"})
-    for row in drift.rows[1:]:
+def test_flips_are_counted_by_hand(watched: Drift) -> None:
+    for row in watched.rows[1:]:
         lost = []
-        for before, after in zip(*(_rights(copied, step) for step in (0, row.step)), strict=True):
+        for before, after in zip(*(_rights(watched.folder, step) for step in (0, row.step)), strict=True):
             lost += [before[doc] and not after[doc] for doc in before]
         look = row.looks["harmful_flips"]
         assert look.estimate == pytest.approx(np.mean(lost))
@@ -104,19 +112,15 @@ def _rights(folder: Path, step: int) -> list[dict[int, bool]]:
     return found
 
 
-@pytest.mark.parametrize("killed_after", [0, 40, 80])
-def test_a_killed_training_decides_as_one_that_was_not(copied: Path, killed_after: int) -> None:
-    whole = watch(copied, stop={"harmful_flips": "3 %", "margin": "1 %"})
-    written, alarm = (copied / DRIFT).read_bytes(), (copied / "alarm.json").read_bytes()
-    (copied / DRIFT).unlink()
-    stop = {"harmful_flips": "3 %", "margin": "1 %"}
-    watch(copied, tuple(step for step in STEPS if step <= killed_after), stop=stop)
+@pytest.mark.parametrize("killed_after", [0, 80])
+def test_a_killed_training_decides_as_one_that_was_not(watched: Drift, copied: Path, killed_after: int) -> None:
+    watch(copied, tuple(step for step in STEPS if step <= killed_after), stop=BOTH)
     # The last step before the kill is scored anew, from the checkpoint before it.
-    again = watch(copied, tuple(step for step in STEPS if step >= killed_after), stop=stop)
-    assert again.alarm == whole.alarm is not None
-    assert (copied / DRIFT).read_bytes() == written
-    assert (copied / "alarm.json").read_bytes() == alarm
-    assert again.best_step() == whole.best_step()
+    again = watch(copied, tuple(step for step in STEPS if step >= killed_after), stop=BOTH)
+    assert again.alarm == watched.alarm is not None
+    for name in (DRIFT, "alarm.json"):
+        assert (copied / name).read_bytes() == (watched.folder / name).read_bytes()
+    assert again.best_step() == watched.best_step()
 
 
 def test_a_step_before_the_alarm_takes_it_back(copied: Path) -> None:
@@ -128,22 +132,21 @@ def test_a_step_before_the_alarm_takes_it_back(copied: Path) -> None:
     assert [row.step for row in read_drift(copied)] == [0, 20]
 
 
-def test_the_alarm_says_what_was_lost(copied: Path) -> None:
-    alarm = watch(copied).alarm
+def test_the_alarm_says_what_was_lost(watched: Drift) -> None:
+    alarm = watched.alarm
     assert alarm is not None
-    assert alarm.estimate == pytest.approx((alarm.lost - alarm.won) / alarm.n)
+    lost = alarm.lost - alarm.won if alarm.condition == "margin" else alarm.lost
+    assert alarm.estimate == pytest.approx(lost / alarm.n)
     assert alarm.p <= alarm.level < 0.05
     assert alarm.limit < alarm.bound < alarm.estimate
-    stored = json.loads((copied / "alarm.json").read_text())
+    stored = json.loads((watched.folder / "alarm.json").read_text())
     assert (stored["step"], stored["text"]) == (alarm.step, alarm.to_text())
 
 
-def test_a_folder_of_logs_as_the_baseline(copied: Path, tmp_path: Path) -> None:
-    own = watch(copied).rows
+def test_a_folder_of_logs_as_the_baseline(watched: Drift, copied: Path, tmp_path: Path) -> None:
     shutil.move(copied / "step-000000", tmp_path / "base")
-    (copied / DRIFT).unlink()
-    other = watch(copied, STEPS[1:], baseline=str(tmp_path / "base")).rows
-    assert [row.kept for row in other] == [row.kept for row in own[1:]]
+    other = watch(copied, (60, 80), baseline=str(tmp_path / "base")).rows
+    assert [row.kept for row in other] == [row.kept for row in watched.rows[3:5]]
 
 
 def test_a_line_that_is_damaged_is_named(copied: Path) -> None:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
 from consistency.comparison.compare import compare
-from consistency.comparison.result import Comparison
+from consistency.comparison.result import Comparison, SameRun
 from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.logs.run_config import RunConfig, leaf_tasks
 from consistency.logs.runs import Run, read_run
+from consistency.statistics.selection_bias import SelectionBias
 from consistency.statistics.sequential import Turned
 from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json
 from consistency.watch import frontier
 from consistency.watch.alarm import bound, judge
 from consistency.watch.figures import pool_of
-from consistency.watch.rows import DRIFT, Alarm, DriftRow, read_drift, write_drift
+from consistency.watch.rows import DRIFT, Alarm, DriftRow, Pool, read_drift, write_drift
 from consistency.watch.settings import FIRST, WatchSettings
 
 ALARM = "alarm.json"
@@ -51,7 +52,7 @@ class Drift:
     """
 
     def __init__(self, folder: Path, settings: WatchSettings, looks: int | None) -> None:
-        self._folder, self._settings, self._looks = folder, settings, looks
+        self.folder, self._settings, self._looks = folder, settings, looks
         self._rows = read_drift(folder) if (folder / DRIFT).exists() else []
         self._baseline: Run | None = None
 
@@ -99,39 +100,44 @@ class Drift:
         comparison, learned = self._compare(step)
         if earlier and (missing := sorted(set(earlier[0].tasks) - set(comparison.by_task))):
             raise InputError(
-                f"lacks {', '.join(missing)}, which step {earlier[0].step} has", path=step_folder(self._folder, step)
+                f"lacks {', '.join(missing)}, which step {earlier[0].step} has", path=step_folder(self.folder, step)
             )
         kept = [name for name in comparison.by_task if name not in learned]
         section = _section(comparison, KEPT, kept)
         lost, won, asked = _turned(comparison, kept)
+        is_baseline = step == 0 and self._settings.baseline == FIRST
+
+        def pooled(found: Section) -> Pool:
+            return pool_of(found, is_baseline=is_baseline)
+
         row = DriftRow(
             step=step,
             epoch=epoch,
             loss=_finite(loss),
             seconds=seconds,
             learning_rate=_finite(learning_rate),
-            kept=None if section is None else pool_of(section),
-            learned=None if (found := _section(comparison, LEARNED, learned)) is None else pool_of(found),
-            tasks={name: pool_of(each) for name, each in comparison.by_task.items()},
+            kept=None if section is None else pooled(section),
+            learned=None if (found := _section(comparison, LEARNED, learned)) is None else pooled(found),
+            tasks={name: pooled(each) for name, each in comparison.by_task.items()},
             asked=asked,
             lost=lost,
             won=won,
-            notes=comparison.notes if step else (),
+            notes=() if is_baseline else tuple(_notes(comparison)),
         )
         if step:
             row = self._judged(row, [other for other in earlier if other.step], section)
         rows = [*earlier, row]
-        write_drift(self._folder, rows)
+        write_drift(self.folder, rows)
         self._rows = rows
         self._write_alarm()
         return row
 
     def _compare(self, step: int) -> tuple[Comparison, list[str]]:
         """A step beside the baseline, and its tasks that are to be learned."""
-        after = read_run(step_folder(self._folder, step))
+        after = read_run(step_folder(self.folder, step))
         if self._baseline is None:
             own = self._settings.baseline == FIRST
-            self._baseline = read_run(step_folder(self._folder, 0) if own else self._settings.baseline)
+            self._baseline = read_run(step_folder(self.folder, 0) if own else self._settings.baseline)
         common = [name for name in after.tasks if name in self._baseline.tasks]
         learned = matched(self._settings.learn, common, after.config)
         kept = [name for name in common if name not in learned]
@@ -174,7 +180,7 @@ class Drift:
 
     def _write_alarm(self) -> None:
         """Write the first alarm into `alarm.json`; remove one of steps that are forgotten."""
-        path, alarm = self._folder / ALARM, self.alarm
+        path, alarm = self.folder / ALARM, self.alarm
         if alarm is None:
             path.unlink(missing_ok=True)
         else:
@@ -218,6 +224,15 @@ def matched(patterns: Sequence[str], tasks: Collection[str], config: RunConfig) 
             )
         found |= dict.fromkeys(names)
     return [name for name in tasks if name in found]
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    """What a reader of a step must know first; of favoured letters the figures themselves speak."""
+    yield from (item.to_text() for item in comparison.unpaired)
+    yield from comparison.names.to_lines()
+    yield from (item.to_text() for item in comparison.clusters)
+    yield from (item.to_text() for item in comparison.settings)
+    yield from (item.to_text() for item in comparison.warnings if not isinstance(item, SelectionBias | SameRun))
 
 
 def _section(comparison: Comparison, scope: str, tasks: Sequence[str]) -> Section | None:

@@ -26,14 +26,29 @@ CALIBRATED = {
 }
 
 
-def pool_of(section: Section) -> Pool:
-    """The figures of a section of a comparison; those corrected for letter bias where its options have labels."""
+# Figures that are of one run, not of a step beside the baseline.
+_ALONE = ("accuracy", "accuracy_calibrated")
+
+
+def pool_of(section: Section, *, is_baseline: bool = False) -> Pool:
+    """The figures of a section of a comparison; those corrected for letter bias where its options have labels.
+
+    Parameters
+    ----------
+    section : Section
+    is_baseline : bool
+        Whether a step is compared with itself: what changed is then 0 without an interval.
+    """
     found = {name: section.estimates[of] for name, of in RAW.items() if of in section.estimates}
     parts = section.decomposition
     if parts is not None and parts.lettered:
         found |= {name: parts.estimates[of] for name, of in CALIBRATED.items() if of in parts.estimates}
-    return Pool(section.n, {name: _figure(estimate) for name, estimate in found.items()})
+    return Pool(
+        section.n,
+        {name: _number(estimate, exact=is_baseline and name not in _ALONE) for name, estimate in found.items()},
+    )
 
 
-def _figure(estimate: Estimate) -> Number:
-    return Number(estimate.value, estimate.ci_low, estimate.ci_high, estimate.n)
+def _number(estimate: Estimate, *, exact: bool) -> Number:
+    ends = (None, None) if exact else (estimate.ci_low, estimate.ci_high)
+    return Number(estimate.value, *ends, estimate.n)

@@ -93,15 +93,17 @@ def plane_lines(record: WatchRecord) -> Iterator[str]:
         line = round((high_y - y) / (high_y - low_y) * (height - 1))
         mark = "●" if step in best else "○"
         cells[line][column] = mark
-        for offset, character in enumerate(str(step), start=1):
-            if column + offset < width and cells[line][column + offset] == " ":
-                cells[line][column + offset] = character
+        name = str(step)
+        start = column + 1 if column + len(name) < width else column - len(name)
+        for offset, character in enumerate(name):
+            if cells[line][start + offset] == " ":
+                cells[line][start + offset] = character
     yield "kept, points: up is better; ● on the frontier, ○ beaten by another step"
     for number, line_cells in enumerate(cells):
         label = {0: high_y, height - 1: low_y}.get(number)
-        yield f"{'' if label is None else decimal(100 * label, 1, '+'):>7} │{''.join(line_cells).rstrip()}"
+        yield f"{'' if label is None else _points(label):>7} │{''.join(line_cells).rstrip()}"
     yield f"{'':>7} └{'─' * width}"
-    left, right = decimal(100 * low_x, 1, "+"), decimal(100 * high_x, 1, "+")
+    left, right = _points(low_x), _points(high_x)
     yield f"{'':>9}{left}{'learned, points':^{width - len(left) - len(right)}}{right}"
 
 
@@ -149,6 +151,11 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     """The ends of an axis that holds all values and has some length."""
     low, high = min(values), max(values)
     return (low, high) if high - low > 1e-3 else (low - 0.005, high + 0.005)
+
+
+def _points(change: float) -> str:
+    """A change in points, where nothing has no sign."""
+    return decimal(100 * change + 0.0, 1, "+") if round(100 * change, 1) else "0.0"
 
 
 def _cell(pool: Pool | None, name: str, scale: float, digits: int, sign: str = "", *, interval: bool = True) -> str:

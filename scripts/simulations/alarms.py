@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 
+from consistency.statistics.paired_shares import greater_change
 from consistency.statistics.sequential import Turned, correlation, levels, p_of_loss, p_of_turning, spending
 from consistency.support.arrays import Floats, Integers
 from simulations.draws import Table
 
 SIZES = (200, 500, 2000)
 LOOKS = (5, 10, 20, 50)
-# Shares of the answers that turn by noise, most of them back and forth.
+# Shares of the answers that turn by noise.
 NOISE = (0.02, 0.05, 0.15)
 MARGIN, LIMIT, ALPHA = 0.01, 0.03, 0.05
-# How alike a question's answers at one look and the next are, and whatever the distance between two looks.
-NEXT, ALWAYS = 0.9, 0.3
+# Correlations of what decides a question's answer: between one look and the next, and what all looks have in common.
+NEXT, ALWAYS = 0.95, 0.3
+# Points beyond the margin, from this part of the training on.
+HARM, ONSET = (0.03, 0.05, 0.1), 0.2
 # Stakes of the bets, as parts of the largest: e-values are means over them.
 STAKES = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.4])
 
 
-def turned(rng: np.random.Generator, n: int, losing: Floats, winning: Floats, following: float = NEXT) -> Integers:
+def turned(
+    rng: np.random.Generator, n: int, losing: Floats, winning: Floats, following: float = NEXT, always: float = ALWAYS
+) -> Integers:
     """Answers of n questions at each look, shape [looks, n]: -1 turned to wrong, 1 to right, with given chances at each look."""
     from scipy.special import ndtri
 
-    always = rng.normal(size=n)
-    latent = rng.normal(size=n)
+    steady, latent = rng.normal(size=n), rng.normal(size=n)
     found = np.zeros((len(losing), n), dtype=np.int64)
     for look, (lose, win) in enumerate(zip(losing, winning, strict=True)):
         if look:
             latent = following * latent + math.sqrt(1 - following**2) * rng.normal(size=n)
-        mixed = math.sqrt(ALWAYS) * always + math.sqrt(1 - ALWAYS) * latent
+        mixed = math.sqrt(always) * steady + math.sqrt(1 - always) * latent
         found[look] = (mixed > ndtri(1 - win)).astype(np.int64) - (mixed < ndtri(lose))
     return found
 
 
 @cache
 def _p(condition: str, lost: int, won: int, n: int) -> float:
+    """The p of a look; where that is far from any level, the quick one of the score test."""
     counts = Turned(lost, won, n)
-    return p_of_loss(counts, MARGIN) if condition == "margin" else p_of_turning(counts, LIMIT)
+    if condition != "margin":
+        return p_of_turning(counts, LIMIT)
+    quick = greater_change(won, lost, n, MARGIN, many=0)
+    return p_of_loss(counts, MARGIN) if 1e-9 < quick < 2 * ALPHA else quick
 
 
 def first_alarm(answers: Integers, condition: str, alpha: float = ALPHA, planned: int | None = -1) -> int | None:
@@ -95,3 +102,89 @@ def first_bet(answers: Integers, condition: str) -> int | None:
     values = np.exp(logs).mean(axis=1)
     over = np.flatnonzero(values.cumsum() / len(answers) >= 1 / ALPHA)
     return int(over[0]) if len(over) else None
+
+
+def at_the_limit(rng: np.random.Generator, n: int, looks: int, noise: float, *alike: float) -> Integers:
+    """A training whose net loss is the margin at every look, and which loses the limit where noise is that."""
+    return turned(rng, n, np.full(looks, (noise + MARGIN) / 2), np.full(looks, (noise - MARGIN) / 2), *alike)
+
+
+def of_alarms_without_harm(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
+    """Whether there is an alarm in trainings whose true loss, or share of harmful flips, is the limit at every look."""
+    found = []
+    for looks in LOOKS:
+        found += [first_alarm(at_the_limit(rng, n, looks, noise), "margin") is not None for noise in NOISE]
+        # Of 5 % noise 3 % turn from right to wrong: both limits are reached.
+        both = at_the_limit(rng, n, looks, 2 * LIMIT - MARGIN)
+        found.append(first_alarm(both, "harmful_flips") is not None)
+        found.append(
+            any(first_alarm(both, condition, ALPHA / 2) is not None for condition in ("margin", "harmful_flips"))
+        )
+    for alike in ((0.0, 0.0), (1.0, 0.0)):
+        found.append(first_alarm(at_the_limit(rng, n, 10, 0.05, *alike), "margin") is not None)
+    found.append(first_alarm(at_the_limit(rng, n, 20, 0.05), "margin", planned=None) is not None)
+    answers = at_the_limit(rng, n, 10, 0.05)
+    return (*found, first_alone(answers, "margin") is not None, first_bet(answers, "margin") is not None)
+
+
+def of_alarms_of_harm(rng: np.random.Generator, n: int) -> tuple[bool | float | None, ...]:
+    """Whether and when there is an alarm in trainings of ten looks that do harm, suddenly or little by little."""
+    looks, found = 10, []
+    onset = round(ONSET * looks)
+    for harm in HARM:
+        loss = np.where(np.arange(looks) >= onset, MARGIN + harm, 0.0)
+        answers = turned(rng, n, 0.025 + loss, np.full(looks, 0.025))
+        first = first_alarm(answers, "margin")
+        late = first is not None and first >= onset
+        found += [late, (first - onset) / looks if first is not None and late else None]
+        found += [how(answers, "margin") is not None for how in (first_alone, first_bet)]
+        loss = (MARGIN + harm) * np.arange(1, looks + 1) / looks
+        found.append(first_alarm(turned(rng, n, 0.025 + loss, np.full(looks, 0.025)), "margin") is not None)
+    return tuple(found)
+
+
+TABLES: dict[str, Table] = {
+    "False alarms over a whole training at the limit, by number of questions": (
+        SIZES,
+        [
+            (
+                of_alarms_without_harm,
+                (
+                    *(
+                        f"{looks} looks, {what}"
+                        for looks in LOOKS
+                        for what in (
+                            *(f"margin, {100 * noise:g} % turn by noise" for noise in NOISE),
+                            "harmful flips",
+                            "both conditions",
+                        )
+                    ),
+                    "10 looks that have nothing in common, margin",
+                    "10 looks at which the same answers turn, margin",
+                    "20 looks that were not planned, margin",
+                    "10 looks, each at 5 % / 10 (Bonferroni)",
+                    "10 looks, mean of betting e-values",
+                ),
+            )
+        ],
+    ),
+    "Alarms of harm beyond a margin of 1 point in ten looks, 5 % of the answers turn by noise, by number of questions": (
+        SIZES,
+        [
+            (
+                of_alarms_of_harm,
+                tuple(
+                    f"{100 * harm:g} points beyond: {what}"
+                    for harm in HARM
+                    for what in (
+                        "from a fifth of the training on, found",
+                        "mean delay where found, share of the training",
+                        "found at 5 % / 10 for each look (Bonferroni)",
+                        "found by the mean of betting e-values",
+                        "reached little by little at the end, found",
+                    )
+                ),
+            )
+        ],
+    ),
+}
