@@ -78,4 +78,4 @@ def _followed(folder: Path, seconds: float, *, quiet: bool) -> WatchRecord:
 
 
 def _columns() -> int:
-    return shutil.get_terminal_size((160, 24)).columns
+    return shutil.get_terminal_size((100, 24)).columns

@@ -75,7 +75,7 @@ def step_line(row: DriftRow, columns: int, reach: float) -> str:
     line = " ".join(padded(cell, width, right=True) for cell, width in zip(cells, _WIDTHS, strict=True))
     if _has_room(columns):
         line += f"   {_curve(row, reach)}"
-    return line + ("  ALARM" if row.alarm is not None else "")
+    return f"{line}  ALARM" if row.alarm is not None else line.rstrip()
 
 
 def plane_lines(record: WatchRecord) -> Iterator[str]:
