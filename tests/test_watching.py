@@ -256,16 +256,25 @@ def test_an_adapter_is_scored_as_it_is_when_loaded(folder: Path) -> None:
     ("watch", "template", "said"),
     [
         ({"tasks": ["consistency_world_histry_ift"]}, True, "no task 'consistency_world_histry_ift'"),
-        ({"tasks": ["consistency_world_explain"]}, True, "consistency_world_explain (generate_until)"),
+        ({"tasks": ["told", TASKS[0]], "include_path": "."}, True, "no scoring by logprobs in told (generate_until)"),
         ({"tasks": [TASKS[0]]}, False, "the tokenizer has no chat template"),
         ({"tasks": [TASKS[0]], "text": "missing.txt"}, True, "missing.txt"),
         ({"tasks": [TASKS[0]], "learn": TASKS[0]}, True, "all tasks are to be learned"),
     ],
 )
 def test_what_cannot_run_ends_the_training_in_one_line(
-    watch: dict[str, Any], template: bool, said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    watch: dict[str, Any],
+    template: bool,
+    said: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    trainer = trainer_of(tmp_path, {"questions": 4, **watch}, template=template)
+    monkeypatch.chdir(tmp_path)
+    write_task(
+        tmp_path, "told", output_type="generate_until", generation_kwargs={"until": ["."]}, doc_to_target="{{answer}}"
+    )
+    trainer = trainer_of(tmp_path / "out", {"questions": 4, **watch}, template=template)
     capfd.readouterr()
     with pytest.raises(SystemExit) as ended:
         trainer.train()
@@ -293,29 +302,33 @@ def test_a_look_that_fails_later_is_said_and_training_goes_on(folder: Path, capf
     assert [row.step for row in read_drift(place / "watch")] == [0, 4, 6, 8]
 
 
-def test_few_shot_examples_are_those_of_a_run_of_all_documents(tmp_path: Path) -> None:
-    """Lm_eval draws the examples of one document after the other."""
+def write_task(folder: Path, name: str, **settings: Any) -> None:
     import yaml
-    from lm_eval.tasks import TaskManager, get_task_dict
-
-    from consistency.watch.questions import FEWSHOT_SEED, choose_questions
 
     rows = [
         {"question": f"What is {n} + 1?", "choices": [str(n), str(n + 1), str(n + 2)], "answer": 1} for n in range(60)
     ]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = {
-        "task": "sums",
+        "task": name,
         "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(tmp_path / "rows.jsonl")}},
+        "dataset_kwargs": {"data_files": {"test": str(folder / "rows.jsonl")}},
         "output_type": "multiple_choice",
         "test_split": "test",
         "doc_to_text": "{{question}}",
         "doc_to_choice": "choices",
         "doc_to_target": "answer",
-        "num_fewshot": 3,
     }
-    (tmp_path / "sums.yaml").write_text(yaml.safe_dump(task))
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(task | settings))
+
+
+def test_few_shot_examples_are_those_of_a_run_of_all_documents(tmp_path: Path) -> None:
+    """Lm_eval draws the examples of one document after the other."""
+    from lm_eval.tasks import TaskManager, get_task_dict
+
+    from consistency.watch.questions import FEWSHOT_SEED, choose_questions
+
+    write_task(tmp_path, "sums", num_fewshot=3)
     settings = read_settings(
         {"tasks": "sums", "questions": 9, "include_path": str(tmp_path), "apply_chat_template": False}, planned_steps=10
     )
