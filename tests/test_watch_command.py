@@ -10,7 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from consistency.report.schema import WatchReport, read_document
+from consistency import InputError
+from consistency.experiment.grid import Experiment
+from consistency.report.grid.report import write_report
+from consistency.report.schema import GridReport, WatchReport, read_document
 from consistency.support.text import width
 from consistency.watch.record import read_record
 from consistency.watch.rows import DRIFT, Alarm, DriftRow, Look, Number, Pool, write_drift
@@ -199,3 +202,24 @@ def test_hostile_names_stay_text(tmp_path: Path, call: Call) -> None:
 def test_a_record_with_little_in_it(rows: list[DriftRow], tmp_path: Path, call: Call) -> None:
     folder = write(tmp_path / "watch", rows)
     assert call("watch", folder, "--out", tmp_path / "page")[0] == 0
+
+
+def test_a_grid_shows_its_watched_trainings(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = make_experiment(domains=("medicine",), groups=("harmonious", "incompatible"))
+    assert read_document(write_report(experiment, tmp_path / "plain").parent).watched == []  # type: ignore[union-attr]
+    for run in experiment.runs():
+        write(run.watch, [step(0), step(20), step(40, ALARM if run.group == "incompatible" else None)])
+    folder = write_report(experiment, tmp_path / "report").parent
+    document = read_document(folder)
+    assert isinstance(document, GridReport)
+    assert {run.group: run.alarm for run in document.watched} == {"harmonious": None, "incompatible": ALARM}
+    with (folder / "figures" / "over_training.csv").open() as file:
+        drawn = list(csv.DictReader(file))
+    assert len(drawn) == 2 * 2 * 3
+    lost = [float(row["value"]) for row in drawn if (row["group"], row["tasks"]) == ("incompatible", "kept")]
+    assert lost == pytest.approx([0, -0.02, -0.04])
+    with (folder / "tables" / "over_training.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "20", "40"] * 2
+    (next(iter(experiment.runs())).watch / DRIFT).write_text("{")
+    with pytest.raises(InputError, match=DRIFT):
+        write_report(experiment, tmp_path / "damaged")
