@@ -19,10 +19,12 @@ from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json
 from consistency.support.streams import tell
 from consistency.support.version import own_version
+from consistency.watch.copies import WeightsCopy
 from consistency.watch.drift import Drift, step_folder
 from consistency.watch.probe import Probe, unchanged_random_state
 from consistency.watch.questions import Questions, choose_questions
-from consistency.watch.settings import WatchSettings, planned_looks, read_settings
+from consistency.watch.quiet import quiet
+from consistency.watch.settings import planned_looks, read_settings
 
 _T = TypeVar("_T")
 _MISTAKE = 2  # exit code
@@ -80,6 +82,9 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             return
         self._try(state, control)
         self._active = False
+        self._go_back()
+        if self.probe.text is not None and self._main:
+            self.probe.text.remove_reference()
         if self._main:
             share = self._seconds / max(self._seconds, time.perf_counter() - self._began)
             tell(f"watch: {self._seconds:.1f} s in all, {100 * share:.1f} % of the training's time; see {self.folder}")
@@ -95,18 +100,22 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         if getattr(trainer.accelerator, "parallelism_config", None) is not None:
             parallel = trainer.accelerator.parallelism_config
             if getattr(parallel, "cp_size", 1) > 1 or getattr(parallel, "sp_size", 1) > 1:
-                raise InputError("watch: sequences that are split over devices (context_parallel_size) cannot be scored")
-        with unchanged_random_state():
+                raise InputError(
+                    "watch: sequences that are split over devices (context_parallel_size) cannot be scored"
+                )
+        with unchanged_random_state(), quiet():
             questions = choose_questions(self.settings)
             name = self._name or str(getattr(trainer.model.config, "_name_or_path", "") or type(trainer.model).__name__)
-            self.probe = Probe(trainer, questions, self.settings, (name, str(args.output_dir)))
+            self.probe = Probe(trainer, questions, self.settings, (name, str(args.output_dir)), self.folder)
         self._everywhere(lambda: self._prepare_folder(questions, state))
+        self.copy = WeightsCopy(self.folder, trainer, self.probe.model.is_sharded)
 
     def _prepare_folder(self, questions: Questions, state: Any) -> None:
         if state.global_step == 0:
             self._clear(-1)
             for name in _FILES:
                 (self.folder / name).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / REFERENCE, ignore_errors=True)
         else:
             self._clear(state.global_step)
             if not step_folder(self.folder, 0).is_dir():
@@ -144,7 +153,10 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             "model": self.probe.names[0],
             "max_steps": state.max_steps,
             "looks": looks,
-            "versions": {"consistency": own_version(), **{name: version(name) for name in ("lm_eval", "transformers", "torch")}},
+            "versions": {
+                "consistency": own_version(),
+                **{name: version(name) for name in ("lm_eval", "transformers", "torch")},
+            },
             "cost": None,
         }
 
@@ -159,7 +171,9 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             self._ask(state, control)
         except Exception as error:
             if self._main:
-                tell(f"watch: nothing was scored at step {state.global_step}: {type(error).__name__}: {one_line(error)}")
+                tell(
+                    f"watch: nothing was scored at step {state.global_step}: {type(error).__name__}: {one_line(error)}"
+                )
 
     def _ask(self, state: Any, control: Any) -> None:
         if state.global_step == self._last:
@@ -167,18 +181,34 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         self._last = step = state.global_step
         start = time.perf_counter()
         try:
-            folder = step_folder(self.folder, step)
-            seconds = self.probe.run(folder, step)
-            row, alarm = self._everywhere(lambda: self._compare(state, seconds))
+            seconds = self.probe.run(step_folder(self.folder, step), step)
+            figures, alarm, best = self._everywhere(lambda: self._compare(state, seconds))
+            if best:
+                self.copy.keep(step)
+            figures |= self._read_text(step)
         finally:
             self._seconds += time.perf_counter() - start
-        if row is not None:
-            self._log(row, state, control)
+        self._log(figures, state, control)
         if alarm and self.settings.on_alarm != "warn":
             control.should_training_stop = True
 
-    def _compare(self, state: Any, seconds: float) -> tuple[dict[str, float], bool]:
-        """The figures of a step for loggers, and whether there is an alarm."""
+    def _read_text(self, step: int) -> dict[str, float]:
+        """The figures of the text by flat names, written into `text.jsonl`; none without a text."""
+        if self.settings.text is None:
+            return {}
+        row = self.probe.read_text(step)
+
+        def write() -> dict[str, float]:
+            assert row is not None
+            add_row(self.folder, row)
+            return {
+                f"watch/text/{name}": figure.value for name, figure in row.figures.items() if figure.value is not None
+            }
+
+        return self._everywhere(write)
+
+    def _compare(self, state: Any, seconds: float) -> tuple[dict[str, float], bool, bool]:
+        """The figures of a step for loggers, whether there is an alarm, and whether to keep a copy of the weights."""
         logged = next((row for row in reversed(state.log_history) if "loss" in row), {})
         row = self.drift.add(
             step=state.global_step,
@@ -192,7 +222,9 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         self._record["cost"] = {"probes": 1 + (self._record["cost"] or {"probes": 0})["probes"], "seconds": spent}
         self._record["cost"]["share"] = spent / max(elapsed, spent)
         self._write_record()
-        return row.figures(), self.drift.alarm is not None
+        step, rollback = state.global_step, self.settings.on_alarm == "rollback"
+        best = rollback and self.drift.best_step([*self.copy.steps, step]) == step
+        return row.figures(), self.drift.alarm is not None, best
 
     def _log(self, figures: Mapping[str, float], state: Any, control: Any) -> None:
         """Hand figures to the Trainer's own loggers.
@@ -206,6 +238,20 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         waits = control.should_log
         self.trainer.callback_handler.on_log(self.trainer.args, state, control, logs)
         control.should_log = waits
+
+    def _go_back(self) -> None:
+        """After an alarm, where that was asked for, give the model the weights of the last step on the frontier."""
+        if self.settings.on_alarm != "rollback":
+            return
+        alarm = self._everywhere(lambda: self.drift.alarm and self.drift.alarm.step)
+        steps = self.copy.steps
+        if alarm is not None and steps:
+            self.copy.restore(steps[-1])
+            if self._main:
+                tell(f"watch: alarm at step {alarm}: the model has the weights of step {steps[-1]} again")
+        self.trainer.accelerator.wait_for_everyone()
+        if self._main:
+            self.copy.remove()
 
     # All processes
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,14 +17,19 @@ from lm_eval.api.model import LM
 from lm_eval.evaluator import evaluate
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.loggers.utils import add_env_info, add_tokenizer_info, get_git_commit_hash
+from torch.nn import functional
 
 from consistency.errors import InputError, one_line
 from consistency.shared_prefix.model import SharedPrefixLM
 from consistency.support.files import folder_in_place
 from consistency.watch.questions import FEWSHOT_SEED, NUMPY_SEED, PYTHON_SEED, Questions
+from consistency.watch.quiet import quiet
 from consistency.watch.settings import WatchSettings
+from consistency.watch.text import Text, TextRow, text_row
 
 Answer = tuple[float, bool]
+_Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
 
 
 class LiveModel:
@@ -41,10 +47,10 @@ class LiveModel:
     def __init__(self, trainer: Any) -> None:
         accelerator = trainer.accelerator
         self._inner = accelerator.unwrap_model(trainer.model)
-        self._sharded = accelerator.num_processes > 1 and (
+        self.is_sharded = accelerator.num_processes > 1 and (
             trainer.is_deepspeed_enabled or bool(getattr(trainer, "is_fsdp_enabled", False))
         )
-        self._call: Callable[..., Any] = trainer.model_wrapped if self._sharded else trainer.model
+        self._call: Callable[..., Any] = trainer.model_wrapped if self.is_sharded else trainer.model
         self._device = accelerator.device
 
     def __getattr__(self, name: str) -> Any:
@@ -64,7 +70,7 @@ class LiveModel:
 
     def join(self) -> None:
         """Take part in the passes of the other processes until none has any left."""
-        if not self._sharded:
+        if not self.is_sharded:
             return
         token = torch.zeros((1, 1), dtype=torch.long, device=self._device)
         while self._any_left(False):
@@ -72,7 +78,7 @@ class LiveModel:
 
     def _any_left(self, mine: bool) -> bool:
         """Whether any process has a pass to compute."""
-        if not self._sharded:
+        if not self.is_sharded:
             return mine
         left = torch.tensor(int(mine), device=self._device)
         torch.distributed.all_reduce(left, op=torch.distributed.ReduceOp.MAX)
@@ -153,6 +159,8 @@ class Probe:
     settings : WatchSettings
     names : tuple of str
         How logs name the model before its first step, and afterwards.
+    folder : Path
+        Of the watch.
 
     Raises
     ------
@@ -160,13 +168,17 @@ class Probe:
         If the model or its tokenizer cannot be asked.
     """
 
-    def __init__(self, trainer: Any, questions: Questions, settings: WatchSettings, names: tuple[str, str]) -> None:
+    def __init__(
+        self, trainer: Any, questions: Questions, settings: WatchSettings, names: tuple[str, str], folder: Path
+    ) -> None:
         self.trainer, self.questions, self.settings, self.names = trainer, questions, settings, names
         accelerator = trainer.accelerator
         tokenizer = copy.deepcopy(trainer.processing_class)
         tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
         if tokenizer is None:
-            raise InputError("watch: the Trainer has no tokenizer", do="give it one: Trainer(processing_class=tokenizer)")
+            raise InputError(
+                "watch: the Trainer has no tokenizer", do="give it one: Trainer(processing_class=tokenizer)"
+            )
         template = settings.apply_chat_template
         if template and not getattr(tokenizer, "chat_template", None):
             raise InputError(
@@ -175,14 +187,20 @@ class Probe:
             )
         types = {"bf16": torch.bfloat16, "fp16": torch.float16}
         self.model = LiveModel(trainer)
-        with untouched(self.model):
+        with untouched(self.model), quiet():
             self.lm = LiveLM(self.model, tokenizer, accelerator.device, types.get(accelerator.mixed_precision))
             self._template = self.lm.chat_template(template) if template else None
             questions.build(settings, self.lm.apply_chat_template if template else None)
+        self.text = None
+        if settings.text is not None:
+            self.text = Text(settings.text, tokenizer, int(self.lm.max_length), folder)
         self._environment: dict[str, Any] = {}
         if accelerator.is_main_process:
             add_env_info(self._environment)
             add_tokenizer_info(self._environment, self.lm)
+            # Outside a repository git says so on the terminal.
+            inside = any((path / ".git").exists() for path in (Path.cwd(), *Path.cwd().parents))
+            self._environment["git_hash"] = get_git_commit_hash() if inside else None
 
     def run(self, folder: Path, step: int) -> float:
         """Ask all questions and write the log; every process calls it.
@@ -209,20 +227,57 @@ class Probe:
             self._write(folder, step, answers)
         return time.perf_counter() - start
 
+    def read_text(self, step: int) -> TextRow | None:
+        """The figures of the text at a step, in the first process; every process calls it.
+
+        Parameters
+        ----------
+        step : int
+
+        Raises
+        ------
+        RuntimeError
+            As `run`.
+        """
+        text = self.text
+        assert text is not None
+        numbers = list(range(len(text.windows)))
+        found = self._shared(numbers, lambda mine: [text.score(number, self._logprobs) for number in mine])
+        return (
+            text_row(step, dict(zip(numbers, found, strict=True))) if self.trainer.accelerator.is_main_process else None
+        )
+
+    def _logprobs(self, tokens: Any, count: int) -> torch.Tensor:
+        """Logprobs [count, vocabulary] of the last positions of a row of tokens."""
+        if "logits_to_keep" in inspect.signature(self.model.get_base_model().forward).parameters:
+            return self.lm.forward.plain_logprobs(tokens, count)
+        logits = self.lm._model_call(torch.from_numpy(tokens).to(self.lm.device)[None])
+        return functional.log_softmax(logits[0, -count:], dim=-1, dtype=torch.float32)
+
     def _answers(self) -> dict[int, Answer]:
         """The answers to all requests, by the request."""
-        accelerator = self.trainer.accelerator
         questions = self.questions.requests
+
+        def answer(mine: Sequence[list[Any]]) -> list[Answer]:
+            requests = [request for question in mine for request in question]
+            return self.lm.loglikelihood(requests, disable_tqdm=True) if requests else []
+
+        found = self._shared(questions, answer)
+        everything = [request for question in questions for request in question]
+        return {id(request): answer for request, answer in zip(everything, found, strict=True)}
+
+    def _shared(self, items: Sequence[_Item], work: Callable[[Sequence[_Item]], list[_Found]]) -> list[_Found]:
+        """What is found for all items, each process having done the work of its share."""
+        accelerator = self.trainer.accelerator
         first, last = (
-            len(questions) * rank // accelerator.num_processes
+            len(items) * rank // accelerator.num_processes
             for rank in (accelerator.process_index, accelerator.process_index + 1)
         )
-        mine = [request for question in questions[first:last] for request in question]
-        found: list[Answer] = []
+        found: list[_Found] = []
         problem: str | None = None
         with untouched(self.model):
             try:
-                found = self.lm.loglikelihood(mine, disable_tqdm=True) if mine else []
+                found = work(items[first:last])
             except Exception as error:
                 problem = f"{type(error).__name__}: {one_line(error)}"
             self.model.join()
@@ -233,11 +288,10 @@ class Probe:
             problem = next(filter(None, gather_object([problem])), None)
         if problem is not None:
             raise RuntimeError(problem)
-        everything = [request for question in questions for request in question]
-        return {id(request): answer for request, answer in zip(everything, found, strict=True)}
+        return found
 
     def _write(self, folder: Path, step: int, answers: dict[int, Answer]) -> None:
-        with unchanged_random_state(), folder_in_place(folder, mark=None) as draft:
+        with unchanged_random_state(), quiet(), folder_in_place(folder, mark=None) as draft:
             self.questions.forget_answers()
             results = evaluate(
                 lm=_Answered(answers, self.lm),
@@ -267,7 +321,7 @@ class Probe:
                 "torch_seed": NUMPY_SEED,
                 "fewshot_seed": FEWSHOT_SEED,
             }
-            results |= {"git_hash": get_git_commit_hash(), "date": time.time(), **self._environment}
+            results |= {"date": time.time(), **self._environment}
             samples = results.pop("samples")
             tracker = EvaluationTracker(output_path=str(draft / "results.json"))
             tracker.general_config_tracker.log_experiment_args(
