@@ -14,9 +14,10 @@ from consistency import InputError
 from consistency.experiment.grid import Experiment
 from consistency.report.grid.report import write_report
 from consistency.report.schema import GridReport, WatchReport, read_document
+from consistency.support.files import write_atomically
 from consistency.support.text import width
 from consistency.watch.record import read_record
-from consistency.watch.rows import DRIFT, Alarm, DriftRow, Look, Number, Pool, write_drift
+from consistency.watch.rows import DRIFT, TEXT, Alarm, DriftRow, Look, Number, Pool, TextRow, write_drift
 
 Call = Callable[..., tuple[int, str, str]]
 ALARM = Alarm(60, 0.6, "margin", 0.01, 0.08, 0.031, 0.0004, 0.009, 20, 4, 200, -0.08, -0.03)
@@ -63,7 +64,7 @@ def write(folder: Path, rows: list[DriftRow], **about: object) -> Path:
     """A record as a training leaves it."""
     folder.mkdir(parents=True, exist_ok=True)
     write_drift(folder, rows)
-    (folder / "watch.json").write_text(json.dumps({"model": "tiny", "max_steps": 80, **about}))
+    write_atomically(folder / "watch.json", json.dumps({"model": "tiny", "max_steps": 80, **about}))
     return folder
 
 
@@ -185,6 +186,26 @@ def test_the_page_and_its_files(folder: Path, call: Call, tmp_path: Path) -> Non
     (tmp_path / "other" / "mine.txt").write_text("mine")
     assert call("watch", folder, "--out", tmp_path / "other")[0] == 2
     assert call("report", "--compare", tmp_path / "page", tmp_path / "page")[0] == 2
+
+
+def test_a_text_is_shown_where_there_is_one(folder: Path, call: Call, tmp_path: Path) -> None:
+    numbers = {"kl": Number(0.0123, 0.011, 0.0141, 2048), "same_top": Number(0.97, None, None, 2048)}
+    rows = [TextRow(number, 2048, numbers) for number in (0, 40)]
+    (folder / TEXT).write_text("".join(f"{json.dumps(msgspec.to_builtins(row))}\n" for row in rows))
+    _, printed, _ = call("watch", folder, "--out", tmp_path / "page", "--json", tmp_path / "record.json")
+    assert "text, 2048 tokens, step 40: kl 0.0123, same top 0.970" in printed.splitlines()
+    document = read_document(tmp_path / "page")
+    assert isinstance(document, WatchReport)
+    assert (
+        document.text
+        == rows
+        == msgspec.convert(json.loads((tmp_path / "record.json").read_text())["text"], list[TextRow])
+    )
+    with (tmp_path / "page" / "tables" / "text.csv").open() as file:
+        assert [row["kl"] for row in csv.DictReader(file)] == ["0.0123", "0.0123"]
+    (folder / TEXT).write_text("{")
+    code, _, error = call("watch", folder)
+    assert (code, f"{TEXT}:1:" in error) == (2, True)
 
 
 def test_hostile_names_stay_text(tmp_path: Path, call: Call) -> None:

@@ -25,7 +25,7 @@ from consistency.report.upgrade import upgrade
 from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
 from consistency.statistics.partial_correlation import PartialCorrelation
 from consistency.support.json_files import pretty_json, read_json
-from consistency.watch.rows import Alarm, DriftRow, Pool
+from consistency.watch.rows import Alarm, DriftRow, Pool, TextRow
 
 SCHEMA_VERSION = 3
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
@@ -730,6 +730,7 @@ class WatchReport(Struct, tag_field="kind", tag="watch", kw_only=True):
     frontier: list[int]
     best_step: int
     steps: list[DriftRow]
+    text: list[TextRow] = []
     versions: dict[str, str]
 
 
