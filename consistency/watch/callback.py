@@ -16,21 +16,23 @@ from transformers import TrainerCallback
 
 from consistency.errors import InputError, one_line
 from consistency.support.files import write_atomically
-from consistency.support.json_files import pretty_json
+from consistency.support.json_files import pretty_json, read_json
 from consistency.support.streams import tell
+from consistency.support.text import counted
 from consistency.support.version import own_version
 from consistency.watch.copies import WeightsCopy
-from consistency.watch.drift import Drift, step_folder
-from consistency.watch.probe import Probe, unchanged_random_state
+from consistency.watch.drift import ALARM, Drift, step_folder
+from consistency.watch.probe import Answer, Probe, unchanged_random_state
 from consistency.watch.questions import Questions, choose_questions
 from consistency.watch.quiet import quiet
-from consistency.watch.settings import planned_looks, read_settings
+from consistency.watch.record import ABOUT
+from consistency.watch.rows import DRIFT
+from consistency.watch.settings import WatchSettings, planned_looks, read_settings
+from consistency.watch.text import REFERENCE, TEXT, add_row
 
 _T = TypeVar("_T")
 _MISTAKE = 2  # exit code
 _STEP = re.compile(r"step-(\d+)")
-# Written by one training, and taken away where another one begins in the same folder.
-_FILES = ("watch.json", "drift.jsonl", "alarm.json", "text.jsonl")
 
 
 class WatchCallback(TrainerCallback):  # type: ignore[misc]
@@ -56,6 +58,9 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         self._active = False
         self._last = -1
         self._seconds = 0.0
+
+    settings: WatchSettings
+    folder: Path
 
     # Events
 
@@ -86,7 +91,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         if self.probe.text is not None and self._main:
             self.probe.text.remove_reference()
         if self._main:
-            share = self._seconds / max(self._seconds, time.perf_counter() - self._began)
+            share = self._add_cost(self._seconds, 0)
             tell(f"watch: {self._seconds:.1f} s in all, {100 * share:.1f} % of the training's time; see {self.folder}")
 
     # Start
@@ -107,36 +112,44 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             questions = choose_questions(self.settings)
             name = self._name or str(getattr(trainer.model.config, "_name_or_path", "") or type(trainer.model).__name__)
             self.probe = Probe(trainer, questions, self.settings, (name, str(args.output_dir)), self.folder)
-        self._everywhere(lambda: self._prepare_folder(questions, state))
         self.copy = WeightsCopy(self.folder, trainer, self.probe.model.is_sharded)
+        self._last = self._everywhere(lambda: self._prepare_folder(questions, state))
 
-    def _prepare_folder(self, questions: Questions, state: Any) -> None:
-        if state.global_step == 0:
-            self._clear(-1)
-            for name in _FILES:
-                (self.folder / name).unlink(missing_ok=True)
-            shutil.rmtree(self.folder / REFERENCE, ignore_errors=True)
-        else:
-            self._clear(state.global_step)
-            if not step_folder(self.folder, 0).is_dir():
+    def _prepare_folder(self, questions: Questions, state: Any) -> int:
+        """The last step of which the folder has a log; -1 for none."""
+        steps = {int(found[1]): path for path in self.folder.glob("step-*") if (found := _STEP.fullmatch(path.name))}
+        begins = state.global_step == 0
+        if not begins:
+            if 0 not in steps:
                 raise InputError(
                     "watch: this training goes on from a checkpoint, and was not watched before",
                     do="train from the start, or leave watch out",
                     path=self.folder,
                 )
+            about = self.folder / ABOUT
+            if about.exists() and read_json(about, "the settings of a watch").get("sha256") != questions.sha256:
+                raise InputError(
+                    "watch: other questions than before the checkpoint that this training goes on from",
+                    do="give the settings that it had, or train from the start",
+                    path=about,
+                )
+        # What is left of another training, or of steps after the checkpoint.
+        last = -1 if begins else state.global_step
+        for step, path in steps.items():
+            if step > last:
+                shutil.rmtree(path)
+        for step in self.copy.steps:
+            if step > last:
+                self.copy.remove(step)
+        if begins:
+            for name in (ABOUT, DRIFT, ALARM, TEXT):
+                (self.folder / name).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / REFERENCE, ignore_errors=True)
         looks = planned_looks(self.settings.every, state.max_steps, self._epoch_ends(state))
         self._record = self._describe(questions, state, looks)
         self._write_record()
         self.drift = Drift(self.folder, self.settings, looks)
-
-    def _clear(self, step: int) -> None:
-        """Take away what a training asked after a step: of another training, or after the checkpoint that it goes on from."""
-        for folder in self.folder.glob("step-*"):
-            matched = _STEP.fullmatch(folder.name)
-            if matched and int(matched[1]) > step:
-                shutil.rmtree(folder)
-            elif matched:
-                self._last = max(self._last, int(matched[1]))
+        return max((step for step in steps if step <= last), default=-1)
 
     def _epoch_ends(self, state: Any) -> list[int]:
         epochs = float(self.trainer.args.num_train_epochs)
@@ -161,7 +174,15 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         }
 
     def _write_record(self) -> None:
-        write_atomically(self.folder / "watch.json", pretty_json(self._record))
+        write_atomically(self.folder / ABOUT, pretty_json(self._record))
+
+    def _add_cost(self, seconds: float, looks: int) -> float:
+        """Write what the watch cost so far, and give its share of the training's time."""
+        share = seconds / max(seconds, time.perf_counter() - self._began)
+        before = self._record["cost"]["looks"] if self._record["cost"] else 0
+        self._record["cost"] = {"looks": before + looks, "seconds": seconds, "share": share}
+        self._write_record()
+        return share
 
     # Asking
 
@@ -181,14 +202,16 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         self._last = step = state.global_step
         start = time.perf_counter()
         try:
-            seconds = self.probe.run(step_folder(self.folder, step), step)
-            figures, alarm, best = self._everywhere(lambda: self._compare(state, seconds))
+            answers = self.probe.answers()
+            figures, alarm, best = self._everywhere(lambda: self._record_step(state, answers, start))
             if best:
                 self.copy.keep(step)
             figures |= self._read_text(step)
         finally:
             self._seconds += time.perf_counter() - start
         self._log(figures, state, control)
+        if step == 0 and self._main:
+            self._say_cost(time.perf_counter() - start)
         if alarm and self.settings.on_alarm != "warn":
             control.should_training_stop = True
 
@@ -207,24 +230,32 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
 
         return self._everywhere(write)
 
-    def _compare(self, state: Any, seconds: float) -> tuple[dict[str, float], bool, bool]:
+    def _say_cost(self, seconds: float) -> None:
+        about, text = self._record, self.probe.text
+        more = f", {text.scored * len(text.windows):,} tokens of text ({text.size / 1e6:,.0f} MB kept)" if text else ""
+        looks = f"{about['looks']} more looks" if about["looks"] else f"a look every {self.settings.every} steps"
+        tasks = counted(len(about["tasks"]), "task")
+        tell(f"watch: {about['questions']:,} questions of {tasks}{more}, {seconds:.1f} s at step 0; {looks}")
+
+    def _record_step(
+        self, state: Any, answers: Mapping[int, Answer], start: float
+    ) -> tuple[dict[str, float], bool, bool]:
         """The figures of a step for loggers, whether there is an alarm, and whether to keep a copy of the weights."""
-        logged = next((row for row in reversed(state.log_history) if "loss" in row), {})
+        self.probe.write(step_folder(self.folder, state.global_step), state.global_step, answers)
+        logged: dict[str, Any] = next((row for row in reversed(state.log_history) if "loss" in row), {})
         row = self.drift.add(
             step=state.global_step,
             epoch=float(state.epoch or 0),
             loss=logged.get("loss"),
-            seconds=seconds,
+            seconds=time.perf_counter() - start,
             learning_rate=logged.get("learning_rate"),
         )
-        elapsed = time.perf_counter() - self._began
-        spent = self._seconds + seconds
-        self._record["cost"] = {"probes": 1 + (self._record["cost"] or {"probes": 0})["probes"], "seconds": spent}
-        self._record["cost"]["share"] = spent / max(elapsed, spent)
-        self._write_record()
+        self._add_cost(self._seconds + time.perf_counter() - start, 1)
         step, rollback = state.global_step, self.settings.on_alarm == "rollback"
         best = rollback and self.drift.best_step([*self.copy.steps, step]) == step
-        return row.figures(), self.drift.alarm is not None, best
+        if row.alarm is not None and self.drift.alarm == row.alarm:
+            tell(f"watch: alarm: {row.alarm.to_text()}")
+        return row.figures(), row.alarm is not None, best
 
     def _log(self, figures: Mapping[str, float], state: Any, control: Any) -> None:
         """Hand figures to the Trainer's own loggers.
@@ -245,13 +276,16 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             return
         alarm = self._everywhere(lambda: self.drift.alarm and self.drift.alarm.step)
         steps = self.copy.steps
+        if alarm is not None and not steps and self._main:
+            tell(f"watch: alarm at step {alarm}, and no copy of the weights to go back to: they stay as they are")
         if alarm is not None and steps:
             self.copy.restore(steps[-1])
             if self._main:
                 tell(f"watch: alarm at step {alarm}: the model has the weights of step {steps[-1]} again")
         self.trainer.accelerator.wait_for_everyone()
         if self._main:
-            self.copy.remove()
+            for step in steps:
+                self.copy.remove(step)
 
     # All processes
 

@@ -50,7 +50,7 @@ class WeightsCopy:
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             for other in self.steps:
-                shutil.rmtree(self._place(other))
+                self.remove(other)
             draft.rename(place)
         accelerator.wait_for_everyone()
 
@@ -72,10 +72,9 @@ class WeightsCopy:
                     raise InputError(f"lacks {name}, or has it in another shape", path=path)
                 tensor.copy_(tensors[name])
 
-    def remove(self) -> None:
-        """Remove all copies."""
-        for step in self.steps:
-            shutil.rmtree(self._place(step), ignore_errors=True)
+    def remove(self, step: int) -> None:
+        """Remove a copy."""
+        shutil.rmtree(self._place(step), ignore_errors=True)
 
     def _place(self, step: int) -> Path:
         return self._folder / f"weights-step-{step:06d}"

@@ -6,7 +6,7 @@ import copy
 import inspect
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,7 +126,7 @@ class LiveLM(SharedPrefixLM):
 class _Answered(LM):  # type: ignore[misc]
     """A model of lm_eval whose answers are known."""
 
-    def __init__(self, answers: dict[int, Answer], live: LiveLM) -> None:
+    def __init__(self, answers: Mapping[int, Answer], live: LiveLM) -> None:
         super().__init__()
         self._answers, self._live = answers, live
 
@@ -202,31 +202,6 @@ class Probe:
             inside = any((path / ".git").exists() for path in (Path.cwd(), *Path.cwd().parents))
             self._environment["git_hash"] = get_git_commit_hash() if inside else None
 
-    def run(self, folder: Path, step: int) -> float:
-        """Ask all questions and write the log; every process calls it.
-
-        Parameters
-        ----------
-        folder : Path
-            Of this step: appears whole.
-        step : int
-
-        Returns
-        -------
-        float
-            The share of right answers is in the log; this is how many seconds it took.
-
-        Raises
-        ------
-        RuntimeError
-            In all processes, if one of them failed; the message is its error's.
-        """
-        start = time.perf_counter()
-        answers = self._answers()
-        if self.trainer.accelerator.is_main_process:
-            self._write(folder, step, answers)
-        return time.perf_counter() - start
-
     def read_text(self, step: int) -> TextRow | None:
         """The figures of the text at a step, in the first process; every process calls it.
 
@@ -237,7 +212,7 @@ class Probe:
         Raises
         ------
         RuntimeError
-            As `run`.
+            As `answers`.
         """
         text = self.text
         assert text is not None
@@ -254,8 +229,14 @@ class Probe:
         logits = self.lm._model_call(torch.from_numpy(tokens).to(self.lm.device)[None])
         return functional.log_softmax(logits[0, -count:], dim=-1, dtype=torch.float32)
 
-    def _answers(self) -> dict[int, Answer]:
-        """The answers to all requests, by the request."""
+    def answers(self) -> dict[int, Answer]:
+        """The answers of the model as it is, by the `id` of the request; every process calls it.
+
+        Raises
+        ------
+        RuntimeError
+            In all processes, if one of them failed; the message is its error's.
+        """
         questions = self.questions.requests
 
         def answer(mine: Sequence[list[Any]]) -> list[Answer]:
@@ -290,7 +271,22 @@ class Probe:
             raise RuntimeError(problem)
         return found
 
-    def _write(self, folder: Path, step: int, answers: dict[int, Answer]) -> None:
+    def write(self, folder: Path, step: int, answers: Mapping[int, Answer]) -> None:
+        """Write the log of a step.
+
+        Parameters
+        ----------
+        folder : Path
+            Of this step: appears whole.
+        step : int
+        answers : mapping of int to (float, bool)
+            As `answers` gave them.
+
+        Raises
+        ------
+        InputError, RuntimeError
+            If it cannot be written.
+        """
         with unchanged_random_state(), quiet(), folder_in_place(folder, mark=None) as draft:
             self.questions.forget_answers()
             results = evaluate(

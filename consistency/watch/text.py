@@ -1,7 +1,7 @@
 """How far a model in training is from the model that it was, over the whole vocabulary, on a text of the user's.
 
-The figures are those of ``llama.cpp --kl-divergence``: the text in windows of 512 tokens, of which the second half is scored, each
-token behind all before it in its window; KL from the first model's distribution to the present one's, in nats.
+The figures are those of ``llama.cpp --kl-divergence``: the text in windows of 512 tokens, of which the second half is scored,
+each token behind all before it in its window; KL from the first model's distribution to the present one's, in nats.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from consistency.statistics.bootstrap import bootstrap_interval, draw_counts
 from consistency.support.arrays import Floats
 from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines, read_jsonl
-from consistency.watch.rows import Figure
+from consistency.watch.rows import Number
 
 TEXT = "text.jsonl"
 REFERENCE = "text-reference"
@@ -43,14 +43,14 @@ class TextRow(msgspec.Struct, frozen=True):
     step : int
     tokens : int
         That were scored.
-    figures : dict of str to Figure
+    figures : dict of str to Number
         `kl` (mean, in nats), its quantiles `kl_median`, `kl_p90`, `kl_p95`, `kl_p99`, `kl_p999` and `kl_max`, `same_top`, the
         share of tokens with the same most probable token, `perplexity` and `perplexity_ratio`, to that of the first model.
     """
 
     step: int
     tokens: int
-    figures: dict[str, Figure]
+    figures: dict[str, Number]
 
 
 class TokenScores(msgspec.Struct, frozen=True):
@@ -184,33 +184,33 @@ def text_row(step: int, windows: Mapping[int, TokenScores]) -> TextRow:
     blocks = np.concatenate([1000 * number + np.arange(length) // BLOCK for number, length in enumerate(lengths)])
     codes = np.unique(blocks, return_inverse=True)[1].reshape(-1)
     figures = {"kl": _mean(kl, codes), **_quantiles(kl, codes)}
-    figures["kl_max"] = Figure(float(kl.max()), None, None, len(kl))
+    figures["kl_max"] = Number(float(kl.max()), None, None, len(kl))
     figures["same_top"] = _mean(same, codes)
     figures["perplexity"] = _exponential(_mean(-after, codes))
     figures["perplexity_ratio"] = _exponential(_mean(before - after, codes))
     return TextRow(step, len(kl), figures)
 
 
-def _mean(values: Floats, codes: NDArray[np.int64]) -> Figure:
+def _mean(values: Floats, codes: NDArray[np.int64]) -> Number:
     found = bootstrap_interval(values, clusters=codes, resamples=_RESAMPLES)
-    return Figure(found.value, found.ci_low, found.ci_high, len(values))
+    return Number(found.value, found.ci_low, found.ci_high, len(values))
 
 
-def _exponential(figure: Figure) -> Figure:
+def _exponential(figure: Number) -> Number:
     low, value, high = (
         None if item is None else float(np.exp(item)) for item in (figure.ci_low, figure.value, figure.ci_high)
     )
-    return Figure(value, low, high, figure.n)
+    return Number(value, low, high, figure.n)
 
 
-def _quantiles(values: Floats, codes: NDArray[np.int64]) -> dict[str, Figure]:
+def _quantiles(values: Floats, codes: NDArray[np.int64]) -> dict[str, Number]:
     order = np.argsort(values)
     counts = draw_counts(int(codes.max()) + 1, _RESAMPLES, np.random.default_rng(0))[:, codes[order]].cumsum(axis=1)
     found = {}
     for name, share in _QUANTILES.items():
         places = (counts >= share * counts[:, -1:]).argmax(axis=1)
         low, high = np.quantile(values[order][places], [0.025, 0.975])
-        found[f"kl_{name}"] = Figure(float(np.quantile(values, share)), float(low), float(high), len(values))
+        found[f"kl_{name}"] = Number(float(np.quantile(values, share)), float(low), float(high), len(values))
     return found
 
 
