@@ -31,6 +31,7 @@ MAY_BE_SLOW = [
     "consistency.autocast",
     "consistency.epochs",
     "consistency.tasks.rotated_tasks",
+    *(f"consistency.watch.{name}" for name in ("callback", "copies", "plugin", "probe", "questions", "text")),
 ]
 
 

@@ -10,10 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from consistency.report.schema import WatchReport, read_document
+from consistency import InputError
+from consistency.experiment.grid import Experiment
+from consistency.report.grid.report import write_report
+from consistency.report.schema import GridReport, WatchReport, read_document
+from consistency.support.files import write_atomically
 from consistency.support.text import width
 from consistency.watch.record import read_record
-from consistency.watch.rows import DRIFT, Alarm, DriftRow, Look, Number, Pool, write_drift
+from consistency.watch.rows import DRIFT, TEXT, Alarm, DriftRow, Look, Number, Pool, TextRow, write_drift
 
 Call = Callable[..., tuple[int, str, str]]
 ALARM = Alarm(60, 0.6, "margin", 0.01, 0.08, 0.031, 0.0004, 0.009, 20, 4, 200, -0.08, -0.03)
@@ -60,7 +64,7 @@ def write(folder: Path, rows: list[DriftRow], **about: object) -> Path:
     """A record as a training leaves it."""
     folder.mkdir(parents=True, exist_ok=True)
     write_drift(folder, rows)
-    (folder / "watch.json").write_text(json.dumps({"model": "tiny", "max_steps": 80, **about}))
+    write_atomically(folder / "watch.json", json.dumps({"model": "tiny", "max_steps": 80, **about}))
     return folder
 
 
@@ -184,6 +188,26 @@ def test_the_page_and_its_files(folder: Path, call: Call, tmp_path: Path) -> Non
     assert call("report", "--compare", tmp_path / "page", tmp_path / "page")[0] == 2
 
 
+def test_a_text_is_shown_where_there_is_one(folder: Path, call: Call, tmp_path: Path) -> None:
+    numbers = {"kl": Number(0.0123, 0.011, 0.0141, 2048), "same_top": Number(0.97, None, None, 2048)}
+    rows = [TextRow(number, 2048, numbers) for number in (0, 40)]
+    (folder / TEXT).write_text("".join(f"{json.dumps(msgspec.to_builtins(row))}\n" for row in rows))
+    _, printed, _ = call("watch", folder, "--out", tmp_path / "page", "--json", tmp_path / "record.json")
+    assert "text, 2048 tokens, step 40: kl 0.0123, same top 0.970" in printed.splitlines()
+    document = read_document(tmp_path / "page")
+    assert isinstance(document, WatchReport)
+    assert (
+        document.text
+        == rows
+        == msgspec.convert(json.loads((tmp_path / "record.json").read_text())["text"], list[TextRow])
+    )
+    with (tmp_path / "page" / "tables" / "text.csv").open() as file:
+        assert [row["kl"] for row in csv.DictReader(file)] == ["0.0123", "0.0123"]
+    (folder / TEXT).write_text("{")
+    code, _, error = call("watch", folder)
+    assert (code, f"{TEXT}:1:" in error) == (2, True)
+
+
 def test_hostile_names_stay_text(tmp_path: Path, call: Call) -> None:
     folder = write(tmp_path / "watch", [step(0, task=HOSTILE), step(20, task=HOSTILE)], model=HOSTILE)
     code, printed, _ = call("watch", folder, "--out", tmp_path / "page")
@@ -199,3 +223,24 @@ def test_hostile_names_stay_text(tmp_path: Path, call: Call) -> None:
 def test_a_record_with_little_in_it(rows: list[DriftRow], tmp_path: Path, call: Call) -> None:
     folder = write(tmp_path / "watch", rows)
     assert call("watch", folder, "--out", tmp_path / "page")[0] == 0
+
+
+def test_a_grid_shows_its_watched_trainings(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    experiment = make_experiment(domains=("medicine",), groups=("harmonious", "incompatible"))
+    assert read_document(write_report(experiment, tmp_path / "plain").parent).watched == []  # type: ignore[union-attr]
+    for run in experiment.runs():
+        write(run.watch, [step(0), step(20), step(40, ALARM if run.group == "incompatible" else None)])
+    folder = write_report(experiment, tmp_path / "report").parent
+    document = read_document(folder)
+    assert isinstance(document, GridReport)
+    assert {run.group: run.alarm for run in document.watched} == {"harmonious": None, "incompatible": ALARM}
+    with (folder / "figures" / "over_training.csv").open() as file:
+        drawn = list(csv.DictReader(file))
+    assert len(drawn) == 2 * 2 * 3
+    lost = [float(row["value"]) for row in drawn if (row["group"], row["tasks"]) == ("incompatible", "kept")]
+    assert lost == pytest.approx([0, -0.02, -0.04])
+    with (folder / "tables" / "over_training.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "20", "40"] * 2
+    (next(iter(experiment.runs())).watch / DRIFT).write_text("{")
+    with pytest.raises(InputError, match=DRIFT):
+        write_report(experiment, tmp_path / "damaged")

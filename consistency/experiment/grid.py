@@ -77,6 +77,11 @@ class TunedRun:
         return self.folder / "tuned" / self.group / "host.json"
 
     @property
+    def watch(self) -> Path:
+        """What was found while the model was trained, where the training was watched."""
+        return self.folder / "tuned" / self.group / "watch"
+
+    @property
     def rows(self) -> Path:
         """The group's training rows."""
         return self.folder / "groups" / f"{self.group}.jsonl"

@@ -25,7 +25,7 @@ from consistency.report.upgrade import upgrade
 from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
 from consistency.statistics.partial_correlation import PartialCorrelation
 from consistency.support.json_files import pretty_json, read_json
-from consistency.watch.rows import Alarm, DriftRow
+from consistency.watch.rows import Alarm, DriftRow, Pool, TextRow
 
 SCHEMA_VERSION = 3
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
@@ -467,6 +467,29 @@ class RunParts(Struct):
     decomposition: Decomposition
 
 
+class WatchedStep(Struct):
+    """A step of a watched training."""
+
+    step: int
+    epoch: float
+    kept: Pool | None
+    learned: Pool | None
+
+
+class WatchedRun(Struct, kw_only=True):
+    """A watched training of a grid: what it kept and learned step by step, and the first alarm."""
+
+    model: str
+    domain: str
+    group: str
+    seed: int
+    limits: dict[str, float]
+    alarm: Alarm | None
+    frontier: list[int]
+    best_step: int
+    steps: list[WatchedStep]
+
+
 class GridReport(Document, tag="grid", kw_only=True):
     """The report of an experiment."""
 
@@ -482,6 +505,7 @@ class GridReport(Document, tag="grid", kw_only=True):
     training_rows: list[TrainingRows]
     parts: list[RunParts] = []
     calibrated_contrasts: list[Contrast] = []
+    watched: list[WatchedRun] = []
 
 
 # A pair.
@@ -706,6 +730,7 @@ class WatchReport(Struct, tag_field="kind", tag="watch", kw_only=True):
     frontier: list[int]
     best_step: int
     steps: list[DriftRow]
+    text: list[TextRow] = []
     versions: dict[str, str]
 
 

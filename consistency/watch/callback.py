@@ -26,9 +26,9 @@ from consistency.watch.probe import Answer, Probe, unchanged_random_state
 from consistency.watch.questions import Questions, choose_questions
 from consistency.watch.quiet import quiet
 from consistency.watch.record import ABOUT
-from consistency.watch.rows import DRIFT
+from consistency.watch.rows import DRIFT, TEXT
 from consistency.watch.settings import WatchSettings, planned_looks, read_settings
-from consistency.watch.text import REFERENCE, TEXT, add_row
+from consistency.watch.text import REFERENCE, add_row
 
 _T = TypeVar("_T")
 _MISTAKE = 2  # exit code

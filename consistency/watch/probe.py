@@ -24,8 +24,9 @@ from consistency.shared_prefix.model import SharedPrefixLM
 from consistency.support.files import folder_in_place
 from consistency.watch.questions import FEWSHOT_SEED, NUMPY_SEED, PYTHON_SEED, Questions
 from consistency.watch.quiet import quiet
+from consistency.watch.rows import TextRow
 from consistency.watch.settings import WatchSettings
-from consistency.watch.text import Text, TextRow, text_row
+from consistency.watch.text import Text, text_row
 
 Answer = tuple[float, bool]
 _Item = TypeVar("_Item")

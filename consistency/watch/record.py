@@ -12,7 +12,7 @@ import msgspec
 from consistency.errors import InputError
 from consistency.support.json_files import read_json
 from consistency.watch.frontier import best_step, frontier
-from consistency.watch.rows import DRIFT, Alarm, DriftRow, read_drift
+from consistency.watch.rows import DRIFT, Alarm, DriftRow, TextRow, read_drift, read_text
 
 ABOUT = "watch.json"
 _SCHEMA_VERSION = 1
@@ -29,11 +29,14 @@ class WatchRecord:
         The steps that were looked at.
     about : dict of str to object
         The content of `watch.json`: model, settings, planned steps and looks; empty where there is none.
+    text : tuple of TextRow
+        The steps on the user's text; empty without one.
     """
 
     folder: Path
     rows: tuple[DriftRow, ...]
     about: Mapping[str, Any]
+    text: tuple[TextRow, ...] = ()
 
     @property
     def alarm(self) -> Alarm | None:
@@ -93,6 +96,7 @@ class WatchRecord:
             "frontier": self.frontier,
             "best_step": self.best_step if self.rows else None,
             "steps": [msgspec.to_builtins(row) for row in self.rows],
+            "text": [msgspec.to_builtins(row) for row in self.text],
         }
 
 
@@ -113,7 +117,7 @@ def read_record(folder: str | Path) -> WatchRecord:
     Raises
     ------
     InputError
-        If there is no `drift.jsonl`, or it or `watch.json` is damaged.
+        If there is no `drift.jsonl`, or it, `text.jsonl` or `watch.json` is damaged.
     """
     path = find_record(folder)
     if not (path / DRIFT).exists():
@@ -126,4 +130,4 @@ def read_record(folder: str | Path) -> WatchRecord:
     about = read_json(path / ABOUT, "what is watched") if (path / ABOUT).exists() else {}
     if not isinstance(about, dict):
         raise InputError("not a mapping", expected="what is watched", path=path / ABOUT)
-    return WatchRecord(path, tuple(rows), about)
+    return WatchRecord(path, tuple(rows), about, tuple(read_text(path)))

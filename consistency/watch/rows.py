@@ -11,8 +11,9 @@ from consistency.errors import InputError
 from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines, read_jsonl
 
-DRIFT = "drift.jsonl"
+DRIFT, TEXT = "drift.jsonl", "text.jsonl"
 _EXPECTED = "a step of drift.jsonl, with step, epoch, kept, learned and tasks"
+_TEXT_EXPECTED = "a step of text.jsonl, with step and figures"
 
 
 class Number(Struct, frozen=True):
@@ -207,3 +208,33 @@ def read_drift(folder: str | Path) -> list[DriftRow]:
 def write_drift(folder: Path, rows: Sequence[DriftRow]) -> None:
     """Write `drift.jsonl`, by renaming a finished file into place."""
     write_lines(folder / DRIFT, json_lines(rows))
+
+
+class TextRow(Struct, frozen=True):
+    """One line of `text.jsonl`: a step on the user's text, over the whole vocabulary.
+
+    Attributes
+    ----------
+    step : int
+    tokens : int
+        That were scored.
+    figures : dict of str to Number
+        `kl` (mean, in nats), its quantiles `kl_median`, `kl_p90`, `kl_p95`, `kl_p99`, `kl_p999` and `kl_max`, `same_top`, the
+        share of tokens with the same most probable token, `perplexity` and `perplexity_ratio`, to that of the first model.
+    """
+
+    step: int
+    tokens: int
+    figures: dict[str, Number]
+
+
+def read_text(folder: str | Path) -> list[TextRow]:
+    """The steps of `text.jsonl`; none where there is no such file.
+
+    Raises
+    ------
+    InputError
+        If a line is damaged; it names the line.
+    """
+    path = Path(folder, TEXT)
+    return [row for _, row in read_jsonl(path, TextRow, _TEXT_EXPECTED)] if path.exists() else []

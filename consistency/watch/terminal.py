@@ -16,6 +16,7 @@ _PLANE = (57, 13)
 # Lines of more steps are left out in the middle.
 _MOST = 40
 _HEAD = ("step", "epoch", "kept, points", "right → wrong, %", "KL", "ρ", "learned, points")
+_OF_TEXT = (("kl", 4), ("kl_median", 4), ("kl_p99", 3), ("kl_max", 2), ("same_top", 3), ("perplexity_ratio", 3))
 _WIDTHS = (6, 6, 21, 17, 7, 7, 21)
 
 
@@ -40,7 +41,18 @@ def to_lines(record: WatchRecord, columns: int = 160) -> Iterator[str]:
         yield step_line(row, columns, reach)
     yield ""
     yield from plane_lines(record)
+    yield from text_lines(record)
     yield from outcome_lines(record)
+
+
+def text_lines(record: WatchRecord) -> Iterator[str]:
+    """The last step on the user's text, over the whole vocabulary; nothing without a text."""
+    for row in record.text[-1:]:
+        shown = {name: found.value for name, found in row.figures.items() if found.value is not None}
+        parts = [
+            f"{name.replace('_', ' ')} {decimal(shown[name], digits)}" for name, digits in _OF_TEXT if name in shown
+        ]
+        yield f"text, {row.tokens} tokens, step {row.step}: {', '.join(parts)}"
 
 
 def about_lines(record: WatchRecord) -> Iterator[str]:

@@ -21,10 +21,9 @@ from consistency.errors import InputError
 from consistency.statistics.bootstrap import bootstrap_interval, draw_counts
 from consistency.support.arrays import Floats
 from consistency.support.files import write_lines
-from consistency.support.json_files import json_lines, read_jsonl
-from consistency.watch.rows import Number
+from consistency.support.json_files import json_lines
+from consistency.watch.rows import TEXT, Number, TextRow, read_text
 
-TEXT = "text.jsonl"
 REFERENCE = "text-reference"
 # Of a text so many tokens are read, in windows of so many.
 TOKENS, WINDOW = 4096, 512
@@ -32,25 +31,6 @@ TOKENS, WINDOW = 4096, 512
 BLOCK = 64
 _QUANTILES = {"median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 _RESAMPLES = 999
-_EXPECTED = "a step of text.jsonl, with step and figures"
-
-
-class TextRow(msgspec.Struct, frozen=True):
-    """One line of `text.jsonl`.
-
-    Attributes
-    ----------
-    step : int
-    tokens : int
-        That were scored.
-    figures : dict of str to Number
-        `kl` (mean, in nats), its quantiles `kl_median`, `kl_p90`, `kl_p95`, `kl_p99`, `kl_p999` and `kl_max`, `same_top`, the
-        share of tokens with the same most probable token, `perplexity` and `perplexity_ratio`, to that of the first model.
-    """
-
-    step: int
-    tokens: int
-    figures: dict[str, Number]
 
 
 class TokenScores(msgspec.Struct, frozen=True):
@@ -218,15 +198,3 @@ def add_row(folder: Path, row: TextRow) -> None:
     """Write a step into `text.jsonl`, in the place of those from it on that were written before."""
     earlier = [other for other in read_text(folder) if other.step < row.step]
     write_lines(folder / TEXT, json_lines([*earlier, row]))
-
-
-def read_text(folder: Path) -> list[TextRow]:
-    """The steps of `text.jsonl`; none where there is no such file.
-
-    Raises
-    ------
-    InputError
-        If a line is damaged; it names the line.
-    """
-    path = folder / TEXT
-    return [row for _, row in read_jsonl(path, TextRow, _EXPECTED)] if path.exists() else []

@@ -14,8 +14,16 @@ from simulations.draws import Table
 
 SIZES = (200, 500, 2000)
 LOOKS = (5, 10, 20, 50)
-# Shares of the answers that turn by noise.
-NOISE = (0.02, 0.05, 0.15)
+TEN = 10
+CONDITIONS = ("margin", "harmful_flips")
+# Of margin at ten looks.
+BESIDES = (
+    "margin, each look at 5 % / 10 (Bonferroni)",
+    "margin, mean of betting e-values",
+    "margin, looks not planned",
+)
+# Shares of the answers that turn by noise; elsewhere 5 %.
+NOISE = (0.02, 0.15)
 MARGIN, LIMIT, ALPHA = 0.01, 0.03, 0.05
 # Correlations of what decides a question's answer: between one look and the next, and what all looks have in common.
 NEXT, ALWAYS = 0.95, 0.3
@@ -113,23 +121,22 @@ def of_alarms_without_harm(rng: np.random.Generator, n: int) -> tuple[bool, ...]
     """Whether there is an alarm in trainings whose true loss, or share of harmful flips, is the limit at every look."""
     found = []
     for looks in LOOKS:
-        found += [first_alarm(at_the_limit(rng, n, looks, noise), "margin") is not None for noise in NOISE]
         # Of 5 % noise 3 % turn from right to wrong: both limits are reached.
-        both = at_the_limit(rng, n, looks, 2 * LIMIT - MARGIN)
-        found.append(first_alarm(both, "harmful_flips") is not None)
-        found.append(
-            any(first_alarm(both, condition, ALPHA / 2) is not None for condition in ("margin", "harmful_flips"))
-        )
+        answers = at_the_limit(rng, n, looks, 2 * LIMIT - MARGIN)
+        found += [first_alarm(answers, condition) is not None for condition in CONDITIONS]
+        found.append(any(first_alarm(answers, condition, ALPHA / 2) is not None for condition in CONDITIONS))
+        if looks == TEN:
+            found += [how(answers, "margin") is not None for how in (first_alone, first_bet)]
+            found.append(first_alarm(answers, "margin", planned=None) is not None)
+    found += [first_alarm(at_the_limit(rng, n, TEN, noise), "margin") is not None for noise in NOISE]
     for alike in ((0.0, 0.0), (1.0, 0.0)):
-        found.append(first_alarm(at_the_limit(rng, n, 10, 0.05, *alike), "margin") is not None)
-    found.append(first_alarm(at_the_limit(rng, n, 20, 0.05), "margin", planned=None) is not None)
-    answers = at_the_limit(rng, n, 10, 0.05)
-    return (*found, first_alone(answers, "margin") is not None, first_bet(answers, "margin") is not None)
+        found.append(first_alarm(at_the_limit(rng, n, TEN, 0.05, *alike), "margin") is not None)
+    return tuple(found)
 
 
 def of_alarms_of_harm(rng: np.random.Generator, n: int) -> tuple[bool | float | None, ...]:
     """Whether and when there is an alarm in trainings of ten looks that do harm, suddenly or little by little."""
-    looks, found = 10, []
+    looks, found = TEN, []
     onset = round(ONSET * looks)
     for harm in HARM:
         loss = np.where(np.arange(looks) >= onset, MARGIN + harm, 0.0)
@@ -144,7 +151,7 @@ def of_alarms_of_harm(rng: np.random.Generator, n: int) -> tuple[bool | float | 
 
 
 TABLES: dict[str, Table] = {
-    "False alarms over a whole training at the limit, by number of questions": (
+    "False alarms over a whole training whose true harm is the limit at every look, by number of questions": (
         SIZES,
         [
             (
@@ -154,16 +161,13 @@ TABLES: dict[str, Table] = {
                         f"{looks} looks, {what}"
                         for looks in LOOKS
                         for what in (
-                            *(f"margin, {100 * noise:g} % turn by noise" for noise in NOISE),
-                            "harmful flips",
-                            "both conditions",
+                            *("margin", "harmful flips", "both conditions"),
+                            *(BESIDES if looks == TEN else ()),
                         )
                     ),
-                    "10 looks that have nothing in common, margin",
-                    "10 looks at which the same answers turn, margin",
-                    "20 looks that were not planned, margin",
-                    "10 looks, each at 5 % / 10 (Bonferroni)",
-                    "10 looks, mean of betting e-values",
+                    *(f"10 looks, margin, {100 * noise:g} % turn by noise" for noise in NOISE),
+                    "10 looks, margin, looks have nothing in common",
+                    "10 looks, margin, the same answers turn at all looks",
                 ),
             )
         ],

@@ -23,7 +23,8 @@ MEASURES = {
     "spearman": ("Spearman ρ of the options", 1.0),
 }
 RAW, CORRECTED = Look("as answered", BLUE, "o"), Look("corrected for letter bias", RED, "s")
-_BAND = 0.18
+# How opaque an interval behind a line is.
+BAND = 0.18
 
 
 def watch_plots(record: WatchRecord) -> list[Plot]:
@@ -113,7 +114,7 @@ def _band(axes: Axes, points: Sequence[Point], look: Look, scale: float) -> None
         ]
         for name in ("ci_low", "ci_high")
     )
-    axes.fill_between(steps, low, high, color=look.colour, alpha=_BAND, linewidth=0)
+    axes.fill_between(steps, low, high, color=look.colour, alpha=BAND, linewidth=0)
     axes.plot(steps, values, color=look.colour, marker=look.marker, markersize=3, linewidth=1.2)
 
 

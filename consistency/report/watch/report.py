@@ -19,7 +19,7 @@ from consistency.report.watch.figures import pools, watch_plots
 from consistency.support.memory import gc_disabled
 from consistency.support.text import counted, shortened
 from consistency.watch.record import WatchRecord
-from consistency.watch.rows import Pool
+from consistency.watch.rows import Number, Pool
 
 INTERVALS = (
     "95 % intervals say how far a figure of one step would move with other questions of the same tasks. They do not contain what "
@@ -37,6 +37,22 @@ _COLUMNS = (
     ("kl_calibrated", "KL corrected", 1.0, 3, False),
     ("spearman", "ρ", 1.0, 3, False),
     ("spearman_calibrated", "ρ corrected", 1.0, 3, False),
+)
+_OF_TEXT = (
+    ("kl", "KL, mean, nats", 1.0, 4),
+    ("kl_median", "median", 1.0, 4),
+    ("kl_p90", "90 %", 1.0, 4),
+    ("kl_p95", "95 %", 1.0, 3),
+    ("kl_p99", "99 %", 1.0, 3),
+    ("kl_p999", "99.9 %", 1.0, 3),
+    ("kl_max", "largest", 1.0, 2),
+    ("same_top", "same top token, %", 100.0, 1),
+    ("perplexity", "perplexity", 1.0, 2),
+    ("perplexity_ratio", "its ratio", 1.0, 3),
+)
+_TEXT = (
+    "KL from the model as the training began to the model of each step, over the whole vocabulary, at each token of the text; "
+    "the figures are those of llama.cpp's --kl-divergence.",
 )
 
 
@@ -79,6 +95,7 @@ def watch_content(record: WatchRecord, folder: Path) -> Report:
         Section("curves", "Step by step", (), (drawings[0], _step_table(record))),
         *([Section("plane", "Learned against kept", _plane_text(record), tuple(drawings[1:]))] if drawings[1:] else []),
         *([Section("alarm", "The alarm", _alarm_text(record), (_look_table(record),))] if record.limits else []),
+        *([Section("text", "On the text", _TEXT, (_text_table(record),))] if record.text else []),
         Section("tasks", f"Task by task, at step {last.step}", (), (_task_table(record),)),
     ]
     document = watch_document(record)
@@ -135,6 +152,7 @@ def watch_document(record: WatchRecord) -> WatchReport:
         frontier=record.frontier,
         best_step=record.best_step,
         steps=list(record.rows),
+        text=list(record.text),
         versions=found,
     )
 
@@ -236,6 +254,30 @@ def _look_table(record: WatchRecord) -> Table:
     )
 
 
+def _text_table(record: WatchRecord) -> Table:
+    columns = [column for column in _OF_TEXT if any(column[0] in row.figures for row in record.text)]
+    return Table(
+        name="text",
+        title="The text at each step",
+        caption="In brackets: 95 % intervals over blocks of neighbouring tokens.",
+        head=("step", "tokens", *(heading for _, heading, _, _ in columns)),
+        rows=tuple(
+            (
+                str(row.step),
+                str(row.tokens),
+                *(_number(row.figures.get(figure), scale, digits, sign=False) for figure, _, scale, digits in columns),
+            )
+            for row in record.text
+        ),
+        labels=1,
+        data=[
+            {"step": row.step, "tokens": row.tokens}
+            | {figure: msgspec.structs.asdict(found) for figure, found in row.figures.items()}
+            for row in record.text
+        ],
+    )
+
+
 def _task_table(record: WatchRecord) -> Table:
     last = record.rows[-1]
     columns = [column for column in _COLUMNS if any(column[0] in pool.figures for pool in last.tasks.values())]
@@ -271,7 +313,10 @@ def _task_table(record: WatchRecord) -> Table:
 
 def _text(pool: Pool | None, name: str, scale: float, digits: int, sign: bool) -> str:
     """A figure with its interval."""
-    found = None if pool is None else pool.figures.get(name)
+    return _number(None if pool is None else pool.figures.get(name), scale, digits, sign=sign)
+
+
+def _number(found: Number | None, scale: float, digits: int, *, sign: bool) -> str:
     if found is None or found.value is None:
         return DASH
     form = signed if sign else fixed
