@@ -29,6 +29,9 @@ class Watch(BasePlugin):  # type: ignore[misc]
         """Refuse settings that cannot be used, before anything is loaded."""
         from consistency.watch.callback import end
 
+        # Axolotl keeps plugins for further configs of the same process.
+        if not _is_asked(cfg):
+            return
         try:
             # How many steps there are is not known yet.
             read_settings(_plain(cfg.get("watch")), planned_steps=1000)
@@ -39,8 +42,14 @@ class Watch(BasePlugin):  # type: ignore[misc]
         """Add the callback."""
         from consistency.watch.callback import WatchCallback
 
+        if not _is_asked(cfg):
+            return
         settings = _plain(cfg.watch)
         trainer.add_callback(WatchCallback(trainer, model_name=str(cfg.base_model), **settings))
+
+
+def _is_asked(cfg: Any) -> bool:
+    return any(str(name).rpartition(".")[2] == Watch.__name__ for name in cfg.get("plugins") or ())
 
 
 def _plain(value: Any) -> Any:
