@@ -60,9 +60,10 @@ class WatchRecord:
 
     @property
     def model(self) -> str:
-        """The model's name; "a model" where the folder does not say."""
+        """The last part of the model's path or name; "a model" where the folder does not say."""
         name = self.about.get("model")
-        return name if isinstance(name, str) and name else "a model"
+        parts = [part for part in name.split("/") if part] if isinstance(name, str) else []
+        return parts[-1] if parts else "a model"
 
     @property
     def kept(self) -> list[str]:
