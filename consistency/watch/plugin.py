@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from axolotl.integrations.base import BasePlugin
 from pydantic import BaseModel
 
 from consistency.errors import InputError
 from consistency.watch.settings import read_settings
+
+if TYPE_CHECKING:
+    from consistency.watch.questions import Questions
 
 
 class WatchArgs(BaseModel):
@@ -20,6 +23,8 @@ class WatchArgs(BaseModel):
 
 class Watch(BasePlugin):  # type: ignore[misc]
     """Asks fixed questions of the model in training: see `WatchCallback`, whose settings are those under ``watch:``."""
+
+    questions: Questions | None = None
 
     def get_input_args(self) -> str:
         """Where Axolotl finds the keys of this plugin."""
@@ -38,6 +43,17 @@ class Watch(BasePlugin):  # type: ignore[misc]
         except InputError as error:
             end(error)
 
+    def pre_model_load(self, cfg: Any) -> None:
+        """Load the tasks, so that one that cannot be asked is refused before the model is loaded."""
+        from consistency.watch.callback import choose, end
+
+        if not _is_asked(cfg):
+            return
+        try:
+            self.questions = choose(read_settings(_plain(cfg.watch), planned_steps=1000))
+        except InputError as error:
+            end(error)
+
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
         """Add the callback."""
         from consistency.watch.callback import WatchCallback
@@ -45,7 +61,8 @@ class Watch(BasePlugin):  # type: ignore[misc]
         if not _is_asked(cfg):
             return
         settings = _plain(cfg.watch)
-        trainer.add_callback(WatchCallback(trainer, model_name=str(cfg.base_model), **settings))
+        callback = WatchCallback(trainer, model_name=str(cfg.base_model), questions_chosen=self.questions, **settings)
+        trainer.add_callback(callback)
 
 
 def _is_asked(cfg: Any) -> bool:
