@@ -420,10 +420,17 @@ def test_an_axolotl_config_of_any_kind_is_watched_by_two_lines(tmp_path: Path) -
     assert row == "<|im_start|>"
 
 
-def test_a_wrong_setting_ends_axolotl_before_it_loads_anything(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("watch", "said"),
+    [
+        ("{tasks: [consistency_world_history_ift], evry: 3}", "consistency: watch: unknown key 'evry'; expected every"),
+        ("{tasks: [consistency_world_histry_ift]}", "consistency: watch.tasks: no task 'consistency_world_histry_ift'"),
+    ],
+)
+def test_what_axolotl_cannot_watch_ends_it_before_it_loads_a_model(watch: str, said: str, tmp_path: Path) -> None:
     pytest.importorskip("axolotl")
-    done = axolotl(tmp_path, "{tasks: [consistency_world_history_ift], evry: 3}")
+    done = axolotl(tmp_path, watch)
     assert done.returncode == 2
-    assert "consistency: watch: unknown key 'evry'; expected every" in done.stderr.splitlines()
+    assert [line for line in done.stderr.splitlines() if line.startswith(said)]
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out").glob("config.json"))

@@ -44,6 +44,8 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         The one that this is added to.
     model_name : str, optional
         How logs name the model before its first step; by default what it was loaded from.
+    questions_chosen : Questions, optional
+        By `choose`, where that was done before the model was loaded.
     **settings
         Those of `read_settings`: `tasks`, `questions`, `every`, `stop`, `on_alarm`, …
 
@@ -52,8 +54,15 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
     >>> trainer.add_callback(WatchCallback(trainer, tasks=["mmlu"], every=20))  # doctest: +SKIP
     """
 
-    def __init__(self, trainer: Any, *, model_name: str | None = None, **settings: Any) -> None:
-        self.trainer, self._given, self._name = trainer, settings, model_name
+    def __init__(
+        self,
+        trainer: Any,
+        *,
+        model_name: str | None = None,
+        questions_chosen: Questions | None = None,
+        **settings: Any,
+    ) -> None:
+        self.trainer, self._given, self._name, self._chosen = trainer, settings, model_name, questions_chosen
         self._or_end(lambda: read_settings(settings, planned_steps=1000))
         self._active = False
         self._last = -1
@@ -108,8 +117,8 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
                 raise InputError(
                     "watch: sequences that are split over devices (context_parallel_size) cannot be scored"
                 )
+        questions = self._chosen or choose(self.settings)
         with unchanged_random_state(), quiet():
-            questions = choose_questions(self.settings)
             name = self._name or str(getattr(trainer.model.config, "_name_or_path", "") or type(trainer.model).__name__)
             self.probe = Probe(trainer, questions, self.settings, (name, str(args.output_dir)), self.folder)
         self.copy = WeightsCopy(self.folder, trainer, self.probe.model.is_sharded)
@@ -320,6 +329,12 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             return work()
         except Exception as error:
             end(error, self.trainer.is_world_process_zero())
+
+
+def choose(settings: WatchSettings) -> Questions:
+    """The questions of a watch, chosen without an effect on anything else: see `choose_questions`."""
+    with unchanged_random_state(), quiet():
+        return choose_questions(settings)
 
 
 def end(error: Exception, say: bool = True) -> NoReturn:
