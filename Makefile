@@ -4,6 +4,7 @@
 #   make world   four domains                                                           -> runs/world/report/report.html
 #   make world-paper   also the six mixing ratios     -> runs/world-paper/report/report.html
 #   make world-seeds   the three groups with three training seeds each  -> runs/world-seeds/report/report.html
+#   make watch   one domain, two groups, each training watched -> runs/watch/report/report.html
 #   make test    the tests            make lint    ruff and mypy            make docs    the API reference
 #   make clean   removes the runs of the experiments above and all caches; the environment stays (rm -r .venv)
 
@@ -17,9 +18,9 @@ READY := $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 export AXOLOTL_DO_NOT_TRACK ?= 1
 
-.PHONY: demo world world-paper world-seeds test lint docs clean $(VENV)
+.PHONY: demo watch world world-paper world-seeds test lint docs clean $(VENV)
 
-demo world world-paper world-seeds: $(READY)
+demo watch world world-paper world-seeds: $(READY)
 	$(BIN)/snakemake --snakefile scripts/Snakefile --configfile scripts/experiments/$@.yaml \
 	  --profile scripts/profiles/local --cores $(CORES) --quiet host reason
 
@@ -35,7 +36,7 @@ docs: $(READY)
 	$(BIN)/python scripts/build_api.py build/api
 
 clean:
-	rm -rf runs/demo runs/world runs/world-paper runs/world-seeds build/api .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf runs/demo runs/watch runs/world runs/world-paper runs/world-seeds build/api .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV): $(READY)
 

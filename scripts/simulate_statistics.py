@@ -21,13 +21,26 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
-from simulations import clusters, gates, letters, options, plans, questions, runs, tails, tasks, trainings, verdicts
+from simulations import (
+    alarms,
+    clusters,
+    gates,
+    letters,
+    options,
+    plans,
+    questions,
+    runs,
+    tails,
+    tasks,
+    trainings,
+    verdicts,
+)
 from simulations.draws import Draw
 
 from consistency.support.files import write_atomically
 
 # In the order of docs/statistics.md.
-MODULES = (questions, tasks, clusters, tails, verdicts, options, letters, gates, plans, runs, trainings)
+MODULES = (questions, tasks, clusters, tails, verdicts, options, letters, gates, plans, alarms, runs, trainings)
 TABLES = {title: table for module in MODULES for title, table in module.TABLES.items()}
 CHUNKS = 40
 

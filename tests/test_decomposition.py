@@ -164,7 +164,7 @@ def test_a_temperature_and_letters_in_both_orders(world) -> None:
     for of, name in enumerate(("kl", "js")):
         raw, sharp, moved, rest = (stage[of] for stage in stages)
         theirs = {"sharpness": raw - sharp, "prior": sharp - rest, "rest": rest}
-        theirs |= {"prior_first": raw - moved, "sharpness_last": moved - rest}
+        theirs |= {"prior_first": raw - moved, "sharpness_last": moved - rest, "calibrated": moved}
         for part, number in theirs.items():
             assert found[f"{name}_{part}"] == pytest.approx(number, abs=1e-6), part
 
@@ -181,6 +181,23 @@ def test_other_beliefs_change_what_is_left(world) -> None:
     assert value(found, "calibrated_change") == pytest.approx(planted, abs=0.005)
     assert value(found, "calibrated_before") == pytest.approx(accuracy(scores - PRIOR, gold), abs=0.005)
     assert found.estimates["calibrated_change"].ci_high < 0  # type: ignore[operator]
+
+
+def test_flips_without_the_prior(world) -> None:
+    """Letters that were moved turn many answers; without the prior only what was answered by chance turns."""
+    scores, gold = world
+    rng = np.random.default_rng(3)
+    other = rng.normal(0, 1.5, scores.shape) + PRIOR
+    later = np.where((np.arange(len(scores)) % 5 == 0)[:, None], other, scores)
+    found = parts(scores, later + LETTERS, gold).estimates
+    rows = np.arange(len(scores))
+    before, after = (gold[rows, (x - PRIOR).argmax(axis=1)] for x in (scores, later))
+    for name, turned in (("calibrated_harmful", before & ~after), ("calibrated_beneficial", ~before & after)):
+        assert found[name].value == pytest.approx(turned.mean(), abs=0.005)
+        assert found[name].ci_low < turned.mean() < found[name].ci_high  # type: ignore[operator]
+    won, lost = found["calibrated_beneficial"].value, found["calibrated_harmful"].value
+    assert won - lost == pytest.approx(found["calibrated_change"].value)
+    assert parts(scores, scores + LETTERS, gold).estimates["calibrated_harmful"].value == 0
 
 
 def test_letters_that_move_differently_from_question_to_question_are_left(world) -> None:

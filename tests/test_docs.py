@@ -54,6 +54,28 @@ def write_generated(folder: Path, wrong: set[int]) -> None:
     (folder / "samples_gsm8k_2026-01-02T03-04-05.678901.jsonl").write_text(text)
 
 
+def write_watched(folder: Path, first: Path, last: Path) -> None:
+    """A record of a watched training: at each step more answers of one log are those of another."""
+    from consistency.watch.drift import Drift
+    from consistency.watch.settings import read_settings
+
+    given = {"tasks": "mmlu", "learn": "*_college_computer_science", "every": 20, "stop": {"harmful_flips": "3 %"}}
+    drift = Drift(folder, read_settings(given, planned_steps=80), 4)
+    for number in range(5):
+        step = Path(shutil.copytree(first, folder / f"step-{20 * number:06d}"))
+        for samples in step.rglob("samples_*.jsonl"):
+            (other,) = last.rglob(samples.name.rsplit("_", 1)[0] + "_*.jsonl")
+            rows, later = ([json.loads(line) for line in log.read_text().splitlines()] for log in (samples, other))
+            for row, answered in zip(rows, later, strict=True):
+                if row["doc_id"] % 4 < number:
+                    row |= {
+                        name: answered[name] for name in ("resps", "filtered_resps", "acc", "acc_norm") if name in row
+                    }
+            samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        drift.add(20 * number, number / 4, 1.0, 2.0)
+    (folder / "watch.json").write_text(json.dumps({"model": "qwen2.5-1.5b-instruct", "max_steps": 80}))
+
+
 @pytest.fixture
 def folder(test_data: Path, tmp_path: Path) -> Path:
     """What the documents' commands find: real logs by their names, the checkout's folders, questions of a domain."""
@@ -72,6 +94,7 @@ def folder(test_data: Path, tmp_path: Path) -> Path:
     }
     for name, log in (named | {"seed-0": few, "seed-1": zero}).items():
         shutil.copytree(log, tmp_path / "logs" / name)
+    write_watched(tmp_path / "outputs" / "watch", few, zero)
     write_generated(tmp_path / "logs" / "api-before", {1})
     write_generated(tmp_path / "logs" / "api-after", {1, 5, 7})
     asked = [json.dumps(question.to_dict()) + "\n" for question in questions("medicine", "pool")[:60]]

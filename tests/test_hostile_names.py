@@ -174,6 +174,7 @@ def test_what_an_audit_writes(call, logs, tmp_path):
         "checkpoint {}",
         "failures {}",
         "status {}",
+        "watch {}",
         "report {} --root a --out b",
         "report --compare {} {}",
         "experiment validate {}",

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from msgspec.structs import replace as replaced
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from consistency.comparison.compare import compare
@@ -25,9 +26,12 @@ from consistency.report.grid.report import write_report
 from consistency.report.pair.report import write_comparison
 from consistency.report.questions import strongest
 from consistency.report.schema import ComparedReport, DifferencesReport, Verdict
+from consistency.report.watch.report import write_watch
 from consistency.report.word_diff import word_diff
 from consistency.support.figure_style import BLUE, INK, RED, STYLE, inline, to_svg
 from consistency.support.text import visible, visible_lines
+from consistency.watch.record import WatchRecord
+from consistency.watch.rows import Alarm, DriftRow, Look, Number, Pool
 
 Open = Callable[..., Page]
 
@@ -630,6 +634,21 @@ def test_a_grid_has_a_page_without_fault(
     page.locator("[name=scope]").select_option("homo")
     count = (harmful.scope == "homo").sum()
     assert page.get_by_role("status").filter(has_text=f"{count} of 600 questions").count() == 1
+
+
+@browser_needed
+def test_a_watched_training_has_a_page_without_fault(opened: Open, tmp_path: Path) -> None:
+    numbers = {name: Number(-0.02, -0.05, 0.01, 200) for name in ("change", "change_calibrated", "harmful_flips", "kl")}
+    look, pool = Look(0.02, 0.01, 0.004, 0.005), Pool(200, numbers)
+    alarm = Alarm(20, 0.2, "margin", 0.01, 0.02, 0.015, 0.004, 0.005, 9, 5, 200)
+    kept: dict[str, Any] = {"asked": 200, "lost": {"mmlu": [1, 2]}, "won": {"mmlu": [3]}}
+    rows = [
+        DriftRow(step, step / 100, 1.0, 2.0, pool, pool, {"mmlu": pool, "law": pool}, **kept, looks={"margin": look})
+        for step in (0, 20, 40)
+    ]
+    record = WatchRecord(tmp_path, (rows[0], replaced(rows[1], alarm=alarm), rows[2]), {"model": "tiny"})
+    page = has_no_fault(opened, write_watch(record, tmp_path / "out"))
+    assert page.locator("h1").inner_text() == f"Alarm at {alarm.headline}."
 
 
 @browser_needed

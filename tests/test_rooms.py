@@ -15,8 +15,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = "consistency"
 # From the top to the bottom: a room imports only from rooms below it. The package itself and `__main__` are above all.
 ORDER = (
-    "cli epochs report training_data knowledge comparison experiment logs tasks world shared_prefix statistics metrics support "
-    "errors autocast preference"
+    "cli epochs report watch training_data knowledge comparison experiment logs tasks world shared_prefix statistics metrics "
+    "support errors autocast preference"
 ).split()
 MOST_ENTRIES = 20
 SHORTEST_LAW = 8
@@ -31,6 +31,7 @@ MAY_BE_SLOW = [
     "consistency.autocast",
     "consistency.epochs",
     "consistency.tasks.rotated_tasks",
+    *(f"consistency.watch.{name}" for name in ("callback", "copies", "plugin", "probe", "questions", "text")),
 ]
 
 

@@ -15,6 +15,7 @@ from consistency.cli import domain, evaluate, training_data
 from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
 from consistency.cli.plan_eval import plan_eval
+from consistency.cli.watch import watch
 from consistency.errors import InputError, not_one_of
 from consistency.support.lazy_modules import UNUSED_OF_NUMPY, load_when_used
 from consistency.support.streams import say, show, tell
@@ -238,6 +239,7 @@ app.command("checkpoint")(checkpoint)
 app.command("failures")(failures)
 app.command("status")(status)
 app.command("plan-eval")(plan_eval)
+app.command("watch")(watch)
 
 
 @app.command()

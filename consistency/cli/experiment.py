@@ -218,6 +218,7 @@ def config(
         Path | None, typer.Option(help="Experiment file, for presets, devices, flags and model.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of one of its models. Default: the only one.")] = None,
+    domain: Annotated[str | None, typer.Option(help="One of its domains, where its trainings are watched.")] = None,
     settings: Set = None,
     preset: Preset = None,
     devices: Devices = None,
@@ -248,9 +249,9 @@ def config(
     rows = rows or Path("groups", f"{group}.jsonl")
     if experiment is not None:
         read = _read(experiment, None, settings, preset, devices)
-        found = replace(read, template=template or read.template).config(model, group, given, rows)
+        found = replace(read, template=template or read.template).config(model, group, given, rows, domain)
     else:
-        for option, value in (("--set", settings), ("--model", model)):
+        for option, value in (("--set", settings), ("--model", model), ("--domain", domain)):
             if value:
                 raise InputError(f"{option} is about an experiment", expected="--experiment FILE")
         found = resolve(group, preset or (), devices or 1, given, rows, template=template)

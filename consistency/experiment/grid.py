@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ _ONLY_HERE = {
     "trust_remote_code": REMOTE_CODE,
 }
 # A model is saved after each epoch, and none is deleted.
+_WATCH = "consistency.watch.Watch"
 _KEEP_EPOCHS = {"save_strategy": "epoch", "save_total_limit": 1000}
 
 
@@ -75,6 +76,11 @@ class TunedRun:
     def host(self) -> Path:
         """What the grid noted of the host that trained the model."""
         return self.folder / "tuned" / self.group / "host.json"
+
+    @property
+    def watch(self) -> Path:
+        """What was found while the model was trained, where the training was watched."""
+        return self.folder / "tuned" / self.group / "watch"
 
     @property
     def rows(self) -> Path:
@@ -158,6 +164,8 @@ class Experiment:
         Arguments of the model and further flags of lm_eval.
     own_domains : mapping of str to OwnDomain
         Those of `domains` that are the user's own.
+    watch : mapping or None
+        How each training is watched: the settings of `consistency.watch`, in which ``{domain}`` stands for the run's domain.
     path : pathlib.Path or None
         The file that the experiment was read from.
     """
@@ -189,6 +197,7 @@ class Experiment:
     model_args: str = ""
     lm_eval: str = ""
     own_domains: Mapping[str, OwnDomain] = field(default_factory=dict)
+    watch: Mapping[str, Any] | None = None
     path: Path | None = None
 
     def config(
@@ -197,6 +206,7 @@ class Experiment:
         group: str,
         settings: Mapping[str, Any] | None = None,
         rows: str | Path | None = None,
+        domain: str | None = None,
     ) -> TrainingConfig:
         """The training config of a group for a model, presets and flags included: all that ``axolotl train`` reads.
 
@@ -210,6 +220,8 @@ class Experiment:
             Keys that replace all others, such as `seed` and `output_dir`.
         rows : path-like, optional
             The group's rows, as `resolve` takes them.
+        domain : str, optional
+            Whose run it is, where the training is watched.
 
         Raises
         ------
@@ -234,7 +246,24 @@ class Experiment:
             **(_KEEP_EPOCHS if self.every_epoch else {}),
             **(settings or {}),
         }
-        return resolve(group, recipe.presets, self.devices, given, rows, self.flags, self.template)
+        found = resolve(group, recipe.presets, self.devices, given, rows, self.flags, self.template)
+        if self.watch is None:
+            return found
+        plugins = [*dict.fromkeys([*found.values.get("plugins", []), _WATCH])]
+        return replace(found, values={**found.values, "plugins": plugins, "watch": self.watched(domain)})
+
+    def watched(self, domain: str | None) -> dict[str, Any]:
+        """How a training of a domain is watched; ``{domain}`` stays as it is without one."""
+        settings = dict(self.watch or {})
+        if domain is None:
+            return settings
+        if domain in self.own_domains:
+            settings.setdefault("include_path", str(self.own_tasks(domain).resolve()))
+        for key in ("tasks", "learn"):
+            if key in settings:
+                names = [settings[key]] if isinstance(settings[key], str) else settings[key]
+                settings[key] = [name.replace("{domain}", domain) for name in names]
+        return settings
 
     @property
     def explained(self) -> list[str]:

@@ -111,6 +111,10 @@ _FORBIDDEN_LM_EVAL = {
         ("--use_cache", "-c", "--cache_requests"), "none: a cache could give one model's answers or prompts to another"
     ),
 }
+_FORBIDDEN_WATCH = {
+    "on_alarm": "warn: the groups are compared after the same training",
+    "folder": "none: the grid keeps each run in a folder of its own",
+}
 # The same by the names that lm_eval's parser gives them.
 LM_EVAL_DESTINATIONS = {name[2:]: what for name, what in _FORBIDDEN_LM_EVAL.items() if name.startswith("--")}
 # The style of the tasks that ask each rotation of a question's options.
@@ -149,6 +153,10 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
         ("every_epoch", "network", "allow_incomplete"), (lambda value: isinstance(value, bool), "true or false")
     ),
     "probes": (lambda value: value in ([], [CYCLIC]), f"[{CYCLIC}], or none"),
+    "watch": (
+        lambda value: value is None or (isinstance(value, dict) and "tasks" in value),
+        "a mapping, such as {tasks: [consistency_mmlu_ift], questions: 500}",
+    ),
     "template": (lambda value: isinstance(value, str), "vicuna, chatml, model, or a file that ends in .jinja"),
 }
 
@@ -255,6 +263,9 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
         check_path(key, loaded[key] or "")
     _check_lm_eval(loaded["lm_eval"] or "")
     read_template(loaded["template"])
+    for key, expected in _FORBIDDEN_WATCH.items():
+        if (loaded["watch"] or {}).get(key) not in (None, "warn"):
+            raise InputError(f"watch: {key}", expected=expected)
     sources = loaded["models"]
     for model, source in sources.items():
         if not isinstance(source, str) or not source.strip():
@@ -295,6 +306,7 @@ def _experiment(path: Path, root: Path, settings: Mapping[str, Any]) -> Experime
                 *("device", "devices", "size", "every_epoch", "template", "network", "threshold", "limit"),
                 "allow_incomplete",
                 "probes",
+                "watch",
             )
         },
         **texts,

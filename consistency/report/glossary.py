@@ -313,6 +313,20 @@ _TERMS = (
         _PARTS,
     ),
     Term(
+        "KL corrected for letter bias",
+        "What is left of KL where one number for each letter is fitted, and no temperature: kl_rest and kl_sharpness_last "
+        "together.",
+        ("kl_calibrated",),
+        _PARTS,
+    ),
+    Term(
+        "flips corrected for letter bias",
+        "Answers that turn from right to wrong (calibrated_harmful) or from wrong to right (calibrated_beneficial) after both "
+        "runs' priors of the letters are taken out.",
+        ("calibrated_harmful", "calibrated_beneficial"),
+        _PARTS,
+    ),
+    Term(
         "ranking correlation without the prior",
         "Spearman ρ of the options after both runs' priors of the letters are taken out.",
         ("spearman_calibrated",),

@@ -25,6 +25,7 @@ from consistency.report.upgrade import upgrade
 from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
 from consistency.statistics.partial_correlation import PartialCorrelation
 from consistency.support.json_files import pretty_json, read_json
+from consistency.watch.rows import Alarm, DriftRow, Pool, TextRow
 
 SCHEMA_VERSION = 3
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
@@ -466,6 +467,29 @@ class RunParts(Struct):
     decomposition: Decomposition
 
 
+class WatchedStep(Struct):
+    """A step of a watched training."""
+
+    step: int
+    epoch: float
+    kept: Pool | None
+    learned: Pool | None
+
+
+class WatchedRun(Struct, kw_only=True):
+    """A watched training of a grid: what it kept and learned step by step, and the first alarm."""
+
+    model: str
+    domain: str
+    group: str
+    seed: int
+    limits: dict[str, float]
+    alarm: Alarm | None
+    frontier: list[int]
+    best_step: int
+    steps: list[WatchedStep]
+
+
 class GridReport(Document, tag="grid", kw_only=True):
     """The report of an experiment."""
 
@@ -481,6 +505,7 @@ class GridReport(Document, tag="grid", kw_only=True):
     training_rows: list[TrainingRows]
     parts: list[RunParts] = []
     calibrated_contrasts: list[Contrast] = []
+    watched: list[WatchedRun] = []
 
 
 # A pair.
@@ -685,7 +710,31 @@ class DifferencesReport(Struct, tag_field="kind", tag="differences", kw_only=Tru
     versions: dict[str, str]
 
 
-AnyReport = PairReport | GridReport | DifferencesReport
+# A watched training.
+
+
+class WatchReport(Struct, tag_field="kind", tag="watch", kw_only=True):
+    """What a watched training kept and learned: `consistency watch --out`."""
+
+    schema_version: int = SCHEMA_VERSION
+    created: str
+    signature: str
+    intervals: str
+    notes: list[str]
+    verdict: Verdict
+    model: str
+    kept: list[str]
+    learned: list[str]
+    limits: dict[str, float]
+    alarm: Alarm | None
+    frontier: list[int]
+    best_step: int
+    steps: list[DriftRow]
+    text: list[TextRow] = []
+    versions: dict[str, str]
+
+
+AnyReport = PairReport | GridReport | DifferencesReport | WatchReport
 
 
 def check(document: AnyReport) -> None:
@@ -709,7 +758,7 @@ def read_document(folder: str | Path) -> AnyReport:
 
     Returns
     -------
-    PairReport, GridReport or DifferencesReport
+    PairReport, GridReport, DifferencesReport or WatchReport
 
     Raises
     ------

@@ -35,7 +35,15 @@ class Forward:
         Type of autocast; by default there is none.
     pass_tokens : int, optional
         The most tokens in a pass; by default as many as free memory allows.
+
+    Attributes
+    ----------
+    without_gradients : class
+        PyTorch's `inference_mode`, or `no_grad` for a model that is trained on afterwards: what it keeps of a pass, such as
+        gathered weights, could not be used with gradients else.
     """
+
+    without_gradients: type[torch.inference_mode | torch.no_grad] = torch.inference_mode
 
     def __init__(
         self,
@@ -70,7 +78,7 @@ class Forward:
         scored = [np.arange(end - counts[leaf.sequence], end) for leaf, end in zip(row.leaves, row.ends, strict=True)]
         keep = np.concatenate(scored)
         with (
-            torch.inference_mode(),
+            self.without_gradients(),
             self._autocast(),
             attention.running(attention.Pass(row, carried)) as current,
         ):
@@ -86,7 +94,7 @@ class Forward:
 
     def plain_logprobs(self, tokens: Tokens, count: int) -> torch.Tensor:
         """The logprobs [count, vocabulary] of the last positions of a prompt, computed without any shared prefix."""
-        with torch.inference_mode(), self._autocast():
+        with self.without_gradients(), self._autocast():
             inputs = to_device(self.device, tokens.astype(np.int64))[None]
             output = self.model(input_ids=inputs, use_cache=False, logits_to_keep=count)
             return functional.log_softmax(output.logits[0], dim=-1, dtype=self.softmax_dtype or torch.float32)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,9 +47,17 @@ FEWEST = 10
 # Parts of the questions to one of which offsets are fitted, to see by how much their error lowers a ranking correlation.
 _QUARTERS = 4
 # The parts of a divergence, and what is fitted in each.
-_FITTED = {"sharpness": "factor", "prior": "offsets", "rest": "", "prior_first": "offsets", "sharpness_last": "factor"}
+_FITTED = {
+    "sharpness": "factor",
+    "prior": "offsets",
+    "rest": "",
+    "prior_first": "offsets",
+    "sharpness_last": "factor",
+    "calibrated": "",
+}
 _DIVERGENCES = {"kl": kl_of_logs, "js": js_of_logs}
-_OF_ACCURACY = ("calibrated_before", "calibrated_after", "calibrated_change", "prior_change")
+_SHARES = ("calibrated_before", "calibrated_after", "calibrated_harmful", "calibrated_beneficial")
+_CHANGES = ("calibrated_change", "prior_change")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
@@ -109,9 +118,11 @@ class Decomposition:
     estimates : dict of str to Estimate
         Accuracies of the best option and their changes as fractions, divergences in nats: `calibrated_before`,
         `calibrated_after`, and their difference `calibrated_change`, which with `prior_change` adds up to the change of
-        accuracy; `kl_sharpness` (what one temperature explains), `kl_prior` (what an offset of each label explains besides) and
-        `kl_rest`, which add up to KL(before || after), as do `kl_prior_first` (what offsets alone explain), `kl_sharpness_last`
-        (what a temperature explains besides) and `kl_rest`; the same of `js`, at the fits of KL; `spearman_calibrated`. What is
+        accuracy; `calibrated_harmful` and `calibrated_beneficial`, the shares of the answers without the prior that turn from
+        right to wrong and from wrong to right; `kl_sharpness` (what one temperature explains), `kl_prior` (what an offset of
+        each label explains besides) and `kl_rest`, which add up to KL(before || after), as do `kl_prior_first` (what offsets
+        alone explain), `kl_sharpness_last` (what a temperature explains besides) and `kl_rest`; `kl_calibrated`, what offsets
+        alone leave: the sum of the last two; the same of `js`, at the fits of KL; `spearman_calibrated`. What is
         fitted is fitted without each question's own unit. Questions of a kind with fewer than `FEWEST` have no parts.
     plug_in : dict of str to float
         The same numbers with everything fitted to all questions, and `batch_before` and `batch_after`, the accuracies by batch
@@ -228,14 +239,8 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
     priors = tuple(filter(None, map(_prior, lettered)))
     widest = max((group.before.shape[1] for group in lettered), default=1)
     estimates = {
-        **{
-            name: change_by_influence(crossed[name], influence[name], labels)
-            for name in ("calibrated_change", "prior_change")
-        },
-        **{
-            name: share_by_influence(crossed[name], influence[name], labels)
-            for name in ("calibrated_before", "calibrated_after")
-        },
+        **{name: change_by_influence(crossed[name], influence[name], labels) for name in _CHANGES},
+        **{name: share_by_influence(crossed[name], influence[name], labels) for name in _SHARES},
     }
     if any(prior.is_uneven for prior in priors):
         estimates = {
@@ -262,7 +267,7 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
                 found = replace(found, ci_low=min(found.ci_low, 0.0))
             estimates[f"{name}_{part}"] = found
     estimates["spearman_calibrated"] = ranking
-    order = (*_OF_ACCURACY, *(f"{name}_{part}" for name in _DIVERGENCES for part in _FITTED), *plug_in)
+    order = (*_SHARES, *_CHANGES, *(f"{name}_{part}" for name in _DIVERGENCES for part in _FITTED), *plug_in)
     return Decomposition(
         n=sum(map(len, groups)),
         lettered=sum(map(len, lettered)),
@@ -321,13 +326,9 @@ def _parts(group: Answered, units: Integers) -> Parts:
     batch = []
     if group.lettered:
         batch = [_right(batch_calibrated(scores), gold) for scores, gold in zip(logs, golds, strict=True)]
-    sides, right, influence = [], [], []
-    for scores, gold in zip(logs, golds, strict=True):
-        side, moves = _Calibrated.of(scores, units, group.lettered)
-        right.append(_right(side.crossed, gold))
-        influence.append(right[-1] if moves is None else _influence(side.crossed, moves, gold, right[-1]))
-        sides.append(side)
-        del moves
+    sides = [_Calibrated.of(scores, units, group.lettered) for scores in logs]
+    right = [_right(side.crossed, gold) for side, gold in zip(sides, golds, strict=True)]
+    influence = _influences(sides, golds, right)
     alike = alike_plugged = in_parts(spearman, group.moved(sides[0].crossed), sides[1].crossed)
     if any(side.offset is not None for side in sides):
         alike_plugged = in_parts(spearman, group.moved(sides[0].plug_in), sides[1].plug_in)
@@ -344,11 +345,10 @@ def _parts(group: Answered, units: Integers) -> Parts:
     ]
     batch = batch or right
     crossed = _Accuracy(raw, right, spearman_calibrated=alike)
-    changed = any(one is not other for one, other in zip(influence, right, strict=True))
     return Parts(
         crossed,
         _Accuracy(raw, plain, spearman_calibrated=alike_plugged, batch_before=batch[0], batch_after=batch[1]),
-        _Accuracy(raw, influence) if changed else crossed,
+        crossed if influence is None else _Accuracy(raw, influence[:2], lost=influence[2], won=influence[3]),
         rougher,
     )
 
@@ -364,23 +364,38 @@ def _spearman_of_quarters(group: Answered, sides: Sequence[_Calibrated], turn: i
 
 
 class _Accuracy(Mapping[str, Floats]):
-    """The parts of the change of accuracy, of which differences are computed when they are asked for, and other columns."""
+    """The parts of the change of accuracy, of which most are computed when they are asked for, and other columns.
 
-    def __init__(self, raw: Floats, calibrated: Sequence[Floats], **others: Floats) -> None:
-        self._raw = raw
+    `lost` and `won` are the answers that turned; by default those of which `calibrated` says whether they are right.
+    """
+
+    def __init__(
+        self,
+        raw: Floats,
+        calibrated: Sequence[Floats],
+        lost: Floats | None = None,
+        won: Floats | None = None,
+        **others: Floats,
+    ) -> None:
+        self._raw, self._turned = raw, {"calibrated_harmful": lost, "calibrated_beneficial": won}
         self._known = {"calibrated_before": calibrated[0], "calibrated_after": calibrated[1], **others}
 
     def __getitem__(self, name: str) -> Floats:
-        if name not in ("calibrated_change", "prior_change"):
+        before, after = self._known["calibrated_before"], self._known["calibrated_after"]
+        if name in self._turned:
+            known = self._turned[name]
+            turned = (before, after) if name == "calibrated_harmful" else (after, before)
+            return turned[0] * (1 - turned[1]) if known is None else known
+        if name not in _CHANGES:
             return self._known[name]
-        change = self._known["calibrated_after"] - self._known["calibrated_before"]
+        change = after - before
         return change if name == "calibrated_change" else np.subtract(self._raw, change, out=change)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys((*_OF_ACCURACY, *self._known)))
+        return iter(dict.fromkeys((*_SHARES, *_CHANGES, *self._known)))
 
     def __len__(self) -> int:
-        return len(self._known) + 2
+        return len(self._known) + len(self._turned) + len(_CHANGES)
 
 
 def _right(scores: Floats, gold: Bools) -> Floats:
@@ -409,6 +424,8 @@ class _Calibrated:
         Which of the quarters of the units each is in.
     offsets : ndarray, shape [4, k]
         That make the labels even over each quarter.
+    inverse : ndarray, shape [k, k], or None
+        How the offsets move with the labels' mean probabilities.
     """
 
     scores: Floats
@@ -416,32 +433,27 @@ class _Calibrated:
     offset: Floats | None = None
     quarter: NDArray[np.int8] | None = None
     offsets: Floats | None = None
+    inverse: Floats | None = None
 
     @classmethod
-    def of(cls, scores: Floats, units: Integers, lettered: bool) -> tuple[_Calibrated, Floats | None]:
-        """The scores, and what each question does to the offsets, times the number of questions; None where none are fitted."""
+    def of(cls, scores: Floats, units: Integers, lettered: bool) -> _Calibrated:
+        """The scores of one run."""
         if not lettered or np.isfinite(in_parts(log_probabilities, scores)).any(axis=1).sum() < FEWEST:
             same = np.full_like(scores, np.nan) if lettered else scores
-            return cls(same, same), None
+            return cls(same, same)
         offset = np.nan_to_num(even_offsets(scores))
-        # Their distance from even, once they have given the inverse.
         probs = in_parts(lambda x: np.exp(log_probabilities(x + offset)), scores)
-        offered = np.asarray(~np.isnan(scores))
-        defined = np.asarray(np.isfinite(probs).any(axis=1))
-        np.nan_to_num(probs, copy=False)
-        probs *= defined[:, None]
-        inverse = inverted(curvature(probs[defined]))
-        offered &= defined[:, None]
-        probs -= even(offered)
-        crossed = left_out(probs, units, inverse)
+        defined = np.isfinite(probs).any(axis=1)
+        inverse = inverted(curvature(np.nan_to_num(probs[defined])))
+        del probs
+        crossed = left_out(in_parts(partial(_unevenness, offset), scores), units, inverse)
         crossed += scores + offset
-        moves = np.negative(probs, out=probs) @ inverse
         count = int(units.max()) + 1
         if count < 2 * _QUARTERS:
-            return cls(scores, crossed, offset), moves
+            return cls(scores, crossed, offset, inverse=inverse)
         quarter = (np.random.default_rng(0).permutation(count) % _QUARTERS).astype(np.int8)[units]
         offsets = np.nan_to_num([even_offsets(scores[quarter == number]) for number in range(_QUARTERS)])
-        return cls(scores, crossed, offset, quarter, offsets), moves
+        return cls(scores, crossed, offset, quarter, offsets, inverse)
 
     @property
     def plug_in(self) -> Floats:
@@ -454,43 +466,64 @@ class _Calibrated:
             return self.crossed[rows]
         return np.asarray(self.scores[rows] + self.offsets[(self.quarter[rows] + turn) % _QUARTERS])
 
+    def moved(self, gold: Bools, right: Floats, weights: Sequence[Floats]) -> list[Floats]:
+        """What each question contributes to weighted shares of right answers by what it does to the offsets, for each weight.
 
-def _influence(scores: Floats, moves: Floats, gold: Bools, right: Floats) -> Floats:
-    """What each question contributes to the accuracy without the prior.
+        Times the derivative of the share by the offsets, which is that of questions whose right option leads or trails by little.
+        """
+        none = np.zeros(len(right))
+        if self.offset is None or self.inverse is None:
+            return [none] * len(weights)
+        known = np.flatnonzero(np.isfinite(right) & np.all([np.isfinite(weight) for weight in weights], axis=0))
+        gold, scores, rows = gold[known], self.crossed[known], np.arange(len(known))
+        best_right = np.where(gold, scores, -np.inf).argmax(axis=1)
+        best_wrong = np.where(gold | np.isnan(scores), -np.inf, scores).argmax(axis=1)
+        with np.errstate(invalid="ignore"):
+            lead = scores[rows, best_right] - scores[rows, best_wrong]
+        del scores, gold, rows
+        finite = lead[np.isfinite(lead)]
+        if len(finite) < 2 or not (deviation := float(finite.std())):
+            return [none] * len(weights)
+        low, high = np.quantile(finite, (0.25, 0.75)).tolist()
+        # Silverman's rule.
+        width = 0.9 * (min(deviation, (high - low) / 1.34) or deviation) * len(finite) ** -0.2
+        near = np.abs(lead) < width
+        options, right_near, wrong_near = self.scores.shape[1], best_right[near], best_wrong[near]
+        slopes = [
+            np.bincount(right_near, weight[known][near], options)
+            - np.bincount(wrong_near, weight[known][near], options)
+            for weight in weights
+        ]
+        by_offset = self.inverse @ np.transpose(slopes) / (2 * width * len(known))
+        offset = self.offset
+        found = in_parts(lambda x: -_unevenness(offset, x) @ by_offset, self.scores)
+        return list(found.T)
 
-    Its own answer, and what it does to the offsets times the derivative of the accuracy by them, which is that of questions
-    whose right option leads or trails by little.
 
-    Parameters
-    ----------
-    scores, moves : ndarray, shape [n, k]
-        As `_Calibrated.of` gives them.
-    gold : ndarray of bool, shape [n, k]
-    right : ndarray, shape [n]
-        Whether each answer is right.
+def _unevenness(offset: Floats, scores: Floats) -> Floats:
+    """How far the probabilities of each question's labels are from even, with these offsets; 0 where they are not known."""
+    probs = np.exp(log_probabilities(scores + offset))
+    defined = np.isfinite(probs).any(axis=1, keepdims=True)
+    return np.asarray(np.nan_to_num(probs) * defined - even(~np.isnan(scores) & defined))
+
+
+def _influences(sides: Sequence[_Calibrated], golds: Sequence[Bools], right: Sequence[Floats]) -> list[Floats] | None:
+    """What each question contributes to both accuracies, and to the answers that turned from right to wrong and back.
+
+    By its own answers, and by what it does to the offsets. None where nothing is fitted.
     """
-    if not moves.any():
-        return right
-    known = np.flatnonzero(np.isfinite(right))
-    if len(known) < len(right):
-        gold, scores = gold[known], scores[known]
-    n, rows = len(known), np.arange(len(known))
-    del known
-    best_right = np.where(gold, scores, -np.inf).argmax(axis=1)
-    best_wrong = np.where(gold | np.isnan(scores), -np.inf, scores).argmax(axis=1)
-    with np.errstate(invalid="ignore"):
-        lead = scores[rows, best_right] - scores[rows, best_wrong]
-    del rows
-    finite = lead[np.isfinite(lead)]
-    if len(finite) < 2 or not (deviation := float(finite.std())):
-        return right
-    low, high = np.quantile(finite, (0.25, 0.75)).tolist()
-    # Silverman's rule.
-    width = 0.9 * (min(deviation, (high - low) / 1.34) or deviation) * len(finite) ** -0.2
-    near = np.abs(lead) < width
-    gained = np.bincount(best_right[near], minlength=scores.shape[1])
-    lost = np.bincount(best_wrong[near], minlength=scores.shape[1])
-    return np.asarray(right + moves @ ((gained - lost) / (2 * width * n)))
+    if all(side.offset is None for side in sides):
+        return None
+    before, after = right
+    ones = np.ones(len(before))
+    of_before = sides[0].moved(golds[0], before, [ones, 1 - after, -after])
+    of_after = sides[1].moved(golds[1], after, [ones, -before, 1 - before])
+    return [
+        before + of_before[0],
+        after + of_after[0],
+        before * (1 - after) + of_before[1] + of_after[1],
+        after * (1 - before) + of_before[2] + of_after[2],
+    ]
 
 
 class Divergences:
@@ -571,6 +604,7 @@ class _Fitted:
                     ("rest", rest),
                     ("prior_first", raw - moved),
                     ("sharpness_last", moved - rest),
+                    ("calibrated", moved),
                 ):
                     found[name, crossed][part][places] = values
         return found

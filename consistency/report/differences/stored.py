@@ -15,7 +15,15 @@ from consistency.errors import InputError, one_line
 from consistency.metrics.measures import HEADLINE, Measure
 from consistency.report.grid.cells import Cell, stacked
 from consistency.report.grid.estimates import MEAN
-from consistency.report.schema import DifferencesReport, Figure, GridReport, Mean, PairReport, read_document
+from consistency.report.schema import (
+    DifferencesReport,
+    Figure,
+    GridReport,
+    Mean,
+    PairReport,
+    WatchReport,
+    read_document,
+)
 from consistency.report.upgrade import RENAMED
 from consistency.statistics.crossed import matching_df
 from consistency.statistics.estimates import Estimate
@@ -300,8 +308,11 @@ def read_stored(folder: str | Path) -> StoredReport:
         If there is no report of a grid or a pair, or one that this version cannot read.
     """
     document = read_document(folder)
-    if isinstance(document, DifferencesReport):
-        raise InputError("a report of differences", expected="one of a pair or a grid", path=folder)
+    if isinstance(document, DifferencesReport | WatchReport):
+        what = (
+            "a report of differences" if isinstance(document, DifferencesReport) else "a report of a watched training"
+        )
+        raise InputError(what, expected="one of a pair or a grid", path=folder)
     return StoredReport(Path(folder), document)
 
 

@@ -14,6 +14,7 @@ from consistency.report.drawings import Look, Plot, Point, errorbar, limits
 from consistency.report.formats.numbers import DASH, signed
 from consistency.report.grid.estimates import MEAN
 from consistency.report.grid.verdict import group_title
+from consistency.report.grid.watched import watched_plot
 from consistency.report.schema import Checkpoint, GridReport, Mean, Result, RunsCorrelation
 from consistency.support.figure_style import BLUE, GREEN, GREY, INK, RED, VIOLET
 from consistency.support.text import p_value
@@ -43,7 +44,7 @@ DIVERGENCE = {"kl": f"KL(base ‖ tuned), {MEASURE['kl'].unit}"}
 
 
 def grid_plots(document: GridReport, experiment: Experiment) -> dict[str, list[Plot]]:
-    """The plots of an experiment, by section: "groups", "flips", "ratios", "consistency", "training".
+    """The plots of an experiment, by section: "groups", "flips", "ratios", "consistency", "training", "watched".
 
     Parameters
     ----------
@@ -55,7 +56,14 @@ def grid_plots(document: GridReport, experiment: Experiment) -> dict[str, list[P
     dict of str to list of Plot
         One plot for each model, whose name follows the plot's where there are several.
     """
-    plots: dict[str, list[Plot]] = {"groups": [], "flips": [], "ratios": [], "consistency": [], "training": []}
+    plots: dict[str, list[Plot]] = {
+        "groups": [],
+        "flips": [],
+        "ratios": [],
+        "consistency": [],
+        "training": [],
+        "watched": [],
+    }
     for model in experiment.models:
         runs = [row for row in document.results if row.model == model]
         shown: Sequence[Mean] = runs
@@ -69,6 +77,8 @@ def grid_plots(document: GridReport, experiment: Experiment) -> dict[str, list[P
         saved = [row for row in document.checkpoints if row.model == model]
         if saved:
             made["training"] = _training(saved, runs, experiment)
+        if watched := [run for run in document.watched if run.model == model]:
+            made["watched"] = watched_plot(watched)
         for section, plot in made.items():
             plots[section].append(plot if len(experiment.models) == 1 else _named(plot, model))
     return plots

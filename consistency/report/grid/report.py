@@ -25,6 +25,7 @@ from consistency.report.grid.figures import grid_plots
 from consistency.report.grid.part_tables import part_tables
 from consistency.report.grid.parts import BASE, CALIBRATED, calibrated_contrasts, with_parts
 from consistency.report.grid.verdict import dose_text, group_title, interval_text, verdict
+from consistency.report.grid.watched import read_watched, watched_table
 from consistency.report.items import Columns, ItemsWriter
 from consistency.report.methods import grid_methods
 from consistency.report.schema import Checkpoint, Grid, GridReport, Log, RunParts
@@ -235,6 +236,7 @@ def _document(experiment: Experiment, read: Analysis, tell: Tell = silent) -> Gr
         training_rows=trained,
         parts=list(read.parts.values()),
         calibrated_contrasts=calibrated_contrasts(read.cells, [*results, *means], experiment) if read.parts else [],
+        watched=read_watched(experiment),
         logs=read.logs,
         versions=provenance.versions(),
     )
@@ -316,6 +318,9 @@ def _sections(document: GridReport, drawings: Mapping[str, list[Drawing]]) -> li
     if drawings["training"]:
         training: tuple[Table | Drawing, ...] = (*drawings["training"], tables.checkpoint_table(document))
         sections.append(Section("training", "How fast it happens", (), training))
+    if drawings["watched"]:
+        over_training: tuple[Table | Drawing, ...] = (*drawings["watched"], watched_table(document.watched))
+        sections.append(Section("over-training", "Over training", (), over_training))
     seeds = (tables.seed_table(document),) if document.seed_summary else ()
     sections.append(Section("runs", "Run by run", (), (*seeds, tables.run_table(document))))
     return sections

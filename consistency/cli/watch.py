@@ -1,0 +1,81 @@
+"""The command watch: what a watched training has kept and learned so far, in the terminal, as JSON or as a page."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from consistency.support.streams import say, show
+
+if TYPE_CHECKING:
+    from consistency.watch.record import WatchRecord
+
+
+def watch(
+    folder: Annotated[Path, typer.Argument(help="Folder of a watched training: OUTPUT_DIR, or OUTPUT_DIR/watch.")],
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Print each step as it comes, until the training ends.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page, its tables and figures.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the record as JSON; - for standard output.")] = None,
+    fail_on_alarm: Annotated[
+        bool, typer.Option("--fail-on-alarm", help="Exit code 1 if the alarm was raised.")
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(help="With --follow: how often the folder is read.", min=0.1, max=3600)
+    ] = 5.0,
+) -> None:
+    """Show what a watched training has kept and learned so far, and whether the alarm was raised."""
+    from consistency.support.files import write_atomically
+    from consistency.support.json_files import pretty_json
+    from consistency.support.text import joined
+    from consistency.watch.record import read_record
+    from consistency.watch.terminal import outcome_lines, plane_lines, to_lines
+
+    to_output = json == Path("-")
+    record = _followed(folder, seconds, quiet=to_output) if follow else read_record(folder)
+    if out is not None:
+        from consistency.report.watch.report import write_watch
+
+        page = write_watch(record, out)
+    if json is not None and not to_output:
+        write_atomically(json, pretty_json(record.to_dict()))
+    if to_output:
+        show(pretty_json(record.to_dict()))
+    else:
+        lines = (*plane_lines(record), *outcome_lines(record)) if follow else to_lines(record, _columns())
+        show(joined(lines))
+        if out is not None:
+            say(page)
+    if fail_on_alarm and record.alarm is not None:
+        raise typer.Exit(1)
+
+
+def _followed(folder: Path, seconds: float, *, quiet: bool) -> WatchRecord:
+    """The record at the end of the training, each step printed as it comes; on an interruption, the record so far."""
+    from consistency.watch.record import find_record, read_record
+    from consistency.watch.rows import DRIFT
+    from consistency.watch.terminal import REACH, about_lines, head_lines, step_line
+
+    last, columns = -1, _columns()
+    while not (find_record(folder) / DRIFT).exists():
+        time.sleep(seconds)
+    while True:
+        record = read_record(folder)
+        if not quiet:
+            if last < 0:
+                say(*about_lines(record), *head_lines(columns, REACH))
+            say(*(step_line(row, columns, REACH) for row in record.rows if row.step > last))
+        # A training that went back to a checkpoint takes its later steps anew.
+        last = record.rows[-1].step
+        if record.is_over:
+            return record
+        time.sleep(seconds)
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size((100, 24)).columns

@@ -1,0 +1,1 @@
+"""The report of a watched training: a `WatchRecord` in, a report's content out."""

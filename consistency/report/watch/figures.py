@@ -1,0 +1,166 @@
+"""The figures of a watched training: the curves of what was kept and learned, and the plane of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from consistency.report.drawings import Look, Plot, Point, limits
+from consistency.support.figure_style import BLUE, GREY, INK, RED
+from consistency.watch.record import WatchRecord
+from consistency.watch.rows import DriftRow, Pool
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+KEPT, LEARNED = "kept", "learned"
+TITLES = {KEPT: "to be kept", LEARNED: "to be learned"}
+# Each with the title of its axis, and what its numbers are multiplied with.
+MEASURES = {
+    "change": ("change of accuracy, points", 100.0),
+    "harmful_flips": ("right → wrong, %", 100.0),
+    "kl": ("KL(before ‖ after), nats", 1.0),
+    "spearman": ("Spearman ρ of the options", 1.0),
+}
+RAW, CORRECTED = Look("as answered", BLUE, "o"), Look("corrected for letter bias", RED, "s")
+# How opaque an interval behind a line is.
+BAND = 0.18
+
+
+def watch_plots(record: WatchRecord) -> list[Plot]:
+    """The curves, and where tasks are to be learned the plane."""
+    return [_curves(record), *([_plane(record)] if record.learned else [])]
+
+
+def pools(row: DriftRow) -> dict[str, Pool]:
+    """The pools of a step, by name."""
+    return {name: pool for name, pool in ((KEPT, row.kept), (LEARNED, row.learned)) if pool is not None}
+
+
+def _curves(record: WatchRecord) -> Plot:
+    points = [
+        Point(
+            {"step": row.step, "epoch": row.epoch, "tasks": name, "answers": look.label},
+            measure,
+            found.value,
+            found.ci_low,
+            found.ci_high,
+            n=found.n,
+        )
+        for row in record.rows
+        for name, pool in pools(row).items()
+        for measure in MEASURES
+        for look, figure in ((RAW, measure), (CORRECTED, f"{measure}_calibrated"))
+        if (found := pool.figures.get(figure)) is not None
+    ]
+    shown = [measure for measure in MEASURES if any(point.measure == measure for point in points)]
+    names = dict.fromkeys(str(point.at("tasks")) for point in points)
+    corrected = any(point.at("answers") == CORRECTED.label for point in points)
+    looks = (RAW, CORRECTED) if corrected else (RAW,)
+    steps = [row.step for row in record.rows]
+
+    def draw(axes: Sequence[Axes], panel: str) -> None:
+        for ax, measure in zip(axes, shown, strict=True):
+            title, scale = MEASURES[measure]
+            for look in looks:
+                here = [
+                    point
+                    for point in points
+                    if (point.at("tasks"), point.measure, point.at("answers")) == (panel, measure, look.label)
+                ]
+                _band(ax, here, look, scale)
+            ax.set_title(title)
+            here = [point for point in points if point.at("tasks") == panel]
+            ax.set_ylim(*(scale * end for end in limits(here, measure)))
+            ax.set_xlim(min(steps), max(max(steps), 1))
+            if measure == "change":
+                ax.axhline(0, color=INK, linewidth=0.6)
+                _limit(ax, panel, "margin", -1)
+            if measure == "harmful_flips":
+                _limit(ax, panel, "harmful_flips", 1)
+            if record.alarm is not None:
+                ax.axvline(record.alarm.step, color=RED, linewidth=0.8, linestyle="--")
+        axes[-1].set_xlabel("step")
+
+    def _limit(ax: Axes, panel: str, condition: str, sign: int) -> None:
+        if panel == KEPT and condition in record.limits:
+            ax.axhline(sign * 100 * record.limits[condition], color=GREY, linewidth=0.8, linestyle=":")
+
+    return Plot(
+        name="drift",
+        title="What was kept and what was learned, step by step",
+        caption="Against the baseline, with 95 % intervals of each step alone. Dotted: the limits."
+        + (" Dashed: the alarm." if record.alarm is not None else ""),
+        rows=[point.row() for point in points],
+        panels={name: TITLES[name] for name in names},
+        looks=looks,
+        heights=(1.6,) * len(shown),
+        draw=draw,
+    )
+
+
+def _band(axes: Axes, points: Sequence[Point], look: Look, scale: float) -> None:
+    """A line with its interval behind it."""
+    known = [(float(str(point.at("step"))), point) for point in points if point.value is not None]
+    if not known:
+        return
+    steps = [step for step, _ in known]
+    values = [scale * (point.value or 0.0) for _, point in known]
+    low, high = (
+        [
+            value if end is None else scale * end
+            for value, (_, point) in zip(values, known, strict=True)
+            for end in [getattr(point, name)]
+        ]
+        for name in ("ci_low", "ci_high")
+    )
+    axes.fill_between(steps, low, high, color=look.colour, alpha=BAND, linewidth=0)
+    axes.plot(steps, values, color=look.colour, marker=look.marker, markersize=3, linewidth=1.2)
+
+
+def _plane(record: WatchRecord) -> Plot:
+    best = record.frontier
+    rows = [
+        {
+            "step": row.step,
+            "learned": row.learned.value("change"),
+            "kept": row.kept.value("change"),
+            "on_frontier": row.step in best,
+        }
+        for row in record.rows
+        if row.learned is not None and row.kept is not None
+    ]
+    looks = (Look("on the frontier", BLUE, "o"), Look("beaten by another step", GREY, "s"))
+
+    def draw(axes: Sequence[Axes], _: str) -> None:
+        (ax,) = axes
+        known = [
+            (int(row["step"] or 0), 100 * float(row["learned"]), 100 * float(row["kept"]), bool(row["on_frontier"]))
+            for row in rows
+            if row["learned"] is not None and row["kept"] is not None
+        ]
+        ax.axhline(0, color=INK, linewidth=0.6)
+        ax.axvline(0, color=INK, linewidth=0.6)
+        front = sorted((x, y) for _, x, y, on_it in known if on_it)
+        if front:
+            ax.plot(*zip(*front, strict=True), color=BLUE, linewidth=1)
+        for look, on_frontier in zip(looks, (True, False), strict=True):
+            here = [(x, y) for _, x, y, on_it in known if on_it is on_frontier]
+            if here:
+                ax.plot(*zip(*here, strict=True), color=look.colour, marker=look.marker, linestyle="", markersize=4.5)
+        for place in known:
+            ax.annotate(str(place[0]), place[1:3], xytext=(3, 3), textcoords="offset points", fontsize=7)
+        ax.set_title("change in the tasks to be kept, points")
+        ax.set_xlabel("change in the tasks to be learned, points")
+
+    return Plot(
+        name="plane",
+        title="What was gained against what was lost",
+        caption="Each step's change of accuracy in points: right is better, and up is better. The line joins the steps that no "
+        "other step beats in both.",
+        rows=rows,
+        panels={"all": ""},
+        looks=looks,
+        heights=(3.0,),
+        draw=draw,
+    )

@@ -1,0 +1,77 @@
+"""Whether a step raises the alarm: the answers that turned at all looks so far in, what each condition says out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from consistency.statistics.sequential import (
+    Turned,
+    at_least_lost,
+    at_least_turned,
+    correlation,
+    levels,
+    p_of_loss,
+    p_of_turning,
+)
+from consistency.support.arrays import Floats
+from consistency.watch.rows import DriftRow, Look
+from consistency.watch.settings import Stop
+
+_TESTS = {"margin": p_of_loss, "harmful_flips": p_of_turning}
+_BOUNDS = {"margin": at_least_lost, "harmful_flips": at_least_turned}
+
+
+def judge(
+    earlier: Sequence[DriftRow],
+    row: DriftRow,
+    turned: Mapping[str, Turned],
+    stop: Stop,
+    level: float,
+    planned: int | None,
+) -> dict[str, Look]:
+    """What a look says about each condition.
+
+    Parameters
+    ----------
+    earlier : sequence of DriftRow
+        Of the looks before, without step 0.
+    row : DriftRow
+        Of this look.
+    turned : dict of str to Turned
+        By condition, the answers that turned at this look.
+    stop : Stop
+    level : float
+        The chance of a false alarm over the whole training; two conditions have half of it each.
+    planned : int or None
+        How many looks there are to be.
+    """
+    limits = stop.limits
+    rows = [*earlier, row]
+    found = {}
+    for condition, limit in limits.items():
+        counts = turned[condition]
+        p = _TESTS[condition](counts, limit)
+        related = correlation(outcomes(rows, net=condition == "margin"))
+        estimate = (counts.lost - (counts.won if condition == "margin" else 0)) / max(counts.n, 1)
+        found[condition] = Look(estimate, limit, p, float(levels(related, level / len(limits), planned)[-1]))
+    return found
+
+
+def bound(condition: str, turned: Turned, level: float) -> float:
+    """What the share that a condition judges is at least, with an error of `level`."""
+    return _BOUNDS[condition](turned, level)
+
+
+def outcomes(rows: Sequence[DriftRow], *, net: bool) -> Floats:
+    """Of each look what is counted of each kept question, shape [looks, questions]: 1 where lost, and net of it -1 where won."""
+    keys = {(task, doc) for row in rows for kind in (row.lost, row.won) for task, docs in kind.items() for doc in docs}
+    column = {key: number for number, key in enumerate(sorted(keys))}
+    # What never turned is 0 at every look.
+    found = np.zeros((len(rows), max(len(column), *(row.asked for row in rows), 1)))
+    for line, row in zip(found, rows, strict=True):
+        for kind, value in ((row.lost, 1.0), (row.won, -1.0 if net else 0.0)):
+            for task, docs in kind.items():
+                line[[column[task, doc] for doc in docs]] = value
+    return found

@@ -1,0 +1,76 @@
+"""The plugin for Axolotl: ``plugins: [consistency.watch.Watch]`` and a mapping under ``watch:``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from axolotl.integrations.base import BasePlugin
+from pydantic import BaseModel
+
+from consistency.errors import InputError
+from consistency.watch.settings import read_settings
+
+if TYPE_CHECKING:
+    from consistency.watch.questions import Questions
+
+
+class WatchArgs(BaseModel):
+    """The key that this plugin adds to Axolotl's configuration."""
+
+    watch: dict[str, Any] | None = None
+
+
+class Watch(BasePlugin):  # type: ignore[misc]
+    """Asks fixed questions of the model in training: see `WatchCallback`, whose settings are those under ``watch:``."""
+
+    questions: Questions | None = None
+
+    def get_input_args(self) -> str:
+        """Where Axolotl finds the keys of this plugin."""
+        return f"{WatchArgs.__module__}.{WatchArgs.__name__}"
+
+    def register(self, cfg: Any) -> None:
+        """Refuse settings that cannot be used, before anything is loaded."""
+        from consistency.watch.callback import end
+
+        # Axolotl keeps plugins for further configs of the same process.
+        if not _is_asked(cfg):
+            return
+        try:
+            # How many steps there are is not known yet.
+            read_settings(_plain(cfg.get("watch")), planned_steps=1000)
+        except InputError as error:
+            end(error)
+
+    def pre_model_load(self, cfg: Any) -> None:
+        """Load the tasks, so that one that cannot be asked is refused before the model is loaded."""
+        from consistency.watch.callback import choose, end
+
+        if not _is_asked(cfg):
+            return
+        try:
+            self.questions = choose(read_settings(_plain(cfg.watch), planned_steps=1000))
+        except InputError as error:
+            end(error)
+
+    def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
+        """Add the callback."""
+        from consistency.watch.callback import WatchCallback
+
+        if not _is_asked(cfg):
+            return
+        settings = _plain(cfg.watch)
+        callback = WatchCallback(trainer, model_name=str(cfg.base_model), questions_chosen=self.questions, **settings)
+        trainer.add_callback(callback)
+
+
+def _is_asked(cfg: Any) -> bool:
+    return any(str(name).rpartition(".")[2] == Watch.__name__ for name in cfg.get("plugins") or ())
+
+
+def _plain(value: Any) -> Any:
+    """A mapping of Axolotl's own kind as a plain one."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,134 @@
+"""A watched training as its folder tells it: settings, steps, the alarm, the frontier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.support.json_files import read_json
+from consistency.watch.frontier import best_step, frontier
+from consistency.watch.rows import DRIFT, Alarm, DriftRow, TextRow, read_drift, read_text
+
+ABOUT = "watch.json"
+_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class WatchRecord:
+    """A watched training.
+
+    Attributes
+    ----------
+    folder : Path
+    rows : tuple of DriftRow
+        The steps that were looked at.
+    about : dict of str to object
+        The content of `watch.json`: model, settings, planned steps and looks; empty where there is none.
+    text : tuple of TextRow
+        The steps on the user's text; empty without one.
+    """
+
+    folder: Path
+    rows: tuple[DriftRow, ...]
+    about: Mapping[str, Any]
+    text: tuple[TextRow, ...] = ()
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """The first alarm."""
+        return next((row.alarm for row in self.rows if row.alarm is not None), None)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """What counts as harm, by condition; empty before the first look."""
+        return {name: look.limit for name, look in self.rows[-1].looks.items()} if self.rows else {}
+
+    @property
+    def frontier(self) -> list[int]:
+        """The steps that no other step is better than."""
+        return frontier(self.rows)
+
+    @property
+    def best_step(self) -> int:
+        """The last step on the frontier of those that keep within the limits."""
+        return best_step(self.rows, self.limits)
+
+    @property
+    def model(self) -> str:
+        """The last part of the model's path or name; "a model" where the folder does not say."""
+        name = self.about.get("model")
+        parts = [part for part in name.split("/") if part] if isinstance(name, str) else []
+        return parts[-1] if parts else "a model"
+
+    @property
+    def kept(self) -> list[str]:
+        """The tasks that are to be kept."""
+        return list(self.rows[0].lost) if self.rows else []
+
+    @property
+    def learned(self) -> list[str]:
+        """The tasks that are to be learned."""
+        return [name for name in self.rows[0].tasks if name not in self.rows[0].lost] if self.rows else []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the training came to its last step, or was stopped by an alarm."""
+        steps, settings = self.about.get("max_steps"), self.about.get("settings")
+        if not self.rows:
+            return False
+        stops = isinstance(settings, dict) and settings.get("on_alarm", "warn") != "warn"
+        return (self.alarm is not None and stops) or (isinstance(steps, int) and self.rows[-1].step >= steps > 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain data, for JSON."""
+        alarm = self.alarm
+        return {
+            "schema_version": _SCHEMA_VERSION,
+            "model": self.model,
+            "kept": self.kept,
+            "learned": self.learned,
+            "limits": self.limits,
+            "alarm": None if alarm is None else {**msgspec.structs.asdict(alarm), "text": alarm.to_text()},
+            "frontier": self.frontier,
+            "best_step": self.best_step if self.rows else None,
+            "steps": [msgspec.to_builtins(row) for row in self.rows],
+            "text": [msgspec.to_builtins(row) for row in self.text],
+        }
+
+
+def find_record(folder: str | Path) -> Path:
+    """The folder of a watch: the given one, or `watch` in it where a training's output folder is given."""
+    path = Path(folder)
+    return path / "watch" if not (path / DRIFT).exists() and (path / "watch").is_dir() else path
+
+
+def read_record(folder: str | Path) -> WatchRecord:
+    """Read the record of a watched training.
+
+    Parameters
+    ----------
+    folder : path-like
+        That of the watch, or a training's output folder with `watch` in it.
+
+    Raises
+    ------
+    InputError
+        If there is no `drift.jsonl`, or it, `text.jsonl` or `watch.json` is damaged.
+    """
+    path = find_record(folder)
+    if not (path / DRIFT).exists():
+        raise InputError(
+            f"no {DRIFT}", expected="the folder of a watched training, such as OUTPUT_DIR/watch", path=path
+        )
+    rows = read_drift(path)
+    if not rows:
+        raise InputError("no step", expected="a line for each step", path=path / DRIFT)
+    about = read_json(path / ABOUT, "what is watched") if (path / ABOUT).exists() else {}
+    if not isinstance(about, dict):
+        raise InputError("not a mapping", expected="what is watched", path=path / ABOUT)
+    return WatchRecord(path, tuple(rows), about, tuple(read_text(path)))

@@ -1,0 +1,180 @@
+"""A watched training in plain text: a line for each step with a curve that runs down beside them, and the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from consistency.support.text import counted, decimal, padded, shortened
+from consistency.watch.frontier import plane
+from consistency.watch.record import WatchRecord
+from consistency.watch.rows import DriftRow, Number, Pool
+
+# Points to either side of the curve where the steps to come are not known, and columns of it.
+REACH = 10.0
+_CURVE = 41
+_PLANE = (57, 13)
+# Lines of more steps are left out in the middle.
+_MOST = 40
+_HEAD = ("step", "epoch", "kept, points", "right → wrong, %", "KL", "ρ", "learned, points")
+_OF_TEXT = (("kl", 4), ("kl_median", 4), ("kl_p99", 3), ("kl_max", 2), ("same_top", 3), ("perplexity_ratio", 3))
+_WIDTHS = (6, 6, 21, 17, 7, 7, 21)
+
+
+def to_lines(record: WatchRecord, columns: int = 160) -> Iterator[str]:
+    """The whole record.
+
+    Parameters
+    ----------
+    record : WatchRecord
+    columns : int
+        Of the terminal: in a narrow one the curve is left out.
+    """
+    yield from about_lines(record)
+    yield ""
+    reach = _reach(record.rows)
+    yield from head_lines(columns, reach)
+    rows = record.rows
+    shown = rows if len(rows) <= _MOST else (*rows[:2], *rows[2 - _MOST :])
+    for number, row in enumerate(shown):
+        if number == 2 and len(shown) < len(rows):
+            yield f"… {len(rows) - len(shown)} steps"
+        yield step_line(row, columns, reach)
+    yield ""
+    yield from plane_lines(record)
+    yield from text_lines(record)
+    yield from outcome_lines(record)
+
+
+def text_lines(record: WatchRecord) -> Iterator[str]:
+    """The last step on the user's text, over the whole vocabulary; nothing without a text."""
+    for row in record.text[-1:]:
+        shown = {name: found.value for name, found in row.figures.items() if found.value is not None}
+        parts = [
+            f"{name.replace('_', ' ')} {decimal(shown[name], digits)}" for name, digits in _OF_TEXT if name in shown
+        ]
+        yield f"text, {row.tokens} tokens, step {row.step}: {', '.join(parts)}"
+
+
+def about_lines(record: WatchRecord) -> Iterator[str]:
+    """What is watched, and what counts as harm."""
+    first = record.rows[0]
+    learned = f"; to be learned: {shortened(record.learned)}" if record.learned else ""
+    yield f"{record.model}: {counted(first.asked, 'question')} to be kept ({shortened(record.kept)}){learned}"
+    yield from dict.fromkeys(note for row in record.rows for note in row.notes)
+
+
+def head_lines(columns: int, reach: float) -> Iterator[str]:
+    """The head of the table."""
+    head = " ".join(padded(name, width, right=True) for name, width in zip(_HEAD, _WIDTHS, strict=True))
+    if _has_room(columns):
+        left, right = f"−{reach:g}", f"+{reach:g}"
+        half = _CURVE // 2
+        head += f"   {left:<{half}}0{right:>{_CURVE - half - 1}}"
+    yield head
+
+
+def step_line(row: DriftRow, columns: int, reach: float) -> str:
+    """One step: changes in points with their 95 % intervals, and where it stands: k kept, l learned."""
+    cells = (
+        str(row.step),
+        f"{row.epoch:.2f}",
+        _cell(row.kept, "change", 100, 1, "+"),
+        _cell(row.kept, "harmful_flips", 100, 1),
+        _cell(row.kept, "kl", 1, 3, interval=False),
+        _cell(row.kept, "spearman", 1, 3, interval=False),
+        _cell(row.learned, "change", 100, 1, "+"),
+    )
+    line = " ".join(padded(cell, width, right=True) for cell, width in zip(cells, _WIDTHS, strict=True))
+    if _has_room(columns):
+        line += f"   {_curve(row, reach)}"
+    return f"{line}  ALARM" if row.alarm is not None else line.rstrip()
+
+
+def plane_lines(record: WatchRecord) -> Iterator[str]:
+    """The plane of what was gained and what was lost, with the steps on the frontier; nothing for fewer than two steps."""
+    places = {row.step: place for row in record.rows if (place := plane(row)) is not None}
+    if len(places) < 2 or not record.learned:
+        return
+    width, height = _PLANE
+    low_x, high_x, low_y, high_y = _ends([x for x, _ in places.values()]) + _ends([y for _, y in places.values()])
+    cells = [[" "] * width for _ in range(height)]
+    best = record.frontier
+    for step in sorted(places, key=lambda step: step in best):
+        x, y = places[step]
+        column = round((x - low_x) / (high_x - low_x) * (width - 1))
+        line = round((high_y - y) / (high_y - low_y) * (height - 1))
+        mark = "●" if step in best else "○"
+        cells[line][column] = mark
+        name = str(step)
+        start = column + 1 if column + len(name) < width else column - len(name)
+        for offset, character in enumerate(name):
+            if cells[line][start + offset] == " ":
+                cells[line][start + offset] = character
+    yield "kept, points: up is better; ● on the frontier, ○ beaten by another step"
+    for number, line_cells in enumerate(cells):
+        label = {0: high_y, height - 1: low_y}.get(number)
+        yield f"{'' if label is None else _points(label):>7} │{''.join(line_cells).rstrip()}"
+    yield f"{'':>7} └{'─' * width}"
+    left, right = _points(low_x), _points(high_x)
+    yield f"{'':>9}{left}{'learned, points':^{width - len(left) - len(right)}}{right}"
+
+
+def outcome_lines(record: WatchRecord) -> Iterator[str]:
+    """The alarm, or that there is none so far, and the step to go back to."""
+    alarm = record.alarm
+    limits = ", ".join(
+        {"margin": f"{100 * limit:g} % lost on balance", "harmful_flips": f"{100 * limit:g} % from right to wrong"}[
+            name
+        ]
+        for name, limit in record.limits.items()
+    )
+    if alarm is not None:
+        yield f"ALARM at {alarm.to_text()}"
+    elif record.limits:
+        yield f"no alarm in {counted(len(record.rows) - 1, 'look')} (limits: {limits})"
+    if len(record.rows) > 1:
+        yield f"last step on the frontier within the limits: {record.best_step}"
+
+
+def _has_room(columns: int) -> bool:
+    return columns >= sum(_WIDTHS) + len(_WIDTHS) + _CURVE + 10
+
+
+def _reach(rows: Sequence[DriftRow]) -> float:
+    """Points to either side that hold all changes, as a round number."""
+    pools = [pool for row in rows for pool in (row.kept, row.learned) if pool is not None]
+    most = max((abs(100 * (pool.value("change") or 0.0)) for pool in pools), default=0.0)
+    return next((end for end in (2.0, 5.0, 10.0, 20.0, 50.0) if most <= end), 100.0)
+
+
+def _curve(row: DriftRow, reach: float) -> str:
+    """The changes of a step as marks between the two ends."""
+    cells = [" "] * _CURVE
+    cells[_CURVE // 2] = "│"
+    for pool, mark in ((row.learned, "l"), (row.kept, "k")):
+        value = None if pool is None else pool.value("change")
+        if value is not None:
+            place = round((100 * value / reach + 1) / 2 * (_CURVE - 1))
+            cells[min(max(place, 0), _CURVE - 1)] = mark if 0 <= place < _CURVE else "<" if place < 0 else ">"
+    return "".join(cells)
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of an axis that holds all values and has some length."""
+    low, high = min(values), max(values)
+    return (low, high) if high - low > 1e-3 else (low - 0.005, high + 0.005)
+
+
+def _points(change: float) -> str:
+    """A change in points, where nothing has no sign."""
+    return decimal(100 * change + 0.0, 1, "+") if round(100 * change, 1) else "0.0"
+
+
+def _cell(pool: Pool | None, name: str, scale: float, digits: int, sign: str = "", *, interval: bool = True) -> str:
+    found = Number(None, None, None, 0) if pool is None else pool.figures.get(name, Number(None, None, None, 0))
+    if found.value is None:
+        return "–"
+    text = decimal(scale * found.value, digits, sign)
+    if not interval or found.ci_low is None or found.ci_high is None:
+        return text
+    return f"{text} [{decimal(scale * found.ci_low, digits, sign)}, {decimal(scale * found.ci_high, digits, sign)}]"
