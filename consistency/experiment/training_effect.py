@@ -157,9 +157,8 @@ def why_adapter_not_compared(
     before, begun = _read_base(folder, base), _begun(starts)
     if copies:
         if isinstance(before, str):
-            return (
-                f"{_begun(starts)}{len(copies)} of {len(tensors)} tensors are copies of the base model's, and {before}"
-            )
+            copied = f"{len(copies)} of {len(tensors)} tensors are copies of the base model's, and {before}"
+            return ", ".join([*begun, copied])
         same = [_is_copy(tensor, before, config) for tensor in copies]
         if False in same:
             return None
@@ -167,9 +166,8 @@ def why_adapter_not_compared(
             return ", ".join(
                 [*begun, f"{same.count(None)} of {len(tensors)} tensors have no counterpart in the base model"]
             )
-    raise _unchanged(
-        folder, f"the adapter changes nothing: {_begun(starts) or 'its tensors are those of the base model, '}"[:-2]
-    )
+    same_as_base = ["all its copies of tensors are those of the base model"] if copies else []
+    raise _unchanged(folder, f"the adapter changes nothing: {', '.join([*begun, *same_as_base])}")
 
 
 def _begins_with(kind: str, tensor: Tensor) -> int | None:

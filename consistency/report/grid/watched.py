@@ -81,6 +81,8 @@ def watched_plot(runs: Sequence[WatchedRun]) -> Plot:
         if pool is not None and (found := pool.figures.get("change")) is not None
     ]
     shown = [which for which in _TITLES if any(mark.at("tasks") == which for mark in marks)]
+    # Intervals of several lines of one colour would cover each other.
+    banded = len({(run.domain, run.group) for run in runs}) == len(runs)
 
     def draw(axes: Sequence[Axes], group: str) -> None:
         here = [run for run in runs if run.group == group]
@@ -89,11 +91,11 @@ def watched_plot(runs: Sequence[WatchedRun]) -> Plot:
                 line = [
                     mark
                     for mark in marks
-                    if (mark.at("domain"), mark.at("group"), mark.at("seed"), mark.at("tasks"))
-                    == (run.domain, group, run.seed, which)
+                    if tuple(map(mark.at, ("model", "domain", "group", "seed", "tasks")))
+                    == (run.model, run.domain, group, run.seed, which)
                     and mark.value is not None
                 ]
-                _line(ax, line, looks[run.domain], band=len(here) <= len(domains))
+                _line(ax, line, looks[run.domain], band=banded)
                 if which == "kept" and run.alarm is not None:
                     ax.axvline(run.alarm.step, color=looks[run.domain].colour, linewidth=0.8, linestyle="--")
             ax.axhline(0, color=INK, linewidth=0.6)
@@ -105,7 +107,7 @@ def watched_plot(runs: Sequence[WatchedRun]) -> Plot:
         name="over_training",
         title="What was kept and learned over each training",
         caption="Changes of accuracy against the model as the training began, one line for each run"
-        + (", with 95 % intervals of each step alone" if len(runs) <= len(groups) * len(domains) else "")
+        + (", with 95 % intervals of each step alone" if banded else "")
         + "; a dashed line is an alarm.",
         rows=[mark.row() for mark in marks],
         panels={group: group_title(group) for group in groups},
