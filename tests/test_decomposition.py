@@ -247,6 +247,20 @@ def test_questions_that_are_asked_twice_count_once(world) -> None:
         assert lengths[0] == pytest.approx(lengths[1], rel=0.05)
 
 
+def test_a_kind_of_few_questions_beside_one_of_many(world) -> None:
+    """To few questions nothing is fitted; in accuracy they count as they are not known without their prior."""
+    scores, gold = world
+    later = scores + LETTERS
+    few, many = (Answered(scores[rows], later[rows], gold[rows]) for rows in (slice(0, 5), slice(5, 600)))
+    alone = decompose([many], ALONE)
+    for groups in ([few, many], [many, few]):
+        found = decompose(groups, ALONE)
+        assert found.n == 600
+        assert {name: value(found, name) for name in alone.estimates} == pytest.approx(
+            {name: value(alone, name) for name in alone.estimates}
+        )
+
+
 def test_texts_have_no_prior(world) -> None:
     scores, gold = world
     found = parts(scores, 2 * scores + LETTERS, gold, lettered=False)

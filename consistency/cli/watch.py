@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consistency.support.streams import say, show
+from consistency.support.streams import say, show, tell
 
 if TYPE_CHECKING:
     from consistency.watch.record import WatchRecord
@@ -29,7 +29,10 @@ def watch(
         float, typer.Option(help="With --follow: how often the folder is read.", min=0.1, max=3600)
     ] = 5.0,
 ) -> None:
-    """Show what a watched training has kept and learned so far, and whether the alarm was raised."""
+    """Show what a watched training has kept and learned so far, and whether the alarm was raised.
+
+    FOLDER is the training's output folder, or the folder of the watch (by default OUTPUT_DIR/watch).
+    """
     from consistency.support.files import write_atomically
     from consistency.support.json_files import pretty_json
     from consistency.support.text import joined
@@ -56,12 +59,14 @@ def watch(
 
 
 def _followed(folder: Path, seconds: float, *, quiet: bool) -> WatchRecord:
-    """The record at the end of the training, each step printed as it comes; on an interruption, the record so far."""
+    """The record at the end of the training, each step printed as it comes; an interruption ends the command."""
     from consistency.watch.record import find_record, read_record
     from consistency.watch.rows import DRIFT
     from consistency.watch.terminal import REACH, about_lines, head_lines, step_line
 
     last, columns = -1, _columns()
+    if not (find_record(folder) / DRIFT).exists():
+        tell(f"waiting for {DRIFT} in {folder}, or in its folder watch")
     while not (find_record(folder) / DRIFT).exists():
         time.sleep(seconds)
     while True:

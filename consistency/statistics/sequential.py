@@ -2,9 +2,10 @@
 
 Of a model in training the same n questions are looked at, each answer held against the one before the training. At look k a
 share of them turned from right to wrong, another from wrong to right; the answers of one look and the next are alike. The null
-is that at no look the true share (that of all questions of which the n are a sample) is above its limit. Each look has an exact
-p of its own. What all looks may err is spent over them, and since they are alike, what one look spent is not lost for the next:
-its level is that at which a false alarm *that no earlier look gave* has the probability that is this look's to spend.
+is that at no look the true share (that of all questions of which the n are a sample) is above its limit. Each look has a p of its
+own, which is exact for independent questions. What all looks may err is spent over them, and since they are alike, what one look
+spent is not lost for the next: its level is that at which a false alarm *that no earlier look gave* has the probability that is
+this look's to spend. The levels are approximate: that false alarms over a whole training keep to theirs is shown by simulation.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def levels(correlations: ArrayLike, alpha: float, planned: int | None) -> Floats
     correlations : array_like, shape [k, k]
         Of what is counted, over the questions, between the looks so far.
     alpha : float
-        The largest chance of a false alarm at any look.
+        The chance of a false alarm that all looks together may have.
     planned : int or None
         See `spending`.
 
@@ -84,8 +85,9 @@ def levels(correlations: ArrayLike, alpha: float, planned: int | None) -> Floats
     -----
     The p of a look is exact, so that the normal quantile of 1 - p is at most a standard normal under the null. Those of several
     looks are taken as jointly normal with the correlations of what is counted; the boundary of each look is found in draws of
-    them that begin from a fixed seed. No level is below this look's own part of alpha, with which the sum of all looks' errors
-    is at most alpha whatever their dependence; from look `MOST_LOOKS` on the level is that part.
+    them that begin from a fixed seed. So alpha holds approximately, by simulation (docs/statistics.md). No level is below this
+    look's own part of alpha; those parts alone, as Bonferroni's, would hold whatever the dependence. From look `MOST_LOOKS` on
+    the level is that part.
 
     References
     ----------

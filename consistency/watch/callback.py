@@ -123,6 +123,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             self.probe = Probe(trainer, questions, self.settings, (name, str(args.output_dir)), self.folder)
         self.copy = WeightsCopy(self.folder, trainer, self.probe.model.is_sharded)
         self._last = self._everywhere(lambda: self._prepare_folder(questions, state))
+        self._seconds = time.perf_counter() - self._began
 
     def _prepare_folder(self, questions: Questions, state: Any) -> int:
         """The last step of which the folder has a log; -1 for none."""
@@ -142,8 +143,24 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
                     do="give the settings that it had, or train from the start",
                     path=about,
                 )
+            if self.settings.text is not None and not (self.folder / REFERENCE).is_dir():
+                raise InputError(
+                    "watch.text: what it was held against is gone: the training was over, or had no text",
+                    expected="the distributions of step 0",
+                    do="leave text out, or train from the start",
+                    path=self.folder / REFERENCE,
+                )
         # What is left of another training, or of steps after the checkpoint.
         last = -1 if begins else state.global_step
+        if max(steps, default=-1) > last and not (self.folder / ABOUT).exists():
+            raise InputError(
+                f"watch: {steps[max(steps)].name} is there, and no {ABOUT}",
+                expected="an empty folder, or that of an earlier watch, which is replaced",
+                do="give another folder under watch",
+                path=self.folder,
+            )
+        if begins and steps:
+            tell(f"watch: replaces the record of an earlier training in {self.folder} ({counted(len(steps), 'step')})")
         for step, path in steps.items():
             if step > last:
                 shutil.rmtree(path)
@@ -202,7 +219,8 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         except Exception as error:
             if self._main:
                 tell(
-                    f"watch: nothing was scored at step {state.global_step}: {type(error).__name__}: {one_line(error)}"
+                    f"watch: the look at step {state.global_step} failed, and training goes on: "
+                    f"{type(error).__name__}: {one_line(error)}"
                 )
 
     def _ask(self, state: Any, control: Any) -> None:
@@ -288,9 +306,13 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         if alarm is not None and not steps and self._main:
             tell(f"watch: alarm at step {alarm}, and no copy of the weights to go back to: they stay as they are")
         if alarm is not None and steps:
-            self.copy.restore(steps[-1])
+            try:
+                self.copy.restore(steps[-1])
+                found = f"the model has the weights of step {steps[-1]} again"
+            except InputError as error:
+                found = f"the weights stay as they are: {error}"
             if self._main:
-                tell(f"watch: alarm at step {alarm}: the model has the weights of step {steps[-1]} again")
+                tell(f"watch: alarm at step {alarm}: {found}")
         self.trainer.accelerator.wait_for_everyone()
         if self._main:
             for step in steps:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from consistency.errors import InputError
+from consistency.errors import InputError, one_line
 
 _NAME = re.compile(r"weights-step-(\d+)")
 
@@ -60,16 +60,26 @@ class WeightsCopy:
         Raises
         ------
         InputError
-            If the copy is of another model or of other processes.
+            If the copy cannot be read, is of another model or of other processes; then no weight is changed.
         """
-        path = self._place(step) / self._file
-        if not path.is_file():
-            raise InputError("no such copy of the weights", expected="that of this process", path=path)
-        tensors = load_file(path)
+        path, held = self._place(step) / self._file, list(self._held())
+        problem: str | None = None
+        try:
+            tensors = load_file(path)
+            lacking = [name for name, tensor in held if name not in tensors or tensors[name].shape != tensor.shape]
+            if lacking:
+                problem = f"{path} lacks {lacking[0]}, or has it in another shape"
+        except Exception as error:
+            problem = f"{path} cannot be read: {one_line(error)}"
+        if self._trainer.accelerator.num_processes > 1:
+            from accelerate.utils import gather_object
+
+            # Either all processes go back or none.
+            problem = next(filter(None, gather_object([problem])), None)
+        if problem is not None:
+            raise InputError(problem, expected="the copy of this model, of as many processes")
         with torch.no_grad():
-            for name, tensor in self._held():
-                if name not in tensors or tensors[name].shape != tensor.shape:
-                    raise InputError(f"lacks {name}, or has it in another shape", path=path)
+            for name, tensor in held:
                 tensor.copy_(tensors[name])
 
     def remove(self, step: int) -> None:

@@ -51,7 +51,7 @@ class Watch(BasePlugin):  # type: ignore[misc]
             return
         try:
             self.questions = choose(read_settings(_plain(cfg.watch), planned_steps=1000))
-        except InputError as error:
+        except Exception as error:  # tasks have code of their own
             end(error)
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:

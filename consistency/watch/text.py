@@ -74,7 +74,7 @@ class Text:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"watch.text: cannot be read ({error})", expected="a text in UTF-8", path=path) from None
-        # Tokens are no shorter than a byte on average.
+        # A token has no more than 16 characters on average.
         found = tokenizer(text[: 16 * TOKENS], add_special_tokens=False)["input_ids"][:TOKENS]
         self.window = min(WINDOW, longest)
         if len(found) < 2 * self.window:
@@ -147,7 +147,7 @@ class Text:
 def text_row(step: int, windows: Mapping[int, TokenScores]) -> TextRow:
     """The figures of a step from the scores of all windows.
 
-    Intervals hold for other texts of this kind: blocks of neighbouring tokens are drawn.
+    Intervals hold for other passages like those that were read: blocks of neighbouring tokens are drawn.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from consistency.report.drawings import Look, Plot, Point, limits
 from consistency.support.figure_style import BLUE, GREY, INK, RED
+from consistency.watch.frontier import plane
 from consistency.watch.record import WatchRecord
 from consistency.watch.rows import DriftRow, Pool
 
@@ -121,23 +122,17 @@ def _band(axes: Axes, points: Sequence[Point], look: Look, scale: float) -> None
 def _plane(record: WatchRecord) -> Plot:
     best = record.frontier
     rows = [
-        {
-            "step": row.step,
-            "learned": row.learned.value("change"),
-            "kept": row.kept.value("change"),
-            "on_frontier": row.step in best,
-        }
+        {"step": row.step, "learned": place[0], "kept": place[1], "on_frontier": row.step in best}
         for row in record.rows
-        if row.learned is not None and row.kept is not None
+        if (place := plane(row)) is not None
     ]
     looks = (Look("on the frontier", BLUE, "o"), Look("beaten by another step", GREY, "s"))
 
     def draw(axes: Sequence[Axes], _: str) -> None:
         (ax,) = axes
         known = [
-            (int(row["step"] or 0), 100 * float(row["learned"]), 100 * float(row["kept"]), bool(row["on_frontier"]))
+            (int(row["step"]), 100 * float(row["learned"]), 100 * float(row["kept"]), bool(row["on_frontier"]))
             for row in rows
-            if row["learned"] is not None and row["kept"] is not None
         ]
         ax.axhline(0, color=INK, linewidth=0.6)
         ax.axvline(0, color=INK, linewidth=0.6)

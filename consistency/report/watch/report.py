@@ -179,8 +179,8 @@ def _plane_text(record: WatchRecord) -> tuple[str, ...]:
 def _alarm_text(record: WatchRecord) -> tuple[str, ...]:
     lines = [
         "An alarm says that the limit is exceeded among all questions of which these are a sample. It is raised where p is no "
-        "larger than the level of the look; all looks together raise a false one in at most 5 % of trainings, unless "
-        "another level was asked for (docs/watch.md)."
+        "larger than the level of the look. The levels are chosen so that all looks together raise a false one in at most 5 % of "
+        "trainings, unless another level was asked for; that they do so is shown by simulation (docs/watch.md)."
     ]
     return (*([f"Alarm at {record.alarm.to_text()}."] if record.alarm is not None else []), *lines)
 
@@ -190,8 +190,9 @@ def _methods(record: WatchRecord) -> str:
     return (
         f"The model in training answered the same {record.rows[-1].asked} questions of {counted(len(record.kept), 'task')} at "
         f"{counted(len(record.rows), 'step')}. Each step was compared with the baseline as two runs are. The alarm tests at "
-        f"each look whether a share of the answers exceeds its limit ({limits}), by exact tests whose levels are spent over the "
-        "looks (Lan and DeMets 1983), with the correlations between looks that are observed over the questions."
+        f"each look whether a share of the answers exceeds its limit ({limits}), by a test whose levels are spent over the looks "
+        "(Lan and DeMets 1983), with the correlations between looks that are observed over the questions. The p of a look is "
+        "exact for independent questions (asymptotic where 100 answers or more turn each way); the levels are approximate."
     )
 
 
