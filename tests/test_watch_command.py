@@ -244,3 +244,23 @@ def test_a_grid_shows_its_watched_trainings(make_experiment: Callable[..., Exper
     (next(iter(experiment.runs())).watch / DRIFT).write_text("{")
     with pytest.raises(InputError, match=DRIFT):
         write_report(experiment, tmp_path / "damaged")
+
+
+@pytest.mark.parametrize(
+    ("watch", "said"),
+    [
+        ("{tasks: [law], evry: 3}", "watch: unknown key 'evry'; expected every"),
+        ("{tasks: 3}", "watch.tasks: 3; expected a name, or a list of names"),
+        ("{tasks: law, on_alarm: stop}", "watch: on_alarm; expected warn"),
+    ],
+)
+def test_an_experiment_with_a_wrong_watch_is_refused_before_it_runs(
+    watch: str, said: str, tmp_path: Path, call: Call
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        f"name: mine\ntasks: world\nmodels: {{tiny: embedded}}\ndomains: [medicine]\ngroups: [harmonious]\n"
+        f"seeds: [0]\nwatch: {watch}\n"
+    )
+    code, _, errors = call("experiment", "validate", file)
+    assert (code, said in errors) == (2, True)

@@ -140,9 +140,14 @@ def _validated(
     from consistency.experiment.validation import validate as check
     from consistency.tasks.sources import VARIABLE
     from consistency.training_data.pools import pool_problems
+    from consistency.watch.settings import read_settings as read_watch
 
     given = read_settings(settings)
     with key_of_error(file, given):
+        if experiment.watch is not None:
+            for domain in experiment.domains:
+                # How many steps a training has is not known yet.
+                read_watch(experiment.watched(domain), planned_steps=1000)
         found = check(experiment, full=full, elsewhere=elsewhere)
     left = tuple(pool_problems(experiment, os.environ.get(VARIABLE, "")))
     found = replace(found, problems=found.problems + left)

@@ -260,9 +260,10 @@ class Experiment:
         if domain in self.own_domains:
             settings.setdefault("include_path", str(self.own_tasks(domain).resolve()))
         for key in ("tasks", "learn"):
-            if key in settings:
-                names = [settings[key]] if isinstance(settings[key], str) else settings[key]
-                settings[key] = [name.replace("{domain}", domain) for name in names]
+            given = settings.get(key)
+            if isinstance(given, str | list):
+                names = [given] if isinstance(given, str) else given
+                settings[key] = [name.replace("{domain}", domain) if isinstance(name, str) else name for name in names]
         return settings
 
     @property

@@ -91,8 +91,8 @@ def watched_plot(runs: Sequence[WatchedRun]) -> Plot:
                 line = [
                     mark
                     for mark in marks
-                    if tuple(map(mark.at, ("model", "domain", "group", "seed", "tasks")))
-                    == (run.model, run.domain, group, run.seed, which)
+                    if (mark.at("domain"), mark.at("group"), mark.at("seed"), mark.at("tasks"))
+                    == (run.domain, group, run.seed, which)
                     and mark.value is not None
                 ]
                 _line(ax, line, looks[run.domain], band=banded)
