@@ -260,6 +260,7 @@ def test_an_adapter_is_scored_as_it_is_when_loaded(folder: Path) -> None:
         ({"tasks": [TASKS[0]]}, False, "the tokenizer has no chat template"),
         ({"tasks": [TASKS[0]], "text": "missing.txt"}, True, "missing.txt"),
         ({"tasks": [TASKS[0]], "learn": TASKS[0]}, True, "all tasks are to be learned"),
+        ({"tasks": [TASKS[0]], "folder": "taken"}, True, "step-7 is there, and no watch.json"),
     ],
 )
 def test_what_cannot_run_ends_the_training_in_one_line(
@@ -274,6 +275,7 @@ def test_what_cannot_run_ends_the_training_in_one_line(
     write_task(
         tmp_path, "told", output_type="generate_until", generation_kwargs={"until": ["."]}, doc_to_target="{{answer}}"
     )
+    (tmp_path / "taken" / "step-7").mkdir(parents=True)
     trainer = trainer_of(tmp_path / "out", {"questions": 4, **watch}, template=template)
     capfd.readouterr()
     with pytest.raises(SystemExit) as ended:
@@ -283,6 +285,8 @@ def test_what_cannot_run_ends_the_training_in_one_line(
     assert len(lines) == 1
     assert said in lines[0]
     assert trainer.state.global_step == 0
+    # What no watch wrote stays.
+    assert (tmp_path / "taken" / "step-7").is_dir()
 
 
 def test_a_look_that_fails_later_is_said_and_training_goes_on(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
