@@ -12,6 +12,8 @@ from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines, read_jsonl
 
 DRIFT, TEXT = "drift.jsonl", "text.jsonl"
+# What a limit may be set to, and an alarm says.
+CONDITIONS = ("margin", "harmful_flips")
 _EXPECTED = "a step of drift.jsonl, with step, epoch, kept, learned and tasks"
 _TEXT_EXPECTED = "a step of text.jsonl, with step and figures"
 
@@ -200,6 +202,11 @@ def read_drift(folder: str | Path) -> list[DriftRow]:
         if rows and row.step <= rows[-1].step:
             raise InputError(
                 f"step {row.step} after step {rows[-1].step}", expected="a later step", path=path, line=line
+            )
+        given = [*row.looks, *(() if row.alarm is None else (row.alarm.condition,))]
+        if unknown := [name for name in given if name not in CONDITIONS]:
+            raise InputError(
+                f"condition {unknown[0]!r}", expected=f"one of {', '.join(CONDITIONS)}", path=path, line=line
             )
         rows.append(row)
     return rows

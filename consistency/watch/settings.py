@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, cast
 
 from consistency.errors import InputError
+from consistency.watch.rows import CONDITIONS
 
 OnAlarm = Literal["warn", "stop", "rollback"]
 ON_ALARM: tuple[OnAlarm, ...] = ("warn", "stop", "rollback")
@@ -21,7 +22,6 @@ LOOKS = 10
 _UNKNOWN_LENGTH = 50
 _MOST_MARGIN = 0.5
 _SHARE = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*(%|percent|points?)\s*", re.IGNORECASE)
-_STOP = ("harmful_flips", "margin")
 _EXAMPLE = "such as {tasks: [mmlu], stop: {margin: 1 %}}"
 _T = TypeVar("_T")
 
@@ -261,7 +261,7 @@ def _share(key: str, value: Any, below: float) -> float:
 def _stop(key: str, value: Any) -> Stop:
     if not isinstance(value, Mapping):
         _fail(key, f"{value!r}", "a mapping, such as {harmful_flips: 3 %, margin: 1 %}")
-    _refuse_unknown(key, value, _STOP)
+    _refuse_unknown(key, value, CONDITIONS)
     limits = {name: _share(f"{key}.{name}", limit, _MOST_MARGIN) for name, limit in value.items() if limit is not None}
     if not limits:
         _fail(key, "no limit", "harmful_flips or margin, or both, such as {margin: 1 %}")
