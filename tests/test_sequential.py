@@ -6,6 +6,7 @@ from math import comb
 import numpy as np
 import pytest
 from scipy.stats import binomtest, multivariate_normal, norm
+from scipy.stats import t as student
 
 from consistency.statistics.sequential import (
     MOST_LOOKS,
@@ -108,6 +109,10 @@ def test_questions_that_share_passages_say_less() -> None:
     assert p_of_loss(shared, 0.01) > 10 * p_of_loss(alone, 0.01)
     assert p_of_turning(shared, 0.03) > 10 * p_of_turning(alone, 0.03)
     assert at_least_turned(shared, 0.01) < at_least_turned(alone, 0.01)
+    # Seven passages: Student's t with six degrees of freedom, of the score of 8 % against 3 %.
+    few = Turned(40, 0, 500, 150.0, 6.0)
+    assert p_of_turning(few, 0.03) == pytest.approx(student.sf(0.05 / (0.03 * 0.97 / 150) ** 0.5, 6))
+    assert p_of_turning(few, at_least_turned(few, 0.025)) == pytest.approx(0.025, abs=0.001)
 
 
 def test_false_alarms_of_trainings_at_the_limit_are_rare() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -194,12 +195,20 @@ def p_of_loss(turned: Turned, limit: float) -> float:
 def p_of_turning(turned: Turned, limit: float) -> float:
     """Exact binomial p of "`limit` of the answers or fewer turn from right to wrong".
 
+    Where questions are not independent, no smaller than that of the score by Student's t, as few passages need.
+
     Examples
     --------
     >>> round(p_of_turning(Turned(5, 0, 10), 0.2), 4)
     0.0328
     """
-    return larger_share(*turned.independent, limit)
+    exact = larger_share(*turned.independent, limit)
+    if turned.effective_n is None or turned.df is None or not turned.n:
+        return exact
+    from scipy.special import stdtr
+
+    score = (turned.lost / turned.n - limit) / math.sqrt(limit * (1 - limit) / turned.effective_n)
+    return max(exact, float(stdtr(turned.df, -score)))
 
 
 def correlation(outcomes: ArrayLike) -> Floats:
@@ -234,15 +243,11 @@ def at_least_lost(turned: Turned, level: float) -> float:
     >>> p_of_loss(counts, found) <= 0.01 < p_of_loss(counts, found + 0.002)
     True
     """
-    low, high = -1.0, (turned.lost - turned.won) / max(turned.n, 1)
-    while high - low > _FINE:
-        middle = (low + high) / 2
-        low, high = (middle, high) if p_of_loss(turned, middle) <= level else (low, middle)
-    return low
+    return _largest_limit(p_of_loss, turned, level, -1.0, (turned.lost - turned.won) / max(turned.n, 1))
 
 
 def at_least_turned(turned: Turned, level: float) -> float:
-    """The lower end of the exact interval of the share that turned from right to wrong, one-sided at this level.
+    """The largest limit of which `p_of_turning` is no larger than the level: the lower end of a one-sided interval.
 
     Examples
     --------
@@ -250,7 +255,17 @@ def at_least_turned(turned: Turned, level: float) -> float:
     >>> round(at_least_turned(counts, 0.025), 3), round(p_of_turning(counts, at_least_turned(counts, 0.025)), 6)
     (0.444, 0.025)
     """
+    if turned.effective_n is not None and turned.df is not None:
+        return _largest_limit(p_of_turning, turned, level, 0.0, turned.lost / max(turned.n, 1))
     from scipy.special import betaincinv
 
     lost, n = turned.independent
     return float(betaincinv(lost, n - lost + 1, level)) if lost else 0.0
+
+
+def _largest_limit(p: Callable[[Turned, float], float], turned: Turned, level: float, low: float, high: float) -> float:
+    """The largest limit between two of which p is no larger than the level; the lower one if there is none."""
+    while high - low > _FINE:
+        middle = (low + high) / 2
+        low, high = (middle, high) if p(turned, middle) <= level else (low, middle)
+    return low
