@@ -345,3 +345,10 @@ def test_every_public_name_is_there_and_listed_once():
     assert set(consistency.__all__) <= set(dir(consistency))
     with pytest.raises(AttributeError, match="nothing"):
         consistency.nothing  # noqa: B018
+
+
+def test_the_help_says_what_each_argument_is(call) -> None:
+    code, printed, _ = call("compare", "--help")
+    assert code == 0
+    # Some pairs of releases of Typer and click lose it.
+    assert "Log folder" in printed

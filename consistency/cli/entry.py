@@ -10,15 +10,13 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from consistency.cli.exit_codes import FAULT, INTERRUPTED, MISTAKE, READER_GONE
 from consistency.errors import one_line
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from click import ClickException
 
 # Set to anything: the traceback is printed before the line that says what failed.
 TRACEBACK = "CONSISTENCY_TRACEBACK"
@@ -57,9 +55,6 @@ def _run() -> int:
 
 def _end(error: BaseException) -> int:
     """The exit code of an exception, after a line that says what it is."""
-    from click import Abort, ClickException
-    from click.exceptions import NoArgsIsHelpError
-
     from consistency.errors import InputError
     from consistency.support.streams import ReaderGoneError, tell
 
@@ -67,17 +62,11 @@ def _end(error: BaseException) -> int:
         return _code(error)
     if isinstance(error, ReaderGoneError | BrokenPipeError):
         return READER_GONE
-    if isinstance(error, KeyboardInterrupt | Abort):
+    if isinstance(error, KeyboardInterrupt) or _is_of_click(error, "Abort"):
         tell("consistency: interrupted")
         return INTERRUPTED
-    if isinstance(error, NoArgsIsHelpError):
-        # With Rich the help is printed by now.
-        if error.format_message().strip():
-            error.show()
-        return error.exit_code
-    if isinstance(error, ClickException):
-        tell(f"consistency: {_usage(error)}")
-        return error.exit_code
+    if _is_of_click(error, "ClickException"):
+        return _usage_error(error)
     if os.environ.get(TRACEBACK):
         tell(*"".join(traceback.format_exception(error)).splitlines())
     if isinstance(error, InputError):
@@ -88,6 +77,25 @@ def _end(error: BaseException) -> int:
         return MISTAKE
     tell(f"consistency: {_fault(error)}")
     return FAULT
+
+
+def _is_of_click(error: BaseException, name: str) -> bool:
+    """Whether an exception is of a class of click, which Typer from 0.26 on has its own copy of."""
+    return any(
+        kind.__name__ == name and kind.__module__.partition(".")[0] in ("click", "typer")
+        for kind in type(error).__mro__
+    )
+
+
+def _usage_error(error: Any) -> int:
+    """The exit code of an exception of click, after what it says."""
+    from consistency.support.streams import tell
+
+    if not _is_of_click(error, "NoArgsIsHelpError"):
+        tell(f"consistency: {_usage(error)}")
+    elif error.format_message().strip():  # with Rich the help is printed by now
+        error.show()
+    return int(error.exit_code)
 
 
 def _code(error: SystemExit) -> int:
@@ -102,10 +110,10 @@ def _code(error: SystemExit) -> int:
     return MISTAKE
 
 
-def _usage(error: ClickException) -> str:
+def _usage(error: Any) -> str:
     """What is wrong with the arguments, and the command's usage."""
     context = getattr(error, "ctx", None)
-    text = error.format_message().rstrip(" .")
+    text = str(error.format_message()).rstrip(" .")
     if context is None:
         return text
     usage = " ".join(context.get_usage().split())
