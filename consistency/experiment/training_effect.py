@@ -157,8 +157,8 @@ def why_adapter_not_compared(
     before, begun = _read_base(folder, base), _begun(starts)
     if copies:
         if isinstance(before, str):
-            return (
-                f"{_begun(starts)}{len(copies)} of {len(tensors)} tensors are copies of the base model's, and {before}"
+            return ", ".join(
+                [*begun, f"{len(copies)} of {len(tensors)} tensors are copies of the base model's, and {before}"]
             )
         same = [_is_copy(tensor, before, config) for tensor in copies]
         if False in same:
@@ -167,9 +167,8 @@ def why_adapter_not_compared(
             return ", ".join(
                 [*begun, f"{same.count(None)} of {len(tensors)} tensors have no counterpart in the base model"]
             )
-    raise _unchanged(
-        folder, f"the adapter changes nothing: {_begun(starts) or 'its tensors are those of the base model, '}"[:-2]
-    )
+    begun = begun or ["its tensors are those of the base model"]
+    raise _unchanged(folder, f"the adapter changes nothing: {', '.join(begun)}")
 
 
 def _begins_with(kind: str, tensor: Tensor) -> int | None:
