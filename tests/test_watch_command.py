@@ -219,7 +219,17 @@ def test_hostile_names_stay_text(tmp_path: Path, call: Call) -> None:
     assert "<b>" not in (tmp_path / "page" / "report.md").read_text()
 
 
-@pytest.mark.parametrize("rows", [[step(0)], [step(0), msgspec.structs.replace(step(20), kept=None)]])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [step(0)],
+        [step(20)],
+        [step(0), msgspec.structs.replace(step(20), kept=None)],
+        # Tasks without options.
+        [msgspec.structs.replace(step(number), kept=None, learned=None) for number in (0, 20)],
+        [msgspec.structs.replace(step(number), kept=None) for number in (0, 20)],
+    ],
+)
 def test_a_record_with_little_in_it(rows: list[DriftRow], tmp_path: Path, call: Call) -> None:
     folder = write(tmp_path / "watch", rows)
     assert call("watch", folder, "--out", tmp_path / "page")[0] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct, field
 
@@ -11,6 +12,7 @@ from consistency.errors import InputError
 from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines, read_jsonl
 
+Condition = Literal["margin", "harmful_flips"]
 DRIFT, TEXT = "drift.jsonl", "text.jsonl"
 _EXPECTED = "a step of drift.jsonl, with step, epoch, kept, learned and tasks"
 _TEXT_EXPECTED = "a step of text.jsonl, with step and figures"
@@ -90,7 +92,7 @@ class Alarm(Struct, frozen=True):
 
     step: int
     epoch: float
-    condition: str
+    condition: Condition
     limit: float
     estimate: float
     bound: float
@@ -160,7 +162,7 @@ class DriftRow(Struct, frozen=True):
     lost: dict[str, list[int]]
     won: dict[str, list[int]]
     learning_rate: float | None = None
-    looks: dict[str, Look] = field(default_factory=dict)
+    looks: dict[Condition, Look] = field(default_factory=dict)
     alarm: Alarm | None = None
     notes: tuple[str, ...] = ()
 
