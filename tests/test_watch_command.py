@@ -133,6 +133,13 @@ def test_exit_codes(folder: Path, call: Call, tmp_path: Path) -> None:
     assert call("watch", folder)[0] == 2
 
 
+def test_not_a_number_is_no_time(folder: Path, call: Call) -> None:
+    write(folder, [step(0)])
+    code, printed, error = call("watch", folder, "--follow", "--seconds", "nan")
+    assert (code, printed) == (2, "")
+    assert "--seconds" in error
+
+
 def test_a_running_training_is_followed_to_its_end(tmp_path: Path, call: Call) -> None:
     rows = [step(number) for number in (0, 20, 40, 60, 80)]
     folder = tmp_path / "out" / "watch"

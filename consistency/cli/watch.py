@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from pathlib import Path
@@ -30,6 +31,8 @@ def watch(
     ] = 5.0,
 ) -> None:
     """Show what a watched training has kept and learned so far, and whether the alarm was raised."""
+    if math.isnan(seconds):
+        raise typer.BadParameter("--seconds: nan is no time")
     from consistency.support.files import write_atomically
     from consistency.support.json_files import pretty_json
     from consistency.support.text import joined
@@ -56,7 +59,7 @@ def watch(
 
 
 def _followed(folder: Path, seconds: float, *, quiet: bool) -> WatchRecord:
-    """The record at the end of the training, each step printed as it comes; on an interruption, the record so far."""
+    """The record at the end of the training, each step printed as it comes."""
     from consistency.watch.record import find_record, read_record
     from consistency.watch.rows import DRIFT
     from consistency.watch.terminal import REACH, about_lines, head_lines, step_line
