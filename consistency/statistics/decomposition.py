@@ -348,7 +348,9 @@ def _parts(group: Answered, units: Integers) -> Parts:
     return Parts(
         crossed,
         _Accuracy(raw, plain, spearman_calibrated=alike_plugged, batch_before=batch[0], batch_after=batch[1]),
-        crossed if influence is None else _Accuracy(raw, influence[:2], lost=influence[2], won=influence[3]),
+        _Accuracy(raw, right)
+        if influence is None
+        else _Accuracy(raw, influence[:2], lost=influence[2], won=influence[3]),
         rougher,
     )
 
