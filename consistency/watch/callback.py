@@ -127,7 +127,15 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
     def _prepare_folder(self, questions: Questions, state: Any) -> int:
         """The last step of which the folder has a log; -1 for none."""
         steps = {int(found[1]): path for path in self.folder.glob("step-*") if (found := _STEP.fullmatch(path.name))}
-        begins = state.global_step == 0
+        begins, about = state.global_step == 0, self.folder / ABOUT
+        if steps and not about.exists():
+            # They are removed below; those of a watch have its settings beside them.
+            raise InputError(
+                f"watch.folder: holds {min(steps.values()).name}, which no watch wrote",
+                expected="a folder of its own",
+                do="name another one",
+                path=self.folder,
+            )
         if not begins:
             if 0 not in steps:
                 raise InputError(
@@ -135,8 +143,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
                     do="train from the start, or leave watch out",
                     path=self.folder,
                 )
-            about = self.folder / ABOUT
-            if about.exists() and read_json(about, "the settings of a watch").get("sha256") != questions.sha256:
+            if read_json(about, "the settings of a watch").get("sha256") != questions.sha256:
                 raise InputError(
                     "watch: other questions than before the checkpoint that this training goes on from",
                     do="give the settings that it had, or train from the start",
