@@ -128,6 +128,16 @@ def test_texts_made_to_break_it_have_the_tokens_of_their_parts(
     assert wrong == []
 
 
+def test_an_added_token_at_the_beginning_of_a_line_changes_what_stands_before_it(joining: str) -> None:
+    tokenizer = Tokenizer.from_str(joining)
+    tokenizer.pre_tokenizer = SPLITTERS["gpt2"]()
+    text = "b\n\n"
+    alone = tokenizer.encode(text, add_special_tokens=False).ids
+    assert tokenizer.encode(text + "Answer", add_special_tokens=False).ids[: len(alone)] != alone
+    tokenizer.add_tokens(["Answer"])
+    assert tokenizer.encode(text + "Answer", add_special_tokens=False).ids[: len(alone)] == alone
+
+
 def change(**parts: Any) -> Callable[[Tokenizer], None]:
     def changed(tokenizer: Tokenizer) -> None:
         for name, part in parts.items():
@@ -154,6 +164,10 @@ def change(**parts: Any) -> Callable[[Tokenizer], None]:
         change(normalizer=normalizers.Replace("\n", "x")),
         change(normalizer=normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])),
         lambda tokenizer: tokenizer.add_tokens(["?\nA"]),
+        # What stands before an added token is split as if the text ended there, and the token may take space before it.
+        lambda tokenizer: tokenizer.add_tokens(["Answer"]),
+        lambda tokenizer: tokenizer.add_special_tokens([AddedToken("1", lstrip=True)]),
+        lambda tokenizer: tokenizer.add_tokens([AddedToken("Ａ", normalized=True)]),
         lambda tokenizer: tokenizer.enable_truncation(5),
         lambda tokenizer: tokenizer.enable_padding(),
         lambda tokenizer: setattr(tokenizer.model, "dropout", 0.1),

@@ -322,12 +322,14 @@ def test_a_letter_keeps_its_prior_wherever_it_stands_in_the_row(tmp_path, world)
         assert value(parts_of(moved), name) == pytest.approx(estimate.value, abs=1e-9), name
 
 
-def test_tasks_with_letters_numbers_and_texts_each_have_their_own(tmp_path, world) -> None:
+@pytest.mark.parametrize("texts", ["texts", "a_texts"])
+def test_tasks_with_letters_numbers_and_texts_each_have_their_own(tmp_path, world, texts: str) -> None:
+    """Whichever come first."""
     scores, gold = world
     kinds = {
         "letters": ([list("ABCD")] * 200, LETTERS),
         "numbers": ([list("1234")] * 200, -LETTERS),
-        "texts": ([[f"{o} of {n}" for o in range(4)] for n in range(200)], np.zeros(4)),
+        texts: ([[f"{o} of {n}" for o in range(4)] for n in range(200)], np.zeros(4)),
     }
     for place, (task, (labels, moved)) in enumerate(kinds.items()):
         rows = slice(200 * place, 200 * (place + 1))
@@ -338,9 +340,25 @@ def test_tasks_with_letters_numbers_and_texts_each_have_their_own(tmp_path, worl
     assert (overall.n, overall.lettered, len(overall.priors)) == (600, 400, 2)
     assert value(overall, "calibrated_change") == 0
     assert value(overall, "kl_rest") < 1e-3
-    texts = found.by_task["texts"].decomposition
-    assert texts is not None
-    assert texts.lettered == 0
+    alone = found.by_task[texts].decomposition
+    assert alone is not None
+    assert alone.lettered == 0
+
+
+@pytest.mark.parametrize(("few", "lettered"), [(200, False), (5, True), (0, True)])
+def test_nothing_depends_on_which_kind_of_questions_comes_first(world, few: int, lettered: bool) -> None:
+    """Nothing is fitted to texts, nor to a few questions."""
+    scores, gold = world
+    many = Answered(scores[:300], scores[:300] + LETTERS, gold[:300])
+    others = Answered(
+        scores[300 : 300 + few], scores[300 : 300 + few][:, ::-1], gold[300 : 300 + few], lettered=lettered
+    )
+    one, two = decompose([many, others], ALONE), decompose([others, many], ALONE)
+    for name in ("calibrated_before", "calibrated_after", "calibrated_harmful", "calibrated_change", "prior_change"):
+        for end in ("value", "ci_low", "ci_high", "effective_n"):
+            assert getattr(two.estimates[name], end) == pytest.approx(getattr(one.estimates[name], end), abs=1e-12), (
+                name
+            )
 
 
 def test_tasks_whose_labels_differ_later_have_their_own_prior(tmp_path, world) -> None:

@@ -137,6 +137,13 @@ def test_exit_codes(folder: Path, call: Call, tmp_path: Path) -> None:
     assert call("watch", folder)[0] == 2
 
 
+def test_not_a_number_is_no_time(folder: Path, call: Call) -> None:
+    write(folder, [step(0)])
+    code, printed, error = call("watch", folder, "--follow", "--seconds", "nan")
+    assert (code, printed) == (2, "")
+    assert "--seconds" in error
+
+
 def test_a_running_training_is_followed_to_its_end(tmp_path: Path, call: Call) -> None:
     rows = [step(number) for number in (0, 20, 40, 60, 80)]
     folder = tmp_path / "out" / "watch"
@@ -223,7 +230,17 @@ def test_hostile_names_stay_text(tmp_path: Path, call: Call) -> None:
     assert "<b>" not in (tmp_path / "page" / "report.md").read_text()
 
 
-@pytest.mark.parametrize("rows", [[step(0)], [step(0), msgspec.structs.replace(step(20), kept=None)]])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [step(0)],
+        [step(20)],
+        [step(0), msgspec.structs.replace(step(20), kept=None)],
+        # Tasks without options.
+        [msgspec.structs.replace(step(number), kept=None, learned=None) for number in (0, 20)],
+        [msgspec.structs.replace(step(number), kept=None) for number in (0, 20)],
+    ],
+)
 def test_a_record_with_little_in_it(rows: list[DriftRow], tmp_path: Path, call: Call) -> None:
     folder = write(tmp_path / "watch", rows)
     assert call("watch", folder, "--out", tmp_path / "page")[0] == 0

@@ -149,6 +149,52 @@ def test_a_folder_of_logs_as_the_baseline(watched: Drift, copied: Path, tmp_path
     assert [row.kept for row in other] == [row.kept for row in watched.rows[3:5]]
 
 
+def test_a_baseline_of_other_tasks_is_refused(copied: Path, tmp_path: Path, write_scores: Callable[..., None]) -> None:
+    write_scores(tmp_path / "base", {"history": np.zeros((5, 4))}, {"history": np.zeros(5, int)})
+    for learn in ("la*", None):
+        with pytest.raises(
+            InputError, match=r"base: watch\.baseline: none of the tasks .* expected logs of kept_a, kept_b, law"
+        ):
+            watch(copied, (20,), baseline=str(tmp_path / "base"), learn=learn)
+
+
+def test_what_is_left_out_of_a_step_is_said(tmp_path: Path, write_scores: Callable[..., None]) -> None:
+    rng = np.random.default_rng(1)
+    gold = {name: rng.integers(4, size=30) for name in ("kept_a", "law")}
+    for number, rows in ((0, 30), (20, 30), (40, 25)):
+        scores = {name: rng.normal(size=(30, 4))[:rows] for name in gold}
+        scores["kept_a"][:4] = [np.nan, -np.inf][number == 20] if number else 0.0
+        write_scores(tmp_path / f"step-{number:06d}", scores, {name: right[:rows] for name, right in gold.items()})
+    found = watch(tmp_path, (0, 20, 40)).rows
+    no_kl = (
+        "4 questions have no KL and no ranking: log-probabilities that are not numbers, or all of them minus infinity"
+    )
+    assert [row.notes for row in found] == [
+        (),
+        (f"step 20: {no_kl}",),
+        ("step 40: 10 questions left out: not asked at this step", f"step 40: {no_kl}"),
+    ]
+    # Of a baseline of its own it is no news that it holds more.
+    assert watch(tmp_path, (40,), baseline=str(tmp_path / "step-000000")).rows[-1].notes == (f"step 40: {no_kl}",)
+
+
+def test_tasks_that_are_to_be_kept_stay_the_same(copied: Path) -> None:
+    watch(copied, STEPS[:2])
+    with pytest.raises(InputError, match=r"watch\.learn: kept_a, law to be kept, and kept_a, kept_b at step 0"):
+        watch(copied, STEPS[2:3], learn="kept_b")
+    assert [row.step for row in read_drift(copied)] == [0, 20]
+
+
+@pytest.mark.parametrize(("value", "key"), [({"condition": "other"}, "alarm"), ({"other": {}}, "looks")])
+def test_a_condition_that_is_not_known_is_refused(copied: Path, value: dict[str, object], key: str) -> None:
+    rows = [json.loads(line) for line in (watch(copied, stop=BOTH).folder / DRIFT).read_text().splitlines()]
+    assert rows[-1][key]
+    rows[-1][key] |= value
+    (copied / DRIFT).write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match=f"{DRIFT}:6: .*{key}"):
+        read_drift(copied)
+
+
 def test_a_line_that_is_damaged_is_named(copied: Path) -> None:
     watch(copied, STEPS[:3])
     path = copied / DRIFT
@@ -223,6 +269,12 @@ def test_frontier() -> None:
         ({"num_fewshot": -1}, "watch.num_fewshot"),
         ({"seed": float("inf")}, "watch.seed"),
         ({"apply_chat_template": 1}, "watch.apply_chat_template"),
+        # No float holds it, and JSON no more than 64 bits.
+        ({"seed": 10**400}, "watch.seed"),
+        ({"questions": 1e308}, "watch.questions"),
+        ({"every": 10**400}, "watch.every"),
+        ({"level": 10**400}, "watch.level"),
+        ({"stop": {"margin": 10**400}}, "watch.stop.margin"),
     ],
 )
 def test_settings_that_are_refused_name_their_key(given: dict[str, object], key: str) -> None:

@@ -289,6 +289,17 @@ def test_what_cannot_run_ends_the_training_in_one_line(
     assert (tmp_path / "taken" / "step-7").is_dir()
 
 
+def test_folders_that_no_watch_wrote_are_not_removed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    weights = tmp_path / "checkpoints" / "step-000500" / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"of hours")
+    trainer = trainer_of(tmp_path / "out", {"tasks": list(TASKS), "questions": 4, "folder": str(weights.parent.parent)})
+    with pytest.raises(SystemExit):
+        trainer.train()
+    assert "watch.folder: holds step-000500, which no watch wrote" in capfd.readouterr().err
+    assert weights.read_bytes() == b"of hours"
+
+
 def test_a_look_that_fails_later_is_said_and_training_goes_on(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The folder of a later step is taken: what is there cannot be replaced."""
     place = folder / "later"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from pathlib import Path
@@ -33,6 +34,8 @@ def watch(
 
     FOLDER is the training's output folder, or the folder of the watch (by default OUTPUT_DIR/watch).
     """
+    if math.isnan(seconds):
+        raise typer.BadParameter("--seconds: nan is no time")
     from consistency.support.files import write_atomically
     from consistency.support.json_files import pretty_json
     from consistency.support.text import joined

@@ -23,6 +23,8 @@ from consistency.logs.labels import label_of, labels_of
 from consistency.logs.scores import Scores
 from consistency.support.arrays import Bools, Integers
 
+# Why documents are left out that have no counterpart.
+ONLY_FIRST, ONLY_SECOND = "only in the first log", "only in the second log"
 _EXAMPLES = 5
 _NO_KEY = bytes(KEY_SIZE)
 
@@ -414,11 +416,11 @@ def _explain_unpaired(before: Scores, after: Scores, pairs: Integers, left_out: 
     changed = set(before.doc_id[rest_before].tolist()) & ids_after
     for i in rest_before.tolist():
         doc_id = int(before.doc_id[i])
-        left_out["question changed" if doc_id in changed else "only in the first log"].append(doc_id)
+        left_out["question changed" if doc_id in changed else ONLY_FIRST].append(doc_id)
     for j in rest_after.tolist():
         doc_id = int(after.doc_id[j])
         if doc_id not in changed:
-            left_out["only in the second log"].append(doc_id)
+            left_out[ONLY_SECOND].append(doc_id)
 
 
 def _prompts(before: Scores, after: Scores) -> dict[str, int]:

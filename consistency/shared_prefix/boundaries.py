@@ -2,7 +2,8 @@ r"""Whether a tokenizer is proven to encode the lines of a text apart, by how it
 
 A text is cut where a letter or digit of ASCII follows the end of a line. Nothing reaches over such a cut if
 
-- no added token has other characters beside the end of a line: those of a text are found before all else;
+- no added token has other characters beside the end of a line, or begins with a letter or digit: those of a text are found
+  before all else, and what stands before one is then split as if the text ended there;
 - normalization is Unicode's: a line's end, and an ASCII letter or digit, are never joined with what stands before them;
 - the text is split by a pattern of which no alternative goes from the end of a line to a letter or digit, and which looks
   ahead for no more than whether a character is space: a search that comes to the cut begins anew, whatever was before;
@@ -13,6 +14,7 @@ A text is cut where a letter or digit of ASCII follows the end of a line. Nothin
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,7 +83,7 @@ def encodes_lines_apart(tokenizer: Any) -> bool:
     """
     if tokenizer.truncation or tokenizer.padding or getattr(tokenizer.model, "dropout", None):
         return False
-    if any("\n" in token.content and token.content.strip() for token in tokenizer.get_added_tokens_decoder().values()):
+    if any(_is_found_at_cuts(token.content) for token in tokenizer.get_added_tokens_decoder().values()):
         return False
     normalizer, splitter, ending = (
         _state(part) for part in (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor)
@@ -91,6 +93,12 @@ def encodes_lines_apart(tokenizer: Any) -> bool:
         and all(item["type"] in _POST_PROCESSORS for item in _parts(ending, "processors"))
         and _splits_lines(_parts(splitter, "pretokenizers"))
     )
+
+
+def _is_found_at_cuts(token: str) -> bool:
+    """Whether an added token may go over a cut, or begin at one, also after normalization."""
+    first = unicodedata.normalize("NFKD", token)[:1]
+    return ("\n" in token and bool(token.strip())) or (first.isascii() and first.isalnum())
 
 
 def _splits_lines(splitters: Sequence[Mapping[str, Any]]) -> bool:

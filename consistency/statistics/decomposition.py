@@ -496,7 +496,9 @@ class _Calibrated:
             - np.bincount(wrong_near, weight[known][near], options)
             for weight in weights
         ]
-        by_offset = self.inverse @ np.transpose(slopes) / (2 * width * len(known))
+        # The offsets move with all questions that have scores, also where nobody knows what is right.
+        scored = int(in_parts(lambda x: np.isfinite(x).any(axis=1), self.scores).sum())
+        by_offset = self.inverse @ np.transpose(slopes) / (2 * width * scored)
         offset = self.offset
         found = in_parts(lambda x: -_unevenness(offset, x) @ by_offset, self.scores)
         return list(found.T)

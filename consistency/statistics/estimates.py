@@ -304,7 +304,9 @@ def skewness(deviations: Floats) -> float:
 
 def _skewness(second: float, third: float, n: int) -> float:
     """The skewness of n values from their central moments."""
-    return 0.0 if n < 3 or second == 0 else third / second**1.5 * math.sqrt(n * (n - 1)) / (n - 2)
+    # Of the rounding of nothing the power is 0.
+    scale = second**1.5
+    return 0.0 if n < 3 or scale == 0 else third / scale * math.sqrt(n * (n - 1)) / (n - 2)
 
 
 def too_skewed(skew: float, n: int) -> bool:

@@ -26,7 +26,7 @@ from consistency.watch.probe import Answer, Probe, unchanged_random_state
 from consistency.watch.questions import Questions, choose_questions
 from consistency.watch.quiet import quiet
 from consistency.watch.record import ABOUT
-from consistency.watch.rows import DRIFT, TEXT
+from consistency.watch.rows import DRIFT, TEXT, read_drift
 from consistency.watch.settings import WatchSettings, planned_looks, read_settings
 from consistency.watch.text import REFERENCE, add_row
 
@@ -128,16 +128,26 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
     def _prepare_folder(self, questions: Questions, state: Any) -> int:
         """The last step of which the folder has a log; -1 for none."""
         steps = {int(found[1]): path for path in self.folder.glob("step-*") if (found := _STEP.fullmatch(path.name))}
-        begins = state.global_step == 0
+        begins, about = state.global_step == 0, self.folder / ABOUT
+        if steps and not about.exists():
+            # They are removed below; those of a watch have its settings beside them.
+            raise InputError(
+                f"watch.folder: holds {min(steps.values()).name}, which no watch wrote",
+                expected="a folder of its own",
+                do="name another one",
+                path=self.folder,
+            )
+        # A step that was scored and not compared is scored again.
+        known = not begins and (self.folder / DRIFT).exists()
+        compared = {row.step for row in read_drift(self.folder)} if known else set()
         if not begins:
-            if 0 not in steps:
+            if 0 not in compared:
                 raise InputError(
                     "watch: this training goes on from a checkpoint, and was not watched before",
                     do="train from the start, or leave watch out",
                     path=self.folder,
                 )
-            about = self.folder / ABOUT
-            if about.exists() and read_json(about, "the settings of a watch").get("sha256") != questions.sha256:
+            if read_json(about, "the settings of a watch").get("sha256") != questions.sha256:
                 raise InputError(
                     "watch: other questions than before the checkpoint that this training goes on from",
                     do="give the settings that it had, or train from the start",
@@ -152,17 +162,10 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
                 )
         # What is left of another training, or of steps after the checkpoint.
         last = -1 if begins else state.global_step
-        if max(steps, default=-1) > last and not (self.folder / ABOUT).exists():
-            raise InputError(
-                f"watch: {steps[max(steps)].name} is there, and no {ABOUT}",
-                expected="an empty folder, or that of an earlier watch, which is replaced",
-                do="give another folder under watch",
-                path=self.folder,
-            )
         if begins and steps:
             tell(f"watch: replaces the record of an earlier training in {self.folder} ({counted(len(steps), 'step')})")
         for step, path in steps.items():
-            if step > last:
+            if step > last or step not in compared:
                 shutil.rmtree(path)
         for step in self.copy.steps:
             if step > last:
@@ -175,7 +178,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         self._record = self._describe(questions, state, looks)
         self._write_record()
         self.drift = Drift(self.folder, self.settings, looks)
-        return max((step for step in steps if step <= last), default=-1)
+        return max((step for step in compared if step <= last), default=-1)
 
     def _epoch_ends(self, state: Any) -> list[int]:
         epochs = float(self.trainer.args.num_train_epochs)

@@ -6,10 +6,12 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from consistency.comparison.compare import compare
+from consistency.comparison.pairing import ONLY_FIRST, ONLY_SECOND, PairingReport
 from consistency.comparison.result import Comparison, SameRun
 from consistency.comparison.section import Section
 from consistency.errors import InputError
@@ -19,10 +21,11 @@ from consistency.statistics.selection_bias import SelectionBias
 from consistency.statistics.sequential import Turned
 from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json
+from consistency.support.text import counted, shortened
 from consistency.watch import frontier
 from consistency.watch.alarm import bound, judge
 from consistency.watch.figures import pool_of
-from consistency.watch.rows import DRIFT, Alarm, DriftRow, Pool, read_drift, write_drift
+from consistency.watch.rows import DRIFT, Alarm, Condition, DriftRow, Pool, read_drift, write_drift
 from consistency.watch.settings import FIRST, WatchSettings
 
 ALARM = "alarm.json"
@@ -103,6 +106,13 @@ class Drift:
                 f"lacks {', '.join(missing)}, which step {earlier[0].step} has", path=step_folder(self.folder, step)
             )
         kept = [name for name in comparison.by_task if name not in learned]
+        if earlier and set(kept) != set(earlier[0].lost):
+            raise InputError(
+                f"watch.learn: {shortened(kept)} to be kept, and {shortened(list(earlier[0].lost))} at step {earlier[0].step}",
+                expected="the same tasks at every step",
+                do="give the settings that the training had, or train from the start",
+                path=self.folder / DRIFT,
+            )
         section = _section(comparison, KEPT, kept)
         lost, won, asked = _turned(comparison, kept)
         is_baseline = step == 0 and self._settings.baseline == FIRST
@@ -122,7 +132,7 @@ class Drift:
             asked=asked,
             lost=lost,
             won=won,
-            notes=() if is_baseline else tuple(_notes(comparison)),
+            notes=() if is_baseline else tuple(_notes(comparison, step, own=self._settings.baseline == FIRST)),
         )
         if step:
             row = self._judged(row, [other for other in earlier if other.step], section)
@@ -139,6 +149,12 @@ class Drift:
             own = self._settings.baseline == FIRST
             self._baseline = read_run(step_folder(self.folder, 0) if own else self._settings.baseline)
         common = [name for name in after.tasks if name in self._baseline.tasks]
+        if not common:
+            raise InputError(
+                "watch.baseline: none of the tasks that are watched",
+                expected=f"logs of {shortened(list(after.tasks))}",
+                path=self._settings.baseline,
+            )
         learned = matched(self._settings.learn, common, after.config)
         kept = [name for name in common if name not in learned]
         if common and not kept:
@@ -164,7 +180,7 @@ class Drift:
             alarm = Alarm(
                 step=row.step,
                 epoch=row.epoch,
-                condition=condition,
+                condition=cast("Condition", condition),
                 limit=self._settings.stop.limits[condition],
                 estimate=look.estimate,
                 bound=bound(condition, counts, look.level),
@@ -226,8 +242,22 @@ def matched(patterns: Sequence[str], tasks: Collection[str], config: RunConfig) 
     return [name for name in tasks if name in found]
 
 
-def _notes(comparison: Comparison) -> Iterator[str]:
-    """What a reader of a step must know first; of favoured letters the figures themselves speak."""
+def _notes(comparison: Comparison, step: int, *, own: bool) -> Iterator[str]:
+    """What a reader of a step must know first; of favoured letters the figures themselves speak.
+
+    A baseline of its own may hold more questions than are watched.
+    """
+    left_out = PairingReport.pooled([section.pairing for section in comparison.by_task.values()]).dropped
+    for reason, dropped in left_out.items():
+        if own or reason != ONLY_FIRST:
+            why = {ONLY_FIRST: "not asked at this step", ONLY_SECOND: "not in the baseline"}.get(reason, reason)
+            yield f"step {step}: {counted(dropped.count, 'question')} left out: {why}"
+    undefined = 0 if comparison.overall is None else comparison.overall.estimates["same_top"].undefined
+    if undefined:
+        yield (
+            f"step {step}: {counted(undefined, 'question', 'have')} no KL and no ranking: log-probabilities that are not "
+            "numbers, or all of them minus infinity"
+        )
     yield from (item.to_text() for item in comparison.unpaired)
     yield from comparison.names.to_lines()
     yield from (item.to_text() for item in comparison.clusters)

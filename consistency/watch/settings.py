@@ -21,6 +21,8 @@ LOOKS = 10
 # Between two looks at a training whose length is not known before.
 _UNKNOWN_LENGTH = 50
 _MOST_MARGIN = 0.5
+# Of whole numbers: what a float and JSON hold as well.
+_MOST_WHOLE = 2**53
 _SHARE = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*(%|percent|points?)\s*", re.IGNORECASE)
 _EXAMPLE = "such as {tasks: [mmlu], stop: {margin: 1 %}}"
 _T = TypeVar("_T")
@@ -208,11 +210,14 @@ def _text(key: str, value: Any) -> str:
 
 
 def _whole(key: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value < least:
-        _fail(key, f"{value!r}", f"a whole number from {least}")
-    if math.isinf(value) or value != int(value):
-        _fail(key, f"{value!r}", f"a whole number from {least}")
+    if not _is_whole(value, least):
+        _fail(key, f"{value!r}", f"a whole number from {least} to {_MOST_WHOLE}")
     return int(value)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    known = isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= _MOST_WHOLE
+    return known and value == int(value)
 
 
 def _questions(key: str, value: Any) -> int | None:
@@ -227,7 +232,7 @@ def _every(key: str, value: Any, planned_steps: int | None) -> int:
     expected = "so many steps, such as 20, or a share of the training, such as 5 %"
     share = isinstance(value, str) or (isinstance(value, float) and 0 < value < 1)
     if not share:
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value != value // 1:
+        if not _is_whole(value, 1):
             _fail(key, f"{value!r}", expected)
         return int(value)
     found = _fraction(value)
@@ -248,7 +253,10 @@ def _fraction(value: Any) -> float | None:
             value = float(value)
         except ValueError:
             return None
-    return None if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # A larger whole number is no float.
+    return float(value) if abs(value) <= _MOST_WHOLE else math.inf
 
 
 def _share(key: str, value: Any, below: float) -> float:

@@ -117,8 +117,9 @@ class Text:
             block = torch.from_numpy(first[begin : begin + BLOCK]).to(now.device, torch.float32)
             # Rounding took some from the sum of the probabilities.
             block = functional.log_softmax(block, dim=-1)
-            difference = block - now[begin : begin + BLOCK]
-            kl += (block.exp() * difference).nan_to_num(nan=0.0).sum(-1).tolist()
+            share, later = block.exp(), now[begin : begin + BLOCK]
+            # A token that was impossible adds nothing; of a model that gives no numbers there is no KL.
+            kl += torch.where((share == 0) & ~later.isnan(), 0.0, share * (block - later)).sum(-1).tolist()
         return TokenScores(
             kl=kl,
             same_top=(torch.from_numpy(first_top) == top.cpu()).tolist(),
@@ -164,7 +165,7 @@ def text_row(step: int, windows: Mapping[int, TokenScores]) -> TextRow:
     blocks = np.concatenate([1000 * number + np.arange(length) // BLOCK for number, length in enumerate(lengths)])
     codes = np.unique(blocks, return_inverse=True)[1].reshape(-1)
     figures = {"kl": _mean(kl, codes), **_quantiles(kl, codes)}
-    figures["kl_max"] = Number(float(kl.max()), None, None, len(kl))
+    figures["kl_max"] = Number(float(kl.max()) if np.isfinite(kl).all() else None, None, None, len(kl))
     figures["same_top"] = _mean(same, codes)
     figures["perplexity"] = _exponential(_mean(-after, codes))
     figures["perplexity_ratio"] = _exponential(_mean(before - after, codes))
@@ -172,6 +173,9 @@ def text_row(step: int, windows: Mapping[int, TokenScores]) -> TextRow:
 
 
 def _mean(values: Floats, codes: NDArray[np.int64]) -> Number:
+    """The mean; of values of which some are not finite there is none."""
+    if not np.isfinite(values).all():
+        return Number(None, None, None, len(values))
     found = bootstrap_interval(values, clusters=codes, resamples=_RESAMPLES)
     return Number(found.value, found.ci_low, found.ci_high, len(values))
 
@@ -184,6 +188,8 @@ def _exponential(figure: Number) -> Number:
 
 
 def _quantiles(values: Floats, codes: NDArray[np.int64]) -> dict[str, Number]:
+    if not np.isfinite(values).all():
+        return {f"kl_{name}": Number(None, None, None, len(values)) for name in _QUANTILES}
     order = np.argsort(values)
     counts = draw_counts(int(codes.max()) + 1, _RESAMPLES, np.random.default_rng(0))[:, codes[order]].cumsum(axis=1)
     found = {}

@@ -29,8 +29,16 @@ BAND = 0.18
 
 
 def watch_plots(record: WatchRecord) -> list[Plot]:
-    """The curves, and where tasks are to be learned the plane."""
-    return [_curves(record), *([_plane(record)] if record.learned else [])]
+    """The curves, and where tasks are to be learned the plane; of tasks without options there are none."""
+    rows = record.rows
+    return [
+        *(
+            [_curves(record)]
+            if any(MEASURES.keys() & pool.figures for row in rows for pool in pools(row).values())
+            else []
+        ),
+        *([_plane(record)] if any(row.kept is not None and row.learned is not None for row in rows) else []),
+    ]
 
 
 def pools(row: DriftRow) -> dict[str, Pool]:
@@ -73,7 +81,7 @@ def _curves(record: WatchRecord) -> Plot:
             ax.set_title(title)
             here = [point for point in points if point.at("tasks") == panel]
             ax.set_ylim(*(scale * end for end in limits(here, measure)))
-            ax.set_xlim(min(steps), max(max(steps), 1))
+            ax.set_xlim(min(steps), max(*steps, min(steps) + 1))
             if measure == "change":
                 ax.axhline(0, color=INK, linewidth=0.6)
                 _limit(ax, panel, "margin", -1)

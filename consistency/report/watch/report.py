@@ -89,11 +89,12 @@ def watch_content(record: WatchRecord, folder: Path) -> Report:
     folder : Path
         With an empty folder `figures`.
     """
-    drawings = draw_all(watch_plots(record), folder / "figures")
+    drawings = {drawing.name: drawing for drawing in draw_all(watch_plots(record), folder / "figures")}
+    curves, plane = ([drawings[name]] if name in drawings else [] for name in ("drift", "plane"))
     last = record.rows[-1]
     sections = [
-        Section("curves", "Step by step", (), (drawings[0], _step_table(record))),
-        *([Section("plane", "Learned against kept", _plane_text(record), tuple(drawings[1:]))] if drawings[1:] else []),
+        Section("curves", "Step by step", (), (*curves, _step_table(record))),
+        *([Section("plane", "Learned against kept", _plane_text(record), tuple(plane))] if plane else []),
         *([Section("alarm", "The alarm", _alarm_text(record), (_look_table(record),))] if record.limits else []),
         *([Section("text", "On the text", _TEXT, (_text_table(record),))] if record.text else []),
         Section("tasks", f"Task by task, at step {last.step}", (), (_task_table(record),)),
