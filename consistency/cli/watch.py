@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consistency.support.streams import say, show
+from consistency.support.streams import say, show, tell
 
 if TYPE_CHECKING:
     from consistency.watch.record import WatchRecord
@@ -62,6 +62,8 @@ def _followed(folder: Path, seconds: float, *, quiet: bool) -> WatchRecord:
     from consistency.watch.terminal import REACH, about_lines, head_lines, step_line
 
     last, columns = -1, _columns()
+    if not (find_record(folder) / DRIFT).exists():
+        tell(f"{folder}: no {DRIFT} yet: waiting for a watched training that writes here (Ctrl-C ends this)")
     while not (find_record(folder) / DRIFT).exists():
         time.sleep(seconds)
     while True:

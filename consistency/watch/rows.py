@@ -115,7 +115,8 @@ class Alarm(Struct, frozen=True):
         """The alarm in one line, with what it was found from."""
         letters = ""
         if self.change is not None and self.by_letters is not None:
-            letters = f"; of the change of {100 * self.change:+.1f} points, {100 * self.by_letters:+.1f} are due to letter bias"
+            corrected = self.change - self.by_letters
+            letters = f"; accuracy changed by {100 * self.change:+.1f} points, corrected for letter bias by {100 * corrected:+.1f}"
         return (
             f"{self.headline}; {self.lost} turned from right to wrong and {self.won} from wrong to right, of {self.n}; "
             f"p {self.p:.2g}, level of this look {self.level:.2g}{letters}"
