@@ -116,7 +116,7 @@ class Alarm(Struct, frozen=True):
         letters = ""
         if self.change is not None and self.by_letters is not None:
             corrected = self.change - self.by_letters
-            letters = f"; accuracy changed by {100 * self.change:+.1f} points, corrected for letter bias by {100 * corrected:+.1f}"
+            letters = f"; accuracy changed by {100 * self.change:+.1f} points, by {100 * corrected:+.1f} corrected for letter bias"
         return (
             f"{self.headline}; {self.lost} turned from right to wrong and {self.won} from wrong to right, of {self.n}; "
             f"p {self.p:.2g}, level of this look {self.level:.2g}{letters}"

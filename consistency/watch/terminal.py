@@ -15,9 +15,10 @@ _CURVE = 41
 _PLANE = (57, 13)
 # Lines of more steps are left out in the middle.
 _MOST = 40
-_HEAD = ("step", "epoch", "kept, points", "right → wrong, %", "KL", "ρ", "learned, points")
+# The second of kept is corrected for letter bias.
+_HEAD = ("step", "epoch", "kept, points", "corrected", "right → wrong, %", "KL", "ρ", "learned, points")
 _OF_TEXT = (("kl", 4), ("kl_median", 4), ("kl_p99", 3), ("kl_max", 2), ("same_top", 3), ("perplexity_ratio", 3))
-_WIDTHS = (6, 6, 21, 17, 7, 7, 21)
+_WIDTHS = (5, 5, 20, 9, 17, 5, 6, 20)
 
 
 def to_lines(record: WatchRecord, columns: int = 160) -> Iterator[str]:
@@ -79,6 +80,7 @@ def step_line(row: DriftRow, columns: int, reach: float) -> str:
         str(row.step),
         f"{row.epoch:.2f}",
         _cell(row.kept, "change", 100, 1, "+"),
+        _cell(row.kept, "change_calibrated", 100, 1, "+", interval=False),
         _cell(row.kept, "harmful_flips", 100, 1),
         _cell(row.kept, "kl", 1, 3, interval=False),
         _cell(row.kept, "spearman", 1, 3, interval=False),
@@ -87,7 +89,7 @@ def step_line(row: DriftRow, columns: int, reach: float) -> str:
     line = " ".join(padded(cell, width, right=True) for cell, width in zip(cells, _WIDTHS, strict=True))
     if _has_room(columns):
         line += f"   {_curve(row, reach)}"
-    return f"{line}  ALARM" if row.alarm is not None else line.rstrip()
+    return f"{line} ALARM" if row.alarm is not None else line.rstrip()
 
 
 def plane_lines(record: WatchRecord) -> Iterator[str]:

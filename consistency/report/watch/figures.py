@@ -149,11 +149,11 @@ def _plane(record: WatchRecord) -> Plot:
             if here:
                 ax.plot(*zip(*here, strict=True), color=look.colour, marker=look.marker, linestyle="", markersize=4.5)
         at: dict[tuple[float, float], list[str]] = {}
-        for step, x, y, _ in known:
+        for step, x, y, *_on_it in known:
             at.setdefault((x, y), []).append(str(step))
-        for place, names in at.items():
-            name = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-            ax.annotate(name, place, xytext=(3, 3), textcoords="offset points", fontsize=7)
+        for where, names in at.items():
+            label = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+            ax.annotate(label, where, xytext=(3, 3), textcoords="offset points", fontsize=7)
         ax.set_title("change in the tasks to be kept, points")
         ax.set_xlabel("change in the tasks to be learned, points")
 
