@@ -18,7 +18,7 @@ READY := $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 export AXOLOTL_DO_NOT_TRACK ?= 1
 
-.PHONY: demo watch world world-paper world-seeds test lint docs clean $(VENV)
+.PHONY: demo watch world world-paper world-seeds test lint docs clean help $(VENV)
 
 demo watch world world-paper world-seeds: $(READY)
 	$(BIN)/snakemake --snakefile scripts/Snakefile --configfile scripts/experiments/$@.yaml \
@@ -37,6 +37,9 @@ docs: $(READY)
 
 clean:
 	rm -rf runs/demo runs/watch runs/world runs/world-paper runs/world-seeds build/api .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+help:
+	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
 
 $(VENV): $(READY)
 

@@ -104,6 +104,14 @@ def test_without_tasks_to_learn_there_is_no_plane(tmp_path: Path, call: Call) ->
     assert "●" not in printed
 
 
+def test_steps_at_one_place_of_the_plane_are_all_named(tmp_path: Path, call: Call) -> None:
+    at_once = [msgspec.structs.replace(step(80), step=number) for number in (8, 10, 12, 14)]
+    write(tmp_path, [step(0), *at_once[:2]])
+    assert "8,10" in call("watch", tmp_path)[1]
+    write(tmp_path, [step(0), *at_once])
+    assert "8,10,12…" in call("watch", tmp_path)[1]
+
+
 def test_json_holds_all_that_the_record_does(folder: Path, call: Call, tmp_path: Path) -> None:
     record = read_record(folder)
     _, printed, _ = call("watch", folder, "--json", "-")
@@ -155,9 +163,10 @@ def test_a_running_training_is_followed_to_its_end(tmp_path: Path, call: Call) -
 
     training = threading.Thread(target=train)
     training.start()
-    code, printed, _ = call("watch", tmp_path / "out", "--follow", "--seconds", "0.1")
+    code, printed, told = call("watch", tmp_path / "out", "--follow", "--seconds", "0.1")
     training.join()
     assert code == 0
+    assert "no drift.jsonl yet: waiting" in told
     assert [line.split()[0] for line in printed.splitlines() if line[:6].strip().isdigit()] == [
         *("0", "20", "40", "60", "80")
     ]

@@ -260,7 +260,7 @@ def test_an_adapter_is_scored_as_it_is_when_loaded(folder: Path) -> None:
         ({"tasks": [TASKS[0]]}, False, "the tokenizer has no chat template"),
         ({"tasks": [TASKS[0]], "text": "missing.txt"}, True, "missing.txt"),
         ({"tasks": [TASKS[0]], "learn": TASKS[0]}, True, "all tasks are to be learned"),
-        ({"tasks": [TASKS[0]], "folder": "taken"}, True, "step-7 is there, and no watch.json"),
+        ({"tasks": [TASKS[0]], "folder": "taken"}, True, "step-7, which no watch wrote"),
     ],
 )
 def test_what_cannot_run_ends_the_training_in_one_line(

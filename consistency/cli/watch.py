@@ -69,7 +69,7 @@ def _followed(folder: Path, seconds: float, *, quiet: bool) -> WatchRecord:
 
     last, columns = -1, _columns()
     if not (find_record(folder) / DRIFT).exists():
-        tell(f"waiting for {DRIFT} in {folder}, or in its folder watch")
+        tell(f"{folder}: no {DRIFT} yet: waiting for a watched training that writes here (Ctrl-C ends this)")
     while not (find_record(folder) / DRIFT).exists():
         time.sleep(seconds)
     while True:

@@ -201,7 +201,7 @@ class Plan:
             says = "fetched from the network" if self.network else "needed, but network: false; they must be in a cache"
             lines_below += [f"{says}:", *(f"  {item.to_text()}" for item in self.fetched)]
         if self.seeds:
-            lines_below.append(self.seeds.to_text())
+            lines_below.extend(self.seeds.to_text().splitlines())
         return joined([*table, *lines_below])
 
 

@@ -170,6 +170,28 @@ _TERMS = (
         _INTERVALS,
     ),
     Term(
+        "alarm",
+        "Of a watched training: it is certain that more answers were lost than the limit allows, among all questions of which "
+        "those asked are a sample. It is raised where p of a look is no larger than the level of that look; all looks of a "
+        "training together raise a false one in at most 5 % of trainings, unless another level was asked for.",
+        ("watch", "look", "level of this look"),
+        "docs/watch.md#the-alarm",
+    ),
+    Term(
+        "lost on balance",
+        "Of a watched training: the answers that turned from right to wrong, less those that turned from wrong to right, as a "
+        "share of the questions that are to be kept. The limit of it is the `margin` of `stop`.",
+        ("on balance",),
+        "docs/watch.md#the-alarm",
+    ),
+    Term(
+        "frontier",
+        "Of a watched training: the steps that no other step beats, being better in what was learned or in what was kept, and at "
+        "least as good in the other.",
+        ("on the frontier", "last step on the frontier"),
+        "docs/watch.md#in-the-terminal-and-as-a-page",
+    ),
+    Term(
         "distinguishable from chance",
         "Chance alone rarely brings such a change (p below .05). Not distinguishable does not mean none: see equivalence.",
         ("beyond chance", "significant"),

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from consistency.errors import InputError, one_line
@@ -101,7 +102,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             self.probe.text.remove_reference()
         if self._main:
             share = self._add_cost(self._seconds, 0)
-            tell(f"watch: {self._seconds:.1f} s in all, {100 * share:.1f} % of the training's time; see {self.folder}")
+            _tell(f"watch: {self._seconds:.1f} s in all, {100 * share:.1f} % of the training's time; see {self.folder}")
 
     # Start
 
@@ -221,7 +222,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             self._ask(state, control)
         except Exception as error:
             if self._main:
-                tell(
+                _tell(
                     f"watch: the look at step {state.global_step} failed, and training goes on: "
                     f"{type(error).__name__}: {one_line(error)}"
                 )
@@ -265,7 +266,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         more = f", {text.scored * len(text.windows):,} tokens of text ({text.size / 1e6:,.0f} MB kept)" if text else ""
         looks = f"{about['looks']} more looks" if about["looks"] else f"a look every {self.settings.every} steps"
         tasks = counted(len(about["tasks"]), "task")
-        tell(f"watch: {about['questions']:,} questions of {tasks}{more}, {seconds:.1f} s at step 0; {looks}")
+        _tell(f"watch: {about['questions']:,} questions of {tasks}{more}, {seconds:.1f} s at step 0; {looks}")
 
     def _record_step(
         self, state: Any, answers: Mapping[int, Answer], start: float
@@ -284,7 +285,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         step, rollback = state.global_step, self.settings.on_alarm == "rollback"
         best = rollback and self.drift.best_step([*self.copy.steps, step]) == step
         if row.alarm is not None and self.drift.alarm == row.alarm:
-            tell(f"watch: alarm: {row.alarm.to_text()}")
+            _tell(f"watch: alarm: {row.alarm.to_text()}")
         return row.figures(), row.alarm is not None, best
 
     def _log(self, figures: Mapping[str, float], state: Any, control: Any) -> None:
@@ -307,7 +308,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         alarm = self._everywhere(lambda: self.drift.alarm and self.drift.alarm.step)
         steps = self.copy.steps
         if alarm is not None and not steps and self._main:
-            tell(f"watch: alarm at step {alarm}, and no copy of the weights to go back to: they stay as they are")
+            _tell(f"watch: alarm at step {alarm}, and no copy of the weights to go back to: they stay as they are")
         if alarm is not None and steps:
             try:
                 self.copy.restore(steps[-1])
@@ -315,7 +316,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             except InputError as error:
                 found = f"the weights stay as they are: {error}"
             if self._main:
-                tell(f"watch: alarm at step {alarm}: {found}")
+                _tell(f"watch: alarm at step {alarm}: {found}")
         self.trainer.accelerator.wait_for_everyone()
         if self._main:
             for step in steps:
@@ -362,9 +363,15 @@ def choose(settings: WatchSettings) -> Questions:
         return choose_questions(settings)
 
 
+def _tell(line: str) -> None:
+    """Print a line to standard error, not behind the Trainer's bar, which is drawn again below it."""
+    with tqdm.external_write_mode(file=sys.stderr):
+        tell(line)
+
+
 def end(error: Exception, say: bool = True) -> NoReturn:
     """Say in one line why a training cannot be watched, and end it with exit code 2."""
     if say:
         what = str(error) if isinstance(error, InputError) else f"watch: {type(error).__name__}: {one_line(error)}"
-        tell(f"consistency: {what}")
+        _tell(f"consistency: {what}")
     sys.exit(_MISTAKE)

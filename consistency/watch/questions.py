@@ -230,7 +230,7 @@ def _load(settings: WatchSettings) -> dict[Any, Any]:
         raise InputError(
             f"watch.tasks: no task {', '.join(map(repr, missing))}",
             expected="names of tasks or groups",
-            do="see lm_eval ls tasks, or name the folder of your own with include_path",
+            do="see lm_eval ls tasks and consistency tasks --list, or name the folder of your own with include_path",
         )
     try:
         tree: dict[Any, Any] = get_task_dict(manager.match_tasks(list(settings.tasks)), manager)

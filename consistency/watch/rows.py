@@ -119,7 +119,8 @@ class Alarm(Struct, frozen=True):
         """The alarm in one line, with what it was found from."""
         letters = ""
         if self.change is not None and self.by_letters is not None:
-            letters = f"; of the change of {100 * self.change:+.1f} points, {100 * self.by_letters:+.1f} are due to letter bias"
+            change, corrected = 100 * self.change, 100 * (self.change - self.by_letters)
+            letters = f"; accuracy changed by {change:+.1f} points, by {corrected:+.1f} corrected for letter bias"
         return (
             f"{self.headline}; {self.lost} turned from right to wrong and {self.won} from wrong to right, of {self.n}; "
             f"p {self.p:.2g}, level of this look {self.level:.2g}{letters}"

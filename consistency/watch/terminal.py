@@ -101,17 +101,21 @@ def plane_lines(record: WatchRecord) -> Iterator[str]:
     low_x, high_x, low_y, high_y = _ends([x for x, _ in places.values()]) + _ends([y for _, y in places.values()])
     cells = [[" "] * width for _ in range(height)]
     best = record.frontier
-    for step in sorted(places, key=lambda step: step in best):
-        x, y = places[step]
+    at: dict[tuple[int, int], list[int]] = {}
+    for step, (x, y) in sorted(places.items()):
         column = round((x - low_x) / (high_x - low_x) * (width - 1))
         line = round((high_y - y) / (high_y - low_y) * (height - 1))
-        mark = "●" if step in best else "○"
+        at.setdefault((line, column), []).append(step)
+    marks = {place: "●" if any(step in best for step in steps) else "○" for place, steps in at.items()}
+    for (line, column), mark in marks.items():
         cells[line][column] = mark
-        name = str(step)
+    for line, column in sorted(at, key=lambda place: marks[place] != "●"):
+        steps = at[line, column]
+        name = ",".join(map(str, steps[:3])) + ("…" if len(steps) > 3 else "")
         start = column + 1 if column + len(name) < width else column - len(name)
-        for offset, character in enumerate(name):
-            if cells[line][start + offset] == " ":
-                cells[line][start + offset] = character
+        # A name without room is left out: a part of it would be that of another step.
+        if set(cells[line][start : start + len(name)]) == {" "}:
+            cells[line][start : start + len(name)] = name
     yield "kept, points: up is better; ● on the frontier, ○ beaten by another step"
     for number, line_cells in enumerate(cells):
         label = {0: high_y, height - 1: low_y}.get(number)

@@ -151,8 +151,12 @@ def _plane(record: WatchRecord) -> Plot:
             here = [(x, y) for _, x, y, on_it in known if on_it is on_frontier]
             if here:
                 ax.plot(*zip(*here, strict=True), color=look.colour, marker=look.marker, linestyle="", markersize=4.5)
-        for place in known:
-            ax.annotate(str(place[0]), place[1:3], xytext=(3, 3), textcoords="offset points", fontsize=7)
+        at: dict[tuple[float, float], list[str]] = {}
+        for step, x, y, *_on_it in known:
+            at.setdefault((x, y), []).append(str(step))
+        for where, names in at.items():
+            label = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+            ax.annotate(label, where, xytext=(3, 3), textcoords="offset points", fontsize=7)
         ax.set_title("change in the tasks to be kept, points")
         ax.set_xlabel("change in the tasks to be learned, points")
 

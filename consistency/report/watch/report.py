@@ -164,11 +164,13 @@ def _details(record: WatchRecord) -> Iterator[str]:
     yield f"The training is to keep {shortened(record.kept)}{learned}."
     for name, pool in pools(record.rows[-1]).items():
         what = "to be kept" if name == "kept" else "to be learned"
-        letters = pool.figures.get("change_by_letters")
-        by_letters = (
-            f", of it {signed(100 * letters.value, 1)} by letter bias" if letters and letters.value is not None else ""
+        letters = pool.figures.get("change_calibrated")
+        corrected = (
+            f", corrected for letter bias by {signed(100 * letters.value, 1)}"
+            if letters and letters.value is not None
+            else ""
         )
-        yield f"In the tasks {what} accuracy changed by {_text(pool, 'change', 100, 1, True)} points{by_letters}."
+        yield f"In the tasks {what} accuracy changed by {_text(pool, 'change', 100, 1, True)} points{corrected}."
     if len(record.rows) > 1:
         yield f"The last step on the frontier that keeps within the limits is {record.best_step}."
 
