@@ -138,7 +138,7 @@ def test_exit_codes(folder: Path, call: Call, tmp_path: Path) -> None:
     other = msgspec.structs.replace(step(20), looks={"harm": Look(0.1, 0.01, 0.2, 0.01)})
     code, _, error = call("watch", write(calm, [step(0), other]))
     assert (code, error.count("\n")) == (2, 1)
-    assert f"{DRIFT}:2: condition 'harm'; expected one of margin, harmful_flips" in error
+    assert f"{DRIFT}:2: Invalid enum value 'harm'" in error
     (calm / DRIFT).write_text("")
     assert call("watch", calm)[0] == 2
     (folder / "watch.json").write_text("[]")
