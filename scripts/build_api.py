@@ -9,6 +9,8 @@ import warnings
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Axolotl imports what TRL warns of.
+os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
 import pdoc
 import pdoc.render
