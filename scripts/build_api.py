@@ -16,6 +16,7 @@ import pdoc
 import pdoc.render
 
 import consistency
+import consistency.watch
 
 # The command line, which `consistency --help` documents.
 LEFT_OUT = ("cli", "__main__")
@@ -23,9 +24,10 @@ LEFT_OUT = ("cli", "__main__")
 
 def main(out: Path, *modules: str) -> None:
     """Write a page for each module, or for the named ones; that of the package has the public names first."""
-    # The package imports its public names when they are first used, and pdoc shows what `__all__` names, in this order.
-    for name in consistency.__all__:
-        setattr(consistency, name, getattr(consistency, name))
+    # Packages import their public names when they are first used, and pdoc shows what `__all__` names, in this order.
+    for package in (consistency, consistency.watch):
+        for name in package.__all__:
+            setattr(package, name, getattr(package, name))
     found = pkgutil.iter_modules(consistency.__path__)
     consistency.__all__ += modules or [module.name for module in found if module.name not in LEFT_OUT]
     # Of a type that exists for type checkers alone, pdoc shows the name.
