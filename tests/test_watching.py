@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -425,6 +426,8 @@ def test_an_axolotl_config_of_any_kind_is_watched_by_two_lines(tmp_path: Path) -
     done = axolotl(tmp_path, "{tasks: [consistency_world_history_ift], questions: 8, every: 3}")
     assert done.returncode == 0, done.stderr[-3000:]
     assert steps_of(tmp_path / "out") == [0, 2, 3, 4]
+    # One sentence for each look at a trained model.
+    assert re.findall(r"^watch: step (\d+): kept ", done.stderr, re.MULTILINE) == ["2", "3", "4"]
     assert (tmp_path / "out" / "adapter_model.safetensors").exists()
     run = read_run(tmp_path / "out" / "watch" / "step-000004")
     # Axolotl's template, which is not the tokenizer's own.

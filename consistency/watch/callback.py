@@ -29,6 +29,7 @@ from consistency.watch.quiet import quiet
 from consistency.watch.record import ABOUT
 from consistency.watch.rows import DRIFT, TEXT, read_drift
 from consistency.watch.settings import WatchSettings, planned_looks, read_settings
+from consistency.watch.terminal import look_line
 from consistency.watch.text import REFERENCE, add_row
 
 _T = TypeVar("_T")
@@ -284,6 +285,12 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         self._add_cost(self._seconds + time.perf_counter() - start, 1)
         step, rollback = state.global_step, self.settings.on_alarm == "rollback"
         best = rollback and self.drift.best_step([*self.copy.steps, step]) == step
+        before = {note for earlier in self.drift.rows if earlier.step < step for note in earlier.notes}
+        for note in row.notes:
+            if note not in before:
+                _tell(f"watch: {note}")
+        if step:
+            _tell(f"watch: {look_line(row)}")
         if row.alarm is not None and self.drift.alarm == row.alarm:
             _tell(f"watch: alarm: {row.alarm.to_text()}")
         return row.figures(), row.alarm is not None, best

@@ -92,6 +92,18 @@ def step_line(row: DriftRow, columns: int, reach: float) -> str:
     return f"{line} ALARM" if row.alarm is not None else line.rstrip()
 
 
+def look_line(row: DriftRow) -> str:
+    """One step in a sentence, for the output of a training."""
+    kept = row.kept
+    parts = [f"kept {_cell(kept, 'change', 100, 1, '+')} points"]
+    if kept is not None and kept.value("change_calibrated") is not None:
+        parts.append(f"corrected for letter bias {_cell(kept, 'change_calibrated', 100, 1, '+', interval=False)}")
+    parts.append(f"right → wrong {_cell(kept, 'harmful_flips', 100, 1)} %")
+    if row.learned is not None:
+        parts.append(f"learned {_cell(row.learned, 'change', 100, 1, '+')} points")
+    return f"step {row.step}: {', '.join(parts)}"
+
+
 def plane_lines(record: WatchRecord) -> Iterator[str]:
     """The plane of what was gained and what was lost, with the steps on the frontier; nothing for fewer than two steps."""
     places = {row.step: place for row in record.rows if (place := plane(row)) is not None}
