@@ -31,6 +31,7 @@ from consistency.report.methods import grid_methods
 from consistency.report.schema import Checkpoint, Grid, GridReport, Log, RunParts
 from consistency.statistics.selection_bias import strongest_bias
 from consistency.support.arrays import Floats, Integers
+from consistency.support.memory import gc_seldom
 from consistency.support.progress_line import Tell, silent
 from consistency.support.yaml_files import read_yaml
 
@@ -101,6 +102,7 @@ def write_report(experiment: Experiment, out: str | Path, tell: Tell = silent) -
     return Path(out) / "report.html"
 
 
+@gc_seldom()
 def render(experiment: Experiment, read: Analysis, folder: Path, tell: Tell = silent) -> None:
     """Write everything but the items: figures, tables, JSON, Markdown and the page."""
     document = _document(experiment, read, tell)
@@ -116,6 +118,7 @@ def render(experiment: Experiment, read: Analysis, folder: Path, tell: Tell = si
     write_files(_report(experiment, document, drawings, read), folder)
 
 
+@gc_seldom()
 def analyse(experiment: Experiment, folder: Path, tell: Tell = silent) -> Analysis:
     """Read and measure every run, one after the other, and write `items.parquet` on the way."""
     read, reader = Analysis(), CellReader(experiment)
