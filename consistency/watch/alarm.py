@@ -20,7 +20,8 @@ from consistency.watch.rows import DriftRow, Look
 from consistency.watch.settings import Stop
 
 _TESTS = {"margin": p_of_loss, "harmful_flips": p_of_turning}
-_BOUNDS = {"margin": at_least_lost, "harmful_flips": at_least_turned}
+# What the share that a condition judges is at least, with an error of some level.
+BOUNDS = {"margin": at_least_lost, "harmful_flips": at_least_turned}
 
 
 def judge(
@@ -57,11 +58,6 @@ def judge(
         estimate = (counts.lost - (counts.won if condition == "margin" else 0)) / max(counts.n, 1)
         found[condition] = Look(estimate, limit, p, float(levels(related, level / len(limits), planned)[-1]))
     return found
-
-
-def bound(condition: str, turned: Turned, level: float) -> float:
-    """What the share that a condition judges is at least, with an error of `level`."""
-    return _BOUNDS[condition](turned, level)
 
 
 def outcomes(rows: Sequence[DriftRow], *, net: bool) -> Floats:

@@ -23,9 +23,9 @@ from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json
 from consistency.support.text import counted, shortened
 from consistency.watch import frontier
-from consistency.watch.alarm import bound, judge
+from consistency.watch.alarm import BOUNDS, judge
 from consistency.watch.figures import pool_of
-from consistency.watch.rows import DRIFT, Alarm, Condition, DriftRow, Pool, read_drift, write_drift
+from consistency.watch.rows import DRIFT, Alarm, Condition, DriftRow, Pool, first_alarm, read_drift, write_drift
 from consistency.watch.settings import FIRST, WatchSettings
 
 ALARM = "alarm.json"
@@ -67,7 +67,7 @@ class Drift:
     @property
     def alarm(self) -> Alarm | None:
         """The first alarm; None as long as there is none."""
-        return next((row.alarm for row in self._rows if row.alarm is not None), None)
+        return first_alarm(self._rows)
 
     def best_step(self, among: Collection[int] | None = None) -> int:
         """The last step on the frontier of those that keep within the limits: see `frontier.best_step`."""
@@ -183,7 +183,7 @@ class Drift:
                 condition=cast("Condition", condition),
                 limit=self._settings.stop.limits[condition],
                 estimate=look.estimate,
-                bound=bound(condition, counts, look.level),
+                bound=BOUNDS[condition](counts, look.level),
                 p=look.p,
                 level=look.level,
                 lost=counts.lost,

@@ -12,7 +12,7 @@ import msgspec
 from consistency.errors import InputError
 from consistency.support.json_files import read_json
 from consistency.watch.frontier import best_step, frontier
-from consistency.watch.rows import DRIFT, Alarm, DriftRow, TextRow, read_drift, read_text
+from consistency.watch.rows import DRIFT, Alarm, DriftRow, TextRow, first_alarm, read_drift, read_text
 
 ABOUT = "watch.json"
 _SCHEMA_VERSION = 1
@@ -41,7 +41,7 @@ class WatchRecord:
     @property
     def alarm(self) -> Alarm | None:
         """The first alarm."""
-        return next((row.alarm for row in self.rows if row.alarm is not None), None)
+        return first_alarm(self.rows)
 
     @property
     def limits(self) -> dict[str, float]:

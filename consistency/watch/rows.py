@@ -186,6 +186,11 @@ class DriftRow(Struct, frozen=True):
         return {name: value for name, value in found.items() if value is not None}
 
 
+def first_alarm(rows: Sequence[DriftRow]) -> Alarm | None:
+    """The first alarm of a training; None as long as there is none."""
+    return next((row.alarm for row in rows if row.alarm is not None), None)
+
+
 def read_drift(folder: str | Path) -> list[DriftRow]:
     """The steps of a watched training that were looked at, in their order.
 
