@@ -42,8 +42,8 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
 # What stands in a template for the values that differ from row to row.
 _NUMBER, _SCORES, _TARGET, _RIGHT = "@number@", ("@first@", "@second@"), "@target@", "@right@"
 _HASHES = ("@doc_hash@", "@prompt_hash@", "@target_hash@")
-# Rows that are written at once.
-_ROWS = 20_000
+# Rows that are made at once: what this program has in memory counts for the processes that it starts.
+_ROWS = 2_000
 
 
 def tiny() -> dict[str, Any]:
@@ -120,7 +120,13 @@ def rows_of(kind: str, seed: int, most: int) -> Iterator[list[str]]:
             scores[::5, 1] = np.nan
         found = []
         for number, (one, other), target, answer in zip(numbers, scores.tolist(), right.tolist(), answers, strict=True):
-            values = {"number": number, "first": one, "second": other, "target": target, "right": answer}
+            values = {
+                "number": number,
+                "first": one,
+                "second": "NaN" if np.isnan(other) else other,
+                "target": target,
+                "right": answer,
+            }
             if hashed:
                 for name, what in zip(_HASHES, (b"doc", b"prompt", b"target"), strict=True):
                     values[name.strip("@")] = hashlib.sha256(b"%b %d" % (what, number)).hexdigest()
