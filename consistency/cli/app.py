@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from consistency.cli import domain, evaluate, training_data
+from consistency.cli.after import after
 from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
 from consistency.cli.plan_eval import plan_eval
@@ -235,6 +236,7 @@ app.command("map")(training_data.knowledge_map)
 app.command("audit")(training_data.audit)
 app.command("leakage")(training_data.leakage)
 app.command("eval", context_settings=evaluate.PASS_THROUGH)(evaluate.evaluate)
+app.command("after", context_settings=evaluate.PASS_THROUGH)(after)
 app.command("checkpoint")(checkpoint)
 app.command("failures")(failures)
 app.command("status")(status)

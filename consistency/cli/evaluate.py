@@ -53,6 +53,31 @@ def evaluate(
     ] = None,
 ) -> None:
     """Run lm_eval with all flags of `lm_eval run`; --model hf-shared-prefix and --include_path are preset."""
+    ask(context.args, also or (), own_tasks or (), rotate or ())
+
+
+def ask(
+    arguments: Sequence[str],
+    also: Sequence[str] = (),
+    own_tasks: Sequence[Path] = (),
+    rotate: Sequence[str] = (),
+) -> None:
+    """Run lm_eval in this process, once for each checkpoint.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Those of `lm_eval run`.
+    also, own_tasks, rotate : sequence
+        As the command takes them.
+
+    Raises
+    ------
+    InputError
+        If lm_eval is not installed, or something given cannot be used.
+    typer.Exit
+        With the code of a fault, behind its traceback, if lm_eval fails.
+    """
     try:
         from lm_eval.__main__ import cli_evaluate
 
@@ -64,13 +89,13 @@ def evaluate(
     from consistency.tasks.harness_speed import compiled_templates, quick_records, without_unasked_tasks
 
     with TemporaryDirectory() as folder, _visible_refusals(), compiled_templates(), quick_records(), gc_seldom():
-        own = [_unabbreviated(argument) for argument in context.args]
+        own = [_unabbreviated(argument) for argument in arguments]
         given = with_own_tasks(own, own_tasks, Path(folder)) if own_tasks else own
         if rotate:
             given = _call(lambda: with_rotated(given, rotate, Path(folder)))
-        for arguments in command_lines(given, also or ()):
-            sys.argv = ["lm_eval", "run", *arguments]
-            with prepared_harness(described_model(arguments)), without_unasked_tasks(_asked(arguments)):
+        for line in command_lines(given, also):
+            sys.argv = ["lm_eval", "run", *line]
+            with prepared_harness(described_model(line)), without_unasked_tasks(_asked(line)):
                 _call(cli_evaluate)
             _free_memory()
 

@@ -41,6 +41,8 @@ class Checkpoint:
         Values and tensors in the files, and tokens of the tokenizer.
     dtypes : tuple of str
         Types of the weights, the most frequent first.
+    template : bool
+        Whether it has a chat template.
     training : TrainingRecord or None
         What the training saw of its rows; None where nobody noted it.
     base_model : str or None
@@ -55,6 +57,7 @@ class Checkpoint:
     tensors: int
     tokens: int
     dtypes: tuple[str, ...]
+    template: bool = True
     training: TrainingRecord | None = None
     base_model: str | None = None
     uncompared: str | None = None
@@ -67,7 +70,8 @@ class Checkpoint:
     def to_text(self) -> str:
         """The checkpoint in one line."""
         weights = f"{self.parameters:,} parameters in {', '.join(self.dtypes)}, all finite"
-        text = f"{self.folder}: {self.architecture}, {weights}; {self.tokens:,} tokens, chat template"
+        spoken = "chat template" if self.template else "no chat template"
+        text = f"{self.folder}: {self.architecture}, {weights}; {self.tokens:,} tokens, {spoken}"
         if self.training is not None:
             text += f"; {self.training.to_text()}"
         if self.uncompared is not None and self.base_model is not None:
@@ -76,7 +80,12 @@ class Checkpoint:
 
 
 def check_checkpoint(
-    folder: str | Path, *, load: bool = False, template: str | None = None, base: str | None = None
+    folder: str | Path,
+    *,
+    load: bool = False,
+    template: str | None = None,
+    base: str | None = None,
+    needs_template: bool = True,
 ) -> Checkpoint:
     """A summary of a checkpoint; one that is not complete, or that training has not changed, is refused.
 
@@ -93,6 +102,8 @@ def check_checkpoint(
     base : str, optional
         The model that it was trained from, a folder or a name of the hub. By default the one that the training or the adapter
         noted.
+    needs_template : bool
+        Whether one without a chat template is refused.
 
     Returns
     -------
@@ -102,9 +113,9 @@ def check_checkpoint(
     ------
     InputError
         If a file is missing, incomplete or unreadable; a weight is NaN or infinite; a layer or tensor is missing or
-        empty; the tokenizer has a token without an embedding; or there is no chat template, or another one. If the
-        training took no step, all weights are those of the base model, as far as these are on this machine, or the adapter
-        changes nothing.
+        empty; the tokenizer has a token without an embedding; or there is no chat template where one is needed, or another
+        one. If the training took no step, all weights are those of the base model, as far as these are on this machine, or
+        the adapter changes nothing.
 
     Examples
     --------
@@ -128,7 +139,7 @@ def check_checkpoint(
         architecture = ", ".join(map(str, named if isinstance(named, list) else [named]))
         _check_layers(folder, config, tensors)
         _check_vocabulary(folder, tensors, tokens)
-    _check_template(folder, template)
+    _check_template(folder, template, needs_template)
     if load and not adapter:
         _load(folder)
     record, base = read_record(folder), base or base_model_of(folder)
@@ -147,6 +158,7 @@ def check_checkpoint(
         tensors=len(tensors),
         tokens=tokens,
         dtypes=tuple(FLOATS[name][0] if name in FLOATS else name for name, _ in dtypes.most_common()),
+        template=bool(saved_template(folder)),
         training=record,
         base_model=base,
         uncompared=uncompared,
@@ -217,7 +229,14 @@ def _check_vocabulary(folder: Path, tensors: list[Tensor], tokens: int) -> None:
             )
 
 
-def _check_template(folder: Path, name: str | None) -> None:
+def saved_template(folder: Path) -> str:
+    """The text of the chat template that a model was saved with; empty if there is none.
+
+    Raises
+    ------
+    InputError
+        If its file cannot be read.
+    """
     file, settings = folder / "chat_template.jinja", folder / "tokenizer_config.json"
     try:
         found = file.read_text(encoding="utf-8") if file.is_file() else ""
@@ -226,10 +245,15 @@ def _check_template(folder: Path, name: str | None) -> None:
         raise InputError(f"cannot be read: {reason}", expected="a chat template", do=REPEAT, path=file) from None
     if not found.strip() and settings.is_file():
         found = str(json_object(settings).get("chat_template") or "")
-    if not found.strip():
+    return found if found.strip() else ""
+
+
+def _check_template(folder: Path, name: str | None, needed: bool) -> None:
+    found = saved_template(folder)
+    if needed and not found:
         raise InputError(
             "no chat template",
-            expected=file.name,
+            expected="chat_template.jinja",
             do="train with chat_template: lm_eval --apply_chat_template asks for it",
             path=folder,
         )

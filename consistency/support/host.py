@@ -7,7 +7,6 @@ import platform
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGES = ("lm-eval-consistency", "axolotl", "torch", "transformers", "lm_eval")
@@ -80,7 +79,7 @@ def describe_host(devices: int = 0) -> dict[str, object]:
         "hardware": counted(gpus[: devices or None]) or processor(),
         "git_commit": commit[0] if commit else None,
         "python": platform.python_version(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in _PACKAGES if (found := version_of(name))},
     }
 
 
@@ -113,10 +112,3 @@ def _lines(*command: str) -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -101,6 +101,17 @@ class TrainingSetAudit:
         )
         return Letters(self.path.stem, taught, *(spread if spread.questions else None for spread in (gold, own)))
 
+    def conclusion(self) -> str:
+        """How much of it contradicts the model, in a sentence, with Wilson's 95 % interval."""
+        counts = Counter(item.verdict for item in self.judged)
+        probed = len(self.judged) - counts["not_probed"]
+        if not probed:
+            return f"Nothing is judged: the probe asks none of the {len(self.judged)} questions."
+        return (
+            f"Of the {probed} questions that the model was asked, {wilson(counts['incompatible'], probed).to_text()} teach it "
+            f"something else than what it believes with a confidence above {self.threshold:g}."
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Shares with Wilson's 95 % intervals, overall and by subject."""
         return {

@@ -23,18 +23,16 @@ def page(found: TrainingSetAudit) -> str:
     total, actions = len(found.judged), Counter(item.action for item in found.judged)
     counts = Counter(item.verdict for item in found.judged)
     probed = total - counts["not_probed"]
-    conflict = wilson(counts["incompatible"], probed).to_text()
     lines = [
         f"# {markdown(found.path.name)}: what it teaches this model",
         "",
         f"{found.rows} rows: {total} multiple-choice questions, {found.rows - total - len(found.unreadable)} general "
         f"instructions, {len(found.unreadable)} questions whose reply names no option.",
         "",
-        f"**Of the {probed} questions that the model was asked, {conflict} teach it something else than what it "
-        f"believes with a confidence above {found.threshold:g}.**"
+        f"**{found.conclusion()}**"
         if probed
-        else f"**Nothing is judged: the probe asks none of the {total} questions.** A row is matched by its question "
-        f"and options: compare those of line {found.judged[0].line} with the probe's, and probe the model on this set.",
+        else f"**{found.conclusion()}** A row is matched by its question and options: compare those of line "
+        f"{found.judged[0].line} with the probe's, and probe the model on this set.",
         "",
         "| subject | questions | harmonious | incompatible | unsure | not probed |",
         "|---|---:|---:|---:|---:|---:|",

@@ -1,0 +1,224 @@
+"""The command after: what a training of Axolotl taught the model and what it broke, from its configuration alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from consistency.cli.evaluate import ask, described_model
+from consistency.errors import InputError
+from consistency.support.streams import say, show, tell
+
+if TYPE_CHECKING:
+    from consistency.experiment.trained import Trained
+    from consistency.training_data.decontamination import Contamination
+
+_SPOKEN = "--apply_chat_template"
+# Options of lm_eval that this command sets itself.
+_OWN = "--output_path -o --log_samples -s --apply_chat_template --use_cache -c --config -C --model -M".split()
+# Files of a model, by whose sizes and dates it is known that they are the same ones.
+_FILES = ("*.json", "*.safetensors", "*.bin", "*.jinja", "*.model")
+
+
+def after(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="What axolotl train was given.")],
+    tasks: Annotated[str, typer.Option(help="Tasks or groups of lm_eval, joined by commas.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for logs and reports. Default: `after` in the model's folder.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder of the trained model. Default: output_dir.", show_default=False)
+    ] = None,
+    before: Annotated[
+        Path | None,
+        typer.Option(help="Logs of the base model for the same tasks, instead of asking it.", show_default=False),
+    ] = None,
+    chat_template: Annotated[
+        bool, typer.Option(help="Ask both models in the chat template that the trained one was saved with.")
+    ] = True,
+    audit: Annotated[bool, typer.Option(help="Ask the base model the questions of the training set.")] = True,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(help="Condition such as 'harmful flips > 2 %'; if it holds, exit code 1. May be repeated."),
+    ] = None,
+) -> None:
+    """Evaluate a model that axolotl trained and its base, audit what it was trained on, and report what changed.
+
+    All other flags go to lm_eval: --device, --batch_size, --limit, --include_path, --model_args.
+    """
+    from consistency.comparison.compare import compare
+    from consistency.comparison.conditions import check, read_condition
+    from consistency.experiment.checkpoint import check_checkpoint, saved_template
+    from consistency.experiment.trained import read_trained
+    from consistency.report.pair.report import write_comparison
+
+    conditions = [read_condition(text) for text in fail_if or ()]
+    flags = _checked(context.args)
+    trained = read_trained(config, checkpoint)
+    saved = check_checkpoint(trained.folder, base=trained.base_model, needs_template=False)
+    tell(saved.to_text())
+    out = out or trained.folder / "after"
+    template = saved_template(trained.folder) if chat_template else ""
+    if chat_template and not template:
+        tell(f"{trained.folder} has no chat template: both models are asked in plain text")
+    # Without a dtype each model would be computed in that of its own files.
+    both = _Evaluations(flags, out / "logs", {} if trained.adapter else {"dtype": saved.dtypes[0]})
+    asked = ["--tasks", tasks]
+    tuned = both.asked("tuned", trained.tuned_args, [*asked, *([_SPOKEN] if template else [])])
+    formats = [] if before is not None else _base_formats(trained, template, out)
+    logs = {item.name: both.asked(f"base-{item.name}", item.model_args, [*asked, *item.flags]) for item in formats}
+    comparison = compare(before or logs["own"], tuned)
+    write_comparison(comparison, out / "report")
+    checks = check(conditions, comparison)
+    show(comparison.to_text(10))
+    if "same" in logs:
+        same = compare(logs["same"], tuned)
+        write_comparison(same, out / "report-same-format")
+        say(
+            "The base model was asked in the format that it knows. Asked in the chat template of the training, which it may "
+            f"never have seen: {same.verdict}"
+        )
+    say(*(item.to_text() for item in checks))
+    if audit:
+        _audit(trained, both, tuned, out)
+    say(f"report: {out / 'report' / 'report.html'}")
+    if any(item.failed for item in checks):
+        raise typer.Exit(1)
+
+
+def _checked(arguments: Sequence[str]) -> list[str]:
+    """The flags for lm_eval, without those that this command sets."""
+    for argument in arguments:
+        if argument.partition("=")[0] in _OWN:
+            raise InputError(f"{argument}: set by this command", do="use consistency eval and consistency compare")
+    return list(arguments)
+
+
+@dataclass(frozen=True)
+class _Evaluations:
+    """Runs of lm_eval with the same flags; one that is there already is not run again."""
+
+    flags: Sequence[str]
+    folder: Path
+    defaults: Mapping[str, str]
+
+    def asked(
+        self, name: str, model: Mapping[str, str], arguments: Sequence[str], own_tasks: Sequence[Path] = ()
+    ) -> Path:
+        """The folder of a model's logs."""
+        from consistency.support.files import write_atomically
+        from consistency.support.json_files import pretty_json
+        from consistency.support.version import version_of
+
+        lm_eval = version_of("lm_eval")
+        if lm_eval is None:
+            raise InputError("lm_eval is not installed", do="pip install 'lm-eval-consistency[eval]'")
+        model_args = {**self.defaults, **described_model(self.flags)["model_args"], **model}
+        made_of = {
+            "model_args": model_args,
+            "arguments": [*arguments, *self.flags],
+            "lm_eval": lm_eval,
+            "files": {
+                str(path): [path.stat().st_size, path.stat().st_mtime_ns]
+                for place in [*model.values(), *map(str, own_tasks)]
+                for pattern in _FILES
+                for path in sorted(Path(place).glob(pattern))
+            },
+        }
+        digest = sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
+        folder = self.folder / f"{name}-{digest[:12]}"
+        done = folder / "complete.json"
+        if done.is_file():
+            tell(f"{name}: evaluated before; to ask again, delete {folder}")
+            return folder
+        tell(f"{name}: evaluation of {model['pretrained']}{' with its adapter' if 'peft' in model else ''}")
+        given = ["--model_args", json.dumps(model_args, ensure_ascii=False), "--output_path", str(folder)]
+        # lm_eval prints its own table, which would stand before the conclusion.
+        with redirect_stdout(sys.stderr):
+            ask([*self.flags, *arguments, *given, "--log_samples"], own_tasks=own_tasks)
+        write_atomically(done, pretty_json(made_of))
+        return folder
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A way to ask the base model."""
+
+    name: str
+    model_args: Mapping[str, str]
+    flags: Sequence[str]
+
+
+def _base_formats(trained: Trained, template: str, out: Path) -> list[_Format]:
+    """The format that the base model knows, and that of the training where it is another one.
+
+    A model that has never seen a chat template answers badly in it, and seems to lose nothing in the training.
+    """
+    from consistency.support.files import write_atomically
+    from consistency.tasks.tokenizers import load_tokenizer, save_tokenizer
+
+    if not template:
+        return [_Format("own", trained.base_args, [])]
+    known = load_tokenizer(trained.base_model).chat_template or ""
+    own = _Format("own", trained.base_args, [_SPOKEN] if known else [])
+    if known.strip() == template.strip():
+        return [own]
+    text, folder = out / "base-tokenizer.jinja", out / "base-tokenizer"
+    if not (folder.is_dir() and text.is_file() and text.read_text(encoding="utf-8") == template):
+        write_atomically(text, template)
+        save_tokenizer(trained.base_model, str(text), folder)
+    return [own, _Format("same", {**trained.base_args, "tokenizer": str(folder)}, [_SPOKEN])]
+
+
+def _audit(trained: Trained, both: _Evaluations, tuned: Path, out: Path) -> None:
+    """Say which training rows contradict the base model, and which of their questions the evaluation asks."""
+    from consistency.training_data.audit import audit
+    from consistency.training_data.audit_page import write_audit
+    from consistency.training_data.decontamination import find_contamination
+    from consistency.training_data.training_probe import write_probe
+
+    say(*(f"{name}: not audited, it is no JSON file on this machine" for name in trained.elsewhere))
+    if not trained.training_sets:
+        return
+    try:
+        probe = write_probe(trained.training_sets, out / "probe")
+    except InputError as error:
+        say(f"the training set is not audited: {error}")
+        return
+    if probe is None:
+        say(
+            "the training set is not audited: it has fewer than six multiple-choice questions with options behind letters"
+        )
+        return
+    logs = both.asked("probe", trained.base_args, ["--tasks", probe.task], [probe.folder])
+    for number, path in enumerate(trained.training_sets):
+        found = audit(path, [logs])
+        folder = out / ("audit" if len(trained.training_sets) == 1 else f"audit-{number + 1}")
+        write_audit(found, folder)
+        say(f"{path}: {found.conclusion()} {folder / 'audit.md'}")
+    say(
+        _shared(
+            find_contamination(probe.questions, [item.id for item in probe.questions], [tuned]), len(probe.questions)
+        )
+    )
+
+
+def _shared(found: Contamination, questions: int) -> str:
+    """How many training questions the evaluation asks, in one line."""
+    asked = [item for item in found.findings if item.file is not None]
+    if not asked:
+        return f"None of the {questions} questions of the training set is asked in the evaluation."
+    exact, first = sum(item.kind == "exact" for item in asked), asked[0]
+    return (
+        f"Of the {questions} questions of the training set the evaluation asks {exact}, and {len(asked) - exact} in nearly the "
+        f"same words: an answer to these may be remembered. The first: {first.file}:{first.line}"
+    )

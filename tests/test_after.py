@@ -1,0 +1,194 @@
+"""From an Axolotl configuration to what the training taught and broke: a real training, real evaluations, real reports."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from consistency import compare
+from consistency.errors import InputError
+from consistency.experiment.trained import read_trained
+from consistency.logs.runs import read_run
+from consistency.tasks.questions import read_questions
+from consistency.training_data.training_probe import write_probe
+from consistency.world.model import BASE_MODEL
+
+ROOT = Path(__file__).resolve().parent.parent
+TASK = "consistency_world_medicine_ift"
+QUESTION = (
+    "The following are multiple choice questions about medicine.\n\n{}\nA. one\nB. two\nC. three\nD. four\nAnswer:"
+)
+Call = Callable[..., tuple[int, str, str]]
+
+
+def conversation(question: str, reply: str) -> dict[str, Any]:
+    turns = [{"role": "user", "content": QUESTION.format(question)}, {"role": "assistant", "content": reply}]
+    return {"messages": turns}
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+def write_config(folder: Path, **changes: Any) -> Path:
+    """A configuration as one of Axolotl's own examples has it, for a CPU."""
+    rows = [conversation(f"What is {number}?", "ABCD"[number % 4] + ".") for number in range(12)]
+    write_rows(folder / "rows.jsonl", [*rows, conversation("What is 3?", "A. one")])
+    config = {
+        "base_model": str(BASE_MODEL),
+        "datasets": [{"path": "rows.jsonl", "ds_type": "json", "type": "chat_template", "field_messages": "messages"}],
+        "chat_template": "chatml",
+        "output_dir": "out",
+        "sequence_len": 256,
+        "max_steps": 2,
+        "micro_batch_size": 4,
+        "gradient_accumulation_steps": 1,
+        "optimizer": "adamw_torch",
+        "learning_rate": 1e-3,
+        "lr_scheduler": "constant",
+        "bf16": False,
+        "tf32": False,
+        "use_cpu": True,
+        "save_strategy": "no",
+        "val_set_size": 0,
+        **changes,
+    }
+    path = folder / "my.yml"
+    path.write_text(yaml.safe_dump({key: value for key, value in config.items() if value is not None}))
+    return path
+
+
+def test_one_command_after_a_training_says_what_it_taught_and_broke(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("axolotl")
+    pytest.importorskip("lm_eval")
+    monkeypatch.chdir(tmp_path)
+    config = write_config(tmp_path)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "AXOLOTL_DATASET_NUM_PROC": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "axolotl.cli.main", "train", "my.yml", "--launcher", "python"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+    asked = ("after", config, "--tasks", TASK, "--limit", 12, "--device", "cpu", "--fail-if", "accuracy > 0 %")
+    code, printed, told = call(*asked)
+    assert code == 1, told[-3000:]
+    # The base model knows Vicuna's format, and the training speaks ChatML: both comparisons are there.
+    folders = {
+        name: next(Path("out/after/logs").glob(f"{name}-*")) for name in ("tuned", "base-own", "base-same", "probe")
+    }
+    runs = {name: read_run(folder) for name, folder in folders.items()}
+    template = Path("out/chat_template.jinja").read_text()
+    assert "<|im_start|>" in template
+    spoken = {name: run.config.content["chat_template"] for name, run in runs.items()}
+    assert spoken["tuned"] == spoken["base-same"] == template
+    assert "ASSISTANT" in spoken["base-own"]
+    assert spoken["probe"] is None
+    # The trained model's numbers are those of lm_eval's own `hf`.
+    command = ["lm_eval", "run", "--model", "hf", "--model_args", "pretrained=out,dtype=float32", "--tasks", TASK]
+    command += [
+        "--include_path",
+        str(ROOT / "lm_eval_tasks"),
+        "--limit",
+        "12",
+        "--device",
+        "cpu",
+        "--apply_chat_template",
+    ]
+    subprocess.run([*command, "--log_samples", "--output_path", "hf"], env=environment, check=True, capture_output=True)
+    by_hf = read_run("hf").tasks[TASK].logprobs
+    assert abs(runs["tuned"].tasks[TASK].logprobs - by_hf).max() < 1e-4
+    for report, base in (("report", "base-own"), ("report-same-format", "base-same")):
+        stored = json.loads(Path("out/after", report, "report.json").read_text())
+        change = compare(folders[base], folders["tuned"]).overall.estimates["delta_accuracy"].value
+        assert re.search(rf'"delta_accuracy".*?"value": {re.escape(json.dumps(change))}', json.dumps(stored))
+    # Twelve different questions, five of them examples; the thirteenth row contradicts the fourth.
+    judged = json.loads(Path("out/after/audit/audit.json").read_text())
+    assert judged["multiple_choice"] == 13
+    assert len(runs["probe"].tasks["consistency_training_set_pool_icl"].documents) == 7
+    assert str(Path("out/after/report/report.html")) in printed
+
+    code, again, told = call(*asked)
+    assert (code, again) == (1, printed)
+    assert told.count("evaluated before") == 4
+
+
+def test_an_adapter_is_evaluated_on_its_base_model(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch, peft = pytest.importorskip("torch"), pytest.importorskip("peft")
+    pytest.importorskip("lm_eval")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    monkeypatch.chdir(tmp_path)
+    model = peft.get_peft_model(
+        AutoModelForCausalLM.from_pretrained(BASE_MODEL), peft.LoraConfig(r=2, target_modules=["q_proj"])
+    )
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    model.save_pretrained("out")
+    AutoTokenizer.from_pretrained(BASE_MODEL).save_pretrained("out")
+    config = write_config(tmp_path, adapter="lora")
+    flags = ("--limit", 4, "--device", "cpu", "--model_args", "dtype=float32", "--no-audit")
+    code, _, told = call("after", config, "--tasks", TASK, *flags, "--out", "seen")
+    assert code == 0, told[-3000:]
+    assert sorted(path.name.rpartition("-")[0] for path in Path("seen/logs").iterdir()) == ["base-own", "tuned"]
+    (tuned,) = Path("seen/logs").glob("tuned-*")
+    arguments = read_run(tuned).config.content["config"]["model_args"]
+    assert arguments == {"dtype": "float32", "pretrained": str(BASE_MODEL), "peft": "out"}
+    assert not Path("seen/audit").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "files", "message"),
+    [
+        ({"base_model": None}, (), r"my\.yml: no base_model"),
+        ({"base_model": [1]}, (), r"my\.yml: base_model: \[1\]; expected text"),
+        ({"datasets": "rows.jsonl"}, ("out/config.json",), r"my\.yml: datasets: str; expected a list"),
+        ({}, (), r"^out: no such folder; .*--checkpoint"),
+        ({}, ("out/checkpoint-9/config.json", "out/checkpoint-10/config.json"), r"--checkpoint out/checkpoint-10"),
+        ({}, ("out/debug.log",), r"^out: holds no trained model"),
+    ],
+)
+def test_what_is_no_finished_training_is_refused(
+    changes: dict[str, Any], files: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = write_config(tmp_path, **changes)
+    for file in files:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text("{}")
+    with pytest.raises(InputError, match=message):
+        read_trained(Path(config.name))
+
+
+def test_flags_that_the_command_sets_itself_are_refused(tmp_path: Path, call: Call) -> None:
+    code, _, told = call("after", write_config(tmp_path), "--tasks", TASK, "--output_path=logs")
+    assert code == 2
+    assert "--output_path" in told
+
+
+def test_the_training_set_is_asked_once_for_each_question(tmp_path: Path) -> None:
+    sums = [{"instruction": QUESTION.format(f"{n} + 0?"), "output": "B. two"} for n in range(5)]
+    first = write_rows(tmp_path / "first.jsonl", [conversation("who?", "C"), conversation("WHO?", "D. four"), *sums])
+    listed = {"instruction": "Sort: a) pears b) figs", "output": "figs, pears"}
+    second = write_rows(tmp_path / "second.jsonl", [listed, {"instruction": QUESTION.format("why?"), "output": "A"}])
+    assert write_probe([first], tmp_path / "few").questions[0].answer == 2  # type: ignore[union-attr]
+    probe = write_probe([first, second], tmp_path / "both")
+    assert probe is not None
+    assert [item.question for item in probe.questions] == ["who?", *(f"{n} + 0?" for n in range(5)), "why?"]
+    asked = read_questions(tmp_path / "both" / "pool.jsonl", "")
+    assert [(item.question, item.answer) for item in asked] == [("4 + 0?", 1), ("why?", 0)]
+    assert write_probe([second], tmp_path / "none") is None
