@@ -188,7 +188,8 @@ def test_the_training_set_is_asked_once_for_each_question(tmp_path: Path) -> Non
     assert write_probe([first], tmp_path / "few").questions[0].answer == 2  # type: ignore[union-attr]
     probe = write_probe([first, second], tmp_path / "both")
     assert probe is not None
-    assert [item.question.split("\n")[-1] for item in probe.questions] == ["who?", *(f"{n} + 0?" for n in range(5)), "why?"]
+    last_lines = [item.question.split("\n")[-1] for item in probe.questions]
+    assert last_lines == ["who?", *(f"{n} + 0?" for n in range(5)), "why?"]
     asked = read_questions(tmp_path / "both" / "pool.jsonl", "")
     assert [(item.question.split("\n")[-1], item.answer) for item in asked] == [("4 + 0?", 1), ("why?", 0)]
     assert write_probe([second], tmp_path / "none") is None

@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from consistency.support.version import version_of
+
 _PACKAGES = ("lm-eval-consistency", "axolotl", "torch", "transformers", "lm_eval")
 
 
