@@ -12,7 +12,7 @@ from pathlib import Path
 
 from consistency.errors import InputError
 from consistency.logs.folders import LeftOut, Selection, find_logs
-from consistency.logs.formats.find import read_foreign
+from consistency.logs.formats.find import read_foreign, reader_of
 from consistency.logs.formats.hub import fetch, is_remote
 from consistency.logs.run_config import RunConfig
 from consistency.logs.samples import read_samples
@@ -97,7 +97,7 @@ def read_run(
     unreadable: list[tuple[str, InputError]] = []
     for file, task in sorted(found.files):
         try:
-            read = read_samples(file, task, read_task_settings(found.config.content, task))
+            read = read_file(file, task, found.config)
         except InputError as error:
             if not skip_unreadable:
                 raise
@@ -115,3 +115,21 @@ def read_run(
         raise unreadable[0][1]
     left_out = [LeftOut(error.path or path, error.problem, error.line) for _, error in unreadable]
     return Run(named, tasks, found.config, found.selection.without({task for task, _ in unreadable}, left_out))
+
+
+def read_file(file: Path, task: str, config: RunConfig) -> Mapping[str, Scores]:
+    """The scores of one file by task name, of lm_eval by `"task,filter"` where it holds several filters.
+
+    Parameters
+    ----------
+    file : Path
+    task : str
+        Name of the task, which a samples file of lm_eval does not contain.
+    config : RunConfig
+        Of its run.
+    """
+    if config.harness is not None or file.suffix == ".parquet":
+        reader = reader_of(file)
+        if reader is not None:
+            return reader.read(file).tasks
+    return read_samples(file, task, read_task_settings(config.content, task))

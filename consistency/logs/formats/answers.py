@@ -192,6 +192,7 @@ def to_scores(
         source=source,
         duplicates=duplicates,
         notes=(*notes, *metrics.notes),
+        right=None if width or not any(row.options for row in rows) else list(map(_right, rows)),
     )
     order = order_of_labels(continuations, documents, width) if width else None
     return scores if order is None else replace(scores.reorder_options(order))
@@ -234,9 +235,13 @@ def _document(row: Answer) -> bytes:
         return msgspec.json.encode(document | {"question": row.question.encode("utf-8", "replace").decode()})
 
 
+def _right(row: Answer) -> str:
+    """The text of the right option, of several all in one."""
+    return ", ".join(normalised(row.options[option]) for option in row.gold if option < len(row.options))
+
+
 def _generation(row: Answer) -> Generation:
-    target = row.target or ", ".join(row.options[option] for option in row.gold if option < len(row.options))
-    return Generation(target, row.text or "", row.answer)
+    return Generation(_right(row) or row.target, row.text or "", row.answer)
 
 
 def option_index(value: object, options: Sequence[str]) -> int | None:
