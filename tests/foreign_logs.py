@@ -418,7 +418,8 @@ def write_llama_cpp(folder: Path, side: int, asked: list[Asked]) -> Path:
     """What `llama-perplexity --multiple-choice` prints."""
     printed = [
         "build: 7000 (abc1234) with cc for x86_64-linux-gnu",
-        f"llama_model_loader: loaded meta data with 34 key-value pairs and 290 tensors from model-{side}.gguf (version GGUF V3 (latest))",
+        f"llama_model_loader: loaded meta data with 34 key-value pairs and 290 tensors from "
+        f"model-{side}.gguf (version GGUF V3 (latest))",
         f"multiple_choice_score: there are {len(asked)} tasks in prompt",
         "multiple_choice_score: reading tasks......done",
         "",

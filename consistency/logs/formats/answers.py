@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from consistency.logs.metrics import Options, read_metrics
 from consistency.logs.run_config import RunConfig
 from consistency.logs.scores import Scores
 from consistency.logs.task_settings import TaskSettings
-from consistency.support.arrays import Bools, Floats
+from consistency.support.arrays import Bools, Floats, Integers
 from consistency.support.sequences import Repeated
 from consistency.support.text import counted
 
@@ -153,7 +153,7 @@ def to_scores(
     logprobs, gold, n_options = _options(rows, width, notes)
     if not width and any(row.options for row in rows):
         notes.append(NO_LOGPROBS)
-    columns = {
+    columns: dict[str, Any] = {
         name: np.array([row.metrics.get(name, np.nan) for row in rows], dtype=np.float64)
         for name in dict.fromkeys(name for row in rows for name in row.metrics)
     }
@@ -195,10 +195,10 @@ def to_scores(
         right=None if width or not any(row.options for row in rows) else list(map(_right, rows)),
     )
     order = order_of_labels(continuations, documents, width) if width else None
-    return scores if order is None else replace(scores.reorder_options(order))
+    return scores if order is None else scores.reorder_options(order)
 
 
-def _options(rows: Sequence[Answer], width: int, notes: list[str]) -> tuple[Floats, Bools, np.ndarray]:  # type: ignore[type-arg]
+def _options(rows: Sequence[Answer], width: int, notes: list[str]) -> tuple[Floats, Bools, Integers]:
     """Log-probabilities and right options, shape [n, k], and the number of options of each row."""
     logprobs, gold = np.full((len(rows), width), np.nan), np.zeros((len(rows), width), dtype=bool)
     n_options = np.zeros(len(rows), dtype=np.int64)

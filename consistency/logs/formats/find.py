@@ -6,38 +6,46 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from consistency.errors import InputError
 from consistency.logs.folders import Selection, is_log, is_results_name, is_samples_name
 from consistency.logs.formats.answers import Log, Reader
-from consistency.logs.formats.every_eval_ever import EveryEvalEverReader
-from consistency.logs.formats.inspect_ai import InspectReader
-from consistency.logs.formats.lighteval import LightevalReader
-from consistency.logs.formats.llama_cpp import LlamaCppReader
-from consistency.logs.formats.lmms import LmmsReader
-from consistency.logs.formats.nemo import NemoReader
-from consistency.logs.formats.plain import PlainReader
-from consistency.logs.formats.samples_parquet import SamplesParquetReader
 from consistency.logs.packed import plain_name, read_head
 from consistency.logs.run_config import RunConfig
 from consistency.logs.scores import Scores
 from consistency.support.text import shortened
 
-# A file is for the first that recognises it.
-READERS: tuple[Reader, ...] = (
-    InspectReader(),
-    SamplesParquetReader(),
-    LightevalReader(),
-    EveryEvalEverReader(),
-    NemoReader(),
-    LmmsReader(),
-    PlainReader(),
-    LlamaCppReader(),
-)
 _ENDINGS = (".eval", ".parquet", ".json", ".jsonl", ".txt", ".log", ".out")
 _HEAD = 1 << 16
 _BOM = b"\xef\xbb\xbf"
+
+
+@cache
+def readers() -> tuple[Reader, ...]:
+    """The readers of other programs' logs: a file is for the first that recognises it."""
+    # Imported only where no log of lm_eval is at hand: the first answer is to come at once.
+    from consistency.logs.formats.every_eval_ever import EveryEvalEverReader
+    from consistency.logs.formats.inspect_ai import InspectReader
+    from consistency.logs.formats.lighteval import LightevalReader
+    from consistency.logs.formats.llama_cpp import LlamaCppReader
+    from consistency.logs.formats.lmms import LmmsReader
+    from consistency.logs.formats.nemo import NemoReader
+    from consistency.logs.formats.plain import PlainReader
+    from consistency.logs.formats.samples_parquet import SamplesParquetReader
+
+    return (
+        InspectReader(),
+        SamplesParquetReader(),
+        LightevalReader(),
+        EveryEvalEverReader(),
+        NemoReader(),
+        LmmsReader(),
+        PlainReader(),
+        LlamaCppReader(),
+    )
 
 
 def reader_of(file: Path) -> Reader | None:
@@ -52,7 +60,7 @@ def reader_of(file: Path) -> Reader | None:
         head = read_head(file, _HEAD).removeprefix(_BOM)
     except OSError:
         return None
-    return next((reader for reader in READERS if reader.recognises(file, head)), None)
+    return next((reader for reader in readers() if reader.recognises(file, head)), None)
 
 
 def read_foreign(
@@ -87,13 +95,13 @@ def read_foreign(
         log = reader.read(path)
         return log.tasks, log.config, Selection(path.name, is_file=True)
     files = _files(path) if os.path.isdir(path) else []  # noqa: PTH112
-    readers = {file: reader for file in files if (reader := _found(file)) is not None}
-    if not readers:
+    found = {file: reader for file in files if (reader := _found(file)) is not None}
+    if not found:
         return None
-    names = sorted({reader.name for reader in readers.values()})
+    names = sorted({reader.name for reader in found.values()})
     if len(names) > 1:
         raise InputError(f"holds logs of {' and '.join(names)}", do="name the files of one of them", path=path)
-    logs = {file: reader.read(file) for file, reader in readers.items()}
+    logs = {file: reader.read(file) for file, reader in found.items()}
     models = sorted({log.config.model_name for log in logs.values() if log.config.model_name is not None})
     if len(models) > 1:
         raise InputError(
@@ -149,8 +157,8 @@ def _joined(
     return tasks, config, selection
 
 
-def _merged(parts: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    merged: dict[str, object] = {}
+def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
     for part in reversed(parts):
         merged |= part
     return merged

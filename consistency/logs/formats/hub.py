@@ -29,8 +29,8 @@ def fetch(named: str | Path) -> tuple[Path, str]:
     Parameters
     ----------
     named : path-like
-        `hub:ORG/NAME`, with `@REVISION` a branch, tag or commit (without one: what is newest now), and with `:FOLDER` only what is in
-        that folder or file.
+        `hub:ORG/NAME`, with `@REVISION` a branch, tag or commit (without one: what is newest now), and with `:FOLDER` only what
+        is in that folder or file.
 
     Returns
     -------
@@ -42,8 +42,8 @@ def fetch(named: str | Path) -> tuple[Path, str]:
     Raises
     ------
     InputError
-        If huggingface_hub is not installed, there is no such data set, it holds no log, its logs are too large, or it is not in the
-        cache and there is no network.
+        If huggingface_hub is not installed, there is no such data set, it holds no log, its logs are too large, or it is not in
+        the cache and there is no network.
     """
     text = str(named)
     found = _NAMED.fullmatch(text)

@@ -16,7 +16,7 @@ import msgspec
 
 from consistency.errors import InputError
 from consistency.logs.formats.answers import ACC, Answer, Log, option_index, repeats_note, to_scores
-from consistency.logs.formats.decoding import decode, has_keys
+from consistency.logs.formats.decoding import decode
 from consistency.logs.labels import label_of
 from consistency.logs.packed import archive_members, is_archive, read_log
 from consistency.logs.run_config import RunConfig
@@ -156,7 +156,7 @@ class InspectReader:
             header, samples = _read_archive(file)
         else:
             whole = decode(read_log(file), _Whole, file, _WHAT)
-            header, samples = whole, enumerate(whole.samples or [], 1)
+            header, samples = whole, ((f"samples[{place}]", item) for place, item in enumerate(whole.samples or []))
         answers: list[Answer] = []
         ids: list[tuple[int | str, int]] = []
         unanswered = unordered = 0
@@ -173,9 +173,7 @@ class InspectReader:
             answers.append(answer)
         notes = repeats_note([name for name, _ in ids], "epochs")
         if unanswered:
-            notes.append(
-                f"{counted(unanswered, 'sample has', 'have') if unanswered == 1 else f'{unanswered} samples have'} no score (left out)"
-            )
+            notes.append(f"{counted(unanswered, 'sample', 'have')} no score (left out)")
         if unordered:
             notes.append(
                 f"{counted(unordered, 'question', 'have')} shuffled options, of which the log-probabilities are not known"
@@ -207,7 +205,7 @@ def _read_archive(file: Path) -> tuple[_Header, Iterator[tuple[str, _Sample]]]:
     return header, samples()
 
 
-def _answer(sample: _Sample, number: int, shuffles: bool, file: Path, place: int | str) -> tuple[Answer, bool]:
+def _answer(sample: _Sample, number: int, shuffles: bool, file: Path, place: str) -> tuple[Answer, bool]:
     """The answer of a sample, and whether its options were shuffled behind the letters that the model saw."""
     options = tuple(sample.choices or ())
     named = [sample.target] if isinstance(sample.target, str) else sample.target
@@ -218,7 +216,7 @@ def _answer(sample: _Sample, number: int, shuffles: bool, file: Path, place: int
         raise InputError(
             f"sample {sample.id!r}: the target {sample.target!r} names none of the {len(options)} choices",
             expected="their letters",
-            path=file / place if isinstance(place, str) else file,
+            path=file / place if is_archive(file) else file,
         )
     scores = dict(sample.scores or {})
     first = "choice" if "choice" in scores else next(iter(scores))

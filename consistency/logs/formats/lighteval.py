@@ -61,14 +61,13 @@ class LightevalReader:
         date = (named["date"] or "" if named else "").replace(":", "-")
         content = _results(file, date)
         values = _mapping(_mapping(content, "results"), named["task"] if named else task)
+        logged = {name for answer in answers for name in answer.metrics}
         settings = TaskSettings(
-            values={(name, "none"): value for name, value in values.items() if isinstance(value, int | float)}
-            if set(values) <= {*answers[0].metrics, *(f"{name}_stderr" for name in answers[0].metrics)}
-            else {},
-            documents=len(answers),
-        )
-        settings = TaskSettings(
-            values={key: value for key, value in settings.values.items() if not key[0].endswith("_stderr")},
+            values={
+                (name, "none"): float(value)
+                for name, value in values.items()
+                if name in logged and isinstance(value, int | float)
+            },
             documents=len(answers),
         )
         return Log({task: to_scores(task, answers, file, settings=settings)}, _config(content, task, shots, date))

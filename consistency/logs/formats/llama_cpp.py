@@ -75,8 +75,8 @@ class LlamaCppReader:
             )
         answers = list(_of_shares(output, file))
         note = (
-            "llama.cpp prints neither questions nor log-probabilities: questions pair by their number, so both outputs must be of "
-            "one file of tasks"
+            "llama.cpp prints neither questions nor log-probabilities: questions pair by their number, so both outputs must "
+            "be of one file of tasks"
         )
         return Log({"llama.cpp": to_scores("llama.cpp", answers, file, notes=[note])}, config)
 

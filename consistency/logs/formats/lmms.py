@@ -1,13 +1,15 @@
 """Samples of lmms-eval: `DATE_samples_TASK.jsonl` beside `DATE_results.json`.
 
-Fields as in lmms-eval 0.3.0, 0.4.1, 0.6 and 0.7.2: `loggers/evaluation_tracker.py` (names and fields), `evaluator.py` (the sample),
-`api/task.py` (what multiple choice is scored by). They are those of lm_eval without the document, and with the prompt as `input`.
+Fields as in lmms-eval 0.3.0, 0.4.1, 0.6 and 0.7.2: `loggers/evaluation_tracker.py` (names and fields), `evaluator.py` (the
+sample), `api/task.py` (what multiple choice is scored by). They are those of lm_eval without the document, and with the prompt
+as `input`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,14 +112,12 @@ def _scored(said: Any) -> tuple[float, ...]:
 
 
 def _with_logprobs(answers: list[Answer]) -> tuple[list[Answer], list[str]]:
-    """The answers with log-probabilities: lmms-eval takes the smallest number as the answer, for most of its models log losses."""
-    import dataclasses
-
+    """The answers with log-probabilities, and a note: lmms-eval's answer is the smallest number, for its models give losses."""
     numbers = [number for answer in answers for number in answer.logprobs]
     if not numbers or max(numbers) <= 0:
         return answers, []
     if min(numbers) < 0:
-        without = [dataclasses.replace(answer, logprobs=()) for answer in answers]
+        without = [replace(answer, logprobs=()) for answer in answers]
         return without, ["the options' numbers are neither losses nor log-probabilities: they are not used"]
-    turned = [dataclasses.replace(answer, logprobs=tuple(-number for number in answer.logprobs)) for answer in answers]
+    turned = [replace(answer, logprobs=tuple(-number for number in answer.logprobs)) for answer in answers]
     return turned, ["the options' losses are read as log-probabilities"]

@@ -1,7 +1,7 @@
 """Samples of lm_eval as Parquet: what the Hub makes of a data set of samples, or `datasets` writes.
 
-The rows are those of `samples_TASK_DATE.jsonl` (`lm_eval/loggers/evaluation_tracker.py` of 0.4.3 to 0.4.13), in which every row has the
-fields of all: those that a document or a question lacks are null. They are read as the lines that they were.
+The rows are those of `samples_TASK_DATE.jsonl` (`lm_eval/loggers/evaluation_tracker.py` of 0.4.11 and 0.4.13.dev0), in which
+every row has the fields of all: those that a document or a question lacks are null. They are read as the lines that they were.
 """
 
 from __future__ import annotations
