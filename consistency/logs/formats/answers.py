@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from consistency.support.text import counted
 
 # The metric of a reader that takes over whether an answer is right.
 ACC = "acc"
+# As ids are written; others, such as 01, are texts.
+_NUMBER = re.compile(r"0|[1-9]\d{0,14}", re.ASCII)
+_LARGEST = 2**53
 NO_LOGPROBS = "log-probabilities of the options are not in this log: what needs them is not computed"
 
 
@@ -35,8 +39,8 @@ class Answer:
 
     Attributes
     ----------
-    number : int
-        The log's number of the question, or its place there.
+    id : int or str
+        What the log calls the question, or its place there.
     question : str
         Without the options, the examples and the instructions of the prompt, as far as these can be told apart.
     options : tuple of str, length k
@@ -63,7 +67,7 @@ class Answer:
         lm_eval's hash of the document, where the program computes the same.
     """
 
-    number: int
+    id: int | str
     question: str
     options: tuple[str, ...] = ()
     gold: tuple[int, ...] = ()
@@ -113,20 +117,23 @@ def to_scores(
     *,
     settings: TaskSettings | None = None,
     notes: Iterable[str] = (),
+    repeats: str = "rows",
 ) -> Scores:
-    """The scores of a task: a row a question, ascending by number.
+    """The scores of a task: a row a question, ascending by its number, else in the order of the log.
 
     Parameters
     ----------
     task : str
     answers : sequence of Answer
-        Of a number that occurs again only the first counts.
+        Of an id that occurs again only the first counts.
     source : Path
         The file.
     settings : TaskSettings, optional
         What the run's results say of the task.
     notes : iterable of str
         Sentences for a reader of results.
+    repeats : str
+        What several answers to one question are: "epochs".
 
     Raises
     ------
@@ -136,7 +143,7 @@ def to_scores(
     Examples
     --------
     >>> asked = {"question": "1+1?", "options": ("2", "3"), "gold": (0,)}
-    >>> scores = to_scores("sums", [Answer(number=0, logprobs=(-0.1, -2.3), **asked)], Path("sums.jsonl"))
+    >>> scores = to_scores("sums", [Answer(id=0, logprobs=(-0.1, -2.3), **asked)], Path("sums.jsonl"))
     >>> scores.correct.tolist(), scores.target.tolist()
     ([1.0], [0])
     """
@@ -144,11 +151,15 @@ def to_scores(
         raise InputError(f"no answer of the task {task}", do="run the evaluation again", path=source)
     settings = settings or TaskSettings()
     notes = [*notes]
-    first: dict[int, Answer] = {}
+    times = Counter(answer.id for answer in answers)
+    several = sum(count > 1 for count in times.values())
+    if several:
+        notes.append(f"{counted(several, 'question', 'have')} several {repeats}; the first counts")
+    first: dict[int | str, Answer] = {}
     for answer in answers:
-        first.setdefault(answer.number, answer)
-    rows = [first[number] for number in sorted(first)]
-    duplicates = len(answers) - len(rows)
+        first.setdefault(answer.id, answer)
+    numbers = _numbers(first)
+    rows = [first[key] for key in numbers]
     n, width = len(rows), max(len(row.logprobs) for row in rows)
     logprobs, gold, n_options = _options(rows, width, notes)
     if not width and any(row.options for row in rows):
@@ -158,7 +169,7 @@ def to_scores(
         for name in dict.fromkeys(name for row in rows for name in row.metrics)
     }
     options = Options(logprobs, gold) if width else None
-    metrics = read_metrics(columns, settings, "none", options, repeated=bool(duplicates))
+    metrics = read_metrics(columns, settings, "none", options, repeated=bool(several))
     unconditional = None
     if width and all(len(row.unconditional) == len(row.logprobs) for row in rows):
         unconditional = np.full((n, width), np.nan)
@@ -173,7 +184,7 @@ def to_scores(
     scores = Scores(
         task=task,
         filter="none",
-        doc_id=np.array([row.number for row in rows], dtype=np.int64),
+        doc_id=np.array([*numbers.values()], dtype=np.int64),
         doc_hash=[row.doc_hash for row in rows],
         prompt_hash=[
             hashlib.sha256(row.prompt.encode("utf-8", "replace")).hexdigest() if row.prompt else "" for row in rows
@@ -190,12 +201,19 @@ def to_scores(
         documents=documents,
         unconditional=unconditional,
         source=source,
-        duplicates=duplicates,
         notes=(*notes, *metrics.notes),
         right=None if width or not any(row.options for row in rows) else list(map(_right, rows)),
     )
     order = order_of_labels(continuations, documents, width) if width else None
     return scores if order is None else scores.reorder_options(order)
+
+
+def _numbers(ids: Iterable[int | str]) -> dict[int | str, int]:
+    """A number for each id, ascending: the ids themselves, or what they write, where all are numbers; else their places."""
+    found = {key: int(key) if isinstance(key, int) or _NUMBER.fullmatch(key) else -1 for key in ids}
+    if all(0 <= number <= _LARGEST for number in found.values()):
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+    return {key: place for place, key in enumerate(found)}
 
 
 def _options(rows: Sequence[Answer], width: int, notes: list[str]) -> tuple[Floats, Bools, Integers]:
@@ -229,10 +247,7 @@ def _document(row: Answer) -> bytes:
         document["answer"] = row.gold[0] if len(row.gold) == 1 else row.gold
     elif row.target:
         document["answer"] = row.target
-    try:
-        return msgspec.json.encode(document)
-    except UnicodeEncodeError:  # half a surrogate pair
-        return msgspec.json.encode(document | {"question": row.question.encode("utf-8", "replace").decode()})
+    return msgspec.json.encode(document)
 
 
 def _right(row: Answer) -> str:
@@ -265,9 +280,3 @@ def option_index(value: object, options: Sequence[str]) -> int | None:
     label = label_of(value).upper()
     place = ord(label) - ord("A") if label.isascii() and label.isalpha() else -1
     return place if 0 <= place < len(options) else None
-
-
-def repeats_note(numbers: Iterable[object], what: str) -> list[str]:
-    """A note on questions that were answered several times, of which the first answer counts; none where none was."""
-    several = sum(count > 1 for count in Counter(numbers).values())
-    return [f"{counted(several, 'question', 'have')} several {what}; the first counts"] if several else []

@@ -46,7 +46,9 @@ def decode(content: bytes, kind: type[T], path: Path, what: str, line: int | Non
     except (ValueError, RecursionError):
         pass
     try:
-        return msgspec.convert(json.loads(content), kind)
+        # Half a surrogate pair could not be written again.
+        text = json.dumps(json.loads(content), ensure_ascii=False).encode("utf-8", "replace")
+        return msgspec.convert(json.loads(text), kind)
     except json.JSONDecodeError as error:
         number = (line or 1) + error.lineno - 1
         raise InputError(

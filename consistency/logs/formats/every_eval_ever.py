@@ -6,6 +6,7 @@ Fields as in the schemas 0.2.2 and 0.3.0: `every_eval_ever/schemas/instance_leve
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError
-from consistency.logs.formats.answers import ACC, Answer, Log, option_index, repeats_note, to_scores
+from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
 from consistency.logs.formats.decoding import has_keys, json_lines_of
 from consistency.logs.formats.prompts import asked
 from consistency.logs.labels import label_of
 from consistency.logs.run_config import RunConfig
+
+_PLACE = re.compile(r"\d{1,3}", re.ASCII)
 
 
 class _Input(msgspec.Struct, gc=False):
@@ -66,8 +69,6 @@ class EveryEvalEverReader:
     def read(self, file: Path) -> Log:
         """The tasks of a file, by the names of its evaluations."""
         answers: defaultdict[str, list[Answer]] = defaultdict(list)
-        numbers: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        ids: defaultdict[str, list[str]] = defaultdict(list)
         models: dict[str, int] = {}
         for line, record in json_lines_of(file, _Record, "an instance record of every_eval_ever"):
             models.setdefault(record.model_id, line)
@@ -79,25 +80,12 @@ class EveryEvalEverReader:
                     path=file,
                     line=line,
                 )
-            task = record.evaluation_name
-            known = numbers[task]
-            ids[task].append(record.sample_id)
-            number = known.setdefault(
-                record.sample_id, int(record.sample_id) if _is_number(record.sample_id) else len(known)
-            )
-            answers[task].append(_answer(record, number))
-        tasks = {
-            task: to_scores(task, found, file, notes=repeats_note(ids[task], "records"))
-            for task, found in sorted(answers.items())
-        }
+            answers[record.evaluation_name].append(_answer(record))
+        tasks = {task: to_scores(task, found, file, repeats="records") for task, found in sorted(answers.items())}
         return Log(tasks, RunConfig(model_name=next(iter(models)), harness=self.name))
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 16
-
-
-def _answer(record: _Record, number: int) -> Answer:
+def _answer(record: _Record) -> Answer:
     choices = tuple(record.input.choices or ())
     labelled = bool(choices) and all(map(label_of, choices))
     question, listed = asked(record.input.raw, len(choices))
@@ -107,7 +95,7 @@ def _answer(record: _Record, number: int) -> Answer:
     for text in record.input.reference if options else ():
         found = option_index(text, choices or options)
         # lm_eval's targets are places of options.
-        found = int(text) if found is None and _is_number(text.strip()) else found
+        found = int(text) if found is None and _PLACE.fullmatch(text.strip()) else found
         if found is not None and found < len(options):
             golds.append(found)
     terminal = [item.extracted_value for item in record.answer_attribution if item.is_terminal]
@@ -115,7 +103,7 @@ def _answer(record: _Record, number: int) -> Answer:
     said = terminal[-1] if terminal else None
     metadata = record.metadata or {}
     return Answer(
-        number=number,
+        id=record.sample_id,
         question=question,
         options=options,
         gold=tuple(sorted(set(golds))),

@@ -15,12 +15,11 @@ from typing import Any
 import msgspec
 
 from consistency.errors import InputError
-from consistency.logs.formats.answers import ACC, Answer, Log, option_index, repeats_note, to_scores
+from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
 from consistency.logs.formats.decoding import decode
 from consistency.logs.labels import label_of
 from consistency.logs.packed import archive_members, is_archive, read_log
 from consistency.logs.run_config import RunConfig
-from consistency.logs.task_settings import TaskSettings
 from consistency.support.text import counted
 
 _SAMPLE = re.compile(r"samples/(?:[^/]*_epoch_\d+\.json|[^/]*_epoch_\d+/sample\.json)")
@@ -157,21 +156,17 @@ class InspectReader:
         else:
             whole = decode(read_log(file), _Whole, file, _WHAT)
             header, samples = whole, ((f"samples[{place}]", item) for place, item in enumerate(whole.samples or []))
-        answers: list[Answer] = []
-        ids: list[tuple[int | str, int]] = []
+        answers: list[tuple[int, Answer]] = []
         unanswered = unordered = 0
         shuffles = any(step.params.get("shuffle") for step in header.plan.steps)
-        seen: dict[int | str, int] = {}
         for place, sample in samples:
             if not sample.scores:
                 unanswered += 1
                 continue
-            ids.append((sample.id, sample.epoch))
-            number = seen.setdefault(sample.id, sample.id if type(sample.id) is int and sample.id >= 0 else len(seen))
-            answer, shuffled = _answer(sample, number, shuffles, file, place)
+            answer, shuffled = _answer(sample, shuffles, file, place)
             unordered += shuffled
-            answers.append(answer)
-        notes = repeats_note([name for name, _ in ids], "epochs")
+            answers.append((sample.epoch, answer))
+        notes = []
         if unanswered:
             notes.append(f"{counted(unanswered, 'sample', 'have')} no score (left out)")
         if unordered:
@@ -185,8 +180,10 @@ class InspectReader:
                 "no sample with a score", expected=_WHAT, do="run inspect eval, or inspect score, to its end", path=file
             )
         task = header.eval.task.rpartition("/")[2] or header.eval.task
-        settings = TaskSettings(documents=len(seen))
-        return Log({task: to_scores(task, answers, file, settings=settings, notes=notes)}, _config(header, task))
+        # Of the first epoch, whichever place that has in the file.
+        answers.sort(key=lambda item: item[0])
+        scores = to_scores(task, [answer for _, answer in answers], file, notes=notes, repeats="epochs")
+        return Log({task: scores}, _config(header, task))
 
 
 def _read_archive(file: Path) -> tuple[_Header, Iterator[tuple[str, _Sample]]]:
@@ -205,7 +202,7 @@ def _read_archive(file: Path) -> tuple[_Header, Iterator[tuple[str, _Sample]]]:
     return header, samples()
 
 
-def _answer(sample: _Sample, number: int, shuffles: bool, file: Path, place: str) -> tuple[Answer, bool]:
+def _answer(sample: _Sample, shuffles: bool, file: Path, place: str) -> tuple[Answer, bool]:
     """The answer of a sample, and whether its options were shuffled behind the letters that the model saw."""
     options = tuple(sample.choices or ())
     named = [sample.target] if isinstance(sample.target, str) else sample.target
@@ -233,7 +230,7 @@ def _answer(sample: _Sample, number: int, shuffles: bool, file: Path, place: str
     logprobs = () if shuffled or not options else _of_letters(tokens, len(options))
     return (
         Answer(
-            number=number,
+            id=sample.id,
             question=sample.input if isinstance(sample.input, str) else "\n".join(item.text for item in sample.input),
             options=options,
             gold=gold,

@@ -152,7 +152,7 @@ def _to_answer(
         )
     written = text[0] if isinstance(text, list | tuple) and text else text
     return Answer(
-        number=number,
+        id=number,
         question=question,
         options=options,
         gold=golds if values or options else (),

@@ -125,7 +125,7 @@ def _of_shares(output: _Output, file: Path) -> Iterator[Answer]:
                 path=file,
                 line=line,
             )
-        yield Answer(number=number, question=f"task {number}{total} of llama.cpp", metrics={ACC: float(now - right)})
+        yield Answer(id=number, question=f"task {number}{total} of llama.cpp", metrics={ACC: float(now - right)})
         right = now
     if output.tasks is not None and len(output.shares) < output.tasks:
         raise InputError(
@@ -151,7 +151,7 @@ def _of_chunks(output: _Output, file: Path) -> Iterator[Answer]:
         ratio, divergence, same = (new - old for new, old in zip(now, sums, strict=True))
         sums = now  # type: ignore[assignment]
         yield Answer(
-            number=number,
+            id=number,
             question=f"chunk {number} of the text that llama.cpp read",
             metrics={KL: divergence, RATIO: ratio, SAME: same / 100},
         )

@@ -87,7 +87,7 @@ def _answer(row: Mapping[str, Any]) -> Answer:
         golds = [place] if place is not None and place < (len(scored) or len(options)) else []
     text = said[0] if isinstance(said, list) and said else said
     return Answer(
-        number=number,
+        id=number,
         question=question,
         options=options,
         gold=tuple(golds),

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from consistency.errors import InputError
-from consistency.logs.formats.answers import ACC, Answer, Log, option_index, repeats_note, to_scores
+from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
 from consistency.logs.formats.decoding import has_keys, json_lines_of
 from consistency.logs.formats.prompts import asked
 from consistency.logs.packed import read_head
@@ -25,7 +24,7 @@ _WHAT = "a result of NeMo Evaluator"
 
 
 class _Result(msgspec.Struct, gc=False):
-    problem_idx: int
+    problem_idx: Annotated[int, msgspec.Meta(ge=0)]
     reward: float
     repeat: int = 0
     prompt: str = ""
@@ -47,19 +46,14 @@ class NemoReader:
 
     def read(self, file: Path) -> Log:
         """The one benchmark of a file."""
-        answers, repeated = [], []
-        for line, result in json_lines_of(file, _Result, _WHAT):
-            if result.problem_idx < 0:
-                raise InputError(f"problem_idx {result.problem_idx}", expected="0 or more", path=file, line=line)
-            repeated.append(result.problem_idx)
-            answers.append((result.repeat, _answer(result)))
+        answers = [(result.repeat, _answer(result)) for _, result in json_lines_of(file, _Result, _WHAT)]
         answers.sort(key=lambda item: item[0])
         bundle = _bundle(file)
         benchmark, config = _mapping(bundle, "benchmark"), _mapping(bundle, "config")
         task = str(benchmark.get("name") or file.resolve().parent.name or "results")
         system, limit = config.get("system_prompt"), config.get("max_problems")
         version, date = bundle.get("sdk_version"), bundle.get("timestamp")
-        scores = to_scores(task, [answer for _, answer in answers], file, notes=repeats_note(repeated, "repeats"))
+        scores = to_scores(task, [answer for _, answer in answers], file, repeats="repeats")
         return Log(
             {task: scores},
             RunConfig(
@@ -103,7 +97,7 @@ def _answer(result: _Result) -> Answer:
     gold = option_index(expected, options) if options else None
     taken = result.extracted_answer
     return Answer(
-        number=result.problem_idx,
+        id=result.problem_idx,
         question=stem or question,
         options=options if gold is not None else (),
         gold=() if gold is None else (gold,),

@@ -49,13 +49,15 @@ class PlainReader:
         models: set[str | None] = set()
         shots: dict[str, int] = {}
         lines: dict[tuple[str, int | str], int] = {}
+        named: dict[str, bool] = {}
         for line, row in json_lines_of(file, _Row, _WHAT):
             try:
                 task = row.task or plain_name(file).removesuffix(".jsonl")
-                number = row.id if type(row.id) is int and 0 <= row.id < 1 << 63 else len(answers[task])
-                if row.id is not None and (before := lines.setdefault((task, row.id), line)) != line:
+                if (before := lines.setdefault((task, line if row.id is None else row.id), line)) != line:
                     raise ValueError(f"the id {row.id!r} again, as in line {before}")
-                answers[task].append(_answer(row, number))
+                if named.setdefault(task, row.id is not None) != (row.id is not None):
+                    raise ValueError("an id in some lines and not in others")
+                answers[task].append(_answer(row, len(answers[task])))
                 models.add(row.model)
                 if row.shots is not None and shots.setdefault(task, row.shots) != row.shots:
                     raise ValueError(f"{row.shots} shots, and {shots[task]} before")
@@ -67,7 +69,7 @@ class PlainReader:
         return Log(tasks, RunConfig(model_name=next(iter(models)), num_fewshot=shots, harness=self.name))
 
 
-def _answer(row: _Row, number: int) -> Answer:
+def _answer(row: _Row, place: int) -> Answer:
     options = tuple(row.choices)
     named = row.gold if isinstance(row.gold, list) else [] if row.gold is None else [row.gold]
     golds = [option_index(item, options) for item in named] if options else []
@@ -83,7 +85,7 @@ def _answer(row: _Row, number: int) -> Answer:
     chosen = option_index(row.answer, options)
     said = "" if row.answer is None else options[chosen] if chosen is not None else str(row.answer)
     return Answer(
-        number=number,
+        id=place if row.id is None else row.id,
         question=row.question,
         options=options,
         gold=tuple(sorted({item for item in golds if item is not None})),
