@@ -503,7 +503,7 @@ def test_links_in_an_archive_are_not_followed(tmp_path):
 
 @pytest.mark.parametrize("ending", [".gz", ".zst", ".zip"])
 def test_a_bomb_is_refused_before_it_grows(tmp_path, ending, monkeypatch):
-    monkeypatch.setattr(packed, "_UNCHECKED", 1 << 20)
+    monkeypatch.setattr(packed, "UNCHECKED", 1 << 20)
     line = samples(tmp_path / "logs", "a", MONDAY).read_bytes()
     content = line[:-2] + b', "more": "' + b" " * (16 << 20) + b'"}\n'
     file = tmp_path / "logs" / f"samples_a_{MONDAY}.jsonl"

@@ -31,6 +31,7 @@ from consistency.comparison.runs import (
     comparable,
     matched_names,
     read_both,
+    same_kind,
     same_run,
 )
 from consistency.comparison.section import Section, TaskSampling
@@ -148,7 +149,7 @@ def compare(
     del filtered
     paired: dict[str, Pairs] = {}
     for name, other in chosen.items():
-        pairs = pair(comparable(first.tasks[name], score), comparable(second.tasks[other], score))
+        pairs = pair(*same_kind(comparable(first.tasks[name], score), comparable(second.tasks[other], score)))
         if len(pairs):
             paired[name] = pairs
         else:

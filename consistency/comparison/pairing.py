@@ -201,6 +201,12 @@ def pair(before: Scores, after: Scores) -> Pairs:
             left_out["right answer differs"] = [int(d) for d in first.doc_id[changed]]
             same = np.flatnonzero(~changed)
             first, second, reordered, kept = first.take(same), second.take(same), reordered[same], kept[same]
+    elif first.right is not None and second.right is not None:
+        known = [one == two or not (one and two) for one, two in zip(first.right, second.right, strict=True)]
+        if not all(known):
+            same = np.flatnonzero(known)
+            left_out["right answer differs"] = [int(d) for d in np.delete(first.doc_id, same)]
+            first, second, reordered, kept = first.take(same), second.take(same), reordered[same], kept[same]
     _explain_unpaired(before, after, pairs, left_out)
     if before.duplicates:
         left_out["repeated doc_id in the first log"] = [-1] * before.duplicates

@@ -75,6 +75,18 @@ def comparable(scores: Scores, score: str) -> Scores:
     return replace(folded.scores, notes=tuple(notes), unrotated=folded.asked)
 
 
+def same_kind(first: Scores, second: Scores) -> tuple[Scores, Scores]:
+    """Two logs of one task as they can be compared: without options where only one logs them, and both a metric of accuracy.
+
+    Another program may have asked for a letter what lm_eval scores by log-probabilities.
+    """
+    if first.has_options == second.has_options:
+        return first, second
+    one, two = (scores.without_options() if scores.has_options else scores for scores in (first, second))
+    shared = set(one.accuracy_metrics) & set(two.accuracy_metrics)
+    return (one, two) if shared else (first, second)
+
+
 def common_tasks(first: Run, second: Run) -> dict[str, str]:
     """Tasks of one name; a task that the other log lacks is matched with the one that shares most of its questions."""
     common = {name: name for name in sorted(set(first.tasks) & set(second.tasks))}

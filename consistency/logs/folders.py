@@ -179,6 +179,22 @@ def find_logs(path: Path, run: str | None = None, *, or_newest: bool = False) ->
     return _of_newest(path, listing, labels)
 
 
+def is_samples_name(name: str) -> bool:
+    """Whether a file has the name of lm_eval's samples of a task.
+
+    Examples
+    --------
+    >>> is_samples_name("samples_arc_easy_2026-01-02T03-04-05.jsonl"), is_samples_name("samples.jsonl")
+    (True, False)
+    """
+    return _SAMPLES.fullmatch(name) is not None
+
+
+def is_results_name(name: str) -> bool:
+    """Whether a file has the name of a results file: of lm_eval, or of another program that names its own alike."""
+    return name == "results.json" or name.startswith("results_") or name.endswith("_results.json")
+
+
 def is_log(file: Path) -> bool:
     """Whether a file holds documents of lm_eval: a line each, or in the one array that lm_eval 0.4.0 wrote."""
     try:

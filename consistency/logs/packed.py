@@ -13,6 +13,8 @@ import lzma
 import os
 import re
 import stat
+import struct
+import sys
 import tempfile
 import zipfile
 import zlib
@@ -29,8 +31,11 @@ COMPRESSED = (".gz", ".zst")
 # Logs of five shots shrink to a 38th.
 MOST = 8 << 30
 MOST_TIMES = 500
-_UNCHECKED = 64 << 20
+UNCHECKED = 64 << 20
 _BLOCK = 1 << 20
+# Of the files in an archive: how Zstandard is named, and what stands before each, with the lengths of its name and its extra.
+_ZSTD = 93
+_LOCAL_HEADER = struct.Struct("<26sHH")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _DO = "copy it again, or unpack it and name the unpacked log"
 
@@ -51,9 +56,9 @@ def plain_name(path: Path) -> str:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a path is a `.zip` file."""
+    """Whether a path is a `.zip` file, or the log of Inspect that is one."""
     # Unlike Path.is_file, which raises for a name that is too long.
-    return path.suffix.lower() == ".zip" and os.path.isfile(path)  # noqa: PTH113
+    return path.suffix.lower() in (".zip", ".eval") and os.path.isfile(path)  # noqa: PTH113
 
 
 def archive_members(archive: Path) -> list[Path]:
@@ -98,7 +103,7 @@ def open_log(path: Path) -> io.BufferedReader:
             total = 0
             while block := source.read(_BLOCK):
                 total += len(block)
-                if total > MOST or (total > _UNCHECKED and total > MOST_TIMES * packed):
+                if total > MOST or (total > UNCHECKED and total > MOST_TIMES * packed):
                     raise _too_large(path)
                 target.write(block)
         target.seek(0)
@@ -150,8 +155,11 @@ def _unpacking(path: Path) -> Iterator[tuple[_Readable, int]]:
                     raise InputError("the archive has no such file", path=path)
                 if stat.S_ISLNK(member.external_attr >> 16):
                     raise InputError("a link in an archive, which is not followed", do=_DO, path=path)
-                source = stack.enter_context(opened.open(member))
                 size = min(member.compress_size, archive.stat().st_size)
+                if member.compress_type == _ZSTD and sys.version_info < (3, 14):
+                    yield stack.enter_context(_zstd_member(archive, member)), size
+                    return
+                source = stack.enter_context(opened.open(member))
             yield _decompressing(source, path.suffix), size
         except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             # RuntimeError is of an archive with a password, NotImplementedError of a method that Python lacks.
@@ -161,6 +169,19 @@ def _unpacking(path: Path) -> Iterator[tuple[_Readable, int]]:
                 raise
             # Of the decompressor.
             raise InputError(f"cannot be unpacked: {error}", do=_DO, path=path) from None
+
+
+@contextmanager
+def _zstd_member(archive: Path, member: zipfile.ZipInfo) -> Iterator[_Readable]:
+    """The content of a file that is packed with Zstandard, which Python reads from 3.14 on."""
+    with archive.open("rb") as file:
+        file.seek(member.header_offset)
+        header = file.read(_LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\3\4" or member.flag_bits & 1:
+            raise zipfile.BadZipFile(f"no readable entry {member.filename!r}")
+        file.seek(sum(_LOCAL_HEADER.unpack(header)[1:]), io.SEEK_CUR)
+        packed = file.read(member.compress_size)
+    yield _decompressing(io.BytesIO(packed), ".zst")
 
 
 def _decompressing(source: IO[bytes], suffix: str) -> _Readable:

@@ -65,6 +65,8 @@ class RunConfig:
         How many documents each task has, of which `limit` may have been run.
     content : dict of str to object
         The whole results file, as its JSON; empty where there is none.
+    harness, harness_version : str or None
+        The program that wrote the log, where it is not lm_eval, and its version or commit.
     """
 
     model: str | None = None
@@ -86,6 +88,8 @@ class RunConfig:
     results: Path | None = None
     documents: Mapping[str, int] = field(default_factory=dict)
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    harness: str | None = None
+    harness_version: str | None = None
 
 
 def read_config(results: Path | None, date: str) -> RunConfig:

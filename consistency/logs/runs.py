@@ -12,6 +12,8 @@ from pathlib import Path
 
 from consistency.errors import InputError
 from consistency.logs.folders import LeftOut, Selection, find_logs
+from consistency.logs.formats.find import read_foreign, reader_of
+from consistency.logs.formats.hub import fetch, is_remote
 from consistency.logs.run_config import RunConfig
 from consistency.logs.samples import read_samples
 from consistency.logs.scores import Scores
@@ -52,7 +54,8 @@ def read_run(
     ----------
     path : path-like
         An `--output_path` folder or a model's folder inside it, also as a `.zip` archive; one samples file, also as `.gz`
-        or `.zst`; or a results file, which stands for the samples beside it.
+        or `.zst`; or a results file, which stands for the samples beside it. Also a file or folder of another program that
+        docs/formats.md lists, and `hub:ORG/NAME@REVISION`, a data set of the Hugging Face Hub, which is fetched.
     run : str, optional
         The date of the one run to read, or its beginning (`2026-07-13T18`).
     or_newest : bool
@@ -82,13 +85,19 @@ def read_run(
     >>> sums.logprobs.tolist(), sums.target.tolist(), sums.correct.tolist()
     ([[-0.1, -2.3]], [0], [1.0])
     """
-    path = Path(path)
+    path = named = Path(path)
+    if is_remote(path):
+        path, shown = fetch(path)
+        named = Path(shown)
+    foreign = read_foreign(path, run, or_newest=or_newest)
+    if foreign is not None:
+        return Run(named, *foreign)
     found = find_logs(path, run, or_newest=or_newest)
     tasks: dict[str, Scores] = {}
     unreadable: list[tuple[str, InputError]] = []
     for file, task in sorted(found.files):
         try:
-            read = read_samples(file, task, read_task_settings(found.config.content, task))
+            read = read_file(file, task, found.config)
         except InputError as error:
             if not skip_unreadable:
                 raise
@@ -105,4 +114,22 @@ def read_run(
     if not tasks:
         raise unreadable[0][1]
     left_out = [LeftOut(error.path or path, error.problem, error.line) for _, error in unreadable]
-    return Run(path, tasks, found.config, found.selection.without({task for task, _ in unreadable}, left_out))
+    return Run(named, tasks, found.config, found.selection.without({task for task, _ in unreadable}, left_out))
+
+
+def read_file(file: Path, task: str, config: RunConfig) -> Mapping[str, Scores]:
+    """The scores of one file by task name, of lm_eval by `"task,filter"` where it holds several filters.
+
+    Parameters
+    ----------
+    file : Path
+    task : str
+        Name of the task, which a samples file of lm_eval does not contain.
+    config : RunConfig
+        Of its run.
+    """
+    if config.harness is not None or file.suffix == ".parquet":
+        reader = reader_of(file)
+        if reader is not None:
+            return reader.read(file).tasks
+    return read_samples(file, task, read_task_settings(config.content, task))

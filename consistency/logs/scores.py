@@ -13,7 +13,7 @@ from consistency.errors import InputError, not_one_of
 from consistency.logs.documents import find_line, normalised, options_of, question_key
 from consistency.logs.generations import Generation
 from consistency.logs.labels import label_of
-from consistency.logs.metrics import accuracy_names
+from consistency.logs.metrics import ACCURACY, accuracy_names
 from consistency.logs.task_settings import TaskSettings
 from consistency.metrics.aggregates import Summands
 from consistency.metrics.distributions import probabilities, top_option
@@ -72,6 +72,8 @@ class Scores:
         Rows of the file that repeat a doc_id and are left out.
     notes : tuple of str
         Sentences for a reader of results: rows left out, answers inferred.
+    right : sequence of str, length n, or None
+        The right answer's text, where the options are known and have no log-probabilities; empty where it is unknown.
     unrotated : Scores or None
         Where these are answers over all rotations of the options: those to the unrotated questions, row by row.
     """
@@ -97,6 +99,7 @@ class Scores:
     score: str = "raw"
     duplicates: int = 0
     notes: tuple[str, ...] = ()
+    right: Sequence[str] | None = None
     unrotated: Scores | None = None
 
     def __len__(self) -> int:
@@ -222,7 +225,27 @@ class Scores:
             continuations=taken(self.continuations, rows),
             documents=taken(self.documents, rows),
             unconditional=None if self.unconditional is None else self.unconditional[rows],
+            right=None if self.right is None else taken(self.right, rows),
             unrotated=None if self.unrotated is None else self.unrotated.take(rows),
+        )
+
+    def without_options(self) -> Scores:
+        """The same answers as right or wrong alone, to compare them with a log that holds no more."""
+        n = len(self)
+        return replace(
+            self,
+            logprobs=np.empty((n, 0)),
+            gold=np.empty((n, 0), dtype=bool),
+            n_options=np.zeros(n, dtype=np.int64),
+            continuations=Repeated((), n),
+            unconditional=None,
+            unrotated=None,
+            right=[
+                normalised(self.option_texts(row)[target]) if target >= 0 else ""
+                for row, target in enumerate(self.target.tolist())
+            ],
+            metrics=self.metrics if self.accuracy_metrics else {**self.metrics, ACCURACY[0]: self.correct},
+            notes=(*self.notes, "log-probabilities are not used: the other log has none"),
         )
 
     def reorder_options(self, order: Integers) -> Scores:

@@ -128,6 +128,9 @@ def run_settings(run: RunConfig) -> dict[str, Any]:
     ):
         if version not in (None, "N/A"):
             found[name] = version
+    found["harness"] = run.harness or "lm_eval"
+    if run.harness is not None and run.harness_version is not None:
+        found[run.harness] = run.harness_version
     if run.device is not None:
         kind, _, number = run.device.partition(":")
         found |= {"device": kind, "device number": number or "0"}

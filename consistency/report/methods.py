@@ -133,10 +133,14 @@ def _trained(configs: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _harness(logs: Sequence[Log]) -> str:
-    versions = sorted({log.lm_eval_version for log in logs if log.lm_eval_version})
-    silent = sum(not log.lm_eval_version for log in logs)
+    others = list(dict.fromkeys(log.harness for log in logs if isinstance(log.harness, str)))
+    own = [log for log in logs if not isinstance(log.harness, str)]
+    if not own:
+        return _list(others)
+    versions = sorted({log.lm_eval_version for log in own if log.lm_eval_version})
+    silent = sum(not log.lm_eval_version for log in own)
     named = f"the Language Model Evaluation Harness {_list(versions)}".strip()
-    return f"{named} (version not named in {silent} of {len(logs)} logs)" if silent else named
+    return _list([f"{named} (version not named in {silent} of {len(own)} logs)" if silent else named, *others])
 
 
 def _settings(logs: Iterable[Log]) -> str:

@@ -53,6 +53,9 @@ def log_record(config: RunConfig, sources: Mapping[str, Path], questions: int, *
         hardware=config.hardware,
         git_commit=config.git_commit,
         truncated_prompts=msgspec.UNSET if cut is None else cut.cut,
+        harness=msgspec.UNSET
+        if config.harness is None
+        else " ".join(filter(None, [config.harness, config.harness_version])),
     )
 
 
@@ -154,7 +157,7 @@ def log_table(logs: Sequence[Log]) -> Table:
             *((str(log.model) or DASH,) if several else ()),
             log.folder,
             _minute(log.date),
-            log.lm_eval_version or DASH,
+            log.lm_eval_version or log.harness or DASH,
             log.dtype or DASH,
             ", ".join(map(str, log.shots)) or DASH,
             log.template or {True: "yes", False: "no", None: DASH}[log.chat_template],

@@ -105,6 +105,8 @@ class Log(Struct):
         lm_eval's `--limit`, if it left questions out.
     truncated_prompts : int
         How many prompts lost their beginning, being longer than what the model reads; absent where the log does not say.
+    harness : str
+        The program that wrote the log and its version, where that is known; absent for lm_eval.
     tasks, questions : int
     sha256 : str
         Over the samples of all tasks in order of their names; dates and file names do not enter.
@@ -129,6 +131,7 @@ class Log(Struct):
     hardware: str | None = None
     git_commit: str | None = None
     truncated_prompts: int | UnsetType = UNSET
+    harness: str | UnsetType = UNSET
 
 
 class Verdict(Struct):

@@ -12,9 +12,8 @@ from consistency.comparison.items import LargeItems
 from consistency.comparison.result import Comparison
 from consistency.comparison.runs import comparable
 from consistency.logs.generations import UNREADABLE, Generation
-from consistency.logs.samples import read_samples
+from consistency.logs.runs import read_file
 from consistency.logs.scores import Scores
-from consistency.logs.task_settings import read_task_settings
 from consistency.report.items import OfRows
 from consistency.report.questions import texts_of
 
@@ -99,7 +98,7 @@ def _read(comparison: Comparison, task: str, number: int) -> Scores:
     name = comparison.names.renamed.get(task, task) if number else task
     configs = config.content.get("configs")
     plain = name if isinstance(configs, dict) and name in configs else name.rsplit(",", 1)[0]
-    found = read_samples(comparison.sources[task][number], plain, read_task_settings(config.content, plain))
+    found = read_file(comparison.sources[task][number], plain, config)
     # A name may hold the filter; else it is the first log's, or where the second lacks that, its own first.
     chosen = found.get(name) or found.get(f"{plain},{comparison.by_task[task].filter}") or next(iter(found.values()))
     return comparable(chosen, comparison.score)

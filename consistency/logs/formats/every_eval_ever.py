@@ -1,0 +1,116 @@
+"""Instance records of every_eval_ever: JSON lines, a line a question and an evaluation.
+
+Fields as in the schemas 0.2.2 and 0.3.0: `every_eval_ever/schemas/instance_level_eval.schema.json`; names of files as in
+`converters/lm_eval/instance_level_adapter.py` of 0.2.3rc1. The schema has no place for log-probabilities.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
+from consistency.logs.formats.decoding import has_keys, json_lines_of
+from consistency.logs.formats.prompts import asked
+from consistency.logs.labels import label_of
+from consistency.logs.run_config import RunConfig
+
+_PLACE = re.compile(r"\d{1,3}", re.ASCII)
+
+
+class _Input(msgspec.Struct, gc=False):
+    raw: str
+    reference: list[str]
+    formatted: str | None = None
+    choices: list[str] | None = None
+
+
+class _Output(msgspec.Struct, gc=False):
+    raw: list[str] = []
+
+
+class _Attribution(msgspec.Struct, gc=False):
+    extracted_value: str = ""
+    is_terminal: bool = True
+
+
+class _Evaluation(msgspec.Struct, gc=False):
+    score: float
+    is_correct: bool
+
+
+class _Record(msgspec.Struct, gc=False):
+    evaluation_name: str
+    sample_id: str
+    model_id: str
+    input: _Input
+    evaluation: _Evaluation
+    output: _Output | None = None
+    messages: list[Any] | None = None
+    answer_attribution: list[_Attribution] = []
+    metadata: dict[str, str] | None = None
+    evaluation_id: str = ""
+
+
+class EveryEvalEverReader:
+    """Reads instance records of every_eval_ever."""
+
+    name = "every_eval_ever"
+
+    def recognises(self, file: Path, head: bytes) -> bool:
+        """Whether its first line has the keys of an instance record."""
+        return has_keys(head, "schema_version", "evaluation_name", "sample_id", "evaluation")
+
+    def read(self, file: Path) -> Log:
+        """The tasks of a file, by the names of its evaluations."""
+        answers: defaultdict[str, list[Answer]] = defaultdict(list)
+        models: dict[str, int] = {}
+        for line, record in json_lines_of(file, _Record, "an instance record of every_eval_ever"):
+            models.setdefault(record.model_id, line)
+            if len(models) > 1:
+                raise InputError(
+                    f"a record of {record.model_id!r} in a log of {next(iter(models))!r}",
+                    expected="one model",
+                    do="write the records of each model to a file of their own",
+                    path=file,
+                    line=line,
+                )
+            answers[record.evaluation_name].append(_answer(record))
+        tasks = {task: to_scores(task, found, file, repeats="records") for task, found in sorted(answers.items())}
+        return Log(tasks, RunConfig(model_name=next(iter(models)), harness=self.name))
+
+
+def _answer(record: _Record) -> Answer:
+    choices = tuple(record.input.choices or ())
+    labelled = bool(choices) and all(map(label_of, choices))
+    question, listed = asked(record.input.raw, len(choices))
+    # Letters alone say nothing of the options that the prompt lists behind them.
+    options = listed if labelled and listed else choices or listed
+    golds = []
+    for text in record.input.reference if options else ():
+        found = option_index(text, choices or options)
+        # lm_eval's targets are places of options.
+        found = int(text) if found is None and _PLACE.fullmatch(text.strip()) else found
+        if found is not None and found < len(options):
+            golds.append(found)
+    terminal = [item.extracted_value for item in record.answer_attribution if item.is_terminal]
+    written = record.output.raw if record.output is not None else []
+    said = terminal[-1] if terminal else None
+    metadata = record.metadata or {}
+    return Answer(
+        id=record.sample_id,
+        question=question,
+        options=options,
+        gold=tuple(sorted(set(golds))),
+        target=", ".join(record.input.reference),
+        text=written[0] if written else said or "",
+        answer=said,
+        metrics={ACC: float(record.evaluation.is_correct), "score": record.evaluation.score},
+        prompt=record.input.formatted or record.input.raw,
+        doc_hash=metadata.get("doc_hash", ""),
+    )

@@ -1,0 +1,185 @@
+"""Which reader a log is for: a file by its content, a folder by the files in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from consistency.errors import InputError
+from consistency.logs.folders import Selection, is_log, is_results_name, is_samples_name
+from consistency.logs.formats.answers import Log, Reader
+from consistency.logs.packed import plain_name, read_head
+from consistency.logs.run_config import RunConfig
+from consistency.logs.scores import Scores
+from consistency.support.text import shortened
+
+_ENDINGS = (".eval", ".parquet", ".json", ".jsonl", ".txt", ".log", ".out")
+_HEAD = 1 << 16
+_BOM = b"\xef\xbb\xbf"
+
+
+@cache
+def readers() -> tuple[Reader, ...]:
+    """The readers of other programs' logs: a file is for the first that recognises it."""
+    # Imported only where no log of lm_eval is at hand: the first answer is to come at once.
+    from consistency.logs.formats.every_eval_ever import EveryEvalEverReader
+    from consistency.logs.formats.inspect_ai import InspectReader
+    from consistency.logs.formats.lighteval import LightevalReader
+    from consistency.logs.formats.llama_cpp import LlamaCppReader
+    from consistency.logs.formats.lmms import LmmsReader
+    from consistency.logs.formats.nemo import NemoReader
+    from consistency.logs.formats.plain import PlainReader
+    from consistency.logs.formats.samples_parquet import SamplesParquetReader
+
+    return (
+        InspectReader(),
+        SamplesParquetReader(),
+        LightevalReader(),
+        EveryEvalEverReader(),
+        NemoReader(),
+        LmmsReader(),
+        PlainReader(),
+        LlamaCppReader(),
+    )
+
+
+def reader_of(file: Path) -> Reader | None:
+    """The reader of a file of another program than lm_eval; None where no reader recognises it.
+
+    Raises
+    ------
+    InputError
+        If what packs it is damaged.
+    """
+    try:
+        head = read_head(file, _HEAD).removeprefix(_BOM)
+    except OSError:
+        return None
+    return next((reader for reader in readers() if reader.recognises(file, head)), None)
+
+
+def read_foreign(
+    path: Path, run: str | None, *, or_newest: bool = False
+) -> tuple[Mapping[str, Scores], RunConfig, Selection] | None:
+    """Read a log of another program than lm_eval.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or a folder with files of one program and one model. Of each task the newest counts.
+    run : str or None
+        The date of the run to read, or its beginning.
+    or_newest : bool
+        Whether to read as if no run were asked for where none has that date.
+
+    Returns
+    -------
+    tuple or None
+        Scores by task, how the run was made, and which files were read; None where it is a log of lm_eval, or of nothing known.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged, or the folder holds the logs of several programs or models.
+    """
+    # Unlike those of Path, which raise for a name that is too long.
+    if os.path.isfile(path):  # noqa: PTH113
+        reader = None if is_samples_name(plain_name(path)) or is_log(path) else reader_of(path)
+        if reader is None:
+            return None
+        log = reader.read(path)
+        return log.tasks, log.config, Selection(path.name, is_file=True)
+    files = _files(path) if os.path.isdir(path) else []  # noqa: PTH112
+    found = {file: reader for file in files if (reader := _found(file)) is not None}
+    if not found:
+        return None
+    names = sorted({reader.name for reader in found.values()})
+    if len(names) > 1:
+        raise InputError(f"holds logs of {' and '.join(names)}", do="name the files of one of them", path=path)
+    logs = {file: reader.read(file) for file, reader in found.items()}
+    models = sorted({log.config.model_name for log in logs.values() if log.config.model_name is not None})
+    if len(models) > 1:
+        raise InputError(
+            f"holds the logs of {len(models)} models: {shortened(models)}",
+            do="name the file or folder of one",
+            path=path,
+        )
+    return _joined(path, logs, run, or_newest=or_newest)
+
+
+def _joined(
+    path: Path, logs: Mapping[Path, Log], run: str | None, *, or_newest: bool
+) -> tuple[Mapping[str, Scores], RunConfig, Selection]:
+    """The newest of each task, or those of a date."""
+    dates = {file: (log.config.date or "").replace(":", "-") for file, log in logs.items()}
+    order = sorted(logs, key=lambda file: (dates[file], str(file)), reverse=True)
+    if run is not None:
+        dated = [file for file in order if dates[file].startswith(run.replace(":", "-"))]
+        order = dated or (order if or_newest else [])
+        if not order:
+            held = shortened(sorted({date or "no date" for date in dates.values()}))
+            raise InputError(f"no run begins with {run!r}", expected=f"one of {held}", path=path)
+    tasks: dict[str, Scores] = {}
+    read: list[Path] = []
+    for file in order:
+        new = {name: scores for name, scores in logs[file].tasks.items() if name not in tasks}
+        known = [name for name in logs[file].tasks if name in tasks]
+        if known and dates[file] == dates[tasks[known[0]].source]:
+            raise InputError(
+                f"a second log of the task {known[0]}, beside {tasks[known[0]].source.name}",
+                do="name one of the files, or move the other away",
+                path=file,
+            )
+        if new:
+            read.append(file)
+            tasks |= new
+    newest = logs[read[0]].config
+    config = replace(
+        newest,
+        num_fewshot=_merged([logs[file].config.num_fewshot for file in read]),
+        versions=_merged([logs[file].config.versions for file in read]),
+        documents=_merged([logs[file].config.documents for file in read]),
+    )
+    labels = {file: dates[file] or file.name for file in logs}
+    others = tuple(dict.fromkeys(labels[file] for file in order if file not in read))
+    selection = Selection(
+        labels[read[0]],
+        tuple(label for label in others if label != labels[read[0]]),
+        asked=run is not None,
+        total=len(set(labels.values())),
+        held={labels[file]: tuple(logs[file].tasks) for file in order if file not in read},
+    )
+    return tasks, config, selection
+
+
+def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for part in reversed(parts):
+        merged |= part
+    return merged
+
+
+def _found(file: Path) -> Reader | None:
+    # What cannot be opened may be no log at all; if it is the only one, lm_eval's reader says what is wrong with it.
+    with suppress(InputError):
+        return reader_of(file)
+    return None
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder that may be logs of other programs; none where the folder is a log of lm_eval."""
+    found = []
+    for above, _, names in os.walk(folder):
+        for name in names:
+            plain = plain_name(Path(name))
+            if is_samples_name(plain):
+                return []
+            if plain.endswith(_ENDINGS) and not name.startswith("._") and not is_results_name(plain):
+                found.append(Path(above, name))
+    undated = (file for file in found if plain_name(file).endswith((".jsonl", ".json")))
+    return [] if any(map(is_log, undated)) else sorted(found)

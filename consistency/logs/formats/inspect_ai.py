@@ -1,0 +1,311 @@
+"""Logs of Inspect (`.eval` and `.json`): multiple choice with log-probabilities where they were asked for, else scores.
+
+Fields as in inspect_ai 0.3.260: `log/_log.py` (EvalLog, EvalSample), `log/_recorders/eval.py` (the entries of the archive),
+`model/_model_output.py` (log-probabilities), `scorer/_metric.py` (what a score's value means).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
+from consistency.logs.formats.decoding import decode
+from consistency.logs.labels import label_of
+from consistency.logs.packed import archive_members, is_archive, read_log
+from consistency.logs.run_config import RunConfig
+from consistency.support.text import counted
+
+_SAMPLE = re.compile(r"samples/(?:[^/]*_epoch_\d+\.json|[^/]*_epoch_\d+/sample\.json)")
+_WHAT = "a log of Inspect"
+_SHUFFLED = "Choices were shuffled before"
+_VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+
+
+class _Content(msgspec.Struct, gc=False):
+    text: str = ""
+
+
+class _Message(msgspec.Struct, gc=False):
+    content: str | list[_Content] = ""
+    role: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+
+
+class _Token(msgspec.Struct, gc=False):
+    token: str
+    logprob: float
+    top_logprobs: list[_Token] | None = None
+
+
+class _Tokens(msgspec.Struct, gc=False):
+    content: list[_Token] = []
+
+
+class _Choice(msgspec.Struct, gc=False):
+    message: _Message
+    logprobs: _Tokens | None = None
+
+
+class _Output(msgspec.Struct, gc=False):
+    choices: list[_Choice] = []
+
+
+class _Score(msgspec.Struct, gc=False):
+    value: Any
+    answer: str | None = None
+    explanation: str | None = None
+
+
+class _Sample(msgspec.Struct, gc=False):
+    id: int | str
+    epoch: int
+    input: str | list[_Message]
+    target: str | list[str]
+    choices: list[str] | None = None
+    messages: list[_Message] = []
+    output: _Output = msgspec.field(default_factory=_Output)
+    scores: dict[str, _Score] | None = None
+    error: Any = None
+
+
+class _Dataset(msgspec.Struct, gc=False):
+    samples: int | None = None
+
+
+class _Config(msgspec.Struct, gc=False):
+    limit: int | list[int] | None = None
+
+
+class _Revision(msgspec.Struct, gc=False):
+    commit: str | None = None
+
+
+class _Spec(msgspec.Struct, gc=False):
+    task: str
+    model: str
+    created: str
+    task_version: int | str = 0
+    dataset: _Dataset = msgspec.field(default_factory=_Dataset)
+    config: _Config = msgspec.field(default_factory=_Config)
+    revision: _Revision | None = None
+    packages: dict[str, str] = {}
+    task_args: dict[str, Any] = {}
+    model_generate_config: dict[str, Any] = {}
+
+
+class _Step(msgspec.Struct, gc=False):
+    solver: str
+    params: dict[str, Any] = {}
+
+
+class _Plan(msgspec.Struct, gc=False):
+    steps: list[_Step] = []
+
+
+class _Metric(msgspec.Struct, gc=False):
+    value: float
+
+
+class _Result(msgspec.Struct, gc=False):
+    name: str
+    metrics: dict[str, _Metric] = {}
+
+
+class _Results(msgspec.Struct, gc=False):
+    scores: list[_Result] = []
+
+
+class _Header(msgspec.Struct, gc=False):
+    version: int
+    eval: _Spec
+    status: str = "started"
+    plan: _Plan = msgspec.field(default_factory=_Plan)
+    results: _Results | None = None
+
+
+class _Whole(_Header, gc=False):
+    samples: list[_Sample] | None = None
+
+
+class InspectReader:
+    """Reads a log of Inspect."""
+
+    name = "Inspect"
+
+    def recognises(self, file: Path, head: bytes) -> bool:
+        """Whether it is a `.eval` archive, or a JSON object that begins as a log of Inspect does."""
+        if file.suffix == ".eval":
+            return True
+        start = head[: 1 << 12]
+        return start.lstrip().startswith(b"{") and b'"eval"' in head and b'"version"' in start and b'"status"' in start
+
+    def read(self, file: Path) -> Log:
+        """The one task of a log."""
+        if is_archive(file):
+            header, samples = _read_archive(file)
+        else:
+            whole = decode(read_log(file), _Whole, file, _WHAT)
+            header, samples = whole, ((f"samples[{place}]", item) for place, item in enumerate(whole.samples or []))
+        answers: list[tuple[int, Answer]] = []
+        unanswered = unordered = 0
+        shuffles = any(step.params.get("shuffle") for step in header.plan.steps)
+        for place, sample in samples:
+            if not sample.scores:
+                unanswered += 1
+                continue
+            answer, shuffled = _answer(sample, shuffles, file, place)
+            unordered += shuffled
+            answers.append((sample.epoch, answer))
+        notes = []
+        if unanswered:
+            notes.append(f"{counted(unanswered, 'sample', 'have')} no score (left out)")
+        if unordered:
+            notes.append(
+                f"{counted(unordered, 'question', 'have')} shuffled options, of which the log-probabilities are not known"
+            )
+        if header.status != "success":
+            notes.append(f"the evaluation did not end: its status is {header.status}")
+        if not answers:
+            raise InputError(
+                "no sample with a score", expected=_WHAT, do="run inspect eval, or inspect score, to its end", path=file
+            )
+        task = header.eval.task.rpartition("/")[2] or header.eval.task
+        # Of the first epoch, whichever place that has in the file.
+        answers.sort(key=lambda item: item[0])
+        scores = to_scores(task, [answer for _, answer in answers], file, notes=notes, repeats="epochs")
+        return Log({task: scores}, _config(header, task))
+
+
+def _read_archive(file: Path) -> tuple[_Header, Iterator[tuple[str, _Sample]]]:
+    members = {member.relative_to(file).as_posix(): member for member in archive_members(file)}
+    # A run that was stopped has the header's content in the journal.
+    held = members.get("header.json") or members.get("_journal/start.json")
+    if held is None:
+        raise InputError("neither header.json nor _journal/start.json in the archive", expected=_WHAT, path=file)
+    header = decode(read_log(held), _Header, held, _WHAT)
+    found = sorted(name for name in members if _SAMPLE.fullmatch(name))
+
+    def samples() -> Iterator[tuple[str, _Sample]]:
+        for name in found:
+            yield name, decode(read_log(members[name]), _Sample, members[name], "a sample of Inspect")
+
+    return header, samples()
+
+
+def _answer(sample: _Sample, shuffles: bool, file: Path, place: str) -> tuple[Answer, bool]:
+    """The answer of a sample, and whether its options were shuffled behind the letters that the model saw."""
+    options = tuple(sample.choices or ())
+    named = [sample.target] if isinstance(sample.target, str) else sample.target
+    # Several letters may stand in one text.
+    parts = [part for text in named for part in (re.split(r"[ ,]+", text) if options else [text]) if part]
+    gold = tuple(sorted({found for part in parts if (found := option_index(part, options)) is not None}))
+    if options and (not gold or len(gold) < len(set(parts))):
+        raise InputError(
+            f"sample {sample.id!r}: the target {sample.target!r} names none of the {len(options)} choices",
+            expected="their letters",
+            path=file / place if is_archive(file) else file,
+        )
+    scores = dict(sample.scores or {})
+    first = "choice" if "choice" in scores else next(iter(scores))
+    main = scores[first]
+    metrics = {ACC: _number(main.value)}
+    for name, score in scores.items():
+        for key, value in score.value.items() if isinstance(score.value, dict) else [(None, score.value)]:
+            if name != first or key is not None:
+                metrics[f"{name}.{key}" if key else name] = _number(value)
+    message = sample.output.choices[0] if sample.output.choices else None
+    asked = [item for item in sample.messages if item.role in ("system", "user")]
+    shuffled = bool(options) and (shuffles or (main.explanation or "").startswith(_SHUFFLED))
+    tokens = message.logprobs.content if message is not None and message.logprobs is not None else []
+    logprobs = () if shuffled or not options else _of_letters(tokens, len(options))
+    return (
+        Answer(
+            id=sample.id,
+            question=sample.input if isinstance(sample.input, str) else "\n".join(item.text for item in sample.input),
+            options=options,
+            gold=gold,
+            logprobs=logprobs,
+            scored=tuple(f" {letter}" for letter in _letters(len(options))) if logprobs else (),
+            target=", ".join(named),
+            text=None if message is None else message.message.text,
+            answer=main.answer,
+            metrics=metrics,
+            prompt="\n\n".join(item.text for item in asked),
+        ),
+        shuffled and bool(tokens),
+    )
+
+
+def _letters(count: int) -> list[str]:
+    """The labels of choices: letters, then numbers."""
+    return [chr(ord("A") + place) if place < 26 else str(place - 25) for place in range(count)]
+
+
+def _of_letters(tokens: list[_Token], count: int) -> tuple[float, ...]:
+    """Log-probabilities of the options' letters where the model wrote the last of them; NaN for those not among the top.
+
+    A letter may be several tokens, with a space or without one: their probabilities are added.
+    """
+    letters = _letters(count)
+    written = [token for token in tokens if token.top_logprobs and label_of(token.token) in letters]
+    if not written:
+        return ()
+    found: dict[str, list[float]] = {}
+    for token in written[-1].top_logprobs or ():
+        found.setdefault(label_of(token.token), []).append(token.logprob)
+    return tuple(_added(found[letter]) if letter in found else math.nan for letter in letters)
+
+
+def _added(logprobs: list[float]) -> float:
+    most = max(logprobs)
+    return (
+        most
+        if len(logprobs) == 1 or math.isinf(most)
+        else most + math.log(math.fsum(math.exp(x - most) for x in logprobs))
+    )
+
+
+def _number(value: Any) -> float:
+    """What Inspect's own metrics take a score's value to be; NaN for what is no number there."""
+    if isinstance(value, bool | int | float):
+        return float(value)
+    if isinstance(value, str):
+        found = _VALUES.get(value, _VALUES.get(value.lower()) if len(value) > 1 else None)
+        if found is not None:
+            return found
+        try:
+            return float(value)
+        except ValueError:
+            return math.nan
+    return math.nan
+
+
+def _config(header: _Header, task: str) -> RunConfig:
+    spec = header.eval
+    generate: Mapping[str, Any] = spec.model_generate_config
+    shots = spec.task_args.get("fewshot", spec.task_args.get("num_fewshot"))
+    version = spec.task_version
+    system = generate.get("system_message")
+    return RunConfig(
+        model=spec.model.partition("/")[0] if "/" in spec.model else None,
+        model_name=spec.model,
+        date=spec.created,
+        num_fewshot={task: shots} if type(shots) is int else {},
+        versions={task: version} if isinstance(version, int) else {},
+        system_instruction=system if isinstance(system, str) else None,
+        limit=spec.config.limit if isinstance(spec.config.limit, int) else None,
+        git_commit=None if spec.revision is None else spec.revision.commit,
+        documents={} if spec.dataset.samples is None else {task: spec.dataset.samples},
+        harness=InspectReader.name,
+        harness_version=spec.packages.get("inspect_ai"),
+    )

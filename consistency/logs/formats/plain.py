@@ -1,0 +1,97 @@
+"""JSON lines under plain names, for whoever writes a log by hand or with a program that has no format of its own.
+
+A line a question: `question`, `choices`, `gold`, and either `logprobs` or `answer` and `correct`. docs/formats.md describes
+each field.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import msgspec
+
+from consistency.errors import InputError
+from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
+from consistency.logs.formats.decoding import has_keys, json_lines_of
+from consistency.logs.packed import plain_name
+from consistency.logs.run_config import RunConfig
+
+_WHAT = "a question with choices, gold and logprobs, or with answer and correct"
+
+
+class _Row(msgspec.Struct, gc=False):
+    question: str
+    choices: list[str] = []
+    gold: int | str | list[int | str] | None = None
+    logprobs: list[float] | None = None
+    answer: int | str | None = None
+    correct: bool | float | None = None
+    task: str = ""
+    id: int | str | None = None
+    prompt: str = ""
+    model: str | None = None
+    shots: int | None = None
+
+
+class PlainReader:
+    """Reads JSON lines under plain names."""
+
+    name = "plain JSON lines"
+
+    def recognises(self, file: Path, head: bytes) -> bool:
+        """Whether its first line has a question, and log-probabilities or whether the answer is correct."""
+        return any(has_keys(head, "question", *names) for names in (("logprobs",), ("correct",), ("answer", "gold")))
+
+    def read(self, file: Path) -> Log:
+        """The tasks of a file: by `task`, else one of the file's name."""
+        answers: defaultdict[str, list[Answer]] = defaultdict(list)
+        models: set[str | None] = set()
+        shots: dict[str, int] = {}
+        lines: dict[tuple[str, int | str], int] = {}
+        named: dict[str, bool] = {}
+        for line, row in json_lines_of(file, _Row, _WHAT):
+            try:
+                task = row.task or plain_name(file).removesuffix(".jsonl")
+                if (before := lines.setdefault((task, line if row.id is None else row.id), line)) != line:
+                    raise ValueError(f"the id {row.id!r} again, as in line {before}")
+                if named.setdefault(task, row.id is not None) != (row.id is not None):
+                    raise ValueError("an id in some lines and not in others")
+                answers[task].append(_answer(row, len(answers[task])))
+                models.add(row.model)
+                if row.shots is not None and shots.setdefault(task, row.shots) != row.shots:
+                    raise ValueError(f"{row.shots} shots, and {shots[task]} before")
+                if len(models) > 1:
+                    raise ValueError("another model than the lines before")
+            except ValueError as error:
+                raise InputError(str(error), expected=_WHAT, do="see docs/formats.md", path=file, line=line) from None
+        tasks = {task: to_scores(task, found, file) for task, found in sorted(answers.items())}
+        return Log(tasks, RunConfig(model_name=next(iter(models)), num_fewshot=shots, harness=self.name))
+
+
+def _answer(row: _Row, place: int) -> Answer:
+    options = tuple(row.choices)
+    named = row.gold if isinstance(row.gold, list) else [] if row.gold is None else [row.gold]
+    golds = [option_index(item, options) for item in named] if options else []
+    if None in golds:
+        raise ValueError(f"gold {row.gold!r} is none of the {len(options)} choices")
+    correct = None if row.correct is None else float(row.correct)
+    if row.logprobs is not None and len(row.logprobs) != len(options):
+        raise ValueError(f"{len(options)} choices and {len(row.logprobs)} logprobs")
+    if row.logprobs is None and correct is None:
+        if row.answer is None or not named:
+            raise ValueError("neither logprobs, nor correct, nor answer and gold")
+        correct = float(option_index(row.answer, options) in golds if options else str(row.answer) in map(str, named))
+    chosen = option_index(row.answer, options)
+    said = "" if row.answer is None else options[chosen] if chosen is not None else str(row.answer)
+    return Answer(
+        id=place if row.id is None else row.id,
+        question=row.question,
+        options=options,
+        gold=tuple(sorted({item for item in golds if item is not None})),
+        logprobs=tuple(row.logprobs or ()),
+        target=", ".join(map(str, named)),
+        text=None if row.logprobs is not None or row.answer is None else said,
+        metrics={} if correct is None else {ACC: correct},
+        prompt=row.prompt,
+    )

@@ -1,0 +1,538 @@
+"""Logs of other programs: the same answers in every format are the same comparison, and damaged files are refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import zipfile
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import binomtest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import foreign_logs
+from foreign_logs import DATE, WITH_ANSWERS, WITH_LOGPROBS, Asked, answers, lines
+
+from consistency import compare, read_run
+from consistency.errors import InputError
+from consistency.logs import packed
+from consistency.logs.formats.find import reader_of
+from consistency.logs.formats.prompts import asked
+
+FORMATS = {**WITH_LOGPROBS, **WITH_ANSWERS}
+BEFORE, AFTER = answers(0), answers(1)
+HARMFUL = sum(one.right and not two.right for one, two in zip(BEFORE, AFTER, strict=True))
+BENEFICIAL = sum(two.right and not one.right for one, two in zip(BEFORE, AFTER, strict=True))
+# What holds neither questions nor their order among others can be compared with its like alone.
+WITH_QUESTIONS = [name for name in FORMATS if name != "llama_cpp"]
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("logs")
+    return {
+        name: tuple(write(root / name / str(side), side, found) for side, found in enumerate((BEFORE, AFTER)))
+        for name, write in FORMATS.items()
+    }
+
+
+def softmax(item: Asked) -> np.ndarray:
+    weights = np.exp(item.logprobs)
+    return weights / weights.sum()
+
+
+def section(comparison):
+    return comparison.overall or next(iter(comparison.by_task.values()))
+
+
+# The same answers
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_same_answers_give_the_same_comparison(name, logs):
+    found = section(compare(*logs[name]))
+    assert found.n == len(BEFORE)
+    accuracy = [sum(item.right for item in side) / len(side) for side in (BEFORE, AFTER)]
+    assert found.estimates["delta_accuracy"].value == pytest.approx(accuracy[1] - accuracy[0], abs=1e-12)
+    assert (found.flips["harmful"], found.flips["beneficial"]) == (HARMFUL, BENEFICIAL)
+    assert found.mcnemar_p == pytest.approx(binomtest(HARMFUL, HARMFUL + BENEFICIAL).pvalue, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", WITH_LOGPROBS)
+def test_the_same_log_probabilities_give_the_same_measures_of_distributions(name, logs):
+    comparison = compare(*logs[name])
+    pairs = [(softmax(one), softmax(two)) for one, two in zip(BEFORE, AFTER, strict=True)]
+    kl = np.mean([(p * np.log(p / q)).sum() for p, q in pairs])
+    top = np.mean([p.argmax() == q.argmax() for p, q in pairs])
+    assert comparison.overall.estimates["kl"].value == pytest.approx(kl, abs=1e-9)
+    assert comparison.overall.estimates["same_top"].value == pytest.approx(top, abs=1e-12)
+    own = compare(*logs["lm_eval"]).overall
+    for measure, estimate in own.estimates.items():
+        assert comparison.overall.estimates[measure].value == pytest.approx(estimate.value, abs=1e-9), measure
+
+
+@pytest.mark.parametrize("name", WITH_ANSWERS)
+def test_a_log_without_log_probabilities_has_no_measure_of_distributions(name, logs):
+    comparison = compare(*logs[name])
+    assert comparison.overall is None
+    found = section(comparison)
+    assert "kl" not in found.estimates
+    assert "same_top" not in found.estimates
+    assert "wrong_to_wrong" not in found.flips
+    assert any("not in this log" in note or "neither questions nor" in note for note in found.pairing.notes)
+
+
+@pytest.mark.parametrize(("one", "two"), [(a, b) for a, b in product(WITH_QUESTIONS, repeat=2) if a != b])
+def test_logs_of_two_programs_pair_by_what_is_asked(one, two, logs):
+    comparison = compare(logs[one][0], logs[two][1])
+    found = section(comparison)
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (len(BEFORE), HARMFUL, BENEFICIAL)
+    assert (comparison.overall is not None) == (one in WITH_LOGPROBS and two in WITH_LOGPROBS)
+    harness = [run.harness or "lm_eval" for run in (comparison.before, comparison.after)]
+    said = [(item.before, item.after) for item in comparison.settings if item.setting == "harness"]
+    assert said == ([tuple(harness)] if harness[0] != harness[1] else [])
+
+
+def test_options_in_another_order_pair_by_their_texts(tmp_path):
+    order = [2, 0, 3, 1]
+    turned = [
+        Asked(
+            item.question,
+            tuple(item.options[place] for place in order),
+            order.index(item.gold),
+            tuple(item.logprobs[place] for place in order),
+        )
+        for item in AFTER
+    ]
+    first = foreign_logs.write_lighteval(tmp_path / "a", 0, BEFORE)
+    second = foreign_logs.write_plain(tmp_path / "b", 1, turned)
+    found = compare(first, second).overall
+    assert (found.n, found.pairing.reordered) == (len(BEFORE), len(BEFORE))
+    own = compare(
+        foreign_logs.write_plain(tmp_path / "c", 0, BEFORE), foreign_logs.write_plain(tmp_path / "d", 1, AFTER)
+    )
+    assert found.estimates["kl"].value == pytest.approx(own.overall.estimates["kl"].value, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [("plain", "lighteval"), ("lm_eval", "nemo"), ("inspect_json", "plain_answers")]
+)
+def test_questions_with_another_right_answer_are_left_out(one, two, tmp_path):
+    changed = [
+        Asked(item.question, item.options, (item.gold + 1) % 4, item.logprobs) if place < 7 else item
+        for place, item in enumerate(AFTER)
+    ]
+    found = section(compare(FORMATS[one](tmp_path / "a", 0, BEFORE), FORMATS[two](tmp_path / "b", 1, changed)))
+    assert found.n == len(BEFORE) - 7
+    assert found.pairing.dropped["right answer differs"].count == 7
+
+
+def test_shots_prompts_and_template_of_two_programs_are_said(tmp_path):
+    rows = [
+        {
+            "question": "1+1?",
+            "choices": ["2", "3"],
+            "gold": 0,
+            "logprobs": [-0.1, -2.5],
+            "shots": shots,
+            "prompt": prompt,
+        }
+        for shots, prompt in ((0, "1+1?"), (5, "2+2? 4\n\n1+1?"))
+    ]
+    first, second = (lines(tmp_path / f"{place}" / "sums.jsonl", [row]) for place, row in enumerate(rows))
+    comparison = compare(first, second)
+    assert [(item.setting, item.before, item.after) for item in comparison.settings] == [("few-shot", "0", "5")]
+    assert comparison.overall.pairing.prompts == {"same": 0, "different": 1, "unknown": 0}
+
+
+# What each format holds
+
+
+def test_what_a_log_says_of_its_run(logs):
+    model = {name: read_run(logs[name][1]).config for name in FORMATS}
+    assert {name: config.model_name for name, config in model.items()} == {
+        **dict.fromkeys(("lm_eval", "lighteval", "lmms", "plain", "every_eval_ever", "nemo"), "org/model-1"),
+        **dict.fromkeys(("inspect_json", "inspect_eval"), "hf/org/model-1"),
+        **dict.fromkeys(("samples_parquet", "leaderboard", "plain_answers")),
+        "llama_cpp": "model-1.gguf",
+    }
+    assert model["lighteval"].num_fewshot == {"mmlu:history": 0}
+    assert model["lighteval"].date == DATE
+    assert model["inspect_eval"].harness_version == "0.3.260"
+    assert (model["nemo"].harness_version, model["lmms"].harness_version) == ("0.4.0", "0.7.2")
+
+
+def test_the_results_of_lighteval_are_those_of_its_samples(tmp_path):
+    folder = foreign_logs.write_lighteval(tmp_path, 0, BEFORE)
+    (scores,) = read_run(folder).tasks.values()
+    assert not scores.notes
+    (results,) = folder.glob("results/**/*.json")
+    content = json.loads(results.read_text())
+    content["results"]["mmlu:history|0"]["acc"] += 0.1
+    results.write_text(json.dumps(content))
+    (scores,) = read_run(folder).tasks.values()
+    assert len(scores.notes) == 1
+
+
+def test_a_letter_that_is_not_among_the_top_log_probabilities_is_unknown(tmp_path):
+    rows = [foreign_logs.inspect_sample(number, item, with_logprobs=True) for number, item in enumerate(BEFORE)]
+    for row in rows[:3]:
+        token = row["output"]["choices"][0]["logprobs"]["content"][-1]
+        token["top_logprobs"] = [item for item in token["top_logprobs"] if item["token"].strip() != "D"]
+    file = tmp_path / "log.json"
+    file.write_text(json.dumps({**foreign_logs.inspect_header(0, 60), "samples": rows}))
+    scores = read_run(file).tasks["towns"]
+    assert np.isnan(scores.logprobs[:3]).all()
+    assert not np.isnan(scores.logprobs[3:]).any()
+    assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
+
+
+def test_log_probabilities_of_shuffled_letters_are_not_used(tmp_path):
+    rows = [foreign_logs.inspect_sample(number, item, with_logprobs=True) for number, item in enumerate(BEFORE)]
+    header = foreign_logs.inspect_header(0, 60)
+    header["plan"]["steps"][0]["params"]["shuffle"] = True
+    file = tmp_path / "log.json"
+    file.write_text(json.dumps({**header, "samples": rows}))
+    assert not read_run(file).tasks["towns"].has_options
+
+
+def test_epochs_and_samples_without_a_score(tmp_path):
+    rows = [foreign_logs.inspect_sample(number, item, with_logprobs=False) for number, item in enumerate(BEFORE)]
+    again = {**rows[0], "epoch": 2, "scores": {"choice": {"value": "I" if BEFORE[0].right else "C"}}}
+    rows[5]["scores"] = None
+    file = tmp_path / "log.json"
+    file.write_text(json.dumps({**foreign_logs.inspect_header(0, 60), "samples": [*rows, again]}))
+    scores = read_run(file).tasks["towns"]
+    assert len(scores) == 59
+    assert scores.correct[0] == BEFORE[0].right
+    assert len(scores.notes) == 3
+
+
+def test_values_of_scores_are_what_inspect_takes_them_to_be(tmp_path):
+    values = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0, True: 1.0, 0.25: 0.25, "yes": 1.0, "0.5": 0.5, "maybe": math.nan}
+    rows = [
+        {**foreign_logs.inspect_sample(number, item, with_logprobs=False), "scores": {"choice": {"value": value}}}
+        for number, (item, value) in enumerate(zip(BEFORE, values, strict=False))
+    ]
+    file = tmp_path / "log.json"
+    file.write_text(json.dumps({**foreign_logs.inspect_header(0, 9), "samples": rows}))
+    found = read_run(file).tasks["towns"].metrics["acc"]
+    assert np.array_equal(found, list(values.values()), equal_nan=True)
+
+
+def test_an_archive_that_zipfile_packs_is_read_as_well(tmp_path, logs):
+    (source,) = logs["inspect_eval"][0].glob("*.eval")
+    members = {
+        path.name if "samples" not in str(path) else f"samples/{path.name}": packed.read_log(path)
+        for path in packed.archive_members(source)
+    }
+    file = tmp_path / "log.eval"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert np.array_equal(read_run(file).tasks["towns"].logprobs, read_run(source).tasks["towns"].logprobs)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_losses_of_lmms_eval_and_log_probabilities_are_told_apart(sign, tmp_path):
+    rows = [
+        {"doc_id": n, "input": item.prompt, "target": str(item.gold), "acc": float(item.right),
+         "filtered_resps": [[str(sign * value), "False"] for value in item.logprobs]}
+        for n, item in enumerate(BEFORE)
+    ]  # fmt: skip
+    scores = read_run(lines(tmp_path / "20260304_050607_samples_towns.jsonl", rows)).tasks["towns"]
+    assert np.allclose(scores.logprobs, [item.logprobs for item in BEFORE])
+
+
+def kl_output(means: list[tuple[float, float, float]]) -> str:
+    """A table of llama.cpp's `--kl-divergence`, from each chunk's ln of the ratio, divergence and share of the same token."""
+    head = "chunk             PPL               ln(PPL(Q)/PPL(base))          KL Divergence              Δp RMS"
+    head += "            Same top p"
+    printed = []
+    for count in range(1, len(means) + 1):
+        ratio, divergence, same = np.mean(means[:count], axis=0)
+        printed += [
+            "",
+            head,
+            f"{count:4d}    {8.0:9.4f} ± {0.1:9.4f}    {ratio:10.5f} ± {0.001:10.5f}    {divergence:10.5f} ± {0.001:10.5f}"
+            f"    {2.5:6.3f} ± {0.1:6.3f} %    {100 * same:6.3f} ± {0.1:6.3f} %",
+        ]
+    return "\n".join(
+        [*printed, "", "====== Perplexity statistics ======", "Mean PPL(Q)                   :   8.000000 ±   0.1"]
+    )
+
+
+def test_chunks_of_a_kl_divergence_are_compared(tmp_path):
+    rng = np.random.default_rng(3)
+    sides = [
+        np.column_stack([rng.normal(0.01, 0.01, 40), rng.gamma(2, scale, 40), rng.uniform(0.85, 0.99, 40)])
+        for scale in (0.01, 0.03)
+    ]
+    files = []
+    for place, side in enumerate(sides):
+        files.append(tmp_path / f"{place}.log")
+        files[-1].write_text(kl_output([tuple(row) for row in side]), encoding="utf-8")
+    found = compare(*files).by_task["kl_divergence"].metrics
+    for place, name in enumerate(("ln_ppl_ratio", "kl_divergence", "same_top_token")):
+        wanted = (sides[1] - sides[0])[:, place].mean()
+        assert found[name].delta.value == pytest.approx(wanted, abs=2e-5), name
+
+
+def test_a_folder_of_several_tasks_and_dates(tmp_path):
+    rows = {
+        name: [{"question": f"{name}?", "choices": ["x", "y"], "gold": 0, "logprobs": [-1, -2], "task": name}]
+        for name in "ab"
+    }
+    for name, found in rows.items():
+        lines(tmp_path / "one" / f"{name}.jsonl", found)
+    assert sorted(read_run(tmp_path / "one").tasks) == ["a", "b"]
+    header = foreign_logs.inspect_header(0, 60)
+    for day, side in (("01", BEFORE), ("02", AFTER)):
+        samples = [foreign_logs.inspect_sample(n, item, with_logprobs=False) for n, item in enumerate(side)]
+        header["eval"]["created"] = f"2026-01-{day}T00:00:00+00:00"
+        (tmp_path / f"{day}.json").write_text(json.dumps({**header, "samples": samples}))
+    (tmp_path / "one" / "a.jsonl").unlink()
+    (tmp_path / "one" / "b.jsonl").unlink()
+    assert read_run(tmp_path).tasks["towns"].correct.tolist() == [float(item.right) for item in AFTER]
+    assert read_run(tmp_path, "2026-01-01").tasks["towns"].correct.tolist() == [float(item.right) for item in BEFORE]
+    with pytest.raises(InputError, match="no run begins with"):
+        read_run(tmp_path, "2025")
+
+
+# Questions in prompts
+
+
+@pytest.mark.parametrize(
+    ("prompt", "question", "options"),
+    [
+        ("Which?\nA. x\nB. y\nAnswer:", "Which?", ("x", "y")),
+        ("Question: Which?\nA) x\nB) y", "Which?", ("x", "y")),
+        ("Q: First?\n(A) p\n(B) q\nAnswer: (A)\n\nQ: Which?\n(A) x\n(B) y\nAnswer:", "Which?", ("x", "y")),
+        ("Which holds?\nA. a line\nthat goes on\nB. y\nAnswer:", "Which holds?", ("a line\nthat goes on", "y")),
+        ("Question: Where is it?\nAnswer:", "Where is it?", ()),
+        ("A. one statement\nIs it so?\nA. x\nB. y\nAnswer:", "A. one statement\nIs it so?", ("x", "y")),
+        ("Answer:", "Answer:", ()),
+        ("", "", ()),
+    ],
+)
+def test_a_question_is_found_in_a_prompt(prompt, question, options):
+    assert asked(prompt) == (question, options)
+
+
+# Damaged and hostile files
+
+
+def data_file(folder: Path) -> Path:
+    """The file of a log that holds its answers."""
+    if folder.is_file():
+        return folder
+    files = [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(("results_", "eval-"))]
+    (found,) = [file for file in files if not file.name.endswith("_results.json")]
+    return found
+
+
+def refused(call, one: Path, two: Path, out: Path) -> str:
+    """The message of a comparison that is refused: one line, without a traceback, and nothing is written."""
+    code, _, error = call("compare", one, two, "--out", out)
+    assert code == 2, error
+    assert "Traceback" not in error
+    assert not out.exists()
+    return error
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "lm_eval"])
+@pytest.mark.parametrize("how", ["cut", "middle", "empty", "binary"])
+def test_a_damaged_file_is_refused_by_its_name(name, how, tmp_path, call, logs):
+    folder = FORMATS[name](tmp_path / "log", 1, AFTER)
+    file = data_file(folder)
+    content = file.read_bytes()
+    if how == "cut":
+        # Within the last line of what is printed a number may be cut and still be one.
+        content = content[: content.rindex(b"60\t") if name == "llama_cpp" else len(content) * 2 // 3]
+    elif how == "middle":
+        place = len(content) // 2
+        content = content[:place] + b"\x00\xff\xfe}{" * 40 + content[place + 200 :]
+    else:
+        content = b"" if how == "empty" else bytes(range(256)) * 40
+    file.write_bytes(content)
+    error = refused(call, logs[name][0], file, tmp_path / "out")
+    assert file.name in error.replace("\n", "")
+
+
+WRONG = {
+    "inspect_json": [{"samples": [{"id": 1}]}, {"samples": "x"}, {"eval": 3}],
+    "every_eval_ever": [{"evaluation": {"score": "high", "is_correct": True}}, {"input": None}, {"sample_id": [1]}],
+    "nemo": [{"problem_idx": "x"}, {"problem_idx": -1}, {"reward": None}],
+    "lmms": [{"doc_id": -1}, {"doc_id": "x"}, {"filtered_resps": [["x", "True"], ["y", "False"]]}],
+    "plain": [
+        {"logprobs": [-1.0]},
+        {"logprobs": "x"},
+        {"gold": 9},
+        {"gold": "none of them"},
+        {"choices": {"a": 1}},
+        {"question": None},
+        {"model": "another"},
+        {"logprobs": None},
+    ],
+    "plain_answers": [{"correct": "x"}, {"gold": 4}, {"id": "town 1"}],
+}
+
+
+@pytest.mark.parametrize(("name", "wrong"), [(name, wrong) for name, found in WRONG.items() for wrong in found])
+def test_a_wrong_field_is_refused_with_its_line(name, wrong, tmp_path, call, logs):
+    file = data_file(FORMATS[name](tmp_path / "log", 1, AFTER))
+    if name == "inspect_json":
+        file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
+        assert file.name in refused(call, logs[name][0], file, tmp_path / "out").replace("\n", "")
+        return
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows[30] |= wrong
+    lines(file, rows)
+    assert f"{file.name}:31:" in refused(call, logs[name][0], file, tmp_path / "out").replace("\n", "")
+
+
+@pytest.mark.parametrize("name", ["lighteval", "leaderboard"])
+@pytest.mark.parametrize("fault", ["logprobs", "gold", "question"])
+def test_a_wrong_row_of_details_is_refused_with_its_number(name, fault, tmp_path, call, logs):
+    file = data_file(FORMATS[name](tmp_path / "log", 1, AFTER))
+    rows = pq.read_table(file).to_pylist()
+    doc, response = (rows[30]["doc"], rows[30]["model_response"]) if name == "lighteval" else (rows[30], rows[30])
+    if fault == "logprobs":
+        response["logprobs" if name == "lighteval" else "predictions"] = [-1.0] if name == "lighteval" else "[-1.0]"
+    elif fault == "gold":
+        doc["gold_index"] = 7 if name == "lighteval" else "[7]"
+    else:
+        doc |= {"query": None} if name == "lighteval" else {"example": None, "full_prompt": None}
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    assert "row 31" in refused(call, logs[name][0], file, tmp_path / "out")
+
+
+def test_values_written_as_text_are_never_run(tmp_path, call, logs):
+    file = data_file(foreign_logs.write_leaderboard(tmp_path / "log", 1, AFTER))
+    rows = pq.read_table(file).to_pylist()
+    witness = tmp_path / "ran"
+    rows[3]["predictions"] = f"__import__('pathlib').Path({str(witness)!r}).touch()"
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    call("compare", logs["leaderboard"][0], file)
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("name", ["samples_parquet", "lighteval"])
+def test_a_parquet_file_that_grows_is_refused(name, tmp_path, call, logs, monkeypatch):
+    """One long text in every row takes next to no room: dictionaries hold it once."""
+    monkeypatch.setattr("consistency.logs.formats.decoding.UNCHECKED", 1 << 20)
+    file = data_file(FORMATS[name](tmp_path / "log", 1, AFTER))
+    rows = pq.read_table(file).to_pylist()
+    rows *= 40
+    for row in rows:
+        row["doc"]["query" if name == "lighteval" else "question"] = "x" * 50_000
+    pq.write_table(pa.Table.from_pylist(rows), file, compression="zstd")
+    assert file.stat().st_size < 1 << 18
+    assert "grows to more than" in refused(call, logs[name][0], file, tmp_path / "out")
+
+
+def test_an_archive_that_grows_is_refused(tmp_path, call, logs, monkeypatch):
+    monkeypatch.setattr(packed, "UNCHECKED", 1 << 20)
+    header = json.dumps(foreign_logs.inspect_header(1, 60)).encode()
+    sample = json.dumps(foreign_logs.inspect_sample(1, AFTER[0], with_logprobs=True)).encode()
+    file = tmp_path / "log.eval"
+    file.write_bytes(
+        foreign_logs.zstd_archive({"header.json": header, "samples/1_epoch_1.json": sample + b" " * (1 << 24)})
+    )
+    assert "grows to more than" in refused(call, logs["inspect_eval"][0], file, tmp_path / "out")
+
+
+def test_names_in_an_archive_leave_it_nowhere(tmp_path, call, logs):
+    file = tmp_path / "log.eval"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("header.json", json.dumps(foreign_logs.inspect_header(1, 60)))
+        archive.writestr("../samples/1_epoch_1.json", "{}")
+    assert "leaves the archive" in refused(call, logs["inspect_eval"][0], file, tmp_path / "out")
+
+
+def test_a_value_nested_deeply_is_refused(tmp_path, call, logs):
+    file = data_file(foreign_logs.write_plain(tmp_path / "log", 1, AFTER))
+    deep = '{"question": "?", "choices": ["x", "y"], "gold": 0, "logprobs": [-1, -2], "more": ' + "[" * 100_000 + "}\n"
+    file.write_text(deep + file.read_text(encoding="utf-8"), encoding="utf-8")
+    assert f"{file.name}:1:" in refused(call, logs["plain"][0], file, tmp_path / "out").replace("\n", "")
+
+
+def test_two_models_or_programs_in_one_folder_are_refused(tmp_path, call, logs):
+    foreign_logs.write_nemo(tmp_path / "both" / "a", 0, BEFORE)
+    foreign_logs.write_nemo(tmp_path / "both" / "b", 1, AFTER)
+    assert "2 models" in refused(call, logs["nemo"][0], tmp_path / "both", tmp_path / "out")
+    foreign_logs.write_plain(tmp_path / "both" / "c", 1, AFTER)
+    assert "NeMo Evaluator and plain" in refused(call, logs["nemo"][0], tmp_path / "both", tmp_path / "out")
+
+
+def test_an_output_that_ends_early_is_refused(tmp_path, call, logs):
+    file = foreign_logs.write_llama_cpp(tmp_path / "log", 1, AFTER)
+    text = file.read_text()
+    file.write_text(text[: text.index("\n41\t")] + "\n")
+    assert "ends after question 40 of 60" in refused(call, logs["llama_cpp"][0], file, tmp_path / "out")
+
+
+def test_a_log_of_lm_eval_is_for_no_other_reader(logs, test_data):
+    files = [*logs["lm_eval"][0].rglob("*.json*"), *(test_data / "harness_logs").rglob("*.json*")]
+    assert len(files) > 4
+    assert [file for file in files if reader_of(file) is not None] == []
+
+
+# The Hub
+
+
+def cached(root: Path, folder: Path, commit: str) -> None:
+    """Put a folder into a cache of huggingface_hub, as if it had been fetched."""
+    snapshot = root / "datasets--org--details" / "snapshots" / commit
+    snapshot.parent.mkdir(parents=True)
+    folder.rename(snapshot)
+    refs = root / "datasets--org--details" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text(commit)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("name", ["lm_eval", "leaderboard", "samples_parquet"])
+@pytest.mark.parametrize("revision", ["", "@main", "@" + "a" * 40])
+def test_a_data_set_of_the_hub_is_read_by_its_commit(name, revision, hub, tmp_path, logs):
+    cached(hub, FORMATS[name](tmp_path / "log", 1, AFTER), "a" * 40)
+    comparison = compare(logs[name][0], f"hub:org/details{revision}")
+    assert comparison.paths[1] == f"hub:org/details@{'a' * 40}"
+    assert (comparison.overall.flips["harmful"], comparison.overall.flips["beneficial"]) == (HARMFUL, BENEFICIAL)
+
+
+def test_a_folder_of_a_data_set(hub, tmp_path):
+    cached(hub, foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER), "b" * 40)
+    run = read_run("hub:org/details@main:org__model")
+    assert str(run.path) == f"hub:org/details@{'b' * 40}:org__model"
+    assert run.config.model_name == "org/model-1"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hub:org/unknown@main",
+        "hub:org/details@other",
+        "hub:org",
+        "hub:org/details@main:../..",
+        "hub:org/details@main:none",
+        "hub:",
+    ],
+)
+def test_what_is_not_there_without_a_network_is_refused(name, hub, tmp_path, call, logs):
+    cached(hub, foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER), "b" * 40)
+    refused(call, logs["lm_eval"][0], name, tmp_path / "out")
