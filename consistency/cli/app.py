@@ -134,7 +134,8 @@ def compare(
     from consistency.comparison.runs import read_both
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
-    from consistency.support.text import joined
+    from consistency.support.terminal import columns, shows_colours, wrapped
+    from consistency.support.text import visible
 
     conditions, asked = [], None
     if fail_if:
@@ -197,11 +198,11 @@ def compare(
     elif form is Format.TEXT:
         noises = [] if beside is None else beside.to_lines(comparison)
         decided = [] if decision is None else decision.to_lines()
-        lines = [
-            comparison.to_text(None if every else MOST_TASKS),
-            joined([*noises, *(item.to_text() for item in checks), *decided]),
-        ]
-        show("\n".join(filter(None, lines)))
+        wide = columns()
+        text = comparison.to_text(None if every else MOST_TASKS, columns=wide, styles=shows_colours())
+        judged = [*noises, *(item.to_text() for item in checks), *decided]
+        lines = [line for sentence in judged for line in wrapped(visible(sentence), wide, "  ")]
+        show("\n".join([text, *lines]), styles=True)
     else:
         from consistency.report.pair.github import to_markdown
 

@@ -16,9 +16,9 @@ from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.numbers import points
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.part_sentences import part_lines
+from consistency.comparison.printed import Layout, choice_lines, conclusion_lines, run_lines, task_lines
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
-    accuracy_name,
     dropped_lines,
     gold_lines,
     group_lines,
@@ -32,11 +32,9 @@ from consistency.comparison.sentences import (
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
 from consistency.comparison.truncation import TruncatedPrompts
 from consistency.logs.folders import Selection
-from consistency.logs.run_config import RunConfig
-from consistency.metrics.measures import HEADLINE
-from consistency.statistics.estimates import Estimate
+from consistency.logs.run_config import RunConfig, limit_lines, was_limited
 from consistency.statistics.selection_bias import SelectionBias
-from consistency.support.text import decimal, joined, padded, shortened, visible, width
+from consistency.support.text import p_equals, shortened
 from consistency.support.version import own_version
 
 SCHEMA_VERSION = 2
@@ -212,6 +210,13 @@ class Comparison:
             ),
             *(item.to_text() for item in self.unpaired),
             *self.names.to_lines(),
+            *limit_lines(
+                config.limit if was_limited(config, names) else None
+                for config, names in (
+                    (self.before, self.by_task),
+                    (self.after, [self.names.renamed.get(name, name) for name in self.by_task]),
+                )
+            ),
             *(item.to_text() for item in self.clusters),
             *(item.to_text() for item in self.settings),
             *(item.to_text() for item in self.warnings),
@@ -272,25 +277,29 @@ class Comparison:
             "signature": self.signature,
         }
 
-    def to_text(self, most_tasks: int | None = None) -> str:
-        """What was read, the verdict, a table for a terminal, further numbers and the signature.
+    def to_text(self, most_tasks: int | None = None, *, columns: int | None = None, styles: bool = False) -> str:
+        """The verdict, the two runs, a table of the tasks that changed most, further numbers, notes and the signature.
 
         Parameters
         ----------
         most_tasks : int, optional
-            Of more tasks only so many are in the table, those that changed most surely; by default all.
+            Of more tasks only so many are in the table; by default all.
+        columns : int, optional
+            How many columns a line may take; by default any number.
+        styles : bool
+            Whether it has colours, for `consistency.support.streams.show`.
         """
-        tasks = list(self.by_task.values())
-        if most_tasks is not None and len(tasks) > most_tasks:
-            tasks = sorted(tasks, key=_surest)[:most_tasks]
+        layout = Layout(columns, styles)
+        tasks = sorted(self.by_task.values(), key=lambda section: -_size(section))
+        chosen = None if most_tasks is None or len(tasks) <= most_tasks else changed_most(tasks, most_tasks)
+        if chosen is not None:
+            tasks = list(chosen.sections)
         pools = [*self.by_group.values(), *self.by_scope.values(), *self.by_metric.values()]
         if self.overall is not None and len(self.by_task) > 1:
             pools.append(self.overall)
-        lines = [*self.messages, "", *self.verdicts, *self._changes(), "", *_table([*tasks, *pools])]
-        if len(tasks) < len(self.by_task):
-            more = len(self.by_task) - len(tasks)
-            lines.append(f"{more} more tasks, which changed less surely: --all shows them")
-        further = [
+        counts = sum(section.n for section in self.by_task.values()), len(self.by_task)
+        about = [
+            *self._changes(),
             *(
                 line
                 for section in [self.overall, *_generated(self.by_task)]
@@ -303,7 +312,22 @@ class Comparison:
             *(trimmed_lines(self.overall) if self.overall is not None else ()),
             *undefined_notes(self.main),
         ]
-        return joined([*lines, *([""] if further else []), *further, "", self.signature])
+        parts = [
+            conclusion_lines(self.verdicts, layout),
+            run_lines((self.before, self.after), self.selection, counts, layout),
+            [*task_lines(tasks, pools, chosen, layout), *choice_lines(chosen, len(self.by_task), layout)],
+            (line for sentence in about for line in layout.lines(sentence)),
+            (line for note in self._read_otherwise() for line in layout.lines(note)),
+            layout.lines(self.signature),
+        ]
+        return "\n\n".join(filter(None, ("\n".join(part) for part in parts)))
+
+    def _read_otherwise(self) -> Iterator[str]:
+        """The notes, and of a log which runs were read where it is not simply its one run."""
+        for when, log in zip(("before", "after"), self.selection, strict=True):
+            if log.others or log.parts or log.is_file:
+                yield f"{when}: {log.to_text()}"
+        yield from self.notes
 
     def _changes(self) -> Iterator[str]:
         """Of each pool the change of accuracy and of the gold option's probability, and how their intervals were made."""
@@ -312,7 +336,8 @@ class Comparison:
             if change.ci_low is not None:
                 of = "" if len(self.pools) == 1 else f"{pool.name}: "
                 interval = f"[{points(change.ci_low)}, {points(change.ci_high)}]"
-                yield f"{of}change {points(change.value)} points, 95 % interval {interval}: {change.describe()}"
+                tested = "" if pool.sign_flip_p is None else f"; {pool.test}: {p_equals(pool.sign_flip_p)}"
+                yield f"{of}change {points(change.value)} points, 95 % interval {interval}: {change.describe()}{tested}"
                 yield from (
                     f"{of}{line}"
                     for line in (*gold_lines(pool), *shift_lines(pool), *part_lines(pool), *rotation_lines(pool))
@@ -324,28 +349,10 @@ def _generated(by_task: Mapping[str, Section]) -> Iterator[Section]:
     return (section for section in by_task.values() if not section.compares_options)
 
 
-def _surest(section: Section) -> tuple[float, float]:
-    """A key that sorts tasks by how surely they changed, and equally sure ones by how much."""
+def _size(section: Section) -> float:
+    """How much accuracy changed, up or down; of a task without accuracy less than nothing."""
     change = section.estimates["delta_accuracy"].value
-    return (1.0 if section.sign_flip_p is None else section.sign_flip_p, -abs(change or 0.0))
-
-
-def _table(sections: Sequence[Section]) -> Iterator[str]:
-    """A row for each section under a head."""
-    names = [(visible(section.name), visible(accuracy_name(section))) for section in sections]
-    first, second = (max(map(width, column)) for column in zip(("task", "metric"), *names, strict=True))
-    head = " ".join(f"{measure.short:>10}" for measure in HEADLINE)
-    yield f"{'task':<{first}} {'metric':<{second}} {'n':>6} {head}   flips −/+ p (Holm)"
-    for section, (name, metric) in zip(sections, names, strict=True):
-        cells = [_cell(section.estimates.get(measure.name)) for measure in HEADLINE]
-        turned = section.flips
-        # Of a task among several corrected for their number; of what pools them there is one.
-        p = section.sign_flip_p if section.p_holm is None else section.p_holm
-        flipped = f"{turned['harmful']:>5}/{turned['beneficial']:<5}" if turned else f"{'–':>5}{'':6}"
-        tested = f"{'–':>8}" if p is None else f"{p:8.4f}" if p >= 0.0001 else " < .0001"
-        yield (
-            f"{padded(name, first)} {padded(metric, second)} {section.n:>6} " + " ".join(cells) + f" {flipped} {tested}"
-        )
+    return -1.0 if change is None else abs(change)
 
 
 def _config_dict(config: RunConfig) -> dict[str, Any]:
@@ -355,7 +362,3 @@ def _config_dict(config: RunConfig) -> dict[str, Any]:
         "date": config.date,
         "lm_eval_version": config.lm_eval_version,
     }
-
-
-def _cell(estimate: Estimate | None) -> str:
-    return f"{'–':>10}" if estimate is None or estimate.value is None else f"{decimal(estimate.value, 4):>10}"

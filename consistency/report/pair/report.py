@@ -18,6 +18,7 @@ from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
 from consistency.comparison.sentences import gold_lines, shift_lines, undefined_notes
+from consistency.logs.run_config import model_name
 from consistency.report import questions, schema
 from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
@@ -31,10 +32,8 @@ from consistency.report.pair.figures import pair_plots
 from consistency.report.pair.part_tables import part_tables
 from consistency.report.pair.texts import LargeTexts, text_columns
 from consistency.report.provenance import (
-    limit_notes,
     log_record,
     log_table,
-    model_name,
     pair_signature,
     versions,
 )
@@ -235,7 +234,7 @@ def _document(comparison: Comparison) -> PairReport:
         verdict=Verdict(comparison.verdict),
         signature=f"{comparison.signature}|{pair_signature(logs)}",
         intervals=_intervals(comparison),
-        notes=[*_notes(comparison), *limit_notes(logs)],
+        notes=[*_notes(comparison)],
         comparison=msgspec.convert(comparison.to_dict(), schema.Comparison),
         logs=logs,
         versions=versions(),
