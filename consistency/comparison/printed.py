@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from consistency.comparison.changed_most import ChangedMost
 from consistency.comparison.section import MetricChange, Section
 from consistency.comparison.sentences import ALPHA, accuracy_name
+from consistency.comparison.slice_result import Slices
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig, model_name
 from consistency.metrics.measures import MEASURE
@@ -62,7 +63,7 @@ def run_lines(
     for when, name, date in zip(("before", "after"), names, dates, strict=True):
         yield from wrapped(f"{when:<6}  {name}, {visible(date)}", layout.columns, " " * 8)
     questions, tasks = counts
-    yield f"        {counted(questions, 'question')} of {counted(tasks, 'task')}"
+    yield f"        {questions:,} {'question' if questions == 1 else 'questions'} of {counted(tasks, 'task')}"
 
 
 def _date(run: str) -> str:
@@ -122,6 +123,38 @@ def choice_lines(most: ChangedMost | None, tasks: int, layout: Layout) -> Iterat
     )
 
 
+def slice_lines(found: Slices, most: int | None, layout: Layout) -> Iterator[str]:
+    """A table of the slices that changed most, and what its columns are."""
+    shown = found.largest(most)
+    styles = tuple(_style(item.delta_accuracy.value, item.p_holm) if layout.styles else "" for item in shown)
+    changes = [(item.delta_accuracy, item.shrunk) for item in shown]
+    table = [
+        Column(f"by {visible(found.by)}", tuple(visible(item.name) for item in shown), right=False),
+        Column("n", tuple(f"{item.n:,}" for item in shown)),
+        Column("before", tuple(_percent(item.accuracy_before.value) for item in shown), rank=3),
+        Column("after", tuple(_percent(item.accuracy_after.value) for item in shown), rank=3),
+        Column("change", tuple(_change(change) for change, _ in changes), styles=styles),
+        Column("95 % interval", tuple(_ends(change) for change, _ in changes), rank=1, styles=styles),
+    ]
+    if found.between is not None:
+        table += [
+            Column("pooled", tuple(_change(pooled) for _, pooled in changes)),
+            Column("95 % interval", tuple(_ends(pooled) for _, pooled in changes), rank=1),
+        ]
+    table += [
+        Column("p (Holm)", tuple(p_value(item.p_holm) for item in shown)),
+        Column("flips −/+", tuple(_flips(item.flips) for item in shown), rank=4),
+    ]
+    yield from lines_of(fitted(table, layout.columns))
+    left = len(found.slices) - len(shown)
+    more = (
+        f"the {len(shown)} largest changes of {counted(len(found.slices), 'slice')} (--all: all of them); "
+        if left
+        else ""
+    )
+    yield from layout.lines(more + found.note)
+
+
 @dataclass(frozen=True)
 class _Row:
     before: str
@@ -152,13 +185,13 @@ def _table(
     found = [
         Column(head, tuple(names), right=False),
         Column("metric", metrics, rank=1 if mixed else 7, right=False),
-        Column("n", tuple(f"{section.n}" for section in sections), rank=1),
+        Column("n", tuple(f"{section.n:,}" for section in sections), rank=1),
         Column("before", tuple(row.before for row in rows), rank=1),
         Column("after", tuple(row.after for row in rows), rank=1),
         Column("change", tuple(row.change for row in rows), styles=styles),
         Column("95 % interval" if of_all else "interval", tuple(row.interval for row in rows), styles=styles),
         Column("p (Holm)" if adjusted else "p", tuple(_tested(section, adjusted=adjusted) for section in sections)),
-        Column("flips −/+", tuple(map(_flips, sections)), rank=3),
+        Column("flips −/+", tuple(_flips(section.flips) for section in sections), rank=3),
     ]
     for name, rank in _FURTHER.items():
         cells = tuple(_further(section, name) for section in sections)
@@ -175,18 +208,12 @@ def _row(section: Section, change: Estimate | None) -> _Row:
         metric = next((m for m in (section.metrics or {}).values() if m.delta.value is not None), None)
         return _Row(_NONE, _NONE, _NONE, "", "") if metric is None else _metric_row(metric)
     p = section.sign_flip_p if section.p_holm is None else section.p_holm
-    sure = p is not None and p < ALPHA and change.value != 0
-    style = (BETTER if change.value > 0 else WORSE) if sure else ""
-    ends = (
-        ""
-        if change.ci_low is None or change.ci_high is None
-        else f"[{_points(change.ci_low)}, {_points(change.ci_high)}]"
-    )
     return _Row(
-        *(_percent(found[f"accuracy_{when}"].value) for when in ("before", "after")),
-        _points(change.value),
-        ends,
-        style,
+        _percent(found["accuracy_before"].value),
+        _percent(found["accuracy_after"].value),
+        _change(change),
+        _ends(change),
+        _style(change.value, p),
     )
 
 
@@ -214,13 +241,29 @@ def _further(section: Section, name: str) -> str:
     return _percent(found.value) if measure.unit == "%" else decimal(found.value, 3)
 
 
-def _flips(section: Section) -> str:
-    turned = section.flips
+def _flips(turned: Mapping[str, int] | None) -> str:
     return f"{turned['harmful']}/{turned['beneficial']}" if turned else _NONE
 
 
 def _percent(x: float | None) -> str:
     return _NONE if x is None else f"{decimal(100 * x, 1)} %"
+
+
+def _change(found: Estimate | None) -> str:
+    return _NONE if found is None or found.value is None else _points(found.value)
+
+
+def _ends(found: Estimate | None) -> str:
+    if found is None or found.ci_low is None or found.ci_high is None:
+        return ""
+    return f"[{_points(found.ci_low)}, {_points(found.ci_high)}]"
+
+
+def _style(change: float | None, p: float | None) -> str:
+    """Of a change that is beyond chance."""
+    if not change or p is None or p >= ALPHA:
+        return ""
+    return BETTER if change > 0 else WORSE
 
 
 def _points(x: float) -> str:

@@ -16,7 +16,7 @@ from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.numbers import points
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.part_sentences import part_lines
-from consistency.comparison.printed import Layout, choice_lines, conclusion_lines, run_lines, task_lines
+from consistency.comparison.printed import Layout, choice_lines, conclusion_lines, run_lines, slice_lines, task_lines
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
     dropped_lines,
@@ -30,6 +30,7 @@ from consistency.comparison.sentences import (
     verdict,
 )
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
+from consistency.comparison.slice_result import Slices
 from consistency.comparison.truncation import TruncatedPrompts
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig, limit_lines, was_limited
@@ -131,6 +132,8 @@ class Comparison:
         By task, the samples files that it was read from.
     scopes : dict of str to sequence of str
         Tasks of each scope, where scopes were asked for.
+    slices : dict of str to Slices
+        By field of the documents, where slices were asked for.
     """
 
     before: RunConfig
@@ -153,6 +156,7 @@ class Comparison:
     by_group: Mapping[str, Section] = field(default_factory=dict)
     task_sampling: TaskSampling = "fixed"
     clusters: tuple[Clusters, ...] = ()
+    slices: Mapping[str, Slices] = field(default_factory=dict)
 
     @property
     def pools(self) -> tuple[Section, ...]:
@@ -267,6 +271,7 @@ class Comparison:
                 )
                 if sections
             },
+            **({"slices": {name: found.to_dict() for name, found in self.slices.items()}} if self.slices else {}),
             **({"changed_most": self.changed_most.to_dict()} if self.changed_most else {}),
             "messages": list(self.messages),
             "unpaired": [asdict(item) for item in self.unpaired],
@@ -316,6 +321,7 @@ class Comparison:
             conclusion_lines(self.verdicts, layout),
             run_lines((self.before, self.after), self.selection, counts, layout),
             [*task_lines(tasks, pools, chosen, layout), *choice_lines(chosen, len(self.by_task), layout)],
+            *([*slice_lines(found, most_tasks, layout)] for found in self.slices.values()),
             (line for sentence in about for line in layout.lines(sentence)),
             (line for note in self._read_otherwise() for line in layout.lines(note)),
             layout.lines(self.signature),

@@ -89,6 +89,7 @@ _OF_METHODS = {
     "bootstrap-t": "From repeated draws of the tasks.",
     "fit": "Of what a fit explains of KL: from the lower end by the fit to all questions to the upper end by that to the others.",
     "run variance": "Also holds what two runs of one model differ by (Banerjee 1960). From one pair of runs it is wide.",
+    "partial pooling": "Of a slice: its change, pulled towards the mean of all slices the more, the fewer questions it has.",
     "none": "The data are too few to say how sure the number is.",
 }
 _OF_CAVEATS = {

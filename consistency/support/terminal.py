@@ -18,8 +18,8 @@ NARROWEST = 20
 # Names of a table: as long as they usually are, and as short as they may be cut.
 LONGEST_NAME, SHORTEST_NAME = 40, 16
 _GAP = "  "
-# Vermilion and blue of the 256 colours nearest to Okabe and Ito's, which the colour-blind can tell apart, and which can be read on
-# black and on white.
+# Of the 256 colours those nearest to Okabe and Ito's vermilion and blue, which the colour-blind can tell apart, and which can be
+# read on black and on white.
 BOLD, WORSE, BETTER, PLAIN_AGAIN = "\x1b[1m", "\x1b[38;5;166m", "\x1b[38;5;32m", "\x1b[0m"
 # What is not divided: a p with its value, an interval, a number with its unit.
 _WORDS = re.compile(r"\s*(?:p [<=] \S+|\[[^\s\[\]]+, [^\s\[\]]+\]\S*|\S+(?: %\S*)?)")
@@ -95,9 +95,9 @@ def cut_in_middle(text: str, most: int) -> str:
     if width(text) <= most:
         return text
     room = max(most - 1, 0)
-    head = text[: _fitting(text, room - room // 2 + (room > 12))]
-    tail = text[::-1][: _fitting(text[::-1], room - width(head))][::-1] if room > width(head) else ""
-    return f"{head}…{tail}" if most else ""
+    head = text[: _fitting(text, room - room // 2)]
+    tail = text[::-1][: _fitting(text[::-1], room - width(head))][::-1]
+    return f"{head}…{tail}"
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def fitted(table: Sequence[Column], most: int | None) -> list[Column]:
     --------
     >>> table = [Column("task", ("a_rather_long_name",), right=False), Column("n", ("100",)), Column("KL", ("0.25",), rank=2)]
     >>> [column.head for column in fitted(table, 23)], fitted(table, 21)[0].cells
-    (['task', 'n'], ('a_rather…ng_name',))
+    (['task', 'n'], ('a_rather…ong_name',))
     """
     found = list(table)
     if most is None:

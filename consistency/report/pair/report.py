@@ -42,6 +42,7 @@ from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.support.computed import Computed, computed
 from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
+from consistency.support.progress_line import Tell, silent
 from consistency.support.text import p_equals, shortened
 
 # Sentences in the type of a heading.
@@ -89,7 +90,7 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
     return Path(out) / "report.html"
 
 
-def draft_comparison(comparison: Comparison, out: str | Path, outputs: Outputs) -> Path:
+def draft_comparison(comparison: Comparison, out: str | Path, outputs: Outputs, progress: Tell = silent) -> Path:
     """Write the report of a comparison into a folder that takes its place with other outputs: see `write_comparison`.
 
     Returns
@@ -101,6 +102,7 @@ def draft_comparison(comparison: Comparison, out: str | Path, outputs: Outputs) 
     # A few figures, whose objects end with the command; a grid's would add up.
     with gc_disabled():
         (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
+        progress("writing the report: texts, tables and figures", 0, 1)
         write_files(_report(comparison, folder), folder)
     return folder
 
