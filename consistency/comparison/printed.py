@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from consistency.comparison.changed_most import ChangedMost
+from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.section import MetricChange, Section
 from consistency.comparison.sentences import ALPHA, accuracy_name
 from consistency.comparison.slice_result import Slices
@@ -87,7 +87,7 @@ def task_lines(
     """
     sections = [*tasks, *pools]
     changes = {} if most is None else most.changes
-    rows = [_row(section, changes.get(section.name)) for section in sections]
+    rows = [row_of(section, changes.get(section.name)) for section in sections]
     beginning = common_beginning([section.name for section in tasks]) if layout.columns is not None else ""
     adjusted = any(section.p_holm is not None for section in sections)
     metrics = tuple(visible(accuracy_name(section)) for section in sections)
@@ -112,14 +112,26 @@ def task_lines(
     yield from lines_of(table)
 
 
-def choice_lines(most: ChangedMost | None, tasks: int, layout: Layout) -> Iterator[str]:
-    """How many tasks a table leaves out, and how its intervals account for the choice; nothing where it holds all."""
+def largest(by_task: Mapping[str, Section], most: int | None) -> tuple[list[Section], ChangedMost | None]:
+    """The tasks, the largest change of accuracy first; where they are too many, the first of them with their intervals."""
+    tasks = sorted(by_task.values(), key=lambda section: -_size(section))
+    chosen = None if most is None or len(tasks) <= most else changed_most(tasks, most)
+    return (tasks, None) if chosen is None else (list(chosen.sections), chosen)
+
+
+def _size(section: Section) -> float:
+    """How much accuracy changed, up or down; of a task without accuracy less than nothing."""
+    change = section.estimates["delta_accuracy"].value
+    return -1.0 if change is None else abs(change)
+
+
+def choice_note(most: ChangedMost | None, tasks: int) -> str:
+    """How many tasks a table leaves out, and how its intervals account for the choice; empty where it holds all."""
     if most is None:
-        return
-    shown = len(most.sections)
-    yield from layout.lines(
-        f"the {shown} largest changes of {counted(tasks, 'task')} (--all: all of them); intervals of "
-        f"{100 * most.confidence:.1f} % each, so that 95 % of those chosen for their size hold; those of what pools tasks: 95 %"
+        return ""
+    return (
+        f"the {len(most.sections)} largest changes of {counted(tasks, 'task')}; intervals of {100 * most.confidence:.1f} % each, "
+        "so that 95 % of those chosen for their size hold; those of what pools tasks: 95 %"
     )
 
 
@@ -156,7 +168,9 @@ def slice_lines(found: Slices, most: int | None, layout: Layout) -> Iterator[str
 
 
 @dataclass(frozen=True)
-class _Row:
+class PrintedRow:
+    """The cells of a section, and the style of its change."""
+
     before: str
     after: str
     change: str
@@ -166,7 +180,7 @@ class _Row:
 
 def _table(
     sections: Sequence[Section],
-    rows: Sequence[_Row],
+    rows: Sequence[PrintedRow],
     metrics: tuple[str, ...],
     styles: tuple[str, ...],
     *,
@@ -190,7 +204,7 @@ def _table(
         Column("after", tuple(row.after for row in rows), rank=1),
         Column("change", tuple(row.change for row in rows), styles=styles),
         Column("95 % interval" if of_all else "interval", tuple(row.interval for row in rows), styles=styles),
-        Column("p (Holm)" if adjusted else "p", tuple(_tested(section, adjusted=adjusted) for section in sections)),
+        Column("p (Holm)" if adjusted else "p", tuple(tested(section, adjusted=adjusted) for section in sections)),
         Column("flips −/+", tuple(_flips(section.flips) for section in sections), rank=3),
     ]
     for name, rank in _FURTHER.items():
@@ -200,15 +214,15 @@ def _table(
     return found
 
 
-def _row(section: Section, change: Estimate | None) -> _Row:
+def row_of(section: Section, change: Estimate | None) -> PrintedRow:
     """The numbers of a section: of accuracy, or where it has none of its first metric."""
     found = section.estimates
     change = change or found["delta_accuracy"]
     if change.value is None:
         metric = next((m for m in (section.metrics or {}).values() if m.delta.value is not None), None)
-        return _Row(_NONE, _NONE, _NONE, "", "") if metric is None else _metric_row(metric)
+        return PrintedRow(_NONE, _NONE, _NONE, "", "") if metric is None else _metric_row(metric)
     p = section.sign_flip_p if section.p_holm is None else section.p_holm
-    return _Row(
+    return PrintedRow(
         _percent(found["accuracy_before"].value),
         _percent(found["accuracy_after"].value),
         _change(change),
@@ -217,15 +231,15 @@ def _row(section: Section, change: Estimate | None) -> _Row:
     )
 
 
-def _metric_row(metric: MetricChange) -> _Row:
+def _metric_row(metric: MetricChange) -> PrintedRow:
     """The numbers of a metric that is no share, in its own unit."""
     change = metric.delta
     before, after = (_NONE if end.value is None else f"{end.value:.4g}" for end in (metric.before, metric.after))
     ends = "" if change.ci_low is None or change.ci_high is None else f"[{change.ci_low:+.3g}, {change.ci_high:+.3g}]"
-    return _Row(before, after, _NONE if change.value is None else f"{change.value:+.3g}", ends, "")
+    return PrintedRow(before, after, _NONE if change.value is None else f"{change.value:+.3g}", ends, "")
 
 
-def _tested(section: Section, *, adjusted: bool) -> str:
+def tested(section: Section, *, adjusted: bool) -> str:
     """The p of no change: beside adjusted ones one that is not says so, such as that of all tasks together."""
     if section.p_holm is not None:
         return p_value(section.p_holm)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -16,7 +18,15 @@ from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.numbers import points
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.part_sentences import part_lines
-from consistency.comparison.printed import Layout, choice_lines, conclusion_lines, run_lines, slice_lines, task_lines
+from consistency.comparison.printed import (
+    Layout,
+    choice_note,
+    conclusion_lines,
+    largest,
+    run_lines,
+    slice_lines,
+    task_lines,
+)
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
     dropped_lines,
@@ -35,10 +45,17 @@ from consistency.comparison.truncation import TruncatedPrompts
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig, limit_lines, was_limited
 from consistency.statistics.selection_bias import SelectionBias
+from consistency.support.terminal import PLAIN
 from consistency.support.text import p_equals, shortened
 from consistency.support.version import own_version
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
 SCHEMA_VERSION = 2
+# Of a comparison of many pools, in a few lines.
+_MOST_VERDICTS = 3
 
 
 @dataclass(frozen=True)
@@ -89,7 +106,7 @@ class SameRun:
         return "before and after are one run, compared with itself"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Two runs compared.
 
@@ -169,6 +186,12 @@ class Comparison:
             *(section for section in alone if section.accuracy_metric and section.accuracy_metric not in pooled),
             *(section for section in alone if not section.accuracy_metric),
         )
+
+    @property
+    def pooled(self) -> tuple[Section, ...]:
+        """What pools several tasks: groups, scopes, metrics, and all tasks with options."""
+        every = [] if self.overall is None or len(self.by_task) == 1 else [self.overall]
+        return (*self.by_group.values(), *self.by_scope.values(), *self.by_metric.values(), *every)
 
     @cached_property
     def changed_most(self) -> ChangedMost | None:
@@ -250,6 +273,73 @@ class Comparison:
             ]
         )
 
+    def __repr__(self) -> str:
+        """What was compared and what was found, in a few lines."""
+        layout = Layout(PLAIN)
+        runs = run_lines((self.before, self.after), self.selection, self._counts, layout)
+        return "\n".join(["Comparison", *runs, *conclusion_lines(self.verdicts[:_MOST_VERDICTS], layout)])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, the tasks that changed most, a figure."""
+        found: str = _notebook().to_html(self)
+        return found
+
+    @property
+    def tasks(self) -> DataFrame:
+        """A table of pandas with a row for each task: `to_frame("tasks")`."""
+        return self.to_frame("tasks")
+
+    @property
+    def questions(self) -> DataFrame:
+        """A table of pandas with a row for each question: `to_frame("questions")`."""
+        return self.to_frame("questions")
+
+    def to_frame(self, of: str = "tasks") -> DataFrame:
+        """A table of pandas with a row for each task, question or slice.
+
+        Parameters
+        ----------
+        of : {"tasks", "questions", "slices"}
+
+        Returns
+        -------
+        pandas.DataFrame
+            Shares and changes are fractions; `ci_low` and `ci_high` are the ends of a 95 % interval of `change`. Questions have
+            the columns of `items`, and their texts, for which the logs are read again.
+
+        Raises
+        ------
+        InputError
+            If pandas is missing, or a log is no longer in place.
+        """
+        frame: DataFrame = _notebook().to_frame(self, of)
+        return frame
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the largest changes of accuracy with their intervals.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            New ones of pyplot by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        drawn: Axes = _notebook().plot(self, axes)
+        return drawn
+
+    def write(self, out: str | Path) -> Path:
+        """Write the report of the comparison into a folder, see `consistency.write_comparison`; its `report.html`."""
+        page: Path = import_module("consistency").write_comparison(self, out)
+        return page
+
+    @property
+    def _counts(self) -> tuple[int, int]:
+        """Questions and tasks."""
+        return sum(section.n for section in self.by_task.values()), len(self.by_task)
+
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain data, for JSON; the schema is versioned by `schema_version`."""
         return {
@@ -295,14 +385,8 @@ class Comparison:
             Whether it has colours, for `consistency.support.streams.show`.
         """
         layout = Layout(columns, styles)
-        tasks = sorted(self.by_task.values(), key=lambda section: -_size(section))
-        chosen = None if most_tasks is None or len(tasks) <= most_tasks else changed_most(tasks, most_tasks)
-        if chosen is not None:
-            tasks = list(chosen.sections)
-        pools = [*self.by_group.values(), *self.by_scope.values(), *self.by_metric.values()]
-        if self.overall is not None and len(self.by_task) > 1:
-            pools.append(self.overall)
-        counts = sum(section.n for section in self.by_task.values()), len(self.by_task)
+        tasks, chosen = largest(self.by_task, most_tasks)
+        choice = choice_note(chosen, len(self.by_task))
         about = [
             *self._changes(),
             *(
@@ -319,8 +403,11 @@ class Comparison:
         ]
         parts = [
             conclusion_lines(self.verdicts, layout),
-            run_lines((self.before, self.after), self.selection, counts, layout),
-            [*task_lines(tasks, pools, chosen, layout), *choice_lines(chosen, len(self.by_task), layout)],
+            run_lines((self.before, self.after), self.selection, self._counts, layout),
+            [
+                *task_lines(tasks, self.pooled, chosen, layout),
+                *(layout.lines(f"{choice} (--all: all tasks)") if choice else ()),
+            ],
             *([*slice_lines(found, most_tasks, layout)] for found in self.slices.values()),
             (line for sentence in about for line in layout.lines(sentence)),
             (line for note in self._read_otherwise() for line in layout.lines(note)),
@@ -350,15 +437,14 @@ class Comparison:
                 )
 
 
+def _notebook() -> ModuleType:
+    # The room of reports is above this one, and is loaded for those who want to see something.
+    return import_module("consistency.report.pair.notebook")
+
+
 def _generated(by_task: Mapping[str, Section]) -> Iterator[Section]:
     """The tasks without options."""
     return (section for section in by_task.values() if not section.compares_options)
-
-
-def _size(section: Section) -> float:
-    """How much accuracy changed, up or down; of a task without accuracy less than nothing."""
-    change = section.estimates["delta_accuracy"].value
-    return -1.0 if change is None else abs(change)
 
 
 def _config_dict(config: RunConfig) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _GAP = "  "
 # read on black and on white.
 BOLD, WORSE, BETTER, PLAIN_AGAIN = "\x1b[1m", "\x1b[38;5;166m", "\x1b[38;5;32m", "\x1b[0m"
 # What is not divided: a p with its value, an interval, a number with its unit.
-_WORDS = re.compile(r"\s*(?:p [<=] \S+|\[[^\s\[\]]+, [^\s\[\]]+\]\S*|\S+(?: %\S*)?)")
+_WORDS = re.compile(r"\s*(?:\(?p [<=] \S+|\[[^\s\[\]]+, [^\s\[\]]+\]\S*|\S+(?: %\S*)?)")
 STYLES = re.compile("|".join(map(re.escape, (BOLD, WORSE, BETTER, PLAIN_AGAIN))))
 
 
