@@ -233,7 +233,9 @@ def compare(
         wide = columns()
         text = comparison.to_text(None if every else MOST_TASKS, columns=wide, styles=shows_colours())
         judged = [*noises, *(item.to_text() for item in checks), *decided]
-        lines = [line for sentence in judged for line in wrapped(visible(sentence), wide, "  ")]
+        # In a pipe or a file each is one line, for programs that look for it.
+        most = wide if sys.stdout.isatty() else None
+        lines = [line for sentence in judged for line in wrapped(visible(sentence), most, "  ")]
         show("\n".join([text, *lines]), styles=True)
     else:
         from consistency.report.pair.github import to_markdown

@@ -150,8 +150,8 @@ def slice_lines(found: Slices, most: int | None, layout: Layout) -> Iterator[str
     ]
     if found.between is not None:
         table += [
-            Column("pooled", tuple(_change(pooled) for _, pooled in changes)),
-            Column("95 % interval", tuple(_ends(pooled) for _, pooled in changes), rank=1),
+            Column("shrunk", tuple(_change(shrunk) for _, shrunk in changes)),
+            Column("95 % interval", tuple(_ends(shrunk) for _, shrunk in changes), rank=1),
         ]
     table += [
         Column("p (Holm)", tuple(p_value(item.p_holm) for item in shown)),

@@ -80,11 +80,11 @@ class Slices:
     slices : tuple of Slice
         By name; numbers by value.
     between : float or None
-        The standard deviation of the slices' true changes, as a fraction; None where they are not pooled.
+        The standard deviation of the slices' true changes, as a fraction; None where nothing is shrunk.
     missing : int
         Questions without a value, which are in no slice.
     overlapping : bool
-        Whether a question is in several slices; then nothing is pooled.
+        Whether a question is in several slices; then nothing is shrunk.
     """
 
     by: str
@@ -101,17 +101,19 @@ class Slices:
     def note(self) -> str:
         """What the columns of a table of the slices are, and what is not in it."""
         if self.between is not None:
-            pooled = (
-                "pooled: the change, pulled towards the mean of the slices, whose true changes differ by a standard deviation of "
-                f"{100 * self.between:.1f} points (hierarchical normal model, Morris and Tang 2011); of a slice of few questions "
-                "it is the better guess"
+            shrunk = (
+                "shrunk: the change, pulled towards the mean of the slices, whose true changes differ by a standard deviation of "
+                f"{100 * self.between:.1f} points (hierarchical normal model, Morris and Tang 2011): nearer to the truth on "
+                "average, but too far for a slice that alone changed much, which p (Holm) finds"
             )
         elif self.overlapping:
-            pooled = "not pooled, since questions are in several slices"
+            shrunk = "nothing is shrunk, since questions are in several slices"
         else:
-            pooled = "not pooled: it takes 5 slices, and 10 questions that changed, to tell how much slices differ"
+            shrunk = (
+                "nothing is shrunk: it takes 5 slices, and 10 questions that changed, to tell how much slices differ"
+            )
         missing = f"; {self.missing} questions without {self.by} are in no slice" if self.missing else ""
-        return f"{pooled}; p adjusted for {len(self.slices)} slices (Holm){missing}"
+        return f"{shrunk}; p adjusted for {len(self.slices)} slices (Holm){missing}"
 
     def to_dict(self) -> dict[str, Any]:
         """The slices by name, for JSON."""

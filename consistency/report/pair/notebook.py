@@ -70,7 +70,7 @@ def to_html(comparison: Comparison) -> str:
             f"<p>{'<br>'.join(map(_text, runs))}</p>",
             f"<table><thead><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr></thead><tbody>",
             *(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows),
-            f"</tbody></table><p><small>Changes in points. {_text(note)}</small></p>",
+            f"</tbody></table><p><small>Changes in points; {_text(note)}.</small></p>",
             f'<div style="background:#fff;max-width:{_WIDE}in">{_svg(comparison)}</div></div>',
         ]
     )
@@ -226,7 +226,7 @@ def _slices(comparison: Comparison) -> list[dict[str, Any]]:
             **_change(item.accuracy_before, item.accuracy_after, item.delta_accuracy),
             **{
                 name: None if item.shrunk is None else getattr(item.shrunk, end)
-                for name, end in (("pooled", "value"), ("pooled_low", "ci_low"), ("pooled_high", "ci_high"))
+                for name, end in (("shrunk", "value"), ("shrunk_low", "ci_low"), ("shrunk_high", "ci_high"))
             },
             "p": item.p,
             "p_holm": item.p_holm,
