@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from consistency.statistics.bootstrap import draw_counts
-from consistency.statistics.simultaneous import critical
+from consistency.statistics.simultaneous import critical, sums_of
 from consistency.support.arrays import Bools, Floats, Integers
 
 RESAMPLES = 5_000
@@ -30,9 +30,7 @@ def resampled_means(values: Floats, units: Integers, resamples: int = RESAMPLES,
         What is drawn together.
     resamples, seed : int
     """
-    _, place, sizes = np.unique(units, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(sizes), values.shape[1]))
-    np.add.at(sums, place.reshape(-1), values)
+    sums, sizes = sums_of(units, values), np.unique(units, return_counts=True)[1]
     rng, step = np.random.default_rng(seed), max(1, _AT_ONCE // len(sizes))
     parts = []
     for start in range(0, resamples, step):
@@ -60,18 +58,20 @@ class Differences:
     ----------
     means : ndarray, shape [k]
     resampled : ndarray, shape [resamples, k]
+    units : int
+        How many were drawn. Where every unit has the same difference, its standard error is taken to be that of one with another.
     """
 
-    def __init__(self, means: Floats, resampled: Floats) -> None:
+    def __init__(self, means: Floats, resampled: Floats, units: int) -> None:
         self._first, self._second = np.triu_indices(len(means), 1)
         errors = (resampled - resampled.mean(axis=0)).astype(np.float32)
         self._errors = errors[:, self._first] - errors[:, self._second]
         spread = np.sqrt((self._errors.astype(np.float64) ** 2).mean(axis=0))
-        # Two means of the same answers do not differ in any resample.
         varied = spread > 1e-7
         self._errors /= np.where(varied, spread, np.inf).astype(np.float32)
         np.abs(self._errors, out=self._errors)
-        self._t = np.where(varied, (means[self._first] - means[self._second]) / np.where(varied, spread, 1.0), 0.0)
+        gaps = means[self._first] - means[self._second]
+        self._t = np.where(np.abs(gaps) > _SAME, gaps, 0.0) / np.where(varied, spread, 1.0 / units)
         self._k = len(means)
 
     def told_apart(self, confidence: float = 0.95) -> Bools:
@@ -141,10 +141,13 @@ def letters(differ: Bools, order: Sequence[int]) -> list[str]:
                     groups.append(without)
     rank = {number: place for place, number in enumerate(order)}
     groups.sort(key=lambda group: sorted(rank[number] for number in group))
-    return ["".join(_letter(place) for place, group in enumerate(groups) if number in group) for number in range(len(differ))]
+    return [
+        "".join(_letter(place) for place, group in enumerate(groups) if number in group)
+        for number in range(len(differ))
+    ]
 
 
 def _letter(place: int) -> str:
-    """a to z, then A to Z, then a number in brackets."""
+    """The letters from a to z, then from A to Z, then a number in brackets."""
     alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     return alphabet[place] if place < len(alphabet) else f"({place + 1})"

@@ -176,7 +176,9 @@ def read_answers(
     for name, task in found.items():
         answers = _joined(name, task, clusters.get(name))
         if answers is None:
-            left_out.append(f"{name}: no question that is known to be answered right or wrong in every run that holds it")
+            left_out.append(
+                f"{name}: no question that is known to be answered right or wrong in every run that holds it"
+            )
             continue
         left_out += _left_out(task, answers, labels)
         tasks.append(answers)

@@ -14,7 +14,8 @@ from consistency.comparison.estimation import are_whole, estimates_of
 from consistency.comparison.labelled import kinds_of
 from consistency.comparison.many.answers import Answers, TaskAnswers, read_answers
 from consistency.comparison.many.labels import positions_of
-from consistency.comparison.many.result import Change, Family, ManyComparison, Ranked, Series, Trend
+from consistency.comparison.many.result import ManyComparison
+from consistency.comparison.many.values import Change, Family, Ranked, Series, Trend
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import Section
@@ -60,7 +61,7 @@ def compare_many(
     filter_name: str | None = None,
     tell: Tell = silent,
 ) -> ManyComparison:
-    """Compare many evaluations with one reference, over the same questions.
+    r"""Compare many evaluations with one reference, over the same questions.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def compare_many(
     ...                  "filtered_resps": [[score, "False"] for score in scores]} for n in range(20)]
     ...         file = Path(folder, run, "samples_sums_2026-01-01T00-00-00.000000.jsonl")
     ...         file.parent.mkdir()
-    ...         _ = file.write_text("\\n".join(map(json.dumps, rows)))
+    ...         _ = file.write_text("\n".join(map(json.dumps, rows)))
     ...     found = compare_many(Path(folder, "base"), {name: Path(folder, name) for name in ("one", "two")})
     >>> found.overall["one"].simultaneous.value, found.best_set
     (-1.0, ('reference', 'two'))
@@ -159,7 +160,8 @@ def _compared(
     tell("letters", 0, 1)
     parts = {pool.name: [_without_letters(pool, column) for column in range(len(labels))] for pool in lettered}
     tell("intervals", 0, 1)
-    slopes = {} if positions is None else {s.name: _slope(s, labels, positions) for s in (*pools, *tasks) if len(s.held) == len(labels)}
+    along = [each for each in (*pools, *tasks) if positions is not None and len(each.held) == len(labels)]
+    slopes = {each.name: _slope(each, labels, positions or {}) for each in along}
     blocks: dict[tuple[str, str], Block] = {}
     blocks |= {("runs", pool.name): Block(pool.units, pool.changes) for pool in pools}
     blocks |= {("tasks", task.name): Block(task.units, task.changes) for task in tasks}
@@ -292,7 +294,9 @@ def _changes(
                 replace(section, p_holm=next(by_holm)),
                 simultaneous,
                 next(single),
-                None if calibrated is None or section.decompose is None else corrected.at(section, calibrated.confidence),
+                None
+                if calibrated is None or section.decompose is None
+                else corrected.at(section, calibrated.confidence),
             )
     return found
 
@@ -330,7 +334,9 @@ def _sections(each: _Set, parts: Sequence[tuple[dict[str, Estimate], Floats]] | 
                 minimum_detectable_change=None,
                 accuracy_metric=each.tasks[0].metric or None,
                 tasks=tuple(task.name for task in each.tasks) if len(each.tasks) > 1 else (),
-                decompose=None if found is None else partial(Decomposition, len(before), len(before), found, {}, None, ()),
+                decompose=None
+                if found is None
+                else partial(Decomposition, len(before), len(before), found, {}, None, ()),
             )
         )
     if any(section.sign_flip_p is None for section in sections):
@@ -364,9 +370,7 @@ def _trends(
     """The trend of each set, and the first of its runs that is surely worse."""
     own = [mean(slopes[each.name], clusters=each.clusters) for each in sets]
     together = [mean(slopes[each.name], clusters=each.clusters, confidence=family.confidence) for each in sets]
-    tests = [
-        None if np.ptp(slopes[each.name]) == 0 else t_test(found) for each, found in zip(sets, own, strict=True)
-    ]
+    tests = [None if np.ptp(slopes[each.name]) == 0 else t_test(found) for each, found in zip(sets, own, strict=True)]
     known = [p for p in tests if p is not None]
     by_holm = iter(holm(np.array(known)).tolist() if known else [])
     found = {}
@@ -381,7 +385,7 @@ def _ranking(main: _Set, reference: str, labels: Sequence[str]) -> tuple[Ranked,
     values = np.column_stack([main.before[:, 0], main.after])
     means = values.mean(axis=0)
     resampled = resampled_means(values, main.units)
-    best, differences = shares_of_best(resampled), Differences(means, resampled)
+    best, differences = shares_of_best(resampled), Differences(means, resampled, len(np.unique(main.units)))
     order = np.argsort(-means, kind="stable").tolist()
     p, groups = differences.best_set(), letters(differences.told_apart(), order)
     sampled: Labels = {"strata": None, "tasks": None, "clusters": main.clusters}

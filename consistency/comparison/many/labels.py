@@ -91,7 +91,9 @@ def positions_of(reference: str, labels: Sequence[str], order: str | Sequence[fl
     if len(set(found.values())) < len(found):
         twice = next(x for x in found.values() if list(found.values()).count(x) > 1)
         same = [name for name, x in found.items() if x == twice]
-        raise InputError(f"--order: {shortened(same)} have the position {twice:g}", expected="a position of its own for each")
+        raise InputError(
+            f"--order: {shortened(same)} have the position {twice:g}", expected="a position of its own for each"
+        )
     if len(labels) < 2:
         raise InputError("--order: a single run is no series", expected="two runs or more")
     steps = [found[label] for label in labels]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from consistency.comparison.many.result import Change, ManyComparison
-from consistency.comparison.many.series import series_lines, series_sentence
+from consistency.comparison.many.values import Change, ManyChanges, Trend
 from consistency.statistics.estimates import Estimate
-from consistency.support.text import counted, decimal, joined, p_value, padded, shortened, visible, width
+from consistency.support.text import counted, decimal, joined, p_equals, p_value, padded, shortened, visible, width
 
 NONE = "–"
 _NARROWEST = 8
@@ -38,7 +38,7 @@ def chance(share: float) -> str:
     return "> 99 %" if share < 1 and rounded == 100 else f"{rounded} %"
 
 
-def verdicts(found: ManyComparison) -> Iterator[str]:
+def verdicts(found: ManyChanges) -> Iterator[str]:
     """What happened to all runs, which is the best, and what happened along the series."""
     changes = found.overall
     worse, better, open_ = ([label for label, c in changes.items() if c.direction == way] for way in (-1, 1, 0))
@@ -57,31 +57,41 @@ def verdicts(found: ManyComparison) -> Iterator[str]:
     others = [label for label in found.best_set if label != first.label]
     may = f"; with 95 % confidence the best is among {shortened([first.label, *others], 6)}" if others else ""
     alone = "" if others else "; no other is as good, with 95 % confidence"
-    yield f"Most accurate: {first.label} ({percent(first.accuracy.value)}), the best with probability {chance(first.best)}{may}{alone}."
+    most = f"{first.label} ({percent(first.accuracy.value)}), the best with probability {chance(first.best)}"
+    yield f"Most accurate: {most}{may}{alone}."
     if found.series is not None:
-        yield series_sentence(found)
+        yield _series_sentence(found)
 
 
-def _asked(found: ManyComparison) -> str:
+def _asked(found: ManyChanges) -> str:
     tasks = found.members[found.main]
     n = found.ranking[0].accuracy.n
     named = tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks"
     return f"{named} ({counted(n, 'question')})"
 
 
-def to_text(found: ManyComparison, most: int | None, columns: int) -> str:
+def to_text(found: ManyChanges, most: int | None, columns: int) -> str:
     """The whole text: see `ManyComparison.to_text`."""
-    lines = [*_read(found), *found.notes, "", *found.verdicts, "", *_ranking(found, columns), *_legend(found)]
+    said = [*_read(found), *found.notes, "", *verdicts(found)]
+    lines = [line for text in said for line in wrapped(text, columns)]
+    lines += ["", *_ranking(found, columns), *wrapped(_legend(found), columns)]
     for name, changes in list(found.pools.items())[1:]:
         lines += ["", f"{name}:", *_pool(changes, columns)]
     if found.series is not None:
-        lines += ["", *series_lines(found, most, columns)]
+        lines += ["", *_series_lines(found, most, columns)]
     if len(found.by_task) > 1:
         lines += ["", *_largest(found, most, columns)]
     return joined([*lines, "", found.signature])
 
 
-def _read(found: ManyComparison) -> Iterator[str]:
+def wrapped(text: str, columns: int) -> list[str]:
+    """A sentence in lines of at most so many columns, the further ones indented; a word that is longer stays whole."""
+    return textwrap.wrap(
+        visible(text), columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    ) or [""]
+
+
+def _read(found: ManyChanges) -> Iterator[str]:
     yield f"{found.reference.label}: {found.reference.selection.to_text()}"
     dates = sorted(run.selection.run for run in found.runs)
     if len(found.runs) <= 4:
@@ -129,7 +139,7 @@ def cut(name: str, most: int) -> str:
     return f"{start}…{end}"
 
 
-def _ranking(found: ManyComparison, columns: int) -> Iterator[str]:
+def _ranking(found: ManyChanges, columns: int) -> Iterator[str]:
     letters = any(change.calibrated is not None for change in found.overall.values())
     corrected = ("no letters",) if letters else ()
     head = ("run", "accuracy", "change", "simultaneous 95 %", "p (Holm)", *corrected, "best", "group")
@@ -151,14 +161,12 @@ def _ranking(found: ManyComparison, columns: int) -> Iterator[str]:
     yield from table(head, rows, columns)
 
 
-def _legend(found: ManyComparison) -> Iterator[str]:
-    family = found.families["runs"]
-    yield (
-        f"change in points; intervals hold for all {family.of} together (largest |t|, bootstrap); "
-        f"best: probability of being it;"
-    )
+def _legend(found: ManyChanges) -> str:
     letters = "no letters: change corrected for letter bias; " if "calibrated" in found.families else ""
-    yield f"{letters}group: runs that share a letter cannot be told apart"
+    return (
+        f"change in points, with intervals that hold for all {found.families['runs'].of} together; {letters}"
+        "best: probability of being the best; group: those that share a letter cannot be told apart"
+    )
 
 
 def _pool(changes: Mapping[str, Change], columns: int) -> Iterator[str]:
@@ -184,7 +192,7 @@ def surest(item: tuple[str, str, Change]) -> tuple[float, float]:
     return (1.0 if p is None else p, -abs(change.simultaneous.value or 0.0))
 
 
-def _largest(found: ManyComparison, most: int | None, columns: int) -> Iterator[str]:
+def _largest(found: ManyChanges, most: int | None, columns: int) -> Iterator[str]:
     """The changes of single tasks, the surest first."""
     rows = sorted(((label, task, c) for task, each in found.by_task.items() for label, c in each.items()), key=surest)
     shown = rows if most is None else rows[:most]
@@ -206,3 +214,55 @@ def _largest(found: ManyComparison, most: int | None, columns: int) -> Iterator[
         + (f"; the {len(shown)} surest (--all shows all):" if len(shown) < len(rows) else ":")
     )
     yield from table(head, cells, columns, words=2)
+
+
+def _series_sentence(found: ManyChanges) -> str:
+    """Where the series first does harm, and how accuracy changes along it."""
+    series = found.series
+    assert series is not None
+    labels = [label for label in series.positions if label in found.overall]
+    trend = series.trends[found.main]
+    along = f"from {labels[0]} to {labels[-1]}"
+    slope = f"along the line {points(trend.change.value)} points {ends(trend.change)}, {p_equals(trend.p)}"
+    if trend.first_harmful is None:
+        kept = [label for label in labels if (found.overall[label].simultaneous.ci_low or -1.0) > -found.margin]
+        margin = f"{100 * found.margin:g} point{'' if found.margin == 0.01 else 's'}"
+        lost = (
+            f"; a loss of more than {margin} is excluded at {'all of them' if len(kept) == len(labels) else len(kept)}"
+            if kept
+            else f"; a loss of {margin} is excluded at none"
+        )
+        return f"No position {along} is shown to be harmful{lost}; {slope}."
+    first = found.overall[trend.first_harmful].simultaneous
+    later = labels[labels.index(trend.first_harmful) + 1 :]
+    still = [label for label in later if found.overall[label].direction < 0]
+    after = (
+        "" if not later else f", and {'all' if len(still) == len(later) else len(still)} of the {len(later)} later ones"
+    )
+    return (
+        f"First harmful position {along}: {trend.first_harmful}, {points(first.value)} points {ends(first)}{after} "
+        f"(intervals for all positions together); {slope}."
+    )
+
+
+def _series_lines(found: ManyChanges, most: int | None, columns: int) -> Iterator[str]:
+    """The trend of each task, and where it is first harmed."""
+    series = found.series
+    assert series is not None
+
+    def row(name: str, trend: Trend) -> tuple[str, ...]:
+        return (
+            name,
+            points(trend.change.value),
+            ends(trend.change),
+            p_value(trend.p_holm),
+            trend.first_harmful or "none shown",
+        )
+
+    tasks = {name: trend for name, trend in series.trends.items() if name not in found.pools}
+    ordered = sorted(tasks, key=lambda name: (1.0 if tasks[name].p is None else tasks[name].p, name))
+    shown = ordered if most is None else ordered[:most]
+    rest = f"; the {len(shown)} surest tasks (--all shows all)" if len(shown) < len(tasks) else ""
+    yield f"trends along {len(series.positions)} positions{rest}:"
+    rows = [row(name, series.trends[name]) for name in (*found.pools, *(shown if len(tasks) > 1 else ()))]
+    yield from table(("task", "along the line", "simultaneous 95 %", "p (Holm)", "first harmful"), rows, columns)
