@@ -9,7 +9,7 @@ import msgspec
 
 from consistency.experiment.grid import Experiment
 from consistency.report.content import Table
-from consistency.report.drawings import Look, Plot, Point, limits
+from consistency.report.drawings import BAND, Look, Plot, Point, limits
 from consistency.report.formats.numbers import DASH, fixed, points, signed
 from consistency.report.grid.verdict import group_title
 from consistency.report.schema import WatchedRun, WatchedStep
