@@ -119,8 +119,8 @@ def _intervals(comparison: ManyComparison) -> str:
     runs, tasks = (comparison.families[name].of for name in ("runs", "tasks"))
     single = f", and so do those of the {tasks} changes of single tasks" if len(comparison.by_task) > 1 else ""
     return (
-        f"Intervals of the {runs} changes of all tasks together hold together with 95 %{single}. They say how far the figures would "
-        "move with other questions of the same tasks. They do not contain what another training or another prompt would change."
+        f"Intervals of the {runs} changes of all tasks together hold together with 95 %{single}. They say how far the figures "
+        "would move with other questions of the same tasks. They do not contain what another training or another prompt would change."
     )
 
 
@@ -158,8 +158,8 @@ def _methods(comparison: ManyComparison) -> Iterator[str]:
     yield (
         f"Changes of accuracy have simultaneous 95 % intervals ({unit.describe()}), each at the confidence "
         f"{100 * families['runs'].confidence:.3f} % for all tasks together and {100 * families['tasks'].confidence:.4f} % for "
-        "single tasks, from the largest |t| under the joint normal distribution of the estimated correlations (Dunnett 1955; Hothorn, "
-        "Bretz and Westfall 2008). p-values were adjusted by Holm's procedure within the same families."
+        "single tasks, from the largest |t| under the joint normal distribution of the estimated correlations (Dunnett 1955; "
+        "Hothorn, Bretz and Westfall 2008). p-values were adjusted by Holm's procedure within the same families."
     )
     yield (
         "The probability of being the best is the share of bootstrap resamples of the questions in which a run has the highest "

@@ -54,8 +54,8 @@ def ranking_table(comparison: ManyComparison) -> Table:
     return Table(
         name="ranking",
         title="Ranking",
-        caption="Accuracy in percent with an interval of its own, changes in points with intervals that hold together. May be the "
-        "best: in the 95 % model confidence set. Runs that share a letter cannot be told apart.",
+        caption="Accuracy in percent with an interval of its own, changes in points with intervals that hold together. May be "
+        "the best: in the 95 % model confidence set. Runs that share a letter cannot be told apart.",
         head=(
             *("run", "accuracy, %", "change", "p (Holm)"),
             *(("without letter bias", "letter bias") if letters else ()),
