@@ -120,7 +120,7 @@ def compare_many(
     answers = read_answers(
         (name, base), list(ordered.items()), score=score, cluster=cluster, filter_name=filter_name, tell=tell
     )
-    return _compared(answers, positions, score, margin, every=cluster != AUTO, tell=tell)
+    return compare_answers(answers, positions, score=score, margin=margin, every=cluster != AUTO, tell=tell)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +148,27 @@ class _Set:
         return self.after - self.before
 
 
-def _compared(
-    answers: Answers, positions: Mapping[str, float] | None, score: str, margin: float, *, every: bool, tell: Tell
+def compare_answers(
+    answers: Answers,
+    positions: Mapping[str, float] | None = None,
+    *,
+    score: str = "raw",
+    margin: float = 0.01,
+    every: bool = False,
+    tell: Tell = silent,
 ) -> ManyComparison:
+    """Compare many runs whose answers are known.
+
+    Parameters
+    ----------
+    answers : Answers
+    positions : mapping of str to float, optional
+        Of a series, in its order.
+    score, margin, tell
+        As of `compare_many`.
+    every : bool
+        Whether any two questions of a cluster are enough for clusters to count.
+    """
     labels = [run.label for run in answers.runs]
     numbers = _numbered(answers.tasks)
     tasks = [_set_of(task.name, (task,), numbers, every=every) for task in answers.tasks]

@@ -120,7 +120,7 @@ def _intervals(comparison: ManyComparison) -> str:
     single = f", and so do those of the {tasks} changes of single tasks" if len(comparison.by_task) > 1 else ""
     return (
         f"Intervals of the {runs} changes of all tasks together hold together with 95 %{single}. They say how far the figures "
-        "would move with other questions of the same tasks. They do not contain what another training or another prompt would change."
+        "would move with other questions of the same tasks. They do not contain what another training or prompt would change."
     )
 
 
