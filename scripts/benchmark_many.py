@@ -30,7 +30,8 @@ def write_noisy(folder: Path, reference: Path, seed: int, noise: float) -> None:
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     for file in sorted(reference.iterdir()):
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        with file.open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
         for row in rows:
             scores = np.array([float(score) for score, _ in row["filtered_resps"]])
             scores = np.round(scores + rng.normal(0, noise, len(scores)), 6)
