@@ -108,6 +108,7 @@ def environment() -> dict[str, str]:
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "GITHUB_STEP_SUMMARY": "summary.md",
+        "COLUMNS": "80",
     }
 
 

@@ -65,6 +65,7 @@ def test_every_head_of_the_table_and_word_of_the_verdict_has_a_term(test_data: P
         "before",
         "after",
         "change",
+        "95 % interval",
         "same top",
         "Spearman ρ",
         "KL (nats)",

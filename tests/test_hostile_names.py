@@ -88,7 +88,7 @@ def test_what_compare_prints(call, logs, form):
         # One line for each task, and the columns under each other.
         lines = out.splitlines()
         start = next(place for place, line in enumerate(lines) if line.startswith("task "))
-        assert len([line for line in lines[start + 1 :][: len(NAMES)] if "0.5000" in line or "1.0000" in line]) == len(
+        assert len([line for line in lines[start + 1 :][: len(NAMES)] if "50.0 %" in line or "100.0 %" in line]) == len(
             NAMES
         )
 

@@ -86,7 +86,7 @@ def test_sign_flips_of_many_runs_are_those_of_each():
 
 def test_shares_of_best_and_the_set_of_the_best():
     rng = np.random.default_rng(5)
-    values = rng.normal(size=(2000, 2)) + [0.03, 0.0]
+    values = rng.normal(size=(2000, 2)) + np.array([0.03, 0.0])
     resampled = resampled_means(values, np.arange(2000))
     means = values.mean(axis=0)
     t = float((means[0] - means[1]) / (values[:, 0] - values[:, 1]).std(ddof=1) * np.sqrt(2000))
@@ -170,7 +170,7 @@ def logs(tmp_path_factory, write_scores) -> Path:
             for task, x in base.items()
         }
         write_scores(root / run, worse, gold)
-    write_scores(root / "letters", {task: x + [1.5, 0, 0, 0] for task, x in base.items()}, gold)
+    write_scores(root / "letters", {task: x + np.array([1.5, 0, 0, 0]) for task, x in base.items()}, gold)
     return root
 
 
@@ -290,8 +290,9 @@ def test_questions_and_tasks_that_a_run_lacks(logs, tmp_path):
     assert any("sea" in note and "step-300" in note for note in found.notes)
     short = compare_many(tmp_path / "step-0", {name: tmp_path / name for name in ("step-200", "step-100")})
     pair = compare(tmp_path / "step-0", tmp_path / "step-200")
-    assert short.by_task["law"]["step-200"].section.estimates["delta_accuracy"] == (
-        pair.by_task["law"].estimates["delta_accuracy"]
+    assert (
+        short.by_task["law"]["step-200"].section.estimates["delta_accuracy"]
+        == (pair.by_task["law"].estimates["delta_accuracy"])
     )
 
 
@@ -340,9 +341,7 @@ def test_text_fits_80_columns_and_says_what_json_says(logs, call):
     typed = msgspec.convert(content, ManyRuns)
     for label in RUNS:
         for task in ("law", "art", "sea"):
-            low, high = (
-                100 * getattr(typed.by_task[task][label].simultaneous, end) for end in ("ci_low", "ci_high")
-            )
+            low, high = (100 * getattr(typed.by_task[task][label].simultaneous, end) for end in ("ci_low", "ci_high"))
             lines = [line for line in out.splitlines() if line.startswith(label) and f" {task} " in line]
             assert any(f"[{low:+.1f}, {high:+.1f}]" in line for line in lines)
     names = [item.label for item in typed.ranking]

@@ -59,6 +59,14 @@ class Format(StrEnum):
     JSON = "json"
 
 
+def _explain(term: str | None) -> None:
+    if term is not None:
+        from consistency.report.glossary import explain as explained
+
+        show(explained(term).to_text())
+        raise typer.Exit
+
+
 # Rows of the printed table.
 MOST_TASKS = 10
 
@@ -136,9 +144,26 @@ def compare(
             help="Logs of two runs of the same model: the change beside what they differ by.", show_default=False
         ),
     ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Field of the documents, such as subject or metadata.level, whose values make slices; or task, group, tag. "
+            "May be repeated."
+        ),
+    ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help=f"Print all tasks in the terminal's table; by default {MOST_TASKS} of more.")
+        bool,
+        typer.Option(
+            "--all",
+            help=f"Print all tasks and slices in the terminal's tables; by default the {MOST_TASKS} largest changes.",
+        ),
     ] = False,
+    term: Annotated[
+        str | None,
+        typer.Option(
+            "--explain", help="Say what a word of the output means, and exit.", callback=_explain, is_eager=True
+        ),
+    ] = None,
 ) -> None:
     """Compare two evaluations of the same questions, or many with the first; `consistency explain` says what the words mean."""
     from consistency.cli.many import compare_many, named_runs
@@ -151,6 +176,7 @@ def compare(
             "--experiment": experiment,
             "--policy": policy,
             "--noise": noise,
+            "--by": by,
             "--tasks sampled": tasks is TaskSampling.SAMPLED,
             f"--format {form.value}": form not in (Format.TEXT, Format.JSON),
         }.items():
@@ -184,7 +210,9 @@ def compare(
     from consistency.comparison.runs import read_both
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
-    from consistency.support.text import joined
+    from consistency.support.progress_line import progress_line
+    from consistency.support.terminal import columns, shows_colours, wrapped
+    from consistency.support.text import visible
 
     conditions, asked = [], None
     if fail_if:
@@ -196,21 +224,26 @@ def compare(
         from consistency.comparison.policy import read_policy
 
         asked = read_policy(policy)
-    read = list(read_both(before, other, run or ()))
-    found = None if scopes is None else _find_scopes(scopes, experiment, read[0])
-    # Handed over: what a comparison does not need of them would take as much memory again until its end.
-    comparison = compare_runs(
-        read.pop(0),
-        read.pop(0),
-        margin=margin,
-        score=score,
-        scopes=found,
-        filter_name=filter_name,
-        task_sampling=tasks.value,
-        cluster=cluster,
-    )
+    with progress_line() as progress:
+        read = list(read_both(before, other, run or (), progress))
+        found = None if scopes is None else _find_scopes(scopes, experiment, read[0])
+        # Handed over: what a comparison does not need of them would take as much memory again until its end.
+        comparison = compare_runs(
+            read.pop(0),
+            read.pop(0),
+            margin=margin,
+            score=score,
+            scopes=found,
+            filter_name=filter_name,
+            task_sampling=tasks.value,
+            cluster=cluster,
+            by=by or (),
+            progress=progress,
+        )
+        runs = None
+        if noise is not None:
+            runs = compare_runs(*noise, margin=margin, score=score, filter_name=filter_name, progress=progress)
     checks = check(conditions, comparison) if conditions else ()
-    runs = None if noise is None else compare_runs(*noise, margin=margin, score=score, filter_name=filter_name)
     if runs is not None and any(isinstance(item, SameRun) for item in runs.warnings):
         raise InputError(
             "--noise: one run, given twice", expected="two runs of the same model", path=noise and noise[0]
@@ -226,7 +259,8 @@ def compare(
             # The page and the figures are not loaded for a comparison that is only printed.
             from consistency.report.pair.report import draft_comparison
 
-            folder = draft_comparison(comparison, out, outputs)
+            with progress_line() as progress:
+                folder = draft_comparison(comparison, out, outputs, progress)
         written = None if json in (None, Path("-")) else outputs.file(json)
         # Last of what can be refused: a check that ends in an error spends nothing of a budget.
         decision = None if asked is None else judge(asked, comparison, beside, noise_runs=runs)
@@ -247,11 +281,13 @@ def compare(
     elif form is Format.TEXT:
         noises = [] if beside is None else beside.to_lines(comparison)
         decided = [] if decision is None else decision.to_lines()
-        lines = [
-            comparison.to_text(None if every else MOST_TASKS),
-            joined([*noises, *(item.to_text() for item in checks), *decided]),
-        ]
-        show("\n".join(filter(None, lines)))
+        wide = columns()
+        text = comparison.to_text(None if every else MOST_TASKS, columns=wide, styles=shows_colours())
+        judged = [*noises, *(item.to_text() for item in checks), *decided]
+        # In a pipe or a file each is one line, for programs that look for it.
+        most = wide if sys.stdout.isatty() else None
+        lines = [line for sentence in judged for line in wrapped(visible(sentence), most, "  ")]
+        show("\n".join([text, *lines]), styles=True)
     else:
         from consistency.report.pair.github import to_markdown
 

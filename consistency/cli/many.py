@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,6 +74,8 @@ def compare_many(
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
+    from consistency.support.terminal import columns, shows_colours, wrapped
+    from consistency.support.text import visible
 
     conditions = []
     if fail_if:
@@ -116,8 +117,12 @@ def compare_many(
     if print_json or json == Path("-"):
         show(stored)
     else:
-        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
-        show("\n".join([compared.to_text(None if every else MOST_CHANGES, max(80, columns)), *told]))
+        wide = columns()
+        text = compared.to_text(None if every else MOST_CHANGES, wide, styles=shows_colours())
+        # In a pipe or a file each is one line, for programs that look for it.
+        limit = wide if sys.stdout.isatty() else None
+        lines = [line for sentence in told for line in wrapped(visible(sentence), limit, "  ")]
+        show("\n".join([text, *lines]), styles=True)
     failed = [item.to_text() for item in checks if item.failed]
     if not sys.stdout.isatty():
         tell(*(f"consistency: {line}" for line in failed))

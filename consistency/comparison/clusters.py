@@ -16,7 +16,7 @@ import numpy as np
 
 from consistency.comparison.pairing import Pairs
 from consistency.errors import InputError
-from consistency.logs.documents import answer_in, fields_of
+from consistency.logs.documents import answer_in, fields_of, value_of
 from consistency.statistics.estimates import numbered
 from consistency.support.arrays import Integers
 from consistency.support.text import shortened
@@ -188,7 +188,7 @@ def _of_field(tasks: Mapping[str, Pairs], field: str) -> Iterator[tuple[Clusters
     """The clusters of a named field."""
     keys: dict[str, list[Any]] = {}
     for task, pairs in tasks.items():
-        values = [_value(row, field) for row in map(fields_of, pairs.before.documents)]
+        values = [value_of(row, field) for row in map(fields_of, pairs.before.documents)]
         if field == "doc_id" and all(value is None for value in values):
             values = pairs.before.doc_id.tolist()
         keys[task] = [None if value in (None, "") else repr(value) for value in values]
@@ -203,14 +203,6 @@ def _of_field(tasks: Mapping[str, Pairs], field: str) -> Iterator[tuple[Clusters
         )
     without = tuple(task for task in tasks if task not in having)
     yield from _clusters("field", field, {task: keys[task] for task in having}, tasks, without)
-
-
-def _value(fields: Any, name: str) -> Any:
-    """The value of a field, or of a nested one by a name with dots; None without it."""
-    if isinstance(fields, Mapping) and name in fields:
-        return fields[name]
-    outer, _, inner = name.partition(".")
-    return _value(fields[outer], inner) if inner and isinstance(fields, Mapping) and outer in fields else None
 
 
 def _shared(tasks: Mapping[str, Pairs]) -> Iterator[tuple[Clusters, Integers]]:

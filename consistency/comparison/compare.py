@@ -36,6 +36,7 @@ from consistency.comparison.runs import (
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.selection_bias import Biases
 from consistency.comparison.settings import UnexplainedPrompts, setting_differences, unexplained_prompts
+from consistency.comparison.slices import slices_by
 from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
@@ -45,6 +46,7 @@ from consistency.statistics.hypotheses import (
     holm,
 )
 from consistency.support.arrays import Floats
+from consistency.support.progress_line import Tell, silent
 
 # A margin beyond is a number of points, not a fraction of 1.
 _MOST_MARGIN = 0.5
@@ -62,6 +64,8 @@ def compare(
     cluster: str = AUTO,
     run: str | tuple[str, str] | None = None,
     filter_name: str | None = None,
+    by: str | Sequence[str] = (),
+    progress: Tell = silent,
 ) -> Comparison:
     """Compare two evaluations of the same questions.
 
@@ -86,6 +90,11 @@ def compare(
         Dates of the runs to read, see `read_both`; the newest by default.
     filter_name : str, optional
         The filter that counts in tasks with several; by default the first in each task's own order.
+    by : str or sequence of str
+        Fields of the documents, such as `"subject"` or `"metadata.level"`, whose values make slices of the questions; `"task"`,
+        `"group"` and `"tag"` are the harness's.
+    progress : callable
+        Told how far the work has come, see `consistency.support.progress_line`.
 
     Returns
     -------
@@ -94,7 +103,7 @@ def compare(
     Raises
     ------
     InputError
-        If a log cannot be read, the two have no question in common, or no document has the field of `cluster`.
+        If a log cannot be read, the two have no question in common, or no document has the field of `cluster` or `by`.
 
     Examples
     --------
@@ -110,7 +119,7 @@ def compare(
     >>> comparison.overall.flips
     {'harmful': 1, 'beneficial': 0, 'wrong_to_wrong': 0}
     """
-    first, second = read_both(before, after, (run,) if isinstance(run, str) else run or ())
+    first, second = read_both(before, after, (run,) if isinstance(run, str) else run or (), progress)
     del before, after
     if not 0 < margin < _MOST_MARGIN:
         raise InputError(
@@ -147,7 +156,8 @@ def compare(
     counted = {name: len(one[name]) for name in chosen}
     del filtered
     paired: dict[str, Pairs] = {}
-    for name, other in chosen.items():
+    for number, (name, other) in enumerate(chosen.items()):
+        progress("pairing tasks", number, len(chosen))
         pairs = pair(comparable(first.tasks[name], score), comparable(second.tasks[other], score))
         if len(pairs):
             paired[name] = pairs
@@ -159,7 +169,9 @@ def compare(
     # What is not paired is not needed any more, and may be as large as the logs.
     one |= {name: pairs.before for name, pairs in paired.items()}
     two |= {chosen[name]: pairs.after for name, pairs in paired.items()}
+    progress("looking for questions that belong together", 0, 1)
     labels, clusters = find_clusters(paired, cluster)
+    progress("measuring questions", 0, 1)
     many = sum(map(len, paired.values())) > MOST_KEPT
     arrays: Sequence[Mapping[str, Floats]] = (
         list(map(LargeArrays, paired.values())) if many else question_arrays(list(paired.values()))
@@ -186,7 +198,11 @@ def compare(
         within = {name: with_options[name] for name in members if name in with_options}
         if within:
             by_scope[scope] = section_of(scope, within, analysis)
-    by_task = {name: section_of_task(name, task, analysis, others.get(name, {})) for name, task in measured.items()}
+    by_task = {}
+    for number, (name, task) in enumerate(measured.items()):
+        progress("estimating tasks", number, len(measured))
+        by_task[name] = section_of_task(name, task, analysis, others.get(name, {}))
+    progress("estimating all tasks together", 0, 1)
     biases = Biases(with_options, items)
     overall = _overall(with_options, by_task, analysis)
     return Comparison(
@@ -222,6 +238,10 @@ def compare(
         items=items,
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},
+        slices={
+            field: slices_by(field, measured, analysis, first.config if first.config.content else second.config)
+            for field in ([by] if isinstance(by, str) else by)
+        },
     )
 
 

@@ -121,7 +121,7 @@ class MeasuredTask:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sampling:
+class Sampling:
     """What of a section's n questions is taken as sampled.
 
     Attributes
@@ -139,7 +139,7 @@ class _Sampling:
     sampled: bool
 
     @classmethod
-    def of(cls, tasks: Sequence[MeasuredTask], analysis: Analysis) -> _Sampling:
+    def of(cls, tasks: Sequence[MeasuredTask], analysis: Analysis) -> Sampling:
         """The sampling of some tasks together."""
         task_of = np.repeat(np.arange(len(tasks)), [len(task.pairs) for task in tasks])
         labels = [task.clusters for task in tasks if task.clusters is not None]
@@ -153,10 +153,10 @@ class _Sampling:
             return {"strata": None, "tasks": self.tasks, "clusters": self.clusters}
         return {"strata": None, "tasks": None, "clusters": self.clusters}
 
-    def within(self, rows: Bools) -> _Sampling:
+    def within(self, rows: Bools) -> Sampling:
         """The sampling of some of the questions."""
         clusters = None if self.clusters is None else numbered(self.clusters[rows])
-        return _Sampling(numbered(self.tasks[rows]), clusters, self.sampled)
+        return Sampling(numbered(self.tasks[rows]), clusters, self.sampled)
 
     def macros(self, values: Mapping[str, Floats], reaches: Mapping[str, tuple[float, float]]) -> dict[str, Estimate]:
         """The mean of the tasks' means of each measure, for which fixed tasks are strata, within its bounds."""
@@ -281,7 +281,7 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
         return tasks[0].arrays[key] if len(tasks) == 1 else np.concatenate([task.arrays[key] for task in tasks])
 
     pooled = computed(joined, keys, kept=few)
-    sampling = _Sampling.of(tasks, analysis)
+    sampling = Sampling.of(tasks, analysis)
     before, after = pooled["correct_before"], pooled["correct_after"]
     # Answers that are right in part do not turn from right to wrong.
     whole = np.array([not task.has_fractions for task in tasks])[sampling.tasks]
@@ -323,7 +323,7 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
         pairing=PairingReport.pooled([task.pairs.report for task in tasks]),
         flips=turned,
         mcnemar_p=mcnemar_exact(turned["harmful"], turned["beneficial"]) if turned else None,
-        sign_flip_p=_no_change(change, after - before, sampling),
+        sign_flip_p=no_change_of(change, after - before, sampling),
         heterogeneity_p=_differing(tasks, analysis) if len(tasks) > 1 and whole.all() else None,
         equivalence_p=_equivalence(change, turned, analysis.margin),
         minimum_detectable_change=_detectable(change, turned),
@@ -344,11 +344,11 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
 
 def _change_alone(task: MeasuredTask, analysis: Analysis) -> Estimate:
     """The change of accuracy in one task."""
-    labels = _Sampling.of([task], analysis).labels
+    labels = Sampling.of([task], analysis).labels
     return change_of_shares(task.arrays["correct_before"], task.arrays["correct_after"], **labels)
 
 
-def _no_change(change: Estimate, differences: Floats, sampling: _Sampling) -> float | None:
+def no_change_of(change: Estimate, differences: Floats, sampling: Sampling) -> float | None:
     """The p of no change: by flipping the signs of what was sampled; by t where that is both, or too few for it to be small."""
     if not change.n:
         return None
@@ -400,7 +400,7 @@ def _detectable(change: Estimate, turned: Mapping[str, int] | None) -> float | N
 
 
 def _with_distributions(
-    section: Section, columns: Mapping[str, Floats], sampling: _Sampling, reaches: Mapping[str, tuple[float, float]]
+    section: Section, columns: Mapping[str, Floats], sampling: Sampling, reaches: Mapping[str, tuple[float, float]]
 ) -> Section:
     """The section with what only tasks with options have."""
     before, after = ((columns[f"confidence_{when}"], columns[f"correct_{when}"]) for when in ("before", "after"))
@@ -421,7 +421,7 @@ def _with_distributions(
     )
 
 
-def _readability(pooled: Mapping[str, Floats], sampling: _Sampling) -> Readability:
+def _readability(pooled: Mapping[str, Floats], sampling: Sampling) -> Readability:
     """From how many generated texts no answer can be read, and what changed among the others."""
     before, after = (pooled[f"unreadable_{when}"].astype(np.int64) for when in ("before", "after"))
     right_before, right_after = pooled["correct_before"], pooled["correct_after"]
@@ -461,7 +461,7 @@ def section_of_task(
     before, after = task.pairs.before, task.pairs.after
     return replace(
         section_of(name, {name: task}, analysis),
-        metrics=dict(_metric_changes(before, after, _Sampling.of([task], analysis).clusters)),
+        metrics=dict(_metric_changes(before, after, Sampling.of([task], analysis).clusters)),
         uncompared=tuple(_uncompared(before, after)),
         filter=before.filter,
         other_filters=further,
@@ -564,12 +564,12 @@ def section_of_group(
     change = estimates["delta_accuracy"]
     p, pooled = section.sign_flip_p, list(tasks.values())
     if weighting == "task" and change.n:
-        sampling = _Sampling.of(pooled, analysis)
+        sampling = Sampling.of(pooled, analysis)
         differences = [task.arrays["correct_after"] - task.arrays["correct_before"] for task in pooled]
         # Each question weighs as much in the test as in the change that it is of.
         known = [max(int(np.isfinite(each).sum()), 1) for each in differences]
         weighed = [each / size for each, size in zip(differences, known, strict=True)]
-        p = _no_change(change, np.concatenate(weighed), sampling)
+        p = no_change_of(change, np.concatenate(weighed), sampling)
     decompose = section.decompose
     if weighting == "task" and decompose is not None:
         own = [by_task[name] for name in group.tasks]

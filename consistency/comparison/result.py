@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -16,9 +18,17 @@ from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.numbers import points
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.part_sentences import part_lines
+from consistency.comparison.printed import (
+    Layout,
+    choice_note,
+    conclusion_lines,
+    largest,
+    run_lines,
+    slice_lines,
+    task_lines,
+)
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
-    accuracy_name,
     dropped_lines,
     gold_lines,
     group_lines,
@@ -30,16 +40,22 @@ from consistency.comparison.sentences import (
     verdict,
 )
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
+from consistency.comparison.slice_result import Slices
 from consistency.comparison.truncation import TruncatedPrompts
 from consistency.logs.folders import Selection
-from consistency.logs.run_config import RunConfig
-from consistency.metrics.measures import HEADLINE
-from consistency.statistics.estimates import Estimate
+from consistency.logs.run_config import RunConfig, limit_lines, was_limited
 from consistency.statistics.selection_bias import SelectionBias
-from consistency.support.text import decimal, joined, padded, shortened, visible, width
+from consistency.support.terminal import PLAIN
+from consistency.support.text import p_equals, shortened
 from consistency.support.version import own_version
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
 SCHEMA_VERSION = 2
+# Of a comparison of many pools, in a few lines.
+_MOST_VERDICTS = 3
 
 
 @dataclass(frozen=True)
@@ -90,7 +106,7 @@ class SameRun:
         return "before and after are one run, compared with itself"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Two runs compared.
 
@@ -133,6 +149,8 @@ class Comparison:
         By task, the samples files that it was read from.
     scopes : dict of str to sequence of str
         Tasks of each scope, where scopes were asked for.
+    slices : dict of str to Slices
+        By field of the documents, where slices were asked for.
     """
 
     before: RunConfig
@@ -155,6 +173,7 @@ class Comparison:
     by_group: Mapping[str, Section] = field(default_factory=dict)
     task_sampling: TaskSampling = "fixed"
     clusters: tuple[Clusters, ...] = ()
+    slices: Mapping[str, Slices] = field(default_factory=dict)
 
     @property
     def pools(self) -> tuple[Section, ...]:
@@ -167,6 +186,12 @@ class Comparison:
             *(section for section in alone if section.accuracy_metric and section.accuracy_metric not in pooled),
             *(section for section in alone if not section.accuracy_metric),
         )
+
+    @property
+    def pooled(self) -> tuple[Section, ...]:
+        """What pools several tasks: groups, scopes, metrics, and all tasks with options."""
+        every = [] if self.overall is None or len(self.by_task) == 1 else [self.overall]
+        return (*self.by_group.values(), *self.by_scope.values(), *self.by_metric.values(), *every)
 
     @cached_property
     def changed_most(self) -> ChangedMost | None:
@@ -212,6 +237,13 @@ class Comparison:
             ),
             *(item.to_text() for item in self.unpaired),
             *self.names.to_lines(),
+            *limit_lines(
+                config.limit if was_limited(config, names) else None
+                for config, names in (
+                    (self.before, self.by_task),
+                    (self.after, [self.names.renamed.get(name, name) for name in self.by_task]),
+                )
+            ),
             *(item.to_text() for item in self.clusters),
             *(item.to_text() for item in self.settings),
             *(item.to_text() for item in self.warnings),
@@ -241,6 +273,73 @@ class Comparison:
             ]
         )
 
+    def __repr__(self) -> str:
+        """What was compared and what was found, in a few lines."""
+        layout = Layout(PLAIN)
+        runs = run_lines((self.before, self.after), self.selection, self._counts, layout)
+        return "\n".join(["Comparison", *runs, *conclusion_lines(self.verdicts[:_MOST_VERDICTS], layout)])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, the tasks that changed most, a figure."""
+        found: str = _notebook().to_html(self)
+        return found
+
+    @property
+    def tasks(self) -> DataFrame:
+        """A table of pandas with a row for each task: `to_frame("tasks")`."""
+        return self.to_frame("tasks")
+
+    @property
+    def questions(self) -> DataFrame:
+        """A table of pandas with a row for each question: `to_frame("questions")`."""
+        return self.to_frame("questions")
+
+    def to_frame(self, of: str = "tasks") -> DataFrame:
+        """A table of pandas with a row for each task, question or slice.
+
+        Parameters
+        ----------
+        of : {"tasks", "questions", "slices"}
+
+        Returns
+        -------
+        pandas.DataFrame
+            Shares and changes are fractions; `ci_low` and `ci_high` are the ends of a 95 % interval of `change`. Questions have
+            the columns of `items`, and their texts, for which the logs are read again.
+
+        Raises
+        ------
+        InputError
+            If pandas is missing, or a log is no longer in place.
+        """
+        frame: DataFrame = _notebook().to_frame(self, of)
+        return frame
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the largest changes of accuracy with their intervals.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            New ones of pyplot by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        drawn: Axes = _notebook().plot(self, axes)
+        return drawn
+
+    def write(self, out: str | Path) -> Path:
+        """Write the report of the comparison into a folder, see `consistency.write_comparison`; its `report.html`."""
+        page: Path = import_module("consistency").write_comparison(self, out)
+        return page
+
+    @property
+    def _counts(self) -> tuple[int, int]:
+        """Questions and tasks."""
+        return sum(section.n for section in self.by_task.values()), len(self.by_task)
+
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain data, for JSON; the schema is versioned by `schema_version`."""
         return {
@@ -262,6 +361,7 @@ class Comparison:
                 )
                 if sections
             },
+            **({"slices": {name: found.to_dict() for name, found in self.slices.items()}} if self.slices else {}),
             **({"changed_most": self.changed_most.to_dict()} if self.changed_most else {}),
             "messages": list(self.messages),
             "unpaired": [asdict(item) for item in self.unpaired],
@@ -272,25 +372,23 @@ class Comparison:
             "signature": self.signature,
         }
 
-    def to_text(self, most_tasks: int | None = None) -> str:
-        """What was read, the verdict, a table for a terminal, further numbers and the signature.
+    def to_text(self, most_tasks: int | None = None, *, columns: int | None = None, styles: bool = False) -> str:
+        """The verdict, the two runs, a table of the tasks that changed most, further numbers, notes and the signature.
 
         Parameters
         ----------
         most_tasks : int, optional
-            Of more tasks only so many are in the table, those that changed most surely; by default all.
+            Of more tasks only so many are in the table; by default all.
+        columns : int, optional
+            How many columns a line may take; by default any number.
+        styles : bool
+            Whether it has colours, for `consistency.support.streams.show`.
         """
-        tasks = list(self.by_task.values())
-        if most_tasks is not None and len(tasks) > most_tasks:
-            tasks = sorted(tasks, key=_surest)[:most_tasks]
-        pools = [*self.by_group.values(), *self.by_scope.values(), *self.by_metric.values()]
-        if self.overall is not None and len(self.by_task) > 1:
-            pools.append(self.overall)
-        lines = [*self.messages, "", *self.verdicts, *self._changes(), "", *_table([*tasks, *pools])]
-        if len(tasks) < len(self.by_task):
-            more = len(self.by_task) - len(tasks)
-            lines.append(f"{more} more tasks, which changed less surely: --all shows them")
-        further = [
+        layout = Layout(columns, styles)
+        tasks, chosen = largest(self.by_task, most_tasks)
+        choice = choice_note(chosen, len(self.by_task))
+        about = [
+            *self._changes(),
             *(
                 line
                 for section in [self.overall, *_generated(self.by_task)]
@@ -303,7 +401,26 @@ class Comparison:
             *(trimmed_lines(self.overall) if self.overall is not None else ()),
             *undefined_notes(self.main),
         ]
-        return joined([*lines, *([""] if further else []), *further, "", self.signature])
+        parts = [
+            conclusion_lines(self.verdicts, layout),
+            run_lines((self.before, self.after), self.selection, self._counts, layout),
+            [
+                *task_lines(tasks, self.pooled, chosen, layout),
+                *(layout.lines(f"{choice} (--all: all tasks)") if choice else ()),
+            ],
+            *([*slice_lines(found, most_tasks, layout)] for found in self.slices.values()),
+            (line for sentence in about for line in layout.lines(sentence)),
+            (line for note in self._read_otherwise() for line in layout.lines(note)),
+            layout.lines(self.signature),
+        ]
+        return "\n\n".join(filter(None, ("\n".join(part) for part in parts)))
+
+    def _read_otherwise(self) -> Iterator[str]:
+        """The notes, and of a log which runs were read where it is not simply its one run."""
+        for when, log in zip(("before", "after"), self.selection, strict=True):
+            if log.others or log.parts or log.is_file:
+                yield f"{when}: {log.to_text()}"
+        yield from self.notes
 
     def _changes(self) -> Iterator[str]:
         """Of each pool the change of accuracy and of the gold option's probability, and how their intervals were made."""
@@ -312,40 +429,22 @@ class Comparison:
             if change.ci_low is not None:
                 of = "" if len(self.pools) == 1 else f"{pool.name}: "
                 interval = f"[{points(change.ci_low)}, {points(change.ci_high)}]"
-                yield f"{of}change {points(change.value)} points, 95 % interval {interval}: {change.describe()}"
+                tested = "" if pool.sign_flip_p is None else f"; {pool.test}: {p_equals(pool.sign_flip_p)}"
+                yield f"{of}change {points(change.value)} points, 95 % interval {interval}: {change.describe()}{tested}"
                 yield from (
                     f"{of}{line}"
                     for line in (*gold_lines(pool), *shift_lines(pool), *part_lines(pool), *rotation_lines(pool))
                 )
 
 
+def _notebook() -> ModuleType:
+    # The room of reports is above this one, and is loaded for those who want to see something.
+    return import_module("consistency.report.pair.notebook")
+
+
 def _generated(by_task: Mapping[str, Section]) -> Iterator[Section]:
     """The tasks without options."""
     return (section for section in by_task.values() if not section.compares_options)
-
-
-def _surest(section: Section) -> tuple[float, float]:
-    """A key that sorts tasks by how surely they changed, and equally sure ones by how much."""
-    change = section.estimates["delta_accuracy"].value
-    return (1.0 if section.sign_flip_p is None else section.sign_flip_p, -abs(change or 0.0))
-
-
-def _table(sections: Sequence[Section]) -> Iterator[str]:
-    """A row for each section under a head."""
-    names = [(visible(section.name), visible(accuracy_name(section))) for section in sections]
-    first, second = (max(map(width, column)) for column in zip(("task", "metric"), *names, strict=True))
-    head = " ".join(f"{measure.short:>10}" for measure in HEADLINE)
-    yield f"{'task':<{first}} {'metric':<{second}} {'n':>6} {head}   flips −/+ p (Holm)"
-    for section, (name, metric) in zip(sections, names, strict=True):
-        cells = [_cell(section.estimates.get(measure.name)) for measure in HEADLINE]
-        turned = section.flips
-        # Of a task among several corrected for their number; of what pools them there is one.
-        p = section.sign_flip_p if section.p_holm is None else section.p_holm
-        flipped = f"{turned['harmful']:>5}/{turned['beneficial']:<5}" if turned else f"{'–':>5}{'':6}"
-        tested = f"{'–':>8}" if p is None else f"{p:8.4f}" if p >= 0.0001 else " < .0001"
-        yield (
-            f"{padded(name, first)} {padded(metric, second)} {section.n:>6} " + " ".join(cells) + f" {flipped} {tested}"
-        )
 
 
 def _config_dict(config: RunConfig) -> dict[str, Any]:
@@ -355,7 +454,3 @@ def _config_dict(config: RunConfig) -> dict[str, Any]:
         "date": config.date,
         "lm_eval_version": config.lm_eval_version,
     }
-
-
-def _cell(estimate: Estimate | None) -> str:
-    return f"{'–':>10}" if estimate is None or estimate.value is None else f"{decimal(estimate.value, 4):>10}"

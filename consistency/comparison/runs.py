@@ -12,11 +12,14 @@ from consistency.errors import InputError
 from consistency.logs.rotations import fold_rotations
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
+from consistency.support.progress_line import Tell, silent
 from consistency.support.text import counted
 from consistency.tasks.questions import CYCLIC
 
 
-def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[str] = ()) -> tuple[Run, Run]:
+def read_both(
+    before: str | Path | Run, after: str | Path | Run, runs: Sequence[str] = (), progress: Tell = silent
+) -> tuple[Run, Run]:
     """Read two logs: the newest samples of each, or the runs of the given dates.
 
     An empty or broken samples file beside others is left out, and named by the run's selection.
@@ -27,6 +30,8 @@ def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[
         Logs of `lm_eval --log_samples`, or runs already read.
     runs : sequence of str
         Two dates are those of the two logs. One date is that of both; a log without such a run is read as its newest.
+    progress : callable
+        Told how many files have been read.
 
     Raises
     ------
@@ -37,7 +42,9 @@ def read_both(before: str | Path | Run, after: str | Path | Run, runs: Sequence[
         raise InputError(f"{len(runs)} dates of runs", expected="one, or one for each log")
     dates = [None, None] if not runs else [runs[0], runs[-1]]
     first, second = (
-        log if isinstance(log, Run) else read_run(log, date, or_newest=len(runs) == 1, skip_unreadable=True)
+        log
+        if isinstance(log, Run)
+        else read_run(log, date, or_newest=len(runs) == 1, skip_unreadable=True, progress=progress)
         for log, date in zip((before, after), dates, strict=True)
     )
     if len(runs) == 1:

@@ -47,6 +47,35 @@ def fields_of(document: bytes) -> dict[str, Any]:
     return decoded if isinstance(decoded, dict) else {"document": decoded}
 
 
+def value_of(fields: Any, name: str) -> Any:
+    """The value of a field, or of a nested one by a name with dots; None without it.
+
+    Examples
+    --------
+    >>> value_of({"metadata": {"level": 3}}, "metadata.level"), value_of({"a.b": 1}, "a.b")
+    (3, 1)
+    """
+    if isinstance(fields, Mapping) and name in fields:
+        return fields[name]
+    outer, _, inner = name.partition(".")
+    return value_of(fields[outer], inner) if inner and isinstance(fields, Mapping) and outer in fields else None
+
+
+def names_in(fields: Mapping[str, Any], outer: str = "") -> Iterator[str]:
+    """The names of fields, those of nested ones with dots.
+
+    Examples
+    --------
+    >>> list(names_in({"question": "1+1?", "metadata": {"level": 3}}))
+    ['question', 'metadata.level']
+    """
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and value:
+            yield from names_in(value, f"{outer}{name}.")
+        else:
+            yield f"{outer}{name}"
+
+
 def _options(fields: dict[str, Any]) -> tuple[tuple[str, ...], set[str]]:
     """The options' texts, and the fields that hold them."""
     for found in option_fields(fields):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -183,6 +183,41 @@ def _is_of_one_run(name: str, config: RunConfig, run_of: Mapping[str, int], numb
         members = leaf_tasks(name, config.groups)
         return bool(members) and all(run_of.get(task, number) == number for task in members)
     return True
+
+
+def model_name(config: RunConfig) -> str:
+    """A model as readers know it: the last part of its path or name, of a path into the hub's cache the model's own.
+
+    Examples
+    --------
+    >>> model_name(RunConfig(model="hf", model_args="pretrained=lmsys/vicuna-33b-v1.3"))
+    'vicuna-33b-v1.3'
+    """
+    named = re.search(r"(?:^|,)\s*(?:pretrained|model)=([^,]+)", config.model_args or "")
+    name = config.model_name or (named[1] if named else config.model) or "a model"
+    parts = name.replace("__", "/").rstrip("/").split("/")
+    cached = [part for part in parts if part.startswith("models--")]
+    return cached[-1].split("--")[-1] if cached else parts[-1]
+
+
+def was_limited(config: RunConfig, tasks: Iterable[str]) -> bool:
+    """Whether `--limit` left questions out of one of some tasks, as far as the log says how many each has."""
+    if config.limit is None:
+        return False
+    known = [config.documents.get(name.split(",")[0]) for name in tasks]
+    return config.limit < 1 or any(size is None or size > config.limit for size in known)
+
+
+def limit_lines(limits: Iterable[float | None]) -> list[str]:
+    """A line that says to how many questions lm_eval was limited; none where it was not.
+
+    Examples
+    --------
+    >>> limit_lines([None, 20, 20])
+    ['lm_eval was limited (--limit 20): a slice, not the whole test']
+    """
+    given = ", ".join(f"{limit:g}" for limit in sorted({limit for limit in limits if limit is not None}))
+    return [f"lm_eval was limited (--limit {given}): a slice, not the whole test"] if given else []
 
 
 def leaf_tasks(name: str, groups: Mapping[str, Sequence[str]]) -> list[str]:

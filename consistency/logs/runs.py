@@ -16,6 +16,7 @@ from consistency.logs.run_config import RunConfig
 from consistency.logs.samples import read_samples
 from consistency.logs.scores import Scores
 from consistency.logs.task_settings import read_task_settings
+from consistency.support.progress_line import Tell, silent
 
 __all__ = ["Run", "Scores", "read_run"]
 
@@ -42,7 +43,12 @@ class Run:
 
 
 def read_run(
-    path: str | Path, run: str | None = None, *, or_newest: bool = False, skip_unreadable: bool = False
+    path: str | Path,
+    run: str | None = None,
+    *,
+    or_newest: bool = False,
+    skip_unreadable: bool = False,
+    progress: Tell = silent,
 ) -> Run:
     """Read the log of one evaluation: of each task the newest samples in one model's folder.
 
@@ -60,6 +66,8 @@ def read_run(
     skip_unreadable : bool
         Whether to leave out samples files that are empty or broken, and name them in `selection.left_out`, as long as
         another can be read. By default the first is an error.
+    progress : callable
+        Told how many of the files have been read, see `consistency.support.progress_line`.
 
     Returns
     -------
@@ -86,7 +94,8 @@ def read_run(
     found = find_logs(path, run, or_newest=or_newest)
     tasks: dict[str, Scores] = {}
     unreadable: list[tuple[str, InputError]] = []
-    for file, task in sorted(found.files):
+    for number, (file, task) in enumerate(sorted(found.files)):
+        progress(f"reading {path.name}", number, len(found.files))
         try:
             read = read_samples(file, task, read_task_settings(found.config.content, task))
         except InputError as error:

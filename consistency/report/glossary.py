@@ -89,6 +89,7 @@ _OF_METHODS = {
     "bootstrap-t": "From repeated draws of the tasks.",
     "fit": "Of what a fit explains of KL: from the lower end by the fit to all questions to the upper end by that to the others.",
     "run variance": "Also holds what two runs of one model differ by (Banerjee 1960). From one pair of runs it is wide.",
+    "partial pooling": "Of a slice, shrunk: its change, pulled towards the mean of all slices.",
     "none": "The data are too few to say how sure the number is.",
 }
 _OF_CAVEATS = {
@@ -116,6 +117,20 @@ _TERMS = (
     Term("nats", "The unit of log-probabilities with the natural logarithm; 1 nat is a factor of 2.7.", ("nat",), _MEASURES),
     Term("task", "A task of lm_eval: one set of questions, asked and scored in one way.", ("tasks",), "docs/methods.md"),
     Term("metric", "The number of lm_eval by which an answer counts as right, such as acc or exact_match.", (), _STATISTICS),
+    Term(
+        "slice",
+        "The questions with one value of a field of the documents (--by), such as a subject or a level; also those of a task, a "
+        "group or a tag of lm_eval.",
+        ("slices", "by"),
+        "docs/statistics.md#slices",
+    ),
+    Term(
+        "shrunk",
+        "Of a slice: its change, pulled towards the mean of all slices, the more the fewer questions it has. Extreme changes of "
+        "small slices are mostly chance, so it is nearer to the truth on average; a slice that alone changed much is pulled too far.",
+        ("shrinkage", "partial pooling", "partially pooled"),
+        "docs/statistics.md#slices",
+    ),
     Term("n", "Questions that both runs answered, and that enter the number.", (), _STATISTICS),
     Term(
         "flips −/+",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import msgspec
 
 from consistency.logs.packed import open_log
-from consistency.logs.run_config import RunConfig
+from consistency.logs.run_config import RunConfig, limit_lines, was_limited
 from consistency.logs.truncation import CutPrompts, cut_prompts
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH
@@ -45,7 +44,7 @@ def log_record(config: RunConfig, sources: Mapping[str, Path], questions: int, *
         dtype=config.dtype,
         shots=sorted({int(shots) for name, shots in config.num_fewshot.items() if name in sources}),
         chat_template=config.chat_template,
-        limit=config.limit if _left_out(config, sources) else None,
+        limit=config.limit if was_limited(config, sources) else None,
         tasks=len(sources),
         questions=questions,
         sha256=_digest(sources),
@@ -54,29 +53,6 @@ def log_record(config: RunConfig, sources: Mapping[str, Path], questions: int, *
         git_commit=config.git_commit,
         truncated_prompts=msgspec.UNSET if cut is None else cut.cut,
     )
-
-
-def _left_out(config: RunConfig, tasks: Mapping[str, Path]) -> bool:
-    """Whether `--limit` left questions out of one of these tasks, as far as the log says how many each has."""
-    if config.limit is None:
-        return False
-    known = [config.documents.get(name.split(",")[0]) for name in tasks]
-    return config.limit < 1 or any(size is None or size > config.limit for size in known)
-
-
-def model_name(config: RunConfig) -> str:
-    """A model as readers know it: the last part of its path or name, of a path into the hub's cache the model's own.
-
-    Examples
-    --------
-    >>> model_name(RunConfig(model="hf", model_args="pretrained=lmsys/vicuna-33b-v1.3"))
-    'vicuna-33b-v1.3'
-    """
-    named = re.search(r"(?:^|,)\s*(?:pretrained|model)=([^,]+)", config.model_args or "")
-    name = config.model_name or (named[1] if named else config.model) or "a model"
-    parts = name.replace("__", "/").rstrip("/").split("/")
-    cached = [part for part in parts if part.startswith("models--")]
-    return cached[-1].split("--")[-1] if cached else parts[-1]
 
 
 def _digest(sources: Mapping[str, Path]) -> str:
@@ -91,9 +67,7 @@ def _digest(sources: Mapping[str, Path]) -> str:
 
 def limit_notes(logs: Sequence[Log]) -> list[str]:
     """That lm_eval was asked for a slice of the questions only."""
-    limits = sorted({log.limit for log in logs if log.limit is not None})
-    given = ", ".join(f"{limit:g}" for limit in limits)
-    return [f"lm_eval was limited (--limit {given}): a slice, not the whole test"] if limits else []
+    return limit_lines(log.limit for log in logs)
 
 
 def cut_notes(logs: Sequence[Log]) -> list[str]:

@@ -621,6 +621,29 @@ class ChangedMost(Struct):
     tasks: list[ChangedTask]
 
 
+class Slice(Struct):
+    """The questions with one value of a field."""
+
+    n: int
+    tasks: int
+    accuracy_before: Estimate
+    accuracy_after: Estimate
+    delta_accuracy: Estimate
+    shrunk: Estimate | None
+    flips: dict[str, int] | None
+    p: float | None
+    p_holm: float | None
+
+
+class Slices(Struct):
+    """The slices of one field, by its values."""
+
+    slices: dict[str, Slice]
+    between: float | None
+    missing: int
+    overlapping: bool
+
+
 class Comparison(Struct, kw_only=True):
     """The object that `consistency compare --json` prints."""
 
@@ -636,6 +659,7 @@ class Comparison(Struct, kw_only=True):
     by_scope: dict[str, Section] | UnsetType = UNSET
     by_metric: dict[str, Section] | UnsetType = UNSET
     by_group: dict[str, Section] | UnsetType = UNSET
+    slices: dict[str, Slices] | UnsetType = UNSET
     changed_most: ChangedMost | UnsetType = UNSET
     messages: list[str]
     unpaired: list[UnpairedTask] | UnsetType = UNSET

@@ -58,6 +58,7 @@ Method = Literal[
     "noncentral",
     "run variance",
     "fit",
+    "partial pooling",
     "none",
 ]
 # What an interval cannot promise, or why there is none.
@@ -105,6 +106,7 @@ _METHODS = {
     "noncentral": "interval of a noncentral χ² distribution",
     "run variance": "interval with the variance between runs (Banerjee 1960)",
     "fit": "t intervals of a fit to all questions and of that to the others, from the lower end of one to the upper of the other",
+    "partial pooling": "interval of a hierarchical normal model with Stein's harmonic prior (Morris and Tang 2011)",
     "none": "no interval",
 }
 CAVEATS: dict[Caveat, str] = {

@@ -187,7 +187,7 @@ def write_pdf(figure: Figure, path: Path | IO[bytes]) -> None:
         Options._drop_tables_default = dropped
 
 
-def inline(svg: str, prefix: str, alternative: str, cut: float = 0.0) -> str:
+def inline(svg: str, prefix: str, alternative: str, cut: float = 0.0, *, themed: bool = True) -> str:
     """An SVG to set into a page: ids of its own, colours that follow the theme, a text in its place.
 
     Parameters
@@ -195,6 +195,8 @@ def inline(svg: str, prefix: str, alternative: str, cut: float = 0.0) -> str:
     svg, prefix, alternative : str
     cut : float
         Points at its lower end that are not shown.
+    themed : bool
+        Whether the page has colours by the names of `THEME`.
     """
     from markupsafe import escape
 
@@ -207,6 +209,6 @@ def inline(svg: str, prefix: str, alternative: str, cut: float = 0.0) -> str:
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r"url\(#", f"url(#{prefix}-", svg)
     svg = re.sub(r'xlink:href="#', f'href="#{prefix}-', svg)
-    for colour, name in THEME.items():
+    for colour, name in THEME.items() if themed else ():
         svg = svg.replace(colour, f"var(--{name})")
     return svg.strip()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
+
+from consistency.support.terminal import columns, cut_in_middle
+from consistency.support.text import padded, visible, width
 
 # What is being done, how many of its parts are done, and how many there are.
 Tell = Callable[[str, int, int], None]
@@ -59,28 +63,53 @@ class _Line:
         first, self._pause = TERMINAL if self._terminal else LOG
         self._next = clock() + first
         self._stage: tuple[str, float] | None = None
+        self._latest: tuple[str, int, int] | None = None
         self._shown = 0
+        self._lock = threading.Lock()
+        # One long part, such as a large file, would end before anything more is told.
+        self._timer = threading.Timer(first, self._show_latest) if self._terminal and clock is time.monotonic else None
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
 
     def tell(self, what: str, done: int, total: int) -> None:
         now = self._clock()
-        if self._stage is None or self._stage[0] != what:
-            self._stage = what, now
-        if now < self._next:
+        with self._lock:
+            if self._stage is None or self._stage[0] != what:
+                self._stage = what, now
+            self._latest = what, done, total
+            if now >= self._next:
+                self._show(now)
+
+    def _show_latest(self) -> None:
+        with self._lock:
+            if not self._shown and self._timer is not None:
+                self._show(self._clock())
+
+    def _show(self, now: float) -> None:
+        if self._latest is None or self._stage is None:
             return
+        what, done, total = self._latest
         self._next = now + self._pause
-        text = f"consistency: {what}: {done} of {total}" if total > 1 else f"consistency: {what}"
+        text = f"consistency: {visible(what)}: {done} of {total}" if total > 1 else f"consistency: {visible(what)}"
         left = _left(now - self._stage[1], done, total)
         text += f", {left} left" if left else ""
         if not self._terminal:
             self._write(text + "\n")
         else:
-            self._write("\r" + text.ljust(self._shown))
-            self._shown = len(text)
+            # A line that the terminal breaks could not be overwritten.
+            text = cut_in_middle(text, columns() - 1)
+            self._write("\r" + padded(text, self._shown))
+            self._shown = width(text)
 
     def clear(self) -> None:
-        if self._shown:
-            self._write("\r" + " " * self._shown + "\r")
-            self._shown = 0
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._shown:
+                self._write("\r" + " " * self._shown + "\r")
+                self._shown = 0
 
     def _write(self, text: str) -> None:
         # The work does not fail because nobody can see how far it is.

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TextIO
 
 from consistency.errors import InputError
+from consistency.support.terminal import visible_but_styles
 from consistency.support.text import joined, json_escape, visible, visible_lines
 
 _ESCAPES = "consistency.escapes"
@@ -65,7 +66,7 @@ def say(*lines: object) -> None:
         show(joined(map(str, lines)))
 
 
-def show(text: str, *, exact: bool = False) -> None:
+def show(text: str, *, exact: bool = False, styles: bool = False) -> None:
     """Print a text of several lines to standard output, everything in it visible: see `say`.
 
     Parameters
@@ -73,8 +74,12 @@ def show(text: str, *, exact: bool = False) -> None:
     text : str
     exact : bool
         As it is where it goes into a pipe or a file: names and settings that another program reads.
+    styles : bool
+        Whether the styles of `consistency.support.terminal` are left in it, from a caller that has made all else visible.
     """
-    if not exact or (sys.stdout is not None and sys.stdout.isatty()):
+    if styles:
+        text = visible_but_styles(text)
+    elif not exact or (sys.stdout is not None and sys.stdout.isatty()):
         text = visible_lines(text)
     with _refusals():
         if sys.stdout is None:

@@ -193,6 +193,22 @@ def shortened(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def common_beginning(names: Sequence[str]) -> str:
+    """What all of several names begin with, up to an underscore; empty of one name.
+
+    Examples
+    --------
+    >>> common_beginning(["mmlu_anatomy", "mmlu_astronomy"]), common_beginning(["law"])
+    ('mmlu_', '')
+    """
+    if len(names) < 2:
+        return ""
+    common, last = min(names), max(names)
+    while not last.startswith(common):
+        common = common[:-1]
+    return common[: common.rfind("_") + 1]
+
+
 def counted(count: int, noun: str, verb: str = "") -> str:
     """A number of things, and what they do.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from consistency.comparison.many import text
 from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.values import Change, ManyChanges
+from consistency.comparison.printed import Layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,17 +66,19 @@ class ManyComparison(ManyChanges):
 
         return pd.DataFrame([flat_row(label, name, change) for label, name, change in self.rows()])
 
-    def to_text(self, most: int | None = None, width: int = 80) -> str:
-        """What was compared, the sentences, the ranking and the largest changes, for a terminal.
+    def to_text(self, most: int | None = None, columns: int | None = None, *, styles: bool = False) -> str:
+        """What was found, the ranking and the largest changes, for a terminal.
 
         Parameters
         ----------
         most : int, optional
             Of more changes of tasks only so many are printed; by default all.
-        width : int
-            Columns of the terminal.
+        columns : int, optional
+            How many columns a line may take; by default any number.
+        styles : bool
+            Whether it has colours, for `consistency.support.streams.show`.
         """
-        return text.to_text(self, most, width)
+        return text.to_text(self, most, Layout(columns, styles))
 
     def __repr__(self) -> str:
         tasks = f"{len(self.by_task)} task{'' if len(self.by_task) == 1 else 's'}"

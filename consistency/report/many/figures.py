@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from consistency.comparison.many.result import ManyComparison
-from consistency.comparison.many.text import cut
 from consistency.comparison.many.values import Change
 from consistency.report.drawings import Look, Plot, Point, band, errorbar, limits
 from consistency.support.figure_style import BLUE, INK, RED
+from consistency.support.terminal import cut_in_middle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ def _runs(comparison: ManyComparison) -> Plot:
             _fall(ax, places)
         else:
             ax.axvline(0, color=INK, linewidth=0.6)
-            ax.set_yticks(list(places.values()), [cut(label, _LONGEST) for label in places], fontsize=7)
+            ax.set_yticks(list(places.values()), [cut_in_middle(label, _LONGEST) for label in places], fontsize=7)
             ax.set_ylim(len(places) + 0.6, 0.4)
             ax.set_xlabel("change of accuracy, points")
 
@@ -121,13 +121,13 @@ def _tasks(comparison: ManyComparison) -> Plot:
                 errorbar(ax, here, RAW, scale=100.0)
                 ax.set_xlim(0.5, len(places) + 0.5)
                 if len(places) <= _MOST_NAMED:
-                    names = [cut(label, 8) for label in places]
+                    names = [cut_in_middle(label, 8) for label in places]
                     ax.set_xticks(list(places.values()), names, fontsize=6, rotation=30)
                 else:
                     ax.set_xticks(np.unique(np.linspace(1, len(places), 5).round()).tolist())
             ax.axhline(0, color=INK, linewidth=0.6)
             ax.set_ylim(100 * low, 100 * high)
-            ax.set_title(cut(task, 34), fontsize=8)
+            ax.set_title(cut_in_middle(task, 34), fontsize=8)
 
     across = "position in the series" if series else "runs, the most accurate first"
     return Plot(

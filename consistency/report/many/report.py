@@ -10,6 +10,7 @@ import msgspec
 
 from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.result import ManyComparison
+from consistency.logs.run_config import model_name
 from consistency.report import schema
 from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section
@@ -18,7 +19,7 @@ from consistency.report.folder import begin_report, write_files
 from consistency.report.many.figures import many_plots
 from consistency.report.many.tables import all_table, heat_table, ranking_table, trend_table
 from consistency.report.methods import SCORES
-from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, model_name, versions
+from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
 from consistency.report.schema import Log, ManyReport, Verdict
 from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled

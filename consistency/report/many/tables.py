@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from consistency.comparison.many.result import ManyComparison, flat_row
-from consistency.comparison.many.text import chance, surest
+from consistency.comparison.many.text import chance, largest_first
 from consistency.comparison.many.values import Change
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH, fixed, points
@@ -131,12 +131,13 @@ def trend_table(comparison: ManyComparison) -> Table:
 
 
 def all_table(comparison: ManyComparison) -> Table:
-    """Every change of a run in a task, the surest first."""
-    rows = sorted(comparison.rows(), key=surest)
+    """Every change of a run in a task."""
+    rows = sorted(comparison.rows(), key=largest_first)
     return Table(
         name="changes",
         title="Every change",
-        caption="The surest first. In brackets: intervals that hold together. Right → wrong and back are numbers of answers.",
+        caption="Sure changes first, and among them the largest. In brackets: intervals that hold together. Right → wrong and "
+        "back are numbers of answers.",
         head=(
             "run",
             "task",

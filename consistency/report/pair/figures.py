@@ -16,6 +16,7 @@ from consistency.report.drawings import Look, Plot, Point, errorbar
 from consistency.report.items import Columns
 from consistency.report.pair.tables import selection_note
 from consistency.support.figure_style import BLUE, GREY, INK, RED
+from consistency.support.text import common_beginning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,7 +139,7 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
     ]
     shown = sorted(most, key=lambda item: item[1].value or 0.0)
     names = [str(point.at("task")) for _, point in shown]
-    common = _common_prefix(names)
+    common = common_beginning(names)
 
     def draw(axes: Sequence[Axes], _: str) -> None:
         (ax,) = axes
@@ -182,12 +183,3 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
         heights=(0.5 + 0.155 * len(shown),),
         draw=draw,
     )
-
-
-def _common_prefix(names: Sequence[str]) -> str:
-    """What all names begin with, up to an underscore."""
-    common = names[0] if len(names) > 1 else ""
-    for name in names:
-        while not name.startswith(common):
-            common = common[:-1]
-    return common[: common.rfind("_") + 1]

@@ -11,12 +11,12 @@ from consistency.comparison.noise import NoiseComparison
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import MCNEMAR, Section
 from consistency.comparison.sentences import accuracy_name
+from consistency.logs.run_config import model_name
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH, formatted
 from consistency.report.pair.metric_tables import group_table, metric_table
 from consistency.report.pair.tables import has_headline, headline_sections, selection_note
-from consistency.report.provenance import model_name
 from consistency.support.text import markdown, p_value, visible
 
 MOST_TASKS = 10

@@ -18,6 +18,7 @@ from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
 from consistency.comparison.sentences import gold_lines, shift_lines, undefined_notes
+from consistency.logs.run_config import model_name
 from consistency.report import questions, schema
 from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
@@ -31,10 +32,8 @@ from consistency.report.pair.figures import pair_plots
 from consistency.report.pair.part_tables import part_tables
 from consistency.report.pair.texts import LargeTexts, text_columns
 from consistency.report.provenance import (
-    limit_notes,
     log_record,
     log_table,
-    model_name,
     pair_signature,
     versions,
 )
@@ -43,6 +42,7 @@ from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.support.computed import Computed, computed
 from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
+from consistency.support.progress_line import Tell, silent
 from consistency.support.text import p_equals, shortened
 
 # Sentences in the type of a heading.
@@ -90,7 +90,7 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
     return Path(out) / "report.html"
 
 
-def draft_comparison(comparison: Comparison, out: str | Path, outputs: Outputs) -> Path:
+def draft_comparison(comparison: Comparison, out: str | Path, outputs: Outputs, progress: Tell = silent) -> Path:
     """Write the report of a comparison into a folder that takes its place with other outputs: see `write_comparison`.
 
     Returns
@@ -102,6 +102,7 @@ def draft_comparison(comparison: Comparison, out: str | Path, outputs: Outputs) 
     # A few figures, whose objects end with the command; a grid's would add up.
     with gc_disabled():
         (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
+        progress("writing the report: texts, tables and figures", 0, 1)
         write_files(_report(comparison, folder), folder)
     return folder
 
@@ -235,7 +236,7 @@ def _document(comparison: Comparison) -> PairReport:
         verdict=Verdict(comparison.verdict),
         signature=f"{comparison.signature}|{pair_signature(logs)}",
         intervals=_intervals(comparison),
-        notes=[*_notes(comparison), *limit_notes(logs)],
+        notes=[*_notes(comparison)],
         comparison=msgspec.convert(comparison.to_dict(), schema.Comparison),
         logs=logs,
         versions=versions(),
