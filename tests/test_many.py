@@ -286,8 +286,8 @@ def test_questions_and_tasks_that_a_run_lacks(logs, tmp_path):
     }
     assert found.members == {"overall": ("art", "law")}
     assert found.ranking[0].accuracy.n == 100
-    assert any("20 questions of 60" in note and "step-200 answered 40" in note for note in found.notes)
-    assert any("sea" in note and "step-300" in note for note in found.notes)
+    assert any("20 of 200 questions" in note and "step-200 20" in note and "law 20" in note for note in found.notes)
+    assert any(note.startswith("step-300 lacks 1 task (sea)") for note in found.notes)
     short = compare_many(tmp_path / "step-0", {name: tmp_path / name for name in ("step-200", "step-100")})
     pair = compare(tmp_path / "step-0", tmp_path / "step-200")
     assert (

@@ -76,7 +76,8 @@ def of_many(rng: np.random.Generator, n: int, alike: float = 0.0) -> tuple[bool,
     """Three runs like the reference and three that are worse and worse, in five tasks."""
     shifts = -np.array(HARM)
     answers = answers_to(rng, n, shifts, alike)
-    found = compare_answers(answers, {run.label: float(place) for place, run in enumerate(answers.runs)}, every=True)
+    positions = {run.label: float(place) for place, run in enumerate(answers.runs)}
+    found = compare_answers(answers, positions, every=True, resamples=2)
     truth = dict(zip((run.label for run in answers.runs), (UNSTABLE * shifts).tolist(), strict=True))
     single = [(truth[label], change) for changes in found.by_task.values() for label, change in changes.items()]
     overall = [(truth[label], change) for label, change in found.overall.items()]

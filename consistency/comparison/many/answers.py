@@ -172,16 +172,9 @@ def read_answers(
     labels = [label for label, _ in runs]
     paired = {name: pair(task.scores, task.scores) for name, task in found.items()}
     clusters, named = find_clusters(paired, cluster)
-    tasks, left_out = [], []
-    for name, task in found.items():
-        answers = _joined(name, task, clusters.get(name))
-        if answers is None:
-            left_out.append(
-                f"{name}: no question that is known to be answered right or wrong in every run that holds it"
-            )
-            continue
-        left_out += _left_out(task, answers, labels)
-        tasks.append(answers)
+    joined = {name: _joined(name, task, clusters.get(name)) for name, task in found.items()}
+    tasks = [answers for answers in joined.values() if answers is not None]
+    left_out = list(_left_out(found, joined, labels))
     if not tasks:
         raise InputError("; ".join(left_out[:3]), do="compare runs of the same questions", path=base.path)
     return Answers(
@@ -219,7 +212,10 @@ def _add(
     yield from run.selection.to_lines()
     filtered = choose_filters(base, run, filter_name)
     chosen = common_tasks(filtered.before, filtered.after)
-    yield from matched_names(filtered.before, filtered.after, chosen).to_lines()
+    matched = matched_names(filtered.before, filtered.after, chosen)
+    yield from (f"{name} is compared with its {other}" for name, other in matched.renamed.items())
+    if matched.only_after:
+        yield f"the reference lacks {shortened(matched.only_after)}"
     paired: dict[str, Pairs] = {}
     for name, other in chosen.items():
         sides = filtered.before.tasks[name], filtered.after.tasks[other]
@@ -311,21 +307,38 @@ def _joined(name: str, task: _Task, clusters: ItemClusters | None) -> TaskAnswer
     )
 
 
-def _left_out(task: _Task, answers: TaskAnswers, labels: Sequence[str]) -> Iterator[str]:
-    """Sentences about questions and runs that are left out of a task."""
-    n = len(task.scores)
-    lacking = [label for number, label in enumerate(labels) if number not in answers.held]
-    if lacking:
-        yield f"{answers.name} is not in all tasks together: {shortened(lacking)} {'lack' if len(lacking) > 1 else 'lacks'} it"
-    if len(answers) == n:
-        return
-    short = {
-        labels[column.run]: int(known.sum())
-        for column in task.columns
-        if (known := _known(column, n)).any() and known.sum() < n
-    }
-    counts: Mapping[str, str] = {label: f"{label} answered {count}" for label, count in short.items()}
-    yield (
-        f"{answers.name}: {counted(n - len(answers), 'question')} of {n} are left out for all runs, "
-        f"for {shortened(list(counts.values()), 3)}"
-    )
+def _left_out(
+    found: Mapping[str, _Task], joined: Mapping[str, TaskAnswers | None], labels: Sequence[str]
+) -> Iterator[str]:
+    """Sentences about what is left out: whole tasks, tasks of some runs, and questions that some run did not answer."""
+    none = [name for name, answers in joined.items() if answers is None]
+    if none:
+        yield f"{shortened(none)}: no question is known to be answered right or wrong by every run that holds it"
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    short: dict[str, int] = {}
+    questions, left = 0, {}
+    for name, answers in joined.items():
+        if answers is None:
+            continue
+        runs = tuple(label for number, label in enumerate(labels) if number not in answers.held)
+        lacking.setdefault(runs, []).append(name)
+        n = len(found[name].scores)
+        questions += n
+        if len(answers) < n:
+            left[name] = n - len(answers)
+            for column in found[name].columns:
+                if missing := n - int(_known(column, n).sum()):
+                    short[labels[column.run]] = short.get(labels[column.run], 0) + missing
+    for runs, names in lacking.items():
+        if runs:
+            yield (
+                f"{shortened(runs)} {'lack' if len(runs) > 1 else 'lacks'} {counted(len(names), 'task')} ({shortened(names)}), "
+                "which all tasks together do without"
+            )
+    if left:
+        most = sorted(short, key=lambda label: -short[label])
+        yield (
+            f"{sum(left.values())} of {questions} questions are left out for all runs, since some did not answer them: "
+            f"{shortened([f'{label} {short[label]}' for label in most], 3)}; by task: "
+            f"{shortened([f'{name} {count}' for name, count in left.items()], 3)}"
+        )

@@ -23,7 +23,7 @@ from consistency.errors import InputError
 from consistency.logs.runs import Run
 from consistency.metrics.answers import flips
 from consistency.metrics.measures import MEASURE
-from consistency.statistics.best import Differences, letters, resampled_means, shares_of_best
+from consistency.statistics.best import RESAMPLES, Differences, letters, resampled_means, shares_of_best
 from consistency.statistics.decomposition import Decomposition, accuracy_parts
 from consistency.statistics.estimates import Estimate, mean
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
@@ -155,6 +155,7 @@ def compare_answers(
     score: str = "raw",
     margin: float = 0.01,
     every: bool = False,
+    resamples: int = RESAMPLES,
     tell: Tell = silent,
 ) -> ManyComparison:
     """Compare many runs whose answers are known.
@@ -168,6 +169,8 @@ def compare_answers(
         As of `compare_many`.
     every : bool
         Whether any two questions of a cluster are enough for clusters to count.
+    resamples : int
+        Of the ranking.
     """
     labels = [run.label for run in answers.runs]
     numbers = _numbered(answers.tasks)
@@ -222,7 +225,7 @@ def compare_answers(
         members={pool.name: tuple(task.name for task in pool.tasks) for pool in pools},
         by_task=by_task,
         families=families,
-        ranking=_ranking(main, answers.reference.label, labels),
+        ranking=_ranking(main, answers.reference.label, labels, resamples),
         series=series,
         margin=margin,
         score=score,
@@ -398,11 +401,11 @@ def _trends(
     return found
 
 
-def _ranking(main: _Set, reference: str, labels: Sequence[str]) -> tuple[Ranked, ...]:
+def _ranking(main: _Set, reference: str, labels: Sequence[str], resamples: int) -> tuple[Ranked, ...]:
     """The runs and the reference by accuracy, the best first."""
     values = np.column_stack([main.before[:, 0], main.after])
     means = values.mean(axis=0)
-    resampled = resampled_means(values, main.units)
+    resampled = resampled_means(values, main.units, resamples)
     best, differences = shares_of_best(resampled), Differences(means, resampled, len(np.unique(main.units)))
     order = np.argsort(-means, kind="stable").tolist()
     p, groups = differences.best_set(), letters(differences.told_apart(), order)
