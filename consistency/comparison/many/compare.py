@@ -25,7 +25,7 @@ from consistency.metrics.answers import flips
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.best import RESAMPLES, Differences, letters, resampled_means, shares_of_best
 from consistency.statistics.decomposition import Decomposition, accuracy_parts
-from consistency.statistics.estimates import Estimate, mean
+from consistency.statistics.estimates import Estimate, Method, at_confidence, mean, quantile
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.sampling import Labels
@@ -36,6 +36,7 @@ from consistency.statistics.simultaneous import (
     critical,
     largest_errors,
     sign_flip_tests,
+    sums_of,
 )
 from consistency.statistics.tails import bounded_means
 from consistency.support.arrays import Floats, Integers
@@ -389,16 +390,31 @@ def _trends(
     labels: Sequence[str],
 ) -> dict[str, Trend]:
     """The trend of each set, and the first of its runs that is surely worse."""
-    own = [mean(slopes[each.name], clusters=each.clusters) for each in sets]
-    together = [mean(slopes[each.name], clusters=each.clusters, confidence=family.confidence) for each in sets]
-    tests = [None if np.ptp(slopes[each.name]) == 0 else t_test(found) for each, found in zip(sets, own, strict=True)]
+    lines = [_line(slopes[each.name], each) for each in sets]
+    tests = list(map(t_test, lines))
     known = [p for p in tests if p is not None]
     by_holm = iter(holm(np.array(known)).tolist() if known else [])
     found = {}
-    for each, estimate, p in zip(sets, together, tests, strict=True):
+    for each, line, p in zip(sets, lines, tests, strict=True):
         harmful = [label for label in labels if changes[each.name][label].direction < 0]
-        found[each.name] = Trend(estimate, p, None if p is None else next(by_holm), harmful[0] if harmful else None)
+        together = at_confidence(line, family.confidence)
+        found[each.name] = Trend(together, p, None if p is None else next(by_holm), harmful[0] if harmful else None)
     return found
+
+
+def _line(slopes: Floats, each: _Set) -> Estimate:
+    """The mean of the questions' slopes, with as many degrees of freedom as units whose answers changed at all, less one.
+
+    Most questions are answered alike by all runs: of few others, their variance is known as badly as it is of so few values.
+    """
+    found = mean(slopes, clusters=each.clusters)
+    changed = int((sums_of(each.units, np.abs(slopes)[:, None]) > 0).sum())
+    if found.value is None or not found.se or found.df is None:
+        return found
+    df = min(found.df, max(changed - 1.0, 1.0))
+    half = quantile(0.95, df) * found.se
+    method: Method = "t" if each.clusters is None else "t-cr3"
+    return replace(found, ci_low=found.value - half, ci_high=found.value + half, df=df, method=method, warnings=())
 
 
 def _ranking(main: _Set, reference: str, labels: Sequence[str], resamples: int) -> tuple[Ranked, ...]:
