@@ -408,7 +408,7 @@ def _line(slopes: Floats, each: _Set) -> Estimate:
     Most questions are answered alike by all runs: of few others, their variance is known as badly as it is of so few values.
     """
     found = mean(slopes, clusters=each.clusters)
-    changed = int((sums_of(each.units, np.abs(slopes)[:, None]) > 0).sum())
+    changed = int((sums_of(each.units, np.abs(each.changes).sum(axis=1, keepdims=True)) > 0).sum())
     if found.value is None or not found.se or found.df is None:
         return found
     df = min(found.df, max(changed - 1.0, 1.0))
