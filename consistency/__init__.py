@@ -1,7 +1,8 @@
 """Did fine-tuning teach a model something, or break what it knew? Read, compare and report logs of lm_eval.
 
 Two logs
-    `compare` two logs of `lm_eval --log_samples`, print or `write_comparison`; `read_run` gives the `Scores` behind it.
+    `compare` two logs of `lm_eval --log_samples`, print or `write_comparison`; `compare_many` with one reference, `write_many`;
+    `read_run` gives the `Scores` behind them.
 A model's knowledge
     `read_probe` labels what a base model knows, `read_map` counts it by subject, `audit` holds a training set against it,
     `write_groups` writes the training rows of intervention groups, `preference_pairs` reads pairs for Axolotl.
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from consistency.comparison.compare import compare
+    from consistency.comparison.many.compare import compare_many
+    from consistency.comparison.many.result import ManyComparison
     from consistency.comparison.result import Comparison
     from consistency.errors import InputError
     from consistency.experiment.grid import Experiment
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from consistency.preference import preference_pairs
     from consistency.report.differences.matching import compare_reports
     from consistency.report.grid.report import write_report
+    from consistency.report.many.report import write_many
     from consistency.report.pair.report import write_comparison
     from consistency.statistics.estimates import Estimate
     from consistency.training_data.audit import audit
@@ -41,11 +45,13 @@ _HOMES = {
     "Estimate": "statistics.estimates",
     "Experiment": "experiment.grid",
     "InputError": "errors",
+    "ManyComparison": "comparison.many.result",
     "Probe": "knowledge.probes",
     "Run": "logs.runs",
     "Scores": "logs.scores",
     "audit": "training_data.audit",
     "compare": "comparison.compare",
+    "compare_many": "comparison.many.compare",
     "compare_reports": "report.differences.matching",
     "preference_pairs": "preference",
     "read_experiment": "experiment.reading",
@@ -54,6 +60,7 @@ _HOMES = {
     "read_run": "logs.runs",
     "write_comparison": "report.pair.report",
     "write_groups": "training_data.write",
+    "write_many": "report.many.report",
     "write_report": "report.grid.report",
 }
 __all__ = [
@@ -61,12 +68,14 @@ __all__ = [
     "Estimate",
     "Experiment",
     "InputError",
+    "ManyComparison",
     "Probe",
     "Run",
     "Scores",
     "__version__",
     "audit",
     "compare",
+    "compare_many",
     "compare_reports",
     "preference_pairs",
     "read_experiment",
@@ -75,6 +84,7 @@ __all__ = [
     "read_run",
     "write_comparison",
     "write_groups",
+    "write_many",
     "write_report",
 ]
 

@@ -26,6 +26,7 @@ from simulations import (
     clusters,
     gates,
     letters,
+    many,
     options,
     plans,
     questions,
@@ -41,7 +42,22 @@ from simulations.draws import Draw
 from consistency.support.files import write_atomically
 
 # In the order of docs/statistics.md.
-MODULES = (questions, tasks, clusters, tails, verdicts, options, letters, gates, plans, slices, alarms, runs, trainings)
+MODULES = (
+    questions,
+    tasks,
+    clusters,
+    tails,
+    verdicts,
+    options,
+    letters,
+    gates,
+    plans,
+    slices,
+    alarms,
+    runs,
+    trainings,
+    many,
+)
 TABLES = {title: table for module in MODULES for title, table in module.TABLES.items()}
 CHUNKS = 40
 

@@ -82,7 +82,10 @@ class TaskSampling(StrEnum):
 @app.command()
 def compare(
     before: Annotated[Path, typer.Argument(help="Log folder, its .zip, a samples or a results file of the first run.")],
-    after: Annotated[Path, typer.Argument(help="The same of the second run.")],
+    after: Annotated[
+        list[Path] | None,
+        typer.Argument(help="The same of the second run; of several, each is compared with the first."),
+    ] = None,
     form: Annotated[
         Format, typer.Option("--format", help="What is printed; github is Markdown for a job's summary or a comment.")
     ] = Format.TEXT,
@@ -125,6 +128,17 @@ def compare(
         Path | None,
         typer.Option(help="YAML file of what must be kept: exit code 1 if it fails, 3 if it is inconclusive."),
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH: a name for a log, or a further run with its name. May be repeated."),
+    ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            help="Of several runs, makes them a series: auto for the number in their names, or positions such as 100,200,300.",
+            show_default=False,
+        ),
+    ] = None,
     noise: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -152,7 +166,44 @@ def compare(
         ),
     ] = None,
 ) -> None:
-    """Compare two evaluations of the same questions; `consistency explain` says what the words of the output mean."""
+    """Compare two evaluations of the same questions, or many with the first; `consistency explain` says what the words mean."""
+    from consistency.cli.many import compare_many, named_runs
+
+    reference, several = named_runs(before, after or (), label or ())
+    if len(several) > 1:
+        for name, given in {
+            "--run": run,
+            "--scopes": scopes,
+            "--experiment": experiment,
+            "--policy": policy,
+            "--noise": noise,
+            "--by": by,
+            "--tasks sampled": tasks is TaskSampling.SAMPLED,
+            f"--format {form.value}": form not in (Format.TEXT, Format.JSON),
+        }.items():
+            if given:
+                raise typer.BadParameter(f"{name} is for two runs, and these are {len(several) + 1}")
+        compare_many(
+            before,
+            reference,
+            several,
+            order=order,
+            fail_if=fail_if or (),
+            json=json,
+            print_json=form is Format.JSON,
+            out=out,
+            margin=margin,
+            score=score,
+            cluster=cluster,
+            filter_name=filter_name,
+            every=every,
+        )
+        return
+    if not several:
+        raise typer.BadParameter("Missing argument 'AFTER': a second run, or several")
+    if order is not None:
+        raise typer.BadParameter("--order is for several runs: give BEFORE and two or more others")
+    (other,) = several
     # What only some comparisons need is imported where it is used: the first answer is to come at once.
     load_when_used(*UNUSED_OF_NUMPY)
     from consistency.comparison.compare import compare as compare_runs
@@ -175,7 +226,7 @@ def compare(
 
         asked = read_policy(policy)
     with progress_line() as progress:
-        read = list(read_both(before, after, run or (), progress))
+        read = list(read_both(before, other, run or (), progress))
         found = None if scopes is None else _find_scopes(scopes, experiment, read[0])
         # Handed over: what a comparison does not need of them would take as much memory again until its end.
         comparison = compare_runs(

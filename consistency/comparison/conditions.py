@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -201,7 +201,7 @@ def check(conditions: Sequence[Condition], comparison: Comparison) -> list[Check
         if several:
             found += _among(condition, several, comparison)
         else:
-            found += [_check(condition, section) for section in _sections(condition, comparison)]
+            found += [judged(condition, section) for section in _sections(condition, comparison)]
     return found
 
 
@@ -224,15 +224,35 @@ def _several(condition: Condition, comparison: Comparison) -> list[Section]:
 
 
 def _among(condition: Condition, sections: list[Section], comparison: Comparison) -> list[Check]:
-    """The checks that fail among several, else the one nearest to that; all are judged so that they hold together."""
+    return together(condition, sections, lambda having: _kind(having, comparison))
+
+
+def together(
+    condition: Condition,
+    sections: Sequence[Section],
+    among: Callable[[Sequence[Section]], str],
+    confidence: float | None = None,
+) -> list[Check]:
+    """The checks that fail among several, else the one nearest to that; all are judged so that they hold together.
+
+    Parameters
+    ----------
+    condition : Condition
+    sections : sequence of Section
+    among : callable
+        What those sections are that have such a number: "tasks".
+    confidence : float, optional
+        Of each interval, for all of them to hold together; by default that of Bonferroni, which is never exceeded.
+    """
     found = [condition.quantity.find(section) for section in sections]
     having = [section for section, item in zip(sections, found, strict=True) if item is not None and item.n]
     if not having:
-        return [_check(condition, sections[0])]
-    confidence = 1 - 0.05 / len(having)
+        return [judged(condition, sections[0])]
+    each = 1 - 0.05 / len(having)
+    each = each if confidence is None else min(each, confidence)
     checks = [
-        replace(item, of=len(having), among=_kind(having, comparison), lacking=len(sections) - len(having))
-        for item in _adjusted([_check(condition, section, confidence) for section in having])
+        replace(item, of=len(having), among=among(having), lacking=len(sections) - len(having))
+        for item in _adjusted([judged(condition, section, each) for section in having])
     ]
     failed = [item for item in checks if item.failed]
     toward = 1 if condition.sign.startswith(">") else -1
@@ -292,7 +312,14 @@ def _sections(condition: Condition, comparison: Comparison) -> list[Section]:
     )
 
 
-def _check(condition: Condition, section: Section, confidence: float = 0.95) -> Check:
+def judged(condition: Condition, section: Section, confidence: float = 0.95) -> Check:
+    """A condition judged on one section, by an interval of this confidence.
+
+    Raises
+    ------
+    InputError
+        If the section lacks the measure.
+    """
     found = condition.quantity.at(section, confidence)
     if found is None:
         has = ", ".join(item.name.replace("_", " ") for item in QUANTITIES if item.find(section) is not None)

@@ -78,6 +78,8 @@ class Table:
         Rows with every digit: those of the CSV. Where the table shows a selection, the CSV holds all.
     folded : bool
         Shown on demand: long, or needed by few.
+    shades : tuple of tuple of str
+        Of a heat map: the class of each cell, "lost1" to "lost4", "won1" to "won4", or empty.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Table:
     labels: int
     data: Sequence[Row]
     folded: bool = False
+    shades: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,7 @@ class Report:
     methods : tuple of str
         Paragraphs for a paper, from the actual settings.
     bibtex : str
-    document : PairReport, GridReport, DifferencesReport or WatchReport
+    document : PairReport, ManyReport, GridReport, DifferencesReport or WatchReport
         `report.json`.
     """
 

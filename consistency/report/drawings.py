@@ -27,6 +27,8 @@ PANEL_WIDTH = 3.5
 # In an inch.
 POINTS = 72
 FORMATS = ("svg", "pdf", "png")
+# How opaque an interval behind a line is.
+BAND = 0.18
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,20 @@ def errorbar(
     axes.errorbar(
         *ends, **shown, color=look.colour, marker=look.marker, linestyle=line, markersize=4.5, linewidth=1, elinewidth=1
     )
+
+
+def band(axes: Axes, points: Sequence[tuple[float, Point]], look: Look, scale: float = 1.0) -> None:
+    """Draw a line through values over positions, with their intervals behind it, times a scale."""
+    known = [(place, point, point.value) for place, point in points if point.value is not None]
+    if not known:
+        return
+    places, values = [place for place, _, _ in known], [scale * value for _, _, value in known]
+    low, high = (
+        [scale * (value if end is None else end) for _, point, value in known for end in [getattr(point, name)]]
+        for name in ("ci_low", "ci_high")
+    )
+    axes.fill_between(places, low, high, color=look.colour, alpha=BAND, linewidth=0)
+    axes.plot(places, values, color=look.colour, marker=look.marker, markersize=3, linewidth=1.2)
 
 
 def limits(points: Iterable[Point], measure: str) -> tuple[float, float]:

@@ -234,22 +234,15 @@ def _units(groups: Sequence[Answered], labels: Labels) -> list[Integers]:
 
 def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -> Decomposition:
     """The parts of what changed, with those of accuracy of each question; parameters as in `decompose`."""
-    crossed, influence = parts.crossed, parts.influence
     lettered = [group for group in groups if group.lettered]
     priors = tuple(filter(None, map(_prior, lettered)))
     widest = max((group.before.shape[1] for group in lettered), default=1)
-    estimates = {
-        **{name: change_by_influence(crossed[name], influence[name], labels) for name in _CHANGES},
-        **{name: share_by_influence(crossed[name], influence[name], labels) for name in _SHARES},
-    }
-    if any(prior.is_uneven for prior in priors):
-        estimates = {
-            name: replace(found, warnings=(*found.warnings, "uneven labels")) for name, found in estimates.items()
-        }
+    crossed = parts.crossed
+    estimates = _of_accuracy(parts, priors, labels)
     ranking = ranking_without_prior(crossed["spearman_calibrated"], parts.rougher, labels)
     plug_in = {name: _known_mean(x) for name, x in parts.plug_in.items()}
     # As large as the logs of many questions, and not needed for what follows.
-    del parts, crossed, influence
+    del parts, crossed
     divergences = Divergences(groups, labels)
     for name in _DIVERGENCES:
         columns = divergences.parts(name, crossed=False)
@@ -276,6 +269,25 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
         temperature=1 / divergences.factor if divergences.factor else None,
         priors=priors,
     )
+
+
+def accuracy_parts(groups: Sequence[Answered], labels: Labels) -> tuple[dict[str, Estimate], Parts]:
+    """The parts of the change of accuracy alone, and their numbers by question; parameters as in `decompose`."""
+    parts = parts_by_question(groups, labels)
+    priors = tuple(filter(None, (_prior(group) for group in groups if group.lettered)))
+    return _of_accuracy(parts, priors, labels), parts
+
+
+def _of_accuracy(parts: Parts, priors: Sequence[Prior], labels: Labels) -> dict[str, Estimate]:
+    """The estimates of the parts of accuracy, with the caveat of labels that are unevenly right."""
+    crossed, influence = parts.crossed, parts.influence
+    estimates = {
+        **{name: change_by_influence(crossed[name], influence[name], labels) for name in _CHANGES},
+        **{name: share_by_influence(crossed[name], influence[name], labels) for name in _SHARES},
+    }
+    if any(prior.is_uneven for prior in priors):
+        return {name: replace(found, warnings=(*found.warnings, "uneven labels")) for name, found in estimates.items()}
+    return estimates
 
 
 def _known_mean(x: Floats) -> float | None:

@@ -19,6 +19,7 @@ from consistency.report.schema import (
     DifferencesReport,
     Figure,
     GridReport,
+    ManyReport,
     Mean,
     PairReport,
     WatchReport,
@@ -308,10 +309,12 @@ def read_stored(folder: str | Path) -> StoredReport:
         If there is no report of a grid or a pair, or one that this version cannot read.
     """
     document = read_document(folder)
-    if isinstance(document, DifferencesReport | WatchReport):
-        what = (
-            "a report of differences" if isinstance(document, DifferencesReport) else "a report of a watched training"
-        )
+    if isinstance(document, DifferencesReport | WatchReport | ManyReport):
+        what = {
+            DifferencesReport: "a report of differences",
+            WatchReport: "a report of a watched training",
+            ManyReport: "a report of many runs",
+        }[type(document)]
         raise InputError(what, expected="one of a pair or a grid", path=folder)
     return StoredReport(Path(folder), document)
 

@@ -9,11 +9,10 @@ import msgspec
 
 from consistency.experiment.grid import Experiment
 from consistency.report.content import Table
-from consistency.report.drawings import Look, Plot, Point, limits
+from consistency.report.drawings import BAND, Look, Plot, Point, limits
 from consistency.report.formats.numbers import DASH, fixed, points, signed
 from consistency.report.grid.verdict import group_title
 from consistency.report.schema import WatchedRun, WatchedStep
-from consistency.report.watch.figures import BAND
 from consistency.support.figure_style import BLUE, GREEN, INK, RED, VIOLET
 from consistency.watch.record import read_record
 from consistency.watch.rows import DRIFT, Pool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from consistency.report.drawings import Look, Plot, Point, limits
+from consistency.report.drawings import Look, Plot, Point, band, limits
 from consistency.support.figure_style import BLUE, GREY, INK, RED
 from consistency.watch.frontier import plane
 from consistency.watch.record import WatchRecord
@@ -24,8 +24,6 @@ MEASURES = {
     "spearman": ("Spearman ρ of the options", 1.0),
 }
 RAW, CORRECTED = Look("as answered", BLUE, "o"), Look("corrected for letter bias", RED, "s")
-# How opaque an interval behind a line is.
-BAND = 0.18
 
 
 def watch_plots(record: WatchRecord) -> list[Plot]:
@@ -77,7 +75,7 @@ def _curves(record: WatchRecord) -> Plot:
                     for point in points
                     if (point.at("tasks"), point.measure, point.at("answers")) == (panel, measure, look.label)
                 ]
-                _band(ax, here, look, scale)
+                band(ax, [(float(str(point.at("step"))), point) for point in here], look, scale)
             ax.set_title(title)
             here = [point for point in points if point.at("tasks") == panel]
             ax.set_ylim(*(scale * end for end in limits(here, measure)))
@@ -106,25 +104,6 @@ def _curves(record: WatchRecord) -> Plot:
         heights=(1.6,) * len(shown),
         draw=draw,
     )
-
-
-def _band(axes: Axes, points: Sequence[Point], look: Look, scale: float) -> None:
-    """A line with its interval behind it."""
-    known = [(float(str(point.at("step"))), point) for point in points if point.value is not None]
-    if not known:
-        return
-    steps = [step for step, _ in known]
-    values = [scale * (point.value or 0.0) for _, point in known]
-    low, high = (
-        [
-            value if end is None else scale * end
-            for value, (_, point) in zip(values, known, strict=True)
-            for end in [getattr(point, name)]
-        ]
-        for name in ("ci_low", "ci_high")
-    )
-    axes.fill_between(steps, low, high, color=look.colour, alpha=BAND, linewidth=0)
-    axes.plot(steps, values, color=look.colour, marker=look.marker, markersize=3, linewidth=1.2)
 
 
 def _plane(record: WatchRecord) -> Plot:

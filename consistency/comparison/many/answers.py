@@ -1,0 +1,344 @@
+"""Which answers of many runs are right, question by question of one reference: each log is read once, and only that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from consistency.comparison.clusters import AUTO, Clusters, ItemClusters, find_clusters
+from consistency.comparison.filters import by_filter, choose_filters, pair_filters
+from consistency.comparison.identical import identical_logprobs
+from consistency.comparison.items import accuracy_metric
+from consistency.comparison.labelled import Labelled, by_label
+from consistency.comparison.pairing import Pairs, pair
+from consistency.comparison.result import SameRun
+from consistency.comparison.runs import common_tasks, comparable, matched_names, same_run
+from consistency.comparison.settings import setting_differences, unexplained_prompts
+from consistency.comparison.truncation import truncated_prompts
+from consistency.errors import InputError
+from consistency.logs.folders import Selection
+from consistency.logs.run_config import RunConfig
+from consistency.logs.runs import Run, read_run
+from consistency.logs.scores import Scores
+from consistency.support.arrays import Bools, Floats, Integers
+from consistency.support.progress_line import Tell, silent
+from consistency.support.text import counted, shortened
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One of the runs that are compared.
+
+    Attributes
+    ----------
+    label : str
+    path : str
+    config : RunConfig
+    selection : Selection
+        Which run of the log was read.
+    sources : dict of str to Path
+        By task, the samples file.
+    """
+
+    label: str
+    path: str
+    config: RunConfig
+    selection: Selection
+    sources: Mapping[str, Path]
+
+
+@dataclass(frozen=True, eq=False)
+class TaskAnswers:
+    """The answers of all runs to the questions of one task of the reference.
+
+    Attributes
+    ----------
+    name : str
+    held : tuple of int
+        The numbers of the runs that answered it, in whose order the columns are.
+    rows : ndarray of int64, shape [n]
+        Which questions of the reference all of these answered; the others are left out.
+    before, after : ndarray of float64, shape [n, runs]
+        Whether the answer of the reference and that of each run is right, by the metric that both logs hold.
+    labelled : tuple of Labelled
+        With options, the scores of each run and of the reference.
+    metric : str
+        What says which answers are right; empty without any.
+    has_options : bool
+    clusters : ItemClusters or None
+    """
+
+    name: str
+    held: tuple[int, ...]
+    rows: Integers
+    before: Floats
+    after: Floats
+    labelled: tuple[Labelled, ...]
+    metric: str
+    has_options: bool
+    clusters: ItemClusters | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether every answer is right or wrong, none right in part."""
+        return all(bool(((values == 0) | (values == 1)).all()) for values in (self.before, self.after))
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers of many runs and of their reference.
+
+    Attributes
+    ----------
+    reference : ComparedRun
+    runs : tuple of ComparedRun
+    tasks : tuple of TaskAnswers
+    clusters : tuple of Clusters
+    notes : tuple of str
+        What a reader must know before the numbers.
+    """
+
+    reference: ComparedRun
+    runs: tuple[ComparedRun, ...]
+    tasks: tuple[TaskAnswers, ...]
+    clusters: tuple[Clusters, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class _Column:
+    """One run's answers to a task: the rows of the reference that it answered, and what is right."""
+
+    run: int
+    rows: Integers
+    before: Floats
+    after: Floats
+    labelled: Labelled | None
+
+
+@dataclass(eq=False)
+class _Task:
+    """What is known of a task of the reference while the runs are read."""
+
+    scores: Scores
+    filter: str
+    metric: str | None
+    columns: list[_Column] = field(default_factory=list)
+
+
+def read_answers(
+    reference: tuple[str, str | Path | Run],
+    runs: Sequence[tuple[str, str | Path | Run]],
+    *,
+    score: str = "raw",
+    cluster: str = AUTO,
+    filter_name: str | None = None,
+    tell: Tell = silent,
+) -> Answers:
+    """Read the logs of many runs, one after the other, and pair each with the reference as `compare` does.
+
+    Parameters
+    ----------
+    reference : tuple of str and path-like or Run
+        Its label, and its log.
+    runs : sequence of the same
+    score, cluster, filter_name
+        As of `consistency.comparison.compare.compare`.
+    tell : callable
+        Told of each run that was read.
+
+    Raises
+    ------
+    InputError
+        If a log cannot be read or has no question in common with the reference, or a task has no question that all runs answered.
+    """
+    base = _read(reference[1])
+    found: dict[str, _Task] = {}
+    compared: list[ComparedRun] = []
+    notes: dict[str, list[str]] = {}
+    for number, (label, log) in enumerate(runs):
+        tell("runs read", number, len(runs))
+        run = _read(log)
+        compared.append(_compared(label, run))
+        for note in _add(found, number, base, run, score, filter_name):
+            notes.setdefault(note, []).append(label)
+        del run
+    labels = [label for label, _ in runs]
+    paired = {name: pair(task.scores, task.scores) for name, task in found.items()}
+    clusters, named = find_clusters(paired, cluster)
+    joined = {name: _joined(name, task, clusters.get(name)) for name, task in found.items()}
+    tasks = [answers for answers in joined.values() if answers is not None]
+    left_out = list(_left_out(found, joined, labels))
+    if not tasks:
+        raise InputError("; ".join(left_out[:3]), do="compare runs of the same questions", path=base.path)
+    return Answers(
+        _compared(reference[0], base),
+        tuple(compared),
+        tuple(tasks),
+        named,
+        (
+            *(f"{reference[0]}: {line}" for line in base.selection.to_lines()),
+            *(f"{_whose(who, labels)}: {note}" for note, who in notes.items()),
+            *(item.to_text() for item in named),
+            *left_out,
+        ),
+    )
+
+
+def _read(log: str | Path | Run) -> Run:
+    return log if isinstance(log, Run) else read_run(log, skip_unreadable=True)
+
+
+def _compared(label: str, run: Run) -> ComparedRun:
+    return ComparedRun(
+        label, str(run.path), run.config, run.selection, {name: scores.source for name, scores in run.tasks.items()}
+    )
+
+
+def _whose(who: Sequence[str], labels: Sequence[str]) -> str:
+    return "all runs" if len(who) == len(labels) > 1 else shortened(who)
+
+
+def _add(
+    found: dict[str, _Task], number: int, base: Run, run: Run, score: str, filter_name: str | None
+) -> Iterator[str]:
+    """Pair one run with the reference and keep its answers; what a reader must know of the run."""
+    yield from run.selection.to_lines()
+    filtered = choose_filters(base, run, filter_name)
+    chosen = common_tasks(filtered.before, filtered.after)
+    matched = matched_names(filtered.before, filtered.after, chosen)
+    yield from (f"{name} is compared with its {other}" for name, other in matched.renamed.items())
+    if matched.only_after:
+        yield f"the reference lacks {shortened(matched.only_after)}"
+    paired: dict[str, Pairs] = {}
+    for name, other in chosen.items():
+        sides = filtered.before.tasks[name], filtered.after.tasks[other]
+        if name != other:
+            renamed = pair_filters(by_filter(base)[name], by_filter(run)[other], filter_name)
+            if renamed is None:
+                yield f"{name} is left out: no filter in common"
+                continue
+            sides = renamed[0]
+        task = found.get(name)
+        if task is not None and task.filter != sides[0].filter:
+            yield f"{name} is left out: under the filter {sides[0].filter}, in other runs under {task.filter}"
+            continue
+        scores = comparable(sides[0], score) if task is None else task.scores
+        pairs = pair(scores, comparable(sides[1], score))
+        if not len(pairs):
+            reasons = ", ".join(f"{dropped.count} {why}" for why, dropped in pairs.report.dropped.items())
+            yield f"{name} is left out: no question in common ({reasons})"
+            continue
+        paired[name] = pairs
+        metric = accuracy_metric(pairs)
+        if task is None:
+            task = found[name] = _Task(scores, sides[0].filter, metric)
+        elif metric != task.metric:
+            yield f"{name}: right by {metric or 'the best option'}, in other runs by {task.metric or 'the best option'}"
+        task.columns.append(
+            _Column(
+                number,
+                np.searchsorted(scores.doc_id, pairs.before.doc_id),
+                pairs.before.correct_by(metric),
+                pairs.after.correct_by(metric),
+                by_label(pairs) if pairs.before.has_options else None,
+            )
+        )
+    if not paired:
+        raise InputError("no question in common with the reference", do="compare runs of the same tasks", path=run.path)
+    first = replace(base, tasks={**base.tasks, **{name: pairs.before for name, pairs in paired.items()}})
+    second = replace(run, tasks={**run.tasks, **{chosen[name]: pairs.after for name, pairs in paired.items()}})
+    names = {name: chosen[name] for name in paired}
+    reports = {name: pairs.report for name, pairs in paired.items()}
+    settings = tuple(setting_differences(first, second, names, reports))
+    yield from (item.to_text() for item in settings)
+    if same_run(first, second):
+        yield SameRun().to_text().replace("before and after are one run", "it and the reference are one run")
+    else:
+        doubts = (
+            identical_logprobs(paired, first.config, second.config),
+            unexplained_prompts(settings, names, reports),
+        )
+        yield from (item.to_text() for item in doubts if item is not None)
+    truncated = truncated_prompts(first, second, names)
+    if truncated is not None:
+        yield truncated.to_text()
+
+
+def _known(column: _Column, n: int) -> Bools:
+    """Which questions of the reference are known to be answered right or wrong in both runs."""
+    known = np.zeros(n, dtype=bool)
+    known[column.rows] = np.isfinite(column.before) & np.isfinite(column.after)
+    return known
+
+
+def _joined(name: str, task: _Task, clusters: ItemClusters | None) -> TaskAnswers | None:
+    """The answers of all runs to the questions that all of them answered; None without any."""
+    n = len(task.scores)
+    held = [(column, known) for column in task.columns if (known := _known(column, n)).any()]
+    if not held:
+        return None
+    rows = np.flatnonzero(np.logical_and.reduce([known for _, known in held]))
+    if not len(rows):
+        return None
+    before, after, labelled = [], [], []
+    for column, _ in held:
+        places = np.searchsorted(column.rows, rows)
+        before.append(column.before[places])
+        after.append(column.after[places])
+        if column.labelled is not None:
+            labelled.append(column.labelled.take(places))
+    return TaskAnswers(
+        name,
+        tuple(column.run for column, _ in held),
+        rows,
+        np.column_stack(before),
+        np.column_stack(after),
+        tuple(labelled),
+        task.metric or ("best option" if task.scores.has_options else ""),
+        task.scores.has_options,
+        None if clusters is None else clusters.take(rows),
+    )
+
+
+def _left_out(
+    found: Mapping[str, _Task], joined: Mapping[str, TaskAnswers | None], labels: Sequence[str]
+) -> Iterator[str]:
+    """Sentences about what is left out: whole tasks, tasks of some runs, and questions that some run did not answer."""
+    none = [name for name, answers in joined.items() if answers is None]
+    if none:
+        yield f"{shortened(none)}: no question is known to be answered right or wrong by every run that holds it"
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    short: dict[str, int] = {}
+    questions, left = 0, {}
+    for name, answers in joined.items():
+        if answers is None:
+            continue
+        runs = tuple(label for number, label in enumerate(labels) if number not in answers.held)
+        lacking.setdefault(runs, []).append(name)
+        n = len(found[name].scores)
+        questions += n
+        if len(answers) < n:
+            left[name] = n - len(answers)
+            for column in found[name].columns:
+                if missing := n - int(_known(column, n).sum()):
+                    short[labels[column.run]] = short.get(labels[column.run], 0) + missing
+    for runs, names in lacking.items():
+        if runs:
+            yield (
+                f"{shortened(runs)} {'lack' if len(runs) > 1 else 'lacks'} {counted(len(names), 'task')} ({shortened(names)}), "
+                "which all tasks together do without"
+            )
+    if left:
+        most = sorted(short, key=lambda label: -short[label])
+        yield (
+            f"{sum(left.values())} of {questions} questions are left out for all runs, since some did not answer them: "
+            f"{shortened([f'{label} {short[label]}' for label in most], 3)}; by task: "
+            f"{shortened([f'{name} {count}' for name, count in left.items()], 3)}"
+        )

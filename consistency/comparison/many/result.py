@@ -1,0 +1,128 @@
+"""The result of comparing many runs with one reference, as values, text, plain data and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from consistency.comparison.many import text
+from consistency.comparison.many.answers import ComparedRun
+from consistency.comparison.many.values import Change, ManyChanges
+from consistency.comparison.printed import Layout
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, repr=False)
+class ManyComparison(ManyChanges):
+    """Many runs compared with one reference; the attributes are those of `ManyChanges`."""
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """What happened, a sentence each: to all runs, which is the best, and along the series."""
+        return tuple(text.verdicts(self))
+
+    @property
+    def verdict(self) -> str:
+        """The `verdicts` in one line."""
+        return " ".join(self.verdicts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as plain data, for JSON; the schema is versioned by `schema_version`."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "reference": _run_dict(self.reference),
+            "runs": [_run_dict(run) for run in self.runs],
+            "score": self.score,
+            "margin": self.margin,
+            "families": {name: asdict(family) for name, family in self.families.items()},
+            "clusters": [asdict(item) for item in self.clusters],
+            "tasks_of": {name: list(tasks) for name, tasks in self.members.items()},
+            "pools": _nested(self.pools),
+            "by_task": _nested(self.by_task),
+            "ranking": [item.to_dict() for item in self.ranking],
+            "best_set": list(self.best_set),
+            "series": None
+            if self.series is None
+            else {
+                "positions": dict(self.series.positions),
+                "trends": {name: trend.to_dict() for name, trend in self.series.trends.items()},
+            },
+            "notes": list(self.notes),
+            "verdict": self.verdict,
+            "signature": self.signature,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each run and task: accuracies, change, interval of its own and simultaneous one, p-values.
+
+        Needs pandas.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([flat_row(label, name, change) for label, name, change in self.rows()])
+
+    def to_text(self, most: int | None = None, columns: int | None = None, *, styles: bool = False) -> str:
+        """What was found, the ranking and the largest changes, for a terminal.
+
+        Parameters
+        ----------
+        most : int, optional
+            Of more changes of tasks only so many are printed; by default all.
+        columns : int, optional
+            How many columns a line may take; by default any number.
+        styles : bool
+            Whether it has colours, for `consistency.support.streams.show`.
+        """
+        return text.to_text(self, most, Layout(columns, styles))
+
+    def __repr__(self) -> str:
+        tasks = f"{len(self.by_task)} task{'' if len(self.by_task) == 1 else 's'}"
+        return f"<ManyComparison of {len(self.runs)} runs with {self.reference.label}, {tasks}: {self.verdicts[0]}>"
+
+
+def flat_row(label: str, name: str, change: Change) -> dict[str, Any]:
+    """The numbers of a change by name."""
+    section = change.section
+    own, together = section.estimates["delta_accuracy"], change.simultaneous
+    calibrated = change.calibrated
+    return {
+        "run": label,
+        "task": name,
+        "n": section.n,
+        "accuracy_before": section.estimates["accuracy_before"].value,
+        "accuracy_after": section.estimates["accuracy_after"].value,
+        "change": own.value,
+        "se": own.se,
+        "ci_low": own.ci_low,
+        "ci_high": own.ci_high,
+        "simultaneous_low": together.ci_low,
+        "simultaneous_high": together.ci_high,
+        "p": section.sign_flip_p,
+        "p_holm": section.p_holm,
+        "p_simultaneous": change.p_simultaneous,
+        "harmful": None if section.flips is None else section.flips["harmful"],
+        "beneficial": None if section.flips is None else section.flips["beneficial"],
+        "calibrated_change": None if calibrated is None else calibrated.value,
+        "calibrated_low": None if calibrated is None else calibrated.ci_low,
+        "calibrated_high": None if calibrated is None else calibrated.ci_high,
+    }
+
+
+def _nested(sets: Mapping[str, Mapping[str, Change]]) -> dict[str, dict[str, Any]]:
+    return {name: {label: change.to_dict() for label, change in found.items()} for name, found in sets.items()}
+
+
+def _run_dict(run: ComparedRun) -> dict[str, Any]:
+    return {
+        "label": run.label,
+        "path": run.path,
+        "model": run.config.model_name or run.config.model,
+        "model_args": run.config.model_args,
+        "date": run.config.date,
+        "lm_eval_version": run.config.lm_eval_version,
+    }

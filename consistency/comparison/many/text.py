@@ -1,0 +1,243 @@
+"""Many runs as text: sentences, and tables for a terminal of 80 columns or more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from consistency.comparison.many.values import Change, ManyChanges, Trend
+from consistency.comparison.printed import Layout
+from consistency.logs.run_config import model_name
+from consistency.statistics.estimates import Estimate
+from consistency.support.terminal import BETTER, WORSE, Column, cut_in_middle, fitted, lines_of
+from consistency.support.text import counted, decimal, p_equals, p_value, shortened, visible
+
+_NONE = "–"
+# Of a task's name beside that of a run, in columns of a terminal of 80.
+_TASK = 30
+_PLAIN = 80
+# Of runs in a sentence.
+_NAMED = 6
+
+
+def percent(value: float | None) -> str:
+    """A fraction in percent with one digit."""
+    return _NONE if value is None else f"{decimal(100 * value, 1)} %"
+
+
+def points(value: float | None) -> str:
+    """A change in points with its sign and one digit."""
+    return _NONE if value is None else decimal(100 * value, 1, "+")
+
+
+def ends(found: Estimate) -> str:
+    """The ends of a change's interval in points."""
+    if found.ci_low is None or found.ci_high is None:
+        return _NONE
+    return f"[{points(found.ci_low)}, {points(found.ci_high)}]"
+
+
+def chance(share: float) -> str:
+    """A probability in whole percent; what rounds to 0 or 100 is said to be below 1 or above 99.
+
+    Examples
+    --------
+    >>> chance(0.614), chance(0.001), chance(0.999), chance(0.0)
+    ('61 %', '< 1 %', '> 99 %', '0 %')
+    """
+    rounded = round(100 * share)
+    if share and rounded < 1:
+        return "< 1 %"
+    return "> 99 %" if share < 1 and rounded == 100 else f"{rounded} %"
+
+
+def verdicts(found: ManyChanges) -> Iterator[str]:
+    """What happened to all runs, which is the best, and what happened along the series."""
+    changes = found.overall
+    parts = []
+    for word, way in (("worse", -1), ("better", 1)):
+        labels = [label for label, change in changes.items() if change.direction == way]
+        if labels:
+            labels.sort(key=lambda label: -abs(changes[label].simultaneous.value or 0.0))
+            each = [f"{label} {points(changes[label].simultaneous.value)}" for label in labels]
+            parts.append(f"{len(labels)} {'is' if len(labels) == 1 else 'are'} {word} ({shortened(each, 3)} points)")
+    unclear = sum(change.direction == 0 for change in changes.values())
+    if unclear and parts:
+        parts.append(f"the change of {unclear} is not distinguishable from chance")
+    elif unclear:
+        parts.append("no change of accuracy distinguishable from chance")
+    yield f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}: {', '.join(parts)}."
+    first = found.ranking[0]
+    others = [label for label in found.best_set if label != first.label]
+    most = f"{first.label} ({percent(first.accuracy.value)}), the best with probability {chance(first.best)}"
+    if others:
+        yield f"Most accurate: {most}; with 95 % confidence the best is among {shortened([first.label, *others], _NAMED)}."
+    else:
+        yield f"Most accurate: {most}; no other is as good, with 95 % confidence."
+    if found.series is not None:
+        yield _along(found)
+
+
+def _asked(found: ManyChanges) -> str:
+    tasks = found.members[found.main]
+    n = found.ranking[0].accuracy.n
+    named = tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks"
+    return f"{named} ({counted(n, 'question')})"
+
+
+def _along(found: ManyChanges) -> str:
+    """Where the series first does harm, and how accuracy changes along it."""
+    series = found.series
+    assert series is not None
+    labels = [label for label in series.positions if label in found.overall]
+    trend = series.trends[found.main]
+    along = f"from {labels[0]} to {labels[-1]}"
+    slope = f"along the line {points(trend.change.value)} points {ends(trend.change)}, {p_equals(trend.p)}"
+    if trend.first_harmful is None:
+        margin = f"{100 * found.margin:g} point{'' if found.margin == 0.01 else 's'}"
+        kept = sum((found.overall[label].simultaneous.ci_low or -1.0) > -found.margin for label in labels)
+        where = "none" if not kept else "all of them" if kept == len(labels) else f"{kept}"
+        return f"No position {along} is shown to be harmful; a loss of {margin} is excluded at {where}; {slope}."
+    first = found.overall[trend.first_harmful].simultaneous
+    later = labels[labels.index(trend.first_harmful) + 1 :]
+    still = sum(found.overall[label].direction < 0 for label in later)
+    after = f" and {'all' if still == len(later) else still} of the {len(later)} later ones" if later else ""
+    there = f"there {points(first.value)} points {ends(first)}"
+    return f"First harmful position {along}: {trend.first_harmful}{after}; {there}; {slope}."
+
+
+def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
+    """The whole text: see `ManyComparison.to_text`."""
+    lines: list[str] = []
+    for sentence in verdicts(found):
+        first, *others = sentence.split("; ")
+        lines += layout.bold(layout.lines(first))
+        lines += [line for clause in others for line in layout.lines(f"  {clause}")]
+    lines += ["", *(line for text in _read(found) for line in layout.lines(text)), ""]
+    lines += [*_ranking(found, layout), *layout.lines(_legend(found))]
+    for name, changes in list(found.pools.items())[1:]:
+        lines += ["", visible(f"{name}:"), *_pool(changes, layout)]
+    if found.series is not None:
+        lines += ["", *_trends(found, most, layout)]
+    if len(found.by_task) > 1:
+        lines += ["", *_largest(found, most, layout)]
+    return "\n".join([*lines, "", visible(found.signature)])
+
+
+def _read(found: ManyChanges) -> Iterator[str]:
+    """Which runs were read, and what a reader must know before the numbers."""
+    every = (found.reference, *found.runs)
+    names = dict.fromkeys(model_name(run.config) for run in every)
+    dates = sorted(run.config.date or run.selection.run for run in every)
+    when = dates[0][:10] if dates[0][:10] == dates[-1][:10] else f"{dates[0][:10]} to {dates[-1][:10]}"
+    yield f"{shortened(list(names), 3)}, {when}"
+    yield from found.notes
+
+
+def _ranking(found: ManyChanges, layout: Layout) -> Iterator[str]:
+    changes = [found.overall.get(item.label) for item in found.ranking]
+    table = [
+        _names("run", [item.label for item in found.ranking]),
+        Column("accuracy", tuple(percent(item.accuracy.value) for item in found.ranking)),
+        *_of_changes(changes, layout),
+        Column("best", tuple(chance(item.best) for item in found.ranking), rank=1),
+        Column("group", tuple(item.group for item in found.ranking), rank=2),
+    ]
+    if "calibrated" in found.families:
+        cells = [
+            "" if change is None else points(None if change.calibrated is None else change.calibrated.value)
+            for change in changes
+        ]
+        table.insert(5, Column("no letters", tuple(cells), rank=1))
+    yield from lines_of(fitted(table, layout.columns))
+
+
+def _legend(found: ManyChanges) -> str:
+    letters = "no letters: change corrected for letter bias; " if "calibrated" in found.families else ""
+    return (
+        f"change in points, with 95 % intervals that hold for all {found.families['runs'].of} together; {letters}"
+        "best: probability of being the best; group: those that share a letter cannot be told apart"
+    )
+
+
+def _names(head: str, names: Sequence[str]) -> Column:
+    return Column(head, tuple(map(visible, names)), right=False)
+
+
+def _of_changes(changes: Sequence[Change | None], layout: Layout) -> list[Column]:
+    """The change, its interval and its p, in the colour of what is sure; the reference has none."""
+    styles = tuple("" if change is None else {-1: WORSE, 1: BETTER}.get(change.direction, "") for change in changes)
+    known = [None if change is None else change.simultaneous for change in changes]
+    return [
+        Column(
+            "change",
+            tuple("" if found is None else points(found.value) for found in known),
+            styles=styles if layout.styles else (),
+        ),
+        Column("95 % together", tuple("reference" if found is None else ends(found) for found in known)),
+        Column("p (Holm)", tuple("" if change is None else p_value(change.section.p_holm) for change in changes)),
+    ]
+
+
+def _pool(changes: Mapping[str, Change], layout: Layout) -> Iterator[str]:
+    estimates = [change.section.estimates for change in changes.values()]
+    table = [
+        _names("run", list(changes)),
+        *(
+            Column(when, tuple(percent(found[f"accuracy_{when}"].value) for found in estimates), rank=2)
+            for when in ("before", "after")
+        ),
+        *_of_changes(list(changes.values()), layout),
+    ]
+    yield from lines_of(fitted(table, layout.columns))
+
+
+def largest_first(item: tuple[str, str, Change]) -> tuple[bool, float]:
+    """A key that sorts changes: those that are sure first, and among them the largest."""
+    change = item[2]
+    return (change.direction == 0, -abs(change.simultaneous.value or 0.0))
+
+
+def _largest(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[str]:
+    """The changes of single tasks."""
+    rows = [(label, task, change) for task, changes in found.by_task.items() for label, change in changes.items()]
+    rows.sort(key=largest_first)
+    shown = rows if most is None else rows[:most]
+    sure = sum(change.direction != 0 for _, _, change in rows)
+    rest = f"; the {len(shown)} largest, sure ones first (--all shows all)" if len(shown) < len(rows) else ""
+    yield from layout.lines(f"single tasks: {sure} of {len(rows)} changes (runs × tasks) are sure{rest}")
+    room = max(_TASK, layout.columns - _PLAIN + _TASK) if layout.columns else None
+    tasks = [visible(task) for _, task, _ in shown]
+    table = [
+        _names("run", [label for label, _, _ in shown]),
+        Column("task", tuple(tasks if room is None else (cut_in_middle(task, room) for task in tasks)), right=False),
+        Column("n", tuple(str(change.section.n) for _, _, change in shown), rank=2),
+        *_of_changes([change for _, _, change in shown], layout),
+    ]
+    yield from lines_of(fitted(table, layout.columns))
+
+
+def _trends(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[str]:
+    """The trend of each task, and where it is first harmed."""
+    series = found.series
+    assert series is not None
+    tasks = {name: trend for name, trend in series.trends.items() if name not in found.pools}
+
+    def order(name: str) -> tuple[bool, float]:
+        trend = tasks[name]
+        return (trend.first_harmful is None, -abs(trend.change.value or 0.0))
+
+    ordered = sorted(tasks, key=order)
+    shown = ordered if most is None else ordered[:most]
+    rest = f"; the {len(shown)} tasks that changed most (--all shows all)" if len(shown) < len(tasks) else ""
+    yield from layout.lines(f"change along the straight line through {len(series.positions)} positions{rest}")
+    rows: list[tuple[str, Trend]] = [
+        (name, series.trends[name]) for name in (*found.pools, *(shown if len(tasks) > 1 else ()))
+    ]
+    table = [
+        _names("task", [name for name, _ in rows]),
+        Column("points", tuple(points(trend.change.value) for _, trend in rows)),
+        Column("95 % together", tuple(ends(trend.change) for _, trend in rows)),
+        Column("p (Holm)", tuple(p_value(trend.p_holm) for _, trend in rows)),
+        _names("first harmful", [trend.first_harmful or "none shown" for _, trend in rows]),
+    ]
+    yield from lines_of(fitted(table, layout.columns))

@@ -1,0 +1,241 @@
+"""The numbers of many runs compared with one reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from consistency.comparison.clusters import Clusters
+from consistency.comparison.many.answers import ComparedRun
+from consistency.comparison.section import Section
+from consistency.statistics.estimates import Estimate
+from consistency.support.version import own_version
+
+# Runs of one set with a p below it are not the best.
+BEST = 0.05
+
+
+@dataclass(frozen=True)
+class Family:
+    """Numbers whose intervals hold together.
+
+    Attributes
+    ----------
+    of : int
+        How many numbers.
+    confidence : float
+        That of each interval, so that all of them together contain the true values with 95 %.
+    critical : float
+        By how many standard errors such an interval is wide on each side.
+    """
+
+    of: int
+    confidence: float
+    critical: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """The change of one run from the reference in one task, or in several tasks together.
+
+    Attributes
+    ----------
+    section : Section
+        Its accuracies, its change and the answers that turned, each with an interval of its own, and `p_holm`, adjusted over the
+        family.
+    simultaneous : Estimate
+        The change, with an interval that holds together with all others of its family.
+    p_simultaneous : float
+        Of no change, adjusted by the same joint distribution as the interval.
+    calibrated : Estimate or None
+        The change of accuracy corrected for letter bias, with an interval that holds together with those of the other runs; of
+        tasks together whose options stand behind letters.
+    """
+
+    section: Section
+    simultaneous: Estimate
+    p_simultaneous: float
+    calibrated: Estimate | None = None
+
+    @property
+    def direction(self) -> int:
+        """1 where the whole simultaneous interval is above zero, -1 where it is below, else 0."""
+        low, high = self.simultaneous.ci_low, self.simultaneous.ci_high
+        return 0 if low is None or high is None else int(low > 0) - int(high < 0)
+
+    @property
+    def letters(self) -> Estimate | None:
+        """The change that is due to letter bias."""
+        found = self.section.decomposition
+        return None if found is None else found.estimates["prior_change"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The change as plain data, for JSON."""
+        section = self.section
+        return {
+            "n": section.n,
+            **{name: found.to_dict() for name, found in section.estimates.items()},
+            "simultaneous": self.simultaneous.to_dict(),
+            "p": section.sign_flip_p,
+            "p_holm": section.p_holm,
+            "p_simultaneous": self.p_simultaneous,
+            "flips": section.flips,
+            "calibrated_change": None if self.calibrated is None else self.calibrated.to_dict(),
+            "prior_change": None if self.letters is None else self.letters.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A run, or the reference, in the order of accuracy.
+
+    Attributes
+    ----------
+    label : str
+    accuracy : Estimate
+    best : float
+        The probability that it is the best: its share of the resamples in which it is.
+    p_best_set : float
+        The p of "it is as good as the best" (model confidence set).
+    group : str
+        Letters: two runs that share one cannot be told apart.
+    """
+
+    label: str
+    accuracy: Estimate
+    best: float
+    p_best_set: float
+    group: str
+
+    @property
+    def may_be_best(self) -> bool:
+        """Whether it is in the 95 % set of the best."""
+        return self.p_best_set >= BEST
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return asdict(self) | {"accuracy": self.accuracy.to_dict(), "may_be_best": self.may_be_best}
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How accuracy changes along a series, in one task or in several together.
+
+    Attributes
+    ----------
+    change : Estimate
+        Along the straight line through all positions, from the first to the last, with an interval that holds together with
+        those of the other tasks.
+    p, p_holm : float or None
+        Of no slope; adjusted over the tasks.
+    first_harmful : str or None
+        The first run of the series whose simultaneous interval lies below zero.
+    """
+
+    change: Estimate
+    p: float | None
+    p_holm: float | None
+    first_harmful: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return asdict(self) | {"change": self.change.to_dict()}
+
+
+@dataclass(frozen=True)
+class Series:
+    """Runs in an order.
+
+    Attributes
+    ----------
+    positions : dict of str to float
+        By label, in the order of the series; the reference first, where it has a position.
+    trends : dict of str to Trend
+        By task, and of tasks together by their name.
+    """
+
+    positions: Mapping[str, float]
+    trends: Mapping[str, Trend]
+
+
+@dataclass(frozen=True)
+class ManyChanges:
+    """The changes of many runs from one reference.
+
+    Attributes
+    ----------
+    reference : ComparedRun
+    runs : tuple of ComparedRun
+        In the order in which they were given; of a series in its order.
+    pools : dict of str to dict of str to Change
+        Tasks together: those with options ("overall"), those without by their metric. By pool, then by run.
+    members : dict of str to tuple of str
+        The tasks of each pool.
+    by_task : dict of str to dict of str to Change
+        By task, then by run; a run that lacks a task is not there.
+    families : dict of str to Family
+        "runs": all pools of all runs; "tasks": all tasks of all runs; "calibrated", "trends".
+    ranking : tuple of Ranked
+        The runs and the reference by their accuracy in the first pool, the best first.
+    series : Series or None
+    margin : float
+        The largest change of accuracy that counts as none, as a fraction.
+    score : str
+    clusters : tuple of Clusters
+    notes : tuple of str
+        What a reader must know before the numbers.
+    """
+
+    reference: ComparedRun
+    runs: tuple[ComparedRun, ...]
+    pools: Mapping[str, Mapping[str, Change]]
+    members: Mapping[str, tuple[str, ...]]
+    by_task: Mapping[str, Mapping[str, Change]]
+    families: Mapping[str, Family]
+    ranking: tuple[Ranked, ...]
+    series: Series | None
+    margin: float
+    score: str
+    clusters: tuple[Clusters, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def main(self) -> str:
+        """The name of the pool that the ranking and the sentences are about."""
+        return next(iter(self.pools))
+
+    @property
+    def overall(self) -> Mapping[str, Change]:
+        """The changes in the main pool, by run."""
+        return self.pools[self.main]
+
+    @property
+    def best_set(self) -> tuple[str, ...]:
+        """The labels that the 95 % set of the best holds."""
+        return tuple(item.label for item in self.ranking if item.may_be_best)
+
+    def rows(self) -> Iterator[tuple[str, str, Change]]:
+        """Each run and task with its change; tasks together come first."""
+        for sets in (self.pools, self.by_task):
+            for name, changes in sets.items():
+                for label, change in changes.items():
+                    yield label, name, change
+
+    @property
+    def signature(self) -> str:
+        """One line that says how the figures were made."""
+        change = next(iter(self.overall.values())).simultaneous
+        return "|".join(
+            [
+                f"n:{self.ranking[0].accuracy.n}",
+                f"runs:{len(self.runs)}",
+                f"tasks:{len(self.by_task)}",
+                f"score:{self.score}",
+                f"unit:{change.unit}",
+                f"interval:{change.method}",
+                f"ci:95 for {self.families['runs'].of} and for {self.families['tasks'].of} together",
+                f"lm_eval:{self.reference.config.lm_eval_version or 'unknown'}",
+                f"version:{own_version()}",
+            ]
+        )

@@ -1,0 +1,169 @@
+"""Many runs compared with one reference, as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from consistency.comparison.many.answers import ComparedRun
+from consistency.comparison.many.result import ManyComparison
+from consistency.logs.run_config import model_name
+from consistency.report import schema
+from consistency.report.citations import bibtex
+from consistency.report.content import Report, Section
+from consistency.report.drawings import draw_all
+from consistency.report.folder import begin_report, write_files
+from consistency.report.many.figures import many_plots
+from consistency.report.many.tables import all_table, heat_table, ranking_table, trend_table
+from consistency.report.methods import SCORES
+from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
+from consistency.report.schema import Log, ManyReport, Verdict
+from consistency.support.files import Outputs
+from consistency.support.memory import gc_disabled
+from consistency.support.text import counted, shortened
+
+
+def write_many(comparison: ManyComparison, out: str | Path) -> Path:
+    """Write the report of many runs.
+
+    Parameters
+    ----------
+    comparison : ManyComparison
+        As `consistency.compare_many` returns it; the logs must still be in place.
+    out : path-like
+        The folder to write; it appears whole, by renaming, and an earlier report there is replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        `report.html`.
+
+    Raises
+    ------
+    InputError
+        If `out` holds something else, or cannot be written.
+    """
+    with Outputs() as outputs:
+        draft_many(comparison, out, outputs)
+    return Path(out) / "report.html"
+
+
+def draft_many(comparison: ManyComparison, out: str | Path, outputs: Outputs) -> Path:
+    """Write the report of many runs into a folder that takes its place with other outputs; the folder."""
+    folder = begin_report(out, outputs)
+    with gc_disabled():
+        (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
+        write_files(_report(comparison, folder), folder)
+    return folder
+
+
+def _report(comparison: ManyComparison, folder: Path) -> Report:
+    document = _document(comparison)
+    drawings = {drawing.name: drawing for drawing in draw_all(many_plots(comparison), folder / "figures")}
+    multiples = [drawings[name] for name in ("tasks",) if name in drawings]
+    sections = [
+        Section("runs", "Runs", (), (drawings["runs"], ranking_table(comparison))),
+        Section("heat", "Runs × tasks", _heat_text(comparison), (heat_table(comparison), *multiples)),
+    ]
+    if comparison.series is not None:
+        sections.append(Section("series", "Along the series", _series_text(comparison), (trend_table(comparison),)))
+    sections += [
+        Section("changes", "Every change", (), (all_table(comparison),)),
+        Section("provenance", "What was compared", _read(comparison), (log_table(document.logs),)),
+    ]
+    names = dict.fromkeys(model_name(run.config) for run in (comparison.reference, *comparison.runs))
+    n = comparison.ranking[0].accuracy.n
+    return Report(
+        title=f"{comparison.reference.label} and {counted(len(comparison.runs), 'run')}",
+        kicker=" · ".join(
+            [shortened(list(names), 3), f"{counted(n, 'question')} of {counted(len(comparison.by_task), 'task')}"]
+        ),
+        leads=comparison.verdicts[:1],
+        details=comparison.verdicts[1:],
+        intervals=document.intervals,
+        notes=tuple(document.notes),
+        signature=document.signature,
+        sections=tuple(sections),
+        methods=tuple(_methods(comparison)),
+        bibtex=bibtex({run.config.lm_eval_version for run in (comparison.reference, *comparison.runs)}),
+        document=document,
+    )
+
+
+def _document(comparison: ManyComparison) -> ManyReport:
+    """The content of `report.json`."""
+    logs = [_log(run, comparison) for run in (comparison.reference, *comparison.runs)]
+    return ManyReport(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        verdict=Verdict(comparison.verdict),
+        signature=f"{comparison.signature}|{inputs_hash(logs)}",
+        intervals=_intervals(comparison),
+        notes=[*comparison.notes, *limit_notes(logs)],
+        comparison=msgspec.convert(comparison.to_dict(), schema.ManyRuns),
+        logs=logs,
+        versions=versions(),
+    )
+
+
+def _log(run: ComparedRun, comparison: ManyComparison) -> Log:
+    sources = {name: path for name, path in run.sources.items() if name.split(",")[0] in comparison.by_task}
+    asked = sum(next(iter(changes.values())).section.n for changes in comparison.by_task.values())
+    return log_record(
+        run.config, sources or run.sources, asked, role=run.label, folder=run.path, model=model_name(run.config)
+    )
+
+
+def _intervals(comparison: ManyComparison) -> str:
+    runs, tasks = (comparison.families[name].of for name in ("runs", "tasks"))
+    single = f", and so do those of the {tasks} changes of single tasks" if len(comparison.by_task) > 1 else ""
+    return (
+        f"Intervals of the {runs} changes of all tasks together hold together with 95 %{single}. They say how far the figures "
+        "would move with other questions of the same tasks. They do not contain what another training or prompt would change."
+    )
+
+
+def _heat_text(comparison: ManyComparison) -> tuple[str, ...]:
+    sure = sum(change.direction != 0 for changes in comparison.by_task.values() for change in changes.values())
+    return (
+        f"Change of accuracy in points. {sure} of {comparison.families['tasks'].of} changes of single tasks are sure (*): their "
+        "interval, which holds together with all others, does not contain zero.",
+    )
+
+
+def _series_text(comparison: ManyComparison) -> tuple[str, ...]:
+    assert comparison.series is not None
+    positions = ", ".join(f"{label} at {place:g}" for label, place in comparison.series.positions.items())
+    return (
+        f"Positions: {positions}. The first harmful position of a task is the first whose simultaneous interval lies below zero: "
+        "with 95 % no position of any task is called harmful that is not.",
+    )
+
+
+def _read(comparison: ManyComparison) -> tuple[str, ...]:
+    return tuple(
+        f"{run.label}: {run.selection.to_text()}." for run in (comparison.reference, *comparison.runs[:10])
+    ) + ((f"{len(comparison.runs) - 10} more are in the table.",) if len(comparison.runs) > 10 else ())
+
+
+def _methods(comparison: ManyComparison) -> Iterator[str]:
+    families = comparison.families
+    unit = next(iter(comparison.overall.values())).section.estimates["delta_accuracy"]
+    yield (
+        f"We compared {counted(len(comparison.runs), 'run')} with {comparison.reference.label} on the same "
+        f"{comparison.ranking[0].accuracy.n} questions of {counted(len(comparison.by_task), 'task')}, paired by question. "
+        f"Options were scored by {SCORES[comparison.score]}."
+    )
+    yield (
+        f"Changes of accuracy have simultaneous 95 % intervals ({unit.describe()}), each at the confidence "
+        f"{100 * families['runs'].confidence:.3f} % for all tasks together and {100 * families['tasks'].confidence:.4f} % for "
+        "single tasks, from the largest |t| under the joint normal distribution of the estimated correlations (Dunnett 1955; "
+        "Hothorn, Bretz and Westfall 2008). p-values were adjusted by Holm's procedure within the same families."
+    )
+    yield (
+        "The probability of being the best is the share of bootstrap resamples of the questions in which a run has the highest "
+        "accuracy; the set of the best is the model confidence set of 95 % (Hansen, Lunde and Nason 2011). Letters are a compact "
+        "letter display (Piepho 2004) of all pairwise differences, tested together."
+    )

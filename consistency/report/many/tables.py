@@ -1,0 +1,171 @@
+"""The tables of many runs: the ranking, runs × tasks as a heat map, trends, and every change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from consistency.comparison.many.result import ManyComparison, flat_row
+from consistency.comparison.many.text import chance, largest_first
+from consistency.comparison.many.values import Change
+from consistency.report.content import Table
+from consistency.report.formats.numbers import DASH, fixed, points
+from consistency.statistics.estimates import Estimate
+from consistency.support.text import p_value
+
+# Shades on either side of no change.
+_SHADES = 4
+SURE = "*"
+
+
+def in_points(found: Estimate | None) -> str:
+    """A change in points with its interval."""
+    if found is None or found.value is None:
+        return DASH
+    if found.ci_low is None or found.ci_high is None:
+        return points(found.value)
+    return f"{points(found.value)} [{points(found.ci_low)}, {points(found.ci_high)}]"
+
+
+def ranking_table(comparison: ManyComparison) -> Table:
+    """The runs and the reference by accuracy."""
+    letters = "calibrated" in comparison.families
+    rows, data = [], []
+    for item in comparison.ranking:
+        change = comparison.overall.get(item.label)
+        accuracy = item.accuracy
+        own = fixed(None if accuracy.value is None else 100 * accuracy.value, 1)
+        if accuracy.ci_low is not None and accuracy.ci_high is not None:
+            own += f" [{fixed(100 * accuracy.ci_low, 1)}, {fixed(100 * accuracy.ci_high, 1)}]"
+        rows.append(
+            (
+                item.label,
+                own,
+                "reference" if change is None else in_points(change.simultaneous),
+                DASH if change is None else p_value(change.section.p_holm),
+                *((in_points(None if change is None else change.calibrated),) if letters else ()),
+                *((in_points(None if change is None else change.letters),) if letters else ()),
+                chance(item.best),
+                "yes" if item.may_be_best else "no",
+                item.group,
+            )
+        )
+        numbers = {} if change is None else flat_row(item.label, comparison.main, change)
+        data.append({"run": item.label, **numbers, **item.to_dict()})
+    return Table(
+        name="ranking",
+        title="Ranking",
+        caption="Accuracy in percent with an interval of its own, changes in points with intervals that hold together. May be "
+        "the best: in the 95 % model confidence set. Runs that share a letter cannot be told apart.",
+        head=(
+            *("run", "accuracy, %", "change", "p (Holm)"),
+            *(("without letter bias", "letter bias") if letters else ()),
+            *("probability of being the best", "may be the best", "group"),
+        ),
+        rows=tuple(rows),
+        labels=1,
+        data=data,
+    )
+
+
+def heat_table(comparison: ManyComparison) -> Table:
+    """The change of each run in each task: tasks are rows, runs are columns."""
+    labels = [run.label for run in comparison.runs]
+    sets = {**comparison.pools, **(comparison.by_task if len(comparison.by_task) > 1 else {})}
+    known = [abs(change.simultaneous.value or 0.0) for changes in sets.values() for change in changes.values()]
+    largest = max(known, default=0.0) or 1.0
+    return Table(
+        name="heat",
+        title="Heat map of runs and tasks",
+        caption="Orange with − is worse, blue with + is better, and the darker the larger; * is sure. A click on a head sorts.",
+        head=("task", "questions", *labels),
+        rows=tuple(
+            (
+                name,
+                str(next(iter(changes.values())).section.n),
+                *(_cell(changes.get(label)) for label in labels),
+            )
+            for name, changes in sets.items()
+        ),
+        labels=1,
+        data=[
+            {"task": name, **{label: changes[label].simultaneous.value for label in labels if label in changes}}
+            for name, changes in sets.items()
+        ],
+        shades=tuple(("", "", *(_shade(changes.get(label), largest) for label in labels)) for changes in sets.values()),
+    )
+
+
+def _cell(change: Change | None) -> str:
+    if change is None:
+        return DASH
+    return points(change.simultaneous.value) + (SURE if change.direction else "")
+
+
+def _shade(change: Change | None, largest: float) -> str:
+    """The class of a cell: its direction, and how large it is among all."""
+    value = None if change is None else change.simultaneous.value
+    if not value:
+        return ""
+    step = min(_SHADES, 1 + int(_SHADES * abs(value) / largest))
+    return f"{'won' if value > 0 else 'lost'}{step}"
+
+
+def trend_table(comparison: ManyComparison) -> Table:
+    """How each task changes along the series, and where it is first harmed."""
+    series = comparison.series
+    assert series is not None
+    trends = series.trends
+    return Table(
+        name="trends",
+        title="Trends",
+        caption="Change along the straight line through all positions, from the first to the last, in points; intervals hold "
+        "together for all single tasks.",
+        head=("task", "along the line", "p (Holm)", "first harmful position"),
+        rows=tuple(
+            (name, in_points(trend.change), p_value(trend.p_holm), trend.first_harmful or "none shown")
+            for name, trend in trends.items()
+        ),
+        labels=1,
+        data=[{"task": name, **trend.to_dict()} for name, trend in trends.items()],
+    )
+
+
+def all_table(comparison: ManyComparison) -> Table:
+    """Every change of a run in a task."""
+    rows = sorted(comparison.rows(), key=largest_first)
+    return Table(
+        name="changes",
+        title="Every change",
+        caption="Sure changes first, and among them the largest. In brackets: intervals that hold together. Right → wrong and "
+        "back are numbers of answers.",
+        head=(
+            "run",
+            "task",
+            "questions",
+            "before, %",
+            "after, %",
+            "change",
+            "p (Holm)",
+            "right → wrong",
+            "wrong → right",
+        ),
+        rows=tuple(_row(label, name, change) for label, name, change in rows),
+        labels=2,
+        data=[flat_row(label, name, change) for label, name, change in rows],
+        folded=len(rows) > 12,
+    )
+
+
+def _row(label: str, name: str, change: Change) -> tuple[str, ...]:
+    section = change.section
+    ends: Iterable[Estimate] = (section.estimates[f"accuracy_{when}"] for when in ("before", "after"))
+    flips = section.flips or {}
+    return (
+        label,
+        name,
+        str(section.n),
+        *(fixed(None if end.value is None else 100 * end.value, 1) for end in ends),
+        in_points(change.simultaneous),
+        p_value(section.p_holm),
+        *(str(flips[kind]) if kind in flips else DASH for kind in ("harmful", "beneficial")),
+    )

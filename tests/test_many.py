@@ -1,0 +1,473 @@
+"""Many runs against one reference: the statistics against other sources, and the whole way from logs to text, JSON and page."""
+
+import csv
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+from scipy.stats import multivariate_normal, norm, permutation_test, studentized_range, ttest_1samp
+from scipy.stats import t as student
+from statsmodels.stats.multitest import multipletests
+
+import consistency
+from consistency.comparison.compare import compare
+from consistency.comparison.many.compare import compare_many
+from consistency.comparison.many.labels import labels_of, positions_of
+from consistency.errors import InputError
+from consistency.report.many.report import write_many
+from consistency.report.schema import ManyReport, ManyRuns, read_document
+from consistency.statistics.best import Differences, letters, resampled_means, shares_of_best
+from consistency.statistics.hypotheses import sign_flip_test
+from consistency.statistics.paired_shares import paired_change
+from consistency.statistics.simultaneous import Block, adjusted, critical, largest_errors, sign_flip_tests
+
+RUNS = ("step-100", "step-200", "step-300")
+
+
+def within(correlations: np.ndarray, half: float) -> float:
+    """The chance that normal errors of these correlations are all within so many standard errors."""
+    k = len(correlations)
+    return float(
+        multivariate_normal(np.zeros(k), correlations).cdf(np.full(k, half), lower_limit=np.full(k, -half), rng=0)
+    )
+
+
+# Statistics
+
+
+def test_the_critical_value_is_dunnetts():
+    """Four treatments and a control of as many observations: Dunnett's table has 2.44 for many degrees of freedom."""
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(20_000, 5))
+    values = noise[:, 1:] - noise[:, :1]
+    largest = largest_errors([Block(np.arange(len(values)), values)], draws=100_000)[0]
+    assert critical(largest) == pytest.approx(2.44, abs=0.02)
+    exact = np.full((4, 4), 0.5) + np.eye(4) / 2
+    assert within(exact, critical(largest)) == pytest.approx(0.95, abs=0.003)
+    (p,) = adjusted([2 * norm.sf(2.0)], largest)
+    assert p == pytest.approx(1 - within(exact, 2.0), abs=0.005)
+
+
+def test_blocks_of_different_questions_are_independent():
+    rng = np.random.default_rng(2)
+    blocks = [Block(np.arange(100 * b, 100 * b + 100), rng.normal(size=(100, 1))) for b in range(30)]
+    largest = largest_errors(blocks, draws=50_000).max(axis=0)
+    assert critical(largest) == pytest.approx(norm.ppf((1 + 0.95 ** (1 / 30)) / 2), abs=0.03)
+
+
+def test_clusters_are_what_makes_errors_go_together():
+    """Two means of different questions whose clusters have the same sums are one."""
+    rng = np.random.default_rng(3)
+    shared = rng.normal(size=50)
+    values = np.full((100, 2), np.nan)
+    values[:50, 0], values[50:, 1] = shared, shared
+    units = np.tile(np.arange(50), 2)
+    largest = largest_errors([Block(units, values)], draws=50_000)[0]
+    assert critical(largest) == pytest.approx(1.96, abs=0.03)
+    assert largest_errors([Block(np.arange(100), np.zeros((100, 3)))], draws=10).max() == 0
+
+
+def test_sign_flips_of_many_runs_are_those_of_each():
+    rng = np.random.default_rng(4)
+    clusters = np.repeat(np.arange(12), 3)
+    values = rng.choice([-1.0, 0.0, 1.0], size=(36, 4), p=[0.3, 0.5, 0.2])
+    for column, p in enumerate(sign_flip_tests(values, clusters)):
+        assert p == pytest.approx(sign_flip_test(values[:, column], clusters=clusters), abs=1e-12)
+        sums = np.bincount(clusters, values[:, column])
+        exact = permutation_test((sums,), np.mean, permutation_type="samples", n_resamples=5000)
+        assert p == pytest.approx(exact.pvalue, abs=1e-12)
+    many = rng.normal(0.1, 1, size=(400, 3))
+    for column, p in enumerate(sign_flip_tests(many, np.arange(400))):
+        assert p == pytest.approx(ttest_1samp(many[:, column], 0).pvalue, abs=0.02)
+
+
+def test_shares_of_best_and_the_set_of_the_best():
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(2000, 2)) + np.array([0.03, 0.0])
+    resampled = resampled_means(values, np.arange(2000))
+    means = values.mean(axis=0)
+    t = float((means[0] - means[1]) / (values[:, 0] - values[:, 1]).std(ddof=1) * np.sqrt(2000))
+    assert shares_of_best(resampled)[0] == pytest.approx(norm.cdf(t), abs=0.02)
+    p = Differences(means, resampled, 2000).best_set()
+    assert p.max() == 1
+    assert p.min() == pytest.approx(2 * norm.sf(abs(t)), abs=0.03)
+    # The same answers share it, and stay in the set together.
+    twice = np.column_stack([values[:, 0], values[:, 0], values[:, 0] - 1])
+    resampled = resampled_means(twice, np.arange(2000))
+    assert shares_of_best(resampled).tolist() == [0.5, 0.5, 0]
+    assert (Differences(twice.mean(axis=0), resampled, 2000).best_set() >= 0.05).tolist() == [True, True, False]
+
+
+def test_pairs_are_told_apart_as_tukey_does():
+    """Four independent means of one variance: the largest |t| of their six differences is that of the studentized range."""
+    rng = np.random.default_rng(6)
+    noise = rng.normal(size=(20_000, 4))
+    resampled = rng.normal(size=(50_000, 4)) / np.sqrt(20_000)
+    half = studentized_range.ppf(0.95, 4, 1e5) / np.sqrt(2) * np.sqrt(2 / 20_000)
+    for gap, differs in ((0.97 * half, False), (1.03 * half, True)):
+        means = np.array([0.0, 0.0, 0.0, gap])
+        found = Differences(means, resampled, len(noise)).told_apart()
+        assert bool(found[0, 3]) is differs
+        assert not found[0, 1]
+
+
+def test_letters_are_shared_by_those_that_cannot_be_told_apart():
+    rng = np.random.default_rng(7)
+    for k in (1, 2, 5, 9):
+        for _ in range(40):
+            differ = np.triu(rng.random((k, k)) < rng.random(), 1)
+            differ = differ | differ.T
+            found = letters(differ, rng.permutation(k).tolist())
+            for i in range(k):
+                for j in range(i):
+                    assert bool(set(found[i]) & set(found[j])) is not bool(differ[i, j])
+
+
+def test_names_and_positions():
+    assert labels_of([Path("logs/q4"), Path("logs/q8.zip"), Path("x.y/q8.5")]) == ["q4", "q8", "q8.5"]
+    assert labels_of([Path("a/logs"), Path("b/logs")]) == ["a/logs", "b/logs"]
+    assert positions_of("step-0", ["step-200", "step-1k", "step-30"], "auto") == {
+        "step-0": 0,
+        "step-30": 30,
+        "step-200": 200,
+        "step-1k": 1000,
+    }
+    assert list(positions_of("base", ["mix0.5", "mix0.25"], "auto")) == ["mix0.5", "mix0.25"]
+    assert positions_of("fp16", ["int8", "q4"], [16, 8, 4]) == {"fp16": 16, "int8": 8, "q4": 4}
+    for labels, order in (
+        (["a", "b"], "auto"),
+        (["q4-v1", "q8-v2"], "auto"),
+        (["q4", "int8"], "auto"),
+        (["q4", "q8"], "1,1"),
+        (["q4", "q8"], "1"),
+        (["q4", "q8"], "1,x"),
+        (["q4", "q8"], "1,nan"),
+    ):
+        with pytest.raises(InputError, match="--order"):
+            positions_of("base", labels, order)
+    with pytest.raises(InputError, match="twice"):
+        labels_of([Path("a"), Path("a")])
+
+
+# From logs
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory, write_scores) -> Path:
+    """A reference, three runs of a series that gets worse, and one that favours A, in three tasks of 60 questions."""
+    root = tmp_path_factory.mktemp("many")
+    rng = np.random.default_rng(8)
+    sizes = {"law": 60, "art": 60, "sea": 80}
+    gold = {task: rng.integers(4, size=n) for task, n in sizes.items()}
+    base = {task: rng.normal(size=(n, 4)) + 2 * np.eye(4)[gold[task]] for task, n in sizes.items()}
+    write_scores(root / "step-0", base, gold)
+    for run, lost in zip(RUNS, (0.1, 0.7, 2.0), strict=True):
+        worse = {
+            task: x + rng.normal(0, 0.7, x.shape) - lost * np.eye(4)[gold[task]] * (task != "sea")
+            for task, x in base.items()
+        }
+        write_scores(root / run, worse, gold)
+    write_scores(root / "letters", {task: x + np.array([1.5, 0, 0, 0]) for task, x in base.items()}, gold)
+    return root
+
+
+@pytest.fixture(scope="module")
+def many(logs):
+    return compare_many(logs / "step-0", {name: logs / name for name in RUNS}, name="step-0", order="auto")
+
+
+def test_every_change_is_that_of_compare(logs, many):
+    for label in RUNS:
+        pair = compare(logs / "step-0", logs / label)
+        for name, section in {"overall": pair.overall, **pair.by_task}.items():
+            change = {**many.pools, **many.by_task}[name][label]
+            own = change.section.estimates["delta_accuracy"]
+            assert own == section.estimates["delta_accuracy"]
+            assert change.section.sign_flip_p == section.sign_flip_p
+            assert change.section.flips["harmful"] == section.flips["harmful"]
+            for measure in ("accuracy_before", "accuracy_after", "harmful_flips"):
+                assert change.section.estimates[measure] == section.estimates[measure]
+        corrected = pair.overall.decomposition.estimates
+        found = many.overall[label]
+        assert found.calibrated.value == corrected["calibrated_change"].value
+        assert found.letters == corrected["prior_change"]
+        assert found.calibrated.ci_low < corrected["calibrated_change"].ci_low
+
+
+def test_intervals_hold_together_and_p_are_holms(many):
+    for kind, sets in (("runs", many.pools), ("tasks", many.by_task)):
+        changes = [change for found in sets.values() for change in found.values()]
+        family = many.families[kind]
+        assert family.of == len(changes)
+        # Wider than one interval alone, and no wider than Bonferroni's.
+        assert 0.95 < family.confidence <= 1 - 0.05 / len(changes) + 5e-4
+        by_holm = multipletests([change.section.sign_flip_p for change in changes], method="holm")[1]
+        for change, p in zip(changes, by_holm, strict=True):
+            assert change.section.p_holm == pytest.approx(p, abs=1e-12)
+            assert change.section.sign_flip_p <= change.p_simultaneous + 1e-9
+            turned = change.section.flips
+            wide = paired_change(turned["harmful"], turned["beneficial"], change.section.n, family.confidence)
+            assert (change.simultaneous.ci_low, change.simultaneous.ci_high) == (wide.ci_low, wide.ci_high)
+
+
+def test_the_critical_value_of_the_runs_is_that_of_their_correlations(logs, many):
+    """From the answers of the logs: numerical integration of the joint normal distribution."""
+    items = [compare(logs / "step-0", logs / label).items for label in RUNS]
+    changes = np.array(
+        [np.concatenate([task["correct_after"] - task["correct_before"] for task in item.values()]) for item in items]
+    )
+    correlations = np.corrcoef(changes)
+    exact = brentq(lambda half: within(correlations, half) - 0.95, 1.9, 2.6, xtol=1e-3)
+    assert many.families["runs"].critical == pytest.approx(exact, abs=0.03)
+
+
+def test_trends_are_lines_through_the_means(logs, many):
+    assert many.series.positions == {"step-0": 0, "step-100": 100, "step-200": 200, "step-300": 300}
+    pairs = [compare(logs / "step-0", logs / label) for label in RUNS]
+    for task in ("law", "art", "sea"):
+        changes = [0.0, *(pair.by_task[task].estimates["delta_accuracy"].value for pair in pairs)]
+        slope = np.polyfit([0, 100, 200, 300], changes, 1)[0]
+        assert many.series.trends[task].change.value == pytest.approx(300 * slope)
+        by_question = np.array(
+            [pair.items[task]["correct_after"] - pair.items[task]["correct_before"] for pair in pairs]
+        )
+        slopes = np.array([-0.5, 0.5, 1.5]) / 5 * 3 @ by_question
+        statistic, df = ttest_1samp(slopes, 0).statistic, int((by_question != 0).any(axis=0).sum()) - 1
+        assert many.series.trends[task].p == pytest.approx(2 * student.sf(abs(statistic), df))
+    first = {
+        name: next((label for label in RUNS if change[label].simultaneous.ci_high < 0), None)
+        for name, change in {**many.pools, **many.by_task}.items()
+    }
+    assert {name: trend.first_harmful for name, trend in many.series.trends.items()} == first
+    assert first["law"] == "step-200"
+    assert first["sea"] is None
+
+
+def test_ranking_and_accuracies(logs, many):
+    accuracies = {item.label: item.accuracy.value for item in many.ranking}
+    assert list(accuracies.values()) == sorted(accuracies.values(), reverse=True)
+    for label in RUNS:
+        pair = compare(logs / "step-0", logs / label).overall.estimates
+        assert accuracies[label] == pytest.approx(pair["accuracy_after"].value)
+        assert accuracies["step-0"] == pytest.approx(pair["accuracy_before"].value)
+    assert sum(item.best for item in many.ranking) == pytest.approx(1)
+    assert many.best_set[0] == many.ranking[0].label
+    assert "step-300" not in many.best_set
+    worst = many.ranking[-1]
+    assert not set(worst.group) & set(many.ranking[0].group)
+
+
+def test_letter_bias_is_told_from_knowledge(logs):
+    """A constant for one letter is nothing but letter bias."""
+    found = compare_many(logs / "step-0", {"a": logs / "letters", "b": logs / "step-300"}).overall
+    assert found["a"].section.estimates["delta_accuracy"].value < -0.05
+    assert found["a"].calibrated.value == pytest.approx(0, abs=0.011)
+    assert found["b"].calibrated.ci_high < 0
+
+
+def test_questions_and_tasks_that_a_run_lacks(logs, tmp_path):
+    """A question counts if all runs answered it; a run that lacks a task is compared in the others."""
+    for run in ("step-0", *RUNS):
+        target = tmp_path / run
+        target.mkdir()
+        for file in (logs / run / "model").iterdir():
+            lines = file.read_text().splitlines(keepends=True)
+            if run == "step-200" and "_law_" in file.name:
+                lines = lines[:40]
+            if not (run == "step-300" and "_sea_" in file.name):
+                (target / file.name).write_text("".join(lines))
+    found = compare_many(tmp_path / "step-0", {name: tmp_path / name for name in RUNS})
+    assert {name: {label: change.section.n for label, change in c.items()} for name, c in found.by_task.items()} == {
+        "law": dict.fromkeys(RUNS, 40),
+        "art": dict.fromkeys(RUNS, 60),
+        "sea": dict.fromkeys(RUNS[:2], 80),
+    }
+    assert found.members == {"overall": ("art", "law")}
+    assert found.ranking[0].accuracy.n == 100
+    assert any("20 of 200 questions" in note and "step-200 20" in note and "law 20" in note for note in found.notes)
+    assert any(note.startswith("step-300 lacks 1 task (sea)") for note in found.notes)
+    short = compare_many(tmp_path / "step-0", {name: tmp_path / name for name in ("step-200", "step-100")})
+    pair = compare(tmp_path / "step-0", tmp_path / "step-200")
+    assert (
+        short.by_task["law"]["step-200"].section.estimates["delta_accuracy"]
+        == (pair.by_task["law"].estimates["delta_accuracy"])
+    )
+
+
+def test_passages_and_generated_answers(tmp_path):
+    """Questions of one passage are one unit, as in compare; tasks of another metric have a pool of their own."""
+    rng = np.random.default_rng(9)
+    for run, chance in (("base", 0.8), ("one", 0.6), ("two", 0.8)):
+        folder = tmp_path / run
+        folder.mkdir()
+        for task, metric, n in (("reading", "acc", 120), ("sums", "exact_match", 60)):
+            easy = rng.random(n // 4)
+            rows = []
+            for number in range(n):
+                passage = f"{number // 4} " * 120
+                right = float(easy[number // 4] < chance)
+                doc = {"question": f"{task} {number}", "passage": passage if task == "reading" else ""}
+                row = {"doc_id": number, "doc": doc, "target": "x", "filtered_resps": ["x"], "filter": "none"}
+                rows.append({**row, "metrics": [metric], metric: right, "doc_hash": f"{task}{number}"})
+            text = "".join(json.dumps(row) + "\n" for row in rows)
+            (folder / f"samples_{task}_2026-01-02T03-04-05.678901.jsonl").write_text(text)
+    found = compare_many(tmp_path / "base", {name: tmp_path / name for name in ("one", "two")})
+    assert len(found.pools) == 2
+    for label in ("one", "two"):
+        pair = compare(tmp_path / "base", tmp_path / label)
+        for task in ("reading", "sums"):
+            section = found.by_task[task][label].section
+            own, other = section.estimates["delta_accuracy"], pair.by_task[task].estimates["delta_accuracy"]
+            assert (own.value, own.unit, own.n) == (other.value, other.unit, other.n)
+            assert (own.ci_low, own.ci_high, own.df) == pytest.approx((other.ci_low, other.ci_high, other.df))
+            assert section.sign_flip_p == pytest.approx(pair.by_task[task].sign_flip_p, abs=0.03)
+    assert found.by_task["reading"]["one"].section.estimates["delta_accuracy"].unit == "question cluster"
+
+
+# The command
+
+
+def test_text_fits_80_columns_and_says_what_json_says(logs, call):
+    arguments = ("compare", logs / "step-0", *(logs / run for run in RUNS), "--order", "auto")
+    code, out, _ = call(*arguments, "--all")
+    assert code == 0
+    assert max(map(len, out.split("n:200")[0].splitlines())) <= 80
+    code, stored, _ = call(*arguments, "--json", "-")
+    assert code == 0
+    content = json.loads(stored)
+    assert content["series"]["trends"]["law"]["first_harmful"] == "step-200"
+    typed = msgspec.convert(content, ManyRuns)
+    for label in RUNS:
+        for task in ("law", "art", "sea"):
+            low, high = (100 * getattr(typed.by_task[task][label].simultaneous, end) for end in ("ci_low", "ci_high"))
+            lines = [line for line in out.splitlines() if line.startswith(label) and f" {task} " in line]
+            assert any(f"[{low:+.1f}, {high:+.1f}]" in line for line in lines)
+    names = [item.label for item in typed.ranking]
+    table = out[out.index("\nrun ") :].splitlines()
+    rows = [line.split()[0] for line in table if line.split()[:1] and line.split()[0] in names]
+    assert rows[: len(names)] == names
+
+
+def test_conditions_hold_for_any_run(logs, call):
+    arguments = ("compare", logs / "step-0", *(logs / run for run in RUNS))
+    code, out, err = call(*arguments, "--fail-if", "accuracy drop > 1 points in any run")
+    assert code == 1
+    assert err.startswith("consistency: FAILED")
+    assert "step-300 (of 3 runs" in out
+    for condition, failed in (
+        ("accuracy drop > 90 points", False),
+        ("accuracy drop > 1 points in step-100", False),
+        ("accuracy drop > 1 points in step-300", True),
+        ("accuracy drop > 1 points in sea", False),
+        ("accuracy drop > 1 points in any task", True),
+        ("harmful flips > 5 % in any task", True),
+        ("calibrated drop > 1 points", True),
+        ("mcnemar p < 0.05 in any run", True),
+    ):
+        assert call(*arguments, "--fail-if", condition)[0] == int(failed), condition
+    for condition, word in (("accuracy drop > 1 points in nowhere", "nowhere"), ("kl > 0.1", "kl")):
+        code, _, err = call(*arguments, "--fail-if", condition)
+        assert code == 2
+        assert word in err
+
+
+def test_a_condition_is_judged_by_the_simultaneous_interval(logs, many, call):
+    """A limit between the end of the interval alone and that of the interval which holds together is undecided."""
+    change = many.overall["step-300"]
+    alone, together = change.section.estimates["delta_accuracy"].ci_high, change.simultaneous.ci_high
+    limit = -100 * (alone + together) / 2
+    arguments = ("compare", logs / "step-0", *(logs / run for run in RUNS))
+    assert call(*arguments, "--fail-if", f"accuracy drop > {limit:.4f} points in any run")[0] == 0
+    assert call(*arguments, "--fail-if", f"accuracy drop > {limit:.4f} points in step-300")[0] == 1
+
+
+def test_labels_name_runs_and_keep_their_order(logs, call):
+    base, one, two = (logs / name for name in ("step-0", "step-300", "step-100"))
+    code, stored, _ = call(
+        *("compare", base, "--label", f"late={one}", "--label", f"early={two}", "--label", f"start={base}"),
+        *("--format", "json", "--order", "3,1"),
+    )
+    assert code == 0
+    content = json.loads(stored)
+    assert [run["label"] for run in content["runs"]] == ["late", "early"]
+    assert content["reference"]["label"] == "start"
+    assert content["series"]["positions"] == {"late": 3, "early": 1}
+    for further in (
+        ("--label", "x"),
+        ("--label", f"a={one}", "--label", f"a={two}"),
+        (one, one),
+        (one, two, "--policy", "x.yaml"),
+        (one, two, "--noise", one, two),
+        (one, two, "--format", "github"),
+        (one, two, "--tasks", "sampled"),
+        (one, two, "--order", "1,2,3,4"),
+        (one, "--order", "auto"),
+        (),
+    ):
+        code, out, err = call("compare", base, *further)
+        assert (code, out) == (2, ""), further
+        assert err.startswith("consistency: ")
+
+
+def test_one_run_is_compared_as_before(logs, call):
+    pair = call("compare", logs / "step-0", logs / "step-100")
+    assert pair == call("compare", logs / "step-0", "--label", f"x={logs / 'step-100'}")
+    assert "flips −/+" in pair[1]
+
+
+# Python and the report
+
+
+def test_the_result_in_python(many):
+    frame = many.to_frame()
+    assert len(frame) == 3 * 4
+    row = frame[(frame.run == "step-300") & (frame.task == "law")].iloc[0]
+    assert row.change == many.by_task["law"]["step-300"].simultaneous.value
+    assert row.harmful - row.beneficial == pytest.approx(-60 * row.change)
+    assert len(repr(many)) < 400
+    assert consistency.compare_many is compare_many
+
+
+def test_the_report_holds_what_was_computed(logs, many, tmp_path):
+    page = write_many(many, tmp_path / "report").read_text()
+    document = read_document(tmp_path / "report")
+    assert isinstance(document, ManyReport)
+    assert document.comparison.ranking[0].label == many.ranking[0].label
+    with (tmp_path / "report" / "tables" / "heat.csv").open() as file:
+        heat = {row["task"]: row for row in csv.DictReader(file)}
+    for task, changes in many.by_task.items():
+        for label, change in changes.items():
+            assert float(heat[task][label]) == change.simultaneous.value
+    cells = page.split('class="one-label heat"')[1].split("</table>")[0]
+    assert cells.count("lost4") >= 1
+    for name in ("runs", "tasks"):
+        for ending in ("svg", "pdf", "csv"):
+            assert (tmp_path / "report" / "figures" / f"{name}.{ending}").stat().st_size > 0
+    # Darker cells are larger changes.
+    shades = {}
+    for row in cells.split("<tr>")[2:]:
+        for cell in row.split("<td ")[1:]:
+            shade, text = cell.split('"')[1], cell.split(">")[1].split("<")[0].rstrip("*").replace("−", "-")
+            shades.setdefault(shade.split()[-1], []).append(abs(float(text)))
+    lost = [max(shades[f"lost{step}"]) for step in range(1, 5) if f"lost{step}" in shades]
+    assert all(one < other for one, other in pairwise(lost))
+
+
+def test_hostile_names_stay_text(logs, tmp_path, call):
+    labels = ("<img src>|$x^2$\x1b[2J\\end{table}", "@SUM(1)", "</script>")
+    given = [f"--label={name}={logs / run}" for name, run in zip(labels, RUNS, strict=True)]
+    code, out, _ = call("compare", logs / "step-0", *given, "--out", tmp_path / "report")
+    assert code == 0
+    assert "\x1b" not in out
+    page, script = (tmp_path / "report" / "report.html").read_text(), "</script>"
+    assert "<img" not in page
+    assert page.count(script) == page.count("<script")
+    with (tmp_path / "report" / "tables" / "ranking.csv").open() as file:
+        assert {row["run"] for row in csv.DictReader(file)} >= {"'@SUM(1)", "</script>"}
+    assert r"\end{table}" not in (tmp_path / "report" / "tables" / "ranking.tex").read_text()
+    for file in (tmp_path / "report").rglob("*.*"):
+        assert b"\x1b" not in file.read_bytes() or file.suffix == ".pdf"
