@@ -60,17 +60,19 @@ def histogram(values: Columns, measure: str, edges: Sequence[float]) -> list[Bin
     ]
 
 
-def _bars(axes: Axes, bins: Sequence[Bin], edges: Sequence[float], colours: Sequence[str]) -> None:
-    """Draw bins between the given edges, which need not be those of the values."""
+def _bars(axes: Axes, bins: Sequence[Bin], edges: Sequence[float], colours: Sequence[str], first: int = 0) -> None:
+    """Draw bins between the given edges, which need not be those of the values; the first is that row of the data."""
     low, high = np.array(edges[:-1]), np.array(edges[1:])
-    axes.bar(low, [item.share for item in bins], width=high - low, align="edge", color=colours, linewidth=0)
+    bars = axes.bar(low, [item.share for item in bins], width=high - low, align="edge", color=colours, linewidth=0)
+    for number, bar in enumerate(bars, start=first):
+        bar.set_gid(f"mark-{number}")
     axes.set_title("share of questions")
     axes.set_xlim(low[0], high[-1])
 
 
 def _shift(items: Columns) -> Plot:
     # Eight bins for a factor of ten, from a thousandth of a nat on; what is less, is none.
-    kl_edges = [0.0, *np.logspace(-3, 1, 33).round(6).tolist()]
+    kl_edges = [0.0, *(float(f"{edge:.4g}") for edge in np.logspace(-3, 1, 33))]
     gold_edges = np.linspace(-1, 1, 41).round(6).tolist()
     of_kl, of_gold = histogram(items, "kl", kl_edges), histogram(items, "delta_gold", gold_edges)
     infinite = int(np.isinf(items["kl"]).sum())
@@ -79,7 +81,7 @@ def _shift(items: Columns) -> Plot:
         _bars(axes[0], of_kl, range(len(kl_edges)), [GREY])
         axes[0].set_xticks([1, 9, 17, 25, 33], ["0.001", "0.01", "0.1", "1", "10"])
         axes[0].set_xlabel("KL(before ‖ after), nats")
-        _bars(axes[1], of_gold, gold_edges, [RED if item.high <= 0 else BLUE for item in of_gold])
+        _bars(axes[1], of_gold, gold_edges, [RED if item.high <= 0 else BLUE for item in of_gold], len(of_kl))
         axes[1].axvline(0, color=INK, linewidth=0.6)
         axes[1].set_xticks([-1, -0.5, 0, 0.5, 1])
         axes[1].set_xlabel("change of the gold option's probability")
