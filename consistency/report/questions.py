@@ -208,6 +208,7 @@ def note(shown: Sequence[ChangedQuestion], of: int, harmful: int, runs: int = 1)
     """How many questions of how many are shown, and how they were chosen."""
     what = "questions" if runs == 1 else f"answers of {runs} tuned models"
     turned = sum(question.flip == "harmful" for question in shown)
+    counted = f"{turned:,}" if turned == harmful else f"{turned:,} of {harmful:,}"
     each = "" if runs == 1 else ", from each model the same number"
     generated = sum(question.generated is not None for question in shown)
     by_kl = ", those of larger KL divergence first" if generated < len(shown) or not shown else ""
@@ -220,7 +221,7 @@ def note(shown: Sequence[ChangedQuestion], of: int, harmful: int, runs: int = 1)
         else ""
     )
     return (
-        f"{which}: the answers that turned from right to wrong ({turned:,} of {harmful:,}), then the "
+        f"{which}: the answers that turned from right to wrong ({counted}), then the "
         f"others{by_kl}{each}. Texts longer than {LONGEST} characters are cut. {shortened}Every digit of "
         "both distributions and every measure are in items.parquet."
     )

@@ -391,11 +391,17 @@ function chipsOf(counts, chosen, changed) {
   const chips = known.map((flip) => {
     const [glyph, colour, label] = FLIPS[flip];
     const chip = element("button", { type: "button", className: "chip", value: flip },
-      element("span", { className: colour, ariaHidden: "true", textContent: glyph }), ` ${label} `, element("b", { textContent: counts.get(flip).toLocaleString("en") }));
+      element("span", { className: colour, ariaHidden: "true", textContent: glyph }), ` ${label} `, element("b"));
     chip.addEventListener("click", () => { chosen[chosen.has(flip) ? "delete" : "add"](flip); changed(); });
     return chip;
   });
-  return { chips, show: () => { for (const chip of chips) chip.ariaPressed = String(chosen.has(chip.value)); } };
+  const show = (found) => {
+    for (const chip of chips) {
+      chip.ariaPressed = String(chosen.has(chip.value));
+      chip.lastChild.textContent = (found.get(chip.value) ?? 0).toLocaleString("en");
+    }
+  };
+  return { chips, show };
 }
 
 function drawn(name, attributes = {}, ...children) {
@@ -422,9 +428,10 @@ function rove(marks) {
 }
 
 // Each question as a dot: how probable its gold option was, and is.
-function drawPlane(figure, questions) {
+function drawPlane(figure, questions, marked) {
   const known = questions.filter(({ gold, before }) => gold !== null && before.length);
   const shown = known.slice(0, DOTS);
+  if (marked && known.includes(marked)) shown.unshift(marked);
   figure.hidden = !shown.length;
   if (!shown.length) return;
   const [left, top, size] = [44, 8, 280];
@@ -440,7 +447,8 @@ function drawPlane(figure, questions) {
     const [from, to] = [question.before[question.gold], question.after[question.gold]];
     const told = `${question.task} · ${question.doc_id}: ${label}, gold option ${percent(from)} → ${percent(to)}`;
     const mark = drawn("path", { d: SHAPES[question.flip] ?? SHAPES.wrong, transform: `translate(${x(from).toFixed(1)} ${y(to).toFixed(1)})` });
-    return drawn("a", { href: addressOf(question), class: `${colour}${question.flip === "wrong" ? " open" : ""}`, "data-tip": told, "aria-label": told }, mark);
+    const current = question === marked ? { "aria-current": "true" } : {};
+    return drawn("a", { href: addressOf(question), class: `${colour}${question.flip === "wrong" ? " open" : ""}`, "data-tip": told, "aria-label": told, ...current }, mark);
   });
   rove(dots);
   const svg = drawn("svg", { viewBox: `0 0 ${left + size + 12} ${top + size + 34}`, role: "group", "aria-label": "Each question by the probability of its gold option, before and after" },
@@ -471,6 +479,8 @@ async function explore() {
   let turn = 0;
 
   const shows = [];
+  // Of what the other filters leave, how many answers turned in each way.
+  const turned = new Map();
   const counts = Object.fromEntries(Object.keys(FILTERS).map((name) => [name, new Map()]));
   for (const question of all) for (const name of Object.keys(FILTERS)) counts[name].set(question[name], (counts[name].get(question[name]) ?? 0) + 1);
   const changed = () => { one = null; page = 1; keep(); return show(); };
@@ -495,7 +505,7 @@ async function explore() {
   async function found() {
     if (one) return all.filter(({ task, doc_id: doc, run }) => task === one.task && String(doc) === one.doc && run === one.run);
     const within = ([name, [low, high]], { measures }) => measures[name] !== null && measures[name] >= low && (measures[name] < high || high === Infinity);
-    let fitting = all.filter((question) => Object.entries(chosen).every(([name, values]) => !values.size || values.has(question[name]))
+    let fitting = all.filter((question) => Object.entries(chosen).every(([name, values]) => name === "flip" || !values.size || values.has(question[name]))
       && Object.entries(ranges).every((range) => within(range, question)));
     const wanted = wordsWanted();
     if (wanted.length) {
@@ -505,11 +515,14 @@ async function explore() {
         return wanted.every((word) => question.words.includes(word));
       });
     }
+    turned.clear();
+    for (const { flip } of fitting) turned.set(flip, (turned.get(flip) ?? 0) + 1);
+    fitting = fitting.filter(({ flip }) => !chosen.flip.size || chosen.flip.has(flip));
     const [, measure, direction] = SORTS[control("sort").value];
     return !measure ? fitting : fitting.sort((a, b) => compare(a.measures[measure], b.measures[measure], direction));
   }
 
-  let drawnFor = "";
+  let drawnFor = null;
   async function show() {
     turn += 1;
     const mine = turn;
@@ -524,7 +537,7 @@ async function explore() {
     if (mine !== turn) return;
     place.querySelector(".cards").replaceChildren(...here.map(card));
     highlight(place, wordsWanted());
-    for (const update of shows) update();
+    for (const update of shows) update(turned);
     limits.replaceChildren(...Object.entries(ranges).map(([name, [low, high]]) => {
       const ends = [low, high].map((end) => (Number.isFinite(end) ? String(end).replace("-", "−") : null));
       const text = `${NAMES[name]} ${ends[0] === null ? `below ${ends[1]}` : ends[1] === null ? `from ${ends[0]}` : `${ends[0]} to ${ends[1]}`}`;
@@ -541,8 +554,10 @@ async function explore() {
     place.querySelector(".paging span").textContent = `Page ${page} of ${pages}`;
     control("previous").disabled = page === 1;
     control("next").disabled = page === pages;
-    const key = JSON.stringify([one, fitting.length, here.length && fitting[0].index, addressNow()]).replace(/page=\d+/, "");
-    if (key !== drawnFor) drawPlane(place.querySelector(".dots"), fitting);
+    // Leafing through the pages, the plane stays as it is; a single question is shown among those of its task.
+    const key = addressNow().replace(/.page=\d+/, "");
+    const among = one ? all.filter(({ task, run }) => task === one.task && run === one.run) : fitting;
+    if (key !== drawnFor) drawPlane(place.querySelector(".dots"), among, one ? fitting[0] : null);
     drawnFor = key;
     place.ariaBusy = "false";
   }
