@@ -46,7 +46,7 @@ def differences_content(found: Differences, folder: Path) -> Report:
         for number, level in enumerate(levels)
     ]
     sections = []
-    if judged := sorted(found.judged, key=lambda item: item.estimate.value or 0.0):
+    if judged := sorted(found.judged, key=lambda item: (not item.better, -abs(item.estimate.value or 0.0))):
         drawings: list[Drawing] = draw_all([_plot(judged)], folder / "figures")
         sections.append(Section("better", "Which is better, and where", (), (_better(judged), *drawings)))
     sections.append(Section("differences", "What differs", (), tuple(tables)))
@@ -104,8 +104,7 @@ def _span(item: Difference) -> Span | None:
 
 
 def _plot(judged: Sequence[Difference]) -> Plot:
-    shown = sorted(judged, key=lambda item: -abs(item.estimate.value or 0.0))[:_MOST_DRAWN]
-    shown.sort(key=lambda item: item.estimate.value or 0.0)
+    shown = sorted(judged[:_MOST_DRAWN], key=lambda item: item.estimate.value or 0.0)
 
     def draw(axes: Sequence[Axes], _: str) -> None:
         (ax,) = axes
@@ -130,7 +129,7 @@ def _plot(judged: Sequence[Difference]) -> Plot:
         title="Which is better, and where",
         caption="Right of 0 B has the higher accuracy after, left of it A. 95 % intervals; the signs stand for the test, "
         "corrected for all measures and results of one level (Holm)."
-        + (f" The {left} results that differ least are left out." if left else ""),
+        + (f" The {left} results that differ least surely are left out." if left else ""),
         rows=[item.row() for item in shown],
         panels={"all": ""},
         looks=tuple(_LOOKS.values()),

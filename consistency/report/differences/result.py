@@ -159,13 +159,13 @@ class Differences:
                 f"chance; the largest difference is that of {_difference(most)}."
             )
         found = [
-            f"{which} has the higher {JUDGED.title} in {len(items)} of {len(judged)} results: {_listed(items)}"
+            f"{which} has the higher {JUDGED.title} in {len(items)} of {len(judged)} results ({_listed(items)})"
             for which, items in higher.items()
             if items
         ]
-        first = "Neither report is better throughout" if all(higher.values()) else f"{found[0][0]} is better"
+        first = "Neither report is better throughout" if all(higher.values()) else f"Report {found[0][0]} is better"
         before = [item for item in self.differences if item.measure.name == "accuracy_before" and item.state == "differs"]
-        already = f"; before, accuracy differed already: {_listed(before)}" if before else ""
+        already = f"; before, accuracy differed already in {len(before)} results" if before else ""
         return f"{first}: {'; '.join(found)}{already}."
 
     @property
