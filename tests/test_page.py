@@ -35,6 +35,7 @@ from consistency.watch.record import WatchRecord
 from consistency.watch.rows import Alarm, DriftRow, Look, Number, Pool
 
 sys.path.insert(0, str(Path(__file__).parent))
+from firefox import PROGRAM, firefox
 from packed_page import questions_of, stored
 
 Open = Callable[..., Page]
@@ -182,7 +183,7 @@ def generated_report() -> Report:
         ("It is forty-two.", ""),
         ("one two three", "vier fünf sechs"),
     ]
-    return report(False, tuple(generated_question(n, *pair) for n, pair in enumerate(texts)))
+    return report(False, tuple(generated_question(n, *pair, task="sums") for n, pair in enumerate(texts)))
 
 
 def hostile_report() -> Report:
@@ -242,13 +243,13 @@ def test_all_questions_of_mmlu_are_less_than_3_mb(test_data: Path) -> None:
     asked = [
         (path.stem, number, row["question"], tuple(row["choices"]))
         for path in sorted((test_data / "mmlu" / "test").glob("*.jsonl"))
-        for number, row in enumerate(map(json.loads, path.read_text().splitlines()))
+        for number, row in enumerate(map(json.loads, path.read_text().rstrip("\n").split("\n")))
     ]
     assert len(asked) == 14_042
     every = describe_all(asked)
     page = html(report(False, strongest(every, MOST_OF_PAIR)))
-    # A real page has figures and tables of 57 tasks, which are less than half a megabyte.
-    assert len(page.encode()) < 2.5e6
+    # A real page has also figures and tables of 57 tasks: some 0.35 MB.
+    assert len(page.encode()) < 2.65e6
     kept = {(row["task"], row["doc_id"]): (row["text"], tuple(row["options"])) for row in questions_of(page)}
     assert kept == {(one.task, one.doc_id): (visible_lines(one.text), tuple(map(visible_lines, one.options))) for one in every}
 
@@ -418,8 +419,8 @@ def test_search_filters_sort_and_pages_by_mouse(opened: Open) -> None:
     page.get_by_label("Sort by").select_option("Spearman ρ, lowest first")
     assert shown(page) == ordered(content, "spearman", 1)[:10]
     # Several values of one filter: any of them.
-    page.get_by_role("button", name="right → wrong").click()
-    page.get_by_role("button", name="wrong → right").click()
+    page.locator(".chip[value=harmful]").click()
+    page.locator(".chip[value=beneficial]").click()
     page.locator(".filter summary").filter(has_text="Run").click()
     page.get_by_label("medicine · SELF-ALIGNING · seed 0").check()
     run, flips = content.questions[1].run, ("harmful", "beneficial")
@@ -428,8 +429,8 @@ def test_search_filters_sort_and_pages_by_mouse(opened: Open) -> None:
     assert status.inner_text().startswith(f"{len(expected)} of 60 questions")
     page.locator(".filter summary").filter(has_text="Scope").click()
     assert page.locator(".filter[open]").count() == 1, "one list at a time"
-    for scope in ("HOMO", "OOD"):
-        page.get_by_label(scope).check()
+    for scope in ("homo", "ood"):
+        page.locator(f".choice [value={scope}]").check()
     expected = [n for n in expected if n // 3 % 3 in (0, 2)]
     assert shown(page) == expected[:10]
     # The address alone brings the view back.
@@ -495,13 +496,46 @@ def test_a_dot_a_bar_and_a_task_lead_to_their_questions(opened: Open, single_fil
     assert again.locator(".found [role=status]").inner_text().startswith("200 of 200")
 
 
+@pytest.mark.skipif(PROGRAM is None, reason="there is no firefox (Debian: apt-get install firefox-esr)")
+def test_another_browser_shows_the_same(single_file: Path, tmp_path: Path) -> None:
+    """Firefox: the numbers, the questions of a task, a dot, a text's search; and nothing is refused by the content policy."""
+    items = pd.read_parquet(single_file.parent / "items.parquet")
+    task = "mmlu_abstract_algebra"
+    with firefox(tmp_path) as page:
+        ready = "document.querySelector('#explorer[aria-busy=false]:not([hidden])')"
+        status = "document.querySelector('.found [role=status]').textContent"
+        page.open(single_file.as_uri())
+        page.wait(ready)
+        assert page.run(f"return {status}") == "200 of 200 questions: 1 to 10 shown"
+        # What the policy refuses leaves no trace: the style and the script are there, and all they made.
+        assert page.run("return getComputedStyle(document.querySelector('.tiles')).display") == "flex"
+        assert page.run("return document.querySelectorAll('.spans').length") == 2
+        page.click(f"section:has(#changed-most) a[href$='{task}']")
+        page.wait(f"{status}.startsWith('100 of')")
+        flips = (items.task == task) & (items.correct_before > items.correct_after)
+        page.click(".chip[value=harmful]")
+        page.wait(f"{status}.startsWith('{flips.sum()} of')")
+        assert page.run("return document.querySelectorAll('.plane a').length") == flips.sum()
+        strongest = items[flips].sort_values("kl").iloc[-1]
+        page.press(".plane a[tabindex='0']", "\ue007")
+        page.wait("location.hash.startsWith('#question?')")
+        page.wait("document.querySelectorAll('.card').length === 1")
+        assert page.run("return document.querySelector('.card > .data').textContent") == strongest.question
+        page.click("[name=clear]")
+        page.press("[name=q]", strongest.question.split()[0])
+        page.wait(f"{ready} && {status}.includes('of 200')")
+        wanted = strongest.question.split()[0].lower()
+        words = items.question + "\n" + items.options.str.join("\n") + "\n" + items.task.astype(str) + "\n" + items.doc_id.astype(str)
+        assert page.run(f"return {status}").split()[0] == str(words.str.lower().str.contains(wanted, regex=False).sum())
+        assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+
+
 @browser_needed
 def test_a_single_file_holds_its_downloads_and_copies_its_tables(opened: Open, single_file: Path) -> None:
     page = opened(single_file.read_text(encoding="utf-8"), permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate("document.querySelectorAll('details:not(.filter)').forEach(one => one.open = true)")
     for name in ("tables/tasks.csv", "tables/headline.tex", "figures/shift.pdf", "report.json", "comparison.txt"):
         link = page.locator(f'a[href="{name}"]')
-        for summary in page.locator("details:not([open]) > summary").all():
-            summary.click()
         with page.expect_download() as download:
             link.click()
         assert download.value.suggested_filename == Path(name).name
@@ -510,10 +544,10 @@ def test_a_single_file_holds_its_downloads_and_copies_its_tables(opened: Open, s
     assert set(links) <= set(stored(single_file.read_text(encoding="utf-8"), "downloads-data")) | {"items.parquet"}
     section = page.locator("section:has(#headline)")
     section.get_by_role("button", name="as LaTeX").click()
-    page.get_by_role("button", name="Copied").wait_for()
+    section.get_by_role("button", name="Copied Before and after as LaTeX").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == (single_file.parent / "tables" / "headline.tex").read_text()
     section.get_by_role("button", name="as Markdown").click()
-    page.get_by_role("button", name="Copied").wait_for()
+    section.get_by_role("button", name="Copied Before and after as Markdown").wait_for()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied in (single_file.parent / "report.md").read_text()
     assert copied.startswith("| questions of | metric |")
@@ -585,7 +619,7 @@ def test_a_card_shows_both_texts_and_marks_what_changed(opened: Open) -> None:
 @browser_needed
 def test_hostile_texts_of_a_model_are_shown_as_text(opened: Open) -> None:
     texts = dict([item for item in HOSTILE.items() if len(item[1]) < 1000][:10])
-    cards = tuple(generated_question(n, text, f"{text} more") for n, text in enumerate(texts.values()))
+    cards = tuple(generated_question(n, text, f"{text} more", task="sums") for n, text in enumerate(texts.values()))
     for width in (360, 1280):
         page = opened(report(False, cards), viewport={"width": width, "height": 800})
         for card, text in zip(page.locator(".card").all(), texts.values(), strict=True):
@@ -753,7 +787,7 @@ def test_a_real_comparison_has_a_page_without_fault(opened: Open, test_data: Pat
     logs = [test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5)]
     page = has_no_fault(opened, write_comparison(compare(*logs), tmp_path / "out"))
     assert page.get_by_role("status").filter(has_text="200 of 200 questions").count() == 1
-    page.get_by_role("button", name="right → wrong").click()
+    page.locator(".chip[value=harmful]").click()
     assert len(shown(page)) == 10
     assert page.locator(".found [role=status]").inner_text() == "19 of 200 questions: 1 to 10 shown"
 
@@ -767,9 +801,9 @@ def test_a_grid_has_a_page_without_fault(
     items = pd.read_parquet(tmp_path / "out" / "items.parquet")
     harmful = items[(items.correct_before == 1) & (items.correct_after == 0)]
     assert len(items) > 600 > len(harmful)
-    page.get_by_role("button", name="right → wrong").click()
+    page.locator(".chip[value=harmful]").click()
     page.locator(".filter summary").filter(has_text="Scope").click()
-    page.get_by_label("HOMO").check()
+    page.locator(".choice [value=homo]").check()
     settled(page)
     count = (harmful.scope == "homo").sum()
     assert page.get_by_role("status").filter(has_text=f"{count} of 600 questions").count() == 1

@@ -430,8 +430,7 @@ function rove(marks) {
 // Each question as a dot: how probable its gold option was, and is.
 function drawPlane(figure, questions, marked) {
   const known = questions.filter(({ gold, before }) => gold !== null && before.length);
-  const shown = known.slice(0, DOTS);
-  if (marked && known.includes(marked)) shown.unshift(marked);
+  const shown = (known.includes(marked) ? [marked, ...known.filter((question) => question !== marked)] : known).slice(0, DOTS);
   figure.hidden = !shown.length;
   if (!shown.length) return;
   const [left, top, size] = [44, 8, 280];
