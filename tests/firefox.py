@@ -97,7 +97,9 @@ def firefox(folder: Path) -> Iterator[Firefox]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     lines = {**PREFERENCES, "marionette.port": port}
-    (folder / "user.js").write_text("".join(f"user_pref({json.dumps(k)}, {json.dumps(v)});\n" for k, v in lines.items()))
+    (folder / "user.js").write_text(
+        "".join(f"user_pref({json.dumps(k)}, {json.dumps(v)});\n" for k, v in lines.items())
+    )
     command = [PROGRAM, "--headless", "--marionette", "--no-remote", "--profile", str(folder)]
     environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "MOZ_HEADLESS": "1"}
     program = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

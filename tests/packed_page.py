@@ -44,8 +44,9 @@ def questions_of(page: str) -> list[dict[str, Any]]:
             question["generated"] = dict(zip(names, written[0], strict=True))
         found.append(question)
 
-    def order(question: dict[str, Any]) -> tuple[bool, float]:
+    def order(question: dict[str, Any]) -> tuple[bool, float, bool]:
         kl = question["measures"]["kl"]
-        return question["flip"] != "harmful", float("inf") if kl is None else -float("inf" if kl == "∞" else kl)
+        less = float("inf") if kl is None else -float("inf" if kl == "∞" else kl)
+        return question["flip"] != "harmful", less, question["flip"] != "beneficial"
 
     return sorted(found, key=order)

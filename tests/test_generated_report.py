@@ -134,7 +134,9 @@ def test_texts_are_those_of_the_pair_and_the_filter_that_counts(tmp_path: Path) 
 
 def test_cards_show_both_texts(sums: Comparison, tmp_path: Path) -> None:
     cards = told(write_comparison(sums, tmp_path / "out").parent)
-    assert [(card["doc_id"], card["flip"]) for card in cards] == [(1, "harmful"), (2, "harmful"), (3, "beneficial")]
+    assert [(card["doc_id"], card["flip"]) for card in cards] == [
+        (1, "harmful"), (2, "harmful"), (3, "beneficial"), (0, "right"),
+    ]  # fmt: skip
     first, second, _ = (card["generated"] for card in cards)
     assert (first["target"], first["answers"], first["unreadable"]) == ("2", ["2", "[invalid]"], ["", "invalid"])
     assert first["pieces"] == [["same", "It "], ["before", "is "], ["after", "may be "], ["same", "2"]]

@@ -158,9 +158,7 @@ def _generated(columns: Columns, row: int, *, aligned: bool) -> GeneratedAnswers
         target=_shortened(columns["target"][row], LONGEST_OPTION),
         answers=both("answer", LONGEST_ANSWER),
         unreadable=both("unreadable", LONGEST_ANSWER),
-        pieces=word_diff(
-            columns["text_before"][row], columns["text_after"][row], LONGEST_GENERATED, aligned=aligned
-        ),
+        pieces=word_diff(columns["text_before"][row], columns["text_after"][row], LONGEST_GENERATED, aligned=aligned),
     )
 
 
@@ -181,9 +179,9 @@ def _number(columns: Columns, name: str, row: int) -> float | None:
 def strongest(questions: Iterable[ChangedQuestion], most: int = MOST) -> tuple[ChangedQuestion, ...]:
     """As many questions as a page can hold, harmful flips first, then by KL."""
 
-    def order(question: ChangedQuestion) -> tuple[bool, float]:
+    def order(question: ChangedQuestion) -> tuple[bool, float, bool]:
         kl = question.measures["kl"]
-        return question.flip != "harmful", -np.inf if kl is None else -kl
+        return question.flip != "harmful", np.inf if kl is None else -kl, question.flip != "beneficial"
 
     kept, size = [], 0
     for question in sorted(questions, key=order)[:most]:

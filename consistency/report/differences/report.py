@@ -38,7 +38,8 @@ def differences_content(found: Differences, folder: Path) -> Report:
     Returns
     -------
     Report
-        Sections of which report is better, of differences by level, of settings that differ, and of results that only one report holds.
+        Sections of which report is better, of differences by level, of settings that differ, and of results that only one
+        report holds.
     """
     levels = list(dict.fromkeys(item.level for item in found.differences))
     tables = [

@@ -164,7 +164,9 @@ class Differences:
             if items
         ]
         first = "Neither report is better throughout" if all(higher.values()) else f"Report {found[0][0]} is better"
-        before = [item for item in self.differences if item.measure.name == "accuracy_before" and item.state == "differs"]
+        before = [
+            item for item in self.differences if item.measure.name == "accuracy_before" and item.state == "differs"
+        ]
         already = f"; before, accuracy differed already in {len(before)} results" if before else ""
         return f"{first}: {'; '.join(found)}{already}."
 

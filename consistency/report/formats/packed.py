@@ -27,11 +27,11 @@ _WORD = re.compile(r" [a-z]{2,}|[A-Za-z]{3,}")
 
 
 def pack(content: bytes) -> str:
-    """Bytes as zlib compresses them, in base85 without the characters of markup.
+    r"""Bytes as zlib compresses them, in base85 without the characters of markup.
 
     Examples
     --------
-    >>> set("&<>\\"'") & set(pack(bytes(range(256))))
+    >>> set("&<>\"'") & set(pack(bytes(range(256))))
     set()
     """
     return base64.b85encode(zlib.compress(content, 9)).decode().translate(_SAFE)

@@ -346,13 +346,11 @@ async function readQuestions() {
       return reading.get(part);
     }));
   };
-  const rank = ({ flip, measures: { kl } }) => [flip === "harmful" ? 0 : 1, kl === null ? Infinity : -kl];
+  // Without a KL an answer that turned right comes before those that stayed.
+  const rank = ({ flip, measures: { kl } }) => [flip === "harmful" ? 0 : 1, kl === null ? Infinity : -kl, flip === "beneficial" ? 0 : 1];
   const ranks = new Map(stands.map((question) => [question, rank(question)]));
-  const all = stands.toSorted((a, b) => {
-    const [one, two] = [ranks.get(a), ranks.get(b)];
-    return one[0] - two[0] || (one[1] === two[1] ? 0 : one[1] - two[1]);
-  });
-  return { all, fill };
+  const less = (one, two) => { const at = one.findIndex((value, place) => value !== two[place]); return at < 0 ? 0 : one[at] < two[at] ? -1 : 1; };
+  return { all: stands.toSorted((a, b) => less(ranks.get(a), ranks.get(b))), fill };
 }
 
 // One filter by values: how many questions have each, any number of which can be chosen.

@@ -12,9 +12,9 @@ from consistency.comparison.changed_most import changed_most
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.metrics.measures import MEASURE
-from consistency.report.drawings import Look, Plot, Point, errorbar
+from consistency.report.drawings import Look, Plot, Point, errorbar, wide_limits
 from consistency.report.items import Columns
-from consistency.report.pair.tables import selection_note
+from consistency.report.pair.tables import CORRECTED, PARTS, parts_of_change, selection_note
 from consistency.support.figure_style import BLUE, GREY, INK, RED
 
 if TYPE_CHECKING:
@@ -133,27 +133,43 @@ def _sign(section: Section) -> str:
 
 def _tasks(by_task: Mapping[str, Section]) -> Plot:
     found = changed_most(list(by_task.values()), MOST_TASKS)
-    changes = {} if found is None else found.changes
-    most = [
-        (section, Point.of(changes[section.name], "delta_accuracy", section.n, task=section.name))
-        for section in (found.sections if found else ())
-    ]
-    shown = sorted(most, key=lambda item: item[1].value or 0.0)
-    names = [str(point.at("task")) for _, point in shown]
+    confidence, changes = (0.95, {}) if found is None else (found.confidence, found.changes)
+    shown = sorted(found.sections if found else (), key=lambda section: changes[section.name].value or 0.0)
+    parts = {section.name: parts_of_change(section, confidence) for section in shown}
+    panels = {"delta_accuracy": "change of accuracy"}
+    if any(parts.values()):
+        panels |= dict(zip(PARTS, ("corrected for letter bias", "due to letter bias"), strict=True))
+    estimates = {section.name: {"delta_accuracy": changes[section.name], **parts[section.name]} for section in shown}
+    points = {
+        panel: [
+            (place, section, Point.of(estimates[section.name][panel], panel, section.n, task=section.name))
+            for place, section in enumerate(shown)
+            if panel in estimates[section.name]
+        ]
+        for panel in panels
+    }
+    low, high = (100 * end for end in wide_limits([point for of in points.values() for _, _, point in of]))
+    names = [section.name for section in shown]
     common = _common_prefix(names)
 
-    def draw(axes: Sequence[Axes], _: str) -> None:
+    def draw(axes: Sequence[Axes], panel: str) -> None:
         (ax,) = axes
         for sign, look in SIGNS.items():
-            marks = [(float(place), point) for place, (section, point) in enumerate(shown) if _sign(section) == sign]
+            # The test is of the change alone.
+            marks = [
+                (float(place), point)
+                for place, section, point in points[panel]
+                if (_sign(section) if panel == "delta_accuracy" else "none") == sign
+            ]
             errorbar(ax, marks, look, across=True, scale=100)
         ax.axvline(0, color=INK, linewidth=0.6)
+        ax.set_xlim(low, high)
         ax.set_yticks(range(len(shown)), [name[len(common) :] for name in names], fontsize=7)
         ax.set_ylim(-0.7, len(shown) - 0.3)
         ax.grid(axis="y", visible=False)
         ax.grid(axis="x", visible=True)
         ax.tick_params(axis="y", length=0)
-        ax.set_xlabel("change of accuracy, points")
+        ax.set_xlabel("points")
 
     left = len(by_task) - len(shown)
     return Plot(
@@ -166,6 +182,7 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
             if found is None or len(shown) == found.of
             else selection_note(found)
         )
+        + (f" {CORRECTED}" if len(panels) > 1 else "")
         + (f" Names without their common beginning, {common}." if common else "")
         + (f" The {left} tasks that changed least, or have no accuracy, are left out." if left else ""),
         rows=[
@@ -176,10 +193,11 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
                 **changes[section.name].to_dict(),
                 "p_holm": section.p_holm,
                 "p_bh": section.p_bh,
+                **{name: part.to_dict() for name, part in parts[section.name].items()},
             }
-            for section, _ in shown
+            for section in shown
         ],
-        panels={"all": ""},
+        panels=panels if len(panels) > 1 else {"delta_accuracy": ""},
         looks=tuple(SIGNS.values()),
         heights=(0.5 + 0.155 * len(shown),),
         draw=draw,

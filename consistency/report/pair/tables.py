@@ -28,9 +28,7 @@ MARKS = (
     Mark("corrected for letter bias", "◆", "red"),
     Mark("due to letter bias", "○", "grey"),
 )
-CORRECTED = (
-    "Corrected: one offset for each letter taken out; what remains is knowledge, or a letter bias that differs between questions."
-)
+CORRECTED = "Corrected: one offset for each letter taken out; what remains is knowledge, or a letter bias that differs between questions."
 FIGURE_HEADS = tuple(measure.heading for measure in HEADLINE)
 NAMES = {"overall": "all questions", "macro": "mean of the tasks", "homo": "HOMO", "id": "ID", "ood": "OOD"}
 
@@ -267,7 +265,7 @@ def changed_table(comparison: Comparison) -> Table | None:
                 "delta_accuracy": changes[section.name].to_dict(),
                 "p_holm": section.p_holm,
                 "p_bh": section.p_bh,
-                **{name: found.to_dict() for name, found in _parts(section, confidence).items()},
+                **{name: found.to_dict() for name, found in parts_of_change(section, confidence).items()},
             }
             for section in sections
         ],
@@ -283,7 +281,7 @@ def drawn_changes(
     sections: Sequence[Section], changes: Mapping[str, Estimate], confidence: float = 0.95
 ) -> tuple[tuple[tuple[Span | None, ...], ...], tuple[Mark, ...]]:
     """Each task's change of accuracy to be drawn, and where options have letters what of it is knowledge and what letters."""
-    parts = [_parts(section, confidence) for section in sections]
+    parts = [parts_of_change(section, confidence) for section in sections]
     marks = MARKS if any(parts) else MARKS[:1]
     spans = tuple(
         (_span(changes[section.name]), *(_span(of.get(name)) for name in PARTS))[: len(marks)]
@@ -292,7 +290,7 @@ def drawn_changes(
     return spans, marks
 
 
-def _parts(section: Section, confidence: float) -> dict[str, Estimate]:
+def parts_of_change(section: Section, confidence: float) -> dict[str, Estimate]:
     """The change corrected for letter bias, and that due to it, in a task whose options have letters."""
     if section.decomposition is None or not section.decomposition.lettered:
         return {}
