@@ -29,6 +29,8 @@ TALL = 25
 SHOWN_ROWS = 100
 # A cell of words this short (characters) is kept on one line where there is room.
 BRIEF = 20
+# The same of a name of a row, such as a task.
+BRIEF_NAME = 36
 # CSS pixels for a point of a drawing: its 8.5 point type is then read at 11 pixels and more.
 PIXELS = 1.4
 # A drawing wider than this (points) scrolls on a phone, where its type would be too small.
@@ -92,6 +94,7 @@ def html(report: Report, downloads: Mapping[str, bytes] | None = None) -> str:
         is_table=lambda block: isinstance(block, Table),
         tall=TALL,
         brief=BRIEF,
+        brief_name=BRIEF_NAME,
         shown_rows=SHOWN_ROWS,
     )
     return str(text) + "\n"

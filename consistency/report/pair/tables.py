@@ -28,7 +28,10 @@ MARKS = (
     Mark("corrected for letter bias", "◆", "red"),
     Mark("due to letter bias", "○", "grey"),
 )
-CORRECTED = "Corrected: one offset for each letter taken out; what remains is knowledge, or a letter bias that differs between questions."
+CORRECTED = (
+    "Corrected: one offset for each letter taken out; what remains is knowledge, or a letter bias that differs between "
+    "questions."
+)
 FIGURE_HEADS = tuple(measure.heading for measure in HEADLINE)
 NAMES = {"overall": "all questions", "macro": "mean of the tasks", "homo": "HOMO", "id": "ID", "ood": "OOD"}
 
