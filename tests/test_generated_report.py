@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,6 @@ import pytest
 
 from consistency.comparison.compare import compare
 from consistency.comparison.result import Comparison
-from consistency.report import questions
 from consistency.report.formats.latex import latex
 from consistency.report.pair.github import to_markdown
 from consistency.report.pair.metric_tables import metric_table, readability_table
@@ -24,6 +24,9 @@ from consistency.report.pair.report import write_comparison
 from consistency.report.pair.texts import text_columns
 from consistency.report.schema import read_document
 from consistency.report.word_diff import LEFT_OUT, word_diff
+
+sys.path.insert(0, str(Path(__file__).parent))
+from packed_page import questions_of
 
 HOSTILE = 'a"b\\c<script>alert(1)</script>|x\ny'
 LOGS = [("before", "2026-01-01T00-00-00.000000"), ("after", "2026-01-02T00-00-00.000000")]
@@ -75,8 +78,7 @@ def table_rows(path: Path) -> list[dict[str, str]]:
 
 def told(folder: Path) -> list[dict[str, Any]]:
     """The cards of a page."""
-    data = (folder / "report.html").read_text().split('id="questions-data">')[1].split("</script>")[0]
-    return list(json.loads(data))
+    return questions_of((folder / "report.html").read_text())
 
 
 def test_items_hold_what_was_asked_and_written(sums: Comparison, tmp_path: Path) -> None:
@@ -132,7 +134,9 @@ def test_texts_are_those_of_the_pair_and_the_filter_that_counts(tmp_path: Path) 
 
 def test_cards_show_both_texts(sums: Comparison, tmp_path: Path) -> None:
     cards = told(write_comparison(sums, tmp_path / "out").parent)
-    assert [(card["doc_id"], card["flip"]) for card in cards] == [(1, "harmful"), (2, "harmful"), (3, "beneficial")]
+    assert [(card["doc_id"], card["flip"]) for card in cards] == [
+        (1, "harmful"), (2, "harmful"), (3, "beneficial"), (0, "right"),
+    ]  # fmt: skip
     first, second, _ = (card["generated"] for card in cards)
     assert (first["target"], first["answers"], first["unreadable"]) == ("2", ["2", "[invalid]"], ["", "invalid"])
     assert first["pieces"] == [["same", "It "], ["before", "is "], ["after", "may be "], ["same", "2"]]
@@ -238,8 +242,8 @@ def test_options_and_generated_answers_share_the_cards(write_probe: Callable[...
         write_probe(tmp_path / when, documents, scores, "exam").rename(tmp_path / when / f"samples_exam_{date}.jsonl")
     folder = write_comparison(compare(tmp_path / "before", tmp_path / "after"), tmp_path / "out").parent
     cards = told(folder)
-    assert len(cards) == questions.MOST
-    assert sum("generated" in card for card in cards) == 3
+    assert len(cards) == 704
+    assert sum("generated" in card for card in cards) == 4
     items = pq.read_table(folder / "items.parquet").to_pylist()
     assert {row["task"]: row["options"] for row in items} == {"exam": ["one", "two"], "sums": None}
     assert items[0]["text_before"] is None

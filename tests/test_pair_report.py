@@ -25,6 +25,9 @@ from consistency.report.schema import SCHEMA_FILE, read_document
 from consistency.statistics.paired_shares import paired_change
 from consistency.tasks.scopes import find_scopes
 
+sys.path.insert(0, str(Path(__file__).parent))
+from packed_page import questions_of
+
 
 @pytest.fixture(scope="module")
 def qwen(test_data: Path) -> list[Path]:
@@ -170,8 +173,7 @@ def test_figures_are_those_of_the_items(folder: Path, items: pd.DataFrame) -> No
 
 def test_questions_have_the_texts_of_their_logs(folder: Path, qwen: list[Path], items: pd.DataFrame) -> None:
     page = (folder / "report.html").read_text()
-    (data,) = [part.split("</script>")[0] for part in page.split('id="questions-data">')[1:]]
-    told = json.loads(data)
+    told = questions_of(page)
     assert len(told) == 200
     kinds = [question["flip"] for question in told]
     assert kinds[:19] == ["harmful"] * 19
@@ -186,8 +188,9 @@ def test_questions_have_the_texts_of_their_logs(folder: Path, qwen: list[Path], 
         assert question["options"] == sample["doc"]["choices"]
         assert question["gold"] == sample["doc"]["answer"]
         row = items[(items.task == question["task"]) & (items.doc_id == question["doc_id"])].iloc[0]
-        assert question["before"] == pytest.approx(row.probs_before, abs=1e-5)
-        assert question["after"] == pytest.approx(row.probs_after, abs=1e-5)
+        # Thousandths, of which the last option has the rest.
+        assert question["before"] == pytest.approx(row.probs_before, abs=2e-3)
+        assert question["after"] == pytest.approx(row.probs_after, abs=2e-3)
 
 
 def compiled(folder: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from consistency.logs.documents import question_of
 from consistency.report.content import ChangedQuestion
-from consistency.report.questions import MOST, MOST_BYTES, changed_most, kinds, note, strongest
+from consistency.report.questions import MOST, MOST_BYTES, MOST_OF_PAIR, changed_most, every, kinds, note, strongest
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,8 @@ def test_harmful_flips_come_first_then_larger_divergences() -> None:
     ]  # fmt: skip
     assert changed_most(columns, 100) == [5, 0, 7, 4, 1, 2, 3]
     assert changed_most(columns, 2) == [5, 0]
+    # Those that are unknown come last.
+    assert every({**columns, "doc_id": np.arange(8)}, 100) == [5, 0, 7, 4, 1, 2, 3, 6]
 
 
 def test_tasks_without_options_show_flips_only() -> None:
@@ -59,7 +61,7 @@ def question(number: int, text: str, kl: float | None = None, flip: str = "right
 def test_a_page_has_room_for_so_much() -> None:
     short = strongest(question(number, "?") for number in range(MOST + 50))
     assert [one.doc_id for one in short] == list(range(MOST + 49, 49, -1))
-    long = strongest(question(number, "é" * 2000) for number in range(MOST))
+    long = strongest((question(number, "é" * 2000) for number in range(4000)), MOST_OF_PAIR)
     assert len(long) == MOST_BYTES // (2 * 2000 + 3)
     first, second = strongest([question(0, "?", 9.0), question(1, "?", 0.1, "harmful")])
     assert (first.flip, second.flip) == ("harmful", "right")

@@ -123,7 +123,10 @@ def compare(
     experiment: Annotated[
         Path | None, typer.Option(help="Experiment file that has an own domain of --scopes.", show_default=False)
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for JSON, tables and every question.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page, JSON, tables and every question.")] = None,
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="With --out: report.html holds its downloads, to be sent alone.")
+    ] = False,
     policy: Annotated[
         Path | None,
         typer.Option(help="YAML file of what must be kept: exit code 1 if it fails, 3 if it is inconclusive."),
@@ -204,6 +207,8 @@ def compare(
     if order is not None:
         raise typer.BadParameter("--order is for several runs: give BEFORE and two or more others")
     (other,) = several
+    if single_file and out is None:
+        raise InputError("--single-file: no report is written", do="name its folder with --out")
     # What only some comparisons need is imported where it is used: the first answer is to come at once.
     load_when_used(*UNUSED_OF_NUMPY)
     from consistency.comparison.compare import compare as compare_runs
@@ -255,21 +260,24 @@ def compare(
 
         beside = beside_noise(comparison, runs)
     with Outputs() as outputs:
-        folder = None
+        drafted = None
         if out is not None:
             # The page and the figures are not loaded for a comparison that is only printed.
+            from consistency.report.pair.first_screen import gate_of
             from consistency.report.pair.report import draft_comparison
 
             with progress_line() as progress:
-                folder = draft_comparison(comparison, out, outputs, progress)
+                drafted = draft_comparison(comparison, out, outputs, progress)
         written = None if json in (None, Path("-")) else outputs.file(json)
         # Last of what can be refused: a check that ends in an error spends nothing of a budget.
         decision = None if asked is None else judge(asked, comparison, beside, noise_runs=runs)
         gate: dict[str, object] = {} if beside is None else {"noise": beside.to_dict()}
         gate |= {} if decision is None else {"policy": decision.to_dict()}
         gate |= {"conditions": [item.to_text() for item in checks]} if checks else {}
-        if folder is not None and gate:
-            (folder / "gate.json").write_text(pretty_json(gate), encoding="utf-8")
+        if drafted is not None:
+            if gate:
+                (drafted.folder / "gate.json").write_text(pretty_json(gate), encoding="utf-8")
+            drafted.write(gate_of(checks, decision, beside, comparison), single_file=single_file)
         stored = ""
         if json is not None or form is Format.JSON:
             stored = pretty_json(

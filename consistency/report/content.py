@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -33,6 +33,15 @@ class Mark:
     label: str
     glyph: str
     theme: str
+
+
+@dataclass(frozen=True)
+class Span:
+    """A value with its interval, to be drawn in a row of a table; the ends are None where there is none."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,16 @@ class Table:
         Shown on demand: long, or needed by few.
     shades : tuple of tuple of str
         Of a heat map: the class of each cell, "lost1" to "lost4", "won1" to "won4", or empty.
+    pinned : str
+        The head of the column that stays in sight beside the first label where the table is wider than the screen.
+    names_tasks : bool
+        Whether the first label is a task, whose questions are a click away.
+    legend : tuple of Mark
+        The series that a column of its own draws.
+    spans : tuple of tuple of Span or None
+        For each row what is drawn there, one of each series, all in one unit.
+    unit : str
+        Of the spans.
     """
 
     name: str
@@ -91,6 +110,11 @@ class Table:
     data: Sequence[Row]
     folded: bool = False
     shades: tuple[tuple[str, ...], ...] = ()
+    pinned: str = ""
+    names_tasks: bool = False
+    legend: tuple[Mark, ...] = ()
+    spans: tuple[tuple[Span | None, ...], ...] = ()
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +135,23 @@ class Section:
     title: str
     text: tuple[str, ...] = ()
     blocks: tuple[Table | Drawing, ...] = ()
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """A number of the first screen: its name, its value as readers see it, and its interval or what else belongs to it."""
+
+    name: str
+    value: str
+    interval: str = ""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether the conditions and the policy that a comparison had to keep were kept, with a line for each."""
+
+    outcome: Literal["passed", "inconclusive", "failed"]
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -198,7 +239,7 @@ class Report:
         One line that makes the figures reproducible.
     sections : tuple of Section
     questions : tuple of ChangedQuestion
-        Those that changed most, strongest first.
+        Those that the page holds, in any order.
     questions_note : str
         How many of how many, and how they were chosen.
     methods : tuple of str
@@ -206,6 +247,11 @@ class Report:
     bibtex : str
     document : PairReport, ManyReport, GridReport, DifferencesReport or WatchReport
         `report.json`.
+    numbers : dict of str to tuple of KeyNumber
+        Those of the first screen, by what they are about.
+    gate : Gate or None
+    last : tuple of Section
+        What comes behind the questions: how the report was made.
     """
 
     title: str
@@ -221,3 +267,16 @@ class Report:
     questions_note: str = ""
     methods: tuple[str, ...] = ()
     bibtex: str = ""
+    numbers: Mapping[str, tuple[KeyNumber, ...]] = field(default_factory=dict)
+    gate: Gate | None = None
+    last: tuple[Section, ...] = ()
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, in their order."""
+        return tuple(block for part in self.parts for block in part.blocks if isinstance(block, Table))
+
+    @property
+    def parts(self) -> tuple[Section, ...]:
+        """All sections, in their order."""
+        return (*self.sections, *self.last)

@@ -246,7 +246,12 @@ def band(axes: Axes, points: Sequence[tuple[float, Point]], look: Look, scale: f
 
 def limits(points: Iterable[Point], measure: str) -> tuple[float, float]:
     """One scale for a measure in all panels, so that they can be compared."""
-    ends = [end for p in points if p.measure == measure for end in (p.value, p.ci_low, p.ci_high)]
+    return wide_limits([point for point in points if point.measure == measure])
+
+
+def wide_limits(points: Sequence[Point]) -> tuple[float, float]:
+    """The ends of a scale that has room for all values and their intervals."""
+    ends = [end for p in points for end in (p.value, p.ci_low, p.ci_high)]
     known = [end for end in ends if end is not None] or [0.0, 1.0]
     room = 0.05 * (max(known) - min(known)) or 0.05
     return min(known) - room, max(known) + room

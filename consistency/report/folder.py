@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from consistency.report import schema
-from consistency.report.content import Report, Table
+from consistency.report.content import Report
 from consistency.report.formats.csv import write_csv
 from consistency.report.formats.html import html
 from consistency.report.formats.latex import latex
@@ -48,15 +48,26 @@ def report_in_place(out: str | Path) -> Iterator[Path]:
         yield begin_report(out, outputs)
 
 
-def write_files(report: Report, folder: Path) -> None:
+def write_files(report: Report, folder: Path, *, single_file: bool = False) -> None:
     """Write the content of a report: `report.json`, `.html`, `.md`, and each table as `.csv` and `.tex`.
 
     Its figures and `items.parquet` are written where they are made.
+
+    Parameters
+    ----------
+    report : Report
+    folder : Path
+    single_file : bool
+        Whether the page holds the other files, but for `items.parquet`, so that it can be sent alone.
     """
     schema.check(report.document)
     (folder / "report.json").write_text(pretty_json(report.document), encoding="utf-8")
-    for table in (block for section in report.sections for block in section.blocks if isinstance(block, Table)):
+    for table in report.tables:
         write_csv(folder / "tables" / f"{table.name}.csv", table.data)
         (folder / "tables" / f"{table.name}.tex").write_text(latex(table), encoding="utf-8")
     (folder / "report.md").write_text(markdown(report), encoding="utf-8")
-    (folder / "report.html").write_text(html(report), encoding="utf-8")
+    downloads = {}
+    if single_file:
+        found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".parquet")
+        downloads = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+    (folder / "report.html").write_text(html(report, downloads), encoding="utf-8")

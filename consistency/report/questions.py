@@ -13,9 +13,12 @@ from consistency.report.content import ChangedQuestion, GeneratedAnswers
 from consistency.report.items import Columns
 from consistency.report.word_diff import word_diff
 
+# Of a grid, whose questions have many runs.
 MOST = 600
-# Of texts, in bytes; the page and its tables need the rest of its three megabytes.
-MOST_BYTES = 1_000_000
+# Of a pair. Beyond, in bytes of texts, the page would be larger than some five megabytes.
+MOST_OF_PAIR, MOST_BYTES = 20_000, 12_000_000
+# Generated texts whose words are compared one by one; of the others only what both begin and end with is found.
+MOST_ALIGNED = 1000
 LONGEST = 1500
 LONGEST_OPTION = 300
 LONGEST_ANSWER = 200
@@ -72,6 +75,13 @@ def changed_most(columns: Columns, most: int) -> list[int]:
     return [int(row) for row in eligible[order[:most]]]
 
 
+def every(columns: Columns, most: int) -> list[int]:
+    """Rows of the questions, those that changed most first, then those that `changed_most` leaves out."""
+    first = changed_most(columns, most)
+    rest = np.setdiff1d(np.arange(len(columns["doc_id"])), first)
+    return [*first, *rest[: most - len(first)].tolist()]
+
+
 def texts_of(scores: Scores, place: int) -> tuple[str, tuple[str, ...]]:
     """The question and the options of a row of scores."""
     question, options = question_and_options(scores.documents[place])
@@ -113,7 +123,7 @@ def describe(
     """
     kind = kinds(columns)
     found = []
-    for row in rows:
+    for number, row in enumerate(rows):
         question, options = texts(row)
         gold = int(columns["gold"][row]) if "gold" in columns else -1
         found.append(
@@ -129,13 +139,13 @@ def describe(
                 before=_probabilities(columns, "probs_before", row),
                 after=_probabilities(columns, "probs_after", row),
                 measures={name: _number(columns, name, row) for name in SHOWN},
-                generated=None if options else _generated(columns, row),
+                generated=None if options else _generated(columns, row, aligned=number < MOST_ALIGNED),
             )
         )
     return found
 
 
-def _generated(columns: Columns, row: int) -> GeneratedAnswers | None:
+def _generated(columns: Columns, row: int, *, aligned: bool) -> GeneratedAnswers | None:
     """What was generated, where both sides have it."""
     if "text_before" not in columns or "text_after" not in columns:
         return None
@@ -148,7 +158,7 @@ def _generated(columns: Columns, row: int) -> GeneratedAnswers | None:
         target=_shortened(columns["target"][row], LONGEST_OPTION),
         answers=both("answer", LONGEST_ANSWER),
         unreadable=both("unreadable", LONGEST_ANSWER),
-        pieces=word_diff(columns["text_before"][row], columns["text_after"][row], LONGEST_GENERATED),
+        pieces=word_diff(columns["text_before"][row], columns["text_after"][row], LONGEST_GENERATED, aligned=aligned),
     )
 
 
@@ -166,15 +176,15 @@ def _number(columns: Columns, name: str, row: int) -> float | None:
     return None if np.isnan(value) else value
 
 
-def strongest(questions: Iterable[ChangedQuestion]) -> tuple[ChangedQuestion, ...]:
+def strongest(questions: Iterable[ChangedQuestion], most: int = MOST) -> tuple[ChangedQuestion, ...]:
     """As many questions as a page can hold, harmful flips first, then by KL."""
 
-    def order(question: ChangedQuestion) -> tuple[bool, float]:
+    def order(question: ChangedQuestion) -> tuple[bool, float, bool]:
         kl = question.measures["kl"]
-        return question.flip != "harmful", -np.inf if kl is None else -kl
+        return question.flip != "harmful", np.inf if kl is None else -kl, question.flip != "beneficial"
 
     kept, size = [], 0
-    for question in sorted(questions, key=order)[:MOST]:
+    for question in sorted(questions, key=order)[:most]:
         size += _size(question)
         if size > MOST_BYTES:
             break
@@ -183,28 +193,33 @@ def strongest(questions: Iterable[ChangedQuestion]) -> tuple[ChangedQuestion, ..
 
 
 def _size(question: ChangedQuestion) -> int:
-    """Bytes of its texts on the page, where characters of markup have six."""
+    """Bytes of its texts."""
     texts = [question.text, *question.options]
     if question.generated is not None:
         texts += [question.generated.target, *question.generated.answers]
         # Each piece has a name, quotes and brackets.
         texts += [f'["before",""],{text}' for _, text in question.generated.pieces]
-    text = "".join(texts)
-    return len(text.encode()) + 5 * sum(map(text.count, "<>&"))
+    return len("".join(texts).encode())
 
 
 def note(shown: Sequence[ChangedQuestion], of: int, harmful: int, runs: int = 1) -> str:
     """How many questions of how many are shown, and how they were chosen."""
     what = "questions" if runs == 1 else f"answers of {runs} tuned models"
     turned = sum(question.flip == "harmful" for question in shown)
+    counted = f"{turned:,}" if turned == harmful else f"{turned:,} of {harmful:,}"
     each = "" if runs == 1 else ", from each model the same number"
     generated = sum(question.generated is not None for question in shown)
     by_kl = ", those of larger KL divergence first" if generated < len(shown) or not shown else ""
+    which = f"All {of:,} {what}" if len(shown) == of else f"{len(shown):,} of {of:,} {what}"
     shortened = (
-        f"Of generated texts longer than {LONGEST_GENERATED} characters, what changed is shown. " if generated else ""
+        f"Of generated texts longer than {LONGEST_GENERATED} characters, what changed is shown"
+        + (f"; the words are compared one by one in the first {MOST_ALIGNED:,}" if generated > MOST_ALIGNED else "")
+        + ". "
+        if generated
+        else ""
     )
     return (
-        f"{len(shown)} of {of} {what}: the answers that turned from right to wrong ({turned} of {harmful}), then the "
-        f"others{by_kl}{each}. Texts longer than {LONGEST} characters are cut. {shortened}All of "
-        "them, with both distributions and every measure, are in items.parquet."
+        f"{which}: the answers that turned from right to wrong ({counted}), then the "
+        f"others{by_kl}{each}. Texts longer than {LONGEST} characters are cut. {shortened}Every digit of "
+        "both distributions and every measure are in items.parquet."
     )

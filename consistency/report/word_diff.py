@@ -22,7 +22,7 @@ _OWN = "⺀-鿿가-힯豈-﫿"
 _WORD = re.compile(rf"[{_OWN}]\s*|[^\W{_OWN}]+\s*|[^\w\s]\s*|\s+")
 
 
-def word_diff(before: str, after: str, longest: int) -> tuple[Piece, ...]:
+def word_diff(before: str, after: str, longest: int, *, aligned: bool = True) -> tuple[Piece, ...]:
     """The words of two texts, in order: those in both, and those in one of them.
 
     Parameters
@@ -30,6 +30,9 @@ def word_diff(before: str, after: str, longest: int) -> tuple[Piece, ...]:
     before, after : str
     longest : int
         Most characters of each text; what is left out is `LEFT_OUT`.
+    aligned : bool
+        Whether words in the middle are compared one by one, which takes a millisecond and more; otherwise only what both
+        texts begin and end with is found.
 
     Returns
     -------
@@ -44,9 +47,11 @@ def word_diff(before: str, after: str, longest: int) -> tuple[Piece, ...]:
     first, second = _WORD.findall(before), _WORD.findall(after)
     start = _common(first, second)
     end = _common(first[start:][::-1], second[start:][::-1])
+    middle = first[start : len(first) - end], second[start : len(second) - end]
+    changes = _changes(*map(_limited, middle)) if aligned else iter(zip(("before", "after"), middle, strict=True))
     pieces = [
         ("same", first[:start]),
-        *_changes(_limited(first[start : len(first) - end]), _limited(second[start : len(second) - end])),
+        *changes,
         ("same", first[len(first) - end :]),
     ]
     return tuple(_shortened(list(_joined(pieces)), longest))

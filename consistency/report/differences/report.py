@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from consistency.errors import InputError
-from consistency.report.content import Report, Section, Table
-from consistency.report.differences.result import INTERVALS, Difference, Differences, format_place
+from consistency.report.content import Drawing, Mark, Report, Section, Span, Table
+from consistency.report.differences.result import INTERVALS, JUDGED, Difference, Differences, format_place
+from consistency.report.drawings import Look, Plot, Point, draw_all, errorbar
 from consistency.report.folder import report_in_place, write_files
+from consistency.support.figure_style import BLUE, GREY, INK, RED
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# More results than these are drawn by those that differ most.
+_MOST_DRAWN = 60
+_LOOKS = {
+    "B": Look("B is higher", BLUE, "s"),
+    "A": Look("A is higher", RED, "D"),
+    "": Look("not told apart", GREY, "o"),
+}
 _HEAD = ("result", "measure", "A", "B", "B − A", "p (Holm)", "how")
 
 
-def differences_content(found: Differences) -> Report:
+def differences_content(found: Differences, folder: Path) -> Report:
     """The content of the report.
 
     Parameters
     ----------
     found : Differences
+    folder : Path
+        Where its figures are drawn.
 
     Returns
     -------
     Report
-        Sections of differences by level, of settings that differ, and of results that only one report holds.
+        Sections of which report is better, of differences by level, of settings that differ, and of results that only one
+        report holds.
     """
     levels = list(dict.fromkeys(item.level for item in found.differences))
     tables = [
         _table(level, [item for item in found.differences if item.level == level], folded=number > 0)
         for number, level in enumerate(levels)
     ]
-    sections = [Section("differences", "What differs", (), tuple(tables))]
+    sections = []
+    if judged := sorted(found.judged, key=lambda item: (not item.better, -abs(item.estimate.value or 0.0))):
+        drawings: list[Drawing] = draw_all([_plot(judged)], folder / "figures")
+        sections.append(Section("better", "Which is better, and where", (), (_better(judged), *drawings)))
+    sections.append(Section("differences", "What differs", (), tuple(tables)))
     if found.settings:
         rows = tuple(found.settings)
         data = [{"setting": name, "a": one, "b": two} for name, one, two in rows]
@@ -44,7 +65,7 @@ def differences_content(found: Differences) -> Report:
     return Report(
         title=f"{found.a.folder} and {found.b.folder}",
         kicker=f"Two reports: A is {found.a.folder}, B is {found.b.folder}",
-        leads=(found.verdict,),
+        leads=tuple(filter(None, (found.better, found.verdict))),
         details=(),
         intervals=INTERVALS,
         notes=tuple(found.notes),
@@ -52,6 +73,69 @@ def differences_content(found: Differences) -> Report:
         sections=tuple(sections),
         methods=(_methods(found),),
         document=document,
+    )
+
+
+def _better(judged: Sequence[Difference]) -> Table:
+    """Each result by the difference in accuracy after, drawn in its row."""
+    words = {"A": "A", "B": "B", "": "not told apart"}
+    return Table(
+        name="better",
+        title="Accuracy after, B less A",
+        caption="In percent, differences in points with 95 % intervals. Better: the report with the higher accuracy, where the "
+        "interval and the test, corrected for all measures and results of one level (Holm), exclude that they are equal.",
+        head=("result", "B − A", "better", "A", "B", "p (Holm)", "how"),
+        rows=tuple(
+            (format_place(item.place), change, words[item.better] if item.state != "same" else "the same", a, b, p, how)
+            for item in judged
+            for a, b, change, p, how in [item.cells()]
+        ),
+        labels=1,
+        data=[item.row() for item in judged],
+        pinned="B − A",
+        legend=(Mark("B − A", "●", "blue"),),
+        spans=tuple((_span(item),) for item in judged),
+        unit="points",
+    )
+
+
+def _span(item: Difference) -> Span | None:
+    found = item.estimate.scaled(100)
+    return None if found.value is None else Span(found.value, found.ci_low, found.ci_high)
+
+
+def _plot(judged: Sequence[Difference]) -> Plot:
+    shown = sorted(judged[:_MOST_DRAWN], key=lambda item: item.estimate.value or 0.0)
+
+    def draw(axes: Sequence[Axes], _: str) -> None:
+        (ax,) = axes
+        for better, look in _LOOKS.items():
+            points = [
+                (float(place), Point.of(item.estimate, JUDGED.name, item.estimate.n))
+                for place, item in enumerate(shown)
+                if item.better == better
+            ]
+            errorbar(ax, points, look, across=True, scale=100)
+        ax.axvline(0, color=INK, linewidth=0.6)
+        ax.set_yticks(range(len(shown)), [format_place(item.place) for item in shown], fontsize=7)
+        ax.set_ylim(-0.7, len(shown) - 0.3)
+        ax.grid(axis="y", visible=False)
+        ax.grid(axis="x", visible=True)
+        ax.tick_params(axis="y", length=0)
+        ax.set_xlabel("accuracy after, B less A, points")
+
+    left = len(judged) - len(shown)
+    return Plot(
+        name="better",
+        title="Which is better, and where",
+        caption="Right of 0 B has the higher accuracy after, left of it A. 95 % intervals; the signs stand for the test, "
+        "corrected for all measures and results of one level (Holm)."
+        + (f" The {left} results that differ least surely are left out." if left else ""),
+        rows=[item.row() for item in shown],
+        panels={"all": ""},
+        looks=tuple(_LOOKS.values()),
+        heights=(0.5 + 0.155 * len(shown),),
+        draw=draw,
     )
 
 
@@ -79,7 +163,7 @@ def write_differences(found: Differences, out: str | Path) -> Path:
     ----------
     found : Differences
     out : path-like
-        The folder to write: `report.html`, `.md` and `.json`, and `tables/`. It appears whole, by renaming; an earlier
+        The folder to write: `report.html`, `.md` and `.json`, `tables/` and `figures/`. It appears whole, by renaming; an earlier
         report there is replaced.
 
     Returns
@@ -95,6 +179,7 @@ def write_differences(found: Differences, out: str | Path) -> Path:
     if Path(out).resolve() in {report.folder.resolve() for report in (found.a, found.b)}:
         raise InputError("is one of the two reports", expected="a new folder", do="name another one", path=out)
     with report_in_place(out) as folder:
-        write_files(differences_content(found), folder)
-        (folder / "figures").rmdir()
+        write_files(differences_content(found, folder), folder)
+        if not any((folder / "figures").iterdir()):
+            (folder / "figures").rmdir()
     return Path(out) / "report.html"

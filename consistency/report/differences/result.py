@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from msgspec import structs
 
-from consistency.metrics.measures import Measure
+from consistency.metrics.measures import MEASURE, Measure
 from consistency.report.differences.stored import StoredReport
 from consistency.report.formats.numbers import formatted
 from consistency.report.provenance import versions
@@ -21,6 +21,9 @@ from consistency.support.text import joined, p_value, padded, visible, width
 
 LEVEL = 0.05
 MOST_ROWS = 40
+# By which reports are better or worse.
+JUDGED = MEASURE["accuracy_after"]
+_MOST_NAMED = 3
 INTERVALS = (
     "95 % intervals of the difference, B less A. Where both reports hold the same questions the difference is paired by "
     "question; elsewhere the two figures are taken as independent samples."
@@ -97,6 +100,13 @@ class Difference:
         )
 
     @property
+    def better(self) -> Literal["A", "B", ""]:
+        """Which report has the larger value beyond chance; empty where none has."""
+        if self.state != "differs":
+            return ""
+        return "B" if (self.estimate.value or 0.0) > 0 else "A"
+
+    @property
     def how(self) -> str:
         """How the difference was made."""
         interval = "Welch" if self.estimate.method == "welch" else "normal"
@@ -129,6 +139,36 @@ class Differences:
     unlike: tuple[str, ...]
     taken_together: Mapping[str, tuple[str, str]]
     settings: tuple[tuple[str, str, str], ...]
+
+    @property
+    def judged(self) -> tuple[Difference, ...]:
+        """The differences that say which report is better: of accuracy after, where it has an interval or is the same."""
+        return tuple(item for item in self.differences if item.measure is JUDGED and item.state != "unknown")
+
+    @property
+    def better(self) -> str:
+        """Which report is better in accuracy after, and where; empty where no accuracy can be compared, or all are the same."""
+        judged = self.judged
+        higher = {which: [item for item in judged if item.better == which] for which in "BA"}
+        if all(item.state == "same" for item in judged):
+            return ""
+        if not any(higher.values()):
+            most = max(judged, key=lambda item: abs(item.estimate.value or 0.0))
+            return (
+                f"Neither report is shown to be better: in none of {len(judged)} results does {JUDGED.title} differ beyond "
+                f"chance; the largest difference is that of {_difference(most)}."
+            )
+        found = [
+            f"{which} has the higher {JUDGED.title} in {len(items)} of {len(judged)} results ({_listed(items)})"
+            for which, items in higher.items()
+            if items
+        ]
+        first = "Neither report is better throughout" if all(higher.values()) else f"Report {found[0][0]} is better"
+        before = [
+            item for item in self.differences if item.measure.name == "accuracy_before" and item.state == "differs"
+        ]
+        already = f"; before, accuracy differed already in {len(before)} results" if before else ""
+        return f"{first}: {'; '.join(found)}{already}."
 
     @property
     def verdict(self) -> str:
@@ -240,9 +280,23 @@ class Differences:
                 *lines,
                 "",
                 *(["settings that differ:", *(f"  {line}" for line in different), ""] if different else []),
+                *filter(None, [self.better]),
                 self.verdict,
             ]
         )
+
+
+def _difference(item: Difference) -> str:
+    """The place of a difference, and how large it is."""
+    return f"{format_place(item.place)}, {item.cells()[2]} points"
+
+
+def _listed(items: Sequence[Difference]) -> str:
+    """The widest means, then the largest differences, each with its interval."""
+    levels = list(dict.fromkeys(item.level for item in items))
+    largest = sorted(items, key=lambda item: (levels.index(item.level), -abs(item.estimate.value or 0.0)))
+    more = f"; {len(items) - _MOST_NAMED} more" if len(items) > _MOST_NAMED else ""
+    return "; ".join(map(_difference, largest[:_MOST_NAMED])) + more
 
 
 def format_place(place: Mapping[str, str]) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 import json
-import math
+import mimetypes
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from consistency.report.content import ChangedQuestion, Drawing, Report, Table
+from consistency.report.content import Drawing, Report, Table
 from consistency.report.formats.csv import flat
+from consistency.report.formats.latex import latex
+from consistency.report.formats.markdown import table_lines
+from consistency.report.formats.packed import pack, pack_json, pack_questions
+from consistency.report.formats.spans import drawn
 from consistency.report.glossary import meaning
 from consistency.support.text import visible, visible_lines
 
@@ -23,27 +26,31 @@ INTERVAL = re.compile(r"(.*\S) (\[[^\[\]]*\])(\W?)", re.DOTALL)
 MISSING = ("", "–", "—")
 # More rows scroll under a head that stays in sight.
 TALL = 25
-SHOWN_ROWS = 60
+SHOWN_ROWS = 100
 # A cell of words this short (characters) is kept on one line where there is room.
 BRIEF = 20
+# The same of a name of a row, such as a task.
+BRIEF_NAME = 36
 # CSS pixels for a point of a drawing: its 8.5 point type is then read at 11 pixels and more.
 PIXELS = 1.4
 # A drawing wider than this (points) scrolls on a phone, where its type would be too small.
 WIDE = 320
 
 
-def html(report: Report) -> str:
+def html(report: Report, downloads: Mapping[str, bytes] | None = None) -> str:
     """The page of a report: one file, whose script and style are inside and allowed by their hashes alone.
 
     Parameters
     ----------
     report : Report
         Everything in it is escaped, except the panels of its drawings, which enter as they are.
+    downloads : dict of str to bytes, optional
+        Files that the page holds, by their paths in the report's folder; its links to other files need that folder.
 
     Returns
     -------
     str
-        HTML. Texts of questions are in it as JSON and reach the page as text, never as markup.
+        HTML. Texts of questions are in it packed, and reach the page as text, never as markup.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup, escape
@@ -57,10 +64,13 @@ def html(report: Report) -> str:
     classes: dict[str, str] = {}
     panels = {
         block.name: [(Markup(svg), wide) for svg, wide in _panels(block, classes)]
-        for section in report.sections
+        for section in report.parts
         for block in section.blocks
         if isinstance(block, Drawing)
     }
+    downloads = downloads or {}
+    linked = {f"tables/{table.name}.{ending}" for table in report.tables for ending in ("csv", "tex")}
+    linked |= {f"figures/{name}.{ending}" for name in panels for ending in ("svg", "pdf", "csv")}
     style = _own("page.css") + "".join(f".{name}{{{rules}}}" for rules, name in classes.items())
     script = _own("page.js")
     text = environment.from_string(_own("page.html.j2")).render(
@@ -70,15 +80,21 @@ def html(report: Report) -> str:
         script=Markup(script),
         style_hash=_hash(style),
         script_hash=_hash(script),
-        questions=Markup(_questions(report.questions)),
+        questions=Markup(_inside(pack_questions(report.questions))),
+        copies=Markup(_inside(_copies(report.tables))),
+        downloads=Markup(_inside({name: _download(name, content) for name, content in downloads.items()})),
+        further=[name for name in downloads if name not in linked],
         bibtex=escape(visible_lines(report.bibtex)),
         numbers=_numbers,
         numeric=_numeric,
         with_interval=INTERVAL.fullmatch,
+        parted=_parted,
+        drawn=_drawn,
         meaning=meaning,
         is_table=lambda block: isinstance(block, Table),
         tall=TALL,
         brief=BRIEF,
+        brief_name=BRIEF_NAME,
         shown_rows=SHOWN_ROWS,
     )
     return str(text) + "\n"
@@ -99,6 +115,14 @@ def _numeric(table: Table) -> list[bool]:
         cells = [row[number] for row in table.rows if not row[number].startswith(MISSING[1:])]
         columns.append(any(cells) and all(NUMBER.match(cell) or cell in MISSING for cell in cells))
     return columns
+
+
+def _drawn(table: Table) -> dict[str, Any]:
+    """The drawings of a table's head and rows; none of another."""
+    from markupsafe import Markup
+
+    found = drawn(table)
+    return {} if found is None else {"axis": Markup(found.axis), "rows": [Markup(row) for row in found.rows]}
 
 
 def _numbers(drawing: Drawing) -> Table:
@@ -151,48 +175,25 @@ def _alternative(drawing: Drawing, panel: str) -> str:
     return escape(f"{drawing.title}, {panel}; its numbers: {drawing.name}.csv")
 
 
-def _questions(questions: Sequence[ChangedQuestion]) -> str:
-    """The questions as JSON that can stand inside a script element: no character of it can end one."""
+def _copies(tables: Sequence[Table]) -> dict[str, Any]:
+    """Each table as Markdown and as LaTeX, to be copied."""
+    forms = {table.name: {"md": "\n".join(table_lines(table)), "tex": latex(table)} for table in tables}
+    return {"tables": pack_json(forms)}
 
-    def rounded(values: Sequence[float]) -> list[float]:
-        return [round(float(value), 5) for value in values]
 
-    rows = [
-        {
-            "task": question.task,
-            "doc_id": question.doc_id,
-            "run": question.run,
-            "scope": question.scope,
-            "flip": question.flip,
-            "text": question.text,
-            "options": question.options,
-            "gold": question.gold,
-            "before": rounded(question.before),
-            "after": rounded(question.after),
-            "measures": _known(question.measures),
-            **({} if question.generated is None else {"generated": dataclasses.asdict(question.generated)}),
-        }
-        for question in questions
-    ]
-    text = json.dumps(_shown(rows), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def _download(name: str, content: bytes) -> dict[str, str]:
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return {"type": f"{kind};charset=utf-8" if kind.startswith("text/") else kind, "data": pack(content)}
+
+
+def _inside(value: Any) -> str:
+    """Plain data as JSON that can stand inside a script element: no character of it can end one."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _shown(value: Any) -> Any:
-    """Plain data whose texts are visible: a question may have several lines."""
-    if isinstance(value, str):
-        return visible_lines(value)
-    if isinstance(value, dict):
-        return {name: _shown(inner) for name, inner in value.items()}
-    return [_shown(inner) for inner in value] if isinstance(value, list | tuple) else value
+def _parted(name: str) -> Any:
+    """A name that may be broken behind its underscores, slashes, commas and hyphens, and as a rule nowhere else."""
+    from markupsafe import Markup, escape
 
-
-def _known(measures: Mapping[str, float | None]) -> dict[str, float | str | None]:
-    """Measures as JSON has them: what is undefined is null, and an infinite divergence a text."""
-    return {name: None if value is None else _number(value) for name, value in measures.items()}
-
-
-def _number(value: float) -> float | str | None:
-    if math.isinf(value):
-        return "∞"
-    return None if math.isnan(value) else round(float(value), 5)
+    return Markup(re.sub(r"(?<=[_/,\-])(?=\w)", "<wbr>", escape(visible(name))))

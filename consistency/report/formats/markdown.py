@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from consistency.report.content import Drawing, GeneratedAnswers, Report, Table
+from consistency.report.content import Drawing, GeneratedAnswers, Report, Section, Table
 from consistency.report.formats.numbers import fixed
 from consistency.support.text import markdown as text
 from consistency.support.text import visible
@@ -26,14 +26,10 @@ def _lines(report: Report) -> Iterator[str]:
             yield from (text(paragraph), "")
     for note in report.notes:
         yield f"- {text(note)}"
+    if report.gate is not None:
+        yield from ("", f"Gate: {report.gate.outcome}", "", *(f"- {text(line)}" for line in report.gate.lines))
     for section in report.sections:
-        yield from ("", f"## {text(section.title)}")
-        for paragraph in section.text:
-            yield from ("", text(paragraph))
-        for block in section.blocks:
-            if block.title != section.title:
-                yield from ("", f"### {text(block.title)}")
-            yield from _table(block) if isinstance(block, Table) else _figure(block)
+        yield from _section(section)
     if report.questions:
         yield from ("", "## Questions that changed", "", text(report.questions_note), "")
         for question in report.questions[:MOST_QUESTIONS]:
@@ -45,6 +41,8 @@ def _lines(report: Report) -> Iterator[str]:
             answers = "" if question.generated is None else f" ({_answers(question.generated)})"
             flip = text(question.flip.replace("_", " "))
             yield f"- {text(place)}: {flip}{divergence}{answers}. {text(question.text)}"
+    for section in report.last:
+        yield from _section(section)
     if report.methods:
         yield from ("", "## Methods")
         for paragraph in report.methods:
@@ -53,6 +51,16 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ("", "```bibtex", visible(report.bibtex, keep="\n"), "```")
     # Four spaces make it code.
     yield from ("", f"    {visible(report.signature)}")
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield from ("", f"## {text(section.title)}")
+    for paragraph in section.text:
+        yield from ("", text(paragraph))
+    for block in section.blocks:
+        if block.title != section.title:
+            yield from ("", f"### {text(block.title)}")
+        yield from _table(block) if isinstance(block, Table) else _figure(block)
 
 
 def _answers(generated: GeneratedAnswers) -> str:
@@ -68,11 +76,16 @@ def _table(table: Table) -> Iterator[str]:
     if table.caption:
         yield from ("", text(table.caption))
     yield ""
+    yield from table_lines(table)
+    yield from ("", f"All digits: `tables/{table.name}.csv`; LaTeX: `tables/{table.name}.tex`.")
+
+
+def table_lines(table: Table) -> Iterator[str]:
+    """The lines of a table, without its title and caption."""
     yield "| " + " | ".join(map(text, table.head)) + " |"
     yield "|" + "".join("---|" if column < table.labels else "--:|" for column in range(len(table.head)))
     for row in table.rows:
         yield "| " + " | ".join(map(text, row)) + " |"
-    yield from ("", f"All digits: `tables/{table.name}.csv`; LaTeX: `tables/{table.name}.tex`.")
 
 
 def _figure(drawing: Drawing) -> Iterator[str]:

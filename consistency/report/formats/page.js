@@ -6,18 +6,28 @@ const kept = {
   set theme(name) { try { localStorage.setItem("consistency-theme", name); } catch { /* for this visit only */ } },
 };
 const THEMES = ["auto", "light", "dark"];
-const PAGE = 25;
+const PAGE = 10;
 const LONG = 700;
+// More dots than these make a browser slow; of more questions those that changed most are drawn.
+const DOTS = 1500;
+// More values than these get a field to search them.
+const MANY = 12;
 const FLIPS = {
   harmful: ["▼", "red", "right → wrong"],
   beneficial: ["▲", "blue", "wrong → right"],
   wrong_to_wrong: ["◆", "grey", "wrong → other wrong"],
   right: ["●", "green", "stays right"],
   wrong: ["○", "grey", "stays wrong"],
+  "": ["·", "grey", "right or wrong unknown"],
 };
-// By name: its label, the measure, and 1 for the smallest first. The first is the order of the report.
+// The marks of the plane, around its places.
+const SHAPES = {
+  harmful: "M-4-3.5H4L0 4z", beneficial: "M-4 3.5H4L0-4z", wrong_to_wrong: "M-4 0 0-4 4 0 0 4z",
+  right: "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z", wrong: "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z",
+};
+// By name: its label, the measure, and 1 for the smallest first. The first: right → wrong, then the largest KL.
 const SORTS = {
-  chosen: ["as chosen", null, 0],
+  chosen: ["changed most", null, 0],
   kl: ["KL, largest first", "kl", -1],
   fell: ["gold option lost most", "delta_gold", 1],
   rose: ["gold option gained most", "delta_gold", -1],
@@ -30,7 +40,9 @@ const UNREADABLE = {
   invalid: "no match",
 };
 const MARKS = { same: "span", before: "del", after: "ins" };
-const FILTERS = ["task", "flip", "scope", "run"];
+const FILTERS = { flip: "Answer", task: "Task", scope: "Scope", run: "Run" };
+const RANGES = ["kl", "delta_gold", "spearman"];
+const NAMES = { kl: "KL", delta_gold: "change of the gold option's probability", spearman: "Spearman ρ" };
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -53,25 +65,87 @@ function chooseTheme() {
   }
 }
 
-async function copied(source) {
+async function copied(text, source) {
   try {
-    await navigator.clipboard.writeText(source.innerText);
-    return true;
-  } catch {
-    getSelection().selectAllChildren(source);
-    return document.execCommand("copy");
+    await navigator.clipboard.writeText(text);
+    return "Copied";
+  } catch { /* a browser may forbid it to a file */ }
+  let shown = source;
+  if (!shown) {
+    shown = element("pre", { textContent: text });
+    document.body.append(shown);
   }
+  getSelection().selectAllChildren(shown);
+  const done = document.execCommand("copy");
+  if (!source) shown.remove();
+  return done ? "Copied" : source ? "Selected" : "Not copied";
+}
+
+// A button that says what came of its click, also to those who hear it.
+function saying(button, act) {
+  const status = element("span", { className: "unseen", role: "status" });
+  const label = button.firstChild;
+  const before = label.data;
+  button.hidden = false;
+  button.after(status);
+  button.addEventListener("click", async () => {
+    label.data = status.textContent = await act();
+    setTimeout(() => { label.data = before; status.textContent = ""; }, 2000);
+  });
 }
 
 function offerCopies() {
   for (const button of document.querySelectorAll("[data-copy]")) {
-    const status = element("span", { className: "unseen", role: "status" });
-    const label = button.firstChild;
-    button.hidden = false;
-    button.after(status);
-    button.addEventListener("click", async () => {
-      label.data = status.textContent = (await copied(document.getElementById(button.dataset.copy))) ? "Copied" : "Selected";
-      setTimeout(() => { label.data = "Copy"; status.textContent = ""; }, 2000);
+    const source = document.getElementById(button.dataset.copy);
+    saying(button, () => copied(source.innerText, source));
+  }
+  let forms = null;
+  const stored = JSON.parse(document.getElementById("copies-data").textContent);
+  if (!CAN_UNPACK) return;
+  for (const button of document.querySelectorAll("[data-table]")) {
+    saying(button, async () => {
+      forms ??= JSON.parse(await unpacked(stored.tables));
+      return copied(forms[button.dataset.table][button.dataset.form]);
+    });
+  }
+}
+
+// Base85: five characters are four bytes. Then what zlib compressed.
+const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%.()*+-;,=:?@^_`{|}~";
+const CAN_UNPACK = typeof DecompressionStream === "function";
+
+function unpackedBytes(text) {
+  const digits = new Uint8Array(128);
+  for (let i = 0; i < ALPHABET.length; i += 1) digits[ALPHABET.charCodeAt(i)] = i;
+  const missing = (5 - (text.length % 5)) % 5;
+  const padded = text + "~".repeat(missing);
+  const bytes = new Uint8Array((padded.length / 5) * 4);
+  const view = new DataView(bytes.buffer);
+  for (let i = 0; i < padded.length; i += 5) {
+    let value = 0;
+    for (let k = 0; k < 5; k += 1) value = value * 85 + digits[padded.charCodeAt(i + k)];
+    view.setUint32((i / 5) * 4, value);
+  }
+  return bytes.subarray(0, bytes.length - missing);
+}
+
+const response = (text) => new Response(new Blob([unpackedBytes(text)]).stream().pipeThrough(new DecompressionStream("deflate")));
+const unpacked = (text) => response(text).text();
+
+// Links to files that the page holds bring them from the page.
+function offerDownloads() {
+  const held = JSON.parse(document.getElementById("downloads-data").textContent);
+  if (!CAN_UNPACK) return;
+  for (const link of document.querySelectorAll("a[href]")) {
+    const file = held[decodeURIComponent(link.getAttribute("href"))];
+    if (!file) continue;
+    link.download = decodeURIComponent(link.getAttribute("href")).split("/").at(-1);
+    link.addEventListener("click", async (event) => {
+      if (link.href.startsWith("blob:")) return;
+      event.preventDefault();
+      const content = await response(file.data).arrayBuffer();
+      link.href = URL.createObjectURL(new Blob([content], { type: file.type }));
+      link.click();
     });
   }
 }
@@ -111,9 +185,15 @@ function sortable(table) {
   });
 }
 
-// A shadow shows that there is more to the right.
+// A shadow, and a line above, show that there is more to the right.
 function hintMore(region) {
-  const hint = () => region.classList.toggle("more", region.scrollLeft + region.clientWidth < region.scrollWidth - 1);
+  const line = element("p", { className: "hint", textContent: "more columns →", ariaHidden: "true" });
+  if (region.matches(".scroll")) region.before(line);
+  const hint = () => {
+    const more = region.scrollLeft + region.clientWidth < region.scrollWidth - 1;
+    region.classList.toggle("more", more);
+    line.hidden = !more && region.scrollLeft === 0;
+  };
   region.addEventListener("scroll", hint, { passive: true });
   new ResizeObserver(hint).observe(region);
 }
@@ -184,17 +264,20 @@ function writtenBoth(generated) {
   ];
 }
 
+const addressOf = ({ task, doc_id: doc, run }) => `#question?${new URLSearchParams({ task, doc, ...(run ? { run } : {}) })}`;
+
 function card(question) {
-  const { kl = null, delta_gold: gold = null, spearman: rank = null } = question.measures;
+  const { kl, delta_gold: gold, spearman: rank } = question.measures;
   const figures = [
     ["KL", kl === null ? null : `${kl === Infinity ? "∞" : kl.toFixed(2)} nats`],
     ["gold option", gold === null ? null : `${signed(100 * gold, 1)} points`],
     ["Spearman ρ", rank === null ? null : signed(rank, 2)],
   ].filter(([, value]) => value !== null).map(([name, value]) => element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value })));
-  const [glyph, colour, label] = FLIPS[question.flip] ?? ["", "", question.flip];
+  const [glyph, colour, label] = FLIPS[question.flip];
   const where = [question.task, String(question.doc_id), question.scope.toUpperCase(), question.run].filter(Boolean);
   const head = element("h3", {}, element("span", { className: colour, ariaHidden: "true", textContent: `${glyph} ` }), element("b", { textContent: label }),
-    ...where.flatMap((text, index) => [index ? " · " : "", element("bdi", { textContent: text })]));
+    ...where.flatMap((text, index) => [index ? " · " : "", element("bdi", { textContent: text })]), " ",
+    element("a", { href: addressOf(question), textContent: "link" , className: "permalink", ariaLabel: `Link to this question, ${question.task} ${question.doc_id}` }));
   return element("li", { className: "card" }, element("header", {}, head, element("dl", {}, ...figures)), ...data("p", question.text),
     ...(question.generated ? writtenBoth(question.generated) : []),
     question.options.length ? element("ol", { className: "options", role: "list" }, ...question.options.map((_, index) => optionOf(question, index))) : null);
@@ -223,99 +306,372 @@ function highlight(place, wanted) {
   CSS.highlights.set("found", new Highlight(...ranges));
 }
 
-function explore() {
+// The questions: their numbers at once, and their texts when they are wanted. Those that changed most come first.
+async function readQuestions() {
+  const stored = JSON.parse(document.getElementById("questions-data").textContent);
+  const columns = JSON.parse(await unpacked(stored.numbers));
+  const named = (name, index) => columns[name].names[columns[name].codes[index]];
+  const measure = (name, index) => (columns[name][index] === "∞" ? Infinity : columns[name][index]);
+  // Thousandths of all options but the last, one question after the other.
+  let at = 0;
+  const stands = Array.from({ length: stored.n }, (_, index) => {
+    const others = Math.max(0, columns.options[index] - 1);
+    const [before, after] = ["before", "after"].map((name) => {
+      const steps = columns[name].slice(at, at + others);
+      return columns.options[index] ? [...steps, Math.max(0, steps.reduce((rest, step) => rest - step, 1000))].map((step) => step / 1000) : [];
+    });
+    at += others;
+    const gold = columns.gold[index];
+    return {
+      index, doc_id: columns.doc_id[index], gold, before, after,
+      ...Object.fromEntries(Object.keys(FILTERS).map((name) => [name, named(name, index)])),
+      measures: { kl: measure("kl", index), spearman: measure("spearman", index), delta_gold: gold === null || !before.length ? null : after[gold] - before[gold] },
+    };
+  });
+  const words = unpacked(stored.words).then(JSON.parse);
+  const reading = new Map();
+  const read = async (part) => {
+    const list = await words;
+    const texts = JSON.parse((await unpacked(stored.texts[part])).replace(/[\ue000-\uf8ff]/g, (code) => list[code.charCodeAt(0) - 0xe000]));
+    texts.forEach(([text, options, written], place) => {
+      const [target, answers, unreadable, pieces] = written ?? [];
+      Object.assign(stands[part * stored.size + place], { text, options, generated: written && { target, answers, unreadable, pieces } });
+    });
+  };
+  // The texts of some questions, or of all.
+  const fill = async (wanted) => {
+    const parts = new Set(wanted.filter(({ text }) => text === undefined).map(({ index }) => Math.floor(index / stored.size)));
+    await Promise.all([...parts].map((part) => {
+      if (!reading.has(part)) reading.set(part, read(part));
+      return reading.get(part);
+    }));
+  };
+  // Without a KL an answer that turned right comes before those that stayed.
+  const rank = ({ flip, measures: { kl } }) => [flip === "harmful" ? 0 : 1, kl === null ? Infinity : -kl, flip === "beneficial" ? 0 : 1];
+  const ranks = new Map(stands.map((question) => [question, rank(question)]));
+  const less = (one, two) => { const at = one.findIndex((value, place) => value !== two[place]); return at < 0 ? 0 : one[at] < two[at] ? -1 : 1; };
+  return { all: stands.toSorted((a, b) => less(ranks.get(a), ranks.get(b))), fill };
+}
+
+// One filter by values: how many questions have each, any number of which can be chosen.
+function filterOf(name, counts, chosen, label, changed) {
+  const values = [...counts].sort(([a], [b]) => compare(a, b, 1));
+  const summary = element("summary", {}, `${FILTERS[name]}: `, element("b", { textContent: "all" }));
+  const boxes = values.map(([value, count]) => {
+    const box = element("input", { type: "checkbox", value, name });
+    box.addEventListener("change", () => { chosen[box.checked ? "add" : "delete"](value); changed(); });
+    return element("label", { className: "choice" }, box, " ", element("bdi", { textContent: label(value) }), element("span", { textContent: ` ${count}` }));
+  });
+  const list = element("div", { className: "choices", role: "group", ariaLabel: FILTERS[name] }, ...boxes);
+  const place = element("details", { className: "filter" }, summary, list);
+  if (boxes.length > MANY) {
+    const search = element("input", { type: "search", ariaLabel: `Find in ${FILTERS[name].toLowerCase()}`, placeholder: "Find", autocomplete: "off" });
+    search.addEventListener("input", () => {
+      for (const box of boxes) box.hidden = !box.textContent.toLowerCase().includes(search.value.toLowerCase());
+    });
+    list.prepend(search);
+  }
+  place.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !place.open) return;
+    place.open = false;
+    summary.focus();
+  });
+  document.addEventListener("click", (event) => { if (!place.contains(event.target)) place.open = false; });
+  const show = () => {
+    for (const box of list.querySelectorAll("input[type=checkbox]")) box.checked = chosen.has(box.value);
+    summary.lastChild.textContent = !chosen.size ? "all" : chosen.size === 1 ? label([...chosen][0]) : `${chosen.size} of ${values.length}`;
+  };
+  return { place, show };
+}
+
+function chipsOf(counts, chosen, changed) {
+  const known = Object.keys(FLIPS).filter((flip) => counts.has(flip));
+  const chips = known.map((flip) => {
+    const [glyph, colour, label] = FLIPS[flip];
+    const chip = element("button", { type: "button", className: "chip", value: flip },
+      element("span", { className: colour, ariaHidden: "true", textContent: glyph }), ` ${label} `, element("b"));
+    chip.addEventListener("click", () => { chosen[chosen.has(flip) ? "delete" : "add"](flip); changed(); });
+    return chip;
+  });
+  const show = (found) => {
+    for (const chip of chips) {
+      chip.ariaPressed = String(chosen.has(chip.value));
+      chip.lastChild.textContent = (found.get(chip.value) ?? 0).toLocaleString("en");
+    }
+  };
+  return { chips, show };
+}
+
+function drawn(name, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+// Marks of a figure by keyboard: one of them is reached by Tab, its neighbours by the arrows.
+function rove(marks) {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+  marks.forEach((mark, place) => {
+    mark.setAttribute("tabindex", place ? "-1" : "0");
+    mark.addEventListener("keydown", (event) => {
+      const next = event.key in step ? place + step[event.key] : { Home: 0, End: marks.length - 1 }[event.key];
+      if (!marks[next]) return;
+      event.preventDefault();
+      mark.setAttribute("tabindex", "-1");
+      marks[next].setAttribute("tabindex", "0");
+      marks[next].focus();
+    });
+  });
+}
+
+// Each question as a dot: how probable its gold option was, and is.
+function drawPlane(figure, questions, marked) {
+  const known = questions.filter(({ gold, before }) => gold !== null && before.length);
+  const shown = (known.includes(marked) ? [marked, ...known.filter((question) => question !== marked)] : known).slice(0, DOTS);
+  figure.hidden = !shown.length;
+  if (!shown.length) return;
+  const [left, top, size] = [44, 8, 280];
+  const x = (p) => left + size * p;
+  const y = (p) => top + size * (1 - p);
+  const ticks = [0, 0.25, 0.5, 0.75, 1].flatMap((p) => [
+    drawn("line", { x1: x(p), x2: x(p), y1: y(0), y2: y(1), class: "grid" }), drawn("line", { x1: x(0), x2: x(1), y1: y(p), y2: y(p), class: "grid" }),
+    drawn("text", { x: x(p), y: y(0) + 14, "text-anchor": "middle" }, `${100 * p}`), drawn("text", { x: left - 6, y: y(p) + 4, "text-anchor": "end" }, `${100 * p}`),
+  ]);
+  // The first of the order is painted last, above the others.
+  const dots = shown.map((question) => {
+    const [, colour, label] = FLIPS[question.flip];
+    const [from, to] = [question.before[question.gold], question.after[question.gold]];
+    const told = `${question.task} · ${question.doc_id}: ${label}, gold option ${percent(from)} → ${percent(to)}`;
+    const mark = drawn("path", { d: SHAPES[question.flip] ?? SHAPES.wrong, transform: `translate(${x(from).toFixed(1)} ${y(to).toFixed(1)})` });
+    const current = question === marked ? { "aria-current": "true" } : {};
+    return drawn("a", { href: addressOf(question), class: `${colour}${question.flip === "wrong" ? " open" : ""}`, "data-tip": told, "aria-label": told, ...current }, mark);
+  });
+  rove(dots);
+  const svg = drawn("svg", { viewBox: `0 0 ${left + size + 12} ${top + size + 34}`, role: "group", "aria-label": "Each question by the probability of its gold option, before and after" },
+    ...ticks, drawn("line", { x1: x(0), y1: y(0), x2: x(1), y2: y(1), class: "zero" }),
+    drawn("text", { x: x(0.5), y: y(0) + 30, "text-anchor": "middle" }, "gold option before, %"),
+    drawn("text", { x: 12, y: y(0.5), "text-anchor": "middle", transform: `rotate(-90 12 ${y(0.5)})` }, "after, %"), ...dots.toReversed());
+  figure.querySelector(".plane").replaceChildren(svg);
+  const used = Object.keys(FLIPS).filter((flip) => shown.some((question) => question.flip === flip));
+  figure.querySelector(".legend").replaceChildren(...used.map((flip) => element("span", {}, element("span", { className: FLIPS[flip][1], ariaHidden: "true", textContent: FLIPS[flip][0] }), ` ${FLIPS[flip][2]}`)));
+  figure.querySelector("figcaption").textContent = `Below the line the gold option lost probability. A dot leads to its question.${known.length > shown.length ? ` Of ${known.length.toLocaleString("en")} the ${shown.length.toLocaleString("en")} that come first are drawn.` : ""}`;
+}
+
+async function explore() {
   const place = document.getElementById("explorer");
   if (!place) return;
-  const questions = JSON.parse(document.getElementById("questions-data").textContent);
-  place.querySelector(".legend > :last-child").hidden = !questions.some(({ options }) => options.length);
-  for (const { measures } of questions) if (measures.kl === "∞") measures.kl = Infinity;
-  const words = questions.map(wordsOf);
+  if (!CAN_UNPACK) {
+    document.getElementById("packed").hidden = false;
+    return;
+  }
+  const { all, fill } = await readQuestions();
   const control = (name) => place.querySelector(`[name="${name}"]`);
   const status = place.querySelector("[role=status]");
-  const named = { flip: (value) => FLIPS[value]?.[2] ?? value, scope: (value) => value.toUpperCase() };
-  const offer = (select, pairs) => select.append(...pairs.map(([value, text]) => element("option", { value, textContent: text })));
+  place.querySelector(".legend > :last-child").hidden = !all.some(({ before }) => before.length);
+  const chosen = Object.fromEntries(Object.keys(FILTERS).map((name) => [name, new Set()]));
+  const ranges = {};
+  let one = null;
   let page = 1;
+  let turn = 0;
 
-  for (const name of FILTERS) {
-    const counts = new Map();
-    for (const question of questions) if (question[name]) counts.set(question[name], (counts.get(question[name]) ?? 0) + 1);
-    const values = [...counts].sort(([a], [b]) => compare(a, b, 1));
-    control(name).parentElement.hidden = values.length < 2;
-    offer(control(name), [["", "all"], ...values.map(([value, count]) => [value, `${named[name]?.(value) ?? value} (${count})`])]);
+  const shows = [];
+  // Of what the other filters leave, how many answers turned in each way.
+  const turned = new Map();
+  const counts = Object.fromEntries(Object.keys(FILTERS).map((name) => [name, new Map()]));
+  for (const question of all) for (const name of Object.keys(FILTERS)) counts[name].set(question[name], (counts[name].get(question[name]) ?? 0) + 1);
+  const changed = () => { one = null; page = 1; keep(); return show(); };
+  const chips = chipsOf(counts.flip, chosen.flip, changed);
+  place.querySelector(".chips").replaceChildren(...chips.chips);
+  shows.push(chips.show);
+  for (const name of ["task", "scope", "run"]) {
+    if (counts[name].size < 2) continue;
+    const filter = filterOf(name, counts[name], chosen[name], name === "scope" ? (value) => value.toUpperCase() : String, changed);
+    control("sort").parentElement.before(filter.place);
+    shows.push(filter.show);
   }
-  const known = (measure) => questions.some((question) => (question.measures[measure] ?? null) !== null);
-  offer(control("sort"), Object.entries(SORTS).filter(([, [, measure]]) => !measure || known(measure)).map(([name, [text]]) => [name, text]));
+  const known = (measure) => all.some((question) => question.measures[measure] !== null);
+  control("sort").append(...Object.entries(SORTS).filter(([, [, measure]]) => !measure || known(measure)).map(([value, [textContent]]) => element("option", { value, textContent })));
   control("sort").parentElement.hidden = control("sort").options.length < 2;
   const standard = control("sort").value;
+  const limits = element("span", { className: "limits" });
+  status.after(limits);
 
   const wordsWanted = () => control("q").value.toLowerCase().split(/\s+/).filter(Boolean);
 
-  function found() {
+  async function found() {
+    if (one) return all.filter(({ task, doc_id: doc, run }) => task === one.task && String(doc) === one.doc && run === one.run);
+    const within = ([name, [low, high]], { measures }) => measures[name] !== null && measures[name] >= low && (measures[name] < high || high === Infinity);
+    let fitting = all.filter((question) => Object.entries(chosen).every(([name, values]) => name === "flip" || !values.size || values.has(question[name]))
+      && Object.entries(ranges).every((range) => within(range, question)));
     const wanted = wordsWanted();
-    const fits = (question, index) => FILTERS.every((name) => !control(name).value || question[name] === control(name).value)
-      && wanted.every((word) => words[index].includes(word));
-    const chosen = questions.filter(fits);
+    if (wanted.length) {
+      await fill(fitting);
+      fitting = fitting.filter((question) => {
+        question.words ??= wordsOf(question);
+        return wanted.every((word) => question.words.includes(word));
+      });
+    }
+    turned.clear();
+    for (const { flip } of fitting) turned.set(flip, (turned.get(flip) ?? 0) + 1);
+    fitting = fitting.filter(({ flip }) => !chosen.flip.size || chosen.flip.has(flip));
     const [, measure, direction] = SORTS[control("sort").value];
-    return !measure ? chosen : chosen.sort((a, b) => compare(a.measures[measure] ?? null, b.measures[measure] ?? null, direction));
+    return !measure ? fitting : fitting.sort((a, b) => compare(a.measures[measure], b.measures[measure], direction));
   }
 
-  function show() {
-    const all = found();
-    const pages = Math.max(1, Math.ceil(all.length / PAGE));
+  let drawnFor = null;
+  async function show() {
+    turn += 1;
+    const mine = turn;
+    place.ariaBusy = "true";
+    const fitting = await found();
+    const pages = Math.max(1, Math.ceil(fitting.length / PAGE));
     page = Math.min(Math.max(page, 1), pages);
     const first = (page - 1) * PAGE;
-    const here = all.slice(first, first + PAGE);
+    const here = fitting.slice(first, first + PAGE);
+    await fill(here);
+    // Of two searches at once the later one counts.
+    if (mine !== turn) return;
     place.querySelector(".cards").replaceChildren(...here.map(card));
     highlight(place, wordsWanted());
+    for (const update of shows) update(turned);
+    limits.replaceChildren(...Object.entries(ranges).map(([name, [low, high]]) => {
+      const ends = [low, high].map((end) => (Number.isFinite(end) ? String(end).replace("-", "−") : null));
+      const text = `${NAMES[name]} ${ends[0] === null ? `below ${ends[1]}` : ends[1] === null ? `from ${ends[0]}` : `${ends[0]} to ${ends[1]}`}`;
+      const chip = element("button", { type: "button", className: "chip", ariaLabel: `Remove: ${text}`, textContent: `${text} ✕` });
+      chip.addEventListener("click", () => { delete ranges[name]; changed(); });
+      return chip;
+    }));
     const shown = here.length ? `: ${first + 1} to ${first + here.length} shown` : "";
-    status.textContent = `${all.length} of ${questions.length} questions${shown}`;
+    status.textContent = one ? (here.length ? "One question, from a link" : "No question here is that of the link")
+      : `${fitting.length.toLocaleString("en")} of ${all.length.toLocaleString("en")} questions${shown}`;
+    control("clear").firstChild.data = one ? "All questions" : "Clear";
+    control("clear").hidden = !one && !wordsWanted().length && control("sort").value === standard && !Object.keys(ranges).length && Object.values(chosen).every(({ size }) => !size);
     place.querySelector(".paging").hidden = pages === 1;
     place.querySelector(".paging span").textContent = `Page ${page} of ${pages}`;
     control("previous").disabled = page === 1;
     control("next").disabled = page === pages;
+    // Leafing through the pages, the plane stays as it is; a single question is shown among those of its task.
+    const key = addressNow().replace(/.page=\d+/, "");
+    const among = one ? all.filter(({ task, run }) => task === one.task && run === one.run) : fitting;
+    if (key !== drawnFor) drawPlane(place.querySelector(".dots"), among, one ? fitting[0] : null);
+    drawnFor = key;
+    place.ariaBusy = "false";
   }
 
   // The address holds the search and the filters, so that a view can be shared and survives a reload.
-  function keep() {
+  function addressNow() {
+    if (one) return `#question?${new URLSearchParams(one)}`;
     const state = new URLSearchParams();
-    for (const name of ["q", ...FILTERS]) if (control(name).value) state.set(name, control(name).value);
+    if (control("q").value) state.set("q", control("q").value);
+    for (const [name, values] of Object.entries(chosen)) for (const value of values) state.append(name, value);
+    for (const [name, [low, high]] of Object.entries(ranges)) state.set(name, `${Number.isFinite(low) ? low : ""}..${Number.isFinite(high) ? high : ""}`);
     if (control("sort").value !== standard) state.set("sort", control("sort").value);
     if (page > 1) state.set("page", page);
-    try { history.replaceState(null, "", `#questions${state.size ? `?${state}` : ""}`); } catch { /* some files may not */ }
+    return `#questions${state.size ? `?${state}` : ""}`;
   }
 
-  function recall() {
-    if (!location.hash.startsWith("#questions?")) return;
-    const state = new URLSearchParams(location.hash.slice("#questions?".length));
-    for (const name of ["q", ...FILTERS, "sort"]) {
-      const value = state.get(name) ?? (name === "sort" ? standard : "");
-      control(name).value = value;
-      if (control(name).value !== value) control(name).value = name === "sort" ? standard : "";
+  function keep() {
+    try { history.replaceState(null, "", addressNow()); } catch { /* some files may not */ }
+  }
+
+  async function recall() {
+    const [, which, text] = location.hash.match(/^#(questions?)\?(.*)$/s) ?? [];
+    if (!which) return;
+    const state = new URLSearchParams(text);
+    one = which === "question" ? { task: state.get("task") ?? "", doc: state.get("doc") ?? "", run: state.get("run") ?? "" } : null;
+    control("q").value = state.get("q") ?? "";
+    for (const [name, values] of Object.entries(chosen)) {
+      values.clear();
+      if (!one) for (const value of state.getAll(name)) if (counts[name].has(value)) values.add(value);
     }
+    for (const name of RANGES) {
+      delete ranges[name];
+      const ends = state.get(name)?.split("..").map((end, place_) => (end === "" ? [-Infinity, Infinity][place_] : Number(end)));
+      if (ends?.length === 2 && !ends.some(Number.isNaN)) ranges[name] = ends;
+    }
+    const sort = state.get("sort");
+    control("sort").value = [...control("sort").options].some(({ value }) => value === sort) ? sort : standard;
     page = Number.parseInt(state.get("page") ?? 1, 10) || 1;
-    show();
-    document.getElementById("questions").scrollIntoView();
+    await show();
+    // A link leads to its question, and not to the filters above it.
+    (one ? place.querySelector(".found") : document.getElementById("questions")).scrollIntoView();
+    status.focus({ preventScroll: true });
   }
 
-  const changed = () => { page = 1; show(); keep(); };
-  const turn = (step) => { page += step; show(); keep(); document.getElementById("questions").scrollIntoView(); status.focus({ preventScroll: true }); };
-  control("q").addEventListener("input", changed);
-  for (const name of [...FILTERS, "sort"]) control(name).addEventListener("change", changed);
-  control("previous").addEventListener("click", () => turn(-1));
-  control("next").addEventListener("click", () => turn(1));
-  control("clear").addEventListener("click", () => {
-    for (const name of ["q", ...FILTERS]) control(name).value = "";
+  const clear = () => {
+    control("q").value = "";
+    for (const values of Object.values(chosen)) values.clear();
+    for (const name of RANGES) delete ranges[name];
     control("sort").value = standard;
-    changed();
-    control("q").focus();
-  });
+    return changed();
+  };
+  const leaf = async (step) => {
+    page += step;
+    await show();
+    keep();
+    place.querySelector(".found").scrollIntoView();
+    status.focus({ preventScroll: true });
+  };
+  control("q").addEventListener("input", changed);
+  control("sort").addEventListener("change", changed);
+  control("previous").addEventListener("click", () => leaf(-1));
+  control("next").addEventListener("click", () => leaf(1));
+  control("clear").addEventListener("click", async () => { await clear(); control("q").focus(); });
+  place.addEventListener("keydown", (event) => { if (event.key === "Escape" && one) { clear(); status.focus(); } });
   addEventListener("hashchange", recall);
-  let before = 1;
-  addEventListener("beforeprint", () => { before = page; page = 1; show(); });
-  addEventListener("afterprint", () => { page = before; show(); });
   place.hidden = false;
-  show();
-  recall();
+  await show();
+  await recall();
+}
+
+// Bars of a figure whose numbers are in the table below it: what a bar is, and its questions.
+function liveFigure(figure) {
+  const table = figure.querySelector(".numbers table");
+  const marks = [...figure.querySelectorAll("svg [id*='-mark-']")];
+  if (!table || !marks.length) return;
+  const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+  const rows = [...table.tBodies[0].rows].map((row) => Object.fromEntries([...row.cells].map((cell, at) => [heads[at], cell.textContent.trim()])));
+  const here = marks.filter((mark) => rows[Number(mark.id.split("-mark-").at(-1))]);
+  for (const mark of here) {
+    const at = Number(mark.id.split("-mark-").at(-1));
+    const row = rows[at];
+    mark.setAttribute("data-tip", Object.entries(row).map(([name, value]) => `${name} ${value}`).join(" · "));
+    mark.setAttribute("aria-label", mark.dataset.tip);
+    mark.setAttribute("role", "img");
+    if (!document.getElementById("explorer") || !RANGES.includes(row.measure)) continue;
+    mark.setAttribute("role", "link");
+    mark.classList.add("link");
+    const end = (text) => text.replace("−", "-");
+    const low = rows[at - 1]?.measure === row.measure ? end(row.from) : "";
+    const high = rows[at + 1]?.measure === row.measure ? end(row.to) : "";
+    const open = () => { location.hash = `#questions?${row.measure}=${low}..${high}`; };
+    mark.addEventListener("click", open);
+    mark.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(); } });
+  }
+  for (const svg of figure.querySelectorAll("svg[role=img]")) if (svg.querySelector("[id*='-mark-']")) svg.setAttribute("role", "group");
+  rove(here);
+}
+
+// What is under the pointer or has the focus, in words beside it.
+function offerTips() {
+  const tip = document.getElementById("tip");
+  const hide = () => { tip.hidden = true; };
+  const show = (event) => {
+    const mark = event.target.closest?.("[data-tip]");
+    if (!mark) return hide();
+    tip.textContent = mark.dataset.tip;
+    tip.hidden = false;
+    const box = mark.getBoundingClientRect();
+    const at = { x: event.clientX ?? box.x + box.width / 2, y: event.clientY ?? box.bottom };
+    tip.style.left = `${Math.max(4, Math.min(at.x + 12, innerWidth - tip.offsetWidth - 8))}px`;
+    tip.style.top = `${at.y + 16 + tip.offsetHeight < innerHeight ? at.y + 16 : at.y - tip.offsetHeight - 10}px`;
+    return null;
+  };
+  document.addEventListener("pointerover", show);
+  document.addEventListener("focusin", show);
+  document.addEventListener("scroll", hide, { capture: true, passive: true });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 }
 
 function printDetails() {
@@ -331,6 +687,9 @@ showTheme(kept.theme);
 document.addEventListener("DOMContentLoaded", () => {
   chooseTheme();
   offerCopies();
+  offerDownloads();
+  offerTips();
+  document.querySelectorAll("figure").forEach(liveFigure);
   document.querySelectorAll("table").forEach(sortable);
   document.querySelectorAll(".scroll, .wide").forEach(hintMore);
   followContents();

@@ -12,9 +12,9 @@ from consistency.comparison.changed_most import changed_most
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.metrics.measures import MEASURE
-from consistency.report.drawings import Look, Plot, Point, errorbar
+from consistency.report.drawings import Look, Plot, Point, errorbar, wide_limits
 from consistency.report.items import Columns
-from consistency.report.pair.tables import selection_note
+from consistency.report.pair.tables import CORRECTED, PARTS, parts_of_change, selection_note
 from consistency.support.figure_style import BLUE, GREY, INK, RED
 from consistency.support.text import common_beginning
 
@@ -61,17 +61,19 @@ def histogram(values: Columns, measure: str, edges: Sequence[float]) -> list[Bin
     ]
 
 
-def _bars(axes: Axes, bins: Sequence[Bin], edges: Sequence[float], colours: Sequence[str]) -> None:
-    """Draw bins between the given edges, which need not be those of the values."""
+def _bars(axes: Axes, bins: Sequence[Bin], edges: Sequence[float], colours: Sequence[str], first: int = 0) -> None:
+    """Draw bins between the given edges, which need not be those of the values; the first is that row of the data."""
     low, high = np.array(edges[:-1]), np.array(edges[1:])
-    axes.bar(low, [item.share for item in bins], width=high - low, align="edge", color=colours, linewidth=0)
+    bars = axes.bar(low, [item.share for item in bins], width=high - low, align="edge", color=colours, linewidth=0)
+    for number, bar in enumerate(bars, start=first):
+        bar.set_gid(f"mark-{number}")
     axes.set_title("share of questions")
     axes.set_xlim(low[0], high[-1])
 
 
 def _shift(items: Columns) -> Plot:
     # Eight bins for a factor of ten, from a thousandth of a nat on; what is less, is none.
-    kl_edges = [0.0, *np.logspace(-3, 1, 33).round(6).tolist()]
+    kl_edges = [0.0, *(float(f"{edge:.4g}") for edge in np.logspace(-3, 1, 33))]
     gold_edges = np.linspace(-1, 1, 41).round(6).tolist()
     of_kl, of_gold = histogram(items, "kl", kl_edges), histogram(items, "delta_gold", gold_edges)
     infinite = int(np.isinf(items["kl"]).sum())
@@ -80,7 +82,7 @@ def _shift(items: Columns) -> Plot:
         _bars(axes[0], of_kl, range(len(kl_edges)), [GREY])
         axes[0].set_xticks([1, 9, 17, 25, 33], ["0.001", "0.01", "0.1", "1", "10"])
         axes[0].set_xlabel("KL(before ‖ after), nats")
-        _bars(axes[1], of_gold, gold_edges, [RED if item.high <= 0 else BLUE for item in of_gold])
+        _bars(axes[1], of_gold, gold_edges, [RED if item.high <= 0 else BLUE for item in of_gold], len(of_kl))
         axes[1].axvline(0, color=INK, linewidth=0.6)
         axes[1].set_xticks([-1, -0.5, 0, 0.5, 1])
         axes[1].set_xlabel("change of the gold option's probability")
@@ -132,27 +134,43 @@ def _sign(section: Section) -> str:
 
 def _tasks(by_task: Mapping[str, Section]) -> Plot:
     found = changed_most(list(by_task.values()), MOST_TASKS)
-    changes = {} if found is None else found.changes
-    most = [
-        (section, Point.of(changes[section.name], "delta_accuracy", section.n, task=section.name))
-        for section in (found.sections if found else ())
-    ]
-    shown = sorted(most, key=lambda item: item[1].value or 0.0)
-    names = [str(point.at("task")) for _, point in shown]
+    confidence, changes = (0.95, {}) if found is None else (found.confidence, found.changes)
+    shown = sorted(found.sections if found else (), key=lambda section: changes[section.name].value or 0.0)
+    parts = {section.name: parts_of_change(section, confidence) for section in shown}
+    panels = {"delta_accuracy": "change of accuracy"}
+    if any(parts.values()):
+        panels |= dict(zip(PARTS, ("corrected for letter bias", "due to letter bias"), strict=True))
+    estimates = {section.name: {"delta_accuracy": changes[section.name], **parts[section.name]} for section in shown}
+    points = {
+        panel: [
+            (place, section, Point.of(estimates[section.name][panel], panel, section.n, task=section.name))
+            for place, section in enumerate(shown)
+            if panel in estimates[section.name]
+        ]
+        for panel in panels
+    }
+    low, high = (100 * end for end in wide_limits([point for of in points.values() for _, _, point in of]))
+    names = [section.name for section in shown]
     common = common_beginning(names)
 
-    def draw(axes: Sequence[Axes], _: str) -> None:
+    def draw(axes: Sequence[Axes], panel: str) -> None:
         (ax,) = axes
         for sign, look in SIGNS.items():
-            marks = [(float(place), point) for place, (section, point) in enumerate(shown) if _sign(section) == sign]
+            # The test is of the change alone.
+            marks = [
+                (float(place), point)
+                for place, section, point in points[panel]
+                if (_sign(section) if panel == "delta_accuracy" else "none") == sign
+            ]
             errorbar(ax, marks, look, across=True, scale=100)
         ax.axvline(0, color=INK, linewidth=0.6)
+        ax.set_xlim(low, high)
         ax.set_yticks(range(len(shown)), [name[len(common) :] for name in names], fontsize=7)
         ax.set_ylim(-0.7, len(shown) - 0.3)
         ax.grid(axis="y", visible=False)
         ax.grid(axis="x", visible=True)
         ax.tick_params(axis="y", length=0)
-        ax.set_xlabel("change of accuracy, points")
+        ax.set_xlabel("points")
 
     left = len(by_task) - len(shown)
     return Plot(
@@ -165,6 +183,7 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
             if found is None or len(shown) == found.of
             else selection_note(found)
         )
+        + (f" {CORRECTED}" if len(panels) > 1 else "")
         + (f" Names without their common beginning, {common}." if common else "")
         + (f" The {left} tasks that changed least, or have no accuracy, are left out." if left else ""),
         rows=[
@@ -175,10 +194,11 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
                 **changes[section.name].to_dict(),
                 "p_holm": section.p_holm,
                 "p_bh": section.p_bh,
+                **{name: part.to_dict() for name, part in parts[section.name].items()},
             }
-            for section, _ in shown
+            for section in shown
         ],
-        panels={"all": ""},
+        panels=panels if len(panels) > 1 else {"delta_accuracy": ""},
         looks=tuple(SIGNS.values()),
         heights=(0.5 + 0.155 * len(shown),),
         draw=draw,

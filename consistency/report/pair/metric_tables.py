@@ -134,6 +134,7 @@ def group_table(comparison: Comparison) -> Table | None:
         labels=1,
         data=data,
         folded=len(rows) > FOLDED,
+        pinned=_CHANGE.heading,
     )
 
 

@@ -75,6 +75,8 @@ def _accuracy(found: _Found, name: str) -> Table:
         labels=1,
         data=[{"questions_of": of, **parts.to_dict()} for of, _, parts in found],
         folded=len(rows) > FOLDED,
+        pinned="change",
+        names_tasks=name == "parts_by_task",
     )
 
 

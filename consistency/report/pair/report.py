@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,18 +18,19 @@ from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
-from consistency.comparison.sentences import gold_lines, shift_lines, undefined_notes
+from consistency.comparison.sentences import accuracy_name, gold_lines, shift_lines, undefined_notes
 from consistency.logs.run_config import model_name
 from consistency.report import questions, schema
 from consistency.report.citations import bibtex
-from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
+from consistency.report.content import ChangedQuestion, Drawing, Gate, Report, Section, Table
 from consistency.report.drawings import draw_all
 from consistency.report.folder import begin_report, write_files
-from consistency.report.formats.numbers import fixed
+from consistency.report.formats.numbers import fixed, points
 from consistency.report.items import MOST_ROWS, Columns, ItemsWriter, OfRows, RowsColumn, joined, large_columns
 from consistency.report.methods import pair_methods
 from consistency.report.pair import metric_tables, option_tables, tables
 from consistency.report.pair.figures import pair_plots
+from consistency.report.pair.first_screen import key_numbers
 from consistency.report.pair.part_tables import part_tables
 from consistency.report.pair.slice_tables import slice_tables
 from consistency.report.pair.texts import LargeTexts, text_columns
@@ -48,8 +50,6 @@ from consistency.support.text import p_equals, shortened
 
 # Sentences in the type of a heading.
 MOST_LEADS = 2
-# Of very many questions, those that changed most of which the texts are looked at.
-_MOST_LOOKED_AT = 20_000
 # Rows of a table of very many questions that are written at once, with their texts.
 _MOST_TEXTS = 1 << 15
 # Columns of items that several tables and figures are made of.
@@ -58,6 +58,7 @@ _INTERVALS = {
     "fixed": "95 % intervals say how far a figure would move with other questions of the same tasks.",
     "sampled": "95 % intervals say how far a figure would move with other tasks of the kind.",
 }
+_CHANGED = ("accuracy_before", "accuracy_after", "delta_accuracy")
 _NOT_CONTAINED = "They do not contain what another training or another prompt would change."
 READING = (
     "How to read it: a small shift to both sides alike is noise of the evaluation, or of another prompt; a heavy tail of "
@@ -65,7 +66,7 @@ READING = (
 )
 
 
-def write_comparison(comparison: Comparison, out: str | Path) -> Path:
+def write_comparison(comparison: Comparison, out: str | Path, *, single_file: bool = False) -> Path:
     """Write the report of a comparison.
 
     Parameters
@@ -75,6 +76,8 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
     out : path-like
         The folder to write: what a grid's report has (docs/report_schema.md), and `comparison.txt`. It appears whole, by
         renaming; an earlier report there is replaced.
+    single_file : bool
+        Whether `report.html` holds the other files, but for `items.parquet`, so that it can be sent alone.
 
     Returns
     -------
@@ -87,25 +90,33 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
         If `out` holds something else, or cannot be written.
     """
     with Outputs() as outputs:
-        draft_comparison(comparison, out, outputs)
+        draft_comparison(comparison, out, outputs).write(single_file=single_file)
     return Path(out) / "report.html"
 
 
-def draft_comparison(comparison: Comparison, out: str | Path, outputs: Outputs, progress: Tell = silent) -> Path:
-    """Write the report of a comparison into a folder that takes its place with other outputs: see `write_comparison`.
+@dataclass(frozen=True)
+class DraftedReport:
+    """A report whose figures and items are written, and whose tables, JSON and pages are not."""
 
-    Returns
-    -------
-    pathlib.Path
-        The folder.
-    """
+    folder: Path
+    report: Report
+
+    def write(self, gate: Gate | None = None, *, single_file: bool = False) -> None:
+        """Write the rest, with what a gate decided: see `write_files`."""
+        with gc_disabled():
+            write_files(replace(self.report, gate=gate), self.folder, single_file=single_file)
+
+
+def draft_comparison(
+    comparison: Comparison, out: str | Path, outputs: Outputs, progress: Tell = silent
+) -> DraftedReport:
+    """Draw the report of a comparison into a folder that takes its place with other outputs: see `write_comparison`."""
     folder = begin_report(out, outputs)
     # A few figures, whose objects end with the command; a grid's would add up.
     with gc_disabled():
         (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
         progress("writing the report: texts, tables and figures", 0, 1)
-        write_files(_report(comparison, folder), folder)
-    return folder
+        return DraftedReport(folder, _report(comparison, folder))
 
 
 def _report(comparison: Comparison, folder: Path) -> Report:
@@ -124,13 +135,13 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         draw_all(plots, folder / "figures") for plots in pair_plots(comparison, options or items)
     )
     logs = (log_table(document.logs), tables.pairing_table(comparison))
-    sections = [Section("provenance", "What was compared", _provenance(comparison), logs)]
-    if tables.has_headline(comparison):
-        sections.append(Section("headline", "Before and after", (), (tables.headline_table(comparison),)))
+    sections = []
+    if changed := tables.changed_table(comparison):
+        sections.append(Section("changed-most", changed.title, (), (changed,)))
+    headline = (tables.headline_table(comparison),) if tables.has_headline(comparison) else ()
+    sections.append(Section("headline", "Before and after", tuple(_details(comparison)), headline))
     if parts := part_tables(comparison):
         sections.append(Section("parts", "Letter bias and sharpness", (), parts))
-    if most := tables.changed_most_table(comparison):
-        sections.append(Section("changed-most", most.title, (), (most,)))
     if any(questions.count_kinds(options or items).values()):
         sections.append(Section("flips", "Which answers turned", (), (tables.flip_table(options or items),)))
     if readability := metric_tables.readability_table(comparison):
@@ -154,22 +165,24 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         sections.append(Section("tasks", "Task by task", (), each))
     if comparison.slices:
         sections.append(Section("slices", "Slices of the questions", (), slice_tables(comparison)))
-    shown = questions.strongest(_questions(items, texts))
+    shown = questions.strongest(_questions(items, texts), questions.MOST_OF_PAIR)
     harmful = questions.count_kinds(items)["harmful"]
     return Report(
         title=_title(comparison),
         kicker=_kicker(comparison),
         leads=comparison.verdicts[:MOST_LEADS],
-        details=tuple(_details(comparison)),
+        details=comparison.verdicts[MOST_LEADS:],
         intervals=_intervals(comparison),
         notes=tuple(document.notes),
         signature=document.signature,
         sections=tuple(sections),
         questions=shown,
         questions_note=questions.note(shown, len(items["doc_id"]), harmful),
-        methods=pair_methods(document),
+        methods=(*_results(comparison), *pair_methods(document)),
         bibtex=bibtex({comparison.before.lm_eval_version, comparison.after.lm_eval_version}),
         document=document,
+        numbers=key_numbers(comparison),
+        last=(Section("provenance", "What was compared", _provenance(comparison), logs),),
     )
 
 
@@ -299,7 +312,24 @@ def _details(comparison: Comparison) -> Iterator[str]:
                 f"{fixed(comparison.overall.kl_quantiles['p50'])} in the median; Spearman's ρ of the options with the earlier "
                 f"ones is {fixed(rank.value)}."
             )
-    yield from comparison.verdicts[MOST_LEADS:]
+
+
+def _results(comparison: Comparison) -> Iterator[str]:
+    """A sentence for the results section of a paper, of each pool whose answers are right or wrong."""
+    for pool in comparison.pools:
+        before, after, change = (pool.estimates[name] for name in _CHANGED)
+        if change.value is None or pool.flips is None:
+            continue
+        ends = ""
+        if change.ci_low is not None and change.ci_high is not None:
+            ends = f" (95 % CI [{points(change.ci_low)}, {points(change.ci_high)}])"
+        yield (
+            f"On {pool.n:,} questions of {pool.of_tasks} task{'s' if pool.of_tasks > 1 else ''} "
+            f"({accuracy_name(pool)}), accuracy went from {fixed(100 * (before.value or 0), 1)} % to "
+            f"{fixed(100 * (after.value or 0), 1)} %, a change of {points(change.value)} points{ends}: "
+            f"{pool.flips['harmful']:,} answers turned from right to wrong and {pool.flips['beneficial']:,} from wrong to "
+            f"right ({pool.test}: {p_equals(pool.sign_flip_p)})."
+        )
 
 
 def _provenance(comparison: Comparison) -> tuple[str, ...]:
@@ -330,8 +360,9 @@ def _reading(items: Columns) -> tuple[str, ...]:
 
 
 def _questions(items: Columns, logged: LargeTexts | None) -> list[ChangedQuestion]:
-    """The answers that changed most: of questions with options, and of up to half as many without."""
-    rows = questions.changed_most(items, len(items["doc_id"]) if logged is None else _MOST_LOOKED_AT)
+    """The questions, those that changed most first: of very many as many as a page holds, half of them without options."""
+    most = questions.MOST_OF_PAIR
+    rows = questions.every(items, len(items["doc_id"]) if logged is None else most)
     texts: dict[int, tuple[str, tuple[str, ...]]] = {}
     if logged is not None:
         texts = {row: logged.of_row(row) for row in sorted(rows)}
@@ -340,8 +371,8 @@ def _questions(items: Columns, logged: LargeTexts | None) -> list[ChangedQuestio
         texts = {row: (asked[row], options[row] or ()) for row in rows}
     without = [row for row in rows if row not in texts or not texts[row][1]]
     with_options = [row for row in rows if row in texts and texts[row][1]]
-    room = max(questions.MOST // 2, questions.MOST - len(with_options))
-    chosen = [*with_options[: questions.MOST - min(room, len(without))], *without[:room]]
+    room = max(most // 2, most - len(with_options))
+    chosen = [*with_options[: most - min(room, len(without))], *without[:room]]
     few = {name: items[name][chosen] for name in items if name in questions.DESCRIBED}
     untold = [row for row in chosen if row not in texts]
     if untold:

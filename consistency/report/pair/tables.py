@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from consistency.comparison.changed_most import ChangedMost
+from consistency.comparison.quantities import quantity_named
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.comparison.sentences import accuracy_name
 from consistency.metrics.answers import QUANTILES, quantiles
 from consistency.metrics.measures import HEADLINE, MEASURE
-from consistency.report.content import Row, Table
+from consistency.report.content import Mark, Row, Span, Table
 from consistency.report.formats.numbers import DASH, fixed, formatted, with_share
 from consistency.report.items import Columns
 from consistency.report.questions import count_kinds
@@ -21,8 +22,16 @@ from consistency.statistics.estimates import Estimate
 from consistency.support.text import p_value
 
 FLIPS = ("harmful", "beneficial", "wrong_to_wrong")
-# With fewer tasks than these, the table of all tasks is as short.
-FEWEST_RANKED = 10
+PARTS = ("calibrated_change", "prior_change")
+MARKS = (
+    Mark("change of accuracy", "●", "blue"),
+    Mark("corrected for letter bias", "◆", "red"),
+    Mark("due to letter bias", "○", "grey"),
+)
+CORRECTED = (
+    "Corrected: one offset for each letter taken out; what remains is knowledge, or a letter bias that differs between "
+    "questions."
+)
 FIGURE_HEADS = tuple(measure.heading for measure in HEADLINE)
 NAMES = {"overall": "all questions", "macro": "mean of the tasks", "homo": "HOMO", "id": "ID", "ood": "OOD"}
 
@@ -74,6 +83,7 @@ def headline_table(comparison: Comparison) -> Table:
         rows=tuple(rows),
         labels=1,
         data=data,
+        pinned=MEASURE["delta_accuracy"].heading,
     )
 
 
@@ -182,7 +192,8 @@ def task_table(comparison: Comparison) -> Table:
         rows=tuple(rows),
         labels=1,
         data=[{"name": name, **_data(section, "metrics")} for name, section in comparison.by_task.items()],
-        folded=len(rows) > 12,
+        pinned=MEASURE["delta_accuracy"].heading,
+        names_tasks=True,
     )
 
 
@@ -215,37 +226,86 @@ def trimmed_table(comparison: Comparison) -> Table:
     )
 
 
-def changed_most_table(comparison: Comparison) -> Table | None:
-    """The tasks whose accuracy changed most, with intervals that account for their choice; None for few tasks."""
+def changed_table(comparison: Comparison) -> Table | None:
+    """The tasks whose accuracy changed most, with intervals that account for their choice; None where none has an accuracy."""
     found = comparison.changed_most
-    if found is None or found.of < FEWEST_RANKED:
+    known = [s for s in comparison.by_task.values() if s.estimates["delta_accuracy"].value is not None]
+    sections = known if found is None else found.sections
+    if not sections:
         return None
+    confidence = 0.95 if found is None else found.confidence
     before, after, change = (MEASURE[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy"))
+    changes = {s.name: s.estimates["delta_accuracy"] if found is None else found.changes[s.name] for s in sections}
     rows = [
         (
             section.name,
-            str(section.n),
+            formatted(changes[section.name], change),
             *(formatted(section.estimates[end.name], end, interval=False) for end in (before, after)),
-            formatted(found.changes[section.name], change),
             *(str((section.flips or {}).get(kind, DASH)) for kind in FLIPS[:2]),
-            *(p_value(p) for p in (section.p_holm, section.p_bh)),
+            str(section.n),
+            p_value(section.sign_flip_p if section.p_holm is None else section.p_holm),
         )
-        for section in found.sections
+        for section in sections
     ]
+    adjusted = any(section.p_holm is not None for section in sections)
+    spans, legend = drawn_changes(sections, changes, confidence)
     return Table(
         name="changed_most",
-        title="The tasks that changed most",
-        caption=f"{selection_note(found)} p: the test of no change, corrected for the number of tasks: Holm keeps any false "
-        "finding rare, BH (Benjamini and Hochberg) their share.",
+        title="The tasks that changed most" if len(sections) > 1 else "The change",
+        caption=f"{'95 % intervals.' if found is None else selection_note(found)} p: the test of no change"
+        + (", corrected for the number of tasks, so that any false finding is rare (Holm)." if adjusted else ".")
+        + (f" {CORRECTED}" if len(legend) > 1 else ""),
         head=(
-            *("task", "questions", before.heading, after.heading, change.heading),
+            *("task", change.heading, before.heading, after.heading),
             *(MEASURE[f"{kind}_flips"].title for kind in FLIPS[:2]),
-            *("p (Holm)", "p (BH)"),
+            *("questions", "p (Holm)" if adjusted else "p"),
         ),
         rows=tuple(rows),
         labels=1,
-        data=found.to_dict()["tasks"],
+        data=[
+            {
+                "task": section.name,
+                "delta_accuracy": changes[section.name].to_dict(),
+                "p_holm": section.p_holm,
+                "p_bh": section.p_bh,
+                **{name: found.to_dict() for name, found in parts_of_change(section, confidence).items()},
+            }
+            for section in sections
+        ],
+        pinned=change.heading,
+        names_tasks=True,
+        legend=legend,
+        spans=spans,
+        unit="points",
     )
+
+
+def drawn_changes(
+    sections: Sequence[Section], changes: Mapping[str, Estimate], confidence: float = 0.95
+) -> tuple[tuple[tuple[Span | None, ...], ...], tuple[Mark, ...]]:
+    """Each task's change of accuracy to be drawn, and where options have letters what of it is knowledge and what letters."""
+    parts = [parts_of_change(section, confidence) for section in sections]
+    marks = MARKS if any(parts) else MARKS[:1]
+    spans = tuple(
+        (_span(changes[section.name]), *(_span(of.get(name)) for name in PARTS))[: len(marks)]
+        for section, of in zip(sections, parts, strict=True)
+    )
+    return spans, marks
+
+
+def parts_of_change(section: Section, confidence: float) -> dict[str, Estimate]:
+    """The change corrected for letter bias, and that due to it, in a task whose options have letters."""
+    if section.decomposition is None or not section.decomposition.lettered:
+        return {}
+    found = {name: quantity_named(name).at(section, confidence) for name in PARTS}
+    return {name: part for name, part in found.items() if part is not None and part.value is not None}
+
+
+def _span(found: Estimate | None) -> Span | None:
+    if found is None or found.value is None:
+        return None
+    ends = (None if end is None else 100 * end for end in (found.ci_low, found.ci_high))
+    return Span(100 * found.value, *ends)
 
 
 def selection_note(found: ChangedMost) -> str:
