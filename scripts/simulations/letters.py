@@ -42,9 +42,10 @@ def world() -> tuple[Floats, Bools, Floats, Bools]:
     return log_probabilities(scores), gold, other, rng.random(POPULATION)[:, None] < np.array([0.1])
 
 
-def after(planted: tuple[Floats, float, float]) -> Floats:
+@cache
+def after(name: str) -> Floats:
     """The scores of the model with what was planted."""
-    letters, factor, changed = planted
+    letters, factor, changed = PLANTED[name]
     scores, _, other, holds = world()
     return log_probabilities(factor * np.where(holds & (changed > 0), other, scores) + letters)
 
@@ -54,7 +55,7 @@ def truth(name: str) -> dict[str, float]:
     """The parts over all questions: of accuracy from what was planted, of KL and ρ as all questions have them."""
     scores, gold, _, _ = world()
     letters, factor, _ = PLANTED[name]
-    later = after(PLANTED[name])
+    later = after(name)
     found = dict(decompose([Answered(scores, later, gold)], ALONE).plug_in)
     found["calibrated_change"] = accuracy((later - letters) / factor - PRIOR, gold) - accuracy(scores - PRIOR, gold)
     found["prior_change"] = accuracy(later, gold) - accuracy(scores, gold) - found["calibrated_change"]
@@ -76,8 +77,8 @@ def of_parts(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     """Whether the interval of each part contains the truth, for each plant."""
     scores, gold, _, _ = world()
     asked, found = rng.integers(0, POPULATION, n), []
-    for name, planted in PLANTED.items():
-        parts = decompose([Answered(scores[asked], after(planted)[asked], gold[asked])], ALONE).estimates
+    for name in PLANTED:
+        parts = decompose([Answered(scores[asked], after(name)[asked], gold[asked])], ALONE).estimates
         found += [contains(parts[part], truth(name)[part]) for part in PARTS]
     return tuple(found)
 
@@ -88,7 +89,7 @@ def of_languages(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     clusters: Integers = np.repeat(np.arange(n), LANGUAGES)
     asked = rng.integers(0, POPULATION, n)[clusters]
     noise = rng.normal(0, 0.3, (2, len(asked), OPTIONS))
-    before, later = scores[asked] + noise[0], after(PLANTED["all three"])[asked] + noise[1]
+    before, later = scores[asked] + noise[0], after("all three")[asked] + noise[1]
     labels = Labels(strata=None, tasks=None, clusters=clusters)
     parts = decompose([Answered(before, later, gold[asked])], labels).estimates
     return tuple(contains(parts[part], truth_of_languages()[part]) for part in PARTS)
@@ -100,7 +101,7 @@ def truth_of_languages() -> dict[str, float]:
     scores, gold, _, _ = world()
     noise = np.random.default_rng(5).normal(0, 0.3, (2, 10 * POPULATION, OPTIONS))
     many = np.tile(np.arange(POPULATION), 10)
-    later = after(PLANTED["all three"])[many] + noise[1]
+    later = after("all three")[many] + noise[1]
     return dict(decompose([Answered(scores[many] + noise[0], later, gold[many])], ALONE).plug_in)
 
 
@@ -130,7 +131,7 @@ TABLES: dict[str, Table] = {
         ],
     ),
     "Parts of the change between two runs of one model whose intervals exclude 0, by number of questions": (
-        (200, 1000),
+        (200, 1000, 5000),
         [
             (
                 of_same_model,
