@@ -37,6 +37,15 @@ class Labelled:
     answered: Answered
     labels: tuple[str, ...] = ()
 
+    def take(self, rows: Integers) -> Labelled:
+        """The given questions, in the given order."""
+        found = self.answered
+        if len(rows) == len(found) and (rows == np.arange(len(found))).all():
+            return self
+        place = None if found.place is None else found.place[rows]
+        taken = replace(found, before=found.before[rows], after=found.after[rows], gold=found.gold[rows], place=place)
+        return Labelled(taken, self.labels)
+
 
 def by_label(pairs: Pairs) -> Labelled:
     """The answers of a task in the order of the labels that its options stand behind.
@@ -63,9 +72,7 @@ def by_label(pairs: Pairs) -> Labelled:
 
 
 def decompose_tasks(pairs: Sequence[Pairs], labels: Labels) -> Decomposition:
-    """The parts of what changed in several tasks, those whose labels begin alike together.
-
-    A task with the labels A to D goes with one that has A to E; one with no and yes does not go with one that has no and maybe.
+    """The parts of what changed in several tasks: see `kinds_of`.
 
     Parameters
     ----------
@@ -74,7 +81,30 @@ def decompose_tasks(pairs: Sequence[Pairs], labels: Labels) -> Decomposition:
     labels : dict
         What was sampled, for the questions of all tasks in their order.
     """
-    tasks = list(map(by_label, pairs))
+    groups, in_order, _ = kinds_of(list(map(by_label, pairs)), labels)
+    return decompose(groups, in_order)
+
+
+def kinds_of(tasks: Sequence[Labelled], labels: Labels) -> tuple[list[Answered], Labels, list[int]]:
+    """The answers of tasks whose labels begin alike, together.
+
+    A task with the labels A to D goes with one that has A to E; one with no and yes does not go with one that has no and maybe.
+
+    Parameters
+    ----------
+    tasks : sequence of Labelled
+    labels : dict
+        What was sampled, for the questions of all tasks in their order.
+
+    Returns
+    -------
+    list of Answered
+        One for each kind of labels.
+    dict
+        What was sampled, for their questions.
+    list of int
+        The numbers of the tasks in the order in which their questions are there.
+    """
     kinds: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for number, task in enumerate(tasks):
         kinds[task.labels].append(number)
@@ -82,15 +112,17 @@ def decompose_tasks(pairs: Sequence[Pairs], labels: Labels) -> Decomposition:
     order = [number for numbers in kinds.values() for number in numbers]
     ends = np.cumsum([len(task.answered) for task in tasks])[:-1]
     groups = [_joined([tasks[number].answered for number in numbers], names) for names, numbers in kinds.items()]
-    del tasks
 
     def in_order(units: Integers | None) -> Integers | None:
         parts = [] if units is None else np.split(units, ends)
         return None if units is None else np.concatenate([parts[number] for number in order])
 
-    return decompose(
-        groups, {"strata": None, "tasks": in_order(labels["tasks"]), "clusters": in_order(labels["clusters"])}
-    )
+    sampled: Labels = {
+        "strata": None,
+        "tasks": in_order(labels["tasks"]),
+        "clusters": in_order(labels["clusters"]),
+    }
+    return groups, sampled, order
 
 
 def _labels(pairs: Pairs) -> tuple[str, ...]:

@@ -127,7 +127,7 @@ def _of_calibration(when: str) -> Callable[[Section], Estimate | None]:
 
 def _of_parts(name: str) -> Callable[[Section], Estimate | None]:
     def find(section: Section) -> Estimate | None:
-        return None if section.decomposition is None else section.decomposition.estimates[name]
+        return None if section.decomposition is None else section.decomposition.estimates.get(name)
 
     return find
 
