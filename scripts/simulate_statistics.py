@@ -31,6 +31,7 @@ from simulations import (
     plans,
     questions,
     runs,
+    sides,
     tails,
     tasks,
     trainings,
@@ -41,7 +42,7 @@ from simulations.draws import Draw
 from consistency.support.files import write_atomically
 
 # In the order of docs/statistics.md.
-MODULES = (questions, tasks, clusters, tails, verdicts, options, letters, gates, plans, alarms, runs, trainings)
+MODULES = (questions, tasks, clusters, tails, verdicts, options, letters, gates, plans, alarms, runs, sides, trainings)
 TABLES = {title: table for module in MODULES for title, table in module.TABLES.items()}
 CHUNKS = 40
 
