@@ -31,6 +31,17 @@ PLANTED = {
 }
 
 
+# Parts whose intervals cover more than 96.5 % of the truth of 250 questions, and three that do not.
+BOUNDED = {
+    "letters moved by 1.5 nats up and down": ("calibrated_change", "kl_sharpness_last", "kl_rest", "spearman_calibrated"),
+    "scores twice as large": ("calibrated_change", "kl_prior", "kl_prior_first", "kl_rest"),
+    "other beliefs in a tenth of the questions": ("kl_prior", "kl_prior_first"),
+    "all three": ("calibrated_change", "kl_prior", "spearman_calibrated"),
+}
+# So few answers that turned are hardly more than none.
+MOST_TURNED = 5
+
+
 @cache
 def world() -> tuple[Floats, Bools, Floats, Bools]:
     """All questions: scores of a model that answers B too often, gold, and other beliefs and where they would be held."""
@@ -95,6 +106,27 @@ def of_languages(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     return tuple(contains(parts[part], truth_of_languages()[part]) for part in PARTS)
 
 
+def at_the_boundary(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
+    """Whether a part is at the end of what it can be: no more than five answers turned, KL reaches 0, or ρ 1.
+
+    Of those parts whose intervals cover more than they say, and of the last, which cover as they say.
+    """
+    scores, gold, _, _ = world()
+    asked, found = rng.integers(0, POPULATION, n), []
+    for name, parts in BOUNDED.items():
+        estimates = decompose([Answered(scores[asked], after(name)[asked], gold[asked])], ALONE).estimates
+        for part in parts:
+            item = estimates[part]
+            if item.ci_low is None or item.ci_high is None:
+                found.append(None)
+            elif part in OF_ACCURACY:
+                turned = sum(estimates[f"calibrated_{kind}"].value or 0.0 for kind in ("harmful", "beneficial"))
+                found.append(turned * n < MOST_TURNED + 0.5)
+            else:
+                found.append(item.ci_low <= 0 if part in OF_KL else item.ci_high >= 1)
+    return tuple(found)
+
+
 @cache
 def truth_of_languages() -> dict[str, float]:
     """The parts over all questions, with the noise of languages."""
@@ -122,7 +154,17 @@ _NAMES = (
     *("calibrated change", "change due to letter bias", "KL: temperature", "KL: letters besides", "KL: letters first"),
     *("KL: temperature besides", "KL: neither", "ρ corrected for letter bias"),
 )
+_NAME = dict(zip(PARTS, _NAMES, strict=True))
 TABLES: dict[str, Table] = {
+    "Parts at the end of what they can be (five answers or fewer turned, KL reaches 0, ρ reaches 1), by number of questions": (
+        (100, 250, 1000),
+        [
+            (
+                at_the_boundary,
+                tuple(f"{name}: {_NAME[part]}" for name, parts in BOUNDED.items() for part in parts),
+            )
+        ],
+    ),
     "Coverage of the parts of a change, by number of questions": (
         (57, 100, 250, 1000),
         [
