@@ -6,12 +6,13 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consistency.cli import domain, evaluate, training_data
+from consistency.cli import domain, evaluate, sides, training_data
 from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
 from consistency.cli.plan_eval import plan_eval
@@ -70,10 +71,24 @@ class TaskSampling(StrEnum):
     SAMPLED = "sampled"
 
 
-@app.command()
+@app.command(cls=sides.SeveralValues)
 def compare(
-    before: Annotated[Path, typer.Argument(help="Log folder, its .zip, a samples or a results file of the first run.")],
-    after: Annotated[Path, typer.Argument(help="The same of the second run.")],
+    before: Annotated[
+        Path | None,
+        typer.Argument(help="Log folder, its .zip, a samples or a results file of the first run.", show_default=False),
+    ] = None,
+    after: Annotated[Path | None, typer.Argument(help="The same of the second run.", show_default=False)] = None,
+    runs_before: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--before",
+            help="Instead of BEFORE and AFTER: logs of several runs, such as training seeds: --before A1 A2 --after B1 B2.",
+            show_default=False,
+        ),
+    ] = None,
+    runs_after: Annotated[
+        list[Path] | None, typer.Option("--after", help="The same of the runs after.", show_default=False)
+    ] = None,
     form: Annotated[
         Format, typer.Option("--format", help="What is printed; github is Markdown for a job's summary or a comment.")
     ] = Format.TEXT,
@@ -129,6 +144,31 @@ def compare(
     """Compare two evaluations of the same questions; `consistency explain` says what the words of the output mean."""
     # What only some comparisons need is imported where it is used: the first answer is to come at once.
     load_when_used(*UNUSED_OF_NUMPY)
+    if runs_before or runs_after:
+        if before is not None or after is not None or not (runs_before and runs_after):
+            raise typer.BadParameter("give BEFORE and AFTER, or --before and --after, each with its logs")
+        if len(runs_before) > 1 or len(runs_after) > 1:
+            given = {"--run": run, "--noise": noise, "--policy": policy}
+            unused = [name for name, value in given.items() if value]
+            sides.refuse([*unused, *([f"--format {form}"] if form in (Format.GITHUB, Format.MARKDOWN) else [])])
+            sides.compare_several(
+                runs_before,
+                runs_after,
+                conditions=fail_if or [],
+                json=Path("-") if form is Format.JSON else json,
+                out=out,
+                most=None if every else MOST_TASKS,
+                scopes=None if scopes is None else partial(_find_scopes, scopes, experiment),
+                margin=margin,
+                score=score,
+                filter_name=filter_name,
+                task_sampling=tasks.value,
+                cluster=cluster,
+            )
+            return
+        before, after = runs_before[0], runs_after[0]
+    if before is None or after is None:
+        raise typer.BadParameter("give two logs, BEFORE and AFTER, or several of each with --before and --after")
     from consistency.comparison.compare import compare as compare_runs
     from consistency.comparison.result import SameRun
     from consistency.comparison.runs import read_both

@@ -201,7 +201,7 @@ class Report:
     methods : tuple of str
         Paragraphs for a paper, from the actual settings.
     bibtex : str
-    document : PairReport, GridReport, DifferencesReport or WatchReport
+    document : PairReport, SidesReport, GridReport, DifferencesReport or WatchReport
         `report.json`.
     """
 

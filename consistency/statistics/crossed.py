@@ -13,7 +13,7 @@ from consistency.statistics.estimates import Estimate, Method, numbered, quantil
 from consistency.statistics.hypotheses import t_test
 from consistency.statistics.roots import root
 from consistency.statistics.task_means import mean_of_means
-from consistency.support.arrays import Floats, Integers
+from consistency.support.arrays import Bools, Floats, Integers
 
 LEAST_P = 1e-99
 NORMAL_DF = 1e6
@@ -192,8 +192,9 @@ def over_runs(
 
     References
     ----------
-    Sen (1960), On some convergence properties of U-statistics. Calcutta Statistical Association Bulletin 10, 1-18. Banerjee (1960)
-    and Satterthwaite (1946), An approximate distribution of estimates of variance components. Biometrics Bulletin 2, 110-114.
+    Sen (1960), On some convergence properties of U-statistics. Calcutta Statistical Association Bulletin 10, 1-18.
+    Satterthwaite (1946), An approximate distribution of estimates of variance components. Biometrics Bulletin 2, 110-114.
+    Banerjee (1960), as in `crossed_mean`.
 
     Examples
     --------
@@ -211,7 +212,7 @@ def over_runs(
         return CrossedMean(found, t_test(found), None)
     parts, cells = [], 0.0
     for side in several:
-        known = np.isfinite(side).all(axis=0)
+        known: Bools = np.asarray(np.isfinite(side).all(axis=0))
         own, runs = side[:, known].mean(axis=1), len(side)
         parts.append((float(own.var(ddof=1)) / runs, runs - 1))
         strata = np.zeros(len(known), dtype=np.int64) if stratum is None else stratum

@@ -79,10 +79,10 @@ def ranking_without_prior(crossed: Floats, rougher: Floats, labels: Labels) -> E
 
     An error of the offsets makes two rankings that are alike less alike, whatever its sign: what is found is too small by what
     shrinks with the root of the number of questions. Offsets of a quarter err twice as much: what the mean loses by them, over
-    the quarters, is about what it lost by the error of its own, which varies by half as much; the interval reaches further down by
-    that. Where its own error is large, by chance, the quarters lose little more or nothing; but the mean then moves from quarter
-    to quarter, up and down, and the interval reaches further up by twice the root of the mean square. Of fewer questions, or
-    clusters of them, than `FEWEST_UNITS` there is none.
+    the quarters, is about what it lost by the error of its own, which varies by half as much; the interval reaches further down
+    by that. Where its own error is large, by chance, the quarters lose little more or nothing; but the mean then moves from
+    quarter to quarter, up and down, and the interval reaches further up by twice the root of the mean square. Of fewer questions,
+    or clusters of them, than `FEWEST_UNITS` there is none.
     """
     found = mean(crossed, **labels)
     lost = [float(total / count) for total, count in rougher if count]

@@ -124,7 +124,5 @@ def beyond_runs(
     noise: Sequence[Floats] = [side.mean(axis=0) for side in known]
     found = mean(between[0].mean(axis=0) - share * np.sum(noise, axis=0), **labels, confidence=confidence)
     # A run is in two of the places of each pair of its own side.
-    sides = [
-        pairs if own is None else pairs - 2 * share * own for pairs, own in zip(between, within, strict=True)
-    ]
+    sides = [pairs if own is None else pairs - 2 * share * own for pairs, own in zip(between, within, strict=True)]
     return over_runs(found, sides, stratum, confidence)

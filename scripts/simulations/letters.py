@@ -33,7 +33,12 @@ PLANTED = {
 
 # Parts whose intervals cover more than 96.5 % of the truth of 250 questions, and three that do not.
 BOUNDED = {
-    "letters moved by 1.5 nats up and down": ("calibrated_change", "kl_sharpness_last", "kl_rest", "spearman_calibrated"),
+    "letters moved by 1.5 nats up and down": (
+        "calibrated_change",
+        "kl_sharpness_last",
+        "kl_rest",
+        "spearman_calibrated",
+    ),
     "scores twice as large": ("calibrated_change", "kl_prior", "kl_prior_first", "kl_rest"),
     "other beliefs in a tenth of the questions": ("kl_prior", "kl_prior_first"),
     "all three": ("calibrated_change", "kl_prior", "spearman_calibrated"),
@@ -112,7 +117,8 @@ def at_the_boundary(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]
     Of those parts whose intervals cover more than they say, and of the last, which cover as they say.
     """
     scores, gold, _, _ = world()
-    asked, found = rng.integers(0, POPULATION, n), []
+    asked = rng.integers(0, POPULATION, n)
+    found: list[bool | None] = []
     for name, parts in BOUNDED.items():
         estimates = decompose([Answered(scores[asked], after(name)[asked], gold[asked])], ALONE).estimates
         for part in parts:

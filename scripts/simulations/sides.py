@@ -101,7 +101,7 @@ def truth(recipe: Recipe) -> dict[str, float]:
     for _ in range(RUNS):
         known, gold = questions(rng, ASKED)
         sides = [[run_of(rng, known, gold, recipe, side) for _ in range(2)] for side in (0, 1)]
-        found = measure({TASK: task_of(*sides, gold)}, silent)[TASK]
+        found = measure({TASK: task_of(sides[0], sides[1], gold)}, silent)[TASK]
         for name in MEASURES:
             sums.setdefault(name, []).append(float(found.between[name][0].mean()))
         for name in BEYOND:
@@ -121,9 +121,7 @@ def contains(found: Estimate, value: float) -> bool | None:
 def drawn(rng: np.random.Generator, recipe: Recipe, sizes: tuple[int, int]) -> TaskRuns:
     """Runs of both sides, asked new questions."""
     known, gold = questions(rng, QUESTIONS)
-    before, after = (
-        [run_of(rng, known, gold, recipe, side) for _ in range(count)] for side, count in enumerate(sizes)
-    )
+    before, after = ([run_of(rng, known, gold, recipe, side) for _ in range(count)] for side, count in enumerate(sizes))
     return task_of(before, after, gold)
 
 

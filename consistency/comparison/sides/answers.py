@@ -39,12 +39,15 @@ class SideRun:
     config : RunConfig
     read : str
         Which run of the log was read, in a sentence.
+    sources : dict of str to Path
+        By task, the samples file.
     """
 
     name: str
     path: str
     config: RunConfig
     read: str
+    sources: Mapping[str, Path]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +148,9 @@ def read_sides(
     runs = _with_common_filters(read)
     (first_name, first), *others = runs.items()
     notes = [f"{name}: {line}" for name, run in runs.items() for line in run.selection.to_lines()]
-    found: dict[str, _Task] = {name: _Task(comparable(scores, score)) for name, scores in _plain(first, runs, filter_name)}
+    found: dict[str, _Task] = {
+        name: _Task(comparable(scores, score)) for name, scores in _plain(first, runs, filter_name)
+    }
     said: dict[str, list[str]] = {}
     for name, run in others:
         for note in _add(found, name, first, run, score, filter_name):
@@ -182,7 +187,16 @@ def read_sides(
     tasks = {name: replace(task, clusters=labels.get(name)) for name, task in tasks.items()}
     sized = {name: task.asked for name, task in tasks.items()}
     groups = read_groups(first.config, sized, {name: task.before[0].filter for name, task in tasks.items()})
-    told = [SideRun(name, str(run.path), run.config, run.selection.to_text()) for name, run in runs.items()]
+    told = [
+        SideRun(
+            name,
+            str(run.path),
+            run.config,
+            run.selection.to_text(),
+            {task: scores.source for task, scores in run.tasks.items()},
+        )
+        for name, run in runs.items()
+    ]
     return Answers(
         (tuple(told[: len(before)]), tuple(told[len(before) :])),
         tasks,

@@ -11,7 +11,7 @@ from consistency.comparison.compare import compare
 from consistency.comparison.estimation import Analysis
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import TaskSampling
-from consistency.comparison.sides.answers import SideRun, read_sides
+from consistency.comparison.sides.answers import SIDES, SideRun, read_sides
 from consistency.comparison.sides.measured import measure
 from consistency.comparison.sides.result import SideComparison
 from consistency.comparison.sides.sections import SideSection, side_section
@@ -77,7 +77,7 @@ def compare_sides(
     >>> round(found.overall.section.estimates["delta_accuracy"].value, 3), found.overall.runs
     (-0.375, ((0.6, 0.7), (0.2, 0.35)))
     """
-    for side, runs in (("before", before), ("after", after)):
+    for side, runs in zip(SIDES, (before, after), strict=True):
         if not runs:
             raise InputError(f"no run {side}", expected="one log or more of each side")
     if len(before) == len(after) == 1:
@@ -150,11 +150,15 @@ def compare_sides(
 
 def _of_pair(found: Comparison) -> SideComparison:
     """A comparison of one run with one other."""
-    configs = (found.before, found.after)
     runs = [
-        (SideRun(f"{side} 1", path, config, selection.to_text()),)
-        for side, path, config, selection in zip(
-            ("before", "after"), found.paths, configs, found.selection, strict=True
+        (SideRun(f"{side} 1", path, config, selection.to_text(), sources),)
+        for side, path, config, selection, sources in zip(
+            SIDES,
+            found.paths,
+            (found.before, found.after),
+            found.selection,
+            ({task: paths[number] for task, paths in found.sources.items()} for number in (0, 1)),
+            strict=True,
         )
     ]
     by_kind = {

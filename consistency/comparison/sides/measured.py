@@ -14,6 +14,7 @@ from consistency.comparison.items import accuracy_metric, question_arrays
 from consistency.comparison.pairing import Pairs
 from consistency.comparison.sides.answers import TaskRuns
 from consistency.errors import InputError
+from consistency.logs.scores import Scores
 from consistency.metrics.measures import MEASURE, MEASURES
 from consistency.support.arrays import Floats
 from consistency.support.progress_line import Tell
@@ -28,7 +29,16 @@ NOISE: Mapping[str, tuple[str, ...]] = {
     "kl_reverse": ("kl", "kl_reverse"),
     **{
         name: (name,)
-        for name in ("js", "total_variation", "cosine", "hellinger", "spearman", "spearman_paper", "tau_b", "weighted_tau")
+        for name in (
+            "js",
+            "total_variation",
+            "cosine",
+            "hellinger",
+            "spearman",
+            "spearman_paper",
+            "tau_b",
+            "weighted_tau",
+        )
     },
 }
 _FLIPS = ("harmful_flips", "beneficial_flips", "wrong_to_wrong_flips")
@@ -63,7 +73,7 @@ class MeasuredRuns:
     clusters: ItemClusters | None = None
 
     def __len__(self) -> int:
-        return self.right[0].shape[1]
+        return len(self.right[0][0])
 
 
 class _Sums:
@@ -192,7 +202,7 @@ def _metric(name: str, task: TaskRuns) -> str | None:
     return found.pop()
 
 
-def _right(runs: Sequence, metric: str | None) -> Floats:
+def _right(runs: Sequence[Scores], metric: str | None) -> Floats:
     return np.stack([scores.correct_by(metric) for scores in runs])
 
 

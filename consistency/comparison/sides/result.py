@@ -17,7 +17,8 @@ from consistency.comparison.sides.text import (
     measure_table,
     noise_table,
     run_lines,
-    summary_lines,
+    run_notes,
+    summary,
     task_table,
     wrapped,
 )
@@ -25,9 +26,9 @@ from consistency.support.version import own_version
 
 SCHEMA_VERSION = 1
 NOISE_TITLE = (
-    "Noise: answers that turn from right to wrong between the sides, between two runs of either side, and what is beyond that"
+    "Noise: answers that turn from right to wrong between the sides, between two runs of either, and what is beyond"
 )
-MEASURES_TITLE = "between the sides, between two runs of either side, and what is beyond that"
+MEASURES_TITLE = "between the sides, between two runs of either, and what is beyond"
 
 
 @dataclass(frozen=True)
@@ -173,9 +174,9 @@ class SideComparison:
         columns : int
             Of the terminal.
         """
-        pools, lines = self.pools, [line for sentence in self.verdicts for line in wrapped(sentence, columns)]
-        for pool in pools:
-            lines += summary_lines(pool, len(pools) > 1, columns)
+        pools = self.pools
+        sentences = [*self.verdicts, *(line for pool in pools for line in summary(pool, named=len(pools) > 1))]
+        lines = [line for sentence in sentences for line in wrapped(sentence, columns)]
         tasks = chosen(self.by_task.values(), most)
         rows = [*tasks, *self.by_group.values(), *self.by_scope.values(), *self.by_metric.values()]
         if self.overall is not None and len(self.by_task) > 1:
@@ -189,8 +190,9 @@ class SideComparison:
         for pool in pools:
             if measured := list(measure_table(pool, columns)):
                 lines += ["", *wrapped(f"{pool.section.name}: {MEASURES_TITLE}", columns), *measured]
-        notes = [line for note in self.notes for line in wrapped(note, columns)]
-        return "\n".join([*run_lines(self.runs, columns), *notes, "", *lines, "", *wrapped(self.signature, columns)])
+        read = [*run_lines(self.runs), *run_notes(self.runs), *self.notes]
+        head = [line for sentence in read for line in wrapped(sentence, columns)]
+        return "\n".join([*head, "", *lines, "", *wrapped(self.signature, columns)])
 
 
 def _alone(items: Mapping[str, SideSection]) -> dict[str, Section]:

@@ -15,7 +15,7 @@ from consistency.comparison.groups import Weighting
 from consistency.comparison.labelled import by_label, kinds_of
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.section import Section
-from consistency.comparison.sides.answers import TaskRuns
+from consistency.comparison.sides.answers import SIDES, TaskRuns
 from consistency.comparison.sides.measured import NOISE, MeasuredRuns, joined
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.crossed import over_runs
@@ -95,18 +95,35 @@ class SideSection:
     def deviations(self) -> tuple[float | None, float | None]:
         """The standard deviation of the runs' accuracies on either side; None for a side of a single run."""
         before, after = (float(np.std(side, ddof=1)) if len(side) > 1 else None for side in self.runs)
-        return before, after
+        return before if before == before else None, after if after == after else None
+
+    @property
+    def calibrated(self) -> Mapping[str, Estimate]:
+        """What is known without the prior of the options' labels; empty where they have none."""
+        found = self.section.decomposition
+        return found.estimates if found is not None and found.lettered else {}
 
     def to_dict(self) -> dict[str, Any]:
-        """The section as plain data, for JSON; numbers by question pair, which several runs have not, are left out."""
-        found = self.section.to_dict()
-        if self.noise:
-            found |= {
-                "noise": {name: item.to_dict() for name, item in self.noise.items()},
-                "accuracy_of_runs": dict(zip(("before", "after"), map(list, self.runs), strict=True)),
-                "deviation_of_runs": dict(zip(("before", "after"), self.deviations, strict=True)),
-            }
-        return found
+        """The section as plain data, for JSON."""
+        section = self.section
+        accuracies = [[None if np.isnan(x) else x for x in side] for side in self.runs]
+        return {
+            "n": section.n,
+            "tasks": list(section.tasks),
+            "accuracy_metric": section.accuracy_metric,
+            "weighting": section.weighting,
+            "absent": section.absent,
+            "estimates": {name: found.to_dict() for name, found in section.estimates.items()},
+            "calibrated": {name: found.to_dict() for name, found in self.calibrated.items()},
+            "noise": {name: item.to_dict() for name, item in self.noise.items()},
+            "accuracy_of_runs": dict(zip(SIDES, accuracies, strict=True)),
+            "deviation_of_runs": dict(zip(SIDES, self.deviations, strict=True)),
+            "p": section.sign_flip_p,
+            "p_holm": section.p_holm,
+            "p_bh": section.p_bh,
+            "equivalence_p": section.equivalence_p,
+            "minimum_detectable_change": section.minimum_detectable_change,
+        }
 
 
 def side_section(
@@ -211,9 +228,7 @@ def _noises(found: MeasuredRuns, labels: Labels, task_of: Integers) -> dict[str,
         alone = [
             None
             if side is None
-            else _finished(
-                among_runs(_over_questions(name, side.mean(axis=0), found.reaches, labels), side), name
-            )
+            else _finished(among_runs(_over_questions(name, side.mean(axis=0), found.reaches, labels), side), name)
             for side in sides
         ]
         pairs = _both_directions(found, name)

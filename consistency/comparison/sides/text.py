@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -21,39 +20,39 @@ _LONGEST = 20
 _SHORTEST_CUT = 8
 
 
-def run_lines(runs: Sequence[Sequence[SideRun]], columns: int) -> Iterator[str]:
-    """Which run of each log was read, and what follows for a side of a single run."""
-    for side in runs:
-        for run in side:
-            yield from wrapped(f"{run.name}: {run.path}, {run.read}", columns)
+def run_notes(runs: Sequence[Sequence[SideRun]]) -> Iterator[str]:
+    """What follows for a side of a single run beside one of several."""
     for name, side in zip(SIDES, runs, strict=True):
-        if len(side) == 1:
-            yield from wrapped(
-                f"{name}: a single run, taken as it is; intervals say nothing of other runs of that side", columns
-            )
+        if len(side) == 1 < max(map(len, runs)):
+            yield f"{name}: a single run, taken as it is; intervals say nothing of other runs of that side"
 
 
-def summary_lines(pool: SideSection, named: bool, columns: int) -> Iterator[str]:
+def run_lines(runs: Sequence[Sequence[SideRun]]) -> Iterator[str]:
+    """Which run of each log was read."""
+    for side in runs:
+        yield from (f"{run.name}: {run.path}, {run.read}" for run in side)
+
+
+def summary(pool: SideSection, *, named: bool) -> Iterator[str]:
     """The change of accuracy of a pool with its interval, how far its runs lie apart, and the change without letter bias."""
     change = pool.section.estimates["delta_accuracy"]
     if change.ci_low is None:
         return
     of = f"{pool.section.name}: " if named else ""
-    yield from wrapped(f"{of}change {points_of(change)} points: {change.describe()}", columns)
+    yield f"{of}change {points_of(change)} points: {change.describe()}"
     spread = [
         f"{side} {decimal(100 * deviation, 2)} points over {len(runs)} runs"
         for side, deviation, runs in zip(SIDES, pool.deviations, pool.runs, strict=True)
-        if deviation is not None and not math.isnan(deviation)
+        if deviation is not None
     ]
     if spread:
-        yield from wrapped(f"{of}standard deviation of the runs' accuracy: {', '.join(spread)}", columns)
-    found = pool.section.decomposition
-    if found is not None and (calibrated := found.estimates.get("calibrated_change")) is not None:
-        ends = " → ".join(_percent(found.estimates[f"calibrated_{side}"].value) for side in SIDES)
-        yield from wrapped(
-            f"{of}accuracy corrected for letter bias {ends} %, change {points_of(calibrated)} points; change due to letter bias "
-            f"{points_of(found.estimates['prior_change'])} points",
-            columns,
+        yield f"{of}standard deviation of the runs' accuracy: {', '.join(spread)}"
+    found = pool.calibrated
+    if "calibrated_change" in found:
+        ends = " → ".join(_percent(found[f"calibrated_{side}"].value) for side in SIDES)
+        yield (
+            f"{of}accuracy corrected for letter bias {ends} %, change {points_of(found['calibrated_change'])} points; change "
+            f"due to letter bias {points_of(found['prior_change'])} points"
         )
 
 
@@ -154,7 +153,7 @@ def _cut(name: str, room: int) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return _NONE if value is None or math.isnan(value) else decimal(100 * value, 1)
+    return _NONE if value is None else decimal(100 * value, 1)
 
 
 def chosen(items: Iterable[SideSection], most: int | None) -> list[SideSection]:

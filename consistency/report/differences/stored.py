@@ -21,6 +21,7 @@ from consistency.report.schema import (
     GridReport,
     Mean,
     PairReport,
+    SidesReport,
     WatchReport,
     read_document,
 )
@@ -308,10 +309,12 @@ def read_stored(folder: str | Path) -> StoredReport:
         If there is no report of a grid or a pair, or one that this version cannot read.
     """
     document = read_document(folder)
-    if isinstance(document, DifferencesReport | WatchReport):
-        what = (
-            "a report of differences" if isinstance(document, DifferencesReport) else "a report of a watched training"
-        )
+    if isinstance(document, DifferencesReport | WatchReport | SidesReport):
+        what = {
+            DifferencesReport: "a report of differences",
+            WatchReport: "a report of a watched training",
+            SidesReport: "a report of several runs a side",
+        }[type(document)]
         raise InputError(what, expected="one of a pair or a grid", path=folder)
     return StoredReport(Path(folder), document)
 
