@@ -308,9 +308,9 @@ def _methods(comparison: SideComparison) -> tuple[str, ...]:
         f"{_questions(comparison)} that all of them answered. Every measure was taken of all pairs of a run before and a run "
         f"after, and averaged ({change.describe()}).",
         "Intervals hold the variance over runs and that over questions (Banerjee 1960; Cameron, Gelbach and Miller 2011), with "
-        "Student's quantile of the runs' degrees of freedom over both sides (Satterthwaite 1946). A side of a single run is taken "
-        "as it is. What two runs of one side differ by was estimated from all pairs of its runs, with the jackknife's variance over "
-        "runs (Arvesen 1969), and what is beyond it as half the energy distance is (Székely and Rizzo 2013).",
+        "Student's quantile of the runs' degrees of freedom over both sides (Satterthwaite 1946). A side of a single run is "
+        "taken as it is. What two runs of one side differ by was estimated from all pairs of its runs, with the jackknife's "
+        "variance over runs (Arvesen 1969), and what is beyond it as half the energy distance is (Székely and Rizzo 2013).",
     )
 
 
