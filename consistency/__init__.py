@@ -3,6 +3,8 @@
 Two logs
     `compare` two logs of `lm_eval --log_samples`, print or `write_comparison`; `compare_many` with one reference, `write_many`;
     `read_run` gives the `Scores` behind them.
+Several runs a side
+    `compare_sides` of training seeds or sampled answers, whose noise is then estimated; `write_sides`.
 A model's knowledge
     `read_probe` labels what a base model knows, `read_map` counts it by subject, `audit` holds a training set against it,
     `write_groups` writes the training rows of intervention groups, `preference_pairs` reads pairs for Axolotl.
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from consistency.comparison.many.compare import compare_many
     from consistency.comparison.many.result import ManyComparison
     from consistency.comparison.result import Comparison
+    from consistency.comparison.sides.compare import compare_sides
+    from consistency.comparison.sides.result import SideComparison
     from consistency.errors import InputError
     from consistency.experiment.grid import Experiment
     from consistency.experiment.reading import read_experiment
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from consistency.report.grid.report import write_report
     from consistency.report.many.report import write_many
     from consistency.report.pair.report import write_comparison
+    from consistency.report.sides.report import write_sides
     from consistency.statistics.estimates import Estimate
     from consistency.training_data.audit import audit
     from consistency.training_data.write import write_groups
@@ -49,10 +54,12 @@ _HOMES = {
     "Probe": "knowledge.probes",
     "Run": "logs.runs",
     "Scores": "logs.scores",
+    "SideComparison": "comparison.sides.result",
     "audit": "training_data.audit",
     "compare": "comparison.compare",
     "compare_many": "comparison.many.compare",
     "compare_reports": "report.differences.matching",
+    "compare_sides": "comparison.sides.compare",
     "preference_pairs": "preference",
     "read_experiment": "experiment.reading",
     "read_map": "knowledge.map",
@@ -62,6 +69,7 @@ _HOMES = {
     "write_groups": "training_data.write",
     "write_many": "report.many.report",
     "write_report": "report.grid.report",
+    "write_sides": "report.sides.report",
 }
 __all__ = [
     "Comparison",
@@ -72,11 +80,13 @@ __all__ = [
     "Probe",
     "Run",
     "Scores",
+    "SideComparison",
     "__version__",
     "audit",
     "compare",
     "compare_many",
     "compare_reports",
+    "compare_sides",
     "preference_pairs",
     "read_experiment",
     "read_map",
@@ -86,6 +96,7 @@ __all__ = [
     "write_groups",
     "write_many",
     "write_report",
+    "write_sides",
 ]
 
 

@@ -3,6 +3,7 @@
     python scripts/simulate_statistics.py                                 # all, 20,000 draws for each figure
     python scripts/simulate_statistics.py --draws 500                     # a look
     python scripts/simulate_statistics.py --only subjects --keep FILE     # some; figures in FILE are not drawn again
+    python scripts/simulate_statistics.py --only of_parts --sizes 100 250 # with other sizes than the table's own
 
 Prints Markdown tables; `simulations` has the draws and the names of their rows. An interval should cover in 93.5 to 96.5 %
 of the draws, a test should reject in at most 5.5 %. The questions of a subject are alike, since each subject has a difficulty
@@ -31,6 +32,7 @@ from simulations import (
     plans,
     questions,
     runs,
+    sides,
     slices,
     tails,
     tasks,
@@ -55,6 +57,7 @@ MODULES = (
     slices,
     alarms,
     runs,
+    sides,
     trainings,
     many,
 )
@@ -76,14 +79,16 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20_000, help=f"a multiple of {CHUNKS}")
     parser.add_argument("--only", metavar="TEXT", default="", help="only draws whose function and size hold this text")
     parser.add_argument("--keep", metavar="FILE", type=Path, help="a JSON file of finished figures, read and added to")
+    parser.add_argument("--sizes", metavar="N", type=int, nargs="+", help="instead of each table's own sizes")
     arguments = parser.parse_args()
+    tables = {title: (tuple(arguments.sizes or sizes), parts) for title, (sizes, parts) in TABLES.items()}
     kept = json.loads(arguments.keep.read_text()) if arguments.keep and arguments.keep.exists() else {}
     # One process for each core: the linear algebra of each must not use them all.
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     start = time.perf_counter()
     chosen = [
         (draw, size)
-        for sizes, parts in TABLES.values()
+        for sizes, parts in tables.values()
         for draw, _ in parts
         for size in sizes
         if arguments.only in f"{draw.__name__} {size}"
@@ -99,7 +104,7 @@ def main() -> None:
             kept[waiting[done]] = done.result()
             if arguments.keep:
                 write_atomically(arguments.keep, json.dumps(kept))
-    for title, (sizes, parts) in TABLES.items():
+    for title, (sizes, parts) in tables.items():
         lines = []
         for draw, names in parts:
             if not all((draw, size) in chosen for size in sizes):

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import log_softmax, softmax
 from scipy.stats import chisquare
+from scipy.stats import skew as sample_skewness
 from scipy.stats import t as student
 
 from consistency.comparison.compare import compare
 from consistency.comparison.part_sentences import verdict_clause
 from consistency.comparison.result import Comparison
 from consistency.metrics.letter_prior import batch_calibrated, even_offsets
-from consistency.statistics.decomposition import Answered, Decomposition, decompose
+from consistency.statistics.decomposition import Answered, Decomposition, Divergences, decompose
 from consistency.statistics.fitted_means import ranking_without_prior
 from consistency.statistics.nearest import left_out, nearest
 from consistency.statistics.sampling import Labels
@@ -43,6 +44,21 @@ def parts(before: np.ndarray, after: np.ndarray, gold: np.ndarray, **how: Any) -
 
 def accuracy(scores: np.ndarray, gold: np.ndarray) -> float:
     return float(gold[np.arange(len(gold)), scores.argmax(axis=1)].mean())
+
+
+def hall(values: np.ndarray) -> tuple[float, float]:
+    """The ends for which Hall's transformation of the t statistic is Student's quantile."""
+    n, skew = len(values), float(sample_skewness(values, bias=False))
+    slope, t = skew / (3 * np.sqrt(n)), float(student.ppf(0.975, n - 1))
+
+    def studentised(target: float) -> float:
+        def missing(x: float) -> float:
+            return x + slope * x**2 + slope**2 * x**3 / 3 + skew / (6 * np.sqrt(n)) - target
+
+        return float(brentq(missing, -50, 50))
+
+    se = values.std(ddof=1) / np.sqrt(n)
+    return float(values.mean() - studentised(t) * se), float(values.mean() - studentised(-t) * se)
 
 
 def value(found: Decomposition, name: str) -> float:
@@ -463,16 +479,31 @@ def test_of_few_questions_what_is_fitted_has_no_interval(world) -> None:
 def test_rankings_are_told_with_what_errors_of_the_letters_take(world) -> None:
     """Of the quarters' losses against all: half the mean one as a further standard error, three times the largest one upwards."""
     scores, gold = world[0][:400], world[1][:400]
-    crossed = np.random.default_rng(1).normal(0.6, 0.2, 400)
-    rougher = np.array([[0.58 * 400, 400], [0.55 * 400, 400], [0.7 * 400, 400]])
-    found = ranking_without_prior(crossed, rougher, ALONE)
-    mean, se = crossed.mean(), crossed.std(ddof=1) / 20
-    t = student.ppf(0.975, 399)
-    lost = max(mean - (0.58 + 0.55 + 0.7) / 3, 0)
-    assert found.ci_low == pytest.approx(mean - t * np.hypot(se, lost / 2), rel=1e-9)
-    assert found.ci_high == pytest.approx(mean + t * se + 3 * (mean - 0.55), rel=1e-9)
+    crossed = 1 - np.random.default_rng(1).exponential(0.2, 400)
+    lost = np.array([0.02, 0.05, -0.04, 0.06])
+    found = ranking_without_prior(crossed, np.stack([300 * lost, np.full(4, 300)], axis=1), ALONE)
+    t, se = student.ppf(0.975, 399), crossed.std(ddof=1) / 20
+    assert found.ci_low == pytest.approx(crossed.mean() - t * np.hypot(se, lost.mean() / 2), rel=1e-9)
+    moved = np.sqrt((lost**2).mean())
+    assert found.ci_high == pytest.approx(min(crossed.mean() + np.hypot(t * se, 2 * moved), 1), rel=1e-9)
     same = parts(scores, scores + LETTERS, gold).estimates["spearman_calibrated"]
     assert (same.ci_low, same.ci_high) == (1, 1)
+
+
+def test_intervals_of_divergences_are_corrected_for_skewness_whatever_the_sample_shows(world) -> None:
+    scores, gold = world[0][:1500], world[1][:1500]
+    later = log_softmax(2 * scores + np.random.default_rng(4).normal(0, 0.5, scores.shape), axis=1)
+    groups = [Answered(scores, later, gold)]
+    columns = [Divergences(groups, ALONE).parts("kl", crossed=crossed) for crossed in (False, True)]
+    found = parts(scores, later, gold).estimates
+    rest = np.array([hall(x["rest"]) for x in columns])
+    assert (found["kl_rest"].ci_low, found["kl_rest"].ci_high) == pytest.approx(
+        (rest[:, 0].min(), rest[:, 1].max()), rel=1e-9
+    )
+    sharp = np.array([hall(x["sharpness"]) for x in columns])
+    moved = abs(columns[0]["sharpness"].mean() - columns[1]["sharpness"].mean())
+    assert found["kl_sharpness"].ci_low == pytest.approx(sharp[:, 0].min(), rel=1e-9)
+    assert found["kl_sharpness"].ci_high == pytest.approx(sharp[:, 1].max() + 3.841458820694124 / 2 * moved, rel=1e-9)
 
 
 def test_what_one_run_leaves_open_is_compared_in_neither(world) -> None:

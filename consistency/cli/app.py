@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consistency.cli import domain, evaluate, training_data
+from consistency.cli import domain, evaluate, sides, training_data
 from consistency.cli.after import after
+from consistency.cli.compare import compare
 from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
 from consistency.cli.plan_eval import plan_eval
 from consistency.cli.watch import watch
-from consistency.errors import InputError, not_one_of
-from consistency.support.lazy_modules import UNUSED_OF_NUMPY, load_when_used
-from consistency.support.streams import say, show, tell
+from consistency.errors import not_one_of
+from consistency.support.streams import say, show
 
 if TYPE_CHECKING:
-    from consistency.logs.runs import Run
+    pass
 
 app = typer.Typer(
     help="Did fine-tuning teach a model something, or break what it knew? Reads logs of lm_eval --log_samples.",
@@ -51,278 +49,7 @@ def options(
     """Read the options that are given before a command."""
 
 
-class Format(StrEnum):
-    """How a comparison is printed."""
-
-    TEXT = "text"
-    GITHUB = "github"
-    MARKDOWN = "markdown"
-    JSON = "json"
-
-
-def _explain(term: str | None) -> None:
-    if term is not None:
-        from consistency.report.glossary import explain as explained
-
-        show(explained(term).to_text())
-        raise typer.Exit
-
-
-# Rows of the printed table.
-MOST_TASKS = 10
-
-
-class TaskSampling(StrEnum):
-    """What the intervals are about."""
-
-    FIXED = "fixed"
-    SAMPLED = "sampled"
-
-
-@app.command()
-def compare(
-    before: Annotated[Path, typer.Argument(help="Log folder, its .zip, a samples or a results file of the first run.")],
-    after: Annotated[
-        list[Path] | None,
-        typer.Argument(help="The same of the second run; of several, each is compared with the first."),
-    ] = None,
-    form: Annotated[
-        Format, typer.Option("--format", help="What is printed; github is Markdown for a job's summary or a comment.")
-    ] = Format.TEXT,
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option(help="Condition such as 'harmful flips > 2 %'; if it holds, exit code 1. May be repeated."),
-    ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
-    margin: Annotated[float, typer.Option(help="Largest change of accuracy that counts as none.")] = 0.01,
-    score: Annotated[str, typer.Option(help="raw, acc_norm, acc_bytes or acc_mutual_info.")] = "raw",
-    tasks: Annotated[
-        TaskSampling,
-        typer.Option(help="Intervals for other questions of the same tasks, or for other tasks of the kind."),
-    ] = TaskSampling.FIXED,
-    cluster: Annotated[
-        str,
-        typer.Option(
-            help="Field of the documents whose equal values make questions clusters, such as passage_id; auto finds passages, "
-            "repeated questions and translations; none."
-        ),
-    ] = "auto",
-    run: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Date of the run to read; twice: of BEFORE, then of AFTER. Default: the newest of each task."
-        ),
-    ] = None,
-    filter_name: Annotated[
-        str | None,
-        typer.Option(
-            "--filter", help="Filter that counts in tasks with several. Default: the first.", show_default=False
-        ),
-    ] = None,
-    scopes: Annotated[str | None, typer.Option(help="Domain: also HOMO, ID and OOD.", show_default=False)] = None,
-    experiment: Annotated[
-        Path | None, typer.Option(help="Experiment file that has an own domain of --scopes.", show_default=False)
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the page, JSON, tables and every question.")] = None,
-    single_file: Annotated[
-        bool, typer.Option("--single-file", help="With --out: report.html holds its downloads, to be sent alone.")
-    ] = False,
-    policy: Annotated[
-        Path | None,
-        typer.Option(help="YAML file of what must be kept: exit code 1 if it fails, 3 if it is inconclusive."),
-    ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=PATH: a name for a log, or a further run with its name. May be repeated."),
-    ] = None,
-    order: Annotated[
-        str | None,
-        typer.Option(
-            help="Of several runs, makes them a series: auto for the number in their names, or positions such as 100,200,300.",
-            show_default=False,
-        ),
-    ] = None,
-    noise: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(
-            help="Logs of two runs of the same model: the change beside what they differ by.", show_default=False
-        ),
-    ] = None,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Field of the documents, such as subject or metadata.level, whose values make slices; or task, group, tag. "
-            "May be repeated."
-        ),
-    ] = None,
-    every: Annotated[
-        bool,
-        typer.Option(
-            "--all",
-            help=f"Print all tasks and slices in the terminal's tables; by default the {MOST_TASKS} largest changes.",
-        ),
-    ] = False,
-    term: Annotated[
-        str | None,
-        typer.Option(
-            "--explain", help="Say what a word of the output means, and exit.", callback=_explain, is_eager=True
-        ),
-    ] = None,
-) -> None:
-    """Compare two evaluations of the same questions, or many with the first; `consistency explain` says what the words mean."""
-    from consistency.cli.many import compare_many, named_runs
-
-    reference, several = named_runs(before, after or (), label or ())
-    if len(several) > 1:
-        for name, given in {
-            "--run": run,
-            "--scopes": scopes,
-            "--experiment": experiment,
-            "--policy": policy,
-            "--noise": noise,
-            "--by": by,
-            "--tasks sampled": tasks is TaskSampling.SAMPLED,
-            f"--format {form.value}": form not in (Format.TEXT, Format.JSON),
-        }.items():
-            if given:
-                raise typer.BadParameter(f"{name} is for two runs, and these are {len(several) + 1}")
-        compare_many(
-            before,
-            reference,
-            several,
-            order=order,
-            fail_if=fail_if or (),
-            json=json,
-            print_json=form is Format.JSON,
-            out=out,
-            margin=margin,
-            score=score,
-            cluster=cluster,
-            filter_name=filter_name,
-            every=every,
-        )
-        return
-    if not several:
-        raise typer.BadParameter("Missing argument 'AFTER': a second run, or several")
-    if order is not None:
-        raise typer.BadParameter("--order is for several runs: give BEFORE and two or more others")
-    (other,) = several
-    if single_file and out is None:
-        raise InputError("--single-file: no report is written", do="name its folder with --out")
-    # What only some comparisons need is imported where it is used: the first answer is to come at once.
-    load_when_used(*UNUSED_OF_NUMPY)
-    from consistency.comparison.compare import compare as compare_runs
-    from consistency.comparison.result import SameRun
-    from consistency.comparison.runs import read_both
-    from consistency.support.files import Outputs
-    from consistency.support.json_files import pretty_json
-    from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns, shows_colours, wrapped
-    from consistency.support.text import visible
-
-    conditions, asked = [], None
-    if fail_if:
-        from consistency.comparison.conditions import check, read_condition
-
-        conditions = [read_condition(text) for text in fail_if]
-    if policy is not None:
-        from consistency.comparison.decision import judge
-        from consistency.comparison.policy import read_policy
-
-        asked = read_policy(policy)
-    with progress_line() as progress:
-        read = list(read_both(before, other, run or (), progress))
-        found = None if scopes is None else _find_scopes(scopes, experiment, read[0])
-        # Handed over: what a comparison does not need of them would take as much memory again until its end.
-        comparison = compare_runs(
-            read.pop(0),
-            read.pop(0),
-            margin=margin,
-            score=score,
-            scopes=found,
-            filter_name=filter_name,
-            task_sampling=tasks.value,
-            cluster=cluster,
-            by=by or (),
-            progress=progress,
-        )
-        runs = None
-        if noise is not None:
-            runs = compare_runs(*noise, margin=margin, score=score, filter_name=filter_name, progress=progress)
-    checks = check(conditions, comparison) if conditions else ()
-    if runs is not None and any(isinstance(item, SameRun) for item in runs.warnings):
-        raise InputError(
-            "--noise: one run, given twice", expected="two runs of the same model", path=noise and noise[0]
-        )
-    beside = None
-    if runs is not None:
-        from consistency.comparison.noise import beside_noise
-
-        beside = beside_noise(comparison, runs)
-    with Outputs() as outputs:
-        drafted = None
-        if out is not None:
-            # The page and the figures are not loaded for a comparison that is only printed.
-            from consistency.report.pair.first_screen import gate_of
-            from consistency.report.pair.report import draft_comparison
-
-            with progress_line() as progress:
-                drafted = draft_comparison(comparison, out, outputs, progress)
-        written = None if json in (None, Path("-")) else outputs.file(json)
-        # Last of what can be refused: a check that ends in an error spends nothing of a budget.
-        decision = None if asked is None else judge(asked, comparison, beside, noise_runs=runs)
-        gate: dict[str, object] = {} if beside is None else {"noise": beside.to_dict()}
-        gate |= {} if decision is None else {"policy": decision.to_dict()}
-        gate |= {"conditions": [item.to_text() for item in checks]} if checks else {}
-        if drafted is not None:
-            if gate:
-                (drafted.folder / "gate.json").write_text(pretty_json(gate), encoding="utf-8")
-            drafted.write(gate_of(checks, decision, beside, comparison), single_file=single_file)
-        stored = ""
-        if json is not None or form is Format.JSON:
-            stored = pretty_json(
-                comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
-            )
-        if written is not None:
-            written.write(stored.encode())
-    if json == Path("-") or form is Format.JSON:
-        show(stored)
-    elif form is Format.TEXT:
-        noises = [] if beside is None else beside.to_lines(comparison)
-        decided = [] if decision is None else decision.to_lines()
-        wide = columns()
-        text = comparison.to_text(None if every else MOST_TASKS, columns=wide, styles=shows_colours())
-        judged = [*noises, *(item.to_text() for item in checks), *decided]
-        # In a pipe or a file each is one line, for programs that look for it.
-        most = wide if sys.stdout.isatty() else None
-        lines = [line for sentence in judged for line in wrapped(visible(sentence), most, "  ")]
-        show("\n".join([text, *lines]), styles=True)
-    else:
-        from consistency.report.pair.github import to_markdown
-
-        show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
-    # Where the output goes into a file, the job's log says why it ended.
-    closed = [item.to_text() for item in checks if item.failed]
-    if decision is not None and decision.outcome:
-        closed += decision.to_lines()
-    if not sys.stdout.isatty():
-        tell(*(f"consistency: {line}" for line in closed))
-    code = decision.outcome.exit_code if decision is not None else 0
-    if any(item.failed for item in checks):
-        code = 1
-    if code:
-        raise typer.Exit(code)
-
-
-def _find_scopes(domain: str, experiment: Path | None, run: Run) -> dict[str, list[str]]:
-    """The scopes of a domain in a run; an own domain is that of an experiment file."""
-    from consistency.experiment.reading import read_experiment
-    from consistency.tasks.scopes import find_scopes
-
-    own = None if experiment is None else read_experiment(experiment, "runs").own_domains.get(domain)
-    return find_scopes(domain, run.tasks) if own is None else own.find_scopes(run.tasks, run.config.groups)
-
-
+app.command(cls=sides.SeveralValues)(compare)
 app.command("requests")(training_data.requests)
 app.command("rounds")(training_data.rounds)
 app.command("groups")(training_data.groups)

@@ -60,8 +60,8 @@ def compare_many(
     order: str | None,
     fail_if: Sequence[str],
     json: Path | None,
-    print_json: bool,
     out: Path | None,
+    single_file: bool,
     margin: float,
     score: str,
     cluster: str,
@@ -104,17 +104,19 @@ def compare_many(
         checks = check_many(conditions, compared) if conditions else []
         told = [item.to_text() for item in checks]
         if out is not None:
+            from consistency.report.gate import gate_of
             from consistency.report.many.report import draft_many
 
             progress("report", 0, 1)
-            folder = draft_many(compared, out, outputs)
+            drafted = draft_many(compared, out, outputs)
             if told:
-                (folder / "gate.json").write_text(pretty_json({"conditions": told}), encoding="utf-8")
+                (drafted.folder / "gate.json").write_text(pretty_json({"conditions": told}), encoding="utf-8")
+            drafted.write(gate_of(checks), single_file=single_file)
         stored = pretty_json(compared.to_dict() | ({"conditions": told} if told else {}))
         if json not in (None, Path("-")):
             assert json is not None
             outputs.file(json).write(stored.encode())
-    if print_json or json == Path("-"):
+    if json == Path("-"):
         show(stored)
     else:
         wide = columns()

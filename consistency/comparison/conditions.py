@@ -10,8 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from consistency.comparison.quantities import QUANTITIES, Quantity, quantity_named, read_number
-from consistency.comparison.result import Comparison
-from consistency.comparison.section import Section
+from consistency.comparison.section import Section, Sections
 from consistency.errors import InputError
 from consistency.statistics.estimates import CAVEATS, Estimate
 from consistency.statistics.hypotheses import holm
@@ -176,13 +175,14 @@ def read_condition(text: str) -> Condition:
     return Condition(" ".join(text.split()), mode, quantity, sign, limit, found["where"])
 
 
-def check(conditions: Sequence[Condition], comparison: Comparison) -> list[Check]:
+def check(conditions: Sequence[Condition], comparison: Sections) -> list[Check]:
     """Judge conditions, each on the task, scope or group that it names, else on all that the verdict is about.
 
     Parameters
     ----------
     conditions : sequence of Condition
-    comparison : Comparison
+    comparison : Sections
+        A `Comparison`, or what has its sections.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def check(conditions: Sequence[Condition], comparison: Comparison) -> list[Check
     return found
 
 
-def _several(condition: Condition, comparison: Comparison) -> list[Section]:
+def _several(condition: Condition, comparison: Sections) -> list[Section]:
     """The tasks and groups that "any task" or a pattern names, no group beside its own tasks; none where it names one place."""
     where = condition.where or ""
     if where.lower() in ("any task", "any"):
@@ -223,7 +223,7 @@ def _several(condition: Condition, comparison: Comparison) -> list[Section]:
     return [s for s in matching.values() if not s.tasks or not all(name in matching for name in s.tasks)]
 
 
-def _among(condition: Condition, sections: list[Section], comparison: Comparison) -> list[Check]:
+def _among(condition: Condition, sections: list[Section], comparison: Sections) -> list[Check]:
     return together(condition, sections, lambda having: _kind(having, comparison))
 
 
@@ -276,14 +276,14 @@ def _adjusted(checks: list[Check]) -> list[Check]:
     ]
 
 
-def _kind(sections: Sequence[Section], comparison: Comparison) -> str:
+def _kind(sections: Sequence[Section], comparison: Sections) -> str:
     """Whether these are tasks, groups or both."""
     own = {id(section) for section in comparison.by_task.values()}
     tasks = sum(id(section) in own for section in sections)
     return "tasks" if tasks == len(sections) else "tasks and groups" if tasks else "groups"
 
 
-def _sections(condition: Condition, comparison: Comparison) -> list[Section]:
+def _sections(condition: Condition, comparison: Sections) -> list[Section]:
     if condition.where is None:
         # Tasks without options have no distributions, and others no accuracy.
         pools = comparison.pools

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from consistency.comparison.groups import Weighting
 from consistency.comparison.pairing import PairingReport
@@ -288,6 +288,34 @@ class Section:
             "minimum_detectable_change": self.minimum_detectable_change,
             "pairing": self.pairing.to_dict(),
         }
+
+
+class Sections(Protocol):
+    """The sections of a comparison, of two runs or of two sides of several."""
+
+    @property
+    def overall(self) -> Section | None:
+        """All tasks that have options, pooled."""
+
+    @property
+    def by_task(self) -> Mapping[str, Section]:
+        """By task."""
+
+    @property
+    def by_scope(self) -> Mapping[str, Section]:
+        """By scope."""
+
+    @property
+    def by_metric(self) -> Mapping[str, Section]:
+        """Tasks without options, by their metric."""
+
+    @property
+    def by_group(self) -> Mapping[str, Section]:
+        """The harness's groups."""
+
+    @property
+    def pools(self) -> tuple[Section, ...]:
+        """What the verdict is about."""
 
 
 def named_test(unit: Unit, *, exact: bool) -> str:

@@ -245,7 +245,7 @@ class Report:
     methods : tuple of str
         Paragraphs for a paper, from the actual settings.
     bibtex : str
-    document : PairReport, ManyReport, GridReport, DifferencesReport or WatchReport
+    document : PairReport, ManyReport, SidesReport, GridReport, DifferencesReport or WatchReport
         `report.json`.
     numbers : dict of str to tuple of KeyNumber
         Those of the first screen, by what they are about.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consistency.report import schema
-from consistency.report.content import Report
+from consistency.report.content import Gate, Report
 from consistency.report.formats.csv import write_csv
 from consistency.report.formats.html import html
 from consistency.report.formats.latex import latex
 from consistency.report.formats.markdown import markdown
 from consistency.support.files import Outputs
 from consistency.support.json_files import pretty_json
+from consistency.support.memory import gc_disabled
 
 
 def begin_report(out: str | Path, outputs: Outputs) -> Path:
@@ -46,6 +48,19 @@ def report_in_place(out: str | Path) -> Iterator[Path]:
     """A folder to fill with a report, which appears at the end: see `begin_report`."""
     with Outputs() as outputs:
         yield begin_report(out, outputs)
+
+
+@dataclass(frozen=True)
+class DraftedReport:
+    """A report whose figures and items are written, and whose tables, JSON and pages are not."""
+
+    folder: Path
+    report: Report
+
+    def write(self, gate: Gate | None = None, *, single_file: bool = False) -> None:
+        """Write the rest, with what a gate decided: see `write_files`."""
+        with gc_disabled():
+            write_files(replace(self.report, gate=gate), self.folder, single_file=single_file)
 
 
 def write_files(report: Report, folder: Path, *, single_file: bool = False) -> None:

@@ -775,6 +775,66 @@ class ManyReport(Document, tag="many", kw_only=True):
     comparison: ManyRuns
 
 
+# Two sides of several runs.
+
+
+class SideNoise(Struct):
+    """A measure between two runs of either side, and between the sides beyond that."""
+
+    before: Estimate | None
+    after: Estimate | None
+    beyond: Estimate
+    p: float | None
+    p_holm: float | None
+
+
+class RunsOf(Struct):
+    """The accuracy of each run of either side."""
+
+    before: list[float | None]
+    after: list[float | None]
+
+
+class DeviationOf(Struct):
+    """The standard deviation of the runs' accuracies on either side; None for a side of a single run."""
+
+    before: float | None
+    after: float | None
+
+
+class SideChange(Struct, kw_only=True):
+    """What changed between the sides in one set of questions."""
+
+    n: int
+    tasks: list[str]
+    accuracy_metric: str | None
+    weighting: Weighting | None
+    absent: int
+    estimates: dict[str, Estimate]
+    calibrated: dict[str, Estimate]
+    noise: dict[str, SideNoise]
+    accuracy_of_runs: RunsOf
+    deviation_of_runs: DeviationOf
+    p: float | None
+    p_holm: float | None
+    p_bh: float | None
+    equivalence_p: float | None
+    minimum_detectable_change: float | None
+
+
+class SidesReport(Document, tag="sides", kw_only=True):
+    """The report of two sides of several runs: `consistency compare --before A1 A2 --after B1 B2 --out`."""
+
+    verdict: Verdict
+    score: str
+    margin: float
+    overall: SideChange | None
+    by_task: dict[str, SideChange]
+    by_scope: dict[str, SideChange] = {}
+    by_metric: dict[str, SideChange] = {}
+    by_group: dict[str, SideChange] = {}
+
+
 # Two reports.
 
 
@@ -856,7 +916,7 @@ class WatchReport(Struct, tag_field="kind", tag="watch", kw_only=True):
     versions: dict[str, str]
 
 
-AnyReport = PairReport | ManyReport | GridReport | DifferencesReport | WatchReport
+AnyReport = PairReport | ManyReport | SidesReport | GridReport | DifferencesReport | WatchReport
 
 
 def check(document: AnyReport) -> None:
@@ -880,7 +940,7 @@ def read_document(folder: str | Path) -> AnyReport:
 
     Returns
     -------
-    PairReport, ManyReport, GridReport, DifferencesReport or WatchReport
+    PairReport, ManyReport, SidesReport, GridReport, DifferencesReport or WatchReport
 
     Raises
     ------

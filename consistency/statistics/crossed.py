@@ -1,4 +1,4 @@
-"""Means over training runs that all answered the same questions: runs and questions are both sampled."""
+"""Estimates over training runs that all answered the same questions: runs and questions are both sampled."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import Estimate, numbered
+from consistency.statistics.estimates import Estimate, Method, numbered, quantile
 from consistency.statistics.hypotheses import t_test
 from consistency.statistics.roots import root
 from consistency.statistics.task_means import mean_of_means
-from consistency.support.arrays import Floats, Integers
+from consistency.support.arrays import Bools, Floats, Integers
 
 LEAST_P = 1e-99
 NORMAL_DF = 1e6
+# Intervals over questions whose arms are kept.
+_OWN_ARMS: tuple[Method, ...] = ("bounded", "fit")
 
 
 @dataclass(frozen=True)
@@ -155,20 +157,110 @@ def crossed_mean(
         cells += share**2 * _of_cells(
             [samples[index] for index in members], [rows[index] for index in members], stratum
         )
+    return _over_both(over_questions, parts, cells, confidence)
+
+
+def over_runs(
+    found: Estimate, sides: Sequence[Floats], stratum: Integers | None = None, confidence: float = 0.95
+) -> CrossedMean:
+    """An estimate over questions with what other runs of several sides would change in its interval.
+
+    Parameters
+    ----------
+    found : Estimate
+        The mean over questions of a number that depends on runs of each side, such as the change from one side to the other or
+        the divergence between them, averaged over all combinations of runs; with its interval.
+    sides : sequence of ndarray, shape [runs, n]
+        For each side, the part of each of its runs in that: their mean is what `found` estimates, up to a constant. Of a mean
+        of pairs, what the pairs that hold the run average. A question that is not finite in one run does not enter. A side of a
+        single run is taken as it is.
+    stratum : ndarray of int64, shape [n], optional
+        The task of each question.
+    confidence : float
+        That of the interval of `found`.
+
+    Returns
+    -------
+    CrossedMean
+        `found` itself where no side has two runs.
+
+    Notes
+    -----
+    As in `crossed_mean`; the arm of `found` at either end takes the place of the questions' quantile and variance. Of a mean over
+    pairs of runs the variance of each side's parts is that of its first order in Hoeffding's decomposition (Sen 1960), and
+    contains what single pairs add.
+
+    References
+    ----------
+    Sen (1960), On some convergence properties of U-statistics. Calcutta Statistical Association Bulletin 10, 1-18.
+    Satterthwaite (1946), An approximate distribution of estimates of variance components. Biometrics Bulletin 2, 110-114.
+    Banerjee (1960), as in `crossed_mean`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> answers = rng.random(200)
+    >>> before, after = (np.stack([answers + luck for luck in lucks]) for lucks in ((0.0, 0.1), (0.2, 0.1, 0.3)))
+    >>> from consistency.statistics.estimates import mean
+    >>> change = mean(after.mean(axis=0) - before.mean(axis=0))
+    >>> found = over_runs(change, [before, after]).estimate
+    >>> round(found.value, 3), round(found.se, 3), round(found.ci_high - found.value, 2)
+    (0.15, 0.076, 0.25)
+    """
+    several = [side for side in sides if len(side) > 1]
+    if not several or found.value is None or found.se is None or found.df is None:
+        return CrossedMean(found, t_test(found), None)
+    parts, cells = [], 0.0
+    for side in several:
+        known: Bools = np.asarray(np.isfinite(side).all(axis=0))
+        own, runs = side[:, known].mean(axis=1), len(side)
+        parts.append((float(own.var(ddof=1)) / runs, runs - 1))
+        strata = np.zeros(len(known), dtype=np.int64) if stratum is None else stratum
+        cells += _of_cells(list(side), [np.arange(len(known))] * runs, strata)
+    return _over_both(found, parts, cells, confidence)
+
+
+def _over_both(
+    over_questions: Estimate, parts: Sequence[tuple[float, int]], cells: float, confidence: float
+) -> CrossedMean:
+    """An estimate over questions, with an interval that holds the parts of runs as well.
+
+    Parameters
+    ----------
+    over_questions : Estimate
+        With its interval.
+    parts : sequence of (float, int)
+        Variances of the mean over the runs of each recipe, with their degrees of freedom.
+    cells : float
+        Variance of the mean by single answers, which the others contain.
+    """
+    value, low, high = over_questions.value, over_questions.ci_low, over_questions.ci_high
+    assert value is not None
+    assert over_questions.se is not None
+    assert over_questions.df is not None
     runs = sum(part for part, _ in parts)
     spread = sum(part**2 / df for part, df in parts)
-    runs_df = runs**2 / spread if spread > 0 else float(len(samples) - len(parts))
+    runs_df = runs**2 / spread if spread > 0 else float(sum(df for _, df in parts))
     variances = Variances(over_questions.se**2, over_questions.df, runs, runs_df, cells)
-    half = variances.half_width(1 - confidence)
-    value, se = over_questions.value, math.sqrt(variances.total)
+    half, se = variances.half_width(1 - confidence), math.sqrt(variances.total)
+    # Student's arms give `half`; others are longer or shorter by what they are.
+    usual = quantile(confidence, over_questions.df) * over_questions.se
+    ends = [value - half, value + half]
+    if usual and low is not None and high is not None:
+        shift = half**2 - usual**2
+        own = max(variances.questions - cells, 0.0) / variances.questions
+        ends = [
+            value + sign * math.sqrt(max(own * (arm**2 - usual**2) + usual**2 + shift, arm**2))
+            for sign, arm in ((-1, value - low), (1, high - value))
+        ]
     found = replace(
         over_questions,
         se=se,
-        ci_low=value - half,
-        ci_high=value + half,
+        ci_low=ends[0],
+        ci_high=ends[1],
         df=matching_df(half / se, confidence) if se > 0 else over_questions.df,
         unit="run",
-        method="t-crossed",
+        method=over_questions.method if over_questions.method in _OWN_ARMS else "t-crossed",
         warnings=tuple(caveat for caveat in over_questions.warnings if caveat != "constant" or se == 0),
     )
     return CrossedMean(found, _p(found, variances), variances)

@@ -246,11 +246,11 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
     divergences = Divergences(groups, labels)
     for name in _DIVERGENCES:
         columns = divergences.parts(name, crossed=False)
-        of_all = {part: mean(columns[part], **labels) for part in _FITTED}
+        of_all = {part: mean(columns[part], **labels, always_corrected=True) for part in _FITTED}
         plug_in |= {f"{name}_{part}": _known_mean(columns[part]) for part in _FITTED}
         del columns
         columns = divergences.parts(name, crossed=True)
-        of_others = {part: mean(columns[part], **labels) for part in _FITTED}
+        of_others = {part: mean(columns[part], **labels, always_corrected=True) for part in _FITTED}
         known = {part: units_of(columns[part], labels) for part in _FITTED}
         del columns
         for part, fitted in _FITTED.items():
@@ -306,9 +306,9 @@ class Parts:
         With what is fitted to the other units, and to all of them.
     influence : dict of str to ndarray, shape [n]
         What each question contributes to the mean of a part of accuracy, by its own answers and by the offsets.
-    rougher : ndarray, shape [3, 2]
-        The sum of the ranking correlations without the prior, and their number, where that is fitted to one of the three other
-        quarters of the units only.
+    rougher : ndarray, shape [4, 2]
+        By quarter of the units: what the ranking correlations of the other units, without the prior, lose in sum where the prior
+        is fitted to this quarter only, and how many there are.
     """
 
     crossed: Mapping[str, Floats]
@@ -344,12 +344,11 @@ def _parts(group: Answered, units: Integers) -> Parts:
     alike = alike_plugged = in_parts(spearman, group.moved(sides[0].crossed), sides[1].crossed)
     if any(side.offset is not None for side in sides):
         alike_plugged = in_parts(spearman, group.moved(sides[0].plug_in), sides[1].plug_in)
-    rougher = np.zeros((_QUARTERS - 1, 2))
-    for turn in range(1, _QUARTERS):
-        found = np.concatenate(
-            [_spearman_of_quarters(group, sides, turn, rows) for rows in _slices(len(group))] or [np.empty(0)]
-        )
-        rougher[turn - 1] = np.nansum(found), np.isfinite(found).sum()
+    rougher = np.zeros((_QUARTERS, 2))
+    for quarter in range(_QUARTERS):
+        for rows in _slices(len(group)):
+            lost = alike[rows] - _spearman_of_quarter(group, sides, quarter, rows)
+            rougher[quarter] += np.nansum(lost), np.isfinite(lost).sum()
     # Nothing was fitted to the labels: arrays that are the same are the same in memory.
     plain = [
         hit if side.offset is None else _right(side.plug_in, gold)
@@ -371,9 +370,9 @@ def _slices(n: int) -> list[slice]:
     return [slice(start, start + AT_ONCE) for start in range(0, n, AT_ONCE)]
 
 
-def _spearman_of_quarters(group: Answered, sides: Sequence[_Calibrated], turn: int, rows: slice) -> Floats:
-    """The ranking correlations of some rows with the prior that another quarter of the units has."""
-    before, after = (side.rougher(turn, rows) for side in sides)
+def _spearman_of_quarter(group: Answered, sides: Sequence[_Calibrated], quarter: int, rows: slice) -> Floats:
+    """The ranking correlations of some rows without the prior that a quarter of the units has; NaN within that quarter."""
+    before, after = (side.rougher(quarter, rows) for side in sides)
     return spearman(before if group.place is None else put(before, group.place[rows]), after)
 
 
@@ -474,11 +473,12 @@ class _Calibrated:
         """With offsets that make the labels even over all questions."""
         return self.crossed if self.offset is None else np.asarray(self.scores + self.offset)
 
-    def rougher(self, turn: int, rows: slice) -> Floats:
-        """Scores with offsets that make the labels even over another quarter of the units; `crossed` with few units."""
+    def rougher(self, quarter: int, rows: slice) -> Floats:
+        """Scores with offsets that make the labels even over a quarter of the units, which has NaN; `crossed` with few units."""
         if self.quarter is None or self.offsets is None:
             return self.crossed[rows]
-        return np.asarray(self.scores[rows] + self.offsets[(self.quarter[rows] + turn) % _QUARTERS])
+        inside = self.quarter[rows, None] == quarter
+        return np.where(inside, np.nan, self.scores[rows] + self.offsets[quarter])
 
     def moved(self, gold: Bools, right: Floats, weights: Sequence[Floats]) -> list[Floats]:
         """What each question contributes to weighted shares of right answers by what it does to the offsets, for each weight.

@@ -395,6 +395,7 @@ def mean(
     clusters: ArrayLike | None = None,
     variance: Literal["CR3", "CR1"] = "CR3",
     confidence: float = 0.95,
+    always_corrected: bool = False,
 ) -> Estimate:
     """Mean over questions with a t interval.
 
@@ -419,6 +420,8 @@ def mean(
         They are one for clusters of one size; for tasks as unequal as MMLU's, CR1 intervals cover too little.
     confidence : float
         Of the interval.
+    always_corrected : bool
+        Whether to correct for skewness also where the sample has little of it, as one that missed the large values has.
 
     Returns
     -------
@@ -466,7 +469,7 @@ def mean(
         return without_interval(value, n, "too few", undefined=undefined, unit=unit)
     method: Method = "t" if not clustered else "t-cr1" if variance == "CR1" else "t-cr3"
     plain = Estimate(value, found.se, None, None, n, found.df, undefined, "mean", unit, method)
-    return _with_interval(plain, x, skewness(found.units), len(found.units), confidence)
+    return _with_interval(plain, x, skewness(found.units), len(found.units), confidence, always=always_corrected)
 
 
 def centre(values: Floats) -> float:
@@ -528,8 +531,10 @@ def means(samples: Sequence[Floats], confidence: float = 0.95) -> list[Estimate]
     return found
 
 
-def _with_interval(plain: Estimate, x: Floats, skew: float, units: int, confidence: float) -> Estimate:
-    """A mean of the values with its interval, corrected for the skewness of so many units where that is great."""
+def _with_interval(
+    plain: Estimate, x: Floats, skew: float, units: int, confidence: float, *, always: bool = False
+) -> Estimate:
+    """A mean of the values with its interval, corrected for the skewness of so many units where that is great, or always."""
     value, se, df, unit, method = plain.value, plain.se, plain.df, plain.unit, plain.method
     assert value is not None
     assert se is not None
@@ -543,12 +548,11 @@ def _with_interval(plain: Estimate, x: Floats, skew: float, units: int, confiden
         # Right or wrong, or flips: a smooth correction does not fit.
         warnings += ["skewed"] if too_skewed(skew, units) else []
         warnings += ["uneven"] if plain.n < FEW else []
+    # Sums over tasks of very unequal sizes differ by size too, and the correction would take that for skewness.
+    elif single and (always or too_skewed(skew, units)):
+        corrected, method = skew, "t-hall"
     elif too_skewed(skew, units):
-        # Sums over tasks of very unequal sizes differ by size too, and the correction would take that for skewness.
-        if single:
-            corrected, method = skew, "t-hall"
-        else:
-            warnings.append("skewed")
+        warnings.append("skewed")
     if unit not in ("question", "stratum") and df + 1 < FEW_CLUSTERS:
         warnings.append("few clusters")
     low, high = t_interval(value, se, df, confidence, skew=corrected, n=units)

@@ -78,21 +78,21 @@ def ranking_without_prior(crossed: Floats, rougher: Floats, labels: Labels) -> E
     """The mean of ranking correlations without the prior; `rougher` as in `Parts`.
 
     An error of the offsets makes two rankings that are alike less alike, whatever its sign: what is found is too small by what
-    shrinks with the root of the number of questions. With a quarter of them it is twice as much: the difference of the two
-    estimates it. The error itself varies by half as much, and is up to three times what it seems where the offsets err most: the
-    interval reaches further down by the one, and up by the other. Of fewer questions, or clusters of them, than `FEWEST_UNITS`
-    there is none.
+    shrinks with the root of the number of questions. Offsets of a quarter err twice as much: what the mean loses by them, over
+    the quarters, is about what it lost by the error of its own, which varies by half as much; the interval reaches further down
+    by that. Where its own error is large, by chance, the quarters lose little more or nothing; but the mean then moves from
+    quarter to quarter, up and down, and the interval reaches further up by twice the root of the mean square. Of fewer questions,
+    or clusters of them, than `FEWEST_UNITS` there is none.
     """
     found = mean(crossed, **labels)
-    others = [float(total / count) for total, count in rougher if count]
-    if found.value is None or found.se is None or found.df is None or not others:
+    lost = [float(total / count) for total, count in rougher if count]
+    if found.value is None or found.se is None or found.df is None or not lost:
         return found
     if units_of(crossed, labels) < FEWEST_UNITS:
         return _without_interval(found)
-    t = quantile(0.95, found.df)
-    lost, most = (max(found.value - other, 0.0) for other in (sum(others) / len(others), min(others)))
-    low = found.value - t * math.hypot(found.se, lost / 2)
-    high = found.value + t * found.se + 3 * most
+    t, moved = quantile(0.95, found.df), math.sqrt(sum(x * x for x in lost) / len(lost))
+    low = found.value - t * math.hypot(found.se, max(sum(lost) / len(lost), 0.0) / 2)
+    high = found.value + math.hypot(t * found.se, 2 * moved)
     return replace(found, ci_low=max(low, -1.0), ci_high=min(high, 1.0), method="fit")
 
 

@@ -31,6 +31,22 @@ PLANTED = {
 }
 
 
+# Parts whose intervals cover more than 96.5 % of the truth of 250 questions, and three that do not.
+BOUNDED = {
+    "letters moved by 1.5 nats up and down": (
+        "calibrated_change",
+        "kl_sharpness_last",
+        "kl_rest",
+        "spearman_calibrated",
+    ),
+    "scores twice as large": ("calibrated_change", "kl_prior", "kl_prior_first", "kl_rest"),
+    "other beliefs in a tenth of the questions": ("kl_prior", "kl_prior_first"),
+    "all three": ("calibrated_change", "kl_prior", "spearman_calibrated"),
+}
+# So few answers that turned are hardly more than none.
+MOST_TURNED = 5
+
+
 @cache
 def world() -> tuple[Floats, Bools, Floats, Bools]:
     """All questions: scores of a model that answers B too often, gold, and other beliefs and where they would be held."""
@@ -42,9 +58,10 @@ def world() -> tuple[Floats, Bools, Floats, Bools]:
     return log_probabilities(scores), gold, other, rng.random(POPULATION)[:, None] < np.array([0.1])
 
 
-def after(planted: tuple[Floats, float, float]) -> Floats:
+@cache
+def after(name: str) -> Floats:
     """The scores of the model with what was planted."""
-    letters, factor, changed = planted
+    letters, factor, changed = PLANTED[name]
     scores, _, other, holds = world()
     return log_probabilities(factor * np.where(holds & (changed > 0), other, scores) + letters)
 
@@ -54,7 +71,7 @@ def truth(name: str) -> dict[str, float]:
     """The parts over all questions: of accuracy from what was planted, of KL and ρ as all questions have them."""
     scores, gold, _, _ = world()
     letters, factor, _ = PLANTED[name]
-    later = after(PLANTED[name])
+    later = after(name)
     found = dict(decompose([Answered(scores, later, gold)], ALONE).plug_in)
     found["calibrated_change"] = accuracy((later - letters) / factor - PRIOR, gold) - accuracy(scores - PRIOR, gold)
     found["prior_change"] = accuracy(later, gold) - accuracy(scores, gold) - found["calibrated_change"]
@@ -76,8 +93,8 @@ def of_parts(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     """Whether the interval of each part contains the truth, for each plant."""
     scores, gold, _, _ = world()
     asked, found = rng.integers(0, POPULATION, n), []
-    for name, planted in PLANTED.items():
-        parts = decompose([Answered(scores[asked], after(planted)[asked], gold[asked])], ALONE).estimates
+    for name in PLANTED:
+        parts = decompose([Answered(scores[asked], after(name)[asked], gold[asked])], ALONE).estimates
         found += [contains(parts[part], truth(name)[part]) for part in PARTS]
     return tuple(found)
 
@@ -88,10 +105,32 @@ def of_languages(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     clusters: Integers = np.repeat(np.arange(n), LANGUAGES)
     asked = rng.integers(0, POPULATION, n)[clusters]
     noise = rng.normal(0, 0.3, (2, len(asked), OPTIONS))
-    before, later = scores[asked] + noise[0], after(PLANTED["all three"])[asked] + noise[1]
+    before, later = scores[asked] + noise[0], after("all three")[asked] + noise[1]
     labels = Labels(strata=None, tasks=None, clusters=clusters)
     parts = decompose([Answered(before, later, gold[asked])], labels).estimates
     return tuple(contains(parts[part], truth_of_languages()[part]) for part in PARTS)
+
+
+def at_the_boundary(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
+    """Whether a part is at the end of what it can be: no more than five answers turned, KL reaches 0, or ρ 1.
+
+    Of those parts whose intervals cover more than they say, and of the last, which cover as they say.
+    """
+    scores, gold, _, _ = world()
+    asked = rng.integers(0, POPULATION, n)
+    found: list[bool | None] = []
+    for name, parts in BOUNDED.items():
+        estimates = decompose([Answered(scores[asked], after(name)[asked], gold[asked])], ALONE).estimates
+        for part in parts:
+            item = estimates[part]
+            if item.ci_low is None or item.ci_high is None:
+                found.append(None)
+            elif part in OF_ACCURACY:
+                turned = sum(estimates[f"calibrated_{kind}"].value or 0.0 for kind in ("harmful", "beneficial"))
+                found.append(turned * n < MOST_TURNED + 0.5)
+            else:
+                found.append(item.ci_low <= 0 if part in OF_KL else item.ci_high >= 1)
+    return tuple(found)
 
 
 @cache
@@ -100,7 +139,7 @@ def truth_of_languages() -> dict[str, float]:
     scores, gold, _, _ = world()
     noise = np.random.default_rng(5).normal(0, 0.3, (2, 10 * POPULATION, OPTIONS))
     many = np.tile(np.arange(POPULATION), 10)
-    later = after(PLANTED["all three"])[many] + noise[1]
+    later = after("all three")[many] + noise[1]
     return dict(decompose([Answered(scores[many] + noise[0], later, gold[many])], ALONE).plug_in)
 
 
@@ -121,7 +160,17 @@ _NAMES = (
     *("calibrated change", "change due to letter bias", "KL: temperature", "KL: letters besides", "KL: letters first"),
     *("KL: temperature besides", "KL: neither", "ρ corrected for letter bias"),
 )
+_NAME = dict(zip(PARTS, _NAMES, strict=True))
 TABLES: dict[str, Table] = {
+    "Parts at the end of what they can be (five answers or fewer turned, KL reaches 0, ρ reaches 1), by number of questions": (
+        (100, 250, 1000),
+        [
+            (
+                at_the_boundary,
+                tuple(f"{name}: {_NAME[part]}" for name, parts in BOUNDED.items() for part in parts),
+            )
+        ],
+    ),
     "Coverage of the parts of a change, by number of questions": (
         (57, 100, 250, 1000),
         [
@@ -130,7 +179,7 @@ TABLES: dict[str, Table] = {
         ],
     ),
     "Parts of the change between two runs of one model whose intervals exclude 0, by number of questions": (
-        (200, 1000),
+        (200, 1000, 5000),
         [
             (
                 of_same_model,

@@ -22,6 +22,7 @@ from consistency.report.schema import (
     ManyReport,
     Mean,
     PairReport,
+    SidesReport,
     WatchReport,
     read_document,
 )
@@ -309,11 +310,12 @@ def read_stored(folder: str | Path) -> StoredReport:
         If there is no report of a grid or a pair, or one that this version cannot read.
     """
     document = read_document(folder)
-    if isinstance(document, DifferencesReport | WatchReport | ManyReport):
+    if isinstance(document, DifferencesReport | WatchReport | ManyReport | SidesReport):
         what = {
             DifferencesReport: "a report of differences",
             WatchReport: "a report of a watched training",
             ManyReport: "a report of many runs",
+            SidesReport: "a report of several runs a side",
         }[type(document)]
         raise InputError(what, expected="one of a pair or a grid", path=folder)
     return StoredReport(Path(folder), document)

@@ -15,7 +15,7 @@ from consistency.report import schema
 from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section
 from consistency.report.drawings import draw_all
-from consistency.report.folder import begin_report, write_files
+from consistency.report.folder import DraftedReport, begin_report
 from consistency.report.many.figures import many_plots
 from consistency.report.many.tables import all_table, heat_table, ranking_table, trend_table
 from consistency.report.methods import SCORES
@@ -26,7 +26,7 @@ from consistency.support.memory import gc_disabled
 from consistency.support.text import counted, shortened
 
 
-def write_many(comparison: ManyComparison, out: str | Path) -> Path:
+def write_many(comparison: ManyComparison, out: str | Path, *, single_file: bool = False) -> Path:
     """Write the report of many runs.
 
     Parameters
@@ -35,6 +35,8 @@ def write_many(comparison: ManyComparison, out: str | Path) -> Path:
         As `consistency.compare_many` returns it; the logs must still be in place.
     out : path-like
         The folder to write; it appears whole, by renaming, and an earlier report there is replaced.
+    single_file : bool
+        Whether the page holds what else it offers, so that it can be sent alone.
 
     Returns
     -------
@@ -47,17 +49,16 @@ def write_many(comparison: ManyComparison, out: str | Path) -> Path:
         If `out` holds something else, or cannot be written.
     """
     with Outputs() as outputs:
-        draft_many(comparison, out, outputs)
+        draft_many(comparison, out, outputs).write(single_file=single_file)
     return Path(out) / "report.html"
 
 
-def draft_many(comparison: ManyComparison, out: str | Path, outputs: Outputs) -> Path:
-    """Write the report of many runs into a folder that takes its place with other outputs; the folder."""
+def draft_many(comparison: ManyComparison, out: str | Path, outputs: Outputs) -> DraftedReport:
+    """Draw the report of many runs into a folder that takes its place with other outputs: see `write_many`."""
     folder = begin_report(out, outputs)
     with gc_disabled():
         (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
-        write_files(_report(comparison, folder), folder)
-    return folder
+        return DraftedReport(folder, _report(comparison, folder))
 
 
 def _report(comparison: ManyComparison, folder: Path) -> Report:

@@ -1,16 +1,13 @@
-"""What a reader sees first of two runs compared: the numbers, and whether the gate was passed."""
+"""The numbers that a reader sees first of two runs compared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from consistency.comparison.conditions import Check
-from consistency.comparison.decision import Outcome, PolicyOutcome
-from consistency.comparison.noise import NoiseComparison
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.comparison.sentences import accuracy_name
-from consistency.report.content import Gate, KeyNumber
+from consistency.report.content import KeyNumber
 from consistency.report.formats.numbers import DASH, fixed, signed
 from consistency.report.pair.tables import NAMES, PARTS
 from consistency.statistics.estimates import Estimate
@@ -65,16 +62,3 @@ def _change(name: str, found: Estimate, more: str = "") -> KeyNumber:
 
 def _percent(value: float | None) -> str:
     return DASH if value is None else f"{fixed(100 * value, 1)} %"
-
-
-def gate_of(
-    checks: Sequence[Check], policy: PolicyOutcome | None, noise: NoiseComparison | None, comparison: Comparison
-) -> Gate | None:
-    """Whether conditions and policy were kept; None where there is neither."""
-    if not checks and policy is None:
-        return None
-    failed = any(item.failed for item in checks) or (policy is not None and policy.outcome is Outcome.FAILED)
-    doubtful = policy is not None and policy.outcome is Outcome.INCONCLUSIVE
-    lines = [*(item.to_text() for item in checks), *([] if policy is None else policy.to_lines())]
-    beside = [] if noise is None else noise.to_lines(comparison)
-    return Gate("failed" if failed else "inconclusive" if doubtful else "passed", (*lines, *beside))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,9 +21,9 @@ from consistency.comparison.sentences import accuracy_name, gold_lines, shift_li
 from consistency.logs.run_config import model_name
 from consistency.report import questions, schema
 from consistency.report.citations import bibtex
-from consistency.report.content import ChangedQuestion, Drawing, Gate, Report, Section, Table
+from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
 from consistency.report.drawings import draw_all
-from consistency.report.folder import begin_report, write_files
+from consistency.report.folder import DraftedReport, begin_report
 from consistency.report.formats.numbers import fixed, points
 from consistency.report.items import MOST_ROWS, Columns, ItemsWriter, OfRows, RowsColumn, joined, large_columns
 from consistency.report.methods import pair_methods
@@ -92,19 +91,6 @@ def write_comparison(comparison: Comparison, out: str | Path, *, single_file: bo
     with Outputs() as outputs:
         draft_comparison(comparison, out, outputs).write(single_file=single_file)
     return Path(out) / "report.html"
-
-
-@dataclass(frozen=True)
-class DraftedReport:
-    """A report whose figures and items are written, and whose tables, JSON and pages are not."""
-
-    folder: Path
-    report: Report
-
-    def write(self, gate: Gate | None = None, *, single_file: bool = False) -> None:
-        """Write the rest, with what a gate decided: see `write_files`."""
-        with gc_disabled():
-            write_files(replace(self.report, gate=gate), self.folder, single_file=single_file)
 
 
 def draft_comparison(

@@ -1,0 +1,286 @@
+"""The answers of several runs of two sides to the questions that all of them answered, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from consistency.comparison.clusters import Clusters, ItemClusters, find_clusters
+from consistency.comparison.filters import by_filter, choose_filters
+from consistency.comparison.groups import TaskGroup, read_groups
+from consistency.comparison.identical import identical_logprobs
+from consistency.comparison.pairing import PairingReport, Pairs, pair
+from consistency.comparison.runs import common_tasks, comparable, same_run
+from consistency.comparison.settings import setting_differences, unexplained_prompts
+from consistency.comparison.truncation import truncated_prompts
+from consistency.errors import InputError
+from consistency.logs.run_config import RunConfig
+from consistency.logs.runs import Run, read_run
+from consistency.logs.scores import Scores
+from consistency.support.progress_line import Tell
+from consistency.support.text import counted, shortened
+
+SIDES = ("before", "after")
+
+
+@dataclass(frozen=True)
+class SideRun:
+    """One run of a side.
+
+    Attributes
+    ----------
+    name : str
+        "before 1", "before 2", …
+    path : str
+    config : RunConfig
+    read : str
+        Which run of the log was read, in a sentence.
+    sources : dict of str to Path
+        By task, the samples file.
+    """
+
+    name: str
+    path: str
+    config: RunConfig
+    read: str
+    sources: Mapping[str, Path]
+
+
+@dataclass(frozen=True, eq=False)
+class TaskRuns:
+    """All runs' answers to one task.
+
+    Attributes
+    ----------
+    before, after : tuple of Scores
+        One of each run, with the same questions row by row, and the options of each in one order.
+    asked : int
+        Questions of the first run; fewer are here where another lacks some.
+    clusters : ItemClusters or None
+        Where questions share something.
+    """
+
+    before: tuple[Scores, ...]
+    after: tuple[Scores, ...]
+    asked: int
+    clusters: ItemClusters | None = None
+
+    def __len__(self) -> int:
+        return len(self.before[0])
+
+    @property
+    def has_options(self) -> bool:
+        """Whether its questions have options."""
+        return self.before[0].has_options
+
+    @cached_property
+    def report(self) -> PairingReport:
+        """How many questions all runs answered."""
+        return PairingReport(len(self))
+
+    def pairs(self, first: Scores, second: Scores) -> Pairs:
+        """Two of the runs, as a pair."""
+        return Pairs(first, second, self.report, np.zeros(len(self), dtype=bool))
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers of all runs.
+
+    Attributes
+    ----------
+    runs : tuple of tuple of SideRun
+        Those before, and those after.
+    tasks : dict of str to TaskRuns
+        By the name that the first run gives them.
+    groups : tuple of TaskGroup
+        The harness's groups of at least two of these tasks.
+    clusters : tuple of Clusters
+    notes : tuple of str
+        What a reader must know before the numbers.
+    """
+
+    runs: tuple[tuple[SideRun, ...], tuple[SideRun, ...]]
+    tasks: Mapping[str, TaskRuns]
+    groups: tuple[TaskGroup, ...] = ()
+    clusters: tuple[Clusters, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class _Task:
+    """A task of the first run while the others are read: its answers, and theirs paired with it."""
+
+    scores: Scores
+    others: dict[str, Pairs] = field(default_factory=dict)
+
+
+def read_sides(
+    before: Sequence[str | Path | Run],
+    after: Sequence[str | Path | Run],
+    *,
+    score: str,
+    cluster: str,
+    filter_name: str | None,
+    tell: Tell,
+) -> Answers:
+    """Read all runs, pair each with the first one before, and keep the questions that all answered.
+
+    Raises
+    ------
+    InputError
+        If a log cannot be read, a run is given twice, or no question was answered by all runs.
+    """
+    logs = [
+        (f"{side} {number}", log)
+        for side, runs in zip(SIDES, (before, after), strict=True)
+        for number, log in enumerate(runs, start=1)
+    ]
+    read: dict[str, Run] = {}
+    for number, (name, log) in enumerate(logs):
+        tell("runs read", number, len(logs))
+        read[name] = log if isinstance(log, Run) else read_run(log, skip_unreadable=True)
+    _check_different(read)
+    runs = _with_common_filters(read)
+    (first_name, first), *others = runs.items()
+    notes = [f"{name}: {line}" for name, run in runs.items() for line in run.selection.to_lines()]
+    found: dict[str, _Task] = {
+        name: _Task(comparable(scores, score)) for name, scores in _plain(first, runs, filter_name)
+    }
+    said: dict[str, list[str]] = {}
+    for name, run in others:
+        for note in _add(found, name, first, run, score, filter_name):
+            said.setdefault(note, []).append(name)
+    notes += [f"{shortened(names)} beside {first_name}: {note}" for note, names in said.items()]
+    tasks: dict[str, TaskRuns] = {}
+    for name, task in found.items():
+        lacking = [other for other, _ in others if other not in task.others]
+        if lacking:
+            notes.append(f"{name} is left out: not in {shortened(lacking)}")
+            continue
+        rows = np.flatnonzero(
+            np.logical_and.reduce([np.isin(task.scores.doc_id, p.before.doc_id) for p in task.others.values()])
+        )
+        if not len(rows):
+            notes.append(f"{name} is left out: no question that all runs answered")
+            continue
+        tasks[name] = _aligned(task, rows, len(before))
+        if len(rows) < len(task.scores):
+            short = [f"{other} has {len(p)}" for other, p in task.others.items() if len(p) < len(task.scores)]
+            notes.append(
+                f"{name}: {counted(len(task.scores) - len(rows), 'question')} of {len(task.scores)} left out for all runs: "
+                f"{shortened(short, 3)}"
+            )
+    if not tasks:
+        raise InputError(
+            "; ".join(notes[-3:]) or "no task in common",
+            expected="runs of the same questions",
+            do="evaluate all runs on the same tasks",
+            path=first.path,
+        )
+    paired = {name: task.pairs(task.before[0], task.after[0]) for name, task in tasks.items()}
+    labels, clusters = find_clusters(paired, cluster)
+    tasks = {name: replace(task, clusters=labels.get(name)) for name, task in tasks.items()}
+    sized = {name: task.asked for name, task in tasks.items()}
+    groups = read_groups(first.config, sized, {name: task.before[0].filter for name, task in tasks.items()})
+    told = [
+        SideRun(
+            name,
+            str(run.path),
+            run.config,
+            run.selection.to_text(),
+            {task: scores.source for task, scores in run.tasks.items()},
+        )
+        for name, run in runs.items()
+    ]
+    return Answers(
+        (tuple(told[: len(before)]), tuple(told[len(before) :])),
+        tasks,
+        tuple(groups),
+        clusters,
+        (*notes, *(item.to_text() for item in clusters)),
+    )
+
+
+def _check_different(runs: Mapping[str, Run]) -> None:
+    """Refuse a run that is given twice: it would be taken for two that do not differ."""
+    seen: list[tuple[str, Run]] = []
+    for name, run in runs.items():
+        for other, earlier in seen:
+            if same_run(earlier, run):
+                raise InputError(
+                    f"{other} and {name} are one run, given twice",
+                    expected="a run of its own for each place",
+                    path=run.path,
+                )
+        seen.append((name, run))
+
+
+def _with_common_filters(runs: Mapping[str, Run]) -> dict[str, Run]:
+    """The runs with those filters of each task that all of them hold, so that one choice serves all."""
+    filters = {name: by_filter(run) for name, run in runs.items()}
+    found = {}
+    for name, run in runs.items():
+        kept = {}
+        for key, scores in run.tasks.items():
+            having = [other[scores.task] for other in filters.values() if scores.task in other]
+            if all(scores.filter in each for each in having) or not set.intersection(*map(set, having)):
+                kept[key] = scores
+        found[name] = replace(run, tasks=kept)
+    return found
+
+
+def _plain(first: Run, runs: Mapping[str, Run], filter_name: str | None) -> Iterator[tuple[str, Scores]]:
+    """The tasks of the first run by plain name, under the filter that counts."""
+    last = list(runs.values())[-1]
+    yield from choose_filters(first, last, filter_name).before.tasks.items()
+
+
+def _add(
+    found: Mapping[str, _Task], name: str, first: Run, run: Run, score: str, filter_name: str | None
+) -> Iterator[str]:
+    """Pair one run with the first and keep its answers; what a reader must know of the two."""
+    filtered = choose_filters(first, run, filter_name)
+    chosen = {
+        task: other
+        for task, other in common_tasks(filtered.before, filtered.after).items()
+        if task in found and filtered.before.tasks[task].filter == found[task].scores.filter
+    }
+    paired: dict[str, Pairs] = {}
+    for task, other in chosen.items():
+        pairs = pair(found[task].scores, comparable(filtered.after.tasks[other], score))
+        if task != other:
+            yield f"{task} is compared with {other}"
+        for reason, dropped in pairs.report.dropped.items():
+            yield f"{task}: {dropped.count} {reason}"
+        if len(pairs):
+            paired[task] = found[task].others[name] = pairs
+    one = replace(first, tasks={**filtered.before.tasks, **{task: pairs.before for task, pairs in paired.items()}})
+    two = replace(run, tasks={**filtered.after.tasks, **{chosen[task]: pairs.after for task, pairs in paired.items()}})
+    names = {task: chosen[task] for task in paired}
+    reports = {task: pairs.report for task, pairs in paired.items()}
+    settings = tuple(setting_differences(one, two, names, reports))
+    yield from (item.to_text() for item in settings)
+    doubts = (
+        identical_logprobs(paired, one.config, two.config),
+        unexplained_prompts(settings, names, reports),
+        truncated_prompts(one, two, names),
+    )
+    yield from (item.to_text() for item in doubts if item is not None)
+
+
+def _aligned(task: _Task, rows: np.ndarray, before: int) -> TaskRuns:
+    """All runs' answers to some rows of the first run's."""
+    wanted = task.scores.doc_id[rows]
+    sides = [pairs.after.take(np.searchsorted(pairs.before.doc_id, wanted)) for pairs in task.others.values()]
+    # The pairs have the first run's options without empty columns.
+    pairs = next(iter(task.others.values()))
+    first = pairs.before.take(np.searchsorted(pairs.before.doc_id, wanted))
+    width = min(scores.logprobs.shape[1] for scores in (first, *sides))
+    same = np.tile(np.arange(width), (len(rows), 1))
+    every = [scores.reorder_options(same) if width else scores for scores in (first, *sides)]
+    return TaskRuns(tuple(every[:before]), tuple(every[before:]), len(task.scores))

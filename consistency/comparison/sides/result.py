@@ -1,0 +1,199 @@
+"""The result of comparing two sides of several runs, as values, text and plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from consistency.comparison.clusters import Clusters
+from consistency.comparison.section import Section, TaskSampling
+from consistency.comparison.sentences import verdict
+from consistency.comparison.sides.answers import SIDES, SideRun
+from consistency.comparison.sides.sections import SideSection
+from consistency.comparison.sides.text import (
+    chosen,
+    left_out,
+    measure_table,
+    noise_table,
+    run_lines,
+    run_notes,
+    summary,
+    task_table,
+    wrapped,
+)
+from consistency.support.version import own_version
+
+SCHEMA_VERSION = 1
+NOISE_TITLE = (
+    "Noise: answers that turn from right to wrong between the sides, between two runs of either, and what is beyond"
+)
+MEASURES_TITLE = "between the sides, between two runs of either, and what is beyond"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The changes between two sides, as `check` takes them; attributes as in `Comparison`."""
+
+    overall: Section | None
+    by_task: Mapping[str, Section]
+    by_scope: Mapping[str, Section]
+    by_metric: Mapping[str, Section]
+    by_group: Mapping[str, Section]
+    pools: tuple[Section, ...]
+
+
+@dataclass(frozen=True)
+class SideComparison:
+    """Two sides of several runs compared.
+
+    Attributes
+    ----------
+    runs : tuple of tuple of SideRun
+        Those before, and those after.
+    overall : SideSection or None
+        All tasks that have options, pooled; None where no task has.
+    by_task, by_scope, by_metric, by_group : dict of str to SideSection
+        As in `Comparison`.
+    score : str
+        Normalisation of the scores.
+    margin : float
+        The largest change of accuracy that counts as none, as a fraction.
+    task_sampling : {"fixed", "sampled"}
+    clusters : tuple of Clusters
+        Questions that share something.
+    notes : tuple of str
+        What a reader must know before the numbers.
+    """
+
+    runs: tuple[tuple[SideRun, ...], tuple[SideRun, ...]]
+    overall: SideSection | None
+    by_task: Mapping[str, SideSection]
+    by_scope: Mapping[str, SideSection]
+    by_metric: Mapping[str, SideSection]
+    by_group: Mapping[str, SideSection]
+    score: str
+    margin: float
+    task_sampling: TaskSampling
+    clusters: tuple[Clusters, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pools(self) -> tuple[SideSection, ...]:
+        """What the verdict is about, as in `Comparison`."""
+        alone = [item for item in self.by_task.values() if not item.section.compares_options]
+        pooled = {item.section.accuracy_metric for item in self.by_metric.values()}
+        return (
+            *([] if self.overall is None else [self.overall]),
+            *self.by_metric.values(),
+            *(item for item in alone if item.section.accuracy_metric not in pooled or not item.section.accuracy_metric),
+        )
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """What happened to accuracy in each of `pools`."""
+        sentences = []
+        for pool in self.pools:
+            tasks = [self.by_task[name].section for name in pool.section.tasks if name in self.by_task]
+            sentences.append(verdict(pool.section, 100 * self.margin, tasks))
+        if len(sentences) == 1:
+            return tuple(sentences)
+        return tuple(f"{pool.section.name}: {line}" for pool, line in zip(self.pools, sentences, strict=True))
+
+    @property
+    def verdict(self) -> str:
+        """The `verdicts` in one line."""
+        return " ".join(self.verdicts)
+
+    @property
+    def signature(self) -> str:
+        """One line that says how the figures were made."""
+        section = self.pools[0].section
+        change = section.estimates["delta_accuracy"]
+        return "|".join(
+            [
+                f"runs:{len(self.runs[0])}/{len(self.runs[1])}",
+                f"n:{section.n}",
+                f"tasks:{section.of_tasks}",
+                f"score:{self.score}",
+                f"unit:{change.unit}",
+                f"interval:{change.method}",
+                "ci:95",
+                f"margin:{self.margin:g}",
+                f"version:{own_version()}",
+            ]
+        )
+
+    @property
+    def changes(self) -> Changes:
+        """The changes alone, for conditions."""
+        return Changes(
+            None if self.overall is None else self.overall.section,
+            _alone(self.by_task),
+            _alone(self.by_scope),
+            _alone(self.by_metric),
+            _alone(self.by_group),
+            tuple(pool.section for pool in self.pools),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as plain data, for JSON; the schema is versioned by `schema_version`."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            **{
+                side: [
+                    {"name": run.name, "path": run.path, "model": run.config.model_name or run.config.model}
+                    | {"date": run.config.date, "lm_eval_version": run.config.lm_eval_version, "read": run.read}
+                    for run in runs
+                ]
+                for side, runs in zip(SIDES, self.runs, strict=True)
+            },
+            "score": self.score,
+            "margin": self.margin,
+            "task_sampling": self.task_sampling,
+            "clusters": [asdict(item) for item in self.clusters],
+            "overall": None if self.overall is None else self.overall.to_dict(),
+            "by_task": {name: item.to_dict() for name, item in self.by_task.items()},
+            **{
+                kind: {name: item.to_dict() for name, item in found.items()}
+                for kind in ("by_scope", "by_metric", "by_group")
+                if (found := getattr(self, kind))
+            },
+            "notes": list(self.notes),
+            "verdict": self.verdict,
+            "signature": self.signature,
+        }
+
+    def to_text(self, most: int | None = None, columns: int = 80) -> str:
+        """What was compared, the sentences and tables for a terminal.
+
+        Parameters
+        ----------
+        most : int, optional
+            Of more tasks only so many are in the tables, the largest changes first; by default all.
+        columns : int
+            Of the terminal.
+        """
+        pools = self.pools
+        sentences = [*self.verdicts, *(line for pool in pools for line in summary(pool, named=len(pools) > 1))]
+        lines = [line for sentence in sentences for line in wrapped(sentence, columns)]
+        tasks = chosen(self.by_task.values(), most)
+        rows = [*tasks, *self.by_group.values(), *self.by_scope.values(), *self.by_metric.values()]
+        if self.overall is not None and len(self.by_task) > 1:
+            rows.append(self.overall)
+        lines += ["", *task_table(rows, columns)]
+        if more := left_out(len(tasks), len(self.by_task)):
+            lines.append(more)
+        noises = list(noise_table(rows, columns))
+        if noises:
+            lines += ["", *wrapped(NOISE_TITLE, columns), *noises]
+        for pool in pools:
+            if measured := list(measure_table(pool, columns)):
+                lines += ["", *wrapped(f"{pool.section.name}: {MEASURES_TITLE}", columns), *measured]
+        read = [*run_lines(self.runs), *run_notes(self.runs), *self.notes]
+        head = [line for sentence in read for line in wrapped(sentence, columns)]
+        return "\n".join([*head, "", *lines, "", *wrapped(self.signature, columns)])
+
+
+def _alone(items: Mapping[str, SideSection]) -> dict[str, Section]:
+    return {name: item.section for name, item in items.items()}

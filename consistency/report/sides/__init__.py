@@ -1,0 +1,1 @@
+"""Two sides of several runs as a report."""
