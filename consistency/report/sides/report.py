@@ -18,7 +18,7 @@ from consistency.report.content import Report, Section, Table
 from consistency.report.drawings import draw_all
 from consistency.report.folder import DraftedReport, begin_report
 from consistency.report.formats.numbers import DASH, fixed, formatted
-from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, model_name, versions
+from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
 from consistency.report.schema import SideChange, SidesReport, Verdict
 from consistency.report.sides.figures import side_plots
 from consistency.support.files import Outputs
