@@ -126,7 +126,7 @@ def run(folder: Path, processes: int, *command: str, killed_after: int = 0) -> N
         [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     if bool(done.returncode) != bool(killed_after):
-        sys.exit(f"{command[0]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
+        sys.exit(f"{command[0]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-9000:]}")
 
 
 def resumed(folder: Path, processes: int) -> bool:
