@@ -252,11 +252,11 @@ def furthest(found: list[tuple[float, bool]], expected: list[tuple[float, bool]]
     return difference if difference == difference else float("inf")
 
 
-def compared(model: Any, tokenizer: Any) -> tuple[str, float]:
+def compared(model: Any, tokenizer: Any, expected: list[tuple[float, bool]] | None = None) -> tuple[str, float]:
     """Why prefixes were not shared ("" if all were), and the largest difference of logprobs to those of `hf`."""
+    expected = expected or logprobs_of_hf(model, tokenizer)
     common = {"pretrained": model, "tokenizer": tokenizer, "batch_size": 5, "max_length": LONGEST}
     requests = prompts(0)
-    expected = logprobs_of_hf(model, tokenizer)
     heard = Heard()
     logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
     logger.addHandler(heard)
@@ -297,14 +297,18 @@ def sweep(names: list[str], *, switches: bool, attention: str | None, dtype: str
                 yield row(name, variant, "not built", error)
                 continue
             try:
-                tolerance = TOLERANCE
+                expected, tolerance = logprobs_of_hf(model, tokenizer), TOLERANCE
                 if dtype != "float32":
-                    exact = logprobs_of_hf(model, tokenizer)
-                    model = model.to(getattr(torch, dtype))
-                    tolerance = SHORT_TOLERANCE * furthest(logprobs_of_hf(model, tokenizer), exact)
-                reason, difference = compared(model, tokenizer)
+                    exact, model = expected, model.to(getattr(torch, dtype))
+                    expected = logprobs_of_hf(model, tokenizer)
+                    tolerance = SHORT_TOLERANCE * furthest(expected, exact)
             except Exception as error:
                 yield row(name, variant, "hf fails", error)
+                continue
+            try:
+                reason, difference = compared(model, tokenizer, expected)
+            except Exception as error:
+                yield row(name, variant, "wrong", error)
                 continue
             result = "wrong" if not difference <= tolerance else "by hf" if reason else "shared"
             yield {
