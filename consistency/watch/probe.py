@@ -29,6 +29,8 @@ from consistency.watch.settings import WatchSettings
 from consistency.watch.text import Text, text_row
 
 Answer = tuple[float, bool]
+# Questions for each process, by which the cost of all is estimated.
+TIMED = 8
 _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
 
@@ -111,6 +113,10 @@ class LiveLM(SharedPrefixLM):
         # lm_eval computes batches until one no longer fits, which a training has no memory for.
         longest = len(requests[pos][1]) + len(requests[pos][2]) if requests else int(self.max_length)
         return min(self._batch_of(longest), int(self.max_batch_size))
+
+    def _share(self) -> None:
+        # A process has a part of the questions: what was cut in all of them is known when they have answered.
+        pass
 
     def get_model_info(self) -> dict[str, Any]:
         """What lm_eval logs of a model, and the prompts that were cut."""
@@ -239,14 +245,51 @@ class Probe:
             In all processes, if one of them failed; the message is its error's.
         """
         questions = self.questions.requests
-
-        def answer(mine: Sequence[list[Any]]) -> list[Answer]:
-            requests = [request for question in mine for request in question]
-            return self.lm.loglikelihood(requests, disable_tqdm=True) if requests else []
-
-        found = self._shared(questions, answer)
+        found = self._shared(questions, self._answer)
+        counted = self._gathered([self.lm.cut_prompts.to_bytes()])
+        if self.trainer.accelerator.is_main_process:
+            for others in counted[1:]:
+                self.lm.cut_prompts.join(others)
+            self.lm.cut_prompts.say()
         everything = [request for question in questions for request in question]
         return {id(request): answer for request, answer in zip(everything, found, strict=True)}
+
+    def time_some(self) -> tuple[float, int]:
+        """Seconds that a few questions take, without the first ones, and how many tokens they have; every process calls it."""
+        count = self.trainer.accelerator.num_processes * TIMED
+        # The first passes of a process take longer than all others.
+        asked = self.questions.requests[: 2 * count]
+        first, timed = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+        seconds = 0.0
+        for part in (first, timed):
+            start = time.perf_counter()
+            self._shared(part, self._answer)
+            seconds = time.perf_counter() - start
+        tokens = 0
+        for question in timed:
+            contexts = {request.args[0] for request in question}
+            texts = [*contexts, *(request.args[1] for request in question)]
+            tokens += sum(map(len, self.lm.tokenizer(texts, add_special_tokens=False)["input_ids"]))
+        return seconds / max(len(timed), 1), tokens // max(len(timed), 1)
+
+    def cut(self, counts: Mapping[str, int]) -> None:
+        """Ask so many questions of each task, no more: see `Questions.cut`."""
+        self.questions = self.questions.cut(counts, self.settings.seed)
+        # What was cut of prompts that are no longer asked does not count.
+        self.lm.__dict__.pop("cut_prompts", None)
+
+    def _answer(self, mine: Sequence[list[Any]]) -> list[Answer]:
+        requests = [request for question in mine for request in question]
+        return self.lm.loglikelihood(requests, disable_tqdm=True) if requests else []
+
+    def _gathered(self, items: list[_Item]) -> list[_Item]:
+        """What all processes have, one after the other."""
+        if self.trainer.accelerator.num_processes == 1:
+            return items
+        from accelerate.utils import gather_object
+
+        found: list[_Item] = gather_object(items)
+        return found
 
     def _shared(self, items: Sequence[_Item], work: Callable[[Sequence[_Item]], list[_Found]]) -> list[_Found]:
         """What is found for all items, each process having done the work of its share."""
@@ -263,11 +306,8 @@ class Probe:
             except Exception as error:
                 problem = f"{type(error).__name__}: {one_line(error)}"
             self.model.join()
-        if accelerator.num_processes > 1:
-            from accelerate.utils import gather_object
-
-            found = gather_object(found)
-            problem = next(filter(None, gather_object([problem])), None)
+        found = self._gathered(found)
+        problem = next(filter(None, self._gathered([problem])), None)
         if problem is not None:
             raise RuntimeError(problem)
         return found
