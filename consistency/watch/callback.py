@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from consistency.errors import InputError, one_line
 from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json, read_json
-from consistency.support.streams import tell
 from consistency.support.text import counted, shortened
 from consistency.support.version import own_version
 from consistency.watch.copies import WeightsCopy
 from consistency.watch.drift import ALARM, Drift, check_tasks, step_folder
-from consistency.watch.probe import Answer, Probe, unchanged_random_state
+from consistency.watch.messages import end, tell_above
+from consistency.watch.probe import Answer, LookFailed, Probe, unchanged_random_state
 from consistency.watch.questions import Questions, choose_questions, shares
 from consistency.watch.quiet import quiet
 from consistency.watch.record import ABOUT
@@ -35,7 +33,6 @@ from consistency.watch.terminal import look_line
 from consistency.watch.text import REFERENCE, add_row
 
 _T = TypeVar("_T")
-_MISTAKE = 2  # exit code
 # After so many steps it is said that looks cost too much.
 _SURE = 8
 # Rows of a training's data that tell how long all are, and where these have tokens.
@@ -130,7 +127,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             self.probe.text.remove_reference()
         if self._main:
             self._add_cost(0)
-            _tell(self._summary())
+            tell_above(self._summary())
 
     # Start
 
@@ -148,7 +145,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
                 )
         questions = self._chosen or choose(self.settings)
         for line in self._notes(questions) if self._main else ():
-            _tell(line)
+            tell_above(line)
         with unchanged_random_state(), quiet():
             name = self._name or str(getattr(trainer.model.config, "_name_or_path", "") or type(trainer.model).__name__)
             self.probe = Probe(trainer, questions, self.settings, (name, str(args.output_dir)), self.folder)
@@ -257,7 +254,9 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         # What is left of another training, or of steps after the checkpoint.
         last = -1 if begins else state.global_step
         if begins and steps:
-            tell(f"watch: replaces the record of an earlier training in {self.folder} ({counted(len(steps), 'step')})")
+            tell_above(
+                f"watch: replaces the record of an earlier training in {self.folder} ({counted(len(steps), 'step')})"
+            )
         for step, path in steps.items():
             if step > last or step not in compared:
                 shutil.rmtree(path)
@@ -323,20 +322,20 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         if schedule.every is not None or self._timed_from is None or step == self._timed_from[0]:
             return
 
-        def chosen() -> tuple[int, int]:
+        def chosen() -> tuple[int, bool, int]:
             begin, began, spent = self._timed_from or (0, 0.0, 0.0)
             alone = time.perf_counter() - began - (self._seconds - spent)
             seconds = self._before["seconds"] + self._seconds
             per_step = alone / (step - begin)
             schedule.revise(step, per_step, seconds, self._look)
-            return schedule.next, schedule.affordable(per_step, seconds, self._look)
+            return schedule.next, schedule.has_spare, schedule.affordable(per_step, seconds, self._look)
 
-        schedule.next, affordable = self._everywhere(chosen)
+        schedule.next, schedule.has_spare, affordable = self._everywhere(chosen)
         if affordable < 1 and not self._said and step >= min(_SURE, schedule.max_steps // 2):
             self._said = True
             if self._main:
                 share = f"{100 * schedule.share:g} %"
-                _tell(
+                tell_above(
                     f"watch: looks cost more than {share} of this short training: a last one comes at the end, none before"
                 )
 
@@ -348,9 +347,9 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             self._ask(state, control)
         except Exception as error:
             if self._main:
-                _tell(
-                    f"watch: the look at step {state.global_step} failed, and training goes on: "
-                    f"{type(error).__name__}: {one_line(error)}"
+                name = "" if isinstance(error, LookFailed | InputError) else f"{type(error).__name__}: "
+                tell_above(
+                    f"watch: the look at step {state.global_step} failed, and training goes on: {name}{one_line(error)}"
                 )
 
     def _ask(self, state: Any, control: Any) -> None:
@@ -400,7 +399,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             else f"{counted(len({*range(every, about['max_steps'], every), about['max_steps']}), 'more look')}"
         )
         tasks = counted(len(about["tasks"]), "task")
-        _tell(f"watch: {about['questions']:,} questions of {tasks}{more}, {seconds:.1f} s at step 0; {looks}")
+        tell_above(f"watch: {about['questions']:,} questions of {tasks}{more}, {seconds:.1f} s at step 0; {looks}")
 
     def _record_step(
         self, state: Any, answers: Mapping[int, Answer], start: float
@@ -421,11 +420,11 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         before = {note for earlier in self.drift.rows if earlier.step < step for note in earlier.notes}
         for note in row.notes:
             if note not in before:
-                _tell(f"watch: {note}")
+                tell_above(f"watch: {note}")
         if step:
-            _tell(f"watch: {look_line(row)}")
+            tell_above(f"watch: {look_line(row)}")
         if row.alarm is not None and self.drift.alarm == row.alarm:
-            _tell(f"watch: alarm: {row.alarm.to_text()}")
+            tell_above(f"watch: alarm: {row.alarm.to_text()}")
         return row.figures(), row.alarm is not None, best
 
     def _log(self, figures: Mapping[str, float], state: Any, control: Any) -> None:
@@ -448,16 +447,17 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         alarm = self._everywhere(lambda: self.drift.alarm and self.drift.alarm.step)
         steps = self.copy.steps
         if alarm is not None and not steps and self._main:
-            _tell(f"watch: alarm at step {alarm}, and no copy of the weights to go back to: they stay as they are")
+            tell_above(f"watch: alarm at step {alarm}, and no copy of the weights to go back to: they stay as they are")
         if alarm is not None and steps:
             try:
                 self.copy.restore(steps[-1])
-                self._record["rollback"] = steps[-1]
+                if self._main:
+                    self._record["rollback"] = steps[-1]
                 found = f"the model has the weights of step {steps[-1]} again"
             except InputError as error:
                 found = f"the weights stay as they are: {error}"
             if self._main:
-                _tell(f"watch: alarm at step {alarm}: {found}")
+                tell_above(f"watch: alarm at step {alarm}: {found}")
         self.trainer.accelerator.wait_for_everyone()
         if self._main:
             for step in steps:
@@ -542,17 +542,3 @@ def training_tokens(trainer: Any, max_steps: int) -> int | None:
         # Rows that are packed into others are more than a step has.
         read = max(read, int(count * arguments.num_train_epochs))
     return int(sum(lengths) / len(lengths) * read)
-
-
-def _tell(line: str) -> None:
-    """Print a line to standard error, not behind the Trainer's bar, which is drawn again below it."""
-    with tqdm.external_write_mode(file=sys.stderr):
-        tell(line)
-
-
-def end(error: Exception, say: bool = True) -> NoReturn:
-    """Say in one line why a training cannot be watched, and end it with exit code 2."""
-    if say:
-        what = str(error) if isinstance(error, InputError) else f"watch: {type(error).__name__}: {one_line(error)}"
-        _tell(f"consistency: {what}")
-    sys.exit(_MISTAKE)

@@ -34,7 +34,7 @@ class Watch(BasePlugin):  # type: ignore[misc]
 
     def register(self, cfg: Any) -> None:
         """Refuse settings that cannot be used, before anything is loaded."""
-        from consistency.watch.callback import end
+        from consistency.watch.messages import end
 
         # Axolotl keeps plugins for further configs of the same process.
         if not _is_asked(cfg):
@@ -50,7 +50,8 @@ class Watch(BasePlugin):  # type: ignore[misc]
         if not _is_asked(cfg):
             return
         start = time.perf_counter()
-        from consistency.watch.callback import choose, end
+        from consistency.watch.callback import choose
+        from consistency.watch.messages import end
 
         try:
             self.questions = choose(read_settings(_plain(cfg.watch), planned_steps=1000))
@@ -60,7 +61,8 @@ class Watch(BasePlugin):  # type: ignore[misc]
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
         """Add the callback."""
-        from consistency.watch.callback import WatchCallback, end
+        from consistency.watch.callback import WatchCallback
+        from consistency.watch.messages import end
 
         if not _is_asked(cfg):
             return

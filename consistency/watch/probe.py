@@ -7,6 +7,7 @@ import inspect
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ from torch.nn import functional
 from consistency.errors import InputError, one_line
 from consistency.shared_prefix.model import SharedPrefixLM
 from consistency.support.files import folder_in_place
+from consistency.watch.lockstep import Lockstep
+from consistency.watch.messages import end
 from consistency.watch.questions import FEWSHOT_SEED, NUMPY_SEED, PYTHON_SEED, Questions
 from consistency.watch.quiet import quiet
 from consistency.watch.rows import TextRow
@@ -30,9 +33,13 @@ from consistency.watch.text import Text, text_row
 
 Answer = tuple[float, bool]
 # Questions for each process, by which the cost of all is estimated.
-TIMED = 8
+TIMED = 4
 _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
+
+
+class LookFailed(RuntimeError):
+    """What went wrong in one process, with the name of its error."""
 
 
 class LiveModel:
@@ -55,6 +62,7 @@ class LiveModel:
         )
         self._call: Callable[..., Any] = trainer.model_wrapped if self.is_sharded else trainer.model
         self._device = accelerator.device
+        self.lockstep = Lockstep(self._inner)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -69,7 +77,9 @@ class LiveModel:
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """A pass of the model."""
         self._any_left(True)
-        return self._call(*arguments, **named)
+        if not self.is_sharded:
+            return self._call(*arguments, **named)
+        return self._together(*arguments, **named)
 
     def join(self) -> None:
         """Take part in the passes of the other processes until none has any left."""
@@ -77,7 +87,18 @@ class LiveModel:
             return
         token = torch.zeros((1, 1), dtype=torch.long, device=self._device)
         while self._any_left(False):
-            self._call(input_ids=token, use_cache=False)
+            # What this process was asked is answered.
+            with suppress(Exception):
+                self._together(input_ids=token, use_cache=False)
+
+    def _together(self, *arguments: Any, **named: Any) -> Any:
+        """A pass that all processes come to the end of."""
+        with self.lockstep.kept():
+            found = self._call(*arguments, **named)
+        problem = self.lockstep.take_problem()
+        if problem is not None:
+            raise problem
+        return found
 
     def _any_left(self, mine: bool) -> bool:
         """Whether any process has a pass to compute."""
@@ -194,6 +215,8 @@ class Probe:
             )
         types = {"bf16": torch.bfloat16, "fp16": torch.float16}
         self.model = LiveModel(trainer)
+        # Other programs are asked, which takes a second: meanwhile prompts are made.
+        self._of_machine = ThreadPoolExecutor(1).submit(_of_machine) if accelerator.is_main_process else None
         with untouched(self.model), quiet():
             self.lm = LiveLM(self.model, tokenizer, accelerator.device, types.get(accelerator.mixed_precision))
             self._template = self.lm.chat_template(template) if template else None
@@ -203,11 +226,7 @@ class Probe:
             self.text = Text(settings.text, tokenizer, int(self.lm.max_length), folder)
         self._environment: dict[str, Any] = {}
         if accelerator.is_main_process:
-            add_env_info(self._environment)
             add_tokenizer_info(self._environment, self.lm)
-            # Outside a repository git says so on the terminal.
-            inside = any((path / ".git").exists() for path in (Path.cwd(), *Path.cwd().parents))
-            self._environment["git_hash"] = get_git_commit_hash() if inside else None
 
     def read_text(self, step: int) -> TextRow | None:
         """The figures of the text at a step, in the first process; every process calls it.
@@ -218,7 +237,7 @@ class Probe:
 
         Raises
         ------
-        RuntimeError
+        LookFailed
             As `answers`.
         """
         text = self.text
@@ -241,8 +260,8 @@ class Probe:
 
         Raises
         ------
-        RuntimeError
-            In all processes, if one of them failed; the message is its error's.
+        LookFailed
+            In all processes, if one of them failed.
         """
         questions = self.questions.requests
         found = self._shared(questions, self._answer)
@@ -304,12 +323,15 @@ class Probe:
             try:
                 found = work(items[first:last])
             except Exception as error:
+                if self.model.lockstep.is_stuck:
+                    # The others wait in a pass that this process cannot go through.
+                    end(error)
                 problem = f"{type(error).__name__}: {one_line(error)}"
             self.model.join()
         found = self._gathered(found)
         problem = next(filter(None, self._gathered([problem])), None)
         if problem is not None:
-            raise RuntimeError(problem)
+            raise LookFailed(problem)
         return found
 
     def write(self, folder: Path, step: int, answers: Mapping[int, Answer]) -> None:
@@ -358,7 +380,8 @@ class Probe:
                 "torch_seed": NUMPY_SEED,
                 "fewshot_seed": FEWSHOT_SEED,
             }
-            results |= {"date": time.time(), **self._environment}
+            of_machine = {} if self._of_machine is None else self._of_machine.result()
+            results |= {"date": time.time(), **self._environment, **of_machine}
             samples = results.pop("samples")
             tracker = EvaluationTracker(output_path=str(draft / "results.json"))
             tracker.general_config_tracker.log_experiment_args(
@@ -375,6 +398,15 @@ class Probe:
             # lm_eval only warns where it could not write.
             if written != len(self.questions.tasks) or not list(draft.glob("results_*.json")):
                 raise RuntimeError(f"{folder}: lm_eval could not write its logs")
+
+
+def _of_machine() -> dict[str, Any]:
+    """What a log of lm_eval says of the machine and of the repository."""
+    found: dict[str, Any] = {}
+    add_env_info(found)
+    # Outside a repository git says so on the terminal.
+    inside = any((path / ".git").exists() for path in (Path.cwd(), *Path.cwd().parents))
+    return found | {"git_hash": get_git_commit_hash() if inside else None}
 
 
 @contextmanager

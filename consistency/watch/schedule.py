@@ -30,6 +30,8 @@ class Schedule:
         Of the whole training.
     last, next : int
         The step of the last look, and that of the next one as far as it is known.
+    has_spare : bool
+        Whether another look than that at the end may be paid.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Schedule:
     max_steps: int
     last: int = 0
     next: int = 0
+    has_spare: bool = False
 
     def __post_init__(self) -> None:
         self.next = self.max_steps
@@ -56,7 +59,7 @@ class Schedule:
 
     def is_due_at_epoch(self, step: int) -> bool:
         """Whether to look after the last step of an epoch: where costs decide, if the next look is nearer than the last one."""
-        return self.every is not None or 2 * step >= self.last + self.next
+        return self.every is not None or (self.has_spare and 2 * step >= self.last + self.next)
 
     def is_revised(self, step: int) -> bool:
         """Whether the next look is chosen anew after a step: after a look, and 2, 4, 8, … steps behind it."""
@@ -81,7 +84,8 @@ class Schedule:
     def revise(self, step: int, per_step: float, spent: float, look: float) -> None:
         """Choose the next look by what steps and looks took so far: see `affordable`."""
         affordable = self.affordable(per_step, spent, look)
-        if affordable <= 1:
+        self.has_spare = affordable > 1
+        if not self.has_spare:
             self.next = self.max_steps
             return
         distance = max(math.ceil(self.max_steps / LOOKS), math.ceil((self.max_steps - self.last) / affordable))
