@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 
 from transformers import TrainerCallback
 
-from consistency.errors import InputError, one_line
+from consistency.errors import InputError
 from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json, read_json
 from consistency.support.text import counted, shortened
 from consistency.support.version import own_version
 from consistency.watch.copies import WeightsCopy
 from consistency.watch.drift import ALARM, Drift, check_tasks, step_folder
-from consistency.watch.messages import end, tell_above
-from consistency.watch.probe import Answer, LookFailed, Probe, unchanged_random_state
+from consistency.watch.messages import LookError, end, reason, tell_above
+from consistency.watch.probe import Answer, Probe, unchanged_random_state
 from consistency.watch.questions import Questions, choose_questions, shares
 from consistency.watch.quiet import quiet
 from consistency.watch.record import ABOUT
@@ -331,12 +331,12 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             return schedule.next, schedule.has_spare, schedule.affordable(per_step, seconds, self._look)
 
         schedule.next, schedule.has_spare, affordable = self._everywhere(chosen)
-        if affordable < 1 and not self._said and step >= min(_SURE, schedule.max_steps // 2):
+        if affordable < 1 and schedule.last == 0 and not self._said and step >= min(_SURE, schedule.max_steps // 2):
             self._said = True
             if self._main:
-                share = f"{100 * schedule.share:g} %"
                 tell_above(
-                    f"watch: looks cost more than {share} of this short training: a last one comes at the end, none before"
+                    f"watch: looks at step 0 and at the end alone cost more than {100 * schedule.share:g} % of so short a "
+                    "training: there are no others"
                 )
 
     # Asking
@@ -347,10 +347,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             self._ask(state, control)
         except Exception as error:
             if self._main:
-                name = "" if isinstance(error, LookFailed | InputError) else f"{type(error).__name__}: "
-                tell_above(
-                    f"watch: the look at step {state.global_step} failed, and training goes on: {name}{one_line(error)}"
-                )
+                tell_above(f"watch: the look at step {state.global_step} failed, and training goes on: {reason(error)}")
 
     def _ask(self, state: Any, control: Any) -> None:
         if state.global_step == self._last:
@@ -470,7 +467,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
 
         Raises
         ------
-        InputError, RuntimeError
+        InputError, LookError
             If it failed there.
         """
         done: list[Any] = [None, None]
@@ -480,7 +477,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             except Exception as error:
                 if self.trainer.accelerator.num_processes == 1:
                     raise
-                done = [None, error if isinstance(error, InputError) else RuntimeError(one_line(error))]
+                done = [None, error if isinstance(error, InputError) else LookError(reason(error))]
         if self.trainer.accelerator.num_processes > 1:
             from accelerate.utils import broadcast_object_list
 

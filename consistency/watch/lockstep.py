@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 
 class Lockstep:
     """The calls of a model's modules.
@@ -80,9 +78,9 @@ class Lockstep:
 
         return call
 
-    def _gone_through(self, module: Any, begin: int) -> torch.Tensor:
+    def _gone_through(self, module: Any, begin: int) -> Any:
         """Call what a module calls, from one of these calls on, for what happens around the calls."""
-        nothing = torch.zeros((1, 1), device=next(self._model.parameters()).device)
+        nothing = next(self._model.parameters()).new_zeros((1, 1))
         self._open.append([])
         for called in self._calls.get(module, [])[begin:]:
             called(nothing)

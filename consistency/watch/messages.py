@@ -19,9 +19,19 @@ def tell_above(line: str) -> None:
         tell(line)
 
 
+class LookError(RuntimeError):
+    """What went wrong at a look in one of several processes, with the name of its error."""
+
+
+def reason(error: Exception) -> str:
+    """Why something failed, in one line, with the name of an error that does not speak for itself."""
+    if isinstance(error, InputError | LookError):
+        return str(error)
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
 def end(error: Exception, say: bool = True) -> NoReturn:
     """Say in one line why a training cannot be watched, and end it with exit code 2."""
     if say:
-        what = str(error) if isinstance(error, InputError) else f"watch: {type(error).__name__}: {one_line(error)}"
-        tell_above(f"consistency: {what}")
+        tell_above(f"consistency: {'' if isinstance(error, InputError) else 'watch: '}{reason(error)}")
     sys.exit(_MISTAKE)

@@ -20,11 +20,11 @@ from lm_eval.loggers import EvaluationTracker
 from lm_eval.loggers.utils import add_env_info, add_tokenizer_info, get_git_commit_hash
 from torch.nn import functional
 
-from consistency.errors import InputError, one_line
+from consistency.errors import InputError
 from consistency.shared_prefix.model import SharedPrefixLM
 from consistency.support.files import folder_in_place
 from consistency.watch.lockstep import Lockstep
-from consistency.watch.messages import end
+from consistency.watch.messages import LookError, end, reason
 from consistency.watch.questions import FEWSHOT_SEED, NUMPY_SEED, PYTHON_SEED, Questions
 from consistency.watch.quiet import quiet
 from consistency.watch.rows import TextRow
@@ -36,10 +36,6 @@ Answer = tuple[float, bool]
 TIMED = 4
 _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
-
-
-class LookFailed(RuntimeError):
-    """What went wrong in one process, with the name of its error."""
 
 
 class LiveModel:
@@ -237,7 +233,7 @@ class Probe:
 
         Raises
         ------
-        LookFailed
+        LookError
             As `answers`.
         """
         text = self.text
@@ -260,7 +256,7 @@ class Probe:
 
         Raises
         ------
-        LookFailed
+        LookError
             In all processes, if one of them failed.
         """
         questions = self.questions.requests
@@ -326,12 +322,12 @@ class Probe:
                 if self.model.lockstep.is_stuck:
                     # The others wait in a pass that this process cannot go through.
                     end(error)
-                problem = f"{type(error).__name__}: {one_line(error)}"
+                problem = reason(error)
             self.model.join()
         found = self._gathered(found)
         problem = next(filter(None, self._gathered([problem])), None)
         if problem is not None:
-            raise LookFailed(problem)
+            raise LookError(problem)
         return found
 
     def write(self, folder: Path, step: int, answers: Mapping[int, Answer]) -> None:

@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from lm_eval.tasks import TaskManager, get_task_dict
 from consistency.errors import InputError, one_line
 from consistency.support.resources import shipped
 from consistency.support.text import shortened
+from consistency.tasks.harness_index import unknown_tasks
 from consistency.tasks.harness_speed import compiled_templates, without_unasked_tasks
 from consistency.watch.settings import WatchSettings
 
@@ -264,12 +264,11 @@ def _load(settings: WatchSettings) -> dict[Any, Any]:
         manager = TaskManager(include_path=[str(shipped("lm_eval_tasks")), *own])
     missing = [name for name in settings.tasks if not manager.match_tasks([name])]
     if missing:
-        # Of all tasks there are, not of those alone that were asked for.
-        known = TaskManager(include_path=[str(shipped("lm_eval_tasks")), *own]).all_tasks
-        near = get_close_matches(missing[0], known, n=3)
+        # Among all tasks that there are, not among those alone that were asked for.
+        problems = unknown_tasks(missing, settings.include_path).values()
         raise InputError(
-            f"watch.tasks: no task {', '.join(map(repr, missing))}",
-            expected=", or ".join(near) if near else "names of tasks or groups",
+            f"watch.tasks: {', '.join(problems)}",
+            expected="names of tasks or groups",
             do="see lm_eval ls tasks and consistency tasks --list, or name the folder of your own with include_path",
         )
     try:

@@ -118,7 +118,7 @@ def affordable_questions(most: int, share: float, training: float, spent: float,
     [100, 200, 500]
     """
     paid = (share * training - spent) / (2 * each) if each > 0 else most
-    return max(min(LEAST, most), min(most, int(paid)))
+    return max(min(LEAST, most), int(min(most, paid)))
 
 
 def training_seconds(tokens: int, per_second: float) -> float:
