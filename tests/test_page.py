@@ -30,6 +30,7 @@ from consistency.report.schema import ComparedReport, DifferencesReport, Verdict
 from consistency.report.watch.report import write_watch
 from consistency.report.word_diff import word_diff
 from consistency.support.figure_style import BLUE, INK, RED, STYLE, inline, to_svg
+from consistency.support.files import Outputs
 from consistency.support.text import visible, visible_lines
 from consistency.watch.record import WatchRecord
 from consistency.watch.rows import Alarm, DriftRow, Look, Number, Pool
@@ -826,7 +827,9 @@ def test_a_watched_training_has_a_page_without_fault(opened: Open, tmp_path: Pat
         for step in (0, 20, 40)
     ]
     record = WatchRecord(tmp_path, (rows[0], replaced(rows[1], alarm=alarm), rows[2]), {"model": "tiny"})
-    page = has_no_fault(opened, write_watch(record, tmp_path / "out"))
+    with Outputs() as outputs:
+        written = write_watch(record, tmp_path / "out", outputs)
+    page = has_no_fault(opened, written)
     assert page.locator("h1").inner_text() == f"Alarm at {alarm.headline}."
 
 

@@ -21,16 +21,29 @@ from consistency.statistics.sequential import (
 )
 
 
-@pytest.mark.parametrize("planned", [None, 1, 4, 10, 50])
-def test_no_more_is_spent_than_there_is(planned: int | None) -> None:
-    spent = [spending(number, planned) for number in range(2000)]
-    assert spent[0] == 0
-    assert (np.diff(spent) > 0).all()
+@pytest.mark.parametrize(
+    "progress",
+    [
+        np.arange(1, 11) / 10,
+        np.sort(np.random.default_rng(0).random(300)),
+        # A training that was made longer, again and again.
+        np.tile([0.5, 1.0], 1000),
+    ],
+)
+def test_no_more_is_spent_than_there_is(progress: np.ndarray) -> None:
+    spent = spending(progress)
+    assert (np.diff(spent, prepend=0) > 0).all()
     assert spent[-1] < 1
+    # What a look spends is decided by no later look.
+    assert spending(progress[:5]) == pytest.approx(spent[:5])
+
+
+def test_what_is_spent_is_what_was_done_of_the_training() -> None:
+    assert spending([0.2, 0.3, 1.0]) == pytest.approx([0.18, 0.27, 0.9])
 
 
 def test_levels_of_looks_with_nothing_in_common_are_those_of_separate_tests() -> None:
-    found = levels(np.eye(4), 0.05, 4)
+    found = levels(np.eye(4), 0.05, np.arange(1, 5) / 4)
     part = 0.05 * 0.9 / 4
     # P(no earlier alarm) times the level is the part of each look.
     alone = part / np.cumprod([1, *(1 - found[:-1])])
@@ -41,7 +54,7 @@ def test_levels_of_looks_with_nothing_in_common_are_those_of_separate_tests() ->
 def test_levels_spend_their_part_of_a_joint_normal_distribution(shared: float) -> None:
     given = np.full((3, 3), shared)
     np.fill_diagonal(given, 1)
-    found = levels(given, 0.05, 3)
+    found = levels(given, 0.05, np.arange(1, 4) / 3)
     believed = 0.98 * given
     np.fill_diagonal(believed, 1)
     below = [multivariate_normal(cov=believed[:looks, :looks], seed=0).cdf(norm.isf(found[:looks])) for looks in (2, 3)]
@@ -51,14 +64,15 @@ def test_levels_spend_their_part_of_a_joint_normal_distribution(shared: float) -
 
 def test_earlier_levels_do_not_depend_on_later_looks() -> None:
     outcomes = np.random.default_rng(0).integers(-1, 2, (12, 300))
-    whole = levels(correlation(outcomes), 0.05, 10)
+    progress = np.minimum(np.arange(1, 13) / 10, 1)
+    whole = levels(correlation(outcomes), 0.05, progress)
     for looks in (1, 5, 11):
-        assert levels(correlation(outcomes[:looks]), 0.05, 10) == pytest.approx(whole[:looks], rel=1e-6)
+        assert levels(correlation(outcomes[:looks]), 0.05, progress[:looks]) == pytest.approx(whole[:looks], rel=1e-6)
 
 
 def test_very_many_looks_have_their_own_part() -> None:
     many = MOST_LOOKS + 20
-    found = levels(np.eye(many), 0.05, many)
+    found = levels(np.eye(many), 0.05, np.arange(1, many + 1) / many)
     assert found[-1] == pytest.approx(0.05 * 0.9 / many)
     assert (found >= 0.05 * 0.9 / many - 1e-12).all()
 
@@ -126,6 +140,6 @@ def test_false_alarms_of_trainings_at_the_limit_are_rare() -> None:
             outcomes[look] = np.sqrt(0.3) * always + np.sqrt(0.7) * latent < norm.ppf(limit)
         p = np.array([p_of_turning(Turned(int(row.sum()), 0, n), limit) for row in outcomes])
         if (p < 0.05).any():
-            false += bool((p <= levels(correlation(outcomes), 0.05, looks)).any())
+            false += bool((p <= levels(correlation(outcomes), 0.05, np.arange(1, looks + 1) / looks)).any())
     # Of 5 % of 400 trainings, three standard errors.
     assert 1 <= false <= 33

@@ -124,6 +124,31 @@ def test_json_holds_all_that_the_record_does(folder: Path, call: Call, tmp_path:
     assert json.loads((tmp_path / "record.json").read_text()) == found
 
 
+def test_nothing_is_written_over_the_record(folder: Path, call: Call, tmp_path: Path) -> None:
+    before = (folder / DRIFT).read_bytes()
+    for option, place in (("--json", folder / DRIFT), ("--json", folder / "new.json"), ("--out", folder)):
+        code, printed, error = call("watch", folder.parent, option, place)
+        assert (code, printed, option in error) == (2, "", True)
+    assert (folder / DRIFT).read_bytes() == before
+    assert not (folder / "new.json").exists()
+    # Of two outputs both appear or none.
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine.txt").touch()
+    assert call("watch", folder, "--json", tmp_path / "record.json", "--out", tmp_path / "taken")[0] == 2
+    assert not (tmp_path / "record.json").exists()
+    assert call("watch", folder, "--json", tmp_path / "page" / "record.json", "--out", tmp_path / "page")[0] == 0
+    assert json.loads((tmp_path / "page" / "record.json").read_text())["best_step"] == 0
+
+
+def test_the_record_says_what_the_model_went_back_to(folder: Path, call: Call, tmp_path: Path) -> None:
+    write(folder, list(read_record(folder).rows), rollback=40)
+    assert json.loads(call("watch", folder, "--json", "-")[1])["rollback"] == 40
+    call("watch", folder, "--out", tmp_path / "page")
+    document = read_document(tmp_path / "page")
+    assert isinstance(document, WatchReport)
+    assert document.rollback == 40
+
+
 def test_exit_codes(folder: Path, call: Call, tmp_path: Path) -> None:
     assert call("watch", folder)[0] == 0
     assert call("watch", folder, "--fail-on-alarm")[0] == 1

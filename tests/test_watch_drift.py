@@ -5,15 +5,18 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
 from consistency import InputError, compare
-from consistency.watch.drift import Drift
+from consistency.statistics.sequential import MOST_LOOKS, Turned
+from consistency.watch.alarm import judge
+from consistency.watch.drift import Drift, check_tasks
 from consistency.watch.frontier import best_step, frontier
-from consistency.watch.rows import DRIFT, DriftRow, Number, Pool, read_drift
-from consistency.watch.settings import Stop, WatchSettings, planned_looks, read_settings
+from consistency.watch.rows import DRIFT, DriftRow, Number, Pool, not_excluded, read_drift
+from consistency.watch.settings import Stop, WatchSettings, read_settings
 
 STEPS = (0, 20, 40, 60, 80, 100)
 SIZES = {"kept_a": 200, "kept_b": 150, "law": 100}
@@ -60,9 +63,9 @@ def settings(**other: object) -> WatchSettings:
 
 def watch(folder: Path, steps: tuple[int, ...] = STEPS, **other: object) -> Drift:
     """The record of some steps."""
-    drift = Drift(folder, settings(**other), 5)
+    drift = Drift(folder, settings(**other))
     for step in steps:
-        drift.add(step, step / 100, 1.0, 2.0)
+        drift.add(step, step / 100, 1.0, 2.0, progress=step / 100)
     return drift
 
 
@@ -126,7 +129,7 @@ def test_a_killed_training_decides_as_one_that_was_not(watched: Drift, copied: P
 def test_a_step_before_the_alarm_takes_it_back(copied: Path) -> None:
     drift = watch(copied)
     assert drift.alarm is not None
-    drift.add(20, 0.2, None, 1.0)
+    drift.add(20, 0.2, None, 1.0, progress=0.2)
     assert drift.alarm is None
     assert not (copied / "alarm.json").exists()
     assert [row.step for row in read_drift(copied)] == [0, 20]
@@ -203,7 +206,7 @@ def test_a_line_that_is_damaged_is_named(copied: Path) -> None:
     assert [row.step for row in read_drift(copied)] == [0, 20, 40]
     path.write_text("\n".join([lines[0], lines[1][:-20]]))
     with pytest.raises(InputError) as error:
-        Drift(copied, settings(), 5)
+        Drift(copied, settings())
     assert (error.value.path, error.value.line) == (path, 2)
     path.write_text("\n".join([lines[1], lines[0]]))
     with pytest.raises(InputError) as error:
@@ -211,17 +214,74 @@ def test_a_line_that_is_damaged_is_named(copied: Path) -> None:
     assert error.value.line == 2
 
 
+def test_a_model_that_gives_no_numbers_raises_the_alarm(tmp_path: Path, write_scores: Callable[..., None]) -> None:
+    """Its answers are then the first option, which may be right as often as before."""
+    rng = np.random.default_rng(1)
+    gold = {"kept_a": np.zeros(40, int), "law": rng.integers(4, size=30)}
+    scores = {name: rng.normal(size=(len(right), 4)) for name, right in gold.items()}
+    for number, broken in ((0, 0), (20, 19), (40, 40)):
+        kept = scores["kept_a"].copy()
+        kept[:broken] = np.nan
+        write_scores(tmp_path / f"step-{number:06d}", scores | {"kept_a": kept}, gold)
+    drift = watch(tmp_path, (0, 20, 40))
+    alarm = drift.alarm
+    assert alarm is not None
+    assert (alarm.step, alarm.condition, alarm.estimate) == (40, "no_numbers", 1)
+    assert drift.rows[-1].looks["margin"].p > 0.05
+    # Nothing goes back to it, though as many of its answers are right.
+    assert drift.best_step() == 20
+    shutil.rmtree(tmp_path / "step-000000")
+    shutil.move(tmp_path / "step-000040", tmp_path / "step-000000")
+    (tmp_path / DRIFT).unlink()
+    with pytest.raises(InputError, match="no numbers as the training begins"):
+        watch(tmp_path, (0,))
+
+
+def test_what_a_look_does_not_exclude_is_the_end_of_its_intervals(watched: Drift) -> None:
+    row = watched.rows[1]
+    assert row.kept is not None
+    change, flips = row.kept.figures["change"], row.kept.figures["harmful_flips"]
+    assert not_excluded(row) == (
+        f"up to {100 * flips.ci_high:.1f} % turned from right to wrong and up to {-100 * change.ci_low:.1f} % lost on balance"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"learn": "medicine"}, "'medicine'"),
+        ({"learn": ["law", "both"]}, "all tasks"),
+        ({"baseline": "nowhere"}, "nowhere"),
+    ],
+)
+def test_settings_that_no_look_could_use_are_refused_before_there_is_one(given: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        check_tasks(settings(**given), list(SIZES), {"both": ["kept_a", "kept_b"]})
+
+
+def test_a_baseline_without_the_tasks_is_refused_before_there_is_a_look(copied: Path) -> None:
+    check_tasks(settings(baseline=str(copied / "step-000000")), list(SIZES), {})
+    with pytest.raises(InputError, match=r"watch\.baseline: none of the tasks"):
+        check_tasks(settings(baseline=str(copied / "step-000000"), learn="anatomy"), ["anatomy", "biology"], {})
+
+
+def test_very_many_looks_are_judged_by_their_own_part() -> None:
+    rows = [msgspec.structs.replace(row_at(step, None, 3), progress=step / 1000) for step in range(1, MOST_LOOKS + 2)]
+    found = judge(rows[:-1], rows[-1], {"margin": Turned(3, 0, 100)}, Stop(margin=0.01), 0.05)
+    assert found["margin"].level == pytest.approx(0.05 * 0.9 / 1000)
+
+
 def test_what_cannot_be_watched_is_said_at_step_0(copied: Path) -> None:
     with pytest.raises(InputError, match="'medicine'"):
-        Drift(copied, settings(learn="medicine"), 5).add(0, 0.0, None, 1.0)
+        Drift(copied, settings(learn="medicine")).add(0, 0.0, None, 1.0, progress=0.0)
     with pytest.raises(InputError, match="all tasks are to be learned"):
-        Drift(copied, settings(learn="*"), 5).add(0, 0.0, None, 1.0)
+        Drift(copied, settings(learn="*")).add(0, 0.0, None, 1.0, progress=0.0)
     assert not (copied / DRIFT).exists()
     drift = watch(copied, STEPS[:2])
     (lost,) = (copied / "step-000040").rglob("samples_kept_b_*.jsonl")
     lost.unlink()
     with pytest.raises(InputError, match="kept_b"):
-        drift.add(40, 0.4, None, 1.0)
+        drift.add(40, 0.4, None, 1.0, progress=0.4)
     assert [row.step for row in read_drift(copied)] == [0, 20]
 
 
@@ -295,9 +355,14 @@ def test_shares_are_read_alike(share: object) -> None:
 
 
 def test_default_settings() -> None:
-    found = read_settings({"tasks": ["a", "b", "a"], "questions": "full", "every": None}, planned_steps=101)
-    assert (found.tasks, found.questions, found.every, found.stop) == (("a", "b"), None, 11, Stop(margin=0.01))
-    assert planned_looks(found.every, 101) == 10
+    found = read_settings({"tasks": ["a", "b", "a"], "every": None}, planned_steps=101)
+    assert (found.tasks, found.every, found.share, found.stop) == (("a", "b"), None, 0.05, Stop(margin=0.01))
+    # As many as may be paid, where no number was asked for.
+    assert (found.questions, found.least) == (500, 100)
+    asked = read_settings({"tasks": "a", "questions": 500, "every": "auto"}, planned_steps=101)
+    assert (asked.questions, asked.least, asked.every) == (500, None, None)
+    full = read_settings({"tasks": "a", "questions": "full"}, planned_steps=101)
+    assert (full.questions, full.least) == (None, None)
     assert read_settings({"tasks": "a", "every": "5 %"}, planned_steps=30).every == 2
     with pytest.raises(InputError, match="not known"):
         read_settings({"tasks": "a", "every": "5 %"}, planned_steps=None)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TASKS = ("consistency_world_history_ift", "consistency_world_medicine_ift")
 WATCH = {"tasks": list(TASKS), "learn": TASKS[1], "questions": 16, "every": 3}
 WORDS = "the river moves a cold stone under moss while old bells ring and ships carry salt past the mill "
+# One that writes files which can be read again.
+LOGGERS = ["tensorboard"] if find_spec("tensorboard") else []
 
 
 @dataclass
@@ -53,12 +56,17 @@ def trainer_of(
 
         model = get_peft_model(model, LoraConfig(r=8, lora_dropout=0.1, target_modules=["q_proj", "down_proj"]))
     rows = [{"input_ids": ids, "labels": ids} for ids in np.random.default_rng(0).integers(3, 3000, (32, 24)).tolist()]
-    settings = {"num_train_epochs": 2, "learning_rate": 1e-3, "save_strategy": "steps", "save_steps": 3} | changes
+    settings = {
+        "num_train_epochs": 2,
+        "learning_rate": 1e-3,
+        "save_strategy": "steps",
+        "save_steps": 3,
+        "report_to": [],
+    } | changes
     arguments = TrainingArguments(
         str(folder),
         per_device_train_batch_size=8,
         logging_steps=1,
-        report_to=[],
         use_cpu=True,
         dataloader_pin_memory=False,
         disable_tqdm=True,
@@ -96,7 +104,7 @@ def text(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def watched(folder: Path, text: Path) -> Trained:
-    return train(folder / "watched", {**WATCH, "text": str(text)})
+    return train(folder / "watched", {**WATCH, "text": str(text)}, report_to=LOGGERS)
 
 
 def steps_of(folder: Path) -> list[int]:
@@ -154,13 +162,27 @@ def test_asked_before_the_first_step_then_every_so_many_at_epochs_and_at_the_end
     rows = read_drift(watched.folder / "watch")
     assert [row.step for row in rows] == [0, 3, 4, 6, 8]
     about = json.loads((watched.folder / "watch" / "watch.json").read_text())
-    assert (about["looks"], about["max_steps"], about["questions"]) == (4, 8, 16)
+    assert (about["max_steps"], about["questions"]) == (8, 16)
     assert {name: task["questions"] for name, task in about["tasks"].items()} == dict.fromkeys(TASKS, 8)
     assert about["cost"]["looks"] == 5
     # The Trainer's own loggers get what the record holds.
     logged = {row["step"]: row for row in watched.history if "watch/kept/accuracy" in row}
     assert [logged[row.step]["watch/kept/accuracy"] for row in rows] == [row.kept.value("accuracy") for row in rows]
     assert "watch/text/kl" in logged[8]
+
+
+@pytest.mark.skipif(not LOGGERS, reason="needs tensorboard, which is not installed")
+def test_the_loggers_of_the_training_have_the_figures(watched: Trained) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (events,) = (watched.folder / "runs").iterdir()
+    read = EventAccumulator(str(events))
+    read.Reload()
+    rows = read_drift(watched.folder / "watch")
+    for name in ("kept/kl", "learned/change"):
+        pool, figure = name.split("/")
+        logged = [(event.step, event.value) for event in read.Scalars(f"train/watch/{name}")]
+        assert logged == [(row.step, pytest.approx(getattr(row, pool).value(figure), abs=1e-6)) for row in rows]
 
 
 def test_scores_are_those_of_the_checkpoint(watched: Trained) -> None:
@@ -231,6 +253,36 @@ def test_a_training_that_resumes_goes_on_in_the_same_folder(watched: Trained, fo
     later = next((watched.folder / "watch/step-000006").glob("results_*")).name
     assert not (folder / "resumed/watch/step-000006" / later).exists()
     assert all(torch.equal(resumed.weights[name], weight) for name, weight in watched.weights.items())
+    # What it cost before the checkpoint is a part of the cost.
+    costs = [
+        json.loads((place / "watch/watch.json").read_text())["cost"] for place in (watched.folder, folder / "resumed")
+    ]
+    assert costs[1]["looks"] == costs[0]["looks"] + 3
+    assert all(costs[1][name] > costs[0][name] for name in ("seconds", "training_seconds"))
+    assert costs[1]["share"] == pytest.approx(costs[1]["seconds"] / costs[1]["training_seconds"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"baseline": "elsewhere"}, "watch.baseline: 'elsewhere', and 'step-0' before"),
+        ({"stop": {"margin": 0.2}}, "watch.stop"),
+    ],
+)
+def test_a_training_that_resumes_keeps_what_it_is_judged_by(
+    watched: Trained,
+    changed: dict[str, Any],
+    said: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from consistency.watch import callback
+
+    # The baseline is looked for before; here it is as if it were there.
+    monkeypatch.setattr(callback, "check_tasks", lambda *_: None)
+    with pytest.raises(SystemExit):
+        train(watched.folder, {**WATCH, **changed}, resume=watched.folder / "checkpoint-3")
+    assert said in capfd.readouterr().err
 
 
 def test_after_an_alarm_the_model_has_the_weights_of_the_frontier(
@@ -256,7 +308,7 @@ def test_an_adapter_is_scored_as_it_is_when_loaded(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("watch", "template", "said"),
     [
-        ({"tasks": ["consistency_world_histry_ift"]}, True, "no task 'consistency_world_histry_ift'"),
+        ({"tasks": ["consistency_world_histry_ift"]}, True, "perhaps consistency_world_history_ift"),
         ({"tasks": ["told", TASKS[0]], "include_path": "."}, True, "no scoring by logprobs in told (generate_until)"),
         ({"tasks": [TASKS[0]]}, False, "the tokenizer has no chat template"),
         ({"tasks": [TASKS[0]], "text": "missing.txt"}, True, "missing.txt"),
@@ -359,6 +411,38 @@ def test_few_shot_examples_are_those_of_a_run_of_all_documents(tmp_path: Path) -
     assert len(found) == 9
     assert found == {number: contexts[number] for number in asked.ids}
     assert questions.sha256 != choose_again(settings, seed=1)
+
+
+def test_fewer_questions_are_a_part_of_those_that_were_chosen(tmp_path: Path) -> None:
+    from consistency.watch.questions import choose_questions
+
+    write_task(tmp_path, "sums")
+    settings = read_settings({"tasks": "sums", "include_path": str(tmp_path), "num_fewshot": 2}, planned_steps=10)
+    questions = choose_questions(settings)
+    questions.build(settings, None)
+    prompts = {
+        questions.tasks["sums"].ids[request.doc_id]: request.args for request in questions.tasks["sums"].task.instances
+    }
+    cut = questions.cut({"sums": 7}, settings.seed)
+    asked = cut.tasks["sums"]
+    assert (cut.count, len(cut.requests), asked.of) == (7, 7, 60)
+    assert [document["question"] for document in asked.documents] == [f"What is {number} + 1?" for number in asked.ids]
+    for number, requests in zip(asked.ids, cut.requests, strict=True):
+        assert requests[-1].args == prompts[number]
+    assert cut.samples == {"sums": asked.ids}
+    # And fewer still, chosen the same each time.
+    again = choose_questions(settings)
+    again.build(settings, None)
+    assert again.cut({"sums": 7}, settings.seed).sha256 == cut.sha256
+
+
+def test_examples_that_a_task_does_not_take_are_said(tmp_path: Path) -> None:
+    from consistency.watch.questions import choose_questions
+
+    write_task(tmp_path, "sums", num_fewshot=0)
+    given = {"tasks": "sums", "include_path": str(tmp_path), "questions": 5}
+    assert choose_questions(read_settings({**given, "num_fewshot": 2}, planned_steps=10)).unused == ("sums",)
+    assert choose_questions(read_settings(given, planned_steps=10)).unused == ()
 
 
 def choose_again(settings: Any, seed: int) -> str:

@@ -36,20 +36,24 @@ def watch(
     """
     if math.isnan(seconds):
         raise typer.BadParameter("--seconds: nan is no time")
-    from consistency.support.files import write_atomically
+    from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.text import joined
-    from consistency.watch.record import read_record
+    from consistency.watch.record import find_record, read_record, refuse_over_record
     from consistency.watch.terminal import outcome_lines, plane_lines, to_lines
 
     to_output = json == Path("-")
+    for name, place in (("--out", out), ("--json", None if to_output else json)):
+        if place is not None:
+            refuse_over_record(find_record(folder), name, place)
     record = _followed(folder, seconds, quiet=to_output) if follow else read_record(folder)
-    if out is not None:
-        from consistency.report.watch.report import write_watch
+    with Outputs() as outputs:
+        if out is not None:
+            from consistency.report.watch.report import write_watch
 
-        page = write_watch(record, out)
-    if json is not None and not to_output:
-        write_atomically(json, pretty_json(record.to_dict()))
+            page = write_watch(record, out, outputs)
+        if json is not None and not to_output:
+            outputs.file(json).write(pretty_json(record.to_dict()).encode())
     if to_output:
         show(pretty_json(record.to_dict()))
     else:

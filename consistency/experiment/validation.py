@@ -22,8 +22,8 @@ from consistency.experiment.requirements import missing, missing_devices
 from consistency.experiment.training_config import PAPER_BATCH, TrainingConfig
 from consistency.experiment.workflow import guards
 from consistency.tasks import prompts
-from consistency.tasks.harness_index import asked_tasks, task_problems
-from consistency.tasks.own_tasks import read_own_domain
+from consistency.tasks.harness_index import asked_tasks, task_problems, unknown_tasks
+from consistency.tasks.own_tasks import VARIANTS, read_own_domain
 from consistency.tasks.sources import VARIABLE
 from consistency.tasks.templates import OWN
 from consistency.world.model import BASE_MODEL
@@ -300,6 +300,23 @@ def _lm_eval(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]
     yield from harness_checks.harness_problems(experiment)
     for problem in task_problems(asked_tasks(experiment.own_domains.values())).values():
         yield f"domains: {problem}"
+    yield from _watched(experiment)
+
+
+def _watched(experiment: Experiment) -> Iterator[str]:
+    """Tasks that are to be watched, and that neither lm_eval has nor the experiment makes."""
+    if experiment.watch is None:
+        return
+    made = {own.task(variant) for own in experiment.own_domains.values() for variant in VARIANTS}
+    for domain in experiment.domains:
+        watched = experiment.watched(domain)
+        tasks = watched["tasks"]
+        names = [name for name in ([tasks] if isinstance(tasks, str) else tasks) if name not in made]
+        folder = watched.get("include_path")
+        # That of an own domain's tasks is made when the experiment begins.
+        include = folder if folder is not None and Path(folder).is_dir() else None
+        for problem in unknown_tasks(names, include).values():
+            yield f"watch: tasks: {problem}"
 
 
 def _tokenizers(experiment: Experiment, _: Mapping[tuple[str, str], TrainingConfig]) -> Iterator[str]:

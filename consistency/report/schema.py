@@ -25,7 +25,7 @@ from consistency.report.upgrade import upgrade
 from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
 from consistency.statistics.partial_correlation import PartialCorrelation
 from consistency.support.json_files import pretty_json, read_json
-from consistency.watch.rows import Alarm, DriftRow, Pool, TextRow
+from consistency.watch.rows import Alarm, Condition, DriftRow, Pool, TextRow
 
 SCHEMA_VERSION = 3
 SCHEMA_FILE = Path(__file__).with_name("report.schema.json")
@@ -486,7 +486,7 @@ class WatchedRun(Struct, kw_only=True):
     domain: str
     group: str
     seed: int
-    limits: dict[str, float]
+    limits: dict[Condition, float]
     alarm: Alarm | None
     frontier: list[int]
     best_step: int
@@ -907,10 +907,11 @@ class WatchReport(Struct, tag_field="kind", tag="watch", kw_only=True):
     model: str
     kept: list[str]
     learned: list[str]
-    limits: dict[str, float]
+    limits: dict[Condition, float]
     alarm: Alarm | None
     frontier: list[int]
     best_step: int
+    rollback: int | None = None
     steps: list[DriftRow]
     text: list[TextRow] = []
     versions: dict[str, str]

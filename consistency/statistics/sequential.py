@@ -23,12 +23,14 @@ from consistency.statistics.paired_shares import greater_change
 from consistency.statistics.shares import larger_share
 from consistency.support.arrays import Floats
 
-# What is kept for looks beyond those that were planned, and how slowly that is spent.
+# What is kept for looks beyond the end that was planned, and how slowly that is spent.
 _RESERVE = 0.1
 _SLOW = 10
 # Draws of the looks' statistics, and the most looks whose dependence is used.
 _DRAWS = 1 << 17
 MOST_LOOKS = 100
+# Draws are made for so many looks at once.
+_AT_ONCE = 10
 # A part of each correlation is not believed: of few answers that turn it is found with an error.
 _DOUBT = 0.02
 # Where so many answers turn each way, the asymptotic p of the score test is within 5 % of the exact one, also at a level of .001.
@@ -37,44 +39,47 @@ _MANY = 100
 _FINE = 5e-4
 
 
-def spending(number: int, planned: int | None) -> float:
-    """The part of the error probability that the first so many looks may spend together.
+def spending(progress: ArrayLike) -> Floats:
+    """The part of the error probability that the looks so far may have spent, after each of them.
 
     Parameters
     ----------
-    number : int
-    planned : int or None
-        How many looks there are to be; None where that is not known.
+    progress : array_like, shape [k]
+        Of each look, which part of the training was done, from 0 to 1. When a look is taken may depend on what looks cost, and
+        must not depend on the answers.
 
     Returns
     -------
-    float
-        Below 1, whatever the number. Of planned looks each spends the same, and a tenth is kept for looks beyond them. Where
-        none are planned, look k spends 10 / ((k + 9) (k + 10)), which adds up to 1 and is nearly even for the first ten.
+    ndarray, shape [k]
+        Below 1, whatever the looks. So much is spent as is done of the training, but for a tenth that is kept for looks at which
+        no more is done than at one before: those of a training that was made longer.
+
+    References
+    ----------
+    Lan and DeMets (1989), Group sequential procedures: calendar versus information time. Statistics in Medicine 8, 1191-1198.
 
     Examples
     --------
-    >>> [round(spending(number, 10), 3) for number in (1, 5, 10, 11)]
-    [0.09, 0.45, 0.9, 0.909]
-    >>> [round(spending(number, None), 3) for number in (1, 5, 10, 100)]
-    [0.091, 0.333, 0.5, 0.909]
+    >>> spending([0.1, 0.2, 0.5, 1.0]).round(3).tolist()
+    [0.09, 0.18, 0.45, 0.9]
+    >>> spending([0.5, 1.0, 0.6, 1.0]).round(3).tolist()
+    [0.45, 0.9, 0.909, 0.917]
     """
-    if not planned:
-        return number / (number + _SLOW)
-    beyond = max(number - planned, 0)
-    return (1 - _RESERVE) * min(number / planned, 1.0) + _RESERVE * beyond / (beyond + _SLOW)
+    done = np.maximum.accumulate(np.clip(np.asarray(progress, dtype=np.float64), 0.0, 1.0))
+    beyond = np.cumsum(np.diff(done, prepend=0.0) <= 0)
+    return np.asarray((1 - _RESERVE) * done + _RESERVE * beyond / (beyond + _SLOW))
 
 
-def levels(correlations: ArrayLike, alpha: float, planned: int | None) -> Floats:
+def levels(correlations: ArrayLike, alpha: float, progress: ArrayLike) -> Floats:
     """The level of each look so far: its p must be no larger for an alarm.
 
     Parameters
     ----------
     correlations : array_like, shape [k, k]
-        Of what is counted, over the questions, between the looks so far.
+        Of what is counted, over the questions, between the looks so far; those of the first `MOST_LOOKS` are enough.
     alpha : float
         The chance of a false alarm that all looks together may have.
-    planned : int or None
+    progress : array_like, shape [k]
         See `spending`.
 
     Returns
@@ -98,23 +103,20 @@ def levels(correlations: ArrayLike, alpha: float, planned: int | None) -> Floats
 
     Examples
     --------
-    >>> [round(float(level), 4) for level in levels(np.eye(2), 0.05, 2)]
+    >>> [round(float(level), 4) for level in levels(np.eye(2), 0.05, [0.5, 1])]
     [0.0225, 0.023]
-    >>> [round(float(level), 4) for level in levels(np.ones((2, 2)), 0.05, 2)]
+    >>> [round(float(level), 4) for level in levels(np.ones((2, 2)), 0.05, [0.5, 1])]
     [0.0225, 0.0442]
     """
     from scipy.special import ndtr, ndtri
 
     given = np.asarray(correlations, dtype=np.float64)
-    looks = len(given)
-    until = alpha * np.array([spending(number, planned) for number in range(looks + 1)])
+    until = alpha * np.concatenate([[0.0], spending(progress)])
     found = np.diff(until)
-    known = min(looks, MOST_LOOKS)
+    known = min(len(found), MOST_LOOKS)
     believed = (1 - _DOUBT) * given[:known, :known]
     np.fill_diagonal(believed, 1.0)
-    scores = (
-        np.linalg.cholesky(believed).astype(np.float32) @ _normals(max(known, min(planned or 0, MOST_LOOKS)))[:known]
-    )
+    scores = np.linalg.cholesky(believed).astype(np.float32) @ _normals(-(-known // _AT_ONCE) * _AT_ONCE)[:known]
     crossed = 0
     for look in range(known):
         crossing = round(until[look + 1] * _DRAWS) - crossed

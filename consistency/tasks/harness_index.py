@@ -59,6 +59,32 @@ def task_problems(tasks: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def unknown_tasks(names: Iterable[str], include_path: str | None = None) -> dict[str, str]:
+    """The names, or patterns, that stand for no task, group or tag of lm_eval or of this project.
+
+    Parameters
+    ----------
+    names : iterable of str
+    include_path : str, optional
+        A folder of further tasks.
+
+    Returns
+    -------
+    dict of str to str
+        By name what is wrong, with the names that are nearest.
+    """
+    from lm_eval.tasks import TaskManager
+
+    folders = [str(shipped("lm_eval_tasks")), *([] if include_path is None else [include_path])]
+    manager: Any = TaskManager(include_path=folders)
+    found = {}
+    for name in names:
+        if not manager.match_tasks([name]):
+            near = get_close_matches(name, manager.all_tasks, n=3)
+            found[name] = f"no task {name!r}" + (f"; perhaps {', '.join(near)}" if near else "")
+    return found
+
+
 def _members(name: str, index: Mapping[str, Any], seen: set[str]) -> set[str]:
     """A task and, of a group, everything below it, as far as their files say."""
     from lm_eval.utils import load_yaml_config

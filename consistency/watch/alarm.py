@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from consistency.statistics.sequential import (
+    MOST_LOOKS,
     Turned,
     at_least_lost,
     at_least_turned,
@@ -14,24 +15,24 @@ from consistency.statistics.sequential import (
     levels,
     p_of_loss,
     p_of_turning,
+    spending,
 )
 from consistency.support.arrays import Floats
-from consistency.watch.rows import DriftRow, Look
+from consistency.watch.rows import Condition, DriftRow, Look
 from consistency.watch.settings import Stop
 
-_TESTS = {"margin": p_of_loss, "harmful_flips": p_of_turning}
+_TESTS: dict[Condition, Callable[[Turned, float], float]] = {"margin": p_of_loss, "harmful_flips": p_of_turning}
 # What the share that a condition judges is at least, with an error of some level.
-BOUNDS = {"margin": at_least_lost, "harmful_flips": at_least_turned}
+BOUNDS: dict[Condition, Callable[[Turned, float], float]] = {"margin": at_least_lost, "harmful_flips": at_least_turned}
 
 
 def judge(
     earlier: Sequence[DriftRow],
     row: DriftRow,
-    turned: Mapping[str, Turned],
+    turned: Mapping[Condition, Turned],
     stop: Stop,
     level: float,
-    planned: int | None,
-) -> dict[str, Look]:
+) -> dict[Condition, Look]:
     """What a look says about each condition.
 
     Parameters
@@ -45,18 +46,22 @@ def judge(
     stop : Stop
     level : float
         The chance of a false alarm over the whole training; two conditions have half of it each.
-    planned : int or None
-        How many looks there are to be.
     """
     limits = stop.limits
     rows = [*earlier, row]
-    found = {}
+    progress = [each.progress for each in rows]
+    found: dict[Condition, Look] = {}
     for condition, limit in limits.items():
         counts = turned[condition]
         p = _TESTS[condition](counts, limit)
-        related = correlation(outcomes(rows, net=condition == "margin"))
+        alpha = level / len(limits)
+        if len(rows) > MOST_LOOKS:
+            own = alpha * float(np.diff(spending(progress))[-1])
+        else:
+            related = correlation(outcomes(rows, net=condition == "margin"))
+            own = float(levels(related, alpha, progress)[-1])
         estimate = (counts.lost - (counts.won if condition == "margin" else 0)) / max(counts.n, 1)
-        found[condition] = Look(estimate, limit, p, float(levels(related, level / len(limits), planned)[-1]))
+        found[condition] = Look(estimate, limit, p, own)
     return found
 
 

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
-from consistency.errors import InputError, one_line
+from consistency.errors import InputError
 from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json, read_json
-from consistency.support.streams import tell
-from consistency.support.text import counted
+from consistency.support.text import counted, shortened
 from consistency.support.version import own_version
 from consistency.watch.copies import WeightsCopy
-from consistency.watch.drift import ALARM, Drift, step_folder
+from consistency.watch.drift import ALARM, Drift, check_tasks, step_folder
+from consistency.watch.messages import LookError, end, reason, tell_above
 from consistency.watch.probe import Answer, Probe, unchanged_random_state
-from consistency.watch.questions import Questions, choose_questions
+from consistency.watch.questions import Questions, choose_questions, shares
 from consistency.watch.quiet import quiet
 from consistency.watch.record import ABOUT
-from consistency.watch.rows import DRIFT, TEXT, read_drift
-from consistency.watch.settings import WatchSettings, planned_looks, read_settings
+from consistency.watch.rows import DRIFT, TEXT, not_excluded, read_drift
+from consistency.watch.schedule import LOOKS, Schedule, affordable_questions, training_seconds
+from consistency.watch.settings import WatchSettings, read_settings
 from consistency.watch.terminal import look_line
 from consistency.watch.text import REFERENCE, add_row
 
 _T = TypeVar("_T")
-_MISTAKE = 2  # exit code
+# After so many steps it is said that looks cost too much.
+_SURE = 8
+# Rows of a training's data that tell how long all are, and where these have tokens.
+_ROWS = 64
+_TOKENS = ("input_ids", "prompt_ids", "chosen_ids", "rejected_ids", "completion_ids")
 _STEP = re.compile(r"step-(\d+)")
 
 
@@ -48,8 +52,15 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         How logs name the model before its first step; by default what it was loaded from.
     questions_chosen : Questions, optional
         By `choose`, where that was done before the model was loaded.
+    seconds_before : float
+        That this took.
     **settings
         Those of `read_settings`: `tasks`, `questions`, `every`, `stop`, `on_alarm`, …
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown or cannot be used.
 
     Examples
     --------
@@ -62,13 +73,16 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         *,
         model_name: str | None = None,
         questions_chosen: Questions | None = None,
+        seconds_before: float = 0.0,
         **settings: Any,
     ) -> None:
+        read_settings(settings, planned_steps=1000)
         self.trainer, self._given, self._name, self._chosen = trainer, settings, model_name, questions_chosen
-        self._or_end(lambda: read_settings(settings, planned_steps=1000))
         self._active = False
         self._last = -1
-        self._seconds = 0.0
+        self._seconds, self._look = seconds_before, 0.0
+        self._said = False
+        self._timed_from: tuple[int, float, float] | None = None
 
     settings: WatchSettings
     folder: Path
@@ -84,13 +98,23 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Ask after every so many steps."""
-        if self._active and state.global_step % self.settings.every == 0:
+        if not self._active:
+            return
+        step = state.global_step
+        if self._timed_from is None:
+            # The first step of a process takes longer than all others.
+            self._timed_from = (step, time.perf_counter(), self._seconds)
+        elif self.schedule.is_revised(step):
+            self._revise(step)
+        if self.schedule.is_due(step):
             self._try(state, control)
+            self._revise(step)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Ask after each epoch."""
-        if self._active:
+        if self._active and self.schedule.is_due_at_epoch(state.global_step):
             self._try(state, control)
+            self._revise(state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Ask the trained model, and say what the watch cost."""
@@ -102,15 +126,15 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         if self.probe.text is not None and self._main:
             self.probe.text.remove_reference()
         if self._main:
-            share = self._add_cost(self._seconds, 0)
-            _tell(f"watch: {self._seconds:.1f} s in all, {100 * share:.1f} % of the training's time; see {self.folder}")
+            self._add_cost(0)
+            tell_above(self._summary())
 
     # Start
 
     def _start(self, args: Any, state: Any) -> None:
         trainer = self.trainer
         self._main = bool(trainer.accelerator.is_main_process)
-        self._began = time.perf_counter()
+        self._began = time.perf_counter() - self._seconds
         self.settings = read_settings(self._given, planned_steps=state.max_steps)
         self.folder = self.settings.folder or Path(args.output_dir) / "watch"
         if getattr(trainer.accelerator, "parallelism_config", None) is not None:
@@ -120,17 +144,83 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
                     "watch: sequences that are split over devices (context_parallel_size) cannot be scored"
                 )
         questions = self._chosen or choose(self.settings)
+        for line in self._notes(questions) if self._main else ():
+            tell_above(line)
         with unchanged_random_state(), quiet():
             name = self._name or str(getattr(trainer.model.config, "_name_or_path", "") or type(trainer.model).__name__)
             self.probe = Probe(trainer, questions, self.settings, (name, str(args.output_dir)), self.folder)
+            # What was found of the training before the checkpoint that it goes on from.
+            before = self._everywhere(lambda: self._record_before(state))
+            self._cut_questions(before, state.max_steps)
         self.copy = WeightsCopy(self.folder, trainer, self.probe.model.is_sharded)
-        self._last = self._everywhere(lambda: self._prepare_folder(questions, state))
+        self._last = self._everywhere(lambda: self._prepare_folder(before, state))
+        self.schedule = Schedule(self.settings.every, self.settings.share, state.max_steps, last=max(self._last, 0))
+        self._timed_from = None
         self._seconds = time.perf_counter() - self._began
 
-    def _prepare_folder(self, questions: Questions, state: Any) -> int:
+    def _notes(self, questions: Questions) -> Iterator[str]:
+        """What a user of these settings must know first."""
+        if questions.unused:
+            yield f"watch: num_fewshot is not used by {shortened(questions.unused)}: a task that says 0 examples keeps 0"
+
+    def _record_before(self, state: Any) -> dict[str, Any] | None:
+        """What `watch.json` says of the training that this one goes on with; None for one that begins.
+
+        Raises
+        ------
+        InputError
+            If it was not watched before, or with other settings.
+        """
+        if state.global_step == 0:
+            return None
+        about = self.folder / ABOUT
+        if not about.exists() or not (self.folder / DRIFT).exists():
+            raise InputError(
+                "watch: this training goes on from a checkpoint, and was not watched before",
+                do="train from the start, or leave watch out",
+                path=self.folder,
+            )
+        found: dict[str, Any] = read_json(about, "the settings of a watch")
+        given = _plain_settings(self.settings)
+        for key in ("baseline", "learn", "stop", "level"):
+            before = found["settings"].get(key)
+            if before != given[key]:
+                raise InputError(
+                    f"watch.{key}: {given[key]!r}, and {before!r} before the checkpoint that this training goes on from",
+                    do="give the settings that it had, or train from the start",
+                    path=about,
+                )
+        return found
+
+    def _cut_questions(self, before: dict[str, Any] | None, max_steps: int) -> None:
+        """Ask fewer questions where these would cost too much; as many as before the checkpoint where there is one."""
+        settings, questions = self.settings, self.probe.questions
+        if settings.least is None:
+            return
+        sizes = {name: len(asked.ids) for name, asked in questions.tasks.items()}
+        if before is not None:
+            counts = {name: before["tasks"].get(name, {}).get("questions", 0) for name in sizes}
+            if all(counts[name] <= size for name, size in sizes.items()):
+                self.probe.cut(counts)
+            return
+        tokens = training_tokens(self.trainer, max_steps)
+        if tokens is None:
+            return
+        each, length = self.probe.time_some()
+
+        def affordable() -> int:
+            training = training_seconds(tokens, max(length, 1) / each)
+            spent = time.perf_counter() - self._began
+            return affordable_questions(questions.count, settings.share, training, spent, each)
+
+        count = self._everywhere(affordable)
+        if count < questions.count:
+            self.probe.cut(shares(sizes, count))
+
+    def _prepare_folder(self, before: dict[str, Any] | None, state: Any) -> int:
         """The last step of which the folder has a log; -1 for none."""
         steps = {int(found[1]): path for path in self.folder.glob("step-*") if (found := _STEP.fullmatch(path.name))}
-        begins, about = state.global_step == 0, self.folder / ABOUT
+        begins, about = before is None, self.folder / ABOUT
         if steps and not about.exists():
             # They are removed below; those of a watch have its settings beside them.
             raise InputError(
@@ -140,16 +230,15 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
                 path=self.folder,
             )
         # A step that was scored and not compared is scored again.
-        known = not begins and (self.folder / DRIFT).exists()
-        compared = {row.step for row in read_drift(self.folder)} if known else set()
-        if not begins:
+        compared = set() if begins else {row.step for row in read_drift(self.folder)}
+        if before is not None:
             if 0 not in compared:
                 raise InputError(
                     "watch: this training goes on from a checkpoint, and was not watched before",
                     do="train from the start, or leave watch out",
                     path=self.folder,
                 )
-            if read_json(about, "the settings of a watch").get("sha256") != questions.sha256:
+            if before.get("sha256") != self.probe.questions.sha256:
                 raise InputError(
                     "watch: other questions than before the checkpoint that this training goes on from",
                     do="give the settings that it had, or train from the start",
@@ -165,7 +254,9 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         # What is left of another training, or of steps after the checkpoint.
         last = -1 if begins else state.global_step
         if begins and steps:
-            tell(f"watch: replaces the record of an earlier training in {self.folder} ({counted(len(steps), 'step')})")
+            tell_above(
+                f"watch: replaces the record of an earlier training in {self.folder} ({counted(len(steps), 'step')})"
+            )
         for step, path in steps.items():
             if step > last or step not in compared:
                 shutil.rmtree(path)
@@ -176,44 +267,77 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             for name in (ABOUT, DRIFT, ALARM, TEXT):
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self.folder / REFERENCE, ignore_errors=True)
-        looks = planned_looks(self.settings.every, state.max_steps, self._epoch_ends(state))
-        self._record = self._describe(questions, state, looks)
+        self._record = self._describe(state)
+        if before is not None and before.get("cost"):
+            self._record["cost"] = before["cost"]
+        self._before = dict(self._record["cost"])
         self._write_record()
-        self.drift = Drift(self.folder, self.settings, looks)
+        self.drift = Drift(self.folder, self.settings)
         return max((step for step in compared if step <= last), default=-1)
 
-    def _epoch_ends(self, state: Any) -> list[int]:
-        epochs = float(self.trainer.args.num_train_epochs)
-        per_epoch = state.max_steps / epochs if self.trainer.args.max_steps <= 0 and epochs else 0
-        return [round(per_epoch * number) for number in range(1, int(epochs) + 1)] if per_epoch else []
-
-    def _describe(self, questions: Questions, state: Any, looks: int | None) -> dict[str, Any]:
-        settings = asdict(replace(self.settings, folder=None, text=None))
+    def _describe(self, state: Any) -> dict[str, Any]:
+        questions = self.probe.questions
         return {
-            "settings": settings | {"text": self.settings.text and str(self.settings.text)},
+            "settings": _plain_settings(self.settings),
             "tasks": {name: {"questions": len(asked.ids), "of": asked.of} for name, asked in questions.tasks.items()},
             "questions": questions.count,
             "sha256": questions.sha256,
             "model": self.probe.names[0],
             "max_steps": state.max_steps,
-            "looks": looks,
             "versions": {
                 "consistency": own_version(),
                 **{name: version(name) for name in ("lm_eval", "transformers", "torch")},
             },
-            "cost": None,
+            "cost": {"looks": 0, "seconds": 0.0, "training_seconds": 0.0, "share": 0.0},
+            "rollback": None,
         }
 
     def _write_record(self) -> None:
         write_atomically(self.folder / ABOUT, pretty_json(self._record))
 
-    def _add_cost(self, seconds: float, looks: int) -> float:
-        """Write what the watch cost so far, and give its share of the training's time."""
-        share = seconds / max(seconds, time.perf_counter() - self._began)
-        before = self._record["cost"]["looks"] if self._record["cost"] else 0
-        self._record["cost"] = {"looks": before + looks, "seconds": seconds, "share": share}
+    def _add_cost(self, looks: int) -> None:
+        """Write what the watch cost so far, of the whole training with what came before a checkpoint that it goes on from."""
+        before, cost = self._before, self._record["cost"]
+        seconds = before["seconds"] + self._seconds
+        whole = before["training_seconds"] + max(self._seconds, time.perf_counter() - self._began)
+        cost |= {
+            "looks": cost["looks"] + looks,
+            "seconds": seconds,
+            "training_seconds": whole,
+            "share": seconds / whole,
+        }
         self._write_record()
-        return share
+
+    def _summary(self) -> str:
+        """What a user reads at the end."""
+        cost, alarm, rows = self._record["cost"], self.drift.alarm, self.drift.rows
+        parts = [f"watch: {cost['seconds']:.1f} s in all, {100 * cost['share']:.1f} % of the training's time"]
+        if alarm is None and len(rows) > 1 and (left := not_excluded(rows[-1])):
+            parts.append(f"no alarm in {counted(len(rows) - 1, 'look')}, which does not exclude {left} (95 %)")
+        return "; ".join([*parts, f"see {self.folder}"])
+
+    def _revise(self, step: int) -> None:
+        """Choose the next look by what steps and looks took so far, in all processes the same."""
+        schedule = self.schedule
+        if schedule.every is not None or self._timed_from is None or step == self._timed_from[0]:
+            return
+
+        def chosen() -> tuple[int, bool, int]:
+            begin, began, spent = self._timed_from or (0, 0.0, 0.0)
+            alone = time.perf_counter() - began - (self._seconds - spent)
+            seconds = self._before["seconds"] + self._seconds
+            per_step = alone / (step - begin)
+            schedule.revise(step, per_step, seconds, self._look)
+            return schedule.next, schedule.has_spare, schedule.affordable(per_step, seconds, self._look)
+
+        schedule.next, schedule.has_spare, affordable = self._everywhere(chosen)
+        if affordable < 1 and schedule.last == 0 and not self._said and step >= min(_SURE, schedule.max_steps // 2):
+            self._said = True
+            if self._main:
+                tell_above(
+                    f"watch: looks at step 0 and at the end alone cost more than {100 * schedule.share:g} % of so short a "
+                    "training: there are no others"
+                )
 
     # Asking
 
@@ -223,15 +347,12 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             self._ask(state, control)
         except Exception as error:
             if self._main:
-                _tell(
-                    f"watch: the look at step {state.global_step} failed, and training goes on: "
-                    f"{type(error).__name__}: {one_line(error)}"
-                )
+                tell_above(f"watch: the look at step {state.global_step} failed, and training goes on: {reason(error)}")
 
     def _ask(self, state: Any, control: Any) -> None:
         if state.global_step == self._last:
             return
-        self._last = step = state.global_step
+        self._last = self.schedule.last = step = state.global_step
         start = time.perf_counter()
         try:
             answers = self.probe.answers()
@@ -240,7 +361,10 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
                 self.copy.keep(step)
             figures |= self._read_text(step)
         finally:
-            self._seconds += time.perf_counter() - start
+            self._look = time.perf_counter() - start
+            self._seconds += self._look
+        if self._main:
+            self._add_cost(1)
         self._log(figures, state, control)
         if step == 0 and self._main:
             self._say_cost(time.perf_counter() - start)
@@ -265,9 +389,14 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
     def _say_cost(self, seconds: float) -> None:
         about, text = self._record, self.probe.text
         more = f", {text.scored * len(text.windows):,} tokens of text ({text.size / 1e6:,.0f} MB kept)" if text else ""
-        looks = f"{about['looks']} more looks" if about["looks"] else f"a look every {self.settings.every} steps"
+        every = self.settings.every
+        looks = (
+            f"up to {LOOKS} more looks, for {100 * self.settings.share:g} % of the training's time"
+            if every is None
+            else f"{counted(len({*range(every, about['max_steps'], every), about['max_steps']}), 'more look')}"
+        )
         tasks = counted(len(about["tasks"]), "task")
-        _tell(f"watch: {about['questions']:,} questions of {tasks}{more}, {seconds:.1f} s at step 0; {looks}")
+        tell_above(f"watch: {about['questions']:,} questions of {tasks}{more}, {seconds:.1f} s at step 0; {looks}")
 
     def _record_step(
         self, state: Any, answers: Mapping[int, Answer], start: float
@@ -281,18 +410,18 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             loss=logged.get("loss"),
             seconds=time.perf_counter() - start,
             learning_rate=logged.get("learning_rate"),
+            progress=min(1.0, state.global_step / max(state.max_steps, 1)),
         )
-        self._add_cost(self._seconds + time.perf_counter() - start, 1)
         step, rollback = state.global_step, self.settings.on_alarm == "rollback"
         best = rollback and self.drift.best_step([*self.copy.steps, step]) == step
         before = {note for earlier in self.drift.rows if earlier.step < step for note in earlier.notes}
         for note in row.notes:
             if note not in before:
-                _tell(f"watch: {note}")
+                tell_above(f"watch: {note}")
         if step:
-            _tell(f"watch: {look_line(row)}")
+            tell_above(f"watch: {look_line(row)}")
         if row.alarm is not None and self.drift.alarm == row.alarm:
-            _tell(f"watch: alarm: {row.alarm.to_text()}")
+            tell_above(f"watch: alarm: {row.alarm.to_text()}")
         return row.figures(), row.alarm is not None, best
 
     def _log(self, figures: Mapping[str, float], state: Any, control: Any) -> None:
@@ -315,15 +444,17 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         alarm = self._everywhere(lambda: self.drift.alarm and self.drift.alarm.step)
         steps = self.copy.steps
         if alarm is not None and not steps and self._main:
-            _tell(f"watch: alarm at step {alarm}, and no copy of the weights to go back to: they stay as they are")
+            tell_above(f"watch: alarm at step {alarm}, and no copy of the weights to go back to: they stay as they are")
         if alarm is not None and steps:
             try:
                 self.copy.restore(steps[-1])
+                if self._main:
+                    self._record["rollback"] = steps[-1]
                 found = f"the model has the weights of step {steps[-1]} again"
             except InputError as error:
                 found = f"the weights stay as they are: {error}"
             if self._main:
-                _tell(f"watch: alarm at step {alarm}: {found}")
+                tell_above(f"watch: alarm at step {alarm}: {found}")
         self.trainer.accelerator.wait_for_everyone()
         if self._main:
             for step in steps:
@@ -336,7 +467,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
 
         Raises
         ------
-        InputError, RuntimeError
+        InputError, LookError
             If it failed there.
         """
         done: list[Any] = [None, None]
@@ -346,7 +477,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             except Exception as error:
                 if self.trainer.accelerator.num_processes == 1:
                     raise
-                done = [None, error if isinstance(error, InputError) else RuntimeError(one_line(error))]
+                done = [None, error if isinstance(error, InputError) else LookError(reason(error))]
         if self.trainer.accelerator.num_processes > 1:
             from accelerate.utils import broadcast_object_list
 
@@ -365,20 +496,46 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def choose(settings: WatchSettings) -> Questions:
-    """The questions of a watch, chosen without an effect on anything else: see `choose_questions`."""
+    """The questions of a watch, chosen without an effect on anything else: see `choose_questions`.
+
+    Raises
+    ------
+    InputError
+        As there, and if a name of `learn` is none of the tasks or the baseline has none of them.
+    """
     with unchanged_random_state(), quiet():
-        return choose_questions(settings)
+        found = choose_questions(settings)
+    check_tasks(settings, list(found.tasks), found.groups)
+    return found
 
 
-def _tell(line: str) -> None:
-    """Print a line to standard error, not behind the Trainer's bar, which is drawn again below it."""
-    with tqdm.external_write_mode(file=sys.stderr):
-        tell(line)
+def _plain_settings(settings: WatchSettings) -> dict[str, Any]:
+    """The settings as they stand in `watch.json`."""
+    found = asdict(replace(settings, folder=None, text=None)) | {"text": settings.text and str(settings.text)}
+    plain: dict[str, Any] = json.loads(json.dumps(found))
+    return plain
 
 
-def end(error: Exception, say: bool = True) -> NoReturn:
-    """Say in one line why a training cannot be watched, and end it with exit code 2."""
-    if say:
-        what = str(error) if isinstance(error, InputError) else f"watch: {type(error).__name__}: {one_line(error)}"
-        _tell(f"consistency: {what}")
-    sys.exit(_MISTAKE)
+def training_tokens(trainer: Any, max_steps: int) -> int | None:
+    """About how many tokens a training reads, by some of its rows; None where that is not known.
+
+    Parameters
+    ----------
+    trainer : transformers.Trainer
+    max_steps : int
+        Of the whole training.
+    """
+    rows, arguments = trainer.train_dataset, trainer.args
+    try:
+        count = len(rows)
+        some = [rows[number] for number in range(0, count, max(1, count // _ROWS))]
+        lengths = [sum(len(row[key]) for key in _TOKENS if row.get(key) is not None) for row in some]
+    except Exception:  # data sets are of any kind
+        return None
+    if not any(lengths):
+        return None
+    read = max_steps * int(trainer.get_total_train_batch_size(arguments))
+    if arguments.max_steps <= 0:
+        # Rows that are packed into others are more than a step has.
+        read = max(read, int(count * arguments.num_train_epochs))
+    return int(sum(lengths) / len(lengths) * read)

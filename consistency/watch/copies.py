@@ -39,15 +39,27 @@ class WeightsCopy:
         return sorted(int(matched[1]) for matched in found if matched)
 
     def keep(self, step: int) -> None:
-        """Copy the weights as they are; every process calls it. Earlier copies are then removed."""
+        """Copy the weights as they are; every process calls it. Earlier copies are then removed.
+
+        Raises
+        ------
+        RuntimeError
+            In all processes, if one of them could not write; the earlier copy stays.
+        """
         accelerator = self._trainer.accelerator
         place = self._place(step)
         draft = place.with_name(f"{place.name}.part")
+        problem: str | None = None
         if self._writes:
-            draft.mkdir(parents=True, exist_ok=True)
-            tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self._held()}
-            save_file(tensors, draft / self._file)
-        accelerator.wait_for_everyone()
+            try:
+                draft.mkdir(parents=True, exist_ok=True)
+                tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self._held()}
+                save_file(tensors, draft / self._file)
+            except Exception as error:
+                problem = f"{draft} cannot be written: {one_line(error)}"
+        problem = self._first(problem)
+        if problem is not None:
+            raise RuntimeError(problem)
         if accelerator.is_main_process:
             for other in self.steps:
                 self.remove(other)
@@ -71,11 +83,8 @@ class WeightsCopy:
                 problem = f"{path} lacks {lacking[0]}, or has it in another shape"
         except Exception as error:
             problem = f"{path} cannot be read: {one_line(error)}"
-        if self._trainer.accelerator.num_processes > 1:
-            from accelerate.utils import gather_object
-
-            # Either all processes go back or none.
-            problem = next(filter(None, gather_object([problem])), None)
+        # Either all processes go back or none.
+        problem = self._first(problem)
         if problem is not None:
             raise InputError(problem, expected="the copy of this model, of as many processes")
         with torch.no_grad():
@@ -85,6 +94,14 @@ class WeightsCopy:
     def remove(self, step: int) -> None:
         """Remove a copy."""
         shutil.rmtree(self._place(step), ignore_errors=True)
+
+    def _first(self, problem: str | None) -> str | None:
+        """The first problem that any process has."""
+        if self._trainer.accelerator.num_processes == 1:
+            return problem
+        from accelerate.utils import gather_object
+
+        return next(filter(None, gather_object([problem])), None)
 
     def _place(self, step: int) -> Path:
         return self._folder / f"weights-step-{step:06d}"

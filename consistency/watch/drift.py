@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -25,11 +24,13 @@ from consistency.support.text import counted, shortened
 from consistency.watch import frontier
 from consistency.watch.alarm import BOUNDS, judge
 from consistency.watch.figures import pool_of
-from consistency.watch.rows import DRIFT, Alarm, Condition, DriftRow, Pool, first_alarm, read_drift, write_drift
+from consistency.watch.rows import DRIFT, Alarm, DriftRow, Pool, first_alarm, read_drift, write_drift
 from consistency.watch.settings import FIRST, WatchSettings
 
 ALARM = "alarm.json"
 KEPT, LEARNED = "kept", "learned"
+# A model that gives no numbers for more of the questions than this is broken.
+_BROKEN = 0.5
 
 
 def step_folder(folder: Path, step: int) -> Path:
@@ -45,8 +46,6 @@ class Drift:
     folder : Path
         With the logs of the steps, `step-000000` and so on. What it holds of the training already is read.
     settings : WatchSettings
-    looks : int or None
-        How many looks there are to be after step 0; None where that is not known.
 
     Raises
     ------
@@ -54,8 +53,8 @@ class Drift:
         If `drift.jsonl` is there and damaged.
     """
 
-    def __init__(self, folder: Path, settings: WatchSettings, looks: int | None) -> None:
-        self.folder, self._settings, self._looks = folder, settings, looks
+    def __init__(self, folder: Path, settings: WatchSettings) -> None:
+        self.folder, self._settings = folder, settings
         self._rows = read_drift(folder) if (folder / DRIFT).exists() else []
         self._baseline: Run | None = None
 
@@ -74,7 +73,14 @@ class Drift:
         return frontier.best_step(self._rows, self._settings.stop.limits, among)
 
     def add(
-        self, step: int, epoch: float, loss: float | None, seconds: float, learning_rate: float | None = None
+        self,
+        step: int,
+        epoch: float,
+        loss: float | None,
+        seconds: float,
+        *,
+        progress: float,
+        learning_rate: float | None = None,
     ) -> DriftRow:
         """Compare the logs of a step with the baseline, and write what was found.
 
@@ -88,6 +94,8 @@ class Drift:
         loss : float or None
         seconds : float
             That the scoring took.
+        progress : float
+            Which part of the training is done, from 0 to 1.
         learning_rate : float, optional
 
         Returns
@@ -126,6 +134,7 @@ class Drift:
             loss=_finite(loss),
             seconds=seconds,
             learning_rate=_finite(learning_rate),
+            progress=progress,
             kept=None if section is None else pooled(section),
             learned=None if (found := _section(comparison, LEARNED, learned)) is None else pooled(found),
             tasks={name: pooled(each) for name, each in comparison.by_task.items()},
@@ -136,6 +145,11 @@ class Drift:
         )
         if step:
             row = self._judged(row, [other for other in earlier if other.step], section)
+        elif _without_numbers(section) > _BROKEN:
+            raise InputError(
+                "watch: the log-probabilities of the model are no numbers as the training begins",
+                do="see whether it is loaded in a type that it was not made for (float16 in place of bfloat16)",
+            )
         rows = [*earlier, row]
         write_drift(self.folder, rows)
         self._rows = rows
@@ -150,19 +164,9 @@ class Drift:
             self._baseline = read_run(step_folder(self.folder, 0) if own else self._settings.baseline)
         common = [name for name in after.tasks if name in self._baseline.tasks]
         if not common:
-            raise InputError(
-                "watch.baseline: none of the tasks that are watched",
-                expected=f"logs of {shortened(list(after.tasks))}",
-                path=self._settings.baseline,
-            )
-        learned = matched(self._settings.learn, common, after.config)
+            raise _no_baseline(self._settings, after.tasks)
+        learned = _learned(self._settings, common, after.config)
         kept = [name for name in common if name not in learned]
-        if common and not kept:
-            raise InputError(
-                "watch.learn: all tasks are to be learned",
-                expected="a task besides, which is to be kept",
-                do="add one to watch.tasks",
-            )
         scopes = {name: tasks for name, tasks in ((KEPT, kept), (LEARNED, learned)) if tasks}
         return compare(self._baseline, after, scopes=scopes), learned
 
@@ -171,16 +175,31 @@ class Drift:
         import msgspec
 
         turned = {condition: _counts(row, section, condition) for condition in self._settings.stop.limits}
-        looks = judge(earlier, row, turned, self._settings.stop, self._settings.level, self._looks)
+        looks = judge(earlier, row, turned, self._settings.stop, self._settings.level)
         over = {name: look for name, look in looks.items() if look.p <= look.level}
         alarm = None
-        if over:
+        without_numbers = _without_numbers(section)
+        if without_numbers > _BROKEN:
+            alarm = Alarm(
+                step=row.step,
+                epoch=row.epoch,
+                condition="no_numbers",
+                limit=_BROKEN,
+                estimate=without_numbers,
+                bound=without_numbers,
+                p=0.0,
+                level=0.0,
+                lost=sum(map(len, row.lost.values())),
+                won=sum(map(len, row.won.values())),
+                n=row.asked,
+            )
+        elif over:
             condition = min(over, key=lambda name: over[name].p)
             look, counts = over[condition], turned[condition]
             alarm = Alarm(
                 step=row.step,
                 epoch=row.epoch,
-                condition=cast("Condition", condition),
+                condition=condition,
                 limit=self._settings.stop.limits[condition],
                 estimate=look.estimate,
                 bound=BOUNDS[condition](counts, look.level),
@@ -203,6 +222,49 @@ class Drift:
             import msgspec
 
             write_atomically(path, pretty_json({**msgspec.structs.asdict(alarm), "text": alarm.to_text()}))
+
+
+def check_tasks(settings: WatchSettings, tasks: Sequence[str], groups: dict[str, list[str]]) -> None:
+    """Refuse settings that no look could use, before there is one.
+
+    Parameters
+    ----------
+    settings : WatchSettings
+    tasks : sequence of str
+        Those that are watched.
+    groups : dict of str to list of str
+        The tasks and groups of each group of them.
+
+    Raises
+    ------
+    InputError
+        If a name of `learn` is none of the tasks, no task is left to be kept, or the baseline cannot be read or has none of them.
+    """
+    _learned(settings, tasks, RunConfig(groups=groups))
+    if settings.baseline != FIRST and not {name.partition(",")[0] for name in read_run(settings.baseline).tasks} & {
+        *tasks
+    }:
+        raise _no_baseline(settings, tasks)
+
+
+def _no_baseline(settings: WatchSettings, tasks: Iterable[str]) -> InputError:
+    return InputError(
+        "watch.baseline: none of the tasks that are watched",
+        expected=f"logs of {shortened(list(tasks))}",
+        path=settings.baseline,
+    )
+
+
+def _learned(settings: WatchSettings, tasks: Sequence[str], config: RunConfig) -> list[str]:
+    """The tasks that are to be learned; some others are left."""
+    found = matched(settings.learn, tasks, config)
+    if len(found) == len(tasks):
+        raise InputError(
+            "watch.learn: all tasks are to be learned",
+            expected="a task besides, which is to be kept",
+            do="add one to watch.tasks",
+        )
+    return found
 
 
 def matched(patterns: Sequence[str], tasks: Collection[str], config: RunConfig) -> list[str]:
@@ -269,6 +331,12 @@ def _section(comparison: Comparison, scope: str, tasks: Sequence[str]) -> Sectio
     """What changed in some tasks with options; of a single task without options what changed in it."""
     found = comparison.by_scope.get(scope)
     return comparison.by_task[tasks[0]] if found is None and len(tasks) == 1 else found
+
+
+def _without_numbers(section: Section | None) -> float:
+    """The share of the questions with options whose log-probabilities are no numbers."""
+    found = None if section is None else section.estimates.get("same_top")
+    return found.undefined / max(found.n + found.undefined, 1) if found is not None else 0.0
 
 
 def _turned(comparison: Comparison, tasks: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, list[int]], int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from consistency.watch.rows import DriftRow
+from consistency.watch.rows import Condition, DriftRow
 
 
 def frontier(rows: Sequence[DriftRow]) -> list[int]:
@@ -49,7 +49,7 @@ def lost_share(row: DriftRow) -> float | None:
     return (_count(row.lost) - _count(row.won)) / row.asked if row.asked else None
 
 
-def best_step(rows: Sequence[DriftRow], limits: Mapping[str, float], among: Collection[int] | None = None) -> int:
+def best_step(rows: Sequence[DriftRow], limits: Mapping[Condition, float], among: Collection[int] | None = None) -> int:
     """The last step on the frontier of those that keep within the limits, by their estimates; step 0 if none does.
 
     Parameters
@@ -64,10 +64,12 @@ def best_step(rows: Sequence[DriftRow], limits: Mapping[str, float], among: Coll
     return max(frontier(chosen), default=0)
 
 
-def _is_within(row: DriftRow, limits: Mapping[str, float]) -> bool:
+def _is_within(row: DriftRow, limits: Mapping[Condition, float]) -> bool:
+    if row.alarm is not None and row.alarm.condition == "no_numbers":
+        return False
     if not row.asked:
         return True
-    found = {"margin": lost_share(row) or 0.0, "harmful_flips": _count(row.lost) / row.asked}
+    found: dict[Condition, float] = {"margin": lost_share(row) or 0.0, "harmful_flips": _count(row.lost) / row.asked}
     return all(found[condition] <= limit for condition, limit in limits.items())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ class Watch(BasePlugin):  # type: ignore[misc]
     """Asks fixed questions of the model in training: see `WatchCallback`, whose settings are those under ``watch:``."""
 
     questions: Questions | None = None
+    seconds = 0.0
 
     def get_input_args(self) -> str:
         """Where Axolotl finds the keys of this plugin."""
@@ -32,7 +34,7 @@ class Watch(BasePlugin):  # type: ignore[misc]
 
     def register(self, cfg: Any) -> None:
         """Refuse settings that cannot be used, before anything is loaded."""
-        from consistency.watch.callback import end
+        from consistency.watch.messages import end
 
         # Axolotl keeps plugins for further configs of the same process.
         if not _is_asked(cfg):
@@ -45,23 +47,35 @@ class Watch(BasePlugin):  # type: ignore[misc]
 
     def pre_model_load(self, cfg: Any) -> None:
         """Load the tasks, so that one that cannot be asked is refused before the model is loaded."""
-        from consistency.watch.callback import choose, end
-
         if not _is_asked(cfg):
             return
+        start = time.perf_counter()
+        from consistency.watch.callback import choose
+        from consistency.watch.messages import end
+
         try:
             self.questions = choose(read_settings(_plain(cfg.watch), planned_steps=1000))
         except Exception as error:  # tasks have code of their own
             end(error)
+        self.seconds = time.perf_counter() - start
 
     def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
         """Add the callback."""
         from consistency.watch.callback import WatchCallback
+        from consistency.watch.messages import end
 
         if not _is_asked(cfg):
             return
-        settings = _plain(cfg.watch)
-        callback = WatchCallback(trainer, model_name=str(cfg.base_model), questions_chosen=self.questions, **settings)
+        try:
+            callback = WatchCallback(
+                trainer,
+                model_name=str(cfg.base_model),
+                questions_chosen=self.questions,
+                seconds_before=self.seconds,
+                **_plain(cfg.watch),
+            )
+        except InputError as error:
+            end(error)
         trainer.add_callback(callback)
 
 

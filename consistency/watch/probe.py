@@ -7,6 +7,7 @@ import inspect
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,9 +20,11 @@ from lm_eval.loggers import EvaluationTracker
 from lm_eval.loggers.utils import add_env_info, add_tokenizer_info, get_git_commit_hash
 from torch.nn import functional
 
-from consistency.errors import InputError, one_line
+from consistency.errors import InputError
 from consistency.shared_prefix.model import SharedPrefixLM
 from consistency.support.files import folder_in_place
+from consistency.watch.lockstep import Lockstep
+from consistency.watch.messages import LookError, end, reason
 from consistency.watch.questions import FEWSHOT_SEED, NUMPY_SEED, PYTHON_SEED, Questions
 from consistency.watch.quiet import quiet
 from consistency.watch.rows import TextRow
@@ -29,6 +32,8 @@ from consistency.watch.settings import WatchSettings
 from consistency.watch.text import Text, text_row
 
 Answer = tuple[float, bool]
+# Questions for each process, by which the cost of all is estimated.
+TIMED = 4
 _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
 
@@ -53,6 +58,7 @@ class LiveModel:
         )
         self._call: Callable[..., Any] = trainer.model_wrapped if self.is_sharded else trainer.model
         self._device = accelerator.device
+        self.lockstep = Lockstep(self._inner)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -67,7 +73,9 @@ class LiveModel:
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """A pass of the model."""
         self._any_left(True)
-        return self._call(*arguments, **named)
+        if not self.is_sharded:
+            return self._call(*arguments, **named)
+        return self._together(*arguments, **named)
 
     def join(self) -> None:
         """Take part in the passes of the other processes until none has any left."""
@@ -75,7 +83,18 @@ class LiveModel:
             return
         token = torch.zeros((1, 1), dtype=torch.long, device=self._device)
         while self._any_left(False):
-            self._call(input_ids=token, use_cache=False)
+            # What this process was asked is answered.
+            with suppress(Exception):
+                self._together(input_ids=token, use_cache=False)
+
+    def _together(self, *arguments: Any, **named: Any) -> Any:
+        """A pass that all processes come to the end of."""
+        with self.lockstep.kept():
+            found = self._call(*arguments, **named)
+        problem = self.lockstep.take_problem()
+        if problem is not None:
+            raise problem
+        return found
 
     def _any_left(self, mine: bool) -> bool:
         """Whether any process has a pass to compute."""
@@ -111,6 +130,10 @@ class LiveLM(SharedPrefixLM):
         # lm_eval computes batches until one no longer fits, which a training has no memory for.
         longest = len(requests[pos][1]) + len(requests[pos][2]) if requests else int(self.max_length)
         return min(self._batch_of(longest), int(self.max_batch_size))
+
+    def _share(self) -> None:
+        # A process has a part of the questions: what was cut in all of them is known when they have answered.
+        pass
 
     def get_model_info(self) -> dict[str, Any]:
         """What lm_eval logs of a model, and the prompts that were cut."""
@@ -188,6 +211,8 @@ class Probe:
             )
         types = {"bf16": torch.bfloat16, "fp16": torch.float16}
         self.model = LiveModel(trainer)
+        # Other programs are asked, which takes a second: meanwhile prompts are made.
+        self._of_machine = ThreadPoolExecutor(1).submit(_of_machine) if accelerator.is_main_process else None
         with untouched(self.model), quiet():
             self.lm = LiveLM(self.model, tokenizer, accelerator.device, types.get(accelerator.mixed_precision))
             self._template = self.lm.chat_template(template) if template else None
@@ -197,11 +222,7 @@ class Probe:
             self.text = Text(settings.text, tokenizer, int(self.lm.max_length), folder)
         self._environment: dict[str, Any] = {}
         if accelerator.is_main_process:
-            add_env_info(self._environment)
             add_tokenizer_info(self._environment, self.lm)
-            # Outside a repository git says so on the terminal.
-            inside = any((path / ".git").exists() for path in (Path.cwd(), *Path.cwd().parents))
-            self._environment["git_hash"] = get_git_commit_hash() if inside else None
 
     def read_text(self, step: int) -> TextRow | None:
         """The figures of the text at a step, in the first process; every process calls it.
@@ -212,7 +233,7 @@ class Probe:
 
         Raises
         ------
-        RuntimeError
+        LookError
             As `answers`.
         """
         text = self.text
@@ -235,18 +256,55 @@ class Probe:
 
         Raises
         ------
-        RuntimeError
-            In all processes, if one of them failed; the message is its error's.
+        LookError
+            In all processes, if one of them failed.
         """
         questions = self.questions.requests
-
-        def answer(mine: Sequence[list[Any]]) -> list[Answer]:
-            requests = [request for question in mine for request in question]
-            return self.lm.loglikelihood(requests, disable_tqdm=True) if requests else []
-
-        found = self._shared(questions, answer)
+        found = self._shared(questions, self._answer)
+        counted = self._gathered([self.lm.cut_prompts.to_bytes()])
+        if self.trainer.accelerator.is_main_process:
+            for others in counted[1:]:
+                self.lm.cut_prompts.join(others)
+            self.lm.cut_prompts.say()
         everything = [request for question in questions for request in question]
         return {id(request): answer for request, answer in zip(everything, found, strict=True)}
+
+    def time_some(self) -> tuple[float, int]:
+        """Seconds that a few questions take, without the first ones, and how many tokens they have; every process calls it."""
+        count = self.trainer.accelerator.num_processes * TIMED
+        # The first passes of a process take longer than all others.
+        asked = self.questions.requests[: 2 * count]
+        first, timed = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+        seconds = 0.0
+        for part in (first, timed):
+            start = time.perf_counter()
+            self._shared(part, self._answer)
+            seconds = time.perf_counter() - start
+        tokens = 0
+        for question in timed:
+            contexts = {request.args[0] for request in question}
+            texts = [*contexts, *(request.args[1] for request in question)]
+            tokens += sum(map(len, self.lm.tokenizer(texts, add_special_tokens=False)["input_ids"]))
+        return seconds / max(len(timed), 1), tokens // max(len(timed), 1)
+
+    def cut(self, counts: Mapping[str, int]) -> None:
+        """Ask so many questions of each task, no more: see `Questions.cut`."""
+        self.questions = self.questions.cut(counts, self.settings.seed)
+        # What was cut of prompts that are no longer asked does not count.
+        self.lm.__dict__.pop("cut_prompts", None)
+
+    def _answer(self, mine: Sequence[list[Any]]) -> list[Answer]:
+        requests = [request for question in mine for request in question]
+        return self.lm.loglikelihood(requests, disable_tqdm=True) if requests else []
+
+    def _gathered(self, items: list[_Item]) -> list[_Item]:
+        """What all processes have, one after the other."""
+        if self.trainer.accelerator.num_processes == 1:
+            return items
+        from accelerate.utils import gather_object
+
+        found: list[_Item] = gather_object(items)
+        return found
 
     def _shared(self, items: Sequence[_Item], work: Callable[[Sequence[_Item]], list[_Found]]) -> list[_Found]:
         """What is found for all items, each process having done the work of its share."""
@@ -261,15 +319,15 @@ class Probe:
             try:
                 found = work(items[first:last])
             except Exception as error:
-                problem = f"{type(error).__name__}: {one_line(error)}"
+                if self.model.lockstep.is_stuck:
+                    # The others wait in a pass that this process cannot go through.
+                    end(error)
+                problem = reason(error)
             self.model.join()
-        if accelerator.num_processes > 1:
-            from accelerate.utils import gather_object
-
-            found = gather_object(found)
-            problem = next(filter(None, gather_object([problem])), None)
+        found = self._gathered(found)
+        problem = next(filter(None, self._gathered([problem])), None)
         if problem is not None:
-            raise RuntimeError(problem)
+            raise LookError(problem)
         return found
 
     def write(self, folder: Path, step: int, answers: Mapping[int, Answer]) -> None:
@@ -318,7 +376,8 @@ class Probe:
                 "torch_seed": NUMPY_SEED,
                 "fewshot_seed": FEWSHOT_SEED,
             }
-            results |= {"date": time.time(), **self._environment}
+            of_machine = {} if self._of_machine is None else self._of_machine.result()
+            results |= {"date": time.time(), **self._environment, **of_machine}
             samples = results.pop("samples")
             tracker = EvaluationTracker(output_path=str(draft / "results.json"))
             tracker.general_config_tracker.log_experiment_args(
@@ -335,6 +394,15 @@ class Probe:
             # lm_eval only warns where it could not write.
             if written != len(self.questions.tasks) or not list(draft.glob("results_*.json")):
                 raise RuntimeError(f"{folder}: lm_eval could not write its logs")
+
+
+def _of_machine() -> dict[str, Any]:
+    """What a log of lm_eval says of the machine and of the repository."""
+    found: dict[str, Any] = {}
+    add_env_info(found)
+    # Outside a repository git says so on the terminal.
+    inside = any((path / ".git").exists() for path in (Path.cwd(), *Path.cwd().parents))
+    return found | {"git_hash": get_git_commit_hash() if inside else None}
 
 
 @contextmanager

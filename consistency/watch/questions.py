@@ -7,17 +7,18 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from lm_eval.api import task as lm_eval_task
-from lm_eval.evaluator_utils import get_task_list
+from lm_eval.evaluator_utils import get_subtask_list, get_task_list
 from lm_eval.tasks import TaskManager, get_task_dict
 
 from consistency.errors import InputError, one_line
 from consistency.support.resources import shipped
 from consistency.support.text import shortened
+from consistency.tasks.harness_index import unknown_tasks
 from consistency.tasks.harness_speed import compiled_templates, without_unasked_tasks
 from consistency.watch.settings import WatchSettings
 
@@ -57,10 +58,18 @@ class Questions:
         Tasks and groups, as lm_eval's `evaluate` takes them.
     tasks : dict of str to Asked
         By name.
+    unused : tuple of str
+        Tasks that keep to no examples, where the settings ask for some.
     """
 
     tree: dict[Any, Any]
     tasks: dict[str, Asked]
+    unused: tuple[str, ...] = ()
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """The tasks and groups of each group."""
+        return {str(name): [str(member) for member in members] for name, members in get_subtask_list(self.tree).items()}
 
     @property
     def samples(self) -> dict[str, list[int]]:
@@ -122,6 +131,28 @@ class Questions:
                     raise InputError(f"watch.tasks: {name}: no prompt can be built ({one_line(error)})") from error
                 self._keep(asked)
 
+    def cut(self, counts: Mapping[str, int], seed: int) -> Questions:
+        """A part of these questions, with so many of each task; requests that are built stay so.
+
+        Parameters
+        ----------
+        counts : mapping of str to int
+            No more than each task has now.
+        seed : int
+        """
+        found = {}
+        for name, asked in self.tasks.items():
+            chosen = sorted(_generator(seed, name, "cut").permutation(len(asked.ids))[: counts[name]].tolist())
+            place = {number: new for new, number in enumerate(chosen)}
+            built = [request for request in asked.task.instances if request.doc_id in place]
+            for request in built:
+                request.doc_id = place[request.doc_id]
+            asked.task._instances = built
+            part = [[items[number] for number in chosen] for items in (asked.ids, asked.documents)]
+            found[name] = replace(asked, ids=part[0], documents=part[1])
+            self._keep(found[name])
+        return replace(self, tasks=found)
+
     @staticmethod
     def _keep(asked: Asked) -> None:
         # lm_eval's `evaluate` builds all requests and reads all documents each time.
@@ -164,8 +195,11 @@ def choose_questions(settings: WatchSettings) -> Questions:
             expected=f"tasks of the type {' or '.join(_SCORED)}",
             do="leave them out",
         )
+    unused = []
     for name, task in loaded.items():
         own = task.get_config("num_fewshot")
+        if settings.num_fewshot and own == 0:
+            unused.append(name)
         if settings.num_fewshot is not None and own != 0:
             task.set_config(key="num_fewshot", value=settings.num_fewshot)
         elif own is None:
@@ -177,11 +211,14 @@ def choose_questions(settings: WatchSettings) -> Questions:
     counts = shares(sizes, settings.questions)
     asked = {}
     for name, task in loaded.items():
-        digest = hashlib.sha256(name.encode()).digest()
-        generator = np.random.default_rng([settings.seed, int.from_bytes(digest[:8], "big")])
-        ids = sorted(generator.choice(sizes[name], counts[name], replace=False).tolist())
+        ids = sorted(_generator(settings.seed, name).choice(sizes[name], counts[name], replace=False).tolist())
         asked[name] = Asked(task, ids, [task.eval_docs[number] for number in ids], sizes[name])
-    return Questions(tree, asked)
+    return Questions(tree, asked, tuple(unused))
+
+
+def _generator(seed: int, *names: str) -> np.random.Generator:
+    digest = hashlib.sha256("".join(names).encode()).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
 
 
 def shares(sizes: Mapping[str, int], questions: int | None) -> dict[str, int]:
@@ -227,8 +264,10 @@ def _load(settings: WatchSettings) -> dict[Any, Any]:
         manager = TaskManager(include_path=[str(shipped("lm_eval_tasks")), *own])
     missing = [name for name in settings.tasks if not manager.match_tasks([name])]
     if missing:
+        # Among all tasks that there are, not among those alone that were asked for.
+        problems = unknown_tasks(missing, settings.include_path).values()
         raise InputError(
-            f"watch.tasks: no task {', '.join(map(repr, missing))}",
+            f"watch.tasks: {', '.join(problems)}",
             expected="names of tasks or groups",
             do="see lm_eval ls tasks and consistency tasks --list, or name the folder of your own with include_path",
         )

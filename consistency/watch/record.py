@@ -12,7 +12,7 @@ import msgspec
 from consistency.errors import InputError
 from consistency.support.json_files import read_json
 from consistency.watch.frontier import best_step, frontier
-from consistency.watch.rows import DRIFT, Alarm, DriftRow, TextRow, first_alarm, read_drift, read_text
+from consistency.watch.rows import DRIFT, Alarm, Condition, DriftRow, TextRow, first_alarm, read_drift, read_text
 
 ABOUT = "watch.json"
 _SCHEMA_VERSION = 1
@@ -44,7 +44,13 @@ class WatchRecord:
         return first_alarm(self.rows)
 
     @property
-    def limits(self) -> dict[str, float]:
+    def rollback(self) -> int | None:
+        """The step whose weights the model was given after the alarm; None where it kept its own."""
+        step = self.about.get("rollback")
+        return step if isinstance(step, int) else None
+
+    @property
+    def limits(self) -> dict[Condition, float]:
         """What counts as harm, by condition; empty before the first look."""
         return {name: look.limit for name, look in self.rows[-1].looks.items()} if self.rows else {}
 
@@ -96,6 +102,7 @@ class WatchRecord:
             "alarm": None if alarm is None else {**msgspec.structs.asdict(alarm), "text": alarm.to_text()},
             "frontier": self.frontier,
             "best_step": self.best_step if self.rows else None,
+            "rollback": self.rollback,
             "steps": [msgspec.to_builtins(row) for row in self.rows],
             "text": [msgspec.to_builtins(row) for row in self.text],
         }
@@ -105,6 +112,27 @@ def find_record(folder: str | Path) -> Path:
     """The folder of a watch: the given one, or `watch` in it where a training's output folder is given."""
     path = Path(folder)
     return path / "watch" if not (path / DRIFT).exists() and (path / "watch").is_dir() else path
+
+
+def refuse_over_record(record: Path, option: str, place: Path) -> None:
+    """Refuse to write into the record itself.
+
+    Parameters
+    ----------
+    record : Path
+        The folder of the watch.
+    option : str
+        That names the place.
+    place : Path
+        Where something is to be written.
+
+    Raises
+    ------
+    InputError
+        If it is the folder of the watch or within it.
+    """
+    if place.resolve().is_relative_to(record.resolve()):
+        raise InputError(f"{option}: is the record of the watch, or in it", do="choose another place", path=place)
 
 
 def read_record(folder: str | Path) -> WatchRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -11,11 +11,16 @@ from msgspec import Struct, field
 from consistency.errors import InputError
 from consistency.support.files import write_lines
 from consistency.support.json_files import json_lines, read_jsonl
+from consistency.support.text import decimal, p_equals, p_value
 
 Condition = Literal["margin", "harmful_flips"]
+Reason = Literal["margin", "harmful_flips", "no_numbers"]
 DRIFT, TEXT = "drift.jsonl", "text.jsonl"
-# What a limit may be set to, and an alarm says.
+# What a limit may be set to.
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+# What a condition counts, in words, and the figure that is its estimate with the sign that harm has there.
+WORDS: dict[Condition, str] = {"margin": "lost on balance", "harmful_flips": "turned from right to wrong"}
+FIGURES: dict[Condition, tuple[str, int]] = {"margin": ("change", -1), "harmful_flips": ("harmful_flips", 1)}
 _EXPECTED = "a step of drift.jsonl, with step, epoch, kept, learned and tasks"
 _TEXT_EXPECTED = "a step of text.jsonl, with step and figures"
 
@@ -36,6 +41,23 @@ class Number(Struct, frozen=True):
     ci_high: float | None
     n: int
 
+    def to_text(self, form: Callable[[float], str], *, interval: bool = True) -> str:
+        """The number with its interval; "–" where there is none.
+
+        Examples
+        --------
+        >>> Number(0.5, 0.4, 0.62, 100).to_text("{:.1f}".format)
+        '0.5 [0.4, 0.6]'
+        """
+        if self.value is None:
+            return "–"
+        if not interval or self.ci_low is None or self.ci_high is None:
+            return form(self.value)
+        return f"{form(self.value)} [{form(self.ci_low)}, {form(self.ci_high)}]"
+
+
+NOTHING = Number(None, None, None, 0)
+
 
 class Pool(Struct, frozen=True):
     """What changed in some questions.
@@ -53,8 +75,11 @@ class Pool(Struct, frozen=True):
 
     def value(self, name: str) -> float | None:
         """The value of a figure; None where the questions have none."""
-        found = self.figures.get(name)
-        return None if found is None else found.value
+        return self.number(name).value
+
+    def number(self, name: str) -> Number:
+        """A figure; one without a value where the questions have none."""
+        return self.figures.get(name, NOTHING)
 
 
 class Look(Struct, frozen=True):
@@ -81,7 +106,8 @@ class Alarm(Struct, frozen=True):
     step : int
     epoch : float
     condition : str
-        "margin", the answers lost on balance, or "harmful_flips", those that turned from right to wrong.
+        "margin", the answers lost on balance, "harmful_flips", those that turned from right to wrong, or "no_numbers", those
+        whose log-probabilities are no numbers: of the last there is no test.
     limit, estimate, bound : float
         Shares of the kept answers: the limit, what was found, and what it is at least, at the confidence of this look.
     p, level : float
@@ -94,7 +120,7 @@ class Alarm(Struct, frozen=True):
 
     step: int
     epoch: float
-    condition: Condition
+    condition: Reason
     limit: float
     estimate: float
     bound: float
@@ -109,21 +135,25 @@ class Alarm(Struct, frozen=True):
     @property
     def headline(self) -> str:
         """What is certain, in short."""
-        what = {"margin": "were lost on balance", "harmful_flips": "turned from right to wrong"}[self.condition]
+        at, share = f"step {self.step} (epoch {self.epoch:.2f})", decimal(100 * self.estimate, 1)
+        if self.condition == "no_numbers":
+            return f"{at}: {share} % of the questions to be kept have log-probabilities that are no numbers: the model is broken"
         return (
-            f"step {self.step} (epoch {self.epoch:.2f}): {100 * self.estimate:.1f} % of the answers to be kept {what}, at least "
-            f"{100 * self.bound:.1f} % in all such questions (limit {100 * self.limit:g} %)"
+            f"{at}: {share} % of the {self.n} answers to be kept were {WORDS[self.condition]} (limit {100 * self.limit:g} %); "
+            f"so were at least {decimal(100 * self.bound, 1)} % among all questions of these tasks, asked or not"
         )
 
     def to_text(self) -> str:
         """The alarm in one line, with what it was found from."""
+        if self.condition == "no_numbers":
+            return self.headline
         letters = ""
         if self.change is not None and self.by_letters is not None:
             change, corrected = 100 * self.change, 100 * (self.change - self.by_letters)
             letters = f"; accuracy changed by {change:+.1f} points, by {corrected:+.1f} corrected for letter bias"
         return (
-            f"{self.headline}; {self.lost} turned from right to wrong and {self.won} from wrong to right, of {self.n}; "
-            f"p {self.p:.2g}, level of this look {self.level:.2g}{letters}"
+            f"{self.headline}; {self.lost} turned from right to wrong and {self.won} from wrong to right; "
+            f"{p_equals(self.p)}, level of this look {p_value(self.level)}{letters}"
         )
 
 
@@ -146,6 +176,8 @@ class DriftRow(Struct, frozen=True):
         Questions of the kept tasks whose answers are known to be right or wrong.
     lost, won : dict of str to list of int
         By kept task the doc_id of the answers that turned from right to wrong, and from wrong to right.
+    progress : float
+        Which part of the training was done, from 0 to 1.
     looks : dict of str to Look
         By condition; empty at step 0.
     alarm : Alarm or None
@@ -165,6 +197,7 @@ class DriftRow(Struct, frozen=True):
     lost: dict[str, list[int]]
     won: dict[str, list[int]]
     learning_rate: float | None = None
+    progress: float = 0.0
     looks: dict[Condition, Look] = field(default_factory=dict)
     alarm: Alarm | None = None
     notes: tuple[str, ...] = ()
@@ -184,6 +217,38 @@ class DriftRow(Struct, frozen=True):
         found |= {f"watch/p/{condition}": look.p for condition, look in self.looks.items()}
         found |= {"watch/seconds": self.seconds, "watch/alarm": float(self.alarm is not None)}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def limits_text(limits: Mapping[Condition, float]) -> str:
+    """The limits in words.
+
+    Examples
+    --------
+    >>> limits_text({"margin": 0.01, "harmful_flips": 0.03})
+    '1 % lost on balance, 3 % turned from right to wrong'
+    """
+    return ", ".join(f"{100 * limit:g} % {WORDS[name]}" for name, limit in limits.items())
+
+
+def not_excluded(row: DriftRow) -> str:
+    """What harm a look without an alarm does not exclude: the far end of the 95 % interval of each condition; empty without one.
+
+    Examples
+    --------
+    >>> change = Number(0.0, -0.021, 0.02, 500)
+    >>> looks = {"margin": Look(0, 0.01, 1, 0.05)}
+    >>> row = DriftRow(8, 1.0, None, 1.0, Pool(500, {"change": change}), None, {}, 500, {}, {}, looks=looks)
+    >>> not_excluded(row)
+    'up to 2.1 % lost on balance'
+    """
+    parts = []
+    for name in row.looks:
+        figure, sign = FIGURES[name]
+        found = NOTHING if row.kept is None else row.kept.number(figure)
+        end = found.ci_low if sign < 0 else found.ci_high
+        if end is not None:
+            parts.append(f"up to {decimal(max(100 * sign * end, 0.0), 1)} % {WORDS[name]}")
+    return " and ".join(parts)
 
 
 def first_alarm(rows: Sequence[DriftRow]) -> Alarm | None:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, cast
 
 from consistency.errors import InputError
-from consistency.watch.rows import CONDITIONS
+from consistency.watch.rows import CONDITIONS, Condition
+from consistency.watch.schedule import LEAST, MOST
 
 OnAlarm = Literal["warn", "stop", "rollback"]
 ON_ALARM: tuple[OnAlarm, ...] = ("warn", "stop", "rollback")
 # The baseline that is the model as its training begins.
 FIRST = "step-0"
-LOOKS = 10
-# Between two looks at a training whose length is not known before.
-_UNKNOWN_LENGTH = 50
+AUTO = "auto"
 _MOST_MARGIN = 0.5
 # Of whole numbers: what a float and JSON hold as well.
 _MOST_WHOLE = 2**53
@@ -44,9 +43,9 @@ class Stop:
     harmful_flips: float | None = None
 
     @property
-    def limits(self) -> dict[str, float]:
+    def limits(self) -> dict[Condition, float]:
         """The limits that are judged, by condition."""
-        both = {"margin": self.margin, "harmful_flips": self.harmful_flips}
+        both: dict[Condition, float | None] = {"margin": self.margin, "harmful_flips": self.harmful_flips}
         return {name: limit for name, limit in both.items() if limit is not None}
 
 
@@ -58,10 +57,14 @@ class WatchSettings:
     ----------
     tasks : tuple of str
         Tasks or groups of the harness.
-    every : int
-        Steps between two looks.
+    every : int or None
+        Steps between two looks; None for as many as `share` allows (`auto`).
+    share : float
+        Where `every` or `questions` are to be found: the part of the training's time that the looks may take.
     questions : int or None
         In all, shared between the tasks by their sizes; None for all that there are (`full`).
+    least : int or None
+        So few questions may be asked where more would cost too much (`auto`); None where no fewer are asked.
     baseline : str
         `step-0`, the model as its training begins, or a folder of logs of the base model.
     learn : tuple of str
@@ -84,8 +87,10 @@ class WatchSettings:
     """
 
     tasks: tuple[str, ...]
-    every: int
-    questions: int | None = 500
+    every: int | None = None
+    share: float = 0.05
+    questions: int | None = MOST
+    least: int | None = LEAST
     baseline: str = FIRST
     learn: tuple[str, ...] = ()
     stop: Stop = Stop(margin=0.01)
@@ -100,7 +105,7 @@ class WatchSettings:
     folder: Path | None = None
 
 
-_KEYS = tuple(field.name for field in fields(WatchSettings))
+_KEYS = tuple(field.name for field in fields(WatchSettings) if field.name != "least")
 
 
 def read_settings(mapping: Any, *, planned_steps: int | None) -> WatchSettings:
@@ -140,6 +145,7 @@ def read_settings(mapping: Any, *, planned_steps: int | None) -> WatchSettings:
     read: dict[str, Callable[[str, Any], Any]] = {
         "tasks": _names,
         "learn": _names,
+        "share": lambda key, value: _share(key, value, 1.0),
         "questions": _questions,
         "every": lambda key, value: _every(key, value, planned_steps),
         "baseline": _text,
@@ -154,31 +160,8 @@ def read_settings(mapping: Any, *, planned_steps: int | None) -> WatchSettings:
         "seed": lambda key, value: _whole(key, value, 0),
         "folder": lambda key, value: Path(_text(key, value)),
     }
-    values = {key: read[key](f"watch.{key}", value) for key, value in given.items()}
-    values.setdefault("every", math.ceil(planned_steps / LOOKS) if planned_steps else _UNKNOWN_LENGTH)
-    return WatchSettings(**values)
-
-
-def planned_looks(every: int, planned_steps: int | None, epoch_steps: Iterable[int] = ()) -> int | None:
-    """How many times a training is looked at after its step 0: every so many steps, after each epoch, and at its end.
-
-    Parameters
-    ----------
-    every : int
-    planned_steps : int or None
-        None where that is not known before.
-    epoch_steps : iterable of int
-        The last step of each epoch.
-
-    Examples
-    --------
-    >>> planned_looks(20, 100), planned_looks(20, 110), planned_looks(20, 100, [50, 100]), planned_looks(20, None)
-    (5, 6, 6, None)
-    """
-    if not planned_steps:
-        return None
-    ends = (step for step in epoch_steps if 0 < step <= planned_steps)
-    return len({*range(every, planned_steps + 1, every), *ends, planned_steps})
+    values = {key: read[key](f"watch.{key}", value) for key, value in given.items() if not _is_auto(key, value)}
+    return WatchSettings(**values, least=None if "questions" in values else LEAST)
 
 
 def _fail(key: str, problem: str, expected: str) -> NoReturn:
@@ -209,6 +192,10 @@ def _text(key: str, value: Any) -> str:
     return value
 
 
+def _is_auto(key: str, value: Any) -> bool:
+    return key in ("every", "questions") and isinstance(value, str) and value.strip().lower() == AUTO
+
+
 def _whole(key: str, value: Any, least: int) -> int:
     if not _is_whole(value, least):
         _fail(key, f"{value!r}", f"a whole number from {least} to {_MOST_WHOLE}")
@@ -224,12 +211,12 @@ def _questions(key: str, value: Any) -> int | None:
     if isinstance(value, str):
         if value.strip().lower() == "full":
             return None
-        _fail(key, f"{value!r}", "how many questions in all, such as 500, or full")
+        _fail(key, f"{value!r}", "how many questions in all, such as 500, full, or auto")
     return _whole(key, value, 1)
 
 
 def _every(key: str, value: Any, planned_steps: int | None) -> int:
-    expected = "so many steps, such as 20, or a share of the training, such as 5 %"
+    expected = "so many steps, such as 20, a share of the training, such as 5 %, or auto"
     share = isinstance(value, str) or (isinstance(value, float) and 0 < value < 1)
     if not share:
         if not _is_whole(value, 1):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from consistency.support.text import counted, decimal, padded, shortened
 from consistency.watch.frontier import plane
 from consistency.watch.record import WatchRecord
-from consistency.watch.rows import DriftRow, Number, Pool
+from consistency.watch.rows import NOTHING, DriftRow, Pool, limits_text, not_excluded
 
 # Points to either side of the curve where the steps to come are not known, and columns of it.
 REACH = 10.0
@@ -140,18 +140,16 @@ def plane_lines(record: WatchRecord) -> Iterator[str]:
 def outcome_lines(record: WatchRecord) -> Iterator[str]:
     """The alarm, or that there is none so far, and the step to go back to."""
     alarm = record.alarm
-    limits = ", ".join(
-        {"margin": f"{100 * limit:g} % lost on balance", "harmful_flips": f"{100 * limit:g} % from right to wrong"}[
-            name
-        ]
-        for name, limit in record.limits.items()
-    )
     if alarm is not None:
         yield f"ALARM at {alarm.to_text()}"
     elif record.limits:
-        yield f"no alarm in {counted(len(record.rows) - 1, 'look')} (limits: {limits})"
+        yield f"no alarm in {counted(len(record.rows) - 1, 'look')} (limits: {limits_text(record.limits)})"
+        if left := not_excluded(record.rows[-1]):
+            yield f"at step {record.rows[-1].step} not excluded (95 %): {left}"
     if len(record.rows) > 1:
         yield f"last step on the frontier within the limits: {record.best_step}"
+    if record.rollback is not None:
+        yield f"the model was given the weights of step {record.rollback} again"
 
 
 def _has_room(columns: int) -> bool:
@@ -189,10 +187,5 @@ def _points(change: float) -> str:
 
 
 def _cell(pool: Pool | None, name: str, scale: float, digits: int, sign: str = "", *, interval: bool = True) -> str:
-    found = Number(None, None, None, 0) if pool is None else pool.figures.get(name, Number(None, None, None, 0))
-    if found.value is None:
-        return "–"
-    text = decimal(scale * found.value, digits, sign)
-    if not interval or found.ci_low is None or found.ci_high is None:
-        return text
-    return f"{text} [{decimal(scale * found.ci_low, digits, sign)}, {decimal(scale * found.ci_high, digits, sign)}]"
+    found = NOTHING if pool is None else pool.number(name)
+    return found.to_text(lambda value: decimal(scale * value, digits, sign), interval=interval)

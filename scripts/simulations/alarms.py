@@ -10,6 +10,7 @@ import numpy as np
 from consistency.statistics.paired_shares import greater_change
 from consistency.statistics.sequential import Turned, correlation, levels, p_of_loss, p_of_turning, spending
 from consistency.support.arrays import Floats, Integers
+from consistency.watch.schedule import Schedule
 from simulations.draws import Table
 
 SIZES = (200, 500, 2000)
@@ -20,7 +21,8 @@ CONDITIONS = ("margin", "harmful_flips")
 BESIDES = (
     "margin, each look at 5 % / 10 (Bonferroni)",
     "margin, mean of betting e-values",
-    "margin, looks not planned",
+    "margin, as many looks as are paid for",
+    "margin, two looks at the end",
 )
 # Shares of the answers that turn by noise; elsewhere 5 %.
 NOISE = (0.02, 0.15)
@@ -59,17 +61,17 @@ def _p(condition: str, lost: int, won: int, n: int) -> float:
     return p_of_loss(counts, MARGIN) if 1e-9 < quick < 2 * ALPHA else quick
 
 
-def first_alarm(answers: Integers, condition: str, alpha: float = ALPHA, planned: int | None = -1) -> int | None:
-    """The look, from 0, that raises the alarm."""
-    planned = len(answers) if planned == -1 else planned
+def first_alarm(answers: Integers, condition: str, alpha: float = ALPHA, progress: Floats | None = None) -> int | None:
+    """The look, from 0, that raises the alarm; looks are evenly spread over the training unless `progress` says when they are."""
     p = ps(answers, condition)
-    until = alpha * np.array([spending(number, planned) for number in range(1, len(p) + 1)])
+    done = np.arange(1, len(p) + 1) / len(p) if progress is None else progress
+    until = alpha * spending(done)
     # No level is above what is spent until then.
     near = np.flatnonzero(p <= until)
     if not len(near):
         return None
     counted = answers if condition == "margin" else answers == -1
-    known = levels(correlation(counted[: near[-1] + 1]), alpha, planned)
+    known = levels(correlation(counted[: near[-1] + 1]), alpha, done[: near[-1] + 1])
     over = np.flatnonzero(p[: len(known)] <= known)
     return int(over[0]) if len(over) else None
 
@@ -117,6 +119,27 @@ def at_the_limit(rng: np.random.Generator, n: int, looks: int, noise: float, *al
     return turned(rng, n, np.full(looks, (noise + MARGIN) / 2), np.full(looks, (noise - MARGIN) / 2), *alike)
 
 
+def by_cost(rng: np.random.Generator) -> tuple[tuple[Integers, Floats], ...]:
+    """Which of ten places looks are at, and how much of the training is then done.
+
+    Of a training whose looks are chosen by what they cost: their distances change as costs do. And of one that was made longer
+    when it was over: its last look comes after all of it was done once.
+    """
+    schedule = Schedule(None, 0.05, 1000)
+    steps, spent, look = [], 1.0, 1.0
+    for step in range(2, 1001):
+        if schedule.is_revised(step) or schedule.last == step - 1:
+            schedule.revise(step, per_step=0.1, spent=spent, look=look)
+        if schedule.is_due(step):
+            steps.append(step)
+            look = float(rng.uniform(0.3, 1.5))
+            spent, schedule.last = spent + look, step
+            schedule.revise(step, per_step=0.1, spent=spent, look=look)
+    done = np.array(steps) / 1000
+    places = np.minimum((done * TEN).astype(np.int64), TEN - 1)
+    return (places, done), (np.array([TEN - 2, TEN - 1]), np.array([1.0, 1.0]))
+
+
 def of_alarms_without_harm(rng: np.random.Generator, n: int) -> tuple[bool, ...]:
     """Whether there is an alarm in trainings whose true loss, or share of harmful flips, is the limit at every look."""
     found = []
@@ -127,7 +150,7 @@ def of_alarms_without_harm(rng: np.random.Generator, n: int) -> tuple[bool, ...]
         found.append(any(first_alarm(answers, condition, ALPHA / 2) is not None for condition in CONDITIONS))
         if looks == TEN:
             found += [how(answers, "margin") is not None for how in (first_alone, first_bet)]
-            found.append(first_alarm(answers, "margin", planned=None) is not None)
+            found += [first_alarm(answers[at], "margin", progress=done) is not None for at, done in by_cost(rng)]
     found += [first_alarm(at_the_limit(rng, n, TEN, noise), "margin") is not None for noise in NOISE]
     for alike in ((0.0, 0.0), (1.0, 0.0)):
         found.append(first_alarm(at_the_limit(rng, n, TEN, 0.05, *alike), "margin") is not None)

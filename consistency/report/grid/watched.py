@@ -10,12 +10,12 @@ import msgspec
 from consistency.experiment.grid import Experiment
 from consistency.report.content import Table
 from consistency.report.drawings import BAND, Look, Plot, Point, limits
-from consistency.report.formats.numbers import DASH, fixed, points, signed
+from consistency.report.formats.numbers import DASH, fixed, signed
 from consistency.report.grid.verdict import group_title
 from consistency.report.schema import WatchedRun, WatchedStep
 from consistency.support.figure_style import BLUE, GREEN, INK, RED, VIOLET
 from consistency.watch.record import read_record
-from consistency.watch.rows import DRIFT, Pool
+from consistency.watch.rows import DRIFT, NOTHING, Pool
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -182,12 +182,8 @@ def watched_table(runs: Sequence[WatchedRun]) -> Table:
 
 
 def _text(pool: Pool | None, name: str) -> str:
-    found = None if pool is None else pool.figures.get(name)
-    if found is None or found.value is None:
-        return DASH
-    if found.ci_low is None or found.ci_high is None:
-        return points(found.value)
-    return f"{points(found.value)} [{signed(100 * found.ci_low, 1)}, {signed(100 * found.ci_high, 1)}]"
+    found = NOTHING if pool is None else pool.number(name)
+    return found.to_text(lambda value: signed(100 * value, 1))
 
 
 def _share(pool: Pool | None) -> str:

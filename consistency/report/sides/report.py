@@ -12,6 +12,7 @@ from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.result import MEASURES_TITLE, SideComparison
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import COMPARED, chosen, noise_p, run_notes, summary
+from consistency.logs.run_config import model_name
 from consistency.metrics.measures import MEASURE
 from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section, Table

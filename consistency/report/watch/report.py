@@ -11,21 +11,21 @@ import msgspec
 from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section, Table
 from consistency.report.drawings import draw_all
-from consistency.report.folder import report_in_place, write_files
+from consistency.report.folder import begin_report, write_files
 from consistency.report.formats.numbers import DASH, fixed, signed
 from consistency.report.provenance import versions
 from consistency.report.schema import Verdict, WatchReport
 from consistency.report.watch.figures import pools, watch_plots
+from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
-from consistency.support.text import counted, shortened
+from consistency.support.text import counted, p_value, shortened
 from consistency.watch.record import WatchRecord
-from consistency.watch.rows import Number, Pool
+from consistency.watch.rows import NOTHING, WORDS, Number, Pool, limits_text, not_excluded
 
 INTERVALS = (
     "95 % intervals say how far a figure of one step would move with other questions of the same tasks. They do not contain what "
     "another training would change, and they are of each step alone: the alarm is what may be looked at at every step."
 )
-_HARM = {"margin": "lost on balance", "harmful_flips": "right → wrong"}
 # Of a table: the figure, its heading, its scale, digits, and whether it has a sign.
 _COLUMNS = (
     ("accuracy", "accuracy, %", 100.0, 1, False),
@@ -56,7 +56,7 @@ _TEXT = (
 )
 
 
-def write_watch(record: WatchRecord, out: str | Path) -> Path:
+def write_watch(record: WatchRecord, out: str | Path, outputs: Outputs) -> Path:
     """Write the report of a watched training.
 
     Parameters
@@ -64,6 +64,8 @@ def write_watch(record: WatchRecord, out: str | Path) -> Path:
     record : WatchRecord
     out : path-like
         The folder to write; it appears whole, by renaming, and an earlier report there is replaced.
+    outputs : Outputs
+        What is written with it; all of it takes its place together.
 
     Returns
     -------
@@ -75,7 +77,8 @@ def write_watch(record: WatchRecord, out: str | Path) -> Path:
     InputError
         If `out` holds something else, or cannot be written.
     """
-    with report_in_place(out) as folder, gc_disabled():
+    with gc_disabled():
+        folder = begin_report(out, outputs)
         write_files(watch_content(record, folder), folder)
     return Path(out) / "report.html"
 
@@ -129,7 +132,9 @@ def watch_document(record: WatchRecord) -> WatchReport:
             if change is None
             else f" Accuracy in the tasks to be kept: {_text(last.kept, 'change', 100, 1, True)} points."
         )
-        sentence = f"No alarm in {counted(len(record.rows) - 1, 'look')}.{so_far}"
+        left = not_excluded(last)
+        possible = f" At step {last.step} {left} is not excluded (95 %)." if left else ""
+        sentence = f"No alarm in {counted(len(record.rows) - 1, 'look')}.{so_far}{possible}"
     found = versions()
     return WatchReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -152,6 +157,7 @@ def watch_document(record: WatchRecord) -> WatchReport:
         alarm=alarm,
         frontier=record.frontier,
         best_step=record.best_step,
+        rollback=record.rollback,
         steps=list(record.rows),
         text=list(record.text),
         versions=found,
@@ -173,6 +179,8 @@ def _details(record: WatchRecord) -> Iterator[str]:
         yield f"In the tasks {what} accuracy changed by {_text(pool, 'change', 100, 1, True)} points{corrected}."
     if len(record.rows) > 1:
         yield f"The last step on the frontier that keeps within the limits is {record.best_step}."
+    if record.rollback is not None:
+        yield f"After the alarm the model was given the weights of step {record.rollback} again."
 
 
 def _plane_text(record: WatchRecord) -> tuple[str, ...]:
@@ -189,7 +197,7 @@ def _alarm_text(record: WatchRecord) -> tuple[str, ...]:
 
 
 def _methods(record: WatchRecord) -> str:
-    limits = " and ".join(f"{_HARM[name]} {100 * limit:g} %" for name, limit in record.limits.items()) or "none"
+    limits = limits_text(record.limits) or "none"
     return (
         f"The model in training answered the same {record.rows[-1].asked} questions of {counted(len(record.kept), 'task')} at "
         f"{counted(len(record.rows), 'step')}. Each step was compared with the baseline as two runs are. The alarm tests at "
@@ -244,11 +252,11 @@ def _look_table(record: WatchRecord) -> Table:
         rows=tuple(
             (
                 str(row.step),
-                _HARM[name],
+                WORDS[name],
                 fixed(100 * look.estimate, 1),
                 fixed(100 * look.limit, 1),
-                f"{look.p:.2g}",
-                f"{look.level:.2g}",
+                p_value(look.p),
+                p_value(look.level),
                 "alarm" if look.p <= look.level else DASH,
             )
             for row, name, look in looks
@@ -317,14 +325,9 @@ def _task_table(record: WatchRecord) -> Table:
 
 def _text(pool: Pool | None, name: str, scale: float, digits: int, sign: bool) -> str:
     """A figure with its interval."""
-    return _number(None if pool is None else pool.figures.get(name), scale, digits, sign=sign)
+    return _number(None if pool is None else pool.number(name), scale, digits, sign=sign)
 
 
 def _number(found: Number | None, scale: float, digits: int, *, sign: bool) -> str:
-    if found is None or found.value is None:
-        return DASH
     form = signed if sign else fixed
-    text = form(scale * found.value, digits)
-    if found.ci_low is None or found.ci_high is None:
-        return text
-    return f"{text} [{form(scale * found.ci_low, digits)}, {form(scale * found.ci_high, digits)}]"
+    return (found or NOTHING).to_text(lambda value: form(scale * value, digits))
