@@ -295,7 +295,7 @@ def portions(texts: Sequence[str]) -> Iterator[list[int]]:
             if len(portion) == _TOGETHER:
                 yield portion
                 portion = []
-        if len(portion) >= _TOGETHER // 2:
+        if len(portion) > _TOGETHER // 2:
             yield portion
             portion = []
     if portion:
