@@ -147,7 +147,7 @@ def test_a_copy_of_the_model_elsewhere_is_not_asked_again(
     assert first["config"]["answer_cache"] == str(file)
     shutil.copytree(model, tmp_path / "copy")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(SharedPrefixLM, "_loglikelihood_tokens", lambda *_, **__: pytest.fail("the model was asked"))
+    monkeypatch.setattr(SharedPrefixLM, "loglikelihood", lambda *_, **__: pytest.fail("the model was asked"))
     again = ours(manager, "hf-shared-prefix", {**arguments, "pretrained": "copy"}, use_cache="answers")
     assert (scores(again) == scores(first)).all()
 
@@ -178,9 +178,9 @@ def test_a_run_that_was_killed_goes_on(
         with pytest.raises(Killed):
             ours(manager, kind, arguments, use_cache=cache)
     asked: list[int] = []
-    compute = get_model(kind)._loglikelihood_tokens
+    answer = get_model(kind).loglikelihood
     monkeypatch.setattr(
-        get_model(kind), "_loglikelihood_tokens", lambda self, r, **k: asked.append(len(r)) or compute(self, r, **k)
+        get_model(kind), "loglikelihood", lambda self, r, **k: asked.append(len(r)) or answer(self, r, **k)
     )
     resumed = ours(manager, kind, arguments, use_cache=cache)
     assert asked[0] == 40 - 7

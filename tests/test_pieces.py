@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +14,13 @@ pytest.importorskip("lm_eval")
 
 import numpy as np
 import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lm_eval.models.huggingface import HFLM
 from tokenizers import Tokenizer, models
 
 from consistency.shared_prefix.model import SharedPrefixLM
-from consistency.shared_prefix.pieces import Pieces, Verification
+from consistency.shared_prefix.pieces import Pieces, Verification, portions
 
 SHOTS = "".join(
     f"Question {number}: is it {number}?\nA. yes\nB. no\nAnswer: {'AB'[number % 2]}\n\n" for number in range(9)
@@ -76,8 +79,8 @@ def test_requests_have_the_tokens_that_lm_eval_gives_them(
     kind: str, add_bos: bool | None, build_llama: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As lm_eval encodes each alone: also without a context, with space at its end, with BOS, and with lines in answers."""
-    # So that blocks end between the options of a question.
-    monkeypatch.setattr("consistency.shared_prefix.model.BLOCK", 37)
+    # So that there are several blocks.
+    monkeypatch.setattr("consistency.shared_prefix.pieces._TOGETHER", 7)
     common = {
         "pretrained": str(build_llama(kind)),
         "device": "cpu",
@@ -85,15 +88,22 @@ def test_requests_have_the_tokens_that_lm_eval_gives_them(
         **({} if add_bos is None else {"add_bos_token": add_bos}),
     }
     encoded: list[list[Any]] = []
+    in_blocks: dict[int, Any] = {}
     alone: list[tuple[str, str]] = []
 
     def keep(_: Any, requests: list[Any], **__: Any) -> list[tuple[float, bool]]:
         encoded.append([(texts, *listed(pair)) for texts, *pair in requests])
         return [(0.0, False)] * len(requests)
 
+    def keep_blocks(_: Any, blocks: Any, *__: Any) -> dict[int, tuple[float, bool]]:
+        for numbers, requests in blocks:
+            in_blocks.update(zip(numbers, [(texts, *listed(pair)) for texts, *pair in requests], strict=True))
+        return dict.fromkeys(in_blocks, (0.0, False))
+
     pair_by_pair = HFLM._encode_pair
     monkeypatch.setattr(HFLM, "_loglikelihood_tokens", keep)
     monkeypatch.setattr(SharedPrefixLM, "_loglikelihood_tokens", keep)
+    monkeypatch.setattr(SharedPrefixLM, "_scored", keep_blocks)
     asked = [
         (text, rest) for text in [*TEXTS, "<", "<s", " ", "<s>", "<s>\nA"] for rest in [*RESTS, "s> x", "<s> x"] if rest
     ]
@@ -102,10 +112,27 @@ def test_requests_have_the_tokens_that_lm_eval_gives_them(
     HFLM(**common).loglikelihood(requests, disable_tqdm=True)
     monkeypatch.setattr(HFLM, "_encode_pair", lambda lm, *pair: alone.append(pair) or pair_by_pair(lm, *pair))
     SharedPrefixLM(**common).loglikelihood(requests, disable_tqdm=True)
-    assert encoded[1] == encoded[0]
-    # Of a block the first of each kind is compared; else lm_eval encodes those alone that begin with BOS in part.
+    expected, left = encoded
+    assert in_blocks == {number: expected[number] for number in in_blocks}
+    assert sorted(left) == sorted(item for number, item in enumerate(expected) if number not in in_blocks)
+    # Of each kind one is compared; else lm_eval encodes those alone that begin with BOS in part.
     others = [pair for pair in alone if pair[0] not in ("<", "<s", " ", "\n")]
-    assert len(others) <= 2 * -(-len(asked) // 37)
+    assert len(others) <= 2
+
+
+@given(st.lists(st.text("ab", max_size=5), unique=True), st.integers(1, 5))
+@settings(deadline=None)
+def test_portions_hold_each_text_once_and_what_begins_alike_together(texts: list[str], size: int) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("consistency.shared_prefix.pieces._TOGETHER", size)
+        patched.setattr("consistency.shared_prefix.pieces._ALIKE", 1)
+        found = list(portions(texts))
+    order = [place for portion in found for place in portion]
+    assert sorted(order) == list(range(len(texts)))
+    assert all(0 < len(portion) <= size for portion in found)
+    assert not texts or len(texts[order[0]]) == max(map(len, texts))
+    beginnings = [texts[place][:1] for place in order]
+    assert len(list(groupby(beginnings))) == len(set(beginnings))
 
 
 def test_parts_that_repeat_are_encoded_once(build_llama: Callable[[str], Path]) -> None:
@@ -152,8 +179,8 @@ def test_a_tokenizer_that_joins_lines_encodes_whole_texts(
     hf, ours = HFLM(**common), SharedPrefixLM(**common)
     joined = f"{SHOTS}Question?\nAnswer:"
     assert Pieces(ours.tokenizer, {}).encode([joined])[0].tolist() != Pieces(ours.tokenizer, {}).whole([joined])[0]
-    # The first text has no line to join.
-    asked = [("alone", " here")]
+    # The text that is encoded first has no line to join.
+    asked = [("alone " * 99, "here")]
     asked += [(f"{SHOTS}Question: {number}?\nAnswer:", f" {letter}") for number in range(4) for letter in "AB"]
     requests: list[Any] = [SimpleNamespace(args=pair) for pair in asked]
     expected = hf.loglikelihood(requests, disable_tqdm=True)
@@ -187,9 +214,38 @@ def test_an_answer_that_joins_the_line_before_it_is_found(build_llama: Callable[
     asked = [(f"{SHOTS}Question: {number}?\nAnswer:", "\nno") for number in range(300)]
     asked[151] = asked[151][0], "\nYes it is"
     ((context, rest),) = [pair for pair in asked if pair[1] != "\nno"]
+    requests: list[Any] = [SimpleNamespace(args=pair) for pair in asked]
     with Verification() as verification:
-        list(model._encode_ahead(asked, verification))
+        list(model._blocks(requests, verification, []))
         assert not verification.is_equal()
-    found = dict(model._encode_ahead(asked, None))[context, rest]
-    assert found is not None
-    assert listed(found) == HFLM._encode_pair(model, context, rest)
+    encoded = {texts: listed(pair) for _, block in model._blocks(requests, None, []) for texts, *pair in block}
+    assert encoded[context, rest] == HFLM._encode_pair(model, context, rest)
+
+
+def test_passes_begin_before_all_is_encoded_and_answers_keep_their_order(
+    build_llama: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Questions of three tasks in turn, as no harness asks them: each block holds those of one task."""
+    monkeypatch.setattr("consistency.shared_prefix.pieces._TOGETHER", 8)
+    common = {"pretrained": str(build_llama("byte_level")), "device": "cpu", "dtype": "float32"}
+    hf, ours = HFLM(**common), SharedPrefixLM(**common, pass_tokens=200)
+    asked = [
+        (f"{field}.\n\n{SHOTS}Question: {number}?\nAnswer:", answer)
+        for number in range(8)
+        for field in ("History", "Medicine", "Law")
+        for answer in (" A", " because\nof it")
+    ]
+    requests: list[Any] = [SimpleNamespace(args=pair) for pair in [*asked, ("", "alone"), ("shares nothing", " A")]]
+    expected = hf.loglikelihood(requests, disable_tqdm=True)
+    done: list[str] = []
+    pairs, logprobs = Pieces.pairs, ours.forward.logprobs
+    assert ours.why_unsupported is None
+    monkeypatch.setattr(Pieces, "pairs", lambda *given: done.append("encoded") or pairs(*given))
+    ours.forward.logprobs = lambda *given: done.append("pass") or logprobs(*given)
+    found = ours.loglikelihood(requests, disable_tqdm=True)
+    assert max(abs(a[0] - b[0]) for a, b in zip(found, expected, strict=True)) <= 1e-4
+    assert [item[1] for item in found] == [item[1] for item in expected]
+    # Passes of the trial come before.
+    assert done.count("encoded") == 4
+    assert "pass" in done[done.index("encoded") + 3 : len(done) - done[::-1].index("encoded")]
+    assert done[-1] == "pass"

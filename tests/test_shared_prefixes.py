@@ -40,6 +40,21 @@ def test_requests_are_grouped_by_the_tokens_that_are_read(questions, one_list: b
     assert [tuple(item.tolist()) for item in batch.sequences] == list(expected)
     assert batch.answers == list(expected.values())
     assert batch.counts == [max(len(option) for _, option in asked) for asked in expected.values()]
+    # Added later, in two parts: of all sequences each part has its own.
+    first, second = encoded[:3], encoded[3:]
+    parts = [Requests(part, longest) for part in (first, second)]
+    grown = Requests(first, longest)
+    grown.add(range(3, len(encoded)), second)
+    assert [item.tolist() for item in grown.sequences] == [item.tolist() for part in parts for item in part.sequences]
+    before = len(parts[0].sequences)
+    later = [(sequence, part.answers[sequence]) for part in parts for sequence in range(len(part.sequences))]
+    assert [[option for _, option in asked] for asked in grown.answers] == [[o for _, o in asked] for _, asked in later]
+    assert sorted(number for asked in grown.answers for number, _ in asked) == list(range(len(encoded)))
+    for one, other in zip(grown.forest(before), parts[1].forest(), strict=True):
+        assert [leaf[-1].sequence - before for leaf in leaves(one)] == [leaf[-1].sequence for leaf in leaves(other)]
+        assert [[len(part) for part in leaf] for leaf in leaves(one)] == [
+            [len(part) for part in leaf] for leaf in leaves(other)
+        ]
 
 
 @given(sequence, sequence)

@@ -17,6 +17,8 @@ from torch.nn import functional
 from transformers import AttentionInterface
 
 from consistency.shared_prefix.passes import Bounds, Row
+from consistency.shared_prefix.prefixes import Tokens
+from consistency.support.arrays import Integers
 
 NAME = "consistency_shared_prefix"
 # Arguments of transformers' attention functions that may be ignored: no training, no cache, positions already applied.
@@ -32,6 +34,13 @@ Carried = dict[int, tuple[Tensor, Tensor]]
 
 class UnsupportedAttentionError(Exception):
     """A model needs a kind of attention that this module does not compute."""
+
+
+def to_device(device: torch.device, array: Integers | Tokens) -> Tensor:
+    """A copy of an array on a device; a copy to a GPU does not wait for what runs there."""
+    tensor = torch.from_numpy(array)
+    # From ordinary memory the copy would wait for the pass before.
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class Spans:
@@ -57,9 +66,8 @@ class Spans:
     def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """The cumulative lengths as int32 tensors."""
         if device not in self._on:
-            both = (self.queries, self.keys)
-            first, second = (torch.tensor(values, dtype=torch.int32, device=device) for values in both)
-            self._on[device] = (first, second)
+            first, second = (np.array(values, np.int32) for values in (self.queries, self.keys))
+            self._on[device] = to_device(device, first), to_device(device, second)
         return self._on[device]
 
 
@@ -206,6 +214,7 @@ class Pass:
         self.windows: list[int | None] = []
         self._own, self._trees, self._stems = Spans(row.own), Spans(row.trees), Spans(row.stems)
         self._longest = int(row.positions.max()) + 1
+        self._rows = {"branches": row.branch_rows, "stems": row.stem_rows}
         self._places: dict[tuple[str, torch.device], Tensor] = {}
         self._windowed: dict[int, Spans] = {}
 
@@ -226,7 +235,7 @@ class Pass:
         assert lse is not None
         rest = slice(self.row.prefixes, None)
         if len(self._stems):
-            branches, stems = self._place("branch_rows", query.device), self._place("stem_rows", query.device)
+            branches, stems = self._place("branches", query.device), self._place("stems", query.device)
             part, norm = attend(query[branches], key[stems], value[stems], self._stems, causal=False, scale=scale)
             assert norm is not None
             merged, both = output[branches], torch.logaddexp(lse[branches], norm)
@@ -249,9 +258,8 @@ class Pass:
     ) -> Tensor:
         name = f"window {window}"
         if window not in self._windowed:
-            places, bounds = self.row.window_keys(window)
+            self._rows[name], bounds = self.row.window_keys(window)
             self._windowed[window] = Spans(bounds)
-            self._places[name, torch.device("cpu")] = torch.from_numpy(places)
         seen = self._place(name, query.device)
         if before is not None:
             key, value = torch.cat([before[0], key]), torch.cat([before[1], value])
@@ -260,10 +268,7 @@ class Pass:
 
     def _place(self, name: str, device: torch.device) -> Tensor:
         if (name, device) not in self._places:
-            cpu = torch.device("cpu")
-            if (name, cpu) not in self._places:
-                self._places[name, cpu] = torch.from_numpy(getattr(self.row, name))
-            self._places[name, device] = self._places[name, cpu].to(device)
+            self._places[name, device] = to_device(device, self._rows[name])
         return self._places[name, device]
 
 

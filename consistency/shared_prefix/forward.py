@@ -11,10 +11,9 @@ import torch
 from torch.nn import functional
 
 from consistency.shared_prefix import attention
-from consistency.shared_prefix.attention import Carried
+from consistency.shared_prefix.attention import Carried, to_device
 from consistency.shared_prefix.passes import Row
 from consistency.shared_prefix.prefixes import Tokens
-from consistency.support.arrays import Integers
 
 # A longer pass is not faster: its matrices are large enough.
 LONGEST_PASS = {"cpu": 4096, "cuda": 32768}
@@ -145,13 +144,6 @@ class Forward:
         # Hidden states, queries, keys and values, two of the inner layer, and two attention outputs in float32.
         token = torch.finfo(self.model.dtype).bits // 8 * (8 * hidden + 3 * inner) + 12 * hidden
         return max(1, min(most, free // 2 // token)), max(1, min(most, free // 4 // logits))
-
-
-def to_device(device: torch.device, array: Integers) -> torch.Tensor:
-    """A copy of an array on a device; a copy to a GPU does not wait for what runs there."""
-    tensor = torch.from_numpy(array)
-    # From ordinary memory the copy would wait for the pass before.
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _free_memory(device: torch.device) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,11 +16,11 @@ from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
 from consistency.shared_prefix.answer_cache import check_owner
-from consistency.shared_prefix.attention import Carried
+from consistency.shared_prefix.attention import Carried, to_device
 from consistency.shared_prefix.compatibility import NOT_CAUSAL, longest_served, why_unsupported
-from consistency.shared_prefix.forward import LONGEST_PASS, Forward, to_device
+from consistency.shared_prefix.forward import LONGEST_PASS, Forward
 from consistency.shared_prefix.passes import Row, Unit, end_of_pass, lay_out, units_of
-from consistency.shared_prefix.pieces import Pair, Pieces, Verification
+from consistency.shared_prefix.pieces import Pieces, Verification, portions
 from consistency.shared_prefix.requests import Encoded, Requests
 from consistency.shared_prefix.truncation import CountsTruncation
 from consistency.support.arrays import Integers
@@ -28,11 +30,8 @@ from consistency.support.memory import gc_disabled, gc_of_new_objects
 logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
 
 Answer = tuple[float, bool]
-# A request's strings and its tokens; None where lm_eval is to encode it.
-_Ahead = tuple[tuple[str, str], Pair | None]
-
-# Requests that are encoded at a time.
-BLOCK = 8000
+# Numbers of requests, and their tokens.
+_Block = tuple[Sequence[int], Sequence[Encoded]]
 
 
 @register_model("hf-shared-prefix")
@@ -71,7 +70,6 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             pass_tokens=pass_tokens,
         )
         self._served: tuple[int, str | None] = (0, None)
-        self._ahead: Iterator[_Ahead] = iter(())
 
     def set_cache_hook(self, cache_hook: Any) -> None:
         """Take a cache of answers, as in lm_eval, but none of another checkpoint."""
@@ -90,146 +88,148 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             answers: list[Answer] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
             return answers
         with Verification() as verification:
-            answers = self._encoded_ahead(requests, disable_tqdm, verification)
+            answers = self._encoded_by_part(requests, disable_tqdm, verification)
             if verification.is_equal():
                 return answers
         logger.warning("this tokenizer joins lines: the prompts are encoded and scored again, as hf encodes them")
-        return self._encoded_ahead(requests, disable_tqdm, None)
+        return self._encoded_by_part(requests, disable_tqdm, None)
 
-    def _encoded_ahead(
+    def _encoded_by_part(
         self, requests: list[Any], disable_tqdm: bool, verification: Verification | None
     ) -> list[Answer]:
-        # Each collection would visit the documents and strings of all requests.
-        with gc_of_new_objects():
-            with gc_disabled():
-                asked = [request.args for request in requests]
-                ahead = [*self._encode_ahead([strings for strings in asked if strings[0]], verification)]
-                pairs = [pair for _, pair in ahead if pair is not None]
-            answers: list[Answer]
-            if len(pairs) == len(asked):
-                self._asked = requests
-                encoded = [(strings, *pair) for strings, pair in zip(asked, pairs, strict=True)]
-                return self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm)
-            self._ahead = iter(ahead)
-            try:
-                answers = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
-            finally:
-                self._ahead = iter(())
-            return answers
+        left: list[int] = []
+        answers = self._scored(self._blocks(requests, verification, left), len(requests), disable_tqdm)
+        self.share_counts()
+        if left:
+            found = super().loglikelihood([requests[number] for number in left], disable_tqdm=disable_tqdm)
+            answers.update(zip(left, found, strict=True))
+        return [answers[number] for number in range(len(requests))]
 
-    def _encode_pair(self, context: str, continuation: str) -> Pair:
-        """The tokens of a context and a continuation, as in lm_eval; from those encoded ahead where they have it."""
-        asked, found = next(self._ahead, (None, None))
-        if found is not None and asked == (context, continuation):
-            return found
-        encoded: Pair = super()._encode_pair(context, continuation)
-        return encoded
+    def _blocks(self, requests: Sequence[Any], verification: Verification | None, left: list[int]) -> Iterator[_Block]:
+        """The numbers of requests, and their tokens, block by block: each is encoded once the device computes the one before.
 
-    def _encode_ahead(self, requests: Sequence[tuple[str, str]], verification: Verification | None) -> Iterator[_Ahead]:
-        """The tokens of requests in their order, encoded many at a time."""
+        Numbers of those that lm_eval has to encode by itself are added to `left`.
+        """
         # A string that starts with BOS gets no second one.
         usual = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
         kinds = [Pieces(self.tokenizer, special) for special in (usual, {"add_special_tokens": False})]
         begin = self.tokenizer.decode(self.prefix_token_id)
         by_part, compared = verification is not None, set()
-        for first in range(0, len(requests), BLOCK):
-            block = requests[first : first + BLOCK]
-            found: list[Pair | None] = [None] * len(block)
-            for pieces, (places, asked) in zip(kinds, _by_beginning(block, begin), strict=True):
-                if not places:
+        by_context: dict[str, list[int]] = {}
+        for number, request in enumerate(requests):
+            by_context.setdefault(request.args[0], []).append(number)
+        contexts = [context for context in by_context if context]
+        left += by_context.get("", [])
+        for portion in portions(contexts):
+            places = [number for place in portion for number in by_context[contexts[place]]]
+            block = [requests[number].args for number in places]
+            numbers: list[int] = []
+            encoded: list[Encoded] = []
+            for pieces, (those, asked) in zip(kinds, _by_beginning(block, begin), strict=True):
+                if not those:
                     continue
                 pairs = pieces.pairs(asked) if by_part else pieces.whole_pairs(asked)
                 if by_part and not pieces.is_equal(asked, pairs):
                     by_part = False
                     pairs = pieces.whole_pairs(asked)
-                if pieces not in compared and (pairs[0][0].tolist(), pairs[0][1]) != super()._encode_pair(*asked[0]):
+                if pieces not in compared and (pairs[0][0].tolist(), pairs[0][1]) != self._encode_pair(*asked[0]):
                     # This release of lm_eval encodes differently: let it encode each string itself.
-                    return
+                    continue
                 compared.add(pieces)
                 if verification and by_part and not pieces.is_proven:
                     verification.add(pieces, asked, pairs)
-                for place, pair in zip(places, pairs, strict=True):
-                    found[place] = pair
-            if verification and first + BLOCK >= len(requests):
-                verification.start()
-            yield from zip(block, found, strict=True)
+                numbers += [places[place] for place in those]
+                encoded += [(block[place], *pair) for place, pair in zip(those, pairs, strict=True)]
+            if len(numbers) < len(places):
+                left += sorted(set(places).difference(numbers))
+            if numbers:
+                self.count_scored([requests[number] for number in numbers], encoded)
+                yield numbers, encoded
 
     # Scoring
 
     def _loglikelihood_tokens(
         self, requests: Sequence[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[Answer]:
-        self.count_scored(requests)
+        self.count_asked(requests)
         if override_bs is not None or not requests:
             return self._as_hf(requests, disable_tqdm, override_bs)
-        reason = self.why_unsupported
-        if reason is not None:
-            logger.warning("%d requests take lm_eval's own path: %s", len(requests), reason)
-            return self._as_hf(requests, disable_tqdm, None)
-        # Asking for it takes a while.
-        longest = int(self.max_length)
-        lengths = [min(len(context) + len(answer) - 1, longest) for _, context, answer in requests]
-        served = self._longest_served(max(lengths))
-        apart = [number for number, length in enumerate(lengths) if length > served]
-        if apart:
-            logger.warning("%d requests take lm_eval's own path: %s", len(apart), self._served[1])
-            return self._in_two_parts(requests, apart, disable_tqdm)
-        return self._share_prefixes(requests, disable_tqdm)
+        numbers = range(len(requests))
+        answers = self._scored([(numbers, requests)], len(requests), disable_tqdm)
+        return [answers[number] for number in numbers]
 
-    def _share_prefixes(self, requests: Sequence[Encoded], disable_tqdm: bool) -> list[Answer]:
-        with gc_disabled():
-            batch = Requests(requests, self.max_length)
-            forest = batch.forest()
-            units = units_of((tree for tree in forest if tree.children), LONGEST_PASS[self.device.type])
-        alone = [number for tree in forest if not tree.children for number, _ in batch.answers[tree.sequence]]
-        computed = sum(len(unit) for unit in units) + sum(len(tree) for tree in forest if tree.children)
-        logger.info(
-            "%d requests stand behind %d shared prefixes: %d tokens to compute instead of %d; %d share nothing and take "
-            "lm_eval's own path",
-            len(requests) - len(alone),
-            len({unit.tree for unit in units}),
-            computed,
-            sum(len(batch.sequences[leaf.sequence]) for unit in units for leaf in unit.leaves),
-            len(alone),
-        )
+    def _scored(self, blocks: Iterable[_Block], total: int, disable_tqdm: bool) -> dict[int, Answer]:
+        """The answers to the requests of all blocks, by their numbers."""
         answers: dict[int, Answer] = {}
-        if alone:
-            found = self._as_hf([requests[number] for number in alone], disable_tqdm, self._lone_batch(requests, alone))
-            answers.update(zip(alone, found, strict=True))
+        # Each collection would visit the tokens of all requests.
         with (
-            # Each collection would visit the tokens of all requests.
             gc_of_new_objects(),
-            tqdm(
-                total=len(requests) - len(alone), disable=disable_tqdm or self.rank != 0, desc="Shared prefixes"
-            ) as bar,
+            tqdm(total=total, disable=disable_tqdm or self.rank != 0, desc="Shared prefixes") as bar,
         ):
-            for scores in self._score_units(units, batch):
+            work = _Work(Requests([], self.max_length))
+            for scores in self._score_units(self._units(blocks, work), work.batch):
                 scored = scores.read()
                 for number, answer in scored:
                     answers[number] = answer
-                    if requests[number][0] is not None:
-                        self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+                    if work.encoded[number][0] is not None:
+                        self.cache_hook.add_partial("loglikelihood", work.encoded[number][0], answer)
+                bar.total = total - sum(map(len, work.own.values()))
                 # Once a pass: a bar that moves with each answer is drawn at the first of a pass and lags behind by the others.
                 bar.update(len(scored))
-        return [answers[number] for number in range(len(requests))]
+        alone = work.own.get(None, [])
+        if answers or alone:
+            logger.info(
+                "%d requests stand behind %d shared prefixes: %d tokens were computed instead of %d; %d share nothing and "
+                "take lm_eval's own path",
+                len(answers),
+                work.trees,
+                work.computed,
+                work.read,
+                len(alone),
+            )
+        for reason, numbers in work.own.items():
+            if reason is not None:
+                logger.warning("%d requests take lm_eval's own path: %s", len(numbers), reason)
+            requests = [work.encoded[number] for number in numbers]
+            found = self._as_hf(requests, disable_tqdm, self._lone_batch(requests))
+            answers.update(zip(numbers, found, strict=True))
+        return answers
+
+    def _units(self, blocks: Iterable[_Block], work: _Work) -> Iterator[list[Unit]]:
+        """The units of each block."""
+        # Asking for it takes a while.
+        longest, batch = int(self.max_length), work.batch
+        for numbers, requests in blocks:
+            work.encoded.update(zip(numbers, requests, strict=True))
+            reason = self.why_unsupported
+            if reason is not None:
+                work.own.setdefault(reason, []).extend(numbers)
+                continue
+            lengths = [min(len(context) + len(answer) - 1, longest) for _, context, answer in requests]
+            served = self._longest_served(max(lengths))
+            near = [number for number, length in zip(numbers, lengths, strict=True) if length <= served]
+            if len(near) < len(numbers):
+                work.own.setdefault(self._served[1], []).extend(sorted(set(numbers).difference(near)))
+            first = len(batch.sequences)
+            batch.add(near, [work.encoded[number] for number in near])
+            forest = batch.forest(first)
+            trees = [tree for tree in forest if tree.children]
+            units = units_of(trees, LONGEST_PASS[self.device.type])
+            alone = [number for tree in forest if not tree.children for number, _ in batch.answers[tree.sequence]]
+            if alone:
+                work.own.setdefault(None, []).extend(alone)
+            work.trees += len(trees)
+            work.computed += sum(map(len, units)) + sum(map(len, trees))
+            work.read += sum(len(batch.sequences[leaf.sequence]) for unit in units for leaf in unit.leaves)
+            yield units
 
     def _longest_served(self, length: int) -> int:
         """The most tokens of a prompt that can share prefixes, shown up to this length."""
         shown, reason = self._served
         if reason is None and length > shown:
-            self._served = longest_served(self.forward, length)
+            # Of later prompts some may be a little longer.
+            self._served = longest_served(self.forward, min(length + length // 8, int(self.max_length)))
         return self._served[0]
-
-    def _in_two_parts(self, requests: Sequence[Encoded], apart: Sequence[int], disable_tqdm: bool) -> list[Answer]:
-        """The answers where some requests have to take lm_eval's own path."""
-        far = set(apart)
-        near = [number for number in range(len(requests)) if number not in far]
-        answers: dict[int, Answer] = {}
-        found = self._as_hf([requests[number] for number in apart], disable_tqdm, self._lone_batch(requests, apart))
-        answers.update(zip(apart, found, strict=True))
-        found = self._share_prefixes([requests[number] for number in near], disable_tqdm)
-        answers.update(zip(near, found, strict=True))
-        return [answers[number] for number in range(len(requests))]
 
     def _as_hf(self, requests: Sequence[Encoded], disable_tqdm: bool, batch: int | None) -> list[Answer]:
         # Its own code counts on lists.
@@ -237,11 +237,11 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         answers: list[Answer] = super()._loglikelihood_tokens(listed, disable_tqdm=disable_tqdm, override_bs=batch)
         return answers
 
-    def _lone_batch(self, requests: Sequence[Encoded], alone: Sequence[int]) -> int | None:
+    def _lone_batch(self, requests: Sequence[Encoded]) -> int | None:
         # lm_eval's search for a batch size waits for all processes, and the others may have nothing to search for.
         if self.world_size == 1 or self.batch_size != "auto":
             return None
-        return self._batch_of(max(len(requests[number][1]) + len(requests[number][2]) for number in alone))
+        return self._batch_of(max(len(context) + len(answer) for _, context, answer in requests))
 
     def _detect_batch_size(self, requests: Sequence[Encoded] | None = None, pos: int = 0) -> int:
         """The batch size of ``auto`` on lm_eval's own path.
@@ -259,32 +259,44 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         """How many prompts of so many tokens a pass of free memory holds."""
         return max(1, self.forward.budget()[1] // min(longest, int(self.max_length)))
 
-    def _score_units(self, units: Sequence[Unit], batch: Requests) -> Iterator[_Scores]:
+    def _score_units(self, blocks: Iterator[list[Unit]], batch: Requests) -> Iterator[_Scores]:
         tokens, positions = self.forward.budget()
+        units: list[Unit] = []
         carried: Carried = {}
         waiting: _Scores | None = None
         first = 0
-        with self.forward.prefix_attention():
-            while first < len(units):
+        while True:
+            last = end_of_pass(units, first, batch.counts, tokens, positions)
+            while last == len(units):
+                # Each collection would visit all that is made here, and what was made before.
+                with gc_disabled():
+                    more = next(blocks, None)
+                gc.freeze()
+                if more is None:
+                    break
+                units += more
                 last = end_of_pass(units, first, batch.counts, tokens, positions)
+            if first == last:
+                break
+            with self.forward.prefix_attention():
                 row = lay_out(units, first, last, batch.sequences)
                 scores, kept = self._try_pass(row, carried, batch)
-                if scores is None:
-                    if last - first == 1:
-                        raise torch.OutOfMemoryError(
-                            f"no memory for one question of {len(row.tokens)} tokens: use a shorter type, or another device"
-                        )
-                    scored = sum(batch.counts[leaf.sequence] for leaf in row.leaves)
-                    tokens, positions = len(row.tokens) // 2, max(1, scored // 2)
-                    logger.warning("out of memory: passes of at most %d tokens from here", tokens)
-                    if self.device.type == "cuda":
-                        torch.cuda.empty_cache()
-                    continue
-                # The answers of a pass are read once the next pass has started, so that the device never waits.
-                if waiting is not None:
-                    yield waiting
-                waiting = scores
-                first, carried = last, kept
+            if scores is None:
+                if last - first == 1:
+                    raise torch.OutOfMemoryError(
+                        f"no memory for one question of {len(row.tokens)} tokens: use a shorter type, or another device"
+                    )
+                scored = sum(batch.counts[leaf.sequence] for leaf in row.leaves)
+                tokens, positions = len(row.tokens) // 2, max(1, scored // 2)
+                logger.warning("out of memory: passes of at most %d tokens from here", tokens)
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            # The answers of a pass are read once the next pass has started, so that the device never waits.
+            if waiting is not None:
+                yield waiting
+            waiting = scores
+            first, carried = last, kept
         if waiting is not None:
             yield waiting
 
@@ -327,6 +339,33 @@ def _by_beginning(
             places.append(place)
             texts.append((context, after))
     return found[0], found[1]
+
+
+@dataclass
+class _Work:
+    """The requests that were encoded so far, and what became of them.
+
+    Parameters
+    ----------
+    batch : Requests
+        Those that are computed here.
+
+    Attributes
+    ----------
+    encoded : dict of int to Encoded
+        All, by their numbers.
+    own : dict of str or None to list of int
+        The numbers of those that take lm_eval's own path, by the reason; None for those that share nothing.
+    trees, computed, read : int
+        Of those that are computed here: how many prefixes they share, how many tokens are computed, and how many they have.
+    """
+
+    batch: Requests
+    encoded: dict[int, Encoded] = field(default_factory=dict)
+    own: dict[str | None, list[int]] = field(default_factory=dict)
+    trees: int = 0
+    computed: int = 0
+    read: int = 0
 
 
 class _Scores:

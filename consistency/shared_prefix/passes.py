@@ -13,11 +13,15 @@ from consistency.support.arrays import Integers
 
 @dataclass(frozen=True)
 class Unit:
-    """The smallest part of a pass: a stem with its branches, which follow the prefix of tree number `tree`."""
+    """The smallest part of a pass: a stem with its branches, which follow the prefix of a tree."""
 
-    tree: int
     prefix: Segment
     stem: Segment
+
+    @property
+    def tree(self) -> int:
+        """A number of the tree: that of its first sequence."""
+        return self.prefix.sequence
 
     def __len__(self) -> int:
         return len(self.stem) + sum(len(branch) for branch in self.stem.children)
@@ -122,11 +126,11 @@ class Row:
 def units_of(forest: Iterable[Segment], longest: int) -> list[Unit]:
     """The units of all trees; a stem is repeated where its branches have more than `longest` tokens."""
     units: list[Unit] = []
-    for tree, prefix in enumerate(forest):
+    for prefix in forest:
         for stem in prefix.children:
             for branches in _portions(stem.children, longest):
                 part = Segment(stem.sequence, stem.start, stem.stop, branches)
-                units.append(Unit(tree, prefix, part))
+                units.append(Unit(prefix, part))
     return units
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -28,11 +28,14 @@ _BEFORE, _LETTER, _DIGIT = "x\n", "x", "1"
 _Framed = tuple[str, str, str]
 # The tokens of a context, and those that follow.
 Pair = tuple[Tokens, list[int]]
-# Of so many texts the tokens of one are compared before any are used; of fewer texts these many. Odd numbers, so that the
-# texts are not always those of the same option. Where the tokens are proven to be equal, this checks the proof.
-_EVERY, _EVERY_PROVEN, _AT_LEAST = 49, 499, 10
-# So many parts are encoded, and so many texts compared, at a time: the library needs a hundred bytes for a token.
-_AT_A_TIME, _COMPARED = 4000, 1000
+# Of so many texts the tokens of one are compared before any are used; of fewer texts these many. Where the tokens are proven
+# to be equal, this checks the proof.
+_EVERY, _EVERY_PROVEN, _AT_LEAST = 49, 499, 3
+# So many texts are compared at a time: what is encoded for the next pass waits as long.
+_COMPARED = 100
+# Texts that begin with as many equal characters are encoded, and searched for what they share, together; so many at a time,
+# which takes less time than a pass of a small model on a fast device.
+_ALIKE, _TOGETHER = 200, 400
 
 
 class Pieces:
@@ -96,25 +99,19 @@ class Pieces:
         plans = self._plans(contexts)
         # A whole text differs from its context in the last line alone, and in what follows.
         rests = {rest: _of_rest(rest) for rest in dict.fromkeys(rest for _, rest in asked)}
-        lasts = [
-            (_BEFORE, plans[number][-1][1] + rests[rest][0], rests[rest][1]) if plans[number] else None
+        ends = [plan[-1][1] if plan else "" for plan in plans]
+        lasts = {
+            (end, rest): (_BEFORE, end + rests[rest][0], rests[rest][1])
+            for end, rest in {(ends[number], rest) for number, (_, rest) in zip(numbers, asked, strict=True)}
+            if end
+        }
+        self._learn(chain(*plans, *(lines for _, _, lines in rests.values()), lasts.values()))
+        contexts_of_parts = [self._joined(plan) for plan in plans]
+        following = {pair: self._following(pair[0], last, rests[pair[1]][2]) for pair, last in lasts.items()}
+        found = [
+            None if contexts_of_parts[number] is None else following.get((ends[number], rest))
             for number, (_, rest) in zip(numbers, asked, strict=True)
         ]
-        self._learn(
-            chain(*plans, *(lines for _, _, lines in rests.values()), (line for line in lasts if line is not None))
-        )
-        contexts_of_parts = [self._joined(plan) for plan in plans]
-        further = {rest: self._listed(lines) for rest, (_, _, lines) in rests.items()}
-        end: list[int] = self._end.tolist()
-        found: list[list[int] | None] = []
-        for number, (_, rest), last in zip(numbers, asked, lasts, strict=True):
-            whole, after = self._known[last] if last is not None else None, further[rest]
-            if whole is None or after is None or contexts_of_parts[number] is None:
-                found.append(None)
-            else:
-                short = self._known[plans[number][-1]]
-                assert short is not None
-                found.append([*whole.tolist(), *after, *end][len(short) + len(end) :])
         tokens = self._or_whole(contexts, contexts_of_parts)
         missing = [place for place, rest in enumerate(found) if rest is None]
         texts = self.encode([context + rest for context, rest in (asked[place] for place in missing)])
@@ -174,17 +171,15 @@ class Pieces:
 
     def _learn(self, parts: Iterable[_Framed]) -> None:
         new = [part for part in dict.fromkeys(parts) if part not in self._known]
-        for first in range(0, len(new), _AT_A_TIME):
-            block = new[first : first + _AT_A_TIME]
-            found = self._plain(["".join(part) for part in block])
-            # Lists of numbers are made arrays all at once.
-            tokens = np.fromiter(chain.from_iterable(found), np.int32)
-            end = 0
-            for part, ids in zip(block, found, strict=True):
-                begin, end = end, end + len(ids)
-                before, after = self._before if part[0] else [], self._after[part[2]] if part[2] else []
-                framed = ids[: len(before)] == before and ids[len(ids) - len(after) :] == after
-                self._known[part] = tokens[begin + len(before) : end - len(after)] if framed else None
+        found = self._plain(["".join(part) for part in new])
+        # Lists of numbers are made arrays all at once.
+        tokens = np.fromiter(chain.from_iterable(found), np.int32)
+        end = 0
+        for part, ids in zip(new, found, strict=True):
+            begin, end = end, end + len(ids)
+            before, after = self._before if part[0] else [], self._after[part[2]] if part[2] else []
+            framed = ids[: len(before)] == before and ids[len(ids) - len(after) :] == after
+            self._known[part] = tokens[begin + len(before) : end - len(after)] if framed else None
 
     def _joined(self, plan: Sequence[_Framed]) -> Tokens | None:
         """The tokens of a text, from those of its parts; None where it has none, or they cannot be told apart."""
@@ -192,15 +187,17 @@ class Pieces:
         found = [part for part in parts if part is not None]
         return np.concatenate([self._begin, *found, self._end]) if plan and len(found) == len(parts) else None
 
-    def _listed(self, lines: Sequence[_Framed]) -> list[int] | None:
-        """The tokens of what follows a line, and of the end of a text; None where they cannot be told apart."""
-        found: list[int] = []
-        for line in lines:
-            ids = self._known[line]
-            if ids is None:
-                return None
-            found += ids.tolist()
-        return found
+    def _following(self, end: str, last: _Framed, lines: Sequence[_Framed]) -> list[int] | None:
+        """The tokens after those of a context, by its last line, this line with what follows, and further lines.
+
+        None where tokens cannot be told apart.
+        """
+        short, *parts = (self._known[part] for part in ((_BEFORE, end, ""), last, *lines))
+        found = [part for part in parts if part is not None]
+        if short is None or len(found) < len(parts):
+            return None
+        ids: list[int] = np.concatenate([*found, self._end])[len(short) + len(self._end) :].tolist()
+        return ids
 
     def _or_whole(self, texts: Sequence[str], found: Sequence[Tokens | None]) -> list[Tokens]:
         rest = iter(self.whole([text for text, ids in zip(texts, found, strict=True) if ids is None]))
@@ -274,7 +271,35 @@ def _of_rest(rest: str) -> tuple[str, str, list[_Framed]]:
 
 
 def _step(items: Sized, every: int) -> int:
-    return max(1, min(every, len(items) // _AT_LEAST))
+    # An odd number, so that the texts are not always those of the same option.
+    return min(every, len(items) // _AT_LEAST) | 1
+
+
+def portions(texts: Sequence[str]) -> Iterator[list[int]]:
+    """The places of distinct texts in portions: what begins alike is next to each other, the longest is in the first.
+
+    Examples
+    --------
+    >>> list(portions(["a", "b", "c b"]))
+    [[2, 0, 1]]
+    """
+    alike: dict[str, list[int]] = {}
+    longest = max(range(len(texts)), key=lambda place: len(texts[place]), default=0)
+    for place in (*range(longest, len(texts)), *range(longest)):
+        alike.setdefault(texts[place][:_ALIKE], []).append(place)
+    portion: list[int] = []
+    for places in alike.values():
+        places.sort(key=lambda place: (place != longest, texts[place]))
+        for place in places:
+            portion.append(place)
+            if len(portion) == _TOGETHER:
+                yield portion
+                portion = []
+        if len(portion) > _TOGETHER // 2:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
 
 
 class Verification:
@@ -282,7 +307,6 @@ class Verification:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1)
-        self._waiting: list[tuple[Pieces, Mapping[str, tuple[int, Sequence[int] | Tokens]]]] = []
         self._found: list[Future[bool]] = []
 
     def __enter__(self) -> Verification:
@@ -292,7 +316,7 @@ class Verification:
         self._thread.shutdown(cancel_futures=True)
 
     def add(self, pieces: Pieces, asked: Sequence[tuple[str, str]], pairs: Sequence[Pair]) -> None:
-        """Have the tokens of contexts compared once the comparison starts, and of what follows them with lines of its own."""
+        """Compare the tokens of contexts, and of what follows them with lines of its own."""
         ids: dict[str, tuple[int, Sequence[int] | Tokens]] = {}
         last = None
         for (context, rest), (found, after) in zip(asked, pairs, strict=True):
@@ -300,20 +324,13 @@ class Verification:
                 last, ids[context] = context, (0, found)
             if "\n" in rest:
                 ids[context + rest] = len(found), after
-        self._waiting.append((pieces, ids))
-
-    def start(self) -> None:
-        """Compare what was added: once nothing else is to be encoded, which would have to wait."""
-        for pieces, ids in self._waiting:
-            texts = list(ids)
-            for first in range(0, len(texts), _COMPARED):
-                block = texts[first : first + _COMPARED]
-                self._found.append(self._thread.submit(pieces.is_equal_in_full, block, [ids[text] for text in block]))
-        self._waiting = []
+        texts = list(ids)
+        for first in range(0, len(texts), _COMPARED):
+            block = texts[first : first + _COMPARED]
+            self._found.append(self._thread.submit(pieces.is_equal_in_full, block, [ids[text] for text in block]))
 
     def is_equal(self) -> bool:
         """Whether all tokens were equal; waits until they are compared."""
-        self.start()
         return all(found.result() for found in self._found)
 
 

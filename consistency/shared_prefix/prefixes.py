@@ -73,7 +73,7 @@ def common_prefix(first: Tokens, second: Tokens) -> int:
     return place if different[place] else length
 
 
-def shared_trees(sequences: Sequence[Tokens], scored: Sequence[int]) -> list[Segment]:
+def shared_trees(sequences: Sequence[Tokens], scored: Sequence[int], first: int = 0) -> list[Segment]:
     """Trees of at most three levels that cover distinct sequences with as few tokens as possible.
 
     The levels of a few-shot task are its examples, a question, and the question's options.
@@ -84,6 +84,8 @@ def shared_trees(sequences: Sequence[Tokens], scored: Sequence[int]) -> list[Seg
         Distinct token sequences.
     scored : sequence of int
         For each sequence the first position that is scored. This position and all after it are never shared.
+    first : int
+        The sequences before this one are left out.
 
     Returns
     -------
@@ -97,19 +99,18 @@ def shared_trees(sequences: Sequence[Tokens], scored: Sequence[int]) -> list[Seg
     >>> len(tree), [(child.sequence, len(child)) for child in tree.children]
     (20, [(0, 2), (1, 1)])
     """
-    if not sequences:
+    if len(sequences) == first:
         return []
-    root = _tree_of(sequences, scored)
+    root = _tree_of(sequences, scored, first)
     forest: list[Segment] = []
     _mark_trees(root)
     _collect(root, forest, sequences)
     return forest
 
 
-def _tree_of(sequences: Sequence[Tokens], scored: Sequence[int]) -> _Node:
+def _tree_of(sequences: Sequence[Tokens], scored: Sequence[int], first: int) -> _Node:
     # Big-endian bytes sort as the numbers do, and much faster.
-    keys = [tokens.astype(">i4").tobytes() for tokens in sequences]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
+    order = sorted(range(first, len(sequences)), key=lambda number: sequences[number].astype(">i4").tobytes())
     heights = [common_prefix(sequences[a], sequences[b]) for a, b in pairwise(order)]
     stack = [_Node(0)]
     for position, sequence in enumerate(order):

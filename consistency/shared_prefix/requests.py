@@ -17,19 +17,19 @@ Encoded = tuple[Any, Sequence[int] | Tokens, Sequence[int]]
 
 
 class Requests:
-    """Requests grouped by the distinct sequences that the model has to read.
+    """Requests grouped by the distinct sequences that the model has to read; more can be added.
 
     Parameters
     ----------
     requests : sequence of (strings, context tokens, continuation tokens)
-        As lm_eval passes them.
+        As lm_eval passes them; their numbers are their places.
     longest : int
         The most tokens that the model reads; longer inputs are cut off at the left, as lm_eval does.
 
     Attributes
     ----------
     sequences : list of int32 arrays
-        The distinct inputs.
+        The inputs; of those that were added together each is distinct.
     counts : list of int
         How many positions at the end of each are scored at most.
     answers : list of list of (int, sequence of int)
@@ -37,16 +37,23 @@ class Requests:
     """
 
     def __init__(self, requests: Sequence[Encoded], longest: int) -> None:
+        self.longest = longest
         self.sequences: list[Tokens] = []
         self.counts: list[int] = []
         self.answers: list[list[tuple[int, Sequence[int]]]] = []
+        self._first_scored: list[int] = []
+        self.add(range(len(requests)), requests)
+
+    def add(self, numbers: Sequence[int], requests: Sequence[Encoded]) -> None:
+        """Group further requests, which share no sequence with those before."""
+        longest, begin = self.longest, len(self.sequences)
         places: dict[bytes, int] = {}
         # The options of a question have the same context, which is often the same object.
         last: Sequence[int] | Tokens = []
         context_bytes = b""
         last_read: Sequence[int] | None = None
         place = 0
-        for number, (_, context, continuation) in enumerate(requests):
+        for number, (_, context, continuation) in zip(numbers, requests, strict=True):
             if not len(context) or not 0 < len(continuation) <= longest:
                 raise ValueError(f"request {number}: a continuation of {len(continuation)} tokens after {len(context)}")
             if context is not last:
@@ -55,7 +62,7 @@ class Requests:
             if read != last_read:
                 last_read = read
                 key = (context_bytes + _bytes_of(read))[-4 * longest :]
-                place = places.setdefault(key, len(places))
+                place = places.setdefault(key, begin + len(places))
                 if place == len(self.sequences):
                     self.sequences.append(np.frombuffer(key, np.int32))
                     self.counts.append(0)
@@ -63,31 +70,23 @@ class Requests:
             if len(continuation) > self.counts[place]:
                 self.counts[place] = len(continuation)
             self.answers[place].append((number, continuation))
-
-        # For each scored token, sequence by sequence: its id, its request, and its place before the end of the sequence.
-        asked = list(chain.from_iterable(self.answers))
-        lengths = np.array([len(continuation) for _, continuation in asked], np.int64)
-        ends = np.cumsum(lengths)
-        self._targets = np.fromiter(chain.from_iterable(continuation for _, continuation in asked), np.int64)
-        self._owners = np.repeat(np.array([number for number, _ in asked], np.int64), lengths)
-        self._back = np.arange(len(self._targets)) - np.repeat(ends, lengths)
-        # Where those of each sequence begin.
-        firsts = np.cumsum([0, *map(len, self.answers)])
-        self._starts = np.concatenate([[0], ends])[firsts]
+        added = zip(self.sequences[begin:], self.counts[begin:], strict=True)
+        self._first_scored += [len(tokens) - count for tokens, count in added]
 
     def scored_tokens(self, row: Row) -> tuple[Integers, Integers, Integers]:
         """For each scored token of a row: its place among the scored positions, its id, and the number of its request."""
         sequences = [leaf.sequence for leaf in row.leaves]
-        starts = self._starts[sequences]
-        sizes = self._starts[np.array(sequences) + 1] - starts
-        tokens = np.arange(sizes.sum()) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+        asked = [self.answers[sequence] for sequence in sequences]
         # The scored positions of a request end where those of its sequence do.
-        ends = np.cumsum([self.counts[sequence] for sequence in sequences])
-        return np.repeat(ends, sizes) + self._back[tokens], self._targets[tokens], self._owners[tokens]
+        stops = np.repeat(np.cumsum([self.counts[sequence] for sequence in sequences]), [len(item) for item in asked])
+        numbers, continuations = zip(*chain.from_iterable(asked), strict=True)
+        lengths = np.array([len(continuation) for continuation in continuations])
+        ids = np.fromiter(chain.from_iterable(continuations), np.int64)
+        return np.arange(len(ids)) + np.repeat(stops - np.cumsum(lengths), lengths), ids, np.repeat(numbers, lengths)
 
-    def forest(self) -> list[Segment]:
-        """The trees of the sequences: see `consistency.shared_prefix.prefixes.shared_trees`."""
-        return shared_trees(self.sequences, [len(t) - n for t, n in zip(self.sequences, self.counts, strict=True)])
+    def forest(self, first: int = 0) -> list[Segment]:
+        """The trees of the sequences from number `first` on: see `consistency.shared_prefix.prefixes.shared_trees`."""
+        return shared_trees(self.sequences, self._first_scored, first)
 
 
 def _bytes_of(tokens: Sequence[int] | Tokens) -> bytes:

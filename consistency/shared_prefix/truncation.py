@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -71,12 +72,12 @@ class Truncation:
 
     def __init__(self, tasks: Mapping[str, Any]) -> None:
         self.tasks = tasks
-        self._found: dict[str, _OfTask] = {}
+        self._found: dict[str, _OfTask] = defaultdict(_OfTask)
         self._said = ""
 
     def add(self, request: Any, lost: int, limit: int, shots: tuple[int, int] = (0, 0)) -> None:
         """Count a request that lost so many tokens, and of its few-shot examples so many of so many."""
-        found = self._found.setdefault(getattr(request, "task_name", None) or "", _OfTask())
+        found = self._found[getattr(request, "task_name", None) or ""]
         document = getattr(request, "doc_id", None)
         prompt = request.args[0] if document is None else document
         found.prompts.add(prompt)
@@ -87,12 +88,12 @@ class Truncation:
 
     def to_bytes(self) -> bytes:
         """What was counted, for `join`."""
-        return pickle.dumps(self._found)
+        return pickle.dumps(dict(self._found))
 
     def join(self, counted: bytes) -> None:
         """Count what another process of the same evaluation found, too."""
         for name, found in pickle.loads(counted).items():
-            self._found.setdefault(name, _OfTask()).join(found)
+            self._found[name].join(found)
 
     def shots_of(self, request: Any, kept: str) -> tuple[int, int]:
         """How many few-shot examples of a cut prompt are no longer whole, and how many it had; 0, 0 where that is unknown."""
@@ -201,20 +202,30 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
             self._asked = ()
 
     def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None) -> Any:
-        self.count_scored(requests)
+        self.count_asked(requests)
         return super()._loglikelihood_tokens(requests, disable_tqdm=disable_tqdm, override_bs=override_bs)
 
-    def count_scored(self, encoded: Sequence[Encoded]) -> None:
-        """Count the prompts of the requests that are being answered.
+    def count_asked(self, encoded: Sequence[Encoded]) -> None:
+        """Count the prompts of all requests that are being answered, and say which were cut."""
+        asked, self._asked = self._asked, ()
+        if encoded and len(asked) == len(encoded):
+            self.count_scored(asked, encoded)
+            self.share_counts()
+
+    def count_scored(self, asked: Sequence[Any], encoded: Sequence[Encoded]) -> None:
+        """Count the prompts of some requests.
+
+        Parameters
+        ----------
+        asked : sequence of lm_eval's requests
+        encoded : sequence of (strings, context tokens, continuation tokens)
+            Their tokens.
 
         Raises
         ------
         InputError
             If an answer alone is longer than what the model reads.
         """
-        asked, self._asked = self._asked, ()
-        if not encoded or len(asked) != len(encoded):
-            return
         limit = int(self.max_length)
         longest = max(range(len(encoded)), key=lambda number: len(encoded[number][2]))
         if len(encoded[longest][2]) > limit:
@@ -251,6 +262,7 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
             by_limit.setdefault(limit, []).append((request, encoded[context], len(encoded[context])))
         for limit, counted in by_limit.items():
             self._count("generate_until", limit, counted)
+        self.share_counts()
         return super().generate_until(requests, disable_tqdm=disable_tqdm)
 
     def _count(self, kind: str, limit: int, requests: Iterable[tuple[Any, Sequence[int] | Tokens, int]]) -> None:
@@ -265,16 +277,15 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
         if cut and answers is not None:
             # Before the answers: those of a run that is killed are not asked again.
             answers[RECORD] = {**answers.get(RECORD, {}), **cut}
-        self._share()
 
     def recall(self, kind: str, requests: Sequence[Any], cut: Mapping[str, tuple[int, int, tuple[int, int]]]) -> None:
         """Count prompts whose answers may be in a cache, with what it holds of those that were cut."""
         for request in requests:
             self.cut_prompts.add(request, *(cut.get(hash_args(kind, request.args), (0, 0)) if cut else (0, 0)))
         if self.world_size > 1:
-            self._share()
+            self.share_counts()
 
-    def _share(self) -> None:
+    def share_counts(self) -> None:
         """Say which prompts were cut; of several processes, let the first one do so when all have counted theirs."""
         if self.world_size > 1:
             _store().set(f"{RECORD}/{self.rank}", self.cut_prompts.to_bytes())
