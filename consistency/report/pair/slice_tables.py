@@ -32,7 +32,7 @@ def slice_tables(comparison: Comparison) -> tuple[Table, ...]:
                 # A field's name is no name of a file.
                 name=f"slices-{number}",
                 title=f"By {field}",
-                caption=f"In brackets: 95 % intervals. {found.note[0].upper()}{found.note[1:]}.",
+                caption=f"In brackets: 95 % intervals; {found.shrinkage}; {found.correction}.",
                 head=(
                     *(field, "questions", before.heading, after.heading, change.heading, f"{change.heading}, shrunk"),
                     *(MEASURE[f"{kind}_flips"].title for kind in ("harmful", "beneficial")),
