@@ -19,11 +19,13 @@ from msgspec.structs import replace as replaced
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from consistency.comparison.compare import compare
+from consistency.comparison.many.compare import compare_many
 from consistency.experiment.grid import Experiment
 from consistency.report.content import ChangedQuestion, Drawing, GeneratedAnswers, Mark, Report, Section, Table
 from consistency.report.formats.html import html
 from consistency.report.formats.markdown import markdown
 from consistency.report.grid.report import write_report
+from consistency.report.many.report import write_many
 from consistency.report.pair.report import write_comparison
 from consistency.report.questions import MOST_OF_PAIR, describe, strongest
 from consistency.report.schema import ComparedReport, DifferencesReport, Verdict
@@ -797,6 +799,29 @@ def test_a_real_comparison_has_a_page_without_fault(opened: Open, test_data: Pat
     page.locator(".chip[value=harmful]").click()
     assert len(shown(page)) == 10
     assert page.locator(".found [role=status]").inner_text() == "19 of 200 questions: 1 to 10 shown"
+
+
+@browser_needed
+def test_many_runs_have_a_page_without_fault(opened: Open, write_scores: Callable[..., None], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    gold = {f"task_{number}": rng.integers(4, size=40) for number in range(5)}
+    base = {task: rng.normal(size=(40, 4)) + np.eye(4)[right] for task, right in gold.items()}
+    write_scores(tmp_path / "base", base, gold)
+    for step in range(1, 6):
+        scores = {task: x + rng.normal(0, step / 2, x.shape) for task, x in base.items()}
+        write_scores(tmp_path / f"step-{step}", scores, gold)
+    runs = {f"step-{step}": tmp_path / f"step-{step}" for step in range(1, 6)}
+    found = compare_many(tmp_path / "base", runs, order="auto")
+    page = has_no_fault(opened, write_many(found, tmp_path / "out"))
+    # The heat map sorts by a run's changes.
+    page.get_by_role("button", name="step-5").first.click()
+    cells = page.locator(".heat tbody tr td:last-child").all_inner_texts()
+    values = [float(cell.rstrip("*").replace("−", "-")) for cell in cells]
+    assert values == sorted(values)
+    assert values == sorted(
+        round(100 * (changes["step-5"].simultaneous.value or 0.0), 1)
+        for changes in (*found.pools.values(), *found.by_task.values())
+    )
 
 
 @browser_needed

@@ -18,6 +18,7 @@ from consistency.statistics.estimates import Caveat, Estimate, Method, Unit
 _MEASURES, _INTERVALS = "docs/methods.md#all-measures", "docs/methods.md#intervals"
 _TESTS, _STATISTICS, _GATE = "docs/methods.md#flips", "docs/statistics.md", "docs/cookbook.md#a-gate-in-ci"
 _PARTS = "docs/methods.md#letter-bias-and-sharpness"
+_MANY = "docs/statistics.md#many-runs"
 _MOST_NEAR = 5
 
 
@@ -183,6 +184,45 @@ _TERMS = (
         "The numbers that the data do not contradict. Of many such intervals 95 % hold the true number.",
         ("interval", "confidence interval", "ci"),
         _INTERVALS,
+    ),
+    Term(
+        "intervals that hold together",
+        "Of many runs: all intervals of a family (all runs in all tasks together; all runs in single tasks) contain the true "
+        "changes with 95 %, and not only each of them. They are wider, the more of them there are and the less alike the runs are.",
+        ("simultaneous interval", "95 % together", "intervals for all together", "Dunnett"),
+        _MANY,
+    ),
+    Term(
+        "probability of being the best",
+        "Of many runs: the share of bootstrap resamples of the questions in which a run is the most accurate. It is too sure of "
+        "itself where the runs hardly differ.",
+        ("best", "the best with probability"),
+        _MANY,
+    ),
+    Term(
+        "set of the best",
+        "Of many runs: those that may be the best. With 95 % confidence it holds the run that is (a model confidence set).",
+        ("model confidence set", "may be the best"),
+        _MANY,
+    ),
+    Term(
+        "group",
+        "Of many runs: letters. Two runs that share one cannot be told apart, all pairs being tested together.",
+        ("compact letter display", "share a letter"),
+        _MANY,
+    ),
+    Term(
+        "no letters",
+        "Of many runs: the change of accuracy corrected for letter bias.",
+        ("without letter bias",),
+        _PARTS,
+    ),
+    Term(
+        "first harmful",
+        "Of a series of runs: the first whose change of accuracy has an interval below zero. The intervals hold together, so "
+        "with 95 % no run is called harmful that is not.",
+        ("first harmful position",),
+        _MANY,
     ),
     Term(
         "alarm",

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consistency.statistics.estimates import quantile
 from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.support.arrays import Floats, Integers
 
@@ -87,7 +88,7 @@ def largest_errors(blocks: Sequence[Block], draws: int = DRAWS, seed: int = 0) -
     >>> alone = largest_errors([Block(np.arange(200), rng.normal(size=(200, 1)))])
     >>> ten = largest_errors([Block(np.arange(200), rng.normal(size=(200, 10)))])
     >>> round(critical(alone[0]), 1), round(critical(ten[0]), 1)
-    (1.9, 2.8)
+    (2.0, 2.8)
     """
     rng, found = np.random.default_rng(seed), np.zeros((len(blocks), draws))
     for row, block in enumerate(blocks):
@@ -98,8 +99,8 @@ def largest_errors(blocks: Sequence[Block], draws: int = DRAWS, seed: int = 0) -
 
 
 def critical(largest: Floats, confidence: float = 0.95) -> float:
-    """By how many standard errors intervals that hold together are wide on each side."""
-    return float(np.quantile(largest, confidence, method="higher"))
+    """By how many standard errors intervals that hold together are wide on each side; never less than one interval alone."""
+    return max(float(np.quantile(largest, confidence, method="higher")), quantile(confidence))
 
 
 def confidence_of_each(largest: Floats, confidence: float = 0.95) -> float:
@@ -112,7 +113,7 @@ def confidence_of_each(largest: Floats, confidence: float = 0.95) -> float:
     """
     from scipy.special import ndtr
 
-    return 1 - 2 * float(ndtr(-critical(largest, confidence)))
+    return max(confidence, 1 - 2 * float(ndtr(-critical(largest, confidence))))
 
 
 def adjusted(p: Sequence[float], largest: Floats) -> list[float]:

@@ -54,19 +54,20 @@ def _runs(comparison: ManyComparison) -> Plot:
     places, series = _placed(comparison), comparison.series is not None
     points = _points(comparison.overall, comparison.main, places)
     looks = (RAW, CORRECTED) if any(point.at("answers") == CORRECTED.label for point in points) else (RAW,)
+    low, high = limits(points, "change")
 
-    def draw(axes: Sequence[Axes], _: str) -> None:
+    def draw(axes: Sequence[Axes], panel: str) -> None:
         (ax,) = axes
         for number, look in enumerate(looks):
             here = [(places[str(p.at("run"))], p) for p in points if p.at("answers") == look.label]
-            here.sort(key=lambda item: item[0])
-            if series:
-                band(ax, here, look, 100.0)
-            else:
+            if not series:
                 shift = 0.16 * (2 * number - (len(looks) - 1))
                 errorbar(ax, [(place + shift, point) for place, point in here], look, across=True, scale=100.0)
+            elif look.label == panel:
+                band(ax, sorted(here, key=lambda item: item[0]), look, 100.0)
         if series:
             ax.axhline(0, color=INK, linewidth=0.6)
+            ax.set_ylim(100 * low, 100 * high)
             ax.set_title("change of accuracy, points")
             ax.set_xlabel("position")
             _fall(ax, places)
@@ -81,7 +82,7 @@ def _runs(comparison: ManyComparison) -> Plot:
         title="The change of each run",
         caption=f"Against {comparison.reference.label}, with intervals that hold together for all runs.",
         rows=[point.row() for point in points],
-        panels={"all": ""},
+        panels={look.label: look.label for look in looks} if series and len(looks) > 1 else {looks[0].label: ""},
         looks=looks,
         heights=(2.4,) if series else (0.5 + 0.21 * len(places),),
         draw=draw,
