@@ -239,6 +239,29 @@ def test_a_planted_difference_is_found_and_named(grids) -> None:
     assert ("seeds", "0", "1") in between.settings
 
 
+def test_the_report_with_more_right_answers_is_better_and_drawn(grids, call, tmp_path: Path) -> None:
+    a, b, one, two = grids
+    exam = two.task == "medicine_exam"
+    right = two.correct_after.mask(exam, 1.0)
+    two.assign(correct_after=right).to_parquet(b / "items.parquet")
+    changed = (right - one.correct_after)[exam].mean()
+    assert changed > 0.3
+    for reports, better, sign in (((a, b), "B", 1), ((b, a), "A", -1)):
+        item = found(compare_reports(*reports), "accuracy_after", domain="medicine", scope="homo")
+        assert item.better == better
+        assert item.estimate.value == pytest.approx(sign * changed)
+    code, out, _ = call("report", "--compare", a, b, "--out", tmp_path / "out")
+    assert code == 0
+    assert compare_reports(a, b).better in out
+    for kind in ("figures", "tables"):
+        rows = pd.read_csv(tmp_path / "out" / kind / "better.csv")
+        planted = rows[(rows.domain == "medicine") & (rows.scope == "homo")].iloc[0]
+        assert (planted.measure, planted.state) == ("accuracy_after", "differs")
+        assert planted.difference == pytest.approx(changed)
+        assert set(rows.measure) == {"accuracy_after"}
+    assert (tmp_path / "out" / "figures" / "better.svg").is_file()
+
+
 def write_pair(folder: Path, values: dict[str, float], tasks: tuple[str, ...] = ("exam",)) -> None:
     estimate = {"value": 0.4, "se": 0.05, "ci_low": 0.3, "ci_high": 0.5, "n": 50, "df": 49.0, "undefined": 0}
     names = {"accuracy_before", "accuracy_after", "delta_accuracy", "same_top", "spearman", "kl"}

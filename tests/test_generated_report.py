@@ -137,7 +137,7 @@ def test_cards_show_both_texts(sums: Comparison, tmp_path: Path) -> None:
     assert [(card["doc_id"], card["flip"]) for card in cards] == [
         (1, "harmful"), (2, "harmful"), (3, "beneficial"), (0, "right"),
     ]  # fmt: skip
-    first, second, _ = (card["generated"] for card in cards)
+    first, second, *_ = (card["generated"] for card in cards)
     assert (first["target"], first["answers"], first["unreadable"]) == ("2", ["2", "[invalid]"], ["", "invalid"])
     assert first["pieces"] == [["same", "It "], ["before", "is "], ["after", "may be "], ["same", "2"]]
     assert second["pieces"] == [["before", "It is 3"]]

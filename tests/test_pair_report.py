@@ -26,7 +26,7 @@ from consistency.statistics.paired_shares import paired_change
 from consistency.tasks.scopes import find_scopes
 
 sys.path.insert(0, str(Path(__file__).parent))
-from packed_page import questions_of
+from packed_page import questions_of, stored, unpacked
 
 
 @pytest.fixture(scope="module")
@@ -322,6 +322,23 @@ def test_every_link_of_a_page_leads_to_a_file(write_probe: Callable[..., Path], 
         assert ("figures/tasks.csv" in links) == (answer == 0)
         if answer == 0:
             assert r"a$\frac$b" in (out / "figures" / "tasks.svg").read_text()
+
+
+def test_the_page_says_whether_the_gate_is_passed(qwen: list[Path], call, tmp_path: Path) -> None:
+    for limit, code, outcome in (("2 %", 1, "failed"), ("90 %", 0, "passed")):
+        out = tmp_path / outcome
+        assert call("compare", *qwen, "--out", out, "--single-file", "--fail-if", f"harmful flips > {limit}")[0] == code
+        page = (out / "report.html").read_text()
+        assert re.findall(r'<div class="gate (\w+)">', page) == [outcome]
+        held = stored(page, "downloads-data")
+        files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+        assert set(held) == files - {"report.html", "items.parquet"}
+        assert json.loads(unpacked(held["gate.json"]["data"])) == json.loads((out / "gate.json").read_text())
+        assert f"Gate: {outcome}" in (out / "report.md").read_text()
+    assert '<div class="gate' not in (write_comparison(compare(*qwen), tmp_path / "none").read_text())
+    code, _, err = call("compare", *qwen, "--single-file")
+    assert code == 2
+    assert "--out" in err
 
 
 def test_a_folder_with_something_else_is_left_alone(qwen: list[Path], tmp_path: Path) -> None:

@@ -244,6 +244,22 @@ def band(axes: Axes, points: Sequence[tuple[float, Point]], look: Look, scale: f
     axes.plot(places, values, color=look.colour, marker=look.marker, markersize=3, linewidth=1.2)
 
 
+def set_rows(axes: Axes, names: Sequence[str], label: str) -> None:
+    """Name the rows of a drawing, the first below, with a line at 0 and the unit under them."""
+    axes.axvline(0, color=INK, linewidth=0.6)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_ylim(-0.7, len(names) - 0.3)
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", visible=True)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(label)
+
+
+def height_of_rows(rows: int) -> float:
+    """The height of a drawing with so many rows, in inches."""
+    return 0.5 + 0.155 * rows
+
+
 def limits(points: Iterable[Point], measure: str) -> tuple[float, float]:
     """One scale for a measure in all panels, so that they can be compared."""
     return wide_limits([point for point in points if point.measure == measure])

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from consistency.errors import InputError
 from consistency.report.content import Drawing, Mark, Report, Section, Span, Table
 from consistency.report.differences.result import INTERVALS, JUDGED, Difference, Differences, format_place
-from consistency.report.drawings import Look, Plot, Point, draw_all, errorbar
+from consistency.report.drawings import Look, Plot, Point, draw_all, errorbar, height_of_rows, set_rows
 from consistency.report.folder import report_in_place, write_files
-from consistency.support.figure_style import BLUE, GREY, INK, RED
+from consistency.support.figure_style import BLUE, GREY, RED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,13 +116,7 @@ def _plot(judged: Sequence[Difference]) -> Plot:
                 if item.better == better
             ]
             errorbar(ax, points, look, across=True, scale=100)
-        ax.axvline(0, color=INK, linewidth=0.6)
-        ax.set_yticks(range(len(shown)), [format_place(item.place) for item in shown], fontsize=7)
-        ax.set_ylim(-0.7, len(shown) - 0.3)
-        ax.grid(axis="y", visible=False)
-        ax.grid(axis="x", visible=True)
-        ax.tick_params(axis="y", length=0)
-        ax.set_xlabel("accuracy after, B less A, points")
+        set_rows(ax, [format_place(item.place) for item in shown], "accuracy after, B less A, points")
 
     left = len(judged) - len(shown)
     return Plot(
@@ -134,7 +128,7 @@ def _plot(judged: Sequence[Difference]) -> Plot:
         rows=[item.row() for item in shown],
         panels={"all": ""},
         looks=tuple(_LOOKS.values()),
-        heights=(0.5 + 0.155 * len(shown),),
+        heights=(height_of_rows(len(shown)),),
         draw=draw,
     )
 

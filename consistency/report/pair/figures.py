@@ -12,7 +12,7 @@ from consistency.comparison.changed_most import changed_most
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.metrics.measures import MEASURE
-from consistency.report.drawings import Look, Plot, Point, errorbar, wide_limits
+from consistency.report.drawings import Look, Plot, Point, errorbar, height_of_rows, set_rows, wide_limits
 from consistency.report.items import Columns
 from consistency.report.pair.tables import CORRECTED, PARTS, parts_of_change, selection_note
 from consistency.support.figure_style import BLUE, GREY, INK, RED
@@ -163,14 +163,8 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
                 if (_sign(section) if panel == "delta_accuracy" else "none") == sign
             ]
             errorbar(ax, marks, look, across=True, scale=100)
-        ax.axvline(0, color=INK, linewidth=0.6)
         ax.set_xlim(low, high)
-        ax.set_yticks(range(len(shown)), [name[len(common) :] for name in names], fontsize=7)
-        ax.set_ylim(-0.7, len(shown) - 0.3)
-        ax.grid(axis="y", visible=False)
-        ax.grid(axis="x", visible=True)
-        ax.tick_params(axis="y", length=0)
-        ax.set_xlabel("points")
+        set_rows(ax, [name[len(common) :] for name in names], "points")
 
     left = len(by_task) - len(shown)
     return Plot(
@@ -200,6 +194,6 @@ def _tasks(by_task: Mapping[str, Section]) -> Plot:
         ],
         panels=panels if len(panels) > 1 else {"delta_accuracy": ""},
         looks=tuple(SIGNS.values()),
-        heights=(0.5 + 0.155 * len(shown),),
+        heights=(height_of_rows(len(shown)),),
         draw=draw,
     )

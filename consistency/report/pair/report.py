@@ -328,6 +328,10 @@ def _provenance(comparison: Comparison) -> tuple[str, ...]:
     return (
         f"Before: {first}. After: {second}.",
         f"Documents that were left out: {left_out}." if reasons else "Every document of the compared tasks was paired.",
+        f"Settings: {'; '.join(item.to_text() for item in comparison.settings)}."
+        if comparison.settings
+        else "The logs name no setting in which the two runs differ, beside the model.",
+        *(f"{name}." for name in (*comparison.names.to_lines(), *(item.to_text() for item in comparison.unpaired))),
     )
 
 
