@@ -233,6 +233,12 @@ def test_a_run_given_twice_is_refused(sides: tuple[list[Path], list[Path]]) -> N
         compare_sides([one, two, one], after)
 
 
+def test_copies_of_a_run_are_named(write: Write, sides: tuple[list[Path], list[Path]]) -> None:
+    found = compare_sides([*sides[0], write("copy", logits_of(10))], sides[1])
+    assert "before 1 and before 3 are the same to the last bit: they tell nothing of other runs" in found.notes
+    assert not any("to the last bit" in note for note in compare_sides(*sides).notes)
+
+
 def test_conditions_are_about_all_runs(found: SideComparison) -> None:
     (item,) = check([read_condition("measured accuracy drop > 5 points")], found.changes)
     change = found.changes.pools[0].estimates["delta_accuracy"].value

@@ -23,7 +23,7 @@ QUESTIONS = 250
 OPTIONS = 4
 TASK = "drawn"
 # Runs that the truth is the mean of, and questions asked of each.
-RUNS, ASKED = 2_000, 1_000
+RUNS, ASKED = 500, 1_000
 MEASURES = ("delta_accuracy", "harmful_flips", "kl", "js", "spearman")
 BEYOND = ("harmful_flips", "kl")
 UNEQUAL = {2: 5, 3: 2, 5: 3}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,7 @@ def read_sides(
                 f"{name}: {counted(len(task.scores) - len(rows), 'question')} of {len(task.scores)} left out for all runs: "
                 f"{shortened(short, 3)}"
             )
+    notes += [f"{both} are the same to the last bit: they tell nothing of other runs" for both in _identical(tasks)]
     if not tasks:
         raise InputError(
             "; ".join(notes[-3:]) or "no task in common",
@@ -271,6 +273,16 @@ def _add(
         truncated_prompts(one, two, names),
     )
     yield from (item.to_text() for item in doubts if item is not None)
+
+
+def _identical(tasks: Mapping[str, TaskRuns]) -> Iterator[str]:
+    """Two runs of a side whose scores are all the same: copies, or answers of a cache."""
+    scored = [task for task in tasks.values() if task.has_options]
+    for side in SIDES:
+        answers: list[tuple[Scores, ...]] = [getattr(task, side) for task in scored]
+        for one, two in combinations(range(len(answers[0]) if answers else 0), 2):
+            if all(np.array_equal(runs[one].logprobs, runs[two].logprobs, equal_nan=True) for runs in answers):
+                yield f"{side} {one + 1} and {side} {two + 1}"
 
 
 def _aligned(task: _Task, rows: np.ndarray, before: int) -> TaskRuns:

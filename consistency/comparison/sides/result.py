@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -192,7 +193,7 @@ class SideComparison:
                 lines += ["", *wrapped(f"{pool.section.name}: {MEASURES_TITLE}", columns), *measured]
         read = [*run_lines(self.runs), *run_notes(self.runs), *self.notes]
         head = [line for sentence in read for line in wrapped(sentence, columns)]
-        return "\n".join([*head, "", *lines, "", *wrapped(self.signature, columns)])
+        return "\n".join([*head, "", *lines, "", *textwrap.wrap(self.signature, columns, break_on_hyphens=False)])
 
 
 def _alone(items: Mapping[str, SideSection]) -> dict[str, Section]:

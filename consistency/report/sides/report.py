@@ -152,19 +152,19 @@ def _change_table(rows: Mapping[str, SideSection]) -> Table:
         cells.append(
             (
                 name,
-                section.accuracy_metric or ("best option" if section.compares_options else DASH),
-                str(section.n),
-                *(formatted(found[f"accuracy_{side}"], MEASURE[f"accuracy_{side}"], interval=False) for side in SIDES),
                 formatted(found["delta_accuracy"], MEASURE["delta_accuracy"]),
+                *(formatted(found[f"accuracy_{side}"], MEASURE[f"accuracy_{side}"], interval=False) for side in SIDES),
                 p_value(p),
                 p_value(section.equivalence_p),
+                str(section.n),
+                section.accuracy_metric or ("best option" if section.compares_options else DASH),
             )
         )
     return Table(
         "changes",
         "Accuracy",
         "Means over the runs, in percent; changes in points. p is of no change, adjusted over the tasks by Holm.",
-        ("task", "metric", "questions", "before", "after", "change", "p (Holm)", "p (equivalence)"),
+        ("task", "change", "before", "after", "p (Holm)", "p (equivalence)", "questions", "metric"),
         tuple(cells),
         1,
         [
