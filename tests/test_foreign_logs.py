@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
+import subprocess
 import sys
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -536,3 +543,70 @@ def test_a_folder_of_a_data_set(hub, tmp_path):
 def test_what_is_not_there_without_a_network_is_refused(name, hub, tmp_path, call, logs):
     cached(hub, foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER), "b" * 40)
     refused(call, logs["lm_eval"][0], name, tmp_path / "out")
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Answers as the Hub does, for one data set."""
+
+    commit = "c" * 40
+    files: ClassVar[dict[str, bytes]] = {}
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        path = unquote(self.path.split("?")[0])
+        self.asked.append(path)
+        place = f"/datasets/org/details/resolve/{self.commit}/"
+        body, headers = json.dumps({"error": "Repository not found"}).encode(), {"X-Error-Code": "RepoNotFound"}
+        if path.startswith("/api/datasets/org/details/revision/"):
+            held = [{"rfilename": name, "size": len(content)} for name, content in self.files.items()]
+            body, headers = json.dumps({"id": "org/details", "sha": self.commit, "siblings": held}).encode(), {}
+        elif path.startswith(place):
+            body = self.files[path.removeprefix(place)]
+            headers = {"X-Repo-Commit": self.commit, "ETag": f'"{hashlib.sha1(body).hexdigest()}"'}
+        self.send_response(404 if "X-Error-Code" in headers else 200)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_only_the_logs_of_the_named_data_set_are_fetched(tmp_path, logs):
+    pytest.importorskip("huggingface_hub")
+    folder = foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER)
+    (folder / "model.safetensors").write_bytes(b"x" * 100)
+    Hub.files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    environment = os.environ | {
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_HUB_OFFLINE": "0",
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
+    try:
+        runs = [
+            subprocess.run(
+                [sys.executable, "-m", "consistency", "compare", str(logs["lm_eval"][0]), name, "--json", "-"],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            for name in ("hub:org/details@v1", "hub:org/unknown@v1")
+        ]
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert runs[0].returncode == 0, runs[0].stderr
+    found = json.loads(runs[0].stdout)
+    assert found["after"]["path"] == f"hub:org/details@{Hub.commit}"
+    assert found["overall"]["flips"]["harmful"] == HARMFUL
+    assert not any("safetensors" in path for path in Hub.asked)
+    assert runs[1].returncode == 2
+    assert "Traceback" not in runs[1].stderr
