@@ -326,6 +326,14 @@ def test_a_folder_of_several_tasks_and_dates(tmp_path):
         ("Question: Where is it?\nAnswer:", "Where is it?", ()),
         ("A. one statement\nIs it so?\nA. x\nB. y\nAnswer:", "A. one statement\nIs it so?", ("x", "y")),
         ("Answer:", "Answer:", ()),
+        (
+            "<|im_start|>system\nBrief.<|im_end|>\n<|im_start|>user\nOne?\nA. p\nB. q\nAnswer:<|im_end|>\n<|im_start|>assistant\n"
+            "A<|im_end|>\n<|im_start|>user\nWhich?\nA. x\nB. y\nAnswer:<|im_end|>\n<|im_start|>assistant\n",
+            "Which?",
+            ("x", "y"),
+        ),
+        ("<|start_header_id|>user<|end_header_id|>\n\nWhich?\nA. x\nB. y<|eot_id|>", "Which?", ("x", "y")),
+        ("[INST] Which?\n(A) x\n(B) y [/INST]", "Which?", ("x", "y")),
         ("", "", ()),
     ],
 )
