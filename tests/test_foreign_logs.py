@@ -30,6 +30,7 @@ from foreign_logs import DATE, WITH_ANSWERS, WITH_LOGPROBS, Asked, answers, line
 from consistency import compare, read_run
 from consistency.errors import InputError
 from consistency.logs import packed
+from consistency.logs.documents import normalised
 from consistency.logs.formats.find import reader_of
 from consistency.logs.formats.prompts import asked
 
@@ -339,6 +340,21 @@ def test_a_folder_of_several_tasks_and_dates(tmp_path):
 )
 def test_a_question_is_found_in_a_prompt(prompt, question, options):
     assert asked(prompt) == (question, options)
+
+
+def test_the_questions_of_real_prompts_are_found(test_data):
+    """Without shots, with five, with a chat template, of two releases of lm_eval: 666 questions of MMLU."""
+    found = []
+    for file in sorted((test_data / "harness_logs").rglob("*.jsonl")):
+        text = file.read_text(encoding="utf-8")
+        for row in json.loads(text) if text.startswith("[") else map(json.loads, text.splitlines()):
+            arguments, document = row["arguments"], row["doc"]
+            prompt = arguments["gen_args_0"]["arg_0"] if isinstance(arguments, dict) else arguments[0][0]
+            question, options = asked(prompt)
+            wanted = [document["question"], *document["choices"]]
+            found.append(list(map(normalised, (question, *options))) == list(map(normalised, wanted)))
+    assert len(found) > 600
+    assert all(found)
 
 
 # Damaged and hostile files

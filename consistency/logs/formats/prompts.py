@@ -8,14 +8,14 @@ from string import ascii_uppercase
 # "A. Paris", "B) Rome", "(C) Oslo" at the beginning of a line.
 _LABEL = re.compile(r"^[ \t]*\(?([A-Z])[.):][ \t]*", re.MULTILINE)
 # The end of an example before the question.
-_ANSWERED = re.compile(r"^[ \t]*(?:Answer|A)[ \t]*:[ \t]*\S[^\n]*$", re.MULTILINE)
+_ANSWERED = re.compile(r"^[ \t]*(?:Answer|A)[ \t]*:(?!=)[ \t]*\S[^\n]*$", re.MULTILINE)
 # Behind the options, or behind the question where it has none.
 _ASKS = re.compile(r"\s*(?:^|\n)[ \t]*(?:Answer|A)[ \t]*:?[ \t]*\Z")
 # What chat templates put before a turn, and behind the last.
 _TURN = re.compile(r"(?:<\|[^<>|\n]{1,40}\|>(?:[ \t]*(?:system|user|assistant|human|model)\b)?|\[/?INST\]|<s>)\s*")
 _LAST_TURNS = re.compile(rf"(?:\s*{_TURN.pattern})+\Z")
 # Where the last option ends, if more follows.
-_END = re.compile(r"\n[ \t]*\n|\n[ \t]*(?:Answer|A)[ \t]*:|<\|")
+_END = re.compile(r"\n[ \t]*\n|\n[ \t]*(?:Answer|A)[ \t]*:(?!=)|<\|")
 _BEFORE = re.compile(r"\A\s*(?:Question|Q)[ \t]*:[ \t]*", re.IGNORECASE)
 _BEHIND = re.compile(r"\n[ \t]*(?:Choices|Options|Answer choices)[ \t]*:?[ \t]*\Z", re.IGNORECASE)
 # Paragraphs that harnesses put before a question.
