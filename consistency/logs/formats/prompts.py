@@ -58,8 +58,8 @@ def asked(prompt: str, count: int = 0, instruction: str = "") -> tuple[str, tupl
         options = tuple(text[label.end() : end].strip() for label, end in zip(labels, ends, strict=True))
         options = (*options[:-1], _END.split(options[-1], maxsplit=1)[0].strip())
         question = text[: labels[0].start()]
-    for ends in (_ANSWERED, _TURN):
-        before = [found.end() for found in ends.finditer(question) if question[found.end() :].strip()]
+    for end in (_ANSWERED, _TURN):
+        before = [found.end() for found in end.finditer(question) if question[found.end() :].strip()]
         question = question[before[-1] :] if before else question
     question = _BEHIND.sub("", _BEFORE.sub("", _HEADER.sub("", question.rstrip()))).strip()
     return question or prompt.strip(), options
