@@ -503,6 +503,18 @@ def test_two_models_or_programs_in_one_folder_are_refused(tmp_path, call, logs):
     assert "NeMo Evaluator and plain" in refused(call, logs["nemo"][0], tmp_path / "both", tmp_path / "out")
 
 
+def test_files_beside_logs_that_are_not_read_are_named(tmp_path):
+    folder = foreign_logs.write_leaderboard(tmp_path, 0, BEFORE)
+    file = data_file(folder)
+    cut = file.with_name(f"details_other|0_{DATE}.parquet")
+    cut.write_bytes(file.read_bytes()[:5000])
+    lines(folder / "notes.jsonl", [{"hello": "world"}])
+    (folder / "README.md").write_text("no log")
+    run = read_run(folder)
+    assert list(run.tasks) == ["harness|hendrycksTest-history"]
+    assert {item.path for item in run.selection.left_out} == {cut, folder / "notes.jsonl"}
+
+
 def test_an_output_that_ends_early_is_refused(tmp_path, call, logs):
     file = foreign_logs.write_llama_cpp(tmp_path / "log", 1, AFTER)
     text = file.read_text()
