@@ -259,6 +259,28 @@ def test_losses_of_lmms_eval_and_log_probabilities_are_told_apart(sign, tmp_path
     assert np.allclose(scores.logprobs, [item.logprobs for item in BEFORE])
 
 
+@pytest.mark.parametrize("kind", ["hellaswag", "winogrande"])
+@pytest.mark.parametrize("selected", [False, True])
+def test_the_other_tasks_of_llama_cpp(kind, selected, tmp_path):
+    printed = [f"{kind}_score : loaded {600 if selected else 60} tasks from prompt."]
+    if selected:
+        chosen = "randomized" if kind == "hellaswag" else "random"
+        printed.append(f"{kind}_score : selecting 60 {chosen} tasks")
+    printed += ["", "task\tacc_norm\t95% confidence interval"] if kind == "hellaswag" else [""]
+    right = 0
+    for number, item in enumerate(BEFORE, 1):
+        right += item.right
+        share = 100 * right / number
+        if kind == "hellaswag":
+            printed.append(f"{number}\t{share:3.8f}%\t[{share - 1:3.4f}%, {share + 1:3.4f}%]")
+        else:
+            printed.append(f"{number}\t{share:.4f}\t{-2.5:10.6f}  {-2.75:10.6f}  1  {1 if item.right else 2}")
+    file = tmp_path / "output.log"
+    file.write_text("\n".join(printed) + "\n")
+    scores = read_run(file).tasks["llama.cpp"]
+    assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
+
+
 def kl_output(means: list[tuple[float, float, float]]) -> str:
     """A table of llama.cpp's `--kl-divergence`, from each chunk's ln of the ratio, divergence and share of the same token."""
     head = "chunk             PPL               ln(PPL(Q)/PPL(base))          KL Divergence              Δp RMS"

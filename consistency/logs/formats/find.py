@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from consistency.errors import InputError
 from consistency.logs.folders import LeftOut, Selection, is_log, is_results_name, is_samples_name
-from consistency.logs.formats.answers import Log, Reader
 from consistency.logs.packed import plain_name, read_head
 from consistency.logs.run_config import RunConfig
 from consistency.logs.scores import Scores
 from consistency.support.text import shortened
+
+if TYPE_CHECKING:
+    from consistency.logs.formats.answers import Log, Reader
 
 _ENDINGS = (".eval", ".parquet", ".json", ".jsonl", ".txt", ".log", ".out")
 # Of which a stranger beside logs is named.
