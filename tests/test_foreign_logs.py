@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
+import subprocess
 import sys
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +30,7 @@ from foreign_logs import DATE, WITH_ANSWERS, WITH_LOGPROBS, Asked, answers, line
 from consistency import compare, read_run
 from consistency.errors import InputError
 from consistency.logs import packed
+from consistency.logs.documents import normalised
 from consistency.logs.formats.find import reader_of
 from consistency.logs.formats.prompts import asked
 
@@ -251,6 +259,28 @@ def test_losses_of_lmms_eval_and_log_probabilities_are_told_apart(sign, tmp_path
     assert np.allclose(scores.logprobs, [item.logprobs for item in BEFORE])
 
 
+@pytest.mark.parametrize("kind", ["hellaswag", "winogrande"])
+@pytest.mark.parametrize("selected", [False, True])
+def test_the_other_tasks_of_llama_cpp(kind, selected, tmp_path):
+    printed = [f"{kind}_score : loaded {600 if selected else 60} tasks from prompt."]
+    if selected:
+        chosen = "randomized" if kind == "hellaswag" else "random"
+        printed.append(f"{kind}_score : selecting 60 {chosen} tasks")
+    printed += ["", "task\tacc_norm\t95% confidence interval"] if kind == "hellaswag" else [""]
+    right = 0
+    for number, item in enumerate(BEFORE, 1):
+        right += item.right
+        share = 100 * right / number
+        if kind == "hellaswag":
+            printed.append(f"{number}\t{share:3.8f}%\t[{share - 1:3.4f}%, {share + 1:3.4f}%]")
+        else:
+            printed.append(f"{number}\t{share:.4f}\t{-2.5:10.6f}  {-2.75:10.6f}  1  {1 if item.right else 2}")
+    file = tmp_path / "output.log"
+    file.write_text("\n".join(printed) + "\n")
+    scores = read_run(file).tasks["llama.cpp"]
+    assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
+
+
 def kl_output(means: list[tuple[float, float, float]]) -> str:
     """A table of llama.cpp's `--kl-divergence`, from each chunk's ln of the ratio, divergence and share of the same token."""
     head = "chunk             PPL               ln(PPL(Q)/PPL(base))          KL Divergence              Δp RMS"
@@ -319,11 +349,34 @@ def test_a_folder_of_several_tasks_and_dates(tmp_path):
         ("Question: Where is it?\nAnswer:", "Where is it?", ()),
         ("A. one statement\nIs it so?\nA. x\nB. y\nAnswer:", "A. one statement\nIs it so?", ("x", "y")),
         ("Answer:", "Answer:", ()),
+        (
+            "<|im_start|>system\nBrief.<|im_end|>\n<|im_start|>user\nOne?\nA. p\nB. q\nAnswer:<|im_end|>\n<|im_start|>assistant\n"
+            "A<|im_end|>\n<|im_start|>user\nWhich?\nA. x\nB. y\nAnswer:<|im_end|>\n<|im_start|>assistant\n",
+            "Which?",
+            ("x", "y"),
+        ),
+        ("<|start_header_id|>user<|end_header_id|>\n\nWhich?\nA. x\nB. y<|eot_id|>", "Which?", ("x", "y")),
+        ("[INST] Which?\n(A) x\n(B) y [/INST]", "Which?", ("x", "y")),
         ("", "", ()),
     ],
 )
 def test_a_question_is_found_in_a_prompt(prompt, question, options):
     assert asked(prompt) == (question, options)
+
+
+def test_the_questions_of_real_prompts_are_found(test_data):
+    """Without shots, with five, with a chat template, of two releases of lm_eval: 666 questions of MMLU."""
+    found = []
+    for file in sorted((test_data / "harness_logs").rglob("*.jsonl")):
+        text = file.read_text(encoding="utf-8")
+        for row in json.loads(text) if text.startswith("[") else map(json.loads, text.splitlines()):
+            arguments, document = row["arguments"], row["doc"]
+            prompt = arguments["gen_args_0"]["arg_0"] if isinstance(arguments, dict) else arguments[0][0]
+            question, options = asked(prompt)
+            wanted = [document["question"], *document["choices"]]
+            found.append(list(map(normalised, (question, *options))) == list(map(normalised, wanted)))
+    assert len(found) > 600
+    assert all(found)
 
 
 # Damaged and hostile files
@@ -472,6 +525,18 @@ def test_two_models_or_programs_in_one_folder_are_refused(tmp_path, call, logs):
     assert "NeMo Evaluator and plain" in refused(call, logs["nemo"][0], tmp_path / "both", tmp_path / "out")
 
 
+def test_files_beside_logs_that_are_not_read_are_named(tmp_path):
+    folder = foreign_logs.write_leaderboard(tmp_path, 0, BEFORE)
+    file = data_file(folder)
+    cut = file.with_name(f"details_other|0_{DATE}.parquet")
+    cut.write_bytes(file.read_bytes()[:5000])
+    lines(folder / "notes.jsonl", [{"hello": "world"}])
+    (folder / "README.md").write_text("no log")
+    run = read_run(folder)
+    assert list(run.tasks) == ["harness|hendrycksTest-history"]
+    assert {item.path for item in run.selection.left_out} == {cut, folder / "notes.jsonl"}
+
+
 def test_an_output_that_ends_early_is_refused(tmp_path, call, logs):
     file = foreign_logs.write_llama_cpp(tmp_path / "log", 1, AFTER)
     text = file.read_text()
@@ -536,3 +601,70 @@ def test_a_folder_of_a_data_set(hub, tmp_path):
 def test_what_is_not_there_without_a_network_is_refused(name, hub, tmp_path, call, logs):
     cached(hub, foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER), "b" * 40)
     refused(call, logs["lm_eval"][0], name, tmp_path / "out")
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Answers as the Hub does, for one data set."""
+
+    commit = "c" * 40
+    files: ClassVar[dict[str, bytes]] = {}
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        path = unquote(self.path.split("?")[0])
+        self.asked.append(path)
+        place = f"/datasets/org/details/resolve/{self.commit}/"
+        body, headers = json.dumps({"error": "Repository not found"}).encode(), {"X-Error-Code": "RepoNotFound"}
+        if path.startswith("/api/datasets/org/details/revision/"):
+            held = [{"rfilename": name, "size": len(content)} for name, content in self.files.items()]
+            body, headers = json.dumps({"id": "org/details", "sha": self.commit, "siblings": held}).encode(), {}
+        elif path.startswith(place):
+            body = self.files[path.removeprefix(place)]
+            headers = {"X-Repo-Commit": self.commit, "ETag": f'"{hashlib.sha1(body).hexdigest()}"'}
+        self.send_response(404 if "X-Error-Code" in headers else 200)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_only_the_logs_of_the_named_data_set_are_fetched(tmp_path, logs):
+    pytest.importorskip("huggingface_hub")
+    folder = foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER)
+    (folder / "model.safetensors").write_bytes(b"x" * 100)
+    Hub.files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    environment = os.environ | {
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_HUB_OFFLINE": "0",
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
+    try:
+        runs = [
+            subprocess.run(
+                [sys.executable, "-m", "consistency", "compare", str(logs["lm_eval"][0]), name, "--json", "-"],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            for name in ("hub:org/details@v1", "hub:org/unknown@v1")
+        ]
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert runs[0].returncode == 0, runs[0].stderr
+    found = json.loads(runs[0].stdout)
+    assert found["after"]["path"] == f"hub:org/details@{Hub.commit}"
+    assert found["overall"]["flips"]["harmful"] == HARMFUL
+    assert not any("safetensors" in path for path in Hub.asked)
+    assert runs[1].returncode == 2
+    assert "Traceback" not in runs[1].stderr

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consistency.errors import InputError
-from consistency.logs.documents import KEY_SIZE, normalised
+from consistency.logs.documents import KEY_SIZE, normalised, options_of
 from consistency.logs.doubts import doubts
 from consistency.logs.labels import label_of, labels_of
 from consistency.logs.scores import Scores
@@ -202,7 +202,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
             same = np.flatnonzero(~changed)
             first, second, reordered, kept = first.take(same), second.take(same), reordered[same], kept[same]
     elif first.right is not None and second.right is not None:
-        known = [one == two or not (one and two) for one, two in zip(first.right, second.right, strict=True)]
+        known = [_is_same_right(first, second, row) for row in range(len(first))]
         if not all(known):
             same = np.flatnonzero(known)
             left_out["right answer differs"] = [int(d) for d in np.delete(first.doc_id, same)]
@@ -386,6 +386,18 @@ def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, .
     for column, text in enumerate(texts_after):
         places[text].append(column)
     return tuple(places[text].pop(0) for text in texts_before)
+
+
+def _is_same_right(first: Scores, second: Scores, row: int) -> bool:
+    """Whether two logs without log-probabilities call one answer right, or do not tell.
+
+    They do not where the one's answer is no option of the other: then it was read in another way.
+    """
+    one, two = (scores.right[row] if scores.right is not None else "" for scores in (first, second))
+    if one == two or not (one and two):
+        return True
+    options = (list(map(normalised, options_of(scores.documents[row]))) for scores in (first, second))
+    return not all(one in texts and two in texts for texts in options)
 
 
 def _are_labels(texts: list[str]) -> bool:

@@ -175,7 +175,8 @@ def _unpacking(path: Path) -> Iterator[tuple[_Readable, int]]:
 def _zstd_member(archive: Path, member: zipfile.ZipInfo) -> Iterator[_Readable]:
     """The content of a file that is packed with Zstandard, which Python reads from 3.14 on."""
     with archive.open("rb") as file:
-        file.seek(member.header_offset)
+        # A damaged list of files may say that one begins before the archive.
+        file.seek(max(member.header_offset, 0))
         header = file.read(_LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\3\4" or member.flag_bits & 1:
             raise zipfile.BadZipFile(f"no readable entry {member.filename!r}")

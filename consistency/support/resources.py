@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from consistency.errors import InputError
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -20,8 +22,8 @@ def shipped(name: str) -> Path:
 
     Raises
     ------
-    FileNotFoundError
-        If the installation is incomplete.
+    InputError
+        If it is not installed: the smaller of a release's two wheels is without most of them.
 
     Examples
     --------
@@ -33,7 +35,9 @@ def shipped(name: str) -> Path:
     for path in candidates:
         if path.exists():
             return path
-    raise FileNotFoundError(
-        f"{name} is neither at {candidates[0]} nor at {candidates[1]}: the installation is incomplete, "
-        "install lm-eval-consistency again"
-    )
+    raise not_installed(candidates[0])
+
+
+def not_installed(path: Path) -> InputError:
+    """The error of a file that ships with the project and is not there."""
+    return InputError("is not installed", do="pip install 'lm-eval-consistency[share]'", path=path)

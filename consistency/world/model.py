@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from consistency.support.files import folder_in_place
+from consistency.support.resources import not_installed
 
 BASE_MODEL = Path(__file__).parent / "base_model"
 
@@ -21,7 +22,9 @@ def copy_base_model(out: str | Path) -> None:
     Raises
     ------
     InputError
-        If the folder exists or cannot be written.
+        If the folder exists or cannot be written, or the model is not installed.
     """
+    if not BASE_MODEL.is_dir():
+        raise not_installed(BASE_MODEL)
     with folder_in_place(Path(out), mark=None) as folder:
         shutil.copytree(BASE_MODEL, folder, dirs_exist_ok=True)

@@ -110,14 +110,22 @@ def has_keys(head: bytes, *names: str) -> bool:
 
 
 def parquet_schema(path: Path) -> Schema | None:
-    """The columns of a Parquet file; None if it is none."""
+    """The columns of a Parquet file; None if it is none.
+
+    Raises
+    ------
+    InputError
+        If it begins as one, and is damaged.
+    """
     from pyarrow import ArrowException
     from pyarrow.parquet import read_schema
 
+    if path.suffix != ".parquet":
+        return None
     try:
         return read_schema(path)
-    except (ArrowException, OSError, ValueError):
-        return None
+    except (ArrowException, OSError, ValueError) as error:
+        raise _not_parquet(error, path) from None
 
 
 def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -152,10 +160,15 @@ def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict
     except (ArrowException, OSError, ValueError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        reason = str(error).split("\n", 1)[0]
-        raise InputError(f"not readable as Parquet: {reason}", do=_AGAIN, path=path) from None
+        raise _not_parquet(error, path) from None
     if not number:
         raise InputError("the file has no row", do="run the evaluation again", path=path)
+
+
+def _not_parquet(error: Exception, path: Path) -> InputError:
+    # The first sentence of the first line: what follows are the library's own places.
+    reason = str(error).split("\n", 1)[0]
+    return InputError(f"not readable as Parquet: {reason}", do=_AGAIN, path=path)
 
 
 def _check_size(total: int, packed: int, path: Path) -> None:

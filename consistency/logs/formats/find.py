@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from consistency.errors import InputError
-from consistency.logs.folders import Selection, is_log, is_results_name, is_samples_name
-from consistency.logs.formats.answers import Log, Reader
+from consistency.logs.folders import LeftOut, Selection, is_log, is_results_name, is_samples_name
 from consistency.logs.packed import plain_name, read_head
 from consistency.logs.run_config import RunConfig
 from consistency.logs.scores import Scores
 from consistency.support.text import shortened
 
+if TYPE_CHECKING:
+    from consistency.logs.formats.answers import Log, Reader
+
 _ENDINGS = (".eval", ".parquet", ".json", ".jsonl", ".txt", ".log", ".out")
+# Of which a stranger beside logs is named.
+_ONLY_LOGS = (".eval", ".parquet", ".jsonl")
+NOT_A_LOG = "no log of a known format"
 _HEAD = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 
@@ -95,7 +99,18 @@ def read_foreign(
         log = reader.read(path)
         return log.tasks, log.config, Selection(path.name, is_file=True)
     files = _files(path) if os.path.isdir(path) else []  # noqa: PTH112
-    found = {file: reader for file in files if (reader := _found(file)) is not None}
+    found: dict[Path, Reader] = {}
+    left_out: list[LeftOut] = []
+    for file in files:
+        try:
+            reader = reader_of(file)
+        except InputError as error:
+            left_out.append(LeftOut(file, error.problem, error.line))
+            continue
+        if reader is not None:
+            found[file] = reader
+        elif plain_name(file).endswith(_ONLY_LOGS):
+            left_out.append(LeftOut(file, NOT_A_LOG))
     if not found:
         return None
     names = sorted({reader.name for reader in found.values()})
@@ -109,7 +124,8 @@ def read_foreign(
             do="name the file or folder of one",
             path=path,
         )
-    return _joined(path, logs, run, or_newest=or_newest)
+    tasks, config, selection = _joined(path, logs, run, or_newest=or_newest)
+    return tasks, config, replace(selection, left_out=tuple(left_out))
 
 
 def _joined(
@@ -162,13 +178,6 @@ def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for part in reversed(parts):
         merged |= part
     return merged
-
-
-def _found(file: Path) -> Reader | None:
-    # What cannot be opened may be no log at all; if it is the only one, lm_eval's reader says what is wrong with it.
-    with suppress(InputError):
-        return reader_of(file)
-    return None
 
 
 def _files(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,15 +155,15 @@ class InspectReader:
             header, samples = _read_archive(file)
         else:
             whole = decode(read_log(file), _Whole, file, _WHAT)
-            header, samples = whole, ((f"samples[{place}]", item) for place, item in enumerate(whole.samples or []))
+            header, samples = whole, iter(whole.samples or [])
         answers: list[tuple[int, Answer]] = []
         unanswered = unordered = 0
         shuffles = any(step.params.get("shuffle") for step in header.plan.steps)
-        for place, sample in samples:
+        for sample in samples:
             if not sample.scores:
                 unanswered += 1
                 continue
-            answer, shuffled = _answer(sample, shuffles, file, place)
+            answer, shuffled = _answer(sample, shuffles)
             unordered += shuffled
             answers.append((sample.epoch, answer))
         notes = []
@@ -186,7 +186,7 @@ class InspectReader:
         return Log({task: scores}, _config(header, task))
 
 
-def _read_archive(file: Path) -> tuple[_Header, Iterator[tuple[str, _Sample]]]:
+def _read_archive(file: Path) -> tuple[_Header, Iterator[_Sample]]:
     members = {member.relative_to(file).as_posix(): member for member in archive_members(file)}
     # A run that was stopped has the header's content in the journal.
     held = members.get("header.json") or members.get("_journal/start.json")
@@ -195,26 +195,18 @@ def _read_archive(file: Path) -> tuple[_Header, Iterator[tuple[str, _Sample]]]:
     header = decode(read_log(held), _Header, held, _WHAT)
     found = sorted(name for name in members if _SAMPLE.fullmatch(name))
 
-    def samples() -> Iterator[tuple[str, _Sample]]:
+    def samples() -> Iterator[_Sample]:
         for name in found:
-            yield name, decode(read_log(members[name]), _Sample, members[name], "a sample of Inspect")
+            yield decode(read_log(members[name]), _Sample, members[name], "a sample of Inspect")
 
     return header, samples()
 
 
-def _answer(sample: _Sample, shuffles: bool, file: Path, place: str) -> tuple[Answer, bool]:
+def _answer(sample: _Sample, shuffles: bool) -> tuple[Answer, bool]:
     """The answer of a sample, and whether its options were shuffled behind the letters that the model saw."""
     options = tuple(sample.choices or ())
     named = [sample.target] if isinstance(sample.target, str) else sample.target
-    # Several letters may stand in one text.
-    parts = [part for text in named for part in (re.split(r"[ ,]+", text) if options else [text]) if part]
-    gold = tuple(sorted({found for part in parts if (found := option_index(part, options)) is not None}))
-    if options and (not gold or len(gold) < len(set(parts))):
-        raise InputError(
-            f"sample {sample.id!r}: the target {sample.target!r} names none of the {len(options)} choices",
-            expected="their letters",
-            path=file / place if is_archive(file) else file,
-        )
+    gold = _gold(named, options)
     scores = dict(sample.scores or {})
     first = "choice" if "choice" in scores else next(iter(scores))
     main = scores[first]
@@ -244,6 +236,26 @@ def _answer(sample: _Sample, shuffles: bool, file: Path, place: str) -> tuple[An
         ),
         shuffled and bool(tokens),
     )
+
+
+def _gold(named: Sequence[str], options: Sequence[str]) -> tuple[int, ...]:
+    """The options that a target names: by letters, of which several may stand in one text, or by their texts.
+
+    Examples
+    --------
+    >>> _gold(["B, C"], ["x", "y", "z"]), _gold(["y"], ["x", "y", "z"]), _gold(["else"], ["x", "y"])
+    ((1, 2), (1,), ())
+    """
+    letters = _letters(len(options))
+    found: list[int | None] = []
+    for text in named:
+        parts = [part for part in re.split(r"[ ,]+", text) if part]
+        if all(part in letters for part in parts):
+            found += map(letters.index, parts)
+        else:
+            found.append(option_index(text, options))
+    # One that is unknown leaves all unknown.
+    return () if None in found else tuple(sorted({option for option in found if option is not None}))
 
 
 def _letters(count: int) -> list[str]:

@@ -40,8 +40,6 @@ class LightevalReader:
 
     def recognises(self, file: Path, head: bytes) -> bool:
         """Whether it is a Parquet file with the columns of lighteval's details."""
-        if not head.startswith(b"PAR1"):
-            return False
         schema = parquet_schema(file)
         names = set() if schema is None else set(schema.names)
         return {"doc", "model_response", "metric"} <= names or {"predictions", "full_prompt"} <= names

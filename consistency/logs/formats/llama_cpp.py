@@ -27,7 +27,7 @@ _CHUNK = re.compile(
     rf"\s*(\d+)\s+({_NUMBER})\s*{_PLUS}\s*{_NUMBER}\s+({_NUMBER})\s*{_PLUS}\s*{_NUMBER}\s+({_NUMBER})\s*{_PLUS}\s*{_NUMBER}"
     rf"\s+{_NUMBER}\s*{_PLUS}\s*{_NUMBER}\s*%\s+({_NUMBER})\s*{_PLUS}\s*{_NUMBER}\s*%"
 )
-_TASKS = re.compile(r"there are (\d+) tasks in prompt|selecting (\d+) random tasks")
+_TASKS = re.compile(r"(?:there are|loaded) (\d+) tasks (?:in|from) prompt|selecting (\d+) [a-z ]*tasks")
 _HEAD = re.compile(rb"^(?:task\tacc_norm|chunk +PPL +ln\(PPL)", re.MULTILINE)
 _WINOGRANDE = re.compile(rb"^1\t[\d.]+\t\s*-?[\d.]+\s+-?[\d.]+\s+[12]\s+[12]\s*$", re.MULTILINE)
 _MODEL = re.compile(

@@ -8,9 +8,14 @@ from string import ascii_uppercase
 # "A. Paris", "B) Rome", "(C) Oslo" at the beginning of a line.
 _LABEL = re.compile(r"^[ \t]*\(?([A-Z])[.):][ \t]*", re.MULTILINE)
 # The end of an example before the question.
-_ANSWERED = re.compile(r"^[ \t]*(?:Answer|A)[ \t]*:[ \t]*\S[^\n]*$", re.MULTILINE)
+_ANSWERED = re.compile(r"^[ \t]*(?:Answer|A)[ \t]*:(?!=)[ \t]*\S[^\n]*$", re.MULTILINE)
 # Behind the options, or behind the question where it has none.
 _ASKS = re.compile(r"\s*(?:^|\n)[ \t]*(?:Answer|A)[ \t]*:?[ \t]*\Z")
+# What chat templates put before a turn, and behind the last.
+_TURN = re.compile(r"(?:<\|[^<>|\n]{1,40}\|>(?:[ \t]*(?:system|user|assistant|human|model)\b)?|\[/?INST\]|<s>)\s*")
+_LAST_TURNS = re.compile(rf"(?:\s*{_TURN.pattern})+\Z")
+# Where the last option ends, if more follows.
+_END = re.compile(r"\n[ \t]*\n|\n[ \t]*(?:Answer|A)[ \t]*:(?!=)|<\|")
 _BEFORE = re.compile(r"\A\s*(?:Question|Q)[ \t]*:[ \t]*", re.IGNORECASE)
 _BEHIND = re.compile(r"\n[ \t]*(?:Choices|Options|Answer choices)[ \t]*:?[ \t]*\Z", re.IGNORECASE)
 # Paragraphs that harnesses put before a question.
@@ -42,7 +47,7 @@ def asked(prompt: str, count: int = 0, instruction: str = "") -> tuple[str, tupl
     >>> asked("Answer the following question.\n\nQ: 1+1?\nA. 2\nB. 3\nAnswer: A\n\nQ: 2+2?\nA. 3\nB. 4\nAnswer:")
     ('2+2?', ('3', '4'))
     """
-    text = _ASKS.sub("", prompt.replace("\r\n", "\n"))
+    text = _ASKS.sub("", _LAST_TURNS.sub("", prompt.replace("\r\n", "\n")))
     if instruction and text.startswith(instruction):
         text = text[len(instruction) :]
     labels = _last_run([*_LABEL.finditer(text)])
@@ -51,12 +56,11 @@ def asked(prompt: str, count: int = 0, instruction: str = "") -> tuple[str, tupl
     if len(labels) > 1 and count in (0, len(labels)):
         ends = [label.start() for label in labels[1:]] + [len(text)]
         options = tuple(text[label.end() : end].strip() for label, end in zip(labels, ends, strict=True))
-        # What follows an empty line is no part of the last option.
-        options = (*options[:-1], options[-1].split("\n\n")[0].strip())
+        options = (*options[:-1], _END.split(options[-1], maxsplit=1)[0].strip())
         question = text[: labels[0].start()]
-    before = [*_ANSWERED.finditer(question)]
-    if before and question[before[-1].end() :].strip():
-        question = question[before[-1].end() :]
+    for end in (_ANSWERED, _TURN):
+        before = [found.end() for found in end.finditer(question) if question[found.end() :].strip()]
+        question = question[before[-1] :] if before else question
     question = _BEHIND.sub("", _BEFORE.sub("", _HEADER.sub("", question.rstrip()))).strip()
     return question or prompt.strip(), options
 

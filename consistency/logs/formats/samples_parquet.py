@@ -32,7 +32,7 @@ class SamplesParquetReader:
 
     def recognises(self, file: Path, head: bytes) -> bool:
         """Whether it is a Parquet file with the columns of samples."""
-        schema = parquet_schema(file) if head.startswith(b"PAR1") else None
+        schema = parquet_schema(file)
         return schema is not None and {"doc_id", "doc", "filtered_resps"} <= set(schema.names)
 
     def read(self, file: Path) -> Log:
