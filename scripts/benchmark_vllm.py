@@ -54,7 +54,7 @@ def hf_model(asked: argparse.Namespace) -> Any:
     if asked.compile:
         table = transformers.AttentionInterface()
         # What looks up the layout of a pass cannot be compiled.
-        transformers.AttentionInterface.register(attention.NAME, torch.compiler.disable(table[attention.NAME]))
+        transformers.AttentionInterface.register(attention.NAME, torch.compiler.disable(table[attention.NAME]))  # type: ignore[no-untyped-call]
         lm.model.forward = torch.compile(lm.model.forward, dynamic=True)
     return lm
 
