@@ -260,7 +260,8 @@ class _Counts(TrainerCallback):  # type: ignore[misc]
         trainer.get_batch_samples = counted
 
     def on_train_begin(self, args: Any, state: Any, *_: Any, train_dataloader: Any, **__: Any) -> None:
-        epoch, steps = divmod(state.global_step, -(-len(train_dataloader) // args.gradient_accumulation_steps))
+        steps_of_epoch = max(1, -(-len(train_dataloader) // args.gradient_accumulation_steps))
+        epoch, steps = divmod(state.global_step, steps_of_epoch)
         if self.batches is not None:
             self.batches.epoch = epoch
         if not state.global_step:

@@ -8,7 +8,8 @@ an order that changes from round to round, so that what else the machine does me
 rounds: the seconds of the whole process and the processor's seconds of it and of all that it started; both for scoring alone;
 the median of the ratios of the processor's seconds to those of the first way in the same round, with the smallest and the
 largest; and how far the logprobs are from those of the first way. Below is the machine's load before each round. With other
-work on the machine the processor's seconds say more than the others.
+work on the machine the processor's seconds say more than the others, and most with `--threads 1`: threads that wait for
+each other are busy, too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from typing import Any
 import numpy as np
 
 SCORE = Path(__file__).with_name("benchmark_vllm.py")
-THREADS = os.cpu_count() or 1
 VLLM = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 # By name: flags of the script, and variables of the environment.
 WAYS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
@@ -64,7 +64,7 @@ def run(name: str, asked: argparse.Namespace, further: list[str], out: Path) -> 
     command = [python, str(SCORE), "--dtype", "float32", "--out", str(out), *further, *flags]
     command += ["--model", asked.model, "--data-dir", str(asked.data_dir)]
     began, used = time.perf_counter(), processor_seconds()
-    environment = os.environ | {"OMP_NUM_THREADS": str(THREADS)} | variables
+    environment = os.environ | {"OMP_NUM_THREADS": str(asked.threads)} | variables
     with out.with_suffix(".log").open("w+", encoding="utf-8") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         code = process.wait()
@@ -121,6 +121,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True, help="prepared data of MMLU and the domains")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=[name for name in WAYS if "vllm" not in name])
     parser.add_argument("--vllm", metavar="PYTHON", default=sys.executable, help="the interpreter that has vLLM")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write all rounds here")
     asked, further = parser.parse_known_args()
@@ -143,7 +144,9 @@ def main() -> None:
         asked.json.write_text(json.dumps({"load": loads, "rounds": rounds}, indent=1) + "\n", encoding="utf-8")
     print(table(rounds, apart))
     questions = rounds[0][asked.ways[0]]["questions"]
-    print(f"{questions} questions, {THREADS} threads, {asked.rounds} rounds; load {min(loads):.1f} to {max(loads):.1f}")
+    print(
+        f"{questions} questions, {asked.threads} threads, {asked.rounds} rounds; load {min(loads):.1f} to {max(loads):.1f}"
+    )
 
 
 if __name__ == "__main__":

@@ -42,14 +42,19 @@ WARM = 64
 def hf_model(asked: argparse.Namespace) -> Any:
     """lm_eval's `hf`, or this project's model."""
     import torch
+    import transformers
     from lm_eval.models.huggingface import HFLM
 
+    from consistency.shared_prefix import attention
     from consistency.shared_prefix.model import SharedPrefixLM
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kind, further = (SharedPrefixLM, {"pass_tokens": asked.pass_tokens}) if asked.way == "ours" else (HFLM, {})
     lm = kind(pretrained=asked.model, dtype=asked.dtype, device=device, batch_size=asked.batch, **further)
     if asked.compile:
+        table = transformers.AttentionInterface()
+        # What looks up the layout of a pass cannot be compiled.
+        transformers.AttentionInterface.register(attention.NAME, torch.compiler.disable(table[attention.NAME]))  # type: ignore[no-untyped-call]
         lm.model.forward = torch.compile(lm.model.forward, dynamic=True)
     return lm
 

@@ -53,6 +53,10 @@ class SeenRows(BasePlugin):
 
         if not torch.cuda.is_available():
             ModelLoader._set_device_map_config = on_cpu
+            # The Trainer asks for the optimizer's state on "cpu:0".
+            torch.serialization.register_package(
+                0, lambda storage: None, lambda storage, place: storage if place.startswith("cpu:") else None
+            )
 
     def post_trainer_create(self, cfg, trainer):
         step, last = trainer.training_step, int(os.environ.get("KILLED_AFTER", 0))
@@ -126,7 +130,7 @@ def run(folder: Path, processes: int, *command: str, killed_after: int = 0) -> N
         [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     if bool(done.returncode) != bool(killed_after):
-        sys.exit(f"{command[0]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-9000:]}")
+        sys.exit(f"{command[0]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
 
 
 def resumed(folder: Path, processes: int) -> bool:
