@@ -203,11 +203,12 @@ def _methods(record: WatchRecord) -> str:
     questions = sum(last.tasks[name].n for name in record.learned)
     learned = f", and {questions} of {counted(len(record.learned), 'task')} to be learned," if questions else ""
     return (
-        f"The model in training answered the same {last.asked} questions of {counted(len(record.kept), 'task')} to be kept{learned} "
-        f"at {counted(len(record.rows), 'step')}. Each step was compared with the baseline as two runs are. The alarm tests at each "
-        f"look whether a share of the answers exceeds its limit ({limits}), by a test whose levels are spent over the training (Lan "
-        "and DeMets 1989), with the correlations between looks that are observed over the questions. The p of a look is exact for "
-        "independent questions (asymptotic where 100 answers or more turn each way); the levels are approximate."
+        f"The model in training answered the same {last.asked} questions of {counted(len(record.kept), 'task')} to be "
+        f"kept{learned} at {counted(len(record.rows), 'step')}. Each step was compared with the baseline as two runs are. The "
+        f"alarm tests at each look whether a share of the answers exceeds its limit ({limits}), by a test whose levels are spent "
+        "over the training (Lan and DeMets 1989), with the correlations between looks that are observed over the questions. The "
+        "p of a look is exact for independent questions (asymptotic where 100 answers or more turn each way); the levels are "
+        "approximate."
     )
 
 
