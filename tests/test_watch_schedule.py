@@ -1,6 +1,7 @@
 """When a training is looked at: never dearer than its share where the costs are known, and never decided by the answers."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -58,7 +59,7 @@ def test_ten_looks_where_they_are_paid_for_and_fewer_evenly_where_not() -> None:
     assert train(Schedule(None, 0.05, 1000), 1.0, 1.0, 1.0)[0] == list(range(0, 1001, 100))
     few = train(Schedule(None, 0.05, 1000), 1.0, 0.0, 10.0)[0]
     assert len(few) == 5
-    assert max(b - a for a, b in zip(few, few[1:], strict=False)) <= 2 * 250
+    assert max(b - a for a, b in pairwise(few)) <= 2 * 250
     assert train(Schedule(None, 0.05, 1000), 1.0, 0.0, 30.0)[0] == [0, 1000]
 
 

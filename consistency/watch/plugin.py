@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from consistency.watch.questions import Questions
 
 
+# Axolotl turns them on for LoRA by itself.
+_KERNELS = ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel")
+
+
 class WatchArgs(BaseModel):
     """The key that this plugin adds to Axolotl's configuration."""
 
@@ -54,6 +58,7 @@ class Watch(BasePlugin):  # type: ignore[misc]
         from consistency.watch.messages import end
 
         try:
+            _refuse_kernels(cfg)
             self.questions = choose(read_settings(_plain(cfg.watch), planned_steps=1000))
         except Exception as error:  # tasks have code of their own
             end(error)
@@ -77,6 +82,18 @@ class Watch(BasePlugin):  # type: ignore[misc]
         except InputError as error:
             end(error)
         trainer.add_callback(callback)
+
+
+def _refuse_kernels(cfg: Any) -> None:
+    """Refuse what Axolotl itself would fail with in the first pass, which is that of the first look."""
+    import torch
+
+    used = [name for name in _KERNELS if cfg.get(name)]
+    if used and not torch.accelerator.is_available():
+        raise InputError(
+            f"Axolotl: {', '.join(used)}: these kernels need a GPU, and there is none",
+            do=f"add {', '.join(f'{name}: false' for name in _KERNELS)}",
+        )
 
 
 def _is_asked(cfg: Any) -> bool:

@@ -28,11 +28,11 @@ INTERVALS = (
 )
 # Of a table: the figure, its heading, its scale, digits, and whether it has a sign.
 _COLUMNS = (
-    ("accuracy", "accuracy, %", 100.0, 1, False),
     ("change", "change, points", 100.0, 1, True),
     ("change_calibrated", "corrected for letter bias", 100.0, 1, True),
     ("harmful_flips", "right → wrong, %", 100.0, 1, False),
     ("beneficial_flips", "wrong → right, %", 100.0, 1, False),
+    ("accuracy", "accuracy, %", 100.0, 1, False),
     ("kl", "KL, nats", 1.0, 3, False),
     ("kl_calibrated", "KL corrected", 1.0, 3, False),
     ("spearman", "ρ", 1.0, 3, False),
@@ -141,7 +141,8 @@ def watch_document(record: WatchRecord) -> WatchReport:
         signature="|".join(
             [
                 f"n:{last.asked}",
-                f"tasks:{len(last.tasks)}",
+                f"kept:{len(record.kept)}",
+                f"learned:{len(record.learned)}",
                 f"steps:{len(record.rows)}",
                 *(f"{name}:{limit:g}" for name, limit in record.limits.items()),
                 f"version:{found['consistency']}",
@@ -198,12 +199,16 @@ def _alarm_text(record: WatchRecord) -> tuple[str, ...]:
 
 def _methods(record: WatchRecord) -> str:
     limits = limits_text(record.limits) or "none"
+    last = record.rows[-1]
+    questions = sum(last.tasks[name].n for name in record.learned)
+    learned = f", and {questions} of {counted(len(record.learned), 'task')} to be learned," if questions else ""
     return (
-        f"The model in training answered the same {record.rows[-1].asked} questions of {counted(len(record.kept), 'task')} at "
-        f"{counted(len(record.rows), 'step')}. Each step was compared with the baseline as two runs are. The alarm tests at "
-        f"each look whether a share of the answers exceeds its limit ({limits}), by a test whose levels are spent over the looks "
-        "(Lan and DeMets 1983), with the correlations between looks that are observed over the questions. The p of a look is "
-        "exact for independent questions (asymptotic where 100 answers or more turn each way); the levels are approximate."
+        f"The model in training answered the same {last.asked} questions of {counted(len(record.kept), 'task')} to be "
+        f"kept{learned} at {counted(len(record.rows), 'step')}. Each step was compared with the baseline as two runs are. The "
+        f"alarm tests at each look whether a share of the answers exceeds its limit ({limits}), by a test whose levels are spent "
+        "over the training (Lan and DeMets 1989), with the correlations between looks that are observed over the questions. The "
+        "p of a look is exact for independent questions (asymptotic where 100 answers or more turn each way); the levels are "
+        "approximate."
     )
 
 
@@ -214,19 +219,19 @@ def _step_table(record: WatchRecord) -> Table:
         name="steps",
         title="All steps",
         caption="In brackets: 95 % intervals.",
-        head=("step", "epoch", "tasks", "questions", *(column[1] for column in columns), "loss"),
+        head=("step", "tasks", *(column[1] for column in columns), "questions", "epoch", "loss"),
         rows=tuple(
             (
                 str(row.step),
-                fixed(row.epoch),
                 "kept" if name == "kept" else "learned",
-                str(pool.n),
                 *(_text(pool, figure, scale, digits, sign) for figure, _, scale, digits, sign in columns),
+                str(pool.n),
+                fixed(row.epoch),
                 fixed(row.loss, 3),
             )
             for row, name, pool in known
         ),
-        labels=3,
+        labels=2,
         data=[
             {
                 "step": row.step,
@@ -298,13 +303,13 @@ def _task_table(record: WatchRecord) -> Table:
         name="tasks",
         title=f"Each task at step {last.step}",
         caption="In brackets: 95 % intervals. All steps are in tasks.csv.",
-        head=("task", "", "questions", *(column[1] for column in columns)),
+        head=("task", *(column[1] for column in columns), "questions", "to be"),
         rows=tuple(
             (
                 name,
-                "kept" if name in kept else "learned",
-                str(pool.n),
                 *(_text(pool, figure, scale, digits, sign) for figure, _, scale, digits, sign in columns),
+                str(pool.n),
+                "kept" if name in kept else "learned",
             )
             for name, pool in last.tasks.items()
         ),
