@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.changed_most import MOST
-from consistency.comparison.printed import choice_note, largest, row_of, tested
+from consistency.comparison.printed import choice_note, largest, row_of, run_date, tested
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.comparison.sentences import accuracy_name
@@ -45,7 +45,7 @@ def to_html(comparison: Comparison) -> str:
     """
     first, *others = [clause for sentence in comparison.verdicts for clause in sentence.split("; ")]
     runs = [
-        f"{when}: {model_name(config)}{f', {config.date}' if config.date else ''}"
+        f"{when}: {model_name(config)}{f', {run_date(config.date)}' if config.date else ''}"
         for when, config in (("before", comparison.before), ("after", comparison.after))
     ]
     shown, note = _shown(comparison)
