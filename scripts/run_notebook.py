@@ -15,6 +15,7 @@ import contextlib
 import io
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,12 @@ def main() -> None:
     os.environ["MPLBACKEND"] = "agg"
     notebook = json.loads(path.read_text(encoding="utf-8"))
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    for number, (cell, found) in enumerate(zip(code, outputs_of(notebook, path.parent), strict=True), 1):
-        cell["outputs"], cell["execution_count"] = found, number
+    # What it writes does not stay beside it.
+    with tempfile.TemporaryDirectory() as folder:
+        for beside in path.resolve().parent.iterdir():
+            Path(folder, beside.name).symlink_to(beside)
+        for number, (cell, found) in enumerate(zip(code, outputs_of(notebook, Path(folder)), strict=True), 1):
+            cell["outputs"], cell["execution_count"] = found, number
     path.write_text(json.dumps(notebook, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

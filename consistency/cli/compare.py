@@ -303,7 +303,7 @@ def compare(
         text = comparison.to_text(None if every else MOST_TASKS, columns=wide, styles=shows_colours())
         judged = [*noises, *(item.to_text() for item in checks), *decided]
         # In a pipe or a file each is one line, for programs that look for it.
-        most = wide if sys.stdout.isatty() else None
+        most = wide if sys.stdout is not None and sys.stdout.isatty() else None
         lines = [line for sentence in judged for line in wrapped(visible(sentence), most, "  ")]
         show("\n".join([text, *lines]), styles=True)
     else:

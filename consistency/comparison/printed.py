@@ -59,14 +59,14 @@ def run_lines(
 ) -> Iterator[str]:
     """The two models with the dates of their runs, and how many questions of how many tasks were compared."""
     names = [visible(model_name(config)) for config in configs]
-    dates = [_date(config.date or selection.run) for config, selection in zip(configs, selections, strict=True)]
+    dates = [run_date(config.date or selection.run) for config, selection in zip(configs, selections, strict=True)]
     for when, name, date in zip(("before", "after"), names, dates, strict=True):
         yield from wrapped(f"{when:<6}  {name}, {visible(date)}", layout.columns, " " * 8)
     questions, tasks = counts
     yield f"        {questions:,} {'question' if questions == 1 else 'questions'} of {counted(tasks, 'task')}"
 
 
-def _date(run: str) -> str:
+def run_date(run: str) -> str:
     """A run's date as people write it, to the second; another name of a run as it is."""
     day, _, clock = run.partition("T")
     hours = clock.split(".")[0].replace("-", ":")
