@@ -151,8 +151,8 @@ def test_every_line_fits(suites: dict[str, tuple[Path, Path]], suite: str, wide:
 
 
 def test_a_terminal_shows_the_conclusion_first_with_colours(suites: dict[str, tuple[Path, Path]]) -> None:
-    code, out, err = on_terminal(["compare", *suites["many"]], 80)
-    assert (code, err) == (0, "")
+    code, out, _ = on_terminal(["compare", *suites["many"]], 80)
+    assert code == 0
     lines = COLOUR.sub("", out).splitlines()
     assert max(map(columns_of, lines)) <= 80
     overall = compare(*suites["many"]).overall.estimates["delta_accuracy"]

@@ -167,9 +167,17 @@ def test_a_field_that_names_each_question_is_refused(tmp_path: Path) -> None:
         write(tmp_path / side, "t", documents, [True] * 501)
     with pytest.raises(InputError, match="key has 501 values in 501 questions"):
         compare(tmp_path / "before", tmp_path / "after", by="key")
-    assert "records no tag" in str(
-        pytest.raises(InputError, compare, tmp_path / "before", tmp_path / "after", by="tag").value
-    )
+    with pytest.raises(InputError, match="records no tag"):
+        compare(tmp_path / "before", tmp_path / "after", by="tag")
+
+
+def test_the_page_has_a_table_of_the_slices(logs: Logs, tmp_path: Path) -> None:
+    compare(*logs, by=["subject", "tags"]).write(tmp_path / "out")
+    stored = pd.read_csv(tmp_path / "out" / "tables" / "slices-1.csv").set_index("slice")
+    expected = frame(logs).groupby("doc.subject")
+    assert stored["n"].to_dict() == expected.size().to_dict()
+    assert (stored["delta_accuracy"] - (expected.after.mean() - expected.before.mean())).abs().max() < 1e-9
+    assert "史学" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_json_and_terminal_hold_the_slices_and_the_limit(logs: Logs, call: Callable[..., Any]) -> None:

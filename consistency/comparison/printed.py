@@ -59,14 +59,14 @@ def run_lines(
 ) -> Iterator[str]:
     """The two models with the dates of their runs, and how many questions of how many tasks were compared."""
     names = [visible(model_name(config)) for config in configs]
-    dates = [_date(config.date or selection.run) for config, selection in zip(configs, selections, strict=True)]
+    dates = [run_date(config.date or selection.run) for config, selection in zip(configs, selections, strict=True)]
     for when, name, date in zip(("before", "after"), names, dates, strict=True):
         yield from wrapped(f"{when:<6}  {name}, {visible(date)}", layout.columns, " " * 8)
     questions, tasks = counts
     yield f"        {questions:,} {'question' if questions == 1 else 'questions'} of {counted(tasks, 'task')}"
 
 
-def _date(run: str) -> str:
+def run_date(run: str) -> str:
     """A run's date as people write it, to the second; another name of a run as it is."""
     day, _, clock = run.partition("T")
     hours = clock.split(".")[0].replace("-", ":")
@@ -90,7 +90,7 @@ def task_lines(
     rows = [row_of(section, changes.get(section.name)) for section in sections]
     beginning = common_beginning([section.name for section in tasks]) if layout.columns is not None else ""
     adjusted = any(section.p_holm is not None for section in sections)
-    metrics = tuple(visible(accuracy_name(section)) for section in sections)
+    metrics = tuple(map(_metric_name, sections))
     styles = tuple(row.style if layout.styles else "" for row in rows)
     whole = _table(sections, rows, metrics, styles, adjusted=adjusted, of_all=most is None, beginning="")
     table = fitted(whole, layout.columns)
@@ -146,25 +146,26 @@ def slice_lines(found: Slices, most: int | None, layout: Layout) -> Iterator[str
         Column("before", tuple(_percent(item.accuracy_before.value) for item in shown), rank=3),
         Column("after", tuple(_percent(item.accuracy_after.value) for item in shown), rank=3),
         Column("change", tuple(_change(change) for change, _ in changes), styles=styles),
-        Column("95 % interval", tuple(_ends(change) for change, _ in changes), rank=1, styles=styles),
+        Column("95 % interval", tuple(_ends(change) for change, _ in changes), styles=styles),
     ]
     if found.between is not None:
         table += [
-            Column("shrunk", tuple(_change(shrunk) for _, shrunk in changes)),
-            Column("95 % interval", tuple(_ends(shrunk) for _, shrunk in changes), rank=1),
+            Column("shrunk", tuple(_change(shrunk) for _, shrunk in changes), rank=2),
+            Column("95 % interval", tuple(_ends(shrunk) for _, shrunk in changes), rank=2),
         ]
     table += [
         Column("p (Holm)", tuple(p_value(item.p_holm) for item in shown)),
         Column("flips −/+", tuple(_flips(item.flips) for item in shown), rank=4),
     ]
-    yield from lines_of(fitted(table, layout.columns))
-    left = len(found.slices) - len(shown)
-    more = (
-        f"the {len(shown)} largest changes of {counted(len(found.slices), 'slice')} (--all: all of them); "
-        if left
-        else ""
-    )
-    yield from layout.lines(more + found.note)
+    shown_columns = fitted(table, layout.columns)
+    yield from lines_of(shown_columns)
+    remarks = [] if len(shown) == len(found.slices) else [f"the {len(shown)} largest changes (--all: all of them)"]
+    narrow = len(shown_columns) < len(table) and all(column.head != "shrunk" for column in shown_columns)
+    if narrow and found.between is not None:
+        remarks.append("a wider terminal also shows the changes that are shrunk towards their mean")
+    else:
+        remarks.append(found.shrinkage)
+    yield from layout.lines("; ".join([*remarks, found.correction]))
 
 
 @dataclass(frozen=True)
@@ -199,9 +200,9 @@ def _table(
     found = [
         Column(head, tuple(names), right=False),
         Column("metric", metrics, rank=1 if mixed else 7, right=False),
-        Column("n", tuple(f"{section.n:,}" for section in sections), rank=1),
-        Column("before", tuple(row.before for row in rows), rank=1),
-        Column("after", tuple(row.after for row in rows), rank=1),
+        Column("n", tuple(f"{section.n:,}" for section in sections)),
+        Column("before", tuple(row.before for row in rows), rank=2),
+        Column("after", tuple(row.after for row in rows), rank=2),
         Column("change", tuple(row.change for row in rows), styles=styles),
         Column("95 % interval" if of_all else "interval", tuple(row.interval for row in rows), styles=styles),
         Column("p (Holm)" if adjusted else "p", tuple(tested(section, adjusted=adjusted) for section in sections)),
@@ -219,7 +220,7 @@ def row_of(section: Section, change: Estimate | None) -> PrintedRow:
     found = section.estimates
     change = change or found["delta_accuracy"]
     if change.value is None:
-        metric = next((m for m in (section.metrics or {}).values() if m.delta.value is not None), None)
+        metric = next((metric for _, metric in _compared(section)), None)
         return PrintedRow(_NONE, _NONE, _NONE, "", "") if metric is None else _metric_row(metric)
     p = section.sign_flip_p if section.p_holm is None else section.p_holm
     return PrintedRow(
@@ -229,6 +230,18 @@ def row_of(section: Section, change: Estimate | None) -> PrintedRow:
         _ends(change),
         _style(change.value, p),
     )
+
+
+def _compared(section: Section) -> Iterator[tuple[str, MetricChange]]:
+    """The metrics of a section that have a change."""
+    return ((name, metric) for name, metric in (section.metrics or {}).items() if metric.delta.value is not None)
+
+
+def _metric_name(section: Section) -> str:
+    """The metric whose numbers a row has: that of accuracy, or without accuracy the first."""
+    first = next((name for name, _ in _compared(section)), None)
+    named = accuracy_name(section) if first is None or section.estimates["delta_accuracy"].value is not None else first
+    return visible(named)
 
 
 def _metric_row(metric: MetricChange) -> PrintedRow:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from consistency.comparison.groups import Weighting
+from consistency.comparison.numbers import points_of
 from consistency.comparison.pairing import PairingReport
 from consistency.statistics.decomposition import Decomposition
 from consistency.statistics.estimates import Estimate, Unit
@@ -112,7 +113,7 @@ class OptionBias:
         return {"before": self.before.to_dict(), "after": self.after.to_dict(), "shift": self.shift.to_dict()}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Section:
     """What changed in one set of questions: a task, a scope, or all of them.
 
@@ -215,6 +216,12 @@ class Section:
     weighting: Weighting | None = None
     rotations: Mapping[str, Estimate] | None = None
     decompose: Callable[[], Decomposition] | None = field(default=None, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        """Its name, how many questions it has, and what it says of accuracy."""
+        change = self.estimates.get("delta_accuracy")
+        found = "" if change is None or change.value is None else f", accuracy changed by {points_of(change)} points"
+        return f"<Section {self.name!r}: {self.n} questions{found}>"
 
     @cached_property
     def decomposition(self) -> Decomposition | None:

@@ -98,22 +98,23 @@ class Slices:
         return tuple(sorted(self.slices, key=lambda item: -item.size)[:most])
 
     @property
-    def note(self) -> str:
-        """What the columns of a table of the slices are, and what is not in it."""
+    def shrinkage(self) -> str:
+        """What the shrunk changes are, or why nothing is shrunk."""
         if self.between is not None:
-            shrunk = (
+            return (
                 "shrunk: the change, pulled towards the mean of the slices, whose true changes differ by a standard deviation of "
                 f"{100 * self.between:.1f} points (hierarchical normal model, Morris and Tang 2011): nearer to the truth on "
                 "average, but too far for a slice that alone changed much, which p (Holm) finds"
             )
-        elif self.overlapping:
-            shrunk = "nothing is shrunk, since questions are in several slices"
-        else:
-            shrunk = (
-                "nothing is shrunk: it takes 5 slices, and 10 questions that changed, to tell how much slices differ"
-            )
+        if self.overlapping:
+            return "nothing is shrunk, since questions are in several slices"
+        return "nothing is shrunk: it takes 5 slices, and 10 questions that changed, to tell how much slices differ"
+
+    @property
+    def correction(self) -> str:
+        """How p is adjusted, and which questions are in no slice."""
         missing = f"; {self.missing} questions without {self.by} are in no slice" if self.missing else ""
-        return f"{shrunk}; p adjusted for {len(self.slices)} slices (Holm){missing}"
+        return f"p adjusted for {len(self.slices)} slices (Holm){missing}"
 
     def to_dict(self) -> dict[str, Any]:
         """The slices by name, for JSON."""

@@ -25,7 +25,7 @@ from consistency.support.text import counted
 SCORES = ("raw", "acc_norm", "acc_bytes", "acc_mutual_info")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scores:
     """One model's answers to the questions of one task, a row a question.
 
@@ -101,6 +101,10 @@ class Scores:
 
     def __len__(self) -> int:
         return len(self.doc_id)
+
+    def __repr__(self) -> str:
+        """Its task, and how many questions it has."""
+        return f"<Scores {self.task!r}: {counted(len(self), 'question')} of {str(self.source)!r}>"
 
     @property
     def has_options(self) -> bool:

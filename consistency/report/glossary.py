@@ -128,7 +128,7 @@ _TERMS = (
     Term(
         "shrunk",
         "Of a slice: its change, pulled towards the mean of all slices, the more the fewer questions it has. Extreme changes of "
-        "small slices are mostly chance, so it is nearer to the truth on average; a slice that alone changed much is pulled too far.",
+        "small slices are mostly chance, so it is nearer to the truth on average; a slice that alone changed is pulled too far.",
         ("shrinkage", "partial pooling", "partially pooled"),
         "docs/statistics.md#slices",
     ),

@@ -9,7 +9,7 @@ from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.partial_pooling import partially_pooled
 from simulations.draws import MMLU, Table, covers
 
-# By name: how many answers turn on average, how far the slices' true changes are apart (standard deviation), and the change of one.
+# By name: which share of answers turns on average, the standard deviation of the slices' true changes, and the change of one.
 TRUTHS = {
     "nothing changed, 15 % turn": (0.15, 0.0, 0.0),
     "nothing changed, 2 % turn": (0.02, 0.0, 0.0),

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.changed_most import MOST
-from consistency.comparison.printed import choice_note, largest, row_of, tested
+from consistency.comparison.printed import choice_note, largest, row_of, run_date, tested
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.comparison.sentences import accuracy_name
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _LOOKS = {WORSE: Look("fell", RED, "v"), BETTER: Look("rose", BLUE, "^"), "": Look("not beyond chance", GREY, "o")}
+_MOST_NOTES = 6
 # In inches.
 _WIDE, _HEAD, _ROW = 6.4, 0.9, 0.26
 
@@ -44,11 +45,13 @@ def to_html(comparison: Comparison) -> str:
     """
     first, *others = [clause for sentence in comparison.verdicts for clause in sentence.split("; ")]
     runs = [
-        f"{when}: {model_name(config)}{f', {config.date}' if config.date else ''}"
+        f"{when}: {model_name(config)}{f', {run_date(config.date)}' if config.date else ''}"
         for when, config in (("before", comparison.before), ("after", comparison.after))
     ]
     shown, note = _shown(comparison)
-    adjusted = _adjusted(shown)
+    adjusted, notes = _adjusted(shown), list(comparison.notes)
+    if len(notes) > _MOST_NOTES:
+        notes = [*notes[:_MOST_NOTES], f"{len(notes) - _MOST_NOTES} more notes: comparison.notes"]
     head = ("task", "n", "before", "after", "change", "interval", "p (Holm)" if adjusted else "p")
     rows = [
         (
@@ -71,7 +74,9 @@ def to_html(comparison: Comparison) -> str:
             f"<table><thead><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr></thead><tbody>",
             *(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows),
             f"</tbody></table><p><small>Changes in points; {_text(note)}.</small></p>",
-            f'<div style="background:#fff;max-width:{_WIDE}in">{_svg(comparison)}</div></div>',
+            f'<div style="background:#fff;max-width:{_WIDE}in">{_svg(comparison)}</div>',
+            *(f"<p><small>{_text(line)}</small></p>" for line in notes),
+            "</div>",
         ]
     )
 

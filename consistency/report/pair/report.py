@@ -30,6 +30,7 @@ from consistency.report.methods import pair_methods
 from consistency.report.pair import metric_tables, option_tables, tables
 from consistency.report.pair.figures import pair_plots
 from consistency.report.pair.part_tables import part_tables
+from consistency.report.pair.slice_tables import slice_tables
 from consistency.report.pair.texts import LargeTexts, text_columns
 from consistency.report.provenance import (
     log_record,
@@ -151,6 +152,8 @@ def _report(comparison: Comparison, folder: Path) -> Report:
     if len(comparison.by_task) > 1:
         each: tuple[Table | Drawing, ...] = (*each_task, tables.task_table(comparison))
         sections.append(Section("tasks", "Task by task", (), each))
+    if comparison.slices:
+        sections.append(Section("slices", "Slices of the questions", (), slice_tables(comparison)))
     shown = questions.strongest(_questions(items, texts))
     harmful = questions.count_kinds(items)["harmful"]
     return Report(
