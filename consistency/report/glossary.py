@@ -187,8 +187,8 @@ _TERMS = (
     ),
     Term(
         "intervals that hold together",
-        "Of many runs: all intervals of a family (all runs in all tasks together; all runs in single tasks) contain the "
-        "true changes with 95 %, and not only each of them. They are wider, the more of them there are and the less alike the runs are.",
+        "Of many runs: all intervals of a family (all runs in all tasks together; all runs in single tasks) contain the true "
+        "changes with 95 %, and not only each of them. The more of them, and the less alike the runs, the wider they are.",
         ("simultaneous interval", "95 % together", "intervals for all together", "Dunnett"),
         _MANY,
     ),
