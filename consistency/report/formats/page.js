@@ -178,7 +178,7 @@ function sortable(table) {
       for (const other of heads) other.ariaSort = "none";
       head.ariaSort = next;
       const direction = next === "descending" ? -1 : 1;
-      const key = (row) => (head.className === "n" ? sortKey(row.cells[column]) : row.cells[column].textContent || null);
+      const key = (row) => (head.classList.contains("n") ? sortKey(row.cells[column]) : row.cells[column].textContent || null);
       const keys = new Map(original.map((row) => [row, key(row)]));
       body.append(...(next === "none" ? original : original.toSorted((a, b) => compare(keys.get(a), keys.get(b), direction))));
     });
