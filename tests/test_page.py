@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from consistency.comparison.compare import compare
 from consistency.comparison.many.compare import compare_many
 from consistency.experiment.grid import Experiment
-from consistency.report.content import ChangedQuestion, Drawing, GeneratedAnswers, Mark, Report, Section, Table
+from consistency.report.content import ChangedQuestion, Drawing, GeneratedAnswers, Mark, Report, Section, Span, Table
 from consistency.report.formats.html import html
 from consistency.report.formats.markdown import markdown
 from consistency.report.grid.report import write_report
@@ -121,12 +121,16 @@ def report(grid: bool, questions: tuple[ChangedQuestion, ...], note: str = "") -
     )
     head = ("scope", *(["group"] if grid else []), "questions", "accuracy (%)", "change (points)", "p (Holm)")
     main = Table("results", "Before and after", "In brackets: 95 % intervals.", head, rows, 1 + grid, [{"n": 1}])
+    main = replace(main, pinned="change (points)")
     subjects = tuple(
         (f"subject_{n:02d}", f"{n * 37 % 101}", f"{rng.normal():.3f}".replace("-", "−")) for n in range(57)
     )
     forest = Table(
         "subjects", "By subject", "All 57.", ("task", "questions", "KL (nats)"), subjects, 1, [{"n": 1}], True
     )
+    spans = tuple((Span(n - 28, n - 30, n - 20), Span(n / 2, None, None) if n % 3 else None) for n in range(57))
+    signs = (Mark("change", "●", "blue"), Mark("corrected", "◆", "red"))
+    forest = replace(forest, legend=signs, spans=spans, unit="points", pinned="questions")
     logs = Table(
         "logs", "Logs", "", ("log", "SHA-256"), (("runs/base/logs/with/a/long/path/of/folders", "f" * 64),), 1, []
     )
@@ -361,7 +365,9 @@ def test_the_page_shows_all_that_the_report_says(opened: Open, build: Callable[[
     for section in content.sections:
         for table in (block for block in section.blocks if isinstance(block, Table)):
             found = page.locator(f'section:has(#{section.id}) .scroll[aria-label="{table.title}"] tbody tr')
-            assert [tuple(row.locator("th, td").all_text_contents()) for row in found.all()] == list(table.rows)
+            assert [tuple(row.locator("th, td:not(.drawn)").all_text_contents()) for row in found.all()] == list(
+                table.rows
+            )
             assert page.locator(f'a[href="tables/{table.name}.csv"]').count() == 1
         for drawing in (block for block in section.blocks if isinstance(block, Drawing)):
             assert page.locator(f'figure:has(a[href="figures/{drawing.name}.csv"]) svg[role=img]').count() == len(
@@ -460,7 +466,7 @@ def test_a_dot_a_bar_and_a_task_lead_to_their_questions(opened: Open, single_fil
     page = opened(single_file.read_text(encoding="utf-8"))
     status = page.locator(".found [role=status]")
     task = "mmlu_college_computer_science"
-    page.locator("section:has(#changed-most)").get_by_role("link", name=task).click()
+    page.locator(f"section:has(#changed-most) a[href$='{task}']").click()
     page.wait_for_function("document.querySelector('.found [role=status]').textContent.startsWith('100 of')")
     assert page.locator(".plane a").count() == 100
     # A bar of the histogram.
@@ -733,6 +739,36 @@ def test_tables_sort_by_what_their_cells_mean(opened: Open) -> None:
     assert column(number) == ["< .001"] * 3 + [".042"] * 3 + ["–"] * 3
     section.get_by_role("button", name="p (Holm)").click()
     assert column(number) == [".042"] * 3 + ["< .001"] * 3 + ["–"] * 3
+
+
+@browser_needed
+def test_intervals_are_drawn_where_their_numbers_are(opened: Open) -> None:
+    content = pair_report()
+    table = next(table for table in content.tables if table.spans)
+    for width in (1440, 360):
+        page = opened(content, viewport={"width": width, "height": 900})
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        ends = "all => all.map(one => { const box = one.getBoundingClientRect(); return [box.left, box.right] })"
+        drawn = page.locator(".spans [data-tip^='change'] .line").evaluate_all(ends)
+        assert len(drawn) == len(table.spans)
+        # One scale in all rows: places are a linear function of the numbers.
+        numbers = [end for (span, _) in table.spans if span for end in (span.low, span.high)]
+        slope = np.polyfit(numbers, np.ravel(drawn), 1)
+        assert np.polyval(slope, numbers) == pytest.approx(np.ravel(drawn), abs=1)
+        zero = page.locator(".spans .zero").first.bounding_box()
+        assert zero
+        assert zero["x"] == pytest.approx(slope[1], abs=1)
+        assert page.locator(".spans [data-tip^='corrected']").count() == sum(
+            second is not None for _, second in table.spans
+        )
+        # The change stays in sight however far a table is scrolled; names are whole.
+        for scroll in (0, 10_000):
+            region = page.locator("section:has(#headline) .scroll").first
+            region.evaluate("(one, x) => { one.scrollLeft = x }", scroll)
+            box = region.locator("tbody .pin").first.bounding_box()
+            assert box
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
 
 
 @browser_needed
