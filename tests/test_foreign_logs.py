@@ -223,6 +223,24 @@ def test_epochs_and_samples_without_a_score(tmp_path):
     assert len(scores.notes) == 3
 
 
+@pytest.mark.parametrize(
+    ("ids", "numbers"),
+    [
+        ([7, 3, 5], [3, 5, 7]),
+        (["7", "3", "5"], [3, 5, 7]),
+        (["b", 0, 1], [0, 1, 2]),
+        (["01", "1", "2"], [0, 1, 2]),
+        ([1, "1", 2], [0, 1, 2]),
+        ([-1, 2**60, 0], [0, 1, 2]),
+    ],
+)
+def test_questions_have_the_numbers_of_their_ids_or_their_places(ids, numbers, tmp_path):
+    rows = [{"question": f"{n}?", "answer": "x", "correct": n == 0, "id": name} for n, name in enumerate(ids)]
+    scores = read_run(lines(tmp_path / "log.jsonl", rows)).tasks["log"]
+    assert scores.doc_id.tolist() == numbers
+    assert scores.correct.sum() == 1
+
+
 def test_values_of_scores_are_what_inspect_takes_them_to_be(tmp_path):
     values = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0, True: 1.0, 0.25: 0.25, "yes": 1.0, "0.5": 0.5, "maybe": math.nan}
     rows = [

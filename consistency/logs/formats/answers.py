@@ -211,7 +211,8 @@ def to_scores(
 def _numbers(ids: Iterable[int | str]) -> dict[int | str, int]:
     """A number for each id, ascending: the ids themselves, or what they write, where all are numbers; else their places."""
     found = {key: int(key) if isinstance(key, int) or _NUMBER.fullmatch(key) else -1 for key in ids}
-    if all(0 <= number <= _LARGEST for number in found.values()):
+    # 1 and "1" are two ids of one number.
+    if all(0 <= number <= _LARGEST for number in found.values()) and len(set(found.values())) == len(found):
         return dict(sorted(found.items(), key=lambda item: item[1]))
     return {key: place for place, key in enumerate(found)}
 
