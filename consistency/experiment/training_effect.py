@@ -207,7 +207,8 @@ def _has_product(tensor: Tensor, tensors: Sequence[Tensor]) -> bool:
     if left.shape[1] != right.shape[0]:
         return True
     # As large as the product, and small.
-    product = np.linalg.qr(left, "r") @ np.linalg.qr(right.T, "r").T
+    triangles: list[Any] = [np.linalg.qr(item, mode="r") for item in (left, right.T)]
+    product = triangles[0] @ triangles[1].T
     return bool(np.linalg.norm(product) > _CANCELLED * np.linalg.norm(left) * np.linalg.norm(right))
 
 
