@@ -1,8 +1,8 @@
 """Whether training has changed a model: its weights against those of its base model, and an adapter against how its kind begins.
 
-An adapter that changes no weight is a training of nothing, whatever values are stored, and so are weights merged with it. Most kinds
-begin with tensors of zeros, or of ones, with which they change nothing. Where the first values follow from the weights of the
-base model, as with PiSSA, the logits of both tell; once peft has saved such an adapter as an ordinary LoRA, with its first
+An adapter that changes no weight is a training of nothing, whatever values are stored, and so are weights merged with it. Most
+kinds begin with tensors of zeros, or of ones, with which they change nothing. Where the first values follow from the weights of
+the base model, as with PiSSA, the logits of both tell; once peft has saved such an adapter as an ordinary LoRA, with its first
 values subtracted, the products of its matrices do.
 """
 
@@ -207,7 +207,8 @@ def _has_product(tensor: Tensor, tensors: Sequence[Tensor]) -> bool:
     if left.shape[1] != right.shape[0]:
         return True
     # As large as the product, and small.
-    product = np.linalg.qr(left, "r") @ np.linalg.qr(right.T, "r").T
+    triangles: list[Any] = [np.linalg.qr(item, mode="r") for item in (left, right.T)]
+    product = triangles[0] @ triangles[1].T
     return bool(np.linalg.norm(product) > _CANCELLED * np.linalg.norm(left) * np.linalg.norm(right))
 
 
