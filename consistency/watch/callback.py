@@ -26,7 +26,7 @@ from consistency.watch.probe import Answer, Probe, unchanged_random_state
 from consistency.watch.questions import Questions, choose_questions, shares
 from consistency.watch.quiet import quiet
 from consistency.watch.record import ABOUT
-from consistency.watch.rows import DRIFT, TEXT, not_excluded, read_drift
+from consistency.watch.rows import DRIFT, TEXT, most_harm, read_drift
 from consistency.watch.schedule import LOOKS, Schedule, affordable_questions, training_seconds
 from consistency.watch.settings import WatchSettings, read_settings
 from consistency.watch.terminal import look_line
@@ -312,8 +312,11 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         """What a user reads at the end."""
         cost, alarm, rows = self._record["cost"], self.drift.alarm, self.drift.rows
         parts = [f"watch: {cost['seconds']:.1f} s in all, {100 * cost['share']:.1f} % of the training's time"]
-        if alarm is None and len(rows) > 1 and (left := not_excluded(rows[-1])):
-            parts.append(f"no alarm in {counted(len(rows) - 1, 'look')}, which does not exclude {left} (95 %)")
+        if alarm is None and len(rows) > 1:
+            harm = most_harm(rows[-1])
+            parts.append(
+                f"no alarm in {counted(len(rows) - 1, 'look')}" + (f": with 95 % confidence {harm}" if harm else "")
+            )
         return "; ".join([*parts, f"see {self.folder}"])
 
     def _revise(self, step: int) -> None:
