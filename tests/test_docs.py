@@ -60,7 +60,7 @@ def write_watched(folder: Path, first: Path, last: Path) -> None:
     from consistency.watch.settings import read_settings
 
     given = {"tasks": "mmlu", "learn": "*_college_computer_science", "every": 20, "stop": {"harmful_flips": "3 %"}}
-    drift = Drift(folder, read_settings(given, planned_steps=80), 4)
+    drift = Drift(folder, read_settings(given, planned_steps=80))
     for number in range(5):
         step = Path(shutil.copytree(first, folder / f"step-{20 * number:06d}"))
         for samples in step.rglob("samples_*.jsonl"):
@@ -72,7 +72,7 @@ def write_watched(folder: Path, first: Path, last: Path) -> None:
                         name: answered[name] for name in ("resps", "filtered_resps", "acc", "acc_norm") if name in row
                     }
             samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        drift.add(20 * number, number / 4, 1.0, 2.0)
+        drift.add(20 * number, number / 4, 1.0, 2.0, progress=number / 4)
     (folder / "watch.json").write_text(json.dumps({"model": "qwen2.5-1.5b-instruct", "max_steps": 80}))
 
 

@@ -15,7 +15,7 @@ from consistency.statistics.sequential import MOST_LOOKS, Turned
 from consistency.watch.alarm import judge
 from consistency.watch.drift import Drift, check_tasks
 from consistency.watch.frontier import best_step, frontier
-from consistency.watch.rows import DRIFT, DriftRow, Number, Pool, not_excluded, read_drift
+from consistency.watch.rows import DRIFT, DriftRow, Number, Pool, most_harm, read_drift
 from consistency.watch.settings import Stop, WatchSettings, read_settings
 
 STEPS = (0, 20, 40, 60, 80, 100)
@@ -241,8 +241,8 @@ def test_what_a_look_does_not_exclude_is_the_end_of_its_intervals(watched: Drift
     row = watched.rows[1]
     assert row.kept is not None
     change, flips = row.kept.figures["change"], row.kept.figures["harmful_flips"]
-    assert not_excluded(row) == (
-        f"up to {100 * flips.ci_high:.1f} % turned from right to wrong and up to {-100 * change.ci_low:.1f} % lost on balance"
+    assert most_harm(row) == (
+        f"at most {100 * flips.ci_high:.1f} % turned from right to wrong and at most {-100 * change.ci_low:.1f} % lost on balance"
     )
 
 

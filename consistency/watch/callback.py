@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +14,7 @@ from transformers import TrainerCallback
 
 from consistency.errors import InputError
 from consistency.support.files import write_atomically
-from consistency.support.json_files import pretty_json, read_json
+from consistency.support.json_files import pretty_json
 from consistency.support.text import counted, shortened
 from consistency.support.version import own_version
 from consistency.watch.copies import WeightsCopy
@@ -25,9 +23,9 @@ from consistency.watch.messages import LookError, end, reason, tell_above
 from consistency.watch.probe import Answer, Probe, unchanged_random_state
 from consistency.watch.questions import Questions, choose_questions, shares
 from consistency.watch.quiet import quiet
-from consistency.watch.record import ABOUT
-from consistency.watch.rows import DRIFT, TEXT, not_excluded, read_drift
-from consistency.watch.schedule import LOOKS, Schedule, affordable_questions, training_seconds
+from consistency.watch.record import ABOUT, settings_before
+from consistency.watch.rows import DRIFT, TEXT, most_harm, read_drift
+from consistency.watch.schedule import LOOKS, Schedule, affordable_questions, training_seconds, training_tokens
 from consistency.watch.settings import WatchSettings, read_settings
 from consistency.watch.terminal import look_line
 from consistency.watch.text import REFERENCE, add_row
@@ -35,9 +33,6 @@ from consistency.watch.text import REFERENCE, add_row
 _T = TypeVar("_T")
 # After so many steps it is said that looks cost too much.
 _SURE = 8
-# Rows of a training's data that tell how long all are, and where these have tokens.
-_ROWS = 64
-_TOKENS = ("input_ids", "prompt_ids", "chosen_ids", "rejected_ids", "completion_ids")
 _STEP = re.compile(r"step-(\d+)")
 
 
@@ -150,7 +145,9 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             name = self._name or str(getattr(trainer.model.config, "_name_or_path", "") or type(trainer.model).__name__)
             self.probe = Probe(trainer, questions, self.settings, (name, str(args.output_dir)), self.folder)
             # What was found of the training before the checkpoint that it goes on from.
-            before = self._everywhere(lambda: self._record_before(state))
+            before = self._everywhere(
+                lambda: settings_before(self.folder, self.settings) if state.global_step else None
+            )
             self._cut_questions(before, state.max_steps)
         self.copy = WeightsCopy(self.folder, trainer, self.probe.model.is_sharded)
         self._last = self._everywhere(lambda: self._prepare_folder(before, state))
@@ -162,35 +159,6 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         """What a user of these settings must know first."""
         if questions.unused:
             yield f"watch: num_fewshot is not used by {shortened(questions.unused)}: a task that says 0 examples keeps 0"
-
-    def _record_before(self, state: Any) -> dict[str, Any] | None:
-        """What `watch.json` says of the training that this one goes on with; None for one that begins.
-
-        Raises
-        ------
-        InputError
-            If it was not watched before, or with other settings.
-        """
-        if state.global_step == 0:
-            return None
-        about = self.folder / ABOUT
-        if not about.exists() or not (self.folder / DRIFT).exists():
-            raise InputError(
-                "watch: this training goes on from a checkpoint, and was not watched before",
-                do="train from the start, or leave watch out",
-                path=self.folder,
-            )
-        found: dict[str, Any] = read_json(about, "the settings of a watch")
-        given = _plain_settings(self.settings)
-        for key in ("baseline", "learn", "stop", "level"):
-            before = found["settings"].get(key)
-            if before != given[key]:
-                raise InputError(
-                    f"watch.{key}: {given[key]!r}, and {before!r} before the checkpoint that this training goes on from",
-                    do="give the settings that it had, or train from the start",
-                    path=about,
-                )
-        return found
 
     def _cut_questions(self, before: dict[str, Any] | None, max_steps: int) -> None:
         """Ask fewer questions where these would cost too much; as many as before the checkpoint where there is one."""
@@ -268,8 +236,8 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self.folder / REFERENCE, ignore_errors=True)
         self._record = self._describe(state)
-        if before is not None and before.get("cost"):
-            self._record["cost"] = before["cost"]
+        if before is not None:
+            self._record["cost"] |= before.get("cost") or {}
         self._before = dict(self._record["cost"])
         self._write_record()
         self.drift = Drift(self.folder, self.settings)
@@ -278,7 +246,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
     def _describe(self, state: Any) -> dict[str, Any]:
         questions = self.probe.questions
         return {
-            "settings": _plain_settings(self.settings),
+            "settings": self.settings.to_dict(),
             "tasks": {name: {"questions": len(asked.ids), "of": asked.of} for name, asked in questions.tasks.items()},
             "questions": questions.count,
             "sha256": questions.sha256,
@@ -312,8 +280,11 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         """What a user reads at the end."""
         cost, alarm, rows = self._record["cost"], self.drift.alarm, self.drift.rows
         parts = [f"watch: {cost['seconds']:.1f} s in all, {100 * cost['share']:.1f} % of the training's time"]
-        if alarm is None and len(rows) > 1 and (left := not_excluded(rows[-1])):
-            parts.append(f"no alarm in {counted(len(rows) - 1, 'look')}, which does not exclude {left} (95 %)")
+        if alarm is None and len(rows) > 1:
+            harm = most_harm(rows[-1])
+            parts.append(
+                f"no alarm in {counted(len(rows) - 1, 'look')}" + (f": with 95 % confidence {harm}" if harm else "")
+            )
         return "; ".join([*parts, f"see {self.folder}"])
 
     def _revise(self, step: int) -> None:
@@ -507,35 +478,3 @@ def choose(settings: WatchSettings) -> Questions:
         found = choose_questions(settings)
     check_tasks(settings, list(found.tasks), found.groups)
     return found
-
-
-def _plain_settings(settings: WatchSettings) -> dict[str, Any]:
-    """The settings as they stand in `watch.json`."""
-    found = asdict(replace(settings, folder=None, text=None)) | {"text": settings.text and str(settings.text)}
-    plain: dict[str, Any] = json.loads(json.dumps(found))
-    return plain
-
-
-def training_tokens(trainer: Any, max_steps: int) -> int | None:
-    """About how many tokens a training reads, by some of its rows; None where that is not known.
-
-    Parameters
-    ----------
-    trainer : transformers.Trainer
-    max_steps : int
-        Of the whole training.
-    """
-    rows, arguments = trainer.train_dataset, trainer.args
-    try:
-        count = len(rows)
-        some = [rows[number] for number in range(0, count, max(1, count // _ROWS))]
-        lengths = [sum(len(row[key]) for key in _TOKENS if row.get(key) is not None) for row in some]
-    except Exception:  # data sets are of any kind
-        return None
-    if not any(lengths):
-        return None
-    read = max_steps * int(trainer.get_total_train_batch_size(arguments))
-    if arguments.max_steps <= 0:
-        # Rows that are packed into others are more than a step has.
-        read = max(read, int(count * arguments.num_train_epochs))
-    return int(sum(lengths) / len(lengths) * read)

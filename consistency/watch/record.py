@@ -13,9 +13,12 @@ from consistency.errors import InputError
 from consistency.support.json_files import read_json
 from consistency.watch.frontier import best_step, frontier
 from consistency.watch.rows import DRIFT, Alarm, Condition, DriftRow, TextRow, first_alarm, read_drift, read_text
+from consistency.watch.settings import WatchSettings
 
 ABOUT = "watch.json"
 _SCHEMA_VERSION = 1
+# What stays the same in one training.
+_JUDGED_BY = ("baseline", "learn", "stop", "level")
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,43 @@ def find_record(folder: str | Path) -> Path:
     """The folder of a watch: the given one, or `watch` in it where a training's output folder is given."""
     path = Path(folder)
     return path / "watch" if not (path / DRIFT).exists() and (path / "watch").is_dir() else path
+
+
+def settings_before(folder: Path, settings: WatchSettings) -> dict[str, Any]:
+    """What `watch.json` says of a training that goes on from a checkpoint.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the watch.
+    settings : WatchSettings
+        What by now is asked for.
+
+    Raises
+    ------
+    InputError
+        If it was not watched before, or was judged by something else.
+    """
+    about = folder / ABOUT
+    if not about.exists() or not (folder / DRIFT).exists():
+        raise InputError(
+            "watch: this training goes on from a checkpoint, and was not watched before",
+            do="train from the start, or leave watch out",
+            path=folder,
+        )
+    found = read_json(about, "the settings of a watch")
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), dict) for key in ("settings", "tasks")):
+        raise InputError("without settings and tasks", expected="the settings of a watch", path=about)
+    given = settings.to_dict()
+    for key in _JUDGED_BY:
+        before = found["settings"].get(key)
+        if before != given[key]:
+            raise InputError(
+                f"watch.{key}: {given[key]!r}, and {before!r} before the checkpoint that this training goes on from",
+                do="give the settings that it had, or train from the start",
+                path=about,
+            )
+    return found
 
 
 def refuse_over_record(record: Path, option: str, place: Path) -> None:

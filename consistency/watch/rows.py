@@ -230,16 +230,16 @@ def limits_text(limits: Mapping[Condition, float]) -> str:
     return ", ".join(f"{100 * limit:g} % {WORDS[name]}" for name, limit in limits.items())
 
 
-def not_excluded(row: DriftRow) -> str:
-    """What harm a look without an alarm does not exclude: the far end of the 95 % interval of each condition; empty without one.
+def most_harm(row: DriftRow) -> str:
+    """The most harm that a look leaves possible: the far end of the 95 % interval of each condition; empty without one.
 
     Examples
     --------
     >>> change = Number(0.0, -0.021, 0.02, 500)
     >>> looks = {"margin": Look(0, 0.01, 1, 0.05)}
     >>> row = DriftRow(8, 1.0, None, 1.0, Pool(500, {"change": change}), None, {}, 500, {}, {}, looks=looks)
-    >>> not_excluded(row)
-    'up to 2.1 % lost on balance'
+    >>> most_harm(row)
+    'at most 2.1 % lost on balance'
     """
     parts = []
     for name in row.looks:
@@ -247,7 +247,7 @@ def not_excluded(row: DriftRow) -> str:
         found = NOTHING if row.kept is None else row.kept.number(figure)
         end = found.ci_low if sign < 0 else found.ci_high
         if end is not None:
-            parts.append(f"up to {decimal(max(100 * sign * end, 0.0), 1)} % {WORDS[name]}")
+            parts.append(f"at most {decimal(max(100 * sign * end, 0.0), 1)} % {WORDS[name]}")
     return " and ".join(parts)
 
 

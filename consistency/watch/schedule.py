@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 # The most looks after step 0 that are chosen by themselves, and of how many questions.
 LOOKS = 10
 MOST, LEAST = 500, 100
 # Passes forward that a step of a training takes as long as: one forward, and one backward of twice its operations.
 _PASSES = 3
+# Rows of a training's data that tell how long all are, and where these have tokens.
+_ROWS = 64
+_TOKENS = ("input_ids", "prompt_ids", "chosen_ids", "rejected_ids", "completion_ids")
 
 
 @dataclass
@@ -124,3 +128,28 @@ def affordable_questions(most: int, share: float, training: float, spent: float,
 def training_seconds(tokens: int, per_second: float) -> float:
     """What a training takes at least, by the tokens that it reads and how many a pass forward reads in a second."""
     return _PASSES * tokens / per_second
+
+
+def training_tokens(trainer: Any, max_steps: int) -> int | None:
+    """About how many tokens a training reads, by some of its rows; None where that is not known.
+
+    Parameters
+    ----------
+    trainer : transformers.Trainer
+    max_steps : int
+        Of the whole training.
+    """
+    rows, arguments = trainer.train_dataset, trainer.args
+    try:
+        count = len(rows)
+        some = [rows[number] for number in range(0, count, max(1, count // _ROWS))]
+        lengths = [sum(len(row[key]) for key in _TOKENS if row.get(key) is not None) for row in some]
+    except Exception:  # data sets are of any kind
+        return None
+    if not any(lengths):
+        return None
+    read = max_steps * int(trainer.get_total_train_batch_size(arguments))
+    if arguments.max_steps <= 0:
+        # Rows that are packed into others are more than a step has.
+        read = max(read, int(count * arguments.num_train_epochs))
+    return int(sum(lengths) / len(lengths) * read)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, cast
@@ -103,6 +104,12 @@ class WatchSettings:
     include_path: str | None = None
     seed: int = 0
     folder: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain data, for `watch.json`, without the folder that holds it."""
+        found = asdict(replace(self, folder=None, text=None)) | {"text": self.text and str(self.text)}
+        plain: dict[str, Any] = json.loads(json.dumps(found))
+        return plain
 
 
 _KEYS = tuple(field.name for field in fields(WatchSettings) if field.name != "least")

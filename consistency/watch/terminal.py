@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from consistency.support.text import counted, decimal, padded, shortened
 from consistency.watch.frontier import plane
 from consistency.watch.record import WatchRecord
-from consistency.watch.rows import NOTHING, DriftRow, Pool, limits_text, not_excluded
+from consistency.watch.rows import NOTHING, DriftRow, Pool, limits_text, most_harm
 
 # Points to either side of the curve where the steps to come are not known, and columns of it.
 REACH = 10.0
@@ -144,8 +144,8 @@ def outcome_lines(record: WatchRecord) -> Iterator[str]:
         yield f"ALARM at {alarm.to_text()}"
     elif record.limits:
         yield f"no alarm in {counted(len(record.rows) - 1, 'look')} (limits: {limits_text(record.limits)})"
-        if left := not_excluded(record.rows[-1]):
-            yield f"at step {record.rows[-1].step} not excluded (95 %): {left}"
+        if harm := most_harm(record.rows[-1]):
+            yield f"at step {record.rows[-1].step}, with 95 % confidence: {harm}"
     if len(record.rows) > 1:
         yield f"last step on the frontier within the limits: {record.best_step}"
     if record.rollback is not None:

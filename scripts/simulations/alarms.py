@@ -150,7 +150,9 @@ def of_alarms_without_harm(rng: np.random.Generator, n: int) -> tuple[bool, ...]
         found.append(any(first_alarm(answers, condition, ALPHA / 2) is not None for condition in CONDITIONS))
         if looks == TEN:
             found += [how(answers, "margin") is not None for how in (first_alone, first_bet)]
-            found += [first_alarm(answers[at], "margin", progress=done) is not None for at, done in by_cost(rng.spawn(1)[0])]
+            found += [
+                first_alarm(answers[at], "margin", progress=done) is not None for at, done in by_cost(rng.spawn(1)[0])
+            ]
     found += [first_alarm(at_the_limit(rng, n, TEN, noise), "margin") is not None for noise in NOISE]
     for alike in ((0.0, 0.0), (1.0, 0.0)):
         found.append(first_alarm(at_the_limit(rng, n, TEN, 0.05, *alike), "margin") is not None)

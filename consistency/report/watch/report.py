@@ -20,7 +20,7 @@ from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
 from consistency.support.text import counted, p_value, shortened
 from consistency.watch.record import WatchRecord
-from consistency.watch.rows import NOTHING, WORDS, Number, Pool, limits_text, not_excluded
+from consistency.watch.rows import NOTHING, WORDS, Number, Pool, limits_text, most_harm
 
 INTERVALS = (
     "95 % intervals say how far a figure of one step would move with other questions of the same tasks. They do not contain what "
@@ -132,8 +132,8 @@ def watch_document(record: WatchRecord) -> WatchReport:
             if change is None
             else f" Accuracy in the tasks to be kept: {_text(last.kept, 'change', 100, 1, True)} points."
         )
-        left = not_excluded(last)
-        possible = f" At step {last.step} {left} is not excluded (95 %)." if left else ""
+        harm = most_harm(last)
+        possible = f" At step {last.step}, with 95 % confidence: {harm}." if harm else ""
         sentence = f"No alarm in {counted(len(record.rows) - 1, 'look')}.{so_far}{possible}"
     found = versions()
     return WatchReport(
