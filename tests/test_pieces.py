@@ -139,8 +139,8 @@ def test_parts_that_repeat_are_encoded_once(build_llama: Callable[[str], Path]) 
     tokenizer = transformers.AutoTokenizer.from_pretrained(build_llama("byte_level"))
     pieces = Pieces(tokenizer, {})
     encoded: list[str] = []
-    plain = pieces._plain
-    pieces._plain = lambda texts: encoded.extend(texts) or plain(texts)  # type: ignore[func-returns-value,method-assign]
+    encode = pieces._encode
+    pieces._encode = lambda texts, special: encoded.extend(texts) or encode(texts, special)  # type: ignore[func-returns-value,method-assign]
     for _ in range(2):
         pieces.encode(
             [f"{SHOTS}Question: {number}?\nAnswer:{letter}" for number in range(50) for letter in (" A", " B")]
@@ -238,9 +238,9 @@ def test_passes_begin_before_all_is_encoded_and_answers_keep_their_order(
     requests: list[Any] = [SimpleNamespace(args=pair) for pair in [*asked, ("", "alone"), ("shares nothing", " A")]]
     expected = hf.loglikelihood(requests, disable_tqdm=True)
     done: list[str] = []
-    pairs, logprobs = Pieces.pairs, ours.forward.logprobs
+    begin, logprobs = Pieces.begun_pairs, ours.forward.logprobs
     assert ours.why_unsupported is None
-    monkeypatch.setattr(Pieces, "pairs", lambda *given: done.append("encoded") or pairs(*given))
+    monkeypatch.setattr(Pieces, "begun_pairs", lambda *given: done.append("encoded") or begin(*given))
     ours.forward.logprobs = lambda *given: done.append("pass") or logprobs(*given)
     found = ours.loglikelihood(requests, disable_tqdm=True)
     assert max(abs(a[0] - b[0]) for a, b in zip(found, expected, strict=True)) <= 1e-4

@@ -15,8 +15,9 @@ from consistency.shared_prefix.attention import Carried, to_device
 from consistency.shared_prefix.passes import Row
 from consistency.shared_prefix.prefixes import Tokens
 
-# A longer pass is not faster: its matrices are large enough.
-LONGEST_PASS = {"cpu": 4096, "cuda": 32768}
+# A longer pass is not faster: its matrices are large enough, and of a small model the processor starts it in less time than a
+# GPU computes it.
+LONGEST_PASS = {"cpu": 4096, "cuda": 65536}
 
 
 class Forward:
@@ -56,6 +57,7 @@ class Forward:
         self.model, self.device = model, device
         self.softmax_dtype, self.mixed_precision_dtype = softmax_dtype, mixed_precision_dtype
         self.pass_tokens = pass_tokens
+        self._usual_attention: str | None = None
 
     def logprobs(self, row: Row, carried: Carried, counts: Sequence[int]) -> tuple[torch.Tensor, attention.Pass]:
         """Run one pass; `prefix_attention` must be on.
@@ -93,7 +95,7 @@ class Forward:
 
     def plain_logprobs(self, tokens: Tokens, count: int) -> torch.Tensor:
         """The logprobs [count, vocabulary] of the last positions of a prompt, computed without any shared prefix."""
-        with self.without_gradients(), self._autocast():
+        with self._attention(self._usual_attention), self.without_gradients(), self._autocast():
             inputs = to_device(self.device, tokens.astype(np.int64))[None]
             output = self.model(input_ids=inputs, use_cache=False, logits_to_keep=count)
             return functional.log_softmax(output.logits[0], dim=-1, dtype=self.softmax_dtype or torch.float32)
@@ -105,9 +107,20 @@ class Forward:
     @contextmanager
     def prefix_attention(self) -> Iterator[None]:
         """Replace the model's attention by this package's inside a `with` block."""
+        before = self.base_model.config._attn_implementation
+        if before != attention.NAME:
+            self._usual_attention = before
+        with self._attention(attention.NAME):
+            yield
+
+    @contextmanager
+    def _attention(self, name: str | None) -> Iterator[None]:
         base = self.base_model
         before = base.config._attn_implementation
-        base.set_attn_implementation(attention.NAME)
+        if name in (None, before):
+            yield
+            return
+        base.set_attn_implementation(name)
         try:
             yield
         finally:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from consistency.shared_prefix.attention import Carried, to_device
 from consistency.shared_prefix.compatibility import NOT_CAUSAL, longest_served, why_unsupported
 from consistency.shared_prefix.forward import LONGEST_PASS, Forward
 from consistency.shared_prefix.passes import Row, Unit, end_of_pass, lay_out, units_of
-from consistency.shared_prefix.pieces import Pieces, Verification, portions
+from consistency.shared_prefix.pieces import Pair, Pieces, Verification, portions
 from consistency.shared_prefix.requests import Encoded, Requests
 from consistency.shared_prefix.truncation import CountsTruncation
 from consistency.support.arrays import Integers
@@ -30,8 +31,14 @@ from consistency.support.memory import gc_disabled, gc_of_new_objects
 logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
 
 Answer = tuple[float, bool]
+# The most tokens of the first pass; each may be twice as long as the one before. A device begins once a pass is full.
+FIRST_PASS = 16384
+
 # Numbers of requests, and their tokens.
 _Block = tuple[Sequence[int], Sequence[Encoded]]
+# The places of requests in a block, and their strings; and what encodes them.
+_Asked = tuple[list[int], list[tuple[str, str]]]
+_Pairs = Callable[[], list[Pair]]
 
 
 @register_model("hf-shared-prefix")
@@ -120,24 +127,34 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             by_context.setdefault(request.args[0], []).append(number)
         contexts = [context for context in by_context if context]
         left += by_context.get("", [])
-        for portion in portions(contexts):
-            places = [number for place in portion for number in by_context[contexts[place]]]
-            block = [requests[number].args for number in places]
+
+        def begun() -> Iterator[tuple[list[int], list[tuple[str, str]], list[tuple[Pieces, _Asked, _Pairs | None]]]]:
+            for portion in portions(contexts):
+                places = [number for place in portion for number in by_context[contexts[place]]]
+                block = [requests[number].args for number in places]
+                asked = [item for item in zip(kinds, _by_beginning(block, begin), strict=True) if item[1][0]]
+                yield (
+                    places,
+                    block,
+                    [(pieces, item, pieces.begun_pairs(item[1]) if by_part else None) for pieces, item in asked],
+                )
+
+        # Of each block the parts are encoded in a thread while the one before is computed.
+        for (places, block, asked), _ in pairwise(chain(begun(), [((), (), ())])):
             numbers: list[int] = []
             encoded: list[Encoded] = []
-            for pieces, (those, asked) in zip(kinds, _by_beginning(block, begin), strict=True):
-                if not those:
-                    continue
-                pairs = pieces.pairs(asked) if by_part else pieces.whole_pairs(asked)
-                if by_part and not pieces.is_equal(asked, pairs):
-                    by_part = False
-                    pairs = pieces.whole_pairs(asked)
-                if pieces not in compared and (pairs[0][0].tolist(), pairs[0][1]) != self._encode_pair(*asked[0]):
-                    # This release of lm_eval encodes differently: let it encode each string itself.
-                    continue
-                compared.add(pieces)
+            for pieces, (those, texts), by_parts in asked:
+                pairs = by_parts() if by_part and by_parts else pieces.whole_pairs(texts)
+                if pieces not in compared:
+                    if by_part and not pieces.is_equal(texts, pairs):
+                        by_part = False
+                        pairs = pieces.whole_pairs(texts)
+                    if (pairs[0][0].tolist(), pairs[0][1]) != self._encode_pair(*texts[0]):
+                        # This release of lm_eval encodes differently: let it encode each string itself.
+                        continue
+                    compared.add(pieces)
                 if verification and by_part and not pieces.is_proven:
-                    verification.add(pieces, asked, pairs)
+                    verification.add(pieces, texts, pairs)
                 numbers += [places[place] for place in those]
                 encoded += [(block[place], *pair) for place, pair in zip(those, pairs, strict=True)]
             if len(numbers) < len(places):
@@ -161,13 +178,17 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
     def _scored(self, blocks: Iterable[_Block], total: int, disable_tqdm: bool) -> dict[int, Answer]:
         """The answers to the requests of all blocks, by their numbers."""
         answers: dict[int, Answer] = {}
+        if not total:
+            return answers
+        # Found by a trial that needs the model's own attention.
+        reason = self.why_unsupported
         # Each collection would visit the tokens of all requests.
         with (
             gc_of_new_objects(),
             tqdm(total=total, disable=disable_tqdm or self.rank != 0, desc="Shared prefixes") as bar,
         ):
             work = _Work(Requests([], self.max_length))
-            for scores in self._score_units(self._units(blocks, work), work.batch):
+            for scores in self._score_units(self._units(blocks, work, reason), work.batch):
                 scored = scores.read()
                 for number, answer in scored:
                     answers[number] = answer
@@ -195,13 +216,12 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             answers.update(zip(numbers, found, strict=True))
         return answers
 
-    def _units(self, blocks: Iterable[_Block], work: _Work) -> Iterator[list[Unit]]:
-        """The units of each block."""
+    def _units(self, blocks: Iterable[_Block], work: _Work, reason: str | None) -> Iterator[list[Unit]]:
+        """The units of each block; none where there is a reason why the model cannot share prefixes."""
         # Asking for it takes a while.
         longest, batch = int(self.max_length), work.batch
         for numbers, requests in blocks:
             work.encoded.update(zip(numbers, requests, strict=True))
-            reason = self.why_unsupported
             if reason is not None:
                 work.own.setdefault(reason, []).extend(numbers)
                 continue
@@ -261,42 +281,44 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
 
     def _score_units(self, blocks: Iterator[list[Unit]], batch: Requests) -> Iterator[_Scores]:
         tokens, positions = self.forward.budget()
+        begin = FIRST_PASS
         units: list[Unit] = []
         carried: Carried = {}
         waiting: _Scores | None = None
         first = 0
-        while True:
-            last = end_of_pass(units, first, batch.counts, tokens, positions)
-            while last == len(units):
-                # Each collection would visit all that is made here, and what was made before.
-                with gc_disabled():
-                    more = next(blocks, None)
-                gc.freeze()
-                if more is None:
+        with self.forward.prefix_attention():
+            while True:
+                most = min(tokens, begin)
+                last = end_of_pass(units, first, batch.counts, most, positions)
+                while last == len(units):
+                    # Each collection would visit all that is made here, and what was made before.
+                    with gc_disabled():
+                        more = next(blocks, None)
+                    gc.freeze()
+                    if more is None:
+                        break
+                    units += more
+                    last = end_of_pass(units, first, batch.counts, most, positions)
+                if first == last:
                     break
-                units += more
-                last = end_of_pass(units, first, batch.counts, tokens, positions)
-            if first == last:
-                break
-            with self.forward.prefix_attention():
                 row = lay_out(units, first, last, batch.sequences)
                 scores, kept = self._try_pass(row, carried, batch)
-            if scores is None:
-                if last - first == 1:
-                    raise torch.OutOfMemoryError(
-                        f"no memory for one question of {len(row.tokens)} tokens: use a shorter type, or another device"
-                    )
-                scored = sum(batch.counts[leaf.sequence] for leaf in row.leaves)
-                tokens, positions = len(row.tokens) // 2, max(1, scored // 2)
-                logger.warning("out of memory: passes of at most %d tokens from here", tokens)
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                continue
-            # The answers of a pass are read once the next pass has started, so that the device never waits.
-            if waiting is not None:
-                yield waiting
-            waiting = scores
-            first, carried = last, kept
+                if scores is None:
+                    if last - first == 1:
+                        raise torch.OutOfMemoryError(
+                            f"no memory for one question of {len(row.tokens)} tokens: use a shorter type, or another device"
+                        )
+                    scored = sum(batch.counts[leaf.sequence] for leaf in row.leaves)
+                    tokens, positions = len(row.tokens) // 2, max(1, scored // 2)
+                    logger.warning("out of memory: passes of at most %d tokens from here", tokens)
+                    if self.device.type == "cuda":
+                        torch.cuda.empty_cache()
+                    continue
+                # The answers of a pass are read once the next pass has started, so that the device never waits.
+                if waiting is not None:
+                    yield waiting
+                waiting = scores
+                first, carried, begin = last, kept, 2 * begin
         if waiting is not None:
             yield waiting
 
@@ -318,14 +340,12 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         return why_unsupported(self.forward, self._model_call) if self.backend == "causal" else NOT_CAUSAL
 
 
-def _by_beginning(
-    requests: Sequence[tuple[str, str]], begin: str
-) -> tuple[tuple[list[int], list[tuple[str, str]]], tuple[list[int], list[tuple[str, str]]]]:
+def _by_beginning(requests: Sequence[tuple[str, str]], begin: str) -> tuple[_Asked, _Asked]:
     """The requests that do not begin with a text, and those that do: their places, and their strings as lm_eval cuts them.
 
     Those of which only the context with its continuation begins with it are in neither.
     """
-    found: tuple[tuple[list[int], list[tuple[str, str]]], ...] = (([], []), ([], []))
+    found: tuple[_Asked, _Asked] = (([], []), ([], []))
     last, context, space, begins, is_short = None, "", "", False, False
     for place, (asked, answer) in enumerate(requests):
         if asked is not last:
@@ -338,7 +358,7 @@ def _by_beginning(
             places, texts = found[begins]
             places.append(place)
             texts.append((context, after))
-    return found[0], found[1]
+    return found
 
 
 @dataclass
@@ -369,7 +389,7 @@ class _Work:
 
 
 class _Scores:
-    """The logprobs of a pass, on the model's device until they are read.
+    """The logprobs of a pass, on their way from the model's device until they are read.
 
     Parameters
     ----------
@@ -380,11 +400,17 @@ class _Scores:
     """
 
     def __init__(self, owners: Integers, values: torch.Tensor, greedy: torch.Tensor) -> None:
-        self.owners, self.values, self.greedy = owners, values, greedy
+        self.owners = owners
+        # A copy that is asked for later would wait for the passes in between.
+        self._found = torch.stack([values.double(), greedy.double()]).to("cpu", non_blocking=True)
+        self._copied = torch.cuda.current_stream(values.device).record_event() if values.is_cuda else None
 
     def read(self) -> list[tuple[int, Answer]]:
         """For each request its number, the sum of its logprobs, and whether all its tokens are the most probable."""
         starts = np.flatnonzero(np.r_[True, self.owners[1:] != self.owners[:-1]])
-        sums = np.add.reduceat(self.values.double().cpu().numpy(), starts).tolist()
-        greedy = np.logical_and.reduceat(self.greedy.cpu().numpy(), starts).tolist()
+        if self._copied is not None:
+            self._copied.synchronize()
+        values, are_greedy = self._found.numpy()
+        sums = np.add.reduceat(values, starts).tolist()
+        greedy = np.logical_and.reduceat(are_greedy > 0, starts).tolist()
         return list(zip(self.owners[starts].tolist(), zip(sums, greedy, strict=True), strict=True))
