@@ -480,7 +480,7 @@ def encode(lm: SharedPrefixLM, requests: list[Any]) -> list[Encoded]:
 
     class Keep(SharedPrefixLM):
         def _scored(self, blocks: Any, *_: Any) -> dict[int, tuple[float, bool]]:
-            for numbers, block in blocks:
+            for numbers, block, _ in blocks:
                 # As hf takes them.
                 lists = [(texts, np.asarray(context).tolist(), answer) for texts, context, answer in block]
                 kept.update(zip(numbers, lists, strict=True))

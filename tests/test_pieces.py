@@ -81,6 +81,7 @@ def test_requests_have_the_tokens_that_lm_eval_gives_them(
     """As lm_eval encodes each alone: also without a context, with space at its end, with BOS, and with lines in answers."""
     # So that there are several blocks.
     monkeypatch.setattr("consistency.shared_prefix.pieces._TOGETHER", 7)
+    monkeypatch.setattr("consistency.shared_prefix.model.ENCODED", 3)
     common = {
         "pretrained": str(build_llama(kind)),
         "device": "cpu",
@@ -96,7 +97,7 @@ def test_requests_have_the_tokens_that_lm_eval_gives_them(
         return [(0.0, False)] * len(requests)
 
     def keep_blocks(_: Any, blocks: Any, *__: Any) -> dict[int, tuple[float, bool]]:
-        for numbers, requests in blocks:
+        for numbers, requests, _ in blocks:
             in_blocks.update(zip(numbers, [(texts, *listed(pair)) for texts, *pair in requests], strict=True))
         return dict.fromkeys(in_blocks, (0.0, False))
 
@@ -218,7 +219,7 @@ def test_an_answer_that_joins_the_line_before_it_is_found(build_llama: Callable[
     with Verification() as verification:
         list(model._blocks(requests, verification, []))
         assert not verification.is_equal()
-    encoded = {texts: listed(pair) for _, block in model._blocks(requests, None, []) for texts, *pair in block}
+    encoded = {texts: listed(pair) for _, block, _ in model._blocks(requests, None, []) for texts, *pair in block}
     assert encoded[context, rest] == HFLM._encode_pair(model, context, rest)
 
 

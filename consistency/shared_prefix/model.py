@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,11 +33,14 @@ Answer = tuple[float, bool]
 # The most tokens of the first pass; each may be twice as long as the one before. A device begins once a pass is full.
 FIRST_PASS = 16384
 
-# Numbers of requests, and their tokens.
-_Block = tuple[Sequence[int], Sequence[Encoded]]
+# So many texts are encoded at a time. A GPU has more than that to compute, even in a small model, of what it was asked for.
+ENCODED = 100
+
+# Numbers of requests, their tokens, and whether those since the last such block are to be searched for what they share.
+_Block = tuple[Sequence[int], Sequence[Encoded], bool]
 # The places of requests in a block, and their strings; and what encodes them.
 _Asked = tuple[list[int], list[tuple[str, str]]]
-_Pairs = Callable[[], list[Pair]]
+_Begun = tuple[Pieces, _Asked, Callable[[], list[Pair]] | None]
 
 
 @register_model("hf-shared-prefix")
@@ -113,7 +115,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         return [answers[number] for number in range(len(requests))]
 
     def _blocks(self, requests: Sequence[Any], verification: Verification | None, left: list[int]) -> Iterator[_Block]:
-        """The numbers of requests, and their tokens, block by block: each is encoded once the device computes the one before.
+        """The numbers of requests, and their tokens, block by block.
 
         Numbers of those that lm_eval has to encode by itself are added to `left`.
         """
@@ -128,19 +130,18 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         contexts = [context for context in by_context if context]
         left += by_context.get("", [])
 
-        def begun() -> Iterator[tuple[list[int], list[tuple[str, str]], list[tuple[Pieces, _Asked, _Pairs | None]]]]:
+        def begun() -> Iterator[tuple[list[int], list[tuple[str, str]], bool, list[_Begun]]]:
             for portion in portions(contexts):
-                places = [number for place in portion for number in by_context[contexts[place]]]
-                block = [requests[number].args for number in places]
-                asked = [item for item in zip(kinds, _by_beginning(block, begin), strict=True) if item[1][0]]
-                yield (
-                    places,
-                    block,
-                    [(pieces, item, pieces.begun_pairs(item[1]) if by_part else None) for pieces, item in asked],
-                )
+                for first in range(0, len(portion), ENCODED):
+                    part = portion[first : first + ENCODED]
+                    places = [number for place in part for number in by_context[contexts[place]]]
+                    block = [requests[number].args for number in places]
+                    asked = [item for item in zip(kinds, _by_beginning(block, begin), strict=True) if item[1][0]]
+                    pairs = [(*item, item[0].begun_pairs(item[1][1]) if by_part else None) for item in asked]
+                    yield places, block, first + ENCODED >= len(portion), pairs
 
-        # Of each block the parts are encoded in a thread while the one before is computed.
-        for (places, block, asked), _ in pairwise(chain(begun(), [((), (), ())])):
+        # Of each block the parts are encoded in a thread while the one before is put together.
+        for (places, block, is_last, asked), _ in pairwise(chain(begun(), [([], [], True, [])])):
             numbers: list[int] = []
             encoded: list[Encoded] = []
             for pieces, (those, texts), by_parts in asked:
@@ -161,7 +162,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
                 left += sorted(set(places).difference(numbers))
             if numbers:
                 self.count_scored([requests[number] for number in numbers], encoded)
-                yield numbers, encoded
+            yield numbers, encoded, is_last
 
     # Scoring
 
@@ -172,7 +173,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         if override_bs is not None or not requests:
             return self._as_hf(requests, disable_tqdm, override_bs)
         numbers = range(len(requests))
-        answers = self._scored([(numbers, requests)], len(requests), disable_tqdm)
+        answers = self._scored([(numbers, requests, True)], len(requests), disable_tqdm)
         return [answers[number] for number in numbers]
 
     def _scored(self, blocks: Iterable[_Block], total: int, disable_tqdm: bool) -> dict[int, Answer]:
@@ -188,7 +189,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             tqdm(total=total, disable=disable_tqdm or self.rank != 0, desc="Shared prefixes") as bar,
         ):
             work = _Work(Requests([], self.max_length))
-            for scores in self._score_units(self._units(blocks, work, reason), work.batch):
+            for scores in self._score_units(self._units(blocks, work, reason), work):
                 scored = scores.read()
                 for number, answer in scored:
                     answers[number] = answer
@@ -216,22 +217,34 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             answers.update(zip(numbers, found, strict=True))
         return answers
 
-    def _units(self, blocks: Iterable[_Block], work: _Work, reason: str | None) -> Iterator[list[Unit]]:
-        """The units of each block; none where there is a reason why the model cannot share prefixes."""
+    def _units(self, blocks: Iterable[_Block], work: _Work, reason: str | None) -> Iterator[list[Unit] | None]:
+        """The units of requests, step by step: there are none after many a step, and None where the next one needs the device.
+
+        There are no units at all if there is a reason why the model cannot share prefixes.
+        """
         # Asking for it takes a while.
         longest, batch = int(self.max_length), work.batch
-        for numbers, requests in blocks:
+        waiting: list[int] = []
+        for numbers, requests, is_last in blocks:
             work.encoded.update(zip(numbers, requests, strict=True))
             if reason is not None:
                 work.own.setdefault(reason, []).extend(numbers)
                 continue
-            lengths = [min(len(context) + len(answer) - 1, longest) for _, context, answer in requests]
+            waiting += numbers
+            if not is_last or not waiting:
+                yield []
+                continue
+            asked = [work.encoded[number] for number in waiting]
+            lengths = [min(len(context) + len(answer) - 1, longest) for _, context, answer in asked]
+            if max(lengths) > self._served[0]:
+                yield None
             served = self._longest_served(max(lengths))
-            near = [number for number, length in zip(numbers, lengths, strict=True) if length <= served]
-            if len(near) < len(numbers):
-                work.own.setdefault(self._served[1], []).extend(sorted(set(numbers).difference(near)))
+            near = [number for number, length in zip(waiting, lengths, strict=True) if length <= served]
+            if len(near) < len(waiting):
+                work.own.setdefault(self._served[1], []).extend(sorted(set(waiting).difference(near)))
             first = len(batch.sequences)
             batch.add(near, [work.encoded[number] for number in near])
+            yield []
             forest = batch.forest(first)
             trees = [tree for tree in forest if tree.children]
             units = units_of(trees, LONGEST_PASS[self.device.type])
@@ -241,6 +254,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             work.trees += len(trees)
             work.computed += sum(map(len, units)) + sum(map(len, trees))
             work.read += sum(len(batch.sequences[leaf.sequence]) for unit in units for leaf in unit.leaves)
+            waiting = []
             yield units
 
     def _longest_served(self, length: int) -> int:
@@ -279,30 +293,32 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         """How many prompts of so many tokens a pass of free memory holds."""
         return max(1, self.forward.budget()[1] // min(longest, int(self.max_length)))
 
-    def _score_units(self, blocks: Iterator[list[Unit]], batch: Requests) -> Iterator[_Scores]:
+    def _score_units(self, steps: Iterator[list[Unit] | None], work: _Work) -> Iterator[_Scores]:
         tokens, positions = self.forward.budget()
-        begin = FIRST_PASS
-        units: list[Unit] = []
+        begin, batch = FIRST_PASS, work.batch
+        ready = _Ready(steps)
         carried: Carried = {}
         waiting: _Scores | None = None
         first = 0
+
+        def meanwhile() -> None:
+            # Enough for the next pass is enough.
+            if work.computed - work.begun < tokens and not ready.needs_device:
+                ready.step()
+
         with self.forward.prefix_attention():
             while True:
                 most = min(tokens, begin)
-                last = end_of_pass(units, first, batch.counts, most, positions)
-                while last == len(units):
-                    # Each collection would visit all that is made here, and what was made before.
-                    with gc_disabled():
-                        more = next(blocks, None)
-                    gc.freeze()
-                    if more is None:
-                        break
-                    units += more
-                    last = end_of_pass(units, first, batch.counts, most, positions)
+                last = end_of_pass(ready.units, first, batch.counts, most, positions)
+                while last == len(ready.units) and ready.step():
+                    if last < len(ready.units):
+                        last = end_of_pass(ready.units, first, batch.counts, most, positions)
                 if first == last:
                     break
-                row = lay_out(units, first, last, batch.sequences)
-                scores, kept = self._try_pass(row, carried, batch)
+                row = lay_out(ready.units, first, last, batch.sequences)
+                work.begun += len(row.tokens)
+                # A GPU computes long after it was asked to; the processor asks for more.
+                scores, kept = self._try_pass(row, carried, batch, meanwhile if self.device.type == "cuda" else None)
                 if scores is None:
                     if last - first == 1:
                         raise torch.OutOfMemoryError(
@@ -310,6 +326,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
                         )
                     scored = sum(batch.counts[leaf.sequence] for leaf in row.leaves)
                     tokens, positions = len(row.tokens) // 2, max(1, scored // 2)
+                    work.begun -= len(row.tokens)
                     logger.warning("out of memory: passes of at most %d tokens from here", tokens)
                     if self.device.type == "cuda":
                         torch.cuda.empty_cache()
@@ -322,11 +339,13 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         if waiting is not None:
             yield waiting
 
-    def _try_pass(self, row: Row, carried: Carried, batch: Requests) -> tuple[_Scores | None, Carried]:
+    def _try_pass(
+        self, row: Row, carried: Carried, batch: Requests, meanwhile: Callable[[], None] | None
+    ) -> tuple[_Scores | None, Carried]:
         """The scores of one pass, None if memory ran out, and what it leaves for the next one."""
         places, targets, owners = batch.scored_tokens(row)
         try:
-            logprobs, current = self.forward.logprobs(row, carried, batch.counts)
+            logprobs, current = self.forward.logprobs(row, carried, batch.counts, meanwhile)
             at, chosen = (to_device(logprobs.device, item) for item in (places, targets))
             return _Scores(owners, logprobs[at, chosen], logprobs.argmax(-1)[at] == chosen), current.kept
         except RuntimeError as error:
@@ -378,6 +397,8 @@ class _Work:
         The numbers of those that take lm_eval's own path, by the reason; None for those that share nothing.
     trees, computed, read : int
         Of those that are computed here: how many prefixes they share, how many tokens are computed, and how many they have.
+    begun : int
+        In so many of these tokens passes have begun.
     """
 
     batch: Requests
@@ -386,6 +407,39 @@ class _Work:
     trees: int = 0
     computed: int = 0
     read: int = 0
+    begun: int = 0
+
+
+class _Ready:
+    """Units that are ready for a pass, and the steps that make more.
+
+    Parameters
+    ----------
+    steps : iterator of list of Unit or None
+        The units that each step makes, or None where the next one needs the device.
+
+    Attributes
+    ----------
+    needs_device : bool
+        Whether the next step cannot be taken beside a pass.
+    """
+
+    def __init__(self, steps: Iterator[list[Unit] | None]) -> None:
+        self.units: list[Unit] = []
+        self.needs_device = False
+        self._steps = steps
+
+    def step(self) -> bool:
+        """Take a step; False if there is none left."""
+        try:
+            # Each collection would visit all that is made here.
+            with gc_disabled():
+                made = next(self._steps)
+        except StopIteration:
+            return False
+        self.needs_device = made is None
+        self.units += made or []
+        return True
 
 
 class _Scores:

@@ -34,8 +34,7 @@ Pair = tuple[Tokens, list[int]]
 _EVERY, _EVERY_PROVEN, _AT_LEAST = 49, 499, 10
 # So many texts are compared at a time: what is encoded for the next pass waits as long.
 _COMPARED = 100
-# Texts that begin with as many equal characters are encoded, and searched for what they share, together; so many at a time,
-# which takes less time than a pass of a small model on a fast device.
+# Texts that begin with as many equal characters are searched for what they share together, so many at a time.
 _ALIKE, _TOGETHER = 200, 400
 
 
