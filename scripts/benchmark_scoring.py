@@ -25,7 +25,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,15 +98,17 @@ class Marked(SharedPrefixLM):
         super().__init__(**arguments)
         self.processor: dict[str, float] = {}
         self._moments: list[tuple[Any, Any]] = []
-        logprobs = self.forward.logprobs
+        for name in ("logprobs", "plain_logprobs"):
+            setattr(self.forward, name, self._marked(getattr(self.forward, name)))
 
+    def _marked(self, compute: Callable[..., Any]) -> Callable[..., Any]:
         def marked(*arguments: Any) -> Any:
             begun = self._moment()
-            found = logprobs(*arguments)
+            found = compute(*arguments)
             self._moments.append((begun, self._moment()))
             return found
 
-        self.forward.logprobs = marked  # type: ignore[assignment]
+        return marked
 
     def _moment(self) -> Any:
         if self.device.type != "cuda":
@@ -478,7 +480,7 @@ def encode(lm: SharedPrefixLM, requests: list[Any]) -> list[Encoded]:
 
     class Keep(SharedPrefixLM):
         def _scored(self, blocks: Any, *_: Any) -> dict[int, tuple[float, bool]]:
-            for numbers, block in blocks:
+            for numbers, block, _ in blocks:
                 # As hf takes them.
                 lists = [(texts, np.asarray(context).tolist(), answer) for texts, context, answer in block]
                 kept.update(zip(numbers, lists, strict=True))

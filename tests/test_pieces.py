@@ -81,6 +81,7 @@ def test_requests_have_the_tokens_that_lm_eval_gives_them(
     """As lm_eval encodes each alone: also without a context, with space at its end, with BOS, and with lines in answers."""
     # So that there are several blocks.
     monkeypatch.setattr("consistency.shared_prefix.pieces._TOGETHER", 7)
+    monkeypatch.setattr("consistency.shared_prefix.model.ENCODED", 3)
     common = {
         "pretrained": str(build_llama(kind)),
         "device": "cpu",
@@ -96,7 +97,7 @@ def test_requests_have_the_tokens_that_lm_eval_gives_them(
         return [(0.0, False)] * len(requests)
 
     def keep_blocks(_: Any, blocks: Any, *__: Any) -> dict[int, tuple[float, bool]]:
-        for numbers, requests in blocks:
+        for numbers, requests, _ in blocks:
             in_blocks.update(zip(numbers, [(texts, *listed(pair)) for texts, *pair in requests], strict=True))
         return dict.fromkeys(in_blocks, (0.0, False))
 
@@ -139,8 +140,8 @@ def test_parts_that_repeat_are_encoded_once(build_llama: Callable[[str], Path]) 
     tokenizer = transformers.AutoTokenizer.from_pretrained(build_llama("byte_level"))
     pieces = Pieces(tokenizer, {})
     encoded: list[str] = []
-    plain = pieces._plain
-    pieces._plain = lambda texts: encoded.extend(texts) or plain(texts)  # type: ignore[func-returns-value,method-assign]
+    encode = pieces._encode
+    pieces._encode = lambda texts, special: encoded.extend(texts) or encode(texts, special)  # type: ignore[func-returns-value,method-assign]
     for _ in range(2):
         pieces.encode(
             [f"{SHOTS}Question: {number}?\nAnswer:{letter}" for number in range(50) for letter in (" A", " B")]
@@ -218,7 +219,7 @@ def test_an_answer_that_joins_the_line_before_it_is_found(build_llama: Callable[
     with Verification() as verification:
         list(model._blocks(requests, verification, []))
         assert not verification.is_equal()
-    encoded = {texts: listed(pair) for _, block in model._blocks(requests, None, []) for texts, *pair in block}
+    encoded = {texts: listed(pair) for _, block, _ in model._blocks(requests, None, []) for texts, *pair in block}
     assert encoded[context, rest] == HFLM._encode_pair(model, context, rest)
 
 
@@ -238,9 +239,9 @@ def test_passes_begin_before_all_is_encoded_and_answers_keep_their_order(
     requests: list[Any] = [SimpleNamespace(args=pair) for pair in [*asked, ("", "alone"), ("shares nothing", " A")]]
     expected = hf.loglikelihood(requests, disable_tqdm=True)
     done: list[str] = []
-    pairs, logprobs = Pieces.pairs, ours.forward.logprobs
+    begin, logprobs = Pieces.begun_pairs, ours.forward.logprobs
     assert ours.why_unsupported is None
-    monkeypatch.setattr(Pieces, "pairs", lambda *given: done.append("encoded") or pairs(*given))
+    monkeypatch.setattr(Pieces, "begun_pairs", lambda *given: done.append("encoded") or begin(*given))
     ours.forward.logprobs = lambda *given: done.append("pass") or logprobs(*given)
     found = ours.loglikelihood(requests, disable_tqdm=True)
     assert max(abs(a[0] - b[0]) for a, b in zip(found, expected, strict=True)) <= 1e-4

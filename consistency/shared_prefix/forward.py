@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,9 @@ from consistency.shared_prefix.attention import Carried, to_device
 from consistency.shared_prefix.passes import Row
 from consistency.shared_prefix.prefixes import Tokens
 
-# A longer pass is not faster: its matrices are large enough.
-LONGEST_PASS = {"cpu": 4096, "cuda": 32768}
+# A longer pass is not faster: its matrices are large enough, and of a small model the processor starts it in less time than a
+# GPU computes it.
+LONGEST_PASS = {"cpu": 4096, "cuda": 65536}
 
 
 class Forward:
@@ -56,8 +57,11 @@ class Forward:
         self.model, self.device = model, device
         self.softmax_dtype, self.mixed_precision_dtype = softmax_dtype, mixed_precision_dtype
         self.pass_tokens = pass_tokens
+        self._usual_attention: str | None = None
 
-    def logprobs(self, row: Row, carried: Carried, counts: Sequence[int]) -> tuple[torch.Tensor, attention.Pass]:
+    def logprobs(
+        self, row: Row, carried: Carried, counts: Sequence[int], meanwhile: Callable[[], None] | None = None
+    ) -> tuple[torch.Tensor, attention.Pass]:
         """Run one pass; `prefix_attention` must be on.
 
         Parameters
@@ -68,6 +72,8 @@ class Forward:
             Keys and values that the pass before left.
         counts : sequence of int
             How many positions at the end of each sequence are scored.
+        meanwhile : callable of () to None, optional
+            Called in each layer.
 
         Returns
         -------
@@ -79,7 +85,7 @@ class Forward:
         with (
             self.without_gradients(),
             self._autocast(),
-            attention.running(attention.Pass(row, carried)) as current,
+            attention.running(attention.Pass(row, carried, meanwhile)) as current,
         ):
             output = self.model(
                 input_ids=to_device(self.device, row.tokens)[None],
@@ -93,7 +99,7 @@ class Forward:
 
     def plain_logprobs(self, tokens: Tokens, count: int) -> torch.Tensor:
         """The logprobs [count, vocabulary] of the last positions of a prompt, computed without any shared prefix."""
-        with self.without_gradients(), self._autocast():
+        with self._attention(self._usual_attention), self.without_gradients(), self._autocast():
             inputs = to_device(self.device, tokens.astype(np.int64))[None]
             output = self.model(input_ids=inputs, use_cache=False, logits_to_keep=count)
             return functional.log_softmax(output.logits[0], dim=-1, dtype=self.softmax_dtype or torch.float32)
@@ -105,9 +111,20 @@ class Forward:
     @contextmanager
     def prefix_attention(self) -> Iterator[None]:
         """Replace the model's attention by this package's inside a `with` block."""
+        before = self.base_model.config._attn_implementation
+        if before != attention.NAME:
+            self._usual_attention = before
+        with self._attention(attention.NAME):
+            yield
+
+    @contextmanager
+    def _attention(self, name: str | None) -> Iterator[None]:
         base = self.base_model
         before = base.config._attn_implementation
-        base.set_attn_implementation(attention.NAME)
+        if name in (None, before):
+            yield
+            return
+        base.set_attn_implementation(name)
         try:
             yield
         finally:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from consistency.shared_prefix.attention import Carried, to_device
 from consistency.shared_prefix.compatibility import NOT_CAUSAL, longest_served, why_unsupported
 from consistency.shared_prefix.forward import LONGEST_PASS, Forward
 from consistency.shared_prefix.passes import Row, Unit, end_of_pass, lay_out, units_of
-from consistency.shared_prefix.pieces import Pieces, Verification, portions
+from consistency.shared_prefix.pieces import Pair, Pieces, Verification, portions
 from consistency.shared_prefix.requests import Encoded, Requests
 from consistency.shared_prefix.truncation import CountsTruncation
 from consistency.support.arrays import Integers
@@ -30,8 +30,17 @@ from consistency.support.memory import gc_disabled, gc_of_new_objects
 logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
 
 Answer = tuple[float, bool]
-# Numbers of requests, and their tokens.
-_Block = tuple[Sequence[int], Sequence[Encoded]]
+# The most tokens of the first pass; each may be twice as long as the one before. A device begins once a pass is full.
+FIRST_PASS = 16384
+
+# So many texts are encoded at a time. A GPU has more than that to compute, even in a small model, of what it was asked for.
+ENCODED = 100
+
+# Numbers of requests, their tokens, and whether those since the last such block are to be searched for what they share.
+_Block = tuple[Sequence[int], Sequence[Encoded], bool]
+# The places of requests in a block, and their strings; and what encodes them.
+_Asked = tuple[list[int], list[tuple[str, str]]]
+_Begun = tuple[Pieces, _Asked, Callable[[], list[Pair]] | None]
 
 
 @register_model("hf-shared-prefix")
@@ -106,7 +115,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         return [answers[number] for number in range(len(requests))]
 
     def _blocks(self, requests: Sequence[Any], verification: Verification | None, left: list[int]) -> Iterator[_Block]:
-        """The numbers of requests, and their tokens, block by block: each is encoded once the device computes the one before.
+        """The numbers of requests, and their tokens, block by block.
 
         Numbers of those that lm_eval has to encode by itself are added to `left`.
         """
@@ -120,31 +129,40 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             by_context.setdefault(request.args[0], []).append(number)
         contexts = [context for context in by_context if context]
         left += by_context.get("", [])
-        for portion in portions(contexts):
-            places = [number for place in portion for number in by_context[contexts[place]]]
-            block = [requests[number].args for number in places]
+
+        def begun() -> Iterator[tuple[list[int], list[tuple[str, str]], bool, list[_Begun]]]:
+            for portion in portions(contexts):
+                for first in range(0, len(portion), ENCODED):
+                    part = portion[first : first + ENCODED]
+                    places = [number for place in part for number in by_context[contexts[place]]]
+                    block = [requests[number].args for number in places]
+                    asked = [item for item in zip(kinds, _by_beginning(block, begin), strict=True) if item[1][0]]
+                    pairs = [(*item, item[0].begun_pairs(item[1][1]) if by_part else None) for item in asked]
+                    yield places, block, first + ENCODED >= len(portion), pairs
+
+        # Of each block the parts are encoded in a thread while the one before is put together.
+        for (places, block, is_last, asked), _ in pairwise(chain(begun(), [([], [], True, [])])):
             numbers: list[int] = []
             encoded: list[Encoded] = []
-            for pieces, (those, asked) in zip(kinds, _by_beginning(block, begin), strict=True):
-                if not those:
-                    continue
-                pairs = pieces.pairs(asked) if by_part else pieces.whole_pairs(asked)
-                if by_part and not pieces.is_equal(asked, pairs):
-                    by_part = False
-                    pairs = pieces.whole_pairs(asked)
-                if pieces not in compared and (pairs[0][0].tolist(), pairs[0][1]) != self._encode_pair(*asked[0]):
-                    # This release of lm_eval encodes differently: let it encode each string itself.
-                    continue
-                compared.add(pieces)
+            for pieces, (those, texts), by_parts in asked:
+                pairs = by_parts() if by_part and by_parts else pieces.whole_pairs(texts)
+                if pieces not in compared:
+                    if by_part and not pieces.is_equal(texts, pairs):
+                        by_part = False
+                        pairs = pieces.whole_pairs(texts)
+                    if (pairs[0][0].tolist(), pairs[0][1]) != self._encode_pair(*texts[0]):
+                        # This release of lm_eval encodes differently: let it encode each string itself.
+                        continue
+                    compared.add(pieces)
                 if verification and by_part and not pieces.is_proven:
-                    verification.add(pieces, asked, pairs)
+                    verification.add(pieces, texts, pairs)
                 numbers += [places[place] for place in those]
                 encoded += [(block[place], *pair) for place, pair in zip(those, pairs, strict=True)]
             if len(numbers) < len(places):
                 left += sorted(set(places).difference(numbers))
             if numbers:
                 self.count_scored([requests[number] for number in numbers], encoded)
-                yield numbers, encoded
+            yield numbers, encoded, is_last
 
     # Scoring
 
@@ -155,19 +173,23 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         if override_bs is not None or not requests:
             return self._as_hf(requests, disable_tqdm, override_bs)
         numbers = range(len(requests))
-        answers = self._scored([(numbers, requests)], len(requests), disable_tqdm)
+        answers = self._scored([(numbers, requests, True)], len(requests), disable_tqdm)
         return [answers[number] for number in numbers]
 
     def _scored(self, blocks: Iterable[_Block], total: int, disable_tqdm: bool) -> dict[int, Answer]:
         """The answers to the requests of all blocks, by their numbers."""
         answers: dict[int, Answer] = {}
+        if not total:
+            return answers
+        # Found by a trial that needs the model's own attention.
+        reason = self.why_unsupported
         # Each collection would visit the tokens of all requests.
         with (
             gc_of_new_objects(),
             tqdm(total=total, disable=disable_tqdm or self.rank != 0, desc="Shared prefixes") as bar,
         ):
             work = _Work(Requests([], self.max_length))
-            for scores in self._score_units(self._units(blocks, work), work.batch):
+            for scores in self._score_units(self._units(blocks, work, reason), work):
                 scored = scores.read()
                 for number, answer in scored:
                     answers[number] = answer
@@ -195,23 +217,34 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             answers.update(zip(numbers, found, strict=True))
         return answers
 
-    def _units(self, blocks: Iterable[_Block], work: _Work) -> Iterator[list[Unit]]:
-        """The units of each block."""
+    def _units(self, blocks: Iterable[_Block], work: _Work, reason: str | None) -> Iterator[list[Unit] | None]:
+        """The units of requests, step by step: there are none after many a step, and None where the next one needs the device.
+
+        There are no units at all if there is a reason why the model cannot share prefixes.
+        """
         # Asking for it takes a while.
         longest, batch = int(self.max_length), work.batch
-        for numbers, requests in blocks:
+        waiting: list[int] = []
+        for numbers, requests, is_last in blocks:
             work.encoded.update(zip(numbers, requests, strict=True))
-            reason = self.why_unsupported
             if reason is not None:
                 work.own.setdefault(reason, []).extend(numbers)
                 continue
-            lengths = [min(len(context) + len(answer) - 1, longest) for _, context, answer in requests]
+            waiting += numbers
+            if not is_last or not waiting:
+                yield []
+                continue
+            asked = [work.encoded[number] for number in waiting]
+            lengths = [min(len(context) + len(answer) - 1, longest) for _, context, answer in asked]
+            if max(lengths) > self._served[0]:
+                yield None
             served = self._longest_served(max(lengths))
-            near = [number for number, length in zip(numbers, lengths, strict=True) if length <= served]
-            if len(near) < len(numbers):
-                work.own.setdefault(self._served[1], []).extend(sorted(set(numbers).difference(near)))
+            near = [number for number, length in zip(waiting, lengths, strict=True) if length <= served]
+            if len(near) < len(waiting):
+                work.own.setdefault(self._served[1], []).extend(sorted(set(waiting).difference(near)))
             first = len(batch.sequences)
             batch.add(near, [work.encoded[number] for number in near])
+            yield []
             forest = batch.forest(first)
             trees = [tree for tree in forest if tree.children]
             units = units_of(trees, LONGEST_PASS[self.device.type])
@@ -221,6 +254,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             work.trees += len(trees)
             work.computed += sum(map(len, units)) + sum(map(len, trees))
             work.read += sum(len(batch.sequences[leaf.sequence]) for unit in units for leaf in unit.leaves)
+            waiting = []
             yield units
 
     def _longest_served(self, length: int) -> int:
@@ -259,52 +293,59 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         """How many prompts of so many tokens a pass of free memory holds."""
         return max(1, self.forward.budget()[1] // min(longest, int(self.max_length)))
 
-    def _score_units(self, blocks: Iterator[list[Unit]], batch: Requests) -> Iterator[_Scores]:
+    def _score_units(self, steps: Iterator[list[Unit] | None], work: _Work) -> Iterator[_Scores]:
         tokens, positions = self.forward.budget()
-        units: list[Unit] = []
+        begin, batch = FIRST_PASS, work.batch
+        ready = _Ready(steps)
         carried: Carried = {}
         waiting: _Scores | None = None
         first = 0
-        while True:
-            last = end_of_pass(units, first, batch.counts, tokens, positions)
-            while last == len(units):
-                # Each collection would visit all that is made here, and what was made before.
-                with gc_disabled():
-                    more = next(blocks, None)
-                gc.freeze()
-                if more is None:
+
+        def meanwhile() -> None:
+            # Enough for the next pass is enough.
+            if work.computed - work.begun < tokens and not ready.needs_device:
+                ready.step()
+
+        with self.forward.prefix_attention():
+            while True:
+                most = min(tokens, begin)
+                last = end_of_pass(ready.units, first, batch.counts, most, positions)
+                while last == len(ready.units) and ready.step():
+                    if last < len(ready.units):
+                        last = end_of_pass(ready.units, first, batch.counts, most, positions)
+                if first == last:
                     break
-                units += more
-                last = end_of_pass(units, first, batch.counts, tokens, positions)
-            if first == last:
-                break
-            with self.forward.prefix_attention():
-                row = lay_out(units, first, last, batch.sequences)
-                scores, kept = self._try_pass(row, carried, batch)
-            if scores is None:
-                if last - first == 1:
-                    raise torch.OutOfMemoryError(
-                        f"no memory for one question of {len(row.tokens)} tokens: use a shorter type, or another device"
-                    )
-                scored = sum(batch.counts[leaf.sequence] for leaf in row.leaves)
-                tokens, positions = len(row.tokens) // 2, max(1, scored // 2)
-                logger.warning("out of memory: passes of at most %d tokens from here", tokens)
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                continue
-            # The answers of a pass are read once the next pass has started, so that the device never waits.
-            if waiting is not None:
-                yield waiting
-            waiting = scores
-            first, carried = last, kept
+                row = lay_out(ready.units, first, last, batch.sequences)
+                work.begun += len(row.tokens)
+                # A GPU computes long after it was asked to; the processor asks for more.
+                scores, kept = self._try_pass(row, carried, batch, meanwhile if self.device.type == "cuda" else None)
+                if scores is None:
+                    if last - first == 1:
+                        raise torch.OutOfMemoryError(
+                            f"no memory for one question of {len(row.tokens)} tokens: use a shorter type, or another device"
+                        )
+                    scored = sum(batch.counts[leaf.sequence] for leaf in row.leaves)
+                    tokens, positions = len(row.tokens) // 2, max(1, scored // 2)
+                    work.begun -= len(row.tokens)
+                    logger.warning("out of memory: passes of at most %d tokens from here", tokens)
+                    if self.device.type == "cuda":
+                        torch.cuda.empty_cache()
+                    continue
+                # The answers of a pass are read once the next pass has started, so that the device never waits.
+                if waiting is not None:
+                    yield waiting
+                waiting = scores
+                first, carried, begin = last, kept, 2 * begin
         if waiting is not None:
             yield waiting
 
-    def _try_pass(self, row: Row, carried: Carried, batch: Requests) -> tuple[_Scores | None, Carried]:
+    def _try_pass(
+        self, row: Row, carried: Carried, batch: Requests, meanwhile: Callable[[], None] | None
+    ) -> tuple[_Scores | None, Carried]:
         """The scores of one pass, None if memory ran out, and what it leaves for the next one."""
         places, targets, owners = batch.scored_tokens(row)
         try:
-            logprobs, current = self.forward.logprobs(row, carried, batch.counts)
+            logprobs, current = self.forward.logprobs(row, carried, batch.counts, meanwhile)
             at, chosen = (to_device(logprobs.device, item) for item in (places, targets))
             return _Scores(owners, logprobs[at, chosen], logprobs.argmax(-1)[at] == chosen), current.kept
         except RuntimeError as error:
@@ -318,14 +359,12 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         return why_unsupported(self.forward, self._model_call) if self.backend == "causal" else NOT_CAUSAL
 
 
-def _by_beginning(
-    requests: Sequence[tuple[str, str]], begin: str
-) -> tuple[tuple[list[int], list[tuple[str, str]]], tuple[list[int], list[tuple[str, str]]]]:
+def _by_beginning(requests: Sequence[tuple[str, str]], begin: str) -> tuple[_Asked, _Asked]:
     """The requests that do not begin with a text, and those that do: their places, and their strings as lm_eval cuts them.
 
     Those of which only the context with its continuation begins with it are in neither.
     """
-    found: tuple[tuple[list[int], list[tuple[str, str]]], ...] = (([], []), ([], []))
+    found: tuple[_Asked, _Asked] = (([], []), ([], []))
     last, context, space, begins, is_short = None, "", "", False, False
     for place, (asked, answer) in enumerate(requests):
         if asked is not last:
@@ -338,7 +377,7 @@ def _by_beginning(
             places, texts = found[begins]
             places.append(place)
             texts.append((context, after))
-    return found[0], found[1]
+    return found
 
 
 @dataclass
@@ -358,6 +397,8 @@ class _Work:
         The numbers of those that take lm_eval's own path, by the reason; None for those that share nothing.
     trees, computed, read : int
         Of those that are computed here: how many prefixes they share, how many tokens are computed, and how many they have.
+    begun : int
+        In so many of these tokens passes have begun.
     """
 
     batch: Requests
@@ -366,10 +407,43 @@ class _Work:
     trees: int = 0
     computed: int = 0
     read: int = 0
+    begun: int = 0
+
+
+class _Ready:
+    """Units that are ready for a pass, and the steps that make more.
+
+    Parameters
+    ----------
+    steps : iterator of list of Unit or None
+        The units that each step makes, or None where the next one needs the device.
+
+    Attributes
+    ----------
+    needs_device : bool
+        Whether the next step cannot be taken beside a pass.
+    """
+
+    def __init__(self, steps: Iterator[list[Unit] | None]) -> None:
+        self.units: list[Unit] = []
+        self.needs_device = False
+        self._steps = steps
+
+    def step(self) -> bool:
+        """Take a step; False if there is none left."""
+        try:
+            # Each collection would visit all that is made here.
+            with gc_disabled():
+                made = next(self._steps)
+        except StopIteration:
+            return False
+        self.needs_device = made is None
+        self.units += made or []
+        return True
 
 
 class _Scores:
-    """The logprobs of a pass, on the model's device until they are read.
+    """The logprobs of a pass, on their way from the model's device until they are read.
 
     Parameters
     ----------
@@ -380,11 +454,17 @@ class _Scores:
     """
 
     def __init__(self, owners: Integers, values: torch.Tensor, greedy: torch.Tensor) -> None:
-        self.owners, self.values, self.greedy = owners, values, greedy
+        self.owners = owners
+        # A copy that is asked for later would wait for the passes in between.
+        self._found = torch.stack([values.double(), greedy.double()]).to("cpu", non_blocking=True)
+        self._copied = torch.cuda.current_stream(values.device).record_event() if values.is_cuda else None
 
     def read(self) -> list[tuple[int, Answer]]:
         """For each request its number, the sum of its logprobs, and whether all its tokens are the most probable."""
         starts = np.flatnonzero(np.r_[True, self.owners[1:] != self.owners[:-1]])
-        sums = np.add.reduceat(self.values.double().cpu().numpy(), starts).tolist()
-        greedy = np.logical_and.reduceat(self.greedy.cpu().numpy(), starts).tolist()
+        if self._copied is not None:
+            self._copied.synchronize()
+        values, are_greedy = self._found.numpy()
+        sums = np.add.reduceat(values, starts).tolist()
+        greedy = np.logical_and.reduceat(are_greedy > 0, starts).tolist()
         return list(zip(self.owners[starts].tolist(), zip(sums, greedy, strict=True), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from tokenizers import Encoding
 
 from consistency.shared_prefix.boundaries import encodes_lines_apart
 from consistency.shared_prefix.prefixes import Tokens
@@ -30,11 +31,10 @@ _Framed = tuple[str, str, str]
 Pair = tuple[Tokens, list[int]]
 # Of so many texts the tokens of one are compared before any are used; of fewer texts these many. Where the tokens are proven
 # to be equal, this checks the proof.
-_EVERY, _EVERY_PROVEN, _AT_LEAST = 49, 499, 3
+_EVERY, _EVERY_PROVEN, _AT_LEAST = 49, 499, 10
 # So many texts are compared at a time: what is encoded for the next pass waits as long.
 _COMPARED = 100
-# Texts that begin with as many equal characters are encoded, and searched for what they share, together; so many at a time,
-# which takes less time than a pass of a small model on a fast device.
+# Texts that begin with as many equal characters are searched for what they share together, so many at a time.
 _ALIKE, _TOGETHER = 200, 400
 
 
@@ -55,6 +55,7 @@ class Pieces:
     def __init__(self, tokenizer: Any, special: dict[str, bool]) -> None:
         self.tokenizer, self.special = tokenizer, special
         self._known: dict[_Framed, Tokens | None] = {}
+        self._thread = ThreadPoolExecutor(1)
         # The beginning that texts share, where one was seen, and its parts by whether a digit follows.
         self._head: str = ""
         self._of_head: dict[bool, list[_Framed]] = {}
@@ -84,16 +85,25 @@ class Pieces:
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text, from those of its parts."""
         plans = self._plans(texts)
-        self._learn(chain.from_iterable(plans))
+        self._begun(chain.from_iterable(plans))()
         return self._or_whole(texts, [self._joined(plan) for plan in plans])
 
     def pairs(self, asked: Sequence[tuple[str, str]]) -> list[Pair]:
+        """What `begun_pairs` gives, at once."""
+        return self.begun_pairs(asked)()
+
+    def begun_pairs(self, asked: Sequence[tuple[str, str]]) -> Callable[[], list[Pair]]:
         """The tokens of each context, and those that the whole text has after as many: from those of the parts.
 
         Parameters
         ----------
         asked : sequence of (str, str)
             Contexts without space at their end, and what follows each. Contexts that are equal get one array.
+
+        Returns
+        -------
+        callable of () to list of Pair
+            The parts are encoded in a thread until it is called.
         """
         contexts, numbers = _distinct(asked)
         plans = self._plans(contexts)
@@ -105,19 +115,24 @@ class Pieces:
             for end, rest in {(ends[number], rest) for number, (_, rest) in zip(numbers, asked, strict=True)}
             if end
         }
-        self._learn(chain(*plans, *(lines for _, _, lines in rests.values()), lasts.values()))
-        contexts_of_parts = [self._joined(plan) for plan in plans]
-        following = {pair: self._following(pair[0], last, rests[pair[1]][2]) for pair, last in lasts.items()}
-        found = [
-            None if contexts_of_parts[number] is None else following.get((ends[number], rest))
-            for number, (_, rest) in zip(numbers, asked, strict=True)
-        ]
-        tokens = self._or_whole(contexts, contexts_of_parts)
-        missing = [place for place, rest in enumerate(found) if rest is None]
-        texts = self.encode([context + rest for context, rest in (asked[place] for place in missing)])
-        for place, text in zip(missing, texts, strict=True):
-            found[place] = text[len(tokens[numbers[place]]) :].tolist()
-        return [(tokens[number], rest) for number, rest in zip(numbers, found, strict=True) if rest is not None]
+        learn = self._begun(chain(*plans, *(lines for _, _, lines in rests.values()), lasts.values()))
+
+        def pairs() -> list[Pair]:
+            learn()
+            contexts_of_parts = [self._joined(plan) for plan in plans]
+            following = {pair: self._following(pair[0], last, rests[pair[1]][2]) for pair, last in lasts.items()}
+            found = [
+                None if contexts_of_parts[number] is None else following.get((ends[number], rest))
+                for number, (_, rest) in zip(numbers, asked, strict=True)
+            ]
+            tokens = self._or_whole(contexts, contexts_of_parts)
+            missing = [place for place, rest in enumerate(found) if rest is None]
+            texts = self.encode([context + rest for context, rest in (asked[place] for place in missing)])
+            for place, text in zip(missing, texts, strict=True):
+                found[place] = text[len(tokens[numbers[place]]) :].tolist()
+            return [(tokens[number], rest) for number, rest in zip(numbers, found, strict=True) if rest is not None]
+
+        return pairs
 
     def whole_pairs(self, asked: Sequence[tuple[str, str]]) -> list[Pair]:
         """The same as the tokenizer gives them for each text as a whole."""
@@ -140,7 +155,7 @@ class Pieces:
         """Whether all of the texts have these tokens as a whole as well, each after so many others."""
         found = self._encode(texts, self.special.get("add_special_tokens", True))
         return all(
-            np.array_equal(np.array(whole[skipped:], np.int32), rest)
+            np.array_equal(np.array(whole.ids[skipped:], np.int32), rest)
             for whole, (skipped, rest) in zip(found, ids, strict=True)
         )
 
@@ -169,17 +184,23 @@ class Pieces:
                 self._head, self._of_head = text[:begin], {}
         return begin
 
-    def _learn(self, parts: Iterable[_Framed]) -> None:
+    def _begun(self, parts: Iterable[_Framed]) -> Callable[[], None]:
+        """Encode parts that are not known yet in a thread; what comes back waits for it, and keeps their tokens."""
         new = [part for part in dict.fromkeys(parts) if part not in self._known]
-        found = self._plain(["".join(part) for part in new])
-        # Lists of numbers are made arrays all at once.
-        tokens = np.fromiter(chain.from_iterable(found), np.int32)
-        end = 0
-        for part, ids in zip(new, found, strict=True):
-            begin, end = end, end + len(ids)
-            before, after = self._before if part[0] else [], self._after[part[2]] if part[2] else []
-            framed = ids[: len(before)] == before and ids[len(ids) - len(after) :] == after
-            self._known[part] = tokens[begin + len(before) : end - len(after)] if framed else None
+        encoded = self._thread.submit(self._encode, ["".join(part) for part in new], False)
+
+        def learn() -> None:
+            found = [item.ids for item in encoded.result()]
+            # Lists of numbers are made arrays all at once.
+            tokens = np.fromiter(chain.from_iterable(found), np.int32)
+            end = 0
+            for part, ids in zip(new, found, strict=True):
+                begin, end = end, end + len(ids)
+                before, after = self._before if part[0] else [], self._after[part[2]] if part[2] else []
+                framed = ids[: len(before)] == before and ids[len(ids) - len(after) :] == after
+                self._known[part] = tokens[begin + len(before) : end - len(after)] if framed else None
+
+        return learn
 
     def _joined(self, plan: Sequence[_Framed]) -> Tokens | None:
         """The tokens of a text, from those of its parts; None where it has none, or they cannot be told apart."""
@@ -204,15 +225,17 @@ class Pieces:
         return [np.array(next(rest), np.int32) if ids is None else ids for ids in found]
 
     def _plain(self, texts: Sequence[str]) -> list[list[int]]:
-        return self._encode(texts, False)
+        return [item.ids for item in self._encode(texts, False)]
 
-    def _encode(self, texts: Sequence[str], special: bool) -> list[list[int]]:
+    def _encode(self, texts: Sequence[str], special: bool) -> list[Encoding]:
         # The library's own call: transformers' takes longer over the result than this one over all.
         if not texts:
             return []
         with _all_processors():
-            encoded = self.tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=special)
-        return [item.ids for item in encoded]
+            encoded: list[Encoding] = self.tokenizer.backend_tokenizer.encode_batch_fast(
+                list(texts), add_special_tokens=special
+            )
+        return encoded
 
 
 def _distinct(asked: Sequence[tuple[str, str]]) -> tuple[list[str], list[int]]:
