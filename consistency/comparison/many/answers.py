@@ -15,7 +15,7 @@ from consistency.comparison.items import accuracy_metric
 from consistency.comparison.labelled import Labelled, by_label
 from consistency.comparison.pairing import Pairs, pair
 from consistency.comparison.result import SameRun
-from consistency.comparison.runs import common_tasks, comparable, matched_names, same_run
+from consistency.comparison.runs import common_tasks, comparable, matched_names, same_kind, same_run
 from consistency.comparison.settings import setting_differences, unexplained_prompts
 from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError
@@ -230,7 +230,7 @@ def _add(
             yield f"{name} is left out: under the filter {sides[0].filter}, in other runs under {task.filter}"
             continue
         scores = comparable(sides[0], score) if task is None else task.scores
-        pairs = pair(scores, comparable(sides[1], score))
+        pairs = pair(*same_kind(scores, comparable(sides[1], score)))
         if not len(pairs):
             reasons = ", ".join(f"{dropped.count} {why}" for why, dropped in pairs.report.dropped.items())
             yield f"{name} is left out: no question in common ({reasons})"

@@ -15,7 +15,7 @@ from consistency.comparison.filters import by_filter, choose_filters
 from consistency.comparison.groups import TaskGroup, read_groups
 from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.pairing import PairingReport, Pairs, pair
-from consistency.comparison.runs import common_tasks, comparable, same_run
+from consistency.comparison.runs import common_tasks, comparable, same_kind, same_run
 from consistency.comparison.settings import setting_differences, unexplained_prompts
 from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError
@@ -254,7 +254,7 @@ def _add(
     }
     paired: dict[str, Pairs] = {}
     for task, other in chosen.items():
-        pairs = pair(found[task].scores, comparable(filtered.after.tasks[other], score))
+        pairs = pair(*same_kind(found[task].scores, comparable(filtered.after.tasks[other], score)))
         if task != other:
             yield f"{task} is compared with {other}"
         for reason, dropped in pairs.report.dropped.items():
