@@ -21,6 +21,7 @@ from axolotl.utils.samplers import MultipackBatchSampler, get_dataset_lengths
 from axolotl.utils.samplers.multipack import allocate_sequentially, pack_parallel
 from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
 from transformers import TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from consistency.experiment.training_record import RECORD, Epoch, TrainingRecord, no_step
 from consistency.support.files import write_atomically
@@ -29,6 +30,9 @@ from consistency.support.streams import tell
 
 _MISTAKE = 2  # exit code
 _MASKED = -100  # the label of a token that is not trained
+_NOTHING = Epoch(0, 0, 0)
+# Beside the state of a training that can be resumed: what its epochs were trained on, the last of them so far.
+_SO_FAR = "epochs_so_far.json"
 Row = list[int]
 
 
@@ -45,10 +49,11 @@ class WholeEpochs(BasePlugin):  # type: ignore[misc]
 
         def whole(*arguments: Any) -> Any:
             made = sampler_of(*arguments)
-            if not isinstance(made, MultipackBatchSampler):
-                return EvenBatches.of(made, cfg, trainer) or made
-            counts.packed = PackedBatches(made, int(cfg.seed or 0), trainer.args.world_size)
-            return counts.packed
+            if isinstance(made, MultipackBatchSampler):
+                counts.batches = PackedBatches(made, int(cfg.seed or 0), trainer.args.world_size)
+            else:
+                counts.batches = EvenBatches.of(made, cfg, trainer)
+            return counts.batches or made
 
         trainer._get_train_sampler = whole
         counts = _Counts(cfg, trainer)
@@ -69,6 +74,8 @@ class PackedBatches(BatchSampler):
 
     Attributes
     ----------
+    epoch : int
+        The number of the epoch that is next.
     batches : list of list of list of int
         Those of the epoch at hand: the conversations of each row of each batch.
     lengths : numpy.ndarray
@@ -83,7 +90,7 @@ class PackedBatches(BatchSampler):
         self.lengths = sampler.lengths
         self._made_from, self._seed, self._devices = sampler, seed, devices
         self._shuffled = not isinstance(sampler.sampler, SequentialSampler)
-        self._epoch = 0
+        self.epoch = 0
         self._first = self._pack(0)
         self.batches = batches_of(self._first, sampler.batch_size, devices)
         self._count = len(self.batches)
@@ -95,12 +102,12 @@ class PackedBatches(BatchSampler):
     def __iter__(self) -> Iterator[list[Row]]:  # type: ignore[override]
         """The batches of the next epoch."""
         micro = self._made_from.batch_size
-        self.batches = batches_of(self._pack(self._epoch), micro, self._devices)
+        self.batches = batches_of(self._pack(self.epoch), micro, self._devices)
         if len(self.batches) != self._count:
             # Another order fills more or fewer rows. The Trainer counts on the steps of the first epoch.
-            order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._first))
+            order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self._first))
             self.batches = batches_of([self._first[index] for index in order], micro, self._devices)
-        self._epoch += 1
+        self.epoch += 1
         return iter(self.batches)
 
     def _pack(self, epoch: int) -> list[Row]:
@@ -124,6 +131,11 @@ class EvenBatches(BatchSampler):
         Rows, how many of them a device takes at once, and devices.
     seed : int or None
         With the number of the epoch it decides the order, in every process the same. None for the order that they have.
+
+    Attributes
+    ----------
+    epoch : int
+        The number of the epoch that is next.
     """
 
     batch_size = None  # type: ignore[assignment]
@@ -131,7 +143,7 @@ class EvenBatches(BatchSampler):
 
     def __init__(self, count: int, micro: int, devices: int, seed: int | None) -> None:
         self._count, self._micro, self._devices, self._seed = count, micro, devices, seed
-        self._epoch = 0
+        self.epoch = 0
 
     @classmethod
     def of(cls, sampler: Any, cfg: Any, trainer: Any) -> EvenBatches | None:
@@ -156,8 +168,8 @@ class EvenBatches(BatchSampler):
         """The batches of the next epoch."""
         order = range(self._count)
         if self._seed is not None:
-            order = np.random.default_rng([self._seed, self._epoch]).permutation(self._count).tolist()
-        self._epoch += 1
+            order = np.random.default_rng([self._seed, self.epoch]).permutation(self._count).tolist()
+        self.epoch += 1
         return iter(even_batches(order, self._micro, self._devices))
 
 
@@ -225,13 +237,19 @@ def batches_of(rows: Sequence[Row], micro: int, devices: int) -> list[list[Row]]
 
 
 class _Counts(TrainerCallback):  # type: ignore[misc]
-    """Counts the rows, tokens and labels that each epoch was trained on, and writes them when training is over."""
+    """Counts the rows, tokens and labels that each epoch was trained on, and writes them when training is over.
+
+    A training that is resumed begins with the batches of the epoch that it was in, and with the counts that were saved.
+    """
 
     def __init__(self, cfg: Any, trainer: Any) -> None:
         self.cfg, self.trainer = cfg, trainer
-        self.packed: PackedBatches | None = None
+        self.batches: PackedBatches | EvenBatches | None = None
         self.epochs: list[Epoch] = []
         self.fetched: list[dict[str, Any]] = []
+        # Of the epoch at hand, what was seen before the training was resumed, and how many batches of each process.
+        self.before: Epoch | None = _NOTHING
+        self.skipped = 0
         fetch: Callable[..., tuple[list[Any], Any]] = trainer.get_batch_samples
 
         def counted(*arguments: Any) -> tuple[list[Any], Any]:
@@ -241,24 +259,55 @@ class _Counts(TrainerCallback):  # type: ignore[misc]
 
         trainer.get_batch_samples = counted
 
+    def on_train_begin(self, args: Any, state: Any, *_: Any, train_dataloader: Any, **__: Any) -> None:
+        steps_of_epoch = max(1, -(-len(train_dataloader) // args.gradient_accumulation_steps))
+        epoch, steps = divmod(state.global_step, steps_of_epoch)
+        if self.batches is not None:
+            self.batches.epoch = epoch
+        if not state.global_step:
+            return
+        self.skipped = 0 if args.ignore_data_skip else steps * args.gradient_accumulation_steps
+        self.epochs = _saved(Path(str(self.cfg.resume_from_checkpoint)) / _SO_FAR)
+        if steps:
+            self.before = self.epochs.pop() if len(self.epochs) > epoch else None
+
     def on_epoch_begin(self, *_: Any, **__: Any) -> None:
         self.fetched = []
 
+    def on_save(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
+        if args.save_only_model:
+            return
+        seen = self._seen()
+        if self.trainer.is_world_process_zero():
+            file = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}" / _SO_FAR
+            write_atomically(file, pretty_json(msgspec.to_builtins([*self.epochs, *([seen] if seen else [])])))
+
     def on_epoch_end(self, *_: Any, **__: Any) -> None:
+        if seen := self._seen():
+            self.epochs.append(seen)
+        self.fetched, self.before, self.skipped = [], _NOTHING, 0
+
+    def _seen(self) -> Epoch | None:
+        """What the epoch at hand was trained on so far; None if that is nothing, or not known."""
         import torch
 
+        if not self.fetched:
+            return None
         names = ("rows", "tokens", "labels")
-        counts = [torch.stack([batch[name] for batch in self.fetched]).sum() for name in names if self.fetched]
-        if not counts:
-            return
-        every = self.trainer.accelerator.gather(torch.stack(counts)[None]).sum(0).tolist()
-        rows, tokens, labels = map(int, every)
+        counts = torch.stack([torch.stack([batch[name] for batch in self.fetched]).sum() for name in names])
+        rows, tokens, labels = map(int, self.trainer.accelerator.gather(counts[None]).sum(0).tolist())
+        if self.before is None:
+            return None
         if self.cfg.rl:  # a batch holds each pair's two replies
             rows //= 2
-        if self.packed is not None:
-            seen = list(chain(*chain(*self.packed.batches[: len(self.fetched) * self.trainer.args.world_size])))
-            rows, tokens = len(seen), int(self.packed.lengths[seen].sum())
-        self.epochs.append(Epoch(rows, tokens, labels))
+        if isinstance(self.batches, PackedBatches):
+            first, last = (
+                count * self.trainer.args.world_size for count in (self.skipped, self.skipped + len(self.fetched))
+            )
+            seen = list(chain(*chain(*self.batches.batches[first:last])))
+            rows, tokens = len(seen), int(self.batches.lengths[seen].sum())
+        before = self.before
+        return Epoch(before.rows + rows, before.tokens + tokens, before.labels + labels)
 
     def on_train_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
         main, record = self.trainer.is_world_process_zero(), self._record(state.global_step)
@@ -299,6 +348,11 @@ def _count(batch: dict[str, Any]) -> dict[str, Any]:
         "tokens": ids.new_tensor(ids.numel()) if mask is None else (mask != 0).sum(),
         "labels": labels.sum(),
     }
+
+
+def _saved(file: Path) -> list[Epoch]:
+    """What was saved of the epochs of a training; nothing if it was trained without this plugin."""
+    return msgspec.json.decode(file.read_bytes(), type=list[Epoch]) if file.is_file() else []
 
 
 def _lines(path: str) -> int | None:

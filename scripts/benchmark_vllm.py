@@ -42,13 +42,21 @@ WARM = 64
 def hf_model(asked: argparse.Namespace) -> Any:
     """lm_eval's `hf`, or this project's model."""
     import torch
+    import transformers
     from lm_eval.models.huggingface import HFLM
 
+    from consistency.shared_prefix import attention
     from consistency.shared_prefix.model import SharedPrefixLM
 
-    kind = SharedPrefixLM if asked.way == "ours" else HFLM
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return kind(pretrained=asked.model, dtype=asked.dtype, device=device, batch_size=asked.batch)
+    kind, further = (SharedPrefixLM, {"pass_tokens": asked.pass_tokens}) if asked.way == "ours" else (HFLM, {})
+    lm = kind(pretrained=asked.model, dtype=asked.dtype, device=device, batch_size=asked.batch, **further)
+    if asked.compile:
+        table = transformers.AttentionInterface()
+        # What looks up the layout of a pass cannot be compiled.
+        transformers.AttentionInterface.register(attention.NAME, torch.compiler.disable(table[attention.NAME]))  # type: ignore[no-untyped-call]
+        lm.model.forward = torch.compile(lm.model.forward, dynamic=True)
+    return lm
 
 
 def vllm_model(asked: argparse.Namespace) -> Any:
@@ -180,9 +188,9 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     passes.clear()
     if asked.way.startswith("vllm"):
         lm.model.reset_prefix_cache()
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     answers = lm.loglikelihood(requests, disable_tqdm=True)
-    seconds = time.perf_counter() - began
+    seconds, processor = time.perf_counter() - began, time.process_time() - used
     share = len(everything) / len(requests)
     keys = [f"{request.task_name}|{request.doc_id}|{request.idx}" for request in requests]
     asked.out.parent.mkdir(parents=True, exist_ok=True)
@@ -192,6 +200,7 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         "dtype": asked.dtype,
         "questions": len({key.rpartition("|")[0] for key in keys}),
         "seconds": seconds,
+        "of the processor": processor,
         # Of `ours` one call scores what another encodes.
         "of which tokenization": seconds - (max(passes) if asked.way == "ours" else sum(passes)),
         "seconds for all": seconds * share,
@@ -235,6 +244,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="questions of each task")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--batch", type=int, default=64, help="of hf")
+    parser.add_argument("--pass-tokens", type=int, help="of ours; default: as it finds best")
+    parser.add_argument("--compile", action="store_true", help="torch.compile, for hf and ours")
     parser.add_argument("--top", type=int, default=200)
     parser.add_argument("--max-length", type=int, default=4096)
     parser.add_argument("--vllm", default="{}", help="further arguments of vLLM, as JSON")

@@ -281,11 +281,28 @@ RANDOM = {
 def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformers = pytest.importorskip("transformers")
     transformers.set_seed(0)
-    sizes = {"vocab_size": 99, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
+    sizes = {"vocab_size": 3400, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
     config = transformers.LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=False)
     folder = tmp_path_factory.mktemp("base")
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
     return Path(folder)
+
+
+def _saved(model: Any, folder: Path, **how: Any) -> Path:
+    """A folder with a model or its adapter, and a tokenizer."""
+    model.save_pretrained(folder, **how)
+    for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(BASE_MODEL / file, folder)
+    return folder
+
+
+def _step(model: Any) -> None:
+    """Train a step."""
+    ids = torch.arange(3, 40)[None]
+    model.train()
+    optimizer = torch.optim.SGD([value for value in model.parameters() if value.requires_grad], lr=0.1)
+    model(input_ids=ids, labels=ids).loss.backward()
+    optimizer.step()
 
 
 @pytest.mark.parametrize("name", sorted(_kinds()))
@@ -305,26 +322,70 @@ def test_each_kind_of_adapter_is_refused_until_a_step_has_changed_it(
     # What peft itself computes says whether the kind changes anything.
     begins_as_base = bool((adapted(ids).logits[:, -37:] - before).abs().max() < 1e-5)
     assert begins_as_base == (name not in RANDOM)
-    folder = tmp_path / "adapter"
 
     def saved() -> Path:
-        adapted.save_pretrained(folder)
-        for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-            shutil.copy(BASE_MODEL / file, folder)
-        return folder
+        return _saved(adapted, tmp_path / "adapter")
 
-    saved()
     if begins_as_base:
-        _refused(folder, "the adapter changes nothing")
+        _refused(saved(), "the adapter changes nothing")
     else:
-        assert "changes the model before it is trained" in str(check_checkpoint(folder).uncompared)
-    adapted.train()
-    optimizer = torch.optim.SGD([value for value in adapted.parameters() if value.requires_grad], lr=0.1)
-    adapted(input_ids=ids, labels=ids).loss.backward()
-    optimizer.step()
+        assert "changes the model before it is trained" in str(check_checkpoint(saved()).uncompared)
+    _step(adapted)
     found = check_checkpoint(saved())
     assert found.compared == begins_as_base
     assert ("not compared" in found.to_text()) != begins_as_base
+
+
+@pytest.mark.parametrize("init", ["pissa", "olora"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_adapter_that_peft_converted_is_refused_until_a_step_has_changed_it(
+    init: str, dtype: Any, small_base: Path, tmp_path: Path
+) -> None:
+    """The values that it began with are subtracted: none of its matrices is zero, and their product is."""
+    peft = pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    config = peft.LoraConfig(task_type="CAUSAL_LM", r=4, init_lora_weights=init, target_modules=["q_proj"])
+    adapted = peft.get_peft_model(transformers.AutoModelForCausalLM.from_pretrained(small_base), config)
+    # As peft's documentation has it: the first values are saved as those of a usual LoRA.
+    adapted.peft_config["default"].init_lora_weights = True
+    first = _saved(adapted, tmp_path / "first")
+    adapted.peft_config["default"].init_lora_weights = init
+
+    def converted() -> Path:
+        folder = _saved(adapted, tmp_path / "adapter", path_initial_model_for_weight_conversion=str(first))
+        weights = safetensors.load_file(folder / "adapter_model.safetensors")
+        assert all(value.abs().max() > 0 for value in weights.values())
+        safetensors.save_file(
+            {key: value.to(dtype) for key, value in weights.items()}, folder / "adapter_model.safetensors"
+        )
+        return folder
+
+    _refused(converted(), "the adapter changes nothing: the products of its matrices are zero")
+    adapted.set_adapter("default")  # which saving has frozen
+    _step(adapted)
+    assert check_checkpoint(converted()).compared
+
+
+@pytest.mark.parametrize("name", ["LoRA pissa", "LoRA orthogonal", "LoRA embedding", "HRAConfig", "OSFConfig"])
+def test_weights_merged_with_an_adapter_that_changes_nothing_are_refused(
+    name: str, small_base: Path, tmp_path: Path
+) -> None:
+    """What was taken out of the base model's weights and is added again differs by rounding."""
+    peft = pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    kind, settings = _kinds()[name]
+    for trained in (False, True):
+        base = transformers.AutoModelForCausalLM.from_pretrained(small_base, dtype=torch.float32)
+        targets = {"target_modules": ["q_proj", "v_proj"]} | settings
+        adapted = peft.get_peft_model(base, getattr(peft, kind)(task_type="CAUSAL_LM", **targets))
+        if trained:
+            _step(adapted)
+        folder = _saved(adapted.merge_and_unload(), tmp_path / f"merged-{trained}")
+        if trained:
+            assert check_checkpoint(folder, base=str(small_base)).compared
+        else:
+            with pytest.raises(InputError, match=f"all weights are those of {small_base}"):
+                check_checkpoint(folder, base=str(small_base))
 
 
 def test_what_an_adapter_holds_beside_its_matrices_counts(small_base: Path, tmp_path: Path) -> None:
@@ -338,10 +399,7 @@ def test_what_an_adapter_holds_beside_its_matrices_counts(small_base: Path, tmp_
         with torch.no_grad():
             value = next(value for key, value in adapted.named_parameters() if part in key and value.requires_grad)
             value.view(-1)[0] *= 1.5
-        folder = tmp_path / name
-        adapted.save_pretrained(folder)
-        for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-            shutil.copy(BASE_MODEL / file, folder)
+        folder = _saved(adapted, tmp_path / name)
         assert check_checkpoint(folder).compared
         # Without the base model it cannot be known.
         found = check_checkpoint(folder, base="nobody/nothing")

@@ -69,6 +69,10 @@ def test_each_epoch_has_every_row_and_each_device_as_many_batches(count: int, mi
         assert max(seen.values()) == 1 or count < devices
         orders.append(rows)
     assert count < 7 or orders[0] != orders[1]
+    # A training that is resumed begins with the epoch that it was in.
+    later = PackedBatches(made, 42, devices)
+    later.epoch = 3
+    assert sorted(chain(*later)) == sorted(orders[3])
 
 
 @pytest.mark.parametrize("devices", [2, 3, 8])
@@ -92,6 +96,9 @@ def test_rows_that_are_not_packed_are_in_one_batch_of_one_device(count: int, mic
         assert seen.total() - count == max(0, len(samplers[0]) - count) < devices
         orders.append(batches)
     assert count < 7 or orders[0] != orders[1]
+    later = EvenBatches(count, micro, devices, 42)
+    later.epoch = 2
+    assert list(BatchSamplerShard(later, devices, 0, even_batches=False)) == orders[2][0]
     in_order = [row for batch in EvenBatches(count, micro, devices, None) for row in batch]
     assert sorted(set(in_order)) == list(range(count))
 
@@ -115,24 +122,26 @@ def train(folder: Path, rows: Path, preset: str, *presets: str) -> Path:
     """The output folder of a training with Axolotl, and what the step meter counted in it."""
     small = folder / "small.yml"
     small.write_text("plugins: [step_meter.StepMeter]\nnum_epochs: 2\n" + preset)
+    chosen = [word for name in ("world-cpu", *presets, str(small)) for word in ("--preset", name)]
+    run(
+        folder,
+        *("consistency.cli", "experiment", "config", "harmonious", "--base-model", str(BASE_MODEL), *chosen),
+        *("--rows", str(rows), "--output-dir", str(folder / "tuned"), "--out", str(folder / "made.yml")),
+    )
+    run(folder, "axolotl.cli.main", "train", str(folder / "made.yml"), "--launcher", "python")
+    return folder / "tuned"
+
+
+def run(folder: Path, *command: str) -> None:
     environment = os.environ | {
         "AXOLOTL_DO_NOT_TRACK": "1",
         "AXOLOTL_DATASET_NUM_PROC": "0",
         "PYTHONPATH": f"{ROOT / 'scripts'}{os.pathsep}{ROOT}",
     }
-    chosen = [word for name in ("world-cpu", *presets, str(small)) for word in ("--preset", name)]
-    for command in (
-        [
-            *("consistency.cli", "experiment", "config", "harmonious", "--base-model", str(BASE_MODEL), *chosen),
-            *("--rows", str(rows), "--output-dir", str(folder / "tuned"), "--out", str(folder / "made.yml")),
-        ],
-        ["axolotl.cli.main", "train", str(folder / "made.yml"), "--launcher", "python"],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", *command], env=environment, cwd=folder, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "tuned"
+    done = subprocess.run(
+        [sys.executable, "-m", *command], env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def steps_of(folder: Path) -> list[dict[str, Any]]:
@@ -147,7 +156,8 @@ def test_packed_rows_that_fill_no_last_batch_are_trained_on(tmp_path: Path) -> N
     *lengths, _ = row_lengths(
         rows, load_tokenizer(str(BASE_MODEL)), resolve("harmonious").values["chat_template_jinja"]
     )
-    folder = train(tmp_path, rows, "micro_batch_size: 4\ngradient_accumulation_steps: 4\n", "packed")
+    saved = "save_strategy: steps\nsave_steps: 1\nsave_only_model: false\n"
+    folder = train(tmp_path, rows, "micro_batch_size: 4\ngradient_accumulation_steps: 4\n" + saved, "packed")
     record, steps = read_record(folder), steps_of(folder)
     assert record is not None
     assert record.steps == len(steps) == 2 * len(steps[: len(steps) // 2])
@@ -162,6 +172,18 @@ def test_packed_rows_that_fill_no_last_batch_are_trained_on(tmp_path: Path) -> N
     assert "1 row of the file left out" in record.to_text()
     found = check_checkpoint(folder)
     assert (found.training, found.base_model, found.compared) == (record, str(BASE_MODEL), True)
+
+    # Resumed in the second epoch it ends with the same weights. More are killed by scripts/train_processes.py.
+    resumed, state = tmp_path / "resumed", folder / f"checkpoint-{record.steps // 2 + 1}"
+    changed = ("--output-dir", str(resumed), "--resume-from-checkpoint", str(state))
+    run(tmp_path, "axolotl.cli.main", "train", str(tmp_path / "made.yml"), "--launcher", "python", *changed)
+    assert steps_of(resumed)
+    assert read_record(resumed) == record
+    assert [step["content"] for step in steps_of(resumed)] == [
+        step["content"] for step in steps[record.steps // 2 + 1 :]
+    ]
+    weights = [(place / "model.safetensors").read_bytes() for place in (folder, resumed)]
+    assert weights[0] == weights[1]
 
 
 def test_the_last_epoch_is_whole_and_weights_that_did_not_move_are_refused(tmp_path: Path) -> None:

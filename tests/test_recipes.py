@@ -3,6 +3,8 @@
 Of the four-bit recipe the Python is run; of each model of lm_eval that a recipe names one is made from a small folder.
 """
 
+import ast
+import inspect
 import os
 import re
 import shlex
@@ -26,6 +28,8 @@ DOCUMENTS = [
     for folder in ("", "docs", "axolotl_configs", "lm_eval_tasks", "scripts", "tests")
     for path in sorted((ROOT / folder).glob("**/*.md" if folder else "README.md"))
 ]
+# Those of which test_docs.py runs what does not say otherwise.
+DOCUMENTS_RUN = [path for path in DOCUMENTS if path.parent == ROOT / "docs" or path == ROOT / "README.md"]
 # Programs of the shell and of the system, whose flags are not this project's.
 OTHERS = {"echo", "ls", "cd", "export", "apt-get", "git", "cat", "mkdir", "rm", "cp", "head", "tail"}
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*")
@@ -33,9 +37,8 @@ ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*")
 
 def unrun(document: Path) -> list[str]:
     """The commands that test_docs.py does not run: those that say so, and those of documents that it does not read."""
-    read = document.parent == ROOT / "docs" or document == ROOT / "README.md"
     found = [(block, command) for block in blocks(document) for command, _ in block.commands]
-    return [command for block, command in found if not (read and Block.runs(block, command))]
+    return [command for block, command in found if document not in DOCUMENTS_RUN or not block.runs(command)]
 
 
 def simple_commands(command: str) -> Iterator[list[str]]:
@@ -163,6 +166,28 @@ def test_what_is_not_run_is_what_its_programs_take(document: Path, tmp_path: Pat
                 continue
             assert program in PROGRAMS, command
             PROGRAMS[program](words)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(block, id=f"{document.relative_to(ROOT)}: {number}")
+        for document in DOCUMENTS
+        for number, block in enumerate(blocks(document), 1)
+        if block.kind == "python" and (document not in DOCUMENTS_RUN or not block.runs(block.text))
+    ],
+)
+def test_python_that_is_not_run_calls_what_there_is(block: Block) -> None:
+    tree = ast.parse(block.text)
+    there: dict[str, Any] = {}
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    exec(compile(ast.Module(imports, []), "recipe", "exec"), there)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    found = [node for node in calls if node.func.id in there]  # type: ignore[attr-defined]
+    assert found
+    for node in found:
+        named = {word.arg: None for word in node.keywords if word.arg is not None}
+        inspect.signature(there[node.func.id]).bind(*node.args, **named)  # type: ignore[attr-defined]
 
 
 def test_a_wrong_flag_is_no_recipe() -> None:

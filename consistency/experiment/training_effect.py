@@ -1,7 +1,9 @@
 """Whether training has changed a model: its weights against those of its base model, and an adapter against how its kind begins.
 
-Most kinds of adapters begin with tensors of zeros, or of ones, with which they change nothing. Where the first values follow from
-the weights of the base model, as with PiSSA, the logits of both tell.
+An adapter that changes no weight is a training of nothing, whatever values are stored, and so are weights merged with it. Most
+kinds begin with tensors of zeros, or of ones, with which they change nothing. Where the first values follow from the weights of
+the base model, as with PiSSA, the logits of both tell; once peft has saved such an adapter as an ordinary LoRA, with its first
+values subtracted, the products of its matrices do.
 """
 
 from __future__ import annotations
@@ -66,6 +68,12 @@ _MOST_VALUES, _TOKENS_TRIED = 2 * 10**9, 32
 # The share of the logits' deviation that rounding explains: of float32, and of weights that are stored in shorter types.
 _ROUNDING, _SHORT_ROUNDING = 1e-5, 2**-6
 _WORDS = {0: "zero", 1: "one"}
+# The share of the largest value of a base model's tensor that rounding explains after an adapter was merged with it in float32.
+_MERGED = 2**-18
+# The share of the norms of two matrices that the norm of their product has if it is zero but for rounding.
+_CANCELLED = 1e-7
+# What a LoRA's matrix that begins with zeros is multiplied with.
+_PARTNERS = ((".lora_B.", ".lora_A."), (".lora_embedding_A", ".lora_embedding_B"))
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,8 @@ def why_not_compared(folder: Path, tensors: Sequence[Tensor], base: str | None) 
     if not pairs:
         return "no tensor has its name and shape there"
     alike = [(new, old) for new, old in pairs if new.dtype in COMPARED and old.dtype in COMPARED]
-    if any(not is_same(new, old) for new, old in alike):
+    other = [(new, old) for new, old in alike if not is_same(new, old)]
+    if any(not _is_rounded(new, old) for new, old in other):
         return None
     if len(alike) < len(pairs):
         types = sorted({item.dtype for pair in pairs for item in pair} - set(COMPARED))
@@ -118,7 +127,7 @@ def why_not_compared(folder: Path, tensors: Sequence[Tensor], base: str | None) 
     added = sum(new.shape != old.shape for new, old in pairs) + len(tensors) - len(pairs)
     if added:
         return f"all that is there is the same, and {added} of {len(tensors)} tensors have more or are new"
-    raise _unchanged(folder, f"all weights are those of {base}")
+    raise _unchanged(folder, f"all weights are those of {base}{', but for the rounding of float32' if other else ''}")
 
 
 def why_adapter_not_compared(
@@ -148,13 +157,14 @@ def why_adapter_not_compared(
     changed = next((tensor for tensor, value in starts if not is_constant(tensor, value)), None)
     if changed is not None and init not in _USUAL_OF.get(kind, _USUAL):
         return _why_by_logits(folder, tensors, base, f"{kind} of init {init!r}", bool(_INIT_FROM_BASE.match(str(init))))
-    if changed is not None:
+    if changed is not None and (kind != "LORA" or any(_has_product(tensor, tensors) for tensor, _ in starts)):
         return None
     own = {tensor for tensor, _ in starts}
     copies = [tensor for tensor in tensors if tensor not in own and not _is_inner(tensor)]
     if not starts and (not copies or kind not in ("LN_TUNING", "TRAINABLE_TOKENS")):
         return _why_by_logits(folder, tensors, base, kind, kind in _FROM_BASE)
-    before, begun = _read_base(folder, base), _begun(starts)
+    begun = _begun(starts) if changed is None else ["the products of its matrices are zero"]
+    before = _read_base(folder, base)
     if copies:
         if isinstance(before, str):
             copied = f"{len(copies)} of {len(tensors)} tensors are copies of the base model's, and {before}"
@@ -175,6 +185,42 @@ def _begins_with(kind: str, tensor: Tensor) -> int | None:
     patterns = _BEGINNINGS.get(kind, ("", ""))
     found = [value for value, pattern in enumerate(patterns) if pattern and re.search(pattern, tensor.name)]
     return found[0] if found and tensor.dtype in COMPARED else None
+
+
+def _has_product(tensor: Tensor, tensors: Sequence[Tensor]) -> bool:
+    """Whether the product of a matrix of a LoRA that begins with zeros and the other one is more than rounding.
+
+    An adapter that peft converts when it saves it has the matrices of the training beside those that it began with: the product
+    is their difference.
+    """
+    if is_constant(tensor, 0):
+        return False
+    own, other = next((pair for pair in _PARTNERS if pair[0] in tensor.name), ("", ""))
+    name = tensor.name.replace(own, other)
+    partner = next((item for item in tensors if own and item.name == name and item.dtype in COMPARED), None)
+    if partner is None:
+        return True
+    left, right = (_array(item).astype(np.float64).reshape(item.shape) for item in (tensor, partner))
+    if tensor.name.endswith(own):  # of an embedding the second is the left one
+        left, right = right, left
+    left, right = left.reshape(len(left), -1), right.reshape(len(right), -1)
+    if left.shape[1] != right.shape[0]:
+        return True
+    # As large as the product, and small.
+    triangles: list[Any] = [np.linalg.qr(item, mode="r") for item in (left, right.T)]
+    product = triangles[0] @ triangles[1].T
+    return bool(np.linalg.norm(product) > _CANCELLED * np.linalg.norm(left) * np.linalg.norm(right))
+
+
+def _is_rounded(new: Tensor, old: Tensor) -> bool:
+    """Whether the values that a tensor in float32 begins with are those of another one, but for rounding."""
+    if new.dtype not in ("F32", "F64"):
+        return False
+    for after, before in zip(pieces(new, prod(old.shape)), pieces(old), strict=True):
+        there = numbers(old, before)
+        if not np.abs(after - there).max() <= _MERGED * np.abs(there).max():
+            return False
+    return True
 
 
 def _begun(starts: Sequence[tuple[Tensor, int]]) -> list[str]:
