@@ -68,6 +68,7 @@ class TaskAnswers:
     metric : str
         What says which answers are right; empty without any.
     has_options : bool
+        Whether all of the runs have log-probabilities of them.
     clusters : ItemClusters or None
     """
 
@@ -294,15 +295,17 @@ def _joined(name: str, task: _Task, clusters: ItemClusters | None) -> TaskAnswer
         after.append(column.after[places])
         if column.labelled is not None:
             labelled.append(column.labelled.take(places))
+    # A run of another program may have no log-probabilities.
+    with_options = task.scores.has_options and len(labelled) == len(before)
     return TaskAnswers(
         name,
         tuple(column.run for column, _ in held),
         rows,
         np.column_stack(before),
         np.column_stack(after),
-        tuple(labelled),
+        tuple(labelled) if with_options else (),
         task.metric or ("best option" if task.scores.has_options else ""),
-        task.scores.has_options,
+        with_options,
         None if clusters is None else clusters.take(rows),
     )
 

@@ -292,7 +292,11 @@ def _aligned(task: _Task, rows: np.ndarray, before: int) -> TaskRuns:
     # The pairs have the first run's options without empty columns.
     pairs = next(iter(task.others.values()))
     first = pairs.before.take(np.searchsorted(pairs.before.doc_id, wanted))
-    width = min(scores.logprobs.shape[1] for scores in (first, *sides))
-    same = np.tile(np.arange(width), (len(rows), 1))
-    every = [scores.reorder_options(same) if width else scores for scores in (first, *sides)]
+    every = [first, *sides]
+    if not all(scores.has_options for scores in every):
+        # A log of another program has no log-probabilities: all are right or wrong.
+        every = [scores.without_options() if scores.has_options else scores for scores in every]
+    elif width := min(scores.logprobs.shape[1] for scores in every):
+        same = np.tile(np.arange(width), (len(rows), 1))
+        every = [scores.reorder_options(same) for scores in every]
     return TaskRuns(tuple(every[:before]), tuple(every[before:]), len(task.scores))
