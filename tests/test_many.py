@@ -247,6 +247,17 @@ def test_trends_are_lines_through_the_means(logs, many):
     assert first["sea"] is None
 
 
+def test_a_task_called_overall_is_not_all_tasks_together(logs, many, tmp_path):
+    for run in ("step-0", *RUNS):
+        for file in (logs / run / "model").glob("samples_*"):
+            (tmp_path / run).mkdir(exist_ok=True)
+            (tmp_path / run / file.name.replace("_law_", "_overall_")).write_bytes(file.read_bytes())
+    found = compare_many(tmp_path / "step-0", {name: tmp_path / name for name in RUNS}, name="step-0", order="auto")
+    assert found.main not in found.by_task
+    for name, other in ((found.main, "overall"), ("overall", "law"), ("sea", "sea")):
+        assert found.series.trends[name].change.value == many.series.trends[other].change.value
+
+
 def test_ranking_and_accuracies(logs, many):
     accuracies = {item.label: item.accuracy.value for item in many.ranking}
     assert list(accuracies.values()) == sorted(accuracies.values(), reverse=True)
