@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -422,6 +423,13 @@ def test_labels_name_runs_and_keep_their_order(logs, call):
         code, out, err = call("compare", base, *further)
         assert (code, out) == (2, ""), further
         assert err.startswith("consistency: ")
+
+
+def test_a_closed_standard_output_is_an_error_of_the_machine(logs, call, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    code, _, err = call("compare", logs / "step-0", *(logs / run for run in RUNS))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "closed" in err
 
 
 def test_one_run_is_compared_as_before(logs, call):
