@@ -18,6 +18,7 @@ import consistency
 from consistency.comparison.compare import compare
 from consistency.comparison.many.compare import compare_many
 from consistency.comparison.many.labels import labels_of, positions_of
+from consistency.comparison.sides.compare import compare_sides
 from consistency.errors import InputError
 from consistency.report.many.report import write_many
 from consistency.report.schema import ManyReport, ManyRuns, read_document
@@ -338,6 +339,31 @@ def test_passages_and_generated_answers(tmp_path):
             assert (own.ci_low, own.ci_high, own.df) == pytest.approx((other.ci_low, other.ci_high, other.df))
             assert section.sign_flip_p == pytest.approx(pair.by_task[task].sign_flip_p, abs=0.03)
     assert found.by_task["reading"]["one"].section.estimates["delta_accuracy"].unit == "question cluster"
+
+
+def test_what_is_odd_about_a_log_is_said_by_every_comparison(tmp_path):
+    """One of three logs lacks a log-probability of one question; each of a comparison's ways says so of that log."""
+    rng = np.random.default_rng(10)
+    paths = [tmp_path / f"{name}.jsonl" for name in "abc"]
+    for path in paths:
+        rows = [
+            {
+                "task": "t",
+                "question": f"{n}?",
+                "choices": ["x", "y"],
+                "gold": n % 2,
+                "logprobs": [*rng.normal(-3, 1, 2)],
+            }
+            for n in range(30)
+        ]
+        if path == paths[2]:
+            rows[4]["logprobs"][0] = float("nan")
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    note = "t: 1 question lacks the log-probability of an option"
+    assert f"c: {note}" in compare_many(paths[0], {"b": paths[1], "c": paths[2]}).notes
+    assert f"reference: {note}" in compare_many(paths[2], {"b": paths[1], "a": paths[0]}).notes
+    assert f"after 1: {note}" in compare_sides(paths[:2], paths[2:]).notes
+    assert f"before 1: {note}" in compare_sides(paths[2:], paths[:2]).notes
 
 
 # The command
