@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import consistency
 from consistency.comparison.compare import compare
 from consistency.comparison.many.compare import compare_many
 from consistency.comparison.many.labels import labels_of, positions_of
+from consistency.comparison.sides.compare import compare_sides
 from consistency.errors import InputError
 from consistency.report.many.report import write_many
 from consistency.report.schema import ManyReport, ManyRuns, read_document
@@ -247,6 +249,17 @@ def test_trends_are_lines_through_the_means(logs, many):
     assert first["sea"] is None
 
 
+def test_a_task_called_overall_is_not_all_tasks_together(logs, many, tmp_path):
+    for run in ("step-0", *RUNS):
+        for file in (logs / run / "model").glob("samples_*"):
+            (tmp_path / run).mkdir(exist_ok=True)
+            (tmp_path / run / file.name.replace("_law_", "_overall_")).write_bytes(file.read_bytes())
+    found = compare_many(tmp_path / "step-0", {name: tmp_path / name for name in RUNS}, name="step-0", order="auto")
+    assert found.main not in found.by_task
+    for name, other in ((found.main, "overall"), ("overall", "law"), ("sea", "sea")):
+        assert found.series.trends[name].change.value == many.series.trends[other].change.value
+
+
 def test_ranking_and_accuracies(logs, many):
     accuracies = {item.label: item.accuracy.value for item in many.ranking}
     assert list(accuracies.values()) == sorted(accuracies.values(), reverse=True)
@@ -326,6 +339,31 @@ def test_passages_and_generated_answers(tmp_path):
             assert (own.ci_low, own.ci_high, own.df) == pytest.approx((other.ci_low, other.ci_high, other.df))
             assert section.sign_flip_p == pytest.approx(pair.by_task[task].sign_flip_p, abs=0.03)
     assert found.by_task["reading"]["one"].section.estimates["delta_accuracy"].unit == "question cluster"
+
+
+def test_what_is_odd_about_a_log_is_said_by_every_comparison(tmp_path):
+    """One of three logs lacks a log-probability of one question; each of a comparison's ways says so of that log."""
+    rng = np.random.default_rng(10)
+    paths = [tmp_path / f"{name}.jsonl" for name in "abc"]
+    for path in paths:
+        rows = [
+            {
+                "task": "t",
+                "question": f"{n}?",
+                "choices": ["x", "y"],
+                "gold": n % 2,
+                "logprobs": [*rng.normal(-3, 1, 2)],
+            }
+            for n in range(30)
+        ]
+        if path == paths[2]:
+            rows[4]["logprobs"][0] = float("nan")
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    note = "t: 1 question lacks the log-probability of an option"
+    assert f"c: {note}" in compare_many(paths[0], {"b": paths[1], "c": paths[2]}).notes
+    assert f"reference: {note}" in compare_many(paths[2], {"b": paths[1], "a": paths[0]}).notes
+    assert f"after 1: {note}" in compare_sides(paths[:2], paths[2:]).notes
+    assert f"before 1: {note}" in compare_sides(paths[2:], paths[:2]).notes
 
 
 # The command
@@ -411,6 +449,13 @@ def test_labels_name_runs_and_keep_their_order(logs, call):
         code, out, err = call("compare", base, *further)
         assert (code, out) == (2, ""), further
         assert err.startswith("consistency: ")
+
+
+def test_a_closed_standard_output_is_an_error_of_the_machine(logs, call, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    code, _, err = call("compare", logs / "step-0", *(logs / run for run in RUNS))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "closed" in err
 
 
 def test_one_run_is_compared_as_before(logs, call):

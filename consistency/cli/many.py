@@ -122,7 +122,7 @@ def compare_many(
         wide = columns()
         text = compared.to_text(None if every else MOST_CHANGES, wide, styles=shows_colours())
         # In a pipe or a file each is one line, for programs that look for it.
-        limit = wide if sys.stdout.isatty() else None
+        limit = wide if sys.stdout is not None and sys.stdout.isatty() else None
         lines = [line for sentence in told for line in wrapped(visible(sentence), limit, "  ")]
         show("\n".join([text, *lines]), styles=True)
     failed = [item.to_text() for item in checks if item.failed]

@@ -13,7 +13,7 @@ from consistency.comparison.filters import by_filter, choose_filters, pair_filte
 from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.items import accuracy_metric
 from consistency.comparison.labelled import Labelled, by_label
-from consistency.comparison.pairing import Pairs, pair
+from consistency.comparison.pairing import Pairs, notes_of, pair
 from consistency.comparison.result import SameRun
 from consistency.comparison.runs import common_tasks, comparable, matched_names, same_kind, same_run
 from consistency.comparison.settings import setting_differences, unexplained_prompts
@@ -184,7 +184,10 @@ def read_answers(
         tuple(tasks),
         named,
         (
-            *(f"{reference[0]}: {line}" for line in base.selection.to_lines()),
+            *(
+                f"{reference[0]}: {line}"
+                for line in (*base.selection.to_lines(), *notes_of({name: task.scores for name, task in found.items()}))
+            ),
             *(f"{_whose(who, labels)}: {note}" for note, who in notes.items()),
             *(item.to_text() for item in named),
             *left_out,
@@ -270,6 +273,7 @@ def _add(
     truncated = truncated_prompts(first, second, names)
     if truncated is not None:
         yield truncated.to_text()
+    yield from notes_of({name: pairs.after for name, pairs in paired.items()})
 
 
 def _known(column: _Column, n: int) -> Bools:

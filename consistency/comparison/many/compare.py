@@ -43,6 +43,8 @@ from consistency.support.arrays import Floats, Integers
 from consistency.support.progress_line import Tell, silent
 
 OVERALL = "overall"
+# Its name where a task is called so.
+_ALL = "all tasks together"
 # With fewer signs to flip no p is below .05.
 _FEWEST_SIGNS = 6
 _ESTIMATED = ("accuracy_before", "accuracy_after", "delta_accuracy", "harmful_flips", "beneficial_flips")
@@ -271,7 +273,8 @@ def _pools(answers: Answers) -> Iterator[tuple[str, tuple[TaskAnswers, ...]]]:
         )
     options = tuple(task for task in everywhere if task.has_options)
     if options:
-        yield OVERALL, options
+        # What all figures are found by: no task may have this name.
+        yield OVERALL if all(task.name != OVERALL for task in answers.tasks) else _ALL, options
     for metric in dict.fromkeys(task.metric for task in everywhere if not task.has_options):
         found = tuple(task for task in everywhere if not task.has_options and task.metric == metric)
         yield (f"{metric}, {len(found)} tasks" if len(found) > 1 else f"{metric}, {found[0].name}"), found
