@@ -178,7 +178,7 @@ async function readQuestions() {
   const rank = ({ flip, measures: { kl } }) => [flip === "harmful" ? 0 : 1, kl === null ? Infinity : -kl, flip === "beneficial" ? 0 : 1];
   const ranks = new Map(stands.map((question) => [question, rank(question)]));
   const less = (one, two) => { const at = one.findIndex((value, place) => value !== two[place]); return at < 0 ? 0 : one[at] < two[at] ? -1 : 1; };
-  return { all: stands.toSorted((a, b) => less(ranks.get(a), ranks.get(b))), fill };
+  return { all: [...stands].sort((a, b) => less(ranks.get(a), ranks.get(b))), fill };
 }
 
 // One filter by values: how many questions have each, any number of which can be chosen.
@@ -396,7 +396,8 @@ async function explore() {
     for (const [name, [low, high]] of Object.entries(ranges)) state.set(name, `${Number.isFinite(low) ? low : ""}..${Number.isFinite(high) ? high : ""}`);
     if (control("sort").value !== standard) state.set("sort", control("sort").value);
     if (page > 1) state.set("page", page);
-    return `#questions${state.size ? `?${state}` : ""}`;
+    const text = state.toString();
+    return `#questions${text ? `?${text}` : ""}`;
   }
 
   function keep() {
