@@ -279,7 +279,7 @@ function drawPlane(figure, questions, marked) {
   const svg = drawn("svg", { viewBox: `0 0 ${left + size + 12} ${top + size + 34}`, role: "group", "aria-label": "Each question by the probability of its gold option, before and after" },
     ...ticks, drawn("line", { x1: x(0), y1: y(0), x2: x(1), y2: y(1), class: "zero" }),
     drawn("text", { x: x(0.5), y: y(0) + 30, "text-anchor": "middle" }, "gold option before, %"),
-    drawn("text", { x: 12, y: y(0.5), "text-anchor": "middle", transform: `rotate(-90 12 ${y(0.5)})` }, "after, %"), ...dots.toReversed());
+    drawn("text", { x: 12, y: y(0.5), "text-anchor": "middle", transform: `rotate(-90 12 ${y(0.5)})` }, "after, %"), ...[...dots].reverse());
   figure.querySelector(".plane").replaceChildren(svg);
   const used = Object.keys(FLIPS).filter((flip) => shown.some((question) => question.flip === flip));
   figure.querySelector(".legend").replaceChildren(...used.map((flip) => element("span", {}, element("span", { className: FLIPS[flip][1], ariaHidden: "true", textContent: FLIPS[flip][0] }), ` ${FLIPS[flip][2]}`)));
