@@ -18,8 +18,9 @@ from consistency.comparison.compare import compare
 from consistency.comparison.many.compare import compare_many
 from consistency.comparison.many.labels import labels_of, positions_of
 from consistency.errors import InputError
+from consistency.report.many.document import ManyReport, ManyRuns
 from consistency.report.many.report import write_many
-from consistency.report.schema import ManyReport, ManyRuns, read_document
+from consistency.report.schema import read_document
 from consistency.statistics.best import Differences, letters, resampled_means, shares_of_best
 from consistency.statistics.hypotheses import sign_flip_test
 from consistency.statistics.paired_shares import paired_change

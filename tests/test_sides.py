@@ -18,7 +18,8 @@ from consistency.comparison.conditions import check, read_condition
 from consistency.comparison.sides.compare import compare_sides
 from consistency.comparison.sides.result import SideComparison
 from consistency.errors import InputError
-from consistency.report.schema import SidesReport, read_document
+from consistency.report.schema import read_document
+from consistency.report.sides.document import SidesReport
 from consistency.report.sides.report import write_sides
 from consistency.statistics.crossed import over_runs
 from consistency.statistics.estimates import mean
