@@ -15,7 +15,9 @@ from statsmodels.stats.multitest import multipletests
 
 import consistency
 from consistency.comparison.compare import compare
+from consistency.comparison.conditions import read_condition
 from consistency.comparison.many.compare import compare_many
+from consistency.comparison.many.gate import check_many
 from consistency.comparison.many.labels import labels_of, positions_of
 from consistency.errors import InputError
 from consistency.report.many.document import ManyReport, ManyRuns
@@ -327,6 +329,13 @@ def test_passages_and_generated_answers(tmp_path):
             assert (own.ci_low, own.ci_high, own.df) == pytest.approx((other.ci_low, other.ci_high, other.df))
             assert section.sign_flip_p == pytest.approx(pair.by_task[task].sign_flip_p, abs=0.03)
     assert found.by_task["reading"]["one"].section.estimates["delta_accuracy"].unit == "question cluster"
+    checks = check_many([read_condition("accuracy drop > 99 points in one")], found)
+    drops = {name: -changes["one"].section.estimates["delta_accuracy"].value for name, changes in found.pools.items()}
+    assert {check.section: check.estimate.value for check in checks} == {
+        f"one, {name}": pytest.approx(drop) for name, drop in drops.items()
+    }
+    (nearest,) = check_many([read_condition("accuracy drop > 99 points in any run")], found)
+    assert (nearest.of, nearest.among) == (4, "runs and metrics")
 
 
 # The command
@@ -400,6 +409,8 @@ def test_labels_name_runs_and_keep_their_order(logs, call):
     for further in (
         ("--label", "x"),
         ("--label", f"a={one}", "--label", f"a={two}"),
+        (two, "--label", f"a={one}", "--label", f"b={one}"),
+        (one, two, "--label", f"a={base}", "--label", f"b={base}"),
         (one, one),
         (one, two, "--policy", "x.yaml"),
         (one, two, "--noise", one, two),
