@@ -145,10 +145,11 @@ class Marked(SharedPrefixLM):
         return self._noted("finding prefixes", super()._units(*arguments))
 
     def _noted(self, part: str, items: Iterator[Any]) -> Iterator[Any]:
+        end = object()
         while True:
             with self.noted(part):
-                item = next(items, None)
-            if item is None:
+                item = next(items, end)
+            if item is end:
                 return
             yield item
 

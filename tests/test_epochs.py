@@ -124,21 +124,22 @@ def train(folder: Path, rows: Path, preset: str, *presets: str) -> Path:
     small.write_text("plugins: [step_meter.StepMeter]\nnum_epochs: 2\n" + preset)
     chosen = [word for name in ("world-cpu", *presets, str(small)) for word in ("--preset", name)]
     run(
+        folder,
         *("consistency.cli", "experiment", "config", "harmonious", "--base-model", str(BASE_MODEL), *chosen),
         *("--rows", str(rows), "--output-dir", str(folder / "tuned"), "--out", str(folder / "made.yml")),
     )
-    run("axolotl.cli.main", "train", str(folder / "made.yml"), "--launcher", "python")
+    run(folder, "axolotl.cli.main", "train", str(folder / "made.yml"), "--launcher", "python")
     return folder / "tuned"
 
 
-def run(*command: str) -> None:
+def run(folder: Path, *command: str) -> None:
     environment = os.environ | {
         "AXOLOTL_DO_NOT_TRACK": "1",
         "AXOLOTL_DATASET_NUM_PROC": "0",
         "PYTHONPATH": f"{ROOT / 'scripts'}{os.pathsep}{ROOT}",
     }
     done = subprocess.run(
-        [sys.executable, "-m", *command], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", *command], env=environment, cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -175,7 +176,7 @@ def test_packed_rows_that_fill_no_last_batch_are_trained_on(tmp_path: Path) -> N
     # Resumed in the second epoch it ends with the same weights. More are killed by scripts/train_processes.py.
     resumed, state = tmp_path / "resumed", folder / f"checkpoint-{record.steps // 2 + 1}"
     changed = ("--output-dir", str(resumed), "--resume-from-checkpoint", str(state))
-    run("axolotl.cli.main", "train", str(tmp_path / "made.yml"), "--launcher", "python", *changed)
+    run(tmp_path, "axolotl.cli.main", "train", str(tmp_path / "made.yml"), "--launcher", "python", *changed)
     assert steps_of(resumed)
     assert read_record(resumed) == record
     assert [step["content"] for step in steps_of(resumed)] == [

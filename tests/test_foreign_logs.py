@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import foreign_logs
 from foreign_logs import DATE, WITH_ANSWERS, WITH_LOGPROBS, Asked, answers, lines
 
-from consistency import compare, read_run
+from consistency import compare, compare_many, compare_sides, read_run
 from consistency.errors import InputError
 from consistency.logs import packed
 from consistency.logs.documents import normalised
@@ -686,3 +686,27 @@ def test_only_the_logs_of_the_named_data_set_are_fetched(tmp_path, logs):
     assert not any("safetensors" in path for path in Hub.asked)
     assert runs[1].returncode == 2
     assert "Traceback" not in runs[1].stderr
+
+
+def test_many_runs_and_several_a_side_may_be_of_several_programs(tmp_path: Path) -> None:
+    before, after = answers(0), answers(1)
+    logs = {
+        "reference": foreign_logs.write_lm_eval(_made(tmp_path / "reference"), 0, before),
+        "lm_eval": foreign_logs.write_lm_eval(_made(tmp_path / "lm_eval"), 1, after),
+        "plain": foreign_logs.write_plain_answers(_made(tmp_path / "plain"), 1, after),
+        "nemo": foreign_logs.write_nemo(_made(tmp_path / "nemo"), 1, after),
+    }
+    change = compare(logs["reference"], logs["lm_eval"]).by_task["towns"].estimates["delta_accuracy"].value
+    reference, *runs = logs.items()
+    many = compare_many(reference[1], dict(runs))
+    assert [item.section.estimates["delta_accuracy"].value for item in many.overall.values()] == pytest.approx(
+        [change] * 3
+    )
+    sides = compare_sides([reference[1]], [logs["lm_eval"], logs["plain"]])
+    found = sides.by_task["towns"].section.estimates["delta_accuracy"]
+    assert found.value == pytest.approx(change)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

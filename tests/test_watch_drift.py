@@ -242,7 +242,7 @@ def test_what_a_look_does_not_exclude_is_the_end_of_its_intervals(watched: Drift
     assert row.kept is not None
     change, flips = row.kept.figures["change"], row.kept.figures["harmful_flips"]
     assert most_harm(row) == (
-        f"at most {100 * flips.ci_high:.1f} % turned from right to wrong and at most {-100 * change.ci_low:.1f} % lost on balance"
+        f"at most {-100 * change.ci_low:.1f} % lost on balance and at most {100 * flips.ci_high:.1f} % turned from right to wrong"
     )
 
 

@@ -24,7 +24,7 @@ from consistency.shared_prefix.pieces import Pair, Pieces, Verification, portion
 from consistency.shared_prefix.requests import Encoded, Requests
 from consistency.shared_prefix.truncation import CountsTruncation
 from consistency.support.arrays import Integers
-from consistency.support.memory import gc_disabled, gc_of_new_objects
+from consistency.support.memory import gc_of_new_objects, gc_seldom
 
 # Below lm_eval's own logger, so that it is shown where lm_eval's lines are.
 logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
@@ -186,6 +186,7 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         # Each collection would visit the tokens of all requests.
         with (
             gc_of_new_objects(),
+            gc_seldom(),
             tqdm(total=total, disable=disable_tqdm or self.rank != 0, desc="Shared prefixes") as bar,
         ):
             work = _Work(Requests([], self.max_length))
@@ -432,9 +433,7 @@ class _Ready:
     def step(self) -> bool:
         """Take a step; False if there is none left."""
         try:
-            # Each collection would visit all that is made here.
-            with gc_disabled():
-                made = next(self._steps)
+            made = next(self._steps)
         except StopIteration:
             return False
         self.needs_device = made is None

@@ -15,7 +15,7 @@ from consistency.comparison.items import accuracy_metric
 from consistency.comparison.labelled import Labelled, by_label
 from consistency.comparison.pairing import Pairs, pair
 from consistency.comparison.result import SameRun
-from consistency.comparison.runs import common_tasks, comparable, matched_names, same_run
+from consistency.comparison.runs import common_tasks, comparable, matched_names, same_kind, same_run
 from consistency.comparison.settings import setting_differences, unexplained_prompts
 from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError
@@ -68,6 +68,7 @@ class TaskAnswers:
     metric : str
         What says which answers are right; empty without any.
     has_options : bool
+        Whether all of the runs have log-probabilities of them.
     clusters : ItemClusters or None
     """
 
@@ -230,7 +231,7 @@ def _add(
             yield f"{name} is left out: under the filter {sides[0].filter}, in other runs under {task.filter}"
             continue
         scores = comparable(sides[0], score) if task is None else task.scores
-        pairs = pair(scores, comparable(sides[1], score))
+        pairs = pair(*same_kind(scores, comparable(sides[1], score)))
         if not len(pairs):
             reasons = ", ".join(f"{dropped.count} {why}" for why, dropped in pairs.report.dropped.items())
             yield f"{name} is left out: no question in common ({reasons})"
@@ -294,15 +295,17 @@ def _joined(name: str, task: _Task, clusters: ItemClusters | None) -> TaskAnswer
         after.append(column.after[places])
         if column.labelled is not None:
             labelled.append(column.labelled.take(places))
+    # A run of another program may have no log-probabilities.
+    with_options = task.scores.has_options and len(labelled) == len(before)
     return TaskAnswers(
         name,
         tuple(column.run for column, _ in held),
         rows,
         np.column_stack(before),
         np.column_stack(after),
-        tuple(labelled),
+        tuple(labelled) if with_options else (),
         task.metric or ("best option" if task.scores.has_options else ""),
-        task.scores.has_options,
+        with_options,
         None if clusters is None else clusters.take(rows),
     )
 

@@ -15,7 +15,7 @@ from consistency.comparison.filters import by_filter, choose_filters
 from consistency.comparison.groups import TaskGroup, read_groups
 from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.pairing import PairingReport, Pairs, pair
-from consistency.comparison.runs import common_tasks, comparable, same_run
+from consistency.comparison.runs import common_tasks, comparable, same_kind, same_run
 from consistency.comparison.settings import setting_differences, unexplained_prompts
 from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError
@@ -254,7 +254,7 @@ def _add(
     }
     paired: dict[str, Pairs] = {}
     for task, other in chosen.items():
-        pairs = pair(found[task].scores, comparable(filtered.after.tasks[other], score))
+        pairs = pair(*same_kind(found[task].scores, comparable(filtered.after.tasks[other], score)))
         if task != other:
             yield f"{task} is compared with {other}"
         for reason, dropped in pairs.report.dropped.items():
@@ -292,7 +292,11 @@ def _aligned(task: _Task, rows: np.ndarray, before: int) -> TaskRuns:
     # The pairs have the first run's options without empty columns.
     pairs = next(iter(task.others.values()))
     first = pairs.before.take(np.searchsorted(pairs.before.doc_id, wanted))
-    width = min(scores.logprobs.shape[1] for scores in (first, *sides))
-    same = np.tile(np.arange(width), (len(rows), 1))
-    every = [scores.reorder_options(same) if width else scores for scores in (first, *sides)]
+    every = [first, *sides]
+    if not all(scores.has_options for scores in every):
+        # A log of another program has no log-probabilities: all are right or wrong.
+        every = [scores.without_options() if scores.has_options else scores for scores in every]
+    elif width := min(scores.logprobs.shape[1] for scores in every):
+        same = np.tile(np.arange(width), (len(rows), 1))
+        every = [scores.reorder_options(same) for scores in every]
     return TaskRuns(tuple(every[:before]), tuple(every[before:]), len(task.scores))
