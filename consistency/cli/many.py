@@ -101,7 +101,7 @@ def compare_many(
             score=score,
             cluster=cluster,
             filter_name=filter_name,
-            tell=progress,
+            progress=progress,
         )
         checks = check_many(conditions, compared) if conditions else []
         told = [item.to_text() for item in checks]
@@ -109,7 +109,7 @@ def compare_many(
             from consistency.report.gate import gate_of
             from consistency.report.many.report import draft_many
 
-            progress("report", 0, 1)
+            progress("writing the report", 0, 1)
             drafted = draft_many(compared, out, outputs)
             if told:
                 (drafted.folder / "gate.json").write_text(pretty_json({"conditions": told}), encoding="utf-8")

@@ -100,7 +100,7 @@ def compare_several(
         logs[0] = first = read_run(before[0], skip_unreadable=True)
         found = scopes(first)
     with progress_line() as progress:
-        comparison = compare_sides(logs, after, scopes=found, tell=progress, **how)
+        comparison = compare_sides(logs, after, scopes=found, progress=progress, **how)
     checks = check(asked, comparison.changes) if asked else []
     lines = [item.to_text() for item in checks]
     stored = pretty_json(comparison.to_dict() | ({"conditions": lines} if lines else {})) if json is not None else ""
