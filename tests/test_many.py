@@ -293,6 +293,12 @@ def test_questions_and_tasks_that_a_run_lacks(logs, tmp_path):
     assert found.ranking[0].accuracy.n == 100
     assert any("20 of 200 questions" in note and "step-200 20" in note and "law 20" in note for note in found.notes)
     assert any(note.startswith("step-300 lacks 1 task (sea)") for note in found.notes)
+    write_many(found, tmp_path / "report")
+    logs_of = read_document(tmp_path / "report").logs
+    assert [(log.role, log.tasks, log.questions) for log in logs_of] == [
+        *((label, 3, 180) for label in ("reference", "step-100", "step-200")),
+        ("step-300", 2, 100),
+    ]
     short = compare_many(tmp_path / "step-0", {name: tmp_path / name for name in ("step-200", "step-100")})
     pair = compare(tmp_path / "step-0", tmp_path / "step-200")
     assert (

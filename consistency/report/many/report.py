@@ -111,7 +111,13 @@ def _document(comparison: ManyComparison) -> ManyReport:
 
 def _log(run: ComparedRun, comparison: ManyComparison) -> Log:
     sources = {name: path for name, path in run.sources.items() if name.split(",")[0] in comparison.by_task}
-    asked = sum(next(iter(changes.values())).section.n for changes in comparison.by_task.values())
+    # The reference holds every task.
+    compared = [
+        next(iter(changes.values()))
+        for changes in comparison.by_task.values()
+        if run.label in changes or run.label == comparison.reference.label
+    ]
+    asked = sum(change.section.n for change in compared)
     return log_record(
         run.config, sources or run.sources, asked, role=run.label, folder=run.path, model=model_name(run.config)
     )
