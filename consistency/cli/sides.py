@@ -91,6 +91,7 @@ def compare_several(
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
+    from consistency.support.terminal import columns
     from consistency.support.text import joined
 
     asked = [read_condition(text) for text in conditions]
@@ -115,7 +116,7 @@ def compare_several(
             drafted.write(gate_of(checks), single_file=single_file)
         if json is not None and json != Path("-"):
             outputs.file(json).write(stored.encode())
-    show(stored if json == Path("-") else "\n".join(filter(None, [comparison.to_text(most), joined(lines)])))
+    show(stored if json == Path("-") else "\n".join(filter(None, [comparison.to_text(most, columns()), joined(lines)])))
     failed = [item.to_text() for item in checks if item.failed]
     if failed:
         if not sys.stdout.isatty():
