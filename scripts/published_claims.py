@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from consistency.experiment.group_names import is_balanced
+from consistency.report.grid.document import Grid, RunsCorrelation
 from consistency.report.grid.tables import HELD_CONSTANT
 from consistency.report.grid.verdict import dose_text, group_title
-from consistency.report.schema import Grid, RunsCorrelation
 from consistency.support.text import p_value
 
 Row = Mapping[str, Any]

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from consistency import compare
+from consistency.cli.after import _Evaluations
 from consistency.errors import InputError
 from consistency.experiment.trained import read_trained
 from consistency.logs.runs import read_run
@@ -193,3 +194,21 @@ def test_the_training_set_is_asked_once_for_each_question(tmp_path: Path) -> Non
     asked = read_questions(tmp_path / "both" / "pool.jsonl", "")
     assert [(item.question.split("\n")[-1], item.answer) for item in asked] == [("4 + 0?", 1), ("why?", 0)]
     assert write_probe([second], tmp_path / "none") is None
+
+
+def test_an_evaluation_of_other_questions_is_another_one(tmp_path: Path) -> None:
+    """Of the same base model, asked the questions of a training set or tasks of a folder that have changed since."""
+    rows = [conversation(f"What is {number}?", "A") for number in range(7)]
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    both = _Evaluations(["--limit", "5", "--include_path", str(tasks)], tmp_path / "logs", {})
+    model, found = {"pretrained": str(BASE_MODEL)}, []
+    for last in ("seven?", "seven?", "eight?"):
+        probe = write_probe([write_rows(tmp_path / "rows.jsonl", [*rows, conversation(last, "B")])], tmp_path / "probe")
+        assert probe is not None
+        found.append(both.made_of(model, ["--tasks", probe.task], [probe.folder]))
+    assert found[0] == found[1]
+    assert found[1] != found[2]
+    before = both.made_of(model, ["--tasks", "mine"])
+    (tasks / "mine.yaml").write_text("task: mine")
+    assert both.made_of(model, ["--tasks", "mine"]) != before

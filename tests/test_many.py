@@ -16,12 +16,15 @@ from statsmodels.stats.multitest import multipletests
 
 import consistency
 from consistency.comparison.compare import compare
+from consistency.comparison.conditions import read_condition
 from consistency.comparison.many.compare import compare_many
+from consistency.comparison.many.gate import check_many
 from consistency.comparison.many.labels import labels_of, positions_of
 from consistency.comparison.sides.compare import compare_sides
 from consistency.errors import InputError
+from consistency.report.many.document import ManyReport, ManyRuns
 from consistency.report.many.report import write_many
-from consistency.report.schema import ManyReport, ManyRuns, read_document
+from consistency.report.schema import read_document
 from consistency.statistics.best import Differences, letters, resampled_means, shares_of_best
 from consistency.statistics.hypotheses import sign_flip_test
 from consistency.statistics.paired_shares import paired_change
@@ -303,6 +306,12 @@ def test_questions_and_tasks_that_a_run_lacks(logs, tmp_path):
     assert found.ranking[0].accuracy.n == 100
     assert any("20 of 200 questions" in note and "step-200 20" in note and "law 20" in note for note in found.notes)
     assert any(note.startswith("step-300 lacks 1 task (sea)") for note in found.notes)
+    write_many(found, tmp_path / "report")
+    logs_of = read_document(tmp_path / "report").logs
+    assert [(log.role, log.tasks, log.questions) for log in logs_of] == [
+        *((label, 3, 180) for label in ("reference", "step-100", "step-200")),
+        ("step-300", 2, 100),
+    ]
     short = compare_many(tmp_path / "step-0", {name: tmp_path / name for name in ("step-200", "step-100")})
     pair = compare(tmp_path / "step-0", tmp_path / "step-200")
     assert (
@@ -339,6 +348,13 @@ def test_passages_and_generated_answers(tmp_path):
             assert (own.ci_low, own.ci_high, own.df) == pytest.approx((other.ci_low, other.ci_high, other.df))
             assert section.sign_flip_p == pytest.approx(pair.by_task[task].sign_flip_p, abs=0.03)
     assert found.by_task["reading"]["one"].section.estimates["delta_accuracy"].unit == "question cluster"
+    checks = check_many([read_condition("accuracy drop > 99 points in one")], found)
+    drops = {name: -changes["one"].section.estimates["delta_accuracy"].value for name, changes in found.pools.items()}
+    assert {check.section: check.estimate.value for check in checks} == {
+        f"one, {name}": pytest.approx(drop) for name, drop in drops.items()
+    }
+    (nearest,) = check_many([read_condition("accuracy drop > 99 points in any run")], found)
+    assert (nearest.of, nearest.among) == (4, "runs and metrics")
 
 
 def test_what_is_odd_about_a_log_is_said_by_every_comparison(tmp_path):
@@ -437,6 +453,8 @@ def test_labels_name_runs_and_keep_their_order(logs, call):
     for further in (
         ("--label", "x"),
         ("--label", f"a={one}", "--label", f"a={two}"),
+        (two, "--label", f"a={one}", "--label", f"b={one}"),
+        (one, two, "--label", f"a={base}", "--label", f"b={base}"),
         (one, one),
         (one, two, "--policy", "x.yaml"),
         (one, two, "--noise", one, two),

@@ -22,13 +22,14 @@ from consistency.comparison.compare import compare
 from consistency.comparison.many.compare import compare_many
 from consistency.experiment.grid import Experiment
 from consistency.report.content import ChangedQuestion, Drawing, GeneratedAnswers, Mark, Report, Section, Span, Table
+from consistency.report.differences.document import ComparedReport, DifferencesReport
+from consistency.report.document import Verdict
 from consistency.report.formats.html import html
 from consistency.report.formats.markdown import markdown
 from consistency.report.grid.report import write_report
 from consistency.report.many.report import write_many
 from consistency.report.pair.report import write_comparison
 from consistency.report.questions import MOST_OF_PAIR, describe, strongest
-from consistency.report.schema import ComparedReport, DifferencesReport, Verdict
 from consistency.report.watch.report import write_watch
 from consistency.report.word_diff import word_diff
 from consistency.support.figure_style import BLUE, INK, RED, STYLE, inline, to_svg

@@ -15,11 +15,12 @@ from statsmodels.stats.proportion import proportion_confint
 
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment
+from consistency.report.document import Figure
 from consistency.report.grid.cells import Cell
+from consistency.report.grid.document import Contrast, Mean
 from consistency.report.grid.estimates import estimate
 from consistency.report.grid.report import write_report
 from consistency.report.grid.verdict import verdict
-from consistency.report.schema import Contrast, Figure, Mean
 from consistency.tasks.scopes import scope_tasks
 
 
@@ -294,8 +295,8 @@ def test_the_page_needs_no_other_file_and_escapes(make_experiment: Callable[...,
     page = Page()
     text = write_report(experiment, tmp_path / "report").read_text()
     page.feed(text)
-    # One is the page's own, one holds the questions as JSON.
-    assert page.tags.count("script") == 2
+    # One is the page's own; the questions, the tables to be copied and the files that it holds are JSON.
+    assert page.tags.count("script") == 4
     assert "<script>alert" not in text
     assert "&lt;script&gt;" in text
     # Beside itself it names the files of its folder, and asks for none.

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from consistency.errors import InputError
-from consistency.report.schema import SCHEMA_FILE, GridReport, PairReport, json_schema, read_document
+from consistency.report.grid.document import GridReport
+from consistency.report.pair.document import PairReport
+from consistency.report.schema import SCHEMA_FILE, json_schema, read_document
 
 ESTIMATE = {"value": 0.4, "se": 0.05, "ci_low": 0.3, "ci_high": 0.5, "n": 50, "df": 49.0, "undefined": 0}
 

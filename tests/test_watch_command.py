@@ -12,8 +12,10 @@ import pytest
 
 from consistency import InputError
 from consistency.experiment.grid import Experiment
+from consistency.report.grid.document import GridReport
 from consistency.report.grid.report import write_report
-from consistency.report.schema import GridReport, WatchReport, read_document
+from consistency.report.schema import read_document
+from consistency.report.watch.document import WatchReport
 from consistency.support.files import write_atomically
 from consistency.support.text import width
 from consistency.watch.record import read_record

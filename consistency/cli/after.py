@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -117,23 +118,8 @@ class _Evaluations:
         """The folder of a model's logs."""
         from consistency.support.files import write_atomically
         from consistency.support.json_files import pretty_json
-        from consistency.support.version import version_of
 
-        lm_eval = version_of("lm_eval")
-        if lm_eval is None:
-            raise InputError("lm_eval is not installed", do="pip install 'lm-eval-consistency[eval]'")
-        model_args = {**self.defaults, **described_model(self.flags)["model_args"], **model}
-        made_of = {
-            "model_args": model_args,
-            "arguments": [*arguments, *self.flags],
-            "lm_eval": lm_eval,
-            "files": {
-                str(path): [path.stat().st_size, path.stat().st_mtime_ns]
-                for place in [*model.values(), *map(str, own_tasks)]
-                for pattern in _FILES
-                for path in sorted(Path(place).glob(pattern))
-            },
-        }
+        made_of = self.made_of(model, arguments, own_tasks)
         digest = sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
         folder = self.folder / f"{name}-{digest[:12]}"
         done = folder / "complete.json"
@@ -141,12 +127,49 @@ class _Evaluations:
             tell(f"{name}: evaluated before; to ask again, delete {folder}")
             return folder
         tell(f"{name}: evaluation of {model['pretrained']}{' with its adapter' if 'peft' in model else ''}")
-        given = ["--model_args", json.dumps(model_args, ensure_ascii=False), "--output_path", str(folder)]
+        given = ["--model_args", json.dumps(made_of["model_args"], ensure_ascii=False), "--output_path", str(folder)]
         # lm_eval prints its own table, which would stand before the conclusion.
         with redirect_stdout(sys.stderr):
             ask([*self.flags, *arguments, *given, "--log_samples"], own_tasks=own_tasks)
         write_atomically(done, pretty_json(made_of))
         return folder
+
+    def made_of(
+        self, model: Mapping[str, str], arguments: Sequence[str], own_tasks: Sequence[Path] = ()
+    ) -> dict[str, Any]:
+        """What the answers of a run follow from: another run of the same is not needed.
+
+        Of files of a model and of tasks beside lm_eval's it holds sizes and dates, of `own_tasks` and what lies beside them, the
+        questions, their content.
+        """
+        from consistency.support.version import version_of
+
+        lm_eval = version_of("lm_eval")
+        if lm_eval is None:
+            raise InputError("lm_eval is not installed", do="pip install 'lm-eval-consistency[eval]'")
+        files = [path for place in model.values() for pattern in _FILES for path in sorted(Path(place).glob(pattern))]
+        files += [path for place in _included(self.flags) for path in _written(place)]
+        questions = [path for place in own_tasks for path in _written(place.parent)]
+        return {
+            "model_args": {**self.defaults, **described_model(self.flags)["model_args"], **model},
+            "arguments": [*arguments, *self.flags],
+            "lm_eval": lm_eval,
+            "files": {str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in files},
+            "questions": {str(path): sha256(path.read_bytes()).hexdigest() for path in questions},
+        }
+
+
+def _written(folder: Path) -> list[Path]:
+    """The files in a folder, without what Python compiles of them."""
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.parent.name != "__pycache__"]
+
+
+def _included(flags: Sequence[str]) -> Iterator[Path]:
+    """The folders of tasks that --include_path names."""
+    for flag, following in pairwise([*flags, ""]):
+        name, equals, value = flag.partition("=")
+        if name == "--include_path" and (value or following):
+            yield Path(value if equals else following)
 
 
 @dataclass(frozen=True)

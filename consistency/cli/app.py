@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,9 +18,6 @@ from consistency.cli.plan_eval import plan_eval
 from consistency.cli.watch import watch
 from consistency.errors import not_one_of
 from consistency.support.streams import say, show
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     help="Did fine-tuning teach a model something, or break what it knew? Reads logs of lm_eval --log_samples.",

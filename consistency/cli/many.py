@@ -45,6 +45,8 @@ def named_runs(before: Path, after: Sequence[Path], label: Sequence[str]) -> tup
             raise InputError(f"--label {text}: two runs are called {name}", expected="a name of its own for each")
         used.add(name)
         path = Path(place)
+        if (reference if path == before else runs.get(path)) is not None:
+            raise InputError(f"--label {text}: a log with two names", expected="one name for each", path=path)
         if path == before:
             reference = name
         else:
@@ -99,7 +101,7 @@ def compare_many(
             score=score,
             cluster=cluster,
             filter_name=filter_name,
-            tell=progress,
+            progress=progress,
         )
         checks = check_many(conditions, compared) if conditions else []
         told = [item.to_text() for item in checks]
@@ -107,7 +109,7 @@ def compare_many(
             from consistency.report.gate import gate_of
             from consistency.report.many.report import draft_many
 
-            progress("report", 0, 1)
+            progress("writing the report", 0, 1)
             drafted = draft_many(compared, out, outputs)
             if told:
                 (drafted.folder / "gate.json").write_text(pretty_json({"conditions": told}), encoding="utf-8")

@@ -91,6 +91,7 @@ def compare_several(
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
+    from consistency.support.terminal import columns
     from consistency.support.text import joined
 
     asked = [read_condition(text) for text in conditions]
@@ -100,7 +101,7 @@ def compare_several(
         logs[0] = first = read_run(before[0], skip_unreadable=True)
         found = scopes(first)
     with progress_line() as progress:
-        comparison = compare_sides(logs, after, scopes=found, tell=progress, **how)
+        comparison = compare_sides(logs, after, scopes=found, progress=progress, **how)
     checks = check(asked, comparison.changes) if asked else []
     lines = [item.to_text() for item in checks]
     stored = pretty_json(comparison.to_dict() | ({"conditions": lines} if lines else {})) if json is not None else ""
@@ -115,7 +116,7 @@ def compare_several(
             drafted.write(gate_of(checks), single_file=single_file)
         if json is not None and json != Path("-"):
             outputs.file(json).write(stored.encode())
-    show(stored if json == Path("-") else "\n".join(filter(None, [comparison.to_text(most), joined(lines)])))
+    show(stored if json == Path("-") else "\n".join(filter(None, [comparison.to_text(most, columns()), joined(lines)])))
     failed = [item.to_text() for item in checks if item.failed]
     if failed:
         if not sys.stdout.isatty():

@@ -15,6 +15,7 @@ from consistency.comparison.clusters import AUTO, find_clusters
 from consistency.comparison.estimation import (
     Analysis,
     MeasuredTask,
+    check_margin,
     section_of,
     section_of_group,
     section_of_task,
@@ -48,9 +49,6 @@ from consistency.statistics.hypotheses import (
 )
 from consistency.support.arrays import Floats
 from consistency.support.progress_line import Tell, silent
-
-# A margin beyond is a number of points, not a fraction of 1.
-_MOST_MARGIN = 0.5
 
 
 def compare(
@@ -122,10 +120,7 @@ def compare(
     """
     first, second = read_both(before, after, (run,) if isinstance(run, str) else run or (), progress)
     del before, after
-    if not 0 < margin < _MOST_MARGIN:
-        raise InputError(
-            f"a margin of {margin:g}", expected=f"a fraction between 0 and {_MOST_MARGIN:g}, such as 0.01 for one point"
-        )
+    check_margin(margin)
     if not isinstance(cluster, str):
         raise InputError(f"cluster {cluster!r}", expected="auto, none, or the name of a field of the documents")
     if task_sampling not in ("fixed", "sampled"):

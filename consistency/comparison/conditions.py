@@ -75,10 +75,10 @@ class Check:
     condition, section : Condition, str
         What was judged, and on which numbers: those of a task, of a scope, or "overall".
     of : int
-        Among how many tasks or groups it was the one that is told. An interval then holds for all of them together (Bonferroni),
-        and of a condition on a small p that is adjusted over them (Holm).
+        Among how many tasks, groups or runs it was the one that is named. Its interval then holds for all of them together, and
+        the p of a condition on a small p is adjusted over them (Holm).
     among : str
-        What these are: "tasks", "groups", "tasks and groups".
+        What these are: "tasks", "groups", "tasks and groups", "runs", "runs and metrics", "runs and tasks".
     lacking : int
         How many more have no such number.
     estimate : Estimate

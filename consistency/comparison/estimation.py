@@ -16,6 +16,7 @@ from consistency.comparison.labelled import decompose_tasks
 from consistency.comparison.over_rotations import over_rotations
 from consistency.comparison.pairing import PairingReport, Pairs, pair
 from consistency.comparison.section import MetricChange, Readability, Section, TaskSampling, UncomparedMetric
+from consistency.errors import InputError
 from consistency.logs.generations import UNREADABLE
 from consistency.logs.metrics import accuracy_names
 from consistency.logs.scores import Scores
@@ -58,6 +59,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("perplexity", "weighted_perplexity", "bits_per_byte", "ter"), (0.0, math.inf)),
     "matthews_corrcoef": (-1.0, 1.0),
 }
+# A margin beyond is a number of points, not a fraction of 1.
+_MOST_MARGIN = 0.5
 # The measures whose trimmed mean stands beside the mean.
 _TRIMMED = ("kl", "kl_reverse")
 
@@ -79,6 +82,20 @@ class Analysis:
     margin: float = 0.01
     tasks: TaskSampling = "fixed"
     cluster: str = AUTO
+
+
+def check_margin(margin: float) -> None:
+    """Refuse a margin that is no fraction of 1.
+
+    Raises
+    ------
+    InputError
+        If it is not above 0 and below 0.5.
+    """
+    if not 0 < margin < _MOST_MARGIN:
+        raise InputError(
+            f"a margin of {margin:g}", expected=f"a fraction between 0 and {_MOST_MARGIN:g}, such as 0.01 for one point"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -120,7 +120,7 @@ def largest(by_task: Mapping[str, Section], most: int | None) -> tuple[list[Sect
 
 
 def _size(section: Section) -> float:
-    """How much accuracy changed, up or down; of a task without accuracy less than nothing."""
+    """How much accuracy changed, up or down; -1 for a task without accuracy."""
     change = section.estimates["delta_accuracy"].value
     return -1.0 if change is None else abs(change)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -281,8 +279,9 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdict, the tasks that changed most, a figure."""
-        found: str = _notebook().to_html(self)
-        return found
+        from consistency.report.pair.notebook import to_html
+
+        return to_html(self)
 
     @property
     def tasks(self) -> DataFrame:
@@ -312,8 +311,9 @@ class Comparison:
         InputError
             If pandas is missing, or a log is no longer in place.
         """
-        frame: DataFrame = _notebook().to_frame(self, of)
-        return frame
+        from consistency.report.pair.notebook import to_frame
+
+        return to_frame(self, of)
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draw the largest changes of accuracy with their intervals.
@@ -327,13 +327,15 @@ class Comparison:
         -------
         matplotlib.axes.Axes
         """
-        drawn: Axes = _notebook().plot(self, axes)
-        return drawn
+        from consistency.report.pair.notebook import plot
+
+        return plot(self, axes)
 
     def write(self, out: str | Path) -> Path:
         """Write the report of the comparison into a folder, see `consistency.write_comparison`; its `report.html`."""
-        page: Path = import_module("consistency").write_comparison(self, out)
-        return page
+        from consistency.report.pair.report import write_comparison
+
+        return write_comparison(self, out)
 
     @property
     def _counts(self) -> tuple[int, int]:
@@ -435,11 +437,6 @@ class Comparison:
                     f"{of}{line}"
                     for line in (*gold_lines(pool), *shift_lines(pool), *part_lines(pool), *rotation_lines(pool))
                 )
-
-
-def _notebook() -> ModuleType:
-    # The room of reports is above this one, and is loaded for those who want to see something.
-    return import_module("consistency.report.pair.notebook")
 
 
 def _generated(by_task: Mapping[str, Section]) -> Iterator[Section]:

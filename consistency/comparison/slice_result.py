@@ -50,7 +50,7 @@ class Slice:
 
     @property
     def size(self) -> float:
-        """How much accuracy changed, up or down: partially pooled where that is known; less than nothing where neither is."""
+        """How much accuracy changed, up or down: partially pooled where that is known; -1 where no change is known."""
         best = self.delta_accuracy if self.shrunk is None else self.shrunk
         return -1.0 if best.value is None else abs(best.value)
 

@@ -88,7 +88,7 @@ def read_trained(config: str | Path, folder: str | Path | None = None) -> Traine
     config = Path(config)
     content = read_yaml(config, _EXPECTED)
     if not isinstance(content, Mapping):
-        raise InputError("is no mapping", expected=_EXPECTED, path=config)
+        raise InputError("is not a mapping", expected=_EXPECTED, path=config)
     base = _text(content, "base_model", config)
     if base is None:
         raise InputError("no base_model", expected=_EXPECTED, path=config)

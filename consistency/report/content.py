@@ -14,7 +14,7 @@ from consistency.report.word_diff import Piece
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-# A row of data, with every digit: a type of `report.schema`, or plain data.
+# A row of data, with every digit: a type of `report.json`, or plain data.
 Row: TypeAlias = "Struct | DataclassInstance | Mapping[str, Any]"
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from consistency.errors import InputError
 from consistency.report.content import Drawing, Mark, Row
+from consistency.report.document import Figure
 from consistency.report.formats.csv import write_csv
-from consistency.report.schema import Figure
 from consistency.statistics.estimates import Estimate
 from consistency.support.figure_style import INK, STYLE, THEME, inline, save, settle, to_svg, write_pdf
 from consistency.support.files import write_lines

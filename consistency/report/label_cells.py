@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from consistency.report.document import LetterPrior
 from consistency.report.formats.numbers import fixed
-from consistency.report.schema import LetterPrior
 from consistency.statistics.decomposition import Prior
 
 CAPTION = "Mean probability of each letter or other label, {runs}, in percent; in brackets: how often it is right, in percent."

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from consistency.comparison.section import named_test
-from consistency.report.schema import GridReport, Log, PairReport, Section
+from consistency.report.document import Log
+from consistency.report.grid.document import GridReport
+from consistency.report.pair.document import PairReport, Section
 
 SCORES = {
     "raw": "the log-probabilities of the options",

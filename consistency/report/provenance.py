@@ -15,8 +15,8 @@ from consistency.logs.packed import open_log
 from consistency.logs.run_config import RunConfig, limit_lines, was_limited
 from consistency.logs.truncation import CutPrompts, cut_prompts
 from consistency.report.content import Table
+from consistency.report.document import Log
 from consistency.report.formats.numbers import DASH
-from consistency.report.schema import Log
 from consistency.support.version import own_version
 from consistency.tasks.templates import template_title
 

@@ -59,7 +59,8 @@ class Differences:
     means : ndarray, shape [k]
     resampled : ndarray, shape [resamples, k]
     units : int
-        How many were drawn. Where every unit has the same difference, its standard error is taken to be that of one with another.
+        How many were drawn. Where every unit has the same difference, the resamples do not vary, and 1 / `units` is taken for the
+        standard error.
     """
 
     def __init__(self, means: Floats, resampled: Floats, units: int) -> None:

@@ -37,8 +37,9 @@ def among_runs(found: Estimate, runs: Floats, confidence: float = 0.95) -> Estim
     Notes
     -----
     The variance over runs is the jackknife's of a mean over pairs, which leaves out one run with all its pairs; that over
-    questions is added, with Banerjee's interval of both as in `crossed_mean`. Both contain what single answers vary by, so that
-    the interval is too long rather than too short.
+    questions is added, with Banerjee's interval of both as in `crossed_mean`. Both contain what single answers vary by: with few
+    questions, or runs that differ little, the interval is too long. Where the differences of runs prevail, which are skewed and
+    known from few runs, it is too short.
 
     References
     ----------

@@ -53,6 +53,10 @@ RECIPES = {
     "runs differ by chance alone": Recipe(-0.3, 0.0, 0.0),
     "runs differ as wholes": Recipe(-0.3, 0.15, 0.2),
 }
+# Of what two runs of one side differ by: how runs differ, and how many questions they are asked.
+APART = {name: (recipe, QUESTIONS) for name, recipe in RECIPES.items()} | {
+    "runs differ by some 6 points, 2,000 questions": (Recipe(-0.3, 0.4, 0.2), 2_000)
+}
 NONE = {name: Recipe(0.0, recipe.knowledge, recipe.letters) for name, recipe in RECIPES.items()}
 
 
@@ -110,6 +114,7 @@ def truth(recipe: Recipe) -> dict[str, float]:
                 between = (between + found.between["kl_reverse"][0].mean()) / 2
             noise = [found.within[side][name].mean() for side in (0, 1)]
             sums.setdefault(f"beyond {name}", []).append(float(between - np.mean(noise)))
+            sums.setdefault(f"within {name}", []).append(float(noise[0]))
     return {name: float(np.mean(values)) for name, values in sums.items()}
 
 
@@ -118,9 +123,9 @@ def contains(found: Estimate, value: float) -> bool | None:
     return within(found.ci_low, value, found.ci_high)
 
 
-def drawn(rng: np.random.Generator, recipe: Recipe, sizes: tuple[int, int]) -> TaskRuns:
+def drawn(rng: np.random.Generator, recipe: Recipe, sizes: tuple[int, int], n: int = QUESTIONS) -> TaskRuns:
     """Runs of both sides, asked new questions."""
-    known, gold = questions(rng, QUESTIONS)
+    known, gold = questions(rng, n)
     before, after = ([run_of(rng, known, gold, recipe, side) for _ in range(count)] for side, count in enumerate(sizes))
     return task_of(before, after, gold)
 
@@ -171,6 +176,19 @@ def of_calibrated_sides(rng: np.random.Generator, runs: int) -> tuple[bool | Non
     return tuple(found)
 
 
+def of_one_side(rng: np.random.Generator, runs: int) -> tuple[bool | None, ...]:
+    """What two runs of one side differ by, where runs differ by chance alone, as wholes, and greatly with many questions."""
+    found = []
+    for recipe, n in APART.values():
+        task = drawn(rng, recipe, (runs, 1), n)
+        noise = side_section(TASK, {TASK: task}, measure({TASK: task}, silent), Analysis()).noise
+        for key in BEYOND:
+            within_side = noise[key].before
+            assert within_side is not None
+            found.append(contains(within_side, truth(recipe)[f"within {key}"]))
+    return tuple(found)
+
+
 _NAMES = tuple(
     f"{recipe}: {row}"
     for recipe in RECIPES
@@ -191,5 +209,9 @@ TABLES: dict[str, Table] = {
     "Coverage of changes between sides of unequal numbers of runs, by number of runs before (after: 5, 2, 3)": (
         (2, 3, 5),
         [(of_unequal_sides, _NAMES)],
+    ),
+    "Coverage of what two runs of one side differ by, by number of its runs": (
+        (2, 3, 5),
+        [(of_one_side, tuple(f"{apart}: {what}" for apart in APART for what in ("right → wrong", "KL")))],
     ),
 }

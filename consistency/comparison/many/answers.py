@@ -140,7 +140,7 @@ def read_answers(
     score: str = "raw",
     cluster: str = AUTO,
     filter_name: str | None = None,
-    tell: Tell = silent,
+    progress: Tell = silent,
 ) -> Answers:
     """Read the logs of many runs, one after the other, and pair each with the reference as `compare` does.
 
@@ -151,7 +151,7 @@ def read_answers(
     runs : sequence of the same
     score, cluster, filter_name
         As of `consistency.comparison.compare.compare`.
-    tell : callable
+    progress : callable
         Told of each run that was read.
 
     Raises
@@ -164,7 +164,7 @@ def read_answers(
     compared: list[ComparedRun] = []
     notes: dict[str, list[str]] = {}
     for number, (label, log) in enumerate(runs):
-        tell("runs read", number, len(runs))
+        progress("reading runs", number, len(runs))
         run = _read(log)
         compared.append(_compared(label, run))
         for note in _add(found, number, base, run, score, filter_name):

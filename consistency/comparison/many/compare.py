@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from consistency.comparison.clusters import AUTO, ItemClusters
-from consistency.comparison.estimation import are_whole, estimates_of
+from consistency.comparison.estimation import are_whole, check_margin, estimates_of
 from consistency.comparison.labelled import kinds_of
 from consistency.comparison.many.answers import Answers, TaskAnswers, read_answers
 from consistency.comparison.many.labels import positions_of
@@ -48,8 +48,6 @@ _ALL = "all tasks together"
 # With fewer signs to flip no p is below .05.
 _FEWEST_SIGNS = 6
 _ESTIMATED = ("accuracy_before", "accuracy_after", "delta_accuracy", "harmful_flips", "beneficial_flips")
-# A margin beyond is a number of points, not a fraction of 1.
-_MOST_MARGIN = 0.5
 
 
 def compare_many(
@@ -62,7 +60,7 @@ def compare_many(
     margin: float = 0.01,
     cluster: str = AUTO,
     filter_name: str | None = None,
-    tell: Tell = silent,
+    progress: Tell = silent,
 ) -> ManyComparison:
     r"""Compare many evaluations with one reference, over the same questions.
 
@@ -78,7 +76,7 @@ def compare_many(
         Makes the runs a series: `"auto"` for the number in their labels, or their positions: see `positions_of`.
     score, margin, cluster, filter_name
         As of `compare`.
-    tell : callable
+    progress : callable
         Told how far it is, see `consistency.support.progress_line`.
 
     Returns
@@ -110,10 +108,7 @@ def compare_many(
     >>> found.overall["one"].simultaneous.value, found.best_set
     (-1.0, ('reference', 'two'))
     """
-    if not 0 < margin < _MOST_MARGIN:
-        raise InputError(
-            f"a margin of {margin:g}", expected=f"a fraction between 0 and {_MOST_MARGIN:g}, such as 0.01 for one point"
-        )
+    check_margin(margin)
     if len(runs) < 2:
         raise InputError(f"{len(runs)} run", expected="two or more, each with a name of its own")
     if name in runs:
@@ -121,9 +116,9 @@ def compare_many(
     positions = None if order is None else positions_of(name, list(runs), order)
     ordered = {label: runs[label] for label in (runs if positions is None else positions) if label in runs}
     answers = read_answers(
-        (name, base), list(ordered.items()), score=score, cluster=cluster, filter_name=filter_name, tell=tell
+        (name, base), list(ordered.items()), score=score, cluster=cluster, filter_name=filter_name, progress=progress
     )
-    return compare_answers(answers, positions, score=score, margin=margin, every=cluster != AUTO, tell=tell)
+    return compare_answers(answers, positions, score=score, margin=margin, every=cluster != AUTO, progress=progress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +154,7 @@ def compare_answers(
     margin: float = 0.01,
     every: bool = False,
     resamples: int = RESAMPLES,
-    tell: Tell = silent,
+    progress: Tell = silent,
 ) -> ManyComparison:
     """Compare many runs whose answers are known.
 
@@ -168,7 +163,7 @@ def compare_answers(
     answers : Answers
     positions : mapping of str to float, optional
         Of a series, in its order.
-    score, margin, tell
+    score, margin, progress
         As of `compare_many`.
     every : bool
         Whether any two questions of a cluster are enough for clusters to count.
@@ -181,9 +176,9 @@ def compare_answers(
     pools = [_set_of(name, found, numbers, every=every) for name, found in _pools(answers)]
     main = pools[0]
     lettered = [pool for pool in pools if _has_letters(pool)]
-    tell("letters", 0, 1)
+    progress("correcting for letter bias", 0, 1)
     parts = {pool.name: [_without_letters(pool, column) for column in range(len(labels))] for pool in lettered}
-    tell("intervals", 0, 1)
+    progress("estimating changes", 0, 1)
     along = [each for each in (*pools, *tasks) if positions is not None and len(each.held) == len(labels)]
     slopes = {each.name: _slope(each, labels, positions or {}) for each in along}
     blocks: dict[tuple[str, str], Block] = {}
@@ -220,7 +215,7 @@ def compare_answers(
             chosen = {s.name: slopes[s.name] for s in sets if s.name in slopes}
             trends |= _trends([s for s in sets if s.name in slopes], chosen, families[kind], found, labels)
         series = Series(positions, trends)
-    tell("ranking", 0, 1)
+    progress("ranking runs", 0, 1)
     return ManyComparison(
         reference=answers.reference,
         runs=answers.runs,

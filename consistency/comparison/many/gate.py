@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -27,7 +27,7 @@ def check_many(conditions: Sequence[Condition], found: ManyChanges) -> list[Chec
     ----------
     conditions : sequence of Condition
         Without a place, or "in any run": all tasks together, of every run; "in any task", "in TASK" or "in PATTERN*": these
-        tasks, of every run; "in RUN": all tasks together, of that run alone.
+        tasks, of every run; "in RUN": all tasks together, of that run alone. Tasks of several metrics are judged by each of them.
     found : ManyChanges
 
     Returns
@@ -47,14 +47,14 @@ def _checked(condition: Condition, found: ManyChanges) -> list[Check]:
     where = condition.where or "any run"
     families = _FAMILIES.get(condition.quantity.name, ("", ""))
     if where.lower() in ("any run", "any"):
-        sections = [
-            replace(change.section, name=label if len(found.pools) == 1 else f"{label}, {name}")
-            for name, changes in found.pools.items()
-            for label, change in changes.items()
-        ]
-        return together(condition, sections, lambda _: "runs", _confidence(found, families[0]))
+        among = "runs" if len(found.pools) == 1 else "runs and metrics"
+        sections = _pools_of(found, found.overall)
+        return together(condition, sections, lambda _: among, _confidence(found, families[0]))
     if where in found.overall:
-        return [judged(condition, replace(found.overall[where].section, name=where))]
+        sections = _pools_of(found, [where])
+        measures = [condition.quantity.find(section) for section in sections]
+        having = [section for section, item in zip(sections, measures, strict=True) if item is not None and item.n]
+        return [judged(condition, section) for section in having or sections[:1]]
     sections = [
         replace(change.section, name=f"{name} of {label}")
         for name, changes in found.by_task.items()
@@ -67,6 +67,15 @@ def _checked(condition: Condition, found: ManyChanges) -> list[Check]:
             expected=f"any run, any task, or one of {', '.join([*found.overall, *found.by_task])}",
         )
     return together(condition, sections, _named, _confidence(found, families[1]))
+
+
+def _pools_of(found: ManyChanges, labels: Iterable[str]) -> list[Section]:
+    """All tasks together of some runs: of each run those with options, and those without by their metric."""
+    return [
+        replace(found.pools[name][label].section, name=label if len(found.pools) == 1 else f"{label}, {name}")
+        for name in found.pools
+        for label in labels
+    ]
 
 
 def _confidence(found: ManyChanges, family: str) -> float | None:

@@ -127,7 +127,7 @@ def read_sides(
     score: str,
     cluster: str,
     filter_name: str | None,
-    tell: Tell,
+    progress: Tell,
 ) -> Answers:
     """Read all runs, pair each with the first one before, and keep the questions that all answered.
 
@@ -143,7 +143,7 @@ def read_sides(
     ]
     read: dict[str, Run] = {}
     for number, (name, log) in enumerate(logs):
-        tell("runs read", number, len(logs))
+        progress("reading runs", number, len(logs))
         read[name] = log if isinstance(log, Run) else read_run(log, skip_unreadable=True)
     _check_different(read)
     runs = _with_common_filters(read)
@@ -181,7 +181,7 @@ def read_sides(
                 f"{name}: {counted(len(task.scores) - len(rows), 'question')} of {len(task.scores)} left out for all runs: "
                 f"{shortened(short, 3)}"
             )
-    notes += [f"{both} are the same to the last bit: they tell nothing of other runs" for both in _identical(tasks)]
+    notes += [f"{both} are the same to the last bit: they do not show how runs differ" for both in _identical(tasks)]
     if not tasks:
         raise InputError(
             "; ".join(notes[-3:]) or "no task in common",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from consistency.comparison.clusters import AUTO
 from consistency.comparison.compare import compare
-from consistency.comparison.estimation import Analysis
+from consistency.comparison.estimation import Analysis, check_margin
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import TaskSampling
 from consistency.comparison.sides.answers import SIDES, SideRun, read_sides
@@ -19,9 +19,6 @@ from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
 from consistency.statistics.hypotheses import benjamini_hochberg, holm
 from consistency.support.progress_line import Tell, silent
-
-# A margin beyond is a number of points, not a fraction of 1.
-_MOST_MARGIN = 0.5
 
 
 def compare_sides(
@@ -34,7 +31,7 @@ def compare_sides(
     task_sampling: TaskSampling = "fixed",
     cluster: str = AUTO,
     filter_name: str | None = None,
-    tell: Tell = silent,
+    progress: Tell = silent,
 ) -> SideComparison:
     r"""Compare several runs before with several after, such as training seeds, over the questions that all answered.
 
@@ -44,7 +41,7 @@ def compare_sides(
         Logs of `lm_eval --log_samples`, one of each run, in any number.
     scopes, score, margin, task_sampling, cluster, filter_name
         As of `compare`.
-    tell : callable
+    progress : callable
         Told how far it is, see `consistency.support.progress_line`.
 
     Returns
@@ -91,16 +88,14 @@ def compare_sides(
                 task_sampling=task_sampling,
                 cluster=cluster,
                 filter_name=filter_name,
+                progress=progress,
             )
         )
-    if not 0 < margin < _MOST_MARGIN:
-        raise InputError(
-            f"a margin of {margin:g}", expected=f"a fraction between 0 and {_MOST_MARGIN:g}, such as 0.01 for one point"
-        )
+    check_margin(margin)
     if task_sampling not in ("fixed", "sampled"):
         raise not_one_of("task_sampling", task_sampling, ["fixed", "sampled"])
-    answers = read_sides(before, after, score=score, cluster=cluster, filter_name=filter_name, tell=tell)
-    measured, analysis = measure(answers.tasks, tell), Analysis(margin, task_sampling, cluster)
+    answers = read_sides(before, after, score=score, cluster=cluster, filter_name=filter_name, progress=progress)
+    measured, analysis = measure(answers.tasks, progress), Analysis(margin, task_sampling, cluster)
 
     def section(name: str, tasks: Sequence[str], **weighed: object) -> SideSection:
         return side_section(name, {task: answers.tasks[task] for task in tasks}, measured, analysis, **weighed)  # type: ignore[arg-type]

@@ -90,13 +90,13 @@ class _Sums:
         self.of[name][run] += values * times
 
 
-def measure(tasks: Mapping[str, TaskRuns], tell: Tell) -> dict[str, MeasuredRuns]:
+def measure(tasks: Mapping[str, TaskRuns], progress: Tell) -> dict[str, MeasuredRuns]:
     """Measure all pairs of runs, task by task.
 
     Parameters
     ----------
     tasks : dict of str to TaskRuns
-    tell : callable
+    progress : callable
         Told of each pair of runs.
 
     Raises
@@ -113,7 +113,7 @@ def measure(tasks: Mapping[str, TaskRuns], tell: Tell) -> dict[str, MeasuredRuns
     between = list(product(range(sizes[0]), range(sizes[1])))
     within = [(side, pair) for side, count in enumerate(sizes) for pair in combinations(range(count), 2)]
     for number, (first, second) in enumerate(between):
-        tell("pairs of runs measured", number, len(between) + len(within))
+        progress("measuring pairs of runs", number, len(between) + len(within))
         pairs = {name: task.pairs(task.before[first], task.after[second]) for name, task in tasks.items()}
         for name, arrays in zip(named, question_arrays(list(pairs.values())), strict=True):
             for key, values in _values(arrays, pairs[name]).items():
@@ -122,7 +122,7 @@ def measure(tasks: Mapping[str, TaskRuns], tell: Tell) -> dict[str, MeasuredRuns
             if tasks[name].has_options:
                 least[name].append(MeasuredTask(pairs[name], {}).least_likely)
     for number, (side, (first, second)) in enumerate(within):
-        tell("pairs of runs measured", len(between) + number, len(between) + len(within))
+        progress("measuring pairs of runs", len(between) + number, len(between) + len(within))
         pairs = {}
         for name, task in tasks.items():
             runs = (task.before, task.after)[side]

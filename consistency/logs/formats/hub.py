@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from consistency.errors import InputError
+from consistency.errors import InputError, one_line
 from consistency.logs.packed import MOST
 
 _NAMED = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:\s]+))?(?::(?P<folder>[^:]+))?")
@@ -96,7 +96,7 @@ def fetch(named: str | Path) -> tuple[Path, str]:
         ) from None
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         raise InputError(
-            f"{text} cannot be fetched: {str(error).strip().splitlines()[0]}",
+            f"{text} cannot be fetched: {one_line(error)}",
             do="check the name, the revision and your token (hf auth login)",
         ) from None
     # The folder of a snapshot is named after its commit.

@@ -12,10 +12,11 @@ from typing import Literal
 from msgspec import structs
 
 from consistency.metrics.measures import MEASURE, Measure
+from consistency.report.differences.document import ComparedReport, DifferenceRow, DifferencesReport, Setting
 from consistency.report.differences.stored import StoredReport
+from consistency.report.document import Verdict
 from consistency.report.formats.numbers import formatted
 from consistency.report.provenance import versions
-from consistency.report.schema import ComparedReport, DifferenceRow, DifferencesReport, Setting, Verdict
 from consistency.statistics.estimates import Estimate
 from consistency.support.text import joined, p_value, padded, visible, width
 

@@ -13,20 +13,17 @@ from msgspec import UnsetType, structs
 
 from consistency.errors import InputError, one_line
 from consistency.metrics.measures import HEADLINE, Measure
+from consistency.report.differences.document import DifferencesReport
+from consistency.report.document import Figure
 from consistency.report.grid.cells import Cell, stacked
+from consistency.report.grid.document import GridReport, Mean
 from consistency.report.grid.estimates import MEAN
-from consistency.report.schema import (
-    DifferencesReport,
-    Figure,
-    GridReport,
-    ManyReport,
-    Mean,
-    PairReport,
-    SidesReport,
-    WatchReport,
-    read_document,
-)
+from consistency.report.many.document import ManyReport
+from consistency.report.pair.document import PairReport
+from consistency.report.schema import read_document
+from consistency.report.sides.document import SidesReport
 from consistency.report.upgrade import RENAMED
+from consistency.report.watch.document import WatchReport
 from consistency.statistics.crossed import matching_df
 from consistency.statistics.estimates import Estimate
 

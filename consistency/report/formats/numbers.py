@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from consistency.metrics.measures import Measure
-from consistency.report.schema import Figure
+from consistency.report.document import Figure
 from consistency.statistics.estimates import Estimate
 from consistency.support.text import decimal
 

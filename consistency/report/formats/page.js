@@ -142,7 +142,7 @@ function sortable(table) {
       const direction = next === "descending" ? -1 : 1;
       const key = (row) => (head.classList.contains("n") ? sortKey(row.cells[column]) : row.cells[column].textContent || null);
       const keys = new Map(original.map((row) => [row, key(row)]));
-      body.append(...(next === "none" ? original : original.toSorted((a, b) => compare(keys.get(a), keys.get(b), direction))));
+      body.append(...(next === "none" ? original : [...original].sort((a, b) => compare(keys.get(a), keys.get(b), direction))));
     });
   });
 }

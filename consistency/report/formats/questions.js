@@ -178,7 +178,7 @@ async function readQuestions() {
   const rank = ({ flip, measures: { kl } }) => [flip === "harmful" ? 0 : 1, kl === null ? Infinity : -kl, flip === "beneficial" ? 0 : 1];
   const ranks = new Map(stands.map((question) => [question, rank(question)]));
   const less = (one, two) => { const at = one.findIndex((value, place) => value !== two[place]); return at < 0 ? 0 : one[at] < two[at] ? -1 : 1; };
-  return { all: stands.toSorted((a, b) => less(ranks.get(a), ranks.get(b))), fill };
+  return { all: [...stands].sort((a, b) => less(ranks.get(a), ranks.get(b))), fill };
 }
 
 // One filter by values: how many questions have each, any number of which can be chosen.
@@ -279,7 +279,7 @@ function drawPlane(figure, questions, marked) {
   const svg = drawn("svg", { viewBox: `0 0 ${left + size + 12} ${top + size + 34}`, role: "group", "aria-label": "Each question by the probability of its gold option, before and after" },
     ...ticks, drawn("line", { x1: x(0), y1: y(0), x2: x(1), y2: y(1), class: "zero" }),
     drawn("text", { x: x(0.5), y: y(0) + 30, "text-anchor": "middle" }, "gold option before, %"),
-    drawn("text", { x: 12, y: y(0.5), "text-anchor": "middle", transform: `rotate(-90 12 ${y(0.5)})` }, "after, %"), ...dots.toReversed());
+    drawn("text", { x: 12, y: y(0.5), "text-anchor": "middle", transform: `rotate(-90 12 ${y(0.5)})` }, "after, %"), ...[...dots].reverse());
   figure.querySelector(".plane").replaceChildren(svg);
   const used = Object.keys(FLIPS).filter((flip) => shown.some((question) => question.flip === flip));
   figure.querySelector(".legend").replaceChildren(...used.map((flip) => element("span", {}, element("span", { className: FLIPS[flip][1], ariaHidden: "true", textContent: FLIPS[flip][0] }), ` ${FLIPS[flip][2]}`)));
@@ -396,7 +396,8 @@ async function explore() {
     for (const [name, [low, high]] of Object.entries(ranges)) state.set(name, `${Number.isFinite(low) ? low : ""}..${Number.isFinite(high) ? high : ""}`);
     if (control("sort").value !== standard) state.set("sort", control("sort").value);
     if (page > 1) state.set("page", page);
-    return `#questions${state.size ? `?${state}` : ""}`;
+    const text = state.toString();
+    return `#questions${text ? `?${text}` : ""}`;
   }
 
   function keep() {

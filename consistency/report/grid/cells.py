@@ -19,9 +19,9 @@ from consistency.comparison.pairing import pair
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, TunedRun
 from consistency.logs.runs import Run, read_run
+from consistency.report.document import Log
 from consistency.report.items import Columns, joined
 from consistency.report.provenance import log_record
-from consistency.report.schema import Log
 from consistency.support.arrays import Integers
 
 

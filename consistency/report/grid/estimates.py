@@ -15,12 +15,12 @@ from consistency.experiment.grid import Experiment
 from consistency.experiment.group_names import balanced, is_balanced
 from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.measures import MEASURE, MEASURES
+from consistency.report.document import Figure
 from consistency.report.grid.cells import Cell
-from consistency.report.schema import (
+from consistency.report.grid.document import (
     BaseTuned,
     Checkpoint,
     Contrast,
-    Figure,
     Mean,
     Result,
     RunsCorrelation,

@@ -12,10 +12,10 @@ from consistency.experiment.group_names import is_balanced
 from consistency.metrics.measures import MEASURE
 from consistency.report.drawings import Look, Plot, Point, errorbar, limits
 from consistency.report.formats.numbers import DASH, signed
+from consistency.report.grid.document import Checkpoint, GridReport, Mean, Result, RunsCorrelation
 from consistency.report.grid.estimates import MEAN
 from consistency.report.grid.verdict import group_title
 from consistency.report.grid.watched import watched_plot
-from consistency.report.schema import Checkpoint, GridReport, Mean, Result, RunsCorrelation
 from consistency.support.figure_style import BLUE, GREEN, GREY, INK, RED, VIOLET
 from consistency.support.text import p_value
 from consistency.tasks.scopes import SCOPES

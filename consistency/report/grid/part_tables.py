@@ -5,9 +5,9 @@ from __future__ import annotations
 from consistency.metrics.measures import MEASURE, Measure
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH, fixed, formatted
+from consistency.report.grid.document import Contrast, Grid, GridReport, RunParts
 from consistency.report.grid.verdict import group_title
 from consistency.report.label_cells import CAPTION, label_columns
-from consistency.report.schema import Contrast, Grid, GridReport, RunParts
 from consistency.support.text import p_value
 
 _ACCURACY, _CHANGE = MEASURE["accuracy_after"], MEASURE["delta_accuracy"]

@@ -10,8 +10,8 @@ import numpy as np
 
 from consistency.experiment.grid import Experiment
 from consistency.report.grid.cells import Cell
+from consistency.report.grid.document import Contrast, Mean, RunParts
 from consistency.report.grid.estimates import contrasts
-from consistency.report.schema import Contrast, Mean, RunParts
 from consistency.statistics.decomposition import FEWEST, Answered, Decomposition, decomposition_of, parts_by_question
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Floats

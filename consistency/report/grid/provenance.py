@@ -13,9 +13,10 @@ from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, TunedRun
 from consistency.experiment.row_manifest import check_rows
 from consistency.metrics.measures import MEASURE
+from consistency.report.document import Log
 from consistency.report.grid.cells import RunAudit
+from consistency.report.grid.document import GridPairing, Result, RunPairing, TrainingRows
 from consistency.report.provenance import cut_notes, difference_notes, inputs_hash, limit_notes, shots_of
-from consistency.report.schema import GridPairing, Log, Result, RunPairing, TrainingRows
 from consistency.support.json_files import read_json
 from consistency.support.version import own_version
 from consistency.support.yaml_files import read_yaml

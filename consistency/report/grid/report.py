@@ -16,11 +16,13 @@ from consistency.metrics.selection_bias import OptionCounts
 from consistency.report import provenance, questions
 from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
+from consistency.report.document import Log
 from consistency.report.drawings import draw_all
 from consistency.report.folder import report_in_place, write_files
 from consistency.report.grid import estimates, tables
 from consistency.report.grid import provenance as origin
 from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells, rows_by_task
+from consistency.report.grid.document import Checkpoint, Grid, GridReport, RunParts
 from consistency.report.grid.figures import grid_plots
 from consistency.report.grid.part_tables import part_tables
 from consistency.report.grid.parts import BASE, CALIBRATED, calibrated_contrasts, with_parts
@@ -28,7 +30,6 @@ from consistency.report.grid.verdict import dose_text, group_title, interval_tex
 from consistency.report.grid.watched import read_watched, watched_table
 from consistency.report.items import Columns, ItemsWriter
 from consistency.report.methods import grid_methods
-from consistency.report.schema import Checkpoint, Grid, GridReport, Log, RunParts
 from consistency.statistics.selection_bias import strongest_bias
 from consistency.support.arrays import Floats, Integers
 from consistency.support.memory import gc_seldom

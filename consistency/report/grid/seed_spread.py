@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from consistency.errors import InputError
+from consistency.report.grid.document import Contrast, GridReport
 from consistency.report.grid.estimates import MEAN
-from consistency.report.schema import Contrast, GridReport, read_document
+from consistency.report.schema import read_document
 from consistency.statistics.crossed import RunSpread
 
 

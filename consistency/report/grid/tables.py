@@ -9,12 +9,10 @@ from msgspec import UnsetType
 
 from consistency.metrics.measures import MEASURE, Measure
 from consistency.report.content import Row, Table
+from consistency.report.document import Figure
 from consistency.report.formats.numbers import DASH, fixed, formatted
-from consistency.report.grid.estimates import CONTRASTED, MEAN
-from consistency.report.grid.verdict import group_title
-from consistency.report.schema import (
+from consistency.report.grid.document import (
     CheckedExplanations,
-    Figure,
     Grid,
     GridPairing,
     GridReport,
@@ -22,6 +20,8 @@ from consistency.report.schema import (
     Mean,
     TrainingRows,
 )
+from consistency.report.grid.estimates import CONTRASTED, MEAN
+from consistency.report.grid.verdict import group_title
 from consistency.statistics.estimates import CAVEATS, Caveat
 from consistency.statistics.partial_correlation import FEW_RUNS
 from consistency.support.text import p_value

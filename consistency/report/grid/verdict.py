@@ -8,9 +8,10 @@ from msgspec import structs
 
 from consistency.experiment.grid import Experiment
 from consistency.experiment.group_names import is_balanced, plain
+from consistency.report.document import Figure
 from consistency.report.formats.numbers import points, signed
+from consistency.report.grid.document import Claim, Contrast, Grid, GridVerdict, Mean, ModelVerdict, RunsCorrelation
 from consistency.report.grid.estimates import MEAN
-from consistency.report.schema import Claim, Contrast, Figure, Grid, GridVerdict, Mean, ModelVerdict, RunsCorrelation
 from consistency.tasks.scopes import SCOPES
 
 # The claims of the paper that a grid can test, as contrasts that it says are positive.

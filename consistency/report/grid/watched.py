@@ -11,8 +11,8 @@ from consistency.experiment.grid import Experiment
 from consistency.report.content import Table
 from consistency.report.drawings import BAND, Look, Plot, Point, limits
 from consistency.report.formats.numbers import DASH, fixed, signed
+from consistency.report.grid.document import WatchedRun, WatchedStep
 from consistency.report.grid.verdict import group_title
-from consistency.report.schema import WatchedRun, WatchedStep
 from consistency.support.figure_style import BLUE, GREEN, INK, RED, VIOLET
 from consistency.watch.record import read_record
 from consistency.watch.rows import DRIFT, NOTHING, Pool

@@ -11,16 +11,16 @@ import msgspec
 from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.result import ManyComparison
 from consistency.logs.run_config import model_name
-from consistency.report import schema
 from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section
+from consistency.report.document import Log, Verdict
 from consistency.report.drawings import draw_all
 from consistency.report.folder import DraftedReport, begin_report
+from consistency.report.many.document import ManyReport, ManyRuns
 from consistency.report.many.figures import many_plots
 from consistency.report.many.tables import all_table, heat_table, ranking_table, trend_table
 from consistency.report.methods import SCORES
 from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
-from consistency.report.schema import Log, ManyReport, Verdict
 from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
 from consistency.support.text import counted, shortened
@@ -103,7 +103,7 @@ def _document(comparison: ManyComparison) -> ManyReport:
         signature=f"{comparison.signature}|{inputs_hash(logs)}",
         intervals=_intervals(comparison),
         notes=[*comparison.notes, *limit_notes(logs)],
-        comparison=msgspec.convert(comparison.to_dict(), schema.ManyRuns),
+        comparison=msgspec.convert(comparison.to_dict(), ManyRuns),
         logs=logs,
         versions=versions(),
     )
@@ -111,7 +111,13 @@ def _document(comparison: ManyComparison) -> ManyReport:
 
 def _log(run: ComparedRun, comparison: ManyComparison) -> Log:
     sources = {name: path for name, path in run.sources.items() if name.split(",")[0] in comparison.by_task}
-    asked = sum(next(iter(changes.values())).section.n for changes in comparison.by_task.values())
+    # The reference holds every task.
+    compared = [
+        next(iter(changes.values()))
+        for changes in comparison.by_task.values()
+        if run.label in changes or run.label == comparison.reference.label
+    ]
+    asked = sum(change.section.n for change in compared)
     return log_record(
         run.config, sources or run.sources, asked, role=run.label, folder=run.path, model=model_name(run.config)
     )

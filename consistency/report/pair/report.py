@@ -19,15 +19,18 @@ from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
 from consistency.comparison.sentences import accuracy_name, gold_lines, shift_lines, undefined_notes
 from consistency.logs.run_config import model_name
-from consistency.report import questions, schema
+from consistency.report import questions
 from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
+from consistency.report.document import Verdict
 from consistency.report.drawings import draw_all
 from consistency.report.folder import DraftedReport, begin_report
 from consistency.report.formats.numbers import fixed, points
 from consistency.report.items import MOST_ROWS, Columns, ItemsWriter, OfRows, RowsColumn, joined, large_columns
 from consistency.report.methods import pair_methods
 from consistency.report.pair import metric_tables, option_tables, tables
+from consistency.report.pair.document import Comparison as StoredComparison
+from consistency.report.pair.document import PairReport
 from consistency.report.pair.figures import pair_plots
 from consistency.report.pair.first_screen import key_numbers
 from consistency.report.pair.part_tables import part_tables
@@ -39,7 +42,6 @@ from consistency.report.provenance import (
     pair_signature,
     versions,
 )
-from consistency.report.schema import PairReport, Verdict
 from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.support.computed import Computed, computed
 from consistency.support.files import Outputs
@@ -239,7 +241,7 @@ def _document(comparison: Comparison) -> PairReport:
         signature=f"{comparison.signature}|{pair_signature(logs)}",
         intervals=_intervals(comparison),
         notes=[*_notes(comparison)],
-        comparison=msgspec.convert(comparison.to_dict(), schema.Comparison),
+        comparison=msgspec.convert(comparison.to_dict(), StoredComparison),
         logs=logs,
         versions=versions(),
     )

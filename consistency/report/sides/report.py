@@ -16,11 +16,12 @@ from consistency.logs.run_config import model_name
 from consistency.metrics.measures import MEASURE
 from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section, Table
+from consistency.report.document import Verdict
 from consistency.report.drawings import draw_all
 from consistency.report.folder import DraftedReport, begin_report
 from consistency.report.formats.numbers import DASH, fixed, formatted
 from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
-from consistency.report.schema import SideChange, SidesReport, Verdict
+from consistency.report.sides.document import SideChange, SidesReport
 from consistency.report.sides.figures import side_plots
 from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled

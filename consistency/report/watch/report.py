@@ -10,11 +10,12 @@ import msgspec
 
 from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section, Table
+from consistency.report.document import Verdict
 from consistency.report.drawings import draw_all
 from consistency.report.folder import begin_report, write_files
 from consistency.report.formats.numbers import DASH, fixed, signed
 from consistency.report.provenance import versions
-from consistency.report.schema import Verdict, WatchReport
+from consistency.report.watch.document import WatchReport
 from consistency.report.watch.figures import pools, watch_plots
 from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
