@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import multivariate_normal, norm, permutation_test, studentized_range, ttest_1samp
 from scipy.stats import t as student
@@ -20,7 +21,7 @@ from consistency.comparison.many.labels import labels_of, positions_of
 from consistency.errors import InputError
 from consistency.report.many.report import write_many
 from consistency.report.schema import ManyReport, ManyRuns, read_document
-from consistency.statistics.best import Differences, letters, resampled_means, shares_of_best
+from consistency.statistics.best import Differences, letters, probabilities_of_best, resampled_means
 from consistency.statistics.hypotheses import sign_flip_test
 from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.simultaneous import Block, adjusted, critical, largest_errors, sign_flip_tests
@@ -85,20 +86,56 @@ def test_sign_flips_of_many_runs_are_those_of_each():
         assert p == pytest.approx(ttest_1samp(many[:, column], 0).pvalue, abs=0.02)
 
 
-def test_shares_of_best_and_the_set_of_the_best():
+def test_the_probability_of_two_is_that_of_an_integral():
+    """Either the two are equal, or they differ with a variance of which each share of shrinkage is as likely."""
+    rng = np.random.default_rng(5)
+    for gap in (0.0, 0.02, 0.06):
+        values = np.round(rng.normal(size=(2000, 2)) + np.array([gap, 0.0]), 3)
+        step = values[:, 0] - values[:, 1]
+        z = step.mean() / np.sqrt(step.var(ddof=1) / 2000 + 1 / 2000**2)
+        slab = quad(lambda b, z=z: np.sqrt(b) * norm.pdf(z * np.sqrt(b)), 0, 1)[0]
+        first = quad(lambda b, z=z: np.sqrt(b) * norm.pdf(z * np.sqrt(b)) * norm.cdf(z * np.sqrt(1 - b)), 0, 1)[0]
+        exact = (norm.pdf(z) / 2 + first) / (norm.pdf(z) + slab)
+        assert probabilities_of_best(values, np.arange(2000), draws=100_000)[0] == pytest.approx(exact, abs=0.01)
+
+
+def test_the_probability_of_the_best_of_equal_and_of_different_runs():
+    rng = np.random.default_rng(6)
+    questions = np.arange(3000)
+    right = rng.random(3000) < 0.6
+    # Each of five is wrong where the others are right, equally often.
+    equal = np.column_stack([right & (questions % 5 != run) for run in range(5)]).astype(float)
+    equal[:, :] -= equal.mean(axis=0)
+    found = probabilities_of_best(equal, questions)
+    assert found.sum() == pytest.approx(1)
+    assert found == pytest.approx(0.2, abs=0.02)
+    worse = np.column_stack([right, right & (questions % 4 > 0)]).astype(float)
+    assert probabilities_of_best(worse, questions).tolist() == pytest.approx([1, 0], abs=0.001)
+    # Two that broke do not make the luckiest of the others the best.
+    alike = np.column_stack([np.where(rng.random(3000) < 0.1, rng.random(3000) < 0.6, right) for _ in range(7)])
+    broken = np.column_stack([alike, right & (questions % 2 > 0), right & (questions % 2 == 0)]).astype(float)
+    found = probabilities_of_best(broken, questions)
+    assert found[:7].max() < 0.3
+    assert found[7:].sum() < 0.001
+    # What is sampled together says less.
+    passages = np.repeat(np.arange(300), 10)
+    pair = np.repeat(rng.normal(size=(300, 2)) + np.array([0.15, 0.0]), 10, axis=0)
+    assert probabilities_of_best(pair, passages)[0] < probabilities_of_best(pair, questions)[0] - 0.02
+
+
+def test_the_set_of_the_best():
     rng = np.random.default_rng(5)
     values = rng.normal(size=(2000, 2)) + np.array([0.03, 0.0])
     resampled = resampled_means(values, np.arange(2000))
     means = values.mean(axis=0)
     t = float((means[0] - means[1]) / (values[:, 0] - values[:, 1]).std(ddof=1) * np.sqrt(2000))
-    assert shares_of_best(resampled)[0] == pytest.approx(norm.cdf(t), abs=0.02)
     p = Differences(means, resampled, 2000).best_set()
     assert p.max() == 1
     assert p.min() == pytest.approx(2 * norm.sf(abs(t)), abs=0.03)
     # The same answers share it, and stay in the set together.
     twice = np.column_stack([values[:, 0], values[:, 0], values[:, 0] - 1])
     resampled = resampled_means(twice, np.arange(2000))
-    assert shares_of_best(resampled).tolist() == [0.5, 0.5, 0]
+    assert probabilities_of_best(twice, np.arange(2000)).tolist() == pytest.approx([0.5, 0.5, 0], abs=0.001)
     assert (Differences(twice.mean(axis=0), resampled, 2000).best_set() >= 0.05).tolist() == [True, True, False]
 
 

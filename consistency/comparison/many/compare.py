@@ -23,7 +23,7 @@ from consistency.errors import InputError
 from consistency.logs.runs import Run
 from consistency.metrics.answers import flips
 from consistency.metrics.measures import MEASURE
-from consistency.statistics.best import RESAMPLES, Differences, letters, resampled_means, shares_of_best
+from consistency.statistics.best import RESAMPLES, Differences, letters, probabilities_of_best, resampled_means
 from consistency.statistics.decomposition import Decomposition, accuracy_parts
 from consistency.statistics.estimates import Estimate, Method, at_confidence, mean, quantile
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
@@ -422,7 +422,8 @@ def _ranking(main: _Set, reference: str, labels: Sequence[str], resamples: int) 
     values = np.column_stack([main.before[:, 0], main.after])
     means = values.mean(axis=0)
     resampled = resampled_means(values, main.units, resamples)
-    best, differences = shares_of_best(resampled), Differences(means, resampled, len(np.unique(main.units)))
+    best = probabilities_of_best(values, main.units)
+    differences = Differences(means, resampled, len(np.unique(main.units)))
     order = np.argsort(-means, kind="stable").tolist()
     p, groups = differences.best_set(), letters(differences.told_apart(), order)
     sampled: Labels = {"strata": None, "tasks": None, "clusters": main.clusters}

@@ -95,7 +95,8 @@ class Ranked:
     label : str
     accuracy : Estimate
     best : float
-        The probability that it is the best: its share of the resamples in which it is.
+        The probability that it is the best: see `consistency.statistics.best.probabilities_of_best`; the reference is one of the
+        population of runs.
     p_best_set : float
         The p of "it is as good as the best" (model confidence set).
     group : str
