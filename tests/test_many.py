@@ -404,9 +404,11 @@ def test_conditions_hold_for_any_run(logs, call):
         ("harmful flips > 5 % in any task", True),
         ("calibrated drop > 1 points", True),
         ("mcnemar p < 0.05 in any run", True),
+        ("kl > 0.2 in step-300", True),
+        ("kl > 9 in any task", False),
     ):
         assert call(*arguments, "--fail-if", condition)[0] == int(failed), condition
-    for condition, word in (("accuracy drop > 1 points in nowhere", "nowhere"), ("kl > 0.1", "kl")):
+    for condition, word in (("accuracy drop > 1 points in nowhere", "nowhere"), ("cosine < 0.1", "cosine")):
         code, _, err = call(*arguments, "--fail-if", condition)
         assert code == 2
         assert word in err

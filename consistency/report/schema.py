@@ -16,6 +16,7 @@ from msgspec import UNSET, Struct, UnsetType, defstruct
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.groups import Weighting
+from consistency.comparison.many.values import Judgement
 from consistency.comparison.result import TaskNames, UnpairedTask
 from consistency.comparison.section import MetricChange, OptionBias, Readability, TaskSampling, UncomparedMetric
 from consistency.comparison.settings import SettingDifference
@@ -715,9 +716,21 @@ class ManyChange(Struct, kw_only=True):
     p: float | None
     p_holm: float | None
     p_simultaneous: float
+    kl: Estimate | UnsetType = UNSET
+    judgement: Judgement
     flips: dict[str, int] | None
     calibrated_change: Estimate | None
     prior_change: Estimate | None
+
+
+class JudgedRun(Struct):
+    """Whether a run is worse than the reference, by the worst of its pools, and in which tasks it surely is."""
+
+    label: str
+    judgement: Judgement
+    pool: str
+    change: Estimate
+    worse_in: list[str]
 
 
 class RankedRun(Struct):
@@ -760,6 +773,7 @@ class ManyRuns(Struct, kw_only=True):
     tasks_of: dict[str, list[str]]
     pools: dict[str, dict[str, ManyChange]]
     by_task: dict[str, dict[str, ManyChange]]
+    judgements: list[JudgedRun]
     ranking: list[RankedRun]
     best_set: list[str]
     series: RunSeries | None

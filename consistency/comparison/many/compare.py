@@ -12,7 +12,7 @@ import numpy as np
 from consistency.comparison.clusters import AUTO, ItemClusters
 from consistency.comparison.estimation import are_whole, estimates_of
 from consistency.comparison.labelled import kinds_of
-from consistency.comparison.many.answers import Answers, TaskAnswers, read_answers
+from consistency.comparison.many.answers import Answers, Distances, TaskAnswers, distances, read_answers
 from consistency.comparison.many.labels import positions_of
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.values import Change, Family, Ranked, Series, Trend
@@ -128,7 +128,8 @@ def compare_many(
 class _Set:
     """The answers to a task, or to several tasks together, by the runs that hold them: columns of `before` and `after`.
 
-    `units` are what is sampled, numbered over all tasks: questions, or clusters of them, where `is_clustered`.
+    `units` are what is sampled, numbered over all tasks: questions, or clusters of them, where `is_clustered`. `distances` are those
+    of options.
     """
 
     name: str
@@ -138,6 +139,7 @@ class _Set:
     units: Integers
     is_clustered: bool
     tasks: tuple[TaskAnswers, ...]
+    distances: Distances | None
 
     @property
     def clusters(self) -> Integers | None:
@@ -175,8 +177,9 @@ def compare_answers(
     """
     labels = [run.label for run in answers.runs]
     numbers = _numbered(answers.tasks)
-    tasks = [_set_of(task.name, (task,), numbers, every=every) for task in answers.tasks]
-    pools = [_set_of(name, found, numbers, every=every) for name, found in _pools(answers)]
+    far = {task.name: distances(task) for task in answers.tasks if task.has_options}
+    tasks = [_set_of(task.name, (task,), numbers, far, every=every) for task in answers.tasks]
+    pools = [_set_of(name, found, numbers, far, every=every) for name, found in _pools(answers)]
     main = pools[0]
     lettered = [pool for pool in pools if _has_letters(pool)]
     tell("letters", 0, 1)
@@ -241,7 +244,14 @@ def _numbered(tasks: Sequence[TaskAnswers]) -> dict[str, Integers]:
     return {task.name: np.arange(end - len(task), end) for task, end in zip(tasks, ends.tolist(), strict=True)}
 
 
-def _set_of(name: str, tasks: tuple[TaskAnswers, ...], numbers: Mapping[str, Integers], *, every: bool) -> _Set:
+def _set_of(
+    name: str,
+    tasks: tuple[TaskAnswers, ...],
+    numbers: Mapping[str, Integers],
+    far: Mapping[str, Distances],
+    *,
+    every: bool,
+) -> _Set:
     """The answers to tasks that the same runs hold."""
     found = [task.clusters for task in tasks if task.clusters is not None]
     clusters = ItemClusters.joined(found).used(every=every) if len(found) == len(tasks) else None
@@ -257,6 +267,7 @@ def _set_of(name: str, tasks: tuple[TaskAnswers, ...], numbers: Mapping[str, Int
         units,
         clusters is not None,
         tasks,
+        Distances.joined([far[task.name] for task in tasks]) if all(task.name in far for task in tasks) else None,
     )
 
 
@@ -332,7 +343,11 @@ def _sections(each: _Set, parts: Sequence[tuple[dict[str, Estimate], Floats]] | 
         columns = {"correct_before": before, "correct_after": after}
         whole = are_whole(before) and are_whole(after)
         measured = _ESTIMATED if whole else _ESTIMATED[:3]
-        estimates = estimates_of({name: MEASURE[name].values(columns) for name in measured}, {}, sampled)
+        values, reaches = {name: MEASURE[name].values(columns) for name in measured}, {}
+        if each.distances is not None:
+            values["kl"] = each.distances.kl[:, column]
+            reaches["kl"] = (0.0, float(each.distances.most[column]))
+        estimates = estimates_of(values, reaches, sampled)
         turned = flips(before, after) if whole else None
         if whole and len(before) > 1:
             estimates["delta_accuracy"] = change_of_shares(before, after, **sampled)
