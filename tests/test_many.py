@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,10 +19,12 @@ import consistency
 from consistency.comparison.compare import compare
 from consistency.comparison.many.compare import compare_many
 from consistency.comparison.many.labels import labels_of, positions_of
+from consistency.comparison.many.values import JUDGEMENTS
 from consistency.errors import InputError
 from consistency.report.many.report import write_many
 from consistency.report.schema import ManyReport, ManyRuns, read_document
 from consistency.statistics.best import Differences, letters, probabilities_of_best, resampled_means
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import sign_flip_test
 from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.simultaneous import Block, adjusted, critical, largest_errors, sign_flip_tests
@@ -226,8 +229,11 @@ def test_every_change_is_that_of_compare(logs, many):
             assert own == section.estimates["delta_accuracy"]
             assert change.section.sign_flip_p == section.sign_flip_p
             assert change.section.flips["harmful"] == section.flips["harmful"]
-            for measure in ("accuracy_before", "accuracy_after", "harmful_flips"):
+            for measure in ("accuracy_before", "accuracy_after", "harmful_flips", "beneficial_flips"):
                 assert change.section.estimates[measure] == section.estimates[measure]
+            kl, other = change.section.estimates["kl"], section.estimates["kl"]
+            assert (kl.value, kl.ci_low, kl.ci_high) == pytest.approx((other.value, other.ci_low, other.ci_high))
+            assert (kl.n, kl.method) == (other.n, other.method)
         corrected = pair.overall.decomposition.estimates
         found = many.overall[label]
         assert found.calibrated.value == corrected["calibrated_change"].value
@@ -249,6 +255,37 @@ def test_intervals_hold_together_and_p_are_holms(many):
             turned = change.section.flips
             wide = paired_change(turned["harmful"], turned["beneficial"], change.section.n, family.confidence)
             assert (change.simultaneous.ci_low, change.simultaneous.ci_high) == (wide.ci_low, wide.ci_high)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "judgement"),
+    [
+        (-0.05, -0.02, "worse"),
+        (-0.05, 0.0, "unclear"),
+        (-0.009, -0.001, "worse within the margin"),
+        (-0.009, 0.02, "not worse by more than the margin"),
+        (-0.01, 0.02, "unclear"),
+        (0.001, 0.02, "better"),
+    ],
+)
+def test_a_run_is_judged_by_its_whole_interval(many, low, high, judgement):
+    change = many.overall["step-100"]
+    moved = replace(change, simultaneous=replace(change.simultaneous, ci_low=low, ci_high=high))
+    assert moved.judged(0.01) == judgement
+    # The worst pool and the tasks that are surely worse are named.
+    pools = {"overall": {"a": moved}, "exact_match": {"a": change}}
+    lost = {name: {"a": replace(change, simultaneous=_interval(value))} for name, value in _LOST.items()}
+    (found,) = replace(many, pools=pools, by_task=lost, margin=0.01).judgements
+    worst = min((judgement, change.judged(0.01)), key=JUDGEMENTS.index)
+    assert found.judgement == worst
+    assert found.worse_in == ("most", "less")
+
+
+_LOST = {"less": -0.1, "none": 0.0, "most": -0.3, "won": 0.2}
+
+
+def _interval(value: float) -> Estimate:
+    return Estimate(value, 0.02, value - 0.05, value + 0.05, 100)
 
 
 def test_the_critical_value_of_the_runs_is_that_of_their_correlations(logs, many):
@@ -378,6 +415,11 @@ def test_text_fits_80_columns_and_says_what_json_says(logs, call):
     content = json.loads(stored)
     assert content["series"]["trends"]["law"]["first_harmful"] == "step-200"
     typed = msgspec.convert(content, ManyRuns)
+    judged = {item.label: item for item in typed.judgements}
+    assert judged["step-300"].judgement == "worse"
+    assert judged["step-300"].change.ci_high < 0
+    assert set(judged["step-300"].worse_in) == {"law", "art"}
+    assert any(line.split()[:2] == ["step-300", "worse"] and "law" in line for line in out.splitlines())
     for label in RUNS:
         for task in ("law", "art", "sea"):
             low, high = (100 * getattr(typed.by_task[task][label].simultaneous, end) for end in ("ci_low", "ci_high"))
@@ -467,6 +509,10 @@ def test_the_result_in_python(many):
     row = frame[(frame.run == "step-300") & (frame.task == "law")].iloc[0]
     assert row.change == many.by_task["law"]["step-300"].simultaneous.value
     assert row.harmful - row.beneficial == pytest.approx(-60 * row.change)
+    kl = many.by_task["law"]["step-300"].section.estimates["kl"]
+    assert (row.kl, row.kl_low, row.kl_high) == (kl.value, kl.ci_low, kl.ci_high)
+    assert row.harmful_flips == pytest.approx(row.harmful / 60)
+    assert row.judgement == "worse"
     assert len(repr(many)) < 400
     assert consistency.compare_many is compare_many
 

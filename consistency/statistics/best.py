@@ -136,7 +136,7 @@ class _Posterior:
         own = (np.trace(noise) - noise.sum() / k) / (k - 1)
         shrunk = (np.arange(grid) + 0.5) / grid
         self._variances = own * (1 - shrunk) / shrunk
-        some = [m for m in range(2, k)]
+        some = list(range(2, k))
         self._cases = [1, *some]
         prior = [0.0, *(-np.log(len(some)) - _log_choices(k, m) for m in some)]
         with_variance = [np.log(1 / grid) + at + self._likelihoods(m) for m, at in zip(self._cases, prior, strict=True)]
@@ -156,7 +156,7 @@ class _Posterior:
 
     def _restricted(self, covariances: Floats) -> Floats:
         """The logarithms of the restricted likelihoods under these covariances of the observed means, shape [c, k, k]."""
-        inverse = np.linalg.inv(covariances)
+        inverse: Floats = np.asarray(np.linalg.inv(covariances), dtype=np.float64)
         _, total = self._centre(inverse)
         quadratic = np.einsum("i,cij,j->c", self._means, inverse, self._means)
         centred = quadratic - (inverse.sum(axis=1) @ self._means) ** 2 / total
@@ -171,7 +171,7 @@ class _Posterior:
         """In which share of the draws each is the largest, shape [k]; ties are divided by copies."""
         counts = rng.multinomial(draws, self._weights)
         shares = counts[0] * self._copies / self._copies.sum()
-        root = np.linalg.cholesky(self._noise)
+        root: Floats = np.asarray(np.linalg.cholesky(self._noise), dtype=np.float64)
         for number in np.flatnonzero(counts[1:]).tolist():
             case, place = divmod(number, len(self._variances))
             drawn = self._drawn(self._cases[case], float(self._variances[place]), int(counts[1 + number]), root, rng)
@@ -182,7 +182,7 @@ class _Posterior:
     def _drawn(self, m: int, variance: float, draws: int, root: Floats, rng: np.random.Generator) -> Floats:
         """True means given how many are equal and the variance: a draw of the prior, moved by what it misses of the data."""
         k = len(self._means)
-        inverse = np.linalg.inv(self._noise + variance * self._shape(m))
+        inverse: Floats = np.asarray(np.linalg.inv(self._noise + variance * self._shape(m)), dtype=np.float64)
         middle, total = self._centre(inverse)
         prior = rng.standard_normal((draws, k))
         prior[:, :m] = prior[:, :1]

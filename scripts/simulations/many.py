@@ -110,7 +110,7 @@ def _any_false(changes: list[tuple[float, Change]]) -> bool:
 
 
 def of_best(rng: np.random.Generator, n: int) -> tuple[float | bool, ...]:
-    """Nine runs whose true accuracies are alike, differ as much as they seem to by chance, or three times as much; and two that broke.
+    """Nine runs whose true accuracies are alike, differ as much as by chance, or three times as much; or of which two broke.
 
     The true probability of the run that is stated to be the best: where several are the best, each is with the same share.
     """

@@ -69,7 +69,8 @@ def _with_interval(found: Estimate | None, scale: int, digits: int) -> str:
     if found is None or found.value is None:
         return DASH
     value, *both = (
-        None if number is None else fixed(scale * number, digits) for number in (found.value, found.ci_low, found.ci_high)
+        None if number is None else fixed(scale * number, digits)
+        for number in (found.value, found.ci_low, found.ci_high)
     )
     return str(value) if None in both else f"{value} [{', '.join(map(str, both))}]"
 
