@@ -1,7 +1,7 @@
 """Which of several means of the same questions is the largest, how surely, and which cannot be told apart.
 
-Which cannot be told apart is of one bootstrap over the questions, or clusters of them, in which every mean has the same resamples.
-How surely each is the largest is of a posterior: of many equal means the one that chance favours is the largest in most resamples.
+Which cannot be told apart is found by one bootstrap over the questions, or clusters of them, with the same resamples for all.
+How surely each is the largest is found by a posterior: in resamples, one of many equal means is the largest too often.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ def probabilities_of_best(
 ) -> Floats:
     """The probability that each of several means is the largest in truth, shape [k]; ties are divided.
 
-    The true means have a posterior. The observed ones are normal around them, with the covariance that they have over the units.
-    Before looking, three cases are as likely: all true means are equal; they are a sample of one normal population; the m largest
-    are equal, and the others are a sample with them (each m and each choice of m of the k is as likely; only the m that seem to be
-    the largest are computed). The population's mean has a flat prior. Its variance has the uniform prior of shrinkage, over which
-    the restricted likelihood is averaged on a grid.
+    The true means have a posterior. The observed means are normal around them, with the covariance that they have over the units.
+    Before looking, three cases are equally likely: all true means are equal; they are a sample of one normal population; the m
+    largest are one draw of it, and the others a draw each (each m is equally likely, and so is each choice of m of the k; only
+    the choice of those that are observed to be largest is computed). The population's mean has a flat prior. Its variance is such
+    that each share of shrinkage is equally likely (Daniels 1999); the restricted likelihood is averaged over it on a grid.
 
     Parameters
     ----------

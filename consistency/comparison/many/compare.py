@@ -128,8 +128,8 @@ def compare_many(
 class _Set:
     """The answers to a task, or to several tasks together, by the runs that hold them: columns of `before` and `after`.
 
-    `units` are what is sampled, numbered over all tasks: questions, or clusters of them, where `is_clustered`. `distances` are those
-    of options.
+    `units` are what is sampled, numbered over all tasks: questions, or clusters of them, where `is_clustered`. Tasks with options
+    have `distances`.
     """
 
     name: str

@@ -12,7 +12,7 @@ from consistency.comparison.section import Section
 from consistency.statistics.estimates import Estimate
 from consistency.support.version import own_version
 
-# What an interval says of a change, the worst first. A change that is "worse" may be so by less than the margin, which is then shown.
+# What an interval shows of a change, the worst first.
 Judgement = Literal["worse", "unclear", "worse within the margin", "not worse by more than the margin", "better"]
 JUDGEMENTS: tuple[Judgement, ...] = get_args(Judgement)
 # Runs of one set with a p below it are not the best.

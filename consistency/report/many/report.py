@@ -166,6 +166,7 @@ def _methods(comparison: ManyComparison) -> Iterator[str]:
     yield (
         "The probability of being the best is that of a posterior of the true accuracies (normal, with their covariance over the "
         "questions), averaged over three priors of the same weight: all equal, a sample of one normal population, or the most "
-        "accurate equal and the others a sample (Röver 2020; Gronau et al. 2021); the set of the best is the model confidence set of 95 % (Hansen, Lunde and Nason 2011). Letters are a compact "
+        "accurate equal and the others a sample (Röver 2020; Gronau et al. 2021). "
+        "The set of the best is the model confidence set of 95 % (Hansen, Lunde and Nason 2011). Letters are a compact "
         "letter display (Piepho 2004) of all pairwise differences, tested together."
     )

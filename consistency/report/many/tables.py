@@ -122,8 +122,8 @@ def heat_table(comparison: ManyComparison) -> Table:
     return Table(
         name="heat",
         title="Heat map of runs and tasks",
-        caption="Orange with − is worse, blue with + is better, and the darker the larger; * is sure. A click on a head sorts. Under "
-        "the pointer or the focus (arrows move it) a cell says its interval.",
+        caption="Orange with − is worse, blue with + is better, and the darker the larger; * is sure. A click on a head sorts. "
+        "Under the pointer or the focus (arrows move it) a cell says its interval.",
         head=("task", "questions", *labels),
         rows=tuple(
             (
