@@ -194,8 +194,8 @@ _TERMS = (
     ),
     Term(
         "probability of being the best",
-        "Of many runs: how probable it is that no other, nor the reference, is more accurate in truth, given the answers. It counts "
-        "that all runs, or the most accurate ones, may be equal: these then share it.",
+        "Of many runs: how probable it is that no other, nor the reference, is more accurate in truth, given the answers. It "
+        "counts that all runs, or the most accurate ones, may be equal: these then share it.",
         ("best", "the best with probability"),
         _MANY,
     ),

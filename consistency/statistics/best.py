@@ -89,8 +89,8 @@ def probabilities_of_best(
     ----------
     Röver (2020), Bayesian random-effects meta-analysis using the bayesmeta R package. Journal of Statistical Software 93(6).
     Daniels (1999), A prior for the variance in hierarchical models. Canadian Journal of Statistics 27, 567-578.
-    Gronau, Heck, Berkhout, Haaf and Wagenmakers (2021), A primer on Bayesian model-averaged meta-analysis. Advances in Methods and
-    Practices in Psychological Science 4(3).
+    Gronau, Heck, Berkhout, Haaf and Wagenmakers (2021), A primer on Bayesian model-averaged meta-analysis. Advances in Methods
+    and Practices in Psychological Science 4(3).
 
     Examples
     --------
