@@ -23,6 +23,8 @@ from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
+from consistency.metrics.distributions import log_probabilities
+from consistency.metrics.divergences import kl_of_logs
 from consistency.support.arrays import Bools, Floats, Integers
 from consistency.support.progress_line import Tell, silent
 from consistency.support.text import counted, shortened
@@ -89,6 +91,38 @@ class TaskAnswers:
     def are_whole(self) -> bool:
         """Whether every answer is right or wrong, none right in part."""
         return all(bool(((values == 0) | (values == 1)).all()) for values in (self.before, self.after))
+
+
+@dataclass(frozen=True, eq=False)
+class Distances:
+    """How far the distributions over the options are from those of the reference.
+
+    Attributes
+    ----------
+    kl : ndarray of float64, shape [n, runs]
+        KL(reference || run), in nats.
+    most : ndarray of float64, shape [runs]
+        The largest that a question could have: how unlikely the least likely option of any question is to each run.
+    """
+
+    kl: Floats
+    most: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence[Distances]) -> Distances:
+        """Those of several tasks, which the same runs hold."""
+        return cls(np.concatenate([part.kl for part in parts]), np.max([part.most for part in parts], axis=0))
+
+
+def distances(task: TaskAnswers) -> Distances:
+    """How far each run's distributions are from those of the reference, in a task with options."""
+    kl, most = [], []
+    for item in task.labelled:
+        found = item.answered
+        first, second = log_probabilities(found.moved(found.before)), log_probabilities(found.after)
+        kl.append(kl_of_logs(first, second))
+        most.append(-float(np.min(second, where=np.isfinite(second), initial=0.0)))
+    return Distances(np.column_stack(kl), np.array(most))
 
 
 @dataclass(frozen=True, eq=False)
