@@ -201,9 +201,8 @@ _TERMS = (
     ),
     Term(
         "judgement",
-        "Of many runs: whether one is worse than the reference, by its interval that holds together with those of the others. "
-        "Worse: all of it is below zero. Not worse by more than the margin (non-inferiority): all of it is above a loss of the "
-        "margin. Unclear: neither. Better: all of it is above zero.",
+        "Of many runs, by intervals that hold together: worse, if all of it is below zero; not worse by more than the margin, if "
+        "all of it is above a loss of that; else unclear.",
         ("not worse by more than", "surely worse in", "worse than"),
         _MANY,
     ),

@@ -19,6 +19,8 @@ RESAMPLES = 5_000
 # Of the posterior of the true means, and variances of their population.
 POSTERIOR_DRAWS = 10_000
 _GRID = 60
+# The variance that all differences share counts as that of so many units for each mean.
+_PULL = 4
 _AT_ONCE = 4_000_000
 # Differences of means that are as small come from rounding.
 _SAME = 1e-12
@@ -107,12 +109,31 @@ def probabilities_of_best(
         return np.full(len(place), 1 / len(place))
     means = different.mean(axis=0)
     order = np.argsort(-means, kind="stable")
+    noise = _pulled(covariance_of_means(different, units), _units_that_differ(different, units))[np.ix_(order, order)]
     # No difference is known better than to half of what one unit contributes.
-    noise = covariance_of_means(different, units)[np.ix_(order, order)] + 0.5 / number**2 * np.eye(k)
+    noise = noise + 0.5 / number**2 * np.eye(k)
     chances = _Posterior(means[order], noise, copies[order], grid).shares(draws, np.random.default_rng(seed))
     shared = np.empty(k)
     shared[order] = chances / copies[order]
     return shared[place]
+
+
+def _units_that_differ(values: Floats, units: Integers) -> int:
+    """In how many units the columns differ at all."""
+    return int((np.ptp(sums_of(units, values), axis=1) > _SAME).sum())
+
+
+def _pulled(covariance: Floats, differing: int) -> Floats:
+    """A covariance pulled towards one in which all differences have the same variance, the more the fewer units differ.
+
+    Of few units, its smallest eigenvalues are far too small, and the case that all means are equal would seem too probable.
+    """
+    k = len(covariance)
+    total = covariance.sum() / k
+    own = (np.trace(covariance) - total) / (k - 1)
+    alike = own * np.eye(k) + (total - own) / k
+    weight = _PULL * k / (_PULL * k + differing)
+    return np.asarray((1 - weight) * covariance + weight * alike)
 
 
 class _Posterior:
