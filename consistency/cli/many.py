@@ -45,6 +45,8 @@ def named_runs(before: Path, after: Sequence[Path], label: Sequence[str]) -> tup
             raise InputError(f"--label {text}: two runs are called {name}", expected="a name of its own for each")
         used.add(name)
         path = Path(place)
+        if reference if path == before else runs.get(path):
+            raise InputError(f"--label {text}: this log has another name already", expected="one name for each log")
         if path == before:
             reference = name
         else:
