@@ -181,6 +181,17 @@ def test_flags_that_the_command_sets_itself_are_refused(tmp_path: Path, call: Ca
     assert "--output_path" in told
 
 
+def test_what_cannot_be_compared_is_said_before_a_model_is_asked(tmp_path: Path, call: Call) -> None:
+    pytest.importorskip("lm_eval")
+    config = write_config(tmp_path, output_dir=str(BASE_MODEL))
+    code, _, told = call("after", config, "--tasks", TASK, "--before", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert code == 2
+    assert "nowhere" in told.splitlines()[-1]
+    config = write_config(tmp_path, output_dir=str(BASE_MODEL), base_model=str(tmp_path / "gone"))
+    assert call("after", config, "--tasks", TASK, "--out", tmp_path / "out")[0] == 2
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_training_set_is_asked_once_for_each_question(tmp_path: Path) -> None:
     sums = [{"instruction": QUESTION.format(f"{n} + 0?"), "output": "B. two"} for n in range(5)]
     first = write_rows(tmp_path / "first.jsonl", [conversation("who?", "C"), conversation("WHO?", "D. four"), *sums])

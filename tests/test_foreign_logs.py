@@ -452,7 +452,7 @@ WRONG = {
         {"model": "another"},
         {"logprobs": None},
     ],
-    "plain_answers": [{"correct": "x"}, {"gold": 4}, {"id": "town 1"}],
+    "plain_answers": [{"correct": "x"}, {"correct": 2}, {"correct": math.nan}, {"gold": 4}, {"id": "town 1"}],
 }
 
 

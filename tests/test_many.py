@@ -485,6 +485,18 @@ def test_text_fits_80_columns_and_says_what_json_says(logs, call):
     assert rows[: len(names)] == names
 
 
+def test_a_narrow_terminal_has_the_names_of_the_runs(logs, call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    named = (logs / "step-100", logs / "step-200", "--label", f"a; b={logs / 'step-300'}")
+    code, out, _ = call("compare", logs / "step-0", *named)
+    assert code == 0
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert not any(line.strip().startswith("b ") for line in lines)
+    ranked = lines[next(place for place, line in enumerate(lines) if line.startswith("run ")) :][1:5]
+    assert {line.split("  ")[0] for line in ranked} == {"step-0", "step-100", "step-200", "a; b"}
+
+
 def test_conditions_hold_for_any_run(logs, call):
     arguments = ("compare", logs / "step-0", *(logs / run for run in RUNS))
     code, out, err = call(*arguments, "--fail-if", "accuracy drop > 1 points in any run")

@@ -286,6 +286,11 @@ def test_the_command_prints_writes_and_judges(sides: tuple[list[Path], list[Path
     assert refused.exit_code == 2
 
 
+def test_a_prompt_shows_a_few_lines(found: SideComparison) -> None:
+    assert len(repr(found)) < 400
+    assert repr(found).endswith(f"{found.verdict}>")
+
+
 def test_names_of_tasks_are_text_on_the_page(write: Write, tmp_path: Path) -> None:
     task = "<script>alert(1)<b>"
     runs = [write(f"hostile-{seed}", logits_of(seed, 20), task=task) for seed in range(40, 44)]

@@ -60,6 +60,7 @@ def after(
     from consistency.comparison.conditions import check, read_condition
     from consistency.experiment.checkpoint import check_checkpoint, saved_template
     from consistency.experiment.trained import read_trained
+    from consistency.logs.runs import read_run
     from consistency.report.pair.report import write_comparison
 
     conditions = [read_condition(text) for text in fail_if or ()]
@@ -74,10 +75,12 @@ def after(
     # Without a dtype each model would be computed in that of its own files.
     both = _Evaluations(flags, out / "logs", {} if trained.adapter else {"dtype": saved.dtypes[0]})
     asked = ["--tasks", tasks]
+    # What can be refused comes before what takes long.
+    known = None if before is None else read_run(before, skip_unreadable=True)
+    formats = [] if known is not None else _base_formats(trained, template, out)
     tuned = both.asked("tuned", trained.tuned_args, [*asked, *([_SPOKEN] if template else [])])
-    formats = [] if before is not None else _base_formats(trained, template, out)
     logs = {item.name: both.asked(f"base-{item.name}", item.model_args, [*asked, *item.flags]) for item in formats}
-    comparison = compare(before or logs["own"], tuned)
+    comparison = compare(known or logs["own"], tuned)
     write_comparison(comparison, out / "report")
     checks = check(conditions, comparison)
     show(comparison.to_text(10))

@@ -31,7 +31,7 @@ def labels_of(paths: Sequence[Path]) -> list[str]:
     """
     for path in paths:
         if list(paths).count(path) > 1:
-            raise InputError("one log, given twice", do="give it once, or with --label NAME=PATH each time", path=path)
+            raise InputError("one log, given twice", do="give each log once", path=path)
     parts = [_plain(path.resolve() if path.name in ("", ".", "..") else path) for path in paths]
     for count in range(1, max(map(len, parts)) + 1):
         found = ["/".join(part[-count:]) for part in parts]

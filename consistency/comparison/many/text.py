@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
@@ -13,8 +14,10 @@ from consistency.support.text import counted, decimal, p_equals, p_value, shorte
 
 _NONE = "–"
 # Of a task's name beside that of a run, in columns of a terminal of 80.
-_TASK = 30
+_TASK, _SHORTEST_TASK = 30, 8
 _PLAIN = 80
+# Of the beginning of a date.
+_DAY = re.compile(r"(?<!\S)\d{4}-\d\d-\d\d")
 # Of runs in a sentence.
 _NAMED = 6
 # Of tasks in a cell.
@@ -65,6 +68,11 @@ def judgement(found: ManyChanges, judged: Judged) -> str:
 
 def verdicts(found: ManyChanges) -> Iterator[str]:
     """What happened to all runs, which is the best, and what happened along the series."""
+    yield from map("; ".join, _conclusions(found))
+
+
+def _conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
+    """The sentences of `verdicts` by their clauses: a name may hold what stands between them."""
     changes = found.overall
     parts = []
     for word, way in (("worse", -1), ("better", 1)):
@@ -78,14 +86,15 @@ def verdicts(found: ManyChanges) -> Iterator[str]:
         parts.append(f"the change of {unclear} is not distinguishable from chance")
     elif unclear:
         parts.append("no change of accuracy distinguishable from chance")
-    yield f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}: {', '.join(parts)}."
+    yield (f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}: {', '.join(parts)}.",)
     first = found.ranking[0]
     others = [label for label in found.best_set if label != first.label]
     most = f"{first.label} ({percent(first.accuracy.value)}), the best with probability {chance(first.best)}"
     if others:
-        yield f"Most accurate: {most}; with 95 % confidence the best is among {shortened([first.label, *others], _NAMED)}."
+        named = shortened([first.label, *others], _NAMED)
+        yield f"Most accurate: {most}", f"with 95 % confidence the best is among {named}."
     else:
-        yield f"Most accurate: {most}; no other is as good, with 95 % confidence."
+        yield f"Most accurate: {most}", "no other is as good, with 95 % confidence."
     if found.series is not None:
         yield _along(found)
 
@@ -97,7 +106,7 @@ def _asked(found: ManyChanges) -> str:
     return f"{named} ({counted(n, 'question')})"
 
 
-def _along(found: ManyChanges) -> str:
+def _along(found: ManyChanges) -> tuple[str, ...]:
     """Where the series first does harm, and how accuracy changes along it."""
     series = found.series
     assert series is not None
@@ -107,22 +116,23 @@ def _along(found: ManyChanges) -> str:
     slope = f"along the line {points(trend.change.value)} points {ends(trend.change)}, {p_equals(trend.p)}"
     if trend.first_harmful is None:
         margin = margin_of(found)
-        kept = sum((found.overall[label].simultaneous.ci_low or -1.0) > -found.margin for label in labels)
+        kept = sum(
+            (low := found.overall[label].simultaneous.ci_low) is not None and low > -found.margin for label in labels
+        )
         where = "none" if not kept else "all of them" if kept == len(labels) else f"{kept}"
-        return f"No position {along} is shown to be harmful; a loss of {margin} is excluded at {where}; {slope}."
+        return f"No position {along} is shown to be harmful", f"a loss of {margin} is excluded at {where}", f"{slope}."
     first = found.overall[trend.first_harmful].simultaneous
     later = labels[labels.index(trend.first_harmful) + 1 :]
     still = sum(found.overall[label].direction < 0 for label in later)
     after = f" and {'all' if still == len(later) else still} of the {len(later)} later ones" if later else ""
     there = f"there {points(first.value)} points {ends(first)}"
-    return f"First harmful position {along}: {trend.first_harmful}{after}; {there}; {slope}."
+    return f"First harmful position {along}: {trend.first_harmful}{after}", there, f"{slope}."
 
 
 def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
     """The whole text: see `ManyComparison.to_text`."""
     lines: list[str] = []
-    for sentence in verdicts(found):
-        first, *others = sentence.split("; ")
+    for first, *others in _conclusions(found):
         lines += layout.bold(layout.lines(first))
         lines += [line for clause in others for line in layout.lines(f"  {clause}")]
     lines += ["", *(line for text in _read(found) for line in layout.lines(text)), ""]
@@ -134,16 +144,16 @@ def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
         lines += ["", *_trends(found, most, layout)]
     if len(found.by_task) > 1:
         lines += ["", *_largest(found, most, layout)]
-    return "\n".join([*lines, "", visible(found.signature)])
+    return "\n".join([*lines, "", *layout.lines(found.signature)])
 
 
 def _read(found: ManyChanges) -> Iterator[str]:
     """Which runs were read, and what a reader must know before the numbers."""
     every = (found.reference, *found.runs)
     names = dict.fromkeys(model_name(run.config) for run in every)
-    dates = sorted(run.config.date or run.selection.run for run in every)
-    when = dates[0][:10] if dates[0][:10] == dates[-1][:10] else f"{dates[0][:10]} to {dates[-1][:10]}"
-    yield f"{shortened(list(names), 3)}, {when}"
+    # A log without a date is known by the name of its file.
+    days = sorted(set(_DAY.findall(" ".join(run.config.date or run.selection.run for run in every))))
+    yield f"{shortened(list(names), 3)}{', ' if days else ''}{' to '.join(dict.fromkeys([*days[:1], *days[-1:]]))}"
     yield from found.notes
 
 
@@ -151,7 +161,7 @@ def _ranking(found: ManyChanges, layout: Layout) -> Iterator[str]:
     changes = [found.overall.get(item.label) for item in found.ranking]
     table = [
         _names("run", [item.label for item in found.ranking]),
-        Column("accuracy", tuple(percent(item.accuracy.value) for item in found.ranking)),
+        Column("accuracy", tuple(percent(item.accuracy.value) for item in found.ranking), rank=1),
         *_of_changes(changes, layout),
         Column("best", tuple(chance(item.best) for item in found.ranking), rank=1),
         Column("group", tuple(item.group for item in found.ranking), rank=2),
@@ -220,7 +230,9 @@ def _of_changes(changes: Sequence[Change | None], layout: Layout) -> list[Column
             styles=styles if layout.styles else (),
         ),
         Column("95 % together", tuple("reference" if found is None else ends(found) for found in known)),
-        Column("p (Holm)", tuple("" if change is None else p_value(change.section.p_holm) for change in changes)),
+        Column(
+            "p (Holm)", tuple("" if change is None else p_value(change.section.p_holm) for change in changes), rank=1
+        ),
     ]
 
 
@@ -251,7 +263,7 @@ def _largest(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[s
     sure = sum(change.direction != 0 for _, _, change in rows)
     rest = f"; the {len(shown)} largest, sure ones first (--all shows all)" if len(shown) < len(rows) else ""
     yield from layout.lines(f"single tasks: {sure} of {len(rows)} changes (runs × tasks) are sure{rest}")
-    room = max(_TASK, layout.columns - _PLAIN + _TASK) if layout.columns else None
+    room = max(_SHORTEST_TASK, layout.columns - _PLAIN + _TASK) if layout.columns else None
     tasks = [visible(task) for _, task, _ in shown]
     table = [
         _names("run", [label for label, _, _ in shown]),
@@ -283,7 +295,7 @@ def _trends(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[st
         _names("task", [name for name, _ in rows]),
         Column("points", tuple(points(trend.change.value) for _, trend in rows)),
         Column("95 % together", tuple(ends(trend.change) for _, trend in rows)),
-        Column("p (Holm)", tuple(p_value(trend.p_holm) for _, trend in rows)),
+        Column("p (Holm)", tuple(p_value(trend.p_holm) for _, trend in rows), rank=1),
         _names("first harmful", [trend.first_harmful or "none shown" for _, trend in rows]),
     ]
     yield from lines_of(fitted(table, layout.columns))

@@ -23,6 +23,7 @@ from consistency.comparison.sides.text import (
     task_table,
     wrapped,
 )
+from consistency.support.text import counted
 from consistency.support.version import own_version
 
 SCHEMA_VERSION = 1
@@ -44,7 +45,7 @@ class Changes:
     pools: tuple[Section, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SideComparison:
     """Two sides of several runs compared.
 
@@ -105,6 +106,10 @@ class SideComparison:
     def verdict(self) -> str:
         """The `verdicts` in one line."""
         return " ".join(self.verdicts)
+
+    def __repr__(self) -> str:
+        before, after = (counted(len(runs), "run") for runs in self.runs)
+        return f"<SideComparison of {before} with {after}, {counted(len(self.by_task), 'task')}: {self.verdicts[0]}>"
 
     @property
     def signature(self) -> str:

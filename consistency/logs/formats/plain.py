@@ -76,6 +76,8 @@ def _answer(row: _Row, place: int) -> Answer:
     if None in golds:
         raise ValueError(f"gold {row.gold!r} is none of the {len(options)} choices")
     correct = None if row.correct is None else float(row.correct)
+    if correct is not None and not 0 <= correct <= 1:
+        raise ValueError(f"correct is {correct:g}, and not true, false, or from 0 to 1")
     if row.logprobs is not None and len(row.logprobs) != len(options):
         raise ValueError(f"{len(options)} choices and {len(row.logprobs)} logprobs")
     if row.logprobs is None and correct is None:
