@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from consistency.comparison.many.values import Change, ManyChanges, Trend
@@ -12,6 +13,7 @@ from consistency.support.terminal import BETTER, WORSE, Column, cut_in_middle, f
 from consistency.support.text import counted, decimal, p_equals, p_value, shortened, visible
 
 _NONE = "–"
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 # Of a task's name beside that of a run, in columns of a terminal of 80.
 _TASK = 30
 _PLAIN = 80
@@ -120,16 +122,17 @@ def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
         lines += ["", *_trends(found, most, layout)]
     if len(found.by_task) > 1:
         lines += ["", *_largest(found, most, layout)]
-    return "\n".join([*lines, "", visible(found.signature)])
+    return "\n".join([*lines, "", *layout.lines(found.signature)])
 
 
 def _read(found: ManyChanges) -> Iterator[str]:
     """Which runs were read, and what a reader must know before the numbers."""
     every = (found.reference, *found.runs)
     names = dict.fromkeys(model_name(run.config) for run in every)
-    dates = sorted(run.config.date or run.selection.run for run in every)
-    when = dates[0][:10] if dates[0][:10] == dates[-1][:10] else f"{dates[0][:10]} to {dates[-1][:10]}"
-    yield f"{shortened(list(names), 3)}, {when}"
+    # Of a log without a date the run is named by its file.
+    days = sorted({day[0] for run in every if (day := _DAY.match(run.config.date or run.selection.run))})
+    when = [] if not days else [days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"]
+    yield ", ".join([shortened(list(names), 3), *when])
     yield from found.notes
 
 
