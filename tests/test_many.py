@@ -2,12 +2,15 @@
 
 import csv
 import json
+import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import multivariate_normal, norm, permutation_test, studentized_range, ttest_1samp
 from scipy.stats import t as student
@@ -19,11 +22,14 @@ from consistency.comparison.conditions import read_condition
 from consistency.comparison.many.compare import compare_many
 from consistency.comparison.many.gate import check_many
 from consistency.comparison.many.labels import labels_of, positions_of
+from consistency.comparison.many.values import JUDGEMENTS
+from consistency.comparison.sides.compare import compare_sides
 from consistency.errors import InputError
 from consistency.report.many.document import ManyReport, ManyRuns
 from consistency.report.many.report import write_many
 from consistency.report.schema import read_document
-from consistency.statistics.best import Differences, letters, resampled_means, shares_of_best
+from consistency.statistics.best import Differences, letters, probabilities_of_best, resampled_means
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import sign_flip_test
 from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.simultaneous import Block, adjusted, critical, largest_errors, sign_flip_tests
@@ -88,20 +94,56 @@ def test_sign_flips_of_many_runs_are_those_of_each():
         assert p == pytest.approx(ttest_1samp(many[:, column], 0).pvalue, abs=0.02)
 
 
-def test_shares_of_best_and_the_set_of_the_best():
+def test_the_probability_of_two_is_that_of_an_integral():
+    """Either the two are equal, or they differ with a variance of which each share of shrinkage is as likely."""
+    rng = np.random.default_rng(5)
+    for gap in (0.0, 0.02, 0.06):
+        values = np.round(rng.normal(size=(2000, 2)) + np.array([gap, 0.0]), 3)
+        step = values[:, 0] - values[:, 1]
+        z = step.mean() / np.sqrt(step.var(ddof=1) / 2000 + 1 / 2000**2)
+        slab = quad(lambda b, z=z: np.sqrt(b) * norm.pdf(z * np.sqrt(b)), 0, 1)[0]
+        first = quad(lambda b, z=z: np.sqrt(b) * norm.pdf(z * np.sqrt(b)) * norm.cdf(z * np.sqrt(1 - b)), 0, 1)[0]
+        exact = (norm.pdf(z) / 2 + first) / (norm.pdf(z) + slab)
+        assert probabilities_of_best(values, np.arange(2000), draws=100_000)[0] == pytest.approx(exact, abs=0.01)
+
+
+def test_the_probability_of_the_best_of_equal_and_of_different_runs():
+    rng = np.random.default_rng(6)
+    questions = np.arange(3000)
+    right = rng.random(3000) < 0.6
+    # Each of five is wrong where the others are right, equally often.
+    equal = np.column_stack([right & (questions % 5 != run) for run in range(5)]).astype(float)
+    equal[:, :] -= equal.mean(axis=0)
+    found = probabilities_of_best(equal, questions)
+    assert found.sum() == pytest.approx(1)
+    assert found == pytest.approx(0.2, abs=0.02)
+    worse = np.column_stack([right, right & (questions % 4 > 0)]).astype(float)
+    assert probabilities_of_best(worse, questions).tolist() == pytest.approx([1, 0], abs=0.001)
+    # Two that broke do not make the luckiest of the others the best.
+    alike = np.column_stack([np.where(rng.random(3000) < 0.1, rng.random(3000) < 0.6, right) for _ in range(7)])
+    broken = np.column_stack([alike, right & (questions % 2 > 0), right & (questions % 2 == 0)]).astype(float)
+    found = probabilities_of_best(broken, questions)
+    assert found[:7].max() < 0.3
+    assert found[7:].sum() < 0.001
+    # What is sampled together says less.
+    passages = np.repeat(np.arange(300), 10)
+    pair = np.repeat(rng.normal(size=(300, 2)) + np.array([0.15, 0.0]), 10, axis=0)
+    assert probabilities_of_best(pair, passages)[0] < probabilities_of_best(pair, questions)[0] - 0.02
+
+
+def test_the_set_of_the_best():
     rng = np.random.default_rng(5)
     values = rng.normal(size=(2000, 2)) + np.array([0.03, 0.0])
     resampled = resampled_means(values, np.arange(2000))
     means = values.mean(axis=0)
     t = float((means[0] - means[1]) / (values[:, 0] - values[:, 1]).std(ddof=1) * np.sqrt(2000))
-    assert shares_of_best(resampled)[0] == pytest.approx(norm.cdf(t), abs=0.02)
     p = Differences(means, resampled, 2000).best_set()
     assert p.max() == 1
     assert p.min() == pytest.approx(2 * norm.sf(abs(t)), abs=0.03)
     # The same answers share it, and stay in the set together.
     twice = np.column_stack([values[:, 0], values[:, 0], values[:, 0] - 1])
     resampled = resampled_means(twice, np.arange(2000))
-    assert shares_of_best(resampled).tolist() == [0.5, 0.5, 0]
+    assert probabilities_of_best(twice, np.arange(2000)).tolist() == pytest.approx([0.5, 0.5, 0], abs=0.001)
     assert (Differences(twice.mean(axis=0), resampled, 2000).best_set() >= 0.05).tolist() == [True, True, False]
 
 
@@ -192,8 +234,11 @@ def test_every_change_is_that_of_compare(logs, many):
             assert own == section.estimates["delta_accuracy"]
             assert change.section.sign_flip_p == section.sign_flip_p
             assert change.section.flips["harmful"] == section.flips["harmful"]
-            for measure in ("accuracy_before", "accuracy_after", "harmful_flips"):
+            for measure in ("accuracy_before", "accuracy_after", "harmful_flips", "beneficial_flips"):
                 assert change.section.estimates[measure] == section.estimates[measure]
+            kl, other = change.section.estimates["kl"], section.estimates["kl"]
+            assert (kl.value, kl.ci_low, kl.ci_high) == pytest.approx((other.value, other.ci_low, other.ci_high))
+            assert (kl.n, kl.method) == (other.n, other.method)
         corrected = pair.overall.decomposition.estimates
         found = many.overall[label]
         assert found.calibrated.value == corrected["calibrated_change"].value
@@ -215,6 +260,37 @@ def test_intervals_hold_together_and_p_are_holms(many):
             turned = change.section.flips
             wide = paired_change(turned["harmful"], turned["beneficial"], change.section.n, family.confidence)
             assert (change.simultaneous.ci_low, change.simultaneous.ci_high) == (wide.ci_low, wide.ci_high)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "judgement"),
+    [
+        (-0.05, -0.02, "worse"),
+        (-0.05, 0.0, "unclear"),
+        (-0.009, -0.001, "worse within the margin"),
+        (-0.009, 0.02, "not worse by more than the margin"),
+        (-0.01, 0.02, "unclear"),
+        (0.001, 0.02, "better"),
+    ],
+)
+def test_a_run_is_judged_by_its_whole_interval(many, low, high, judgement):
+    change = many.overall["step-100"]
+    moved = replace(change, simultaneous=replace(change.simultaneous, ci_low=low, ci_high=high))
+    assert moved.judged(0.01) == judgement
+    # The worst pool and the tasks that are surely worse are named.
+    pools = {"overall": {"a": moved}, "exact_match": {"a": change}}
+    lost = {name: {"a": replace(change, simultaneous=_interval(value))} for name, value in _LOST.items()}
+    (found,) = replace(many, pools=pools, by_task=lost, margin=0.01).judgements
+    worst = min((judgement, change.judged(0.01)), key=JUDGEMENTS.index)
+    assert found.judgement == worst
+    assert found.worse_in == ("most", "less")
+
+
+_LOST = {"less": -0.1, "none": 0.0, "most": -0.3, "won": 0.2}
+
+
+def _interval(value: float) -> Estimate:
+    return Estimate(value, 0.02, value - 0.05, value + 0.05, 100)
 
 
 def test_the_critical_value_of_the_runs_is_that_of_their_correlations(logs, many):
@@ -248,6 +324,17 @@ def test_trends_are_lines_through_the_means(logs, many):
     assert {name: trend.first_harmful for name, trend in many.series.trends.items()} == first
     assert first["law"] == "step-200"
     assert first["sea"] is None
+
+
+def test_a_task_called_overall_is_not_all_tasks_together(logs, many, tmp_path):
+    for run in ("step-0", *RUNS):
+        for file in (logs / run / "model").glob("samples_*"):
+            (tmp_path / run).mkdir(exist_ok=True)
+            (tmp_path / run / file.name.replace("_law_", "_overall_")).write_bytes(file.read_bytes())
+    found = compare_many(tmp_path / "step-0", {name: tmp_path / name for name in RUNS}, name="step-0", order="auto")
+    assert found.main not in found.by_task
+    for name, other in ((found.main, "overall"), ("overall", "law"), ("sea", "sea")):
+        assert found.series.trends[name].change.value == many.series.trends[other].change.value
 
 
 def test_ranking_and_accuracies(logs, many):
@@ -344,6 +431,31 @@ def test_passages_and_generated_answers(tmp_path):
     assert (nearest.of, nearest.among) == (4, "runs and metrics")
 
 
+def test_what_is_odd_about_a_log_is_said_by_every_comparison(tmp_path):
+    """One of three logs lacks a log-probability of one question; each of a comparison's ways says so of that log."""
+    rng = np.random.default_rng(10)
+    paths = [tmp_path / f"{name}.jsonl" for name in "abc"]
+    for path in paths:
+        rows = [
+            {
+                "task": "t",
+                "question": f"{n}?",
+                "choices": ["x", "y"],
+                "gold": n % 2,
+                "logprobs": [*rng.normal(-3, 1, 2)],
+            }
+            for n in range(30)
+        ]
+        if path == paths[2]:
+            rows[4]["logprobs"][0] = float("nan")
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    note = "t: 1 question lacks the log-probability of an option"
+    assert f"c: {note}" in compare_many(paths[0], {"b": paths[1], "c": paths[2]}).notes
+    assert f"reference: {note}" in compare_many(paths[2], {"b": paths[1], "a": paths[0]}).notes
+    assert f"after 1: {note}" in compare_sides(paths[:2], paths[2:]).notes
+    assert f"before 1: {note}" in compare_sides(paths[2:], paths[:2]).notes
+
+
 # The command
 
 
@@ -357,6 +469,11 @@ def test_text_fits_80_columns_and_says_what_json_says(logs, call):
     content = json.loads(stored)
     assert content["series"]["trends"]["law"]["first_harmful"] == "step-200"
     typed = msgspec.convert(content, ManyRuns)
+    judged = {item.label: item for item in typed.judgements}
+    assert judged["step-300"].judgement == "worse"
+    assert judged["step-300"].change.ci_high < 0
+    assert set(judged["step-300"].worse_in) == {"law", "art"}
+    assert any(line.split()[:2] == ["step-300", "worse"] and "law" in line for line in out.splitlines())
     for label in RUNS:
         for task in ("law", "art", "sea"):
             low, high = (100 * getattr(typed.by_task[task][label].simultaneous, end) for end in ("ci_low", "ci_high"))
@@ -383,9 +500,11 @@ def test_conditions_hold_for_any_run(logs, call):
         ("harmful flips > 5 % in any task", True),
         ("calibrated drop > 1 points", True),
         ("mcnemar p < 0.05 in any run", True),
+        ("kl > 0.2 in step-300", True),
+        ("kl > 9 in any task", False),
     ):
         assert call(*arguments, "--fail-if", condition)[0] == int(failed), condition
-    for condition, word in (("accuracy drop > 1 points in nowhere", "nowhere"), ("kl > 0.1", "kl")):
+    for condition, word in (("accuracy drop > 1 points in nowhere", "nowhere"), ("cosine < 0.1", "cosine")):
         code, _, err = call(*arguments, "--fail-if", condition)
         assert code == 2
         assert word in err
@@ -431,6 +550,13 @@ def test_labels_name_runs_and_keep_their_order(logs, call):
         assert err.startswith("consistency: ")
 
 
+def test_a_closed_standard_output_is_an_error_of_the_machine(logs, call, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    code, _, err = call("compare", logs / "step-0", *(logs / run for run in RUNS))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "closed" in err
+
+
 def test_one_run_is_compared_as_before(logs, call):
     pair = call("compare", logs / "step-0", logs / "step-100")
     assert pair == call("compare", logs / "step-0", "--label", f"x={logs / 'step-100'}")
@@ -446,6 +572,10 @@ def test_the_result_in_python(many):
     row = frame[(frame.run == "step-300") & (frame.task == "law")].iloc[0]
     assert row.change == many.by_task["law"]["step-300"].simultaneous.value
     assert row.harmful - row.beneficial == pytest.approx(-60 * row.change)
+    kl = many.by_task["law"]["step-300"].section.estimates["kl"]
+    assert (row.kl, row.kl_low, row.kl_high) == (kl.value, kl.ci_low, kl.ci_high)
+    assert row.harmful_flips == pytest.approx(row.harmful / 60)
+    assert row.judgement == "worse"
     assert len(repr(many)) < 400
     assert consistency.compare_many is compare_many
 

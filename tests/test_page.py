@@ -853,12 +853,28 @@ def test_many_runs_have_a_page_without_fault(opened: Open, write_scores: Callabl
     # The heat map sorts by a run's changes.
     page.get_by_role("button", name="step-5").first.click()
     cells = page.locator(".heat tbody tr td:last-child").all_inner_texts()
-    values = [float(cell.rstrip("*").replace("−", "-")) for cell in cells]
+    values = [float(cell.split()[0].rstrip("*").replace("−", "-")) for cell in cells]
     assert values == sorted(values)
     assert values == sorted(
         round(100 * (changes["step-5"].simultaneous.value or 0.0), 1)
         for changes in (*found.pools.values(), *found.by_task.values())
     )
+    # A cell says its interval to the pointer, to the keyboard and to those who hear it.
+    change = found.by_task["task_0"]["step-1"].simultaneous
+    ends = [f"{100 * (end or 0.0):+.1f}".replace("-", "−") for end in (change.ci_low, change.ci_high)]
+    row = page.locator(".heat tbody tr").filter(has=page.locator("th", has_text="task_0"))
+    assert ends == [part for part in row.locator("td").nth(1).inner_text().split() if part[0] in "+−"][1:]
+    row.locator("td").nth(1).hover()
+    tip = page.locator("#tip")
+    assert all(end in tip.inner_text() for end in ends)
+    page.keyboard.press("Escape")
+    page.locator('.heat td[tabindex="0"]').focus()
+    assert tip.is_visible()
+    before = tip.inner_text()
+    page.keyboard.press("ArrowRight")
+    assert tip.is_visible()
+    assert tip.inner_text() != before
+    assert page.locator('.heat td[tabindex="0"]').count() == 1
 
 
 @browser_needed

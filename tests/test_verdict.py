@@ -155,3 +155,18 @@ def test_a_margin_in_points_is_refused(tmp_path: Path, margin: float) -> None:
     write(tmp_path / "a", "t", [1, 0])
     with pytest.raises(InputError, match="margin"):
         compare(tmp_path / "a", tmp_path / "a", margin=margin)
+
+
+def test_answers_known_in_one_run_alone_are_not_said_to_be_wrong_in_both(tmp_path: Path) -> None:
+    """The only right answer of the first run belongs to a question whose answer the second run does not say."""
+    for name, rows in (("before", [[-2, -1]] * 3 + [[-1, -2]]), ("after", [[-2, -1]] * 3 + [None])):
+        lines = [
+            {"task": "sums", "question": f"{n}?", "choices": ["x", "y"], "gold": 0}
+            | ({"answer": 0} if scores is None else {"logprobs": scores})
+            for n, scores in enumerate(rows)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = compare(tmp_path / "before.jsonl", tmp_path / "after.jsonl")
+    assert found.main.estimates["accuracy_before"].value == 0.25
+    assert not found.verdict.startswith("No answer is right")
+    assert "3 questions" in found.verdict

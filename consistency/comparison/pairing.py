@@ -7,7 +7,7 @@ paired by its position in a file.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import pairwise
@@ -22,6 +22,7 @@ from consistency.logs.doubts import doubts
 from consistency.logs.labels import label_of, labels_of
 from consistency.logs.scores import Scores
 from consistency.support.arrays import Bools, Integers
+from consistency.support.text import shortened
 
 # Why documents are left out that have no counterpart.
 ONLY_FIRST, ONLY_SECOND = "only in the first log", "only in the second log"
@@ -286,6 +287,16 @@ def _notes(before: Scores, after: Scores) -> tuple[str, ...]:
         for which, scores in (("first", before), ("second", after))
         for note in (*scores.notes, *doubts(scores))
     )
+
+
+def notes_of(tasks: Mapping[str, Scores]) -> Iterator[str]:
+    """What a reader must know of the tasks of one log, each sentence once with the tasks that it is about."""
+    said: dict[str, list[str]] = {}
+    for name, scores in tasks.items():
+        for note in (*scores.notes, *doubts(scores)):
+            said.setdefault(note, []).append(name)
+    for note, names in said.items():
+        yield f"{shortened(names)}: {note}"
 
 
 def _left(n: int, taken: Integers) -> Integers:

@@ -13,7 +13,7 @@ from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
 from consistency.statistics.power import fewest_questions, power_of_flips
 from consistency.statistics.selection_bias import Shift
-from consistency.support.text import decimal, p_equals
+from consistency.support.text import counted, decimal, p_equals
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
@@ -262,9 +262,11 @@ def _macro(section: Section) -> str:
 
 def _unchanged(section: Section, accuracy: str) -> str:
     """What it means that no answer turned."""
-    value = section.estimates["accuracy_after"].value
-    if value == 0:
+    if all(section.estimates[f"accuracy_{when}"].value == 0 for when in ("before", "after")):
         return f"No answer is right, before or after: {accuracy} at the floor shows no change"
+    change = section.estimates["delta_accuracy"]
+    if change.undefined:
+        return f"No change in the {counted(change.n, 'question')} of which both answers are known to be right or wrong"
     return "No change: every answer is as right as before"
 
 

@@ -89,6 +89,8 @@ class Table:
         Shown on demand: long, or needed by few.
     shades : tuple of tuple of str
         Of a heat map: the class of each cell, "lost1" to "lost4", "won1" to "won4", or empty.
+    hints : tuple of tuple of str
+        Of a heat map: what each cell says where it is pointed at or has the focus, and to those who hear it; empty for nothing.
     pinned : str
         The head of the column that stays in sight beside the first label where the table is wider than the screen.
     names_tasks : bool
@@ -110,6 +112,7 @@ class Table:
     data: Sequence[Row]
     folded: bool = False
     shades: tuple[tuple[str, ...], ...] = ()
+    hints: tuple[tuple[str, ...], ...] = ()
     pinned: str = ""
     names_tasks: bool = False
     legend: tuple[Mark, ...] = ()

@@ -194,9 +194,17 @@ _TERMS = (
     ),
     Term(
         "probability of being the best",
-        "Of many runs: the share of bootstrap resamples of the questions in which a run is the most accurate. It is too sure of "
-        "itself where the runs hardly differ.",
+        "Of many runs: how probable it is that no other, nor the reference, is more accurate in truth, given the answers. It "
+        "counts that all runs, or the most accurate ones, may be equal: these then share it.",
         ("best", "the best with probability"),
+        _MANY,
+    ),
+    Term(
+        "judgement",
+        "Of many runs: whether one is worse than the reference, by its interval that holds together with those of the others. "
+        "Worse: all of it is below zero. Not worse by more than the margin (non-inferiority): all of it is above a loss of the "
+        "margin. Unclear: neither. Better: all of it is above zero.",
+        ("not worse by more than", "surely worse in", "worse than"),
         _MANY,
     ),
     Term(

@@ -12,7 +12,7 @@ from consistency.comparison.many.compare import compare_answers
 from consistency.comparison.many.values import Change
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig
-from consistency.statistics.best import Differences, resampled_means, shares_of_best
+from consistency.statistics.best import Differences, probabilities_of_best, resampled_means
 from consistency.support.arrays import Bools, Floats
 from simulations.draws import Table, covers, seed_of
 
@@ -22,7 +22,7 @@ UNSTABLE = 0.2
 HARM = (0.0, 0.0, 0.0, 0.1, 0.2, 0.3)
 RESAMPLES = 1000
 # Of the true accuracies of runs, in standard errors of a difference.
-SPREADS = (0.0, 1.0, 3.0)
+SPREADS, BROKEN = (0.0, 1.0, 3.0), -1.0
 
 
 def answers_of(rng: np.random.Generator, n: int, shifts: Floats, alike: float = 0.0) -> tuple[Floats, Floats]:
@@ -110,19 +110,24 @@ def _any_false(changes: list[tuple[float, Change]]) -> bool:
 
 
 def of_best(rng: np.random.Generator, n: int) -> tuple[float | bool, ...]:
-    """Nine runs that are all alike, or whose true accuracies differ as much as they seem to by chance, or three times as much."""
+    """Nine runs whose true accuracies are alike, differ as much as by chance, or three times as much; or of which two broke.
+
+    The true probability of the run that is stated to be the best: where several are the best, each is with the same share.
+    """
     outcomes: list[float | bool] = []
-    for spread in SPREADS:
+    for spread in (*SPREADS, BROKEN):
         # What the difference of two runs seems to be by chance.
         chance = float(np.sqrt(UNSTABLE / 2 / n))
-        shifts = rng.normal(0, spread * chance / UNSTABLE, 9).clip(-0.5, 0.5)
+        shifts = np.where(np.arange(9) < 2, -0.5, 0.0)
+        if spread != BROKEN:
+            shifts = rng.normal(0, spread * chance / UNSTABLE, 9).clip(-0.5, 0.5)
         _, right = answers_of(rng, n, shifts)
+        chances = probabilities_of_best(right, np.arange(n), RESAMPLES, seed_of(rng))
         resampled = resampled_means(right, np.arange(n), RESAMPLES, seed_of(rng))
-        differences, shares = Differences(right.mean(axis=0), resampled, n), shares_of_best(resampled)
-        outcomes.append(float(shares.max()))
+        differences, best = Differences(right.mean(axis=0), resampled, n), shifts == shifts.max()
+        outcomes += [float(chances.max()), float(best[chances.argmax()] / best.sum())]
         if spread:
-            best = int(shifts.argmax())
-            outcomes += [bool(shares.argmax() == best), bool(differences.best_set()[best] >= 0.05)]
+            outcomes.append(bool((differences.best_set()[best] >= 0.05).all()))
         else:
             outcomes += [bool((differences.best_set() < 0.05).any()), bool(differences.told_apart().any())]
     return tuple(outcomes)
@@ -138,12 +143,17 @@ _OF_MANY = (
     "all intervals of trends of single tasks contain the true ones",
 )
 _OF_BEST = (
-    "nine alike: the probability that is stated of one of them",
+    "nine alike: the largest probability of being the best that is stated",
+    "nine alike: that run is the best, which all are in equal shares",
     "nine alike: any is not in the set of the best",
     "nine alike: any two are told apart",
     *(
-        f"accuracies differ {differ}: {what}"
-        for differ in ("as much as by chance", "three times as much")
+        f"{differ}: {what}"
+        for differ in (
+            "accuracies differ as much as by chance",
+            "accuracies differ three times as much",
+            "seven alike, two lose 10 points",
+        )
         for what in (
             "the largest probability of being the best that is stated",
             "that run is the best",

@@ -13,7 +13,7 @@ from consistency.comparison.filters import by_filter, choose_filters, pair_filte
 from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.items import accuracy_metric
 from consistency.comparison.labelled import Labelled, by_label
-from consistency.comparison.pairing import Pairs, pair
+from consistency.comparison.pairing import Pairs, notes_of, pair
 from consistency.comparison.result import SameRun
 from consistency.comparison.runs import common_tasks, comparable, matched_names, same_kind, same_run
 from consistency.comparison.settings import setting_differences, unexplained_prompts
@@ -23,6 +23,8 @@ from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
+from consistency.metrics.distributions import log_probabilities
+from consistency.metrics.divergences import kl_of_logs
 from consistency.support.arrays import Bools, Floats, Integers
 from consistency.support.progress_line import Tell, silent
 from consistency.support.text import counted, shortened
@@ -89,6 +91,38 @@ class TaskAnswers:
     def are_whole(self) -> bool:
         """Whether every answer is right or wrong, none right in part."""
         return all(bool(((values == 0) | (values == 1)).all()) for values in (self.before, self.after))
+
+
+@dataclass(frozen=True, eq=False)
+class Distances:
+    """How far the distributions over the options are from those of the reference.
+
+    Attributes
+    ----------
+    kl : ndarray of float64, shape [n, runs]
+        KL(reference || run), in nats.
+    most : ndarray of float64, shape [runs]
+        The largest that a question could have: how unlikely the least likely option of any question is to each run.
+    """
+
+    kl: Floats
+    most: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence[Distances]) -> Distances:
+        """Those of several tasks, which the same runs hold."""
+        return cls(np.concatenate([part.kl for part in parts]), np.max([part.most for part in parts], axis=0))
+
+
+def distances(task: TaskAnswers) -> Distances:
+    """How far each run's distributions are from those of the reference, in a task with options."""
+    kl, most = [], []
+    for item in task.labelled:
+        found = item.answered
+        first, second = log_probabilities(found.moved(found.before)), log_probabilities(found.after)
+        kl.append(kl_of_logs(first, second))
+        most.append(-float(np.min(second, where=np.isfinite(second), initial=0.0)))
+    return Distances(np.column_stack(kl), np.array(most))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +218,10 @@ def read_answers(
         tuple(tasks),
         named,
         (
-            *(f"{reference[0]}: {line}" for line in base.selection.to_lines()),
+            *(
+                f"{reference[0]}: {line}"
+                for line in (*base.selection.to_lines(), *notes_of({name: task.scores for name, task in found.items()}))
+            ),
             *(f"{_whose(who, labels)}: {note}" for note, who in notes.items()),
             *(item.to_text() for item in named),
             *left_out,
@@ -270,6 +307,7 @@ def _add(
     truncated = truncated_prompts(first, second, names)
     if truncated is not None:
         yield truncated.to_text()
+    yield from notes_of({name: pairs.after for name, pairs in paired.items()})
 
 
 def _known(column: _Column, n: int) -> Bools:

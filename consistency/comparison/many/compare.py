@@ -12,7 +12,7 @@ import numpy as np
 from consistency.comparison.clusters import AUTO, ItemClusters
 from consistency.comparison.estimation import are_whole, check_margin, estimates_of
 from consistency.comparison.labelled import kinds_of
-from consistency.comparison.many.answers import Answers, TaskAnswers, read_answers
+from consistency.comparison.many.answers import Answers, Distances, TaskAnswers, distances, read_answers
 from consistency.comparison.many.labels import positions_of
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.values import Change, Family, Ranked, Series, Trend
@@ -23,7 +23,7 @@ from consistency.errors import InputError
 from consistency.logs.runs import Run
 from consistency.metrics.answers import flips
 from consistency.metrics.measures import MEASURE
-from consistency.statistics.best import RESAMPLES, Differences, letters, resampled_means, shares_of_best
+from consistency.statistics.best import RESAMPLES, Differences, letters, probabilities_of_best, resampled_means
 from consistency.statistics.decomposition import Decomposition, accuracy_parts
 from consistency.statistics.estimates import Estimate, Method, at_confidence, mean, quantile
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
@@ -43,6 +43,8 @@ from consistency.support.arrays import Floats, Integers
 from consistency.support.progress_line import Tell, silent
 
 OVERALL = "overall"
+# Its name where a task is called so.
+_ALL = "all tasks together"
 # With fewer signs to flip no p is below .05.
 _FEWEST_SIGNS = 6
 _ESTIMATED = ("accuracy_before", "accuracy_after", "delta_accuracy", "harmful_flips", "beneficial_flips")
@@ -123,7 +125,8 @@ def compare_many(
 class _Set:
     """The answers to a task, or to several tasks together, by the runs that hold them: columns of `before` and `after`.
 
-    `units` are what is sampled, numbered over all tasks: questions, or clusters of them, where `is_clustered`.
+    `units` are what is sampled, numbered over all tasks: questions, or clusters of them, where `is_clustered`. Tasks with options
+    have `distances`.
     """
 
     name: str
@@ -133,6 +136,7 @@ class _Set:
     units: Integers
     is_clustered: bool
     tasks: tuple[TaskAnswers, ...]
+    distances: Distances | None
 
     @property
     def clusters(self) -> Integers | None:
@@ -170,8 +174,9 @@ def compare_answers(
     """
     labels = [run.label for run in answers.runs]
     numbers = _numbered(answers.tasks)
-    tasks = [_set_of(task.name, (task,), numbers, every=every) for task in answers.tasks]
-    pools = [_set_of(name, found, numbers, every=every) for name, found in _pools(answers)]
+    far = {task.name: distances(task) for task in answers.tasks if task.has_options}
+    tasks = [_set_of(task.name, (task,), numbers, far, every=every) for task in answers.tasks]
+    pools = [_set_of(name, found, numbers, far, every=every) for name, found in _pools(answers)]
     main = pools[0]
     lettered = [pool for pool in pools if _has_letters(pool)]
     progress("correcting for letter bias", 0, 1)
@@ -236,7 +241,14 @@ def _numbered(tasks: Sequence[TaskAnswers]) -> dict[str, Integers]:
     return {task.name: np.arange(end - len(task), end) for task, end in zip(tasks, ends.tolist(), strict=True)}
 
 
-def _set_of(name: str, tasks: tuple[TaskAnswers, ...], numbers: Mapping[str, Integers], *, every: bool) -> _Set:
+def _set_of(
+    name: str,
+    tasks: tuple[TaskAnswers, ...],
+    numbers: Mapping[str, Integers],
+    far: Mapping[str, Distances],
+    *,
+    every: bool,
+) -> _Set:
     """The answers to tasks that the same runs hold."""
     found = [task.clusters for task in tasks if task.clusters is not None]
     clusters = ItemClusters.joined(found).used(every=every) if len(found) == len(tasks) else None
@@ -252,6 +264,7 @@ def _set_of(name: str, tasks: tuple[TaskAnswers, ...], numbers: Mapping[str, Int
         units,
         clusters is not None,
         tasks,
+        Distances.joined([far[task.name] for task in tasks]) if all(task.name in far for task in tasks) else None,
     )
 
 
@@ -266,7 +279,8 @@ def _pools(answers: Answers) -> Iterator[tuple[str, tuple[TaskAnswers, ...]]]:
         )
     options = tuple(task for task in everywhere if task.has_options)
     if options:
-        yield OVERALL, options
+        # What all figures are found by: no task may have this name.
+        yield OVERALL if all(task.name != OVERALL for task in answers.tasks) else _ALL, options
     for metric in dict.fromkeys(task.metric for task in everywhere if not task.has_options):
         found = tuple(task for task in everywhere if not task.has_options and task.metric == metric)
         yield (f"{metric}, {len(found)} tasks" if len(found) > 1 else f"{metric}, {found[0].name}"), found
@@ -327,7 +341,11 @@ def _sections(each: _Set, parts: Sequence[tuple[dict[str, Estimate], Floats]] | 
         columns = {"correct_before": before, "correct_after": after}
         whole = are_whole(before) and are_whole(after)
         measured = _ESTIMATED if whole else _ESTIMATED[:3]
-        estimates = estimates_of({name: MEASURE[name].values(columns) for name in measured}, {}, sampled)
+        values, reaches = {name: MEASURE[name].values(columns) for name in measured}, {}
+        if each.distances is not None:
+            values["kl"] = each.distances.kl[:, column]
+            reaches["kl"] = (0.0, float(each.distances.most[column]))
+        estimates = estimates_of(values, reaches, sampled)
         turned = flips(before, after) if whole else None
         if whole and len(before) > 1:
             estimates["delta_accuracy"] = change_of_shares(before, after, **sampled)
@@ -417,7 +435,8 @@ def _ranking(main: _Set, reference: str, labels: Sequence[str], resamples: int) 
     values = np.column_stack([main.before[:, 0], main.after])
     means = values.mean(axis=0)
     resampled = resampled_means(values, main.units, resamples)
-    best, differences = shares_of_best(resampled), Differences(means, resampled, len(np.unique(main.units)))
+    best = probabilities_of_best(values, main.units)
+    differences = Differences(means, resampled, len(np.unique(main.units)))
     order = np.argsort(-means, kind="stable").tolist()
     p, groups = differences.best_set(), letters(differences.told_apart(), order)
     sampled: Labels = {"strata": None, "tasks": None, "clusters": main.clusters}

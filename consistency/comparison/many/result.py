@@ -42,8 +42,9 @@ class ManyComparison(ManyChanges):
             "families": {name: asdict(family) for name, family in self.families.items()},
             "clusters": [asdict(item) for item in self.clusters],
             "tasks_of": {name: list(tasks) for name, tasks in self.members.items()},
-            "pools": _nested(self.pools),
-            "by_task": _nested(self.by_task),
+            "pools": _nested(self.pools, self.margin),
+            "by_task": _nested(self.by_task, self.margin),
+            "judgements": [item.to_dict() for item in self.judgements],
             "ranking": [item.to_dict() for item in self.ranking],
             "best_set": list(self.best_set),
             "series": None
@@ -58,13 +59,13 @@ class ManyComparison(ManyChanges):
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each run and task: accuracies, change, interval of its own and simultaneous one, p-values.
+        """A row for each run and task: accuracies, change, interval of its own and simultaneous one, p-values, flips, KL.
 
         Needs pandas.
         """
         import pandas as pd
 
-        return pd.DataFrame([flat_row(label, name, change) for label, name, change in self.rows()])
+        return pd.DataFrame([flat_row(label, name, change, self.margin) for label, name, change in self.rows()])
 
     def to_text(self, most: int | None = None, columns: int | None = None, *, styles: bool = False) -> str:
         """What was found, the ranking and the largest changes, for a terminal.
@@ -85,11 +86,17 @@ class ManyComparison(ManyChanges):
         return f"<ManyComparison of {len(self.runs)} runs with {self.reference.label}, {tasks}: {self.verdicts[0]}>"
 
 
-def flat_row(label: str, name: str, change: Change) -> dict[str, Any]:
-    """The numbers of a change by name."""
+def flat_row(label: str, name: str, change: Change, margin: float) -> dict[str, Any]:
+    """The numbers of a change by name, judged by the margin."""
     section = change.section
     own, together = section.estimates["delta_accuracy"], change.simultaneous
     calibrated = change.calibrated
+    shares = {
+        f"{name}{end}": None if found is None else getattr(found, field)
+        for name in ("harmful_flips", "beneficial_flips", "kl")
+        for found in (section.estimates.get(name),)
+        for end, field in (("", "value"), ("_low", "ci_low"), ("_high", "ci_high"))
+    }
     return {
         "run": label,
         "task": name,
@@ -105,16 +112,18 @@ def flat_row(label: str, name: str, change: Change) -> dict[str, Any]:
         "p": section.sign_flip_p,
         "p_holm": section.p_holm,
         "p_simultaneous": change.p_simultaneous,
+        "judgement": change.judged(margin),
         "harmful": None if section.flips is None else section.flips["harmful"],
         "beneficial": None if section.flips is None else section.flips["beneficial"],
+        **shares,
         "calibrated_change": None if calibrated is None else calibrated.value,
         "calibrated_low": None if calibrated is None else calibrated.ci_low,
         "calibrated_high": None if calibrated is None else calibrated.ci_high,
     }
 
 
-def _nested(sets: Mapping[str, Mapping[str, Change]]) -> dict[str, dict[str, Any]]:
-    return {name: {label: change.to_dict() for label, change in found.items()} for name, found in sets.items()}
+def _nested(sets: Mapping[str, Mapping[str, Change]], margin: float) -> dict[str, dict[str, Any]]:
+    return {name: {label: change.to_dict(margin) for label, change in found.items()} for name, found in sets.items()}
 
 
 def _run_dict(run: ComparedRun) -> dict[str, Any]:

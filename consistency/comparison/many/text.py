@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from consistency.comparison.many.values import Change, ManyChanges, Trend
+from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
 from consistency.comparison.printed import Layout
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
@@ -19,6 +19,8 @@ _TASK = 30
 _PLAIN = 80
 # Of runs in a sentence.
 _NAMED = 6
+# Of tasks in a cell.
+_NAMED_TASKS = 3
 
 
 def percent(value: float | None) -> str:
@@ -50,6 +52,17 @@ def chance(share: float) -> str:
     if share and rounded < 1:
         return "< 1 %"
     return "> 99 %" if share < 1 and rounded == 100 else f"{rounded} %"
+
+
+def margin_of(found: ManyChanges) -> str:
+    """The largest loss that counts as none, in points."""
+    return f"{100 * found.margin:g} point{'' if found.margin == 0.01 else 's'}"
+
+
+def judgement(found: ManyChanges, judged: Judged) -> str:
+    """Whether a run is worse than the reference, in words."""
+    words = judged.judgement.replace("worse within", "worse, within").replace("the margin", margin_of(found))
+    return words if judged.pool == found.main else f"{words} ({judged.pool})"
 
 
 def verdicts(found: ManyChanges) -> Iterator[str]:
@@ -95,7 +108,7 @@ def _along(found: ManyChanges) -> str:
     along = f"from {labels[0]} to {labels[-1]}"
     slope = f"along the line {points(trend.change.value)} points {ends(trend.change)}, {p_equals(trend.p)}"
     if trend.first_harmful is None:
-        margin = f"{100 * found.margin:g} point{'' if found.margin == 0.01 else 's'}"
+        margin = margin_of(found)
         kept = sum((found.overall[label].simultaneous.ci_low or -1.0) > -found.margin for label in labels)
         where = "none" if not kept else "all of them" if kept == len(labels) else f"{kept}"
         return f"No position {along} is shown to be harmful; a loss of {margin} is excluded at {where}; {slope}."
@@ -116,6 +129,7 @@ def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
         lines += [line for clause in others for line in layout.lines(f"  {clause}")]
     lines += ["", *(line for text in _read(found) for line in layout.lines(text)), ""]
     lines += [*_ranking(found, layout), *layout.lines(_legend(found))]
+    lines += ["", *_judgements(found, layout)]
     for name, changes in list(found.pools.items())[1:]:
         lines += ["", visible(f"{name}:"), *_pool(changes, layout)]
     if found.series is not None:
@@ -152,6 +166,38 @@ def _ranking(found: ManyChanges, layout: Layout) -> Iterator[str]:
         ]
         table.insert(5, Column("no letters", tuple(cells), rank=1))
     yield from lines_of(fitted(table, layout.columns))
+
+
+def _judgements(found: ManyChanges, layout: Layout) -> Iterator[str]:
+    """Whether each run is worse, and in which single tasks it surely is; only in how many where there is no room for names."""
+    judged = found.judgements
+    yield from layout.lines(
+        f"is a run worse than {found.reference.label}? By the intervals that hold together, with a margin of {margin_of(found)}"
+    )
+    styles = tuple({"worse": WORSE, "better": BETTER}.get(item.judgement, "") for item in judged)
+    table = [
+        _names("run", [item.label for item in judged]),
+        Column(
+            "judgement",
+            tuple(visible(judgement(found, item)) for item in judged),
+            right=False,
+            styles=styles if layout.styles else (),
+        ),
+        Column("95 % together", tuple(ends(item.change) for item in judged)),
+    ]
+    if len(found.by_task) > 1:
+        named = [visible(shortened(item.worse_in, _NAMED_TASKS)) or _NONE for item in judged]
+        whole = [*table, Column("surely worse in", tuple(named), right=False)]
+        if fitted(whole, layout.columns) != whole:
+            counts = [f"{len(item.worse_in)} of {_held(found, item.label)} tasks" for item in judged]
+            whole = [*table, Column("surely worse in", tuple(counts), right=False)]
+        table = whole
+    yield from lines_of(fitted(table, layout.columns))
+
+
+def _held(found: ManyChanges, label: str) -> int:
+    """How many tasks a run holds."""
+    return sum(label in changes for changes in found.by_task.values())
 
 
 def _legend(found: ManyChanges) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.many.answers import ComparedRun
@@ -12,6 +12,9 @@ from consistency.comparison.section import Section
 from consistency.statistics.estimates import Estimate
 from consistency.support.version import own_version
 
+# What an interval shows of a change, the worst first.
+Judgement = Literal["worse", "unclear", "worse within the margin", "not worse by more than the margin", "better"]
+JUDGEMENTS: tuple[Judgement, ...] = get_args(Judgement)
 # Runs of one set with a p below it are not the best.
 BEST = 0.05
 
@@ -64,14 +67,30 @@ class Change:
         low, high = self.simultaneous.ci_low, self.simultaneous.ci_high
         return 0 if low is None or high is None else int(low > 0) - int(high < 0)
 
+    def judged(self, margin: float) -> Judgement:
+        """What the whole simultaneous interval shows.
+
+        Parameters
+        ----------
+        margin : float
+            The largest loss that counts as none, as a fraction.
+        """
+        low = self.simultaneous.ci_low
+        within = low is not None and low > -margin
+        if self.direction > 0:
+            return "better"
+        if self.direction < 0:
+            return "worse within the margin" if within else "worse"
+        return "not worse by more than the margin" if within else "unclear"
+
     @property
     def letters(self) -> Estimate | None:
         """The change that is due to letter bias."""
         found = self.section.decomposition
         return None if found is None else found.estimates["prior_change"]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The change as plain data, for JSON."""
+    def to_dict(self, margin: float) -> dict[str, Any]:
+        """The change as plain data, for JSON, judged by the margin."""
         section = self.section
         return {
             "n": section.n,
@@ -80,10 +99,39 @@ class Change:
             "p": section.sign_flip_p,
             "p_holm": section.p_holm,
             "p_simultaneous": self.p_simultaneous,
+            "judgement": self.judged(margin),
             "flips": section.flips,
             "calibrated_change": None if self.calibrated is None else self.calibrated.to_dict(),
             "prior_change": None if self.letters is None else self.letters.to_dict(),
         }
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Whether a run is worse than the reference.
+
+    Attributes
+    ----------
+    label : str
+    judgement : {"worse", "unclear", "worse within the margin", "not worse by more than the margin", "better"}
+        The worst of all tasks together: of each pool, where there are several.
+    pool : str
+        Which it is of.
+    change : Estimate
+        There, with its simultaneous interval.
+    worse_in : tuple of str
+        The single tasks whose simultaneous interval lies below zero, those that lost most first.
+    """
+
+    label: str
+    judgement: Judgement
+    pool: str
+    change: Estimate
+    worse_in: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
+        return asdict(self) | {"change": self.change.to_dict(), "worse_in": list(self.worse_in)}
 
 
 @dataclass(frozen=True)
@@ -95,7 +143,8 @@ class Ranked:
     label : str
     accuracy : Estimate
     best : float
-        The probability that it is the best: its share of the resamples in which it is.
+        The probability that it is the best: see `consistency.statistics.best.probabilities_of_best`; the reference is one of the
+        population of runs.
     p_best_set : float
         The p of "it is as good as the best" (model confidence set).
     group : str
@@ -214,6 +263,22 @@ class ManyChanges:
     def best_set(self) -> tuple[str, ...]:
         """The labels that the 95 % set of the best holds."""
         return tuple(item.label for item in self.ranking if item.may_be_best)
+
+    @property
+    def judgements(self) -> tuple[Judged, ...]:
+        """Of each run, whether it is worse; all of them are right together with 95 %."""
+        return tuple(map(self._judged, self.overall))
+
+    def _judged(self, label: str) -> Judged:
+        found = {name: changes[label].judged(self.margin) for name, changes in self.pools.items()}
+        pool = min(found, key=lambda name: JUDGEMENTS.index(found[name]))
+        lost = {
+            name: changes[label].simultaneous.value or 0.0
+            for name, changes in self.by_task.items()
+            if label in changes and changes[label].direction < 0
+        }
+        worse = tuple(sorted(lost, key=lost.__getitem__))
+        return Judged(label, found[pool], pool, self.pools[pool][label].simultaneous, worse)
 
     def rows(self) -> Iterator[tuple[str, str, Change]]:
         """Each run and task with its change; tasks together come first."""

@@ -14,7 +14,7 @@ from consistency.comparison.clusters import Clusters, ItemClusters, find_cluster
 from consistency.comparison.filters import by_filter, choose_filters
 from consistency.comparison.groups import TaskGroup, read_groups
 from consistency.comparison.identical import identical_logprobs
-from consistency.comparison.pairing import PairingReport, Pairs, pair
+from consistency.comparison.pairing import PairingReport, Pairs, notes_of, pair
 from consistency.comparison.runs import common_tasks, comparable, same_kind, same_run
 from consistency.comparison.settings import setting_differences, unexplained_prompts
 from consistency.comparison.truncation import truncated_prompts
@@ -157,6 +157,11 @@ def read_sides(
         for note in _add(found, name, first, run, score, filter_name):
             said.setdefault(note, []).append(name)
     notes += [f"{shortened(names)} beside {first_name}: {note}" for note, names in said.items()]
+    odd: dict[str, list[str]] = {}
+    for name in runs:
+        for note in notes_of(_held(found, None if name == first_name else name)):
+            odd.setdefault(note, []).append(name)
+    notes += [f"{shortened(names)}: {note}" for note, names in odd.items()]
     tasks: dict[str, TaskRuns] = {}
     for name, task in found.items():
         lacking = [other for other, _ in others if other not in task.others]
@@ -206,6 +211,13 @@ def read_sides(
         clusters,
         (*notes, *(item.to_text() for item in clusters)),
     )
+
+
+def _held(found: Mapping[str, _Task], other: str | None) -> dict[str, Scores]:
+    """The tasks of one run, of the first where no other is named."""
+    if other is None:
+        return {name: task.scores for name, task in found.items()}
+    return {name: task.others[other].after for name, task in found.items() if other in task.others}
 
 
 def _check_different(runs: Mapping[str, Run]) -> None:

@@ -199,6 +199,29 @@ function liveFigure(figure) {
   rove(here);
 }
 
+// A heat map by keyboard: one cell is reached by Tab, its neighbours by the arrows, in the order that is shown.
+function liveHeat(table) {
+  const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+  const cells = [...table.querySelectorAll("td:has(.unseen)")];
+  for (const cell of cells) {
+    cell.dataset.tip = `${cell.parentElement.cells[0].textContent}, ${heads[cell.cellIndex]}: ${cell.textContent}`;
+    cell.tabIndex = cell === cells[0] ? 0 : -1;
+  }
+  table.addEventListener("keydown", (event) => {
+    const cell = event.target.closest("td");
+    const [down, right] = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key] ?? [];
+    if (!cell || down === undefined) return;
+    let next = cell;
+    do next = table.tBodies[0].rows[next.parentElement.sectionRowIndex + down]?.cells[next.cellIndex + right];
+    while (next && !next.dataset.tip);
+    if (!next) return;
+    event.preventDefault();
+    cell.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  });
+}
+
 // What is under the pointer or has the focus, in words beside it.
 function offerTips() {
   const tip = document.getElementById("tip");
@@ -236,6 +259,7 @@ document.addEventListener("DOMContentLoaded", () => {
   offerDownloads();
   offerTips();
   document.querySelectorAll("figure").forEach(liveFigure);
+  document.querySelectorAll(".heat").forEach(liveHeat);
   document.querySelectorAll("table").forEach(sortable);
   document.querySelectorAll(".scroll, .wide").forEach(hintMore);
   followContents();

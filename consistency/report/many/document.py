@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET, Struct, UnsetType
 
 from consistency.comparison.clusters import Clusters
+from consistency.comparison.many.values import Judgement
 from consistency.report.document import Document, Verdict
 from consistency.statistics.estimates import Estimate
 
@@ -41,9 +42,21 @@ class ManyChange(Struct, kw_only=True):
     p: float | None
     p_holm: float | None
     p_simultaneous: float
+    kl: Estimate | UnsetType = UNSET
+    judgement: Judgement
     flips: dict[str, int] | None
     calibrated_change: Estimate | None
     prior_change: Estimate | None
+
+
+class JudgedRun(Struct):
+    """Whether a run is worse than the reference, by the worst of its pools, and in which tasks it surely is."""
+
+    label: str
+    judgement: Judgement
+    pool: str
+    change: Estimate
+    worse_in: list[str]
 
 
 class RankedRun(Struct):
@@ -86,6 +99,7 @@ class ManyRuns(Struct, kw_only=True):
     tasks_of: dict[str, list[str]]
     pools: dict[str, dict[str, ManyChange]]
     by_task: dict[str, dict[str, ManyChange]]
+    judgements: list[JudgedRun]
     ranking: list[RankedRun]
     best_set: list[str]
     series: RunSeries | None

@@ -18,7 +18,7 @@ from consistency.report.drawings import draw_all
 from consistency.report.folder import DraftedReport, begin_report
 from consistency.report.many.document import ManyReport, ManyRuns
 from consistency.report.many.figures import many_plots
-from consistency.report.many.tables import all_table, heat_table, ranking_table, trend_table
+from consistency.report.many.tables import all_table, heat_table, judgement_table, ranking_table, trend_table
 from consistency.report.methods import SCORES
 from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
 from consistency.support.files import Outputs
@@ -66,7 +66,7 @@ def _report(comparison: ManyComparison, folder: Path) -> Report:
     drawings = {drawing.name: drawing for drawing in draw_all(many_plots(comparison), folder / "figures")}
     multiples = [drawings[name] for name in ("tasks",) if name in drawings]
     sections = [
-        Section("runs", "Runs", (), (drawings["runs"], ranking_table(comparison))),
+        Section("runs", "Runs", (), (judgement_table(comparison), drawings["runs"], ranking_table(comparison))),
         Section("heat", "Runs × tasks", _heat_text(comparison), (heat_table(comparison), *multiples)),
     ]
     if comparison.series is not None:
@@ -170,7 +170,9 @@ def _methods(comparison: ManyComparison) -> Iterator[str]:
         "Hothorn, Bretz and Westfall 2008). p-values were adjusted by Holm's procedure within the same families."
     )
     yield (
-        "The probability of being the best is the share of bootstrap resamples of the questions in which a run has the highest "
-        "accuracy; the set of the best is the model confidence set of 95 % (Hansen, Lunde and Nason 2011). Letters are a compact "
+        "The probability of being the best is that of a posterior of the true accuracies (normal, with their covariance over the "
+        "questions), averaged over three priors of the same weight: all equal, a sample of one normal population, or the most "
+        "accurate equal and the others a sample (Röver 2020; Gronau et al. 2021). "
+        "The set of the best is the model confidence set of 95 % (Hansen, Lunde and Nason 2011). Letters are a compact "
         "letter display (Piepho 2004) of all pairwise differences, tested together."
     )

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from consistency.comparison.many.result import ManyComparison, flat_row
-from consistency.comparison.many.text import chance, largest_first
+from consistency.comparison.many.text import chance, judgement, largest_first, margin_of
 from consistency.comparison.many.values import Change
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH, fixed, points
 from consistency.statistics.estimates import Estimate
-from consistency.support.text import p_value
+from consistency.support.text import p_value, shortened
 
 # Shades on either side of no change.
 _SHADES = 4
 SURE = "*"
+# Of a cell.
+_MOST_TASKS = 6
 
 
 def in_points(found: Estimate | None) -> str:
@@ -26,6 +28,53 @@ def in_points(found: Estimate | None) -> str:
     return f"{points(found.value)} [{points(found.ci_low)}, {points(found.ci_high)}]"
 
 
+def judgement_table(comparison: ManyComparison) -> Table:
+    """Whether each run is worse than the reference, and in which tasks."""
+    several = len(comparison.by_task) > 1
+    judged = comparison.judgements
+    return Table(
+        name="judgements",
+        title=f"Is a run worse than {comparison.reference.label}?",
+        caption=f"Judged by intervals that hold together: worse, where the whole interval is below zero; not worse by more than "
+        f"{margin_of(comparison)} (the margin), where all of it is above a loss of that; else unclear. All judgements are right "
+        "together with 95 %, and so are those of single tasks.",
+        head=("run", "judgement", "change", *(("surely worse in",) if several else ())),
+        rows=tuple(
+            (
+                item.label,
+                judgement(comparison, item),
+                in_points(item.change),
+                *((shortened(item.worse_in, _MOST_TASKS) or DASH,) if several else ()),
+            )
+            for item in judged
+        ),
+        labels=1,
+        data=[
+            {
+                "run": item.label,
+                "judgement": item.judgement,
+                "pool": item.pool,
+                "change": item.change.value,
+                "simultaneous_low": item.change.ci_low,
+                "simultaneous_high": item.change.ci_high,
+                "worse_in": ", ".join(item.worse_in),
+            }
+            for item in judged
+        ],
+    )
+
+
+def _with_interval(found: Estimate | None, scale: int, digits: int) -> str:
+    """A number with its interval."""
+    if found is None or found.value is None:
+        return DASH
+    value, *both = (
+        None if number is None else fixed(scale * number, digits)
+        for number in (found.value, found.ci_low, found.ci_high)
+    )
+    return str(value) if None in both else f"{value} [{', '.join(map(str, both))}]"
+
+
 def ranking_table(comparison: ManyComparison) -> Table:
     """The runs and the reference by accuracy."""
     letters = "calibrated" in comparison.families
@@ -33,13 +82,10 @@ def ranking_table(comparison: ManyComparison) -> Table:
     for item in comparison.ranking:
         change = comparison.overall.get(item.label)
         accuracy = item.accuracy
-        own = fixed(None if accuracy.value is None else 100 * accuracy.value, 1)
-        if accuracy.ci_low is not None and accuracy.ci_high is not None:
-            own += f" [{fixed(100 * accuracy.ci_low, 1)}, {fixed(100 * accuracy.ci_high, 1)}]"
         rows.append(
             (
                 item.label,
-                own,
+                _with_interval(accuracy, 100, 1),
                 "reference" if change is None else in_points(change.simultaneous),
                 DASH if change is None else p_value(change.section.p_holm),
                 *((in_points(None if change is None else change.calibrated),) if letters else ()),
@@ -49,7 +95,7 @@ def ranking_table(comparison: ManyComparison) -> Table:
                 item.group,
             )
         )
-        numbers = {} if change is None else flat_row(item.label, comparison.main, change)
+        numbers = {} if change is None else flat_row(item.label, comparison.main, change, comparison.margin)
         data.append({"run": item.label, **numbers, **item.to_dict()})
     return Table(
         name="ranking",
@@ -76,7 +122,8 @@ def heat_table(comparison: ManyComparison) -> Table:
     return Table(
         name="heat",
         title="Heat map of runs and tasks",
-        caption="Orange with − is worse, blue with + is better, and the darker the larger; * is sure. A click on a head sorts.",
+        caption="Orange with − is worse, blue with + is better, and the darker the larger; * is sure. A click on a head sorts. "
+        "Under the pointer or the focus (arrows move it) a cell says its interval.",
         head=("task", "questions", *labels),
         rows=tuple(
             (
@@ -91,6 +138,7 @@ def heat_table(comparison: ManyComparison) -> Table:
             {"task": name, **{label: changes[label].simultaneous.value for label in labels if label in changes}}
             for name, changes in sets.items()
         ],
+        hints=tuple(("", "", *(_hint(changes.get(label)) for label in labels)) for changes in sets.values()),
         shades=tuple(("", "", *(_shade(changes.get(label), largest) for label in labels)) for changes in sets.values()),
     )
 
@@ -99,6 +147,14 @@ def _cell(change: Change | None) -> str:
     if change is None:
         return DASH
     return points(change.simultaneous.value) + (SURE if change.direction else "")
+
+
+def _hint(change: Change | None) -> str:
+    """The interval of a cell."""
+    found = None if change is None else change.simultaneous
+    if found is None or found.ci_low is None or found.ci_high is None:
+        return ""
+    return f"95 % together: {points(found.ci_low)} to {points(found.ci_high)}"
 
 
 def _shade(change: Change | None, largest: float) -> str:
@@ -133,11 +189,12 @@ def trend_table(comparison: ManyComparison) -> Table:
 def all_table(comparison: ManyComparison) -> Table:
     """Every change of a run in a task."""
     rows = sorted(comparison.rows(), key=largest_first)
+    distances = any("kl" in change.section.estimates for _, _, change in rows)
     return Table(
         name="changes",
         title="Every change",
         caption="Sure changes first, and among them the largest. In brackets: intervals that hold together. Right → wrong and "
-        "back are numbers of answers.",
+        "back are numbers of answers, and shares with an interval of their own; so is mean KL, in nats.",
         head=(
             "run",
             "task",
@@ -148,15 +205,17 @@ def all_table(comparison: ManyComparison) -> Table:
             "p (Holm)",
             "right → wrong",
             "wrong → right",
+            "right → wrong, %",
+            *(("KL",) if distances else ()),
         ),
-        rows=tuple(_row(label, name, change) for label, name, change in rows),
+        rows=tuple(_row(label, name, change, distances=distances) for label, name, change in rows),
         labels=2,
-        data=[flat_row(label, name, change) for label, name, change in rows],
+        data=[flat_row(label, name, change, comparison.margin) for label, name, change in rows],
         folded=len(rows) > 12,
     )
 
 
-def _row(label: str, name: str, change: Change) -> tuple[str, ...]:
+def _row(label: str, name: str, change: Change, *, distances: bool) -> tuple[str, ...]:
     section = change.section
     ends: Iterable[Estimate] = (section.estimates[f"accuracy_{when}"] for when in ("before", "after"))
     flips = section.flips or {}
@@ -168,4 +227,6 @@ def _row(label: str, name: str, change: Change) -> tuple[str, ...]:
         in_points(change.simultaneous),
         p_value(section.p_holm),
         *(str(flips[kind]) if kind in flips else DASH for kind in ("harmful", "beneficial")),
+        _with_interval(section.estimates.get("harmful_flips"), 100, 1),
+        *((_with_interval(section.estimates.get("kl"), 1, 3),) if distances else ()),
     )
