@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -702,6 +703,9 @@ def test_many_runs_and_several_a_side_may_be_of_several_programs(tmp_path: Path)
     assert [item.section.estimates["delta_accuracy"].value for item in many.overall.values()] == pytest.approx(
         [change] * 3
     )
+    # A log without a date, which is named by its file, adds none.
+    (read,) = (line for line in many.to_text().splitlines() if "model" in line and ", 20" in line)
+    assert re.search(r", \d{4}-\d\d-\d\d( to \d{4}-\d\d-\d\d)?$", read)
     sides = compare_sides([reference[1]], [logs["lm_eval"], logs["plain"]])
     found = sides.by_task["towns"].section.estimates["delta_accuracy"]
     assert found.value == pytest.approx(change)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import partial
@@ -225,7 +224,7 @@ def compare(
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns, shows_colours, wrapped
+    from consistency.support.terminal import columns, is_terminal, shows_colours, wrapped
     from consistency.support.text import visible
 
     conditions, asked = [], None
@@ -303,7 +302,7 @@ def compare(
         text = comparison.to_text(None if every else MOST_TASKS, columns=wide, styles=shows_colours())
         judged = [*noises, *(item.to_text() for item in checks), *decided]
         # In a pipe or a file each is one line, for programs that look for it.
-        most = wide if sys.stdout is not None and sys.stdout.isatty() else None
+        most = wide if is_terminal() else None
         lines = [line for sentence in judged for line in wrapped(visible(sentence), most, "  ")]
         show("\n".join([text, *lines]), styles=True)
     else:
@@ -314,7 +313,7 @@ def compare(
     closed = [item.to_text() for item in checks if item.failed]
     if decision is not None and decision.outcome:
         closed += decision.to_lines()
-    if not sys.stdout.isatty():
+    if not is_terminal():
         tell(*(f"consistency: {line}" for line in closed))
     code = decision.outcome.exit_code if decision is not None else 0
     if any(item.failed for item in checks):

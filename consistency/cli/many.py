@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,7 +75,7 @@ def compare_many(
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns, shows_colours, wrapped
+    from consistency.support.terminal import columns, is_terminal, shows_colours, wrapped
     from consistency.support.text import visible
 
     conditions = []
@@ -124,11 +123,11 @@ def compare_many(
         wide = columns()
         text = compared.to_text(None if every else MOST_CHANGES, wide, styles=shows_colours())
         # In a pipe or a file each is one line, for programs that look for it.
-        limit = wide if sys.stdout is not None and sys.stdout.isatty() else None
+        limit = wide if is_terminal() else None
         lines = [line for sentence in told for line in wrapped(visible(sentence), limit, "  ")]
         show("\n".join([text, *lines]), styles=True)
     failed = [item.to_text() for item in checks if item.failed]
-    if not sys.stdout.isatty():
+    if not is_terminal():
         tell(*(f"consistency: {line}" for line in failed))
     if failed:
         raise typer.Exit(1)

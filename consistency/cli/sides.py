@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +90,7 @@ def compare_several(
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns
+    from consistency.support.terminal import columns, is_terminal
     from consistency.support.text import joined
 
     asked = [read_condition(text) for text in conditions]
@@ -119,6 +118,6 @@ def compare_several(
     show(stored if json == Path("-") else "\n".join(filter(None, [comparison.to_text(most, columns()), joined(lines)])))
     failed = [item.to_text() for item in checks if item.failed]
     if failed:
-        if not sys.stdout.isatty():
+        if not is_terminal():
             tell(*(f"consistency: {line}" for line in failed))
         raise typer.Exit(1)

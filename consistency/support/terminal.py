@@ -41,6 +41,11 @@ def shows_colours() -> bool:
     """Whether standard output is a terminal with colours, whose user has not asked for none (https://no-color.org)."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb":
         return False
+    return is_terminal()
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal; not where it is closed."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 

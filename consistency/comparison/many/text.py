@@ -13,11 +13,10 @@ from consistency.support.terminal import BETTER, WORSE, Column, cut_in_middle, f
 from consistency.support.text import counted, decimal, p_equals, p_value, shortened, visible
 
 _NONE = "–"
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 # Of a task's name beside that of a run, in columns of a terminal of 80.
 _TASK, _SHORTEST_TASK = 30, 8
 _PLAIN = 80
-# Of the beginning of a date.
-_DAY = re.compile(r"(?<!\S)\d{4}-\d\d-\d\d")
 # Of runs in a sentence.
 _NAMED = 6
 # Of tasks in a cell.
@@ -151,9 +150,10 @@ def _read(found: ManyChanges) -> Iterator[str]:
     """Which runs were read, and what a reader must know before the numbers."""
     every = (found.reference, *found.runs)
     names = dict.fromkeys(model_name(run.config) for run in every)
-    # A log without a date is known by the name of its file.
-    days = sorted(set(_DAY.findall(" ".join(run.config.date or run.selection.run for run in every))))
-    yield f"{shortened(list(names), 3)}{', ' if days else ''}{' to '.join(dict.fromkeys([*days[:1], *days[-1:]]))}"
+    # Of a log without a date the run is named by its file.
+    days = sorted({day[0] for run in every if (day := _DAY.match(run.config.date or run.selection.run))})
+    when = [] if not days else [days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"]
+    yield ", ".join([shortened(list(names), 3), *when])
     yield from found.notes
 
 
