@@ -164,10 +164,6 @@ class Timed(Marked):
     def __init__(self, clock: Clock, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.clock = clock
-        head = self.forward.base_model.get_output_embeddings()
-        begun: list[float] = []
-        head.register_forward_pre_hook(lambda *_: begun.append(clock.now()))
-        head.register_forward_hook(lambda *_: self._add("head", clock.now() - begun.pop()))
         logprobs = self.forward.logprobs
 
         def timed(*arguments: Any) -> Any:
@@ -181,8 +177,19 @@ class Timed(Marked):
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Timed."""
-        with self.clock("total"):
-            return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        head = self.forward.base_model.get_output_embeddings()
+        begun: list[float] = []
+        hooks = [
+            head.register_forward_pre_hook(lambda *_: begun.append(self.clock.now())),
+            head.register_forward_hook(lambda *_: self._add("head", self.clock.now() - begun.pop())),
+        ]
+        try:
+            with self.clock("total"):
+                return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        finally:
+            # They belong to the model, which others use: each looks at the clock, and waits for the device.
+            for hook in hooks:
+                hook.remove()
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ normalizer calculation for softmax").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -198,8 +198,6 @@ class Pass:
     carried : mapping of int to (Tensor, Tensor)
         Keys and values [length, key heads, width] of the prefix that the pass before left: for each computation of attention,
         by its number in the pass. Some models go through a layer several times.
-    meanwhile : callable of () to None, optional
-        Called in each layer: work for the processor while a device has layers to compute.
 
     Attributes
     ----------
@@ -209,10 +207,9 @@ class Pass:
         The window of each computation of attention so far.
     """
 
-    def __init__(self, row: Row, carried: Carried, meanwhile: Callable[[], None] | None = None) -> None:
+    def __init__(self, row: Row, carried: Carried) -> None:
         self.row = row
         self.carried = carried
-        self.meanwhile = meanwhile
         self.kept: Carried = {}
         self.windows: list[int | None] = []
         self._own, self._trees, self._stems = Spans(row.own), Spans(row.trees), Spans(row.stems)
@@ -225,8 +222,6 @@ class Pass:
         """The attention of the whole row in the next layer: see `attend` for the arguments."""
         layer = len(self.windows)
         self.windows.append(window)
-        if self.meanwhile is not None:
-            self.meanwhile()
         query, key, value = (item.transpose(0, 1) for item in (query, key, value))
         before = self.carried.get(layer)
         prefix = [key[: self.row.prefixes], value[: self.row.prefixes]]

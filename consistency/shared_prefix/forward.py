@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,9 +59,7 @@ class Forward:
         self.pass_tokens = pass_tokens
         self._usual_attention: str | None = None
 
-    def logprobs(
-        self, row: Row, carried: Carried, counts: Sequence[int], meanwhile: Callable[[], None] | None = None
-    ) -> tuple[torch.Tensor, attention.Pass]:
+    def logprobs(self, row: Row, carried: Carried, counts: Sequence[int]) -> tuple[torch.Tensor, attention.Pass]:
         """Run one pass; `prefix_attention` must be on.
 
         Parameters
@@ -72,8 +70,6 @@ class Forward:
             Keys and values that the pass before left.
         counts : sequence of int
             How many positions at the end of each sequence are scored.
-        meanwhile : callable of () to None, optional
-            Called in each layer.
 
         Returns
         -------
@@ -85,7 +81,7 @@ class Forward:
         with (
             self.without_gradients(),
             self._autocast(),
-            attention.running(attention.Pass(row, carried, meanwhile)) as current,
+            attention.running(attention.Pass(row, carried)) as current,
         ):
             output = self.model(
                 input_ids=to_device(self.device, row.tokens)[None],

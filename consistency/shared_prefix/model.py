@@ -24,7 +24,7 @@ from consistency.shared_prefix.pieces import Pair, Pieces, Verification, portion
 from consistency.shared_prefix.requests import Encoded, Requests
 from consistency.shared_prefix.truncation import CountsTruncation
 from consistency.support.arrays import Integers
-from consistency.support.memory import gc_of_new_objects, gc_seldom
+from consistency.support.memory import gc_of_new_objects
 
 # Below lm_eval's own logger, so that it is shown where lm_eval's lines are.
 logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
@@ -33,7 +33,7 @@ Answer = tuple[float, bool]
 # The most tokens of the first pass; each may be twice as long as the one before. A device begins once a pass is full.
 FIRST_PASS = 16384
 
-# So many texts are encoded at a time. A GPU has more than that to compute, even in a small model, of what it was asked for.
+# So many texts are encoded at a time: parts of the next ones in a thread, beside what is put together.
 ENCODED = 100
 
 # Numbers of requests, their tokens, and whether those since the last such block are to be searched for what they share.
@@ -186,11 +186,10 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         # Each collection would visit the tokens of all requests.
         with (
             gc_of_new_objects(),
-            gc_seldom(),
             tqdm(total=total, disable=disable_tqdm or self.rank != 0, desc="Shared prefixes") as bar,
         ):
             work = _Work(Requests([], self.max_length))
-            for scores in self._score_units(self._units(blocks, work, reason), work):
+            for scores in self._score_units(self._units(blocks, work, reason), work.batch):
                 scored = scores.read()
                 for number, answer in scored:
                     answers[number] = answer
@@ -218,11 +217,8 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             answers.update(zip(numbers, found, strict=True))
         return answers
 
-    def _units(self, blocks: Iterable[_Block], work: _Work, reason: str | None) -> Iterator[list[Unit] | None]:
-        """The units of requests, step by step: there are none after many a step, and None where the next one needs the device.
-
-        There are no units at all if there is a reason why the model cannot share prefixes.
-        """
+    def _units(self, blocks: Iterable[_Block], work: _Work, reason: str | None) -> Iterator[list[Unit]]:
+        """The units of requests that were searched together; none if there is a reason why the model cannot share prefixes."""
         # Asking for it takes a while.
         longest, batch = int(self.max_length), work.batch
         waiting: list[int] = []
@@ -233,19 +229,15 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
                 continue
             waiting += numbers
             if not is_last or not waiting:
-                yield []
                 continue
             asked = [work.encoded[number] for number in waiting]
             lengths = [min(len(context) + len(answer) - 1, longest) for _, context, answer in asked]
-            if max(lengths) > self._served[0]:
-                yield None
             served = self._longest_served(max(lengths))
             near = [number for number, length in zip(waiting, lengths, strict=True) if length <= served]
             if len(near) < len(waiting):
                 work.own.setdefault(self._served[1], []).extend(sorted(set(waiting).difference(near)))
             first = len(batch.sequences)
             batch.add(near, [work.encoded[number] for number in near])
-            yield []
             forest = batch.forest(first)
             trees = [tree for tree in forest if tree.children]
             units = units_of(trees, LONGEST_PASS[self.device.type])
@@ -294,32 +286,24 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         """How many prompts of so many tokens a pass of free memory holds."""
         return max(1, self.forward.budget()[1] // min(longest, int(self.max_length)))
 
-    def _score_units(self, steps: Iterator[list[Unit] | None], work: _Work) -> Iterator[_Scores]:
+    def _score_units(self, found: Iterator[list[Unit]], batch: Requests) -> Iterator[_Scores]:
         tokens, positions = self.forward.budget()
-        begin, batch = FIRST_PASS, work.batch
-        ready = _Ready(steps)
+        begin = FIRST_PASS
+        units: list[Unit] = []
         carried: Carried = {}
         waiting: _Scores | None = None
         first = 0
-
-        def meanwhile() -> None:
-            # Enough for the next pass is enough.
-            if work.computed - work.begun < tokens and not ready.needs_device:
-                ready.step()
-
         with self.forward.prefix_attention():
             while True:
                 most = min(tokens, begin)
-                last = end_of_pass(ready.units, first, batch.counts, most, positions)
-                while last == len(ready.units) and ready.step():
-                    if last < len(ready.units):
-                        last = end_of_pass(ready.units, first, batch.counts, most, positions)
+                last = end_of_pass(units, first, batch.counts, most, positions)
+                while last == len(units) and (more := next(found, None)) is not None:
+                    units += more
+                    last = end_of_pass(units, first, batch.counts, most, positions)
                 if first == last:
                     break
-                row = lay_out(ready.units, first, last, batch.sequences)
-                work.begun += len(row.tokens)
-                # A GPU computes long after it was asked to; the processor asks for more.
-                scores, kept = self._try_pass(row, carried, batch, meanwhile if self.device.type == "cuda" else None)
+                row = lay_out(units, first, last, batch.sequences)
+                scores, kept = self._try_pass(row, carried, batch)
                 if scores is None:
                     if last - first == 1:
                         raise torch.OutOfMemoryError(
@@ -327,7 +311,6 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
                         )
                     scored = sum(batch.counts[leaf.sequence] for leaf in row.leaves)
                     tokens, positions = len(row.tokens) // 2, max(1, scored // 2)
-                    work.begun -= len(row.tokens)
                     logger.warning("out of memory: passes of at most %d tokens from here", tokens)
                     if self.device.type == "cuda":
                         torch.cuda.empty_cache()
@@ -340,13 +323,11 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
         if waiting is not None:
             yield waiting
 
-    def _try_pass(
-        self, row: Row, carried: Carried, batch: Requests, meanwhile: Callable[[], None] | None
-    ) -> tuple[_Scores | None, Carried]:
+    def _try_pass(self, row: Row, carried: Carried, batch: Requests) -> tuple[_Scores | None, Carried]:
         """The scores of one pass, None if memory ran out, and what it leaves for the next one."""
         places, targets, owners = batch.scored_tokens(row)
         try:
-            logprobs, current = self.forward.logprobs(row, carried, batch.counts, meanwhile)
+            logprobs, current = self.forward.logprobs(row, carried, batch.counts)
             at, chosen = (to_device(logprobs.device, item) for item in (places, targets))
             return _Scores(owners, logprobs[at, chosen], logprobs.argmax(-1)[at] == chosen), current.kept
         except RuntimeError as error:
@@ -398,8 +379,6 @@ class _Work:
         The numbers of those that take lm_eval's own path, by the reason; None for those that share nothing.
     trees, computed, read : int
         Of those that are computed here: how many prefixes they share, how many tokens are computed, and how many they have.
-    begun : int
-        In so many of these tokens passes have begun.
     """
 
     batch: Requests
@@ -408,37 +387,6 @@ class _Work:
     trees: int = 0
     computed: int = 0
     read: int = 0
-    begun: int = 0
-
-
-class _Ready:
-    """Units that are ready for a pass, and the steps that make more.
-
-    Parameters
-    ----------
-    steps : iterator of list of Unit or None
-        The units that each step makes, or None where the next one needs the device.
-
-    Attributes
-    ----------
-    needs_device : bool
-        Whether the next step cannot be taken beside a pass.
-    """
-
-    def __init__(self, steps: Iterator[list[Unit] | None]) -> None:
-        self.units: list[Unit] = []
-        self.needs_device = False
-        self._steps = steps
-
-    def step(self) -> bool:
-        """Take a step; False if there is none left."""
-        try:
-            made = next(self._steps)
-        except StopIteration:
-            return False
-        self.needs_device = made is None
-        self.units += made or []
-        return True
 
 
 class _Scores:
