@@ -88,7 +88,9 @@ def job(tmp_path: Path) -> Callable[..., Ran]:
         )
         outputs = written(tmp_path / "GITHUB_OUTPUT")
         found = {f"steps.{step}.outputs.{name}": value for name, value in outputs.items()}
-        told = {name: EXPRESSION.sub(lambda m: found.get(m[1], ""), x["value"]) for name, x in ACTION["outputs"].items()}
+        told = {
+            name: EXPRESSION.sub(lambda m: found.get(m[1], ""), x["value"]) for name, x in ACTION["outputs"].items()
+        }
         assert (tmp_path / "GITHUB_ENV").read_text() == ""
         assert not (tmp_path / "made").exists()
         return Ran(done.returncode, done.stdout, (tmp_path / "GITHUB_STEP_SUMMARY").read_text(), outputs, told)
@@ -123,7 +125,6 @@ def test_the_file_is_what_the_runner_wants_and_every_input_and_output_is_said() 
 @pytest.mark.parametrize(
     ("lost", "conditions", "code", "verdict"),
     [
-        (0, "", 0, "none"),
         (40, "\n  harmful flips > 20 %  \r\n\n", 0, "passed"),
         (40, "accuracy drop > 30 points\n\nharmful flips > 5 %\n", 1, "failed"),
     ],
@@ -132,8 +133,6 @@ def test_conditions_decide(job, write_probe, tmp_path, lost, conditions, code, v
     ran = job("gate", **write(write_probe, tmp_path, lost), fail_if=conditions, report="my report")
     assert (ran.code, ran.outputs["verdict"], ran.outputs["exit-code"]) == (code, verdict, str(code)), ran.printed
     assert ran.outputs["report"] == "my report"
-    report = json.loads((tmp_path / "my report" / "report.json").read_text())
-    assert report["overall"]["flips"]["harmful"] == lost
     assert (tmp_path / "my report" / "report.html").is_file()
     assert Path(ran.outputs["markdown"]).read_text() == ran.summary
     asked = [line.strip() for line in conditions.split("\n") if line.strip()]
@@ -151,10 +150,8 @@ POLICY = "alpha: 0.05\nmargin: 3 points\nrules:\n- groups: overall\n"
 @pytest.mark.parametrize(
     ("lost", "fail_on", "code", "exit_code", "verdict"),
     [
-        (0, "failed-or-inconclusive", 0, 0, "passed"),
         (12, "failed-or-inconclusive", 3, 3, "inconclusive"),
         (12, "failed", 0, 3, "inconclusive"),
-        (40, "failed", 1, 1, "failed"),
         (40, "nothing", 0, 1, "failed"),
     ],
 )
@@ -171,7 +168,7 @@ def test_noise_is_two_logs(job, write_probe, tmp_path) -> None:
     inputs = write(write_probe, tmp_path, 40)
     write(write_probe, tmp_path / "same model", 3)
     ran = job("gate", **inputs, noise="same model/before\nsame model/after\n")
-    assert ran.code == 0, ran.printed
+    assert (ran.code, ran.outputs["verdict"], ran.outputs["exit-code"]) == (0, "none", "0"), ran.printed
     assert json.loads((tmp_path / "consistency-report" / "gate.json").read_text())["noise"]
     ran = job("gate", **inputs, noise="same model/before")
     assert ran.code == 2
@@ -208,15 +205,15 @@ def test_an_input_is_never_a_part_of_the_script(job, text) -> None:
     assert all(line.startswith("::error::") and text not in line for line in ran.printed.splitlines())
 
 
-@pytest.mark.parametrize("text", [name for name in HOSTILE if "\n" not in name])
-def test_files_may_have_any_name(job, write_probe, tmp_path, text) -> None:
+def test_files_may_have_any_name(job, write_probe, tmp_path) -> None:
+    text = "".join(name for name in HOSTILE if "\n" not in name)
     write(write_probe, tmp_path, 40)
-    names = {kind: f"{kind} {text}" for kind in ("before", "after")}
-    for kind, name in names.items():
-        shutil.move(tmp_path / kind, tmp_path / name)
-    ran = job("gate", **names, fail_if="harmful flips > 5 %", report=f"report {text}")
-    assert (ran.code, ran.outputs["verdict"]) == (1, "failed"), ran.printed
-    assert (tmp_path / ran.outputs["report"] / "report.html").is_file()
+    for kind in ("before", "after"):
+        shutil.move(tmp_path / kind, tmp_path / f"-{kind}{text}")
+    ran = job("gate", before=f"-before{text}", after=f"-after{text}", report=f"-report{text}")
+    assert (ran.code, ran.outputs["verdict"]) == (0, "none"), ran.printed
+    assert (tmp_path / f"-report{text}" / "report.html").is_file()
+    assert ran.outputs["report"] == f"-report{text}"
 
 
 @pytest.mark.parametrize(
