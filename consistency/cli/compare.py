@@ -218,6 +218,7 @@ def compare(
     if order is not None:
         raise typer.BadParameter("--order is for several runs: give BEFORE and two or more others")
     (other,) = several
+    from consistency.cli.gate import ending
     from consistency.comparison.compare import compare as compare_runs
     from consistency.comparison.result import SameRun
     from consistency.comparison.runs import read_both
@@ -309,15 +310,10 @@ def compare(
         from consistency.report.pair.github import to_markdown
 
         show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
+    code, why = ending(checks, decision)
     # Where the output goes into a file, the job's log says why it ended.
-    closed = [item.to_text() for item in checks if item.failed]
-    if decision is not None and decision.outcome:
-        closed += decision.to_lines()
     if not is_terminal():
-        tell(*(f"consistency: {line}" for line in closed))
-    code = decision.outcome.exit_code if decision is not None else 0
-    if any(item.failed for item in checks):
-        code = 1
+        tell(*(f"consistency: {line}" for line in why))
     if code:
         raise typer.Exit(code)
 
