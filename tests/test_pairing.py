@@ -136,6 +136,18 @@ def test_options_that_differ_under_one_hash_are_dropped():
     assert pairs.report.dropped["options differ"].count == 1
 
 
+@pytest.mark.parametrize("options", [["8", "2", "24", "120"], ["1", "2", "3", "5"], ["x", "2x", "8", "8x"]], ids=str)
+@pytest.mark.parametrize("labels", ["ABCD", "1234"])
+def test_options_that_are_numbers_pair_with_labels_in_their_place(options, labels):
+    document, by_text = [question(0, options)], [tuple(f" {text}" for text in options)]
+    before = scores(document, [[-1, -2, -3, -4]], [0], continuations=by_text)
+    after = scores(document, [[-4, -3, -2, -1]], [0], continuations=[tuple(labels)])
+    for first, second in ((before, after), (after, before)):
+        pairs = pair(first, second)
+        assert (len(pairs), pairs.report.reordered, pairs.report.dropped) == (1, 0, {})
+        assert (pairs.before.logprobs + pairs.after.logprobs).tolist() == [[-5, -5, -5, -5]]
+
+
 def test_identical_documents_pair_by_equal_doc_id_and_are_counted():
     documents = [question(0, ABC), question(0, ABC), question(1, ABC)]
     before = scores(documents, [[-1, -2, -3], [-2, -1, -3], [-3, -2, -1]], [0] * 3, ids=[5, 7, 9])
