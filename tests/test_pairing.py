@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consistency.comparison.compare import compare
 from consistency.comparison.items import question_arrays
 from consistency.comparison.pairing import pair
 from consistency.errors import InputError
@@ -256,3 +257,17 @@ def test_tasks_measured_together_are_as_measured_alone():
         (alone,) = question_arrays([pairs])
         assert list(found) == list(alone)
         assert all(found[name].tobytes() == alone[name].tobytes() for name in alone)
+
+
+@pytest.mark.parametrize(("differ", "says"), [(4, ""), (5, "; 5 of 60 questions are left out (")])
+def test_the_verdict_counts_questions_that_are_left_out(tmp_path, differ, says):
+    for name, texts in (("before", ABC), ("after", ["red", "green", "black"])):
+        rows = [
+            {"task": "t", "id": i, "question": f"Which {i}?", "choices": texts if i < differ else ABC, "gold": 0}
+            | {"logprobs": [-1.0, -2.0 - i % 3, -3.0]}
+            for i in range(60)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = compare(tmp_path / "before.jsonl", tmp_path / "after.jsonl")
+    assert found.overall.n == 60 - differ
+    assert ("left out" in found.verdict, says in found.verdict) == (bool(says), True)

@@ -15,6 +15,7 @@ from consistency.comparison.clusters import Clusters
 from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.numbers import points
 from consistency.comparison.over_rotations import rotation_lines
+from consistency.comparison.pairing import left_out_clause
 from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.printed import (
     Layout,
@@ -209,6 +210,7 @@ class Comparison:
             item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)
         )
         doubts = clauses + settings_clause(self.settings, unexplained=unexplained)
+        doubts += left_out_clause(section.pairing for section in self.by_task.values())
         sentences = [
             verdict(pool, 100 * self.margin, [self.by_task[name] for name in pool.tasks if name in self.by_task])
             for pool in self.pools
@@ -216,7 +218,7 @@ class Comparison:
         if len(sentences) == 1:
             return (f"{sentences[0].removesuffix('.')}{doubts}.",)
         named = [f"{pool.name}: {sentence}" for pool, sentence in zip(self.pools, sentences, strict=True)]
-        doubts = doubts.removeprefix("; but ")
+        doubts = doubts.removeprefix("; ").removeprefix("but ")
         return (*named, *([f"{doubts[0].upper()}{doubts[1:]}."] if doubts else []))
 
     @property
