@@ -117,18 +117,13 @@ def test_tasks_evaluated_one_after_another_are_read_together(tmp_path):
 def test_tasks_of_the_results_without_samples_are_named_and_groups_are_none(tmp_path):
     for when in ("before", "after"):
         run(tmp_path / when, MONDAY, {"a": 0, "b": 0})
-        path = results(
-            tmp_path / when,
-            "2026-01-01T00-00-00.000000",
-            {"a": 0, "b": 0, "c": 0, "d": 0},
-            group_subtasks={"all": ["a", "b", "c"]},
-        )
+        path = results(tmp_path / when, MONDAY, dict.fromkeys("abcd", 0), group_subtasks={"all": ["a", "b", "c"]})
         content = json.loads(path.read_text())
         content["results"]["all"] = {"acc,none": 0.5}
         path.write_text(json.dumps(content))
     assert read_run(tmp_path / "before").selection.without_samples == ("c", "d")
     notes = compare(tmp_path / "before", tmp_path / "after").notes
-    assert [note.endswith(": c, d") for note in notes] == [True, True]
+    assert sum(note.endswith(": c, d") for note in notes) == 2
 
 
 def test_a_run_whose_every_task_was_repeated_is_named_only(tmp_path):
