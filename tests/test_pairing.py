@@ -271,3 +271,7 @@ def test_the_verdict_counts_questions_that_are_left_out(tmp_path, differ, says):
     found = compare(tmp_path / "before.jsonl", tmp_path / "after.jsonl")
     assert found.overall.n == 60 - differ
     assert ("left out" in found.verdict, says in found.verdict) == (bool(says), True)
+    if says:
+        page = found.write(tmp_path / "out").read_text()
+        paper = page[page.index("For a paper") :]
+        assert f"left out: {differ} (" in paper

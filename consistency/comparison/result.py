@@ -237,16 +237,21 @@ class Comparison:
             ),
             *(item.to_text() for item in self.unpaired),
             *self.names.to_lines(),
-            *limit_lines(
-                config.limit if was_limited(config, names) else None
-                for config, names in (
-                    (self.before, self.by_task),
-                    (self.after, [self.names.renamed.get(name, name) for name in self.by_task]),
-                )
-            ),
+            *self.limits,
             *(item.to_text() for item in self.clusters),
             *(item.to_text() for item in self.settings),
             *(item.to_text() for item in self.warnings),
+        )
+
+    @property
+    def limits(self) -> list[str]:
+        """To how many questions lm_eval was limited, where this left any out."""
+        return limit_lines(
+            config.limit if was_limited(config, names) else None
+            for config, names in (
+                (self.before, self.by_task),
+                (self.after, [self.names.renamed.get(name, name) for name in self.by_task]),
+            )
         )
 
     @property
