@@ -417,7 +417,10 @@ class Comparison:
                 *task_lines(tasks, self.pooled, chosen, layout),
                 *(layout.lines(f"{choice} (--all: all tasks)") if choice else ()),
             ],
-            *([*slice_lines(found, most_tasks, layout)] for found in self.slices.values()),
+            *(
+                [*slice_lines(found, most_tasks, layout, tasks_chosen=chosen is not None)]
+                for found in self.slices.values()
+            ),
             (line for sentence in about for line in layout.lines(sentence)),
             (line for note in self._read_otherwise() for line in layout.lines(note)),
             layout.lines(self.signature),
