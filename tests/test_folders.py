@@ -114,6 +114,18 @@ def test_tasks_evaluated_one_after_another_are_read_together(tmp_path):
     assert read_run(tmp_path, run="2026-01-05").config.num_fewshot == {"a": 0, "b": 0}
 
 
+def test_tasks_of_the_results_without_samples_are_named_and_groups_are_none(tmp_path):
+    for when in ("before", "after"):
+        run(tmp_path / when, MONDAY, {"a": 0, "b": 0})
+        path = results(tmp_path / when, MONDAY, dict.fromkeys("abcd", 0), group_subtasks={"all": ["a", "b", "c"]})
+        content = json.loads(path.read_text())
+        content["results"]["all"] = {"acc,none": 0.5}
+        path.write_text(json.dumps(content))
+    assert read_run(tmp_path / "before").selection.without_samples == ("c", "d")
+    notes = compare(tmp_path / "before", tmp_path / "after").notes
+    assert sum(note.endswith(": c, d") for note in notes) == 2
+
+
 def test_a_run_whose_every_task_was_repeated_is_named_only(tmp_path):
     run(tmp_path, MONDAY, {"a": 0})
     run(tmp_path, TUESDAY, {"a": 5}, "0")

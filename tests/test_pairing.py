@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consistency.comparison.compare import compare
 from consistency.comparison.items import question_arrays
 from consistency.comparison.pairing import pair
 from consistency.errors import InputError
@@ -136,6 +137,18 @@ def test_options_that_differ_under_one_hash_are_dropped():
     assert pairs.report.dropped["options differ"].count == 1
 
 
+@pytest.mark.parametrize("options", [["8", "2", "24", "120"], ["1", "2", "3", "5"], ["x", "2x", "8", "8x"]], ids=str)
+@pytest.mark.parametrize("labels", ["ABCD", "1234"])
+def test_options_that_are_numbers_pair_with_labels_in_their_place(options, labels):
+    document, by_text = [question(0, options)], [tuple(f" {text}" for text in options)]
+    before = scores(document, [[-1, -2, -3, -4]], [0], continuations=by_text)
+    after = scores(document, [[-4, -3, -2, -1]], [0], continuations=[tuple(labels)])
+    for first, second in ((before, after), (after, before)):
+        pairs = pair(first, second)
+        assert (len(pairs), pairs.report.reordered, pairs.report.dropped) == (1, 0, {})
+        assert (pairs.before.logprobs + pairs.after.logprobs).tolist() == [[-5, -5, -5, -5]]
+
+
 def test_identical_documents_pair_by_equal_doc_id_and_are_counted():
     documents = [question(0, ABC), question(0, ABC), question(1, ABC)]
     before = scores(documents, [[-1, -2, -3], [-2, -1, -3], [-3, -2, -1]], [0] * 3, ids=[5, 7, 9])
@@ -244,3 +257,21 @@ def test_tasks_measured_together_are_as_measured_alone():
         (alone,) = question_arrays([pairs])
         assert list(found) == list(alone)
         assert all(found[name].tobytes() == alone[name].tobytes() for name in alone)
+
+
+@pytest.mark.parametrize(("differ", "says"), [(4, ""), (5, "; 5 of 60 questions are left out (")])
+def test_the_verdict_counts_questions_that_are_left_out(tmp_path, differ, says):
+    for name, texts in (("before", ABC), ("after", ["red", "green", "black"])):
+        rows = [
+            {"task": "t", "id": i, "question": f"Which {i}?", "choices": texts if i < differ else ABC, "gold": 0}
+            | {"logprobs": [-1.0, -2.0 - i % 3, -3.0]}
+            for i in range(60)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = compare(tmp_path / "before.jsonl", tmp_path / "after.jsonl")
+    assert found.overall.n == 60 - differ
+    assert ("left out" in found.verdict, says in found.verdict) == (bool(says), True)
+    if says:
+        page = found.write(tmp_path / "out").read_text()
+        paper = page[page.index("For a paper") :]
+        assert f"left out: {differ} (" in paper

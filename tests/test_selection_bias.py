@@ -118,6 +118,16 @@ def test_tasks_count_together_and_what_is_no_answer_does_not() -> None:
     assert favoured(wide) == ("28", 100.0, 3.5)
 
 
+def test_the_warning_says_of_how_many_questions_where_one_ties() -> None:
+    """A question with a tie has no answer: 60 of the 61 count."""
+    found = OptionCounts()
+    found.add_task(np.vstack([np.eye(2)[[0] * 60], [[0.5, 0.5]]]), np.arange(61) % 2)
+    bias = strongest_bias({"yes or no": found})
+    assert bias is not None
+    assert bias.n == 60
+    assert " 60 " in bias.to_text()
+
+
 def test_of_several_sets_of_answers_the_strongest_bias_is_named() -> None:
     even = counted("ABCD" * 30, "ABCD" * 30)
     strong, weak = counted("CCCC" * 30, "ABCD" * 30), counted("CCCD" * 30, "ABCD" * 30)
@@ -125,7 +135,9 @@ def test_of_several_sets_of_answers_the_strongest_bias_is_named() -> None:
     found = strongest_bias({"base": even, "tuned": weak, "other": strong})
     # C is right wherever it is gold, and no other letter is: recalls 1, 0, 0, 0.
     rstd = pytest.approx(3**0.5 / 4)
-    assert found == SelectionBias("other", "C", 1.0, 0.25, pytest.approx(0.75), 2, 3, rstd, pytest.approx(0, abs=1e-9))
+    assert found == SelectionBias(
+        "other", "C", 1.0, 0.25, pytest.approx(0.75), 2, 3, rstd, pytest.approx(0, abs=1e-9), n=120
+    )
 
 
 def write_log(folder: Path, answers: str, order: str = "pqrs", turned: int = 120, task: str = "things") -> Path:

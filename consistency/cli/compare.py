@@ -314,6 +314,8 @@ def compare(
     # Where the output goes into a file, the job's log says why it ended.
     if not is_terminal():
         tell(*(f"consistency: {line}" for line in why))
+    if out is not None:
+        tell(f"consistency: the page is {out / 'report.html'}")
     if code:
         raise typer.Exit(code)
 

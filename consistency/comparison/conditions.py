@@ -105,7 +105,10 @@ class Check:
     def to_text(self) -> str:
         """The condition, what was found, and what follows from it."""
         found, condition = self.estimate, self.condition
-        text = f"{condition.text}: {self.section}{self._among()}, {self._formatted(found.value)}"
+        where = f"{self.section}{self._among()}, "
+        # The condition may name it already.
+        where = "" if condition.text.endswith(f" in {where[:-2]}") else where
+        text = f"{condition.text}: {where}{self._formatted(found.value)}"
         if found.ci_low is not None and found.ci_high is not None:
             text += f" [{self._number(found.ci_low)}, {self._number(found.ci_high)}]"
             text += " exact (Clopper–Pearson)" if found.method == "exact" else ""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from consistency.errors import InputError
 from consistency.logs.documents import KEY_SIZE, normalised, options_of
 from consistency.logs.doubts import doubts
-from consistency.logs.labels import label_of, labels_of
+from consistency.logs.labels import are_options, label_of, labels_of
 from consistency.logs.scores import Scores
 from consistency.support.arrays import Bools, Integers
 from consistency.support.text import shortened
@@ -27,6 +27,8 @@ from consistency.support.text import shortened
 # Why documents are left out that have no counterpart.
 ONLY_FIRST, ONLY_SECOND = "only in the first log", "only in the second log"
 _EXAMPLES = 5
+# Fewer questions, or a smaller share of them, are left out without a word in the verdict.
+_MANY_LEFT_OUT, _MUCH_LEFT_OUT = 5, 0.02
 _NO_KEY = bytes(KEY_SIZE)
 
 
@@ -102,6 +104,24 @@ class PairingReport:
             "examples": {reason: list(dropped.examples) for reason, dropped in self.dropped.items()},
             "notes": list(self.notes),
         }
+
+
+def left_out_clause(parts: Iterable[PairingReport]) -> str:
+    """What a verdict says of questions that both logs hold and that are left out; empty where they are few.
+
+    Examples
+    --------
+    >>> left_out_clause([PairingReport(175, dropped={"options differ": Dropped(25, ())})])
+    '; 25 of 200 questions are left out (options differ)'
+    """
+    pooled = PairingReport.pooled([*parts])
+    found = {
+        reason: dropped.count for reason, dropped in pooled.dropped.items() if reason not in (ONLY_FIRST, ONLY_SECOND)
+    }
+    count = sum(found.values())
+    if count < _MANY_LEFT_OUT or count < _MUCH_LEFT_OUT * (pooled.paired + count):
+        return ""
+    return f"; {count:,} of {pooled.paired + count:,} questions are left out ({', '.join(found)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -381,7 +401,7 @@ def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, .
     texts_after = [normalised(t) for t in second]
     same_texts = sorted(texts_before) == sorted(texts_after)
     if not same_texts or _are_labels(texts_before):
-        if not _are_comparable(first, second):
+        if not _are_comparable(before, i, after, j):
             return None
         scored_before, scored_after = texts_before, texts_after
         texts_before = [normalised(t) for t in before.option_texts(i)]
@@ -416,21 +436,26 @@ def _are_labels(texts: list[str]) -> bool:
     return all(label_of(text) or not text for text in texts)
 
 
-def _are_comparable(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
+def _are_comparable(before: Scores, i: int, after: Scores, j: int) -> bool:
     """Whether the places of two rows' options tell which they are, where the texts that are scored do not.
 
-    So they do for labels of two kinds, such as letters and numbers, and for labels beside texts. Rows that share some labels and
-    not others, lack one, or have one twice, do not say which option is which.
+    So they do for the document's own options, for labels of two kinds, such as letters and numbers, and for labels beside texts.
+    Rows that share some labels and not others, lack one, or have one twice, do not say which option is which.
     """
+    first, second = before.continuations[i], after.continuations[j]
     if first == second or not (first and second):
         return True
     labels = labels_of(first), labels_of(second)
-    for texts, found in zip((first, second), labels, strict=True):
-        if not found and len(set(texts)) > 1 and any(label_of(text) for text in texts):
+    # Of options that are numbers only some may look like labels.
+    own = are_options(first, before.documents[i]), are_options(second, after.documents[j])
+    for texts, found, is_own in zip((first, second), labels, own, strict=True):
+        if not (found or is_own) and len(set(texts)) > 1 and any(label_of(text) for text in texts):
             return False
     shared = set(labels[0]) & set(labels[1])
     # Numbers from 0 and from 1 share some.
-    return len(shared) in (0, len(first)) or all(map(_are_counted, labels))
+    return len(shared) in (0, len(first)) or all(
+        is_own or _are_counted(found) for found, is_own in zip(labels, own, strict=True)
+    )
 
 
 def _are_counted(labels: tuple[str, ...]) -> bool:

@@ -135,8 +135,8 @@ def choice_note(most: ChangedMost | None, tasks: int) -> str:
     )
 
 
-def slice_lines(found: Slices, most: int | None, layout: Layout) -> Iterator[str]:
-    """A table of the slices that changed most, and what its columns are."""
+def slice_lines(found: Slices, most: int | None, layout: Layout, *, tasks_chosen: bool = False) -> Iterator[str]:
+    """A table of the slices that changed most, and what its columns are; below a table of all tasks or of chosen ones."""
     shown = found.largest(most)
     styles = tuple(_style(item.delta_accuracy.value, item.p_holm) if layout.styles else "" for item in shown)
     changes = [(item.delta_accuracy, item.shrunk) for item in shown]
@@ -165,6 +165,11 @@ def slice_lines(found: Slices, most: int | None, layout: Layout) -> Iterator[str
         remarks.append("a wider terminal also shows the changes that are shrunk towards their mean")
     else:
         remarks.append(found.shrinkage)
+    if tasks_chosen:
+        remarks.append(
+            "each interval here is 95 % for its slice alone; those of the tasks above are wider for the same questions, as these "
+            "tasks were chosen for large changes"
+        )
     yield from layout.lines("; ".join([*remarks, found.correction]))
 
 

@@ -15,6 +15,7 @@ from consistency.comparison.clusters import Clusters
 from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.numbers import points
 from consistency.comparison.over_rotations import rotation_lines
+from consistency.comparison.pairing import left_out_clause
 from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.printed import (
     Layout,
@@ -209,6 +210,7 @@ class Comparison:
             item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)
         )
         doubts = clauses + settings_clause(self.settings, unexplained=unexplained)
+        doubts += left_out_clause(section.pairing for section in self.by_task.values())
         sentences = [
             verdict(pool, 100 * self.margin, [self.by_task[name] for name in pool.tasks if name in self.by_task])
             for pool in self.pools
@@ -216,7 +218,7 @@ class Comparison:
         if len(sentences) == 1:
             return (f"{sentences[0].removesuffix('.')}{doubts}.",)
         named = [f"{pool.name}: {sentence}" for pool, sentence in zip(self.pools, sentences, strict=True)]
-        doubts = doubts.removeprefix("; but ")
+        doubts = doubts.removeprefix("; ").removeprefix("but ")
         return (*named, *([f"{doubts[0].upper()}{doubts[1:]}."] if doubts else []))
 
     @property
@@ -235,16 +237,21 @@ class Comparison:
             ),
             *(item.to_text() for item in self.unpaired),
             *self.names.to_lines(),
-            *limit_lines(
-                config.limit if was_limited(config, names) else None
-                for config, names in (
-                    (self.before, self.by_task),
-                    (self.after, [self.names.renamed.get(name, name) for name in self.by_task]),
-                )
-            ),
+            *self.limits,
             *(item.to_text() for item in self.clusters),
             *(item.to_text() for item in self.settings),
             *(item.to_text() for item in self.warnings),
+        )
+
+    @property
+    def limits(self) -> list[str]:
+        """To how many questions lm_eval was limited, where this left any out."""
+        return limit_lines(
+            config.limit if was_limited(config, names) else None
+            for config, names in (
+                (self.before, self.by_task),
+                (self.after, [self.names.renamed.get(name, name) for name in self.by_task]),
+            )
         )
 
     @property
@@ -410,7 +417,10 @@ class Comparison:
                 *task_lines(tasks, self.pooled, chosen, layout),
                 *(layout.lines(f"{choice} (--all: all tasks)") if choice else ()),
             ],
-            *([*slice_lines(found, most_tasks, layout)] for found in self.slices.values()),
+            *(
+                [*slice_lines(found, most_tasks, layout, tasks_chosen=chosen is not None)]
+                for found in self.slices.values()
+            ),
             (line for sentence in about for line in layout.lines(sentence)),
             (line for note in self._read_otherwise() for line in layout.lines(note)),
             layout.lines(self.signature),

@@ -77,6 +77,8 @@ class Selection:
         The tasks of each of `others`.
     left_out : tuple of LeftOut
         Files that were not read.
+    without_samples : tuple of str
+        Tasks of the results file of which there are no samples.
 
     Examples
     --------
@@ -93,6 +95,7 @@ class Selection:
     differing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
+    without_samples: tuple[str, ...] = ()
 
     def without(self, tasks: Collection[str], files: Sequence[LeftOut]) -> Selection:
         """The selection where the samples files of some tasks turned out to be unreadable."""
@@ -118,11 +121,17 @@ class Selection:
         return f"read the run {self.run} ({chosen} of {self.total}; others: {_shortened(others)})"
 
     def to_lines(self) -> Iterator[str]:
-        """A line for each file that could not be read, and one for all that are no samples files."""
+        """A line for each file that could not be read, one for all that are no samples files, one for tasks without samples."""
         strangers = [item.path.name for item in self.left_out if item.problem == NOT_SAMPLES]
         yield from (item.to_text() for item in self.left_out if item.problem != NOT_SAMPLES)
         if strangers:
             yield f"left out: {_shortened(strangers)} ({NOT_SAMPLES})"
+        if self.without_samples:
+            count = len(self.without_samples)
+            yield (
+                f"{count} {'task of the results has' if count == 1 else 'tasks of the results have'} no samples, and cannot be "
+                f"compared: {_shortened(self.without_samples)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -443,6 +452,17 @@ def _ask_which(path: Path, runs: Mapping[_RunKey, _Run], differ: bool) -> None:
 
 def _folders(path: Path, keys: Iterable[_RunKey]) -> list[str]:
     return sorted({str(folder.relative_to(path)) for folder, _ in keys})
+
+
+def tasks_without_samples(found: Found) -> tuple[str, ...]:
+    """The tasks in what is recorded of a run that have no samples file; a group has results, but is no task."""
+    if found.selection.is_file:
+        return ()
+    recorded, configs = (found.config.content.get(key) for key in ("results", "configs"))
+    if not isinstance(recorded, dict) or not isinstance(configs, dict):
+        return ()
+    sampled = {task for _, task in found.files}
+    return tuple(sorted(task for task in recorded if task in configs and task not in sampled))
 
 
 class _Names:

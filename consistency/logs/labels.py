@@ -103,7 +103,7 @@ def order_of_labels(
     result = np.tile(np.arange(width), (len(continuations), 1))
     is_moved = False
     for row, texts in enumerate(continuations):
-        if texts in moved and not _are_options(texts, documents[row]):
+        if texts in moved and not are_options(texts, documents[row]):
             result[row, : len(texts)] = moved[texts]
             is_moved = True
     return result if is_moved else None
@@ -117,6 +117,6 @@ def _counting(labels: frozenset[str]) -> tuple[str, ...]:
     return ()
 
 
-def _are_options(texts: Sequence[str], document: bytes) -> bool:
+def are_options(texts: Sequence[str], document: bytes) -> bool:
     """Whether the texts are the document's own options, in its own order."""
     return [normalised(text) for text in texts] == [normalised(text) for text in options_of(document)]

@@ -7,11 +7,11 @@ logs with and without document hashes. A document is one question; its key is (t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consistency.errors import InputError
-from consistency.logs.folders import LeftOut, Selection, find_logs
+from consistency.logs.folders import LeftOut, Selection, find_logs, tasks_without_samples
 from consistency.logs.formats.find import read_foreign, reader_of
 from consistency.logs.formats.hub import fetch, is_remote
 from consistency.logs.run_config import RunConfig
@@ -123,7 +123,8 @@ def read_run(
     if not tasks:
         raise unreadable[0][1]
     left_out = [LeftOut(error.path or path, error.problem, error.line) for _, error in unreadable]
-    return Run(named, tasks, found.config, found.selection.without({task for task, _ in unreadable}, left_out))
+    selection = found.selection.without({task for task, _ in unreadable}, left_out)
+    return Run(named, tasks, found.config, replace(selection, without_samples=tasks_without_samples(found)))
 
 
 def read_file(file: Path, task: str, config: RunConfig) -> Mapping[str, Scores]:

@@ -108,6 +108,8 @@ class SelectionBias:
         The standard deviation of the letters' recalls.
     p_holm : float or None
         Of no preference, adjusted over the sets of answers.
+    n : int
+        How many answers were counted: those of questions with one answer, not two that tie, and one gold option.
     """
 
     answers_of: str
@@ -120,19 +122,24 @@ class SelectionBias:
     rstd: float | None = None
     p_holm: float | None = None
     kind: str = "selection bias"
+    n: int = 0
 
     def to_text(self) -> str:
         """A sentence for readers."""
-        more = f"; {self.alike} of {self.of} sets of answers favour an option by themselves" if self.of > 1 else ""
-        size = f"{100 * self.bias:.0f} % of the answers would have to be others"
-        if self.rstd is not None:
-            size += f", RStd {100 * self.rstd:.1f} points"
+        p = ""
         if self.p_holm is not None:
-            size += ", p < .0001" if self.p_holm < 1e-4 else f", p = {self.p_holm:.4f}"
+            p = " (p < .0001)" if self.p_holm < 1e-4 else f" (p = {self.p_holm:.4f})"
+        recalls = ""
+        if self.rstd is not None:
+            recalls = f"; accuracy differs by which option is gold (RStd {100 * self.rstd:.1f} points)"
+        alone = (
+            f"; of {self.of} sets of answers, each tested alone, {self.alike} favour an option" if self.of > 1 else ""
+        )
         return (
             f"{self.answers_of}: {100 * self.answered:.1f} % of the answers are option {self.option}, which is the gold "
-            f"option in {100 * self.gold:.1f} % ({size}): what looks like knowledge, or like its lack, may be selection "
-            f"bias{more}"
+            f"option in {100 * self.gold:.1f} % (n = {self.n:,} questions; where options tie for the answer none is counted): a "
+            f"model that is right as often and favours no option would give {100 * self.bias:.0f} % of its answers "
+            f"otherwise{p}{recalls}; what looks like knowledge, or like its lack, may be selection bias{alone}"
         )
 
 
@@ -244,6 +251,7 @@ def describe(answers_of: str, counts: OptionCounts, tested: Preference, alike: i
         of,
         tested.rstd.value,
         tested.p_holm,
+        n=n,
     )
 
 

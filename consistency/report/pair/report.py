@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from consistency.comparison.items import LargeItems
 from consistency.comparison.over_rotations import rotation_lines
+from consistency.comparison.pairing import PairingReport
 from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
@@ -42,7 +43,6 @@ from consistency.report.provenance import (
     pair_signature,
     versions,
 )
-from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.support.computed import Computed, computed
 from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
@@ -141,7 +141,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         scopes = list(comparison.by_scope)
         of_kl = (tables.quantile_table(items, scopes), tables.trimmed_table(comparison))
         moved: tuple[Table | Drawing, ...] = (*of_kl, *distributions)
-        sections.append(Section("distributions", "How far the distributions moved", _reading(items), moved))
+        sections.append(Section("distributions", "How far the distributions moved", _reading(comparison, items), moved))
         sections.append(Section("ranking", "Whether the order of the options held", (), tuple(rankings)))
     options_of = (option_tables.calibration_table(comparison), option_tables.preference_table(comparison))
     if found := tuple(filter(None, options_of)):
@@ -166,7 +166,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         sections=tuple(sections),
         questions=shown,
         questions_note=questions.note(shown, len(items["doc_id"]), harmful),
-        methods=(*_results(comparison), *pair_methods(document)),
+        methods=(*_conditions(comparison), *_results(comparison), *pair_methods(document)),
         bibtex=bibtex({comparison.before.lm_eval_version, comparison.after.lm_eval_version}),
         document=document,
         numbers=key_numbers(comparison),
@@ -320,16 +320,30 @@ def _results(comparison: Comparison) -> Iterator[str]:
         )
 
 
+def _conditions(comparison: Comparison) -> Iterator[str]:
+    """What a paper must say of the models and the questions before its results."""
+    before, after = (model_name(config) for config in (comparison.before, comparison.after))
+    yield f"The model before is {before}, the model after {after}."
+    if limited := comparison.limits:
+        yield f"Not all questions were asked: {'; '.join(limited)}."
+    if left_out := _left_out(comparison):
+        yield left_out
+    for item in comparison.warnings:
+        yield f"Warning: {item.to_text()}."
+
+
+def _left_out(comparison: Comparison) -> str:
+    """How many documents were left out for which reasons; empty where none was."""
+    dropped = PairingReport.pooled([section.pairing for section in comparison.by_task.values()]).dropped
+    reasons = ", ".join(f"{found.count} ({reason})" for reason, found in dropped.items())
+    return f"Documents that were left out: {reasons}." if reasons else ""
+
+
 def _provenance(comparison: Comparison) -> tuple[str, ...]:
     first, second = (selection.to_text() for selection in comparison.selection)
-    reasons: dict[str, int] = {}
-    for section in comparison.by_task.values():
-        for reason, dropped in section.pairing.dropped.items():
-            reasons[reason] = reasons.get(reason, 0) + dropped.count
-    left_out = ", ".join(f"{count} ({reason})" for reason, count in reasons.items())
     return (
         f"Before: {first}. After: {second}.",
-        f"Documents that were left out: {left_out}." if reasons else "Every document of the compared tasks was paired.",
+        _left_out(comparison) or "Every document of the compared tasks was paired.",
         f"Settings: {'; '.join(item.to_text() for item in comparison.settings)}."
         if comparison.settings
         else "The logs name no setting in which the two runs differ, beside the model.",
@@ -337,18 +351,25 @@ def _provenance(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def _reading(items: Columns) -> tuple[str, ...]:
+def _reading(comparison: Comparison, items: Columns) -> tuple[str, ...]:
     """The reading rule, and what it is applied to."""
     lost, won = tables.moved(items)
     n = int(np.isfinite(items["delta_gold"]).sum())
     if not n:
         return (READING,)
-    p = p_equals(mcnemar_exact(lost, won))
-    return (
-        READING,
+    counts = (
         f"Here the gold option lost more than 10 points of probability in {100 * lost / n:.1f} % of the questions and "
-        f"won as much in {100 * won / n:.1f} % (sign test of no difference between the two: {p}).",
+        f"won more than 10 in {100 * won / n:.1f} %"
     )
+    change = None if comparison.overall is None else comparison.overall.estimates.get("delta_gold")
+    if change is None or change.value is None:
+        return READING, f"{counts}."
+    # As many may lose as win while the losses are larger.
+    ends = ""
+    if change.ci_low is not None and change.ci_high is not None:
+        ends = f" [{points(change.ci_low)}, {points(change.ci_high)}]"
+    mean = f"in the mean of all questions its probability changed by {points(change.value)} points{ends}"
+    return READING, f"{counts}; this counts questions, however far they moved: {mean}."
 
 
 def _questions(items: Columns, logged: LargeTexts | None) -> list[ChangedQuestion]:
