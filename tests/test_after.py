@@ -120,8 +120,8 @@ def test_one_command_after_a_training_says_what_it_taught_and_broke(
     judged = json.loads(Path("out/after/audit/audit.json").read_text())
     assert judged["multiple_choice"] == 13
     assert len(runs["probe"].tasks["consistency_training_set_pool_icl"].documents) == 7
-    # The row's own subject, also of the five that are examples.
-    assert list(judged["subjects"]) == ["medicine"]
+    # No row names its subject in a form that is read; what the probe's prompts call it is none.
+    assert list(judged["subjects"]) == [""]
     # What was found stands last, behind everything that lm_eval prints, with where it is.
     places = ["report/report.html", "report-same-format/report.html", "audit/audit.md"]
     assert [line.split(": ")[1] for line in printed.splitlines()[-3:]] == [f"out/after/{place}" for place in places]

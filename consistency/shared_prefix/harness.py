@@ -54,7 +54,8 @@ def prepared_harness(described: Mapping[str, Any]) -> Iterator[None]:
 def commit() -> str | None:
     """What lm_eval writes of the repository that it runs in; outside of one None, where git would complain on the terminal."""
     inside = any((path / ".git").exists() for path in (Path.cwd(), *Path.cwd().parents))
-    return get_git_commit_hash() if inside else None
+    found: str | None = get_git_commit_hash() if inside else None
+    return found
 
 
 @contextmanager
