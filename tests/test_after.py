@@ -120,7 +120,11 @@ def test_one_command_after_a_training_says_what_it_taught_and_broke(
     judged = json.loads(Path("out/after/audit/audit.json").read_text())
     assert judged["multiple_choice"] == 13
     assert len(runs["probe"].tasks["consistency_training_set_pool_icl"].documents) == 7
-    assert str(Path("out/after/report/report.html")) in printed
+    # No row names its subject in a form that is read; what the probe's prompts call it is none.
+    assert list(judged["subjects"]) == [""]
+    # What was found stands last, behind everything that lm_eval prints, with where it is.
+    places = ["report/report.html", "report-same-format/report.html", "audit/audit.md"]
+    assert [line.split(": ")[1] for line in printed.splitlines()[-3:]] == [f"out/after/{place}" for place in places]
 
     code, again, told = call(*asked)
     assert (code, again) == (1, printed)
@@ -173,6 +177,22 @@ def test_what_is_no_finished_training_is_refused(
         Path(file).write_text("{}")
     with pytest.raises(InputError, match=message):
         read_trained(Path(config.name))
+
+
+def test_outside_a_repository_git_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("lm_eval")
+    from consistency.shared_prefix.harness import commit
+
+    monkeypatch.chdir(tmp_path)
+    assert commit() is None
+    assert capfd.readouterr().err == ""
+    subprocess.run(["git", "init", "-q"], check=True)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    done = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith(commit() or "none")
 
 
 def test_flags_that_the_command_sets_itself_are_refused(tmp_path: Path, call: Call) -> None:

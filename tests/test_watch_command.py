@@ -85,9 +85,12 @@ def test_each_step_has_a_line(folder: Path, call: Call, monkeypatch: pytest.Monk
     assert [line.split()[0] for line in lines if line[:6].strip().isdigit()] == ["0", "20", "40", "60", "80"]
     assert [line.split()[0] for line in lines if line.endswith("ALARM")] == ["60"]
     assert sum(line.count("●") for line in lines) == 1 + 5
-    monkeypatch.setenv("COLUMNS", "100")
-    narrow = call("watch", folder)[1].splitlines()
-    assert max(width(line) for line in narrow if line[:6].strip().isdigit()) <= 100
+    for columns, more in ((100, ["epoch", "KL", "ρ"]), (80, [])):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        narrow = call("watch", folder)[1].splitlines()
+        assert max(width(line) for line in narrow if line[:6].strip().isdigit()) <= columns
+        (head,) = (line for line in narrow if line.split()[:1] == ["step"])
+        assert [name for name in ("epoch", "KL", "ρ") if name in head.split()] == more
     # The folder of the training will do.
     assert call("watch", folder.parent)[1].splitlines() == narrow
 
@@ -104,6 +107,13 @@ def test_without_tasks_to_learn_there_is_no_plane(tmp_path: Path, call: Call) ->
     code, printed, _ = call("watch", tmp_path)
     assert code == 0
     assert "●" not in printed
+
+
+def test_of_one_look_there_is_no_plane(tmp_path: Path, call: Call) -> None:
+    write(tmp_path, [step(0), step(20)])
+    assert "●" not in call("watch", tmp_path)[1]
+    write(tmp_path, [step(0), step(20), step(40)])
+    assert "●" in call("watch", tmp_path)[1]
 
 
 def test_steps_at_one_place_of_the_plane_are_all_named(tmp_path: Path, call: Call) -> None:
@@ -203,6 +213,15 @@ def test_a_training_that_an_alarm_stopped_is_over(tmp_path: Path, call: Call) ->
     write(tmp_path, [step(0), step(60, ALARM)], settings={"on_alarm": "stop"})
     assert call("watch", tmp_path, "--follow", "--fail-on-alarm")[0] == 1
     assert not read_record(write(tmp_path, [step(0), step(60, ALARM)], settings={"on_alarm": "warn"})).is_over
+
+
+def test_a_training_that_was_killed_has_not_ended(tmp_path: Path, call: Call) -> None:
+    write(tmp_path, [step(0), step(60)])
+    assert "not ended: at step 60 of 80" in call("watch", tmp_path)[1]
+    # Another callback may end it before its last step.
+    write(tmp_path, [step(0), step(60)], ended=60)
+    assert read_record(tmp_path).is_over
+    assert "not ended" not in call("watch", tmp_path)[1]
 
 
 def test_the_page_and_its_files(folder: Path, call: Call, tmp_path: Path) -> None:

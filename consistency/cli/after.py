@@ -16,10 +16,12 @@ import typer
 
 from consistency.cli.evaluate import ask, described_model
 from consistency.errors import InputError
-from consistency.support.streams import say, show, tell
+from consistency.support.streams import say, say_sentences, show, tell
 
 if TYPE_CHECKING:
+    from consistency.comparison.result import Comparison
     from consistency.experiment.trained import Trained
+    from consistency.training_data.audit import TrainingSetAudit
     from consistency.training_data.decontamination import Contamination
 
 _SPOKEN = "--apply_chat_template"
@@ -56,12 +58,14 @@ def after(
 
     All other flags go to lm_eval: --device, --batch_size, --limit, --include_path, --model_args.
     """
+    from consistency.cli.compare import MOST_TASKS
     from consistency.comparison.compare import compare
     from consistency.comparison.conditions import check, read_condition
     from consistency.experiment.checkpoint import check_checkpoint, saved_template
     from consistency.experiment.trained import read_trained
     from consistency.logs.runs import read_run
     from consistency.report.pair.report import write_comparison
+    from consistency.support.terminal import columns, shows_colours
 
     conditions = [read_condition(text) for text in fail_if or ()]
     flags = _checked(context.args)
@@ -81,20 +85,26 @@ def after(
     tuned = both.asked("tuned", trained.tuned_args, [*asked, *([_SPOKEN] if template else [])])
     logs = {item.name: both.asked(f"base-{item.name}", item.model_args, [*asked, *item.flags]) for item in formats}
     comparison = compare(known or logs["own"], tuned)
-    write_comparison(comparison, out / "report")
+    reports = [write_comparison(comparison, out / "report")]
+    same = compare(logs["same"], tuned) if "same" in logs else None
+    if same is not None:
+        reports.append(write_comparison(same, out / "report-same-format"))
     checks = check(conditions, comparison)
-    show(comparison.to_text(10))
-    if "same" in logs:
-        same = compare(logs["same"], tuned)
-        write_comparison(same, out / "report-same-format")
-        say(
-            "The base model was asked in the format that it knows. Asked in the chat template of the training, which it may "
-            f"never have seen: {same.verdict}"
-        )
-    say(*(item.to_text() for item in checks))
-    if audit:
-        _audit(trained, both, tuned, out)
-    say(f"report: {out / 'report' / 'report.html'}")
+    audited = _audited(trained, both, tuned, out) if audit else _Audited()
+    found = [_found(comparison)]
+    if same is not None:
+        found = [
+            f"The base model asked in its own format: {found[0]}",
+            f"In the chat template of the training, which it may never have seen: {_found(same)}",
+        ]
+    # Behind everything that lm_eval prints.
+    show(comparison.to_text(MOST_TASKS, columns=columns(), styles=shows_colours()) + "\n", styles=True)
+    say_sentences(
+        *(item.to_text() for item in checks),
+        *found,
+        *audited.sentences(),
+    )
+    say(*(f"report: {path}" for path in reports), *(f"audit: {folder / 'audit.md'}" for folder in audited.folders))
     if any(item.failed for item in checks):
         raise typer.Exit(1)
 
@@ -205,46 +215,83 @@ def _base_formats(trained: Trained, template: str, out: Path) -> list[_Format]:
     return [own, _Format("same", {**trained.base_args, "tokenizer": str(folder)}, [_SPOKEN])]
 
 
-def _audit(trained: Trained, both: _Evaluations, tuned: Path, out: Path) -> None:
-    """Say which training rows contradict the base model, and which of their questions the evaluation asks."""
+@dataclass(frozen=True)
+class _Audited:
+    """What the audit of the training sets found.
+
+    Attributes
+    ----------
+    audits : sequence of TrainingSetAudit
+    folders : sequence of Path
+        Of each of them.
+    questions : int
+        Different ones in all training sets.
+    shared : Contamination or None
+        Those that the evaluation asks as well; None where nothing was audited.
+    gaps : sequence of str
+        What was not audited, and why.
+    """
+
+    audits: Sequence[TrainingSetAudit] = ()
+    folders: Sequence[Path] = ()
+    questions: int = 0
+    shared: Contamination | None = None
+    gaps: Sequence[str] = ()
+
+    def sentences(self) -> Iterator[str]:
+        """Which rows contradict the base model, and how many questions the evaluation asks."""
+        yield from self.gaps
+        for item in self.audits:
+            yield f"{item.path}: {item.conclusion()}"
+        if self.shared is None:
+            return
+        asked = [item for item in self.shared.findings if item.file is not None]
+        if not asked:
+            yield f"None of the {self.questions} questions of the training set is asked in the evaluation."
+            return
+        exact, first = sum(item.kind == "exact" for item in asked), asked[0]
+        yield (
+            f"Of the {self.questions} questions of the training set the evaluation asks {exact}, and {len(asked) - exact} in "
+            f"nearly the same words: an answer to these may be remembered. The first: {first.file}:{first.line}"
+        )
+
+
+def _audited(trained: Trained, both: _Evaluations, tuned: Path, out: Path) -> _Audited:
+    """The audit of the training sets, written into folders, with the base model asked their questions."""
     from consistency.training_data.audit import audit
     from consistency.training_data.audit_page import write_audit
     from consistency.training_data.decontamination import find_contamination
     from consistency.training_data.training_probe import write_probe
 
-    say(*(f"{name}: not audited, it is no JSON file on this machine" for name in trained.elsewhere))
+    gaps = [f"{name}: not audited, it is no JSON file on this machine" for name in trained.elsewhere]
     if not trained.training_sets:
-        return
+        return _Audited(gaps=gaps)
     try:
         probe = write_probe(trained.training_sets, out / "probe")
     except InputError as error:
-        say(f"the training set is not audited: {error}")
-        return
+        return _Audited(gaps=[*gaps, f"the training set is not audited: {error}"])
     if probe is None:
-        say(
-            "the training set is not audited: it has fewer than six multiple-choice questions with options behind letters"
-        )
-        return
+        few = "it has fewer than six multiple-choice questions with options behind letters"
+        return _Audited(gaps=[*gaps, f"the training set is not audited: {few}"])
     logs = both.asked("probe", trained.base_args, ["--tasks", probe.task], [probe.folder])
-    for number, path in enumerate(trained.training_sets):
-        found = audit(path, [logs])
-        folder = out / ("audit" if len(trained.training_sets) == 1 else f"audit-{number + 1}")
+    # The probe's header is no subject.
+    audits = [audit(path, [logs], own_subjects=True) for path in trained.training_sets]
+    folders = [out / ("audit" if len(audits) == 1 else f"audit-{number}") for number in range(1, len(audits) + 1)]
+    for found, folder in zip(audits, folders, strict=True):
         write_audit(found, folder)
-        say(f"{path}: {found.conclusion()} {folder / 'audit.md'}")
-    say(
-        _shared(
-            find_contamination(probe.questions, [item.id for item in probe.questions], [tuned]), len(probe.questions)
-        )
-    )
+    shared = find_contamination(probe.questions, [item.id for item in probe.questions], [tuned])
+    return _Audited(audits, folders, len(probe.questions), shared, gaps)
 
 
-def _shared(found: Contamination, questions: int) -> str:
-    """How many training questions the evaluation asks, in one line."""
-    asked = [item for item in found.findings if item.file is not None]
-    if not asked:
-        return f"None of the {questions} questions of the training set is asked in the evaluation."
-    exact, first = sum(item.kind == "exact" for item in asked), asked[0]
-    return (
-        f"Of the {questions} questions of the training set the evaluation asks {exact}, and {len(asked) - exact} in nearly the "
-        f"same words: an answer to these may be remembered. The first: {first.file}:{first.line}"
-    )
+def _found(comparison: Comparison) -> str:
+    """What a comparison found, in short: the first part of each verdict, and each change of the gold probability that is sure."""
+    from consistency.comparison.sentences import ALPHA, gold_change
+    from consistency.statistics.hypotheses import no_change
+
+    parts = [sentence.split("; ")[0] for sentence in comparison.verdicts]
+    for pool in comparison.pools:
+        change = pool.estimates.get("delta_gold")
+        p = None if change is None else no_change(change)
+        if change is not None and p is not None and p < ALPHA:
+            parts.append(gold_change(change))
+    return "; ".join(part.rstrip(".") for part in parts) + "."

@@ -12,7 +12,7 @@ import typer
 
 from consistency.errors import InputError
 from consistency.support.lazy_modules import UNUSED_OF_NUMPY, load_when_used
-from consistency.support.streams import show, tell
+from consistency.support.streams import say_sentences, show, tell
 
 if TYPE_CHECKING:
     from consistency.logs.runs import Run
@@ -225,8 +225,7 @@ def compare(
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns, is_terminal, shows_colours, wrapped
-    from consistency.support.text import visible
+    from consistency.support.terminal import columns, is_terminal, shows_colours
 
     conditions, asked = [], None
     if fail_if:
@@ -299,13 +298,9 @@ def compare(
     elif form is Format.TEXT:
         noises = [] if beside is None else beside.to_lines(comparison)
         decided = [] if decision is None else decision.to_lines()
-        wide = columns()
-        text = comparison.to_text(None if every else MOST_TASKS, columns=wide, styles=shows_colours())
-        judged = [*noises, *(item.to_text() for item in checks), *decided]
-        # In a pipe or a file each is one line, for programs that look for it.
-        most = wide if is_terminal() else None
-        lines = [line for sentence in judged for line in wrapped(visible(sentence), most, "  ")]
-        show("\n".join([text, *lines]), styles=True)
+        text = comparison.to_text(None if every else MOST_TASKS, columns=columns(), styles=shows_colours())
+        show(text, styles=True)
+        say_sentences(*noises, *(item.to_text() for item in checks), *decided)
     else:
         from consistency.report.pair.github import to_markdown
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consistency.support.streams import say, show, tell
+from consistency.support.streams import say, say_sentences, show, tell
 
 if TYPE_CHECKING:
     from consistency.watch.record import WatchRecord
@@ -38,7 +37,7 @@ def watch(
         raise typer.BadParameter("--seconds: nan is no time")
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
-    from consistency.support.text import joined
+    from consistency.support.terminal import columns
     from consistency.watch.record import find_record, read_record, refuse_over_record
     from consistency.watch.terminal import outcome_lines, plane_lines, to_lines
 
@@ -57,8 +56,7 @@ def watch(
     if to_output:
         show(pretty_json(record.to_dict()))
     else:
-        lines = (*plane_lines(record), *outcome_lines(record)) if follow else to_lines(record, _columns())
-        show(joined(lines))
+        say_sentences(*((*plane_lines(record), *outcome_lines(record)) if follow else to_lines(record, columns())))
         if out is not None:
             say(page)
     if fail_on_alarm and record.alarm is not None:
@@ -67,11 +65,12 @@ def watch(
 
 def _followed(folder: Path, seconds: float, *, quiet: bool) -> WatchRecord:
     """The record at the end of the training, each step printed as it comes; an interruption ends the command."""
+    from consistency.support.terminal import columns
     from consistency.watch.record import find_record, read_record
     from consistency.watch.rows import DRIFT
     from consistency.watch.terminal import REACH, about_lines, head_lines, step_line
 
-    last, columns = -1, _columns()
+    last, wide = -1, columns()
     if not (find_record(folder) / DRIFT).exists():
         tell(f"{folder}: no {DRIFT} yet: waiting for a watched training that writes here (Ctrl-C ends this)")
     while not (find_record(folder) / DRIFT).exists():
@@ -80,14 +79,10 @@ def _followed(folder: Path, seconds: float, *, quiet: bool) -> WatchRecord:
         record = read_record(folder)
         if not quiet:
             if last < 0:
-                say(*about_lines(record), *head_lines(columns, REACH))
-            say(*(step_line(row, columns, REACH) for row in record.rows if row.step > last))
+                say_sentences(*about_lines(record), *head_lines(wide, REACH))
+            say_sentences(*(step_line(row, wide, REACH) for row in record.rows if row.step > last))
         # A training that went back to a checkpoint takes its later steps anew.
         last = record.rows[-1].step
         if record.is_over:
             return record
         time.sleep(seconds)
-
-
-def _columns() -> int:
-    return shutil.get_terminal_size((100, 24)).columns

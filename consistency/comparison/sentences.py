@@ -212,10 +212,16 @@ def gold_lines(section: Section) -> Iterator[str]:
     change = section.estimates.get("delta_gold")
     if change is None or change.value is None or change.ci_low is None:
         return
-    p, least = no_change(change), minimum_detectable_effect(change)
-    found = "" if p is None else f", {p_equals(p)}"
+    least = minimum_detectable_effect(change)
     power = "" if least is None else f"; a true change of {100 * least:.1f} points would be found 4 times in 5"
-    yield f"gold option's probability {points(change.value)} points{points_interval(change)}{found}{power}"
+    yield f"{gold_change(change)}{power}"
+
+
+def gold_change(change: Estimate) -> str:
+    """The change of the gold option's probability with its interval and p."""
+    p = no_change(change)
+    tested = "" if p is None else f", {p_equals(p)}"
+    return f"gold option's probability {points(change.value)} points{points_interval(change)}{tested}"
 
 
 def trimmed_lines(section: Section) -> Iterator[str]:

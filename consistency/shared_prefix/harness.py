@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from lm_eval import evaluator
 from lm_eval.api import model, registry, task
+from lm_eval.loggers.utils import get_git_commit_hash
 from lm_eval.models.huggingface import HFLM
 
 from consistency.shared_prefix.answer_cache import AnswerCache, request_key
@@ -43,8 +46,16 @@ def prepared_harness(described: Mapping[str, Any]) -> Iterator[None]:
         _replaced(model, "CachingLM", partial(AnswerCache, described=described)),
         _replaced(registry, "get_model", get_model),
         _replaced(task.Task, "build_all_requests", build_all_requests),
+        _replaced(evaluator, "get_git_commit_hash", commit),
     ):
         yield
+
+
+def commit() -> str | None:
+    """What lm_eval writes of the repository that it runs in; outside of one None, where git would complain on the terminal."""
+    inside = any((path / ".git").exists() for path in (Path.cwd(), *Path.cwd().parents))
+    found: str | None = get_git_commit_hash() if inside else None
+    return found
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TextIO
 
 from consistency.errors import InputError
-from consistency.support.terminal import visible_but_styles
+from consistency.support.terminal import columns, visible_but_styles, wrapped
 from consistency.support.text import joined, json_escape, visible, visible_lines
 
 _ESCAPES = "consistency.escapes"
@@ -64,6 +64,12 @@ def say(*lines: object) -> None:
     """
     if lines:
         show(joined(map(str, lines)))
+
+
+def say_sentences(*sentences: object) -> None:
+    """Print sentences to standard output, on a terminal in lines that fit; in a pipe or a file each is one line, for programs."""
+    most = columns() if sys.stdout is not None and sys.stdout.isatty() else None
+    say(*(line for sentence in sentences for line in wrapped(visible(str(sentence)), most, "  ")))
 
 
 def show(text: str, *, exact: bool = False, styles: bool = False) -> None:

@@ -31,7 +31,7 @@ class Judged:
         Its line, from 1.
     id : str, int or None
     subject : str
-        The probe's; the row's own where the question was not probed.
+        The probe's; the row's own where the question was not probed, or with `own_subjects`.
     verdict : {"harmonious", "incompatible", "unsure", "not_probed"}
         The row teaches what the model believes with confidence, something else, or what it has no confident belief
         about.
@@ -143,6 +143,8 @@ def audit(
     tasks: Sequence[str] = (),
     domain: str | None = None,
     threshold: float = THRESHOLD,
+    *,
+    own_subjects: bool = False,
 ) -> TrainingSetAudit:
     """Judge every question of a training set by what a model answered to it.
 
@@ -159,6 +161,8 @@ def audit(
         The domain of released rows.
     threshold : float
         The confidence that an answer must exceed to count as a belief.
+    own_subjects : bool
+        Whether the subjects are those that the rows themselves say, not the probe's.
 
     Returns
     -------
@@ -191,7 +195,8 @@ def audit(
         if example.taught is None:
             unreadable.append(example.line)
             continue
-        judged.append(_judge(example, probed.get(form), first.setdefault(form, example)))
+        found = _judge(example, probed.get(form), first.setdefault(form, example))
+        judged.append(replace(found, subject=example.subject) if own_subjects else found)
     if not judged:
         if unreadable:
             raise InputError(

@@ -25,7 +25,7 @@ from consistency.watch.questions import Questions, choose_questions, shares
 from consistency.watch.quiet import quiet
 from consistency.watch.record import ABOUT, settings_before
 from consistency.watch.rows import DRIFT, TEXT, most_harm, read_drift
-from consistency.watch.schedule import LOOKS, Schedule, affordable_questions, training_seconds, training_tokens
+from consistency.watch.schedule import Schedule, affordable_questions, training_seconds, training_tokens
 from consistency.watch.settings import WatchSettings, read_settings
 from consistency.watch.terminal import look_line
 from consistency.watch.text import REFERENCE, add_row
@@ -121,6 +121,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         if self.probe.text is not None and self._main:
             self.probe.text.remove_reference()
         if self._main:
+            self._record["ended"] = state.global_step
             self._add_cost(0)
             tell_above(self._summary())
 
@@ -307,7 +308,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             if self._main:
                 tell_above(
                     f"watch: looks at step 0 and at the end alone cost more than {100 * schedule.share:g} % of so short a "
-                    "training: there are no others"
+                    "training: there are no others; for more, say how often: every: 20 %"
                 )
 
     # Asking
@@ -362,7 +363,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
         more = f", {text.scored * len(text.windows):,} tokens of text ({text.size / 1e6:,.0f} MB kept)" if text else ""
         every = self.settings.every
         looks = (
-            f"up to {LOOKS} more looks, for {100 * self.settings.share:g} % of the training's time"
+            f"more looks as far as all take at most {100 * self.settings.share:g} % of the training's time"
             if every is None
             else f"{counted(len({*range(every, about['max_steps'], every), about['max_steps']}), 'more look')}"
         )

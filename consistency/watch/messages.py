@@ -16,7 +16,9 @@ _MISTAKE = 2  # exit code
 def tell_above(line: str) -> None:
     """Print a line to standard error, not behind the Trainer's bar, which is drawn again below it."""
     with tqdm.external_write_mode(file=sys.stderr):
-        tell(line)
+        # In a file or a pipe a bar stays where it was drawn, at the beginning of the line.
+        bars = any(not bar.disable for bar in getattr(tqdm, "_instances", ()))
+        tell(*([""] if bars and sys.stderr is not None and not sys.stderr.isatty() else []), line)
 
 
 class LookError(RuntimeError):

@@ -17,10 +17,11 @@ import torch
 from lm_eval.api.model import LM
 from lm_eval.evaluator import evaluate
 from lm_eval.loggers import EvaluationTracker
-from lm_eval.loggers.utils import add_env_info, add_tokenizer_info, get_git_commit_hash
+from lm_eval.loggers.utils import add_env_info, add_tokenizer_info
 from torch.nn import functional
 
 from consistency.errors import InputError
+from consistency.shared_prefix.harness import commit
 from consistency.shared_prefix.model import SharedPrefixLM
 from consistency.support.files import folder_in_place
 from consistency.watch.lockstep import Lockstep
@@ -400,9 +401,7 @@ def _of_machine() -> dict[str, Any]:
     """What a log of lm_eval says of the machine and of the repository."""
     found: dict[str, Any] = {}
     add_env_info(found)
-    # Outside a repository git says so on the terminal.
-    inside = any((path / ".git").exists() for path in (Path.cwd(), *Path.cwd().parents))
-    return found | {"git_hash": get_git_commit_hash() if inside else None}
+    return found | {"git_hash": commit()}
 
 
 @contextmanager

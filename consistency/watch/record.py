@@ -86,12 +86,13 @@ class WatchRecord:
 
     @property
     def is_over(self) -> bool:
-        """Whether the training came to its last step, or was stopped by an alarm."""
+        """Whether the training ended by itself or was stopped by an alarm, as far as the record says."""
         steps, settings = self.about.get("max_steps"), self.about.get("settings")
         if not self.rows:
             return False
         stops = isinstance(settings, dict) and settings.get("on_alarm", "warn") != "warn"
-        return (self.alarm is not None and stops) or (isinstance(steps, int) and self.rows[-1].step >= steps > 0)
+        came_to_end = isinstance(steps, int) and self.rows[-1].step >= steps > 0
+        return "ended" in self.about or (self.alarm is not None and stops) or came_to_end
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain data, for JSON."""

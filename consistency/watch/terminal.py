@@ -15,10 +15,22 @@ _CURVE = 41
 _PLANE = (57, 13)
 # Lines of more steps are left out in the middle.
 _MOST = 40
-# The second of kept is corrected for letter bias.
-_HEAD = ("step", "epoch", "kept, points", "corrected", "right → wrong, %", "KL", "ρ", "learned, points")
 _OF_TEXT = (("kl", 4), ("kl_median", 4), ("kl_p99", 3), ("kl_max", 2), ("same_top", 3), ("perplexity_ratio", 3))
-_WIDTHS = (5, 5, 20, 9, 17, 5, 6, 20)
+# Of the table's columns: head, width, and rank; where there is no room for all, those of the highest rank go first. The second of
+# kept is corrected for letter bias.
+_TABLE = (
+    ("step", 5, 0),
+    ("epoch", 5, 2),
+    ("kept, points", 19, 0),
+    ("corrected", 9, 1),
+    ("right → wrong, %", 17, 0),
+    ("KL", 5, 3),
+    ("ρ", 6, 4),
+    ("learned, points", 19, 0),
+)
+_ALARM = " ALARM"
+# Fewer looks are told by the table.
+_FEWEST = 3
 
 
 def to_lines(record: WatchRecord, columns: int = 160) -> Iterator[str]:
@@ -66,7 +78,7 @@ def about_lines(record: WatchRecord) -> Iterator[str]:
 
 def head_lines(columns: int, reach: float) -> Iterator[str]:
     """The head of the table."""
-    head = " ".join(padded(name, width, right=True) for name, width in zip(_HEAD, _WIDTHS, strict=True))
+    head = _cells([name for name, _, _ in _TABLE], columns)
     if _has_room(columns):
         left, right = f"−{reach:g}", f"+{reach:g}"
         half = _CURVE // 2
@@ -86,10 +98,10 @@ def step_line(row: DriftRow, columns: int, reach: float) -> str:
         _cell(row.kept, "spearman", 1, 3, interval=False),
         _cell(row.learned, "change", 100, 1, "+"),
     )
-    line = " ".join(padded(cell, width, right=True) for cell, width in zip(cells, _WIDTHS, strict=True))
+    line = _cells(cells, columns)
     if _has_room(columns):
         line += f"   {_curve(row, reach)}"
-    return f"{line} ALARM" if row.alarm is not None else line.rstrip()
+    return f"{line}{_ALARM}" if row.alarm is not None else line.rstrip()
 
 
 def look_line(row: DriftRow) -> str:
@@ -105,9 +117,9 @@ def look_line(row: DriftRow) -> str:
 
 
 def plane_lines(record: WatchRecord) -> Iterator[str]:
-    """The plane of what was gained and what was lost, with the steps on the frontier; nothing for fewer than two steps."""
+    """The plane of what was gained and what was lost, with the steps on the frontier; nothing for fewer than three steps."""
     places = {row.step: place for row in record.rows if (place := plane(row)) is not None}
-    if len(places) < 2 or not record.learned:
+    if len(places) < _FEWEST or not record.learned:
         return
     width, height = _PLANE
     low_x, high_x, low_y, high_y = _ends([x for x, _ in places.values()]) + _ends([y for _, y in places.values()])
@@ -138,22 +150,39 @@ def plane_lines(record: WatchRecord) -> Iterator[str]:
 
 
 def outcome_lines(record: WatchRecord) -> Iterator[str]:
-    """The alarm, or that there is none so far, and the step to go back to."""
-    alarm = record.alarm
+    """Whether the training ended, the alarm, or that there is none so far, and after an alarm the step to go back to."""
+    alarm, steps = record.alarm, record.about.get("max_steps")
+    if not record.is_over and isinstance(steps, int):
+        yield f"not ended: at step {record.rows[-1].step} of {steps} at the last look; the training runs still, or was stopped"
     if alarm is not None:
         yield f"ALARM at {alarm.to_text()}"
     elif record.limits:
         yield f"no alarm in {counted(len(record.rows) - 1, 'look')} (limits: {limits_text(record.limits)})"
         if harm := most_harm(record.rows[-1]):
             yield f"at step {record.rows[-1].step}, with 95 % confidence: {harm}"
-    if len(record.rows) > 1:
-        yield f"last step on the frontier within the limits: {record.best_step}"
+    if alarm is not None:
+        best = record.best_step
+        yield f"last step on the frontier within the limits: {best or '0 (the model before the training)'}"
     if record.rollback is not None:
         yield f"the model was given the weights of step {record.rollback} again"
 
 
+def _cells(cells: Sequence[str], columns: int) -> str:
+    """A line of the table, with the columns for which there is room."""
+    least = next((rank for rank in (4, 3, 2, 1) if _wide(rank) <= columns), 0)
+    shown = [
+        padded(cell, width, right=True) for cell, (_, width, rank) in zip(cells, _TABLE, strict=True) if rank <= least
+    ]
+    return " ".join(shown)
+
+
+def _wide(most: int) -> int:
+    """How wide the table is with the columns up to a rank."""
+    return sum(width + 1 for _, width, rank in _TABLE if rank <= most) - 1 + len(_ALARM)
+
+
 def _has_room(columns: int) -> bool:
-    return columns >= sum(_WIDTHS) + len(_WIDTHS) + _CURVE + 10
+    return columns >= _wide(4) + _CURVE + 3
 
 
 def _reach(rows: Sequence[DriftRow]) -> float:
