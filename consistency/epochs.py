@@ -23,7 +23,8 @@ from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from consistency.experiment.training_record import RECORD, Epoch, TrainingRecord, no_step
+from consistency.errors import InputError
+from consistency.experiment.training_record import RECORD, SO_FAR, Epoch, TrainingRecord, no_step, read_so_far
 from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json
 from consistency.support.streams import tell
@@ -31,8 +32,6 @@ from consistency.support.streams import tell
 _MISTAKE = 2  # exit code
 _MASKED = -100  # the label of a token that is not trained
 _NOTHING = Epoch(0, 0, 0)
-# Beside the state of a training that can be resumed: what its epochs were trained on, the last of them so far.
-_SO_FAR = "epochs_so_far.json"
 Row = list[int]
 
 
@@ -267,7 +266,11 @@ class _Counts(TrainerCallback):  # type: ignore[misc]
         if not state.global_step:
             return
         self.skipped = 0 if args.ignore_data_skip else steps * args.gradient_accumulation_steps
-        self.epochs = _saved(Path(str(self.cfg.resume_from_checkpoint)) / _SO_FAR)
+        try:
+            self.epochs = read_so_far(Path(str(self.cfg.resume_from_checkpoint)))
+        except InputError as error:
+            tell(f"consistency: {error}")
+            sys.exit(_MISTAKE)
         if steps:
             self.before = self.epochs.pop() if len(self.epochs) > epoch else None
 
@@ -279,7 +282,7 @@ class _Counts(TrainerCallback):  # type: ignore[misc]
             return
         seen = self._seen()
         if self.trainer.is_world_process_zero():
-            file = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}" / _SO_FAR
+            file = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}" / SO_FAR
             write_atomically(file, pretty_json(msgspec.to_builtins([*self.epochs, *([seen] if seen else [])])))
 
     def on_epoch_end(self, *_: Any, **__: Any) -> None:
@@ -348,11 +351,6 @@ def _count(batch: dict[str, Any]) -> dict[str, Any]:
         "tokens": ids.new_tensor(ids.numel()) if mask is None else (mask != 0).sum(),
         "labels": labels.sum(),
     }
-
-
-def _saved(file: Path) -> list[Epoch]:
-    """What was saved of the epochs of a training; nothing if it was trained without this plugin."""
-    return msgspec.json.decode(file.read_bytes(), type=list[Epoch]) if file.is_file() else []
 
 
 def _lines(path: str) -> int | None:

@@ -16,7 +16,7 @@ from consistency.errors import InputError
 from consistency.experiment.checkpoint import check_checkpoint
 from consistency.experiment.packing import packed, row_lengths
 from consistency.experiment.training_config import resolve
-from consistency.experiment.training_record import RECORD, read_record
+from consistency.experiment.training_record import RECORD, SO_FAR, Epoch, read_record, read_so_far
 from consistency.tasks.tokenizers import load_tokenizer
 from consistency.world.model import BASE_MODEL
 
@@ -116,6 +116,18 @@ def test_no_more_packed_rows_at_once_than_there_are(tmp_path: Path) -> None:
     assert packed(short, rows).cut == (len(long), pytest.approx(lost / sum(lengths)))
     share = f"{100 * lost / sum(lengths):.1f} % of the tokens"
     assert f"{len(long)} rows are cut, and {share}" in packed(short, rows).to_yaml().splitlines()[0]
+
+
+def test_a_damaged_record_of_a_training_to_resume_is_named(tmp_path: Path) -> None:
+    assert read_so_far(tmp_path) == []
+    file = tmp_path / SO_FAR
+    file.write_text('[{"rows": 3, "tokens": 40, "labels": 12}]')
+    assert read_so_far(tmp_path) == [Epoch(3, 40, 12)]
+    for content in (b"", b'[{"rows": 3, "tok', b'{"rows": 3}', b'[{"rows": "many"}]', b'"\xff"', b"[" * 100_000):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match="resume from an earlier checkpoint") as found:
+            read_so_far(tmp_path)
+        assert found.value.path == file
 
 
 def train(folder: Path, rows: Path, preset: str, *presets: str) -> Path:

@@ -26,6 +26,7 @@ from consistency.comparison.many.values import JUDGEMENTS
 from consistency.comparison.sides.compare import compare_sides
 from consistency.errors import InputError
 from consistency.report.many.document import ManyReport, ManyRuns
+from consistency.report.many.figures import many_plots
 from consistency.report.many.report import write_many
 from consistency.report.schema import read_document
 from consistency.statistics.best import Differences, letters, probabilities_of_best, resampled_means
@@ -429,6 +430,38 @@ def test_passages_and_generated_answers(tmp_path):
     }
     (nearest,) = check_many([read_condition("accuracy drop > 99 points in any run")], found)
     assert (nearest.of, nearest.among) == (4, "runs and metrics")
+
+
+def test_a_change_without_a_p_is_not_a_sure_one(many, tmp_path, monkeypatch):
+    """A p that is missing counts as 1, one of exactly 0 as 0: of three passages it is that of a t test."""
+    for run, value in (("base", 1.0), ("one", 0.5), ("two", 1.0)):
+        rows = [
+            {"doc_id": n, "doc": {"question": f"{n}", "passage": f"{n // 4} " * 120}, "target": "x"}
+            | {
+                "filtered_resps": ["x"],
+                "filter": "none",
+                "metrics": ["exact_match"],
+                "exact_match": value,
+                "doc_hash": f"{n}",
+            }
+            for n in range(12)
+        ]
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "samples_reading_2026-01-02T03-04-05.678901.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows)
+        )
+    runs = {name: tmp_path / name for name in ("one", "two")}
+    for computed, expected in ((None, 1.0), (0.0, 0.0)):
+        monkeypatch.setattr("consistency.comparison.many.compare.t_test", lambda _, p=computed: p)
+        section = compare_many(tmp_path / "base", runs, cluster="passage").by_task["reading"]["one"].section
+        assert (section.sign_flip_p, section.p_holm) == (expected, expected)
+    unknown = {
+        label: replace(change, section=replace(change.section, sign_flip_p=None))
+        for label, change in many.by_task["law"].items()
+    }
+    drawn = many_plots(replace(many, by_task={"law": unknown, "sea": many.by_task["sea"], "art": many.by_task["art"]}))
+    tasks = list(dict.fromkeys(row["task"] for row in next(plot for plot in drawn if plot.name == "tasks").rows))
+    assert tasks[0] == "art"
 
 
 def test_what_is_odd_about_a_log_is_said_by_every_comparison(tmp_path):

@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from consistency.errors import InputError
+from consistency.support.json_files import UNREADABLE
 
 RECORD = "epochs.json"
 # Axolotl's own log, which begins with the config as JSON.
 _LOG, _LOGGED = "debug.log", re.compile(r'^ *"base_model": ("(?:[^"\\\\]|\\\\.)*")', re.MULTILINE)
 _LOG_BEGINS = 1 << 16  # characters
 _DO = "remove it, if it is not of this training"
+# Beside the state of a training that can be resumed.
+SO_FAR = "epochs_so_far.json"
+_DO_SO_FAR = (
+    "resume from an earlier checkpoint; or remove the file: then the record has only what is trained from here on"
+)
+T = TypeVar("T")
 
 
 class Epoch(msgspec.Struct, frozen=True):
@@ -139,15 +147,42 @@ def read_record(folder: Path) -> TrainingRecord | None:
         If the file is damaged.
     """
     for file in (folder / RECORD, folder.absolute().parent / RECORD):
-        try:
-            return msgspec.json.decode(file.read_bytes(), type=TrainingRecord)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise InputError(f"cannot be read: {error.strerror}", do=_DO, path=file) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InputError(f"is not a record of a training: {error}", do=_DO, path=file) from error
+        if (record := _read(file, TrainingRecord, _DO)) is not None:
+            return record
     return None
+
+
+def read_so_far(checkpoint: Path) -> list[Epoch]:
+    """What the epochs of a training were trained on until its state was saved, the last of them so far.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        The folder of the state.
+
+    Returns
+    -------
+    list of Epoch
+        Empty if it was trained without the plugin.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    return _read(checkpoint / SO_FAR, list[Epoch], _DO_SO_FAR) or []
+
+
+def _read(file: Path, kind: type[T], do: str) -> T | None:
+    """What a file holds; None without one."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", do=do, path=file) from error
+    except UNREADABLE as error:
+        raise InputError(f"is not a record of a training: {error}", do=do, path=file) from error
 
 
 def base_model_of(folder: Path) -> str | None:

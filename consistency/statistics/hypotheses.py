@@ -112,6 +112,17 @@ def t_test(estimate: Estimate) -> float | None:
     return float(2 * stdtr(estimate.df, -abs(estimate.value) / estimate.se))
 
 
+def p_or_one(p: float | None) -> float:
+    """A p beside others that are adjusted or sorted together: where none can be computed, nothing speaks for a difference.
+
+    Examples
+    --------
+    >>> p_or_one(0.0), p_or_one(None)
+    (0.0, 1.0)
+    """
+    return 1.0 if p is None else p
+
+
 def no_change(estimate: Estimate) -> float | None:
     """Two-sided p of "the mean is 0" that agrees with the interval at any confidence (`at_confidence`).
 

@@ -26,7 +26,7 @@ from consistency.metrics.measures import MEASURE
 from consistency.statistics.best import RESAMPLES, Differences, letters, probabilities_of_best, resampled_means
 from consistency.statistics.decomposition import Decomposition, accuracy_parts
 from consistency.statistics.estimates import Estimate, Method, at_confidence, mean, quantile
-from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
+from consistency.statistics.hypotheses import holm, mcnemar_exact, p_or_one, t_test
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.sampling import Labels
 from consistency.statistics.simultaneous import (
@@ -312,7 +312,7 @@ def _changes(
 ) -> dict[str, dict[str, Change]]:
     """The change of each run in each set, all of them with intervals that hold together."""
     sections = [_sections(each, parts.get(each.name)) for each in sets]
-    p = [section.sign_flip_p or 0.0 for found in sections for section in found]
+    p = [p_or_one(section.sign_flip_p) for found in sections for section in found]
     by_holm, single = iter(holm(np.array(p)).tolist()), iter(adjusted(p, largest))
     change, corrected = quantity_named("delta_accuracy"), quantity_named("calibrated_change")
     found: dict[str, dict[str, Change]] = {}
@@ -376,7 +376,7 @@ def _sections(each: _Set, parts: Sequence[tuple[dict[str, Estimate], Floats]] | 
         )
     if any(section.sign_flip_p is None for section in sections):
         if len(np.unique(each.units)) < _FEWEST_SIGNS and each.is_clustered:
-            p = [t_test(section.estimates["delta_accuracy"]) or 1.0 for section in sections]
+            p = [p_or_one(t_test(section.estimates["delta_accuracy"])) for section in sections]
         else:
             p = sign_flip_tests(each.changes, each.units)
         sections = [

@@ -10,6 +10,7 @@ import numpy as np
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.values import Change
 from consistency.report.drawings import Look, Plot, Point, band, errorbar, limits
+from consistency.statistics.hypotheses import p_or_one
 from consistency.support.figure_style import BLUE, INK, RED
 from consistency.support.terminal import cut_in_middle
 
@@ -100,7 +101,7 @@ def _tasks(comparison: ManyComparison) -> Plot:
     places, series = _placed(comparison), comparison.series is not None
     ordered = sorted(
         comparison.by_task,
-        key=lambda task: min(change.section.sign_flip_p or 0.0 for change in comparison.by_task[task].values()),
+        key=lambda task: min(p_or_one(change.section.sign_flip_p) for change in comparison.by_task[task].values()),
     )
     shown = ordered[:MOST_TASKS]
     points = {task: _points(comparison.by_task[task], task, places) for task in shown}
