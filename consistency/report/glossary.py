@@ -203,7 +203,7 @@ _TERMS = (
         "judgement",
         "Of many runs: whether one is worse than the reference, by its interval that holds together with those of the others. "
         "Worse: all of it is below zero. Not worse by more than the margin (non-inferiority): all of it is above a loss of the "
-        "margin. Unclear: neither. Better: all of it is above zero.",
+        "margin. Better: all of it is above zero; else unclear.",
         ("not worse by more than", "surely worse in", "worse than"),
         _MANY,
     ),
