@@ -181,7 +181,9 @@ def test_names_and_positions():
         "step-200": 200,
         "step-1k": 1000,
     }
-    assert list(positions_of("base", ["mix0.5", "mix0.25"], "auto")) == ["mix0.5", "mix0.25"]
+    assert list(positions_of("base", ["mix0.5", "mix0.25"], "auto")) == ["mix0.25", "mix0.5"]
+    assert list(positions_of("q16", ["q4", "q8"], "auto")) == ["q16", "q8", "q4"]
+    assert list(positions_of("base", ["q8", "q4"], "8,4")) == ["q8", "q4"]
     assert positions_of("fp16", ["int8", "q4"], [16, 8, 4]) == {"fp16": 16, "int8": 8, "q4": 4}
     for labels, order in (
         (["a", "b"], "auto"),
@@ -324,6 +326,20 @@ def test_trends_are_lines_through_the_means(logs, many):
     assert {name: trend.first_harmful for name, trend in many.series.trends.items()} == first
     assert first["law"] == "step-200"
     assert first["sea"] is None
+
+
+def test_the_numbers_in_names_order_the_runs_however_they_are_given(logs, many):
+    found = compare_many(logs / "step-0", {name: logs / name for name in reversed(RUNS)}, name="start", order="auto")
+    assert [run.label for run in found.runs] == list(RUNS)
+    trend = found.series.trends["law"]
+    assert trend.first_harmful == many.series.trends["law"].first_harmful == "step-200"
+    changes = [many.by_task["law"][name].simultaneous.value for name in RUNS]
+    assert trend.change.value == pytest.approx(200 * np.polyfit([100, 200, 300], changes, 1)[0])
+    # A reference in the middle: from the lowest to the highest position.
+    middle = compare_many(logs / "step-0", {name: logs / name for name in RUNS}, name="start", order=[2, 1, 3, 4])
+    assert middle.series.ends == ("step-100", "step-300")
+    line = np.polyfit([2, 1, 3, 4], [0, *changes], 1)[0]
+    assert middle.series.trends["law"].change.value == pytest.approx(3 * line)
 
 
 def test_a_task_called_overall_is_not_all_tasks_together(logs, many, tmp_path):

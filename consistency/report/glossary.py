@@ -226,6 +226,13 @@ _TERMS = (
         _PARTS,
     ),
     Term(
+        "by a straight line",
+        "Of a series of runs: the change of accuracy from the first to the last position of the straight line that fits all runs "
+        "best. It says whether accuracy rises or falls along the series, where no single run need be sure.",
+        ("along the line", "trend", "slope"),
+        _MANY,
+    ),
+    Term(
         "first harmful",
         "Of a series of runs: the first whose change of accuracy has an interval below zero. The intervals hold together, so "
         "with 95 % no run is called harmful that is not.",

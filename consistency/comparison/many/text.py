@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
-from consistency.comparison.printed import Layout
+from consistency.comparison.printed import Layout, conclusion_lines
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, WORSE, Column, cut_in_middle, fitted, lines_of
@@ -106,7 +106,11 @@ def _along(found: ManyChanges) -> str:
     labels = [label for label in series.positions if label in found.overall]
     trend = series.trends[found.main]
     along = f"from {labels[0]} to {labels[-1]}"
-    slope = f"along the line {points(trend.change.value)} points {ends(trend.change)}, {p_equals(trend.p)}"
+    first_of_line, last_of_line = series.ends
+    slope = (
+        f"from {first_of_line} to {last_of_line}, by a straight line: {points(trend.change.value)} points "
+        f"{ends(trend.change)}, {p_equals(trend.p)}"
+    )
     if trend.first_harmful is None:
         margin = margin_of(found)
         kept = sum((found.overall[label].simultaneous.ci_low or -1.0) > -found.margin for label in labels)
@@ -115,18 +119,23 @@ def _along(found: ManyChanges) -> str:
     first = found.overall[trend.first_harmful].simultaneous
     later = labels[labels.index(trend.first_harmful) + 1 :]
     still = sum(found.overall[label].direction < 0 for label in later)
-    after = f" and {'all' if still == len(later) else still} of the {len(later)} later ones" if later else ""
+    after = "" if not later else f"; {_after(still, len(later))}"
     there = f"there {points(first.value)} points {ends(first)}"
     return f"First harmful position {along}: {trend.first_harmful}{after}; {there}; {slope}."
 
 
+def _after(harmful: int, of: int) -> str:
+    """How many of the runs after the first harmful one are harmful."""
+    if of == 1:
+        return "the run after it as well" if harmful else "not the run after it"
+    if harmful == of:
+        return f"all {of} runs after it as well"
+    return f"{harmful or 'none'} of the {of} runs after it{' as well' if harmful else ''}"
+
+
 def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
     """The whole text: see `ManyComparison.to_text`."""
-    lines: list[str] = []
-    for sentence in verdicts(found):
-        first, *others = sentence.split("; ")
-        lines += layout.bold(layout.lines(first))
-        lines += [line for clause in others for line in layout.lines(f"  {clause}")]
+    lines = list(conclusion_lines(tuple(verdicts(found)), layout))
     lines += ["", *(line for text in _read(found) for line in layout.lines(text)), ""]
     lines += [*_ranking(found, layout), *layout.lines(_legend(found))]
     lines += ["", *_judgements(found, layout)]
@@ -278,7 +287,9 @@ def _trends(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[st
     ordered = sorted(tasks, key=order)
     shown = ordered if most is None else ordered[:most]
     rest = f"; the {len(shown)} tasks that changed most (--all shows all)" if len(shown) < len(tasks) else ""
-    yield from layout.lines(f"change along the straight line through {len(series.positions)} positions{rest}")
+    yield from layout.lines(
+        f"change from {series.ends[0]} to {series.ends[1]}, by a straight line through {len(series.positions)} positions{rest}"
+    )
     rows: list[tuple[str, Trend]] = [
         (name, series.trends[name]) for name in (*found.pools, *(shown if len(tasks) > 1 else ()))
     ]
