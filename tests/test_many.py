@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -592,7 +593,9 @@ def test_the_result_in_python(many):
     assert (row.kl, row.kl_low, row.kl_high) == (kl.value, kl.ci_low, kl.ci_high)
     assert row.harmful_flips == pytest.approx(row.harmful / 60)
     assert row.judgement == "worse"
-    assert len(repr(many)) < 400
+    lines = repr(many).splitlines()
+    assert 3 < len(lines) < 16
+    assert max(map(len, lines)) <= 80
     assert consistency.compare_many is compare_many
 
 
@@ -627,6 +630,10 @@ def test_hostile_names_stay_text(logs, tmp_path, call):
     code, out, _ = call("compare", logs / "step-0", *given, "--out", tmp_path / "report")
     assert code == 0
     assert "\x1b" not in out
+    shown = compare_many(logs / "step-0", dict(zip(labels, (logs / run for run in RUNS), strict=True)))
+    assert "\x1b" not in repr(shown)
+    assert shown._repr_html_().count("&lt;img src&gt;") >= 1
+    assert not {"<img", "<script", "</script", "\x1b"} & set(re.findall("</?script|<img|\x1b", shown._repr_html_()))
     page, script = (tmp_path / "report" / "report.html").read_text(), "</script>"
     assert "<img" not in page
     assert page.count(script) == page.count("<script")

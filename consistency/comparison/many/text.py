@@ -9,14 +9,13 @@ from consistency.comparison.many.values import Change, Judged, ManyChanges, Tren
 from consistency.comparison.printed import Layout, conclusion_lines
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
-from consistency.support.terminal import BETTER, WORSE, Column, cut_in_middle, fitted, lines_of
+from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
 from consistency.support.text import counted, decimal, p_equals, p_value, shortened, visible
 
 _NONE = "–"
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 # Of a task's name beside that of a run, in columns of a terminal of 80.
 _TASK = 30
-_PLAIN = 80
 # Of runs in a sentence.
 _NAMED = 6
 # Of tasks in a cell.
@@ -131,6 +130,13 @@ def _after(harmful: int, of: int) -> str:
     if harmful == of:
         return f"all {of} runs after it as well"
     return f"{harmful or 'none'} of the {of} runs after it{' as well' if harmful else ''}"
+
+
+def compared(found: ManyChanges) -> Iterator[str]:
+    """Which runs were compared, and over how many questions."""
+    yield f"{shortened([run.label for run in found.runs], _NAMED)}, each with {found.reference.label}"
+    n = found.ranking[0].accuracy.n
+    yield f"{counted(n, 'question')} of {counted(len(found.members[found.main]), 'task')}"
 
 
 def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
@@ -263,7 +269,7 @@ def _largest(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[s
     sure = sum(change.direction != 0 for _, _, change in rows)
     rest = f"; the {len(shown)} largest, sure ones first (--all shows all)" if len(shown) < len(rows) else ""
     yield from layout.lines(f"single tasks: {sure} of {len(rows)} changes (runs × tasks) are sure{rest}")
-    room = max(_TASK, layout.columns - _PLAIN + _TASK) if layout.columns else None
+    room = max(_TASK, layout.columns - PLAIN + _TASK) if layout.columns else None
     tasks = [visible(task) for _, task, _ in shown]
     table = [
         _names("run", [label for label, _, _ in shown]),

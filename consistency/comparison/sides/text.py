@@ -56,8 +56,8 @@ def summary(pool: SideSection, *, named: bool) -> Iterator[str]:
         )
 
 
-def task_table(items: Sequence[SideSection], columns: int) -> Iterator[str]:
-    """A row for each task and pool: accuracies and the change."""
+def task_rows(items: Sequence[SideSection]) -> list[tuple[str, ...]]:
+    """A head, and a row for each task and pool: accuracies and the change."""
     rows = [("", "n", "before", "after", "change [95 % interval]", "p (Holm)")]
     for item in items:
         section, estimates = item.section, item.section.estimates
@@ -72,7 +72,12 @@ def task_table(items: Sequence[SideSection], columns: int) -> Iterator[str]:
                 p_value(p),
             )
         )
-    yield from _table(rows, columns)
+    return rows
+
+
+def task_table(items: Sequence[SideSection], columns: int) -> Iterator[str]:
+    """A row for each task and pool: accuracies and the change."""
+    yield from _table(task_rows(items), columns)
 
 
 def noise_table(items: Sequence[SideSection], columns: int) -> Iterator[str]:
@@ -162,6 +167,6 @@ def chosen(items: Iterable[SideSection], most: int | None) -> list[SideSection]:
     return ordered[:most]
 
 
-def left_out(shown: int, of: int) -> str:
-    """How many tasks a table leaves out; empty where it holds all."""
-    return "" if shown >= of else f"the {shown} largest changes of {counted(of, 'task')}: --all shows them"
+def left_out(shown: int, of: int, where: str = "--all shows them") -> str:
+    """How many tasks a table leaves out, and where they are; empty where it holds all."""
+    return "" if shown >= of else f"the {shown} largest changes of {counted(of, 'task')}: {where}"
