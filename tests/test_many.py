@@ -329,6 +329,13 @@ def test_trends_are_lines_through_the_means(logs, many):
     assert first["sea"] is None
 
 
+def test_the_first_sentence_names_runs_of_other_prompts(test_data):
+    zero, five = (test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5))
+    found = compare_many(zero, {"again": zero, "shots": five}, name="zero")
+    assert [run.doubt != "" for run in found.runs] == [False, True]
+    assert "0 → 5" in found.verdicts[0].partition("; but between zero and shots ")[2]
+
+
 def test_the_numbers_in_names_order_the_runs_however_they_are_given(logs, many):
     found = compare_many(logs / "step-0", {name: logs / name for name in reversed(RUNS)}, name="start", order="auto")
     assert [run.label for run in found.runs] == list(RUNS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
 from consistency.comparison.printed import Layout, conclusion_lines
@@ -79,7 +79,8 @@ def verdicts(found: ManyChanges) -> Iterator[str]:
         parts.append(f"the change of {unclear} is not distinguishable from chance")
     elif unclear:
         parts.append("no change of accuracy distinguishable from chance")
-    yield f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}: {', '.join(parts)}."
+    against = f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}"
+    yield f"{against}: {', '.join(parts)}{_doubts(found)}."
     first = found.ranking[0]
     others = [label for label in found.best_set if label != first.label]
     most = f"{first.label} ({percent(first.accuracy.value)}), the best with probability {chance(first.best)}"
@@ -89,6 +90,17 @@ def verdicts(found: ManyChanges) -> Iterator[str]:
         yield f"Most accurate: {most}; no other is as good, with 95 % confidence."
     if found.series is not None:
         yield _along(found)
+
+
+def _doubts(found: ManyChanges) -> str:
+    """Which runs had other prompts, questions or scoring than the reference."""
+    runs: dict[str, list[str]] = {}
+    for run in found.runs:
+        if run.doubt:
+            runs.setdefault(run.doubt.removeprefix("; but "), []).append(run.label)
+    return "".join(
+        f"; but between {found.reference.label} and {shortened(labels, 3)} {doubt}" for doubt, labels in runs.items()
+    )
 
 
 def _asked(found: ManyChanges) -> str:
@@ -143,7 +155,7 @@ def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
     """The whole text: see `ManyComparison.to_text`."""
     lines = list(conclusion_lines(tuple(verdicts(found)), layout))
     lines += ["", *(line for text in _read(found) for line in layout.lines(text)), ""]
-    lines += [*_ranking(found, layout), *layout.lines(_legend(found))]
+    lines += _ranking(found, layout)
     lines += ["", *_judgements(found, layout)]
     for name, changes in list(found.pools.items())[1:]:
         lines += ["", visible(f"{name}:"), *_pool(changes, layout)]
@@ -180,7 +192,9 @@ def _ranking(found: ManyChanges, layout: Layout) -> Iterator[str]:
             for change in changes
         ]
         table.insert(5, Column("no letters", tuple(cells), rank=1))
-    yield from lines_of(fitted(table, layout.columns))
+    shown = fitted(table, layout.columns)
+    yield from lines_of(shown)
+    yield from layout.lines(_legend(found, {column.head for column in shown}))
 
 
 def _judgements(found: ManyChanges, layout: Layout) -> Iterator[str]:
@@ -215,12 +229,15 @@ def _held(found: ManyChanges, label: str) -> int:
     return sum(label in changes for changes in found.by_task.values())
 
 
-def _legend(found: ManyChanges) -> str:
-    letters = "no letters: change corrected for letter bias; " if "calibrated" in found.families else ""
-    return (
-        f"change in points, with 95 % intervals that hold for all {found.families['runs'].of} together; {letters}"
-        "best: probability of being the best; group: those that share a letter cannot be told apart"
-    )
+def _legend(found: ManyChanges, heads: Container[str]) -> str:
+    """What the columns that are shown mean."""
+    meanings = {
+        "no letters": "change corrected for letter bias",
+        "best": "probability of being the best",
+        "group": "those that share a letter cannot be told apart",
+    }
+    together = f"change in points, with 95 % intervals that hold for all {found.families['runs'].of} together"
+    return "; ".join([together, *(f"{head}: {text}" for head, text in meanings.items() if head in heads)])
 
 
 def _names(head: str, names: Sequence[str]) -> Column:

@@ -85,7 +85,7 @@ class Change:
 
     @property
     def letters(self) -> Estimate | None:
-        """The change that is due to letter bias."""
+        """The change that one offset for each letter explains: of letter bias, as far as that is the same in all questions."""
         found = self.section.decomposition
         return None if found is None else found.estimates["prior_change"]
 

@@ -104,7 +104,7 @@ def ranking_table(comparison: ManyComparison) -> Table:
         "the best: in the 95 % model confidence set. Runs that share a letter cannot be told apart.",
         head=(
             *("run", "accuracy, %", "change", "p (Holm)"),
-            *(("without letter bias", "letter bias") if letters else ()),
+            *(("without letter bias", "explained by one offset for each letter") if letters else ()),
             *("probability of being the best", "may be the best", "group"),
         ),
         rows=tuple(rows),
