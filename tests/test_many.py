@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -182,7 +183,9 @@ def test_names_and_positions():
         "step-200": 200,
         "step-1k": 1000,
     }
-    assert list(positions_of("base", ["mix0.5", "mix0.25"], "auto")) == ["mix0.5", "mix0.25"]
+    assert list(positions_of("base", ["mix0.5", "mix0.25"], "auto")) == ["mix0.25", "mix0.5"]
+    assert list(positions_of("q16", ["q4", "q8"], "auto")) == ["q16", "q8", "q4"]
+    assert list(positions_of("base", ["q8", "q4"], "8,4")) == ["q8", "q4"]
     assert positions_of("fp16", ["int8", "q4"], [16, 8, 4]) == {"fp16": 16, "int8": 8, "q4": 4}
     for labels, order in (
         (["a", "b"], "auto"),
@@ -325,6 +328,27 @@ def test_trends_are_lines_through_the_means(logs, many):
     assert {name: trend.first_harmful for name, trend in many.series.trends.items()} == first
     assert first["law"] == "step-200"
     assert first["sea"] is None
+
+
+def test_the_first_sentence_names_runs_of_other_prompts(test_data):
+    zero, five = (test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5))
+    found = compare_many(zero, {"again": zero, "shots": five}, name="zero")
+    assert [run.doubt != "" for run in found.runs] == [False, True]
+    assert "0 → 5" in found.verdicts[0].partition("; but between zero and shots ")[2]
+
+
+def test_the_numbers_in_names_order_the_runs_however_they_are_given(logs, many):
+    found = compare_many(logs / "step-0", {name: logs / name for name in reversed(RUNS)}, name="start", order="auto")
+    assert [run.label for run in found.runs] == list(RUNS)
+    trend = found.series.trends["law"]
+    assert trend.first_harmful == many.series.trends["law"].first_harmful == "step-200"
+    changes = [many.by_task["law"][name].simultaneous.value for name in RUNS]
+    assert trend.change.value == pytest.approx(200 * np.polyfit([100, 200, 300], changes, 1)[0])
+    # A reference in the middle: from the lowest to the highest position.
+    middle = compare_many(logs / "step-0", {name: logs / name for name in RUNS}, name="start", order=[2, 1, 3, 4])
+    assert middle.series.ends == ("step-100", "step-300")
+    line = np.polyfit([2, 1, 3, 4], [0, *changes], 1)[0]
+    assert middle.series.trends["law"].change.value == pytest.approx(3 * line)
 
 
 def test_a_task_called_overall_is_not_all_tasks_together(logs, many, tmp_path):
@@ -621,7 +645,9 @@ def test_the_result_in_python(many):
     assert (row.kl, row.kl_low, row.kl_high) == (kl.value, kl.ci_low, kl.ci_high)
     assert row.harmful_flips == pytest.approx(row.harmful / 60)
     assert row.judgement == "worse"
-    assert len(repr(many)) < 400
+    lines = repr(many).splitlines()
+    assert 3 < len(lines) < 16
+    assert max(map(len, lines)) <= 80
     assert consistency.compare_many is compare_many
 
 
@@ -656,6 +682,10 @@ def test_hostile_names_stay_text(logs, tmp_path, call):
     code, out, _ = call("compare", logs / "step-0", *given, "--out", tmp_path / "report")
     assert code == 0
     assert "\x1b" not in out
+    shown = compare_many(logs / "step-0", dict(zip(labels, (logs / run for run in RUNS), strict=True)))
+    assert "\x1b" not in repr(shown)
+    assert shown._repr_html_().count("&lt;img src&gt;") >= 1
+    assert not {"<img", "<script", "</script", "\x1b"} & set(re.findall("</?script|<img|\x1b", shown._repr_html_()))
     page, script = (tmp_path / "report" / "report.html").read_text(), "</script>"
     assert "<img" not in page
     assert page.count(script) == page.count("<script")

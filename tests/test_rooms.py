@@ -38,6 +38,8 @@ MAY_BE_SLOW = [
 EXCEPTIONS = {
     ("consistency.comparison.result", "consistency.report.pair.notebook"),
     ("consistency.comparison.result", "consistency.report.pair.report"),
+    ("consistency.comparison.many.result", "consistency.report.many.notebook"),
+    ("consistency.comparison.sides.result", "consistency.report.sides.notebook"),
 }
 
 

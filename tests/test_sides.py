@@ -294,6 +294,18 @@ def test_a_prompt_shows_a_few_lines(found: SideComparison) -> None:
 def test_names_of_tasks_are_text_on_the_page(write: Write, tmp_path: Path) -> None:
     task = "<script>alert(1)<b>"
     runs = [write(f"hostile-{seed}", logits_of(seed, 20), task=task) for seed in range(40, 44)]
-    page = write_sides(compare_sides(runs[:2], runs[2:]), tmp_path / "out").read_text(encoding="utf-8")
-    assert "<script>alert" not in page
-    assert "&lt;script&gt;alert" in page
+    compared = compare_sides(runs[:2], runs[2:])
+    page = write_sides(compared, tmp_path / "out").read_text(encoding="utf-8")
+    for html in (page, compared._repr_html_()):
+        assert "<script>alert" not in html
+        assert "&lt;script&gt;alert" in html
+
+
+def test_a_comparison_of_sides_shows_itself_in_a_few_lines(found: SideComparison) -> None:
+    lines = repr(found).splitlines()
+    assert 3 < len(lines) < 16
+    assert max(map(width, lines)) <= 80
+    assert found.overall is not None
+    change = found.overall.section.estimates["delta_accuracy"].value
+    assert change is not None
+    assert f"{100 * change:+.2f}" in found._repr_html_()

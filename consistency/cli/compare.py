@@ -120,7 +120,8 @@ def compare(
     order: Annotated[
         str | None,
         typer.Option(
-            help="Of several runs, makes them a series: auto for the number in their names, or positions such as 100,200,300.",
+            help="Of several runs, makes them a series: auto sorts them by the number in their names, or positions such as "
+            "100,200,300.",
             show_default=False,
         ),
     ] = None,

@@ -201,8 +201,9 @@ _TERMS = (
     ),
     Term(
         "judgement",
-        "Of many runs, by intervals that hold together: worse, if all of it is below zero; not worse by more than the margin, if "
-        "all of it is above a loss of that; else unclear.",
+        "Of many runs: whether one is worse than the reference, by its interval that holds together with those of the others. "
+        "Worse: all of it is below zero. Not worse by more than the margin (non-inferiority): all of it is above a loss of the "
+        "margin. Better: all of it is above zero; else unclear.",
         ("not worse by more than", "surely worse in", "worse than"),
         _MANY,
     ),
@@ -223,6 +224,13 @@ _TERMS = (
         "Of many runs: the change of accuracy corrected for letter bias.",
         ("without letter bias",),
         _PARTS,
+    ),
+    Term(
+        "by a straight line",
+        "Of a series of runs: the change of accuracy from the first to the last position of the straight line that fits all runs "
+        "best. It says whether accuracy rises or falls along the series, where no single run need be sure.",
+        ("along the line", "trend", "slope"),
+        _MANY,
     ),
     Term(
         "first harmful",

@@ -16,7 +16,7 @@ from consistency.comparison.labelled import Labelled, by_label
 from consistency.comparison.pairing import Pairs, notes_of, pair
 from consistency.comparison.result import SameRun
 from consistency.comparison.runs import common_tasks, comparable, matched_names, same_kind, same_run
-from consistency.comparison.settings import setting_differences, unexplained_prompts
+from consistency.comparison.settings import setting_differences, settings_clause, unexplained_prompts
 from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError
 from consistency.logs.folders import Selection
@@ -43,6 +43,8 @@ class ComparedRun:
         Which run of the log was read.
     sources : dict of str to Path
         By task, the samples file.
+    doubt : str
+        That its prompts, questions or scoring differ from those of the reference, as `settings_clause` says; empty elsewhere.
     """
 
     label: str
@@ -50,6 +52,7 @@ class ComparedRun:
     config: RunConfig
     selection: Selection
     sources: Mapping[str, Path]
+    doubt: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,11 +200,12 @@ def read_answers(
     found: dict[str, _Task] = {}
     compared: list[ComparedRun] = []
     notes: dict[str, list[str]] = {}
+    doubts: dict[int, str] = {}
     for number, (label, log) in enumerate(runs):
         progress("reading runs", number, len(runs))
         run = _read(log)
         compared.append(_compared(label, run))
-        for note in _add(found, number, base, run, score, filter_name):
+        for note in _add(found, doubts, number, base, run, score, filter_name):
             notes.setdefault(note, []).append(label)
         del run
     labels = [label for label, _ in runs]
@@ -214,7 +218,7 @@ def read_answers(
         raise InputError("; ".join(left_out[:3]), do="compare runs of the same questions", path=base.path)
     return Answers(
         _compared(reference[0], base),
-        tuple(compared),
+        tuple(replace(run, doubt=doubts[number]) for number, run in enumerate(compared)),
         tuple(tasks),
         named,
         (
@@ -244,9 +248,15 @@ def _whose(who: Sequence[str], labels: Sequence[str]) -> str:
 
 
 def _add(
-    found: dict[str, _Task], number: int, base: Run, run: Run, score: str, filter_name: str | None
+    found: dict[str, _Task],
+    doubts: dict[int, str],
+    number: int,
+    base: Run,
+    run: Run,
+    score: str,
+    filter_name: str | None,
 ) -> Iterator[str]:
-    """Pair one run with the reference and keep its answers; what a reader must know of the run."""
+    """Pair one run with the reference and keep its answers and the doubt of it; what a reader must know of the run."""
     yield from run.selection.to_lines()
     filtered = choose_filters(base, run, filter_name)
     chosen = common_tasks(filtered.before, filtered.after)
@@ -295,15 +305,14 @@ def _add(
     names = {name: chosen[name] for name in paired}
     reports = {name: pairs.report for name, pairs in paired.items()}
     settings = tuple(setting_differences(first, second, names, reports))
+    unexplained = unexplained_prompts(settings, names, reports)
+    doubts[number] = settings_clause(settings, unexplained=unexplained is not None)
     yield from (item.to_text() for item in settings)
     if same_run(first, second):
         yield SameRun().to_text().replace("before and after are one run", "it and the reference are one run")
     else:
-        doubts = (
-            identical_logprobs(paired, first.config, second.config),
-            unexplained_prompts(settings, names, reports),
-        )
-        yield from (item.to_text() for item in doubts if item is not None)
+        odd = (identical_logprobs(paired, first.config, second.config), unexplained)
+        yield from (item.to_text() for item in odd if item is not None)
     truncated = truncated_prompts(first, second, names)
     if truncated is not None:
         yield truncated.to_text()

@@ -15,7 +15,7 @@ from consistency.comparison.labelled import kinds_of
 from consistency.comparison.many.answers import Answers, Distances, TaskAnswers, distances, read_answers
 from consistency.comparison.many.labels import positions_of
 from consistency.comparison.many.result import ManyComparison
-from consistency.comparison.many.values import Change, Family, Ranked, Series, Trend
+from consistency.comparison.many.values import Change, Family, Ranked, Series, Trend, ends_of
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import Section
@@ -73,7 +73,7 @@ def compare_many(
     name : str
         The label of the reference.
     order : str or sequence of float, optional
-        Makes the runs a series: `"auto"` for the number in their labels, or their positions: see `positions_of`.
+        Makes the runs a series: `"auto"` sorts them by the number in their labels, or their positions: see `positions_of`.
     score, margin, cluster, filter_name
         As of `compare`.
     progress : callable
@@ -387,9 +387,10 @@ def _sections(each: _Set, parts: Sequence[tuple[dict[str, Estimate], Floats]] | 
 
 
 def _slope(each: _Set, labels: Sequence[str], positions: Mapping[str, float]) -> Floats:
-    """By question, the change along the straight line through all positions, from the first to the last."""
+    """By question, the change from the first to the last position, by the straight line through all of them."""
     x = np.array(list(positions.values()))
-    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum() * (x[-1] - x[0])
+    first, last = ends_of(positions)
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum() * (positions[last] - positions[first])
     weight = dict(zip(positions, weights.tolist(), strict=True))
     # The reference, where it has a position, has a change of 0.
     return np.asarray(each.changes @ np.array([weight[label] for label in labels]))

@@ -57,13 +57,15 @@ def positions_of(reference: str, labels: Sequence[str], order: str | Sequence[fl
     labels : sequence of str
         Those of the runs.
     order : str or sequence of float
-        `"auto"`: the one number that differs between the names. Else a position for each run, or one for the reference and one
-        for each run, as numbers or as a text with commas.
+        `"auto"`: the one number that differs between the names; the runs come by rising number, in whatever order they were
+        given, or by falling number if that of the reference is above all of them. Else a position for each run, or one for the
+        reference and one for each run, as numbers or as a text with commas.
 
     Returns
     -------
     dict of str to float
-        The runs as they were given if the positions rise or fall throughout, else by rising position.
+        Of `"auto"` as said there. Of positions the runs as they were given if these rise or fall throughout, else by rising
+        position.
 
     Raises
     ------
@@ -72,8 +74,10 @@ def positions_of(reference: str, labels: Sequence[str], order: str | Sequence[fl
 
     Examples
     --------
-    >>> positions_of("base", ["step-200", "step-1k", "step-30"], "auto")
+    >>> positions_of("base", ["step-1k", "step-200", "step-30"], "auto")
     {'step-30': 30.0, 'step-200': 200.0, 'step-1k': 1000.0}
+    >>> positions_of("q16", ["q4", "q8"], "auto")
+    {'q16': 16.0, 'q8': 8.0, 'q4': 4.0}
     >>> positions_of("base", ["q8", "q4"], "16,8,4")
     {'base': 16.0, 'q8': 8.0, 'q4': 4.0}
     """
@@ -96,9 +100,11 @@ def positions_of(reference: str, labels: Sequence[str], order: str | Sequence[fl
         )
     if len(labels) < 2:
         raise InputError("--order: a single run is no series", expected="two runs or more")
-    steps = [found[label] for label in labels]
-    if steps not in (sorted(steps), sorted(steps, reverse=True)):
-        steps = sorted(steps)
+    given_steps = [found[label] for label in labels]
+    steps = sorted(given_steps)
+    falling = found.get(reference, -math.inf) > steps[-1] if order == AUTO else given_steps == steps[::-1]
+    if falling:
+        steps.reverse()
     of = {x: name for name, x in found.items()}
     first = {reference: found[reference]} if reference in found else {}
     return first | {of[x]: x for x in steps}

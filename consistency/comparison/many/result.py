@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from consistency.comparison.many import text
 from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.values import Change, ManyChanges
-from consistency.comparison.printed import Layout
+from consistency.comparison.printed import Layout, conclusion_lines
+from consistency.support.terminal import PLAIN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,9 +82,21 @@ class ManyComparison(ManyChanges):
         """
         return text.to_text(self, most, Layout(columns, styles))
 
+    def to_lines(self) -> tuple[str, ...]:
+        """Which runs were compared, and over how many questions, in two lines."""
+        return tuple(text.compared(self))
+
     def __repr__(self) -> str:
-        tasks = f"{len(self.by_task)} task{'' if len(self.by_task) == 1 else 's'}"
-        return f"<ManyComparison of {len(self.runs)} runs with {self.reference.label}, {tasks}: {self.verdicts[0]}>"
+        """What was compared and what was found, in a few lines."""
+        layout = Layout(PLAIN)
+        compared = (line for sentence in self.to_lines() for line in layout.lines(sentence))
+        return "\n".join(["ManyComparison", *compared, *conclusion_lines(self.verdicts, layout)])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdicts and the ranking."""
+        from consistency.report.many.notebook import to_html
+
+        return to_html(self)
 
 
 def flat_row(label: str, name: str, change: Change, margin: float) -> dict[str, Any]:

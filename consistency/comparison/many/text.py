@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
-from consistency.comparison.printed import Layout
+from consistency.comparison.printed import Layout, conclusion_lines
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
-from consistency.support.terminal import BETTER, WORSE, Column, cut_in_middle, fitted, lines_of
+from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
 from consistency.support.text import counted, decimal, p_equals, p_value, shortened, visible
 
 _NONE = "–"
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 # Of a task's name beside that of a run, in columns of a terminal of 80.
 _TASK, _SHORTEST_TASK = 30, 8
-_PLAIN = 80
 # Of runs in a sentence.
 _NAMED = 6
 # Of tasks in a cell.
@@ -85,7 +84,9 @@ def _conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
         parts.append(f"the change of {unclear} is not distinguishable from chance")
     elif unclear:
         parts.append("no change of accuracy distinguishable from chance")
-    yield (f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}: {', '.join(parts)}.",)
+    against = f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}"
+    *clauses, last = (f"{against}: {', '.join(parts)}", *_doubts(found))
+    yield (*clauses, f"{last}.")
     first = found.ranking[0]
     others = [label for label in found.best_set if label != first.label]
     most = f"{first.label} ({percent(first.accuracy.value)}), the best with probability {chance(first.best)}"
@@ -96,6 +97,16 @@ def _conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
         yield f"Most accurate: {most}", "no other is as good, with 95 % confidence."
     if found.series is not None:
         yield _along(found)
+
+
+def _doubts(found: ManyChanges) -> Iterator[str]:
+    """Which runs had other prompts, questions or scoring than the reference, each kind a clause."""
+    runs: dict[str, list[str]] = {}
+    for run in found.runs:
+        if run.doubt:
+            runs.setdefault(run.doubt.removeprefix("; but "), []).append(run.label)
+    for doubt, labels in runs.items():
+        yield f"but between {found.reference.label} and {shortened(labels, 3)} {doubt}"
 
 
 def _asked(found: ManyChanges) -> str:
@@ -112,7 +123,11 @@ def _along(found: ManyChanges) -> tuple[str, ...]:
     labels = [label for label in series.positions if label in found.overall]
     trend = series.trends[found.main]
     along = f"from {labels[0]} to {labels[-1]}"
-    slope = f"along the line {points(trend.change.value)} points {ends(trend.change)}, {p_equals(trend.p)}"
+    first_of_line, last_of_line = series.ends
+    slope = (
+        f"from {first_of_line} to {last_of_line}, by a straight line: {points(trend.change.value)} points "
+        f"{ends(trend.change)}, {p_equals(trend.p)}"
+    )
     if trend.first_harmful is None:
         margin = margin_of(found)
         kept = sum(
@@ -123,9 +138,25 @@ def _along(found: ManyChanges) -> tuple[str, ...]:
     first = found.overall[trend.first_harmful].simultaneous
     later = labels[labels.index(trend.first_harmful) + 1 :]
     still = sum(found.overall[label].direction < 0 for label in later)
-    after = f" and {'all' if still == len(later) else still} of the {len(later)} later ones" if later else ""
+    after = "" if not later else f"; {_after(still, len(later))}"
     there = f"there {points(first.value)} points {ends(first)}"
     return f"First harmful position {along}: {trend.first_harmful}{after}", there, f"{slope}."
+
+
+def _after(harmful: int, of: int) -> str:
+    """How many of the runs after the first harmful one are harmful."""
+    if of == 1:
+        return "the run after it as well" if harmful else "not the run after it"
+    if harmful == of:
+        return f"all {of} runs after it as well"
+    return f"{harmful or 'none'} of the {of} runs after it{' as well' if harmful else ''}"
+
+
+def compared(found: ManyChanges) -> Iterator[str]:
+    """Which runs were compared, and over how many questions."""
+    yield f"{shortened([run.label for run in found.runs], _NAMED)}, each with {found.reference.label}"
+    n = found.ranking[0].accuracy.n
+    yield f"{counted(n, 'question')} of {counted(len(found.members[found.main]), 'task')}"
 
 
 def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
@@ -135,7 +166,7 @@ def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
         lines += layout.bold(layout.lines(first))
         lines += [line for clause in others for line in layout.lines(f"  {clause}")]
     lines += ["", *(line for text in _read(found) for line in layout.lines(text)), ""]
-    lines += [*_ranking(found, layout), *layout.lines(_legend(found))]
+    lines += _ranking(found, layout)
     lines += ["", *_judgements(found, layout)]
     for name, changes in list(found.pools.items())[1:]:
         lines += ["", visible(f"{name}:"), *_pool(changes, layout)]
@@ -172,7 +203,9 @@ def _ranking(found: ManyChanges, layout: Layout) -> Iterator[str]:
             for change in changes
         ]
         table.insert(5, Column("no letters", tuple(cells), rank=1))
-    yield from lines_of(fitted(table, layout.columns))
+    shown = fitted(table, layout.columns)
+    yield from lines_of(shown)
+    yield from layout.lines(_legend(found, {column.head for column in shown}))
 
 
 def _judgements(found: ManyChanges, layout: Layout) -> Iterator[str]:
@@ -207,12 +240,15 @@ def _held(found: ManyChanges, label: str) -> int:
     return sum(label in changes for changes in found.by_task.values())
 
 
-def _legend(found: ManyChanges) -> str:
-    letters = "no letters: change corrected for letter bias; " if "calibrated" in found.families else ""
-    return (
-        f"change in points, with 95 % intervals that hold for all {found.families['runs'].of} together; {letters}"
-        "best: probability of being the best; group: those that share a letter cannot be told apart"
-    )
+def _legend(found: ManyChanges, heads: Container[str]) -> str:
+    """What the columns that are shown mean."""
+    meanings = {
+        "no letters": "change corrected for letter bias",
+        "best": "probability of being the best",
+        "group": "those that share a letter cannot be told apart",
+    }
+    together = f"change in points, with 95 % intervals that hold for all {found.families['runs'].of} together"
+    return "; ".join([together, *(f"{head}: {text}" for head, text in meanings.items() if head in heads)])
 
 
 def _names(head: str, names: Sequence[str]) -> Column:
@@ -263,7 +299,7 @@ def _largest(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[s
     sure = sum(change.direction != 0 for _, _, change in rows)
     rest = f"; the {len(shown)} largest, sure ones first (--all shows all)" if len(shown) < len(rows) else ""
     yield from layout.lines(f"single tasks: {sure} of {len(rows)} changes (runs × tasks) are sure{rest}")
-    room = max(_SHORTEST_TASK, layout.columns - _PLAIN + _TASK) if layout.columns else None
+    room = max(_SHORTEST_TASK, layout.columns - PLAIN + _TASK) if layout.columns else None
     tasks = [visible(task) for _, task, _ in shown]
     table = [
         _names("run", [label for label, _, _ in shown]),
@@ -287,7 +323,9 @@ def _trends(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[st
     ordered = sorted(tasks, key=order)
     shown = ordered if most is None else ordered[:most]
     rest = f"; the {len(shown)} tasks that changed most (--all shows all)" if len(shown) < len(tasks) else ""
-    yield from layout.lines(f"change along the straight line through {len(series.positions)} positions{rest}")
+    yield from layout.lines(
+        f"change from {series.ends[0]} to {series.ends[1]}, by a straight line through {len(series.positions)} positions{rest}"
+    )
     rows: list[tuple[str, Trend]] = [
         (name, series.trends[name]) for name in (*found.pools, *(shown if len(tasks) > 1 else ()))
     ]

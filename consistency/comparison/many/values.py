@@ -85,7 +85,7 @@ class Change:
 
     @property
     def letters(self) -> Estimate | None:
-        """The change that is due to letter bias."""
+        """The change that one offset for each letter explains: of letter bias, as far as that is the same in all questions."""
         found = self.section.decomposition
         return None if found is None else found.estimates["prior_change"]
 
@@ -174,7 +174,7 @@ class Trend:
     Attributes
     ----------
     change : Estimate
-        Along the straight line through all positions, from the first to the last, with an interval that holds together with
+        From the first to the last position, by the straight line through all of them, with an interval that holds together with
         those of the other tasks.
     p, p_holm : float or None
         Of no slope; adjusted over the tasks.
@@ -206,6 +206,29 @@ class Series:
 
     positions: Mapping[str, float]
     trends: Mapping[str, Trend]
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The labels at the first and the last position, in the direction of the runs: see `ends_of`."""
+        return ends_of(self.positions)
+
+
+def ends_of(positions: Mapping[str, float]) -> tuple[str, str]:
+    """The labels at the first and the last position, in the direction of the runs.
+
+    Parameters
+    ----------
+    positions : mapping of str to float
+        Those of two or more runs in their order; that of the reference may stand before them, and lie anywhere.
+
+    Examples
+    --------
+    >>> ends_of({"base": 0, "step-1": 1, "step-2": 2}), ends_of({"q6": 6, "q8": 8, "q4": 4})
+    (('base', 'step-2'), ('q8', 'q4'))
+    """
+    *_, before, last = positions.values()
+    ordered = sorted(positions, key=positions.__getitem__, reverse=last < before)
+    return ordered[0], ordered[-1]
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from consistency.comparison.clusters import Clusters
+from consistency.comparison.printed import Layout, conclusion_lines
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import verdict
 from consistency.comparison.sides.answers import SIDES, SideRun
@@ -23,10 +24,14 @@ from consistency.comparison.sides.text import (
     task_table,
     wrapped,
 )
+from consistency.logs.run_config import model_name
+from consistency.support.terminal import PLAIN
 from consistency.support.text import counted
 from consistency.support.version import own_version
 
 SCHEMA_VERSION = 1
+# Of sentences in a short form.
+_MOST_VERDICTS = 4
 NOISE_TITLE = (
     "Noise: answers that turn from right to wrong between the sides, between two runs of either, and what is beyond"
 )
@@ -107,9 +112,15 @@ class SideComparison:
         """The `verdicts` in one line."""
         return " ".join(self.verdicts)
 
-    def __repr__(self) -> str:
-        before, after = (counted(len(runs), "run") for runs in self.runs)
-        return f"<SideComparison of {before} with {after}, {counted(len(self.by_task), 'task')}: {self.verdicts[0]}>"
+    @property
+    def summaries(self) -> tuple[str, ...]:
+        """Of each of `pools` its change with the estimator, how far its runs lie apart, and its change without letter bias."""
+        return tuple(line for pool in self.pools for line in summary(pool, named=len(self.pools) > 1))
+
+    def with_pools(self, tasks: Sequence[SideSection]) -> list[SideSection]:
+        """Tasks, followed by what pools them: groups, scopes, metrics and all together."""
+        found = [*tasks, *self.by_group.values(), *self.by_scope.values(), *self.by_metric.values()]
+        return [*found, self.overall] if self.overall is not None and len(self.by_task) > 1 else found
 
     @property
     def signature(self) -> str:
@@ -170,6 +181,27 @@ class SideComparison:
             "signature": self.signature,
         }
 
+    def to_lines(self) -> tuple[str, ...]:
+        """Which runs were compared, and over how many questions, in a few lines."""
+        sides = (
+            f"{side}: {', '.join(dict.fromkeys(model_name(run.config) for run in runs))}, {counted(len(runs), 'run')}"
+            for side, runs in zip(SIDES, self.runs, strict=True)
+        )
+        questions = sum(item.section.n for item in self.by_task.values())
+        return (*sides, f"{counted(questions, 'question')} of {counted(len(self.by_task), 'task')}")
+
+    def __repr__(self) -> str:
+        """What was compared and what was found, in a few lines."""
+        layout = Layout(PLAIN)
+        compared = (line for sentence in self.to_lines() for line in layout.lines(sentence))
+        return "\n".join(["SideComparison", *compared, *conclusion_lines(self.verdicts[:_MOST_VERDICTS], layout)])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdicts and the tasks that changed most."""
+        from consistency.report.sides.notebook import to_html
+
+        return to_html(self)
+
     def to_text(self, most: int | None = None, columns: int = 80) -> str:
         """What was compared, the sentences and tables for a terminal.
 
@@ -181,12 +213,10 @@ class SideComparison:
             Of the terminal.
         """
         pools = self.pools
-        sentences = [*self.verdicts, *(line for pool in pools for line in summary(pool, named=len(pools) > 1))]
+        sentences = [*self.verdicts, *self.summaries]
         lines = [line for sentence in sentences for line in wrapped(sentence, columns)]
         tasks = chosen(self.by_task.values(), most)
-        rows = [*tasks, *self.by_group.values(), *self.by_scope.values(), *self.by_metric.values()]
-        if self.overall is not None and len(self.by_task) > 1:
-            rows.append(self.overall)
+        rows = self.with_pools(tasks)
         lines += ["", *task_table(rows, columns)]
         if more := left_out(len(tasks), len(self.by_task)):
             lines.append(more)

@@ -6,13 +6,17 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from consistency.comparison.numbers import interval, points_of
+from consistency.comparison.printed import tested
 from consistency.comparison.sides.answers import SIDES, SideRun
 from consistency.comparison.sides.sections import Noise, SideSection
 from consistency.metrics.measures import MEASURE, Measure
+from consistency.statistics.crossed import NORMAL_DF, Variances
 from consistency.statistics.estimates import Estimate
 from consistency.support.text import counted, decimal, p_value, padded, visible, width
 
 _NONE = "–"
+# On a side: with so many Student's quantile over both is 1.2 times the normal one.
+ENOUGH_RUNS = 5
 # What is compared with the noise, for all questions together.
 COMPARED = ("harmful_flips", "beneficial_flips", "same_top", "kl", "js", "spearman")
 # Of a name that is longer the middle is left out.
@@ -47,21 +51,56 @@ def summary(pool: SideSection, *, named: bool) -> Iterator[str]:
     ]
     if spread:
         yield f"{of}standard deviation of the runs' accuracy: {', '.join(spread)}"
+    if few := few_runs(pool):
+        yield f"{of}{few}"
     found = pool.calibrated
     if "calibrated_change" in found:
         ends = " → ".join(_percent(found[f"calibrated_{side}"].value) for side in SIDES)
         yield (
             f"{of}accuracy corrected for letter bias {ends} %, change {points_of(found['calibrated_change'])} points; change "
-            f"due to letter bias {points_of(found['prior_change'])} points"
+            f"explained by one offset for each letter {points_of(found['prior_change'])} points"
         )
 
 
-def task_table(items: Sequence[SideSection], columns: int) -> Iterator[str]:
-    """A row for each task and pool: accuracies and the change."""
-    rows = [("", "n", "before", "after", "change [95 % interval]", "p (Holm)")]
+def few_runs(pool: SideSection) -> str:
+    """How wide the interval of few runs is, and how wide with more; empty where there are enough.
+
+    The runs' variance and its degrees of freedom are taken from their standard deviations, and that of questions is the rest.
+    """
+    change = pool.section.estimates["delta_accuracy"]
+    several = [
+        (len(runs), deviation**2)
+        for runs, deviation in zip(pool.runs, pool.deviations, strict=True)
+        if deviation is not None
+    ]
+    spread = sum(square / count for count, square in several)
+    if not spread or change.se is None or change.ci_low is None or change.ci_high is None:
+        return ""
+    if min(count for count, _ in several) >= ENOUGH_RUNS:
+        return ""
+
+    def freedom(counts: Sequence[int]) -> float:
+        parts = [square / count for count, (_, square) in zip(counts, several, strict=True)]
+        return sum(parts) ** 2 / sum(part**2 / (count - 1) for count, part in zip(counts, parts, strict=True))
+
+    more = [max(count, ENOUGH_RUNS) for count, _ in several]
+    part = sum(square / count for count, (_, square) in zip(more, several, strict=True))
+    wider = Variances(max(change.se**2 - spread, 0.0), NORMAL_DF, part, freedom(more), 0.0).half_width(0.05)
+    sides = " and ".join(f"{len(runs)} {side}" for side, runs in zip(SIDES, pool.runs, strict=True) if len(runs) > 1)
+    left = decimal(freedom([count for count, _ in several]), 1)
+    half = decimal(50 * (change.ci_high - change.ci_low), 1)
+    return (
+        f"few runs make the interval wide: {sides} leave {left} degrees of freedom (± {half} points); {ENOUGH_RUNS} a side that "
+        f"differ as much would give about ± {decimal(100 * wider, 1)}"
+    )
+
+
+def task_rows(items: Sequence[SideSection]) -> list[tuple[str, ...]]:
+    """A head, and a row for each task and pool: accuracies and the change."""
+    adjusted = any(item.section.p_holm is not None for item in items)
+    rows = [("", "n", "before", "after", "change [95 % interval]", "p (Holm)" if adjusted else "p")]
     for item in items:
         section, estimates = item.section, item.section.estimates
-        p = section.sign_flip_p if section.p_holm is None else section.p_holm
         rows.append(
             (
                 section.name,
@@ -69,10 +108,15 @@ def task_table(items: Sequence[SideSection], columns: int) -> Iterator[str]:
                 _percent(estimates["accuracy_before"].value),
                 _percent(estimates["accuracy_after"].value),
                 points_of(estimates["delta_accuracy"]),
-                p_value(p),
+                tested(section, adjusted=adjusted),
             )
         )
-    yield from _table(rows, columns)
+    return rows
+
+
+def task_table(items: Sequence[SideSection], columns: int) -> Iterator[str]:
+    """A row for each task and pool: accuracies and the change."""
+    yield from _table(task_rows(items), columns)
 
 
 def noise_table(items: Sequence[SideSection], columns: int) -> Iterator[str]:
@@ -162,6 +206,6 @@ def chosen(items: Iterable[SideSection], most: int | None) -> list[SideSection]:
     return ordered[:most]
 
 
-def left_out(shown: int, of: int) -> str:
-    """How many tasks a table leaves out; empty where it holds all."""
-    return "" if shown >= of else f"the {shown} largest changes of {counted(of, 'task')}: --all shows them"
+def left_out(shown: int, of: int, where: str = "--all shows them") -> str:
+    """How many tasks a table leaves out, and where they are; empty where it holds all."""
+    return "" if shown >= of else f"the {shown} largest changes of {counted(of, 'task')}: {where}"

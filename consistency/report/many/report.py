@@ -10,6 +10,7 @@ import msgspec
 
 from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.result import ManyComparison
+from consistency.comparison.many.text import chance
 from consistency.logs.run_config import model_name
 from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section
@@ -18,12 +19,15 @@ from consistency.report.drawings import draw_all
 from consistency.report.folder import DraftedReport, begin_report
 from consistency.report.many.document import ManyReport, ManyRuns
 from consistency.report.many.figures import many_plots
-from consistency.report.many.tables import all_table, heat_table, judgement_table, ranking_table, trend_table
+from consistency.report.many.tables import all_table, heat_table, in_points, judgement_table, ranking_table, trend_table
 from consistency.report.methods import SCORES
 from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
 from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
 from consistency.support.text import counted, shortened
+
+# Runs in a sentence.
+_NAMED = 10
 
 
 def write_many(comparison: ManyComparison, out: str | Path, *, single_file: bool = False) -> Path:
@@ -88,7 +92,7 @@ def _report(comparison: ManyComparison, folder: Path) -> Report:
         notes=tuple(document.notes),
         signature=document.signature,
         sections=tuple(sections),
-        methods=tuple(_methods(comparison)),
+        methods=(_result(comparison), *_methods(comparison)),
         bibtex=bibtex({run.config.lm_eval_version for run in (comparison.reference, *comparison.runs)}),
         document=document,
     )
@@ -153,6 +157,18 @@ def _read(comparison: ManyComparison) -> tuple[str, ...]:
     return tuple(
         f"{run.label}: {run.selection.to_text()}." for run in (comparison.reference, *comparison.runs[:10])
     ) + ((f"{len(comparison.runs) - 10} more are in the table.",) if len(comparison.runs) > 10 else ())
+
+
+def _result(comparison: ManyComparison) -> str:
+    """A sentence for the results section of a paper."""
+    changes = {label: change.simultaneous for label, change in comparison.overall.items()}
+    each = [f"{label} {in_points(change)}" for label, change in changes.items()]
+    first = comparison.ranking[0]
+    return (
+        f"On {counted(first.accuracy.n, 'question')} of {counted(len(comparison.members[comparison.main]), 'task')}, accuracy "
+        f"changed from that of {comparison.reference.label} by, in points with simultaneous 95 % CIs: {shortened(each, _NAMED)}; "
+        f"{first.label} was the most accurate, and the best with probability {chance(first.best)}."
+    )
 
 
 def _methods(comparison: ManyComparison) -> Iterator[str]:

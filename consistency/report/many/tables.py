@@ -104,7 +104,7 @@ def ranking_table(comparison: ManyComparison) -> Table:
         "the best: in the 95 % model confidence set. Runs that share a letter cannot be told apart.",
         head=(
             *("run", "accuracy, %", "change", "p (Holm)"),
-            *(("without letter bias", "letter bias") if letters else ()),
+            *(("without letter bias", "explained by one offset for each letter") if letters else ()),
             *("probability of being the best", "may be the best", "group"),
         ),
         rows=tuple(rows),
@@ -174,9 +174,9 @@ def trend_table(comparison: ManyComparison) -> Table:
     return Table(
         name="trends",
         title="Trends",
-        caption="Change along the straight line through all positions, from the first to the last, in points; intervals hold "
-        "together for all single tasks.",
-        head=("task", "along the line", "p (Holm)", "first harmful position"),
+        caption=f"Change from {series.ends[0]} to {series.ends[1]} by the straight line through all positions, in points; "
+        "intervals hold together for all single tasks.",
+        head=("task", "by a straight line", "p (Holm)", "first harmful position"),
         rows=tuple(
             (name, in_points(trend.change), p_value(trend.p_holm), trend.first_harmful or "none shown")
             for name, trend in trends.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.changed_most import MOST
@@ -15,6 +14,7 @@ from consistency.errors import InputError, not_one_of
 from consistency.logs.run_config import model_name
 from consistency.metrics.measures import MEASURES
 from consistency.report.drawings import Look, Point, errorbar
+from consistency.report.notebook_html import fewer, to_piece
 from consistency.report.pair.texts import text_columns
 from consistency.statistics.estimates import Estimate
 from consistency.support.figure_style import BLUE, GREY, INK, RED, STYLE, inline, to_svg
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _LOOKS = {WORSE: Look("fell", RED, "v"), BETTER: Look("rose", BLUE, "^"), "": Look("not beyond chance", GREY, "o")}
-_MOST_NOTES = 6
 # In inches.
 _WIDE, _HEAD, _ROW = 6.4, 0.9, 0.26
 
@@ -43,15 +42,12 @@ def to_html(comparison: Comparison) -> str:
     str
         Without scripts; whatever the names of tasks and models hold is text.
     """
-    first, *others = [clause for sentence in comparison.verdicts for clause in sentence.split("; ")]
     runs = [
         f"{when}: {model_name(config)}{f', {run_date(config.date)}' if config.date else ''}"
         for when, config in (("before", comparison.before), ("after", comparison.after))
     ]
     shown, note = _shown(comparison)
-    adjusted, notes = _adjusted(shown), list(comparison.notes)
-    if len(notes) > _MOST_NOTES:
-        notes = [*notes[:_MOST_NOTES], f"{len(notes) - _MOST_NOTES} more notes: comparison.notes"]
+    adjusted = _adjusted(shown)
     head = ("task", "n", "before", "after", "change", "interval", "p (Holm)" if adjusted else "p")
     rows = [
         (
@@ -65,24 +61,9 @@ def to_html(comparison: Comparison) -> str:
         )
         for section, row in ((section, row_of(section, change)) for section, change in shown)
     ]
-    return "".join(
-        [
-            '<div class="consistency">',
-            f"<p><strong>{_text(first)}</strong></p>",
-            f"<ul>{''.join(f'<li>{_text(clause)}</li>' for clause in others)}</ul>" if others else "",
-            f"<p>{'<br>'.join(map(_text, runs))}</p>",
-            f"<table><thead><tr>{''.join(f'<th>{name}</th>' for name in head)}</tr></thead><tbody>",
-            *(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows),
-            f"</tbody></table><p><small>Changes in points; {_text(note)}.</small></p>",
-            f'<div style="background:#fff;max-width:{_WIDE}in">{_svg(comparison)}</div>',
-            *(f"<p><small>{_text(line)}</small></p>" for line in notes),
-            "</div>",
-        ]
-    )
-
-
-def _text(words: str) -> str:
-    return escape(visible(words))
+    figure = f'<div style="background:#fff;max-width:{_WIDE}in">{_svg(comparison)}</div>'
+    caption = f"Changes in points; {note}."
+    return to_piece(comparison.verdicts, runs, head, rows, caption, fewer(comparison.notes), figure)
 
 
 def _shown(comparison: Comparison) -> tuple[list[tuple[Section, Estimate]], str]:

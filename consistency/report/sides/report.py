@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from consistency.comparison.numbers import points_of
+from consistency.comparison.printed import tested
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.result import MEASURES_TITLE, SideComparison
 from consistency.comparison.sides.sections import SideSection
@@ -25,7 +27,7 @@ from consistency.report.sides.document import SideChange, SidesReport
 from consistency.report.sides.figures import side_plots
 from consistency.support.files import Outputs
 from consistency.support.memory import gc_disabled
-from consistency.support.text import counted, p_value
+from consistency.support.text import counted, p_equals, p_value
 
 INTERVALS = "95 % intervals say how far a figure would move with other runs of both sides and other questions of the same tasks."
 # More tasks than these are folded.
@@ -75,7 +77,7 @@ def _report(comparison: SideComparison, folder: Path) -> Report:
     if any(item.noise for item in rows.values()):
         measures = [table for pool in pools if (table := _measure_table(pool)).rows]
         noise = (*measures, _noise_table(rows))
-        sections.append(Section("noise", "Beside what runs of one side differ by", (_NOISE,), noise))
+        sections.append(Section("noise", "How much runs of one side differ", (_NOISE,), noise))
     if any(item.calibrated for item in rows.values()):
         sections.append(Section("parts", "Without letter bias", (), (_calibrated_table(rows),)))
     sections.append(Section("runs", "The runs", (), (_run_table(rows), log_table(document.logs))))
@@ -91,7 +93,7 @@ def _report(comparison: SideComparison, folder: Path) -> Report:
         notes=tuple(document.notes),
         signature=document.signature,
         sections=tuple(sections),
-        methods=_methods(comparison),
+        methods=(*_results(comparison), *_methods(comparison)),
         bibtex=bibtex(log.lm_eval_version for log in document.logs),
         document=document,
     )
@@ -146,16 +148,15 @@ def _rows(comparison: SideComparison) -> Mapping[str, SideSection]:
 
 
 def _change_table(rows: Mapping[str, SideSection]) -> Table:
-    cells = []
+    cells, adjusted = [], any(item.section.p_holm is not None for item in rows.values())
     for name, item in rows.items():
         section, found = item.section, item.section.estimates
-        p = section.sign_flip_p if section.p_holm is None else section.p_holm
         cells.append(
             (
                 name,
                 formatted(found["delta_accuracy"], MEASURE["delta_accuracy"]),
                 *(formatted(found[f"accuracy_{side}"], MEASURE[f"accuracy_{side}"], interval=False) for side in SIDES),
-                p_value(p),
+                tested(section, adjusted=adjusted),
                 p_value(section.equivalence_p),
                 str(section.n),
                 section.accuracy_metric or ("best option" if section.compares_options else DASH),
@@ -164,8 +165,18 @@ def _change_table(rows: Mapping[str, SideSection]) -> Table:
     return Table(
         "changes",
         "Accuracy",
-        "Means over the runs, in percent; changes in points. p is of no change, adjusted over the tasks by Holm.",
-        ("task", "change", "before", "after", "p (Holm)", "p (equivalence)", "questions", "metric"),
+        "Means over the runs, in percent; changes in points. p (Holm) is of no change, adjusted over the tasks; p of all of them "
+        "together is of that alone.",
+        (
+            "task",
+            "change",
+            "before",
+            "after",
+            "p (Holm)" if adjusted else "p",
+            "p (equivalence)",
+            "questions",
+            "metric",
+        ),
         tuple(cells),
         1,
         [
@@ -260,7 +271,7 @@ def _calibrated_table(rows: Mapping[str, SideSection]) -> Table:
         "calibrated",
         "Accuracy and rankings corrected for letter bias",
         "In percent, changes in points. The two changes add up to that of accuracy.",
-        ("task", "before", "after", "change", "change due to letter bias", "Spearman ρ"),
+        ("task", "before", "after", "change", "explained by one offset for each letter", "Spearman ρ"),
         tuple(cells),
         1,
         [{"section": name, **_flat(item.calibrated)} for name, item in rows.items() if item.calibrated],
@@ -295,6 +306,22 @@ def _run_table(rows: Mapping[str, SideSection]) -> Table:
 
 def _flat(found: Mapping[str, object]) -> dict[str, object]:
     return {name: item.to_dict() for name, item in found.items()}  # type: ignore[attr-defined]
+
+
+def _results(comparison: SideComparison) -> Iterator[str]:
+    """A sentence for the results section of a paper, of each pool."""
+    for pool in comparison.pools:
+        before, after, change = (
+            pool.section.estimates[name] for name in ("accuracy_before", "accuracy_after", "delta_accuracy")
+        )
+        if change.value is None or before.value is None or after.value is None:
+            continue
+        yield (
+            f"On {counted(pool.section.n, 'question')} of {counted(pool.section.of_tasks, 'task')}, mean accuracy went from "
+            f"{fixed(100 * before.value, 1)} % ({counted(len(pool.runs[0]), 'run')}) to {fixed(100 * after.value, 1)} % "
+            f"({counted(len(pool.runs[1]), 'run')}), a change of {points_of(change)} points (95 % CI; "
+            f"{p_equals(pool.section.sign_flip_p)})."
+        )
 
 
 def _methods(comparison: SideComparison) -> tuple[str, ...]:

@@ -1,0 +1,35 @@
+"""Several runs a side in a notebook: the conclusion and the tasks that changed most, as HTML."""
+
+from __future__ import annotations
+
+from consistency.comparison.changed_most import MOST
+from consistency.comparison.sides.result import SideComparison
+from consistency.comparison.sides.text import chosen, left_out, run_notes, task_rows
+from consistency.report.notebook_html import fewer, to_piece
+
+
+def to_html(comparison: SideComparison) -> str:
+    """What was found, which runs were compared, and the largest changes, as a piece of HTML.
+
+    Parameters
+    ----------
+    comparison : SideComparison
+
+    Returns
+    -------
+    str
+        Without scripts; whatever the names of models and tasks hold is text.
+    """
+    tasks = chosen(comparison.by_task.values(), MOST)
+    (_, *head), *rows = task_rows(comparison.with_pools(tasks))
+    caption = "Accuracies are means over the runs, in percent; changes in points."
+    if more := left_out(len(tasks), len(comparison.by_task), "by_task has all"):
+        caption += f" These are {more}."
+    return to_piece(
+        (*comparison.verdicts, *comparison.summaries),
+        comparison.to_lines(),
+        ("task", *head),
+        rows,
+        caption,
+        fewer((*run_notes(comparison.runs), *comparison.notes)),
+    )
