@@ -319,8 +319,6 @@ def compare(
     code = decision.outcome.exit_code if decision is not None else 0
     if any(item.failed for item in checks):
         code = 1
-    if out is not None:
-        tell(f"consistency: the page is {out / 'report.html'}")
     if code:
         raise typer.Exit(code)
 
