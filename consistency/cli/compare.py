@@ -308,21 +308,8 @@ def compare(
         show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
     code, why = ending(checks, decision)
     # Where the output goes into a file, the job's log says why it ended.
-<<<<<<< HEAD
     if not is_terminal():
         tell(*(f"consistency: {line}" for line in why))
-    if out is not None:
-        tell(f"consistency: the page is {out / 'report.html'}")
-=======
-    closed = [item.to_text() for item in checks if item.failed]
-    if decision is not None and decision.outcome:
-        closed += decision.to_lines()
-    if not sys.stdout.isatty():
-        tell(*(f"consistency: {line}" for line in closed))
-    code = decision.outcome.exit_code if decision is not None else 0
-    if any(item.failed for item in checks):
-        code = 1
->>>>>>> wt-mend1
     if code:
         raise typer.Exit(code)
 
