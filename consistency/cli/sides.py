@@ -90,8 +90,8 @@ def compare_several(
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns, is_terminal
-    from consistency.support.text import joined
+    from consistency.support.terminal import columns, is_terminal, wrapped
+    from consistency.support.text import visible
 
     asked = [read_condition(text) for text in conditions]
     logs: list[Path | Run] = list(before)
@@ -115,7 +115,10 @@ def compare_several(
             drafted.write(gate_of(checks), single_file=single_file)
         if json is not None and json != Path("-"):
             outputs.file(json).write(stored.encode())
-    show(stored if json == Path("-") else "\n".join(filter(None, [comparison.to_text(most, columns()), joined(lines)])))
+    # In a pipe or a file each is one line, for programs that look for it.
+    limit = columns() if is_terminal() else None
+    told = [line for sentence in lines for line in wrapped(visible(sentence), limit, "  ")]
+    show(stored if json == Path("-") else "\n".join([comparison.to_text(most, columns()), *told]))
     failed = [item.to_text() for item in checks if item.failed]
     if failed:
         if not is_terminal():
