@@ -29,6 +29,7 @@ from consistency.errors import InputError
 from consistency.report.many.document import ManyReport, ManyRuns
 from consistency.report.many.figures import many_plots
 from consistency.report.many.report import write_many
+from consistency.report.many.tables import heat_table
 from consistency.report.schema import read_document
 from consistency.statistics.best import Differences, letters, probabilities_of_best, resampled_means
 from consistency.statistics.estimates import Estimate
@@ -660,7 +661,7 @@ def test_the_report_holds_what_was_computed(logs, many, tmp_path):
         heat = {row["task"]: row for row in csv.DictReader(file)}
     for task, changes in many.by_task.items():
         for label, change in changes.items():
-            assert float(heat[task][label]) == change.simultaneous.value
+            assert float(heat[task][f"change_{label}"]) == change.simultaneous.value
     cells = page.split('class="one-label heat"')[1].split("</table>")[0]
     assert cells.count("lost4") >= 1
     for name in ("runs", "tasks"):
@@ -674,6 +675,13 @@ def test_the_report_holds_what_was_computed(logs, many, tmp_path):
             shades.setdefault(shade.split()[-1], []).append(abs(float(text)))
     lost = [max(shades[f"lost{step}"]) for step in range(1, 5) if f"lost{step}" in shades]
     assert all(one < other for one, other in pairwise(lost))
+
+
+def test_a_run_called_task_leaves_the_tasks_their_names(logs):
+    found = compare_many(logs / "step-0", {"task": logs / RUNS[0], "questions": logs / RUNS[1]})
+    rows = {row["task"]: row for row in heat_table(found).data}
+    assert set(rows) == {*found.by_task, *found.pools}
+    assert rows["law"]["change_task"] == found.by_task["law"]["task"].simultaneous.value
 
 
 def test_hostile_names_stay_text(logs, tmp_path, call):

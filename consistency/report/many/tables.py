@@ -135,7 +135,8 @@ def heat_table(comparison: ManyComparison) -> Table:
         ),
         labels=1,
         data=[
-            {"task": name, **{label: changes[label].simultaneous.value for label in labels if label in changes}}
+            # A run may be called "task".
+            {"task": name, **{f"change_{run}": changes[run].simultaneous.value for run in labels if run in changes}}
             for name, changes in sets.items()
         ],
         hints=tuple(("", "", *(_hint(changes.get(label)) for label in labels)) for changes in sets.values()),
