@@ -179,9 +179,31 @@ def test_the_jackknife_leaves_out_one_run_with_all_its_pairs() -> None:
     found = among_runs(plain, of_each)
     assert plain.se is not None
     assert found.se == pytest.approx(np.sqrt(plain.se**2 + variance))
-    reach = np.hypot(student.ppf(0.975, 199) * plain.se, student.ppf(0.975, 3) * np.sqrt(variance))
-    assert found.ci_high == pytest.approx(values.mean() + reach)
+    factor = np.exp(student.ppf(0.975, 4 / 2) * np.sqrt(variance) / values.mean())
+    over_questions = student.ppf(0.975, 199) * plain.se
+    assert found.ci_high == pytest.approx(values.mean() + np.hypot(over_questions, values.mean() * (factor - 1)))
+    assert found.ci_low == pytest.approx(values.mean() - np.hypot(over_questions, values.mean() * (1 - 1 / factor)))
     assert among_runs(plain, of_each[:2]) == plain
+    # A share of the same answers is as far from 1 as the share of others is from 0.
+    alike = among_runs(mean(1 - values), 1 - of_each, alike=1.0)
+    assert found.ci_low is not None
+    assert (alike.ci_high, alike.ci_low) == pytest.approx((1 - found.ci_low, 1 - found.ci_high))
+
+
+def test_what_runs_differ_by_is_covered_where_it_is_their_chance() -> None:
+    """Squared distances of levels drawn from a normal distribution have a mean of twice its variance."""
+    rng = np.random.default_rng(3)
+    covered = []
+    for _ in range(400):
+        levels = rng.normal(0, 1, 5)
+        pairs = (levels[:, None] - levels) ** 2
+        of_each = np.repeat(pairs.sum(axis=1, keepdims=True) / 4, 2, axis=1)
+        found = among_runs(mean(of_each.mean(axis=0)), of_each)
+        assert found.ci_low is not None
+        assert found.ci_high is not None
+        covered.append(found.ci_low <= 2 <= found.ci_high)
+    # 400 draws of 95 %: three standard errors below.
+    assert np.mean(covered) > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 400)
 
 
 def test_without_several_runs_there_is_nothing_beyond() -> None:

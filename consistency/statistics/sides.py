@@ -18,7 +18,7 @@ from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Floats, Integers
 
 
-def among_runs(found: Estimate, runs: Floats, confidence: float = 0.95) -> Estimate:
+def among_runs(found: Estimate, runs: Floats, alike: float = 0.0, confidence: float = 0.95) -> Estimate:
     """How much two runs of one side differ, with what other runs would change in its interval.
 
     Parameters
@@ -27,19 +27,23 @@ def among_runs(found: Estimate, runs: Floats, confidence: float = 0.95) -> Estim
         The mean over questions and over all pairs of the runs, with its interval over questions.
     runs : ndarray, shape [runs, n]
         Of each run, the mean of its pairs. A question that is not finite in one run does not enter.
+    alike : float
+        What runs that do not differ have: the end of what the number can be.
     confidence : float
 
     Returns
     -------
     Estimate
-        `found` itself where there are fewer than three runs, of which one pair tells nothing of other pairs.
+        `found` itself, whose interval is over questions alone, where there are fewer than three runs: one pair tells nothing of
+        other pairs.
 
     Notes
     -----
-    The variance over runs is the jackknife's of a mean over pairs, which leaves out one run with all its pairs; that over
-    questions is added, with Banerjee's interval of both as in `crossed_mean`. Both contain what single answers vary by: with few
-    questions, or runs that differ little, the interval is too long. Where the differences of runs prevail, which are skewed and
-    known from few runs, it is too short.
+    The variance over runs is the jackknife's of a mean over pairs, which leaves out one run with all its pairs. How far runs are
+    apart is skewed as a variance is, so that the interval over runs is that of its logarithm, with Student's t of as many degrees
+    of freedom as there are pairs without a run in common, half the runs. Its arms and those over questions are added as in
+    Banerjee's interval (`crossed_mean`). Both contain what single answers vary by: with few questions, or runs that differ
+    little, the interval is too long.
 
     References
     ----------
@@ -59,8 +63,12 @@ def among_runs(found: Estimate, runs: Floats, confidence: float = 0.95) -> Estim
     own = runs[:, np.isfinite(runs).all(axis=0)].mean(axis=1)
     # Without a run the mean over the pairs moves by 2 / (R - 2) of what its own pairs are off.
     variance = (count - 1) / count * (2 / (count - 2)) ** 2 * float(((own - own.mean()) ** 2).sum())
-    reach = quantile(confidence, count - 1) * math.sqrt(variance)
-    arms = [math.hypot(arm, reach) for arm in (found.value - found.ci_low, found.ci_high - found.value)]
+    # Runs that are all alike do not vary.
+    apart = abs(found.value - alike)
+    factor = math.exp(quantile(confidence, count / 2) * math.sqrt(variance) / apart) if variance > 0 else 1.0
+    nearer, further = apart * (1 - 1 / factor), apart * (factor - 1)
+    below, above = (nearer, further) if found.value >= alike else (further, nearer)
+    arms = [math.hypot(found.value - found.ci_low, below), math.hypot(found.ci_high - found.value, above)]
     se = math.hypot(found.se, math.sqrt(variance))
     return replace(
         found,

@@ -47,7 +47,8 @@ class Noise:
     Attributes
     ----------
     before, after : Estimate or None
-        Within either side, in both directions; None for a side of a single run.
+        Within either side, in both directions; None for a side of a single run. The interval of a side of two runs is over
+        questions alone (`unit`): one pair tells nothing of other pairs.
     beyond : Estimate
         The measure between the sides less the mean of those within; of a side of a single run the other's.
     p : float or None
@@ -225,10 +226,13 @@ def _noises(found: MeasuredRuns, labels: Labels, task_of: Integers) -> dict[str,
         sides = found.within[0].get(name), found.within[1].get(name)
         if name not in found.between or all(side is None for side in sides):
             continue
+        alike = MEASURE[name].bounds[1 if MEASURE[name].direction == "more alike" else 0]
         alone = [
             None
             if side is None
-            else _finished(among_runs(_over_questions(name, side.mean(axis=0), found.reaches, labels), side), name)
+            else _finished(
+                among_runs(_over_questions(name, side.mean(axis=0), found.reaches, labels), side, alike), name
+            )
             for side in sides
         ]
         pairs = _both_directions(found, name)
