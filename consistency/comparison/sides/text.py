@@ -98,7 +98,9 @@ def few_runs(pool: SideSection) -> str:
 def task_rows(items: Sequence[SideSection]) -> list[tuple[str, ...]]:
     """A head, and a row for each task and pool: accuracies and the change."""
     adjusted = any(item.section.p_holm is not None for item in items)
-    rows = [("", "n", "before", "after", "change [95 % interval]", "p (Holm)" if adjusted else "p")]
+    rows: list[tuple[str, ...]] = [
+        ("", "n", "before", "after", "change [95 % interval]", "p (Holm)" if adjusted else "p")
+    ]
     for item in items:
         section, estimates = item.section, item.section.estimates
         rows.append(
