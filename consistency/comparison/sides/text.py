@@ -12,6 +12,7 @@ from consistency.comparison.sides.sections import Noise, SideSection
 from consistency.metrics.measures import MEASURE, Measure
 from consistency.statistics.crossed import NORMAL_DF, Variances
 from consistency.statistics.estimates import Estimate
+from consistency.support.terminal import cut_in_middle
 from consistency.support.text import counted, decimal, p_value, padded, visible, width
 
 _NONE = "–"
@@ -21,7 +22,6 @@ ENOUGH_RUNS = 5
 COMPARED = ("harmful_flips", "beneficial_flips", "same_top", "kl", "js", "spearman")
 # Of a name that is longer the middle is left out.
 _LONGEST = 20
-_SHORTEST_CUT = 8
 
 
 def run_notes(runs: Sequence[Sequence[SideRun]]) -> Iterator[str]:
@@ -183,19 +183,9 @@ def _table(rows: Sequence[tuple[str, ...]], columns: int) -> Iterator[str]:
     sizes = [max(width(row[place]) for row in rows) for place in range(len(rows[0]))]
     room = max(columns - sum(sizes[1:]) - len(sizes) + 1, min(_LONGEST, sizes[0]))
     for row in rows:
-        name = padded(_cut(row[0], room), min(sizes[0], room))
+        name = padded(cut_in_middle(row[0], room), min(sizes[0], room))
         cells = (padded(cell, size, right=True) for cell, size in zip(row[1:], sizes[1:], strict=True))
         yield " ".join([name, *cells]).rstrip()
-
-
-def _cut(name: str, room: int) -> str:
-    """A name that takes no more room, without its middle where it is longer."""
-    if width(name) <= room:
-        return name
-    end = (room - 1) // 2
-    while width(name[: room - 1 - end] + "…" + name[len(name) - end :]) > room and end > _SHORTEST_CUT // 2:
-        end -= 1
-    return name[: room - 1 - end] + "…" + name[len(name) - end :]
 
 
 def _percent(value: float | None) -> str:
