@@ -208,7 +208,8 @@ def _noise_table(rows: Mapping[str, SideSection]) -> Table:
     return Table(
         "noise",
         f"Answers that turn, {measure.title}, in each task",
-        "In percent of the questions; what is beyond in points. The CSV has all measures.",
+        "In percent of the questions; what is beyond in points. The interval of one pair of runs is over questions alone. "
+        "The CSV has all measures.",
         ("task", "between the sides", "two runs before", "two runs after", "beyond", "p (Holm)"),
         tuple(cells),
         1,
@@ -236,7 +237,7 @@ def _measure_table(pool: SideSection) -> Table:
     return Table(
         f"measures_{name}",
         f"{pool.section.name}: {MEASURES_TITLE}",
-        "KL within a side, and beyond, is in both directions.",
+        "KL within a side, and beyond, is in both directions. The interval of one pair of runs is over questions alone.",
         ("measure", "between the sides", "two runs before", "two runs after", "beyond", "p"),
         tuple(cells),
         1,
