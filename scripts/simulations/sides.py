@@ -236,9 +236,7 @@ TABLES: dict[str, Table] = {
             (
                 of_levels,
                 tuple(
-                    f"mean of {levels} squares, {shared:g} beside a mean of 2"
-                    for levels in LEVELS
-                    for shared in SHARED
+                    f"mean of {levels} squares, {shared:g} beside a mean of 2" for levels in LEVELS for shared in SHARED
                 ),
             )
         ],
