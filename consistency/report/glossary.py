@@ -195,8 +195,8 @@ _TERMS = (
     Term(
         "probability of being the best",
         "Of many runs: how probable it is that no other, nor the reference, is more accurate in truth, given the answers. It "
-        "counts that all runs, or the most accurate ones, may be equal: these then share it. How probable that is before looking is "
-        "a choice (one in three for each case), on which the number depends.",
+        "counts that all runs, or the most accurate ones, may be equal: these then share it. That all are equal, that the most "
+        "accurate are, and that none are count as equally likely before looking: a choice, on which the number depends.",
         ("best", "the best with probability"),
         _MANY,
     ),

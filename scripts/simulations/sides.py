@@ -15,6 +15,7 @@ from consistency.comparison.sides.sections import side_section
 from consistency.logs.scores import Scores
 from consistency.metrics.distributions import log_probabilities
 from consistency.statistics.estimates import Estimate, mean
+from consistency.statistics.sides import among_runs
 from consistency.support.arrays import Bools, Floats
 from consistency.support.progress_line import silent
 from simulations.draws import Table, rejects, within
@@ -57,6 +58,8 @@ RECIPES = {
 APART = {name: (recipe, QUESTIONS) for name, recipe in RECIPES.items()} | {
     "runs differ by some 6 points, 2,000 questions": (Recipe(-0.3, 0.4, 0.2), 2_000)
 }
+# Of squared distances of runs, whose mean is 2: how many they are the mean of, and what all pairs differ by besides.
+LEVELS, SHARED = (1, 4), (0.0, 4.0)
 NONE = {name: Recipe(0.0, recipe.knowledge, recipe.letters) for name, recipe in RECIPES.items()}
 
 
@@ -189,6 +192,19 @@ def of_one_side(rng: np.random.Generator, runs: int) -> tuple[bool | None, ...]:
     return tuple(found)
 
 
+def of_levels(rng: np.random.Generator, runs: int) -> tuple[bool | None, ...]:
+    """What two runs differ by where it is a sum of squares of their normal levels, alone or beside what all pairs have."""
+    found = []
+    for levels in LEVELS:
+        drawn_levels = rng.normal(0, 1, (runs, levels))
+        pairs = ((drawn_levels[:, None] - drawn_levels) ** 2).mean(axis=2)
+        for shared in SHARED:
+            # Two questions that are alike: what is known of the questions is known exactly.
+            each = np.repeat(pairs.sum(axis=1, keepdims=True) / (runs - 1) + shared, 2, axis=1)
+            found.append(contains(among_runs(mean(each.mean(axis=0)), each), 2.0 + shared))
+    return tuple(found)
+
+
 _NAMES = tuple(
     f"{recipe}: {row}"
     for recipe in RECIPES
@@ -213,5 +229,16 @@ TABLES: dict[str, Table] = {
     "Coverage of what two runs of one side differ by, by number of its runs": (
         (2, 3, 5),
         [(of_one_side, tuple(f"{apart}: {what}" for apart in APART for what in ("right → wrong", "KL")))],
+    ),
+    "Coverage of what runs differ by where it is the square of normal levels, by number of runs": (
+        (3, 4, 5, 10, 20),
+        [
+            (
+                of_levels,
+                tuple(
+                    f"mean of {levels} squares, {shared:g} beside a mean of 2" for levels in LEVELS for shared in SHARED
+                ),
+            )
+        ],
     ),
 }
