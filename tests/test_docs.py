@@ -63,6 +63,7 @@ def write_watched(folder: Path, first: Path, last: Path) -> None:
     drift = Drift(folder, read_settings(given, planned_steps=80))
     for number in range(5):
         step = Path(shutil.copytree(first, folder / f"step-{20 * number:06d}"))
+        shares: dict[str, float] = {}
         for samples in step.rglob("samples_*.jsonl"):
             (other,) = last.rglob(samples.name.rsplit("_", 1)[0] + "_*.jsonl")
             rows, later = ([json.loads(line) for line in log.read_text().splitlines()] for log in (samples, other))
@@ -72,6 +73,16 @@ def write_watched(folder: Path, first: Path, last: Path) -> None:
                         name: answered[name] for name in ("resps", "filtered_resps", "acc", "acc_norm") if name in row
                     }
             samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            task = samples.name.removeprefix("samples_").rsplit("_", 1)[0]
+            shares[task] = sum(row["acc"] for row in rows) / len(rows)
+        for results in step.rglob("results_*.json"):
+            # As lm_eval has it: what the samples say, of the tasks that have samples.
+            content = json.loads(results.read_text())
+            content["results"] = {
+                task: content["results"][task] | {"acc,none": share} for task, share in shares.items()
+            }
+            content["configs"] = {task: content["configs"][task] for task in shares}
+            results.write_text(json.dumps(content))
         drift.add(20 * number, number / 4, 1.0, 2.0, progress=number / 4)
     (folder / "watch.json").write_text(json.dumps({"model": "qwen2.5-1.5b-instruct", "max_steps": 80}))
 
@@ -204,22 +215,6 @@ def test_the_table_of_measures_is_that_of_the_registry() -> None:
     text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
     assert text.count(BEGIN) == text.count(END) == 1
     assert text == with_table(text), "docs/methods.md: another table of measures; run python scripts/build_measures.py"
-
-
-def test_the_workflow_stops_what_is_harmful_and_writes_its_summary(folder: Path) -> None:
-    (workflow,) = (
-        yaml.safe_load(block.text)
-        for block in blocks(ROOT / "docs" / "cookbook.md")
-        if "evaluate.yml" in block.comments
-    )
-    (step,) = (step for step in workflow["jobs"]["compare"]["steps"] if step.get("name"))
-    done = run(step["run"], folder)
-    assert done.returncode == 1
-    assert "FAILED, harmful flips > 2 %: overall, 9.50 % [5.82, 14.44] exact (Clopper–Pearson)" in done.stdout
-    summary = (folder / "summary.md").read_text()
-    assert "❌ 1 of 2 conditions passed" in summary
-    assert "<details>" in summary
-    assert (folder / "report" / "report.json").is_file()
 
 
 def test_the_cookbook_names_every_measure_of_a_condition() -> None:

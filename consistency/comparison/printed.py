@@ -48,10 +48,14 @@ class Layout:
 def conclusion_lines(verdicts: Sequence[str], layout: Layout) -> Iterator[str]:
     """What a comparison found: of each sentence first what happened, then line by line what else it says."""
     for sentence in verdicts:
-        first, *others = sentence.split("; ")
-        yield from layout.bold(layout.lines(first))
-        for clause in others:
-            yield from wrapped(f"  {visible(clause)}", layout.columns, "    ")
+        yield from clause_lines(sentence.split("; "), layout)
+
+
+def clause_lines(clauses: Sequence[str], layout: Layout) -> Iterator[str]:
+    """A sentence by its clauses: what happened, then line by line what else it says."""
+    yield from layout.bold(layout.lines(clauses[0]))
+    for clause in clauses[1:]:
+        yield from wrapped(f"  {visible(clause)}", layout.columns, "    ")
 
 
 def run_lines(

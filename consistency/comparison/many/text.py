@@ -6,7 +6,7 @@ import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
-from consistency.comparison.printed import Layout
+from consistency.comparison.printed import Layout, clause_lines
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
@@ -161,10 +161,7 @@ def compared(found: ManyChanges) -> Iterator[str]:
 
 def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
     """The whole text: see `ManyComparison.to_text`."""
-    lines: list[str] = []
-    for first, *others in _conclusions(found):
-        lines += layout.bold(layout.lines(first))
-        lines += [line for clause in others for line in layout.lines(f"  {clause}")]
+    lines = [line for clauses in _conclusions(found) for line in clause_lines(clauses, layout)]
     lines += ["", *(line for text in _read(found) for line in layout.lines(text)), ""]
     lines += _ranking(found, layout)
     lines += ["", *_judgements(found, layout)]
@@ -223,14 +220,14 @@ def _judgements(found: ManyChanges, layout: Layout) -> Iterator[str]:
             right=False,
             styles=styles if layout.styles else (),
         ),
-        Column("95 % together", tuple(ends(item.change) for item in judged)),
+        Column("95 % together", tuple(ends(item.change) for item in judged), rank=1),
     ]
     if len(found.by_task) > 1:
         named = [visible(shortened(item.worse_in, _NAMED_TASKS)) or _NONE for item in judged]
         whole = [*table, Column("surely worse in", tuple(named), right=False)]
         if fitted(whole, layout.columns) != whole:
             counts = [f"{len(item.worse_in)} of {_held(found, item.label)} tasks" for item in judged]
-            whole = [*table, Column("surely worse in", tuple(counts), right=False)]
+            whole = [*table, Column("surely worse in", tuple(counts), right=False, rank=2)]
         table = whole
     yield from lines_of(fitted(table, layout.columns))
 
