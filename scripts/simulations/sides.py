@@ -236,7 +236,9 @@ TABLES: dict[str, Table] = {
             (
                 of_levels,
                 tuple(
-                    f"mean of {levels} squares, {shared:g} beside a mean of 2" for levels in LEVELS for shared in SHARED
+                    f"levels a run: {levels}; mean of their squares 2, the same in all pairs {shared:g}"
+                    for levels in LEVELS
+                    for shared in SHARED
                 ),
             )
         ],
