@@ -31,7 +31,22 @@ DOCUMENTS = [
 # Those of which test_docs.py runs what does not say otherwise.
 DOCUMENTS_RUN = [path for path in DOCUMENTS if path.parent == ROOT / "docs" or path == ROOT / "README.md"]
 # Programs of the shell and of the system, whose flags are not this project's.
-OTHERS = {"docker", "pytest", "echo", "ls", "cd", "export", "apt-get", "git", "cat", "mkdir", "rm", "cp", "head", "tail"}
+OTHERS = {
+    "docker",
+    "pytest",
+    "echo",
+    "ls",
+    "cd",
+    "export",
+    "apt-get",
+    "git",
+    "cat",
+    "mkdir",
+    "rm",
+    "cp",
+    "head",
+    "tail",
+}
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*")
 
 
