@@ -310,7 +310,8 @@ def test_the_command_prints_writes_and_judges(sides: tuple[list[Path], list[Path
 
 def test_a_prompt_shows_a_few_lines(found: SideComparison) -> None:
     assert len(repr(found)) < 400
-    assert repr(found).endswith(f"{found.verdict}>")
+    assert repr(found).splitlines()[0] == "SideComparison"
+    assert f"{len(found.runs[1])} runs" in repr(found)
 
 
 def test_names_of_tasks_are_text_on_the_page(write: Write, tmp_path: Path) -> None:
