@@ -1,11 +1,12 @@
 """From an Axolotl configuration to what the training taught and broke: a real training, real evaluations, real reports."""
 
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,17 @@ QUESTION = (
     "The following are multiple choice questions about medicine.\n\n{}\nA. one\nB. two\nC. three\nD. four\nAnswer:"
 )
 Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Iterator[None]:
+    """Leaves the loggers as they were: lm_eval's command line sets handlers of its own."""
+    found = [logging.getLogger(name) for name in (None, "lm_eval")]
+    kept = [(logger.propagate, logger.level, list(logger.handlers)) for logger in found]
+    yield
+    for logger, (propagate, level, handlers) in zip(found, kept, strict=True):
+        logger.propagate, logger.handlers[:] = propagate, handlers
+        logger.setLevel(level)
 
 
 def conversation(question: str, reply: str) -> dict[str, Any]:
