@@ -16,8 +16,11 @@ Names are imported when they are first used: numpy alone would cost `consistency
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from consistency.comparison.views import View, provide
 
 if TYPE_CHECKING:
     from consistency.comparison.compare import compare
@@ -100,12 +103,31 @@ __all__ = [
 ]
 
 
+# What methods of comparisons call in the rooms above them.
+_VIEWS: dict[View, tuple[str, str]] = {
+    "pair_html": ("report.pair.notebook", "to_html"),
+    "pair_frame": ("report.pair.notebook", "to_frame"),
+    "pair_plot": ("report.pair.notebook", "plot"),
+    "pair_report": ("report.pair.report", "write_comparison"),
+    "many_html": ("report.many.notebook", "to_html"),
+    "sides_html": ("report.sides.notebook", "to_html"),
+}
+
+
+def _named(home: str, name: str) -> Any:
+    return getattr(import_module(f"consistency.{home}"), name)
+
+
+for _view, (_home, _name) in _VIEWS.items():
+    provide(_view, partial(_named, _home, _name))
+
+
 def __getattr__(name: str) -> object:
     if name == "__version__":
         return import_module("consistency.support.version").own_version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"consistency.{_HOMES[name]}"), name)
+    return _named(_HOMES[name], name)
 
 
 def __dir__() -> list[str]:

@@ -241,7 +241,7 @@ def test_what_the_action_cannot_use_is_refused_before_anything_runs(job, tmp_pat
 
 @pytest.mark.parametrize(
     "given",
-    [{"version": text} for text in (*HOSTILE, "0.2.0 --index-url https://example.org", "@ git+https://example.org")]
+    [{"version": text} for text in (*HOSTILE, "0.2.0 --pre", "@ git+https://example.org")]
     + [{"extras": text} for text in (*HOSTILE, "hub]==0.1", "hub, api", ",hub")],
 )
 def test_what_is_no_release_and_no_extra_is_not_installed(job, tmp_path, given) -> None:

@@ -33,14 +33,6 @@ MAY_BE_SLOW = [
     "consistency.tasks.rotated_tasks",
     *(f"consistency.watch.{name}" for name in ("callback", "copies", "plugin", "probe", "questions", "text")),
 ]
-# A comparison shows, draws and writes itself by methods, as data frames do: those who hold one need not know of reports. Its
-# methods alone import the room above, when they are called.
-EXCEPTIONS = {
-    ("consistency.comparison.result", "consistency.report.pair.notebook"),
-    ("consistency.comparison.result", "consistency.report.pair.report"),
-    ("consistency.comparison.many.result", "consistency.report.many.notebook"),
-    ("consistency.comparison.sides.result", "consistency.report.sides.notebook"),
-}
 
 
 class Import(NamedTuple):
@@ -220,29 +212,17 @@ def imports(sources: dict[str, str]) -> list[Import]:
     return read_imports(sources)
 
 
-@pytest.fixture(scope="module")
-def ruled(imports: list[Import]) -> list[Import]:
-    """The imports without those that may run upwards."""
-    return [item for item in imports if (item.importer, item.imported) not in EXCEPTIONS]
-
-
 def listed(found: Iterable[object]) -> str:
     return "\n".join(map(str, found))
 
 
-def test_no_module_is_part_of_a_circle(ruled: list[Import]) -> None:
-    assert listed(circular(ruled)) == ""
+def test_no_module_is_part_of_a_circle(imports: list[Import]) -> None:
+    assert listed(circular(imports)) == ""
 
 
-def test_imports_between_rooms_run_downwards(ruled: list[Import]) -> None:
-    assert len(ruled) > 300
-    assert listed(upward(ruled)) == ""
-
-
-def test_only_functions_import_what_is_above_and_each_exception_is_needed(imports: list[Import]) -> None:
-    found = [item for item in imports if (item.importer, item.imported) in EXCEPTIONS]
-    assert {(item.importer, item.imported) for item in found} == EXCEPTIONS
-    assert not any(item.at_load for item in found)
+def test_imports_between_rooms_run_downwards(imports: list[Import]) -> None:
+    assert len(imports) > 300
+    assert listed(upward(imports)) == ""
 
 
 def test_every_entry_of_the_package_is_a_room() -> None:

@@ -41,6 +41,7 @@ from consistency.comparison.sentences import (
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
 from consistency.comparison.slice_result import Slices
 from consistency.comparison.truncation import TruncatedPrompts
+from consistency.comparison.views import function_of
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig, limit_lines, was_limited
 from consistency.statistics.selection_bias import SelectionBias
@@ -286,9 +287,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdict, the tasks that changed most, a figure."""
-        from consistency.report.pair.notebook import to_html
-
-        return to_html(self)
+        return str(function_of("pair_html")(self))
 
     @property
     def tasks(self) -> DataFrame:
@@ -318,9 +317,8 @@ class Comparison:
         InputError
             If pandas is missing, or a log is no longer in place.
         """
-        from consistency.report.pair.notebook import to_frame
-
-        return to_frame(self, of)
+        frame: DataFrame = function_of("pair_frame")(self, of)
+        return frame
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draw the largest changes of accuracy with their intervals.
@@ -334,15 +332,12 @@ class Comparison:
         -------
         matplotlib.axes.Axes
         """
-        from consistency.report.pair.notebook import plot
-
-        return plot(self, axes)
+        drawn: Axes = function_of("pair_plot")(self, axes)
+        return drawn
 
     def write(self, out: str | Path) -> Path:
         """Write the report of the comparison into a folder, see `consistency.write_comparison`; its `report.html`."""
-        from consistency.report.pair.report import write_comparison
-
-        return write_comparison(self, out)
+        return Path(function_of("pair_report")(self, out))
 
     @property
     def _counts(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from consistency.comparison.many import text
 from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.values import Change, ManyChanges
 from consistency.comparison.printed import Layout, conclusion_lines
+from consistency.comparison.views import function_of
 from consistency.support.terminal import PLAIN
 
 if TYPE_CHECKING:
@@ -94,9 +95,7 @@ class ManyComparison(ManyChanges):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdicts and the ranking."""
-        from consistency.report.many.notebook import to_html
-
-        return to_html(self)
+        return str(function_of("many_html")(self))
 
 
 def flat_row(label: str, name: str, change: Change, margin: float) -> dict[str, Any]:

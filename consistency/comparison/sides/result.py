@@ -24,6 +24,7 @@ from consistency.comparison.sides.text import (
     task_table,
     wrapped,
 )
+from consistency.comparison.views import function_of
 from consistency.logs.run_config import model_name
 from consistency.support.terminal import PLAIN
 from consistency.support.text import counted
@@ -198,9 +199,7 @@ class SideComparison:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdicts and the tasks that changed most."""
-        from consistency.report.sides.notebook import to_html
-
-        return to_html(self)
+        return str(function_of("sides_html")(self))
 
     def to_text(self, most: int | None = None, columns: int = 80) -> str:
         """What was compared, the sentences and tables for a terminal.

@@ -1,0 +1,30 @@
+"""How a comparison shows, draws and writes itself: by functions of rooms above this one, which the package hands over.
+
+Comparisons have methods for it, as data frames do, so that those who hold one need not know of reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+View = Literal["pair_html", "pair_frame", "pair_plot", "pair_report", "many_html", "sides_html"]
+
+_FOUND: dict[View, Callable[[], Callable[..., Any]]] = {}
+
+
+def provide(view: View, find: Callable[[], Callable[..., Any]]) -> None:
+    """Hand over how the function of a view is found; it is looked up when the view is first asked for.
+
+    Parameters
+    ----------
+    view : View
+    find : callable
+        Returns the function, which takes the comparison first.
+    """
+    _FOUND[view] = find
+
+
+def function_of(view: View) -> Callable[..., Any]:
+    """The function of a view."""
+    return _FOUND[view]()
