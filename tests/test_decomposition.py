@@ -14,7 +14,7 @@ from scipy.stats import skew as sample_skewness
 from scipy.stats import t as student
 
 from consistency.comparison.compare import compare
-from consistency.comparison.part_sentences import verdict_clause
+from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.result import Comparison
 from consistency.metrics.letter_prior import batch_calibrated, even_offsets
 from consistency.statistics.decomposition import Answered, Decomposition, Divergences, decompose
@@ -409,12 +409,12 @@ def test_uneven_right_answers_are_said(tmp_path, world) -> None:
     labels = [list("ABCD")] * 400
     comparison = compare(log(tmp_path / "a", scores, gold, labels), log(tmp_path / "b", scores + LETTERS, gold, labels))
     assert comparison.overall is not None
-    assert verdict_clause(comparison.overall) == ""
+    assert letters_clause(comparison.overall) == ""
     even = compare(
         *(log(tmp_path / str(moved), world[0][:400] + LETTERS * moved, world[1][:400], labels) for moved in (0, 1))
     )
     assert even.overall is not None
-    assert verdict_clause(even.overall)
+    assert letters_clause(even.overall)
 
 
 def test_a_model_that_says_one_letter_whatever_is_asked(world) -> None:

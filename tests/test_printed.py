@@ -13,6 +13,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Sequence
 from fcntl import ioctl
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 
 from consistency import compare
+from consistency.support.progress_line import progress_line
 from consistency.support.terminal import BETTER, WORSE, wrapped
 
 DATE = "2026-03-04T05-06-07.000000"
@@ -93,14 +95,16 @@ def suites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Pa
     return found | {"model": pair(root / "model", SUITES["one"], model=f"org/{HOSTILE}{CJK * 5}")}
 
 
-def on_terminal(command: Sequence[object], wide: int, **environment: str) -> tuple[int, str, str]:
+def on_terminal(
+    command: Sequence[object], wide: int, program: Sequence[str] = ("-m", "consistency"), **environment: str
+) -> tuple[int, str, str]:
     """What a program shows on a terminal of so many columns: exit code, standard output, standard error (a terminal, too)."""
     ends = [pty.openpty() for _ in range(2)]
     for _, terminal in ends:
         ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, wide, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "LINES")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "consistency", *map(str, command)],
+        [sys.executable, *program, *map(str, command)],
         stdin=subprocess.DEVNULL,
         stdout=ends[0][1],
         stderr=ends[1][1],
@@ -207,15 +211,33 @@ def test_explain_needs_no_logs(call: Callable[..., Any]) -> None:
     assert "shrunk" in err
 
 
-def test_long_work_shows_how_far_it_is_on_standard_error(tmp_path: Path) -> None:
-    # One large file: no part of it ends before the line is due.
-    before, after = pair(tmp_path, {"large": (60_000, 0.1, False)})
-    code, out, err = on_terminal(["compare", before, after], 80)
+def test_how_far_it_is_stands_on_standard_error_until_the_end(suites: dict[str, tuple[Path, Path]]) -> None:
+    # As if it took a second, however fast the machine is.
+    soon = "from consistency.support import progress_line; progress_line.TERMINAL = (0.0, 0.0); "
+    program = ("-c", f"{soon}from consistency.cli import main; main()")
+    code, out, err = on_terminal(["compare", *suites["many"]], 80, program)
     assert code == 0
     assert "consistency: " in err
     # It is gone at the end.
     assert err.rstrip("\n").endswith("\r")
     assert "consistency: " not in out
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_one_long_part_shows_what_it_is_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consistency.support.progress_line.TERMINAL", (0.05, 0.05))
+    stream = Terminal()
+    with progress_line(stream) as tell:
+        tell("reading a large file", 0, 1)
+        until = time.monotonic() + 60
+        while not stream.getvalue() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert "consistency: reading a large file" in stream.getvalue()
+    assert stream.getvalue().endswith("\r")
 
 
 def test_lines_end_at_words() -> None:

@@ -285,13 +285,13 @@ def _audited(trained: Trained, both: _Evaluations, tuned: Path, out: Path) -> _A
 
 def _found(comparison: Comparison) -> str:
     """What a comparison found, in short: the first part of each verdict, and each change of the gold probability that is sure."""
-    from consistency.comparison.sentences import ALPHA, gold_change
+    from consistency.comparison.sentences import ALPHA, gold_change, sentence
     from consistency.statistics.hypotheses import no_change
 
-    parts = [sentence.split("; ")[0] for sentence in comparison.verdicts]
+    parts = [clauses[0] for clauses in comparison.conclusions]
     for pool in comparison.pools:
         change = pool.estimates.get("delta_gold")
         p = None if change is None else no_change(change)
         if change is not None and p is not None and p < ALPHA:
             parts.append(gold_change(change))
-    return "; ".join(part.rstrip(".") for part in parts) + "."
+    return sentence(parts)

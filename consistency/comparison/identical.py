@@ -43,7 +43,7 @@ class IdenticalLogprobs:
     @property
     def clause(self) -> str:
         """What a verdict says of it."""
-        return f"; but the log-probabilities of {self.questions} of {self.of} questions are bit-identical"
+        return f"the log-probabilities of {self.questions} of {self.of} questions are bit-identical"
 
     def to_text(self) -> str:
         """A sentence for readers."""

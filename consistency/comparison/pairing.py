@@ -112,7 +112,7 @@ def left_out_clause(parts: Iterable[PairingReport]) -> str:
     Examples
     --------
     >>> left_out_clause([PairingReport(175, dropped={"options differ": Dropped(25, ())})])
-    '; 25 of 200 questions are left out (options differ)'
+    '25 of 200 questions are left out (options differ)'
     """
     pooled = PairingReport.pooled([*parts])
     found = {
@@ -121,7 +121,7 @@ def left_out_clause(parts: Iterable[PairingReport]) -> str:
     count = sum(found.values())
     if count < _MANY_LEFT_OUT or count < _MUCH_LEFT_OUT * (pooled.paired + count):
         return ""
-    return f"; {count:,} of {pooled.paired + count:,} questions are left out ({', '.join(found)})"
+    return f"{count:,} of {pooled.paired + count:,} questions are left out ({', '.join(found)})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,7 +43,7 @@ def part_lines(section: Section) -> Iterator[str]:
         yield from _prior_lines(item, kind)
 
 
-def verdict_clause(section: Section) -> str:
+def letters_clause(section: Section) -> str:
     """What of a change of accuracy is a shift of letters, where that is much of it; empty elsewhere."""
     found, change = section.decomposition, section.estimates["delta_accuracy"].value
     if found is None or not found.lettered or not change or any(prior.is_uneven for prior in found.priors):
@@ -54,7 +54,7 @@ def verdict_clause(section: Section) -> str:
     if abs(prior.value) < _WORTH_SAYING * abs(change):
         return ""
     # What is left may be shifts of letters that differ from question to question: only rotations tell.
-    return f"; of it {points_of(prior)} points are due to letter bias, and {points_of(left)} remain without it"
+    return f"of it {points_of(prior)} points are due to letter bias, and {points_of(left)} remain without it"
 
 
 def _excludes_0(found: Estimate) -> bool:

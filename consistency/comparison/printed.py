@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.section import MetricChange, Section
-from consistency.comparison.sentences import ALPHA, accuracy_name
+from consistency.comparison.sentences import ALPHA, accuracy_name, ended
 from consistency.comparison.slice_result import Slices
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig, model_name
@@ -45,17 +45,13 @@ class Layout:
         return [styled(line, BOLD) for line in lines] if self.styles else list(lines)
 
 
-def conclusion_lines(verdicts: Sequence[str], layout: Layout) -> Iterator[str]:
-    """What a comparison found: of each sentence first what happened, then line by line what else it says."""
-    for sentence in verdicts:
-        yield from clause_lines(sentence.split("; "), layout)
-
-
-def clause_lines(clauses: Sequence[str], layout: Layout) -> Iterator[str]:
-    """A sentence by its clauses: what happened, then line by line what else it says."""
-    yield from layout.bold(layout.lines(clauses[0]))
-    for clause in clauses[1:]:
-        yield from wrapped(f"  {visible(clause)}", layout.columns, "    ")
+def conclusion_lines(conclusions: Iterable[Sequence[str]], layout: Layout) -> Iterator[str]:
+    """What a comparison found: of each sentence's clauses first what happened, then line by line what else it says."""
+    for clauses in conclusions:
+        first, *others = ended(clauses)
+        yield from layout.bold(layout.lines(first))
+        for clause in others:
+            yield from wrapped(f"  {visible(clause)}", layout.columns, "    ")
 
 
 def run_lines(

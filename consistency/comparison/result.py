@@ -28,15 +28,16 @@ from consistency.comparison.printed import (
 )
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
+    conclusion,
     dropped_lines,
     gold_lines,
     group_lines,
     metric_lines,
     pairing_line,
+    sentence,
     shift_lines,
     trimmed_lines,
     undefined_notes,
-    verdict,
 )
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
 from consistency.comparison.slice_result import Slices
@@ -204,23 +205,31 @@ class Comparison:
         return self.pools[0]
 
     @property
-    def verdicts(self) -> tuple[str, ...]:
-        """What happened to accuracy and how many answers stayed in each of `pools`, and what else may have moved them."""
+    def conclusions(self) -> tuple[tuple[str, ...], ...]:
+        """What happened to accuracy and how many answers stayed in each of `pools`, and what else may have moved them.
+
+        Sentences by their clauses, in which names may hold what stands between clauses.
+        """
         unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
-        clauses = "".join(
-            item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)
-        )
-        doubts = clauses + settings_clause(self.settings, unexplained=unexplained)
-        doubts += left_out_clause(section.pairing for section in self.by_task.values())
-        sentences = [
-            verdict(pool, 100 * self.margin, [self.by_task[name] for name in pool.tasks if name in self.by_task])
+        doubts = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
+        doubts = [*filter(None, [*doubts, settings_clause(self.settings, unexplained=unexplained)])]
+        left_out = [*filter(None, [left_out_clause(section.pairing for section in self.by_task.values())])]
+        found = [
+            conclusion(pool, 100 * self.margin, [self.by_task[name] for name in pool.tasks if name in self.by_task])
             for pool in self.pools
         ]
-        if len(sentences) == 1:
-            return (f"{sentences[0].removesuffix('.')}{doubts}.",)
-        named = [f"{pool.name}: {sentence}" for pool, sentence in zip(self.pools, sentences, strict=True)]
-        doubts = doubts.removeprefix("; ").removeprefix("but ")
-        return (*named, *([f"{doubts[0].upper()}{doubts[1:]}."] if doubts else []))
+        if len(found) == 1:
+            return ((*found[0], *(f"but {doubt}" for doubt in doubts), *left_out),)
+        named = [(f"{pool.name}: {first}", *rest) for pool, (first, *rest) in zip(self.pools, found, strict=True)]
+        if not (doubts or left_out):
+            return tuple(named)
+        first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]
+        return (*named, (f"{first[0].upper()}{first[1:]}", *rest))
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The `conclusions` as sentences."""
+        return tuple(map(sentence, self.conclusions))
 
     @property
     def verdict(self) -> str:
@@ -283,7 +292,7 @@ class Comparison:
         """What was compared and what was found, in a few lines."""
         layout = Layout(PLAIN)
         runs = run_lines((self.before, self.after), self.selection, self._counts, layout)
-        return "\n".join(["Comparison", *runs, *conclusion_lines(self.verdicts[:_MOST_VERDICTS], layout)])
+        return "\n".join(["Comparison", *runs, *conclusion_lines(self.conclusions[:_MOST_VERDICTS], layout)])
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdict, the tasks that changed most, a figure."""
@@ -406,7 +415,7 @@ class Comparison:
             *undefined_notes(self.main),
         ]
         parts = [
-            conclusion_lines(self.verdicts, layout),
+            conclusion_lines(self.conclusions, layout),
             run_lines((self.before, self.after), self.selection, self._counts, layout),
             [
                 *task_lines(tasks, self.pooled, chosen, layout),

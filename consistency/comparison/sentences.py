@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from consistency.comparison.numbers import points, points_interval
-from consistency.comparison.part_sentences import verdict_clause
+from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
 from consistency.metrics.measures import MEASURE
@@ -22,6 +22,7 @@ _MOST_TASKS = 5
 _WORTH_MOVING = 0.02
 # From this share the verdict itself says so, at the same level.
 _MANY_MOVED = 0.1
+_TOO_FEW = "too few questions for an interval"
 # An interval that is longer than so many standard errors on one side is so for what was not seen.
 _LONG = 5
 # Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number) and of
@@ -73,7 +74,7 @@ def metric_lines(section: Section) -> Iterator[str]:
         yield f"{section.name}, filter {name} in place of {section.filter}:"
         yield from (_metric_line(metric, found) for metric, found in (other.metrics or {}).items())
     if section.readability is not None and any(section.readability.shares):
-        yield f"{section.name}: {_readability(section.readability, with_reasons=True)}"
+        yield f"{section.name}: {'; '.join(_readability(section.readability, with_reasons=True))}"
     for item in section.uncompared:
         yield f"{section.name}: {item.metric} is not compared: {item.reason}"
 
@@ -102,18 +103,17 @@ def _metric_line(name: str, metric: MetricChange) -> str:
     return f"  {name}{better} {values}, change{of} {change} [{', '.join(ends)}]"
 
 
-def _readability(found: Readability, *, with_reasons: bool) -> str:
-    """From how many texts no answer can be read, and what changed among the others."""
+def _readability(found: Readability, *, with_reasons: bool) -> Iterator[str]:
+    """From how many texts no answer can be read, and what changed among the others; each a clause."""
     ends = []
     for counts, share in zip((found.before, found.after), found.shares, strict=True):
         reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
         ends.append(f"{100 * share:.1f} %" + (f" ({reasons})" if reasons and with_reasons else ""))
-    text = f"no answer can be read in {' → '.join(ends)} of the texts"
+    yield f"no answer can be read in {' → '.join(ends)} of the texts"
     change = found.delta_accuracy
-    if change.value is None:
-        return text
-    among = f"among the {change.n} questions that both runs answer readably"
-    return f"{text}; {among} accuracy changed by {points(change.value)} points{points_interval(change)}"
+    if change.value is not None:
+        among = f"among the {change.n} questions that both runs answer readably"
+        yield f"{among} accuracy changed by {points(change.value)} points{points_interval(change)}"
 
 
 def accuracy_name(section: Section) -> str:
@@ -122,8 +122,25 @@ def accuracy_name(section: Section) -> str:
     return f"{name},{section.filter}" if section.other_filters else name
 
 
-def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> str:
-    """What happened to accuracy, or to the first metric, in which tasks, and how many answers stayed.
+def sentence(clauses: Sequence[str]) -> str:
+    """The sentence of some clauses.
+
+    Examples
+    --------
+    >>> sentence(["Accuracy fell", "in 2 of 3 tasks"])
+    'Accuracy fell; in 2 of 3 tasks.'
+    """
+    return "; ".join(ended(clauses))
+
+
+def ended(clauses: Sequence[str]) -> tuple[str, ...]:
+    """The clauses of a sentence with its full stop behind the last."""
+    *most, last = clauses
+    return (*most, f"{last}.")
+
+
+def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) -> tuple[str, ...]:
+    """What happened to accuracy, or to the first metric, in which tasks, and how many answers stayed, by clauses.
 
     Parameters
     ----------
@@ -132,10 +149,15 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
         The largest change that counts as none, in points.
     tasks : sequence of Section
         Those that it pools.
+
+    Returns
+    -------
+    tuple of str
+        Clauses of one sentence, see `sentence`.
     """
     change = section.estimates["delta_accuracy"]
     if change.value is None:
-        return _metric_verdict(section)
+        return _metric_conclusion(section)
     found = f"{points(change.value)} points{points_interval(change)}"
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
     small = section.equivalence_p is not None and section.equivalence_p < ALPHA
@@ -145,53 +167,50 @@ def verdict(section: Section, limit: float, tasks: Sequence[Section] = ()) -> st
     in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed)}"
     if moved:
         turned = "rose" if change.value > 0 else "fell"
-        sentence = f"{accuracy.capitalize()} {turned}: {found}"
-        if small:
-            sentence += f", which is within {_of_points(limit)}"
+        within = f", which is within {_of_points(limit)}" if small else ""
+        clauses = [f"{accuracy.capitalize()} {turned}: {found}{within}"]
         if changed:
-            sentence += f"; beyond chance {in_tasks}{_macro(section)}"
-        sentence += verdict_clause(section)
+            clauses.append(f"beyond chance {in_tasks}{_macro(section)}")
+        if letters := letters_clause(section):
+            clauses.append(letters)
     elif changed:
-        sentence = f"{accuracy.capitalize()} changed {in_tasks}; over all questions {found}{_macro(section)}"
+        clauses = [f"{accuracy.capitalize()} changed {in_tasks}", f"over all questions {found}{_macro(section)}"]
     elif change.value == 0 and section.flips is not None and not section.flips["harmful"]:
-        sentence = _unchanged(section, accuracy)
+        clauses = [_unchanged(section, accuracy)]
     elif change.ci_low is None:
-        sentence = f"{accuracy.capitalize()}: {found}; too few questions for an interval"
+        clauses = [f"{accuracy.capitalize()}: {found}", _TOO_FEW]
     elif small:
         at = quantity_named("delta accuracy").at(section, 1 - 2 * ALPHA) or change
         found = f"{points(change.value)} points, 90 %{points_interval(at)}"
-        sentence = f"No change of {accuracy} by more than {_of_points(limit)}: {found}"
+        clauses = [f"No change of {accuracy} by more than {_of_points(limit)}: {found}"]
     elif _excludes_zero(change) and section.sign_flip_p is not None:
-        sentence = (
-            f"No change of {accuracy} distinguishable from chance by the exact test ({p_equals(section.sign_flip_p)}): {found}, "
-            "an interval that excludes 0"
-        )
+        exact = f"by the exact test ({p_equals(section.sign_flip_p)})"
+        clauses = [f"No change of {accuracy} distinguishable from chance {exact}: {found}, an interval that excludes 0"]
     else:
-        sentence = f"No change of {accuracy} distinguishable from chance: {found}"
+        clauses = [f"No change of {accuracy} distinguishable from chance: {found}"]
         if section.minimum_detectable_change is not None and section.minimum_detectable_change <= 1:
-            sentence += (
-                f"; a true change of {100 * section.minimum_detectable_change:.1f} points would be found 4 times in 5"
-            )
+            power = f"a true change of {100 * section.minimum_detectable_change:.1f} points would be found 4 times in 5"
             needed = _needed(section, limit / 100)
             if needed is not None and needed > section.n:
-                sentence += f", one of {_of_points(limit)} with about {needed:,} questions"
+                power += f", one of {_of_points(limit)} with about {needed:,} questions"
+            clauses.append(power)
     unsure = [task for task in _changed(tasks, ALPHA) if task not in changed]
     if unsure:
-        sentence += (
-            f"; less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}: {_listed(unsure)}"
+        clauses.append(
+            f"less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}: {_listed(unsure)}"
         )
     differ = section.heterogeneity_p
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
-        sentence += f"; the tasks change differently ({p_equals(differ)}){_macro(section)}"
+        clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
-        sentence += f"; {100 * same.value:.1f} % of {same.n} questions keep their answer"
+        clauses.append(f"{100 * same.value:.1f} % of {same.n} questions keep their answer")
     shift = _shift(section)
     if shift is not None and shift.moved >= _MANY_MOVED:
-        sentence += f"; {_shift_sentence(shift)}"
+        clauses.append(_shift_sentence(shift))
     if section.readability is not None and max(section.readability.shares) >= _READABLE_ENOUGH:
-        sentence += f"; {_readability(section.readability, with_reasons=False)}"
-    return sentence + "."
+        clauses += _readability(section.readability, with_reasons=False)
+    return tuple(clauses)
 
 
 def _needed(section: Section, change: float) -> int | None:
@@ -311,7 +330,7 @@ def _excludes_zero(change: Estimate) -> bool:
     return change.ci_low is not None and change.ci_high is not None and not change.ci_low <= 0 <= change.ci_high
 
 
-def _metric_verdict(section: Section) -> str:
+def _metric_conclusion(section: Section) -> tuple[str, ...]:
     """What happened to the first metric of a task whose answers are not right or wrong."""
     for name, metric in (section.metrics or {}).items():
         before, after, delta = metric.before.value, metric.after.value, metric.delta
@@ -319,15 +338,15 @@ def _metric_verdict(section: Section) -> str:
             continue
         ends = f"{before:.4g} → {after:.4g}"
         if delta.value == 0 and delta.se == 0:
-            return f"No change of {name}: it is the same in all {delta.n} questions that have it in both runs."
+            return (f"No change of {name}: it is the same in all {delta.n} questions that have it in both runs",)
         if delta.ci_low is None:
-            return f"{name}: {ends}; too few questions for an interval."
+            return f"{name}: {ends}", _TOO_FEW
         if not _excludes_zero(delta):
-            return f"No change of {name} distinguishable from chance ({ends})."
+            return (f"No change of {name} distinguishable from chance ({ends})",)
         better = {None: "", True: ", better", False: ", worse"}[
             None if metric.higher_is_better is None else (delta.value > 0) == metric.higher_is_better
         ]
         interval = f"[{delta.ci_low:+.4g}, {delta.ci_high:+.4g}]"
         turned = "rose" if delta.value > 0 else "fell"
-        return f"{name} {turned}: {ends}{better} (change {delta.value:+.4g}, 95 % interval {interval})."
-    return f"{section.n} questions were paired, but the logs do not say which answers are right."
+        return (f"{name} {turned}: {ends}{better} (change {delta.value:+.4g}, 95 % interval {interval})",)
+    return (f"{section.n} questions were paired, but the logs do not say which answers are right",)

@@ -284,7 +284,7 @@ def settings_clause(settings: Sequence[SettingDifference], *, unexplained: bool)
     Examples
     --------
     >>> settings_clause([SettingDifference("few-shot", "0", "5", (), "prompts")], unexplained=False)
-    '; but the prompts differ (few-shot 0 → 5)'
+    'the prompts differ (few-shot 0 → 5)'
     """
     parts = []
     for kind in _LEADING:
@@ -299,9 +299,9 @@ def settings_clause(settings: Sequence[SettingDifference], *, unexplained: bool)
         return ""
     if len(parts) == 1:
         ((kind, named),) = parts
-        return f"; but the {kind} differ{'s' if kind == 'scoring' else ''}{named}"
+        return f"the {kind} differ{'s' if kind == 'scoring' else ''}{named}"
     *most, last = [f"the {kind}{named}" for kind, named in parts]
-    return f"; but {', '.join(most)} and {last} differ"
+    return f"{', '.join(most)} and {last} differ"
 
 
 _UNKNOWN = object()

@@ -61,7 +61,7 @@ class TruncatedPrompts:
         if not self.differs:
             return ""
         counts = (_counted(self.before, self.of_before), _counted(self.after, self.of_after))
-        return f"; but {counts[0]} prompts before and {counts[1]} after lost their beginning"
+        return f"{counts[0]} prompts before and {counts[1]} after lost their beginning"
 
     def to_text(self) -> str:
         """A sentence for readers."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from consistency.comparison.sentences import ended
 from consistency.support.text import visible
 
 
 def to_piece(
-    verdicts: Sequence[str],
+    conclusions: Sequence[Sequence[str]],
     runs: Sequence[str],
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
@@ -21,8 +22,8 @@ def to_piece(
 
     Parameters
     ----------
-    verdicts : sequence of str
-        Sentences of clauses that semicolons part; the first clause stands out.
+    conclusions : sequence of sequence of str
+        Sentences by their clauses; the first clause stands out.
     runs : sequence of str
         Which were compared, a line each.
     head, rows : sequence of str, sequence of the same
@@ -35,10 +36,10 @@ def to_piece(
 
     Examples
     --------
-    >>> "<td>&lt;b&gt;</td>" in to_piece(["It fell."], ["a → b"], ["run"], [["<b>"]], "In points.", [])
+    >>> "<td>&lt;b&gt;</td>" in to_piece([["It fell"]], ["a → b"], ["run"], [["<b>"]], "In points.", [])
     True
     """
-    first, *others = [clause for sentence in verdicts for clause in sentence.split("; ")]
+    first, *others = [clause for clauses in conclusions for clause in ended(clauses)]
     return "".join(
         [
             '<div class="consistency">',

@@ -10,6 +10,7 @@ from consistency.comparison.many import text
 from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.values import Change, ManyChanges
 from consistency.comparison.printed import Layout, conclusion_lines
+from consistency.comparison.sentences import sentence
 from consistency.comparison.views import function_of
 from consistency.support.terminal import PLAIN
 
@@ -24,9 +25,14 @@ class ManyComparison(ManyChanges):
     """Many runs compared with one reference; the attributes are those of `ManyChanges`."""
 
     @property
+    def conclusions(self) -> tuple[tuple[str, ...], ...]:
+        """What happened to all runs, which is the best, and what happened along the series: sentences by their clauses."""
+        return tuple(text.conclusions(self))
+
+    @property
     def verdicts(self) -> tuple[str, ...]:
-        """What happened, a sentence each: to all runs, which is the best, and along the series."""
-        return tuple(text.verdicts(self))
+        """The `conclusions` as sentences."""
+        return tuple(map(sentence, self.conclusions))
 
     @property
     def verdict(self) -> str:
@@ -90,8 +96,8 @@ class ManyComparison(ManyChanges):
     def __repr__(self) -> str:
         """What was compared and what was found, in a few lines."""
         layout = Layout(PLAIN)
-        compared = (line for sentence in self.to_lines() for line in layout.lines(sentence))
-        return "\n".join(["ManyComparison", *compared, *conclusion_lines(self.verdicts, layout)])
+        compared = (line for each in self.to_lines() for line in layout.lines(each))
+        return "\n".join(["ManyComparison", *compared, *conclusion_lines(self.conclusions, layout)])
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdicts and the ranking."""

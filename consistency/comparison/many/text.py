@@ -6,7 +6,7 @@ import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
-from consistency.comparison.printed import Layout, clause_lines
+from consistency.comparison.printed import Layout, conclusion_lines
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
@@ -64,13 +64,8 @@ def judgement(found: ManyChanges, judged: Judged) -> str:
     return words if judged.pool == found.main else f"{words} ({judged.pool})"
 
 
-def verdicts(found: ManyChanges) -> Iterator[str]:
-    """What happened to all runs, which is the best, and what happened along the series."""
-    yield from map("; ".join, _conclusions(found))
-
-
-def _conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
-    """The sentences of `verdicts` by their clauses: a name may hold what stands between them."""
+def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
+    """What happened to all runs, which is the best, and what happened along the series: sentences by their clauses."""
     changes = found.overall
     parts = []
     for word, way in (("worse", -1), ("better", 1)):
@@ -85,16 +80,15 @@ def _conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
     elif unclear:
         parts.append("no change of accuracy distinguishable from chance")
     against = f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}"
-    *clauses, last = (f"{against}: {', '.join(parts)}", *_doubts(found))
-    yield (*clauses, f"{last}.")
+    yield f"{against}: {', '.join(parts)}", *_doubts(found)
     first = found.ranking[0]
     others = [label for label in found.best_set if label != first.label]
     most = f"{first.label} ({percent(first.accuracy.value)}), the best with probability {chance(first.best)}"
     if others:
         named = shortened([first.label, *others], _NAMED)
-        yield f"Most accurate: {most}", f"with 95 % confidence the best is among {named}."
+        yield f"Most accurate: {most}", f"with 95 % confidence the best is among {named}"
     else:
-        yield f"Most accurate: {most}", "no other is as good, with 95 % confidence."
+        yield f"Most accurate: {most}", "no other is as good, with 95 % confidence"
     if found.series is not None:
         yield _along(found)
 
@@ -104,7 +98,7 @@ def _doubts(found: ManyChanges) -> Iterator[str]:
     runs: dict[str, list[str]] = {}
     for run in found.runs:
         if run.doubt:
-            runs.setdefault(run.doubt.removeprefix("; but "), []).append(run.label)
+            runs.setdefault(run.doubt, []).append(run.label)
     for doubt, labels in runs.items():
         yield f"but between {found.reference.label} and {shortened(labels, 3)} {doubt}"
 
@@ -134,13 +128,13 @@ def _along(found: ManyChanges) -> tuple[str, ...]:
             (low := found.overall[label].simultaneous.ci_low) is not None and low > -found.margin for label in labels
         )
         where = "none" if not kept else "all of them" if kept == len(labels) else f"{kept}"
-        return f"No position {along} is shown to be harmful", f"a loss of {margin} is excluded at {where}", f"{slope}."
+        return f"No position {along} is shown to be harmful", f"a loss of {margin} is excluded at {where}", slope
     first = found.overall[trend.first_harmful].simultaneous
     later = labels[labels.index(trend.first_harmful) + 1 :]
     still = sum(found.overall[label].direction < 0 for label in later)
-    after = "" if not later else f"; {_after(still, len(later))}"
+    after = [_after(still, len(later))] if later else []
     there = f"there {points(first.value)} points {ends(first)}"
-    return f"First harmful position {along}: {trend.first_harmful}{after}", there, f"{slope}."
+    return f"First harmful position {along}: {trend.first_harmful}", *after, there, slope
 
 
 def _after(harmful: int, of: int) -> str:
@@ -161,7 +155,7 @@ def compared(found: ManyChanges) -> Iterator[str]:
 
 def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
     """The whole text: see `ManyComparison.to_text`."""
-    lines = [line for clauses in _conclusions(found) for line in clause_lines(clauses, layout)]
+    lines = list(conclusion_lines(conclusions(found), layout))
     lines += ["", *(line for text in _read(found) for line in layout.lines(text)), ""]
     lines += _ranking(found, layout)
     lines += ["", *_judgements(found, layout)]

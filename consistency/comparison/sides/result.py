@@ -10,7 +10,7 @@ from typing import Any
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.printed import Layout, conclusion_lines
 from consistency.comparison.section import Section, TaskSampling
-from consistency.comparison.sentences import verdict
+from consistency.comparison.sentences import conclusion, sentence
 from consistency.comparison.sides.answers import SIDES, SideRun
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (
@@ -98,15 +98,22 @@ class SideComparison:
         )
 
     @property
-    def verdicts(self) -> tuple[str, ...]:
-        """What happened to accuracy in each of `pools`."""
-        sentences = []
+    def conclusions(self) -> tuple[tuple[str, ...], ...]:
+        """What happened to accuracy in each of `pools`: sentences by their clauses."""
+        found = []
         for pool in self.pools:
             tasks = [self.by_task[name].section for name in pool.section.tasks if name in self.by_task]
-            sentences.append(verdict(pool.section, 100 * self.margin, tasks))
-        if len(sentences) == 1:
-            return tuple(sentences)
-        return tuple(f"{pool.section.name}: {line}" for pool, line in zip(self.pools, sentences, strict=True))
+            found.append(conclusion(pool.section, 100 * self.margin, tasks))
+        if len(found) == 1:
+            return tuple(found)
+        return tuple(
+            (f"{pool.section.name}: {first}", *rest) for pool, (first, *rest) in zip(self.pools, found, strict=True)
+        )
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The `conclusions` as sentences."""
+        return tuple(map(sentence, self.conclusions))
 
     @property
     def verdict(self) -> str:
@@ -195,7 +202,7 @@ class SideComparison:
         """What was compared and what was found, in a few lines."""
         layout = Layout(PLAIN)
         compared = (line for sentence in self.to_lines() for line in layout.lines(sentence))
-        return "\n".join(["SideComparison", *compared, *conclusion_lines(self.verdicts[:_MOST_VERDICTS], layout)])
+        return "\n".join(["SideComparison", *compared, *conclusion_lines(self.conclusions[:_MOST_VERDICTS], layout)])
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdicts and the tasks that changed most."""
@@ -213,7 +220,7 @@ class SideComparison:
         """
         pools = self.pools
         sentences = [*self.verdicts, *self.summaries]
-        lines = [line for sentence in sentences for line in wrapped(sentence, columns)]
+        lines = [line for text in sentences for line in wrapped(text, columns)]
         tasks = chosen(self.by_task.values(), most)
         rows = self.with_pools(tasks)
         lines += ["", *task_table(rows, columns)]
@@ -226,7 +233,7 @@ class SideComparison:
             if measured := list(measure_table(pool, columns)):
                 lines += ["", *wrapped(f"{pool.section.name}: {MEASURES_TITLE}", columns), *measured]
         read = [*run_lines(self.runs), *run_notes(self.runs), *self.notes]
-        head = [line for sentence in read for line in wrapped(sentence, columns)]
+        head = [line for text in read for line in wrapped(text, columns)]
         return "\n".join([*head, "", *lines, "", *textwrap.wrap(self.signature, columns, break_on_hyphens=False)])
 
 

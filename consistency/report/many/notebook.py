@@ -22,7 +22,7 @@ def to_html(comparison: ManyComparison) -> str:
     ranking = ranking_table(comparison)
     judged = {row[0]: row[1] for row in judgement_table(comparison).rows}
     return to_piece(
-        comparison.verdicts,
+        comparison.conclusions,
         comparison.to_lines(),
         (*ranking.head, "judgement"),
         [(*row, judged.get(row[0], "")) for row in ranking.rows],

@@ -63,7 +63,7 @@ def to_html(comparison: Comparison) -> str:
     ]
     figure = f'<div style="background:#fff;max-width:{_WIDE}in">{_svg(comparison)}</div>'
     caption = f"Changes in points; {note}."
-    return to_piece(comparison.verdicts, runs, head, rows, caption, fewer(comparison.notes), figure)
+    return to_piece(comparison.conclusions, runs, head, rows, caption, fewer(comparison.notes), figure)
 
 
 def _shown(comparison: Comparison) -> tuple[list[tuple[Section, Estimate]], str]:

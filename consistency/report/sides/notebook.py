@@ -26,7 +26,7 @@ def to_html(comparison: SideComparison) -> str:
     if more := left_out(len(tasks), len(comparison.by_task), "by_task has all"):
         caption += f" These are {more}."
     return to_piece(
-        (*comparison.verdicts, *comparison.summaries),
+        (*comparison.conclusions, *((line,) for line in comparison.summaries)),
         comparison.to_lines(),
         ("task", *head),
         rows,
