@@ -10,21 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consistency.cli.formats import Format
 from consistency.errors import InputError
 from consistency.support.lazy_modules import UNUSED_OF_NUMPY, load_when_used
-from consistency.support.streams import say_sentences, show, tell
+from consistency.support.streams import show
 
 if TYPE_CHECKING:
     from consistency.logs.runs import Run
-
-
-class Format(StrEnum):
-    """How a comparison is printed."""
-
-    TEXT = "text"
-    GITHUB = "github"
-    MARKDOWN = "markdown"
-    JSON = "json"
 
 
 def _explain(term: str | None) -> None:
@@ -166,6 +158,8 @@ def compare(
         f"--format {form.value}": form not in (Format.TEXT, Format.JSON),
     }
     place = Path("-") if form is Format.JSON else json
+    find = None if scopes is None else partial(_find_scopes, scopes, experiment)
+    most = None if every else MOST_TASKS
     if runs_before or runs_after:
         if before is not None or after or label or not (runs_before and runs_after):
             raise typer.BadParameter("give BEFORE and AFTER, or --before and --after, each with its logs")
@@ -180,8 +174,8 @@ def compare(
                 json=place,
                 out=out,
                 single_file=single_file,
-                most=None if every else MOST_TASKS,
-                scopes=None if scopes is None else partial(_find_scopes, scopes, experiment),
+                most=most,
+                scopes=find,
                 margin=margin,
                 score=score,
                 filter_name=filter_name,
@@ -211,7 +205,7 @@ def compare(
             score=score,
             cluster=cluster,
             filter_name=filter_name,
-            every=every,
+            most=most,
         )
         return
     if not several:
@@ -219,99 +213,27 @@ def compare(
     if order is not None:
         raise typer.BadParameter("--order is for several runs: give BEFORE and two or more others")
     (other,) = several
-    from consistency.cli.gate import ending
-    from consistency.comparison.compare import compare as compare_runs
-    from consistency.comparison.result import SameRun
-    from consistency.comparison.runs import read_both
-    from consistency.support.files import Outputs
-    from consistency.support.json_files import pretty_json
-    from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns, is_terminal, shows_colours
+    from consistency.cli.pair import compare_pair
 
-    conditions, asked = [], None
-    if fail_if:
-        from consistency.comparison.conditions import check, read_condition
-
-        conditions = [read_condition(text) for text in fail_if]
-    if policy is not None:
-        from consistency.comparison.decision import judge
-        from consistency.comparison.policy import read_policy
-
-        asked = read_policy(policy)
-    with progress_line() as progress:
-        read = list(read_both(before, other, run or (), progress))
-        found = None if scopes is None else _find_scopes(scopes, experiment, read[0])
-        # Handed over: what a comparison does not need of them would take as much memory again until its end.
-        comparison = compare_runs(
-            read.pop(0),
-            read.pop(0),
-            margin=margin,
-            score=score,
-            scopes=found,
-            filter_name=filter_name,
-            task_sampling=tasks.value,
-            cluster=cluster,
-            by=by or (),
-            progress=progress,
-        )
-        runs = None
-        if noise is not None:
-            runs = compare_runs(*noise, margin=margin, score=score, filter_name=filter_name, progress=progress)
-    checks = check(conditions, comparison) if conditions else ()
-    if runs is not None and any(isinstance(item, SameRun) for item in runs.warnings):
-        raise InputError(
-            "--noise: one run, given twice", expected="two runs of the same model", path=noise and noise[0]
-        )
-    beside = None
-    if runs is not None:
-        from consistency.comparison.noise import beside_noise
-
-        beside = beside_noise(comparison, runs)
-    with Outputs() as outputs:
-        drafted = None
-        if out is not None:
-            # The page and the figures are not loaded for a comparison that is only printed.
-            from consistency.report.gate import gate_of
-            from consistency.report.pair.report import draft_comparison
-
-            with progress_line() as progress:
-                drafted = draft_comparison(comparison, out, outputs, progress)
-        written = None if json in (None, Path("-")) else outputs.file(json)
-        # Last of what can be refused: a check that ends in an error spends nothing of a budget.
-        decision = None if asked is None else judge(asked, comparison, beside, noise_runs=runs)
-        gate: dict[str, object] = {} if beside is None else {"noise": beside.to_dict()}
-        gate |= {} if decision is None else {"policy": decision.to_dict()}
-        gate |= {"conditions": [item.to_text() for item in checks]} if checks else {}
-        if drafted is not None:
-            if gate:
-                (drafted.folder / "gate.json").write_text(pretty_json(gate), encoding="utf-8")
-            noises = [] if beside is None else beside.to_lines(comparison)
-            drafted.write(gate_of(checks, decision, noises), single_file=single_file)
-        stored = ""
-        if json is not None or form is Format.JSON:
-            stored = pretty_json(
-                comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
-            )
-        if written is not None:
-            written.write(stored.encode())
-    if json == Path("-") or form is Format.JSON:
-        show(stored)
-    elif form is Format.TEXT:
-        noises = [] if beside is None else beside.to_lines(comparison)
-        decided = [] if decision is None else decision.to_lines()
-        text = comparison.to_text(None if every else MOST_TASKS, columns=columns(), styles=shows_colours())
-        show(text, styles=True)
-        say_sentences(*noises, *(item.to_text() for item in checks), *decided)
-    else:
-        from consistency.report.pair.github import to_markdown
-
-        show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
-    code, why = ending(checks, decision)
-    # Where the output goes into a file, the job's log says why it ended.
-    if not is_terminal():
-        tell(*(f"consistency: {line}" for line in why))
-    if code:
-        raise typer.Exit(code)
+    compare_pair(
+        (before, other),
+        run=run or (),
+        find=find,
+        by=by or (),
+        conditions=fail_if or (),
+        policy=policy,
+        noise=noise,
+        form=form,
+        json=json,
+        out=out,
+        single_file=single_file,
+        most=most,
+        margin=margin,
+        score=score,
+        filter_name=filter_name,
+        task_sampling=tasks.value,
+        cluster=cluster,
+    )
 
 
 def _refuse(given: Mapping[str, object], why: str) -> None:

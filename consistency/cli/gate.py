@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import typer
+
+from consistency.support.streams import tell
+from consistency.support.terminal import is_terminal
+
 if TYPE_CHECKING:
     from consistency.comparison.conditions import Check
     from consistency.comparison.decision import PolicyOutcome
@@ -31,3 +36,12 @@ def ending(checks: Sequence[Check], decision: PolicyOutcome | None = None) -> tu
         lines += decision.to_lines()
         code = code or decision.outcome.exit_code
     return code, lines
+
+
+def end(checks: Sequence[Check], decision: PolicyOutcome | None = None) -> None:
+    """End with the exit code of conditions and policy; where the output goes into a file, a job's log says why."""
+    code, lines = ending(checks, decision)
+    if not is_terminal():
+        tell(*(f"consistency: {line}" for line in lines))
+    if code:
+        raise typer.Exit(code)

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
 from consistency.errors import InputError
-from consistency.support.streams import show, tell
-
-# Rows of a printed table of single tasks.
-MOST_CHANGES = 10
+from consistency.support.streams import say_sentences, show
 
 
 def named_runs(before: Path, after: Sequence[Path], label: Sequence[str]) -> tuple[str | None, dict[Path, str | None]]:
@@ -67,16 +62,16 @@ def compare_many(
     score: str,
     cluster: str,
     filter_name: str | None,
-    every: bool,
+    most: int | None,
 ) -> None:
     """Compare many runs with one reference, print and write the result; exit code 1 if a condition holds."""
+    from consistency.cli.gate import end
     from consistency.comparison.many.compare import compare_many as compare
     from consistency.comparison.many.labels import labels_of
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns, is_terminal, shows_colours, wrapped
-    from consistency.support.text import visible
+    from consistency.support.terminal import columns, shows_colours
 
     conditions = []
     if fail_if:
@@ -120,14 +115,6 @@ def compare_many(
     if json == Path("-"):
         show(stored)
     else:
-        wide = columns()
-        text = compared.to_text(None if every else MOST_CHANGES, wide, styles=shows_colours())
-        # In a pipe or a file each is one line, for programs that look for it.
-        limit = wide if is_terminal() else None
-        lines = [line for sentence in told for line in wrapped(visible(sentence), limit, "  ")]
-        show("\n".join([text, *lines]), styles=True)
-    failed = [item.to_text() for item in checks if item.failed]
-    if not is_terminal():
-        tell(*(f"consistency: {line}" for line in failed))
-    if failed:
-        raise typer.Exit(1)
+        show(compared.to_text(most, columns(), styles=shows_colours()), styles=True)
+        say_sentences(*told)
+    end(checks)

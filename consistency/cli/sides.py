@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from typer.core import TyperCommand
 
-from consistency.support.streams import show, tell
+from consistency.support.streams import say_sentences, show
 
 if TYPE_CHECKING:
     import click
@@ -84,14 +83,14 @@ def compare_several(
     how
         As `compare_sides` takes it.
     """
+    from consistency.cli.gate import end
     from consistency.comparison.conditions import check, read_condition
     from consistency.comparison.sides.compare import compare_sides
     from consistency.logs.runs import read_run
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns, is_terminal, wrapped
-    from consistency.support.text import visible
+    from consistency.support.terminal import columns
 
     asked = [read_condition(text) for text in conditions]
     logs: list[Path | Run] = list(before)
@@ -115,12 +114,9 @@ def compare_several(
             drafted.write(gate_of(checks), single_file=single_file)
         if json is not None and json != Path("-"):
             outputs.file(json).write(stored.encode())
-    # In a pipe or a file each is one line, for programs that look for it.
-    limit = columns() if is_terminal() else None
-    told = [line for sentence in lines for line in wrapped(visible(sentence), limit, "  ")]
-    show(stored if json == Path("-") else "\n".join([comparison.to_text(most, columns()), *told]))
-    failed = [item.to_text() for item in checks if item.failed]
-    if failed:
-        if not is_terminal():
-            tell(*(f"consistency: {line}" for line in failed))
-        raise typer.Exit(1)
+    if json == Path("-"):
+        show(stored)
+    else:
+        show(comparison.to_text(most, columns()))
+        say_sentences(*lines)
+    end(checks)
