@@ -111,7 +111,18 @@ def test_one_command_after_a_training_says_what_it_taught_and_broke(
     assert "ASSISTANT" in spoken["base-own"]
     assert spoken["probe"] is None
     # The trained model's numbers are those of lm_eval's own `hf`.
-    command = ["lm_eval", "run", "--model", "hf", "--model_args", "pretrained=out,dtype=float32", "--tasks", TASK]
+    command = [
+        sys.executable,
+        "-m",
+        "lm_eval",
+        "run",
+        "--model",
+        "hf",
+        "--model_args",
+        "pretrained=out,dtype=float32",
+        "--tasks",
+        TASK,
+    ]
     command += [
         "--include_path",
         str(ROOT / "lm_eval_tasks"),

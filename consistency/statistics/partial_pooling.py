@@ -67,7 +67,7 @@ def partially_pooled(changes: Sequence[Estimate], turned: int) -> PartialPooling
     >>> from consistency.statistics.paired_shares import paired_change
     >>> found = partially_pooled([paired_change(lost, won, 50) for lost, won in ((9, 1), (4, 4), (5, 4), (3, 5), (4, 3))], 42)
     >>> [round(change.value, 3) for change in found.changes]
-    [-0.08, -0.013, -0.021, 0.003]
+    [-0.126, -0.008, -0.023, 0.021, -0.023]
     """
     if len(changes) < FEWEST_SLICES or turned < FEWEST_TURNED:
         return None

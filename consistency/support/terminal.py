@@ -156,7 +156,7 @@ def fitted(table: Sequence[Column], most: int | None) -> list[Column]:
     --------
     >>> table = [Column("task", ("a_rather_long_name",), right=False), Column("n", ("100",)), Column("KL", ("0.25",), rank=3)]
     >>> [column.head for column in fitted(table, 23)], fitted(table, 21)[0].cells
-    (['task', 'n'], ('a_rather…ong_name',))
+    (['task', 'n'], ('a_rather…ng_name',))
     """
     found = list(table)
     if most is None:
