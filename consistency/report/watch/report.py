@@ -179,8 +179,9 @@ def _details(record: WatchRecord) -> Iterator[str]:
             else ""
         )
         yield f"In the tasks {what} accuracy changed by {_text(pool, 'change', 100, 1, True)} points{corrected}."
-    if len(record.rows) > 1:
-        yield f"The last step on the frontier that keeps within the limits is {record.best_step}."
+    if record.alarm is not None:
+        step = record.best_step or "0, the model before the training"
+        yield f"The last step on the frontier that keeps within the limits is {step}."
     if record.rollback is not None:
         yield f"After the alarm the model was given the weights of step {record.rollback} again."
 
