@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from consistency.cli.formats import Format
 from consistency.errors import InputError
@@ -29,6 +29,7 @@ def compare_pair(
     json: Path | None,
     out: Path | None,
     single_file: bool,
+    trackers: Sequence[str],
     most: int | None,
     margin: float,
     score: str,
@@ -48,9 +49,12 @@ def compare_pair(
         From the first run to the tasks of each scope.
     most : int or None
         Of more tasks only so many are printed.
+    trackers : sequence of str
+        Where the comparison goes as a run.
     by, conditions, policy, noise, form, json, out, single_file, margin, score, filter_name, task_sampling, cluster
         As the command takes them.
     """
+    from consistency.cli.exports import export_to
     from consistency.cli.gate import end
     from consistency.comparison.compare import compare as compare_runs
     from consistency.comparison.result import SameRun
@@ -120,11 +124,10 @@ def compare_pair(
                 (drafted.folder / "gate.json").write_text(pretty_json(gate), encoding="utf-8")
             noises = [] if beside is None else beside.to_lines(comparison)
             drafted.write(gate_of(checks, decision, noises), single_file=single_file)
-        stored = ""
-        if json is not None or form is Format.JSON:
-            stored = pretty_json(
-                comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
-            )
+        content: dict[str, Any] = {}
+        if json is not None or form is Format.JSON or trackers:
+            content = comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
+        stored = pretty_json(content) if json is not None or form is Format.JSON else ""
         if written is not None:
             written.write(stored.encode())
     if json == Path("-") or form is Format.JSON:
@@ -139,4 +142,5 @@ def compare_pair(
         from consistency.report.pair.github import to_markdown
 
         show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
+    export_to(trackers, content, checks, decision, out=out)
     end(checks, decision)

@@ -198,7 +198,17 @@ def model_name(config: RunConfig) -> str:
     'vicuna-33b-v1.3'
     """
     named = re.search(r"(?:^|,)\s*(?:pretrained|model)=([^,]+)", config.model_args or "")
-    name = config.model_name or (named[1] if named else config.model) or "a model"
+    return short_name(config.model_name or (named[1] if named else config.model) or "a model")
+
+
+def short_name(name: str) -> str:
+    """The last part of a model's path or name, of a path into the hub's cache the model's own.
+
+    Examples
+    --------
+    >>> short_name("lmsys/vicuna-33b-v1.3"), short_name("/hub/models--Qwen--Qwen2.5-1.5B/snapshots/989aa7980e4c")
+    ('vicuna-33b-v1.3', 'Qwen2.5-1.5B')
+    """
     parts = name.replace("__", "/").rstrip("/").split("/")
     cached = [part for part in parts if part.startswith("models--")]
     return cached[-1].split("--")[-1] if cached else parts[-1]
