@@ -144,6 +144,12 @@ def compare(
             "machine unless your settings say otherwise."
         ),
     ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the scores with their intervals and the answers of both runs as records of every_eval_ever."
+        ),
+    ] = None,
     term: Annotated[
         str | None,
         typer.Option(
@@ -162,6 +168,7 @@ def compare(
         "--policy": policy,
         "--noise": noise,
         "--by": by,
+        "--records": records,
         f"--format {form.value}": form not in (Format.TEXT, Format.JSON),
     }
     trackers: tuple[str, ...] = ()
@@ -242,6 +249,7 @@ def compare(
         json=json,
         out=out,
         single_file=single_file,
+        records=records,
         trackers=trackers,
         most=most,
         margin=margin,

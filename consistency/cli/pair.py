@@ -29,6 +29,7 @@ def compare_pair(
     json: Path | None,
     out: Path | None,
     single_file: bool,
+    records: Path | None,
     trackers: Sequence[str],
     most: int | None,
     margin: float,
@@ -49,6 +50,8 @@ def compare_pair(
         From the first run to the tasks of each scope.
     most : int or None
         Of more tasks only so many are printed.
+    records : Path or None
+        The folder of records of every_eval_ever.
     trackers : sequence of str
         Where the comparison goes as a run.
     by, conditions, policy, noise, form, json, out, single_file, margin, score, filter_name, task_sampling, cluster
@@ -113,6 +116,10 @@ def compare_pair(
 
             with progress_line() as progress:
                 drafted = draft_comparison(comparison, out, outputs, progress)
+        if records is not None:
+            from consistency.report.exports.records import draft_records
+
+            draft_records(comparison, records, outputs)
         written = None if json in (None, Path("-")) else outputs.file(json)
         # Last of what can be refused: a check that ends in an error spends nothing of a budget.
         decision = None if rules is None else judge(rules, comparison, beside, noise_runs=runs)
