@@ -214,6 +214,27 @@ def short_name(name: str) -> str:
     return cached[-1].split("--")[-1] if cached else parts[-1]
 
 
+def programs(configs: Sequence[RunConfig]) -> str:
+    """The programs that wrote the logs of some runs with their versions, for a signature.
+
+    Examples
+    --------
+    >>> lm_eval = RunConfig(lm_eval_version="0.4.11")
+    >>> programs([lm_eval, RunConfig()]), programs([lm_eval, RunConfig(harness="lighteval")])
+    ('lm_eval:0.4.11/unknown', 'programs:lm_eval 0.4.11/lighteval unknown')
+    """
+    found = [
+        (
+            config.harness or "lm_eval",
+            (config.harness_version if config.harness else config.lm_eval_version) or "unknown",
+        )
+        for config in configs
+    ]
+    if len({name for name, _ in found}) == 1:
+        return f"{found[0][0]}:{'/'.join(version for _, version in found)}"
+    return f"programs:{'/'.join(f'{name} {version}' for name, version in found)}"
+
+
 def was_limited(config: RunConfig, tasks: Iterable[str]) -> bool:
     """Whether `--limit` left questions out of one of some tasks, as far as the log says how many each has."""
     if config.limit is None:
