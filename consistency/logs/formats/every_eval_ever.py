@@ -118,7 +118,8 @@ def _answer(record: _Record, file: Path, line: int) -> Answer:
         text=written[0] if written else said or "",
         answer=said,
         metrics={ACC: float(record.evaluation.is_correct), "score": record.evaluation.score},
-        prompt=record.input.formatted or record.input.raw,
+        # Where the prompt is known by its hash, what stands here may be the question alone.
+        prompt="" if "prompt_hash" in metadata else record.input.formatted or record.input.raw,
         prompt_hash=metadata.get("prompt_hash", ""),
         doc_hash=metadata.get("doc_hash", ""),
     )

@@ -18,7 +18,7 @@ from consistency.errors import InputError
 from consistency.logs.run_config import RunConfig, short_name
 from consistency.metrics.measures import MEASURE
 from consistency.report.exports.records import dataset_of
-from consistency.report.formats.numbers import formatted
+from consistency.report.formats.numbers import DASH, formatted
 from consistency.report.pair.document import Comparison as StoredComparison
 from consistency.report.pair.document import PairReport, SectionBase
 from consistency.report.pair.github import code, plain, table_of
@@ -26,7 +26,7 @@ from consistency.report.pair.tables import PARTS
 from consistency.report.schema import read_document
 from consistency.statistics.estimates import Estimate
 from consistency.support.json_files import read_json
-from consistency.support.text import counted, p_value, visible
+from consistency.support.text import counted, p_equals, p_value, visible
 
 _EXPECTED = "what `consistency compare BEFORE AFTER --json FILE` writes, or the folder of --out"
 # Rows of the table; the metadata has all tasks.
@@ -186,15 +186,16 @@ def _tasks(found: StoredComparison) -> str:
 
 
 def _row(name: str, item: SectionBase) -> list[str]:
-    p = item.p_holm if isinstance(item.p_holm, float) else item.sign_flip_p
+    measures = ("accuracy_before", "accuracy_after", "delta_accuracy")
+    shown = [formatted(item.estimate(measure), MEASURE[measure]) for measure in measures]
+    if isinstance(item.p_holm, float):
+        return [name, f"{item.n:,}", *shown, plain(p_value(item.p_holm))]
+    # Of one task, or of all together, nothing is adjusted.
     return [
         name,
         f"{item.n:,}",
-        *(
-            formatted(item.estimate(measure), MEASURE[measure])
-            for measure in ("accuracy_before", "accuracy_after", "delta_accuracy")
-        ),
-        plain(p_value(p if isinstance(p, float) else None)),
+        *shown,
+        plain(p_equals(item.sign_flip_p)) if isinstance(item.sign_flip_p, float) else DASH,
     ]
 
 

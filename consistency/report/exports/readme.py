@@ -11,7 +11,6 @@ import re
 from pathlib import Path
 
 from consistency.errors import InputError
-from consistency.support.text import counted
 from consistency.support.yaml_files import parse_yaml
 
 BEGIN, END = "<!-- consistency:begin -->", "<!-- consistency:end -->"
@@ -80,13 +79,15 @@ def with_section(readme: bytes, metadata: str, section: str, path: Path) -> byte
     body = readme.removeprefix(_BOM)
     bom = readme[: len(readme) - len(body)]
     head = matter = b""
+    offset = 0
     if metadata:
         head, matter, body = _split(body, path)
+        offset = (head + matter).count(b"\n")
         own = _replaced(matter, _lines(metadata, end), (YAML_BEGIN, YAML_END), end, path, head.count(b"\n"))
         _check(matter, own, path, head.count(b"\n"))
-        matter, head, body = own, head or b"---" + end, body if head else b"---" + end + body
-    offset = (head + matter).count(b"\n")
-    body = _replaced(body, _lines(section, end), (BEGIN, END), end, path, offset, gap=end)
+        close = b"" if head else b"---" + end
+        head, matter = head or close, own + close
+    body = _replaced(body, _lines(section, end), (BEGIN, END), end, path, offset, gap=end if head or body else b"")
     return bom + head + matter + body
 
 
@@ -105,7 +106,8 @@ def _split(readme: bytes, path: Path) -> tuple[bytes, bytes, bytes]:
 
 def _check(before: bytes, after: bytes, path: Path, offset: int) -> None:
     """Refuse a front matter that does not become a mapping with one more key."""
-    without = _replaced(before, b"", (YAML_BEGIN, YAML_END), b"\n", path, offset)
+    marked = YAML_BEGIN.encode() in before
+    without = _replaced(before, b"", (YAML_BEGIN, YAML_END), b"\n", path, offset) if marked else before
     # Lines are counted from the file's first.
     found = parse_yaml("\n" * offset + without.decode(), _MATTER, path) or {}
     if not isinstance(found, dict):
@@ -116,9 +118,18 @@ def _check(before: bytes, after: bytes, path: Path, offset: int) -> None:
             do="remove it, or leave the front matter alone with --no-metadata",
             path=path,
         )
-    parsed = parse_yaml("\n" * offset + after.decode(), f"{_MATTER} in lines KEY: VALUE", path)
-    assert isinstance(parsed, dict)
-    assert {key: value for key, value in parsed.items() if key != KEY} == found
+    try:
+        parsed = parse_yaml(after.decode(), _MATTER, path)
+    except InputError:
+        parsed = None
+    if not isinstance(parsed, dict) or {key: value for key, value in parsed.items() if key != KEY} != found:
+        raise InputError(
+            f"no {KEY} can be added to its front matter",
+            expected="lines KEY: VALUE",
+            do="write it so, or leave it alone with --no-metadata",
+            path=path,
+            line=offset + 1,
+        )
 
 
 def _replaced(
@@ -134,15 +145,12 @@ def _replaced(
     if not found:
         if text and not text.endswith((b"\n", b"\r")):
             text += end
-        return text + (gap if text else b"") + block + end
+        return text + gap + block + end
     if [mark for mark, _, _ in found] != [begin, last]:
         line = offset + text.count(b"\n", 0, found[0][1]) + 1
-        held = " and ".join(
-            counted(sum(mark == one for mark, _, _ in found), f"line {one.decode()!r}") for one in (begin, last)
-        )
         raise InputError(
-            f"damaged marks: {held}",
-            expected=f"{marks[0]!r}, then {marks[1]!r}, once each",
+            f"damaged marks: {' '.join(mark.decode() for mark, _, _ in found)}",
+            expected=f"{marks[0]} once, then {marks[1]} once, each on a line of its own",
             do="repair or remove them",
             path=path,
             line=line,

@@ -44,28 +44,23 @@ _CACHED = re.compile(r"models--([\w.-]+?)--([\w.-]+)", re.ASCII)
 _NO_DEVELOPER = "local"
 
 
-def write_records(comparison: Comparison, out: str | Path) -> None:
-    """Write the paired answers of both runs as records of every_eval_ever.
+def draft_records(comparison: Comparison, out: str | Path, outputs: Outputs) -> None:
+    """Write the paired answers of both runs into a folder that takes its place with other outputs.
 
     Parameters
     ----------
     comparison : Comparison
         The logs must still be in place.
     out : path-like
-        The folder to write: `before` and `after`, each a data store of its own, and `records.json`, which lists the files. It
-        appears whole, by renaming; an earlier one is replaced.
+        The folder: `before` and `after`, each a data store of its own, and `records.json`, which lists the files. An earlier
+        one is replaced.
+    outputs : Outputs
 
     Raises
     ------
     InputError
         If `out` holds something else, or a log is no longer in place.
     """
-    with Outputs() as outputs:
-        draft_records(comparison, out, outputs)
-
-
-def draft_records(comparison: Comparison, out: str | Path, outputs: Outputs) -> None:
-    """Write records into a folder that takes its place with other outputs: see `write_records`."""
     folder = outputs.folder(Path(out), MARK)
     written: dict[str, list[str]] = {}
     for number, side in enumerate(SIDES):
@@ -290,11 +285,7 @@ def _answers(
         if np.isnan(value):
             continue
         question, options = texts_of(scores, place)
-        metadata = {
-            name: text
-            for name, text in (("doc_hash", scores.doc_hash[place]), ("prompt_hash", scores.prompt_hash[place]))
-            if text
-        }
+        metadata = {"doc_hash": scores.doc_hash[place], "prompt_hash": scores.prompt_hash[place]}
         if scores.has_options:
             count = int(scores.n_options[place])
             gold = np.flatnonzero(scores.gold[place, :count])

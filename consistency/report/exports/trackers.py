@@ -182,9 +182,11 @@ def _to_trackio(record: Record) -> str:
     project, space = os.environ.get("TRACKIO_PROJECT", PROJECT), os.environ.get("TRACKIO_SPACE_ID")
     # Trackio knows runs by their names.
     name = f"{record.name}, {datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-4]
-    run = trackio.init(project, name, space_id=space, config=dict(record.values.texts), embed=False, auto_log_gpu=False)
-    run.log(record.values.flat())
-    run.finish()
+    trackio.init(project, name, space_id=space, config=dict(record.values.texts), embed=False, auto_log_gpu=False)
+    trackio.log(record.values.flat())
+    trackio.finish()
+    # Otherwise it is finished once more when the program ends, with a line on standard output.
+    trackio.context_vars.current_run.set(None)
     return f"run {name!r} of project {project!r} in {f'the space {space}' if space else TRACKIO_DIR}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,13 +87,18 @@ def values_of(content: Mapping[str, Any]) -> Values:
     numbers: dict[str, Value] = {}
     texts: dict[str, str] = {}
     infinite: list[str] = []
-    names = _Names()
-    for path, leaf in _leaves(content, ()):
-        if path[0] in _TEXTS:
-            texts[names.of(path)] = visible(str(leaf))
+    leaves = list(_leaves(content, ()))
+    part_names = _names(part for path, _ in leaves for part in path)
+
+    def name_of(path: tuple[str, ...]) -> str:
+        return "/".join(part_names[part] for part in path)
+
+    for path, leaf in leaves:
+        if path[0] in _TEXTS or path[-1] == "judgement":
+            texts[name_of(path)] = visible(str(leaf))
         elif isinstance(leaf, Value) or (isinstance(leaf, float) and path[-1] in _PLAIN):
             found = leaf if isinstance(leaf, Value) else Value(leaf)
-            name = names.of(tuple(part for part in path if part != "estimates"))
+            name = name_of(tuple(part for part in path if part != "estimates"))
             if all(map(math.isfinite, (found.value, found.low or 0.0, found.high or 0.0))):
                 numbers[name] = found
             else:
@@ -122,25 +127,18 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
         yield path, float(value)
 
 
-class _Names:
-    """Names that every tracker takes, a different one for each path."""
-
-    def __init__(self) -> None:
-        self._taken: dict[tuple[str, ...], dict[str, str]] = {}
-
-    def of(self, path: tuple[str, ...]) -> str:
-        """The name of a path."""
-        return "/".join(self._part(path[:place], part) for place, part in enumerate(path))
-
-    def _part(self, above: tuple[str, ...], part: str) -> str:
-        """A part of a name, as no other part below the same path has it."""
-        taken = self._taken.setdefault(above, {})
-        if part not in taken:
-            plain = _FORBIDDEN.sub("_", part)[:_LONGEST].strip()
-            plain = plain if plain.strip(".") else f"_{plain}"
-            found, number = plain, 1
-            while found.casefold() in map(str.casefold, taken.values()):
-                number += 1
-                found = f"{plain}-{number}"
-            taken[part] = found
-        return taken[part]
+def _names(parts: Iterable[str]) -> dict[str, str]:
+    """For each part of a name one that every tracker takes: itself where it can be, else a different one for each."""
+    plain = {part: _FORBIDDEN.sub("_", part)[:_LONGEST].strip() for part in dict.fromkeys(parts)}
+    found = {part: name for part, name in plain.items() if part == name and name.strip(".")}
+    taken = set(found)
+    for part, name in plain.items():
+        if part in found:
+            continue
+        stem, number = name if name.strip(".") else f"_{name}", 1
+        found[part] = stem
+        while found[part] in taken:
+            number += 1
+            found[part] = f"{stem}-{number}"
+        taken.add(found[part])
+    return found
