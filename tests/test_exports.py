@@ -5,12 +5,14 @@ import json
 import math
 import os
 import re
+import socket
 import struct
 import subprocess
 import sys
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,9 @@ def test_many_runs_and_sides_are_exported_by_their_names(logs: tuple[Path, Path]
         assert found.numbers[f"ranking/{name}/best"].value == ranked["best"]
     sides = compare_sides([before], [after, other]).to_dict()
     flat = values_of(sides).flat()
+    frame = compare_sides([before], [after, other]).to_frame().set_index("task")
+    assert frame.loc["towns", "ci_low"] == sides["by_task"]["towns"]["estimates"]["delta_accuracy"]["ci_low"]
+    assert frame.loc["towns", "p"] == sides["by_task"]["towns"]["p"]
     named = {"/".join(path): item for path, item in estimates(sides) if path[0] in ("by_task", "overall")}
     assert {
         name for name, item in named.items() if item["value"] is not None and "estimates" not in name
@@ -195,24 +200,56 @@ def wandb_records(file: Path) -> Iterator[Any]:
             parts = []
 
 
-def exported(folder: Path, trackers: str, logs: tuple[Path, Path], **variables: str) -> tuple[dict[str, float], str]:
-    """What `compare --export` gives to trackers in a folder, as the JSON has it, and what it says."""
-    free = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "TRACKIO_", "MLFLOW_"))}
-    # No network: whatever would use it fails.
-    free |= {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "consistency", "compare", *map(str, logs), "--json", "-", "--export", trackers]
-    command += ["--fail-if", "harmful flips > 1 %", "--out", "report"]
-    done = subprocess.run(command, cwd=folder, env=free | variables, capture_output=True, text=True, timeout=300)
+# The command, and what is then in Trackio: to import it takes longer than all else.
+EXPORT = """
+import json, sys
+from pathlib import Path
+from consistency.cli import main
+try:
+    main()
+except SystemExit as end:
+    code = end.code
+if "trackio" in sys.modules:
+    from trackio.sqlite_storage import SQLiteStorage
+    (name,) = SQLiteStorage.get_runs("mine")
+    (row,) = SQLiteStorage.get_logs("mine", name)
+    Path("trackio.json").write_text(json.dumps([name, row, SQLiteStorage.get_run_config("mine", name)]))
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(logs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float], str]:
+    """A folder in which a comparison was exported to all trackers that are installed, the numbers of its JSON, what was said."""
+    trackers = [name for name in TRACKERS if find_spec(name) is not None]
+    folder = tmp_path_factory.mktemp("exported")
+    named = ("WANDB_", "TRACKIO_", "MLFLOW_", "HF_", "NO_PROXY", "no_proxy")
+    free = {name: value for name, value in os.environ.items() if not name.startswith(named)}
+    free |= {"PYTHONPATH": str(ROOT), "WANDB_ENTITY": "me", "WANDB_NAME": "mine"}
+    free |= {"TRACKIO_DIR": str(folder / "trackio"), "TRACKIO_PROJECT": "mine"}
+    free |= {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'own.db'}", "MLFLOW_EXPERIMENT_NAME": "mine"}
+    # Where whatever asks for the network would come to.
+    proxy = socket.create_server(("127.0.0.1", 0))
+    proxy.setblocking(False)
+    address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+    free |= dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy", "ALL_PROXY"), address)
+    command = [sys.executable, "-c", EXPORT, "compare", *map(str, logs), "--json", "c.json", "--out", "report"]
+    command += ["--fail-if", "harmful flips > 1 %", *(("--export", ",".join(trackers)) if trackers else ())]
+    done = subprocess.run(command, cwd=folder, env=free, capture_output=True, text=True, timeout=600)
     assert done.returncode == 1, done.stderr
-    flat = values_of(json.loads(done.stdout)).flat() | {"gate/passed": 0.0}
+    with proxy, pytest.raises(BlockingIOError):
+        proxy.accept()
+    # What the trackers themselves print is not there.
+    assert "rackio" not in done.stdout
+    flat = values_of(json.loads((folder / "c.json").read_text())).flat() | {"gate/passed": 0.0}
     assert flat["overall/delta_accuracy"] < 0
-    return flat, done.stderr
+    return folder, flat, done.stderr
 
 
-def test_weights_and_biases_has_the_numbers_offline(logs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_weights_and_biases_has_the_numbers_offline(exported: tuple[Path, dict[str, float], str]) -> None:
     pytest.importorskip("wandb")
-    flat, said = exported(tmp_path, "wandb", logs, WANDB_ENTITY="me", WANDB_NAME="mine")
-    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    folder, flat, said = exported
+    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     assert f"wandb sync {file.parent}" in said
     records = list(wandb_records(file))
     (run,) = (record.run for record in records if record.WhichOneof("record_type") == "run")
@@ -224,39 +261,27 @@ def test_weights_and_biases_has_the_numbers_offline(logs: tuple[Path, Path], tmp
     logged = {"/".join(item.nested_key): json.loads(item.value_json) for row in rows for item in row.item}
     assert {name: logged.get(name) for name in flat} == pytest.approx(flat, abs=1e-12)
     page = file.parent / "files" / logged["report/path"]
-    assert page.read_bytes() == (tmp_path / "report" / "report.html").read_bytes()
+    assert page.read_bytes() == (folder / "report" / "report.html").read_bytes()
     (artifact,) = (record.artifact for record in records if record.WhichOneof("record_type") == "artifact")
     assert [entry.path for entry in artifact.manifest.contents] == ["comparison.json"]
 
 
-READ_TRACKIO = """
-import json, sys
-from trackio.sqlite_storage import SQLiteStorage
-(name,) = SQLiteStorage.get_runs(sys.argv[1])
-(row,) = SQLiteStorage.get_logs(sys.argv[1], name)
-print(json.dumps([name, row, SQLiteStorage.get_run_config(sys.argv[1], name)]))
-"""
-
-
-def test_trackio_has_the_numbers_on_this_machine(logs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_trackio_has_the_numbers_on_this_machine(exported: tuple[Path, dict[str, float], str]) -> None:
     pytest.importorskip("trackio")
-    place = {"TRACKIO_DIR": str(tmp_path / "runs"), "TRACKIO_PROJECT": "mine"}
-    flat, said = exported(tmp_path, "trackio", logs, **place)
-    assert str(tmp_path / "runs") in said
-    command = [sys.executable, "-c", READ_TRACKIO, "mine"]
-    done = subprocess.run(command, env=os.environ | place, capture_output=True, text=True, check=True, timeout=300)
-    name, row, config = json.loads(done.stdout.splitlines()[-1])
+    folder, flat, said = exported
+    assert str(folder / "trackio") in said
+    name, row, config = json.loads((folder / "trackio.json").read_text())
     assert name.startswith("model-1 against model-0")
     assert {key: row.get(key) for key in flat} == pytest.approx(flat, abs=1e-12)
     assert config["verdict"]
 
 
-def test_mlflow_has_the_numbers_in_a_local_store(logs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_mlflow_has_the_numbers_in_a_local_store(exported: tuple[Path, dict[str, float], str]) -> None:
     pytest.importorskip("mlflow")
     from mlflow import MlflowClient
 
-    store = f"sqlite:///{tmp_path / 'own.db'}"
-    flat, said = exported(tmp_path, "mlflow", logs, MLFLOW_TRACKING_URI=store, MLFLOW_EXPERIMENT_NAME="mine")
+    folder, flat, said = exported
+    store = f"sqlite:///{folder / 'own.db'}"
     assert store in said
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("mine")
@@ -440,14 +465,13 @@ def test_the_card_says_what_the_comparison_found(
 
 
 def test_a_stored_comparison_gives_the_same_section(
-    call: Any, logs: tuple[Path, Path], comparison: Any, tmp_path: Path
+    exported: tuple[Path, dict[str, float], str], comparison: Any
 ) -> None:
-    call("compare", *logs, "--json", tmp_path / "c.json", "--out", tmp_path / "report")
-    own = section(card_of(comparison))
-    assert section(read_card(tmp_path / "c.json")) == own
-    assert section(read_card(tmp_path / "report")) == own
+    folder, own = exported[0], section(card_of(comparison))
+    assert section(read_card(folder / "c.json")) == own
+    assert section(read_card(folder / "report")) == own
     # A JSON says nothing of the data sets.
-    assert model_index(read_card(tmp_path / "c.json"))[0]["results"][0]["dataset"] == {"name": "towns", "type": "towns"}
+    assert model_index(read_card(folder / "c.json"))[0]["results"][0]["dataset"] == {"name": "towns", "type": "towns"}
 
 
 def test_what_is_no_comparison_of_two_runs_is_refused(logs: tuple[Path, Path], comparison: Any, tmp_path: Path) -> None:
