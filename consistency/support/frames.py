@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def frame_of(rows: Sequence[Mapping[str, Any]]) -> DataFrame:
-    """A table of pandas with a row for each of the mappings.
+def frame_of(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> DataFrame:
+    """A table of pandas with a row for each of the mappings, or with the columns of one.
 
     Raises
     ------

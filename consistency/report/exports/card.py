@@ -258,11 +258,12 @@ def model_index(card: Card) -> list[dict[str, Any]]:
         if not metrics:
             continue
         # Two tasks of the same questions are two data sets for the Hub's parser.
-        dataset = identities[task] if times[str(identities[task])] == 1 else {"type": visible(task)}
+        known = identities[task]
+        dataset = {"name": visible(task), **(known if times[str(known)] == 1 else {"type": visible(task)})}
         results.append(
             {
                 "task": {"type": "text-generation"},
-                "dataset": {"name": visible(task), **dataset},
+                "dataset": dataset,
                 "metrics": metrics,
             }
         )

@@ -160,8 +160,7 @@ def _to_wandb(record: Record) -> str:
         notes=own.run_notes or record.values.texts["verdict"],
         config=dict(record.values.texts),
         job_type=own.run_job_type or "comparison",
-        mode=mode,
-        settings=wandb.Settings(silent=quiet, console="off"),
+        settings=wandb.Settings(mode=mode, silent=quiet, console="off"),
     )
     with run:
         run.log(record.values.flat())
