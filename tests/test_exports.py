@@ -538,6 +538,25 @@ def test_hostile_names_are_text_in_card_and_badge(tmp_path: Path) -> None:
     assert "<script>" in drawn.find("{*}title").text
 
 
+def test_a_metric_that_is_no_accuracy_is_in_the_card(tmp_path: Path) -> None:
+    folders = []
+    for side, wrong in (("one", {1}), ("two", {2, 5})):
+        folders.append(write_generated(tmp_path / side, wrong))
+        (file,) = folders[-1].iterdir()
+        rows = list(map(json.loads, file.read_text().splitlines()))
+        for row in rows:
+            row |= {"metrics": ["length"], "length": 3.0 + row["doc_id"] + len(wrong)}
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = card_of(compare(*folders))
+    # The mean of 0 to 29, and 3 + 2.
+    (result,) = model_index(found)[0]["results"]
+    assert [(item["type"], item["value"]) for item in result["metrics"]] == [("length", 14.5 + 5)]
+    row = next(line for line in section(found).splitlines() if line.startswith("| `sums` | `length`"))
+    assert "18.500 [" in row
+    assert "19.500 [" in row
+    assert "not measured" in badge(found)
+
+
 def luminance(colour: str) -> float:
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]

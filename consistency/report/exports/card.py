@@ -13,7 +13,9 @@ from urllib.parse import quote
 import msgspec
 import yaml
 
+from consistency.comparison.numbers import nats_of as number_of
 from consistency.comparison.result import SCHEMA_VERSION, Comparison
+from consistency.comparison.section import MetricChange
 from consistency.errors import InputError
 from consistency.logs.run_config import RunConfig, short_name
 from consistency.metrics.measures import MEASURE
@@ -31,7 +33,6 @@ from consistency.support.text import counted, p_equals, p_value, visible
 _EXPECTED = "what `consistency compare BEFORE AFTER --json FILE` writes, or the folder of --out"
 # Rows of the table; the metadata has all tasks.
 MOST_TASKS = 30
-_PERCENT = 100
 _DEFAULTS = {"score": "raw", "margin": 0.01, "task_sampling": "fixed"}
 
 
@@ -149,7 +150,8 @@ def section(card: Card, badge: str | None = None) -> str:
         f"**{plain(found.verdict)}**",
         f"{code(after)} against {code(before)}: {counted(questions, 'question')} of {counted(len(found.by_task), 'task')}, "
         "the same in both runs. 95 % intervals in brackets.",
-        _tasks(found),
+        *_tasks(found),
+        *_metrics_of_tasks(found),
         *_parts(found),
         *_measured(card),
         "```console\n$ " + visible(_command(found)) + "\n```",
@@ -171,18 +173,34 @@ def _value(item: SectionBase, name: str) -> float | None:
     return None if found is None else found.value
 
 
-def _tasks(found: StoredComparison) -> str:
-    """Every task's accuracy and change; of many those that changed most."""
-    order = list(found.by_task)
+def _tasks(found: StoredComparison) -> Iterator[str]:
+    """The accuracy and its change of every task that has one; of many those that changed most."""
+    order = [name for name, item in found.by_task.items() if _value(item, "delta_accuracy") is not None]
+    if not order:
+        return
     if len(order) > MOST_TASKS:
         order.sort(key=lambda name: -abs(_value(found.by_task[name], "delta_accuracy") or 0.0))
     rows = [_row(code(name, cell=True), found.by_task[name]) for name in order[:MOST_TASKS]]
     if found.overall is not None and len(order) > 1:
         rows.append(_row("all with options", found.overall))
     table = table_of(["task", "questions", "before, %", "after, %", "change, points", "p (Holm)"], rows)
-    if len(order) <= MOST_TASKS:
-        return table
-    return f"The {MOST_TASKS} of {len(order)} tasks whose accuracy changed most:\n\n{table}"
+    of = "" if len(order) <= MOST_TASKS else f"The {MOST_TASKS} of {len(order)} tasks whose accuracy changed most:\n\n"
+    yield of + table
+
+
+def _metrics_of_tasks(found: StoredComparison) -> Iterator[str]:
+    """The harness's metrics of the tasks that have no accuracy, such as perplexities."""
+    rows = [
+        [code(name, cell=True), code(metric, cell=True), *map(number_of, (item.before, item.after, item.delta))]
+        for name, section in found.by_task.items()
+        for metric, item in _other_metrics(section).items()
+    ]
+    if rows:
+        yield table_of(["task", "metric", "before", "after", "change"], rows[:MOST_TASKS])
+
+
+def _other_metrics(item: SectionBase) -> Mapping[str, MetricChange]:
+    return item.metrics if _value(item, "delta_accuracy") is None and isinstance(item.metrics, dict) else {}
 
 
 def _row(name: str, item: SectionBase) -> list[str]:
@@ -271,9 +289,12 @@ def model_index(card: Card) -> list[dict[str, Any]]:
 
 
 def metadata(card: Card) -> str:
-    """The lines of YAML that hold `model_index`."""
+    """The lines of YAML that hold `model_index`; none where no task has a number."""
+    index = model_index(card)
+    if not index[0]["results"]:
+        return ""
     return yaml.safe_dump(
-        {"model-index": model_index(card)},
+        {"model-index": index},
         sort_keys=False,
         allow_unicode=True,
         width=1_000_000,
@@ -291,20 +312,23 @@ def _identity(card: Card, task: str) -> dict[str, str]:
 def _metrics(card: Card, item: SectionBase) -> Iterator[dict[str, Any]]:
     accuracy, change = (item.estimate(name) for name in ("accuracy_after", "delta_accuracy"))
     if accuracy is None or accuracy.value is None or change is None or change.value is None:
+        for name, found in _other_metrics(item).items():
+            if found.after.value is not None:
+                yield _metric(visible(name), visible(name), found.after, 1)
         return
     metric = item.accuracy_metric if isinstance(item.accuracy_metric, str) else "acc"
     yield _metric(visible(metric), f"{visible(metric)}, %", accuracy)
     yield _metric("delta_accuracy", f"change of accuracy from {visible(card.models[0])}, points", change)
 
 
-def _metric(kind: str, name: str, found: Estimate) -> dict[str, Any]:
+def _metric(kind: str, name: str, found: Estimate, scale: int = 100) -> dict[str, Any]:
     assert found.value is not None
     args: dict[str, Any] = {"questions": found.n}
     if found.ci_low is not None and found.ci_high is not None:
-        args |= {"ci_low": _rounded(found.ci_low), "ci_high": _rounded(found.ci_high), "confidence": 0.95}
+        args |= {"ci_low": _rounded(found.ci_low, scale), "ci_high": _rounded(found.ci_high, scale), "confidence": 0.95}
         args["method"] = visible(found.describe())
-    return {"type": kind, "value": _rounded(found.value), "name": name, "args": args}
+    return {"type": kind, "value": _rounded(found.value, scale), "name": name, "args": args}
 
 
-def _rounded(share: float) -> float:
-    return round(_PERCENT * share, 2)
+def _rounded(value: float, scale: int) -> float:
+    return round(scale * value, 2 if scale > 1 else 4)
