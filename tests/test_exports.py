@@ -78,6 +78,16 @@ def write_generated(folder: Path, wrong: set[int]) -> Path:
     return folder
 
 
+def write_lengths(folder: Path, wrong: set[int]) -> Path:
+    """The same with a metric that does not say what is right."""
+    (file,) = write_generated(folder, wrong).iterdir()
+    rows = list(map(json.loads, file.read_text().splitlines()))
+    for row in rows:
+        row |= {"metrics": ["length"], "length": 3.0 + row["doc_id"] + len(wrong)}
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("logs")
@@ -330,6 +340,15 @@ def test_generated_answers_read_back_to_the_same_changes(call: Any, tmp_path: Pa
     assert (lines[5]["input"]["reference"], lines[5]["evaluation"]) == (["6"], {"score": 0.0, "is_correct": False})
 
 
+def test_metrics_without_a_direction_are_named_and_left_out(call: Any, tmp_path: Path) -> None:
+    before, after = write_lengths(tmp_path / "one", {1}), write_lengths(tmp_path / "two", {2, 5})
+    code, _, error = call("compare", before, after, "--records", tmp_path / "records")
+    assert code == 0
+    assert "length of sums" in error
+    listed = json.loads((tmp_path / "records" / "records.json").read_text())
+    assert listed == {"before": [], "after": [], "left_out": ["length of sums"]}
+
+
 def test_records_hold_what_the_schema_asks_for(
     call: Any, logs: tuple[Path, Path], comparison: Any, tmp_path: Path
 ) -> None:
@@ -539,15 +558,7 @@ def test_hostile_names_are_text_in_card_and_badge(tmp_path: Path) -> None:
 
 
 def test_a_metric_that_is_no_accuracy_is_in_the_card(tmp_path: Path) -> None:
-    folders = []
-    for side, wrong in (("one", {1}), ("two", {2, 5})):
-        folders.append(write_generated(tmp_path / side, wrong))
-        (file,) = folders[-1].iterdir()
-        rows = list(map(json.loads, file.read_text().splitlines()))
-        for row in rows:
-            row |= {"metrics": ["length"], "length": 3.0 + row["doc_id"] + len(wrong)}
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = card_of(compare(*folders))
+    found = card_of(compare(write_lengths(tmp_path / "one", {1}), write_lengths(tmp_path / "two", {2, 5})))
     # The mean of 0 to 29, and 3 + 2.
     (result,) = model_index(found)[0]["results"]
     assert [(item["type"], item["value"]) for item in result["metrics"]] == [("length", 14.5 + 5)]

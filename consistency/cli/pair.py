@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from consistency.cli.formats import Format
 from consistency.errors import InputError
-from consistency.support.streams import say_sentences, show
+from consistency.support.streams import say_sentences, show, tell
 
 if TYPE_CHECKING:
     from consistency.comparison.conditions import Condition
@@ -118,8 +118,11 @@ def compare_pair(
                 drafted = draft_comparison(comparison, out, outputs, progress)
         if records is not None:
             from consistency.report.exports.records import draft_records
+            from consistency.support.text import shortened
 
-            draft_records(comparison, records, outputs)
+            left_out = draft_records(comparison, records, outputs)
+            if left_out:
+                tell(f"--records: the log does not say which way is better: {shortened(left_out)} (left out)")
         written = None if json in (None, Path("-")) else outputs.file(json)
         # Last of what can be refused: a check that ends in an error spends nothing of a budget.
         decision = None if rules is None else judge(rules, comparison, beside, noise_runs=runs)

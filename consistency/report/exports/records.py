@@ -44,7 +44,7 @@ _CACHED = re.compile(r"models--([\w.-]+?)--([\w.-]+)", re.ASCII)
 _NO_DEVELOPER = "local"
 
 
-def draft_records(comparison: Comparison, out: str | Path, outputs: Outputs) -> None:
+def draft_records(comparison: Comparison, out: str | Path, outputs: Outputs) -> list[str]:
     """Write the paired answers of both runs into a folder that takes its place with other outputs.
 
     Parameters
@@ -55,6 +55,11 @@ def draft_records(comparison: Comparison, out: str | Path, outputs: Outputs) -> 
         The folder: `before` and `after`, each a data store of its own, and `records.json`, which lists the files. An earlier
         one is replaced.
     outputs : Outputs
+
+    Returns
+    -------
+    list of str
+        Metrics that are left out, since the schema asks which way is better and the log does not say.
 
     Raises
     ------
@@ -68,14 +73,24 @@ def draft_records(comparison: Comparison, out: str | Path, outputs: Outputs) -> 
         taken: set[str] = set()
         files = [_write_task(comparison, task, number, config, folder / side, taken) for task in comparison.by_task]
         written[side] = [f"{side}/{name}" for names in files for name in names]
-    (folder / MARK).write_text(pretty_json(written), encoding="utf-8")
+    left_out = [
+        f"{metric} of {task}"
+        for task, section in comparison.by_task.items()
+        for metric, item in (section.metrics or {}).items()
+        if item.higher_is_better is None and metric != _main_metric(section)
+    ]
+    (folder / MARK).write_text(pretty_json(written | {"left_out": left_out}), encoding="utf-8")
+    return left_out
 
 
 def _write_task(
     comparison: Comparison, task: str, number: int, config: RunConfig, folder: Path, taken: set[str]
 ) -> list[str]:
-    """The files of a task of one side."""
+    """The files of a task of one side; none where no score of it can be written."""
     section, items = comparison.by_task[task], comparison.items[task]
+    results = list(_results(comparison, task, section, number, config))
+    if not results:
+        return []
     scores = read_again(comparison, task, number)
     places = places_of(scores, items["doc_id_after" if number else "doc_id"])
     developer, model = _identity(config)
@@ -90,8 +105,8 @@ def _write_task(
     name = _portable(task, taken)
     place = f"data/{name}/{developer}/{model}"
     lines = b""
-    if section.estimates["delta_accuracy"].value is not None:
-        about["evaluation_result_id"] = section.accuracy_metric or "acc"
+    if metric := _main_metric(section):
+        about["evaluation_result_id"] = visible(metric)
         texts = comparison.score == "raw"
         lines = b"".join(msgspec.json.encode(row) + b"\n" for row in _answers(scores, places, right, about, texts))
     # The same comparison has the same names: what is written again replaces what was there.
@@ -112,7 +127,7 @@ def _write_task(
             "version": config.harness_version or config.lm_eval_version or "unknown",
         },
         "model_info": _model_info(config, identity, developer),
-        "evaluation_results": list(_results(comparison, task, section, number, config)),
+        "evaluation_results": results,
     }
     files = [f"{place}/{stem}.json"]
     if lines:
@@ -140,10 +155,10 @@ def _results(
     """The scores of a task: accuracy first, then the harness's other metrics of which is known which way is better."""
     side, other = SIDES[number], (comparison.after, comparison.before)[number]
     found = section.estimates[f"accuracy_{side}"]
-    metric = section.accuracy_metric or "acc"
+    metric = _main_metric(section)
     # The second log may have another name for the task.
     names = task, comparison.names.renamed.get(task, task) if number else task
-    if found.value is not None:
+    if metric and found.value is not None:
         change = section.estimates["delta_accuracy"]
         details = {
             "pairs": str(section.n),
@@ -161,6 +176,11 @@ def _results(
         share = item.aggregation == "mean" and all(0 <= (end.value or 0) <= 1 for end in (item.before, item.after))
         bounds: tuple[int | str, int | str] = (0, 1) if share and item.higher_is_better else ("-Infinity", "Infinity")
         yield _result(names, name, value, config, bounds=bounds, lower_is_better=not item.higher_is_better, details={})
+
+
+def _main_metric(section: Section) -> str:
+    """The metric that says which answers are right; empty where none does."""
+    return (section.accuracy_metric or "acc") if section.estimates["delta_accuracy"].value is not None else ""
 
 
 def _result(

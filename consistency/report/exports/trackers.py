@@ -10,6 +10,7 @@ import importlib.util
 import io
 import logging
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -170,8 +171,8 @@ def _to_wandb(record: Record) -> str:
         run.log_artifact(artifact)
         if record.page is not None:
             run.log({"report": wandb.Html(record.page.read_text(encoding="utf-8"), inject=False)})
-        folder = Path(run.settings.sync_dir)
-        return f"wandb sync {folder}" if run.offline else str(run.url or f"mode {mode}")
+        folder = run.settings.sync_dir
+        return f"wandb sync {shlex.quote(folder)}" if run.offline else str(run.url or f"mode {mode}")
 
 
 def _to_trackio(record: Record) -> str:
