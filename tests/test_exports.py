@@ -373,6 +373,7 @@ def test_records_hold_what_the_schema_asks_for(
             "evaluation_results",
         } <= record.keys()
         assert record["schema_version"] == "0.3.0"
+        assert record["evaluation_timestamp"] == "2026-03-04T05:06:07.000001"
         assert record["eval_library"] == {"name": "lm_eval", "version": "0.4.11"}
         assert record["model_info"]["id"] == f"org/model-{int(side == 'after')}"
         detailed = record["detailed_evaluation_results"]

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +26,7 @@ from consistency.report.pair.texts import SIDES, places_of, read_again
 from consistency.report.questions import texts_of
 from consistency.statistics.estimates import Estimate
 from consistency.support.files import Outputs
-from consistency.support.json_files import pretty_json
+from consistency.support.json_files import json_line, json_lines, pretty_json
 from consistency.support.text import visible
 from consistency.support.version import own_version
 
@@ -42,6 +41,7 @@ _LONGEST = 80
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _CACHED = re.compile(r"models--([\w.-]+?)--([\w.-]+)", re.ASCII)
 _NO_DEVELOPER = "local"
+_TIME = re.compile(r"T(\d\d)-(\d\d)-")
 
 
 def draft_records(comparison: Comparison, out: str | Path, outputs: Outputs) -> list[str]:
@@ -108,13 +108,14 @@ def _write_task(
     if metric := _main_metric(section):
         about["evaluation_result_id"] = visible(metric)
         texts = comparison.score == "raw"
-        lines = b"".join(msgspec.json.encode(row) + b"\n" for row in _answers(scores, places, right, about, texts))
+        lines = b"".join(json_lines(_answers(scores, places, right, about, texts)))
     # The same comparison has the same names: what is written again replaces what was there.
     digest = hashlib.sha256(repr((SIDES[number], task, comparison.signature)).encode() + lines).digest()
     stem = str(uuid.UUID(bytes=digest[:16], version=4))
     record = heads | {
         "retrieved_timestamp": now,
-        **({"evaluation_timestamp": config.date} if config.date else {}),
+        # The time in a file's name has no colons.
+        **({"evaluation_timestamp": _TIME.sub(r"T\1:\2:", config.date)} if config.date else {}),
         "source_metadata": {
             "source_name": "lm-eval-consistency",
             "source_type": "evaluation_run",
@@ -255,7 +256,7 @@ def _identity(config: RunConfig) -> tuple[str, str]:
     name = config.model_name or ""
     if found := _CACHED.search(name):
         return _portable(found[1]), _portable(found[2])
-    if _HUB_NAME.fullmatch(name):
+    if _HUB_NAME.fullmatch(name) and not Path(name).exists():
         developer, _, model = name.partition("/")
         return _portable(developer), _portable(model)
     return _NO_DEVELOPER, _portable(model_name(config))
@@ -315,8 +316,8 @@ def _answers(
             numbers = scores.logprobs[place, :count].tolist()
             if log_probabilities and np.isfinite(numbers).all():
                 texts = scores.continuations[place][:count]
-                metadata["option_logprobs"] = msgspec.json.encode(numbers).decode()
-                metadata["option_continuations"] = msgspec.json.encode(texts).decode()
+                metadata["option_logprobs"] = json_line(numbers).decode()
+                metadata["option_continuations"] = json_line(texts).decode()
             said = answer
         else:
             generation = scores.generations[place] if scores.generations is not None else None
@@ -324,13 +325,12 @@ def _answers(
             said = generation.text if generation is not None else ""
             answer = (generation.answer or "") if generation is not None else ""
             method = scores.filter
-        raw = visible(question, keep="\n\t")
         yield {
             **about,
             "sample_id": str(int(scores.doc_id[place])),
-            "sample_hash": hashlib.sha256("\0".join([raw, *reference]).encode("utf-8", "replace")).hexdigest(),
+            "sample_hash": hashlib.sha256("\0".join([question, *reference]).encode("utf-8", "replace")).hexdigest(),
             "interaction_type": "single_turn",
-            "input": {"raw": raw, "reference": reference, **({"choices": list(options)} if options else {})},
+            "input": {"raw": question, "reference": reference, **({"choices": list(options)} if options else {})},
             "output": {"raw": [said]},
             "answer_attribution": [
                 {
