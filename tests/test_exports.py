@@ -611,6 +611,7 @@ METADATA = "model-index: []\n"
             f"---\n{MATTER}license: mit\n---\n# A  \n\n\n\n{SECTION}",
         ),
         ("\ufeff---\nx: 1\n---\na", f"\ufeff---\nx: 1\n{MATTER}---\na\n\n{SECTION}"),
+        ("---\nx: .nan\n---\n", f"---\nx: .nan\n{MATTER}---\n\n{SECTION}"),
         (f"text {BEGIN} in a line\n", f"---\n{MATTER}---\ntext {BEGIN} in a line\n\n{SECTION}"),
     ],
 )

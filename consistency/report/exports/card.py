@@ -17,7 +17,7 @@ from consistency.comparison.numbers import nats_of as number_of
 from consistency.comparison.result import SCHEMA_VERSION, Comparison
 from consistency.comparison.section import MetricChange
 from consistency.errors import InputError
-from consistency.logs.run_config import RunConfig, short_name
+from consistency.logs.run_config import short_name
 from consistency.metrics.measures import MEASURE
 from consistency.report.exports.records import dataset_of
 from consistency.report.formats.numbers import DASH, formatted
@@ -111,12 +111,11 @@ def read_card(path: str | Path, name: str | None = None) -> Card:
 
 def card_of(comparison: Comparison, name: str | None = None) -> Card:
     """What a model card says of a comparison; `name` as in `read_card`."""
-    renamed, configs = comparison.names.renamed, (comparison.after, comparison.before)
-
-    def dataset(task: str, config: RunConfig) -> Mapping[str, str]:
-        return dataset_of(renamed.get(task, task) if config is comparison.after else task, config)
-
-    datasets = {task: dataset(task, configs[0]) or dataset(task, configs[1]) for task in comparison.by_task}
+    renamed = comparison.names.renamed
+    datasets = {
+        task: dataset_of(renamed.get(task, task), comparison.after) or dataset_of(task, comparison.before)
+        for task in comparison.by_task
+    }
     return _card(msgspec.convert(comparison.to_dict(), StoredComparison), datasets, name)
 
 
