@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from consistency import compare, compare_many, compare_sides
 from consistency.errors import InputError
@@ -34,7 +36,7 @@ import foreign_logs
 from foreign_logs import Asked, answers
 
 ROOT = Path(__file__).parent.parent
-HOSTILE = "../../a|b`<script>\n---\n[x] $(id) é"
+HOSTILE = "../../a|b`<script>\n---\n[x](javascript:y) $(id) é"
 
 
 def write_log(folder: Path, side: int, asked: list[Asked], task: str = "towns", model: str = "") -> Path:
@@ -623,6 +625,33 @@ def test_all_else_in_a_readme_stays_to_the_byte(readme: str, expected: str, end:
     written = with_section(given, METADATA, "## New\n", Path("README.md"))
     assert written == wanted
     assert with_section(written, METADATA, "## New\n", Path("README.md")) == written
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["---", "license: mit", "# A", "", "text", " ---", "- a", "...", "'a': 1", BEGIN + "x", "é "])
+    ),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_whatever_a_readme_holds_is_kept(lines: list[str], end: str, metadata: bool) -> None:
+    readme = end.join(lines).encode()
+    matter = METADATA if metadata else ""
+    try:
+        written = with_section(readme, matter, "## New\n", Path("R"))
+    except InputError:
+        assert metadata
+        # Only a front matter is refused: one without an end, or that is no mapping.
+        assert next(line.strip() for line in lines if line.strip()) == "---"
+        return
+    assert with_section(written, matter, "## New\n", Path("R")) == written
+    plain = written.decode()
+    for block in (MATTER, SECTION):
+        plain = plain.replace(block.replace("\n", end), "", 1).replace(block, "", 1)
+    # But for a front matter where there was none, the end of the last line, and a blank line before the section.
+    empty = re.compile(r"\A---\r?\n---(\r?\n|\Z)") if metadata else re.compile("\\Z")
+    assert empty.sub("", plain).rstrip("\r\n") == empty.sub("", readme.decode()).rstrip("\r\n")
 
 
 def test_a_readme_without_metadata_keeps_its_front_matter() -> None:
