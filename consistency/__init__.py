@@ -111,6 +111,7 @@ _VIEWS: dict[View, tuple[str, str]] = {
     "pair_report": ("report.pair.report", "write_comparison"),
     "many_html": ("report.many.notebook", "to_html"),
     "sides_html": ("report.sides.notebook", "to_html"),
+    "sides_frame": ("report.sides.notebook", "to_frame"),
 }
 
 

@@ -212,6 +212,46 @@ def test_log_probabilities_of_shuffled_letters_are_not_used(tmp_path):
     assert not read_run(file).tasks["towns"].has_options
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("lm_eval", "inspect_eval")])
+def test_a_zip_is_read_as_the_folder_that_it_was(name, logs, tmp_path):
+    packed = []
+    for number, log in enumerate(logs[name]):
+        packed.append(tmp_path / f"{number}.zip")
+        files = [log] if log.is_file() else sorted(file for file in log.rglob("*") if file.is_file())
+        with zipfile.ZipFile(packed[-1], "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in files:
+                archive.write(file, file.relative_to(log.parent))
+    own, read = section(compare(*logs[name])), section(compare(*packed))
+    assert read.n == own.n == len(BEFORE)
+    assert read.estimates == own.estimates
+
+
+def test_an_archive_in_a_zip_is_named_and_not_read(logs, tmp_path, call):
+    packed = []
+    for number, log in enumerate(logs["inspect_eval"]):
+        packed.append(tmp_path / f"{number}.zip")
+        with zipfile.ZipFile(packed[-1], "w") as archive:
+            archive.write(data_file(log), "log.eval")
+    code, _, error = call("compare", *packed)
+    assert code == 2
+    assert "0.zip" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "said"),
+    [
+        ("lighteval", "lighteval", "lighteval:"),
+        ("lm_eval", "lm_eval", "lm_eval:0.4.11/0.4.11"),
+        ("lm_eval", "nemo", "programs:lm_eval 0.4.11/"),
+    ],
+)
+def test_the_signature_names_the_programs(one, two, said, logs):
+    parts = compare(logs[one][0], logs[two][1]).signature.split("|")
+    assert any(part.startswith(said) for part in parts)
+    assert not any(part.startswith("lm_eval:unknown") for part in parts)
+
+
 def test_epochs_and_samples_without_a_score(tmp_path):
     rows = [foreign_logs.inspect_sample(number, item, with_logprobs=False) for number, item in enumerate(BEFORE)]
     again = {**rows[0], "epoch": 2, "scores": {"choice": {"value": "I" if BEFORE[0].right else "C"}}}

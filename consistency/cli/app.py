@@ -14,6 +14,7 @@ from consistency.cli.after import after
 from consistency.cli.compare import compare
 from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
+from consistency.cli.exports import card
 from consistency.cli.plan_eval import plan_eval
 from consistency.cli.watch import watch
 from consistency.errors import not_one_of
@@ -55,6 +56,7 @@ app.command("audit")(training_data.audit)
 app.command("leakage")(training_data.leakage)
 app.command("eval", context_settings=evaluate.PASS_THROUGH)(evaluate.evaluate)
 app.command("after", context_settings=evaluate.PASS_THROUGH)(after)
+app.command("card")(card)
 app.command("checkpoint")(checkpoint)
 app.command("failures")(failures)
 app.command("status")(status)

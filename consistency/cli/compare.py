@@ -137,6 +137,19 @@ def compare(
             help=f"Print all tasks and slices in the terminal's tables; by default the {MOST_TASKS} largest changes.",
         ),
     ] = False,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="wandb, trackio or mlflow, or several with commas: all numbers with their intervals as a run there, on this "
+            "machine unless your settings say otherwise."
+        ),
+    ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the scores with their intervals and the answers of both runs as records of every_eval_ever."
+        ),
+    ] = None,
     term: Annotated[
         str | None,
         typer.Option(
@@ -155,8 +168,15 @@ def compare(
         "--policy": policy,
         "--noise": noise,
         "--by": by,
+        "--records": records,
         f"--format {form.value}": form not in (Format.TEXT, Format.JSON),
     }
+    trackers: tuple[str, ...] = ()
+    if export:
+        from consistency.report.exports.trackers import read_trackers
+
+        # Before anything is read: what is missing is known at once.
+        trackers = read_trackers(export)
     place = Path("-") if form is Format.JSON else json
     find = None if scopes is None else partial(_find_scopes, scopes, experiment)
     most = None if every else MOST_TASKS
@@ -174,6 +194,7 @@ def compare(
                 json=place,
                 out=out,
                 single_file=single_file,
+                trackers=trackers,
                 most=most,
                 scopes=find,
                 margin=margin,
@@ -201,6 +222,7 @@ def compare(
             json=place,
             out=out,
             single_file=single_file,
+            trackers=trackers,
             margin=margin,
             score=score,
             cluster=cluster,
@@ -227,6 +249,8 @@ def compare(
         json=json,
         out=out,
         single_file=single_file,
+        records=records,
+        trackers=trackers,
         most=most,
         margin=margin,
         score=score,

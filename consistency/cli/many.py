@@ -58,6 +58,7 @@ def compare_many(
     json: Path | None,
     out: Path | None,
     single_file: bool,
+    trackers: Sequence[str],
     margin: float,
     score: str,
     cluster: str,
@@ -65,6 +66,7 @@ def compare_many(
     most: int | None,
 ) -> None:
     """Compare many runs with one reference, print and write the result; exit code 1 if a condition holds."""
+    from consistency.cli.exports import export_to
     from consistency.cli.gate import end
     from consistency.comparison.many.compare import compare_many as compare
     from consistency.comparison.many.labels import labels_of
@@ -117,4 +119,5 @@ def compare_many(
     else:
         show(compared.to_text(most, columns(), styles=shows_colours()), styles=True)
         say_sentences(*told)
+    export_to(trackers, compared.to_dict(), checks, out=out)
     end(checks)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from consistency.cli.formats import Format
 from consistency.errors import InputError
-from consistency.support.streams import say_sentences, show
+from consistency.support.streams import say_sentences, show, tell
 
 if TYPE_CHECKING:
     from consistency.comparison.conditions import Condition
@@ -29,6 +29,8 @@ def compare_pair(
     json: Path | None,
     out: Path | None,
     single_file: bool,
+    records: Path | None,
+    trackers: Sequence[str],
     most: int | None,
     margin: float,
     score: str,
@@ -48,9 +50,14 @@ def compare_pair(
         From the first run to the tasks of each scope.
     most : int or None
         Of more tasks only so many are printed.
+    records : Path or None
+        The folder of records of every_eval_ever.
+    trackers : sequence of str
+        Where the comparison goes as a run.
     by, conditions, policy, noise, form, json, out, single_file, margin, score, filter_name, task_sampling, cluster
         As the command takes them.
     """
+    from consistency.cli.exports import export_to
     from consistency.cli.gate import end
     from consistency.comparison.compare import compare as compare_runs
     from consistency.comparison.result import SameRun
@@ -109,6 +116,13 @@ def compare_pair(
 
             with progress_line() as progress:
                 drafted = draft_comparison(comparison, out, outputs, progress)
+        if records is not None:
+            from consistency.report.exports.records import draft_records
+            from consistency.support.text import shortened
+
+            left_out = draft_records(comparison, records, outputs)
+            if left_out:
+                tell(f"--records: the log does not say which way is better: {shortened(left_out)} (left out)")
         written = None if json in (None, Path("-")) else outputs.file(json)
         # Last of what can be refused: a check that ends in an error spends nothing of a budget.
         decision = None if rules is None else judge(rules, comparison, beside, noise_runs=runs)
@@ -120,11 +134,10 @@ def compare_pair(
                 (drafted.folder / "gate.json").write_text(pretty_json(gate), encoding="utf-8")
             noises = [] if beside is None else beside.to_lines(comparison)
             drafted.write(gate_of(checks, decision, noises), single_file=single_file)
-        stored = ""
-        if json is not None or form is Format.JSON:
-            stored = pretty_json(
-                comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
-            )
+        content: dict[str, Any] = {}
+        if json is not None or form is Format.JSON or trackers:
+            content = comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}
+        stored = pretty_json(content) if json is not None or form is Format.JSON else ""
         if written is not None:
             written.write(stored.encode())
     if json == Path("-") or form is Format.JSON:
@@ -139,4 +152,5 @@ def compare_pair(
         from consistency.report.pair.github import to_markdown
 
         show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
+    export_to(trackers, content, checks, decision, out=out)
     end(checks, decision)

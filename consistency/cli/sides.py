@@ -58,6 +58,7 @@ def compare_several(
     json: Path | None,
     out: Path | None,
     single_file: bool,
+    trackers: Sequence[str],
     most: int | None,
     scopes: Callable[[Run], Mapping[str, Sequence[str]]] | None,
     **how: Any,
@@ -76,6 +77,8 @@ def compare_several(
         The folder of the report.
     single_file : bool
         Whether its page holds what else it offers.
+    trackers : sequence of str
+        Where the comparison goes as a run.
     most : int or None
         Of more tasks only so many are printed.
     scopes : callable or None
@@ -83,6 +86,7 @@ def compare_several(
     how
         As `compare_sides` takes it.
     """
+    from consistency.cli.exports import export_to
     from consistency.cli.gate import end
     from consistency.comparison.conditions import check, read_condition
     from consistency.comparison.sides.compare import compare_sides
@@ -119,4 +123,5 @@ def compare_several(
     else:
         show(comparison.to_text(most, columns()))
         say_sentences(*lines)
+    export_to(trackers, comparison.to_dict(), checks, out=out)
     end(checks)

@@ -44,7 +44,7 @@ from consistency.comparison.slice_result import Slices
 from consistency.comparison.truncation import TruncatedPrompts
 from consistency.comparison.views import function_of
 from consistency.logs.folders import Selection
-from consistency.logs.run_config import RunConfig, limit_lines, was_limited
+from consistency.logs.run_config import RunConfig, limit_lines, programs, was_limited
 from consistency.statistics.selection_bias import SelectionBias
 from consistency.support.terminal import PLAIN
 from consistency.support.text import p_equals, shortened
@@ -283,7 +283,7 @@ class Comparison:
                 f"interval:{change.method}",
                 "ci:95",
                 f"margin:{self.margin:g}",
-                f"lm_eval:{self.before.lm_eval_version or 'unknown'}/{self.after.lm_eval_version or 'unknown'}",
+                programs([self.before, self.after]),
                 f"version:{own_version()}",
             ]
         )

@@ -61,8 +61,8 @@ def is_archive(path: Path) -> bool:
     return path.suffix.lower() in (".zip", ".eval") and os.path.isfile(path)  # noqa: PTH113
 
 
-def archive_members(archive: Path) -> list[Path]:
-    """Paths of the JSON files in a `.zip` archive.
+def archive_members(archive: Path, kinds: tuple[str, ...] = (".json",)) -> list[Path]:
+    """Paths of the files in a `.zip` archive whose names hold one of the kinds; by default the JSON files.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def archive_members(archive: Path) -> list[Path]:
         If it is none, a path in it leaves it, or its logs would grow too large.
     """
     _, found = _open_archive(archive)
-    members = {name: member for name, member in found.items() if ".json" in name.lower()}
+    members = {name: member for name, member in found.items() if any(kind in name.lower() for kind in kinds)}
     paths = [archive / name for name in members]
     # A member never yields more than the size that the archive says it has.
     total = sum(member.file_size for member in members.values())

@@ -198,10 +198,41 @@ def model_name(config: RunConfig) -> str:
     'vicuna-33b-v1.3'
     """
     named = re.search(r"(?:^|,)\s*(?:pretrained|model)=([^,]+)", config.model_args or "")
-    name = config.model_name or (named[1] if named else config.model) or "a model"
+    return short_name(config.model_name or (named[1] if named else config.model) or "a model")
+
+
+def short_name(name: str) -> str:
+    """The last part of a model's path or name, of a path into the hub's cache the model's own.
+
+    Examples
+    --------
+    >>> short_name("lmsys/vicuna-33b-v1.3"), short_name("/hub/models--Qwen--Qwen2.5-1.5B/snapshots/989aa7980e4c")
+    ('vicuna-33b-v1.3', 'Qwen2.5-1.5B')
+    """
     parts = name.replace("__", "/").rstrip("/").split("/")
     cached = [part for part in parts if part.startswith("models--")]
     return cached[-1].split("--")[-1] if cached else parts[-1]
+
+
+def programs(configs: Sequence[RunConfig]) -> str:
+    """The programs that wrote the logs of some runs with their versions, for a signature.
+
+    Examples
+    --------
+    >>> lm_eval = RunConfig(lm_eval_version="0.4.11")
+    >>> programs([lm_eval, RunConfig()]), programs([lm_eval, RunConfig(harness="lighteval")])
+    ('lm_eval:0.4.11/unknown', 'programs:lm_eval 0.4.11/lighteval unknown')
+    """
+    found = [
+        (
+            config.harness or "lm_eval",
+            (config.harness_version if config.harness else config.lm_eval_version) or "unknown",
+        )
+        for config in configs
+    ]
+    if len({name for name, _ in found}) == 1:
+        return f"{found[0][0]}:{'/'.join(version for _, version in found)}"
+    return f"programs:{'/'.join(f'{name} {version}' for name, version in found)}"
 
 
 def was_limited(config: RunConfig, tasks: Iterable[str]) -> bool:

@@ -12,10 +12,11 @@ from consistency.comparison.many.values import Change, ManyChanges
 from consistency.comparison.printed import Layout, conclusion_lines
 from consistency.comparison.sentences import sentence
 from consistency.comparison.views import function_of
+from consistency.support.frames import frame_of
 from consistency.support.terminal import PLAIN
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pandas import DataFrame
 
 SCHEMA_VERSION = 1
 
@@ -66,14 +67,15 @@ class ManyComparison(ManyChanges):
             "signature": self.signature,
         }
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> DataFrame:
         """A row for each run and task: accuracies, change, interval of its own and simultaneous one, p-values, flips, KL.
 
-        Needs pandas.
+        Raises
+        ------
+        InputError
+            If pandas is not installed.
         """
-        import pandas as pd
-
-        return pd.DataFrame([flat_row(label, name, change, self.margin) for label, name, change in self.rows()])
+        return frame_of([flat_row(label, name, change, self.margin) for label, name, change in self.rows()])
 
     def to_text(self, most: int | None = None, columns: int | None = None, *, styles: bool = False) -> str:
         """What was found, the ranking and the largest changes, for a terminal.

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.section import Section
+from consistency.logs.run_config import programs
 from consistency.statistics.estimates import Estimate
 from consistency.support.version import own_version
 
@@ -323,7 +324,7 @@ class ManyChanges:
                 f"unit:{change.unit}",
                 f"interval:{change.method}",
                 f"ci:95 for {self.families['runs'].of} and for {self.families['tasks'].of} together",
-                f"lm_eval:{self.reference.config.lm_eval_version or 'unknown'}",
+                programs([self.reference.config]),
                 f"version:{own_version()}",
             ]
         )

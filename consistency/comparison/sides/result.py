@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.printed import Layout, conclusion_lines
@@ -29,6 +29,9 @@ from consistency.logs.run_config import model_name
 from consistency.support.terminal import PLAIN
 from consistency.support.text import counted
 from consistency.support.version import own_version
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SCHEMA_VERSION = 1
 # Of sentences in a short form.
@@ -207,6 +210,23 @@ class SideComparison:
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdicts and the tasks that changed most."""
         return str(function_of("sides_html")(self))
+
+    def to_frame(self) -> DataFrame:
+        """A table of pandas with a row for each task.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Shares and changes are fractions, means over the runs; `ci_low` and `ci_high` are the ends of a 95 % interval of
+            `change`, for other runs and other questions.
+
+        Raises
+        ------
+        InputError
+            If pandas is not installed.
+        """
+        frame: DataFrame = function_of("sides_frame")(self)
+        return frame
 
     def to_text(self, most: int | None = None, columns: int = 80) -> str:
         """What was compared, the sentences and tables for a terminal.

@@ -63,6 +63,8 @@ class Answer:
         What the program says of the answer, each a number of which the mean is reported.
     prompt : str
         The whole prompt; empty where the log does not hold it.
+    prompt_hash : str
+        Its hash, where the log holds that instead.
     doc_hash : str
         lm_eval's hash of the document, where the program computes the same.
     """
@@ -79,6 +81,7 @@ class Answer:
     answer: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     prompt: str = ""
+    prompt_hash: str = ""
     doc_hash: str = ""
 
 
@@ -187,7 +190,8 @@ def to_scores(
         doc_id=np.array([*numbers.values()], dtype=np.int64),
         doc_hash=[row.doc_hash for row in rows],
         prompt_hash=[
-            hashlib.sha256(row.prompt.encode("utf-8", "replace")).hexdigest() if row.prompt else "" for row in rows
+            row.prompt_hash or (hashlib.sha256(row.prompt.encode("utf-8", "replace")).hexdigest() if row.prompt else "")
+            for row in rows
         ],
         logprobs=logprobs,
         n_options=n_options,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from io import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -123,7 +124,11 @@ def parquet_schema(path: Path) -> Schema | None:
     if path.suffix != ".parquet":
         return None
     try:
-        return read_schema(path)
+        # As any other file of a log, which may be in an archive.
+        with open_log(path) as stream:
+            return read_schema(stream)
+    except InputError:
+        raise
     except (ArrowException, OSError, ValueError) as error:
         raise _not_parquet(error, path) from None
 
@@ -147,8 +152,8 @@ def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict
 
     number = 0
     try:
-        with ParquetFile(path) as file:
-            size, total = path.stat().st_size, 0
+        with open_log(path) as stream, ParquetFile(stream) as file:
+            size, total = stream.seek(0, SEEK_END), 0
             declared = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
             _check_size(declared, size, path)
             for batch in file.iter_batches(batch_size=_ROWS, columns=list(columns)):
@@ -157,9 +162,9 @@ def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row
+    except InputError:
+        raise
     except (ArrowException, OSError, ValueError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
         raise _not_parquet(error, path) from None
     if not number:
         raise InputError("the file has no row", do="run the evaluation again", path=path)

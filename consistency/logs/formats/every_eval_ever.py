@@ -1,15 +1,17 @@
 """Instance records of every_eval_ever: JSON lines, a line a question and an evaluation.
 
 Fields as in the schemas 0.2.2 and 0.3.0: `every_eval_ever/schemas/instance_level_eval.schema.json`; names of files as in
-`converters/lm_eval/instance_level_adapter.py` of 0.2.3rc1. The schema has no place for log-probabilities.
+`converters/lm_eval/instance_level_adapter.py` of 0.2.3rc1. The schema has no place for log-probabilities: this
+project's own records (`consistency.report.exports.records`) have them in the metadata of an answer.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +22,7 @@ from consistency.logs.formats.prompts import asked
 from consistency.logs.labels import label_of
 from consistency.logs.run_config import RunConfig
 
+T = TypeVar("T")
 _PLACE = re.compile(r"\d{1,3}", re.ASCII)
 
 
@@ -80,12 +83,12 @@ class EveryEvalEverReader:
                     path=file,
                     line=line,
                 )
-            answers[record.evaluation_name].append(_answer(record))
+            answers[record.evaluation_name].append(_answer(record, file, line))
         tasks = {task: to_scores(task, found, file, repeats="records") for task, found in sorted(answers.items())}
         return Log(tasks, RunConfig(model_name=next(iter(models)), harness=self.name))
 
 
-def _answer(record: _Record) -> Answer:
+def _answer(record: _Record, file: Path, line: int) -> Answer:
     choices = tuple(record.input.choices or ())
     labelled = bool(choices) and all(map(label_of, choices))
     question, listed = asked(record.input.raw, len(choices))
@@ -102,15 +105,39 @@ def _answer(record: _Record) -> Answer:
     written = record.output.raw if record.output is not None else []
     said = terminal[-1] if terminal else None
     metadata = record.metadata or {}
+    logprobs = _own(metadata, "option_logprobs", list[float], len(options), file, line)
+    scored = _own(metadata, "option_continuations", list[str], len(options), file, line)
     return Answer(
         id=record.sample_id,
         question=question,
         options=options,
         gold=tuple(sorted(set(golds))),
+        logprobs=tuple(logprobs),
+        scored=tuple(scored),
         target=", ".join(record.input.reference),
         text=written[0] if written else said or "",
         answer=said,
         metrics={ACC: float(record.evaluation.is_correct), "score": record.evaluation.score},
-        prompt=record.input.formatted or record.input.raw,
+        # Where the prompt is known by its hash, what stands here may be the question alone.
+        prompt="" if "prompt_hash" in metadata else record.input.formatted or record.input.raw,
+        prompt_hash=metadata.get("prompt_hash", ""),
         doc_hash=metadata.get("doc_hash", ""),
     )
+
+
+def _own(metadata: Mapping[str, str], key: str, kind: type[list[T]], count: int, file: Path, line: int) -> list[T]:
+    """What this project's records say of each option; nothing in those of others."""
+    if key not in metadata:
+        return []
+    try:
+        found = msgspec.json.decode(metadata[key], type=kind)
+    except (msgspec.DecodeError, RecursionError):
+        found = []
+    if len(found) != count or not count:
+        raise InputError(
+            f"metadata.{key} {metadata[key][:80]!r}",
+            expected=f"a JSON list of {count}, one for each option",
+            path=file,
+            line=line,
+        )
+    return found

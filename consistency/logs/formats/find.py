@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from consistency.errors import InputError
 from consistency.logs.folders import LeftOut, Selection, is_log, is_results_name, is_samples_name
-from consistency.logs.packed import plain_name, read_head
+from consistency.logs.packed import archive_members, is_archive, plain_name, read_head
 from consistency.logs.run_config import RunConfig
 from consistency.logs.scores import Scores
 from consistency.support.text import shortened
@@ -75,7 +75,7 @@ def read_foreign(
     Parameters
     ----------
     path : Path
-        A file, or a folder with files of one program and one model. Of each task the newest counts.
+        A file, or a folder or a `.zip` with files of one program and one model. Of each task the newest counts.
     run : str or None
         The date of the run to read, or its beginning.
     or_newest : bool
@@ -91,14 +91,15 @@ def read_foreign(
     InputError
         If a file is damaged, or the folder holds the logs of several programs or models.
     """
+    archive = is_archive(path) and path.suffix.lower() == ".zip"
     # Unlike those of Path, which raise for a name that is too long.
-    if os.path.isfile(path):  # noqa: PTH113
+    if os.path.isfile(path) and not archive:  # noqa: PTH113
         reader = None if is_samples_name(plain_name(path)) or is_log(path) else reader_of(path)
         if reader is None:
             return None
         log = reader.read(path)
         return log.tasks, log.config, Selection(path.name, is_file=True)
-    files = _files(path) if os.path.isdir(path) else []  # noqa: PTH112
+    files = _files(path) if archive or os.path.isdir(path) else []  # noqa: PTH112
     found: dict[Path, Reader] = {}
     left_out: list[LeftOut] = []
     for file in files:
@@ -106,6 +107,9 @@ def read_foreign(
             reader = reader_of(file)
         except InputError as error:
             left_out.append(LeftOut(file, error.problem, error.line))
+            continue
+        if archive and file.suffix == ".eval":
+            left_out.append(LeftOut(file, "an archive in an archive"))
             continue
         if reader is not None:
             found[file] = reader
@@ -181,14 +185,18 @@ def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a folder that may be logs of other programs; none where the folder is a log of lm_eval."""
+    """The files of a folder or archive that may be logs of other programs; none where it is a log of lm_eval."""
     found = []
-    for above, _, names in os.walk(folder):
-        for name in names:
-            plain = plain_name(Path(name))
-            if is_samples_name(plain):
-                return []
-            if plain.endswith(_ENDINGS) and not name.startswith("._") and not is_results_name(plain):
-                found.append(Path(above, name))
+    held = (
+        archive_members(folder, _ENDINGS)
+        if is_archive(folder)
+        else (Path(above, name) for above, _, names in os.walk(folder) for name in names)
+    )
+    for file in held:
+        plain = plain_name(file)
+        if is_samples_name(plain):
+            return []
+        if plain.endswith(_ENDINGS) and not file.name.startswith("._") and not is_results_name(plain):
+            found.append(file)
     undated = (file for file in found if plain_name(file).endswith((".jsonl", ".json")))
     return [] if any(map(is_log, undated)) else sorted(found)

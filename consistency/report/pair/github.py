@@ -137,7 +137,7 @@ def _headline(comparison: Comparison) -> str:
         rows.append(["p (Holm)", *(_p(section.p_holm) for section in sections)])
     more = len(found) - len(shown)
     return (
-        _table(["", *heads], rows)
+        table_of(["", *heads], rows)
         + "\n\n95 % intervals in brackets."
         + (f" {more} more columns are in the JSON." if more else "")
     )
@@ -173,7 +173,7 @@ def _first_rows(table: Table) -> str:
         for row in table.rows[:MOST_TASKS]
     ]
     which = f", the first {MOST_TASKS} of {len(table.rows)}" if len(table.rows) > MOST_TASKS else ""
-    return f"{table.title}{which}:\n\n" + _table(table.head, rows)
+    return f"{table.title}{which}:\n\n" + table_of(table.head, rows)
 
 
 def _tasks(comparison: Comparison) -> str:
@@ -197,7 +197,7 @@ def _tasks(comparison: Comparison) -> str:
     of = found.of if found else len(comparison.by_task)
     which = f"The {len(rows)} of {of} tasks" if len(rows) < of else f"{of} tasks"
     head = ["task", "n", "before", "after", "change (points)", "flips −/+", "p (Holm)", "KL"]
-    table = _table(head, rows)
+    table = table_of(head, rows)
     if found is None:
         return f"{which}:\n\n{table}"
     return f"{which}, largest change of accuracy first:\n\n{table}\n\n{selection_note(found)}"
@@ -216,7 +216,8 @@ def _p(value: float | None) -> str:
     return plain(p_value(value))
 
 
-def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+def table_of(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table, whose cells are Markdown; the first column on the left."""
     head = list(head)
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

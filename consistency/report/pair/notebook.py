@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.changed_most import MOST
@@ -18,6 +18,7 @@ from consistency.report.notebook_html import fewer, to_piece
 from consistency.report.pair.texts import text_columns
 from consistency.statistics.estimates import Estimate
 from consistency.support.figure_style import BLUE, GREY, INK, RED, STYLE, inline, to_svg
+from consistency.support.frames import frame_of
 from consistency.support.terminal import BETTER, WORSE
 from consistency.support.text import visible
 
@@ -160,33 +161,29 @@ def to_frame(comparison: Comparison, of: str = "tasks") -> DataFrame:
     InputError
         If pandas is missing, or a log is no longer in place.
     """
-    try:
-        import pandas
-    except ImportError:
-        raise InputError("pandas is not installed", do="pip install pandas") from None
-
     if of == "questions":
-        return pandas.concat(
-            [pandas.DataFrame(_questions(comparison, task)) for task in comparison.items], ignore_index=True
-        )
+        tables = [frame_of(_questions(comparison, task)) for task in comparison.items]
+        from pandas import concat
+
+        return concat(tables, ignore_index=True)
     if of == "slices":
-        return pandas.DataFrame(_slices(comparison))
+        return frame_of(_slices(comparison))
     if of != "tasks":
         raise not_one_of("table", of, ("tasks", "questions", "slices"))
-    return pandas.DataFrame(_tasks(comparison))
+    return tasks_frame(comparison.by_task)
 
 
-def _tasks(comparison: Comparison) -> list[dict[str, Any]]:
-    return [
-        {"task": name, "metric": accuracy_name(section), **_numbers(section)}
-        for name, section in comparison.by_task.items()
-    ]
+def tasks_frame(by_task: Mapping[str, Section]) -> DataFrame:
+    """A table of pandas with a row for each task: see `to_frame`."""
+    return frame_of([_numbers(name, section) for name, section in by_task.items()])
 
 
-def _numbers(section: Section) -> dict[str, Any]:
+def _numbers(name: str, section: Section) -> dict[str, Any]:
     found = section.estimates
     first = ("accuracy_before", "accuracy_after", "delta_accuracy")
     return {
+        "task": name,
+        "metric": accuracy_name(section),
         "n": section.n,
         **_change(found["accuracy_before"], found["accuracy_after"], found["delta_accuracy"]),
         "p": section.sign_flip_p,

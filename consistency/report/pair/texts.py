@@ -38,8 +38,8 @@ def text_columns(comparison: Comparison, task: str) -> dict[str, NDArray[Any]]:
         `target`.
     """
     items = comparison.items[task]
-    first = _read(comparison, task, 0)
-    places = _places(first, items["doc_id"])
+    first = read_again(comparison, task, 0)
+    places = places_of(first, items["doc_id"])
     asked = [texts_of(first, place) for place in places]
     columns = {"question": _column([question for question, _ in asked])}
     if first.has_options:
@@ -48,8 +48,8 @@ def text_columns(comparison: Comparison, task: str) -> dict[str, NDArray[Any]]:
     for number, when in enumerate(SIDES):
         if f"unreadable_{when}" not in items:
             continue
-        scores = _read(comparison, task, 1) if number else first
-        written = _written(scores, _places(scores, items["doc_id_after"]) if number else places)
+        scores = read_again(comparison, task, 1) if number else first
+        written = _written(scores, places_of(scores, items["doc_id_after"]) if number else places)
         columns.setdefault("target", _column([item.target for item in written]))
         columns[f"text_{when}"] = _column([item.text for item in written])
         columns[f"answer_{when}"] = _column([item.answer or "" for item in written])
@@ -92,7 +92,7 @@ class LargeTexts:
         return texts_of(scores, row - int(self._ends[task]) + len(scores))
 
 
-def _read(comparison: Comparison, task: str, number: int) -> Scores:
+def read_again(comparison: Comparison, task: str, number: int) -> Scores:
     """What was compared of a task: in the first log or the second, with the filter that counts."""
     config = (comparison.before, comparison.after)[number]
     name = comparison.names.renamed.get(task, task) if number else task
@@ -104,7 +104,8 @@ def _read(comparison: Comparison, task: str, number: int) -> Scores:
     return comparable(chosen, comparison.score)
 
 
-def _places(scores: Scores, doc_ids: NDArray[Any]) -> list[int]:
+def places_of(scores: Scores, doc_ids: NDArray[Any]) -> list[int]:
+    """The rows of a log's scores that hold some documents."""
     # A log's numbers ascend.
     found: list[int] = np.searchsorted(scores.doc_id, doc_ids).tolist()
     return found

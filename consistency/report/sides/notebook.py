@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from consistency.comparison.changed_most import MOST
 from consistency.comparison.sides.result import SideComparison
 from consistency.comparison.sides.text import chosen, left_out, run_notes, task_rows
 from consistency.report.notebook_html import fewer, to_piece
+from consistency.report.pair.notebook import tasks_frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def to_html(comparison: SideComparison) -> str:
@@ -33,3 +39,8 @@ def to_html(comparison: SideComparison) -> str:
         caption,
         fewer((*run_notes(comparison.runs), *comparison.notes)),
     )
+
+
+def to_frame(comparison: SideComparison) -> DataFrame:
+    """A row for each task, with the columns of a comparison of two runs: see `consistency.report.pair.notebook.to_frame`."""
+    return tasks_frame(comparison.changes.by_task)

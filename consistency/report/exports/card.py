@@ -1,0 +1,333 @@
+"""A comparison as a section of a model card of the Hugging Face Hub, and as the metadata of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import yaml
+
+from consistency.comparison.numbers import nats_of as number_of
+from consistency.comparison.result import SCHEMA_VERSION, Comparison
+from consistency.comparison.section import MetricChange
+from consistency.errors import InputError
+from consistency.logs.run_config import short_name
+from consistency.metrics.measures import MEASURE
+from consistency.report.exports.records import dataset_of
+from consistency.report.formats.numbers import DASH, formatted
+from consistency.report.pair.document import Comparison as StoredComparison
+from consistency.report.pair.document import PairReport, SectionBase
+from consistency.report.pair.github import code, plain, table_of
+from consistency.report.pair.tables import PARTS
+from consistency.report.schema import read_document
+from consistency.statistics.estimates import Estimate
+from consistency.support.json_files import read_json
+from consistency.support.text import counted, p_equals, p_value, visible
+
+_EXPECTED = "what `consistency compare BEFORE AFTER --json FILE` writes, or the folder of --out"
+# Rows of the table; the metadata has all tasks.
+MOST_TASKS = 30
+_DEFAULTS = {"score": "raw", "margin": 0.01, "task_sampling": "fixed"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model card says of a comparison.
+
+    Attributes
+    ----------
+    found : Comparison
+        The comparison, as its JSON.
+    datasets : dict of str to dict of str to str
+        Of each task where its questions are from, as `dataset_of` gives it; a task without is its own data set.
+    name : str
+        The model's name in the metadata.
+    """
+
+    found: StoredComparison
+    datasets: Mapping[str, Mapping[str, str]]
+    name: str
+
+    @property
+    def main(self) -> SectionBase | None:
+        """The questions that the headline is about; None where no answer is known to be right or wrong."""
+        pools = [] if self.found.overall is None else [self.found.overall]
+        for sections in (self.found.by_metric, self.found.by_task):
+            pools += list(sections.values()) if isinstance(sections, dict) else []
+        return next((pool for pool in pools if _value(pool, "delta_accuracy") is not None), None)
+
+    @property
+    def models(self) -> tuple[str, str]:
+        """The names of the model before and of the model after."""
+        before, after = (short_name(run.model or "a model") for run in (self.found.before, self.found.after))
+        return before, after
+
+
+def read_card(path: str | Path, name: str | None = None) -> Card:
+    """What a model card says of a comparison that was written before.
+
+    Parameters
+    ----------
+    path : path-like
+        What `consistency compare --json` wrote, or the folder of `--out`.
+    name : str, optional
+        Of the model; by default that of the log after.
+
+    Raises
+    ------
+    InputError
+        If it is none, or one of more than two runs.
+    """
+    if Path(path).is_dir():
+        document = read_document(path)
+        if not isinstance(document, PairReport):
+            raise InputError("is no report of two runs", expected=_EXPECTED, path=path)
+        return _card(document.comparison, {}, name)
+    content = read_json(path, _EXPECTED)
+    if not isinstance(content, dict) or "by_task" not in content:
+        raise InputError("is no comparison", expected=_EXPECTED, path=path)
+    if "reference" in content or isinstance(content.get("before"), list):
+        raise InputError(
+            "is a comparison of more than two runs", do="compare the model of the card with its base model", path=path
+        )
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(
+            f"schema_version {content.get('schema_version')!r}",
+            expected=str(SCHEMA_VERSION),
+            do="compare the logs again",
+            path=path,
+        )
+    try:
+        return _card(msgspec.convert(content, StoredComparison), {}, name)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise InputError(f"is no comparison: {error}", expected=_EXPECTED, path=path) from None
+
+
+def card_of(comparison: Comparison, name: str | None = None) -> Card:
+    """What a model card says of a comparison; `name` as in `read_card`."""
+    renamed = comparison.names.renamed
+    datasets = {
+        task: dataset_of(renamed.get(task, task), comparison.after) or dataset_of(task, comparison.before)
+        for task in comparison.by_task
+    }
+    return _card(msgspec.convert(comparison.to_dict(), StoredComparison), datasets, name)
+
+
+def _card(found: StoredComparison, datasets: Mapping[str, Mapping[str, str]], name: str | None) -> Card:
+    return Card(found, datasets, name or short_name(found.after.model or "a model"))
+
+
+# The section
+
+
+def section(card: Card, badge: str | None = None) -> str:
+    """The section of a comparison in Markdown, every name in it as text.
+
+    Parameters
+    ----------
+    card : Card
+    badge : str, optional
+        Where the badge is, from the card.
+
+    Returns
+    -------
+    str
+        Ends with a line feed.
+    """
+    found, (before, after) = card.found, card.models
+    parts = [f"## What changed from {plain(before)}"]
+    if badge is not None:
+        parts.append(f"![{plain(headline(card))}]({quote(badge)})")
+    questions = sum(item.n for item in found.by_task.values())
+    parts += [
+        f"**{plain(found.verdict)}**",
+        f"{code(after)} against {code(before)}: {counted(questions, 'question')} of {counted(len(found.by_task), 'task')}, "
+        "the same in both runs. 95 % intervals in brackets.",
+        *_tasks(found),
+        *_metrics_of_tasks(found),
+        *_parts(found),
+        *_measured(card),
+        "```console\n$ " + visible(_command(found)) + "\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def headline(card: Card) -> str:
+    """The change of accuracy in a few words."""
+    main = card.main
+    if main is None:
+        return "no accuracy"
+    change = main.estimate("delta_accuracy")
+    return f"change of accuracy {formatted(change, MEASURE['delta_accuracy'])} points"
+
+
+def _value(item: SectionBase, name: str) -> float | None:
+    found = item.estimate(name)
+    return None if found is None else found.value
+
+
+def _tasks(found: StoredComparison) -> Iterator[str]:
+    """The accuracy and its change of every task that has one; of many those that changed most."""
+    order = [name for name, item in found.by_task.items() if _value(item, "delta_accuracy") is not None]
+    if not order:
+        return
+    if len(order) > MOST_TASKS:
+        order.sort(key=lambda name: -abs(_value(found.by_task[name], "delta_accuracy") or 0.0))
+    rows = [_row(code(name, cell=True), found.by_task[name]) for name in order[:MOST_TASKS]]
+    if found.overall is not None and len(order) > 1:
+        rows.append(_row("all with options", found.overall))
+    table = table_of(["task", "questions", "before, %", "after, %", "change, points", "p (Holm)"], rows)
+    of = "" if len(order) <= MOST_TASKS else f"The {MOST_TASKS} of {len(order)} tasks whose accuracy changed most:\n\n"
+    yield of + table
+
+
+def _metrics_of_tasks(found: StoredComparison) -> Iterator[str]:
+    """The harness's metrics of the tasks that have no accuracy, such as perplexities."""
+    rows = [
+        [code(name, cell=True), code(metric, cell=True), *map(number_of, (item.before, item.after, item.delta))]
+        for name, section in found.by_task.items()
+        for metric, item in _other_metrics(section).items()
+    ]
+    if rows:
+        yield table_of(["task", "metric", "before", "after", "change"], rows[:MOST_TASKS])
+
+
+def _other_metrics(item: SectionBase) -> Mapping[str, MetricChange]:
+    return item.metrics if _value(item, "delta_accuracy") is None and isinstance(item.metrics, dict) else {}
+
+
+def _row(name: str, item: SectionBase) -> list[str]:
+    measures = ("accuracy_before", "accuracy_after", "delta_accuracy")
+    shown = [formatted(item.estimate(measure), MEASURE[measure]) for measure in measures]
+    if isinstance(item.p_holm, float):
+        return [name, f"{item.n:,}", *shown, plain(p_value(item.p_holm))]
+    # Of one task, or of all together, nothing is adjusted.
+    return [
+        name,
+        f"{item.n:,}",
+        *shown,
+        plain(p_equals(item.sign_flip_p)) if isinstance(item.sign_flip_p, float) else DASH,
+    ]
+
+
+def _parts(found: StoredComparison) -> Iterator[str]:
+    """Knowledge and letters apart, where options stand behind letters."""
+    sections = dict(found.by_task) if len(found.by_task) <= MOST_TASKS else {}
+    if found.overall is not None and len(found.by_task) > 1:
+        sections["all with options"] = found.overall
+    change = MEASURE["delta_accuracy"]
+    rows = []
+    for name, item in sections.items():
+        parts = item.decomposition
+        if parts is msgspec.UNSET or not parts.lettered:
+            continue
+        shown = name if item is found.overall else code(name, cell=True)
+        rows.append([shown, *(formatted(parts.estimates[part], change) for part in PARTS)])
+    if rows:
+        yield (
+            "Of these changes, what one offset for each letter explains is letter bias: the model answers a letter more often, "
+            "whatever is asked. What remains without it is knowledge, or a letter bias that differs between questions."
+        )
+        yield table_of(["task", "without letter bias, points", "due to letter bias, points"], rows)
+
+
+def _measured(card: Card) -> Iterator[str]:
+    """How the numbers were made, and what differs between the runs."""
+    main, found = card.main, card.found
+    how = [] if main is None else [main.estimate("delta_accuracy")]
+    method = "".join(f" Change: {plain(item.describe())}." for item in how if item is not None)
+    yield (f"Measured with lm-eval-consistency on logs of both runs.{method} Signature: {code(found.signature)}")
+    settings = found.settings if isinstance(found.settings, list) else []
+    if settings:
+        yield "\n".join(f"- {plain(item.to_text())}" for item in settings)
+
+
+def _command(found: StoredComparison) -> str:
+    """The command that made the comparison."""
+    words = ["consistency", "compare", found.before.path, found.after.path]
+    for name, option in (("score", "--score"), ("margin", "--margin"), ("task_sampling", "--tasks")):
+        value = getattr(found, name)
+        if value not in (_DEFAULTS[name], msgspec.UNSET):
+            words += [option, f"{value:g}" if isinstance(value, float) else value]
+    return shlex.join(words)
+
+
+# The metadata
+
+
+def model_index(card: Card) -> list[dict[str, Any]]:
+    """The accuracy of every task after, and its change, as `model-index` of the Hub's metadata.
+
+    Shares are in percent and changes in points; an interval is in `args` of its metric.
+    """
+    found = card.found
+    identities = {task: _identity(card, task) for task in found.by_task}
+    times = Counter(map(str, identities.values()))
+    results = []
+    for task, item in found.by_task.items():
+        metrics = list(_metrics(card, item))
+        if not metrics:
+            continue
+        # Two tasks of the same questions are two data sets for the Hub's parser.
+        known = identities[task]
+        dataset = {"name": visible(task), **(known if times[str(known)] == 1 else {"type": visible(task)})}
+        results.append(
+            {
+                "task": {"type": "text-generation"},
+                "dataset": dataset,
+                "metrics": metrics,
+            }
+        )
+    return [{"name": visible(card.name), "results": results}]
+
+
+def metadata(card: Card) -> str:
+    """The lines of YAML that hold `model_index`; none where no task has a number."""
+    index = model_index(card)
+    if not index[0]["results"]:
+        return ""
+    return yaml.safe_dump(
+        {"model-index": index},
+        sort_keys=False,
+        allow_unicode=True,
+        width=1_000_000,
+        default_flow_style=False,
+    )
+
+
+def _identity(card: Card, task: str) -> dict[str, str]:
+    """Which data set a task is of."""
+    known = card.datasets.get(task, {})
+    found = {"type": known.get("path", task), "config": known.get("name", ""), "split": known.get("split", "")}
+    return {key: visible(text) for key, text in found.items() if text}
+
+
+def _metrics(card: Card, item: SectionBase) -> Iterator[dict[str, Any]]:
+    accuracy, change = (item.estimate(name) for name in ("accuracy_after", "delta_accuracy"))
+    if accuracy is None or accuracy.value is None or change is None or change.value is None:
+        for name, found in _other_metrics(item).items():
+            if found.after.value is not None:
+                yield _metric(visible(name), visible(name), found.after, 1)
+        return
+    metric = item.accuracy_metric if isinstance(item.accuracy_metric, str) else "acc"
+    yield _metric(visible(metric), f"{visible(metric)}, %", accuracy)
+    yield _metric("delta_accuracy", f"change of accuracy from {visible(card.models[0])}, points", change)
+
+
+def _metric(kind: str, name: str, found: Estimate, scale: int = 100) -> dict[str, Any]:
+    assert found.value is not None
+    args: dict[str, Any] = {"questions": found.n}
+    if found.ci_low is not None and found.ci_high is not None:
+        args |= {"ci_low": _rounded(found.ci_low, scale), "ci_high": _rounded(found.ci_high, scale), "confidence": 0.95}
+        args["method"] = visible(found.describe())
+    return {"type": kind, "value": _rounded(found.value, scale), "name": name, "args": args}
+
+
+def _rounded(value: float, scale: int) -> float:
+    return round(scale * value, 2 if scale > 1 else 4)
