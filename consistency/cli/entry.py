@@ -18,6 +18,8 @@ from consistency.errors import one_line
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import typer
+
 # Set to anything: the traceback is printed before the line that says what failed.
 TRACEBACK = "CONSISTENCY_TRACEBACK"
 # Characters of another library's message.
@@ -45,12 +47,34 @@ def _run() -> int:
     from consistency.support.streams import prepare
 
     prepare()
-    from consistency.cli.app import only
-
-    found = only(sys.argv[1] if len(sys.argv) > 1 else "")(standalone_mode=False)
+    found = _program(sys.argv[1] if len(sys.argv) > 1 else "")(standalone_mode=False)
     if found == INTERRUPTED:  # as Typer tells it
         raise KeyboardInterrupt
     return found if isinstance(found, int) else 0
+
+
+def _program(name: str) -> typer.Typer:
+    """The program with this command alone, since to build all takes longer than to read a log; with all, if it has no such."""
+    import typer
+
+    from consistency.cli.options import options
+
+    one = typer.Typer(pretty_exceptions_enable=False)
+    one.callback()(options)
+    if name == "compare":
+        # Without the modules of the other commands: the first answer is to come at once.
+        from consistency.cli.compare import add_compare
+
+        add_compare(one)
+        return one
+    from consistency.cli.app import app
+
+    one.registered_commands = [
+        command
+        for command in app.registered_commands
+        if name == (command.name or getattr(command.callback, "__name__", None))
+    ]
+    return one if one.registered_commands else app
 
 
 def _end(error: BaseException) -> int:

@@ -48,7 +48,7 @@ from consistency.logs.run_config import RunConfig, limit_lines, was_limited
 from consistency.statistics.selection_bias import SelectionBias
 from consistency.support.terminal import PLAIN
 from consistency.support.text import p_equals, shortened
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -284,7 +284,7 @@ class Comparison:
                 "ci:95",
                 f"margin:{self.margin:g}",
                 f"lm_eval:{self.before.lm_eval_version or 'unknown'}/{self.after.lm_eval_version or 'unknown'}",
-                f"version:{own_version()}",
+                f"version:{VERSION}",
             ]
         )
 

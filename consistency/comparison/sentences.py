@@ -11,7 +11,7 @@ from consistency.comparison.section import MetricChange, Readability, Section
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
-from consistency.statistics.power import fewest_questions, power_of_flips
+from consistency.statistics.power import fewest_questions, power_of_flips, questions_near
 from consistency.statistics.selection_bias import Shift
 from consistency.support.text import counted, decimal, p_equals
 
@@ -219,7 +219,7 @@ def _needed(section: Section, change: float) -> int | None:
     if section.flips is None or found.method != "score" or found.unit not in ("question", "question cluster"):
         return None
     idle = 2 * min(section.flips["harmful"], section.flips["beneficial"]) / found.n
-    questions = fewest_questions(lambda n: power_of_flips(n, idle, change))
+    questions = fewest_questions(lambda n: power_of_flips(n, idle, change), near=questions_near(idle, change))
     if questions is None:
         return None
     alike = questions * found.n / (found.effective_n or found.n)

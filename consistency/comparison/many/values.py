@@ -10,7 +10,7 @@ from consistency.comparison.clusters import Clusters
 from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.section import Section
 from consistency.statistics.estimates import Estimate
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 
 # What an interval shows of a change, the worst first.
 Judgement = Literal["worse", "unclear", "worse within the margin", "not worse by more than the margin", "better"]
@@ -324,6 +324,6 @@ class ManyChanges:
                 f"interval:{change.method}",
                 f"ci:95 for {self.families['runs'].of} and for {self.families['tasks'].of} together",
                 f"lm_eval:{self.reference.config.lm_eval_version or 'unknown'}",
-                f"version:{own_version()}",
+                f"version:{VERSION}",
             ]
         )

@@ -28,7 +28,7 @@ from consistency.comparison.views import function_of
 from consistency.logs.run_config import model_name
 from consistency.support.terminal import PLAIN
 from consistency.support.text import counted
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 
 SCHEMA_VERSION = 1
 # Of sentences in a short form.
@@ -145,7 +145,7 @@ class SideComparison:
                 f"interval:{change.method}",
                 "ci:95",
                 f"margin:{self.margin:g}",
-                f"version:{own_version()}",
+                f"version:{VERSION}",
             ]
         )
 
