@@ -90,7 +90,7 @@ def compare_several(
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns
+    from consistency.support.terminal import columns, shows_colours
 
     asked = [read_condition(text) for text in conditions]
     logs: list[Path | Run] = list(before)
@@ -117,6 +117,6 @@ def compare_several(
     if json == Path("-"):
         show(stored)
     else:
-        show(comparison.to_text(most, columns()))
+        show(comparison.to_text(most, columns(), styles=shows_colours()))
         say_sentences(*lines)
     end(checks)

@@ -139,7 +139,10 @@ class Check:
         return f" ({', '.join(parts)})"
 
     def _number(self, value: float) -> str:
-        return f"{value * self.condition.quantity.scale:.{2 if self.condition.quantity.scale > 1 else 4}f}"
+        scale = self.condition.quantity.scale
+        # Of points and percent one digit, or as many as the limit has.
+        behind = f"{self.condition.limit * scale:.10g}".partition(".")[2]
+        return f"{value * scale:.{max(1, len(behind)) if scale > 1 else 4}f}"
 
     def _formatted(self, value: float | None) -> str:
         unit = self.condition.quantity.unit

@@ -36,6 +36,7 @@ from consistency.comparison.sentences import (
     pairing_line,
     sentence,
     shift_lines,
+    short_name,
     trimmed_lines,
     undefined_notes,
 )
@@ -220,7 +221,9 @@ class Comparison:
         ]
         if len(found) == 1:
             return ((*found[0], *(f"but {doubt}" for doubt in doubts), *left_out),)
-        named = [(f"{pool.name}: {first}", *rest) for pool, (first, *rest) in zip(self.pools, found, strict=True)]
+        named = [
+            (f"{short_name(pool.name)}: {first}", *rest) for pool, (first, *rest) in zip(self.pools, found, strict=True)
+        ]
         if not (doubts or left_out):
             return tuple(named)
         first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]

@@ -13,11 +13,13 @@ from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
 from consistency.statistics.power import fewest_questions, power_of_flips, questions_near
 from consistency.statistics.selection_bias import Shift
+from consistency.support.terminal import cut_in_middle
 from consistency.support.text import counted, decimal, p_equals
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
-_MOST_TASKS = 5
+# Of a sentence: tasks that are named, and columns of a name.
+_MOST_TASKS, _LONGEST_NAME = 3, 28
 # A smaller share of answers that moved between options is not worth a line.
 _WORTH_MOVING = 0.02
 # From this share the verdict itself says so, at the same level.
@@ -131,6 +133,11 @@ def sentence(clauses: Sequence[str]) -> str:
     'Accuracy fell; in 2 of 3 tasks.'
     """
     return "; ".join(ended(clauses))
+
+
+def short_name(name: str) -> str:
+    """A name as it stands in a sentence: of a long one the middle is left out."""
+    return cut_in_middle(name, _LONGEST_NAME)
 
 
 def ended(clauses: Sequence[str]) -> tuple[str, ...]:
@@ -271,7 +278,7 @@ def _change(task: Section) -> float:
 
 def _listed(tasks: Sequence[Section]) -> str:
     """The tasks that fell most, then those that rose, each with its change."""
-    named = [f"{task.name} {points(_change(task))}" for task in tasks]
+    named = [f"{short_name(task.name)} {points(_change(task))}" for task in tasks]
     more = [f"{len(named) - _MOST_TASKS} more"] if len(named) > _MOST_TASKS else []
     return ", ".join([*named[:_MOST_TASKS], *more]) + " points"
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.many.answers import ComparedRun
+from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.section import Section
 from consistency.statistics.estimates import Estimate
 from consistency.support.version import VERSION
@@ -247,7 +248,7 @@ class ManyChanges:
     by_task : dict of str to dict of str to Change
         By task, then by run; a run that lacks a task is not there.
     families : dict of str to Family
-        "runs": all pools of all runs; "tasks": all tasks of all runs; "calibrated", "trends".
+        "runs": all pools of all runs; "tasks": all tasks of all runs; "calibrated", "trends"; "metrics", by Bonferroni.
     ranking : tuple of Ranked
         The runs and the reference by their accuracy in the first pool, the best first.
     series : Series or None
@@ -257,6 +258,8 @@ class ManyChanges:
     clusters : tuple of Clusters
     notes : tuple of str
         What a reader must know before the numbers.
+    metrics : tuple of MetricOfRun
+        Of tasks whose logs do not say which answers are right: these are in no other number.
     """
 
     reference: ComparedRun
@@ -271,6 +274,7 @@ class ManyChanges:
     score: str
     clusters: tuple[Clusters, ...]
     notes: tuple[str, ...]
+    metrics: tuple[MetricOfRun, ...] = ()
 
     @property
     def main(self) -> str:

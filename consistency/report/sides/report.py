@@ -287,7 +287,7 @@ def _run_table(rows: Mapping[str, SideSection]) -> Table:
     for name, item in rows.items():
         accuracies = [fixed(None if x != x else 100 * x, 1) for side in item.runs for x in side]
         if accuracies:
-            spreads = (fixed(None if x is None else 100 * x, 2) for x in item.deviations)
+            spreads = (fixed(None if x is None else 100 * x, 1) for x in item.deviations)
             cells.append((name, *accuracies, *spreads))
     return Table(
         "accuracy_of_runs",
