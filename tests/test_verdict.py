@@ -69,7 +69,7 @@ def test_tasks_behind_the_mean_are_named_worst_first(tmp_path: Path) -> None:
     assert pool.macro is not None
     for value in (change.value, pool.macro["delta_accuracy"].value):
         assert value is not None
-        assert f"{100 * value:+.2f}" in text
+        assert f"{100 * value:+.1f}" in text
 
 
 def test_no_task_is_named_by_chance_alone(tmp_path: Path) -> None:

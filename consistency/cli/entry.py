@@ -7,9 +7,11 @@ Exit codes
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consistency.cli.exit_codes import FAULT, INTERRUPTED, MISTAKE, READER_GONE
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
 # Set to anything: the traceback is printed before the line that says what failed.
 TRACEBACK = "CONSISTENCY_TRACEBACK"
-# Characters of another library's message.
-_MOST = 300
+# Characters of another library's message, and columns of a name that is too long.
+_MOST, _MOST_OF_NAME = 300, 120
 
 
 def main() -> None:
@@ -156,6 +158,13 @@ def _machine(error: BaseException) -> str:
             f"{_command()}: a warning, which this Python was told to take for an error: {one_line(error, _MOST)}{more}"
         )
     assert isinstance(error, OSError)
+    from consistency.support.terminal import cut_in_middle
+
+    if error.errno == errno.ENAMETOOLONG and isinstance(error.filename, str):
+        longest = max(Path(error.filename).parts, key=lambda part: len(os.fsencode(part)))
+        where = cut_in_middle(error.filename, _MOST_OF_NAME)
+        long = f"a name of {len(os.fsencode(longest))} bytes is too long for this file system"
+        return f"{_command()}: {where}: {long}; give a shorter one"
     places = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     return f"{_command()}: {': '.join([*places, error.strerror or one_line(error, _MOST)])}{more}"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from consistency.support.streams import tell
+from consistency.support.streams import say, tell
 from consistency.support.terminal import is_terminal
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ def ending(checks: Sequence[Check], decision: PolicyOutcome | None = None) -> tu
         lines += decision.to_lines()
         code = code or decision.outcome.exit_code
     return code, lines
+
+
+def say_where(out: Path | None, *, beside_text: bool = True) -> None:
+    """Say where the page of a report is: behind a text, or beside what another program reads."""
+    if out is not None:
+        (say if beside_text else tell)(f"report: {out / 'report.html'}")
 
 
 def end(checks: Sequence[Check], decision: PolicyOutcome | None = None) -> None:

@@ -51,7 +51,7 @@ def compare_pair(
     by, conditions, policy, noise, form, json, out, single_file, margin, score, filter_name, task_sampling, cluster
         As the command takes them.
     """
-    from consistency.cli.gate import end
+    from consistency.cli.gate import end, say_where
     from consistency.comparison.compare import compare as compare_runs
     from consistency.comparison.result import SameRun
     from consistency.comparison.runs import read_both
@@ -139,4 +139,5 @@ def compare_pair(
         from consistency.report.pair.github import to_markdown
 
         show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
+    say_where(out, beside_text=json != Path("-") and form is Format.TEXT)
     end(checks, decision)

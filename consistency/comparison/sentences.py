@@ -348,12 +348,12 @@ def _metric_conclusion(section: Section) -> tuple[str, ...]:
             return (f"No change of {name}: it is the same in all {delta.n} questions that have it in both runs",)
         if delta.ci_low is None:
             return f"{name}: {ends}", _TOO_FEW
+        change = f"{delta.value:+.4g}, 95 % interval [{delta.ci_low:+.4g}, {delta.ci_high:+.4g}]"
         if not _excludes_zero(delta):
-            return (f"No change of {name} distinguishable from chance ({ends})",)
+            return (f"No change of {name} distinguishable from chance: {ends} (change {change})",)
         better = {None: "", True: ", better", False: ", worse"}[
             None if metric.higher_is_better is None else (delta.value > 0) == metric.higher_is_better
         ]
-        interval = f"[{delta.ci_low:+.4g}, {delta.ci_high:+.4g}]"
         turned = "rose" if delta.value > 0 else "fell"
-        return (f"{name} {turned}: {ends}{better} (change {delta.value:+.4g}, 95 % interval {interval})",)
+        return (f"{name} {turned}: {ends}{better} (change {change})",)
     return (f"{section.n} questions were paired, but the logs do not say which answers are right",)

@@ -235,7 +235,7 @@ class SideComparison:
             (line for text in (*self.summaries, *beside) for line in layout.lines(text)),
             _titled(NOISE_TITLE, noise_table(rows, layout), layout),
             *(
-                _titled(f"{pool.section.name}: {MEASURES_TITLE}", measure_table(pool, layout), layout)
+                _titled(f"{short_name(pool.section.name)}: {MEASURES_TITLE}", measure_table(pool, layout), layout)
                 for pool in self.pools
             ),
             (line for text in read for line in layout.lines(text)),

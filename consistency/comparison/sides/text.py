@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from consistency.comparison.numbers import interval, points_of
 from consistency.comparison.printed import Layout, row_of, tested
+from consistency.comparison.sentences import short_name
 from consistency.comparison.sides.answers import SIDES, SideRun
 from consistency.comparison.sides.sections import Noise, SideSection
 from consistency.metrics.measures import MEASURE, Measure
@@ -42,7 +43,7 @@ def summary(pool: SideSection, *, named: bool) -> Iterator[str]:
     change = pool.section.estimates["delta_accuracy"]
     if change.ci_low is None:
         return
-    of = f"{pool.section.name}: " if named else ""
+    of = f"{short_name(pool.section.name)}: " if named else ""
     yield f"{of}change {points_of(change)} points: {change.describe()}"
     spread = [
         f"{side} {decimal(100 * deviation, 1)} points over {len(runs)} runs"
@@ -113,7 +114,7 @@ def noise_table(items: Sequence[SideSection], layout: Layout) -> Iterator[str]:
     rows = [
         (item.section.name, *_noise_cells(item, "harmful_flips", noise), p_value(noise_p(noise)))
         for item in items
-        if (noise := item.noise.get("harmful_flips")) is not None
+        if (noise := item.noise.get("harmful_flips")) is not None and noise.beyond.value is not None
     ]
     if rows:
         yield from _table(("right → wrong, %", *_SIDES_AND_BEYOND, "p (Holm)"), rows, layout)

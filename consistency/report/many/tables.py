@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from consistency.comparison.many.result import ManyComparison, flat_row
-from consistency.comparison.many.text import chance, judgement, largest_first, margin_of
+from consistency.comparison.many.text import chance, judgement, largest_first, margin_of, metrics_first, metrics_title
 from consistency.comparison.many.values import Change
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH, fixed, points
+from consistency.report.metric_cells import HEAD, metric_cells
 from consistency.statistics.estimates import Estimate
 from consistency.support.text import p_value, shortened
 
 # Shades on either side of no change.
 _SHADES = 4
 SURE = "*"
-# Of a cell.
-_MOST_TASKS = 6
+# Of a cell; of a table, rows that are not folded away.
+_MOST_TASKS, _MOST_SHOWN = 6, 12
 
 
 def in_points(found: Estimate | None) -> str:
@@ -187,6 +188,22 @@ def trend_table(comparison: ManyComparison) -> Table:
     )
 
 
+def metrics_table(comparison: ManyComparison) -> Table:
+    """The changes of metrics that are no shares of right answers."""
+    rows = sorted(comparison.metrics, key=metrics_first)
+    title = metrics_title(comparison)
+    return Table(
+        name="metrics",
+        title="Metrics in their own unit",
+        caption=f"{title[0].upper()}{title[1:]}.",
+        head=("run", "task", "metric", *HEAD),
+        rows=tuple((item.label, item.task, item.metric, *metric_cells(item.found)) for item in rows),
+        labels=3,
+        data=[item.to_dict() for item in rows],
+        folded=len(rows) > _MOST_SHOWN,
+    )
+
+
 def all_table(comparison: ManyComparison) -> Table:
     """Every change of a run in a task."""
     rows = sorted(comparison.rows(), key=largest_first)
@@ -212,7 +229,7 @@ def all_table(comparison: ManyComparison) -> Table:
         rows=tuple(_row(label, name, change, distances=distances) for label, name, change in rows),
         labels=2,
         data=[flat_row(label, name, change, comparison.margin) for label, name, change in rows],
-        folded=len(rows) > 12,
+        folded=len(rows) > _MOST_SHOWN,
     )
 
 

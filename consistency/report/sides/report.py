@@ -22,6 +22,7 @@ from consistency.report.document import Verdict
 from consistency.report.drawings import draw_all
 from consistency.report.folder import DraftedReport, begin_report
 from consistency.report.formats.numbers import DASH, fixed, formatted
+from consistency.report.metric_cells import HEAD, metric_cells
 from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
 from consistency.report.sides.document import SideChange, SidesReport
 from consistency.report.sides.figures import side_plots
@@ -74,6 +75,8 @@ def _report(comparison: SideComparison, folder: Path) -> Report:
     pools, figures = comparison.pools, draw_all(side_plots(comparison.by_task), folder / "figures")
     rows = _rows(comparison)
     sections = [Section("tasks", "What changed", (), (_change_table(rows), *figures))]
+    if metrics := _metric_table(comparison):
+        sections.append(Section("metrics", "Metrics in their own unit", (), (metrics,)))
     if any(item.noise for item in rows.values()):
         measures = [table for pool in pools if (table := _measure_table(pool)).rows]
         noise = (*measures, _noise_table(rows))
@@ -183,6 +186,28 @@ def _change_table(rows: Mapping[str, SideSection]) -> Table:
             {"section": name, **_flat(item.section.estimates), "p": item.section.sign_flip_p}
             for name, item in rows.items()
         ],
+    )
+
+
+def _metric_table(comparison: SideComparison) -> Table | None:
+    """The metrics of tasks whose answers are not right or wrong; None without one."""
+    found = [
+        (task, metric, change)
+        for task, item in comparison.by_task.items()
+        if item.section.estimates["delta_accuracy"].value is None
+        for metric, change in (item.section.metrics or {}).items()
+    ]
+    if not found:
+        return None
+    return Table(
+        "metrics",
+        "Metrics of tasks whose answers are not right or wrong",
+        "Means over runs and questions, each metric in its own unit; each interval is of that metric alone.",
+        ("task", "metric", *HEAD),
+        tuple((task, metric, *metric_cells(change)) for task, metric, change in found),
+        2,
+        [{"task": task, "metric": metric, **change.to_dict()} for task, metric, change in found],
+        folded=len(found) > _MOST_SHOWN,
     )
 
 
