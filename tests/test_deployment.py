@@ -87,15 +87,3 @@ def test_what_is_sent_to_the_builder_is_all_that_the_wheel_needs_and_no_more() -
     assert {name.partition("/")[0] for name in needed} == kept
     assert all((ROOT / name).exists() for name in kept)
     assert any(fnmatch("consistency/cli/__pycache__", f"*{rule.removeprefix('**')}") for rule in rules[1:])
-
-
-def test_the_version_is_the_same_wherever_it_is_written() -> None:
-    import tomllib
-
-    import yaml
-
-    from consistency.support.version import VERSION
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert project["version"] == cited["version"] == VERSION

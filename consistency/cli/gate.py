@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from consistency.support.streams import say, tell
+from consistency.support.streams import tell
 from consistency.support.terminal import is_terminal
 
 if TYPE_CHECKING:
@@ -39,10 +39,9 @@ def ending(checks: Sequence[Check], decision: PolicyOutcome | None = None) -> tu
     return code, lines
 
 
-def say_where(out: Path | None, *, beside_text: bool = True) -> None:
-    """Say where the page of a report is: behind a text, or beside what another program reads."""
-    if out is not None:
-        (say if beside_text else tell)(f"report: {out / 'report.html'}")
+def where(out: Path | None) -> list[str]:
+    """A line that says where the page of a report is; none without a report."""
+    return [] if out is None else [f"report: {out / 'report.html'}"]
 
 
 def end(checks: Sequence[Check], decision: PolicyOutcome | None = None) -> None:

@@ -65,7 +65,7 @@ def compare_many(
     most: int | None,
 ) -> None:
     """Compare many runs with one reference, print and write the result; exit code 1 if a condition holds."""
-    from consistency.cli.gate import end, say_where
+    from consistency.cli.gate import end, where
     from consistency.comparison.many.compare import compare_many as compare
     from consistency.comparison.many.labels import labels_of
     from consistency.support.files import Outputs
@@ -116,6 +116,5 @@ def compare_many(
         show(stored)
     else:
         show(compared.to_text(most, columns(), styles=shows_colours()), styles=True)
-        say_sentences(*told)
-    say_where(out, beside_text=json != Path("-"))
+        say_sentences(*where(out), *told)
     end(checks)

@@ -51,7 +51,7 @@ def compare_pair(
     by, conditions, policy, noise, form, json, out, single_file, margin, score, filter_name, task_sampling, cluster
         As the command takes them.
     """
-    from consistency.cli.gate import end, say_where
+    from consistency.cli.gate import end, where
     from consistency.comparison.compare import compare as compare_runs
     from consistency.comparison.result import SameRun
     from consistency.comparison.runs import read_both
@@ -134,10 +134,9 @@ def compare_pair(
         decided = [] if decision is None else decision.to_lines()
         text = comparison.to_text(most, columns=columns(), styles=shows_colours())
         show(text, styles=True)
-        say_sentences(*noises, *(item.to_text() for item in checks), *decided)
+        say_sentences(*where(out), *noises, *(item.to_text() for item in checks), *decided)
     else:
         from consistency.report.pair.github import to_markdown
 
         show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
-    say_where(out, beside_text=json != Path("-") and form is Format.TEXT)
     end(checks, decision)

@@ -83,7 +83,7 @@ def compare_several(
     how
         As `compare_sides` takes it.
     """
-    from consistency.cli.gate import end, say_where
+    from consistency.cli.gate import end, where
     from consistency.comparison.conditions import check, read_condition
     from consistency.comparison.sides.compare import compare_sides
     from consistency.logs.runs import read_run
@@ -118,6 +118,5 @@ def compare_several(
         show(stored)
     else:
         show(comparison.to_text(most, columns(), styles=shows_colours()), styles=True)
-        say_sentences(*lines)
-    say_where(out, beside_text=json != Path("-"))
+        say_sentences(*where(out), *lines)
     end(checks)

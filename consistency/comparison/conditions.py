@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from consistency.comparison.numbers import digits_beside
 from consistency.comparison.quantities import QUANTITIES, Quantity, quantity_named, read_number
 from consistency.comparison.section import Section, Sections
 from consistency.errors import InputError
@@ -140,9 +141,7 @@ class Check:
 
     def _number(self, value: float) -> str:
         scale = self.condition.quantity.scale
-        # Of points and percent one digit, or as many as the limit has.
-        behind = f"{self.condition.limit * scale:.10g}".partition(".")[2]
-        return f"{value * scale:.{max(1, len(behind)) if scale > 1 else 4}f}"
+        return f"{value * scale:.{digits_beside(self.condition.limit * scale) if scale > 1 else 4}f}"
 
     def _formatted(self, value: float | None) -> str:
         unit = self.condition.quantity.unit

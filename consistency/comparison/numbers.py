@@ -17,6 +17,17 @@ def points(x: float | None) -> str:
     return "–" if x is None else decimal(100 * x, 1, "+")
 
 
+def digits_beside(*limits: float) -> int:
+    """How many digits points or percent have beside limits: one, or as many as a limit has.
+
+    Examples
+    --------
+    >>> digits_beside(2.0), digits_beside(2.0, 1.25)
+    (1, 2)
+    """
+    return max(1, *(len(f"{limit:.10g}".partition(".")[2]) for limit in limits))
+
+
 def points_of(found: Estimate) -> str:
     """A change in points with its interval."""
     return points(found.value) + points_interval(found)
