@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable
 
+from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.result import ManyComparison, flat_row
 from consistency.comparison.many.text import chance, judgement, largest_first, margin_of, metrics_first, metrics_title
 from consistency.comparison.many.values import Change
@@ -124,7 +127,7 @@ def heat_table(comparison: ManyComparison) -> Table:
         name="heat",
         title="Heat map of runs and tasks",
         caption="Orange with − is worse, blue with + is better, and the darker the larger; * is sure. A click on a head sorts. "
-        "Under the pointer or the focus (arrows move it) a cell says its interval.",
+        "Under the pointer or the focus (arrows move it) a cell says its interval; a click or Enter says where its questions are.",
         head=("task", "questions", *labels),
         rows=tuple(
             (
@@ -141,7 +144,17 @@ def heat_table(comparison: ManyComparison) -> Table:
             for name, changes in sets.items()
         ],
         hints=tuple(("", "", *(_hint(changes.get(label)) for label in labels)) for changes in sets.values()),
+        commands={run.label: _command(comparison, run) for run in comparison.runs},
         shades=tuple(("", "", *(_shade(changes.get(label), largest) for label in labels)) for changes in sets.values()),
+    )
+
+
+def _command(comparison: ManyComparison, run: ComparedRun) -> str:
+    """The command that writes the page of one run and the reference, which holds their questions."""
+    name = re.sub(r"[^\w.-]+", "-", run.label, flags=re.ASCII).strip("-.") or "run"
+    score = [] if comparison.score == "raw" else ["--score", comparison.score]
+    return shlex.join(
+        ["consistency", "compare", comparison.reference.path, run.path, *score, "--out", f"report-{name}"]
     )
 
 
