@@ -892,6 +892,10 @@ def test_a_grid_has_a_page_without_fault(
     groups = ("incompatible", "mixed_0.2", "self_aligning")
     page = has_no_fault(opened, write_report(make_experiment(groups=groups), tmp_path / "out"))
     items = pd.read_parquet(tmp_path / "out" / "items.parquet")
+    # A mark of a figure says its row of numbers.
+    page.locator("svg [id^='groups-'][id*='-mark-']").first.hover()
+    assert re.search(r"measure accuracy · n \d+ · value 0\.\d+", page.locator("#tip").inner_text())
+    page.keyboard.press("Escape")
     harmful = items[(items.correct_before == 1) & (items.correct_after == 0)]
     assert len(items) > 600 > len(harmful)
     page.locator(".chip[value=harmful]").click()

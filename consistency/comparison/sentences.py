@@ -195,6 +195,8 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
         clauses = [f"No change of {accuracy} distinguishable from chance {exact}: {found}, an interval that excludes 0"]
     else:
         clauses = [f"No change of {accuracy} distinguishable from chance: {found}"]
+        if section.sign_flip_p is not None and section.sign_flip_p < ALPHA:
+            clauses.append(_test_alone(section, change))
         if section.minimum_detectable_change is not None and section.minimum_detectable_change <= 1:
             power = f"a true change of {100 * section.minimum_detectable_change:.1f} points would be found 4 times in 5"
             needed = _needed(section, limit / 100)
@@ -218,6 +220,14 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     if section.readability is not None and max(section.readability.shares) >= _READABLE_ENOUGH:
         clauses += _readability(section.readability, with_reasons=False)
     return tuple(clauses)
+
+
+def _test_alone(section: Section, change: Estimate) -> str:
+    """Why a small p is not taken for a change where the interval holds 0."""
+    test = f"the test alone ({section.test}) has {p_equals(section.sign_flip_p)}, but the interval holds 0"
+    if change.unit == "question cluster":
+        return f"{test}: it allows for what so few clusters do not show of others; a change is said where both agree"
+    return f"{test}; a change is said where both agree"
 
 
 def _needed(section: Section, change: float) -> int | None:

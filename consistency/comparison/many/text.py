@@ -82,7 +82,9 @@ def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
     elif unclear:
         parts.append("no change of accuracy distinguishable from chance")
     against = f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}"
-    yield f"{against}: {', '.join(parts)}", *_elsewhere(found), *_doubts(found)
+    yield f"{against}: {', '.join(parts)}", *_doubts(found)
+    if elsewhere := tuple(_elsewhere(found)):
+        yield elsewhere
     first = found.ranking[0]
     others = [label for label in found.best_set if label != first.label]
     most = f"{first.label} ({percent(first.accuracy.value)}), the best with probability {chance(first.best)}"
@@ -97,13 +99,16 @@ def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
 
 def _elsewhere(found: ManyChanges) -> Iterator[str]:
     """What surely changed in the tasks that the first sentence is not about."""
+    moved = []
     for name, changes in list(found.pools.items())[1:]:
         counts = {way: sum(change.direction == way for change in changes.values()) for way in (-1, 1)}
         parts = [f"{counts[way]} {word}" for word, way in (("worse", -1), ("better", 1)) if counts[way]]
         if parts:
-            yield f"in {short_name(name)} {' and '.join(parts)}"
+            moved.append(f"{short_name(name)} ({' and '.join(parts)})")
+    if moved:
+        yield f"Runs also differ from {found.reference.label} in {shortened(moved, 3)}"
     if sure := sum(item.is_sure for item in found.metrics):
-        yield f"{sure} of {len(found.metrics)} changes of other metrics are sure"
+        yield f"{sure} of {len(found.metrics)} changes of metrics in their own unit are sure"
 
 
 def _doubts(found: ManyChanges) -> Iterator[str]:

@@ -127,7 +127,7 @@ def heat_table(comparison: ManyComparison) -> Table:
         name="heat",
         title="Heat map of runs and tasks",
         caption="Orange with − is worse, blue with + is better, and the darker the larger; * is sure. A click on a head sorts. "
-        "Under the pointer or the focus (arrows move it) a cell says its interval; a click or Enter says where its questions are.",
+        "Under the pointer or the focus (arrows move it) a cell says its interval; a click or Enter, where its questions are.",
         head=("task", "questions", *labels),
         rows=tuple(
             (

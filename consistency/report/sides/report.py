@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,7 +74,8 @@ def _report(comparison: SideComparison, folder: Path) -> Report:
     document = _document(comparison)
     pools, figures = comparison.pools, draw_all(side_plots(comparison.by_task), folder / "figures")
     rows = _rows(comparison)
-    sections = [Section("tasks", "What changed", (), (_change_table(rows), *figures))]
+    further = tuple(_summaries(pools[1:], named=True))
+    sections = [Section("tasks", "What changed", further, (_change_table(rows), *figures))]
     if metrics := _metric_table(comparison):
         sections.append(Section("metrics", "Metrics in their own unit", (), (metrics,)))
     if any(item.noise for item in rows.values()):
@@ -88,10 +89,7 @@ def _report(comparison: SideComparison, folder: Path) -> Report:
         title=f"{_names(comparison)}: {_counts(comparison)}",
         kicker=f"{_names(comparison)} · {_counts(comparison)} · {_questions(comparison)}",
         leads=comparison.verdicts[:2],
-        details=(
-            *(f"{line[0].upper()}{line[1:]}." for pool in pools for line in summary(pool, named=len(pools) > 1)),
-            *comparison.verdicts[2:],
-        ),
+        details=(*comparison.verdicts[2:], *_summaries(pools[:1], named=len(pools) > 1)),
         intervals=INTERVALS,
         notes=tuple(document.notes),
         signature=document.signature,
@@ -100,6 +98,14 @@ def _report(comparison: SideComparison, folder: Path) -> Report:
         bibtex=bibtex(log.lm_eval_version for log in document.logs),
         document=document,
     )
+
+
+def _summaries(pools: Iterable[SideSection], *, named: bool) -> Iterator[str]:
+    """Of pools their change with its estimator, how far their runs lie apart, and the change without letter bias."""
+    for pool in pools:
+        for line in summary(pool, named=named):
+            # A name stays as it is.
+            yield f"{line if named else line[0].upper() + line[1:]}."
 
 
 _NOISE = (
