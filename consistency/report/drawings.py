@@ -232,12 +232,15 @@ def errorbar(
         for name in ("ci_low", "ci_high")
     ]
     marker: Any = {"color": look.colour, "marker": look.marker, "markersize": 4.5}
-    shown: Any = marker | ({"xerr": lengths} if across else {"yerr": lengths})
+    shown: Any = {"xerr": lengths} if across else {"yerr": lengths}
+    # Marks that a page can point at are drawn one by one.
+    alone = all(point.number is not None for _, point, _ in known)
+    shown |= {"color": look.colour} if alone else marker
     ends = (values, places) if across else (places, values)
     axes.errorbar(*ends, **shown, linestyle=line, linewidth=1, elinewidth=1)
     for x, y, (_, point, _) in zip(*ends, known, strict=True):
-        if point.number is not None:
-            axes.plot([x], [y], **marker, linestyle="", gid=f"mark-{point.number}")
+        if alone:
+            axes.plot([x], [y], **marker, linestyle="", gid=f"mark-{point.number}", zorder=3)
 
 
 def band(axes: Axes, points: Sequence[tuple[float, Point]], look: Look, scale: float = 1.0) -> None:

@@ -185,7 +185,7 @@ function liveFigure(figure) {
     mark.setAttribute("data-tip", Object.entries(row).map(([name, value]) => `${name} ${value}`).join(" · "));
     mark.setAttribute("aria-label", mark.dataset.tip);
     mark.setAttribute("role", "img");
-    if (!document.getElementById("explorer") || !RANGES.includes(row.measure)) continue;
+    if (!document.getElementById("explorer") || !RANGES.includes(row.measure) || !row.from) continue;
     mark.setAttribute("role", "link");
     mark.classList.add("link");
     const end = (text) => text.replace("−", "-");
