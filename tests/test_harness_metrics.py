@@ -625,7 +625,9 @@ def test_metrics_that_are_no_shares_are_compared_in_many_runs_with_intervals_tha
     assert len(found.to_dict()["metrics"]) == 4
     assert found.to_text().count("rouge1") == 2
     alone = {name: summaries(tmp_path, f"{name} alone", x) for name, x in values.items()}
-    with pytest.raises(InputError, match=r"summaries \(rouge1, edits\).*consistency compare .*base alone .*one alone"):
+    with pytest.raises(
+        InputError, match=r"summaries \(rouge1, edits\).*consistency compare '.*base alone' '.*one alone'"
+    ):
         compare_many(summaries(tmp_path, "base alone", base), alone)
 
 

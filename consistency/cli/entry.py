@@ -158,9 +158,9 @@ def _machine(error: BaseException) -> str:
             f"{_command()}: a warning, which this Python was told to take for an error: {one_line(error, _MOST)}{more}"
         )
     assert isinstance(error, OSError)
-    from consistency.support.terminal import cut_in_middle
-
     if error.errno == errno.ENAMETOOLONG and isinstance(error.filename, str):
+        from consistency.support.terminal import cut_in_middle
+
         longest = max(Path(error.filename).parts, key=lambda part: len(os.fsencode(part)))
         where = cut_in_middle(error.filename, _MOST_OF_NAME)
         long = f"a name of {len(os.fsencode(longest))} bytes is too long for this file system"

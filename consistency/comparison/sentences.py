@@ -25,6 +25,8 @@ _WORTH_MOVING = 0.02
 # From this share the verdict itself says so, at the same level.
 _MANY_MOVED = 0.1
 _TOO_FEW = "too few questions for an interval"
+# With fewer clusters an interval is much wider for not knowing how they vary.
+_FEW_CLUSTERS = 30
 # An interval that is longer than so many standard errors on one side is so for what was not seen.
 _LONG = 5
 # Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number) and of
@@ -225,7 +227,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
 def _test_alone(section: Section, change: Estimate) -> str:
     """Why a small p is not taken for a change where the interval holds 0."""
     test = f"the test alone ({section.test}) has {p_equals(section.sign_flip_p)}, but the interval holds 0"
-    if change.unit == "question cluster":
+    if change.unit == "question cluster" and change.df is not None and change.df < _FEW_CLUSTERS:
         return f"{test}: it allows for what so few clusters do not show of others; a change is said where both agree"
     return f"{test}; a change is said where both agree"
 

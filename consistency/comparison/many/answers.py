@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -224,10 +225,10 @@ def read_answers(
     metrics = {name: task.metrics for name, task in found.items() if any(task.metrics.values())}
     if metrics and not tasks:
         unranked = [f"{name} ({', '.join(next(iter(runs.values())))})" for name, runs in metrics.items()]
+        alone = shlex.join(["consistency", "compare", str(base.path), compared[0].path])
         raise InputError(
             f"the logs do not say which answers are right, and many runs are ranked by that: {shortened(unranked, 3)}",
-            do=f"compare each run alone with the reference, which compares all metrics: consistency compare {base.path} "
-            f"{compared[0].path}",
+            do=f"compare each run alone with the reference, which compares all metrics: {alone}",
             path=base.path,
         )
     if not tasks:

@@ -145,7 +145,7 @@ def measure(tasks: Mapping[str, TaskRuns], progress: Tell) -> dict[str, Measured
             reaches=reaches_of(least[name]) if least[name] else {},
             metric=metrics[name],
             clusters=task.clusters,
-            metrics={} if metrics[name] is not None or task.has_options else _means(task),
+            metrics={} if metrics[name] is not None or task.has_options else _mean_metrics(task),
         )
         for name, task in tasks.items()
     }
@@ -206,7 +206,7 @@ def _metric(name: str, task: TaskRuns) -> str | None:
     return found.pop()
 
 
-def _means(task: TaskRuns) -> dict[str, tuple[Floats, Floats]]:
+def _mean_metrics(task: TaskRuns) -> dict[str, tuple[Floats, Floats]]:
     """The metrics that are means over questions, as far as all runs have them, in the order of the task's own list."""
     runs = (*task.before, *task.after)
     listed = list(task.before[0].settings.metrics)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -14,7 +14,7 @@ from consistency.comparison.estimation import Analysis
 from consistency.comparison.groups import Weighting
 from consistency.comparison.labelled import by_label, kinds_of
 from consistency.comparison.pairing import PairingReport
-from consistency.comparison.section import MetricChange, Section, UncomparedMetric
+from consistency.comparison.section import MetricChange, Section
 from consistency.comparison.sides.answers import SIDES, TaskRuns
 from consistency.comparison.sides.measured import NOISE, MeasuredRuns, joined
 from consistency.metrics.measures import MEASURE
@@ -182,7 +182,6 @@ def side_section(
         absent=absent,
         filter=None if one is None else one.before[0].filter,
         metrics=None if one is None else _metrics(found, one, labels["clusters"]),
-        uncompared=() if one is None or found.metric is not None else tuple(_uncompared(one)),
         decompose=partial(_decomposition, list(tasks.values()), labels, task_of) if optional else None,
     )
     runs = tuple(tuple(_means(side, task_of, weighting)) for side in found.right)
@@ -201,12 +200,6 @@ def _metrics(found: MeasuredRuns, task: TaskRuns, clusters: Integers | None) -> 
             higher_is_better=task.before[0].settings.is_higher_better(name),
         )
     return changes
-
-
-def _uncompared(task: TaskRuns) -> Iterator[UncomparedMetric]:
-    """The metrics that are one number of all questions together, such as a perplexity or the BLEU of a corpus."""
-    for name in task.before[0].summands:
-        yield UncomparedMetric(name, "it is no mean over questions; a comparison of two runs has it")
 
 
 def _over_questions(name: str, x: Floats, reaches: Mapping[str, tuple[float, float]], labels: Labels) -> Estimate:
