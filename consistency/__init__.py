@@ -125,7 +125,7 @@ for _view, (_home, _name) in _VIEWS.items():
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        return import_module("consistency.support.version").own_version()
+        return import_module("consistency.support.version").VERSION
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return _named(_HOMES[name], name)

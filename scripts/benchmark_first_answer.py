@@ -3,8 +3,9 @@
     python scripts/benchmark_first_answer.py
     python scripts/benchmark_first_answer.py --beside 'errorbars compare a={before} b={after}'
 
-Whole processes, in turn, so that a slow moment hits all of them. Printed are the medians by the clock and of the
-processor, beside those of Python with numpy, which every such program pays.
+Whole processes, in turn, so that a slow moment hits all of them, after one of each that compiles its modules, as an
+installation does. Printed are the medians by the clock and of the processor, beside those of Python with numpy, which
+every such program pays.
 """
 
 from __future__ import annotations
@@ -54,10 +55,14 @@ def main() -> None:
         contestants |= {
             line: [part.format(before=runs[0], after=runs[1]) for part in shlex.split(line)] for line in asked.beside
         }
+        os.environ["PYTHONPYCACHEPREFIX"] = str(Path(folder, "compiled"))
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
-        for _ in range(asked.repeats):
+        for number in range(asked.repeats + 1):
             for name, command in contestants.items():
-                taken[name].append(seconds(command))
+                found = seconds(command)
+                if number:
+                    taken[name].append(found)
     own = statistics.median(used for _, used in taken["consistency compare"])
     print(f"{'':<36}{'clock (s)':>10}{'processor (s)':>15}{'ratio':>8}")
     for name, pairs in taken.items():

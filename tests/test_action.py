@@ -142,7 +142,7 @@ def test_conditions_decide(job, write_probe, tmp_path, lost, conditions, code, v
     if code:
         # The interval beside the condition is that of Clopper and Pearson.
         low, high = beta.ppf(0.025, lost, 401 - lost), beta.ppf(0.975, lost + 1, 400 - lost)
-        assert f"[{100 * low:.2f}, {100 * high:.2f}]" in ran.printed
+        assert f"[{100 * low:.1f}, {100 * high:.1f}]" in ran.printed
         assert "\n::error::" in ran.printed
 
 

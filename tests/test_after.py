@@ -222,6 +222,11 @@ def test_flags_that_the_command_sets_itself_are_refused(tmp_path: Path, call: Ca
     code, _, told = call("after", write_config(tmp_path), "--tasks", TASK, "--output_path=logs")
     assert code == 2
     assert "--output_path" in told
+    for nothing in ("", " , "):
+        assert call("after", write_config(tmp_path), "--tasks", nothing)[::2] == (
+            2,
+            "consistency: --tasks: names no task; expected tasks or groups of lm_eval, such as mmlu,medmcqa\n",
+        )
 
 
 def test_what_cannot_be_compared_is_said_before_a_model_is_asked(tmp_path: Path, call: Call) -> None:

@@ -128,7 +128,7 @@ def test_the_result_has_a_table_a_sentence_and_a_signature(qwen):
     assert shots.to_text() in text
     (row,) = (line.split() for line in text.splitlines() if line.startswith("mmlu_abstract_algebra"))
     assert row[:8] == ["mmlu_abstract_algebra", "acc", "100", "26.0", "%", "38.0", "%", "+12.0"]
-    assert qwen.verdict.startswith("No change of accuracy distinguishable from chance: +5.50 points")
+    assert qwen.verdict.startswith("No change of accuracy distinguishable from chance: +5.5 points")
     conclusion = text.partition("\n\n")[0].splitlines()
     assert "; ".join(line.strip() for line in conclusion) == qwen.verdict
     assert qwen.signature in text

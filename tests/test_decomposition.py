@@ -320,7 +320,7 @@ def test_a_comparison_of_logs_has_the_parts_of_its_arrays(tmp_path, world) -> No
     labels = [list("ABCD")] * 400
     found = compare(log(tmp_path / "a", scores, gold, labels), log(tmp_path / "b", later, gold, labels))
     assert parts_of(found).to_dict() == parts(scores, later, gold).to_dict()
-    assert f"{100 * value(parts_of(found), 'prior_change'):+.2f}" in found.verdict
+    assert f"{100 * value(parts_of(found), 'prior_change'):+.1f}" in found.verdict
 
 
 def test_a_letter_keeps_its_prior_wherever_it_stands_in_the_row(tmp_path, world) -> None:

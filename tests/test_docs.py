@@ -254,12 +254,14 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 def test_the_released_version_is_the_same_everywhere() -> None:
+    from consistency.support.version import VERSION
+
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = re.findall(r"^## \[(\d[\d.]*)\] - (\d{4}-\d\d-\d\d)$", changelog, re.MULTILINE)[0]
     assert newest == (citation["version"], str(citation["date-released"]))
-    assert project["version"] == citation["version"]
+    assert project["version"] == citation["version"] == VERSION
 
 
 def test_what_is_not_run_says_why() -> None:

@@ -1,5 +1,6 @@
 """How a command ends: its exit code and its one line, whatever happens to it."""
 
+import errno
 import os
 import re
 import signal
@@ -133,6 +134,7 @@ FAULTS = [
     (MemoryError(), 2, "not enough memory"),
     (RecursionError("maximum recursion depth exceeded"), 2, "nested more deeply"),
     (OSError(28, "No space left on device", "a/b\u202e"), 2, r"a/b\\u202e: No space left on device"),
+    (OSError(errno.ENAMETOOLONG, "File name too long", "a/" + 300 * "b"), 2, "name of 300 bytes is too long"),
     (PermissionError(13, "Permission denied", b"a\xff"), 2, r"a\\udcff: Permission denied"),
     (OSError("a library's own message"), 2, "a library's own message"),
     (KeyboardInterrupt(), 130, "interrupted"),

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import sacrebleu
+from scipy.stats import ttest_1samp, ttest_ind
 from sklearn.metrics import f1_score, matthews_corrcoef
 
 from consistency.comparison.compare import compare
 from consistency.comparison.conditions import check, read_condition
 from consistency.comparison.identical import IdenticalLogprobs
+from consistency.comparison.many.compare import compare_many
 from consistency.comparison.result import Comparison
+from consistency.comparison.sides.compare import compare_sides
 from consistency.errors import InputError
 from consistency.logs.runs import read_run
 
@@ -590,3 +593,56 @@ def test_a_tag_that_the_prompt_asks_for_is_missed(tmp_path: Path) -> None:
     found = both(tmp_path, before, after).by_task["t"].readability
     assert found is not None
     assert (dict(found.before), dict(found.after)) == ({}, {"no tag": 3})
+
+
+# Many runs, and several runs a side
+
+
+def summaries(tmp_path: Path, name: str, values: np.ndarray, right: np.ndarray | None = None) -> Path:
+    """A run with ROUGE and an edit distance; and with a task whose answers are right or wrong, where `right` is given."""
+    tasks = {"summaries": [row(i, rouge1=float(x), edits=float(30 * x)) for i, x in enumerate(values)]}
+    if right is not None:
+        tasks["sums"] = [row(1000 + i, exact_match=float(x)) for i, x in enumerate(right)]
+    return write(tmp_path / name, tasks)
+
+
+def test_metrics_that_are_no_shares_are_compared_in_many_runs_with_intervals_that_hold_together(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    base, right = rng.random(60), rng.integers(0, 2, 60)
+    values = {name: base + rng.normal(step, 0.1, 60) for name, step in (("one", 0.0), ("two", 0.1))}
+    logs = {name: summaries(tmp_path, name, x, rng.integers(0, 2, 60)) for name, x in values.items()}
+    found = compare_many(summaries(tmp_path, "base", base, right), logs)
+    assert list(found.by_task) == ["sums"]
+    assert {(item.label, item.metric) for item in found.metrics} == {
+        (name, metric) for name in values for metric in ("rouge1", "edits")
+    }
+    for item in found.metrics:
+        change = (values[item.label] - base) * (30 if item.metric == "edits" else 1)
+        own = ttest_1samp(change, 0).confidence_interval(1 - 0.05 / 4)
+        delta = item.found.delta
+        assert (delta.value, delta.ci_low, delta.ci_high) == pytest.approx((change.mean(), own.low, own.high))
+        assert item.is_sure == (not own.low <= 0 <= own.high)
+    assert len(found.to_dict()["metrics"]) == 4
+    assert found.to_text().count("rouge1") == 2
+    alone = {name: summaries(tmp_path, f"{name} alone", x) for name, x in values.items()}
+    with pytest.raises(
+        InputError, match=r"summaries \(rouge1, edits\).*consistency compare '.*base alone' '.*one alone'"
+    ):
+        compare_many(summaries(tmp_path, "base alone", base), alone)
+
+
+def test_metrics_over_several_runs_a_side_have_welch_s_interval_where_runs_alone_differ(tmp_path: Path) -> None:
+    """What differs between runs is the same for every question, so that questions add nothing."""
+    shifts = {"before": (0.0, 0.02, 0.07), "after": (0.3, 0.31, 0.35, 0.36)}
+    base = np.random.default_rng(0).random(40) / 2
+    sides = {
+        side: [summaries(tmp_path, f"{side} {n}", base + shift) for n, shift in enumerate(of)]
+        for side, of in shifts.items()
+    }
+    section = compare_sides(sides["before"], sides["after"]).by_task["summaries"].section
+    assert section.estimates["delta_accuracy"].value is None
+    for metric, scale in (("rouge1", 1), ("edits", 30)):
+        delta = (section.metrics or {})[metric].delta
+        after, before = ([scale * x for x in shifts[side]] for side in ("after", "before"))
+        welch = ttest_ind(after, before, equal_var=False).confidence_interval()
+        assert (delta.ci_low, delta.ci_high) == pytest.approx((welch.low, welch.high), rel=1e-6)

@@ -253,7 +253,7 @@ def test_the_program_says_it_and_a_policy_fails_only_beyond_the_noise(write: Wri
     assert call(*arguments)[0] == 1
     code, out, _ = call(*arguments, "--noise", *quiet)
     assert code == 1
-    assert "overall, noise: 15.00 % of 200 answers turn from right to wrong, 0.25 % each way" in out
+    assert "overall, noise: 15.0 % of 200 answers turn from right to wrong, 0.2 % each way" in out
     assert "two runs give one difference" in out
     code, out, err = call(*arguments, "--noise", *loud, "--json", tmp_path / "x.json")
     assert code == 3

@@ -54,7 +54,7 @@ def test_it_shows_itself_in_a_few_lines(comparison: Comparison) -> None:
     lines = repr(comparison).splitlines()
     assert 3 < len(lines) < 15
     assert max(map(len, lines)) <= 80
-    assert "+5.50 points [-1.40, +12.49]" in repr(comparison)
+    assert "+5.5 points [-1.4, +12.5]" in repr(comparison)
 
 
 class Reader(HTMLParser):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -875,6 +876,13 @@ def test_many_runs_have_a_page_without_fault(opened: Open, write_scores: Callabl
     assert tip.is_visible()
     assert tip.inner_text() != before
     assert page.locator('.heat td[tabindex="0"]').count() == 1
+    # From a cell to its questions: the command of that run's own page, and where they are there.
+    page.keyboard.press("Enter")
+    row.locator("td").nth(2).click()
+    shown = page.locator(".questions-of")
+    command = shlex.split(shown.locator("code").inner_text())
+    assert command[:4] == ["consistency", "compare", str(tmp_path / "base"), str(tmp_path / "step-2")]
+    assert shown.locator("p").inner_text().endswith("#questions?task=task_0")
 
 
 @browser_needed
@@ -884,6 +892,10 @@ def test_a_grid_has_a_page_without_fault(
     groups = ("incompatible", "mixed_0.2", "self_aligning")
     page = has_no_fault(opened, write_report(make_experiment(groups=groups), tmp_path / "out"))
     items = pd.read_parquet(tmp_path / "out" / "items.parquet")
+    # A mark of a figure says its row of numbers.
+    page.locator("svg [id^='groups-'][id*='-mark-']").first.hover()
+    assert re.search(r"measure accuracy · n \d+ · value 0\.\d+", page.locator("#tip").inner_text())
+    page.keyboard.press("Escape")
     harmful = items[(items.correct_before == 1) & (items.correct_after == 0)]
     assert len(items) > 600 > len(harmful)
     page.locator(".chip[value=harmful]").click()

@@ -162,7 +162,7 @@ def test_a_terminal_shows_the_conclusion_first_with_colours(suites: dict[str, tu
     overall = compare(*suites["many"]).overall.estimates["delta_accuracy"]
     assert (
         lines[0]
-        == f"Accuracy fell: {100 * overall.value:+.2f} points [{100 * overall.ci_low:+.2f}, {100 * overall.ci_high:+.2f}]"
+        == f"Accuracy fell: {100 * overall.value:+.1f} points [{100 * overall.ci_low:+.1f}, {100 * overall.ci_high:+.1f}]"
     )
     assert "before  tiny-7b, 2026-03-04 05:06:07" in lines
     assert "after   tiny-7b, 2026-03-04 05:06:07" in lines

@@ -331,4 +331,4 @@ def test_a_comparison_of_sides_shows_itself_in_a_few_lines(found: SideComparison
     assert found.overall is not None
     change = found.overall.section.estimates["delta_accuracy"].value
     assert change is not None
-    assert f"{100 * change:+.2f}" in found._repr_html_()
+    assert f"{100 * change:+.1f}" in found._repr_html_()

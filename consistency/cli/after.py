@@ -67,6 +67,8 @@ def after(
     from consistency.report.pair.report import write_comparison
     from consistency.support.terminal import columns, shows_colours
 
+    if not tasks.strip(" ,"):
+        raise InputError("--tasks: names no task", expected="tasks or groups of lm_eval, such as mmlu,medmcqa")
     conditions = [read_condition(text) for text in fail_if or ()]
     flags = _checked(context.args)
     trained = read_trained(config, checkpoint)

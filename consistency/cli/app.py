@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from consistency.cli import domain, evaluate, sides, training_data
+from consistency.cli import domain, evaluate, training_data
 from consistency.cli.after import after
-from consistency.cli.compare import compare
+from consistency.cli.compare import add_compare
 from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
 from consistency.cli.exports import card
+from consistency.cli.options import options
 from consistency.cli.plan_eval import plan_eval
 from consistency.cli.watch import watch
 from consistency.errors import not_one_of
@@ -30,24 +31,8 @@ app.add_typer(experiments, name="experiment")
 app.add_typer(domain.app, name="domain")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from consistency.support.version import own_version
-
-        say(f"consistency {own_version()}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Read the options that are given before a command."""
-
-
-app.command(cls=sides.SeveralValues)(compare)
+app.callback()(options)
+add_compare(app)
 app.command("requests")(training_data.requests)
 app.command("rounds")(training_data.rounds)
 app.command("groups")(training_data.groups)
@@ -219,17 +204,3 @@ def _require(names: list[str], tasks: Mapping[str, object], path: Path) -> None:
     for name in names:
         if name not in tasks:
             raise not_one_of("task", name, sorted(tasks), path=path)
-
-
-def only(name: str) -> typer.Typer:
-    """The program with one of its commands, since to build them all takes longer than to read a log; all, if it has no such."""
-    asked = [
-        command
-        for command in app.registered_commands
-        if name == (command.name or getattr(command.callback, "__name__", None))
-    ]
-    if not asked:
-        return app
-    program = typer.Typer(pretty_exceptions_enable=False)
-    program.registered_callback, program.registered_commands = app.registered_callback, asked
-    return program

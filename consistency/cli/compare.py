@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from consistency.cli.formats import Format
+from consistency.cli.sides import SeveralValues
 from consistency.errors import InputError
-from consistency.support.lazy_modules import UNUSED_OF_NUMPY, load_when_used
+from consistency.support.lazy_modules import load_when_used
 from consistency.support.streams import show
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def compare(
 ) -> None:
     """Compare two evaluations of the same questions, or many with the first; `consistency explain` says what the words mean."""
     # What only some comparisons need is imported where it is used: the first answer is to come at once.
-    load_when_used(*UNUSED_OF_NUMPY)
+    load_when_used("scipy.special", "_ufuncs")
     if single_file and out is None:
         raise InputError("--single-file: no report is written", do="name its folder with --out")
     # What is for two runs alone.
@@ -274,3 +275,8 @@ def _find_scopes(domain: str, experiment: Path | None, run: Run) -> dict[str, li
 
     own = None if experiment is None else read_experiment(experiment, "runs").own_domains.get(domain)
     return find_scopes(domain, run.tasks) if own is None else own.find_scopes(run.tasks, run.config.groups)
+
+
+def add_compare(app: typer.Typer) -> None:
+    """Add the command to a program."""
+    app.command(cls=SeveralValues)(compare)

@@ -7,9 +7,11 @@ Exit codes
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consistency.cli.exit_codes import FAULT, INTERRUPTED, MISTAKE, READER_GONE
@@ -18,10 +20,12 @@ from consistency.errors import one_line
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import typer
+
 # Set to anything: the traceback is printed before the line that says what failed.
 TRACEBACK = "CONSISTENCY_TRACEBACK"
-# Characters of another library's message.
-_MOST = 300
+# Characters of another library's message, and columns of a name that is too long.
+_MOST, _MOST_OF_NAME = 300, 120
 
 
 def main() -> None:
@@ -45,12 +49,34 @@ def _run() -> int:
     from consistency.support.streams import prepare
 
     prepare()
-    from consistency.cli.app import only
-
-    found = only(sys.argv[1] if len(sys.argv) > 1 else "")(standalone_mode=False)
+    found = _program(sys.argv[1] if len(sys.argv) > 1 else "")(standalone_mode=False)
     if found == INTERRUPTED:  # as Typer tells it
         raise KeyboardInterrupt
     return found if isinstance(found, int) else 0
+
+
+def _program(name: str) -> typer.Typer:
+    """The program with this command alone, since to build all takes longer than to read a log; with all, if it has no such."""
+    import typer
+
+    from consistency.cli.options import options
+
+    one = typer.Typer(pretty_exceptions_enable=False)
+    one.callback()(options)
+    if name == "compare":
+        # Without the modules of the other commands: the first answer is to come at once.
+        from consistency.cli.compare import add_compare
+
+        add_compare(one)
+        return one
+    from consistency.cli.app import app
+
+    one.registered_commands = [
+        command
+        for command in app.registered_commands
+        if name == (command.name or getattr(command.callback, "__name__", None))
+    ]
+    return one if one.registered_commands else app
 
 
 def _end(error: BaseException) -> int:
@@ -132,6 +158,13 @@ def _machine(error: BaseException) -> str:
             f"{_command()}: a warning, which this Python was told to take for an error: {one_line(error, _MOST)}{more}"
         )
     assert isinstance(error, OSError)
+    if error.errno == errno.ENAMETOOLONG and isinstance(error.filename, str):
+        from consistency.support.terminal import cut_in_middle
+
+        longest = max(Path(error.filename).parts, key=lambda part: len(os.fsencode(part)))
+        where = cut_in_middle(error.filename, _MOST_OF_NAME)
+        long = f"a name of {len(os.fsencode(longest))} bytes is too long for this file system"
+        return f"{_command()}: {where}: {long}; give a shorter one"
     places = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     return f"{_command()}: {': '.join([*places, error.strerror or one_line(error, _MOST)])}{more}"
 

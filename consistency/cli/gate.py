@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -36,6 +37,11 @@ def ending(checks: Sequence[Check], decision: PolicyOutcome | None = None) -> tu
         lines += decision.to_lines()
         code = code or decision.outcome.exit_code
     return code, lines
+
+
+def where(out: Path | None) -> list[str]:
+    """A line that says where the page of a report is; none without a report."""
+    return [] if out is None else [f"report: {out / 'report.html'}"]
 
 
 def end(checks: Sequence[Check], decision: PolicyOutcome | None = None) -> None:

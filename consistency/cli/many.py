@@ -67,7 +67,7 @@ def compare_many(
 ) -> None:
     """Compare many runs with one reference, print and write the result; exit code 1 if a condition holds."""
     from consistency.cli.exports import export_to
-    from consistency.cli.gate import end
+    from consistency.cli.gate import end, where
     from consistency.comparison.many.compare import compare_many as compare
     from consistency.comparison.many.labels import labels_of
     from consistency.support.files import Outputs
@@ -118,6 +118,6 @@ def compare_many(
         show(stored)
     else:
         show(compared.to_text(most, columns(), styles=shows_colours()), styles=True)
-        say_sentences(*told)
+        say_sentences(*where(out), *told)
     export_to(trackers, compared.to_dict(), checks, out=out)
     end(checks)

@@ -58,7 +58,7 @@ def compare_pair(
         As the command takes them.
     """
     from consistency.cli.exports import export_to
-    from consistency.cli.gate import end
+    from consistency.cli.gate import end, where
     from consistency.comparison.compare import compare as compare_runs
     from consistency.comparison.result import SameRun
     from consistency.comparison.runs import read_both
@@ -147,7 +147,7 @@ def compare_pair(
         decided = [] if decision is None else decision.to_lines()
         text = comparison.to_text(most, columns=columns(), styles=shows_colours())
         show(text, styles=True)
-        say_sentences(*noises, *(item.to_text() for item in checks), *decided)
+        say_sentences(*where(out), *noises, *(item.to_text() for item in checks), *decided)
     else:
         from consistency.report.pair.github import to_markdown
 

@@ -87,14 +87,14 @@ def compare_several(
         As `compare_sides` takes it.
     """
     from consistency.cli.exports import export_to
-    from consistency.cli.gate import end
+    from consistency.cli.gate import end, where
     from consistency.comparison.conditions import check, read_condition
     from consistency.comparison.sides.compare import compare_sides
     from consistency.logs.runs import read_run
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns
+    from consistency.support.terminal import columns, shows_colours
 
     asked = [read_condition(text) for text in conditions]
     logs: list[Path | Run] = list(before)
@@ -121,7 +121,7 @@ def compare_several(
     if json == Path("-"):
         show(stored)
     else:
-        show(comparison.to_text(most, columns()))
-        say_sentences(*lines)
+        show(comparison.to_text(most, columns(), styles=shows_colours()), styles=True)
+        say_sentences(*where(out), *lines)
     export_to(trackers, comparison.to_dict(), checks, out=out)
     end(checks)

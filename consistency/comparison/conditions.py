@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from consistency.comparison.numbers import digits_beside
 from consistency.comparison.quantities import QUANTITIES, Quantity, quantity_named, read_number
 from consistency.comparison.section import Section, Sections
 from consistency.errors import InputError
@@ -139,7 +140,8 @@ class Check:
         return f" ({', '.join(parts)})"
 
     def _number(self, value: float) -> str:
-        return f"{value * self.condition.quantity.scale:.{2 if self.condition.quantity.scale > 1 else 4}f}"
+        scale = self.condition.quantity.scale
+        return f"{value * scale:.{digits_beside(self.condition.limit * scale) if scale > 1 else 4}f}"
 
     def _formatted(self, value: float | None) -> str:
         unit = self.condition.quantity.unit

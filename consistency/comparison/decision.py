@@ -11,6 +11,7 @@ from typing import Any
 
 from consistency.comparison.budget import spend
 from consistency.comparison.noise import NoiseComparison, with_run_variance
+from consistency.comparison.numbers import digits_beside
 from consistency.comparison.policy import Policy, Rule
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
@@ -126,7 +127,8 @@ class RuleOutcome:
         if found is not None and found.value is not None:
             scale, unit = rule.quantity.scale, rule.quantity.unit
             # A change has its sign.
-            form = f"{'+' if rule.quantity.bounds[0] < 0 else ''}.{2 if scale > 1 else 4}f"
+            limits = [scale * end for end in (rule.low, rule.high) if end is not None]
+            form = f"{'+' if rule.quantity.bounds[0] < 0 else ''}.{digits_beside(*limits) if scale > 1 else 4}f"
             number = f"{found.value * scale:{form}}{' ' if unit else ''}{unit}"
             if found.ci_low is not None and found.ci_high is not None:
                 ends = ", ".join(f"{end * scale:{form}}" for end in (found.ci_low, found.ci_high))

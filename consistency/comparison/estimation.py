@@ -478,7 +478,7 @@ def section_of_task(
     before, after = task.pairs.before, task.pairs.after
     return replace(
         section_of(name, {name: task}, analysis),
-        metrics=dict(_metric_changes(before, after, Sampling.of([task], analysis).clusters)),
+        metrics=dict(metric_changes(before, after, Sampling.of([task], analysis).clusters)),
         uncompared=tuple(_uncompared(before, after)),
         filter=before.filter,
         other_filters=further,
@@ -494,7 +494,7 @@ def _clusters_of(pairs: Pairs, task: MeasuredTask) -> ItemClusters | None:
     return task.clusters.take(np.array(rows, dtype=np.int64))
 
 
-def _metric_changes(before: Scores, after: Scores, clusters: Integers | None) -> Iterator[tuple[str, MetricChange]]:
+def metric_changes(before: Scores, after: Scores, clusters: Integers | None) -> Iterator[tuple[str, MetricChange]]:
     """The metrics that both logs hold, in the task's order, each aggregated as its task does."""
     listed = list(before.settings.metrics)
     held = [*before.metrics, *before.summands]

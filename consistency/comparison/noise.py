@@ -99,8 +99,8 @@ class Noise:
         adjusted = "" if self.p_holm is None else f", {p_equals(self.p_holm)} (Holm)"
         low, high = _ends(self.excess)
         yield (
-            f"{self.name}, noise: {100 * self.harmful / self.n:.2f} % of {self.n} answers turn from right to wrong, "
-            f"{50 * self.turned / self.n:.2f} % each way between two runs of the same model: {more} "
+            f"{self.name}, noise: {100 * self.harmful / self.n:.1f} % of {self.n} answers turn from right to wrong, "
+            f"{50 * self.turned / self.n:.1f} % each way between two runs of the same model: {more} "
             f"(excess {points(self.excess.value)} points [{low}, {high}], one-sided {p_equals(self.p)}{adjusted})"
         )
         low, high = _ends(self.change)

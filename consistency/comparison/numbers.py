@@ -7,14 +7,25 @@ from consistency.support.text import decimal
 
 
 def points(x: float | None) -> str:
-    """A fraction in points, with its sign.
+    """A fraction in points, with its sign and one digit: files hold all digits.
 
     Examples
     --------
     >>> points(-0.0125)
-    '-1.25'
+    '-1.2'
     """
-    return "–" if x is None else decimal(100 * x, 2, "+")
+    return "–" if x is None else decimal(100 * x, 1, "+")
+
+
+def digits_beside(*limits: float) -> int:
+    """How many digits points or percent have beside limits: one, or as many as a limit has.
+
+    Examples
+    --------
+    >>> digits_beside(2.0), digits_beside(2.0, 1.25)
+    (1, 2)
+    """
+    return max(1, *(len(f"{limit:.10g}".partition(".")[2]) for limit in limits))
 
 
 def points_of(found: Estimate) -> str:
@@ -24,7 +35,7 @@ def points_of(found: Estimate) -> str:
 
 def points_interval(found: Estimate) -> str:
     """The ends of a change's interval in points, in brackets, after a space; empty where there is none."""
-    return interval(found, 100, 2, "+")
+    return interval(found, 100, 1, "+")
 
 
 def nats_of(found: Estimate) -> str:

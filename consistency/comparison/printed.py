@@ -226,7 +226,7 @@ def row_of(section: Section, change: Estimate | None) -> PrintedRow:
     change = change or found["delta_accuracy"]
     if change.value is None:
         metric = next((metric for _, metric in _compared(section)), None)
-        return PrintedRow(_NONE, _NONE, _NONE, "", "") if metric is None else _metric_row(metric)
+        return PrintedRow(_NONE, _NONE, _NONE, "", "") if metric is None else metric_row(metric)
     p = section.sign_flip_p if section.p_holm is None else section.p_holm
     return PrintedRow(
         _percent(found["accuracy_before"].value),
@@ -249,7 +249,7 @@ def _metric_name(section: Section) -> str:
     return visible(named)
 
 
-def _metric_row(metric: MetricChange) -> PrintedRow:
+def metric_row(metric: MetricChange) -> PrintedRow:
     """The numbers of a metric that is no share, in its own unit."""
     change = metric.delta
     before, after = (_NONE if end.value is None else f"{end.value:.4g}" for end in (metric.before, metric.after))

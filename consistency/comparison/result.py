@@ -36,6 +36,7 @@ from consistency.comparison.sentences import (
     pairing_line,
     sentence,
     shift_lines,
+    short_name,
     trimmed_lines,
     undefined_notes,
 )
@@ -48,7 +49,7 @@ from consistency.logs.run_config import RunConfig, limit_lines, programs, was_li
 from consistency.statistics.selection_bias import SelectionBias
 from consistency.support.terminal import PLAIN
 from consistency.support.text import p_equals, shortened
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -220,7 +221,9 @@ class Comparison:
         ]
         if len(found) == 1:
             return ((*found[0], *(f"but {doubt}" for doubt in doubts), *left_out),)
-        named = [(f"{pool.name}: {first}", *rest) for pool, (first, *rest) in zip(self.pools, found, strict=True)]
+        named = [
+            (f"{short_name(pool.name)}: {first}", *rest) for pool, (first, *rest) in zip(self.pools, found, strict=True)
+        ]
         if not (doubts or left_out):
             return tuple(named)
         first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]
@@ -284,7 +287,7 @@ class Comparison:
                 "ci:95",
                 f"margin:{self.margin:g}",
                 programs([self.before, self.after]),
-                f"version:{own_version()}",
+                f"version:{VERSION}",
             ]
         )
 

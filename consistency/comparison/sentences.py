@@ -11,18 +11,22 @@ from consistency.comparison.section import MetricChange, Readability, Section
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
-from consistency.statistics.power import fewest_questions, power_of_flips
+from consistency.statistics.power import fewest_questions, power_of_flips, questions_near
 from consistency.statistics.selection_bias import Shift
+from consistency.support.terminal import cut_in_middle
 from consistency.support.text import counted, decimal, p_equals
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
-_MOST_TASKS = 5
+# Of a sentence: tasks that are named, and columns of a name.
+_MOST_TASKS, _LONGEST_NAME = 3, 28
 # A smaller share of answers that moved between options is not worth a line.
 _WORTH_MOVING = 0.02
 # From this share the verdict itself says so, at the same level.
 _MANY_MOVED = 0.1
 _TOO_FEW = "too few questions for an interval"
+# With fewer clusters an interval is much wider for not knowing how they vary.
+_FEW_CLUSTERS = 30
 # An interval that is longer than so many standard errors on one side is so for what was not seen.
 _LONG = 5
 # Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number) and of
@@ -133,6 +137,11 @@ def sentence(clauses: Sequence[str]) -> str:
     return "; ".join(ended(clauses))
 
 
+def short_name(name: str) -> str:
+    """A name as it stands in a sentence: of a long one the middle is left out."""
+    return cut_in_middle(name, _LONGEST_NAME)
+
+
 def ended(clauses: Sequence[str]) -> tuple[str, ...]:
     """The clauses of a sentence with its full stop behind the last."""
     *most, last = clauses
@@ -188,6 +197,8 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
         clauses = [f"No change of {accuracy} distinguishable from chance {exact}: {found}, an interval that excludes 0"]
     else:
         clauses = [f"No change of {accuracy} distinguishable from chance: {found}"]
+        if section.sign_flip_p is not None and section.sign_flip_p < ALPHA:
+            clauses.append(_test_alone(section, change))
         if section.minimum_detectable_change is not None and section.minimum_detectable_change <= 1:
             power = f"a true change of {100 * section.minimum_detectable_change:.1f} points would be found 4 times in 5"
             needed = _needed(section, limit / 100)
@@ -213,13 +224,21 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     return tuple(clauses)
 
 
+def _test_alone(section: Section, change: Estimate) -> str:
+    """Why a small p is not taken for a change where the interval holds 0."""
+    test = f"the test alone ({section.test}) has {p_equals(section.sign_flip_p)}, but the interval holds 0"
+    if change.unit == "question cluster" and change.df is not None and change.df < _FEW_CLUSTERS:
+        return f"{test}: it allows for what so few clusters do not show of others; a change is said where both agree"
+    return f"{test}; a change is said where both agree"
+
+
 def _needed(section: Section, change: float) -> int | None:
     """How many questions like these find a change of accuracy 4 times in 5, to two digits."""
     found = section.estimates["delta_accuracy"]
     if section.flips is None or found.method != "score" or found.unit not in ("question", "question cluster"):
         return None
     idle = 2 * min(section.flips["harmful"], section.flips["beneficial"]) / found.n
-    questions = fewest_questions(lambda n: power_of_flips(n, idle, change))
+    questions = fewest_questions(lambda n: power_of_flips(n, idle, change), near=questions_near(idle, change))
     if questions is None:
         return None
     alike = questions * found.n / (found.effective_n or found.n)
@@ -271,7 +290,7 @@ def _change(task: Section) -> float:
 
 def _listed(tasks: Sequence[Section]) -> str:
     """The tasks that fell most, then those that rose, each with its change."""
-    named = [f"{task.name} {points(_change(task))}" for task in tasks]
+    named = [f"{short_name(task.name)} {points(_change(task))}" for task in tasks]
     more = [f"{len(named) - _MOST_TASKS} more"] if len(named) > _MOST_TASKS else []
     return ", ".join([*named[:_MOST_TASKS], *more]) + " points"
 
@@ -341,12 +360,12 @@ def _metric_conclusion(section: Section) -> tuple[str, ...]:
             return (f"No change of {name}: it is the same in all {delta.n} questions that have it in both runs",)
         if delta.ci_low is None:
             return f"{name}: {ends}", _TOO_FEW
+        change = f"{delta.value:+.4g}, 95 % interval [{delta.ci_low:+.4g}, {delta.ci_high:+.4g}]"
         if not _excludes_zero(delta):
-            return (f"No change of {name} distinguishable from chance ({ends})",)
+            return (f"No change of {name} distinguishable from chance: {ends} (change {change})",)
         better = {None: "", True: ", better", False: ", worse"}[
             None if metric.higher_is_better is None else (delta.value > 0) == metric.higher_is_better
         ]
-        interval = f"[{delta.ci_low:+.4g}, {delta.ci_high:+.4g}]"
         turned = "rose" if delta.value > 0 else "fell"
-        return (f"{name} {turned}: {ends}{better} (change {delta.value:+.4g}, 95 % interval {interval})",)
+        return (f"{name} {turned}: {ends}{better} (change {change})",)
     return (f"{section.n} questions were paired, but the logs do not say which answers are right",)

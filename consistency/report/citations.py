@@ -9,7 +9,7 @@ import yaml
 
 from consistency.report.formats.latex import escape
 from consistency.support.resources import shipped
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 
 # As its authors ask to be cited; the version is that of the logs.
 HARNESS = """@misc{{eval-harness,
@@ -58,9 +58,7 @@ def _paper(entry: Mapping[str, Any]) -> str:
 
 def _software(own: Mapping[str, Any]) -> str:
     fields = {"author": _names(own["authors"]), "title": f"{{{escape(own['title'])}}}"}
-    # "source" is where the package is not installed, and has no number.
-    if own_version()[0].isdigit():
-        fields["note"] = f"Version {own_version()}"
+    fields["note"] = f"Version {VERSION}"
     return _entry("misc", own["title"], **fields)
 
 

@@ -91,6 +91,8 @@ class Table:
         Of a heat map: the class of each cell, "lost1" to "lost4", "won1" to "won4", or empty.
     hints : tuple of tuple of str
         Of a heat map: what each cell says where it is pointed at or has the focus, and to those who hear it; empty for nothing.
+    commands : dict of str to str
+        Of a heat map: by the head of a column, the command that writes a page with the questions of its cells.
     pinned : str
         The head of the column that stays in sight beside the first label where the table is wider than the screen.
     names_tasks : bool
@@ -113,6 +115,7 @@ class Table:
     folded: bool = False
     shades: tuple[tuple[str, ...], ...] = ()
     hints: tuple[tuple[str, ...], ...] = ()
+    commands: Mapping[str, str] = field(default_factory=dict)
     pinned: str = ""
     names_tasks: bool = False
     legend: tuple[Mark, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +175,8 @@ class Point:
         In the units of the drawing.
     n, undefined : int or None
         Questions, and those without a finite value.
+    number : int or None
+        Its row in the drawing's CSV, which a page shows where the mark is pointed at: see `numbered`.
     """
 
     place: Mapping[str, str | int | float | None]
@@ -185,6 +187,7 @@ class Point:
     se: float | None = None
     n: int | None = None
     undefined: int | None = None
+    number: int | None = None
 
     @classmethod
     def of(cls, figure: Figure | Estimate, measure: str, n: int, **place: str | int | float | None) -> Point:
@@ -200,6 +203,11 @@ class Point:
         numbers = {name: getattr(self, name) for name in ("n", "value", "se", "ci_low", "ci_high", "undefined")}
         known = {name: value for name, value in numbers.items() if name == "value" or value is not None}
         return {**self.place, "measure": self.measure, **(numbers if self.n is not None else known)}
+
+
+def numbered(points: Iterable[Point]) -> list[Point]:
+    """The points of a drawing with the numbers of their rows."""
+    return [replace(point, number=number) for number, point in enumerate(points)]
 
 
 def errorbar(
@@ -223,11 +231,16 @@ def errorbar(
         ]
         for name in ("ci_low", "ci_high")
     ]
+    marker: Any = {"color": look.colour, "marker": look.marker, "markersize": 4.5}
     shown: Any = {"xerr": lengths} if across else {"yerr": lengths}
+    # Marks that a page can point at are drawn one by one.
+    alone = all(point.number is not None for _, point, _ in known)
+    shown |= {"color": look.colour} if alone else marker
     ends = (values, places) if across else (places, values)
-    axes.errorbar(
-        *ends, **shown, color=look.colour, marker=look.marker, linestyle=line, markersize=4.5, linewidth=1, elinewidth=1
-    )
+    axes.errorbar(*ends, **shown, linestyle=line, linewidth=1, elinewidth=1)
+    for x, y, (_, point, _) in zip(*ends, known, strict=True):
+        if alone:
+            axes.plot([x], [y], **marker, linestyle="", gid=f"mark-{point.number}", zorder=3)
 
 
 def band(axes: Axes, points: Sequence[tuple[float, Point]], look: Look, scale: float = 1.0) -> None:

@@ -17,7 +17,7 @@ from consistency.logs.truncation import CutPrompts, cut_prompts
 from consistency.report.content import Table
 from consistency.report.document import Log
 from consistency.report.formats.numbers import DASH
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 from consistency.tasks.templates import template_title
 
 _PACKAGES = ("numpy", "scipy", "matplotlib", "jinja2", "pyarrow", "msgspec")
@@ -97,7 +97,7 @@ def difference_notes(logs: Sequence[Log]) -> list[str]:
 def versions() -> dict[str, str]:
     """Versions of what made the report."""
     return {
-        "consistency": own_version(),
+        "consistency": VERSION,
         "python": platform.python_version(),
         **{name: version(name) for name in _PACKAGES},
     }

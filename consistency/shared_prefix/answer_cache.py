@@ -20,7 +20,7 @@ from lm_eval.models.huggingface import HFLM
 
 from consistency.errors import InputError
 from consistency.shared_prefix.truncation import RECORD, CountsTruncation
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 
 logger = logging.getLogger("lm_eval.models.answer_cache")
 
@@ -134,7 +134,7 @@ def answers_key(lm: Any, described: Mapping[str, Any]) -> str:
     """
     parts: dict[str, Any] = {
         "class": type(lm).__name__,
-        "versions": [own_version(), *(version(name) for name in ("lm_eval", "torch", "transformers"))],
+        "versions": [VERSION, *(version(name) for name in ("lm_eval", "torch", "transformers"))],
     }
     given = described.get("model_args") or {}
     if isinstance(lm, HFLM) and isinstance(lm.model, torch.nn.Module):
@@ -234,7 +234,7 @@ def request_key(task: Any, asked: Mapping[str, Any]) -> str:
     few_shot = task.fewshot_docs() if task.config.num_fewshot else None
     random = getattr(getattr(task, "sampler", None), "rnd", None) or getattr(task, "fewshot_rnd", None)
     parts = {
-        "versions": [own_version(), version("lm_eval")],
+        "versions": [VERSION, version("lm_eval")],
         "task": task.dump_config(),
         "documents": list(task.eval_docs),
         "few-shot": None if few_shot is None else list(few_shot),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -126,6 +125,8 @@ class Outputs:
             If a file cannot be written there.
         """
         drafts = {path: self.file(path) for path in paths}
+        from concurrent.futures import Future, ThreadPoolExecutor  # not for a comparison that is only printed
+
         pending: dict[Path, Future[None]] = {}
         with ThreadPoolExecutor() as threads:
             for path, piece in pieces:

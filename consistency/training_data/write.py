@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from consistency.logs.packed import on_disk
 from consistency.support.files import Outputs, fingerprint
 from consistency.support.json_files import pretty_json
 from consistency.support.text import joined
+from consistency.support.version import VERSION
 from consistency.tasks.scopes import asks_world
 from consistency.training_data.balance import Balancer
 from consistency.training_data.completeness import Completeness, completeness_of
@@ -350,7 +350,7 @@ def write_all(
         for (group, texts, _), (path, tally) in zip(groups, tallies.items(), strict=True):
             beliefs = group.beliefs
             manifest = {
-                "version": version("lm-eval-consistency"),
+                "version": VERSION,
                 "group": group.name,
                 "domain": group.domain,
                 "seed": group.instructions.seed,

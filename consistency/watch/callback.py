@@ -16,7 +16,7 @@ from consistency.errors import InputError
 from consistency.support.files import write_atomically
 from consistency.support.json_files import pretty_json
 from consistency.support.text import counted, shortened
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 from consistency.watch.copies import WeightsCopy
 from consistency.watch.drift import ALARM, Drift, check_tasks, step_folder
 from consistency.watch.messages import LookError, end, reason, tell_above
@@ -254,7 +254,7 @@ class WatchCallback(TrainerCallback):  # type: ignore[misc]
             "model": self.probe.names[0],
             "max_steps": state.max_steps,
             "versions": {
-                "consistency": own_version(),
+                "consistency": VERSION,
                 **{name: version(name) for name in ("lm_eval", "transformers", "torch")},
             },
             "cost": {"looks": 0, "seconds": 0.0, "training_seconds": 0.0, "share": 0.0},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,13 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from consistency.comparison.clusters import AUTO, Clusters, ItemClusters, find_clusters
+from consistency.comparison.estimation import metric_changes
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
 from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.items import accuracy_metric
 from consistency.comparison.labelled import Labelled, by_label
+from consistency.comparison.many.metrics import MetricChanges
 from consistency.comparison.pairing import Pairs, notes_of, pair
 from consistency.comparison.result import SameRun
 from consistency.comparison.runs import common_tasks, comparable, matched_names, same_kind, same_run
+from consistency.comparison.section import MetricChange
 from consistency.comparison.settings import setting_differences, settings_clause, unexplained_prompts
 from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError
@@ -140,6 +144,8 @@ class Answers:
     clusters : tuple of Clusters
     notes : tuple of str
         What a reader must know before the numbers.
+    metrics : dict
+        Of the tasks whose logs do not say which answers are right, the changes of their metrics.
     """
 
     reference: ComparedRun
@@ -147,6 +153,7 @@ class Answers:
     tasks: tuple[TaskAnswers, ...]
     clusters: tuple[Clusters, ...]
     notes: tuple[str, ...]
+    metrics: MetricChanges = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -168,6 +175,7 @@ class _Task:
     filter: str
     metric: str | None
     columns: list[_Column] = field(default_factory=list)
+    metrics: dict[int, Mapping[str, MetricChange]] = field(default_factory=dict)
 
 
 def read_answers(
@@ -205,7 +213,7 @@ def read_answers(
         progress("reading runs", number, len(runs))
         run = _read(log)
         compared.append(_compared(label, run))
-        for note in _add(found, doubts, number, base, run, score, filter_name):
+        for note in _add(found, doubts, number, base, run, score, filter_name, cluster):
             notes.setdefault(note, []).append(label)
         del run
     labels = [label for label, _ in runs]
@@ -214,6 +222,15 @@ def read_answers(
     joined = {name: _joined(name, task, clusters.get(name)) for name, task in found.items()}
     tasks = [answers for answers in joined.values() if answers is not None]
     left_out = list(_left_out(found, joined, labels))
+    metrics = {name: task.metrics for name, task in found.items() if any(task.metrics.values())}
+    if metrics and not tasks:
+        unranked = [f"{name} ({', '.join(next(iter(runs.values())))})" for name, runs in metrics.items()]
+        alone = shlex.join(["consistency", "compare", str(base.path), compared[0].path])
+        raise InputError(
+            f"the logs do not say which answers are right, and many runs are ranked by that: {shortened(unranked, 3)}",
+            do=f"compare each run alone with the reference, which compares all metrics: {alone}",
+            path=base.path,
+        )
     if not tasks:
         raise InputError("; ".join(left_out[:3]), do="compare runs of the same questions", path=base.path)
     return Answers(
@@ -230,6 +247,7 @@ def read_answers(
             *(item.to_text() for item in named),
             *left_out,
         ),
+        metrics,
     )
 
 
@@ -255,6 +273,7 @@ def _add(
     run: Run,
     score: str,
     filter_name: str | None,
+    cluster: str,
 ) -> Iterator[str]:
     """Pair one run with the reference and keep its answers and the doubt of it; what a reader must know of the run."""
     yield from run.selection.to_lines()
@@ -287,7 +306,10 @@ def _add(
         metric = accuracy_metric(pairs)
         if task is None:
             task = found[name] = _Task(scores, sides[0].filter, metric)
-        elif metric != task.metric:
+        if metric is None and task.metric is None and not pairs.before.has_options:
+            task.metrics[number] = _of_metrics(name, pairs, cluster)
+            continue
+        if metric != task.metric:
             yield f"{name}: right by {metric or 'the best option'}, in other runs by {task.metric or 'the best option'}"
         task.columns.append(
             _Column(
@@ -317,6 +339,13 @@ def _add(
     if truncated is not None:
         yield truncated.to_text()
     yield from notes_of({name: pairs.after for name, pairs in paired.items()})
+
+
+def _of_metrics(name: str, pairs: Pairs, cluster: str) -> dict[str, MetricChange]:
+    """The changes of the metrics of a task whose answers are not right or wrong."""
+    clusters = find_clusters({name: pairs}, cluster)[0].get(name)
+    labels = None if clusters is None else clusters.used(every=cluster != AUTO)
+    return dict(metric_changes(pairs.before, pairs.after, labels))
 
 
 def _known(column: _Column, n: int) -> Bools:
@@ -361,7 +390,7 @@ def _left_out(
     found: Mapping[str, _Task], joined: Mapping[str, TaskAnswers | None], labels: Sequence[str]
 ) -> Iterator[str]:
     """Sentences about what is left out: whole tasks, tasks of some runs, and questions that some run did not answer."""
-    none = [name for name, answers in joined.items() if answers is None]
+    none = [name for name, answers in joined.items() if answers is None and not any(found[name].metrics.values())]
     if none:
         yield f"{shortened(none)}: no question is known to be answered right or wrong by every run that holds it"
     lacking: dict[tuple[str, ...], list[str]] = {}

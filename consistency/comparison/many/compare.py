@@ -14,6 +14,7 @@ from consistency.comparison.estimation import are_whole, check_margin, estimates
 from consistency.comparison.labelled import kinds_of
 from consistency.comparison.many.answers import Answers, Distances, TaskAnswers, distances, read_answers
 from consistency.comparison.many.labels import positions_of
+from consistency.comparison.many.metrics import confidence_together, metrics_together
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.values import Change, Family, Ranked, Series, Trend, ends_of
 from consistency.comparison.pairing import PairingReport
@@ -209,6 +210,9 @@ def compare_answers(
         )
         for kind, found in largest.items()
     }
+    if answers.metrics:
+        of, each_of_them = confidence_together(answers.metrics)
+        families["metrics"] = Family(of, each_of_them, quantile(each_of_them))
     by_pool = _changes(pools, labels, families["runs"], largest["runs"], parts, families.get("calibrated"))
     by_task = _changes(tasks, labels, families["tasks"], largest["tasks"], {}, None)
     series = None
@@ -232,6 +236,7 @@ def compare_answers(
         score=score,
         clusters=answers.clusters,
         notes=answers.notes,
+        metrics=metrics_together(answers.metrics, labels),
     )
 
 

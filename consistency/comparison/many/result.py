@@ -62,6 +62,7 @@ class ManyComparison(ManyChanges):
                 "positions": dict(self.series.positions),
                 "trends": {name: trend.to_dict() for name, trend in self.series.trends.items()},
             },
+            "metrics": [item.to_dict() for item in self.metrics],
             "notes": list(self.notes),
             "verdict": self.verdict,
             "signature": self.signature,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 
+from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
-from consistency.comparison.printed import Layout, conclusion_lines
+from consistency.comparison.printed import Layout, conclusion_lines, metric_row
+from consistency.comparison.sentences import short_name
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
@@ -81,6 +83,8 @@ def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
         parts.append("no change of accuracy distinguishable from chance")
     against = f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}"
     yield f"{against}: {', '.join(parts)}", *_doubts(found)
+    if elsewhere := tuple(_elsewhere(found)):
+        yield elsewhere
     first = found.ranking[0]
     others = [label for label in found.best_set if label != first.label]
     most = f"{first.label} ({percent(first.accuracy.value)}), the best with probability {chance(first.best)}"
@@ -91,6 +95,20 @@ def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
         yield f"Most accurate: {most}", "no other is as good, with 95 % confidence"
     if found.series is not None:
         yield _along(found)
+
+
+def _elsewhere(found: ManyChanges) -> Iterator[str]:
+    """What surely changed in the tasks that the first sentence is not about."""
+    moved = []
+    for name, changes in list(found.pools.items())[1:]:
+        counts = {way: sum(change.direction == way for change in changes.values()) for way in (-1, 1)}
+        parts = [f"{counts[way]} {word}" for word, way in (("worse", -1), ("better", 1)) if counts[way]]
+        if parts:
+            moved.append(f"{short_name(name)} ({' and '.join(parts)})")
+    if moved:
+        yield f"Runs also differ from {found.reference.label} in {shortened(moved, 3)}"
+    if sure := sum(item.is_sure for item in found.metrics):
+        yield f"{sure} of {len(found.metrics)} changes of metrics in their own unit are sure"
 
 
 def _doubts(found: ManyChanges) -> Iterator[str]:
@@ -165,6 +183,8 @@ def to_text(found: ManyChanges, most: int | None, layout: Layout) -> str:
         lines += ["", *_trends(found, most, layout)]
     if len(found.by_task) > 1:
         lines += ["", *_largest(found, most, layout)]
+    if found.metrics:
+        lines += ["", *_metrics(found, most, layout)]
     return "\n".join([*lines, "", *layout.lines(found.signature)])
 
 
@@ -297,6 +317,41 @@ def _largest(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[s
         Column("task", tuple(tasks if room is None else (cut_in_middle(task, room) for task in tasks)), right=False),
         Column("n", tuple(str(change.section.n) for _, _, change in shown), rank=2),
         *_of_changes([change for _, _, change in shown], layout),
+    ]
+    yield from lines_of(fitted(table, layout.columns))
+
+
+def metrics_first(item: MetricOfRun) -> tuple[bool, str, str]:
+    """A key that sorts changes of metrics: sure ones first, then by task and metric."""
+    return (not item.is_sure, item.task, item.metric)
+
+
+def metrics_title(found: ManyChanges) -> str:
+    """What the changes of metrics are, and how many of them are sure."""
+    sure = sum(item.is_sure for item in found.metrics)
+    return (
+        f"metrics of tasks whose answers are not right or wrong, each in its own unit: {sure} of {len(found.metrics)} changes "
+        "(runs × metrics) are sure, by 95 % intervals that hold for all of them together (Bonferroni)"
+    )
+
+
+def _metrics(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[str]:
+    """The changes of metrics that are no shares of right answers."""
+    rows = sorted(found.metrics, key=metrics_first)
+    shown = rows if most is None else rows[:most]
+    rest = f"; {len(shown)} of them, sure ones first (--all shows all)" if len(shown) < len(rows) else ""
+    yield from layout.lines(f"{metrics_title(found)}{rest}")
+    cells = [metric_row(item.found) for item in shown]
+    styles = tuple({True: BETTER, False: WORSE, None: ""}[item.is_better] for item in shown) if layout.styles else ()
+    table = [
+        _names("run", [item.label for item in shown]),
+        Column("task", tuple(cut_in_middle(visible(item.task), _TASK) for item in shown), right=False),
+        Column("metric", tuple(cut_in_middle(visible(item.metric), _TASK) for item in shown), right=False),
+        Column("n", tuple(f"{item.found.delta.n:,}" for item in shown), rank=3),
+        Column("before", tuple(cell.before for cell in cells), rank=2),
+        Column("after", tuple(cell.after for cell in cells), rank=2),
+        Column("change", tuple(cell.change for cell in cells), styles=styles),
+        Column("95 % together", tuple(cell.interval for cell in cells), rank=1),
     ]
     yield from lines_of(fitted(table, layout.columns))
 

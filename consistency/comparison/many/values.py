@@ -8,10 +8,11 @@ from typing import Any, Literal, get_args
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.many.answers import ComparedRun
+from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.section import Section
 from consistency.logs.run_config import programs
 from consistency.statistics.estimates import Estimate
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 
 # What an interval shows of a change, the worst first.
 Judgement = Literal["worse", "unclear", "worse within the margin", "not worse by more than the margin", "better"]
@@ -248,7 +249,7 @@ class ManyChanges:
     by_task : dict of str to dict of str to Change
         By task, then by run; a run that lacks a task is not there.
     families : dict of str to Family
-        "runs": all pools of all runs; "tasks": all tasks of all runs; "calibrated", "trends".
+        "runs": all pools of all runs; "tasks": all tasks of all runs; "calibrated", "trends"; "metrics", by Bonferroni.
     ranking : tuple of Ranked
         The runs and the reference by their accuracy in the first pool, the best first.
     series : Series or None
@@ -258,6 +259,8 @@ class ManyChanges:
     clusters : tuple of Clusters
     notes : tuple of str
         What a reader must know before the numbers.
+    metrics : tuple of MetricOfRun
+        Of tasks whose logs do not say which answers are right: these are in no other number.
     """
 
     reference: ComparedRun
@@ -272,6 +275,7 @@ class ManyChanges:
     score: str
     clusters: tuple[Clusters, ...]
     notes: tuple[str, ...]
+    metrics: tuple[MetricOfRun, ...] = ()
 
     @property
     def main(self) -> str:
@@ -325,6 +329,6 @@ class ManyChanges:
                 f"interval:{change.method}",
                 f"ci:95 for {self.families['runs'].of} and for {self.families['tasks'].of} together",
                 programs([self.reference.config]),
-                f"version:{own_version()}",
+                f"version:{VERSION}",
             ]
         )

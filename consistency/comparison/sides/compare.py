@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from consistency.comparison.compare import compare
 from consistency.comparison.estimation import Analysis, check_margin
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import TaskSampling
-from consistency.comparison.sides.answers import SIDES, SideRun, read_sides
-from consistency.comparison.sides.measured import measure
+from consistency.comparison.sides.answers import SIDES, SideRun, TaskRuns, read_sides
+from consistency.comparison.sides.measured import MeasuredRuns, measure
 from consistency.comparison.sides.result import SideComparison
 from consistency.comparison.sides.sections import SideSection, side_section
 from consistency.errors import InputError, not_one_of
@@ -139,8 +139,16 @@ def compare_sides(
         margin=margin,
         task_sampling=task_sampling,
         clusters=answers.clusters,
-        notes=answers.notes,
+        notes=(*answers.notes, *_uncompared(answers.tasks, measured)),
     )
+
+
+def _uncompared(tasks: Mapping[str, TaskRuns], measured: Mapping[str, MeasuredRuns]) -> Iterator[str]:
+    """Of tasks whose answers are not right or wrong, the metrics that are one number of all questions together."""
+    for name, task in tasks.items():
+        if measured[name].metric is None and not task.has_options:
+            for metric in task.before[0].summands:
+                yield f"{name}: {metric} is not compared: it is no mean over questions; a comparison of two runs has it"
 
 
 def _of_pair(found: Comparison) -> SideComparison:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, product
 
 import numpy as np
@@ -63,6 +63,8 @@ class MeasuredRuns:
     metric : str or None
         What says which answers are right.
     clusters : ItemClusters or None
+    metrics : dict of str to tuple of ndarray, shape [runs, n]
+        Of a task whose logs do not say that: what each run of either side has of each metric that is a mean, in all logs.
     """
 
     between: Mapping[str, tuple[Floats, Floats]]
@@ -71,6 +73,7 @@ class MeasuredRuns:
     reaches: Mapping[str, tuple[float, float]]
     metric: str | None
     clusters: ItemClusters | None = None
+    metrics: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.right[0][0])
@@ -142,6 +145,7 @@ def measure(tasks: Mapping[str, TaskRuns], progress: Tell) -> dict[str, Measured
             reaches=reaches_of(least[name]) if least[name] else {},
             metric=metrics[name],
             clusters=task.clusters,
+            metrics={} if metrics[name] is not None or task.has_options else _mean_metrics(task),
         )
         for name, task in tasks.items()
     }
@@ -200,6 +204,15 @@ def _metric(name: str, task: TaskRuns) -> str | None:
             path=task.before[0].source,
         )
     return found.pop()
+
+
+def _mean_metrics(task: TaskRuns) -> dict[str, tuple[Floats, Floats]]:
+    """The metrics that are means over questions, as far as all runs have them, in the order of the task's own list."""
+    runs = (*task.before, *task.after)
+    listed = list(task.before[0].settings.metrics)
+    names = [name for name in task.before[0].metrics if all(name in scores.metrics for scores in runs)]
+    names.sort(key=lambda name: listed.index(name) if name in listed else len(listed))
+    return {name: (_right(task.before, name), _right(task.after, name)) for name in names}
 
 
 def _right(runs: Sequence[Scores], metric: str | None) -> Floats:

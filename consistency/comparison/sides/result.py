@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.clusters import Clusters
-from consistency.comparison.printed import Layout, conclusion_lines
+from consistency.comparison.printed import Layout, conclusion_lines, task_lines
 from consistency.comparison.section import Section, TaskSampling
-from consistency.comparison.sentences import conclusion, sentence
+from consistency.comparison.sentences import conclusion, metric_lines, sentence, short_name
 from consistency.comparison.sides.answers import SIDES, SideRun
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (
@@ -21,14 +20,12 @@ from consistency.comparison.sides.text import (
     run_lines,
     run_notes,
     summary,
-    task_table,
-    wrapped,
 )
 from consistency.comparison.views import function_of
 from consistency.logs.run_config import model_name
 from consistency.support.terminal import PLAIN
 from consistency.support.text import counted
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -110,7 +107,8 @@ class SideComparison:
         if len(found) == 1:
             return tuple(found)
         return tuple(
-            (f"{pool.section.name}: {first}", *rest) for pool, (first, *rest) in zip(self.pools, found, strict=True)
+            (f"{short_name(pool.section.name)}: {first}", *rest)
+            for pool, (first, *rest) in zip(self.pools, found, strict=True)
         )
 
     @property
@@ -148,7 +146,7 @@ class SideComparison:
                 f"interval:{change.method}",
                 "ci:95",
                 f"margin:{self.margin:g}",
-                f"version:{own_version()}",
+                f"version:{VERSION}",
             ]
         )
 
@@ -228,33 +226,48 @@ class SideComparison:
         frame: DataFrame = function_of("sides_frame")(self)
         return frame
 
-    def to_text(self, most: int | None = None, columns: int = 80) -> str:
-        """What was compared, the sentences and tables for a terminal.
+    def to_text(self, most: int | None = None, columns: int | None = 80, *, styles: bool = False) -> str:
+        """What was found and compared, tables for a terminal, and what a reader must know.
 
         Parameters
         ----------
         most : int, optional
             Of more tasks only so many are in the tables, the largest changes first; by default all.
-        columns : int
-            Of the terminal.
+        columns : int, optional
+            How many columns a line may take; None for any number.
+        styles : bool
+            Whether it has colours, for `consistency.support.streams.show`.
         """
-        pools = self.pools
-        sentences = [*self.verdicts, *self.summaries]
-        lines = [line for text in sentences for line in wrapped(text, columns)]
+        layout = Layout(columns, styles)
         tasks = chosen(self.by_task.values(), most)
         rows = self.with_pools(tasks)
-        lines += ["", *task_table(rows, columns)]
-        if more := left_out(len(tasks), len(self.by_task)):
-            lines.append(more)
-        noises = list(noise_table(rows, columns))
-        if noises:
-            lines += ["", *wrapped(NOISE_TITLE, columns), *noises]
-        for pool in pools:
-            if measured := list(measure_table(pool, columns)):
-                lines += ["", *wrapped(f"{pool.section.name}: {MEASURES_TITLE}", columns), *measured]
+        pooled = [item.section for item in rows[len(tasks) :]]
+        more = left_out(len(tasks), len(self.by_task))
+        beside = (line for item in tasks for line in metric_lines(item.section))
         read = [*run_lines(self.runs), *run_notes(self.runs), *self.notes]
-        head = [line for text in read for line in wrapped(text, columns)]
-        return "\n".join([*head, "", *lines, "", *textwrap.wrap(self.signature, columns, break_on_hyphens=False)])
+        parts: list[Iterable[str]] = [
+            conclusion_lines(self.conclusions, layout),
+            (line for text in self.to_lines() for line in layout.lines(text)),
+            [
+                *task_lines([item.section for item in tasks], pooled, None, layout),
+                *(layout.lines(more) if more else ()),
+            ],
+            (line for text in (*self.summaries, *beside) for line in layout.lines(text)),
+            _titled(NOISE_TITLE, noise_table(rows, layout), layout),
+            *(
+                _titled(f"{short_name(pool.section.name)}: {MEASURES_TITLE}", measure_table(pool, layout), layout)
+                for pool in self.pools
+            ),
+            (line for text in read for line in layout.lines(text)),
+            layout.lines(self.signature),
+        ]
+        return "\n\n".join(filter(None, ("\n".join(part) for part in parts)))
+
+
+def _titled(title: str, table: Iterable[str], layout: Layout) -> list[str]:
+    """A table below its title; empty without rows."""
+    lines = list(table)
+    return [*layout.lines(title), *lines] if lines else []
 
 
 def _alone(items: Mapping[str, SideSection]) -> dict[str, Section]:

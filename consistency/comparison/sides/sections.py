@@ -14,7 +14,7 @@ from consistency.comparison.estimation import Analysis
 from consistency.comparison.groups import Weighting
 from consistency.comparison.labelled import by_label, kinds_of
 from consistency.comparison.pairing import PairingReport
-from consistency.comparison.section import Section
+from consistency.comparison.section import MetricChange, Section
 from consistency.comparison.sides.answers import SIDES, TaskRuns
 from consistency.comparison.sides.measured import NOISE, MeasuredRuns, joined
 from consistency.metrics.measures import MEASURE
@@ -124,6 +124,7 @@ class SideSection:
             "p_bh": section.p_bh,
             "equivalence_p": section.equivalence_p,
             "minimum_detectable_change": section.minimum_detectable_change,
+            "metrics": {name: found.to_dict() for name, found in (section.metrics or {}).items()},
         }
 
 
@@ -164,6 +165,7 @@ def side_section(
         crossed = over_runs(_over_questions(key, within[0].mean(axis=0), found.reaches, how), within, task_of)
         estimates[key] = _finished(crossed.estimate, key)
         p = crossed.p if key == "delta_accuracy" else p
+    one = next(iter(tasks.values())) if len(tasks) == 1 else None
     change = estimates["delta_accuracy"]
     optional = all(task.has_options for task in tasks.values())
     section = Section(
@@ -178,11 +180,26 @@ def side_section(
         tasks=tuple(tasks) if len(tasks) > 1 else (),
         weighting=weighting,
         absent=absent,
-        filter=next(iter(tasks.values())).before[0].filter if len(tasks) == 1 else None,
+        filter=None if one is None else one.before[0].filter,
+        metrics=None if one is None else _metrics(found, one, labels["clusters"]),
         decompose=partial(_decomposition, list(tasks.values()), labels, task_of) if optional else None,
     )
     runs = tuple(tuple(_means(side, task_of, weighting)) for side in found.right)
     return SideSection(section, _noises(found, labels, task_of), (runs[0], runs[1]))
+
+
+def _metrics(found: MeasuredRuns, task: TaskRuns, clusters: Integers | None) -> dict[str, MetricChange]:
+    """The metrics of a task whose answers are not right or wrong, in their own unit, over runs and questions."""
+    changes = {}
+    for name, (before, after) in found.metrics.items():
+        first, second = before.mean(axis=0), after.mean(axis=0)
+        changes[name] = MetricChange(
+            over_runs(mean(first, clusters=clusters), [before]).estimate,
+            over_runs(mean(second, clusters=clusters), [after]).estimate,
+            over_runs(mean(second - first, clusters=clusters), [before, after]).estimate,
+            higher_is_better=task.before[0].settings.is_higher_better(name),
+        )
+    return changes
 
 
 def _over_questions(name: str, x: Floats, reaches: Mapping[str, tuple[float, float]], labels: Labels) -> Estimate:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from consistency.comparison.numbers import interval, points_of
-from consistency.comparison.printed import tested
+from consistency.comparison.printed import Layout, row_of, tested
+from consistency.comparison.sentences import short_name
 from consistency.comparison.sides.answers import SIDES, SideRun
 from consistency.comparison.sides.sections import Noise, SideSection
 from consistency.metrics.measures import MEASURE, Measure
 from consistency.statistics.crossed import NORMAL_DF, Variances
 from consistency.statistics.estimates import Estimate
-from consistency.support.terminal import cut_in_middle
-from consistency.support.text import counted, decimal, p_value, padded, visible, width
+from consistency.support.terminal import Column, fitted, lines_of
+from consistency.support.text import counted, decimal, p_value, visible
 
 _NONE = "–"
 # On a side: with so many Student's quantile over both is 1.2 times the normal one.
 ENOUGH_RUNS = 5
 # What is compared with the noise, for all questions together.
 COMPARED = ("harmful_flips", "beneficial_flips", "same_top", "kl", "js", "spearman")
-# Of a name that is longer the middle is left out.
-_LONGEST = 20
+_SIDES_AND_BEYOND = ("sides", "before", "after", "beyond [95 % interval]")
+# Where a terminal has no room for all columns, these go first.
+_RANKS = {"before": 2, "after": 2, "p (Holm)": 1}
 
 
 def run_notes(runs: Sequence[Sequence[SideRun]]) -> Iterator[str]:
@@ -42,10 +43,10 @@ def summary(pool: SideSection, *, named: bool) -> Iterator[str]:
     change = pool.section.estimates["delta_accuracy"]
     if change.ci_low is None:
         return
-    of = f"{pool.section.name}: " if named else ""
+    of = f"{short_name(pool.section.name)}: " if named else ""
     yield f"{of}change {points_of(change)} points: {change.describe()}"
     spread = [
-        f"{side} {decimal(100 * deviation, 2)} points over {len(runs)} runs"
+        f"{side} {decimal(100 * deviation, 1)} points over {len(runs)} runs"
         for side, deviation, runs in zip(SIDES, pool.deviations, pool.runs, strict=True)
         if deviation is not None
     ]
@@ -96,45 +97,32 @@ def few_runs(pool: SideSection) -> str:
 
 
 def task_rows(items: Sequence[SideSection]) -> list[tuple[str, ...]]:
-    """A head, and a row for each task and pool: accuracies and the change."""
+    """A head, and a row for each task and pool: accuracies, or the first metric in its own unit, and the change."""
     adjusted = any(item.section.p_holm is not None for item in items)
     rows: list[tuple[str, ...]] = [
         ("", "n", "before", "after", "change [95 % interval]", "p (Holm)" if adjusted else "p")
     ]
     for item in items:
-        section, estimates = item.section, item.section.estimates
-        rows.append(
-            (
-                section.name,
-                str(section.n),
-                _percent(estimates["accuracy_before"].value),
-                _percent(estimates["accuracy_after"].value),
-                points_of(estimates["delta_accuracy"]),
-                tested(section, adjusted=adjusted),
-            )
-        )
+        section, row = item.section, row_of(item.section, None)
+        change = " ".join(filter(None, (row.change, row.interval)))
+        rows.append((section.name, str(section.n), row.before, row.after, change, tested(section, adjusted=adjusted)))
     return rows
 
 
-def task_table(items: Sequence[SideSection], columns: int) -> Iterator[str]:
-    """A row for each task and pool: accuracies and the change."""
-    yield from _table(task_rows(items), columns)
-
-
-def noise_table(items: Sequence[SideSection], columns: int) -> Iterator[str]:
+def noise_table(items: Sequence[SideSection], layout: Layout) -> Iterator[str]:
     """A row for each task and pool: answers that turn from right to wrong between the sides and within them."""
-    rows = [("right → wrong, %", "sides", "before", "after", "beyond [95 % interval]", "p (Holm)")]
-    for item in items:
-        noise = item.noise.get("harmful_flips")
-        if noise is not None:
-            rows.append((item.section.name, *_noise_cells(item, "harmful_flips", noise), p_value(noise_p(noise))))
-    if len(rows) > 1:
-        yield from _table(rows, columns)
+    rows = [
+        (item.section.name, *_noise_cells(item, "harmful_flips", noise), p_value(noise_p(noise)))
+        for item in items
+        if (noise := item.noise.get("harmful_flips")) is not None and noise.beyond.value is not None
+    ]
+    if rows:
+        yield from _table(("right → wrong, %", *_SIDES_AND_BEYOND, "p (Holm)"), rows, layout)
 
 
-def measure_table(pool: SideSection, columns: int) -> Iterator[str]:
+def measure_table(pool: SideSection, layout: Layout) -> Iterator[str]:
     """A row for each measure: between the sides, between two runs of either side, and what is beyond that."""
-    rows = [("", "between the sides", "before", "after", "beyond [95 % interval]")]
+    rows = []
     for name in COMPARED:
         noise, found = pool.noise.get(name), pool.section.estimates.get(name)
         if noise is None or found is None or found.value is None:
@@ -142,8 +130,8 @@ def measure_table(pool: SideSection, columns: int) -> Iterator[str]:
         measure = MEASURE[name]
         cells = _noise_cells(pool, name, noise)
         rows.append((measure.heading, number(found, measure, ends=True), *cells[1:]))
-    if len(rows) > 1:
-        yield from _table(rows, columns)
+    if rows:
+        yield from _table(("", "between the sides", *_SIDES_AND_BEYOND[1:]), rows, layout)
 
 
 def noise_p(noise: Noise) -> float | None:
@@ -160,13 +148,6 @@ def number(found: Estimate | None, measure: Measure, *, ends: bool = False, sign
     return text + (interval(found, measure.scale, digits, "+" if signed else "") if ends else "")
 
 
-def wrapped(sentence: str, columns: int) -> list[str]:
-    """A sentence in lines of so many columns, everything in it visible; all but the first begin with two spaces."""
-    return textwrap.wrap(
-        visible(sentence), columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
-
-
 def _noise_cells(item: SideSection, name: str, noise: Noise) -> tuple[str, str, str, str]:
     measure = MEASURE[name]
     return (
@@ -177,15 +158,13 @@ def _noise_cells(item: SideSection, name: str, noise: Noise) -> tuple[str, str, 
     )
 
 
-def _table(rows: Sequence[tuple[str, ...]], columns: int) -> Iterator[str]:
-    """Rows whose first column is aligned to the left, cut where it is too long, and the others to the right."""
-    rows = [tuple(map(visible, row)) for row in rows]
-    sizes = [max(width(row[place]) for row in rows) for place in range(len(rows[0]))]
-    room = max(columns - sum(sizes[1:]) - len(sizes) + 1, min(_LONGEST, sizes[0]))
-    for row in rows:
-        name = padded(cut_in_middle(row[0], room), min(sizes[0], room))
-        cells = (padded(cell, size, right=True) for cell, size in zip(row[1:], sizes[1:], strict=True))
-        yield " ".join([name, *cells]).rstrip()
+def _table(head: Sequence[str], rows: Sequence[tuple[str, ...]], layout: Layout) -> Iterator[str]:
+    """Rows of names and cells; where there is no room, what is within a side gives way."""
+    table = [
+        Column(name, tuple(visible(row[place]) for row in rows), rank=_RANKS.get(name, 0), right=place > 0)
+        for place, name in enumerate(head)
+    ]
+    yield from lines_of(fitted(table, layout.columns))
 
 
 def _percent(value: float | None) -> str:

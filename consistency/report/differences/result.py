@@ -178,6 +178,8 @@ class Differences:
         differing = [item for item in tested if item.state == "differs"]
         same = sum(item.state == "same" for item in self.differences)
         also = f"; {same} more are the same question by question" if same else ""
+        if self.a.document == self.b.document:
+            return f"A and B are one report: nothing differs in its {len(self.differences)} results."
         if not tested:
             if same:
                 return (

@@ -28,7 +28,7 @@ from consistency.statistics.estimates import Estimate
 from consistency.support.files import Outputs
 from consistency.support.json_files import json_line, json_lines, pretty_json
 from consistency.support.text import visible
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 
 SCHEMA_VERSION = "0.3.0"
 # What an earlier folder of records is known by.
@@ -121,7 +121,7 @@ def _write_task(
             "source_type": "evaluation_run",
             "source_organization_name": "unknown",
             "evaluator_relationship": "other",
-            "additional_details": {"signature": comparison.signature, "version": own_version()},
+            "additional_details": {"signature": comparison.signature, "version": VERSION},
         },
         "eval_library": {
             "name": config.harness or "lm_eval",

@@ -185,7 +185,7 @@ function liveFigure(figure) {
     mark.setAttribute("data-tip", Object.entries(row).map(([name, value]) => `${name} ${value}`).join(" · "));
     mark.setAttribute("aria-label", mark.dataset.tip);
     mark.setAttribute("role", "img");
-    if (!document.getElementById("explorer") || !RANGES.includes(row.measure)) continue;
+    if (!document.getElementById("explorer") || !RANGES.includes(row.measure) || !row.from) continue;
     mark.setAttribute("role", "link");
     mark.classList.add("link");
     const end = (text) => text.replace("−", "-");
@@ -207,8 +207,24 @@ function liveHeat(table) {
     cell.dataset.tip = `${cell.parentElement.cells[0].textContent}, ${heads[cell.cellIndex]}: ${cell.textContent}`;
     cell.tabIndex = cell === cells[0] ? 0 : -1;
   }
+  // The questions of a cell are on the page of its run and the reference: the command that writes it, and where they are there.
+  const panel = table.parentElement.parentElement.querySelector(".questions-of");
+  const ways = [...table.tHead.rows[0].cells].map((cell) => cell.dataset.command);
+  const show = (cell) => {
+    const command = cell && ways[cell.cellIndex];
+    if (!panel || !command) return;
+    const task = cell.parentElement.cells[0].textContent;
+    // The explorer leaves out a filter that names no task, such as that of tasks together.
+    const where = `#questions?${new URLSearchParams({ task })}`;
+    panel.querySelector("p").textContent = `${cell.dataset.tip ?? task}. Its questions are on the page that this command writes, at report.html${where}`;
+    panel.querySelector("code").textContent = command;
+    panel.hidden = false;
+  };
+  if (panel) saying(panel.querySelector("button"), () => copied(panel.querySelector("code").textContent, panel.querySelector("code")));
+  table.addEventListener("click", (event) => show(event.target.closest("td")));
   table.addEventListener("keydown", (event) => {
     const cell = event.target.closest("td");
+    if (event.key === "Enter") show(cell);
     const [down, right] = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key] ?? [];
     if (!cell || down === undefined) return;
     let next = cell;

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from consistency.experiment.grid import Experiment
 from consistency.experiment.group_names import is_balanced
 from consistency.metrics.measures import MEASURE
-from consistency.report.drawings import Look, Plot, Point, errorbar, limits
+from consistency.report.drawings import Look, Plot, Point, errorbar, limits, numbered
 from consistency.report.formats.numbers import DASH, signed
 from consistency.report.grid.document import Checkpoint, GridReport, Mean, Result, RunsCorrelation
 from consistency.report.grid.estimates import MEAN
@@ -116,6 +116,7 @@ def _groups(rows: Sequence[Mean], experiment: Experiment) -> Plot:
     # Every run of a domain has the same base model, asked the same questions.
     first = {(row.domain, row.scope): row for row in reversed(rows)}
     points += [_point(row, "base", "accuracy", group="base") for row in first.values()]
+    points = numbered(points)
 
     def draw(axes: Sequence[Axes], scope: str) -> None:
         for ax, (measure, title) in zip(axes, TITLES.items(), strict=True):
@@ -163,25 +164,25 @@ def _ratios(rows: Sequence[Mean], experiment: Experiment) -> Plot:
     titles = TITLES | DIVERGENCE
     # Where there are balanced variants besides the groups, the line is that of the groups.
     one_line = [row for row in rows if not is_balanced(row.group)] or rows
-    points = [
-        (float(ratio), _point(row, "tuned", measure, ratio=float(ratio)))
+    points = numbered(
+        _point(row, "tuned", measure, ratio=float(ratio))
         for row in one_line
         for measure in titles
         if (ratio := mixed_ratio(row.group)) is not None
-    ]
+    )
 
     def draw(axes: Sequence[Axes], scope: str) -> None:
         for ax, (measure, title) in zip(axes, titles.items(), strict=True):
             for number, (domain, look) in enumerate(looks.items()):
                 shift = 0.006 * (number - (len(looks) - 1) / 2)
                 line = [
-                    (ratio + shift, point)
-                    for ratio, point in points
+                    (float(point.at("ratio") or 0) + shift, point)
+                    for point in points
                     if (point.at("scope"), point.measure, point.at("domain")) == (scope, measure, domain)
                 ]
                 errorbar(ax, sorted(line, key=lambda mark: mark[0]), look, line="-")
             ax.set_title(title)
-            ax.set_ylim(limits((point for _, point in points), measure))
+            ax.set_ylim(limits(points, measure))
         axes[-1].set_xlabel("share answered as the base model would")
 
     return Plot(
@@ -189,8 +190,8 @@ def _ratios(rows: Sequence[Mean], experiment: Experiment) -> Plot:
         title="From INCOMPATIBLE (0) to SELF-ALIGNING (1)",
         caption="The same questions, a growing share of them answered as the base model would; 95 % intervals over "
         f"{_over(experiment)}. Points are shifted sideways so that their intervals do not overlap.",
-        rows=[point.row() for _, point in points],
-        panels=_panels(point.at("scope") for _, point in points),
+        rows=[point.row() for point in points],
+        panels=_panels(point.at("scope") for point in points),
         looks=tuple(looks.values()),
         heights=(1.7, 1.7, 1.7),
         draw=draw,
@@ -208,14 +209,16 @@ def _flips(rows: Sequence[Result], experiment: Experiment) -> Plot:
                     bars.append((runs[0], n, {name: sum(row.flips[name] for row in runs) / n for name in FLIPS}))
 
     def draw(axes: Sequence[Axes], scope: str) -> None:
-        here = [(run, shares) for run, _, shares in bars if run.scope == scope]
+        here = [(number, run, shares) for number, (run, _, shares) in enumerate(bars) if run.scope == scope]
         left = [0.0] * len(here)
         for name, (colour, _) in FLIPS.items():
-            width = [shares[name] for _, shares in here]
-            axes[0].barh(range(len(here)), width, left=left, color=colour, height=0.7)
+            width = [shares[name] for *_, shares in here]
+            drawn = axes[0].barh(range(len(here)), width, left=left, color=colour, height=0.7)
+            for bar, (number, *_) in zip(drawn, here, strict=True):
+                bar.set_gid(f"{name}-mark-{number}")
             left = [a + b for a, b in zip(left, width, strict=True)]
         several = len(experiment.domains) > 1
-        labels = [group_title(run.group) + (f", {run.domain}" if several else "") for run, _ in here]
+        labels = [group_title(run.group) + (f", {run.domain}" if several else "") for _, run, _ in here]
         axes[0].set_yticks(range(len(here)), labels, fontsize=7)
         axes[0].invert_yaxis()
         axes[0].grid(axis="y", visible=False)
@@ -320,6 +323,7 @@ def _training(saved: Sequence[Checkpoint], runs: Sequence[Result], experiment: E
             parts = [row.tuned if epoch else row.base_zero_shot for row in found]
             values = [value for part in parts if (value := part[measure].value) is not None]
             points.append(Point(place, measure, sum(values) / len(values) if values else None))
+    points = numbered(points)
     looks = {group: _look(group) for group in _unmixed(experiment)}
 
     def draw(axes: Sequence[Axes], scope: str) -> None:
@@ -327,13 +331,11 @@ def _training(saved: Sequence[Checkpoint], runs: Sequence[Result], experiment: E
         for ax, (measure, title) in zip(axes, TITLES.items(), strict=True):
             for group, look in looks.items():
                 line = [
-                    (float(point.at("epoch") or 0), point.value)
+                    (float(point.at("epoch") or 0), point)
                     for point in points
                     if (point.at("group"), point.at("scope"), point.measure) == (group, scope, measure)
                 ]
-                known = sorted((epoch, value) for epoch, value in line if value is not None)
-                places = [[mark[end] for mark in known] for end in (0, 1)]
-                ax.plot(*places, color=look.colour, marker=look.marker, markersize=4.5, linewidth=1)
+                errorbar(ax, sorted(line, key=lambda mark: mark[0]), look, line="-")
             ax.set_title(title)
             ax.set_ylim(limits(points, measure))
             ax.set_xticks(range(last + 1))

@@ -18,7 +18,7 @@ from consistency.report.grid.cells import RunAudit
 from consistency.report.grid.document import GridPairing, Result, RunPairing, TrainingRows
 from consistency.report.provenance import cut_notes, difference_notes, inputs_hash, limit_notes, shots_of
 from consistency.support.json_files import read_json
-from consistency.support.version import own_version
+from consistency.support.version import VERSION
 from consistency.support.yaml_files import read_yaml
 from consistency.tasks.templates import OWN, template_title
 
@@ -218,7 +218,7 @@ def signature(experiment: Experiment, logs: Sequence[Log], interval: str) -> str
             f"dtype:{_values(logs, 'dtype')}",
             f"interval:{interval}",
             f"lm_eval:{_values(logs, 'lm_eval_version')}",
-            f"consistency:{own_version()}",
+            f"consistency:{VERSION}",
             inputs_hash(logs),
         ]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.many.values import Judgement
@@ -59,6 +59,19 @@ class JudgedRun(Struct):
     worse_in: list[str]
 
 
+class RunMetric(Struct):
+    """The change of a metric of one run, of a task whose logs do not say which answers are right."""
+
+    run: str
+    task: str
+    metric: str
+    before: Estimate
+    after: Estimate
+    delta: Estimate
+    aggregation: str
+    higher_is_better: bool | None
+
+
 class RankedRun(Struct):
     """A run in the order of accuracy."""
 
@@ -103,6 +116,7 @@ class ManyRuns(Struct, kw_only=True):
     ranking: list[RankedRun]
     best_set: list[str]
     series: RunSeries | None
+    metrics: list[RunMetric] = field(default_factory=list)
     notes: list[str]
     verdict: str
     signature: str

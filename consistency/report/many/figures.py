@@ -9,7 +9,7 @@ import numpy as np
 
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.values import Change
-from consistency.report.drawings import Look, Plot, Point, band, errorbar, limits
+from consistency.report.drawings import Look, Plot, Point, band, errorbar, limits, numbered
 from consistency.statistics.hypotheses import p_or_one
 from consistency.support.figure_style import BLUE, INK, RED
 from consistency.support.terminal import cut_in_middle
@@ -53,7 +53,7 @@ def _placed(comparison: ManyComparison) -> dict[str, float]:
 
 def _runs(comparison: ManyComparison) -> Plot:
     places, series = _placed(comparison), comparison.series is not None
-    points = _points(comparison.overall, comparison.main, places)
+    points = numbered(_points(comparison.overall, comparison.main, places))
     looks = (RAW, CORRECTED) if any(point.at("answers") == CORRECTED.label for point in points) else (RAW,)
     low, high = limits(points, "change")
 

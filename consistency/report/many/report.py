@@ -19,7 +19,15 @@ from consistency.report.drawings import draw_all
 from consistency.report.folder import DraftedReport, begin_report
 from consistency.report.many.document import ManyReport, ManyRuns
 from consistency.report.many.figures import many_plots
-from consistency.report.many.tables import all_table, heat_table, in_points, judgement_table, ranking_table, trend_table
+from consistency.report.many.tables import (
+    all_table,
+    heat_table,
+    in_points,
+    judgement_table,
+    metrics_table,
+    ranking_table,
+    trend_table,
+)
 from consistency.report.methods import SCORES
 from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
 from consistency.support.files import Outputs
@@ -75,6 +83,8 @@ def _report(comparison: ManyComparison, folder: Path) -> Report:
     ]
     if comparison.series is not None:
         sections.append(Section("series", "Along the series", _series_text(comparison), (trend_table(comparison),)))
+    if comparison.metrics:
+        sections.append(Section("metrics", "Other metrics", (), (metrics_table(comparison),)))
     sections += [
         Section("changes", "Every change", (), (all_table(comparison),)),
         Section("provenance", "What was compared", _read(comparison), (log_table(document.logs),)),

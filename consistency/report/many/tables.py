@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable
 
+from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.result import ManyComparison, flat_row
-from consistency.comparison.many.text import chance, judgement, largest_first, margin_of
+from consistency.comparison.many.text import chance, judgement, largest_first, margin_of, metrics_first, metrics_title
 from consistency.comparison.many.values import Change
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH, fixed, points
+from consistency.report.metric_cells import HEAD, metric_cells
 from consistency.statistics.estimates import Estimate
 from consistency.support.text import p_value, shortened
 
 # Shades on either side of no change.
 _SHADES = 4
 SURE = "*"
-# Of a cell.
-_MOST_TASKS = 6
+# Of a cell; of a table, rows that are not folded away.
+_MOST_TASKS, _MOST_SHOWN = 6, 12
 
 
 def in_points(found: Estimate | None) -> str:
@@ -123,7 +127,7 @@ def heat_table(comparison: ManyComparison) -> Table:
         name="heat",
         title="Heat map of runs and tasks",
         caption="Orange with − is worse, blue with + is better, and the darker the larger; * is sure. A click on a head sorts. "
-        "Under the pointer or the focus (arrows move it) a cell says its interval.",
+        "Under the pointer or the focus (arrows move it) a cell says its interval; a click or Enter, where its questions are.",
         head=("task", "questions", *labels),
         rows=tuple(
             (
@@ -140,7 +144,17 @@ def heat_table(comparison: ManyComparison) -> Table:
             for name, changes in sets.items()
         ],
         hints=tuple(("", "", *(_hint(changes.get(label)) for label in labels)) for changes in sets.values()),
+        commands={run.label: _command(comparison, run) for run in comparison.runs},
         shades=tuple(("", "", *(_shade(changes.get(label), largest) for label in labels)) for changes in sets.values()),
+    )
+
+
+def _command(comparison: ManyComparison, run: ComparedRun) -> str:
+    """The command that writes the page of one run and the reference, which holds their questions."""
+    name = re.sub(r"[^\w.-]+", "-", run.label, flags=re.ASCII).strip("-.") or "run"
+    score = [] if comparison.score == "raw" else ["--score", comparison.score]
+    return shlex.join(
+        ["consistency", "compare", comparison.reference.path, run.path, *score, "--out", f"report-{name}"]
     )
 
 
@@ -187,6 +201,22 @@ def trend_table(comparison: ManyComparison) -> Table:
     )
 
 
+def metrics_table(comparison: ManyComparison) -> Table:
+    """The changes of metrics that are no shares of right answers."""
+    rows = sorted(comparison.metrics, key=metrics_first)
+    title = metrics_title(comparison)
+    return Table(
+        name="metrics",
+        title="Metrics in their own unit",
+        caption=f"{title[0].upper()}{title[1:]}.",
+        head=("run", "task", "metric", *HEAD),
+        rows=tuple((item.label, item.task, item.metric, *metric_cells(item.found)) for item in rows),
+        labels=3,
+        data=[item.to_dict() for item in rows],
+        folded=len(rows) > _MOST_SHOWN,
+    )
+
+
 def all_table(comparison: ManyComparison) -> Table:
     """Every change of a run in a task."""
     rows = sorted(comparison.rows(), key=largest_first)
@@ -212,7 +242,7 @@ def all_table(comparison: ManyComparison) -> Table:
         rows=tuple(_row(label, name, change, distances=distances) for label, name, change in rows),
         labels=2,
         data=[flat_row(label, name, change, comparison.margin) for label, name, change in rows],
-        folded=len(rows) > 12,
+        folded=len(rows) > _MOST_SHOWN,
     )
 
 

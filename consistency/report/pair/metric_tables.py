@@ -11,13 +11,11 @@ from consistency.comparison.sentences import accuracy_name
 from consistency.logs.generations import UNREADABLE
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Table
-from consistency.report.formats.numbers import DASH, fixed, formatted, signed, with_share
-from consistency.statistics.estimates import Estimate
+from consistency.report.formats.numbers import DASH, formatted, with_share
+from consistency.report.metric_cells import HEAD, metric_cells
 from consistency.support.text import p_value
 
 FOLDED = 25
-DIGITS = 4
-BETTER = {True: "higher", False: "lower", None: DASH}
 REASONS: dict[str, str] = {
     "empty": "there is no text",
     "cut": "it probably reached its limit before an answer",
@@ -46,19 +44,6 @@ def _filtered(metric: str, filter_name: str | None) -> str:
     return metric if filter_name is None else f"{metric},{filter_name}"
 
 
-def value(estimate: Estimate) -> str:
-    """A metric in its own unit."""
-    return fixed(estimate.value, DIGITS)
-
-
-def change(estimate: Estimate) -> str:
-    """The change of a metric in its own unit, with its interval."""
-    found = signed(estimate.value, DIGITS)
-    if estimate.value is None or estimate.ci_low is None:
-        return found
-    return f"{found} [{signed(estimate.ci_low, DIGITS)}, {signed(estimate.ci_high, DIGITS)}]"
-
-
 def metric_table(comparison: Comparison) -> Table | None:
     """Every metric beside those of the headline; None without one."""
     found = list(metric_rows(comparison))
@@ -70,16 +55,12 @@ def metric_table(comparison: Comparison) -> Table | None:
         title="Metrics beside the headline",
         caption="Each in its own unit, aggregated as its task does."
         + (" (beside): of a filter that does not count." if others else ""),
-        head=("task", "metric", "aggregated by", "better", "before", "after", "change"),
+        head=("task", "metric", *HEAD),
         rows=tuple(
             (
                 task,
                 metric if counts else f"{metric} (beside)",
-                item.aggregation,
-                BETTER[item.higher_is_better],
-                value(item.before),
-                value(item.after),
-                change(item.delta),
+                *metric_cells(item),
             )
             for task, metric, counts, item in found
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from consistency.comparison.groups import Weighting
+from consistency.comparison.section import MetricChange
 from consistency.report.document import Document, Verdict
 from consistency.statistics.estimates import Estimate
 
@@ -51,6 +52,7 @@ class SideChange(Struct, kw_only=True):
     p_bh: float | None
     equivalence_p: float | None
     minimum_detectable_change: float | None
+    metrics: dict[str, MetricChange] = field(default_factory=dict)
 
 
 class SidesReport(Document, tag="sides", kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from consistency.report.document import Verdict
 from consistency.report.drawings import draw_all
 from consistency.report.folder import DraftedReport, begin_report
 from consistency.report.formats.numbers import DASH, fixed, formatted
+from consistency.report.metric_cells import HEAD, metric_cells
 from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
 from consistency.report.sides.document import SideChange, SidesReport
 from consistency.report.sides.figures import side_plots
@@ -73,7 +74,10 @@ def _report(comparison: SideComparison, folder: Path) -> Report:
     document = _document(comparison)
     pools, figures = comparison.pools, draw_all(side_plots(comparison.by_task), folder / "figures")
     rows = _rows(comparison)
-    sections = [Section("tasks", "What changed", (), (_change_table(rows), *figures))]
+    further = tuple(_summaries(pools[1:], named=True))
+    sections = [Section("tasks", "What changed", further, (_change_table(rows), *figures))]
+    if metrics := _metric_table(comparison):
+        sections.append(Section("metrics", "Metrics in their own unit", (), (metrics,)))
     if any(item.noise for item in rows.values()):
         measures = [table for pool in pools if (table := _measure_table(pool)).rows]
         noise = (*measures, _noise_table(rows))
@@ -85,10 +89,7 @@ def _report(comparison: SideComparison, folder: Path) -> Report:
         title=f"{_names(comparison)}: {_counts(comparison)}",
         kicker=f"{_names(comparison)} · {_counts(comparison)} · {_questions(comparison)}",
         leads=comparison.verdicts[:2],
-        details=(
-            *(f"{line[0].upper()}{line[1:]}." for pool in pools for line in summary(pool, named=len(pools) > 1)),
-            *comparison.verdicts[2:],
-        ),
+        details=(*comparison.verdicts[2:], *_summaries(pools[:1], named=len(pools) > 1)),
         intervals=INTERVALS,
         notes=tuple(document.notes),
         signature=document.signature,
@@ -97,6 +98,14 @@ def _report(comparison: SideComparison, folder: Path) -> Report:
         bibtex=bibtex(log.lm_eval_version for log in document.logs),
         document=document,
     )
+
+
+def _summaries(pools: Iterable[SideSection], *, named: bool) -> Iterator[str]:
+    """Of pools their change with its estimator, how far their runs lie apart, and the change without letter bias."""
+    for pool in pools:
+        for line in summary(pool, named=named):
+            # A name stays as it is.
+            yield f"{line if named else line[0].upper() + line[1:]}."
 
 
 _NOISE = (
@@ -183,6 +192,28 @@ def _change_table(rows: Mapping[str, SideSection]) -> Table:
             {"section": name, **_flat(item.section.estimates), "p": item.section.sign_flip_p}
             for name, item in rows.items()
         ],
+    )
+
+
+def _metric_table(comparison: SideComparison) -> Table | None:
+    """The metrics of tasks whose answers are not right or wrong; None without one."""
+    found = [
+        (task, metric, change)
+        for task, item in comparison.by_task.items()
+        if item.section.estimates["delta_accuracy"].value is None
+        for metric, change in (item.section.metrics or {}).items()
+    ]
+    if not found:
+        return None
+    return Table(
+        "metrics",
+        "Metrics of tasks whose answers are not right or wrong",
+        "Means over runs and questions, each metric in its own unit; each interval is of that metric alone.",
+        ("task", "metric", *HEAD),
+        tuple((task, metric, *metric_cells(change)) for task, metric, change in found),
+        2,
+        [{"task": task, "metric": metric, **change.to_dict()} for task, metric, change in found],
+        folded=len(found) > _MOST_SHOWN,
     )
 
 
@@ -287,7 +318,7 @@ def _run_table(rows: Mapping[str, SideSection]) -> Table:
     for name, item in rows.items():
         accuracies = [fixed(None if x != x else 100 * x, 1) for side in item.runs for x in side]
         if accuracies:
-            spreads = (fixed(None if x is None else 100 * x, 2) for x in item.deviations)
+            spreads = (fixed(None if x is None else 100 * x, 1) for x in item.deviations)
             cells.append((name, *accuracies, *spreads))
     return Table(
         "accuracy_of_runs",
