@@ -17,7 +17,7 @@ from consistency.tasks.scopes import scope_tasks
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# Tests run beside each other: threads of more than one wait for processors that the others have, several times as long as they work.
+# Tests run beside each other: threads of one wait for processors that the others have, far longer than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TEXT = (
