@@ -65,7 +65,6 @@ MENU = {
 }
 GALLERY = "gallery/index.html"
 API = "api/consistency.html"
-# A search shows one excerpt; text behind this many characters of a section is found, and not shown.
 _SPACES = re.compile(r"\s+")
 
 
@@ -295,7 +294,8 @@ def build(out: Path, without: set[str], modules: list[str]) -> list[str]:
     own = Path(__file__).parent / "website"
     rules = "".join(f".{name} {{ {style} }}\n" for style, name in classes.items())
     (out / "site.css").write_text((own / "site.css").read_text(encoding="utf-8") + rules, encoding="utf-8")
-    shutil.copyfile(own / "site.js", out / "site.js")
+    for script in own.glob("*.js"):
+        shutil.copyfile(script, out / script.name)
     (out / "search-index.js").write_text(index(read, {page.target: page.title for page in pages}), encoding="utf-8")
     return [*documents.problems, *dead_links(out, read)]
 

@@ -1,17 +1,4 @@
 "use strict";
-// A browser may forbid storage to a file; then the colours are chosen for one visit.
-const root = document.documentElement;
-const KEY = "consistency-theme";
-const kept = {
-  get theme() { try { return localStorage.getItem(KEY); } catch { return null; } },
-  set theme(name) { try { localStorage.setItem(KEY, name); } catch { /* for this visit only */ } },
-};
-
-function showTheme(name) {
-  if (name === "light" || name === "dark") root.dataset.theme = name;
-  else delete root.dataset.theme;
-}
-
 function offerThemes() {
   const choice = document.getElementById("theme");
   const now = ["light", "dark"].includes(kept.theme) ? kept.theme : "auto";
@@ -133,13 +120,11 @@ function offerSearch() {
   }
 
   function line(section, terms, at) {
-    const option = document.createElement("li");
-    Object.assign(option, { id: `found-${at}`, role: "option" });
+    const option = Object.assign(document.createElement("li"), { role: "presentation" });
     const link = document.createElement("a");
-    link.href = top_ + section.place;
-    link.tabIndex = -1;
+    Object.assign(link, { id: `found-${at}`, role: "option", href: top_ + section.place, tabIndex: -1 });
     const title = document.createElement("b");
-    const where = section.title && section.title !== section.page ? `${section.title}` : section.page;
+    const where = section.title || section.page;
     title.append(marked(where, terms));
     const page = document.createElement("small");
     page.append(where === section.page ? "" : `${section.page} · `, marked(excerpt(section, terms), terms));
@@ -176,7 +161,7 @@ function offerSearch() {
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown") choose(chosen + 1);
     else if (event.key === "ArrowUp") choose(chosen - 1);
-    else if (event.key === "Enter") list.querySelector("[aria-selected=true] a")?.click();
+    else if (event.key === "Enter") list.querySelector("[aria-selected=true]")?.click();
     else if (event.key === "Escape" && !list.hidden) close();
     else return;
     event.preventDefault();
@@ -204,7 +189,6 @@ function foldMenu() {
   if (here && !narrow.matches) menu.scrollTop = here.offsetTop - menu.clientHeight / 2;
 }
 
-showTheme(kept.theme);
 offerThemes();
 offerSearch();
 foldMenu();
