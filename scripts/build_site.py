@@ -196,9 +196,7 @@ def menu(pages: Mapping[str, Page], further: Mapping[str, list[Entry]]) -> dict[
             inner.setdefault(above, []).append(Entry(page.target, page.title.partition(":")[0], inner=True))
     return {
         group: [
-            entry
-            for name, label in names.items()
-            for entry in (Entry(pages[name].target, label), *inner.get(name, ()))
+            entry for name, label in names.items() for entry in (Entry(pages[name].target, label), *inner.get(name, ()))
         ]
         + further.get(group, [])
         for group, names in MENU.items()
@@ -209,9 +207,7 @@ def api_pages(only: list[str]) -> Iterator[Page]:
     """The pages of the API reference."""
     for path, parts in api.modules(only):
         names = f'<details class="names"><summary>Modules</summary>{parts["names"]}</details>' if parts["names"] else ""
-        content = re.sub(r"</?main[^>]*>", "", parts["content"]).replace(
-            "<h1", f'<h1 id="{escape(parts["title"])}"', 1
-        )
+        content = re.sub(r"</?main[^>]*>", "", parts["content"]).replace("<h1", f'<h1 id="{escape(parts["title"])}"', 1)
         before, end, after = content.partition("</h1>")
         yield Page(f"api/{path}", Markup(f"{before}{end}{names}{after}"), is_api=True)
 

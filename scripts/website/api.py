@@ -10,8 +10,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import consistency
-
 # The command line, which `consistency --help` documents.
 LEFT_OUT = ("cli", "__main__")
 _PART = re.compile(r"<!-- (title|names|content) -->\n?(.*?)<!-- end -->", re.DOTALL)
@@ -37,6 +35,7 @@ def modules(only: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
     import pdoc
     import pdoc.render
 
+    import consistency
     import consistency.watch
 
     # Packages import their public names when they are first used, and pdoc shows what `__all__` names, in this order.
