@@ -63,6 +63,16 @@ MENU = {
     },
     "Project": {"CHANGELOG.md": "Changes", "consistency/world/base_model/README.md": "The base model"},
 }
+# Documents that a command writes: the site says below each which one.
+MADE_BY = {
+    "docs/results/world/report.md": "make world-paper",
+    "docs/results/world/claims.md": "python scripts/published_claims.py runs/world-paper/report",
+    "docs/results/world/seeds/report.md": "make world-seeds",
+    "docs/results/world/seeds/claims.md": "python scripts/published_claims.py runs/world-seeds/report",
+    "docs/results/world/cpu_and_gpu.md": "python scripts/same_conclusions.py docs/results/world runs/world-paper-gpu/report",
+    "docs/results/qwen2.5-coder-1.5b/tables.md": "python scripts/real_model.py docs/results/qwen2.5-coder-1.5b",
+    "docs/rotatable_tasks.md": "python scripts/survey_rotations.py",
+}
 GALLERY = "gallery/index.html"
 API = "api/consistency.html"
 _SPACES = re.compile(r"\s+")
@@ -275,6 +285,7 @@ def build(out: Path, without: set[str], modules: list[str]) -> list[str]:
             navigation=navigation,
             top="../" * page.target.count("/"),
             policy=POLICY,
+            made_by=MADE_BY.get(page.source, ""),
             project=PROJECT["name"],
             version=PROJECT["version"],
         )

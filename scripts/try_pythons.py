@@ -216,7 +216,9 @@ def main() -> int:
                 flush=True,
             )
             if tried.total > MOST_SECONDS:
-                failed.append(f"Python {version}: {tried.total:.0f} s to the first verdict, more than {MOST_SECONDS:.0f}")
+                failed.append(
+                    f"Python {version}: {tried.total:.0f} s to the first verdict, more than {MOST_SECONDS:.0f}"
+                )
         for other in passed[1:]:
             found = list(differences(passed[0].document, other.document))
             failed += [f"Python {passed[0].version} and {other.version}: {line}" for line in found[:5]]

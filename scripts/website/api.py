@@ -39,7 +39,8 @@ def modules(only: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
     import consistency.watch
 
     # Packages import their public names when they are first used, and pdoc shows what `__all__` names, in this order.
-    for package in (consistency, consistency.watch):
+    # Those of the watch import Axolotl.
+    for package in (consistency, consistency.watch) if not only or "watch" in only else (consistency,):
         for name in package.__all__:
             setattr(package, name, getattr(package, name))
     found = [module.name for module in pkgutil.iter_modules(consistency.__path__) if module.name not in LEFT_OUT]
