@@ -42,15 +42,15 @@ class StoppedError(RuntimeError):
 
 
 def sections(changelog: str) -> dict[str, tuple[str | None, str]]:
-    """Date and text of each version in a changelog, the newest first.
+    r"""Date and text of each version in a changelog, the newest first.
 
     Examples
     --------
-    >>> sections("# Changes\\n\\n## [Unreleased]\\n\\n## [1.0.0] - 2026-01-02\\n\\n- First.\\n")
+    >>> sections("# Changes\n\n## [Unreleased]\n\n## [1.0.0] - 2026-01-02\n\n- First.\n")
     {'Unreleased': (None, ''), '1.0.0': ('2026-01-02', '- First.')}
     """
     found = list(HEADING.finditer(changelog))
-    ends = [heading.start() for heading in found[1:]] + [len(changelog)]
+    ends = [*(heading.start() for heading in found), len(changelog)][1:]
     return {
         heading["name"]: (heading["date"], changelog[heading.end() : end].strip())
         for heading, end in zip(found, ends, strict=True)
