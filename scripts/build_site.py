@@ -241,7 +241,12 @@ def gallery_page(out: Path) -> Page:
         '<h1 id="gallery">Gallery</h1>\n<p>Pages as the commands write them, made from data that ships with the project '
         "when this site was built. Each is a file that loads nothing from the network.</p>\n"
     )
-    return Page(GALLERY, Markup(head + "".join(cards)))
+    grid = (
+        '<h2 id="grid"><a href="../docs/results/world/report.html">The report of an experiment</a></h2>\n<p>Nine groups of '
+        "training questions on four domains of the embedded world, as the command left it in Markdown, with its figures and tables.</p>\n"
+        + highlighted("$ make world-paper", "console")
+    )
+    return Page(GALLERY, Markup(head + "".join(cards) + grid))
 
 
 def index(pages: Mapping[str, Read], titles: Mapping[str, str]) -> str:

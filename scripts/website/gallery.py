@@ -10,13 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_DEMO = "docs/results/demo"
-_TUNED = ("harmonious", "incompatible", "self_aligning")
-_SEED = "runs/demo/world/medicine/seed-0/logs"
-_BASE = "runs/demo/world/base/logs"
-_UNPACK = "python scripts/slim_logs.py unpack"
-_CHAT = "--tokenizer consistency/world/base_model --template model"
-
 
 @dataclass(frozen=True)
 class Example:
@@ -38,39 +31,29 @@ class Example:
     commands: tuple[str, ...]
 
 
-_LOGS_OF_DEMO = (
-    f"{_UNPACK} {_DEMO}/icl.npz {_BASE}/icl",
-    f"{_UNPACK} {_DEMO}/ift.npz {_BASE}/ift {_CHAT}",
-    *(f"{_UNPACK} {_DEMO}/{group}.npz {_SEED}/{group} {_CHAT}" for group in _TUNED),
-)
 EXAMPLES = (
     Example(
         "compare",
         "Two evaluations compared",
-        "The base model of the embedded world before and after a fine-tune on 354 medical questions: what changed, whether it is "
-        "chance, and every question.",
+        "The base model of the embedded world before and after a fine-tune on 354 medical questions: what changed, whether it "
+        "is chance, and every question.",
         ("consistency compare docs/notebook_logs/before.zip docs/notebook_logs/after.zip --by subject --out compare",),
     ),
     Example(
         "many",
         "Many runs compared with one",
-        "Three fine-tunes of the same model, on three groups of training questions, against the base model in the same template.",
+        "Three fine-tunes of the same model on three groups of training questions against the base model, 1,450 questions each.",
         (
-            *_LOGS_OF_DEMO,
-            f"consistency compare {_BASE}/ift {' '.join(f'{_SEED}/{group}' for group in _TUNED)} --out many",
+            "python scripts/world_letters.py docs/results/world/letters.npz --logs runs",
+            "consistency compare runs/base.jsonl runs/harmonious.jsonl runs/self_aligning.jsonl runs/incompatible.jsonl "
+            "--out many",
         ),
     ),
     Example(
         "watch",
         "A watched training",
-        "Qwen2.5-Coder-1.5B while it is trained on answers that contradict it; the alarm comes at step 4 of 15.",
+        "Qwen2.5-Coder-1.5B while it is trained on answers that contradict it: the alarm comes at step 4 of 15.",
         ("consistency watch docs/results/qwen2.5-coder-1.5b/watch/incompatible --out watch",),
-    ),
-    Example(
-        "grid",
-        "The report of an experiment",
-        "A run of `make demo`: one domain, three groups of training questions, probe, training and evaluation.",
-        (*_LOGS_OF_DEMO, "consistency report scripts/experiments/demo.yaml --root runs/demo --out grid"),
     ),
 )
 
@@ -93,15 +76,12 @@ def write_examples(root: Path, out: Path, work: Path) -> Iterator[Example]:
         If a command fails.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("docs", "scripts", "consistency", "lm_eval_tasks", "axolotl_configs"):
+    for name in ("docs", "scripts"):
         (work / name).symlink_to(root / name)
     environment = os.environ | {"PYTHONPATH": str(root), "HF_HUB_OFFLINE": "1"}
-    done: set[str] = set()
     for example in EXAMPLES:
         for command in example.commands:
-            if command not in done:
-                _run(command, work, environment)
-                done.add(command)
+            _run(command, work, environment)
         (work / example.name).rename(out / example.name)
         yield example
 
