@@ -227,13 +227,10 @@ def gallery_page(out: Path) -> Page:
     cards = []
     with tempfile.TemporaryDirectory() as work:
         for example in gallery.write_examples(ROOT, out / "gallery", Path(work)):
-            verdict = read_page((out / "gallery" / example.name / "report.html").read_text(encoding="utf-8"))
-            said = next((section.title for section in verdict.sections if section.level == 1), "")
             commands = "\n".join(f"$ {command}" for command in example.commands)
             cards.append(
                 f'<h2 id="{example.name}"><a href="{example.name}/report.html">{escape(example.title)}</a></h2>\n'
                 + from_markdown(example.text, str)
-                + (f"<blockquote>{escape(_SPACES.sub(' ', said).strip())}</blockquote>\n" if said else "")
                 + f'<p><a href="{example.name}/report.html">Open the page</a>. The commands that made it:</p>\n'
                 + highlighted(commands, "console")
             )
@@ -243,7 +240,7 @@ def gallery_page(out: Path) -> Page:
     )
     grid = (
         '<h2 id="grid"><a href="../docs/results/world/report.html">The report of an experiment</a></h2>\n<p>Nine groups of '
-        "training questions on four domains of the embedded world, as the command left it in Markdown, with its figures and tables.</p>\n"
+        "training questions on four domains of the embedded world, as the command left it in Markdown.</p>\n"
         + highlighted("$ make world-paper", "console")
     )
     return Page(GALLERY, Markup(head + "".join(cards) + grid))

@@ -66,14 +66,19 @@ def overlay(release: str, folder: Path) -> dict[str, str]:
 
 
 def evaluate(
-    words: Sequence[str], out: Path, environment: Mapping[str, str], limit: int = LIMIT
+    words: Sequence[str],
+    out: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    python: Path | str = sys.executable,
+    limit: int = LIMIT,
 ) -> dict[int, list[float]] | str:
     """The logprobs of each question's options by a command; or the last line of its error."""
     asked = ["--model_args", f"pretrained={BASE_MODEL},dtype=float32", "--tasks", TASK, "--device", "cpu"]
     asked += ["--limit", str(limit), "--log_samples", "--output_path", str(out)]
     done = subprocess.run(
-        [sys.executable, *words, *asked],
-        env=os.environ | {"HF_HUB_OFFLINE": "1"} | dict(environment),
+        [python, *words, *asked],
+        env=os.environ | {"HF_HUB_OFFLINE": "1"} | dict(environment or {}),
         capture_output=True,
         text=True,
         check=False,
