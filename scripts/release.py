@@ -84,9 +84,8 @@ def bump(version: str, root: Path = ROOT) -> None:
     }
     texts = {}
     for name, (pattern, new) in changes.items():
-        texts[name], count = re.subn(
-            pattern, lambda _, new=new: new, (root / name).read_text(encoding="utf-8"), count=1, flags=re.MULTILINE
-        )
+        text = (root / name).read_text(encoding="utf-8")
+        texts[name], count = re.subn(pattern, new, text, count=1, flags=re.MULTILINE)
         if count != 1:
             raise StoppedError(f"{name}: there is no line for the version")
     for name, text in texts.items():

@@ -27,18 +27,19 @@ _CLASSED = re.compile(r'(<[^<>]*?\s)class="([^"]*)"([^<>]*?) class="([^"]*)"')
 class _Renderer(RendererHTML):
     """Comments of a document are for its tests: they and all other HTML in it are not shown."""
 
-    def html_block(self, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-        return "" if tokens[at].content.lstrip().startswith("<!--") else escape(tokens[at].content)
+    def html_block(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return "" if tokens[idx].content.lstrip().startswith("<!--") else escape(tokens[idx].content)
 
-    html_inline = html_block
+    def html_inline(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return self.html_block(tokens, idx, options, env)
 
-    def fence(self, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-        return highlighted(tokens[at].content, tokens[at].info.strip())
+    def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return highlighted(tokens[idx].content, tokens[idx].info.strip())
 
-    def table_open(self, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         return '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>\n'
 
-    def table_close(self, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+    def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         return "</table></div>\n"
 
 
