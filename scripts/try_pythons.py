@@ -5,8 +5,8 @@
     python scripts/try_pythons.py --peer lm_eval --peer errorbars --peer evidently    # what other programs weigh
 
 Each environment gets the newest packages that the wheel asks for, without constraints. Printed for each Python: seconds from
-an empty folder to the first verdict (environment, installation and comparison), those of the comparison alone, and of a second
-one; megabytes of what was installed; seconds to import the package. The comparisons of all Pythons have to hold the same
+an empty folder to the first verdict (environment, installation and comparison), by the clock and of the processor, which is what
+counts on a busy machine; those of the comparison alone, and of a second one; megabytes of what was installed; seconds to import the package. The comparisons of all Pythons have to hold the same
 numbers. Peers are installed with the newest of these Pythons and imported.
 
 Exit codes: 0 if every Python that was found passed, and none is missing; 1 if one failed, or two disagree; 2 if an input cannot
@@ -19,6 +19,7 @@ import argparse
 import json
 import math
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -50,8 +51,9 @@ class Tried:
     Attributes
     ----------
     version : str
-    total, compare, again, imported : float
-        Seconds: from an empty folder to the first verdict; the first and the second comparison; the import.
+    total, processor, compare, again, imported : float
+        Seconds: from an empty folder to the first verdict, by the clock and of the processor; the first and the second
+        comparison; the import.
     megabytes : float
         Of the packages, without pip.
     document : dict
@@ -60,6 +62,7 @@ class Tried:
 
     version: str
     total: float = math.nan
+    processor: float = math.nan
     compare: float = math.nan
     again: float = math.nan
     imported: float = math.nan
@@ -96,6 +99,12 @@ def run(command: Sequence[object], folder: Path, **environment: str) -> tuple[st
     return done.stdout, seconds
 
 
+def processor_seconds() -> float:
+    """Seconds of the processor that the commands that have ended took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def install(python: Path, folder: Path, *packages: object) -> Path:
     """An environment with these packages and no others; its Python."""
     run([python, "-m", "venv", folder / "env"], folder)
@@ -127,12 +136,12 @@ def try_python(python: Path, wheel: Path) -> Tried:
     tried = Tried(version.strip())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), processor_seconds()
         inside = install(python, folder, wheel)
         program = inside.with_name("consistency")
         logs = [LOGS / "before.zip", LOGS / "after.zip"]
         printed, tried.compare = run([program, "compare", *logs], folder)
-        tried.total = time.perf_counter() - began
+        tried.total, tried.processor = time.perf_counter() - began, processor_seconds() - used
         if "points [" not in printed.partition("\n")[0]:
             raise FailedError(f"the first line is no verdict: {printed[:200]}")
         _, tried.again = run([program, "compare", *logs], folder)
@@ -198,8 +207,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         wheel = (given.wheel or core_wheel(Path(name))).resolve()
         print(f"{wheel.name}: {wheel.stat().st_size:,} bytes\n")
-        print("| Python | to the first verdict (s) | first comparison | second | installed (MB) | import (s) |")
-        print("|---|---|---|---|---|---|")
+        print(
+            "| Python | to the first verdict (s) | of the processor | first comparison | second | installed (MB) | import (s) |"
+        )
+        print("|---|---|---|---|---|---|---|")
         passed: list[Tried] = []
         failed: list[str] = []
         for version in [version for version in wanted if version in here]:
