@@ -4,7 +4,8 @@
     python scripts/build_site.py build/site --without gallery --without api    # the documents alone, in seconds
 
 Its pages are the documents (README, CHANGELOG, docs, and all that these link to), the notebook, the API reference and the
-gallery. If a link leads nowhere, the lines that say so are printed, nothing is replaced, and the exit code is 1.
+gallery. If a link leads nowhere, the lines that say so are printed, nothing is replaced, and the exit
+code is 1; it is 2 if the folder holds something else.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ MADE_BY = {
 }
 GALLERY = "gallery/index.html"
 API = "api/consistency.html"
+INDEX = "search-index.js"
 _SPACES = re.compile(r"\s+")
 
 
@@ -305,7 +307,7 @@ def build(out: Path, without: set[str], modules: list[str]) -> list[str]:
     (out / "site.css").write_text((own / "site.css").read_text(encoding="utf-8") + rules, encoding="utf-8")
     for script in own.glob("*.js"):
         shutil.copyfile(script, out / script.name)
-    (out / "search-index.js").write_text(index(read, {page.target: page.title for page in pages}), encoding="utf-8")
+    (out / INDEX).write_text(index(read, {page.target: page.title for page in pages}), encoding="utf-8")
     for report in out.glob("gallery/*/report.html"):
         # Its policy is its own, and its script makes places of its own in the page.
         links = [link for link in read_page(report.read_text(encoding="utf-8")).links if not link.startswith("#")]
@@ -321,6 +323,9 @@ def main() -> int:
     parser.add_argument("--module", action="append", default=[], help="of the API only this module; may be repeated")
     given = parser.parse_args()
     out: Path = given.out.resolve()
+    if out.exists() and not (out / INDEX).is_file():
+        print(f"{out} is no site that this program made: name another folder", file=sys.stderr)
+        return 2
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
         new = Path(folder) / "site"

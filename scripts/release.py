@@ -35,6 +35,8 @@ HEADING = re.compile(r"^## \[(?P<name>[^\]]+)\](?: - (?P<date>\d{4}-\d\d-\d\d))?
 TOKEN = "TWINE_PASSWORD"
 # Two files of our tasks are the same on purpose: each folder of tasks is complete.
 _MEANT = ("--ignore", "W002")
+# What a release leaves in its folder.
+_OWN = ("lm_eval_consistency", "NOTES.md", "whole")
 
 
 class StoppedError(RuntimeError):
@@ -113,6 +115,9 @@ def stops(version: str) -> Iterator[str]:
 
 def build(out: Path, isolated: bool) -> list[Path]:
     """Build the files of a release: the sdist and the two wheels."""
+    others = [path.name for path in out.glob("*") if not path.name.startswith(_OWN)]
+    if others:
+        raise StoppedError(f"{out} is to be emptied, and holds what no release made: {', '.join(sorted(others)[:5])}")
     shutil.rmtree(out, ignore_errors=True)
     options = [] if isolated else ["--no-isolation"]
     _run([sys.executable, "-m", "build", *options, "--outdir", out / "whole", ROOT])
@@ -150,7 +155,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bump", metavar="VERSION", help="write this version into the files, and nothing else")
     parser.add_argument("--dry-run", action="store_true", help="neither tag nor upload")
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for the files; it is emptied")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "dist", help="folder for the files; one of a release is emptied"
+    )
     parser.add_argument("--no-isolation", action="store_true", help="build with the packages of this environment")
     parser.add_argument("--without-install", action="store_true", help="do not install the core to try it")
     given = parser.parse_args()
@@ -176,7 +183,7 @@ def _release(given: argparse.Namespace) -> int:
     if problems and not given.dry_run:
         return 2
     text = notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version)
-    files = build(given.out, isolated=not given.no_isolation)
+    files = build(given.out.resolve(), isolated=not given.no_isolation)
     check(files)
     (given.out / "NOTES.md").write_text(text, encoding="utf-8")
     if not given.without_install:
@@ -186,9 +193,10 @@ def _release(given: argparse.Namespace) -> int:
     if given.dry_run:
         print(f"Checked; {version} was neither tagged nor uploaded.")
         return 0
-    _run(["git", "tag", "--annotate", f"v{version}", "--cleanup=verbatim", "--file", given.out / "NOTES.md"])
+    # An upload can be refused and is done again; a tag that is there stops it.
     _run([sys.executable, "-m", "twine", "upload", "--non-interactive", "--username", "__token__", *files])
-    print(f"Tagged and uploaded; git push origin v{version} publishes the tag.")
+    _run(["git", "tag", "--annotate", f"v{version}", "--cleanup=verbatim", "--file", given.out.resolve() / "NOTES.md"])
+    print(f"Uploaded and tagged; git push origin v{version} publishes the tag.")
     return 0
 
 
