@@ -146,3 +146,14 @@ def test_the_search_works_from_a_folder_with_the_keyboard(site: Path) -> None:
         assert not said
         assert all(url.startswith("file:") or url == "data:," for url in asked)
         browser.close()
+
+
+def test_a_page_of_the_gallery_links_only_what_is_beside_it(tmp_path: Path) -> None:
+    from consistency.report.watch.report import write_watch
+    from consistency.support.files import Outputs
+    from consistency.watch.record import read_watch
+
+    record = read_watch(ROOT / "docs/results/qwen2.5-coder-1.5b/watch/incompatible")
+    page = write_watch(record, tmp_path / "watch", Outputs())
+    links = [link for link in read_page(page.read_text()).links if not link.startswith("#")]
+    assert [link for link in links if not (page.parent / link).is_file()] == []
