@@ -151,9 +151,10 @@ def test_the_search_works_from_a_folder_with_the_keyboard(site: Path) -> None:
 def test_a_page_of_the_gallery_links_only_what_is_beside_it(tmp_path: Path) -> None:
     from consistency.report.watch.report import write_watch
     from consistency.support.files import Outputs
-    from consistency.watch.record import read_watch
+    from consistency.watch.record import read_record
 
-    record = read_watch(ROOT / "docs/results/qwen2.5-coder-1.5b/watch/incompatible")
-    page = write_watch(record, tmp_path / "watch", Outputs())
+    record = read_record(ROOT / "docs/results/qwen2.5-coder-1.5b/watch/incompatible")
+    with Outputs() as outputs:
+        page = write_watch(record, tmp_path / "watch", outputs)
     links = [link for link in read_page(page.read_text()).links if not link.startswith("#")]
     assert [link for link in links if not (page.parent / link).is_file()] == []
