@@ -212,9 +212,7 @@ def test_the_logprobs_of_shared_prefixes_with_the_other_release_are_those_of_the
     for row in map(json.loads, log.read_text().splitlines()):
         for number, logprob in enumerate(found[row["doc_id"]]):
             context, answer = row["arguments"][f"gen_args_{number}"].values()
-            before, both = (
-                tokenizer(text, add_special_tokens=False)["input_ids"] for text in (context, context + answer)
-            )
+            before, both = (tokenizer(text)["input_ids"] for text in (context, context + answer))
             with torch.no_grad():
                 scores = model(torch.tensor([both])).logits[0].log_softmax(-1)
             at = range(len(before), len(both))
