@@ -220,13 +220,14 @@ def api_pages(only: list[str]) -> Iterator[Page]:
     for path, parts in api.modules(only):
         names = f'<details class="names"><summary>Modules</summary>{parts["names"]}</details>' if parts["names"] else ""
         content = re.sub(r"</?main[^>]*>", "", parts["content"]).replace("<h1", f'<h1 id="{escape(parts["title"])}"', 1)
-        # pdoc links names that it then leaves out, such as those that begin with an underscore.
-        there = read_page(content).ids
-        content = re.sub(
-            r'<a href="#([^"]+)">(.*?)</a>', lambda link: link[0] if link[1] in there else link[2], content
-        )
-        before, end, after = content.partition("</h1>")
+        before, end, after = _without_lost_links(content).partition("</h1>")
         yield Page(f"api/{path}", Markup(f"{before}{end}{names}{after}"), is_api=True)
+
+
+def _without_lost_links(content: str) -> str:
+    """A module's page without links to names that pdoc leaves out, such as those that begin with an underscore."""
+    there = read_page(content).ids
+    return re.sub(r'<a href="#([^"]+)">(.*?)</a>', lambda link: link[0] if link[1] in there else link[2], content)
 
 
 def gallery_page(out: Path) -> Page:
