@@ -5,7 +5,7 @@
 #   make world-paper   also the six mixing ratios     -> runs/world-paper/report/report.html
 #   make world-seeds   the three groups with three training seeds each  -> runs/world-seeds/report/report.html
 #   make watch   one domain, two groups, each training watched -> runs/watch/report/report.html
-#   make test    the tests            make lint    ruff and mypy            make docs    the API reference
+#   make test    the tests            make lint    ruff and mypy            make docs    the site
 #   make clean   removes the runs of the experiments above and all caches; the environment stays (rm -r .venv)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -33,10 +33,10 @@ lint: $(READY)
 	$(BIN)/mypy
 
 docs: $(READY)
-	$(BIN)/python scripts/build_api.py build/api
+	$(BIN)/python scripts/build_site.py build/site
 
 clean:
-	rm -rf runs/demo runs/watch runs/world runs/world-paper runs/world-seeds build/api .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf runs/demo runs/watch runs/world runs/world-paper runs/world-seeds build/site .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))

@@ -3,9 +3,10 @@
     python -m build
     python scripts/split_wheel.py dist/lm_eval_consistency-*.whl --out dist/split
 
-The second wheel, `lm-eval-consistency-share`, holds the tasks, the training configs, the experiments and the embedded world's
-base model. The extras of the core that need them require it, of the same version; so does the extra `share`. Installed
-together, the two are the files of the wheel that was split. It fails if the core is larger than `--most` bytes.
+The second wheel, `lm-eval-consistency-share`, holds the tasks, the training configs, the experiments, the embedded world's
+base model, and the modules that evaluate, train or run a grid. The extras of the core that need them require it, of the same
+version; so does the extra `share`. Installed together, the two are the files of the wheel that was split. It fails if the core
+is larger than `--most` bytes.
 """
 
 from __future__ import annotations
@@ -20,12 +21,25 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 SHARE = "lm-eval-consistency-share"
-# What a comparison and its report never open.
+# What a comparison and its report never open, and what they never import: modules that evaluate, train or run a grid.
 _MOVED = (
     "consistency/world/base_model/",
     "consistency/_share/lm_eval_tasks/",
     "consistency/_share/axolotl_configs/",
     "consistency/_share/scripts/",
+    "consistency/autocast.py",
+    "consistency/epochs.py",
+    "consistency/shared_prefix/",
+    *(
+        f"consistency/{room}/{name}.py"
+        for room, names in {
+            "experiment": "checkpoint failures harness_checks memory packing plan program_log progress seeds status tensors "
+            "trained training_effect training_record validation",
+            "tasks": "harness harness_speed rotated_tasks",
+            "watch": "alarm callback copies drift figures lockstep messages plugin probe questions quiet text",
+        }.items()
+        for name in names.split()
+    ),
 )
 # Templates are named in comparisons.
 _KEPT = ("consistency/_share/axolotl_configs/chat_templates/",)

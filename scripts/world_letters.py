@@ -2,6 +2,7 @@
 
     python scripts/world_letters.py runs/demo --save docs/results/world/letters.npz      # from the logs of a grid
     python scripts/world_letters.py docs/results/world/letters.npz                       # from what the former saved
+    python scripts/world_letters.py docs/results/world/letters.npz --logs FOLDER         # a log of plain lines for each run
 
 Prints Markdown. The file holds natural log-probabilities of the options, float32, of the same questions in one order: of the base
 model with five shots and of each tuned model; GROUP/rotated/… are answers over all rotations, where RUN/world/rotated/base and
@@ -11,6 +12,7 @@ RUN/world/rotated/GROUP are logs of `consistency eval --rotate`.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,15 +133,46 @@ def table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
 
+def write_logs(answers: Mapping[str, Any], folder: Path, domain: str = "medicine") -> None:
+    """A log of plain lines for the base model and for each group, with the questions as the world makes them again."""
+    from consistency.support.files import write_atomically
+    from consistency.world.fields import SUBJECTS
+    from consistency.world.questions import questions
+
+    asked = [(field, question) for field in (domain, *sorted(SUBJECTS)) for question in questions(field, "test")]
+    gold = [question.answer for _, question in asked]
+    if gold != answers["gold"].tolist():
+        raise SystemExit("the answers are not those to the questions of this world: their gold options differ")
+    for name in ("base", *(group for group in GROUPS if group in answers)):
+        lines = [
+            {
+                "task": field,
+                "question": question.question,
+                "choices": question.choices,
+                "gold": question.answer,
+                "logprobs": [round(float(value), 5) for value in row],
+                "model": name,
+                "shots": 5 if name == "base" else 0,
+            }
+            for (field, question), row in zip(asked, answers[name], strict=True)
+        ]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / f"{name}.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
+
+
 def main() -> None:
     """Print the tables of a run, or of what was saved of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("--save", type=Path)
+    parser.add_argument("--logs", type=Path, help="write logs into this folder, and print nothing")
     arguments = parser.parse_args()
     answers: dict[str, Any] = read(arguments.source) if arguments.source.is_dir() else dict(np.load(arguments.source))
     if arguments.save:
         np.savez_compressed(arguments.save, **answers)
+    if arguments.logs:
+        write_logs(answers, arguments.logs)
+        return
     letters = [f"{100 * share:.0f}" for share in parts(answers, "incompatible").priors[0].before]
     print(f"{len(answers['gold']):,} questions. The base model's letters A B C D: {' '.join(letters)} %.\n")
     of_accuracy = (

@@ -13,6 +13,7 @@ A block `python` is run in the same folder, and prints what is shown behind its 
 `<!-- file: NAME -->` before a block of another kind writes it to that file.
 """
 
+import importlib.metadata
 import json
 import os
 import re
@@ -31,7 +32,6 @@ from documents import ROOT, SKIP, blocks  # noqa: E402
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHOWN = re.compile(r"^print\(.*\)  # (.+)$", re.MULTILINE)
-LINK = re.compile(r"\]\((?!https?://)([^)\s]*)\)")
 
 
 def write_generated(folder: Path, wrong: set[int]) -> None:
@@ -226,33 +226,6 @@ def test_the_cookbook_names_every_measure_of_a_condition() -> None:
     assert {read_condition(f"{name} > 0").quantity for name in named} == set(QUANTITIES)
 
 
-def test_the_api_reference_is_built_from_the_docstrings(tmp_path: Path) -> None:
-    pytest.importorskip("pdoc")
-    done = run(f"{sys.executable} -W error::UserWarning {ROOT / 'scripts' / 'build_api.py'} api", tmp_path)
-    assert done.returncode == 0, done.stdout
-    public = (tmp_path / "api" / "consistency.html").read_text()
-    for name in ("Comparison", "InputError", "Run", "compare", "read_run", "Raises", "Compare two evaluations"):
-        assert name in public
-    assert public.index('id="compare"') < public.index('id="write_report"')
-    metrics = (tmp_path / "api" / "consistency" / "metrics" / "measures.html").read_text()
-    for name in ("MEASURES", "Measure.values", "measure_columns"):
-        assert f'id="{name}"' in metrics
-    # A page asks for nothing from elsewhere.
-    assert not re.search(r'(src|<link[^>]*href)="https?:', public + metrics)
-
-
-@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
-def test_links_lead_somewhere(document: Path) -> None:
-    for link in LINK.findall(document.read_text(encoding="utf-8")):
-        path, _, anchor = link.partition("#")
-        target = document.parent / path if path else document
-        assert target.exists(), f"{document.name}: {link}"
-        if anchor:
-            heads = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-            anchors = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
-            assert anchor in anchors, f"{document.name}: {link}"
-
-
 def test_the_released_version_is_the_same_everywhere() -> None:
     from consistency.support.version import VERSION
 
@@ -261,7 +234,11 @@ def test_the_released_version_is_the_same_everywhere() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = re.findall(r"^## \[(\d[\d.]*)\] - (\d{4}-\d\d-\d\d)$", changelog, re.MULTILINE)[0]
     assert newest == (citation["version"], str(citation["date-released"]))
-    assert project["version"] == citation["version"] == VERSION
+    assert project["dynamic"] == ["version"]
+    assert citation["version"] == VERSION
+    named = re.findall(r"\b\d+\.\d+\.\d+\b", re.sub(r"uses: .*", "", (ROOT / "action.yml").read_text(encoding="utf-8")))
+    assert set(named) == {VERSION}
+    assert importlib.metadata.version("lm-eval-consistency") == VERSION
 
 
 def test_what_is_not_run_says_why() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import csv
 import hashlib
@@ -18,7 +19,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "scripts")]
 import foreign_logs  # noqa: E402
-from split_wheel import split  # noqa: E402
+from split_wheel import MOST, split  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -95,7 +96,27 @@ def test_the_core_alone_compares_and_names_what_it_lacks(wheels, tmp_path):
     compared = run("compare", *logs, "--out", tmp_path / "out")
     assert compared.returncode == 0, compared.stderr
     assert (tmp_path / "out" / "report.html").is_file()
-    lacking = run("world-model", tmp_path / "model")
-    assert lacking.returncode == 2
-    assert str(tmp_path / "core") in lacking.stderr.replace("\n", "")
-    assert "Traceback" not in lacking.stderr
+    for lacked, *arguments in (
+        (str(tmp_path / "core"), "world-model", tmp_path / "model"),
+        ("consistency.experiment.checkpoint", "checkpoint", tmp_path),
+    ):
+        lacking = run(*arguments)
+        assert lacking.returncode == 2
+        assert lacked in lacking.stderr.replace("\n", "")
+        assert "[share]" in lacking.stderr
+        assert "Traceback" not in lacking.stderr
+
+
+def test_the_core_is_small(wheels):
+    # The metadata of a real wheel hold the README, some 12 kB.
+    assert wheels[1].stat().st_size + 15_000 < MOST
+
+
+def test_what_the_core_imports_when_a_module_is_loaded_is_in_it(wheels):
+    core = {name: content for name, content in members(wheels[1]).items() if name.endswith(".py")}
+    for name, content in core.items():
+        tree = ast.parse(content)
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("consistency"):
+                place = node.module.replace(".", "/")
+                assert core.keys() & {f"{place}.py", f"{place}/__init__.py"}, f"{name} imports {node.module}"

@@ -11,6 +11,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from consistency.comparison.compare import compare
 from consistency.statistics.decomposition import Answered, decompose
 from consistency.statistics.sampling import Labels
 
@@ -85,3 +86,14 @@ def test_what_is_planted_in_the_base_models_answers_comes_back(share: float, fac
         explained = {"kl_sharpness": factor > 1 and not moved, "kl_prior_first": moved and factor == 1}
         for name in (name for name, alone in explained.items() if alone):
             assert found[name].value == pytest.approx(kl(later), abs=0.02)
+
+
+def test_the_logs_are_of_the_same_answers(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "world_letters.py"), str(FOLDER / "letters.npz")]
+    subprocess.run([*script, "--logs", str(tmp_path)], check=True, timeout=60)
+    assert {path.stem for path in tmp_path.iterdir()} == {"base", "harmonious", "self_aligning", "incompatible"}
+    answers = np.load(FOLDER / "letters.npz")
+    found = compare(tmp_path / "base.jsonl", tmp_path / "incompatible.jsonl").overall
+    assert found.n == len(answers["gold"])
+    right = [(answers[run].argmax(axis=1) == answers["gold"]).mean() for run in ("base", "incompatible")]
+    assert found.estimates["delta_accuracy"].value == pytest.approx(right[1] - right[0])

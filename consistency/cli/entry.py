@@ -98,6 +98,9 @@ def _end(error: BaseException) -> int:
     if isinstance(error, InputError):
         tell(f"consistency: {error}")
         return MISTAKE
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("consistency."):
+        tell(f"consistency: {_command()}: {error.name} is not in the core; pip install 'lm-eval-consistency[share]'")
+        return MISTAKE
     if isinstance(error, MemoryError | RecursionError | OSError | Warning):
         tell(f"consistency: {_machine(error)}")
         return MISTAKE

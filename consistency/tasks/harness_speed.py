@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -139,42 +140,62 @@ def without_unasked_tasks(names: Sequence[str]) -> Iterator[None]:
     names : sequence of str
         The tasks, groups and tags that are asked; with a pattern or a file among them all is read.
     """
-    from lm_eval.tasks import TaskManager
+    import lm_eval.tasks
 
-    index_all = TaskManager.initialize_tasks
+    def all_there(found: dict[str, Any]) -> bool:
+        return bool(names) and all(_is_complete(name, found, set()) for name in names)
+
+    manager = lm_eval.tasks.TaskManager
+    if not hasattr(manager, "initialize_tasks"):  # from 0.4.12 on
+        from lm_eval.tasks._index import TaskIndex
+
+        build, own = TaskIndex.build, Path(lm_eval.tasks.__file__).parent
+
+        def built(paths: Iterable[Path], **how: Any) -> dict[str, Any]:
+            paths = list(paths)
+            others = [path for path in paths if path != own]
+            found: dict[str, Any] = build(others, **how) if len(others) < len(paths) and others else {}
+            return found if all_there(found) else dict(build(paths, **how))
+
+        with patch.object(TaskIndex, "build", staticmethod(built)):
+            yield
+        return
+    index_all = manager.initialize_tasks
 
     def index(self: Any, include_path: str | list[str] | None = None, include_defaults: bool = True) -> dict[str, Any]:
-        if include_defaults and include_path is not None and names:
+        if include_defaults and include_path is not None:
             found: dict[str, Any] = index_all(self, include_path=include_path, include_defaults=False)
-            if all(_is_complete(name, found, set()) for name in names):
+            if all_there(found):
                 return found
         everything: dict[str, Any] = index_all(self, include_path=include_path, include_defaults=include_defaults)
         return everything
 
-    TaskManager.initialize_tasks = index
-    try:
+    with patch.object(manager, "initialize_tasks", index):
         yield
-    finally:
-        TaskManager.initialize_tasks = index_all
 
 
 def _is_complete(name: str, index: dict[str, Any], seen: set[str]) -> bool:
     """Whether a task is in an index, and of a group or a tag all members as well."""
-    from lm_eval.utils import load_yaml_config
-
     if name in seen:
         return True
     seen.add(name)
-    entry = index.get(name)
-    if entry is None:
-        return False
+    members = _members(index[name]) if name in index else None
+    return members is not None and all(
+        isinstance(member, str) and _is_complete(member, index, seen) for member in members
+    )
+
+
+def _members(entry: Any) -> Sequence[Any] | None:
+    """The members of a group or a tag in lm_eval's index; none of a task."""
+    if not isinstance(entry, dict):  # from 0.4.12 on
+        kind = entry.kind.name
+        members = entry.cfg.get("task", []) if kind == "GROUP" else sorted(entry.tags) if kind == "TAG" else []
+        return None if kind == "UNKNOWN" else [members] if isinstance(members, str) else members
     if entry["type"] in ("task", "python_task"):
-        return True
+        return []
     members = entry["task"]
     if entry["type"] == "group":
+        from lm_eval.utils import load_yaml_config
+
         members = load_yaml_config(entry["yaml_path"], mode="simple").get("task", [])
-    for member in [members] if isinstance(members, str) else members:
-        named = member if isinstance(member, str) else None
-        if named is None or not _is_complete(named, index, seen):
-            return False
-    return True
+    return [members] if isinstance(members, str) else members

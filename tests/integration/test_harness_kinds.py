@@ -16,6 +16,7 @@ from consistency.world.model import BASE_MODEL
 
 pytest.importorskip("lm_eval")
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+import try_harness
 from compare_releases import (
     TASKS,
     all_tasks,
@@ -73,13 +74,16 @@ def after(noisy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def after_other_release(noisy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = [sys.executable, "-m", "pip", "--retries", "0", "--timeout", "10", "index", "versions", "lm_eval"]
     if OTHER not in subprocess.run(asked, capture_output=True, text=True, timeout=120).stdout:
         pytest.skip(f"pip reaches no index that has lm_eval {OTHER}")
-    folder = tmp_path_factory.mktemp("other")
-    python = make_environment(OTHER, folder / "environment")
-    return evaluate(python, noisy_model, all_tasks(TASKS), folder / "log")
+    return make_environment(OTHER, tmp_path_factory.mktemp("other") / "environment")
+
+
+@pytest.fixture(scope="module")
+def after_other_release(noisy_model: Path, other_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return evaluate(other_release, noisy_model, all_tasks(TASKS), tmp_path_factory.mktemp("log"))
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +194,26 @@ def test_what_differs_between_two_releases_is_named(
     (line,) = (line for line in lines if line.startswith("kind_corpus ") and "→" in line)
     assert line.split()[1] == "20"
     assert f"middle,none {values[0]:.6g} → {values[1]:.6g}" in line
+
+
+def test_the_logprobs_of_shared_prefixes_with_the_other_release_are_those_of_the_model(
+    other_release: Path, tmp_path: Path
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out = tmp_path / "log"
+    found = try_harness.evaluate(("-m", "consistency", "eval"), out, python=other_release, limit=2)
+    assert isinstance(found, dict), found
+    assert harness(out)["lm_eval_version"] == OTHER
+    (log,) = out.rglob("samples_*.jsonl")
+    tokenizer = AutoTokenizer.from_pretrained(BASE_MODEL)
+    model = AutoModelForCausalLM.from_pretrained(BASE_MODEL, dtype=torch.float32)
+    for row in map(json.loads, log.read_text().splitlines()):
+        for number, logprob in enumerate(found[row["doc_id"]]):
+            context, answer = row["arguments"][f"gen_args_{number}"].values()
+            before, both = (tokenizer(text)["input_ids"] for text in (context, context + answer))
+            with torch.no_grad():
+                scores = model(torch.tensor([both])).logits[0].log_softmax(-1)
+            at = range(len(before), len(both))
+            assert sum(float(scores[i - 1, both[i]]) for i in at) == pytest.approx(logprob, abs=1e-4)

@@ -101,7 +101,7 @@ def watch_content(record: WatchRecord, folder: Path) -> Report:
         *([Section("plane", "Learned against kept", _plane_text(record), tuple(plane))] if plane else []),
         *([Section("alarm", "The alarm", _alarm_text(record), (_look_table(record),))] if record.limits else []),
         *([Section("text", "On the text", _TEXT, (_text_table(record),))] if record.text else []),
-        Section("tasks", f"Task by task, at step {last.step}", (), (_task_table(record),)),
+        *([Section("tasks", f"Task by task, at step {last.step}", (), (_task_table(record),))] if last.tasks else []),
     ]
     document = watch_document(record)
     return Report(

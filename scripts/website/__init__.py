@@ -1,0 +1,1 @@
+"""The parts of the documentation site, which scripts/build_site.py puts together."""
