@@ -21,6 +21,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "
 import foreign_logs  # noqa: E402
 from split_wheel import MOST, split  # noqa: E402
 
+from consistency.support.version import VERSION  # noqa: E402
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -29,8 +31,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 def wheels(tmp_path_factory):
     """The wheel of this tree, as the build's file list says, without the weights; and its two parts."""
     folder = tmp_path_factory.mktemp("wheels")
-    wheel = folder / f"lm_eval_consistency-{PROJECT['version']}-py3-none-any.whl"
-    info = f"lm_eval_consistency-{PROJECT['version']}.dist-info"
+    wheel = folder / f"lm_eval_consistency-{VERSION}-py3-none-any.whl"
+    info = f"lm_eval_consistency-{VERSION}.dist-info"
     included = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]
     with zipfile.ZipFile(wheel, "w") as archive:
         for source, target in {"consistency": "consistency", **included["wheel"]["force-include"]}.items():
@@ -40,7 +42,7 @@ def wheels(tmp_path_factory):
                     name = f"{target}/{file.relative_to(path).as_posix()}" if path.is_dir() else target
                     archive.writestr(name, b"weights" if file.suffix == ".safetensors" else file.read_bytes())
         extras = "".join(f"Provides-Extra: {extra}\n" for extra in PROJECT["optional-dependencies"])
-        head = f"Metadata-Version: 2.4\nName: lm-eval-consistency\nVersion: {PROJECT['version']}\n{extras}"
+        head = f"Metadata-Version: 2.4\nName: lm-eval-consistency\nVersion: {VERSION}\n{extras}"
         archive.writestr(
             f"{info}/METADATA", f"{head}License-Expression: Apache-2.0\nRequires-Python: >=3.11\n\nText\n\nMore\n"
         )
@@ -77,9 +79,8 @@ def test_the_extras_that_need_the_second_require_it(wheels):
     (metadata,) = [content for name, content in members(wheels[1]).items() if name.endswith("/METADATA")]
     headers = HeaderParser().parsestr(metadata.decode())
     required = headers.get_all("Requires-Dist")
-    version = PROJECT["version"]
     for extra in ("eval", "api", "train", "grid", "share"):
-        assert f"lm-eval-consistency-share=={version}; extra == '{extra}'" in required
+        assert f"lm-eval-consistency-share=={VERSION}; extra == '{extra}'" in required
     assert headers.get_payload() == "Text\n\nMore\n"
 
 
