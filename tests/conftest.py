@@ -19,6 +19,8 @@ os.environ.setdefault("AXOLOTL_DO_NOT_TRACK", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Tests run beside each other: threads of one wait for processors that the others have, far longer than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Programs that tests start compile the package once, not each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 TEXT = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
