@@ -27,7 +27,7 @@ from consistency.errors import InputError
 from consistency.report.exports.badge import COLOURS, badge
 from consistency.report.exports.card import card_of, model_index, read_card, section
 from consistency.report.exports.readme import BEGIN, END, with_section
-from consistency.report.exports.trackers import TRACKERS, read_trackers
+from consistency.report.exports.trackers import TRACKERS, export, read_trackers
 from consistency.report.exports.values import values_of
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -161,6 +161,21 @@ def test_many_runs_and_sides_are_exported_by_their_names(logs: tuple[Path, Path]
     } <= flat.keys()
 
 
+def test_metrics_of_many_runs_are_exported_by_run_task_and_metric(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("base", "a", "b")]
+    for number, place in enumerate(places):
+        write_lengths(place, set(range(number)))
+        rows = "".join(json.dumps(row) + "\n" for row in foreign_logs.samples(answers(min(number, 1))))
+        (place / "samples_towns_2026-01-02T03-04-05.678901.jsonl").write_text(rows)
+    content = compare_many(places[0], {place.name: place for place in places[1:]}).to_dict()
+    flat = values_of(content).flat()
+    assert [item["run"] for item in content["metrics"]] == ["a", "b"]
+    # Each answer is longer by one for each that is wrong.
+    assert [flat[f"metrics/{run}/sums/length/delta"] for run in ("a", "b")] == [1.0, 2.0]
+    for item in content["metrics"]:
+        assert flat[f"metrics/{item['run']}/sums/length/after/ci_high"] == item["after"]["ci_high"]
+
+
 def test_names_are_those_that_mlflow_takes_and_differ() -> None:
     share = {"value": 0.5, "ci_low": 0.4, "ci_high": 0.6}
     tasks = [HOSTILE, "..", ".", "", "a/b", "a_b", "A_B", "x" * 300, "x" * 301, "中文", "日本"]
@@ -192,6 +207,38 @@ def test_unknown_and_missing_trackers_are_refused_before_anything_is_read(
     for name in TRACKERS:
         with pytest.raises(InputError, match=rf"lm-eval-consistency\[{name}\]"):
             read_trackers([name])
+
+
+def test_a_tracker_that_fails_keeps_no_other_from_its_run(comparison: Any, monkeypatch: Any) -> None:
+    given = []
+
+    def refuse(record: Any) -> str:
+        raise OSError("no room")
+
+    monkeypatch.setitem(TRACKERS, "full", refuse)
+    monkeypatch.setitem(TRACKERS, "open", lambda record: given.append(record) or "here")
+    told = export(["full", "open"], comparison.to_dict())
+    assert next(told) == "open: here"
+    assert given[0].values.numbers["by_task/towns/n"].value == 60
+    with pytest.raises(InputError, match="--export full: OSError: no room"):
+        next(told)
+
+
+def test_what_trackio_cannot_write_is_no_success(logs: tuple[Path, Path], tmp_path: Path) -> None:
+    if find_spec("trackio") is None:
+        pytest.skip("trackio is not installed")
+    (tmp_path / "file").write_text("")
+    free = {name: value for name, value in os.environ.items() if not name.startswith("TRACKIO_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "consistency", "compare", *logs, "--export", "trackio"],
+        env=free | {"PYTHONPATH": str(ROOT), "TRACKIO_DIR": str(tmp_path / "file")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "--export trackio: FileExistsError" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def wandb_records(file: Path) -> Iterator[Any]:
