@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.identical import IdenticalLogprobs
-from consistency.comparison.numbers import points
+from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.pairing import left_out_clause
 from consistency.comparison.part_sentences import part_lines
@@ -447,9 +447,9 @@ class Comparison:
             change = pool.estimates["delta_accuracy"]
             if change.ci_low is not None:
                 of = "" if len(self.pools) == 1 else f"{pool.name}: "
-                interval = f"[{points(change.ci_low)}, {points(change.ci_high)}]"
                 tested = "" if pool.sign_flip_p is None else f"; {pool.test}: {p_equals(pool.sign_flip_p)}"
-                yield f"{of}change {points(change.value)} points, 95 % interval {interval}: {change.describe()}{tested}"
+                found = f"{points(change.value, digits_of(change))} points, 95 % interval{points_interval(change)}"
+                yield f"{of}change {found}: {change.describe()}{tested}"
                 yield from (
                     f"{of}{line}"
                     for line in (*gold_lines(pool), *shift_lines(pool), *part_lines(pool), *rotation_lines(pool))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from consistency.comparison.numbers import points, points_interval
+from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
@@ -117,7 +117,7 @@ def _readability(found: Readability, *, with_reasons: bool) -> Iterator[str]:
     change = found.delta_accuracy
     if change.value is not None:
         among = f"among the {change.n} questions that both runs answer readably"
-        yield f"{among} accuracy changed by {points(change.value)} points{points_interval(change)}"
+        yield f"{among} accuracy changed by {points(change.value, digits_of(change))} points{points_interval(change)}"
 
 
 def accuracy_name(section: Section) -> str:
@@ -167,7 +167,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     change = section.estimates["delta_accuracy"]
     if change.value is None:
         return _metric_conclusion(section)
-    found = f"{points(change.value)} points{points_interval(change)}"
+    found = f"{points(change.value, digits_of(change))} points{points_interval(change)}"
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
     small = section.equivalence_p is not None and section.equivalence_p < ALPHA
     # The interval and the exact test agree but at the border: both must speak for a change.
@@ -259,7 +259,9 @@ def gold_change(change: Estimate) -> str:
     """The change of the gold option's probability with its interval and p."""
     p = no_change(change)
     tested = "" if p is None else f", {p_equals(p)}"
-    return f"gold option's probability {points(change.value)} points{points_interval(change)}{tested}"
+    return (
+        f"gold option's probability {points(change.value, digits_of(change))} points{points_interval(change)}{tested}"
+    )
 
 
 def trimmed_lines(section: Section) -> Iterator[str]:

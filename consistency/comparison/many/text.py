@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
+from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.printed import Layout, conclusion_lines, metric_row
 from consistency.comparison.sentences import short_name
 from consistency.logs.run_config import model_name
@@ -29,16 +30,9 @@ def percent(value: float | None) -> str:
     return _NONE if value is None else f"{decimal(100 * value, 1)} %"
 
 
-def points(value: float | None) -> str:
-    """A change in points with its sign and one digit."""
-    return _NONE if value is None else decimal(100 * value, 1, "+")
-
-
 def ends(found: Estimate) -> str:
-    """The ends of a change's interval in points."""
-    if found.ci_low is None or found.ci_high is None:
-        return _NONE
-    return f"[{points(found.ci_low)}, {points(found.ci_high)}]"
+    """The ends of a change's interval in points, in brackets."""
+    return points_interval(found).strip() or _NONE
 
 
 def chance(share: float) -> str:
@@ -136,10 +130,8 @@ def _along(found: ManyChanges) -> tuple[str, ...]:
     trend = series.trends[found.main]
     along = f"from {labels[0]} to {labels[-1]}"
     first_of_line, last_of_line = series.ends
-    slope = (
-        f"from {first_of_line} to {last_of_line}, by a straight line: {points(trend.change.value)} points "
-        f"{ends(trend.change)}, {p_equals(trend.p)}"
-    )
+    change = f"{points(trend.change.value, digits_of(trend.change))} points {ends(trend.change)}"
+    slope = f"from {first_of_line} to {last_of_line}, by a straight line: {change}, {p_equals(trend.p)}"
     if trend.first_harmful is None:
         margin = margin_of(found)
         kept = sum(
@@ -151,7 +143,7 @@ def _along(found: ManyChanges) -> tuple[str, ...]:
     later = labels[labels.index(trend.first_harmful) + 1 :]
     still = sum(found.overall[label].direction < 0 for label in later)
     after = [_after(still, len(later))] if later else []
-    there = f"there {points(first.value)} points {ends(first)}"
+    there = f"there {points(first.value, digits_of(first))} points {ends(first)}"
     return f"First harmful position {along}: {trend.first_harmful}", *after, there, slope
 
 
@@ -273,7 +265,7 @@ def _of_changes(changes: Sequence[Change | None], layout: Layout) -> list[Column
     return [
         Column(
             "change",
-            tuple("" if found is None else points(found.value) for found in known),
+            tuple("" if found is None else points(found.value, digits_of(found)) for found in known),
             styles=styles if layout.styles else (),
         ),
         Column("95 % together", tuple("reference" if found is None else ends(found) for found in known)),

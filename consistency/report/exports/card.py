@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 import yaml
 
+from consistency.comparison.numbers import digits_of
 from consistency.comparison.numbers import nats_of as number_of
 from consistency.comparison.result import SCHEMA_VERSION, Comparison
 from consistency.comparison.section import MetricChange
@@ -163,8 +164,12 @@ def headline(card: Card) -> str:
     main = card.main
     if main is None:
         return "no accuracy"
-    change = main.estimate("delta_accuracy")
-    return f"change of accuracy {formatted(change, MEASURE['delta_accuracy'])} points"
+    return f"change of accuracy {change_of(main.estimate('delta_accuracy'))} points"
+
+
+def change_of(found: Estimate | None) -> str:
+    """A change of accuracy in points with its interval."""
+    return formatted(found, MEASURE["delta_accuracy"], digits=None if found is None else digits_of(found))
 
 
 def _value(item: SectionBase, name: str) -> float | None:
@@ -203,8 +208,8 @@ def _other_metrics(item: SectionBase) -> Mapping[str, MetricChange]:
 
 
 def _row(name: str, item: SectionBase) -> list[str]:
-    measures = ("accuracy_before", "accuracy_after", "delta_accuracy")
-    shown = [formatted(item.estimate(measure), MEASURE[measure]) for measure in measures]
+    shown = [formatted(item.estimate(measure), MEASURE[measure]) for measure in ("accuracy_before", "accuracy_after")]
+    shown.append(change_of(item.estimate("delta_accuracy")))
     if isinstance(item.p_holm, float):
         return [name, f"{item.n:,}", *shown, plain(p_value(item.p_holm))]
     # Of one task, or of all together, nothing is adjusted.
@@ -221,14 +226,13 @@ def _parts(found: StoredComparison) -> Iterator[str]:
     sections = dict(found.by_task) if len(found.by_task) <= MOST_TASKS else {}
     if found.overall is not None and len(found.by_task) > 1:
         sections["all with options"] = found.overall
-    change = MEASURE["delta_accuracy"]
     rows = []
     for name, item in sections.items():
         parts = item.decomposition
         if parts is msgspec.UNSET or not parts.lettered:
             continue
         shown = name if item is found.overall else code(name, cell=True)
-        rows.append([shown, *(formatted(parts.estimates[part], change) for part in PARTS)])
+        rows.append([shown, *(change_of(parts.estimates[part]) for part in PARTS)])
     if rows:
         yield (
             "Of these changes, what one offset for each letter explains is letter bias: the model answers a letter more often, "
