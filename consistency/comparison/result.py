@@ -28,7 +28,7 @@ from consistency.comparison.printed import (
 )
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
-    conclusion,
+    conclusions_of,
     dropped_lines,
     gold_lines,
     group_lines,
@@ -36,7 +36,6 @@ from consistency.comparison.sentences import (
     pairing_line,
     sentence,
     shift_lines,
-    short_name,
     trimmed_lines,
     undefined_notes,
 )
@@ -215,19 +214,13 @@ class Comparison:
         doubts = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
         doubts = [*filter(None, [*doubts, settings_clause(self.settings, unexplained=unexplained)])]
         left_out = [*filter(None, [left_out_clause(section.pairing for section in self.by_task.values())])]
-        found = [
-            conclusion(pool, 100 * self.margin, [self.by_task[name] for name in pool.tasks if name in self.by_task])
-            for pool in self.pools
-        ]
+        found = conclusions_of(self.pools, self.by_task, self.margin)
         if len(found) == 1:
             return ((*found[0], *(f"but {doubt}" for doubt in doubts), *left_out),)
-        named = [
-            (f"{short_name(pool.name)}: {first}", *rest) for pool, (first, *rest) in zip(self.pools, found, strict=True)
-        ]
         if not (doubts or left_out):
-            return tuple(named)
+            return found
         first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]
-        return (*named, (f"{first[0].upper()}{first[1:]}", *rest))
+        return (*found, (f"{first[0].upper()}{first[1:]}", *rest))
 
     @property
     def verdicts(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
 from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.printed import Layout, conclusion_lines, metric_row
-from consistency.comparison.sentences import short_name
+from consistency.comparison.sentences import short_name, ways
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
@@ -101,8 +101,8 @@ def _elsewhere(found: ManyChanges) -> Iterator[str]:
             moved.append(f"{short_name(name)} ({' and '.join(parts)})")
     if moved:
         yield f"Runs also differ from {found.reference.label} in {shortened(moved, 3)}"
-    if sure := sum(item.is_sure for item in found.metrics):
-        yield f"{sure} of {len(found.metrics)} changes of metrics in their own unit are sure"
+    if sure := ways([item.found for item in found.metrics]):
+        yield f"Of {counted(len(found.metrics), 'change')} of metrics in their own unit {sure}"
 
 
 def _doubts(found: ManyChanges) -> Iterator[str]:
@@ -315,12 +315,12 @@ def _largest(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[s
 
 def metrics_first(item: MetricOfRun) -> tuple[bool, str, str]:
     """A key that sorts changes of metrics: sure ones first, then by task and metric."""
-    return (not item.is_sure, item.task, item.metric)
+    return (not item.found.is_sure, item.task, item.metric)
 
 
 def metrics_title(found: ManyChanges) -> str:
     """What the changes of metrics are, and how many of them are sure."""
-    sure = sum(item.is_sure for item in found.metrics)
+    sure = sum(item.found.is_sure for item in found.metrics)
     return (
         f"metrics of tasks whose answers are not right or wrong, each in its own unit: {sure} of {len(found.metrics)} changes "
         "(runs × metrics) are sure, by 95 % intervals that hold for all of them together (Bonferroni)"
@@ -334,7 +334,9 @@ def _metrics(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[s
     rest = f"; {len(shown)} of them, sure ones first (--all shows all)" if len(shown) < len(rows) else ""
     yield from layout.lines(f"{metrics_title(found)}{rest}")
     cells = [metric_row(item.found) for item in shown]
-    styles = tuple({True: BETTER, False: WORSE, None: ""}[item.is_better] for item in shown) if layout.styles else ()
+    styles = (
+        tuple({True: BETTER, False: WORSE, None: ""}[item.found.is_better] for item in shown) if layout.styles else ()
+    )
     table = [
         _names("run", [item.label for item in shown]),
         Column("task", tuple(cut_in_middle(visible(item.task), _TASK) for item in shown), right=False),

@@ -122,9 +122,11 @@ def export(
                 continue
         yield f"{name}: {place}"
     if failures:
-        told = (f"--export {name}: {type(error).__name__}: {one_line(error, 300)}" for name, error in failures)
+        refused = (f"--export {name}: {type(error).__name__}: {one_line(error, 300)}" for name, error in failures)
         names = " and ".join(name for name, _ in failures)
-        raise InputError("; ".join(told), do=f"check the settings of {names}; all else is written") from failures[0][1]
+        raise InputError("; ".join(refused), do=f"check the settings of {names}; all else is written") from failures[0][
+            1
+        ]
 
 
 def _name(texts: Mapping[str, str]) -> str:
