@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shlex
 import socket
 import struct
 import subprocess
@@ -21,6 +22,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from consistency import compare, compare_many, compare_sides
 from consistency.errors import InputError
@@ -617,9 +619,44 @@ def test_a_metric_that_is_no_accuracy_is_in_the_card(tmp_path: Path) -> None:
     (result,) = model_index(found)[0]["results"]
     assert [(item["type"], item["value"]) for item in result["metrics"]] == [("length", 14.5 + 5)]
     row = next(line for line in section(found).splitlines() if line.startswith("| `sums` | `length`"))
-    assert "18.500 [" in row
-    assert "19.500 [" in row
+    mean, low, high = (float(number) for number in re.search(r"\| (18\.5\d*) \[([\d.]+), ([\d.]+)\]", row).groups())
+    own = stats.ttest_1samp(3.0 + np.arange(30) + 1, 0).confidence_interval()
+    assert (mean, low, high) == pytest.approx((18.5, own.low, own.high), abs=5e-5)
+    assert re.search(r"\| 19\.50* \[", row)
     assert "not measured" in badge(found)
+
+
+def test_a_card_says_how_many_metrics_it_leaves_out_and_counts_questions_with_both(tmp_path: Path) -> None:
+    for side, wrong in (("before", {1}), ("after", {2, 5})):
+        (file,) = write_lengths(tmp_path / side, wrong).iterdir()
+        rows = list(map(json.loads, file.read_text().splitlines()))
+        for number in range(31):
+            own = [row | ({"length": math.nan} if row["doc_id"] == len(wrong) else {}) for row in rows]
+            name = file.name.replace("sums", f"task{number}")
+            file.with_name(name).write_text("".join(json.dumps(row) + "\n" for row in own))
+    text = section(card_of(compare(tmp_path / "before", tmp_path / "after")))
+    rows = [line for line in text.splitlines() if "`length`" in line]
+    assert "30 of 32" in text
+    assert len(rows) == 30
+    # One question has no number before, another one none after.
+    assert [line.split(" | ")[3] for line in rows if "`task" in line] == ["28"] * (len(rows) - text.count("`sums`"))
+
+
+def test_the_command_of_a_card_gives_the_same_comparison(call: Any, tmp_path: Path) -> None:
+    for side, wrong in (("before", {1}), ("after", {2, 5})):
+        (file,) = write_generated(tmp_path / side, wrong).iterdir()
+        rows = list(map(json.loads, file.read_text().splitlines()))
+        rows = [
+            row | {"filter": name, "exact_match": float(row["doc_id"] not in {*wrong, *more})}
+            for name, more in (("none", ()), ("second", (7 + len(wrong), 9)))
+            for row in rows
+        ]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    logs = (tmp_path / "before", tmp_path / "after")
+    assert call("compare", *logs, "--filter", "second", "--margin", "0.02", "--json", tmp_path / "c.json")[0] == 0
+    (command,) = re.findall(r"^\$ consistency (.*)$", section(read_card(tmp_path / "c.json")), re.MULTILINE)
+    assert call(*shlex.split(command), "--json", tmp_path / "again.json")[0] == 0
+    assert json.loads((tmp_path / "again.json").read_text()) == json.loads((tmp_path / "c.json").read_text())
 
 
 def luminance(colour: str) -> float:

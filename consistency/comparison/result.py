@@ -36,6 +36,7 @@ from consistency.comparison.sentences import (
     pairing_line,
     sentence,
     shift_lines,
+    told_change,
     trimmed_lines,
     undefined_notes,
 )
@@ -269,7 +270,7 @@ class Comparison:
     @property
     def signature(self) -> str:
         """One line that says how the figures were made."""
-        change = self.main.estimates["delta_accuracy"]
+        change = told_change(self.main)
         return "|".join(
             [
                 f"n:{self.main.n}",

@@ -382,6 +382,12 @@ def _excludes_zero(change: Estimate) -> bool:
     return change.ci_low is not None and change.ci_high is not None and not change.ci_low <= 0 <= change.ci_high
 
 
+def told_change(section: Section) -> Estimate:
+    """The change that a sentence is about: of accuracy, or where there is none of the first metric."""
+    change, first = section.estimates["delta_accuracy"], _first_metric(section)
+    return change if change.value is not None or first is None else first[1].delta
+
+
 def ways(changes: Sequence[MetricChange]) -> str:
     """How many changes of metrics are surely for the worse, for the better, or of neither known; empty where none is sure."""
     counts = Counter(change.is_better for change in changes if change.is_sure)

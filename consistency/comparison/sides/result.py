@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.printed import Layout, conclusion_lines, task_lines
 from consistency.comparison.section import Section, TaskSampling
-from consistency.comparison.sentences import conclusions_of, metric_lines, sentence, short_name
+from consistency.comparison.sentences import conclusions_of, metric_lines, sentence, short_name, told_change
 from consistency.comparison.sides.answers import SIDES, SideRun
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (
@@ -126,7 +126,7 @@ class SideComparison:
     def signature(self) -> str:
         """One line that says how the figures were made."""
         section = self.pools[0].section
-        change = section.estimates["delta_accuracy"]
+        change = told_change(section)
         return "|".join(
             [
                 f"runs:{len(self.runs[0])}/{len(self.runs[1])}",
