@@ -669,3 +669,14 @@ def test_many_metrics_are_concluded_together_by_intervals_that_hold_for_all(tmp_
     assert [(p < level).sum() for level in (0.05, 0.05 / len(tasks))] == [2, 1]
     (verdict,) = compare(sides["before"], sides["after"]).verdicts
     assert ("t0" in verdict, "t1" in verdict) == (True, False)
+
+
+def test_a_run_without_the_metric_of_a_task_is_named(tmp_path: Path) -> None:
+    right, rouge = ([row(i, **{name: float(i % 2)}) for i in range(12)] for name in ("acc", "rouge"))
+    both = {"sums": right, "texts": [item | {"rouge": 5.0 + item["rouge"]} for item in rouge]}
+    base, full = (write(tmp_path / name, both) for name in ("base", "full"))
+    half = write(tmp_path / "half", {"sums": right})
+    found = compare_many(base, {"full": full, "half": half})
+    assert [item.label for item in found.metrics] == ["full"]
+    (note,) = [note for note in found.notes if "half" in note and "texts" in note]
+    assert "full" not in note

@@ -322,8 +322,9 @@ def metrics_title(found: ManyChanges) -> str:
     """What the changes of metrics are, and how many of them are sure."""
     sure = sum(item.found.is_sure for item in found.metrics)
     return (
-        f"metrics of tasks whose answers are not right or wrong, each in its own unit: {sure} of {len(found.metrics)} changes "
-        "(runs × metrics) are sure, by 95 % intervals that hold for all of them together (Bonferroni)"
+        "metrics of tasks whose answers are not right or wrong, each in its own unit: the interval excludes 0 in "
+        f"{sure} of {counted(len(found.metrics), 'change')} (runs × metrics); the 95 % intervals hold for all of them together "
+        "(Bonferroni)"
     )
 
 

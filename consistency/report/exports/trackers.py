@@ -10,6 +10,7 @@ import importlib.util
 import io
 import logging
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -217,7 +218,18 @@ def _to_mlflow(record: Record) -> str:
         mlflow.log_text(pretty_json(record.content), JSON_FILE)
         if record.page is not None:
             mlflow.log_artifact(str(record.page))
-    return f"run {run.info.run_id} in {mlflow.get_tracking_uri()}"
+    return f"run {run.info.run_id} in {_without_password(mlflow.get_tracking_uri())}"
+
+
+def _without_password(address: str) -> str:
+    """An address without who asks it, since what is printed may be in a public log.
+
+    Examples
+    --------
+    >>> _without_password("https://me:secret@host:5000/a"), _without_password("sqlite:///mlflow.db")
+    ('https://host:5000/a', 'sqlite:///mlflow.db')
+    """
+    return re.sub(r"(?<=://)[^/]*@", "", address)
 
 
 TRACKERS: Mapping[str, Callable[[Record], str]] = {"wandb": _to_wandb, "trackio": _to_trackio, "mlflow": _to_mlflow}
