@@ -761,6 +761,7 @@ def test_a_readme_without_metadata_keeps_its_front_matter() -> None:
         ("---\na: 1\na: 2\n---\n", 3),
         ("---\na: [\n---\n", 3),
         ("---\nlicense: mit\nmodel-index: []\n---\n", None),
+        ("\n--- \nlicense: mit\n---\n", 2),
         ("---\n{license: mit}\n---\n", 2),
     ],
 )
