@@ -617,7 +617,10 @@ def test_a_metric_that_is_no_accuracy_is_in_the_card(tmp_path: Path) -> None:
     found = card_of(compare(write_lengths(tmp_path / "one", {1}), write_lengths(tmp_path / "two", {2, 5})))
     # The mean of 0 to 29, and 3 + 2.
     (result,) = model_index(found)[0]["results"]
-    assert [(item["type"], item["value"]) for item in result["metrics"]] == [("length", 14.5 + 5)]
+    assert [(item["type"], item["value"]) for item in result["metrics"]] == [
+        ("length", 14.5 + 5),
+        ("delta_length", 1.0),
+    ]
     row = next(line for line in section(found).splitlines() if line.startswith("| `sums` | `length`"))
     mean, low, high = (float(number) for number in re.search(r"\| (18\.5\d*) \[([\d.]+), ([\d.]+)\]", row).groups())
     own = stats.ttest_1samp(3.0 + np.arange(30) + 1, 0).confidence_interval()

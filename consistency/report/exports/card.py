@@ -302,7 +302,7 @@ def _command(found: StoredComparison) -> str:
 
 
 def model_index(card: Card) -> list[dict[str, Any]]:
-    """The accuracy of every task after, and its change, as `model-index` of the Hub's metadata.
+    """The accuracy of every task after (without one its metrics), and its change, as `model-index` of the Hub's metadata.
 
     Shares are in percent and changes in points; an interval is in `args` of its metric.
     """
@@ -354,6 +354,9 @@ def _metrics(card: Card, item: SectionBase) -> Iterator[dict[str, Any]]:
         for name, found in _other_metrics(item).items():
             if found.after.value is not None:
                 yield _metric(visible(name), visible(name), found.after, 1)
+            if found.delta.value is not None:
+                told = f"change of {visible(name)} from {visible(card.models[0])}"
+                yield _metric(f"delta_{visible(name)}", told, found.delta, 1)
         return
     metric = item.accuracy_metric if isinstance(item.accuracy_metric, str) else "acc"
     yield _metric(visible(metric), f"{visible(metric)}, %", accuracy)
