@@ -194,8 +194,20 @@ def _release(given: argparse.Namespace) -> int:
     if given.dry_run:
         print(f"Checked; {version} was neither tagged nor uploaded.")
         return 0
-    # An upload can be refused and is done again; a tag that is there stops it.
-    _run([sys.executable, "-m", "twine", "upload", "--non-interactive", "--username", "__token__", *files])
+    # An upload can be refused half-way and is done again, without the files that are there; a tag that is there stops it.
+    _run(
+        [
+            sys.executable,
+            "-m",
+            "twine",
+            "upload",
+            "--non-interactive",
+            "--skip-existing",
+            "--username",
+            "__token__",
+            *files,
+        ]
+    )
     _run(["git", "tag", "--annotate", f"v{version}", "--cleanup=verbatim", "--file", given.out.resolve() / "NOTES.md"])
     print(f"Uploaded and tagged; git push origin v{version} publishes the tag.")
     return 0

@@ -49,7 +49,7 @@ def test_flips_of_real_logs_have_wilsons_interval(test_data):
     low, high = binomtest(19, 200).proportion_ci(method="exact")
     found = judge(comparison, "harmful flips > 5.8 %")
     assert (found.estimate.ci_low, found.estimate.ci_high) == pytest.approx((low, high), abs=1e-12)
-    assert f"[{100 * low:.1f}, {100 * high:.1f}] exact (Clopper–Pearson)" in found.to_text()
+    assert f"[{100 * low:.2f}, {100 * high:.2f}] exact (Clopper–Pearson)" in found.to_text()
     assert found.outcome == "holds"
     assert judge(comparison, "harmful flips > 5.9 %").outcome == "unclear"
     assert judge(comparison, "possibly harmful flips > 14.4 %").failed

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shlex
 import socket
 import struct
 import subprocess
@@ -21,13 +22,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from consistency import compare, compare_many, compare_sides
 from consistency.errors import InputError
 from consistency.report.exports.badge import COLOURS, badge
 from consistency.report.exports.card import card_of, model_index, read_card, section
 from consistency.report.exports.readme import BEGIN, END, with_section
-from consistency.report.exports.trackers import TRACKERS, read_trackers
+from consistency.report.exports.trackers import TRACKERS, export, read_trackers
 from consistency.report.exports.values import values_of
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -161,6 +163,21 @@ def test_many_runs_and_sides_are_exported_by_their_names(logs: tuple[Path, Path]
     } <= flat.keys()
 
 
+def test_metrics_of_many_runs_are_exported_by_run_task_and_metric(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("base", "a", "b")]
+    for number, place in enumerate(places):
+        write_lengths(place, set(range(number)))
+        rows = "".join(json.dumps(row) + "\n" for row in foreign_logs.samples(answers(min(number, 1))))
+        (place / "samples_towns_2026-01-02T03-04-05.678901.jsonl").write_text(rows)
+    content = compare_many(places[0], {place.name: place for place in places[1:]}).to_dict()
+    flat = values_of(content).flat()
+    assert [item["run"] for item in content["metrics"]] == ["a", "b"]
+    # Each answer is longer by one for each that is wrong.
+    assert [flat[f"metrics/{run}/sums/length/delta"] for run in ("a", "b")] == [1.0, 2.0]
+    for item in content["metrics"]:
+        assert flat[f"metrics/{item['run']}/sums/length/after/ci_high"] == item["after"]["ci_high"]
+
+
 def test_names_are_those_that_mlflow_takes_and_differ() -> None:
     share = {"value": 0.5, "ci_low": 0.4, "ci_high": 0.6}
     tasks = [HOSTILE, "..", ".", "", "a/b", "a_b", "A_B", "x" * 300, "x" * 301, "中文", "日本"]
@@ -192,6 +209,38 @@ def test_unknown_and_missing_trackers_are_refused_before_anything_is_read(
     for name in TRACKERS:
         with pytest.raises(InputError, match=rf"lm-eval-consistency\[{name}\]"):
             read_trackers([name])
+
+
+def test_a_tracker_that_fails_keeps_no_other_from_its_run(comparison: Any, monkeypatch: Any) -> None:
+    given = []
+
+    def refuse(record: Any) -> str:
+        raise OSError("no room")
+
+    monkeypatch.setitem(TRACKERS, "full", refuse)
+    monkeypatch.setitem(TRACKERS, "open", lambda record: given.append(record) or "here")
+    told = export(["full", "open"], comparison.to_dict())
+    assert next(told) == "open: here"
+    assert given[0].values.numbers["by_task/towns/n"].value == 60
+    with pytest.raises(InputError, match="--export full: OSError: no room"):
+        next(told)
+
+
+def test_what_trackio_cannot_write_is_no_success(logs: tuple[Path, Path], tmp_path: Path) -> None:
+    if find_spec("trackio") is None:
+        pytest.skip("trackio is not installed")
+    (tmp_path / "file").write_text("")
+    free = {name: value for name, value in os.environ.items() if not name.startswith("TRACKIO_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "consistency", "compare", *logs, "--export", "trackio"],
+        env=free | {"PYTHONPATH": str(ROOT), "TRACKIO_DIR": str(tmp_path / "file")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "--export trackio: FileExistsError" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def wandb_records(file: Path) -> Iterator[Any]:
@@ -568,11 +617,49 @@ def test_a_metric_that_is_no_accuracy_is_in_the_card(tmp_path: Path) -> None:
     found = card_of(compare(write_lengths(tmp_path / "one", {1}), write_lengths(tmp_path / "two", {2, 5})))
     # The mean of 0 to 29, and 3 + 2.
     (result,) = model_index(found)[0]["results"]
-    assert [(item["type"], item["value"]) for item in result["metrics"]] == [("length", 14.5 + 5)]
+    assert [(item["type"], item["value"]) for item in result["metrics"]] == [
+        ("length", 14.5 + 5),
+        ("delta_length", 1.0),
+    ]
     row = next(line for line in section(found).splitlines() if line.startswith("| `sums` | `length`"))
-    assert "18.500 [" in row
-    assert "19.500 [" in row
+    mean, low, high = (float(number) for number in re.search(r"\| (18\.5\d*) \[([\d.]+), ([\d.]+)\]", row).groups())
+    own = stats.ttest_1samp(3.0 + np.arange(30) + 1, 0).confidence_interval()
+    assert (mean, low, high) == pytest.approx((18.5, own.low, own.high), abs=5e-5)
+    assert re.search(r"\| 19\.50* \[", row)
     assert "not measured" in badge(found)
+
+
+def test_a_card_says_how_many_metrics_it_leaves_out_and_counts_questions_with_both(tmp_path: Path) -> None:
+    for side, wrong in (("before", {1}), ("after", {2, 5})):
+        (file,) = write_lengths(tmp_path / side, wrong).iterdir()
+        rows = list(map(json.loads, file.read_text().splitlines()))
+        for number in range(31):
+            own = [row | ({"length": math.nan} if row["doc_id"] == len(wrong) else {}) for row in rows]
+            name = file.name.replace("sums", f"task{number}")
+            file.with_name(name).write_text("".join(json.dumps(row) + "\n" for row in own))
+    text = section(card_of(compare(tmp_path / "before", tmp_path / "after")))
+    rows = [line for line in text.splitlines() if "`length`" in line]
+    assert "30 of 32" in text
+    assert len(rows) == 30
+    # One question has no number before, another one none after.
+    assert [line.split(" | ")[3] for line in rows if "`task" in line] == ["28"] * (len(rows) - text.count("`sums`"))
+
+
+def test_the_command_of_a_card_gives_the_same_comparison(call: Any, tmp_path: Path) -> None:
+    for side, wrong in (("before", {1}), ("after", {2, 5})):
+        (file,) = write_generated(tmp_path / side, wrong).iterdir()
+        rows = list(map(json.loads, file.read_text().splitlines()))
+        rows = [
+            row | {"filter": name, "exact_match": float(row["doc_id"] not in {*wrong, *more})}
+            for name, more in (("none", ()), ("second", (7 + len(wrong), 9)))
+            for row in rows
+        ]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    logs = (tmp_path / "before", tmp_path / "after")
+    assert call("compare", *logs, "--filter", "second", "--margin", "0.02", "--json", tmp_path / "c.json")[0] == 0
+    (command,) = re.findall(r"^\$ consistency (.*)$", section(read_card(tmp_path / "c.json")), re.MULTILINE)
+    assert call(*shlex.split(command), "--json", tmp_path / "again.json")[0] == 0
+    assert json.loads((tmp_path / "again.json").read_text()) == json.loads((tmp_path / "c.json").read_text())
 
 
 def luminance(colour: str) -> float:
@@ -677,6 +764,7 @@ def test_a_readme_without_metadata_keeps_its_front_matter() -> None:
         ("---\na: 1\na: 2\n---\n", 3),
         ("---\na: [\n---\n", 3),
         ("---\nlicense: mit\nmodel-index: []\n---\n", None),
+        ("\n--- \nlicense: mit\n---\n", 2),
         ("---\n{license: mit}\n---\n", 2),
     ],
 )

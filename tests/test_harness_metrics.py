@@ -621,7 +621,7 @@ def test_metrics_that_are_no_shares_are_compared_in_many_runs_with_intervals_tha
         own = ttest_1samp(change, 0).confidence_interval(1 - 0.05 / 4)
         delta = item.found.delta
         assert (delta.value, delta.ci_low, delta.ci_high) == pytest.approx((change.mean(), own.low, own.high))
-        assert item.is_sure == (not own.low <= 0 <= own.high)
+        assert item.found.is_sure == (not own.low <= 0 <= own.high)
     assert len(found.to_dict()["metrics"]) == 4
     assert found.to_text().count("rouge1") == 2
     alone = {name: summaries(tmp_path, f"{name} alone", x) for name, x in values.items()}
@@ -646,3 +646,37 @@ def test_metrics_over_several_runs_a_side_have_welch_s_interval_where_runs_alone
         after, before = ([scale * x for x in shifts[side]] for side in ("after", "before"))
         welch = ttest_ind(after, before, equal_var=False).confidence_interval()
         assert (delta.ci_low, delta.ci_high) == pytest.approx((welch.low, welch.high), rel=1e-6)
+
+
+def test_many_metrics_are_concluded_together_by_intervals_that_hold_for_all(tmp_path: Path) -> None:
+    tasks, n = [f"t{number}" for number in range(8)], 20
+    before, after = np.random.default_rng(5).normal(30, 1, (2, len(tasks), n))
+    change = after - before
+    change -= change.mean(axis=1, keepdims=True)
+    # In standard errors: the first is sure among eight, the second only alone.
+    change[:2] += np.array([[9.0], [2.3]]) * change[:2].std(axis=1, ddof=1, keepdims=True) / math.sqrt(n)
+    sides = {
+        when: write(
+            tmp_path / when,
+            {
+                task: [row(i, rouge=x) for i, x in enumerate(own)]
+                for task, own in zip(tasks, values.tolist(), strict=True)
+            },
+        )
+        for when, values in (("before", before), ("after", before + change))
+    }
+    p = ttest_1samp(change, 0, axis=1).pvalue
+    assert [(p < level).sum() for level in (0.05, 0.05 / len(tasks))] == [2, 1]
+    (verdict,) = compare(sides["before"], sides["after"]).verdicts
+    assert ("t0" in verdict, "t1" in verdict) == (True, False)
+
+
+def test_a_run_without_the_metric_of_a_task_is_named(tmp_path: Path) -> None:
+    right, rouge = ([row(i, **{name: float(i % 2)}) for i in range(12)] for name in ("acc", "rouge"))
+    both = {"sums": right, "texts": [item | {"rouge": 5.0 + item["rouge"]} for item in rouge]}
+    base, full = (write(tmp_path / name, both) for name in ("base", "full"))
+    half = write(tmp_path / "half", {"sums": right})
+    found = compare_many(base, {"full": full, "half": half})
+    assert [item.label for item in found.metrics] == ["full"]
+    (note,) = [note for note in found.notes if "half" in note and "texts" in note]
+    assert "full" not in note

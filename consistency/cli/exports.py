@@ -86,7 +86,8 @@ def card(
         if badge is not None:
             outputs.file(badge).write(drawn(found).encode())
         if into is not None:
+            draft = outputs.file(into)
             readme = into.read_bytes() if into.exists() else b""
-            outputs.file(into).write(with_section(readme, matter, section, into))
+            draft.write(with_section(readme, matter, section, into))
     if into is None:
         show(card_text(matter, section))

@@ -140,8 +140,10 @@ class Check:
         return f" ({', '.join(parts)})"
 
     def _number(self, value: float) -> str:
-        scale = self.condition.quantity.scale
-        return f"{value * scale:.{digits_beside(self.condition.limit * scale) if scale > 1 else 4}f}"
+        scale, found = self.condition.quantity.scale, self.estimate
+        numbers = [scale * x for x in (found.value, found.ci_low, found.ci_high) if x is not None]
+        digits = digits_beside([scale * self.condition.limit], numbers) if scale > 1 else 4
+        return f"{scale * value:.{digits}f}"
 
     def _formatted(self, value: float | None) -> str:
         unit = self.condition.quantity.unit

@@ -128,7 +128,9 @@ class RuleOutcome:
             scale, unit = rule.quantity.scale, rule.quantity.unit
             # A change has its sign.
             limits = [scale * end for end in (rule.low, rule.high) if end is not None]
-            form = f"{'+' if rule.quantity.bounds[0] < 0 else ''}.{digits_beside(*limits) if scale > 1 else 4}f"
+            numbers = [scale * x for x in (found.value, found.ci_low, found.ci_high) if x is not None]
+            digits = digits_beside(limits, numbers) if scale > 1 else 4
+            form = f"{'+' if rule.quantity.bounds[0] < 0 else ''}.{digits}f"
             number = f"{found.value * scale:{form}}{' ' if unit else ''}{unit}"
             if found.ci_low is not None and found.ci_high is not None:
                 ends = ", ".join(f"{end * scale:{form}}" for end in (found.ci_low, found.ci_high))

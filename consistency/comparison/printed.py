@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from consistency.comparison.changed_most import ChangedMost, changed_most
+from consistency.comparison.numbers import digits_of, points
 from consistency.comparison.section import MetricChange, Section
 from consistency.comparison.sentences import ALPHA, accuracy_name, ended
 from consistency.comparison.slice_result import Slices
@@ -282,13 +283,14 @@ def _percent(x: float | None) -> str:
 
 
 def _change(found: Estimate | None) -> str:
-    return _NONE if found is None or found.value is None else _points(found.value)
+    return _NONE if found is None or found.value is None else _points(found.value, digits_of(found))
 
 
 def _ends(found: Estimate | None) -> str:
     if found is None or found.ci_low is None or found.ci_high is None:
         return ""
-    return f"[{_points(found.ci_low)}, {_points(found.ci_high)}]"
+    digits = digits_of(found)
+    return f"[{_points(found.ci_low, digits)}, {_points(found.ci_high, digits)}]"
 
 
 def _style(change: float | None, p: float | None) -> str:
@@ -298,6 +300,6 @@ def _style(change: float | None, p: float | None) -> str:
     return BETTER if change > 0 else WORSE
 
 
-def _points(x: float) -> str:
+def _points(x: float, digits: int) -> str:
     # A change too small to be seen has no sign.
-    return "0.0" if abs(x) < 0.0005 else decimal(100 * x, 1, "+")
+    return points(x, digits) if round(100 * x, digits) else f"{0:.{digits}f}"

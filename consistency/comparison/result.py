@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.identical import IdenticalLogprobs
-from consistency.comparison.numbers import points
+from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.pairing import left_out_clause
 from consistency.comparison.part_sentences import part_lines
@@ -28,7 +28,7 @@ from consistency.comparison.printed import (
 )
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
-    conclusion,
+    conclusions_of,
     dropped_lines,
     gold_lines,
     group_lines,
@@ -36,7 +36,7 @@ from consistency.comparison.sentences import (
     pairing_line,
     sentence,
     shift_lines,
-    short_name,
+    told_change,
     trimmed_lines,
     undefined_notes,
 )
@@ -215,19 +215,13 @@ class Comparison:
         doubts = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
         doubts = [*filter(None, [*doubts, settings_clause(self.settings, unexplained=unexplained)])]
         left_out = [*filter(None, [left_out_clause(section.pairing for section in self.by_task.values())])]
-        found = [
-            conclusion(pool, 100 * self.margin, [self.by_task[name] for name in pool.tasks if name in self.by_task])
-            for pool in self.pools
-        ]
+        found = conclusions_of(self.pools, self.by_task, self.margin)
         if len(found) == 1:
             return ((*found[0], *(f"but {doubt}" for doubt in doubts), *left_out),)
-        named = [
-            (f"{short_name(pool.name)}: {first}", *rest) for pool, (first, *rest) in zip(self.pools, found, strict=True)
-        ]
         if not (doubts or left_out):
-            return tuple(named)
+            return found
         first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]
-        return (*named, (f"{first[0].upper()}{first[1:]}", *rest))
+        return (*found, (f"{first[0].upper()}{first[1:]}", *rest))
 
     @property
     def verdicts(self) -> tuple[str, ...]:
@@ -276,7 +270,7 @@ class Comparison:
     @property
     def signature(self) -> str:
         """One line that says how the figures were made."""
-        change = self.main.estimates["delta_accuracy"]
+        change = told_change(self.main)
         return "|".join(
             [
                 f"n:{self.main.n}",
@@ -447,9 +441,9 @@ class Comparison:
             change = pool.estimates["delta_accuracy"]
             if change.ci_low is not None:
                 of = "" if len(self.pools) == 1 else f"{pool.name}: "
-                interval = f"[{points(change.ci_low)}, {points(change.ci_high)}]"
                 tested = "" if pool.sign_flip_p is None else f"; {pool.test}: {p_equals(pool.sign_flip_p)}"
-                yield f"{of}change {points(change.value)} points, 95 % interval {interval}: {change.describe()}{tested}"
+                found = f"{points(change.value, digits_of(change))} points, 95 % interval{points_interval(change)}"
+                yield f"{of}change {found}: {change.describe()}{tested}"
                 yield from (
                     f"{of}{line}"
                     for line in (*gold_lines(pool), *shift_lines(pool), *part_lines(pool), *rotation_lines(pool))

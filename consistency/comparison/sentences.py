@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from consistency.comparison.numbers import points, points_interval
+from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
 from consistency.metrics.measures import MEASURE
-from consistency.statistics.estimates import Estimate
+from consistency.statistics.estimates import Estimate, at_confidence
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
 from consistency.statistics.power import fewest_questions, power_of_flips, questions_near
 from consistency.statistics.selection_bias import Shift
 from consistency.support.terminal import cut_in_middle
-from consistency.support.text import counted, decimal, p_equals
+from consistency.support.text import counted, decimal, p_equals, shortened
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
@@ -117,7 +119,7 @@ def _readability(found: Readability, *, with_reasons: bool) -> Iterator[str]:
     change = found.delta_accuracy
     if change.value is not None:
         among = f"among the {change.n} questions that both runs answer readably"
-        yield f"{among} accuracy changed by {points(change.value)} points{points_interval(change)}"
+        yield f"{among} accuracy changed by {points(change.value, digits_of(change))} points{points_interval(change)}"
 
 
 def accuracy_name(section: Section) -> str:
@@ -148,6 +150,35 @@ def ended(clauses: Sequence[str]) -> tuple[str, ...]:
     return (*most, f"{last}.")
 
 
+def conclusions_of(
+    pools: Sequence[Section], tasks: Mapping[str, Section], margin: float
+) -> tuple[tuple[str, ...], ...]:
+    """Of each pool what happened to its accuracy or first metric, and of many that have no accuracy one sentence together.
+
+    Parameters
+    ----------
+    pools : sequence of Section
+    tasks : dict of str to Section
+        By name, those that the pools are of.
+    margin : float
+        A change that matters, as a fraction.
+
+    Returns
+    -------
+    tuple of tuple of str
+        Sentences by their clauses, see `sentence`; of several pools each begins with its name.
+    """
+    alone = [pool for pool in pools if pool.estimates["delta_accuracy"].value is None]
+    together = alone if len(alone) > _MOST_TASKS else []
+    found = []
+    for pool in pools:
+        if not any(pool is other for other in together):
+            clauses = conclusion(pool, 100 * margin, [tasks[name] for name in pool.tasks if name in tasks])
+            first, *rest = clauses
+            found.append(clauses if len(pools) == 1 else (f"{short_name(pool.name)}: {first}", *rest))
+    return (*found, _metrics_conclusion(together)) if together else tuple(found)
+
+
 def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) -> tuple[str, ...]:
     """What happened to accuracy, or to the first metric, in which tasks, and how many answers stayed, by clauses.
 
@@ -167,7 +198,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     change = section.estimates["delta_accuracy"]
     if change.value is None:
         return _metric_conclusion(section)
-    found = f"{points(change.value)} points{points_interval(change)}"
+    found = f"{points(change.value, digits_of(change))} points{points_interval(change)}"
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
     small = section.equivalence_p is not None and section.equivalence_p < ALPHA
     # The interval and the exact test agree but at the border: both must speak for a change.
@@ -259,7 +290,9 @@ def gold_change(change: Estimate) -> str:
     """The change of the gold option's probability with its interval and p."""
     p = no_change(change)
     tested = "" if p is None else f", {p_equals(p)}"
-    return f"gold option's probability {points(change.value)} points{points_interval(change)}{tested}"
+    return (
+        f"gold option's probability {points(change.value, digits_of(change))} points{points_interval(change)}{tested}"
+    )
 
 
 def trimmed_lines(section: Section) -> Iterator[str]:
@@ -349,23 +382,69 @@ def _excludes_zero(change: Estimate) -> bool:
     return change.ci_low is not None and change.ci_high is not None and not change.ci_low <= 0 <= change.ci_high
 
 
+def told_change(section: Section) -> Estimate:
+    """The change that a sentence is about: of accuracy, or where there is none of the first metric."""
+    change, first = section.estimates["delta_accuracy"], _first_metric(section)
+    return change if change.value is not None or first is None else first[1].delta
+
+
+def ways(changes: Sequence[MetricChange]) -> str:
+    """How many changes of metrics are surely for the worse, for the better, or of neither known; empty where none is sure."""
+    counts = Counter(change.is_better for change in changes if change.is_sure)
+    words = {False: "for the worse", True: "for the better", None: "clear, but the logs do not say what is better"}
+    parts = [
+        f"{counts[way]} {'is' if counts[way] == 1 else 'are'} {word}" for way, word in words.items() if counts[way]
+    ]
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def _metrics_conclusion(sections: Sequence[Section]) -> tuple[str, ...]:
+    """What happened to the first metrics of many tasks whose answers are not right or wrong, by intervals that hold together."""
+    first = {section.name: _first_metric(section) for section in sections}
+    each = 1 - ALPHA / len(first)
+    found = {
+        name: replace(metric[1], delta=at_confidence(metric[1].delta, each))
+        for name, metric in first.items()
+        if metric is not None
+    }
+    together = f"95 % intervals that hold for all {len(first)} together (Bonferroni)"
+    moved = ways(list(found.values()))
+    if not moved:
+        return f"No change of the metrics in {len(first)} tasks distinguishable from chance", f"by {together}"
+    named = [short_name(name) for name, metric in found.items() if metric.is_sure]
+    return f"Of the changes of metrics in {len(first)} tasks {moved}: {shortened(named, _MOST_TASKS)}", f"by {together}"
+
+
+def _first_metric(section: Section) -> tuple[str, MetricChange] | None:
+    """The first metric that both runs have, with its name."""
+    return next(
+        (
+            (name, metric)
+            for name, metric in (section.metrics or {}).items()
+            if None not in (metric.before.value, metric.after.value, metric.delta.value)
+        ),
+        None,
+    )
+
+
 def _metric_conclusion(section: Section) -> tuple[str, ...]:
     """What happened to the first metric of a task whose answers are not right or wrong."""
-    for name, metric in (section.metrics or {}).items():
+    first = _first_metric(section)
+    if first is not None:
+        name, metric = first
         before, after, delta = metric.before.value, metric.after.value, metric.delta
-        if before is None or after is None or delta.value is None:
-            continue
+        assert before is not None
+        assert after is not None
+        assert delta.value is not None
         ends = f"{before:.4g} → {after:.4g}"
         if delta.value == 0 and delta.se == 0:
             return (f"No change of {name}: it is the same in all {delta.n} questions that have it in both runs",)
         if delta.ci_low is None:
             return f"{name}: {ends}", _TOO_FEW
         change = f"{delta.value:+.4g}, 95 % interval [{delta.ci_low:+.4g}, {delta.ci_high:+.4g}]"
-        if not _excludes_zero(delta):
+        if not metric.is_sure:
             return (f"No change of {name} distinguishable from chance: {ends} (change {change})",)
-        better = {None: "", True: ", better", False: ", worse"}[
-            None if metric.higher_is_better is None else (delta.value > 0) == metric.higher_is_better
-        ]
+        better = {None: "", True: ", better", False: ", worse"}[metric.is_better]
         turned = "rose" if delta.value > 0 else "fell"
         return (f"{name} {turned}: {ends}{better} (change {change})",)
     return (f"{section.n} questions were paired, but the logs do not say which answers are right",)

@@ -398,6 +398,9 @@ def _left_out(
     questions, left = 0, {}
     for name, answers in joined.items():
         if answers is None:
+            others = [label for number, label in enumerate(labels) if not found[name].metrics.get(number)]
+            if 0 < len(others) < len(labels):
+                yield f"{shortened(others)} {'have' if len(others) > 1 else 'has'} no metric of {name} that can be compared"
             continue
         runs = tuple(label for number, label in enumerate(labels) if number not in answers.held)
         lacking.setdefault(runs, []).append(name)

@@ -29,18 +29,6 @@ class MetricOfRun:
     metric: str
     found: MetricChange
 
-    @property
-    def is_sure(self) -> bool:
-        """Whether the interval of the change lies on one side of zero."""
-        low, high = self.found.delta.ci_low, self.found.delta.ci_high
-        return low is not None and high is not None and not low <= 0 <= high
-
-    @property
-    def is_better(self) -> bool | None:
-        """Whether a sure change is for the better; None where it is not sure, or the logs do not say what is better."""
-        higher, change = self.found.higher_is_better, self.found.delta.value
-        return None if higher is None or change is None or not self.is_sure else (change > 0) == higher
-
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
         return {"run": self.label, "task": self.task, "metric": self.metric, **self.found.to_dict()}

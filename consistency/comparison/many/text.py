@@ -7,8 +7,9 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
+from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.printed import Layout, conclusion_lines, metric_row
-from consistency.comparison.sentences import short_name
+from consistency.comparison.sentences import short_name, ways
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
@@ -29,16 +30,9 @@ def percent(value: float | None) -> str:
     return _NONE if value is None else f"{decimal(100 * value, 1)} %"
 
 
-def points(value: float | None) -> str:
-    """A change in points with its sign and one digit."""
-    return _NONE if value is None else decimal(100 * value, 1, "+")
-
-
 def ends(found: Estimate) -> str:
-    """The ends of a change's interval in points."""
-    if found.ci_low is None or found.ci_high is None:
-        return _NONE
-    return f"[{points(found.ci_low)}, {points(found.ci_high)}]"
+    """The ends of a change's interval in points, in brackets."""
+    return points_interval(found).strip() or _NONE
 
 
 def chance(share: float) -> str:
@@ -107,8 +101,8 @@ def _elsewhere(found: ManyChanges) -> Iterator[str]:
             moved.append(f"{short_name(name)} ({' and '.join(parts)})")
     if moved:
         yield f"Runs also differ from {found.reference.label} in {shortened(moved, 3)}"
-    if sure := sum(item.is_sure for item in found.metrics):
-        yield f"{sure} of {len(found.metrics)} changes of metrics in their own unit are sure"
+    if sure := ways([item.found for item in found.metrics]):
+        yield f"Of {counted(len(found.metrics), 'change')} of metrics in their own unit {sure}"
 
 
 def _doubts(found: ManyChanges) -> Iterator[str]:
@@ -136,10 +130,8 @@ def _along(found: ManyChanges) -> tuple[str, ...]:
     trend = series.trends[found.main]
     along = f"from {labels[0]} to {labels[-1]}"
     first_of_line, last_of_line = series.ends
-    slope = (
-        f"from {first_of_line} to {last_of_line}, by a straight line: {points(trend.change.value)} points "
-        f"{ends(trend.change)}, {p_equals(trend.p)}"
-    )
+    change = f"{points(trend.change.value, digits_of(trend.change))} points {ends(trend.change)}"
+    slope = f"from {first_of_line} to {last_of_line}, by a straight line: {change}, {p_equals(trend.p)}"
     if trend.first_harmful is None:
         margin = margin_of(found)
         kept = sum(
@@ -151,7 +143,7 @@ def _along(found: ManyChanges) -> tuple[str, ...]:
     later = labels[labels.index(trend.first_harmful) + 1 :]
     still = sum(found.overall[label].direction < 0 for label in later)
     after = [_after(still, len(later))] if later else []
-    there = f"there {points(first.value)} points {ends(first)}"
+    there = f"there {points(first.value, digits_of(first))} points {ends(first)}"
     return f"First harmful position {along}: {trend.first_harmful}", *after, there, slope
 
 
@@ -273,7 +265,7 @@ def _of_changes(changes: Sequence[Change | None], layout: Layout) -> list[Column
     return [
         Column(
             "change",
-            tuple("" if found is None else points(found.value) for found in known),
+            tuple("" if found is None else points(found.value, digits_of(found)) for found in known),
             styles=styles if layout.styles else (),
         ),
         Column("95 % together", tuple("reference" if found is None else ends(found) for found in known)),
@@ -323,15 +315,16 @@ def _largest(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[s
 
 def metrics_first(item: MetricOfRun) -> tuple[bool, str, str]:
     """A key that sorts changes of metrics: sure ones first, then by task and metric."""
-    return (not item.is_sure, item.task, item.metric)
+    return (not item.found.is_sure, item.task, item.metric)
 
 
 def metrics_title(found: ManyChanges) -> str:
     """What the changes of metrics are, and how many of them are sure."""
-    sure = sum(item.is_sure for item in found.metrics)
+    sure = sum(item.found.is_sure for item in found.metrics)
     return (
-        f"metrics of tasks whose answers are not right or wrong, each in its own unit: {sure} of {len(found.metrics)} changes "
-        "(runs × metrics) are sure, by 95 % intervals that hold for all of them together (Bonferroni)"
+        "metrics of tasks whose answers are not right or wrong, each in its own unit: the interval excludes 0 in "
+        f"{sure} of {counted(len(found.metrics), 'change')} (runs × metrics); the 95 % intervals hold for all of them together "
+        "(Bonferroni)"
     )
 
 
@@ -342,7 +335,9 @@ def _metrics(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[s
     rest = f"; {len(shown)} of them, sure ones first (--all shows all)" if len(shown) < len(rows) else ""
     yield from layout.lines(f"{metrics_title(found)}{rest}")
     cells = [metric_row(item.found) for item in shown]
-    styles = tuple({True: BETTER, False: WORSE, None: ""}[item.is_better] for item in shown) if layout.styles else ()
+    styles = (
+        tuple({True: BETTER, False: WORSE, None: ""}[item.found.is_better] for item in shown) if layout.styles else ()
+    )
     table = [
         _names("run", [item.label for item in shown]),
         Column("task", tuple(cut_in_middle(visible(item.task), _TASK) for item in shown), right=False),

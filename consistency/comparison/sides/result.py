@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.printed import Layout, conclusion_lines, task_lines
 from consistency.comparison.section import Section, TaskSampling
-from consistency.comparison.sentences import conclusion, metric_lines, sentence, short_name
+from consistency.comparison.sentences import conclusions_of, metric_lines, sentence, short_name, told_change
 from consistency.comparison.sides.answers import SIDES, SideRun
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (
@@ -100,16 +100,7 @@ class SideComparison:
     @property
     def conclusions(self) -> tuple[tuple[str, ...], ...]:
         """What happened to accuracy in each of `pools`: sentences by their clauses."""
-        found = []
-        for pool in self.pools:
-            tasks = [self.by_task[name].section for name in pool.section.tasks if name in self.by_task]
-            found.append(conclusion(pool.section, 100 * self.margin, tasks))
-        if len(found) == 1:
-            return tuple(found)
-        return tuple(
-            (f"{short_name(pool.section.name)}: {first}", *rest)
-            for pool, (first, *rest) in zip(self.pools, found, strict=True)
-        )
+        return conclusions_of([pool.section for pool in self.pools], _alone(self.by_task), self.margin)
 
     @property
     def verdicts(self) -> tuple[str, ...]:
@@ -135,7 +126,7 @@ class SideComparison:
     def signature(self) -> str:
         """One line that says how the figures were made."""
         section = self.pools[0].section
-        change = section.estimates["delta_accuracy"]
+        change = told_change(section)
         return "|".join(
             [
                 f"runs:{len(self.runs[0])}/{len(self.runs[1])}",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from markupsafe import escape
 
-from consistency.metrics.measures import MEASURE
-from consistency.report.exports.card import Card
-from consistency.report.formats.numbers import formatted
+from consistency.report.exports.card import Card, change_of
 from consistency.statistics.estimates import Estimate
 from consistency.support.text import visible
 
@@ -23,7 +21,7 @@ def badge(card: Card) -> str:
     """The badge of a comparison: a text of one line, with a title for those who cannot see it."""
     main = card.main
     change = None if main is None else main.estimate("delta_accuracy")
-    text = "not measured" if change is None else f"{formatted(change, MEASURE['delta_accuracy'])} points"
+    text = "not measured" if change is None else f"{change_of(change)} points"
     before, after = card.models
     title = escape(visible(f"{after} against {before}: {LABEL} {text}"))
     left, right = (round(_WIDTH * len(words)) for words in (LABEL, text))

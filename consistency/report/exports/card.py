@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 import yaml
 
-from consistency.comparison.numbers import nats_of as number_of
+from consistency.comparison.numbers import digits_of
 from consistency.comparison.result import SCHEMA_VERSION, Comparison
 from consistency.comparison.section import MetricChange
 from consistency.errors import InputError
@@ -21,6 +21,7 @@ from consistency.logs.run_config import short_name
 from consistency.metrics.measures import MEASURE
 from consistency.report.exports.records import dataset_of
 from consistency.report.formats.numbers import DASH, formatted
+from consistency.report.metric_cells import BETTER, in_own_unit
 from consistency.report.pair.document import Comparison as StoredComparison
 from consistency.report.pair.document import PairReport, SectionBase
 from consistency.report.pair.github import code, plain, table_of
@@ -57,9 +58,7 @@ class Card:
     @property
     def main(self) -> SectionBase | None:
         """The questions that the headline is about; None where no answer is known to be right or wrong."""
-        pools = [] if self.found.overall is None else [self.found.overall]
-        for sections in (self.found.by_metric, self.found.by_task):
-            pools += list(sections.values()) if isinstance(sections, dict) else []
+        pools = [*_pools(self.found).values(), *self.found.by_task.values()]
         return next((pool for pool in pools if _value(pool, "delta_accuracy") is not None), None)
 
     @property
@@ -85,6 +84,10 @@ def read_card(path: str | Path, name: str | None = None) -> Card:
         If it is none, or one of more than two runs.
     """
     if Path(path).is_dir():
+        if not Path(path, "report.json").exists():
+            raise InputError(
+                "holds no report.json", expected=_EXPECTED, do="or name the logs of both models", path=path
+            )
         document = read_document(path)
         if not isinstance(document, PairReport):
             raise InputError("is no report of two runs", expected=_EXPECTED, path=path)
@@ -163,8 +166,12 @@ def headline(card: Card) -> str:
     main = card.main
     if main is None:
         return "no accuracy"
-    change = main.estimate("delta_accuracy")
-    return f"change of accuracy {formatted(change, MEASURE['delta_accuracy'])} points"
+    return f"change of accuracy {change_of(main.estimate('delta_accuracy'))} points"
+
+
+def change_of(found: Estimate | None) -> str:
+    """A change of accuracy in points with its interval."""
+    return formatted(found, MEASURE["delta_accuracy"], digits=None if found is None else digits_of(found))
 
 
 def _value(item: SectionBase, name: str) -> float | None:
@@ -180,8 +187,8 @@ def _tasks(found: StoredComparison) -> Iterator[str]:
     if len(order) > MOST_TASKS:
         order.sort(key=lambda name: -abs(_value(found.by_task[name], "delta_accuracy") or 0.0))
     rows = [_row(code(name, cell=True), found.by_task[name]) for name in order[:MOST_TASKS]]
-    if found.overall is not None and len(order) > 1:
-        rows.append(_row("all with options", found.overall))
+    if len(order) > 1:
+        rows += [_row(name, pool) for name, pool in _pools(found).items()]
     table = table_of(["task", "questions", "before, %", "after, %", "change, points", "p (Holm)"], rows)
     of = "" if len(order) <= MOST_TASKS else f"The {MOST_TASKS} of {len(order)} tasks whose accuracy changed most:\n\n"
     yield of + table
@@ -189,13 +196,41 @@ def _tasks(found: StoredComparison) -> Iterator[str]:
 
 def _metrics_of_tasks(found: StoredComparison) -> Iterator[str]:
     """The harness's metrics of the tasks that have no accuracy, such as perplexities."""
-    rows = [
-        [code(name, cell=True), code(metric, cell=True), *map(number_of, (item.before, item.after, item.delta))]
+    items = [
+        (name, metric, item)
         for name, section in found.by_task.items()
         for metric, item in _other_metrics(section).items()
     ]
-    if rows:
-        yield table_of(["task", "metric", "before", "after", "change"], rows[:MOST_TASKS])
+    if not items:
+        return
+    order = sorted(items, key=lambda each: not each[2].is_sure) if len(items) > MOST_TASKS else items
+    rows = [
+        [
+            code(name, cell=True),
+            code(metric, cell=True),
+            BETTER[item.higher_is_better],
+            f"{item.delta.n:,}",
+            in_own_unit(item.before),
+            in_own_unit(item.after),
+            in_own_unit(item.delta, sign=True),
+        ]
+        for name, metric, item in order[:MOST_TASKS]
+    ]
+    of = (
+        f"{MOST_TASKS} of {len(items)} metrics, those first whose interval excludes 0:\n\n"
+        if len(rows) < len(items)
+        else ""
+    )
+    yield of + table_of(["task", "metric", "better", "questions", "before", "after", "change"], rows)
+    if any(item.delta.n < max(item.before.n, item.after.n) for _, _, item in order[:MOST_TASKS]):
+        yield "The change is of the questions that have the metric in both runs, so it may differ from after less before."
+
+
+def _pools(found: StoredComparison) -> dict[str, SectionBase]:
+    """The tasks that are pooled, by what a table calls them."""
+    pools = {"all with options": found.overall} if found.overall is not None else {}
+    by_metric = found.by_metric if isinstance(found.by_metric, dict) else {}
+    return pools | {f"all by {code(metric, cell=True)}": pool for metric, pool in by_metric.items()}
 
 
 def _other_metrics(item: SectionBase) -> Mapping[str, MetricChange]:
@@ -203,8 +238,8 @@ def _other_metrics(item: SectionBase) -> Mapping[str, MetricChange]:
 
 
 def _row(name: str, item: SectionBase) -> list[str]:
-    measures = ("accuracy_before", "accuracy_after", "delta_accuracy")
-    shown = [formatted(item.estimate(measure), MEASURE[measure]) for measure in measures]
+    shown = [formatted(item.estimate(measure), MEASURE[measure]) for measure in ("accuracy_before", "accuracy_after")]
+    shown.append(change_of(item.estimate("delta_accuracy")))
     if isinstance(item.p_holm, float):
         return [name, f"{item.n:,}", *shown, plain(p_value(item.p_holm))]
     # Of one task, or of all together, nothing is adjusted.
@@ -221,14 +256,13 @@ def _parts(found: StoredComparison) -> Iterator[str]:
     sections = dict(found.by_task) if len(found.by_task) <= MOST_TASKS else {}
     if found.overall is not None and len(found.by_task) > 1:
         sections["all with options"] = found.overall
-    change = MEASURE["delta_accuracy"]
     rows = []
     for name, item in sections.items():
         parts = item.decomposition
         if parts is msgspec.UNSET or not parts.lettered:
             continue
         shown = name if item is found.overall else code(name, cell=True)
-        rows.append([shown, *(formatted(parts.estimates[part], change) for part in PARTS)])
+        rows.append([shown, *(change_of(parts.estimates[part]) for part in PARTS)])
     if rows:
         yield (
             "Of these changes, what one offset for each letter explains is letter bias: the model answers a letter more often, "
@@ -240,8 +274,9 @@ def _parts(found: StoredComparison) -> Iterator[str]:
 def _measured(card: Card) -> Iterator[str]:
     """How the numbers were made, and what differs between the runs."""
     main, found = card.main, card.found
-    how = [] if main is None else [main.estimate("delta_accuracy")]
-    method = "".join(f" Change: {plain(item.describe())}." for item in how if item is not None)
+    metrics = (item.delta for section in found.by_task.values() for item in _other_metrics(section).values())
+    change = next(metrics, None) if main is None else main.estimate("delta_accuracy")
+    method = "" if change is None else f" Change: {plain(change.describe())}."
     yield (f"Measured with lm-eval-consistency on logs of both runs.{method} Signature: {code(found.signature)}")
     settings = found.settings if isinstance(found.settings, list) else []
     if settings:
@@ -255,6 +290,11 @@ def _command(found: StoredComparison) -> str:
         value = getattr(found, name)
         if value not in (_DEFAULTS[name], msgspec.UNSET):
             words += [option, f"{value:g}" if isinstance(value, float) else value]
+    filters = {item.filter for item in found.by_task.values() if item.other_filters not in ({}, msgspec.UNSET)}
+    if len(filters) == 1:
+        words += ["--filter", *(text for text in filters if isinstance(text, str))]
+    for clusters in found.clusters if isinstance(found.clusters, list) else []:
+        words += ["--cluster", clusters.field] if clusters.kind == "field" else []
     return shlex.join(words)
 
 
@@ -262,7 +302,7 @@ def _command(found: StoredComparison) -> str:
 
 
 def model_index(card: Card) -> list[dict[str, Any]]:
-    """The accuracy of every task after, and its change, as `model-index` of the Hub's metadata.
+    """The accuracy of every task after (without one its metrics), and its change, as `model-index` of the Hub's metadata.
 
     Shares are in percent and changes in points; an interval is in `args` of its metric.
     """
@@ -314,6 +354,9 @@ def _metrics(card: Card, item: SectionBase) -> Iterator[dict[str, Any]]:
         for name, found in _other_metrics(item).items():
             if found.after.value is not None:
                 yield _metric(visible(name), visible(name), found.after, 1)
+            if found.delta.value is not None:
+                told = f"change of {visible(name)} from {visible(card.models[0])}"
+                yield _metric(f"delta_{visible(name)}", told, found.delta, 1)
         return
     metric = item.accuracy_metric if isinstance(item.accuracy_metric, str) else "acc"
     yield _metric(visible(metric), f"{visible(metric)}, %", accuracy)

@@ -58,8 +58,8 @@ def with_section(readme: bytes, metadata: str, section: str, path: Path) -> byte
     Raises
     ------
     InputError
-        If a mark is missing, there twice or in the wrong order, the file is not UTF-8, the front matter has no end or is no YAML,
-        or there is a `model-index` that is not between the marks.
+        If a mark is missing, there twice or in the wrong order, the file is not UTF-8, the front matter has no end, is no YAML or
+        begins with more than ---, or there is a `model-index` that is not between the marks.
 
     Examples
     --------
@@ -95,6 +95,11 @@ def _split(readme: bytes, path: Path) -> tuple[bytes, bytes, bytes]:
     """The line that opens the front matter, its lines, and the rest from the line that closes it; without one, the rest alone."""
     opened = _OPENS.match(readme)
     if opened is None:
+        first = readme.lstrip().partition(b"\n")[0].rstrip(b"\r")
+        if first != b"---" and first.rstrip() == b"---":
+            # One program takes this for a front matter, another one for text.
+            place = readme[: readme.index(b"---")].count(b"\n") + 1
+            raise InputError("spaces behind the --- of its front matter", do="remove them", path=path, line=place)
         return b"", b"", readme
     place = start = opened.end()
     for line in readme[start:].splitlines(keepends=True):

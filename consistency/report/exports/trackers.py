@@ -10,6 +10,7 @@ import importlib.util
 import io
 import logging
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -101,7 +102,7 @@ def export(
     Raises
     ------
     InputError
-        If a tracker refuses what it is given.
+        If a tracker refuses what it is given; the others have it by then.
     """
     values = values_of(content)
     if gate is not None:
@@ -111,17 +112,22 @@ def export(
     if values.infinite:
         yield f"{counted(len(values.infinite), 'infinite number')} not exported: {shortened(values.infinite)}"
     record = Record(_name(values.texts), values, content, page)
+    failures: list[tuple[str, Exception]] = []
     for name in trackers:
         # What a tracker prints is not what this command prints.
         with _defaults(_QUIET), redirect_stdout(io.StringIO()):
             try:
                 place = TRACKERS[name](record)
             except Exception as error:
-                raise InputError(
-                    f"--export {name}: {type(error).__name__}: {one_line(error, 300)}",
-                    do=f"check the settings of {name}; all else is written",
-                ) from error
+                failures.append((name, error))
+                continue
         yield f"{name}: {place}"
+    if failures:
+        refused = (f"--export {name}: {type(error).__name__}: {one_line(error, 300)}" for name, error in failures)
+        names = " and ".join(name for name, _ in failures)
+        raise InputError("; ".join(refused), do=f"check the settings of {names}; all else is written") from failures[0][
+            1
+        ]
 
 
 def _name(texts: Mapping[str, str]) -> str:
@@ -177,14 +183,20 @@ def _to_wandb(record: Record) -> str:
 
 def _to_trackio(record: Record) -> str:
     import trackio
+    from trackio.sqlite_storage import SQLiteStorage
     from trackio.utils import TRACKIO_DIR
 
     project, space = os.environ.get("TRACKIO_PROJECT", PROJECT), os.environ.get("TRACKIO_SPACE_ID")
     # Trackio knows runs by their names.
     name = f"{record.name}, {datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-4]
+    if not space:
+        # Its own thread only warns where it cannot write.
+        Path(TRACKIO_DIR).mkdir(parents=True, exist_ok=True)
     trackio.init(project, name, space_id=space, config=dict(record.values.texts), embed=False, auto_log_gpu=False)
     trackio.log(record.values.flat())
     trackio.finish()
+    if not space and not SQLiteStorage.get_logs(project, name):
+        raise OSError(f"nothing was written into {TRACKIO_DIR}")
     # Otherwise it is finished once more when the program ends, with a line on standard output.
     trackio.context_vars.current_run.set(None)
     return f"run {name!r} of project {project!r} in {f'the space {space}' if space else TRACKIO_DIR}"
@@ -206,7 +218,18 @@ def _to_mlflow(record: Record) -> str:
         mlflow.log_text(pretty_json(record.content), JSON_FILE)
         if record.page is not None:
             mlflow.log_artifact(str(record.page))
-    return f"run {run.info.run_id} in {mlflow.get_tracking_uri()}"
+    return f"run {run.info.run_id} in {_without_password(mlflow.get_tracking_uri())}"
+
+
+def _without_password(address: str) -> str:
+    """An address without who asks it, since what is printed may be in a public log.
+
+    Examples
+    --------
+    >>> _without_password("https://me:secret@host:5000/a"), _without_password("sqlite:///mlflow.db")
+    ('https://host:5000/a', 'sqlite:///mlflow.db')
+    """
+    return re.sub(r"(?<=://)[^/]*@", "", address)
 
 
 TRACKERS: Mapping[str, Callable[[Record], str]] = {"wandb": _to_wandb, "trackio": _to_trackio, "mlflow": _to_mlflow}

@@ -20,6 +20,8 @@ _LEFT = frozenset("messages notes clusters warnings settings unpaired task_names
 # Which runs were compared, and how.
 _TEXTS = frozenset("verdict signature score margin task_sampling before after reference runs".split())
 _ESTIMATE = frozenset(("value", "ci_low", "ci_high"))
+# What an item of a list is named by.
+_TOLD_APART = (("label",), ("name",), ("run", "task", "metric"))
 # MLflow takes 250 characters of letters, digits and these.
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_.\- ]+")
 _LONGEST = 60
@@ -118,13 +120,21 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
                 yield from _leaves(inner, (*path, str(key)))
     elif isinstance(value, list):
         for inner in value:
-            name = inner.get("label") or inner.get("name") if isinstance(inner, Mapping) else None
-            if name:
-                yield from _leaves(inner, (*path, str(name)))
+            names = _names_in(inner) if isinstance(inner, Mapping) else ()
+            if names:
+                yield from _leaves(inner, (*path, *names))
     elif isinstance(value, str):
         yield path, value
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield path, float(value)
+
+
+def _names_in(item: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells an item of a list from the others: its label or name, or its run, task and metric; empty where nothing does."""
+    for keys in _TOLD_APART:
+        if all(item.get(key) for key in keys):
+            return tuple(str(item[key]) for key in keys)
+    return ()
 
 
 def _names(parts: Iterable[str]) -> dict[str, str]:
