@@ -28,7 +28,8 @@ from consistency.statistics.decomposition import (
     decomposition_of,
     parts_by_question,
 )
-from consistency.statistics.estimates import Estimate, mean
+from consistency.statistics.estimates import Estimate
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.partial_correlation import PartialCorrelation, partial_correlation
 from consistency.statistics.sampling import Labels

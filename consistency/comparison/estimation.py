@@ -25,7 +25,7 @@ from consistency.metrics.distributions import log_probabilities
 from consistency.metrics.measures import MEASURE, MEASURES, Measure
 from consistency.statistics.calibration import calibration_change
 from consistency.statistics.decomposition import Decomposition
-from consistency.statistics.estimates import MOST_VALUES, Estimate, mean, means, numbered, root_mean_square, root_of
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import (
     equivalence,
     mcnemar_exact,
@@ -34,9 +34,10 @@ from consistency.statistics.hypotheses import (
     t_test,
 )
 from consistency.statistics.jackknife import aggregate, aggregate_change
+from consistency.statistics.means import MOST_VALUES, mean, means, root_mean_square, root_of
 from consistency.statistics.paired_shares import change_of_shares, differing_changes, equivalence_of_shares
 from consistency.statistics.power import detectable_change
-from consistency.statistics.sampling import Labels
+from consistency.statistics.sampling import Labels, numbered
 from consistency.statistics.shares import rate
 from consistency.statistics.tails import (
     bounded_macro_means,

@@ -29,7 +29,7 @@ from consistency.metrics.letter_prior import (
 from consistency.metrics.ranking import spearman
 from consistency.metrics.rows import AT_ONCE, in_parts
 from consistency.metrics.selection_bias import option_name
-from consistency.statistics.estimates import Estimate, mean, numbered
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.evenness import far_from_even
 from consistency.statistics.fitted_means import (
     change_by_influence,
@@ -38,8 +38,9 @@ from consistency.statistics.fitted_means import (
     share_by_influence,
     units_of,
 )
+from consistency.statistics.means import mean
 from consistency.statistics.nearest import Nearest, left_out, nearest
-from consistency.statistics.sampling import Labels
+from consistency.statistics.sampling import Labels, numbered
 from consistency.support.arrays import Bools, Floats, Integers
 
 # With fewer questions of one kind nothing is fitted.

@@ -26,8 +26,10 @@ from consistency.metrics.answers import flips
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.best import RESAMPLES, Differences, letters, probabilities_of_best, resampled_means
 from consistency.statistics.decomposition import Decomposition, accuracy_parts
-from consistency.statistics.estimates import Estimate, Method, at_confidence, mean, quantile
+from consistency.statistics.estimates import Estimate, Method
 from consistency.statistics.hypotheses import holm, mcnemar_exact, p_or_one, t_test
+from consistency.statistics.intervals import at_confidence, quantile
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.sampling import Labels
 from consistency.statistics.simultaneous import (

@@ -20,9 +20,10 @@ from consistency.comparison.sides.measured import NOISE, MeasuredRuns, joined
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.crossed import over_runs
 from consistency.statistics.decomposition import Decomposition, parts_by_question
-from consistency.statistics.estimates import Estimate, mean, root_of
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.fitted_means import ranking_without_prior
 from consistency.statistics.hypotheses import equivalence, minimum_detectable_effect
+from consistency.statistics.means import mean, root_of
 from consistency.statistics.sampling import Labels
 from consistency.statistics.sides import among_runs, beyond_runs
 from consistency.statistics.tails import bounded_means

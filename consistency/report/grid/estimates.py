@@ -28,8 +28,9 @@ from consistency.report.grid.document import (
     SeedSummary,
 )
 from consistency.statistics.crossed import crossed_mean
-from consistency.statistics.estimates import Estimate, Method, mean
+from consistency.statistics.estimates import Estimate, Method
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.partial_correlation import LEVEL_REMARK, PartialCorrelation, partial_correlation
 from consistency.statistics.pooled_means import Pool, pooled_change, pooled_share, pooled_within
