@@ -68,7 +68,7 @@ def in_small_parts(monkeypatch) -> None:
     monkeypatch.setattr("consistency.report.pair.report._MOST_TEXTS", 30)
     for name in ("logs.scores", "metrics.rows", "statistics.decomposition"):
         monkeypatch.setattr(f"consistency.{name}.AT_ONCE", 16)
-    for name in ("statistics.means", "statistics.tails", "comparison.estimation"):
+    for name in ("statistics.means", "statistics.tails", "comparison.measure_estimates"):
         monkeypatch.setattr(f"consistency.{name}.MOST_VALUES", 150)
     monkeypatch.setattr("consistency.logs.row_reader._CHUNK", 3000)
 

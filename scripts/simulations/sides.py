@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from consistency.comparison.estimation import Analysis
+from consistency.comparison.sampling import Analysis
 from consistency.comparison.sides.answers import TaskRuns
 from consistency.comparison.sides.measured import measure
 from consistency.comparison.sides.sections import side_section

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from consistency.comparison.clusters import AUTO
 from consistency.comparison.compare import compare
-from consistency.comparison.estimation import Analysis, check_margin
 from consistency.comparison.result import Comparison
+from consistency.comparison.sampling import Analysis, check_margin
 from consistency.comparison.section import TaskSampling
 from consistency.comparison.sides.answers import SIDES, SideRun, TaskRuns, read_sides
 from consistency.comparison.sides.measured import MeasuredRuns, measure

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from consistency.comparison.clusters import AUTO
-from consistency.comparison.estimation import Analysis
 from consistency.comparison.groups import Weighting
 from consistency.comparison.labelled import by_label, kinds_of
 from consistency.comparison.pairing import PairingReport
+from consistency.comparison.sampling import Analysis
 from consistency.comparison.section import MetricChange, Section
 from consistency.comparison.sides.answers import SIDES, TaskRuns
 from consistency.comparison.sides.measured import NOISE, MeasuredRuns, joined

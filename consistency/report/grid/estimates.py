@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import structs
 
-from consistency.comparison.estimation import are_whole, estimates_of, is_share, reaches_of
+from consistency.comparison.measure_estimates import are_whole, estimates_of, is_share, reaches_of
 from consistency.experiment.grid import Experiment
 from consistency.experiment.group_names import balanced, is_balanced
 from consistency.metrics.answers import flips, quantiles
