@@ -66,7 +66,7 @@ def in_small_parts(monkeypatch) -> None:
     for name in ("items.MOST_KEPT", "estimation.MOST_KEPT", "compare.MOST_KEPT", "clusters._MOST_KEPT"):
         monkeypatch.setattr(f"consistency.comparison.{name}", 10)
     monkeypatch.setattr("consistency.report.pair.report._MOST_TEXTS", 30)
-    for name in ("logs.scores", "metrics.rows", "statistics.decomposition"):
+    for name in ("logs.scores", "metrics.rows", "statistics.divergences_by_question"):
         monkeypatch.setattr(f"consistency.{name}.AT_ONCE", 16)
     for name in ("statistics.means", "statistics.tails", "comparison.measure_estimates"):
         monkeypatch.setattr(f"consistency.{name}.MOST_VALUES", 150)

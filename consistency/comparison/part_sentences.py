@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from consistency.comparison.numbers import interval, nats_of, points_of
 from consistency.comparison.section import Section
-from consistency.statistics.decomposition import Prior
 from consistency.statistics.estimates import Estimate
+from consistency.statistics.label_priors import Prior
 from consistency.support.text import decimal, p_equals
 
 # In nats: of less KL no parts are shown.

@@ -18,8 +18,9 @@ from consistency.comparison.section import MetricChange, Section
 from consistency.comparison.sides.answers import SIDES, TaskRuns
 from consistency.comparison.sides.measured import NOISE, MeasuredRuns, joined
 from consistency.metrics.measures import MEASURE
+from consistency.statistics.accuracy_by_question import parts_by_question
 from consistency.statistics.crossed import over_runs
-from consistency.statistics.decomposition import Decomposition, parts_by_question
+from consistency.statistics.decomposition import Decomposition
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.fitted_means import ranking_without_prior
 from consistency.statistics.hypotheses import equivalence, minimum_detectable_effect
