@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from consistency.errors import InputError
@@ -101,16 +102,16 @@ def compare_many(
         )
         checks = check_many(conditions, compared) if conditions else []
         told = [item.to_text() for item in checks]
+        decided = {"conditions": told} if told else {}
         if out is not None:
+            from consistency.report.folder import draft_report
             from consistency.report.gate import gate_of
-            from consistency.report.many.report import draft_many
+            from consistency.report.many.report import many_content
 
             progress("writing the report", 0, 1)
-            drafted = draft_many(compared, out, outputs)
-            if told:
-                (drafted.folder / "gate.json").write_text(pretty_json({"conditions": told}), encoding="utf-8")
-            drafted.write(gate_of(checks), single_file=single_file)
-        stored = pretty_json(compared.to_dict() | ({"conditions": told} if told else {}))
+            drafted = draft_report(partial(many_content, compared), out, outputs)
+            drafted.write(gate_of(checks), decided, single_file=single_file)
+        stored = pretty_json(compared.to_dict() | decided)
         if json not in (None, Path("-")):
             assert json is not None
             outputs.file(json).write(stored.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,11 +112,12 @@ def compare_pair(
         drafted = None
         if out is not None:
             # The page and the figures are not loaded for a comparison that is only printed.
+            from consistency.report.folder import draft_report
             from consistency.report.gate import gate_of
-            from consistency.report.pair.report import draft_comparison
+            from consistency.report.pair.report import pair_content
 
             with progress_line() as progress:
-                drafted = draft_comparison(comparison, out, outputs, progress)
+                drafted = draft_report(partial(pair_content, comparison, progress=progress), out, outputs)
         if records is not None:
             from consistency.report.exports.records import draft_records
             from consistency.support.text import shortened
@@ -130,10 +132,8 @@ def compare_pair(
         gate |= {} if decision is None else {"policy": decision.to_dict()}
         gate |= {"conditions": [item.to_text() for item in checks]} if checks else {}
         if drafted is not None:
-            if gate:
-                (drafted.folder / "gate.json").write_text(pretty_json(gate), encoding="utf-8")
             noises = [] if beside is None else beside.to_lines(comparison)
-            drafted.write(gate_of(checks, decision, noises), single_file=single_file)
+            drafted.write(gate_of(checks, decision, noises), gate, single_file=single_file)
         content: dict[str, Any] = {}
         if json is not None or form is Format.JSON or trackers:
             content = comparison.to_dict() | {name: gate[name] for name in ("noise", "policy") if name in gate}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,16 +107,16 @@ def compare_several(
         comparison = compare_sides(logs, after, scopes=found, progress=progress, **how)
     checks = check(asked, comparison.changes) if asked else []
     lines = [item.to_text() for item in checks]
-    stored = pretty_json(comparison.to_dict() | ({"conditions": lines} if lines else {})) if json is not None else ""
+    decided = {"conditions": lines} if lines else {}
+    stored = pretty_json(comparison.to_dict() | decided) if json is not None else ""
     with Outputs() as outputs:
         if out is not None:
+            from consistency.report.folder import draft_report
             from consistency.report.gate import gate_of
-            from consistency.report.sides.report import draft_sides
+            from consistency.report.sides.report import sides_content
 
-            drafted = draft_sides(comparison, out, outputs)
-            if lines:
-                (drafted.folder / "gate.json").write_text(pretty_json({"conditions": lines}), encoding="utf-8")
-            drafted.write(gate_of(checks), single_file=single_file)
+            drafted = draft_report(partial(sides_content, comparison), out, outputs)
+            drafted.write(gate_of(checks), decided, single_file=single_file)
         if json is not None and json != Path("-"):
             outputs.file(json).write(stored.encode())
     if json == Path("-"):
