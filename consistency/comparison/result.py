@@ -28,13 +28,13 @@ from consistency.comparison.printed import (
 )
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
+    Concluded,
     conclusion,
     dropped_lines,
     gold_lines,
     group_lines,
     metric_lines,
     pairing_line,
-    sentence,
     shift_lines,
     short_name,
     trimmed_lines,
@@ -109,7 +109,7 @@ class SameRun:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Concluded):
     """Two runs compared.
 
     Attributes
@@ -228,16 +228,6 @@ class Comparison:
             return tuple(named)
         first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]
         return (*named, (f"{first[0].upper()}{first[1:]}", *rest))
-
-    @property
-    def verdicts(self) -> tuple[str, ...]:
-        """The `conclusions` as sentences."""
-        return tuple(map(sentence, self.conclusions))
-
-    @property
-    def verdict(self) -> str:
-        """The `verdicts` in one line."""
-        return " ".join(self.verdicts)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 from consistency.comparison.numbers import points, points_interval
@@ -135,6 +136,25 @@ def sentence(clauses: Sequence[str]) -> str:
     'Accuracy fell; in 2 of 3 tasks.'
     """
     return "; ".join(ended(clauses))
+
+
+class Concluded(ABC):
+    """What has conclusions, and says them as sentences."""
+
+    @property
+    @abstractmethod
+    def conclusions(self) -> tuple[tuple[str, ...], ...]:
+        """What was found: sentences by their clauses."""
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The `conclusions` as sentences."""
+        return tuple(map(sentence, self.conclusions))
+
+    @property
+    def verdict(self) -> str:
+        """The `verdicts` in one line."""
+        return " ".join(self.verdicts)
 
 
 def short_name(name: str) -> str:

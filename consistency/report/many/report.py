@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.text import chance
+from consistency.comparison.runs import ComparedRun
 from consistency.logs.run_config import model_name
 from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section
