@@ -17,6 +17,17 @@ def points(x: float | None) -> str:
     return "–" if x is None else decimal(100 * x, 1, "+")
 
 
+def percent(x: float | None) -> str:
+    """A fraction in percent, with one digit.
+
+    Examples
+    --------
+    >>> percent(0.614), percent(None)
+    ('61.4 %', '–')
+    """
+    return "–" if x is None else f"{decimal(100 * x, 1)} %"
+
+
 def digits_beside(*limits: float) -> int:
     """How many digits points or percent have beside limits: one, or as many as a limit has.
 
