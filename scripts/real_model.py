@@ -20,15 +20,12 @@ import numpy as np
 
 from consistency.metrics.divergences import kl_of_logs
 from consistency.metrics.ranking import spearman
-from consistency.statistics.decomposition import (
-    Answered,
-    Decomposition,
-    Divergences,
-    Parts,
-    decomposition_of,
-    parts_by_question,
-)
-from consistency.statistics.estimates import Estimate, mean
+from consistency.statistics.accuracy_by_question import Parts, parts_by_question
+from consistency.statistics.answered import Answered
+from consistency.statistics.decomposition import Decomposition, decomposition_of
+from consistency.statistics.divergences_by_question import Divergences
+from consistency.statistics.estimates import Estimate
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.partial_correlation import PartialCorrelation, partial_correlation
 from consistency.statistics.sampling import Labels

@@ -35,7 +35,8 @@ _MOVED = (
         for room, names in {
             "experiment": "checkpoint failures harness_checks memory packing plan program_log progress seeds status tensors "
             "trained training_effect training_record validation",
-            "tasks": "harness harness_speed rotated_tasks",
+            "statistics": "sequential",
+            "tasks": "harness harness_speed options_in_text rotated_tasks rotation simulation",
             "watch": "alarm callback copies drift figures lockstep messages plugin probe questions quiet text",
         }.items()
         for name in names.split()

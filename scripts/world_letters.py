@@ -23,7 +23,8 @@ from consistency.comparison.pairing import pair
 from consistency.comparison.runs import common_tasks, comparable
 from consistency.logs.runs import Run, read_run
 from consistency.metrics.ranking import spearman
-from consistency.statistics.decomposition import Answered, Decomposition, decompose
+from consistency.statistics.answered import Answered
+from consistency.statistics.decomposition import Decomposition, decompose
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.sampling import Labels

@@ -13,7 +13,7 @@ from consistency import compare
 from consistency.cli import main
 from consistency.comparison import clusters
 from consistency.errors import InputError
-from consistency.statistics.estimates import mean
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares, paired_change
 from consistency.statistics.shares import rate
 

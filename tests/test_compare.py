@@ -14,7 +14,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from consistency.comparison.compare import compare
 from consistency.errors import InputError
 from consistency.logs.runs import read_run
-from consistency.statistics.estimates import mean
+from consistency.statistics.means import mean
 
 ZERO, FIVE, OLD = "qwen2.5-1.5b-instruct-0shot", "qwen2.5-1.5b-instruct-5shot", "vicuna-33b-lm_eval-0.4.0"
 

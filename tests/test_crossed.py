@@ -11,8 +11,8 @@ from scipy import stats
 from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 
 from consistency.statistics.crossed import CrossedMean, crossed_mean, matching_df
-from consistency.statistics.estimates import mean
 from consistency.statistics.hypotheses import t_test
+from consistency.statistics.means import mean
 from consistency.support.arrays import Floats
 
 

@@ -17,7 +17,9 @@ from consistency.comparison.compare import compare
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.result import Comparison
 from consistency.metrics.letter_prior import batch_calibrated, even_offsets
-from consistency.statistics.decomposition import Answered, Decomposition, Divergences, decompose
+from consistency.statistics.answered import Answered
+from consistency.statistics.decomposition import Decomposition, decompose
+from consistency.statistics.divergences_by_question import Divergences
 from consistency.statistics.fitted_means import ranking_without_prior
 from consistency.statistics.nearest import left_out, nearest
 from consistency.statistics.sampling import Labels

@@ -66,11 +66,11 @@ def in_small_parts(monkeypatch) -> None:
     for name in ("items.MOST_KEPT", "estimation.MOST_KEPT", "compare.MOST_KEPT", "clusters._MOST_KEPT"):
         monkeypatch.setattr(f"consistency.comparison.{name}", 10)
     monkeypatch.setattr("consistency.report.pair.report._MOST_TEXTS", 30)
-    for name in ("logs.scores", "metrics.rows", "statistics.decomposition"):
+    for name in ("logs.scores", "metrics.rows", "statistics.divergences_by_question"):
         monkeypatch.setattr(f"consistency.{name}.AT_ONCE", 16)
-    for name in ("statistics.estimates", "statistics.tails", "comparison.estimation"):
+    for name in ("statistics.means", "statistics.tails", "comparison.measure_estimates"):
         monkeypatch.setattr(f"consistency.{name}.MOST_VALUES", 150)
-    monkeypatch.setattr("consistency.logs.rows._CHUNK", 3000)
+    monkeypatch.setattr("consistency.logs.row_reader._CHUNK", 3000)
 
 
 def alike(one: object, other: object) -> bool:
@@ -121,7 +121,7 @@ def test_an_array_read_in_parts_is_the_array(tmp_path, monkeypatch, indent, nan)
     logged[8]["doc"]["parts"] = [{"a": 1}, {"doc_id": 5}]
     file.write_text(json.dumps(logged, indent=indent, ensure_ascii=False), encoding="utf-8")
     (whole,) = read_samples(file, "sums").values()
-    monkeypatch.setattr("consistency.logs.rows._CHUNK", 900)
+    monkeypatch.setattr("consistency.logs.row_reader._CHUNK", 900)
     (parts,) = read_samples(file, "sums").values()
     assert [json.loads(document) for document in parts.documents] == [row["doc"] for row in logged]
     assert len(parts) == len(whole) == 60
@@ -134,7 +134,7 @@ def test_a_fault_in_a_later_part_of_an_array_has_its_line(tmp_path, monkeypatch)
     text = json.dumps(rows(60, 1, 4), indent=2)
     place = text.index('"doc_id": 50')
     file.write_text(text[:place] + '"doc_id" 50' + text[place + 12 :])
-    monkeypatch.setattr("consistency.logs.rows._CHUNK", 900)
+    monkeypatch.setattr("consistency.logs.row_reader._CHUNK", 900)
     with pytest.raises(InputError, match="not JSON") as caught:
         read_samples(file, "sums")
     assert caught.value.line == text.count("\n", 0, place) + 1

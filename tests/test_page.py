@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,16 @@ from consistency.experiment.grid import Experiment
 from consistency.report.content import ChangedQuestion, Drawing, GeneratedAnswers, Mark, Report, Section, Span, Table
 from consistency.report.differences.document import ComparedReport, DifferencesReport
 from consistency.report.document import Verdict
+from consistency.report.folder import write_folder
 from consistency.report.formats.html import html
 from consistency.report.formats.markdown import markdown
 from consistency.report.grid.report import write_report
 from consistency.report.many.report import write_many
 from consistency.report.pair.report import write_comparison
 from consistency.report.questions import MOST_OF_PAIR, describe, strongest
-from consistency.report.watch.report import write_watch
+from consistency.report.watch.report import watch_content
 from consistency.report.word_diff import word_diff
 from consistency.support.figure_style import BLUE, INK, RED, STYLE, inline, to_svg
-from consistency.support.files import Outputs
 from consistency.support.text import visible, visible_lines
 from consistency.watch.record import WatchRecord
 from consistency.watch.rows import Alarm, DriftRow, Look, Number, Pool
@@ -917,9 +918,7 @@ def test_a_watched_training_has_a_page_without_fault(opened: Open, tmp_path: Pat
         for step in (0, 20, 40)
     ]
     record = WatchRecord(tmp_path, (rows[0], replaced(rows[1], alarm=alarm), rows[2]), {"model": "tiny"})
-    with Outputs() as outputs:
-        written = write_watch(record, tmp_path / "out", outputs)
-    page = has_no_fault(opened, written)
+    page = has_no_fault(opened, write_folder(partial(watch_content, record), tmp_path / "out"))
     assert page.locator("h1").inner_text() == f"Alarm at {alarm.headline}."
 
 

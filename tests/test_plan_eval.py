@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consistency.statistics.estimates import mean
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import equivalence_of_shares, power_of_equivalence
 from consistency.statistics.power import fewest_questions, fewest_seeds, power_of_flips, power_of_seeds
 

@@ -22,7 +22,7 @@ from consistency.report.schema import read_document
 from consistency.report.sides.document import SidesReport
 from consistency.report.sides.report import write_sides
 from consistency.statistics.crossed import over_runs
-from consistency.statistics.estimates import mean
+from consistency.statistics.means import mean
 from consistency.statistics.sampling import Labels
 from consistency.statistics.sides import among_runs, beyond_runs
 from consistency.support.text import width

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -149,12 +150,11 @@ def test_the_search_works_from_a_folder_with_the_keyboard(site: Path) -> None:
 
 
 def test_a_page_of_the_gallery_links_only_what_is_beside_it(tmp_path: Path) -> None:
-    from consistency.report.watch.report import write_watch
-    from consistency.support.files import Outputs
+    from consistency.report.folder import write_folder
+    from consistency.report.watch.report import watch_content
     from consistency.watch.record import read_record
 
     record = read_record(ROOT / "docs/results/qwen2.5-coder-1.5b/watch/incompatible")
-    with Outputs() as outputs:
-        page = write_watch(record, tmp_path / "watch", outputs)
+    page = write_folder(partial(watch_content, record), tmp_path / "watch")
     links = [link for link in read_page(page.read_text()).links if not link.startswith("#")]
     assert [link for link in links if not (page.parent / link).is_file()] == []

@@ -17,11 +17,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from consistency.statistics import hypotheses
 from consistency.statistics.bootstrap import bootstrap_interval, draw_counts
-from consistency.statistics.estimates import (
-    independent_difference,
-    mean,
-    root_mean_square,
-)
+from consistency.statistics.means import independent_difference, mean, root_mean_square
 from consistency.statistics.roots import root
 from consistency.statistics.shares import wilson
 from consistency.statistics.task_means import macro_mean

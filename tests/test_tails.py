@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 from scipy.stats.mstats import trimmed_mean_ci
 
-from consistency.statistics.estimates import at_confidence, mean
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
+from consistency.statistics.intervals import at_confidence
+from consistency.statistics.means import mean
 from consistency.statistics.tails import bounded_ends, bounded_macro_means, bounded_means, doubted, trimmed_mean
 from consistency.statistics.task_means import macro_mean
 

@@ -12,7 +12,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from consistency.comparison.compare import compare
-from consistency.statistics.decomposition import Answered, decompose
+from consistency.statistics.answered import Answered
+from consistency.statistics.decomposition import decompose
 from consistency.statistics.sampling import Labels
 
 ROOT = Path(__file__).parents[1]

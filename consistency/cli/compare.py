@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consistency.cli.asked import Asked
 from consistency.cli.formats import Format
 from consistency.cli.sides import SeveralValues
 from consistency.errors import InputError
@@ -178,9 +180,16 @@ def compare(
 
         # Before anything is read: what is missing is known at once.
         trackers = read_trackers(export)
-    place = Path("-") if form is Format.JSON else json
+    asked = Asked(
+        {"margin": margin, "score": score, "filter_name": filter_name, "cluster": cluster},
+        conditions=tuple(fail_if or ()),
+        json=Path("-") if form is Format.JSON else json,
+        out=out,
+        single_file=single_file,
+        trackers=trackers,
+        most=None if every else MOST_TASKS,
+    )
     find = None if scopes is None else partial(_find_scopes, scopes, experiment)
-    most = None if every else MOST_TASKS
     if runs_before or runs_after:
         if before is not None or after or label or not (runs_before and runs_after):
             raise typer.BadParameter("give BEFORE and AFTER, or --before and --after, each with its logs")
@@ -188,22 +197,7 @@ def compare(
             from consistency.cli.sides import compare_several
 
             _refuse({**unused, "--order": order}, "not with several runs a side")
-            compare_several(
-                runs_before,
-                runs_after,
-                conditions=fail_if or [],
-                json=place,
-                out=out,
-                single_file=single_file,
-                trackers=trackers,
-                most=most,
-                scopes=find,
-                margin=margin,
-                score=score,
-                filter_name=filter_name,
-                task_sampling=tasks.value,
-                cluster=cluster,
-            )
+            compare_several(runs_before, runs_after, asked, find, tasks.value)
             return
         before, after = runs_before[0], runs_after
     if before is None:
@@ -214,22 +208,7 @@ def compare(
     if len(several) > 1:
         sampled = {"--tasks sampled": tasks is TaskSampling.SAMPLED, "--scopes": scopes, "--experiment": experiment}
         _refuse({**unused, **sampled}, f"for two runs, and these are {len(several) + 1}")
-        compare_many(
-            before,
-            reference,
-            several,
-            order=order,
-            fail_if=fail_if or (),
-            json=place,
-            out=out,
-            single_file=single_file,
-            trackers=trackers,
-            margin=margin,
-            score=score,
-            cluster=cluster,
-            filter_name=filter_name,
-            most=most,
-        )
+        compare_many(before, reference, several, asked, order)
         return
     if not several:
         raise typer.BadParameter("Missing argument 'AFTER': a second run, or several")
@@ -240,24 +219,15 @@ def compare(
 
     compare_pair(
         (before, other),
+        replace(asked, json=json),
         run=run or (),
         find=find,
         by=by or (),
-        conditions=fail_if or (),
         policy=policy,
         noise=noise,
         form=form,
-        json=json,
-        out=out,
-        single_file=single_file,
         records=records,
-        trackers=trackers,
-        most=most,
-        margin=margin,
-        score=score,
-        filter_name=filter_name,
         task_sampling=tasks.value,
-        cluster=cluster,
     )
 
 

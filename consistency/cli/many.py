@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from consistency.cli.asked import Asked
 from consistency.errors import InputError
-from consistency.support.streams import say_sentences, show
 
 
 def named_runs(before: Path, after: Sequence[Path], label: Sequence[str]) -> tuple[str | None, dict[Path, str | None]]:
@@ -49,75 +50,35 @@ def named_runs(before: Path, after: Sequence[Path], label: Sequence[str]) -> tup
 
 
 def compare_many(
-    before: Path,
-    reference: str | None,
-    runs: dict[Path, str | None],
-    *,
-    order: str | None,
-    fail_if: Sequence[str],
-    json: Path | None,
-    out: Path | None,
-    single_file: bool,
-    trackers: Sequence[str],
-    margin: float,
-    score: str,
-    cluster: str,
-    filter_name: str | None,
-    most: int | None,
+    before: Path, reference: str | None, runs: dict[Path, str | None], asked: Asked, order: str | None
 ) -> None:
     """Compare many runs with one reference, print and write the result; exit code 1 if a condition holds."""
-    from consistency.cli.exports import export_to
-    from consistency.cli.gate import end, where
     from consistency.comparison.many.compare import compare_many as compare
     from consistency.comparison.many.labels import labels_of
-    from consistency.support.files import Outputs
-    from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns, shows_colours
 
     conditions = []
-    if fail_if:
+    if asked.conditions:
         from consistency.comparison.conditions import read_condition
         from consistency.comparison.many.gate import check_many
 
-        conditions = [read_condition(text) for text in fail_if]
+        conditions = [read_condition(text) for text in asked.conditions]
     found = labels_of([before, *runs])
     name = reference or found[0]
     labels = [given or own for given, own in zip(runs.values(), found[1:], strict=True)]
     for label in (name, *labels):
         if [name, *labels].count(label) > 1:
             raise InputError(f"two runs are called {label}", do="name them: --label NAME=PATH")
-    with progress_line() as progress, Outputs() as outputs:
+    with progress_line() as progress:
         compared = compare(
-            before,
-            dict(zip(labels, runs, strict=True)),
-            name=name,
-            order=order,
-            margin=margin,
-            score=score,
-            cluster=cluster,
-            filter_name=filter_name,
-            progress=progress,
+            before, dict(zip(labels, runs, strict=True)), name=name, order=order, progress=progress, **asked.how
         )
         checks = check_many(conditions, compared) if conditions else []
-        told = [item.to_text() for item in checks]
-        if out is not None:
-            from consistency.report.gate import gate_of
-            from consistency.report.many.report import draft_many
+        content = None
+        if asked.out is not None:
+            from consistency.report.many.report import many_content
 
             progress("writing the report", 0, 1)
-            drafted = draft_many(compared, out, outputs)
-            if told:
-                (drafted.folder / "gate.json").write_text(pretty_json({"conditions": told}), encoding="utf-8")
-            drafted.write(gate_of(checks), single_file=single_file)
-        stored = pretty_json(compared.to_dict() | ({"conditions": told} if told else {}))
-        if json not in (None, Path("-")):
-            assert json is not None
-            outputs.file(json).write(stored.encode())
-    if json == Path("-"):
-        show(stored)
-    else:
-        show(compared.to_text(most, columns(), styles=shows_colours()), styles=True)
-        say_sentences(*where(out), *told)
-    export_to(trackers, compared.to_dict(), checks, out=out)
-    end(checks)
+            content = partial(many_content, compared)
+        asked.write(compared, content, checks)
+    asked.finish(compared, checks)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from typer.core import TyperCommand
 
-from consistency.support.streams import say_sentences, show
+from consistency.cli.asked import Asked
 
 if TYPE_CHECKING:
     import click
 
+    from consistency.comparison.section import TaskSampling
     from consistency.logs.runs import Run
 
 _SEVERAL = ("--before", "--after")
@@ -53,15 +55,9 @@ def spread(arguments: Sequence[str]) -> list[str]:
 def compare_several(
     before: Sequence[Path],
     after: Sequence[Path],
-    *,
-    conditions: Sequence[str],
-    json: Path | None,
-    out: Path | None,
-    single_file: bool,
-    trackers: Sequence[str],
-    most: int | None,
+    asked: Asked,
     scopes: Callable[[Run], Mapping[str, Sequence[str]]] | None,
-    **how: Any,
+    task_sampling: TaskSampling,
 ) -> None:
     """Compare two sides of several runs, print and write what was found; with a condition that holds exit code 1.
 
@@ -69,59 +65,32 @@ def compare_several(
     ----------
     before, after : sequence of Path
         The logs.
-    conditions : sequence of str
-        Of --fail-if.
-    json : Path or None
-        Where the result goes as JSON; `-` is standard output.
-    out : Path or None
-        The folder of the report.
-    single_file : bool
-        Whether its page holds what else it offers.
-    trackers : sequence of str
-        Where the comparison goes as a run.
-    most : int or None
-        Of more tasks only so many are printed.
+    asked : Asked
     scopes : callable or None
         From the first run to the tasks of each scope.
-    how
+    task_sampling
         As `compare_sides` takes it.
     """
-    from consistency.cli.exports import export_to
-    from consistency.cli.gate import end, where
     from consistency.comparison.conditions import check, read_condition
     from consistency.comparison.sides.compare import compare_sides
     from consistency.logs.runs import read_run
-    from consistency.support.files import Outputs
-    from consistency.support.json_files import pretty_json
     from consistency.support.progress_line import progress_line
-    from consistency.support.terminal import columns, shows_colours
 
-    asked = [read_condition(text) for text in conditions]
+    conditions = [read_condition(text) for text in asked.conditions]
     logs: list[Path | Run] = list(before)
     found = None
     if scopes is not None:
         logs[0] = first = read_run(before[0], skip_unreadable=True)
         found = scopes(first)
     with progress_line() as progress:
-        comparison = compare_sides(logs, after, scopes=found, progress=progress, **how)
-    checks = check(asked, comparison.changes) if asked else []
-    lines = [item.to_text() for item in checks]
-    stored = pretty_json(comparison.to_dict() | ({"conditions": lines} if lines else {})) if json is not None else ""
-    with Outputs() as outputs:
-        if out is not None:
-            from consistency.report.gate import gate_of
-            from consistency.report.sides.report import draft_sides
+        comparison = compare_sides(
+            logs, after, scopes=found, task_sampling=task_sampling, progress=progress, **asked.how
+        )
+    checks = check(conditions, comparison.changes) if conditions else []
+    content = None
+    if asked.out is not None:
+        from consistency.report.sides.report import sides_content
 
-            drafted = draft_sides(comparison, out, outputs)
-            if lines:
-                (drafted.folder / "gate.json").write_text(pretty_json({"conditions": lines}), encoding="utf-8")
-            drafted.write(gate_of(checks), single_file=single_file)
-        if json is not None and json != Path("-"):
-            outputs.file(json).write(stored.encode())
-    if json == Path("-"):
-        show(stored)
-    else:
-        show(comparison.to_text(most, columns(), styles=shows_colours()), styles=True)
-        say_sentences(*where(out), *lines)
-    export_to(trackers, comparison.to_dict(), checks, out=out)
-    end(checks)
+        content = partial(sides_content, comparison)
+    asked.write(comparison, content, checks)
+    asked.finish(comparison, checks)

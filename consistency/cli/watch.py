@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,9 +49,10 @@ def watch(
     record = _followed(folder, seconds, quiet=to_output) if follow else read_record(folder)
     with Outputs() as outputs:
         if out is not None:
-            from consistency.report.watch.report import write_watch
+            from consistency.report.folder import draft_report
+            from consistency.report.watch.report import watch_content
 
-            page = write_watch(record, out, outputs)
+            draft_report(partial(watch_content, record), out, outputs).write()
         if json is not None and not to_output:
             outputs.file(json).write(pretty_json(record.to_dict()).encode())
     if to_output:
@@ -58,7 +60,7 @@ def watch(
     else:
         say_sentences(*((*plane_lines(record), *outcome_lines(record)) if follow else to_lines(record, columns())))
         if out is not None:
-            say(page)
+            say(out / "report.html")
     if fail_on_alarm and record.alarm is not None:
         raise typer.Exit(1)
 

@@ -17,7 +17,7 @@ import numpy as np
 from consistency.comparison.pairing import Pairs
 from consistency.errors import InputError
 from consistency.logs.documents import answer_in, fields_of, value_of
-from consistency.statistics.estimates import numbered
+from consistency.statistics.sampling import numbered
 from consistency.support.arrays import Integers
 from consistency.support.text import shortened
 

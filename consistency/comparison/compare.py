@@ -12,29 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consistency.comparison.clusters import AUTO, find_clusters
-from consistency.comparison.estimation import (
-    Analysis,
-    MeasuredTask,
-    check_margin,
-    section_of,
-    section_of_group,
-    section_of_task,
-    sections_by_metric,
-)
+from consistency.comparison.estimation import section_of, section_of_task
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
+from consistency.comparison.group_sections import section_of_group, sections_by_metric
 from consistency.comparison.groups import read_groups
 from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
 from consistency.comparison.items import MOST_KEPT, LargeArrays, item_columns, question_arrays
+from consistency.comparison.measured_task import MeasuredTask
 from consistency.comparison.pairing import Pairs, pair
 from consistency.comparison.result import Comparison, SameRun, UnpairedTask
-from consistency.comparison.runs import (
-    common_tasks,
-    comparable,
-    matched_names,
-    read_both,
-    same_kind,
-    same_run,
-)
+from consistency.comparison.runs import common_tasks, comparable, matched_names, read_both, same_kind, same_run
+from consistency.comparison.sampling import Analysis, check_margin
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.selection_bias import Biases
 from consistency.comparison.settings import UnexplainedPrompts, setting_differences, unexplained_prompts
@@ -43,10 +31,7 @@ from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError, not_one_of
 from consistency.logs.runs import Run
 from consistency.logs.scores import Scores
-from consistency.statistics.hypotheses import (
-    benjamini_hochberg,
-    holm,
-)
+from consistency.statistics.hypotheses import benjamini_hochberg, holm
 from consistency.support.arrays import Floats
 from consistency.support.progress_line import Tell, silent
 

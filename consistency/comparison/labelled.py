@@ -15,7 +15,8 @@ import numpy as np
 from consistency.comparison.pairing import Pairs
 from consistency.logs.documents import normalised
 from consistency.logs.scores import Scores
-from consistency.statistics.decomposition import FEWEST, Answered, Decomposition, decompose, put
+from consistency.statistics.answered import FEWEST, Answered, put
+from consistency.statistics.decomposition import Decomposition, decompose
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Floats, Integers
 

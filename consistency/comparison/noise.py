@@ -17,8 +17,9 @@ from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURE
-from consistency.statistics.estimates import Estimate, mean
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import holm, sign_flip_test, t_test
+from consistency.statistics.means import mean
 from consistency.statistics.sampling import Labels
 from consistency.statistics.shares import larger_share
 from consistency.support.arrays import Bools, Floats, Integers

@@ -22,6 +22,17 @@ def points(x: float | None, digits: int = 1) -> str:
     return "–" if x is None else decimal(100 * x, digits, "+")
 
 
+def percent(x: float | None) -> str:
+    """A fraction in percent, with one digit.
+
+    Examples
+    --------
+    >>> percent(0.614), percent(None)
+    ('61.4 %', '–')
+    """
+    return "–" if x is None else f"{decimal(100 * x, 1)} %"
+
+
 def digits_beside(limits: Iterable[float], numbers: Iterable[float] = ()) -> int:
     """How many digits points or percent have beside limits.
 

@@ -11,7 +11,8 @@ from consistency.comparison.labelled import decompose_tasks
 from consistency.comparison.numbers import points_of
 from consistency.comparison.pairing import Pairs
 from consistency.comparison.section import Section
-from consistency.statistics.estimates import Estimate, mean
+from consistency.statistics.estimates import Estimate
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.sampling import Labels
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consistency.comparison.numbers import interval, nats_of, points_of
+from consistency.comparison.numbers import interval, nats_of, percent, points_of
 from consistency.comparison.section import Section
-from consistency.statistics.decomposition import Prior
 from consistency.statistics.estimates import Estimate
+from consistency.statistics.label_priors import Prior
 from consistency.support.text import decimal, p_equals
 
 # In nats: of less KL no parts are shown.
@@ -25,7 +25,7 @@ def part_lines(section: Section) -> Iterator[str]:
     change, prior = (found.estimates[name] for name in ("calibrated_change", "prior_change"))
     if change.value is not None:
         of = f" in {found.lettered} of {found.n} questions" if found.lettered < found.n else ""
-        ends = " → ".join(_percent(found.estimates[f"calibrated_{when}"].value) for when in ("before", "after"))
+        ends = " → ".join(percent(found.estimates[f"calibrated_{when}"].value) for when in ("before", "after"))
         yield (
             f"accuracy corrected for {kind} bias{of} (one offset for each {kind}) {ends}, change {points_of(change)} points; "
             f"change due to {kind} bias {points_of(prior)} points"
@@ -76,7 +76,7 @@ def _divergence_lines(section: Section, kind: str) -> Iterator[str]:
 
 def _prior_lines(prior: Prior, kind: str) -> Iterator[str]:
     shares = (
-        f"{label} {_percent(before)} → {_percent(after)} ({_percent(gold)})"
+        f"{label} {percent(before)} → {percent(after)} ({percent(gold)})"
         for label, before, after, gold in zip(prior.labels, prior.before, prior.after, prior.gold, strict=True)
     )
     yield f"mean probability of each {kind}, and how often it is gold: {', '.join(shares)}"
@@ -86,7 +86,3 @@ def _prior_lines(prior: Prior, kind: str) -> Iterator[str]:
             f"the gold {kind}s are uneven{p}; a model that knows the answers is uneven, too: the two parts of the change of "
             "accuracy mislead"
         )
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from consistency.comparison.changed_most import ChangedMost, changed_most
-from consistency.comparison.numbers import digits_of, points
+from consistency.comparison.numbers import digits_of, percent, points
 from consistency.comparison.section import MetricChange, Section
 from consistency.comparison.sentences import ALPHA, accuracy_name, ended
 from consistency.comparison.slice_result import Slices
@@ -144,8 +144,8 @@ def slice_lines(found: Slices, most: int | None, layout: Layout, *, tasks_chosen
     table = [
         Column(f"by {visible(found.by)}", tuple(visible(item.name) for item in shown), right=False),
         Column("n", tuple(f"{item.n:,}" for item in shown)),
-        Column("before", tuple(_percent(item.accuracy_before.value) for item in shown), rank=3),
-        Column("after", tuple(_percent(item.accuracy_after.value) for item in shown), rank=3),
+        Column("before", tuple(percent(item.accuracy_before.value) for item in shown), rank=3),
+        Column("after", tuple(percent(item.accuracy_after.value) for item in shown), rank=3),
         Column("change", tuple(_change(change) for change, _ in changes), styles=styles),
         Column("95 % interval", tuple(_ends(change) for change, _ in changes), styles=styles),
     ]
@@ -230,8 +230,8 @@ def row_of(section: Section, change: Estimate | None) -> PrintedRow:
         return PrintedRow(_NONE, _NONE, _NONE, "", "") if metric is None else metric_row(metric)
     p = section.sign_flip_p if section.p_holm is None else section.p_holm
     return PrintedRow(
-        _percent(found["accuracy_before"].value),
-        _percent(found["accuracy_after"].value),
+        percent(found["accuracy_before"].value),
+        percent(found["accuracy_after"].value),
         _change(change),
         _ends(change),
         _style(change.value, p),
@@ -271,15 +271,11 @@ def _further(section: Section, name: str) -> str:
     found, measure = section.estimates.get(name), MEASURE[name]
     if found is None or found.value is None:
         return _NONE
-    return _percent(found.value) if measure.unit == "%" else decimal(found.value, 3)
+    return percent(found.value) if measure.unit == "%" else decimal(found.value, 3)
 
 
 def _flips(turned: Mapping[str, int] | None) -> str:
     return f"{turned['harmful']}/{turned['beneficial']}" if turned else _NONE
-
-
-def _percent(x: float | None) -> str:
-    return _NONE if x is None else f"{decimal(100 * x, 1)} %"
 
 
 def _change(found: Estimate | None) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.metrics.measures import MEASURES, Measure, Unit
-from consistency.statistics.estimates import Estimate, at_confidence, quantile, without_interval
+from consistency.statistics.estimates import Estimate, without_interval
+from consistency.statistics.intervals import at_confidence, quantile
 from consistency.statistics.paired_shares import paired_change, turned
 from consistency.statistics.shares import clopper_pearson, score_interval
 from consistency.statistics.tails import allowing_unseen

@@ -28,13 +28,13 @@ from consistency.comparison.printed import (
 )
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
+    Concluded,
     conclusions_of,
     dropped_lines,
     gold_lines,
     group_lines,
     metric_lines,
     pairing_line,
-    sentence,
     shift_lines,
     told_change,
     trimmed_lines,
@@ -109,7 +109,7 @@ class SameRun:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Concluded):
     """Two runs compared.
 
     Attributes
@@ -222,16 +222,6 @@ class Comparison:
             return found
         first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]
         return (*found, (f"{first[0].upper()}{first[1:]}", *rest))
-
-    @property
-    def verdicts(self) -> tuple[str, ...]:
-        """The `conclusions` as sentences."""
-        return tuple(map(sentence, self.conclusions))
-
-    @property
-    def verdict(self) -> str:
-        """The `verdicts` in one line."""
-        return " ".join(self.verdicts)
 
     @property
     def notes(self) -> tuple[str, ...]:

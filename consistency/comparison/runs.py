@@ -1,20 +1,53 @@
-"""Two runs: which they are, and which of their tasks are compared."""
+"""Runs: which they are, and which of the tasks of two are compared."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consistency.comparison.result import TaskNames
 from consistency.errors import InputError
+from consistency.logs.folders import Selection
 from consistency.logs.rotations import fold_rotations
+from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
 from consistency.support.progress_line import Tell, silent
 from consistency.support.text import counted
 from consistency.tasks.questions import CYCLIC
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One of the runs that are compared.
+
+    Attributes
+    ----------
+    label : str
+    path : str
+    config : RunConfig
+    selection : Selection
+        Which run of the log was read.
+    sources : dict of str to Path
+        By task, the samples file.
+    doubt : str
+        That its prompts, questions or scoring differ from those of the reference, as `settings_clause` says; empty elsewhere.
+    """
+
+    label: str
+    path: str
+    config: RunConfig
+    selection: Selection
+    sources: Mapping[str, Path]
+    doubt: str = ""
+
+    @classmethod
+    def of(cls, label: str, run: Run) -> ComparedRun:
+        """A run that was read."""
+        sources = {name: scores.source for name, scores in run.tasks.items()}
+        return cls(label, str(run.path), run.config, run.selection, sources)
 
 
 def read_both(

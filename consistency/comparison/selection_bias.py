@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.comparison.estimation import MeasuredTask
+from consistency.comparison.measured_task import MeasuredTask
 from consistency.comparison.section import OptionBias, Section
 from consistency.metrics.selection_bias import OptionCounts, OptionShift, count_both
 from consistency.statistics.selection_bias import Preference, SelectionBias, describe, favours, preferences, shifts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,8 +12,9 @@ from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
 from consistency.metrics.measures import MEASURE
-from consistency.statistics.estimates import Estimate, at_confidence
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
+from consistency.statistics.intervals import at_confidence
 from consistency.statistics.power import fewest_questions, power_of_flips, questions_near
 from consistency.statistics.selection_bias import Shift
 from consistency.support.terminal import cut_in_middle
@@ -137,6 +139,25 @@ def sentence(clauses: Sequence[str]) -> str:
     'Accuracy fell; in 2 of 3 tasks.'
     """
     return "; ".join(ended(clauses))
+
+
+class Concluded(ABC):
+    """What has conclusions, and says them as sentences."""
+
+    @property
+    @abstractmethod
+    def conclusions(self) -> tuple[tuple[str, ...], ...]:
+        """What was found: sentences by their clauses."""
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The `conclusions` as sentences."""
+        return tuple(map(sentence, self.conclusions))
+
+    @property
+    def verdict(self) -> str:
+        """The `verdicts` in one line."""
+        return " ".join(self.verdicts)
 
 
 def short_name(name: str) -> str:

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from consistency.comparison.estimation import Analysis, MeasuredTask, Sampling, are_whole, no_change_of
+from consistency.comparison.change_tests import no_change_of
+from consistency.comparison.measure_estimates import are_whole
+from consistency.comparison.measured_task import MeasuredTask
+from consistency.comparison.sampling import Analysis, Sampling
 from consistency.comparison.slice_result import Slice, Slices
 from consistency.errors import InputError
 from consistency.logs.documents import fields_of, names_in, value_of
 from consistency.logs.run_config import RunConfig, leaf_tasks
 from consistency.metrics.answers import flips
-from consistency.statistics.estimates import mean
 from consistency.statistics.hypotheses import holm
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.partial_pooling import partially_pooled
 from consistency.statistics.shares import rate

@@ -18,7 +18,8 @@ from consistency.metrics.distributions import log_probabilities, top_option
 from consistency.metrics.letter_prior import batch_calibrated, even_offsets
 from consistency.metrics.rotations import chosen_options, pride, right_by_letter, same_in_all
 from consistency.metrics.selection_bias import OptionCounts
-from consistency.statistics.estimates import Estimate, mean
+from consistency.statistics.estimates import Estimate
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.selection_bias import preferences, rstd_of_rotations
 from consistency.statistics.shares import rate

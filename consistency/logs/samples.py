@@ -22,7 +22,8 @@ from consistency.logs.gold import LoggedOptions, Targets, find_gold
 from consistency.logs.labels import order_of_labels
 from consistency.logs.metrics import Options, read_metrics, to_numbers
 from consistency.logs.packed import read_log
-from consistency.logs.rows import Expected, RowKind, in_order, open_rows
+from consistency.logs.row_reader import open_rows
+from consistency.logs.rows import Expected, RowKind, in_order
 from consistency.logs.scores import Scores
 from consistency.logs.task_settings import TaskSettings
 from consistency.support.arrays import Bools, Floats, Integers

@@ -104,8 +104,7 @@ def in_parts(of_rows: Callable[..., Floats], *arrays: NDArray[Any]) -> Floats:
     if n <= AT_ONCE:
         return of_rows(*arrays)
     found: Floats | None = None
-    for start in range(0, n, AT_ONCE):
-        rows = slice(start, start + AT_ONCE)
+    for rows in slices(n):
         part = of_rows(*(array[rows] for array in arrays))
         if found is None:
             # In the order in memory that the parts have.
@@ -114,3 +113,14 @@ def in_parts(of_rows: Callable[..., Floats], *arrays: NDArray[Any]) -> Floats:
         found[rows] = part
     assert found is not None
     return found
+
+
+def slices(n: int) -> list[slice]:
+    """The parts of n rows that are worked on one after another.
+
+    Examples
+    --------
+    >>> [(part.start, part.stop) for part in slices(40_000)]
+    [(0, 30000), (30000, 60000)]
+    """
+    return [slice(start, start + AT_ONCE) for start in range(0, n, AT_ONCE)]

@@ -258,6 +258,8 @@ class Report:
     gate : Gate or None
     last : tuple of Section
         What comes behind the questions: how the report was made.
+    text : str
+        What was compared, as it is printed: `comparison.txt`; empty without one.
     """
 
     title: str
@@ -276,6 +278,7 @@ class Report:
     numbers: Mapping[str, tuple[KeyNumber, ...]] = field(default_factory=dict)
     gate: Gate | None = None
     last: tuple[Section, ...] = ()
+    text: str = ""
 
     @property
     def tables(self) -> tuple[Table, ...]:

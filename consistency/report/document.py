@@ -114,14 +114,19 @@ class Verdict(Struct):
     sentence: str
 
 
-class Document(Struct, kw_only=True, tag_field="kind"):
-    """What the reports of a pair and of a grid have in common."""
+class Heading(Struct, kw_only=True, tag_field="kind"):
+    """What all reports begin with."""
 
     schema_version: int = SCHEMA_VERSION
     created: str
     signature: str
     intervals: str
     notes: list[str]
+
+
+class Document(Heading, kw_only=True):
+    """What reports of logs have in common."""
+
     logs: list[Log]
     versions: dict[str, str]
 

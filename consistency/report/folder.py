@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from consistency.report import schema
 from consistency.report.content import Gate, Report
@@ -57,14 +58,46 @@ class DraftedReport:
     folder: Path
     report: Report
 
-    def write(self, gate: Gate | None = None, *, single_file: bool = False) -> None:
-        """Write the rest, with what a gate decided: see `write_files`."""
+    def write(
+        self, gate: Gate | None = None, decided: Mapping[str, Any] | None = None, *, single_file: bool = False
+    ) -> None:
+        """Write the rest, with what a gate decided, which is `gate.json` as plain data: see `write_files`."""
+        if decided:
+            (self.folder / "gate.json").write_text(pretty_json(decided), encoding="utf-8")
         with gc_disabled():
             write_files(replace(self.report, gate=gate), self.folder, single_file=single_file)
 
 
+def draft_report(content: Callable[[Path], Report], out: str | Path, outputs: Outputs) -> DraftedReport:
+    """Draw a report into a folder that takes its place with other outputs.
+
+    Parameters
+    ----------
+    content : callable
+        Draws the report's figures into a folder, and returns the rest.
+    out, outputs
+        As of `begin_report`.
+
+    Raises
+    ------
+    InputError
+        As `begin_report` does.
+    """
+    folder = begin_report(out, outputs)
+    # A few figures, whose objects end with the command; a grid's would add up.
+    with gc_disabled():
+        return DraftedReport(folder, content(folder))
+
+
+def write_folder(content: Callable[[Path], Report], out: str | Path, *, single_file: bool = False) -> Path:
+    """Write the folder of a report, and return its page; parameters and errors as of `draft_report` and `write_files`."""
+    with Outputs() as outputs:
+        draft_report(content, out, outputs).write(single_file=single_file)
+    return Path(out) / "report.html"
+
+
 def write_files(report: Report, folder: Path, *, single_file: bool = False) -> None:
-    """Write the content of a report: `report.json`, `.html`, `.md`, and each table as `.csv` and `.tex`.
+    """Write the content of a report: `report.json`, `.html`, `.md`, its text, and each table as `.csv` and `.tex`.
 
     Its figures and `items.parquet` are written where they are made.
 
@@ -76,6 +109,8 @@ def write_files(report: Report, folder: Path, *, single_file: bool = False) -> N
         Whether the page holds the other files, but for `items.parquet`, so that it can be sent alone.
     """
     schema.check(report.document)
+    if report.text:
+        (folder / "comparison.txt").write_text(report.text + "\n", encoding="utf-8")
     (folder / "report.json").write_text(pretty_json(report.document), encoding="utf-8")
     for table in report.tables:
         write_csv(folder / "tables" / f"{table.name}.csv", table.data)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from consistency.report.document import LetterPrior
 from consistency.report.formats.numbers import fixed
-from consistency.statistics.decomposition import Prior
+from consistency.statistics.label_priors import Prior
 
 CAPTION = "Mean probability of each letter or other label, {runs}, in percent; in brackets: how often it is right, in percent."
 

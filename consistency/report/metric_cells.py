@@ -16,7 +16,7 @@ def metric_cells(found: MetricChange) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> from consistency.statistics.estimates import mean
+    >>> from consistency.statistics.means import mean
     >>> metric_cells(MetricChange(mean([2.0, 2.0]), mean([2.0, 3.0]), mean([0.0, 1.0]), higher_is_better=True))
     ('mean', 'higher', '2.0000', '2.5000', '+0.5000 [−5.8531, +6.8531]')
     """

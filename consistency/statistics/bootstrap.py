@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from consistency.statistics.estimates import Caveat, Estimate, Method, Unit, skewness, too_skewed, without_interval
+from consistency.statistics.estimates import Caveat, Estimate, Method, Unit, without_interval
+from consistency.statistics.intervals import skewness, too_skewed
 from consistency.support.arrays import Floats
 
 # Below so many units simulated intervals cover 87 to 94 % where 95 % are promised.

@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from consistency.metrics.answers import CALIBRATION_BINS, calibration_bins
-from consistency.statistics.estimates import Estimate, Unit, numbered, without_interval
+from consistency.statistics.estimates import Estimate, Unit, without_interval
+from consistency.statistics.sampling import numbered
 from consistency.support.arrays import Bools, Floats, Integers
 
 STATISTIC = "expected calibration error"

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import Estimate, Method, numbered, quantile
+from consistency.statistics.estimates import Estimate, Method
 from consistency.statistics.hypotheses import t_test
+from consistency.statistics.intervals import quantile
 from consistency.statistics.roots import root
+from consistency.statistics.sampling import numbered
 from consistency.statistics.task_means import mean_of_means
 from consistency.support.arrays import Bools, Floats, Integers
 
@@ -201,7 +203,7 @@ def over_runs(
     >>> rng = np.random.default_rng(0)
     >>> answers = rng.random(200)
     >>> before, after = (np.stack([answers + luck for luck in lucks]) for lucks in ((0.0, 0.1), (0.2, 0.1, 0.3)))
-    >>> from consistency.statistics.estimates import mean
+    >>> from consistency.statistics.means import mean
     >>> change = mean(after.mean(axis=0) - before.mean(axis=0))
     >>> found = over_runs(change, [before, after]).estimate
     >>> round(found.value, 3), round(found.se, 3), round(found.ci_high - found.value, 2)

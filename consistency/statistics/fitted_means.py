@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from consistency.statistics.estimates import Caveat, Estimate, mean, numbered, quantile, without_interval
+from consistency.statistics.estimates import Caveat, Estimate, without_interval
+from consistency.statistics.intervals import quantile
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import paired_change
-from consistency.statistics.sampling import Labels, independent
+from consistency.statistics.sampling import Labels, independent, numbered
 from consistency.statistics.shares import rate, score_interval
 from consistency.support.arrays import Bools, Floats
 

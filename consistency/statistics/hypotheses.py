@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from consistency.statistics.estimates import Estimate, at_confidence, longer_than_t
+from consistency.statistics.estimates import Estimate
+from consistency.statistics.intervals import at_confidence, longer_than_t
 from consistency.statistics.roots import root
 from consistency.support.arrays import Floats
 
@@ -99,7 +100,7 @@ def t_test(estimate: Estimate) -> float | None:
 
     Examples
     --------
-    >>> from consistency.statistics.estimates import mean
+    >>> from consistency.statistics.means import mean
     >>> round(t_test(mean([1.0, 2.0, 3.0])), 4)
     0.0742
     """
@@ -134,7 +135,7 @@ def no_change(estimate: Estimate) -> float | None:
     Examples
     --------
     >>> from dataclasses import replace
-    >>> from consistency.statistics.estimates import mean
+    >>> from consistency.statistics.means import mean
     >>> usual = mean([1.0, 2.0, 3.0])
     >>> no_change(usual) == t_test(usual), round(no_change(replace(usual, ci_low=-4.0, method="bounded")), 2)
     (True, 0.44)
@@ -184,7 +185,7 @@ def equivalence(estimate: Estimate, margin: float) -> float | None:
 
     Examples
     --------
-    >>> from consistency.statistics.estimates import mean
+    >>> from consistency.statistics.means import mean
     >>> round(equivalence(mean([0.1, -0.1, 0.05, -0.05]), 0.5), 6)
     0.000814
     """
@@ -210,7 +211,7 @@ def minimum_detectable_effect(estimate: Estimate, power: float = 0.8, alpha: flo
 
     Examples
     --------
-    >>> from consistency.statistics.estimates import mean
+    >>> from consistency.statistics.means import mean
     >>> round(minimum_detectable_effect(mean([0.0, 1.0] * 50)), 6)
     0.142169
     """

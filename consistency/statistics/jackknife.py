@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from consistency.metrics.aggregates import Summands
-from consistency.statistics.estimates import Caveat, Estimate, Unit, numbered, t_interval, without_interval
+from consistency.statistics.estimates import Caveat, Estimate, Unit, without_interval
+from consistency.statistics.intervals import t_interval
+from consistency.statistics.sampling import numbered
 from consistency.support.arrays import Floats, Integers
 
 # Metrics per question without limits above are estimated on a logarithmic scale, where they are nearer to normal.
@@ -40,7 +42,7 @@ def aggregate(summands: Summands, *, clusters: Integers | None = None, confidenc
     Examples
     --------
     >>> from consistency.metrics.aggregates import of_numbers
-    >>> from consistency.statistics.estimates import mean
+    >>> from consistency.statistics.means import mean
     >>> x = [1.0, 0.0, 1.0, 1.0, 0.5]
     >>> found, plain = aggregate(of_numbers("mean", x)), mean(x)
     >>> abs(found.se - plain.se) < 1e-12, abs(found.ci_low - plain.ci_low) < 1e-12

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from consistency.statistics.estimates import Estimate, mean, numbered, without_interval
+from consistency.statistics.estimates import Estimate, without_interval
+from consistency.statistics.means import mean
 from consistency.statistics.roots import root
-from consistency.statistics.sampling import independent
+from consistency.statistics.sampling import independent, numbered
 from consistency.support.arrays import Floats, Integers
 
 # Where at least so many answers turn, the score test keeps its level without further help; where its p is larger than this,

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from consistency.statistics.estimates import Estimate, Method, quantile
+from consistency.statistics.estimates import Estimate, Method
+from consistency.statistics.intervals import quantile
 from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.shares import score_interval
 from consistency.statistics.tails import MENDED, bounded_ends

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple, TypedDict
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from consistency.support.arrays import Bools, Floats, Integers
 
@@ -13,11 +14,27 @@ _MANY = 30
 
 
 class Labels(TypedDict):
-    """What was sampled, a label for each of n questions: the arguments of `consistency.statistics.estimates.mean`."""
+    """What was sampled, a label for each of n questions: the arguments of `consistency.statistics.means.mean`."""
 
     strata: Integers | None
     tasks: Integers | None
     clusters: Integers | None
+
+
+def numbered(labels: ArrayLike) -> Integers:
+    """Labels as numbers from 0 without a gap, equal ones alike.
+
+    Examples
+    --------
+    >>> numbered(["b", "a", "b"]).tolist()
+    [1, 0, 1]
+    """
+    codes = np.asarray(labels)
+    if codes.dtype == np.int64 and codes.size and codes.min() >= 0 and codes.max() <= 4 * codes.size:
+        # Counting is faster than sorting.
+        number: Integers = np.cumsum(np.bincount(codes.reshape(-1)) > 0) - 1
+        return np.asarray(number[codes.reshape(-1)])
+    return np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 class Spread(NamedTuple):

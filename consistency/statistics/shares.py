@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import Estimate, mean, numbered, quantile, without_interval
-from consistency.statistics.sampling import independent
+from consistency.statistics.estimates import Estimate, without_interval
+from consistency.statistics.intervals import quantile
+from consistency.statistics.means import mean
+from consistency.statistics.sampling import independent, numbered
 from consistency.support.arrays import Floats
 
 

@@ -13,7 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from consistency.statistics.crossed import CrossedMean, matching_df, over_runs
-from consistency.statistics.estimates import Estimate, mean, quantile
+from consistency.statistics.estimates import Estimate
+from consistency.statistics.intervals import quantile
+from consistency.statistics.means import mean
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Floats, Integers
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consistency.statistics.estimates import quantile
 from consistency.statistics.hypotheses import mcnemar_exact
+from consistency.statistics.intervals import quantile
 from consistency.support.arrays import Floats, Integers
 
 DRAWS = 20_000

@@ -13,19 +13,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import (
-    FEW,
-    MOST_VALUES,
-    TOO_LARGE,
-    Caveat,
-    Estimate,
-    centre,
-    mean,
-    means,
-    numbered,
-    t_interval,
-    without_interval,
-)
+from consistency.statistics.estimates import Caveat, Estimate, without_interval
+from consistency.statistics.intervals import t_interval
+from consistency.statistics.means import FEW, MOST_VALUES, TOO_LARGE, centre, mean, means
+from consistency.statistics.sampling import numbered
 from consistency.statistics.task_means import macro_mean
 from consistency.support.arrays import Bools, Floats, Integers
 

@@ -9,18 +9,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from consistency.statistics.estimates import (
-    FEW_CLUSTERS,
-    Caveat,
-    Estimate,
-    Method,
-    Unit,
-    mean,
-    numbered,
-    quantile,
-    t_interval,
-    without_interval,
-)
+from consistency.statistics.estimates import Caveat, Estimate, Method, Unit, without_interval
+from consistency.statistics.intervals import quantile, t_interval
+from consistency.statistics.means import FEW_CLUSTERS, mean
+from consistency.statistics.sampling import numbered
 from consistency.statistics.shares import score_interval
 from consistency.support.arrays import Floats, Integers
 

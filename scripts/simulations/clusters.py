@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from consistency.statistics.estimates import mean
 from consistency.statistics.hypotheses import sign_flip_test
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares, equivalence_of_shares
 from consistency.statistics.task_means import macro_mean
 from consistency.support.arrays import Floats, Integers

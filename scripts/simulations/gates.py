@@ -17,8 +17,8 @@ from consistency.comparison.result import Comparison, TaskNames
 from consistency.comparison.section import Section
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig
-from consistency.statistics.estimates import mean
 from consistency.statistics.hypotheses import t_test
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares, paired_change
 from consistency.statistics.shares import clopper_pearson, larger_share
 from consistency.statistics.spending import SPENDINGS, spent

@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 
 from consistency.metrics.distributions import log_probabilities
-from consistency.statistics.decomposition import Answered, decompose
+from consistency.statistics.answered import Answered
+from consistency.statistics.decomposition import decompose
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Bools, Floats, Integers

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from consistency.comparison.clusters import ItemClusters
-from consistency.comparison.many.answers import Answers, ComparedRun, TaskAnswers
+from consistency.comparison.many.answers import Answers, TaskAnswers
 from consistency.comparison.many.compare import compare_answers
 from consistency.comparison.many.values import Change
+from consistency.comparison.runs import ComparedRun
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig
 from consistency.statistics.best import Differences, probabilities_of_best, resampled_means

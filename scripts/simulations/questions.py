@@ -8,8 +8,8 @@ import numpy as np
 
 from consistency.metrics.aggregates import of_classes, of_numbers, of_weighted
 from consistency.statistics.bootstrap import bootstrap_interval
-from consistency.statistics.estimates import independent_difference, mean, root_mean_square
 from consistency.statistics.jackknife import aggregate, aggregate_change
+from consistency.statistics.means import independent_difference, mean, root_mean_square
 from consistency.statistics.paired_shares import paired_change
 from consistency.statistics.shares import wilson
 from simulations.draws import SIZES, Table, covers, differences, seed_of, within

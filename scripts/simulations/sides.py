@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from consistency.comparison.estimation import Analysis
+from consistency.comparison.sampling import Analysis
 from consistency.comparison.sides.answers import TaskRuns
 from consistency.comparison.sides.measured import measure
 from consistency.comparison.sides.sections import side_section
 from consistency.logs.scores import Scores
 from consistency.metrics.distributions import log_probabilities
-from consistency.statistics.estimates import Estimate, mean
+from consistency.statistics.estimates import Estimate
+from consistency.statistics.means import mean
 from consistency.statistics.sides import among_runs
 from consistency.support.arrays import Bools, Floats
 from consistency.support.progress_line import silent

@@ -8,8 +8,10 @@ from functools import cache
 import numpy as np
 from scipy.special import logsumexp, ndtr
 
-from consistency.statistics.estimates import Estimate, mean, quantile, t_interval
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
+from consistency.statistics.intervals import quantile, t_interval
+from consistency.statistics.means import mean
 from consistency.statistics.pooled_means import Pool, pooled_change, pooled_share, pooled_within
 from consistency.statistics.tails import bounded_macro_means, bounded_means, trimmed_mean
 from consistency.statistics.task_means import mean_of_means

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from consistency.statistics.bootstrap import bootstrap_interval
-from consistency.statistics.estimates import independent_difference, mean, root_mean_square
+from consistency.statistics.means import independent_difference, mean, root_mean_square
 from consistency.statistics.task_means import macro_mean
 from consistency.support.arrays import Floats, Integers
 from simulations.draws import SIZES, Table, covers, differences, seed_of, sizes_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from consistency.comparison.sentences import ALPHA, ALPHA_OF_DIFFERENCES, ALPHA_OF_TASKS
-from consistency.statistics.estimates import mean
 from consistency.statistics.hypotheses import benjamini_hochberg, equivalence, holm, mcnemar_exact, sign_flip_test
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import differing_changes, equivalence_of_shares, paired_change
 from consistency.statistics.selection import selected_confidence
 from simulations.draws import SIZES, Table, covers, differences, rejects, seed_of, sizes_of

@@ -10,21 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from consistency.comparison.clusters import AUTO, Clusters, ItemClusters, find_clusters
-from consistency.comparison.estimation import metric_changes
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
 from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.items import accuracy_metric
 from consistency.comparison.labelled import Labelled, by_label
 from consistency.comparison.many.metrics import MetricChanges
+from consistency.comparison.metric_changes import metric_changes
 from consistency.comparison.pairing import Pairs, notes_of, pair
 from consistency.comparison.result import SameRun
-from consistency.comparison.runs import common_tasks, comparable, matched_names, same_kind, same_run
+from consistency.comparison.runs import ComparedRun, common_tasks, comparable, matched_names, same_kind, same_run
 from consistency.comparison.section import MetricChange
 from consistency.comparison.settings import setting_differences, settings_clause, unexplained_prompts
 from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError
-from consistency.logs.folders import Selection
-from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
 from consistency.metrics.distributions import log_probabilities
@@ -32,31 +30,6 @@ from consistency.metrics.divergences import kl_of_logs
 from consistency.support.arrays import Bools, Floats, Integers
 from consistency.support.progress_line import Tell, silent
 from consistency.support.text import counted, shortened
-
-
-@dataclass(frozen=True)
-class ComparedRun:
-    """One of the runs that are compared.
-
-    Attributes
-    ----------
-    label : str
-    path : str
-    config : RunConfig
-    selection : Selection
-        Which run of the log was read.
-    sources : dict of str to Path
-        By task, the samples file.
-    doubt : str
-        That its prompts, questions or scoring differ from those of the reference, as `settings_clause` says; empty elsewhere.
-    """
-
-    label: str
-    path: str
-    config: RunConfig
-    selection: Selection
-    sources: Mapping[str, Path]
-    doubt: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +185,7 @@ def read_answers(
     for number, (label, log) in enumerate(runs):
         progress("reading runs", number, len(runs))
         run = _read(log)
-        compared.append(_compared(label, run))
+        compared.append(ComparedRun.of(label, run))
         for note in _add(found, doubts, number, base, run, score, filter_name, cluster):
             notes.setdefault(note, []).append(label)
         del run
@@ -234,7 +207,7 @@ def read_answers(
     if not tasks:
         raise InputError("; ".join(left_out[:3]), do="compare runs of the same questions", path=base.path)
     return Answers(
-        _compared(reference[0], base),
+        ComparedRun.of(reference[0], base),
         tuple(replace(run, doubt=doubts[number]) for number, run in enumerate(compared)),
         tuple(tasks),
         named,
@@ -253,12 +226,6 @@ def read_answers(
 
 def _read(log: str | Path | Run) -> Run:
     return log if isinstance(log, Run) else read_run(log, skip_unreadable=True)
-
-
-def _compared(label: str, run: Run) -> ComparedRun:
-    return ComparedRun(
-        label, str(run.path), run.config, run.selection, {name: scores.source for name, scores in run.tasks.items()}
-    )
 
 
 def _whose(who: Sequence[str], labels: Sequence[str]) -> str:

@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from consistency.comparison.clusters import AUTO, ItemClusters
-from consistency.comparison.estimation import are_whole, check_margin, estimates_of
 from consistency.comparison.labelled import kinds_of
 from consistency.comparison.many.answers import Answers, Distances, TaskAnswers, distances, read_answers
 from consistency.comparison.many.labels import positions_of
 from consistency.comparison.many.metrics import confidence_together, metrics_together
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.values import Change, Family, Ranked, Series, Trend, ends_of
+from consistency.comparison.measure_estimates import are_whole, estimates_of
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.quantities import quantity_named
+from consistency.comparison.sampling import check_margin
 from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.logs.runs import Run
@@ -26,8 +27,10 @@ from consistency.metrics.answers import flips
 from consistency.metrics.measures import MEASURE
 from consistency.statistics.best import RESAMPLES, Differences, letters, probabilities_of_best, resampled_means
 from consistency.statistics.decomposition import Decomposition, accuracy_parts
-from consistency.statistics.estimates import Estimate, Method, at_confidence, mean, quantile
+from consistency.statistics.estimates import Estimate, Method
 from consistency.statistics.hypotheses import holm, mcnemar_exact, p_or_one, t_test
+from consistency.statistics.intervals import at_confidence, quantile
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.sampling import Labels
 from consistency.statistics.simultaneous import (

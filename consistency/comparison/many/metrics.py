@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from consistency.comparison.section import MetricChange
-from consistency.statistics.estimates import at_confidence
+from consistency.statistics.intervals import at_confidence
 
 # By task and number of a run, the changes of its metrics by name.
 MetricChanges = Mapping[str, Mapping[int, Mapping[str, MetricChange]]]

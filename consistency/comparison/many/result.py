@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.many import text
-from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.values import Change, ManyChanges
 from consistency.comparison.printed import Layout, conclusion_lines
-from consistency.comparison.sentences import sentence
+from consistency.comparison.runs import ComparedRun
+from consistency.comparison.sentences import Concluded
 from consistency.comparison.views import function_of
 from consistency.support.frames import frame_of
 from consistency.support.terminal import PLAIN
@@ -22,23 +22,13 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, repr=False)
-class ManyComparison(ManyChanges):
+class ManyComparison(ManyChanges, Concluded):
     """Many runs compared with one reference; the attributes are those of `ManyChanges`."""
 
     @property
     def conclusions(self) -> tuple[tuple[str, ...], ...]:
         """What happened to all runs, which is the best, and what happened along the series: sentences by their clauses."""
         return tuple(text.conclusions(self))
-
-    @property
-    def verdicts(self) -> tuple[str, ...]:
-        """The `conclusions` as sentences."""
-        return tuple(map(sentence, self.conclusions))
-
-    @property
-    def verdict(self) -> str:
-        """The `verdicts` in one line."""
-        return " ".join(self.verdicts)
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain data, for JSON; the schema is versioned by `schema_version`."""

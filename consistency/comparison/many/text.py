@@ -7,13 +7,13 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
-from consistency.comparison.numbers import digits_of, points, points_interval
+from consistency.comparison.numbers import digits_of, percent, points, points_interval
 from consistency.comparison.printed import Layout, conclusion_lines, metric_row
 from consistency.comparison.sentences import short_name, ways
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
-from consistency.support.text import counted, decimal, p_equals, p_value, shortened, visible
+from consistency.support.text import counted, p_equals, p_value, shortened, visible
 
 _NONE = "–"
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -23,11 +23,6 @@ _TASK, _SHORTEST_TASK = 30, 8
 _NAMED = 6
 # Of tasks in a cell.
 _NAMED_TASKS = 3
-
-
-def percent(value: float | None) -> str:
-    """A fraction in percent with one digit."""
-    return _NONE if value is None else f"{decimal(100 * value, 1)} %"
 
 
 def ends(found: Estimate) -> str:

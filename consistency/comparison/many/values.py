@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from consistency.comparison.clusters import Clusters
-from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.metrics import MetricOfRun
+from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section
 from consistency.logs.run_config import programs
 from consistency.statistics.estimates import Estimate

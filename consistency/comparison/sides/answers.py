@@ -15,40 +15,16 @@ from consistency.comparison.filters import by_filter, choose_filters
 from consistency.comparison.groups import TaskGroup, read_groups
 from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.pairing import PairingReport, Pairs, notes_of, pair
-from consistency.comparison.runs import common_tasks, comparable, same_kind, same_run
+from consistency.comparison.runs import ComparedRun, common_tasks, comparable, same_kind, same_run
 from consistency.comparison.settings import setting_differences, unexplained_prompts
 from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError
-from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
 from consistency.support.progress_line import Tell
 from consistency.support.text import counted, shortened
 
 SIDES = ("before", "after")
-
-
-@dataclass(frozen=True)
-class SideRun:
-    """One run of a side.
-
-    Attributes
-    ----------
-    name : str
-        "before 1", "before 2", …
-    path : str
-    config : RunConfig
-    read : str
-        Which run of the log was read, in a sentence.
-    sources : dict of str to Path
-        By task, the samples file.
-    """
-
-    name: str
-    path: str
-    config: RunConfig
-    read: str
-    sources: Mapping[str, Path]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +70,8 @@ class Answers:
 
     Attributes
     ----------
-    runs : tuple of tuple of SideRun
-        Those before, and those after.
+    runs : tuple of tuple of ComparedRun
+        Those before, labelled "before 1", "before 2", …, and those after.
     tasks : dict of str to TaskRuns
         By the name that the first run gives them.
     groups : tuple of TaskGroup
@@ -105,7 +81,7 @@ class Answers:
         What a reader must know before the numbers.
     """
 
-    runs: tuple[tuple[SideRun, ...], tuple[SideRun, ...]]
+    runs: tuple[tuple[ComparedRun, ...], tuple[ComparedRun, ...]]
     tasks: Mapping[str, TaskRuns]
     groups: tuple[TaskGroup, ...] = ()
     clusters: tuple[Clusters, ...] = ()
@@ -194,16 +170,7 @@ def read_sides(
     tasks = {name: replace(task, clusters=labels.get(name)) for name, task in tasks.items()}
     sized = {name: task.asked for name, task in tasks.items()}
     groups = read_groups(first.config, sized, {name: task.before[0].filter for name, task in tasks.items()})
-    told = [
-        SideRun(
-            name,
-            str(run.path),
-            run.config,
-            run.selection.to_text(),
-            {task: scores.source for task, scores in run.tasks.items()},
-        )
-        for name, run in runs.items()
-    ]
+    told = [ComparedRun.of(name, run) for name, run in runs.items()]
     return Answers(
         (tuple(told[: len(before)]), tuple(told[len(before) :])),
         tasks,

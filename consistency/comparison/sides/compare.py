@@ -8,10 +8,11 @@ from pathlib import Path
 
 from consistency.comparison.clusters import AUTO
 from consistency.comparison.compare import compare
-from consistency.comparison.estimation import Analysis, check_margin
 from consistency.comparison.result import Comparison
+from consistency.comparison.runs import ComparedRun
+from consistency.comparison.sampling import Analysis, check_margin
 from consistency.comparison.section import TaskSampling
-from consistency.comparison.sides.answers import SIDES, SideRun, TaskRuns, read_sides
+from consistency.comparison.sides.answers import SIDES, TaskRuns, read_sides
 from consistency.comparison.sides.measured import MeasuredRuns, measure
 from consistency.comparison.sides.result import SideComparison
 from consistency.comparison.sides.sections import SideSection, side_section
@@ -154,7 +155,7 @@ def _uncompared(tasks: Mapping[str, TaskRuns], measured: Mapping[str, MeasuredRu
 def _of_pair(found: Comparison) -> SideComparison:
     """A comparison of one run with one other."""
     runs = [
-        (SideRun(f"{side} 1", path, config, selection.to_text(), sources),)
+        (ComparedRun(f"{side} 1", path, config, selection, sources),)
         for side, path, config, selection, sources in zip(
             SIDES,
             found.paths,

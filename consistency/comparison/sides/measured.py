@@ -9,8 +9,9 @@ from itertools import combinations, product
 import numpy as np
 
 from consistency.comparison.clusters import ItemClusters
-from consistency.comparison.estimation import MeasuredTask, are_whole, reaches_of
 from consistency.comparison.items import accuracy_metric, question_arrays
+from consistency.comparison.measure_estimates import are_whole, reaches_of
+from consistency.comparison.measured_task import MeasuredTask
 from consistency.comparison.pairing import Pairs
 from consistency.comparison.sides.answers import TaskRuns
 from consistency.errors import InputError
@@ -59,7 +60,7 @@ class MeasuredRuns:
     right : tuple of ndarray, shape [runs, n]
         Of each run of either side, whether its answers are right.
     reaches : dict of str to tuple of float
-        See `estimation.reaches_of`.
+        See `measure_estimates.reaches_of`.
     metric : str or None
         What says which answers are right.
     clusters : ItemClusters or None

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.printed import Layout, conclusion_lines, task_lines
+from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section, TaskSampling
-from consistency.comparison.sentences import conclusions_of, metric_lines, sentence, short_name, told_change
-from consistency.comparison.sides.answers import SIDES, SideRun
+from consistency.comparison.sentences import Concluded, conclusions_of, metric_lines, short_name, told_change
+from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (
     chosen,
@@ -52,12 +53,12 @@ class Changes:
 
 
 @dataclass(frozen=True, repr=False)
-class SideComparison:
+class SideComparison(Concluded):
     """Two sides of several runs compared.
 
     Attributes
     ----------
-    runs : tuple of tuple of SideRun
+    runs : tuple of tuple of ComparedRun
         Those before, and those after.
     overall : SideSection or None
         All tasks that have options, pooled; None where no task has.
@@ -74,7 +75,7 @@ class SideComparison:
         What a reader must know before the numbers.
     """
 
-    runs: tuple[tuple[SideRun, ...], tuple[SideRun, ...]]
+    runs: tuple[tuple[ComparedRun, ...], tuple[ComparedRun, ...]]
     overall: SideSection | None
     by_task: Mapping[str, SideSection]
     by_scope: Mapping[str, SideSection]
@@ -101,16 +102,6 @@ class SideComparison:
     def conclusions(self) -> tuple[tuple[str, ...], ...]:
         """What happened to accuracy in each of `pools`: sentences by their clauses."""
         return conclusions_of([pool.section for pool in self.pools], _alone(self.by_task), self.margin)
-
-    @property
-    def verdicts(self) -> tuple[str, ...]:
-        """The `conclusions` as sentences."""
-        return tuple(map(sentence, self.conclusions))
-
-    @property
-    def verdict(self) -> str:
-        """The `verdicts` in one line."""
-        return " ".join(self.verdicts)
 
     @property
     def summaries(self) -> tuple[str, ...]:
@@ -159,8 +150,12 @@ class SideComparison:
             "schema_version": SCHEMA_VERSION,
             **{
                 side: [
-                    {"name": run.name, "path": run.path, "model": run.config.model_name or run.config.model}
-                    | {"date": run.config.date, "lm_eval_version": run.config.lm_eval_version, "read": run.read}
+                    {"name": run.label, "path": run.path, "model": run.config.model_name or run.config.model}
+                    | {
+                        "date": run.config.date,
+                        "lm_eval_version": run.config.lm_eval_version,
+                        "read": run.selection.to_text(),
+                    }
                     for run in runs
                 ]
                 for side, runs in zip(SIDES, self.runs, strict=True)

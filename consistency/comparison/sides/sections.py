@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 
 from consistency.comparison.clusters import AUTO
-from consistency.comparison.estimation import Analysis
 from consistency.comparison.groups import Weighting
 from consistency.comparison.labelled import by_label, kinds_of
 from consistency.comparison.pairing import PairingReport
+from consistency.comparison.sampling import Analysis
 from consistency.comparison.section import MetricChange, Section
 from consistency.comparison.sides.answers import SIDES, TaskRuns
 from consistency.comparison.sides.measured import NOISE, MeasuredRuns, joined
 from consistency.metrics.measures import MEASURE
+from consistency.statistics.accuracy_by_question import parts_by_question
 from consistency.statistics.crossed import over_runs
-from consistency.statistics.decomposition import Decomposition, parts_by_question
-from consistency.statistics.estimates import Estimate, mean, root_of
+from consistency.statistics.decomposition import Decomposition
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.fitted_means import ranking_without_prior
 from consistency.statistics.hypotheses import equivalence, minimum_detectable_effect
+from consistency.statistics.means import mean, root_of
 from consistency.statistics.sampling import Labels
 from consistency.statistics.sides import among_runs, beyond_runs
 from consistency.statistics.tails import bounded_means

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from consistency.comparison.numbers import interval, points_of
 from consistency.comparison.printed import Layout, row_of, tested
+from consistency.comparison.runs import ComparedRun
 from consistency.comparison.sentences import short_name
-from consistency.comparison.sides.answers import SIDES, SideRun
+from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.sections import Noise, SideSection
 from consistency.metrics.measures import MEASURE, Measure
 from consistency.statistics.crossed import NORMAL_DF, Variances
@@ -25,17 +26,17 @@ _SIDES_AND_BEYOND = ("sides", "before", "after", "beyond [95 % interval]")
 _RANKS = {"before": 2, "after": 2, "p (Holm)": 1}
 
 
-def run_notes(runs: Sequence[Sequence[SideRun]]) -> Iterator[str]:
+def run_notes(runs: Sequence[Sequence[ComparedRun]]) -> Iterator[str]:
     """What follows for a side of a single run beside one of several."""
     for name, side in zip(SIDES, runs, strict=True):
         if len(side) == 1 < max(map(len, runs)):
             yield f"{name}: a single run, taken as it is; intervals say nothing of other runs of that side"
 
 
-def run_lines(runs: Sequence[Sequence[SideRun]]) -> Iterator[str]:
+def run_lines(runs: Sequence[Sequence[ComparedRun]]) -> Iterator[str]:
     """Which run of each log was read."""
     for side in runs:
-        yield from (f"{run.name}: {run.path}, {run.read}" for run in side)
+        yield from (f"{run.label}: {run.path}, {run.selection.to_text()}" for run in side)
 
 
 def summary(pool: SideSection, *, named: bool) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct, UnsetType
 
-from consistency.report.document import SCHEMA_VERSION, Verdict
+from consistency.report.document import Heading, Verdict
 from consistency.statistics.estimates import Estimate
 
 
@@ -43,14 +43,9 @@ class DifferenceRow(Struct, kw_only=True):
     state: str
 
 
-class DifferencesReport(Struct, tag_field="kind", tag="differences", kw_only=True):
+class DifferencesReport(Heading, tag="differences", kw_only=True):
     """What differs between two reports: `consistency report --compare`."""
 
-    schema_version: int = SCHEMA_VERSION
-    created: str
-    signature: str
-    intervals: str
-    notes: list[str]
     verdict: Verdict
     a: ComparedReport
     b: ComparedReport

@@ -25,8 +25,9 @@ from consistency.report.differences.stored import (
 )
 from consistency.report.grid.cells import Cell, shared_questions
 from consistency.report.grid.estimates import Draws, estimate
-from consistency.statistics.estimates import Estimate, independent_difference, mean
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import holm, t_test
+from consistency.statistics.means import independent_difference, mean
 from consistency.support.arrays import Integers
 
 

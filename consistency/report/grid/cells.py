@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.comparison.estimation import MeasuredTask
 from consistency.comparison.items import answers, question_arrays
 from consistency.comparison.labelled import by_label
+from consistency.comparison.measured_task import MeasuredTask
 from consistency.comparison.pairing import pair
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment, TunedRun

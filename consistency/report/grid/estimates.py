@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import structs
 
-from consistency.comparison.estimation import are_whole, estimates_of, is_share, reaches_of
+from consistency.comparison.measure_estimates import are_whole, estimates_of, is_share, reaches_of
 from consistency.experiment.grid import Experiment
 from consistency.experiment.group_names import balanced, is_balanced
 from consistency.metrics.answers import flips, quantiles
@@ -28,8 +28,9 @@ from consistency.report.grid.document import (
     SeedSummary,
 )
 from consistency.statistics.crossed import crossed_mean
-from consistency.statistics.estimates import Estimate, Method, mean
+from consistency.statistics.estimates import Estimate, Method
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
+from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.partial_correlation import LEVEL_REMARK, PartialCorrelation, partial_correlation
 from consistency.statistics.pooled_means import Pool, pooled_change, pooled_share, pooled_within

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.text import chance
+from consistency.comparison.runs import ComparedRun
 from consistency.logs.run_config import model_name
 from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section
 from consistency.report.document import Log, Verdict
 from consistency.report.drawings import draw_all
-from consistency.report.folder import DraftedReport, begin_report
+from consistency.report.folder import write_folder
 from consistency.report.many.document import ManyReport, ManyRuns
 from consistency.report.many.figures import many_plots
 from consistency.report.many.tables import (
@@ -30,8 +31,6 @@ from consistency.report.many.tables import (
 )
 from consistency.report.methods import SCORES
 from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
-from consistency.support.files import Outputs
-from consistency.support.memory import gc_disabled
 from consistency.support.text import counted, shortened
 
 # Runs in a sentence.
@@ -60,20 +59,11 @@ def write_many(comparison: ManyComparison, out: str | Path, *, single_file: bool
     InputError
         If `out` holds something else, or cannot be written.
     """
-    with Outputs() as outputs:
-        draft_many(comparison, out, outputs).write(single_file=single_file)
-    return Path(out) / "report.html"
+    return write_folder(partial(many_content, comparison), out, single_file=single_file)
 
 
-def draft_many(comparison: ManyComparison, out: str | Path, outputs: Outputs) -> DraftedReport:
-    """Draw the report of many runs into a folder that takes its place with other outputs: see `write_many`."""
-    folder = begin_report(out, outputs)
-    with gc_disabled():
-        (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
-        return DraftedReport(folder, _report(comparison, folder))
-
-
-def _report(comparison: ManyComparison, folder: Path) -> Report:
+def many_content(comparison: ManyComparison, folder: Path) -> Report:
+    """The content of the report; its figures are drawn into the folder's `figures`."""
     document = _document(comparison)
     drawings = {drawing.name: drawing for drawing in draw_all(many_plots(comparison), folder / "figures")}
     multiples = [drawings[name] for name in ("tasks",) if name in drawings]
@@ -105,6 +95,7 @@ def _report(comparison: ManyComparison, folder: Path) -> Report:
         methods=(_result(comparison), *_methods(comparison)),
         bibtex=bibtex({run.config.lm_eval_version for run in (comparison.reference, *comparison.runs)}),
         document=document,
+        text=comparison.to_text(),
     )
 
 

@@ -6,10 +6,10 @@ import re
 import shlex
 from collections.abc import Iterable
 
-from consistency.comparison.many.answers import ComparedRun
 from consistency.comparison.many.result import ManyComparison, flat_row
 from consistency.comparison.many.text import chance, judgement, largest_first, margin_of, metrics_first, metrics_title
 from consistency.comparison.many.values import Change
+from consistency.comparison.runs import ComparedRun
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH, fixed, points
 from consistency.report.metric_cells import HEAD, metric_cells

@@ -25,7 +25,7 @@ from consistency.report.citations import bibtex
 from consistency.report.content import ChangedQuestion, Drawing, Report, Section, Table
 from consistency.report.document import Verdict
 from consistency.report.drawings import draw_all
-from consistency.report.folder import DraftedReport, begin_report
+from consistency.report.folder import write_folder
 from consistency.report.formats.numbers import fixed, points
 from consistency.report.items import MOST_ROWS, Columns, ItemsWriter, OfRows, RowsColumn, joined, large_columns
 from consistency.report.methods import pair_methods
@@ -44,8 +44,6 @@ from consistency.report.provenance import (
     versions,
 )
 from consistency.support.computed import Computed, computed
-from consistency.support.files import Outputs
-from consistency.support.memory import gc_disabled
 from consistency.support.progress_line import Tell, silent
 from consistency.support.text import p_equals, shortened
 
@@ -90,24 +88,13 @@ def write_comparison(comparison: Comparison, out: str | Path, *, single_file: bo
     InputError
         If `out` holds something else, or cannot be written.
     """
-    with Outputs() as outputs:
-        draft_comparison(comparison, out, outputs).write(single_file=single_file)
-    return Path(out) / "report.html"
+    return write_folder(partial(pair_content, comparison), out, single_file=single_file)
 
 
-def draft_comparison(
-    comparison: Comparison, out: str | Path, outputs: Outputs, progress: Tell = silent
-) -> DraftedReport:
-    """Draw the report of a comparison into a folder that takes its place with other outputs: see `write_comparison`."""
-    folder = begin_report(out, outputs)
-    # A few figures, whose objects end with the command; a grid's would add up.
-    with gc_disabled():
-        (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
-        progress("writing the report: texts, tables and figures", 0, 1)
-        return DraftedReport(folder, _report(comparison, folder))
-
-
-def _report(comparison: Comparison, folder: Path) -> Report:
+def pair_content(comparison: Comparison, folder: Path, progress: Tell = silent) -> Report:
+    """The content of the report; its figures and `items.parquet` are written into the folder."""
+    text = comparison.to_text()
+    progress("writing the report: texts, tables and figures", 0, 1)
     texts = _large_texts(comparison)
     items, written = _items(comparison, texts)
     with ItemsWriter(folder / "items.parquet") as writer:
@@ -171,6 +158,7 @@ def _report(comparison: Comparison, folder: Path) -> Report:
         document=document,
         numbers=key_numbers(comparison),
         last=(Section("provenance", "What was compared", _provenance(comparison), logs),),
+        text=text,
     )
 
 

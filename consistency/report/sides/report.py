@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,14 +21,12 @@ from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section, Table
 from consistency.report.document import Verdict
 from consistency.report.drawings import draw_all
-from consistency.report.folder import DraftedReport, begin_report
+from consistency.report.folder import write_folder
 from consistency.report.formats.numbers import DASH, fixed, formatted
 from consistency.report.metric_cells import HEAD, metric_cells
 from consistency.report.provenance import inputs_hash, limit_notes, log_record, log_table, versions
 from consistency.report.sides.document import SideChange, SidesReport
 from consistency.report.sides.figures import side_plots
-from consistency.support.files import Outputs
-from consistency.support.memory import gc_disabled
 from consistency.support.text import counted, p_equals, p_value
 
 INTERVALS = "95 % intervals say how far a figure would move with other runs of both sides and other questions of the same tasks."
@@ -57,20 +56,11 @@ def write_sides(comparison: SideComparison, out: str | Path, *, single_file: boo
     InputError
         If `out` holds something else, or cannot be written.
     """
-    with Outputs() as outputs:
-        draft_sides(comparison, out, outputs).write(single_file=single_file)
-    return Path(out) / "report.html"
+    return write_folder(partial(sides_content, comparison), out, single_file=single_file)
 
 
-def draft_sides(comparison: SideComparison, out: str | Path, outputs: Outputs) -> DraftedReport:
-    """Draw the report into a folder that takes its place with other outputs: see `write_sides`."""
-    folder = begin_report(out, outputs)
-    with gc_disabled():
-        (folder / "comparison.txt").write_text(comparison.to_text() + "\n", encoding="utf-8")
-        return DraftedReport(folder, _report(comparison, folder))
-
-
-def _report(comparison: SideComparison, folder: Path) -> Report:
+def sides_content(comparison: SideComparison, folder: Path) -> Report:
+    """The content of the report; its figures are drawn into the folder's `figures`."""
     document = _document(comparison)
     pools, figures = comparison.pools, draw_all(side_plots(comparison.by_task), folder / "figures")
     rows = _rows(comparison)
@@ -97,6 +87,7 @@ def _report(comparison: SideComparison, folder: Path) -> Report:
         methods=(*_results(comparison), *_methods(comparison)),
         bibtex=bibtex(log.lm_eval_version for log in document.logs),
         document=document,
+        text=comparison.to_text(),
     )
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import field
 
-from consistency.report.document import SCHEMA_VERSION, Verdict
+from consistency.report.document import Heading, Verdict
 from consistency.watch.rows import Alarm, Condition, DriftRow, TextRow
 
 
-class WatchReport(Struct, tag_field="kind", tag="watch", kw_only=True):
+class WatchReport(Heading, tag="watch", kw_only=True):
     """What a watched training kept and learned: `consistency watch --out`."""
 
-    schema_version: int = SCHEMA_VERSION
-    created: str
-    signature: str
-    intervals: str
-    notes: list[str]
     verdict: Verdict
     model: str
     kept: list[str]
@@ -26,5 +21,5 @@ class WatchReport(Struct, tag_field="kind", tag="watch", kw_only=True):
     best_step: int
     rollback: int | None = None
     steps: list[DriftRow]
-    text: list[TextRow] = []
+    text: list[TextRow] = field(default_factory=list)
     versions: dict[str, str]

@@ -1,4 +1,4 @@
-"""Write the record of a watched training as a report."""
+"""The record of a watched training as a report."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section, Table
 from consistency.report.document import Verdict
 from consistency.report.drawings import draw_all
-from consistency.report.folder import begin_report, write_files
 from consistency.report.formats.numbers import DASH, fixed, signed
 from consistency.report.provenance import versions
 from consistency.report.watch.document import WatchReport
 from consistency.report.watch.figures import pools, watch_plots
-from consistency.support.files import Outputs
-from consistency.support.memory import gc_disabled
 from consistency.support.text import counted, p_value, shortened
 from consistency.watch.record import WatchRecord
 from consistency.watch.rows import NOTHING, WORDS, Number, Pool, limits_text, most_harm
@@ -55,33 +52,6 @@ _TEXT = (
     "KL from the model as the training began to the model of each step, over the whole vocabulary, at each token of the text; "
     "the figures are those of llama.cpp's --kl-divergence.",
 )
-
-
-def write_watch(record: WatchRecord, out: str | Path, outputs: Outputs) -> Path:
-    """Write the report of a watched training.
-
-    Parameters
-    ----------
-    record : WatchRecord
-    out : path-like
-        The folder to write; it appears whole, by renaming, and an earlier report there is replaced.
-    outputs : Outputs
-        What is written with it; all of it takes its place together.
-
-    Returns
-    -------
-    pathlib.Path
-        `report.html`.
-
-    Raises
-    ------
-    InputError
-        If `out` holds something else, or cannot be written.
-    """
-    with gc_disabled():
-        folder = begin_report(out, outputs)
-        write_files(watch_content(record, folder), folder)
-    return Path(out) / "report.html"
 
 
 def watch_content(record: WatchRecord, folder: Path) -> Report:
