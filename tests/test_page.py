@@ -152,7 +152,7 @@ def report(grid: bool, questions: tuple[ChangedQuestion, ...], note: str = "") -
     return Report(
         title="runs/before against runs/after",
         kicker="Experiment demo · 2026-11-24" if grid else "qwen2.5-1.5b-instruct, 0-shot → 5-shot · 2026-11-24",
-        leads=("Accuracy rose by 5.5 points [−1.2, 12.2]: no more than chance would do.",) * (1 + grid),
+        leads=(("Accuracy rose by 5.5 points [−1.2, 12.2]", "no more than chance would do."),) * (1 + grid),
         details=("19 answers turned from right to wrong and 30 from wrong to right, of 200.",),
         intervals="95 % intervals say how far a figure would move with other questions of the same tasks.",
         notes=("The dtypes differ: float32 and bfloat16.", *[note] * bool(note), *["Another."] * 3 * grid),
@@ -209,7 +209,7 @@ def hostile_report() -> Report:
     return replace(
         plain,
         title=HOSTILE["end"],
-        leads=(HOSTILE["image"], HOSTILE["long"]),
+        leads=((HOSTILE["image"], HOSTILE["long"]), (HOSTILE["long"],)),
         signature=HOSTILE["script"],
         bibtex=HOSTILE["end"],
         sections=(*plain.sections, Section("hostile", HOSTILE["script"], (HOSTILE["arabic"],), (table,))),
@@ -362,7 +362,7 @@ def test_the_page_shows_all_that_the_report_says(opened: Open, build: Callable[[
     content = build()
     page = opened(content)
     assert page.title() == content.title
-    assert page.locator("h1").inner_text().split("\n") == list(content.leads)
+    assert page.locator("h1").inner_text().split("\n") == [clause for lead in content.leads for clause in lead]
     titles = [section.title for section in content.sections]
     assert page.locator("h2").all_inner_texts() == [*titles, "Question by question", "For a paper", "Signature"]
     for section in content.sections:
@@ -408,7 +408,7 @@ def test_hostile_text_is_shown_as_text(opened: Open) -> None:
         assert right_to_left.evaluate("one => getComputedStyle(one).direction") == "rtl"
         cells = page.locator("[aria-label=Hostile] tbody th").evaluate_all("all => all.map(one => one.textContent)")
         assert cells == list(map(visible, HOSTILE.values()))
-        assert page.locator("h1 span").all_text_contents() == list(content.leads)
+        assert page.locator("h1 span").all_text_contents() == ["".join(lead) for lead in content.leads]
         assert page.title() == HOSTILE["end"]
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.locator("img").count() == 0

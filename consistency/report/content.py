@@ -233,8 +233,8 @@ class Report:
         Of the window and the Markdown file.
     kicker : str
         The line above the verdict: what was compared, and when.
-    leads : tuple of str
-        The verdict, a sentence with its uncertainty; one for each base model.
+    leads : tuple of tuple of str
+        The verdict, a sentence with its uncertainty, by its clauses, the full stop behind the last; one for each base model.
     details : tuple of str
         What a reader should know next.
     intervals : str
@@ -264,7 +264,7 @@ class Report:
 
     title: str
     kicker: str
-    leads: tuple[str, ...]
+    leads: tuple[tuple[str, ...], ...]
     details: tuple[str, ...]
     intervals: str
     notes: tuple[str, ...]

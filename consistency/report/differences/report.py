@@ -65,7 +65,7 @@ def differences_content(found: Differences, folder: Path) -> Report:
     return Report(
         title=f"{found.a.folder} and {found.b.folder}",
         kicker=f"Two reports: A is {found.a.folder}, B is {found.b.folder}",
-        leads=tuple(filter(None, (found.better, found.verdict))),
+        leads=tuple((lead,) for lead in (found.better, found.verdict) if lead),
         details=(),
         intervals=INTERVALS,
         notes=tuple(found.notes),

@@ -21,7 +21,7 @@ def markdown(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     yield from (f"# {text(report.title)}", "", text(report.kicker), "")
-    for paragraph in (*report.leads, *report.details, report.intervals):
+    for paragraph in (*map("; ".join, report.leads), *report.details, report.intervals):
         if paragraph:
             yield from (text(paragraph), "")
     for note in report.notes:

@@ -254,7 +254,7 @@ def _report(
     return Report(
         title=f"{experiment.name}: did fine-tuning teach or break?",
         kicker=_kicker(experiment, read),
-        leads=tuple(model.lead for model in models),
+        leads=tuple((model.lead,) for model in models),
         details=tuple(filter(None, (part for model in models for part in (model.detail, model.scopes)))),
         intervals=document.intervals,
         notes=tuple(document.notes),

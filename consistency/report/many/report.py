@@ -12,6 +12,7 @@ import msgspec
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.text import chance
 from consistency.comparison.runs import ComparedRun
+from consistency.comparison.sentences import ended
 from consistency.logs.run_config import model_name
 from consistency.report.citations import bibtex
 from consistency.report.content import Report, Section
@@ -86,7 +87,7 @@ def many_content(comparison: ManyComparison, folder: Path) -> Report:
         kicker=" · ".join(
             [shortened(list(names), 3), f"{counted(n, 'question')} of {counted(len(comparison.by_task), 'task')}"]
         ),
-        leads=comparison.verdicts[:1],
+        leads=tuple(map(ended, comparison.conclusions[:1])),
         details=comparison.verdicts[1:],
         intervals=document.intervals,
         notes=tuple(document.notes),

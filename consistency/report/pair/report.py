@@ -18,7 +18,7 @@ from consistency.comparison.pairing import PairingReport
 from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
-from consistency.comparison.sentences import accuracy_name, gold_lines, shift_lines, undefined_notes
+from consistency.comparison.sentences import accuracy_name, ended, gold_lines, shift_lines, undefined_notes
 from consistency.logs.run_config import model_name
 from consistency.report import questions
 from consistency.report.citations import bibtex
@@ -145,7 +145,7 @@ def pair_content(comparison: Comparison, folder: Path, progress: Tell = silent) 
     return Report(
         title=_title(comparison),
         kicker=_kicker(comparison),
-        leads=comparison.verdicts[:MOST_LEADS],
+        leads=tuple(map(ended, comparison.conclusions[:MOST_LEADS])),
         details=comparison.verdicts[MOST_LEADS:],
         intervals=_intervals(comparison),
         notes=tuple(document.notes),

@@ -11,6 +11,7 @@ import msgspec
 
 from consistency.comparison.numbers import points_of
 from consistency.comparison.printed import tested
+from consistency.comparison.sentences import ended
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.result import MEASURES_TITLE, SideComparison
 from consistency.comparison.sides.sections import SideSection
@@ -78,7 +79,7 @@ def sides_content(comparison: SideComparison, folder: Path) -> Report:
     return Report(
         title=f"{_names(comparison)}: {_counts(comparison)}",
         kicker=f"{_names(comparison)} · {_counts(comparison)} · {_questions(comparison)}",
-        leads=comparison.verdicts[:2],
+        leads=tuple(map(ended, comparison.conclusions[:2])),
         details=(*comparison.verdicts[2:], *_summaries(pools[:1], named=len(pools) > 1)),
         intervals=INTERVALS,
         notes=tuple(document.notes),

@@ -77,7 +77,7 @@ def watch_content(record: WatchRecord, folder: Path) -> Report:
     return Report(
         title=f"{record.model}: a watched training",
         kicker=f"{record.model} · {counted(len(record.rows), 'step')} · {counted(last.asked, 'question')} to be kept",
-        leads=(document.verdict.sentence,),
+        leads=((document.verdict.sentence,),),
         details=tuple(_details(record)),
         intervals=INTERVALS,
         notes=tuple(document.notes),
