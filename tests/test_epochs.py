@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -130,16 +132,20 @@ def test_a_damaged_record_of_a_training_to_resume_is_named(tmp_path: Path) -> No
         assert found.value.path == file
 
 
-def train(folder: Path, rows: Path, preset: str, *presets: str) -> Path:
-    """The output folder of a training with Axolotl, and what the step meter counted in it."""
+@pytest.fixture
+def train(call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Train with Axolotl: the output folder, where the step meter counted."""
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    return partial(_train, call)
+
+
+def _train(call: Callable[..., tuple[int, str, str]], folder: Path, rows: Path, preset: str, *presets: str) -> Path:
     small = folder / "small.yml"
     small.write_text("plugins: [step_meter.StepMeter]\nnum_epochs: 2\n" + preset)
     chosen = [word for name in ("world-cpu", *presets, str(small)) for word in ("--preset", name)]
-    run(
-        folder,
-        *("consistency.cli", "experiment", "config", "harmonious", "--base-model", str(BASE_MODEL), *chosen),
-        *("--rows", str(rows), "--output-dir", str(folder / "tuned"), "--out", str(folder / "made.yml")),
-    )
+    made = ("experiment", "config", "harmonious", "--base-model", BASE_MODEL, *chosen)
+    code, _, told = call(*made, "--rows", rows, "--output-dir", folder / "tuned", "--out", folder / "made.yml")
+    assert code == 0, told
     run(folder, "axolotl.cli.main", "train", str(folder / "made.yml"), "--launcher", "python")
     return folder / "tuned"
 
@@ -160,7 +166,7 @@ def steps_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
 
 
-def test_packed_rows_that_fill_no_last_batch_are_trained_on(tmp_path: Path) -> None:
+def test_packed_rows_that_fill_no_last_batch_are_trained_on(tmp_path: Path, train: Callable[..., Path]) -> None:
     count = 41
     rows = write(tmp_path / "rows.jsonl", count)
     with rows.open("a") as stream:
@@ -198,7 +204,9 @@ def test_packed_rows_that_fill_no_last_batch_are_trained_on(tmp_path: Path) -> N
     assert weights[0] == weights[1]
 
 
-def test_the_last_epoch_is_whole_and_weights_that_did_not_move_are_refused(tmp_path: Path) -> None:
+def test_the_last_epoch_is_whole_and_weights_that_did_not_move_are_refused(
+    tmp_path: Path, train: Callable[..., Path]
+) -> None:
     rows = write(tmp_path / "rows.jsonl", 4)
     with rows.open("a") as stream:
         stream.write(UNLABELLED)

@@ -340,6 +340,13 @@ def settled(page: Page) -> Page:
     return page
 
 
+def counted(page: Page, text: str) -> None:
+    """Wait until the page says so many questions; after a click or another address the old ones are there for a moment."""
+    page.wait_for_function(
+        "text => document.querySelector('.found [role=status]').textContent.startsWith(text)", arg=text
+    )
+
+
 def shown(page: Page) -> list[int]:
     """Numbers of the questions shown."""
     settled(page)
@@ -467,10 +474,9 @@ def test_a_dot_a_bar_and_a_task_lead_to_their_questions(opened: Open, single_fil
     """In the report of real logs, against the numbers of its items."""
     items = pd.read_parquet(single_file.parent / "items.parquet")
     page = opened(single_file.read_text(encoding="utf-8"))
-    status = page.locator(".found [role=status]")
     task = "mmlu_college_computer_science"
     page.locator(f"section:has(#changed-most) a[href$='{task}']").click()
-    page.wait_for_function("document.querySelector('.found [role=status]').textContent.startsWith('100 of')")
+    counted(page, "100 of")
     assert page.locator(".plane a").count() == 100
     # A bar of the histogram.
     bins = pd.read_csv(single_file.parent / "figures" / "shift.csv")
@@ -480,13 +486,12 @@ def test_a_dot_a_bar_and_a_task_lead_to_their_questions(opened: Open, single_fil
     bar.focus()
     page.keyboard.press("Enter")
     page.wait_for_function("location.hash.includes('kl=')")
-    settled(page)
-    assert status.inner_text().startswith(f"{bins['count'][number]} of 200")
+    counted(page, f"{bins['count'][number]} of 200")
     chips = page.locator(".chip b").all_inner_texts()
     assert sum(map(int, chips)) == bins["count"][number]
     page.get_by_role("button", name="Clear search and filters").click()
     # The dots by keyboard, and what is said of one.
-    settled(page)
+    counted(page, "200 of 200")
     page.locator(".plane a[tabindex='0']").focus()
     page.keyboard.press("ArrowRight")
     href = page.evaluate("document.activeElement.getAttribute('href')")
@@ -506,7 +511,7 @@ def test_a_dot_a_bar_and_a_task_lead_to_their_questions(opened: Open, single_fil
     assert shown(again) == [int(found[2])]
     assert again.locator(".card > .data").inner_text() == row.question
     again.get_by_role("button", name="All questions").click()
-    assert again.locator(".found [role=status]").inner_text().startswith("200 of 200")
+    counted(again, "200 of 200")
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="there is no firefox (Debian: apt-get install firefox-esr)")
