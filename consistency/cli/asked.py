@@ -71,9 +71,9 @@ class Asked:
                 from consistency.report.gate import gate_of
 
                 drafted = draft_report(content, self.out, outputs)
-                drafted.write(gate_of(checks), _decided(checks), single_file=self.single_file)
+                drafted.write(gate_of(checks), decided(checks), single_file=self.single_file)
             if self.json is not None and self.json != Path("-"):
-                outputs.file(self.json).write(pretty_json(comparison.to_dict() | _decided(checks)).encode())
+                outputs.file(self.json).write(pretty_json(comparison.to_dict() | decided(checks)).encode())
 
     def finish(self, comparison: ManyComparison | SideComparison, checks: Sequence[Check]) -> None:
         """Print what was found and hand it to the trackers; with a condition that holds the end is exit code 1."""
@@ -82,10 +82,11 @@ class Asked:
         from consistency.support.json_files import pretty_json
 
         if self.json == Path("-"):
-            show(pretty_json(comparison.to_dict() | _decided(checks)))
+            show(pretty_json(comparison.to_dict() | decided(checks)))
         else:
             self.show(comparison, [item.to_text() for item in checks])
-        export_to(self.trackers, comparison.to_dict(), checks, out=self.out)
+        if self.trackers:
+            export_to(self.trackers, comparison.to_dict(), checks, out=self.out)
         end(checks)
 
     def show(self, comparison: Comparison | ManyComparison | SideComparison, lines: Sequence[str]) -> None:
@@ -97,6 +98,6 @@ class Asked:
         say_sentences(*where(self.out), *lines)
 
 
-def _decided(checks: Sequence[Check]) -> dict[str, Any]:
+def decided(checks: Sequence[Check]) -> dict[str, Any]:
     """What the conditions decided, as plain data; empty without any."""
     return {"conditions": [item.to_text() for item in checks]} if checks else {}

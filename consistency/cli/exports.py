@@ -36,8 +36,6 @@ def export_to(
     out : Path or None
         The folder of its report.
     """
-    if not trackers:
-        return
     from consistency.report.exports.trackers import export
     from consistency.report.gate import gate_of
 

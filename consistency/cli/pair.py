@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from consistency.cli.asked import Asked
+from consistency.cli.asked import Asked, decided
 from consistency.cli.formats import Format
 from consistency.errors import InputError
 from consistency.support.streams import show, tell
@@ -112,7 +112,7 @@ def compare_pair(
         judged = {} if beside is None else {"noise": beside.to_dict()}
         judged |= {} if decision is None else {"policy": decision.to_dict()}
         if drafted is not None:
-            gate = judged | ({"conditions": [item.to_text() for item in checks]} if checks else {})
+            gate = judged | decided(checks)
             drafted.write(gate_of(checks, decision, lines), gate, single_file=asked.single_file)
         content: dict[str, Any] = {}
         if asked.json is not None or form is Format.JSON or asked.trackers:
@@ -122,13 +122,14 @@ def compare_pair(
     if asked.json == Path("-") or form is Format.JSON:
         show(pretty_json(content))
     elif form is Format.TEXT:
-        decided = [] if decision is None else decision.to_lines()
-        asked.show(comparison, (*lines, *(item.to_text() for item in checks), *decided))
+        further = [] if decision is None else decision.to_lines()
+        asked.show(comparison, (*lines, *(item.to_text() for item in checks), *further))
     else:
         from consistency.report.pair.github import to_markdown
 
         show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
-    export_to(asked.trackers, content, checks, decision, out=asked.out)
+    if asked.trackers:
+        export_to(asked.trackers, content, checks, decision, out=asked.out)
     end(checks, decision)
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
+from consistency.logs.metrics import ACCURACY
 from consistency.logs.run_config import RunConfig, model_name
 from consistency.logs.scores import Scores
 from consistency.report.pair.texts import SIDES, places_of, read_again
@@ -174,8 +175,8 @@ def _results(
         value = item.after if number else item.before
         if name == metric or value.value is None or item.higher_is_better is None:
             continue
-        share = item.aggregation == "mean" and all(0 <= (end.value or 0) <= 1 for end in (item.before, item.after))
-        bounds: tuple[int | str, int | str] = (0, 1) if share and item.higher_is_better else ("-Infinity", "Infinity")
+        # Of other metrics a mean between 0 and 1 does not say that none is beyond.
+        bounds: tuple[int | str, int | str] = (0, 1) if name in ACCURACY else ("-Infinity", "Infinity")
         yield _result(names, name, value, config, bounds=bounds, lower_is_better=not item.higher_is_better, details={})
 
 
