@@ -86,7 +86,9 @@ def make_environment(release: str, folder: Path) -> Path:
     venv.create(folder, clear=True, with_pip=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     here = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
-    (packages / "shared.pth").write_text("".join(f"{path}\n" for path in here), encoding="utf-8")
+    # addsitedir also reads the .pth files there: what is installed as editable, such as this project, lies behind one.
+    shared = "".join(f"import site; site.addsitedir({path!r})\n" for path in here)
+    (packages / "shared.pth").write_text(shared, encoding="utf-8")
     _output([python, "-m", "pip", "install", "--quiet", f"lm_eval=={release}"])
     return python
 
