@@ -76,11 +76,15 @@ def outcomes(draw: Draw, size: int, draws: int, chunk: int) -> list[float]:
 def main() -> None:
     """Draw, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=20_000, help=f"a multiple of {CHUNKS}")
+    parser.add_argument(
+        "--draws", type=int, default=20_000, help=f"a multiple of {CHUNKS}, which are drawn side by side"
+    )
     parser.add_argument("--only", metavar="TEXT", default="", help="only draws whose function and size hold this text")
     parser.add_argument("--keep", metavar="FILE", type=Path, help="a JSON file of finished figures, read and added to")
     parser.add_argument("--sizes", metavar="N", type=int, nargs="+", help="instead of each table's own sizes")
     arguments = parser.parse_args()
+    if arguments.draws < CHUNKS or arguments.draws % CHUNKS:
+        parser.error(f"--draws {arguments.draws}: give a multiple of {CHUNKS}")
     tables = {title: (tuple(arguments.sizes or sizes), parts) for title, (sizes, parts) in TABLES.items()}
     kept = json.loads(arguments.keep.read_text()) if arguments.keep and arguments.keep.exists() else {}
     # One process for each core: the linear algebra of each must not use them all.
