@@ -46,6 +46,7 @@ MENU = {
     "Guides": {
         "docs/cookbook.md": "Cookbook",
         "docs/evaluating.md": "Evaluating",
+        "docs/experiments.md": "Running an experiment",
         "docs/watch.md": "Watching a training",
         "docs/groups.md": "Groups, maps and audits",
         "docs/formats.md": "Formats that are read",
@@ -64,7 +65,11 @@ MENU = {
         "docs/results/world/README.md": "The embedded world",
         "docs/results/qwen2.5-coder-1.5b/README.md": "Qwen2.5-Coder-1.5B",
     },
-    "Project": {"CHANGELOG.md": "Changes", "consistency/world/base_model/README.md": "The base model"},
+    "Project": {
+        "CHANGELOG.md": "Changes",
+        "docs/architecture.md": "The rooms of the package",
+        "consistency/world/base_model/README.md": "The base model",
+    },
 }
 # Documents that a command writes: the site says below each which one.
 MADE_BY = {

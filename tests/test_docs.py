@@ -193,12 +193,12 @@ def test_the_readme_uses_only_public_names() -> None:
 
 
 @pytest.mark.parametrize("flags", ["", "--full", "--set device=cuda", "--full --elsewhere --set device=cuda"])
-def test_the_experiment_of_the_readme_is_sound_with_and_without_a_gpu(
+def test_the_experiment_of_the_documents_is_sound_with_and_without_a_gpu(
     flags: str, test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "--full" in flags:
         pytest.importorskip("axolotl")
-    (text,) = (block.text for block in blocks(ROOT / "README.md") if block.text.startswith("name: mine"))
+    (text,) = (block.text for block in blocks(ROOT / "docs" / "experiments.md") if block.text.startswith("name: mine"))
     small = text.replace("meta-llama/Llama-2-7b-hf", "./model")
     assert small != text
     (tmp_path / "mine.yaml").write_text(small)
