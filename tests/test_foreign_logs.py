@@ -354,7 +354,16 @@ def kl_output(means: list[tuple[float, float, float]]) -> str:
             f"    {2.5:6.3f} ± {0.1:6.3f} %    {100 * same:6.3f} ± {0.1:6.3f} %",
         ]
     return "\n".join(
-        [*printed, "", "====== Perplexity statistics ======", "Mean PPL(Q)                   :   8.000000 ±   0.1"]
+        [
+            *printed,
+            "",
+            "====== Perplexity statistics ======",
+            "Mean PPL(Q)                   :   8.000000 ±   0.1",
+            "",
+            "====== KL divergence statistics ======",
+            f"Mean    KLD: {np.mean(means, axis=0)[1]:10.6f} ± {0.001:10.6f}",
+            "Maximum KLD:   0.500000",
+        ]
     )
 
 
@@ -474,15 +483,17 @@ def test_a_damaged_file_is_refused_by_its_name(name, how, tmp_path, call, logs):
     else:
         content = b"" if how == "empty" else bytes(range(256)) * 40
     file.write_bytes(content)
-    error = refused(call, logs[name][0], file, tmp_path / "out")
-    assert file.name in error.replace("\n", "")
+    # Of a folder what is left of a file's beginning must still say what it was.
+    for path in {file, folder if how == "cut" else file}:
+        error = refused(call, logs[name][0], path, tmp_path / "out")
+        assert file.name in error.replace("\n", "")
 
 
 WRONG = {
     "inspect_json": [{"samples": [{"id": 1}]}, {"samples": "x"}, {"eval": 3}],
     "every_eval_ever": [{"evaluation": {"score": "high", "is_correct": True}}, {"input": None}, {"sample_id": [1]}],
     "nemo": [{"problem_idx": "x"}, {"problem_idx": -1}, {"reward": None}],
-    "lmms": [{"doc_id": -1}, {"doc_id": "x"}, {"filtered_resps": [["x", "True"], ["y", "False"]]}],
+    "lmms": [{"doc_id": -1}, {"doc_id": "x"}, {"filtered_resps": [["x", "True"], ["y", "False"]]}, {"acc": 10**400}],
     "plain": [
         {"logprobs": [-1.0]},
         {"logprobs": "x"},
@@ -511,7 +522,7 @@ def test_a_wrong_field_is_refused_with_its_line(name, wrong, tmp_path, call, log
 
 
 @pytest.mark.parametrize("name", ["lighteval", "leaderboard"])
-@pytest.mark.parametrize("fault", ["logprobs", "gold", "question"])
+@pytest.mark.parametrize("fault", ["logprobs", "gold", "question", "instruction"])
 def test_a_wrong_row_of_details_is_refused_with_its_number(name, fault, tmp_path, call, logs):
     file = data_file(FORMATS[name](tmp_path / "log", 1, AFTER))
     rows = pq.read_table(file).to_pylist()
@@ -520,10 +531,41 @@ def test_a_wrong_row_of_details_is_refused_with_its_number(name, fault, tmp_path
         response["logprobs" if name == "lighteval" else "predictions"] = [-1.0] if name == "lighteval" else "[-1.0]"
     elif fault == "gold":
         doc["gold_index"] = 7 if name == "lighteval" else "[7]"
+    elif fault == "instruction":
+        for row in rows:
+            (row["doc"] if name == "lighteval" else row)["instruction"] = None
+        doc["instruction"] = 7
     else:
         doc |= {"query": None} if name == "lighteval" else {"example": None, "full_prompt": None}
     pq.write_table(pa.Table.from_pylist(rows), file)
     assert "row 31" in refused(call, logs[name][0], file, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("value", "said"), [("[" + "9" * 400 + ", -1, -2, -3]", "too large"), ("7", "no list")])
+def test_predictions_that_are_no_list_of_numbers_are_refused(value, said, tmp_path, call, logs):
+    file = data_file(foreign_logs.write_leaderboard(tmp_path / "log", 1, AFTER))
+    rows = pq.read_table(file).to_pylist()
+    rows[30]["predictions"] = value
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    error = refused(call, logs["leaderboard"][0], file, tmp_path / "out")
+    assert "row 31" in error and said in error
+
+
+@pytest.mark.parametrize("name", ["every_eval_ever", "nemo"])
+def test_rows_that_end_before_the_announced_number_are_refused(name, tmp_path, call, logs):
+    """A file that was cut between two lines is JSON in every line: only the other file of the run says that some are missing."""
+    file = data_file(FORMATS[name](tmp_path / "log", 1, AFTER))
+    if name == "nemo":
+        (above,) = file.parent.glob("eval-*.json")
+        announced = {**json.loads(above.read_text()), "n_results": len(AFTER)}
+    else:
+        above = file.with_name(file.name.replace("_samples.jsonl", ".json"))
+        announced = {"detailed_evaluation_results": {"format": "jsonl", "total_rows": len(AFTER)}}
+    above.write_text(json.dumps(announced))
+    assert call("compare", logs[name][0], file)[0] == 0
+    rows = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(rows[:45]), encoding="utf-8")
+    assert f"{file.name}:45:" in refused(call, logs[name][0], file, tmp_path / "out").replace("\n", "")
 
 
 def test_values_written_as_text_are_never_run(tmp_path, call, logs):
@@ -601,6 +643,19 @@ def test_an_output_that_ends_early_is_refused(tmp_path, call, logs):
     text = file.read_text()
     file.write_text(text[: text.index("\n41\t")] + "\n")
     assert "ends after question 40 of 60" in refused(call, logs["llama_cpp"][0], file, tmp_path / "out")
+    means = [(0.01, 0.02 * (place + 1), 0.9) for place in range(20)]
+    whole, cut = tmp_path / "whole.log", tmp_path / "cut.log"
+    text = kl_output(means)
+    whole.write_text(text, encoding="utf-8")
+    # Between two chunks, within a number of the last chunk, and where a chunk of another output follows.
+    ends = [text[: text.index("  12    ")], text[: text.index("  12    ") + 60], text[: text.index("Mean    KLD")]]
+    for content in (*ends, text.replace("0.02000", "0.03000").replace("KLD:   0.210000", "KLD:   0.310000")):
+        cut.write_text(content, encoding="utf-8")
+        assert "ends after chunk" in refused(call, whole, cut, tmp_path / "out")
+    for encoding in ("utf-16", "utf-8-sig"):
+        cut.write_text(text, encoding=encoding)
+        code, _, error = call("compare", whole, cut)
+        assert (code, "UTF-16" in error) == ((2, True) if encoding == "utf-16" else (0, False))
 
 
 def test_a_log_of_lm_eval_is_for_no_other_reader(logs, test_data):

@@ -289,17 +289,16 @@ def _added(logprobs: list[float]) -> float:
 
 def _number(value: Any) -> float:
     """What Inspect's own metrics take a score's value to be; NaN for what is no number there."""
-    if isinstance(value, bool | int | float):
-        return float(value)
     if isinstance(value, str):
         found = _VALUES.get(value, _VALUES.get(value.lower()) if len(value) > 1 else None)
         if found is not None:
             return found
-        try:
-            return float(value)
-        except ValueError:
-            return math.nan
-    return math.nan
+    elif not isinstance(value, bool | int | float):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _config(header: _Header, task: str) -> RunConfig:

@@ -15,7 +15,7 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.logs.formats.answers import Answer, Log, option_index, to_scores
-from consistency.logs.formats.decoding import has_keys, json_lines_of
+from consistency.logs.formats.decoding import fault_of, has_keys, json_lines_of
 from consistency.logs.formats.prompts import asked
 from consistency.logs.packed import plain_name
 from consistency.logs.run_config import RunConfig, read_config
@@ -44,9 +44,8 @@ class LmmsReader:
         for line, row in json_lines_of(file, dict[str, Any], _WHAT):
             try:
                 answers.append(_answer(row))
-            except (KeyError, TypeError, ValueError) as error:
-                fault = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
-                raise InputError(fault, expected=_WHAT, path=file, line=line) from None
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise InputError(fault_of(error), expected=_WHAT, path=file, line=line) from None
         named = _NAME.fullmatch(plain_name(file))
         task, date = (named["task"], named["date"] or "") if named else (file.stem, "")
         results = file.with_name(f"{date}_results.json")
