@@ -548,7 +548,8 @@ def test_predictions_that_are_no_list_of_numbers_are_refused(value, said, tmp_pa
     rows[30]["predictions"] = value
     pq.write_table(pa.Table.from_pylist(rows), file)
     error = refused(call, logs["leaderboard"][0], file, tmp_path / "out")
-    assert "row 31" in error and said in error
+    assert "row 31" in error
+    assert said in error
 
 
 @pytest.mark.parametrize("name", ["every_eval_ever", "nemo"])

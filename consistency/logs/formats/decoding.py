@@ -99,7 +99,9 @@ def check_count(file: Path, held: int, line: int, other: Path, announced: Any) -
         Naming the last line.
     """
     if type(announced) is int and held < announced:
-        raise InputError(f"ends after {held:,} of the {announced:,} rows of {other.name}", do=AGAIN, path=file, line=line)
+        raise InputError(
+            f"ends after {held:,} of the {announced:,} rows of {other.name}", do=AGAIN, path=file, line=line
+        )
 
 
 def first_object(head: bytes) -> dict[str, Any]:

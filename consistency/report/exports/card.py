@@ -35,7 +35,7 @@ from consistency.support.text import counted, p_equals, p_value, visible
 _EXPECTED = "what `consistency compare BEFORE AFTER --json FILE` writes, or the folder of --out"
 # Rows of the table; the metadata has all tasks.
 MOST_TASKS = 30
-# Of an absolute path, not of an address or of a path that begins elsewhere; also where a long value was cut at its beginning or end.
+# Of an absolute path, not of an address or a path that begins elsewhere; also where a long value was cut at one of its ends.
 _FOLDERS = re.compile(
     r"""(?:(?<![^\s"'=(\[{,])(?:[A-Za-z]:)?[\\/](?:[^\s"',\\/]+[\\/])+|…[^\s"',\\/…]*[\\/](?:[^\s"',\\/]+[\\/])*)"""
     r"""(?=[^\s"',\\/])(?:[^\s"',\\/…]*(?=…))?"""
