@@ -161,6 +161,36 @@ def test_shots_prompts_and_template_of_two_programs_are_said(tmp_path):
     assert comparison.overall.pairing.prompts == {"same": 0, "different": 1, "unknown": 0}
 
 
+def test_answers_that_programs_name_otherwise_are_compared(tmp_path):
+    """Generated answers: one program calls a right one exact_match, another says correct."""
+    asked = [(f"What is {number} + 1?", str(number + 1)) for number in range(20)]
+    rows = [
+        {
+            "doc_id": number,
+            "doc": {"question": question},
+            "target": answer,
+            "arguments": {"gen_args_0": {"arg_0": question, "arg_1": {"until": ["\n"]}}},
+            "resps": [[answer]],
+            "filtered_resps": [answer if number % 4 else "?"],
+            "filter": "none",
+            "metrics": ["exact_match"],
+            "exact_match": float(number % 4 > 0),
+        }
+        for number, (question, answer) in enumerate(asked)
+    ]
+    first = lines(tmp_path / "a" / f"samples_sums_{DATE}.jsonl", rows)
+    said = [
+        {"task": "sums", "question": question, "gold": answer, "answer": answer if number % 5 else "?"}
+        for number, (question, answer) in enumerate(asked)
+    ]
+    comparison = compare(first, lines(tmp_path / "b" / "sums.jsonl", said))
+    found = section(comparison)
+    # Wrong before: 0, 4, 8, 12, 16. Wrong after: 0, 5, 10, 15.
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (20, 3, 4)
+    assert found.estimates["delta_accuracy"].value == pytest.approx(1 / 20)
+    assert "exact_match" in " ".join(found.pairing.notes)
+
+
 # What each format holds
 
 
@@ -425,6 +455,9 @@ def test_a_folder_of_several_tasks_and_dates(tmp_path):
         ),
         ("<|start_header_id|>user<|end_header_id|>\n\nWhich?\nA. x\nB. y<|eot_id|>", "Which?", ("x", "y")),
         ("[INST] Which?\n(A) x\n(B) y [/INST]", "Which?", ("x", "y")),
+        ("Which?\nA. x\nB. y\nAnswer with the option's letter from the given choices directly.", "Which?", ("x", "y")),
+        ("Which?\n(A) x\n(B) y\nPlease select the correct answer from the options above.", "Which?", ("x", "y")),
+        ("Which?\nA. please\nB. the answer", "Which?", ("please", "the answer")),
         ("", "", ()),
     ],
 )
