@@ -324,6 +324,23 @@ def test_values_of_scores_are_what_inspect_takes_them_to_be(tmp_path):
     assert np.array_equal(found, list(values.values()), equal_nan=True)
 
 
+def test_of_several_scorers_the_first_with_one_value_says_what_is_right(tmp_path):
+    header = foreign_logs.inspect_header(0, 60)
+    samples = [foreign_logs.inspect_sample(n, item, with_logprobs=False) for n, item in enumerate(BEFORE)]
+    for number, sample in enumerate(samples):
+        graded = {"value": {"clear": 1.0, "short": 0.0}}
+        sample["scores"] = {"grader": graded, "includes": {"value": "CI"[number % 2]}, "match": {"value": "I"}}
+    (tmp_path / "log.json").write_text(json.dumps({**header, "samples": samples}))
+    (scores,) = read_run(tmp_path / "log.json").tasks.values()
+    assert scores.correct.mean() == 0.5
+    assert {name: values.mean() for name, values in scores.metrics.items()} == {
+        "acc": 0.5,
+        "grader.clear": 1.0,
+        "grader.short": 0.0,
+        "match": 0.0,
+    }
+
+
 def test_an_archive_that_zipfile_packs_is_read_as_well(tmp_path, logs):
     (source,) = logs["inspect_eval"][0].glob("*.eval")
     members = {
@@ -346,6 +363,16 @@ def test_losses_of_lmms_eval_and_log_probabilities_are_told_apart(sign, tmp_path
     ]  # fmt: skip
     scores = read_run(lines(tmp_path / "20260304_050607_samples_towns.jsonl", rows)).tasks["towns"]
     assert np.allclose(scores.logprobs, [item.logprobs for item in BEFORE])
+
+
+def test_values_of_lmms_eval_that_are_no_numbers_are_named(tmp_path, logs):
+    """As in MMMU's tasks, whose answers are judged all at once."""
+    file = data_file(FORMATS["lmms"](tmp_path / "log", 1, AFTER))
+    rows = [json.loads(line) | {"mmmu_acc": {"id": "1"}} for line in file.read_text(encoding="utf-8").splitlines()]
+    lines(file, rows)
+    found = section(compare(logs["lmms"][0], file))
+    assert found.n == len(AFTER)
+    assert [note for note in found.pairing.notes if "mmmu_acc" in note]
 
 
 @pytest.mark.parametrize("kind", ["hellaswag", "winogrande"])
