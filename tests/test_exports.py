@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -356,6 +357,23 @@ def test_mlflow_has_the_numbers_in_a_local_store(exported: tuple[Path, dict[str,
     assert run.data.params["after/model"] == "org/model-1"
     assert run.data.params["gate"] == "failed"
     assert {item.path for item in client.list_artifacts(run.info.run_id)} == {"comparison.json", "report.html"}
+
+
+def test_a_server_of_mlflow_that_does_not_answer_is_given_up(comparison: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@{address}")
+        told = export(["mlflow"], comparison.to_dict())
+        assert next(told) == f"mlflow: writing to http://{address}"
+        began = time.monotonic()
+        with pytest.raises(InputError) as refused:
+            list(told)
+    # Two tries of a second each, a pause between them, and the import.
+    assert time.monotonic() - began < 30
+    assert "secret" not in str(refused.value)
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 
 # Records of every_eval_ever

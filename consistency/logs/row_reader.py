@@ -277,7 +277,7 @@ def _not_json(error: json.JSONDecodeError, line: int, path: Path) -> InputError:
 
 
 def _not_text(error: UnicodeDecodeError, line: int, path: Path) -> InputError:
-    other = error.object.startswith(_UTF_16)
+    other = line == 1 and error.object.startswith(_UTF_16)
     return InputError(
         "is UTF-16" if other else f"not UTF-8: {error.reason} at byte {error.start}",
         expected="UTF-8 text",
