@@ -10,9 +10,8 @@ what counts on a busy machine; those of the comparison alone, and of a second on
 import the package. The comparisons of all Pythons have to hold the same numbers. Peers are installed with the newest of these
 Pythons and imported.
 
-Exit codes: 0 if every Python that was found passed, and none is missing; 1 if one failed, took more than a minute of the processor, or
-two disagree; 2 if an input cannot
-be used; 3 if all that were found passed, and others were not found.
+Exit codes: 0 if every Python that was found passed, and none is missing; 1 if one failed or took more seconds of the processor
+than `--most`, or two disagree; 2 if an input cannot be used; 3 if all that were found passed, and others were not found.
 """
 
 from __future__ import annotations
