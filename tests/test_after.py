@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from consistency import compare
-from consistency.cli.after import _Evaluations
+from consistency.cli.after import _audited, _Evaluations
 from consistency.errors import InputError
-from consistency.experiment.trained import read_trained
+from consistency.experiment.trained import Trained, read_trained
 from consistency.logs.runs import read_run
 from consistency.tasks.questions import read_questions
 from consistency.training_data.training_probe import write_probe
@@ -167,15 +167,21 @@ def test_an_adapter_is_evaluated_on_its_base_model(tmp_path: Path, call: Call, m
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.1)
     model.save_pretrained("out")
-    AutoTokenizer.from_pretrained(BASE_MODEL).save_pretrained("out")
+    tokenizer = AutoTokenizer.from_pretrained(BASE_MODEL)
+    tokenizer.chat_template = template = (
+        "{% for turn in messages %}[{{ turn.role }}] {{ turn.content }}\n{% endfor %}[assistant] "
+    )
+    tokenizer.save_pretrained("out")
     config = write_config(tmp_path, adapter="lora")
     flags = ("--limit", 4, "--device", "cpu", "--model_args", "dtype=float32", "--no-audit")
     code, _, told = call("after", config, "--tasks", TASK, *flags, "--out", "seen")
     assert code == 0, told[-3000:]
-    assert sorted(path.name.rpartition("-")[0] for path in Path("seen/logs").iterdir()) == ["base-own", "tuned"]
-    (tuned,) = Path("seen/logs").glob("tuned-*")
-    arguments = read_run(tuned).config.content["config"]["model_args"]
-    assert arguments == {"dtype": "float32", "pretrained": str(BASE_MODEL), "peft": "out"}
+    runs = {path.name.rpartition("-")[0]: read_run(path) for path in Path("seen/logs").iterdir()}
+    spoken = {name: run.config.content["chat_template"] for name, run in runs.items()}
+    # An adapter has the tokenizer that it was saved with, and not that of its base model.
+    assert spoken["tuned"] == spoken["base-same"] == template != spoken["base-own"]
+    arguments = runs["tuned"].config.content["config"]["model_args"]
+    assert arguments == {"dtype": "float32", "pretrained": str(BASE_MODEL), "peft": "out", "tokenizer": "out"}
     assert not Path("seen/audit").exists()
 
 
@@ -185,6 +191,8 @@ def test_an_adapter_is_evaluated_on_its_base_model(tmp_path: Path, call: Call, m
         ({"base_model": None}, (), r"my\.yml: no base_model"),
         ({"base_model": [1]}, (), r"my\.yml: base_model: \[1\]; expected text"),
         ({"datasets": "rows.jsonl"}, ("out/config.json",), r"my\.yml: datasets: str; expected a list"),
+        ({"datasets": [{"type": "alpaca"}]}, ("out/config.json",), r"my\.yml: datasets: entry 1 names no path"),
+        ({"val_set_size": "10%"}, ("out/config.json",), r"my\.yml: val_set_size: '10%'; expected a number"),
         ({}, (), r"^out: no such folder; .*--checkpoint"),
         ({}, ("out/checkpoint-9/config.json", "out/checkpoint-10/config.json"), r"--checkpoint out/checkpoint-10"),
         ({}, ("out/debug.log",), r"^out: holds no trained model"),
@@ -200,6 +208,54 @@ def test_what_is_no_finished_training_is_refused(
         Path(file).write_text("{}")
     with pytest.raises(InputError, match=message):
         read_trained(Path(config.name))
+
+
+def test_what_was_trained_on_is_read_from_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shapes of Axolotl's own examples: names of the hub, parts, folders with named files, raw text, an earlier adapter."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text("{}")
+    (tmp_path / "rows").mkdir()
+    for name in ("more.jsonl", "rows/a.jsonl", "rows/b.parquet"):
+        (tmp_path / name).write_text("{}\n")
+    datasets = [
+        {"path": "mhenrichsen/alpaca_2k_test", "type": "alpaca"},
+        {"path": "more.jsonl", "type": "chat_template", "split": "train[0:100]"},
+        {"path": "rows", "ds_type": "json", "data_files": ["rows/a.jsonl", "rows/b.parquet"], "type": "alpaca"},
+        {"path": "a/b", "data_files": "rows/a.jsonl", "split": "train"},
+    ]
+    changes = {"val_set_size": 0.05, "pretraining_dataset": "allenai/c4", "lora_model_dir": "./earlier"}
+    found = read_trained(write_config(tmp_path, datasets=datasets, **changes))
+    assert found.training_sets == (Path("more.jsonl"), Path("rows/a.jsonl"))
+    assert found.elsewhere == ("mhenrichsen/alpaca_2k_test", "rows/b.parquet", "a/b", "allenai/c4")
+    assert (found.parts, found.held_out, found.began_from) == ({"more.jsonl": "train[0:100]"}, 0.05, "./earlier")
+
+
+def test_a_training_set_that_cannot_be_read_leaves_the_others(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lm_eval")
+    monkeypatch.chdir(tmp_path)
+    trained = Trained(
+        base_model=str(BASE_MODEL),
+        revision=None,
+        folder=Path("out"),
+        adapter=False,
+        training_sets=(
+            write_rows(tmp_path / "pairs.jsonl", [{"prompt": "?", "chosen": "x", "rejected": "y"}]),
+            write_rows(tmp_path / "rows.jsonl", [conversation(f"Is it {number}?", "A. one") for number in range(8)]),
+        ),
+        elsewhere=(),
+        parts={str(tmp_path / "rows.jsonl"): "train[:50%]"},
+        held_out=0.1,
+        began_from=None,
+    )
+    both = _Evaluations(["--device", "cpu"], tmp_path / "logs", {"dtype": "float32"})
+    tuned = both.asked("tuned", trained.base_args, ["--tasks", TASK, "--limit", "2"])
+    found = _audited(trained, both, tuned, tmp_path / "seen")
+    assert [audit.path for audit in found.audits] == [tmp_path / "rows.jsonl"]
+    assert len(found.gaps) == 3
+    assert "pairs.jsonl:1" in found.gaps[0]
 
 
 def test_outside_a_repository_git_is_not_asked(

@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from scipy import stats
 from consistency import compare, compare_many, compare_sides
 from consistency.errors import InputError
 from consistency.report.exports.badge import COLOURS, badge
-from consistency.report.exports.card import card_of, model_index, read_card, section
+from consistency.report.exports.card import card_of, metadata, model_index, read_card, section
 from consistency.report.exports.readme import BEGIN, END, with_section
 from consistency.report.exports.trackers import TRACKERS, export, read_trackers
 from consistency.report.exports.values import values_of
@@ -358,6 +359,23 @@ def test_mlflow_has_the_numbers_in_a_local_store(exported: tuple[Path, dict[str,
     assert {item.path for item in client.list_artifacts(run.info.run_id)} == {"comparison.json", "report.html"}
 
 
+def test_a_server_of_mlflow_that_does_not_answer_is_given_up(comparison: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@{address}")
+        told = export(["mlflow"], comparison.to_dict())
+        assert next(told) == f"mlflow: writing to http://{address}"
+        began = time.monotonic()
+        with pytest.raises(InputError) as refused:
+            list(told)
+    # Two tries of a second each, a pause between them, and the import.
+    assert time.monotonic() - began < 30
+    assert "secret" not in str(refused.value)
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
 # Records of every_eval_ever
 
 
@@ -645,7 +663,9 @@ def test_a_card_says_how_many_metrics_it_leaves_out_and_counts_questions_with_bo
     assert [line.split(" | ")[3] for line in rows if "`task" in line] == ["28"] * (len(rows) - text.count("`sums`"))
 
 
-def test_the_command_of_a_card_gives_the_same_comparison(call: Any, tmp_path: Path) -> None:
+def test_the_command_of_a_card_gives_the_same_comparison(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for side, wrong in (("before", {1}), ("after", {2, 5})):
         (file,) = write_generated(tmp_path / side, wrong).iterdir()
         rows = list(map(json.loads, file.read_text().splitlines()))
@@ -658,8 +678,30 @@ def test_the_command_of_a_card_gives_the_same_comparison(call: Any, tmp_path: Pa
     logs = (tmp_path / "before", tmp_path / "after")
     assert call("compare", *logs, "--filter", "second", "--margin", "0.02", "--json", tmp_path / "c.json")[0] == 0
     (command,) = re.findall(r"^\$ consistency (.*)$", section(read_card(tmp_path / "c.json")), re.MULTILINE)
+    # Where the logs were is nobody's business.
+    monkeypatch.chdir(tmp_path)
     assert call(*shlex.split(command), "--json", tmp_path / "again.json")[0] == 0
-    assert json.loads((tmp_path / "again.json").read_text()) == json.loads((tmp_path / "c.json").read_text())
+    again, first = (json.loads((tmp_path / name).read_text()) for name in ("again.json", "c.json"))
+    for content in (again, first):
+        for side in ("before", "after"):
+            content[side]["path"] = Path(content[side]["path"]).name
+    assert again == first
+
+
+def test_a_card_does_not_say_where_its_files_were(tmp_path: Path) -> None:
+    home = tmp_path / "home" / "somebody"
+    for run, address in (("first", "https://host/a"), ("second", "https://host/b/c")):
+        folder = write_log(home / run / "logs", 0, answers(0, n=12), model=f"{home}/models/llama")
+        (results,) = folder.rglob("results_*.json")
+        content = json.loads(results.read_text())
+        content["configs"]["towns"] |= {"dataset_path": f"{home}/data/{run}", "dataset_kwargs": {"source": address}}
+        results.write_text(json.dumps(content))
+    found = card_of(compare(home / "first" / "logs", home / "second" / "logs"))
+    text = section(found) + metadata(found)
+    assert "mebody" not in text
+    assert "$ consistency compare first/logs second/logs\n" in text
+    assert "…/first → …/second" in text
+    assert "https://host/a → https://host/b/c" in text.replace("<!-- -->", "")
 
 
 def luminance(colour: str) -> float:

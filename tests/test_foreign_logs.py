@@ -161,6 +161,36 @@ def test_shots_prompts_and_template_of_two_programs_are_said(tmp_path):
     assert comparison.overall.pairing.prompts == {"same": 0, "different": 1, "unknown": 0}
 
 
+def test_answers_that_programs_name_otherwise_are_compared(tmp_path):
+    """Generated answers: one program calls a right one exact_match, another says correct."""
+    asked = [(f"What is {number} + 1?", str(number + 1)) for number in range(20)]
+    rows = [
+        {
+            "doc_id": number,
+            "doc": {"question": question},
+            "target": answer,
+            "arguments": {"gen_args_0": {"arg_0": question, "arg_1": {"until": ["\n"]}}},
+            "resps": [[answer]],
+            "filtered_resps": [answer if number % 4 else "?"],
+            "filter": "none",
+            "metrics": ["exact_match"],
+            "exact_match": float(number % 4 > 0),
+        }
+        for number, (question, answer) in enumerate(asked)
+    ]
+    first = lines(tmp_path / "a" / f"samples_sums_{DATE}.jsonl", rows)
+    said = [
+        {"task": "sums", "question": question, "gold": answer, "answer": answer if number % 5 else "?"}
+        for number, (question, answer) in enumerate(asked)
+    ]
+    comparison = compare(first, lines(tmp_path / "b" / "sums.jsonl", said))
+    found = section(comparison)
+    # Wrong before: 0, 4, 8, 12, 16. Wrong after: 0, 5, 10, 15.
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (20, 3, 4)
+    assert found.estimates["delta_accuracy"].value == pytest.approx(1 / 20)
+    assert "exact_match" in " ".join(found.pairing.notes)
+
+
 # What each format holds
 
 
@@ -294,6 +324,23 @@ def test_values_of_scores_are_what_inspect_takes_them_to_be(tmp_path):
     assert np.array_equal(found, list(values.values()), equal_nan=True)
 
 
+def test_of_several_scorers_the_first_with_one_value_says_what_is_right(tmp_path):
+    header = foreign_logs.inspect_header(0, 60)
+    samples = [foreign_logs.inspect_sample(n, item, with_logprobs=False) for n, item in enumerate(BEFORE)]
+    for number, sample in enumerate(samples):
+        graded = {"value": {"clear": 1.0, "short": 0.0}}
+        sample["scores"] = {"grader": graded, "includes": {"value": "CI"[number % 2]}, "match": {"value": "I"}}
+    (tmp_path / "log.json").write_text(json.dumps({**header, "samples": samples}))
+    (scores,) = read_run(tmp_path / "log.json").tasks.values()
+    assert scores.correct.mean() == 0.5
+    assert {name: values.mean() for name, values in scores.metrics.items()} == {
+        "acc": 0.5,
+        "grader.clear": 1.0,
+        "grader.short": 0.0,
+        "match": 0.0,
+    }
+
+
 def test_an_archive_that_zipfile_packs_is_read_as_well(tmp_path, logs):
     (source,) = logs["inspect_eval"][0].glob("*.eval")
     members = {
@@ -316,6 +363,16 @@ def test_losses_of_lmms_eval_and_log_probabilities_are_told_apart(sign, tmp_path
     ]  # fmt: skip
     scores = read_run(lines(tmp_path / "20260304_050607_samples_towns.jsonl", rows)).tasks["towns"]
     assert np.allclose(scores.logprobs, [item.logprobs for item in BEFORE])
+
+
+def test_values_of_lmms_eval_that_are_no_numbers_are_named(tmp_path, logs):
+    """As in MMMU's tasks, whose answers are judged all at once."""
+    file = data_file(FORMATS["lmms"](tmp_path / "log", 1, AFTER))
+    rows = [json.loads(line) | {"mmmu_acc": {"id": "1"}} for line in file.read_text(encoding="utf-8").splitlines()]
+    lines(file, rows)
+    found = section(compare(logs["lmms"][0], file))
+    assert found.n == len(AFTER)
+    assert [note for note in found.pairing.notes if "mmmu_acc" in note]
 
 
 @pytest.mark.parametrize("kind", ["hellaswag", "winogrande"])
@@ -354,7 +411,16 @@ def kl_output(means: list[tuple[float, float, float]]) -> str:
             f"    {2.5:6.3f} ± {0.1:6.3f} %    {100 * same:6.3f} ± {0.1:6.3f} %",
         ]
     return "\n".join(
-        [*printed, "", "====== Perplexity statistics ======", "Mean PPL(Q)                   :   8.000000 ±   0.1"]
+        [
+            *printed,
+            "",
+            "====== Perplexity statistics ======",
+            "Mean PPL(Q)                   :   8.000000 ±   0.1",
+            "",
+            "====== KL divergence statistics ======",
+            f"Mean    KLD: {np.mean(means, axis=0)[1]:10.6f} ± {0.001:10.6f}",
+            "Maximum KLD:   0.500000",
+        ]
     )
 
 
@@ -416,6 +482,9 @@ def test_a_folder_of_several_tasks_and_dates(tmp_path):
         ),
         ("<|start_header_id|>user<|end_header_id|>\n\nWhich?\nA. x\nB. y<|eot_id|>", "Which?", ("x", "y")),
         ("[INST] Which?\n(A) x\n(B) y [/INST]", "Which?", ("x", "y")),
+        ("Which?\nA. x\nB. y\nAnswer with the option's letter from the given choices directly.", "Which?", ("x", "y")),
+        ("Which?\n(A) x\n(B) y\nPlease select the correct answer from the options above.", "Which?", ("x", "y")),
+        ("Which?\nA. please\nB. the answer", "Which?", ("please", "the answer")),
         ("", "", ()),
     ],
 )
@@ -474,15 +543,17 @@ def test_a_damaged_file_is_refused_by_its_name(name, how, tmp_path, call, logs):
     else:
         content = b"" if how == "empty" else bytes(range(256)) * 40
     file.write_bytes(content)
-    error = refused(call, logs[name][0], file, tmp_path / "out")
-    assert file.name in error.replace("\n", "")
+    # Of a folder what is left of a file's beginning must still say what it was.
+    for path in {file, folder if how == "cut" else file}:
+        error = refused(call, logs[name][0], path, tmp_path / "out")
+        assert file.name in error.replace("\n", "")
 
 
 WRONG = {
     "inspect_json": [{"samples": [{"id": 1}]}, {"samples": "x"}, {"eval": 3}],
     "every_eval_ever": [{"evaluation": {"score": "high", "is_correct": True}}, {"input": None}, {"sample_id": [1]}],
     "nemo": [{"problem_idx": "x"}, {"problem_idx": -1}, {"reward": None}],
-    "lmms": [{"doc_id": -1}, {"doc_id": "x"}, {"filtered_resps": [["x", "True"], ["y", "False"]]}],
+    "lmms": [{"doc_id": -1}, {"doc_id": "x"}, {"filtered_resps": [["x", "True"], ["y", "False"]]}, {"acc": 10**400}],
     "plain": [
         {"logprobs": [-1.0]},
         {"logprobs": "x"},
@@ -511,7 +582,7 @@ def test_a_wrong_field_is_refused_with_its_line(name, wrong, tmp_path, call, log
 
 
 @pytest.mark.parametrize("name", ["lighteval", "leaderboard"])
-@pytest.mark.parametrize("fault", ["logprobs", "gold", "question"])
+@pytest.mark.parametrize("fault", ["logprobs", "gold", "question", "instruction"])
 def test_a_wrong_row_of_details_is_refused_with_its_number(name, fault, tmp_path, call, logs):
     file = data_file(FORMATS[name](tmp_path / "log", 1, AFTER))
     rows = pq.read_table(file).to_pylist()
@@ -520,10 +591,42 @@ def test_a_wrong_row_of_details_is_refused_with_its_number(name, fault, tmp_path
         response["logprobs" if name == "lighteval" else "predictions"] = [-1.0] if name == "lighteval" else "[-1.0]"
     elif fault == "gold":
         doc["gold_index"] = 7 if name == "lighteval" else "[7]"
+    elif fault == "instruction":
+        for row in rows:
+            (row["doc"] if name == "lighteval" else row)["instruction"] = None
+        doc["instruction"] = 7
     else:
         doc |= {"query": None} if name == "lighteval" else {"example": None, "full_prompt": None}
     pq.write_table(pa.Table.from_pylist(rows), file)
     assert "row 31" in refused(call, logs[name][0], file, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("value", "said"), [("[" + "9" * 400 + ", -1, -2, -3]", "too large"), ("7", "no list")])
+def test_predictions_that_are_no_list_of_numbers_are_refused(value, said, tmp_path, call, logs):
+    file = data_file(foreign_logs.write_leaderboard(tmp_path / "log", 1, AFTER))
+    rows = pq.read_table(file).to_pylist()
+    rows[30]["predictions"] = value
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    error = refused(call, logs["leaderboard"][0], file, tmp_path / "out")
+    assert "row 31" in error
+    assert said in error
+
+
+@pytest.mark.parametrize("name", ["every_eval_ever", "nemo"])
+def test_rows_that_end_before_the_announced_number_are_refused(name, tmp_path, call, logs):
+    """A file that was cut between two lines is JSON in every line: only the other file of the run says that some are missing."""
+    file = data_file(FORMATS[name](tmp_path / "log", 1, AFTER))
+    if name == "nemo":
+        (above,) = file.parent.glob("eval-*.json")
+        announced = {**json.loads(above.read_text()), "n_results": len(AFTER)}
+    else:
+        above = file.with_name(file.name.replace("_samples.jsonl", ".json"))
+        announced = {"detailed_evaluation_results": {"format": "jsonl", "total_rows": len(AFTER)}}
+    above.write_text(json.dumps(announced))
+    assert call("compare", logs[name][0], file)[0] == 0
+    rows = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(rows[:45]), encoding="utf-8")
+    assert f"{file.name}:45:" in refused(call, logs[name][0], file, tmp_path / "out").replace("\n", "")
 
 
 def test_values_written_as_text_are_never_run(tmp_path, call, logs):
@@ -601,6 +704,19 @@ def test_an_output_that_ends_early_is_refused(tmp_path, call, logs):
     text = file.read_text()
     file.write_text(text[: text.index("\n41\t")] + "\n")
     assert "ends after question 40 of 60" in refused(call, logs["llama_cpp"][0], file, tmp_path / "out")
+    means = [(0.01, 0.02 * (place + 1), 0.9) for place in range(20)]
+    whole, cut = tmp_path / "whole.log", tmp_path / "cut.log"
+    text = kl_output(means)
+    whole.write_text(text, encoding="utf-8")
+    # Between two chunks, within a number of the last chunk, and where a chunk of another output follows.
+    ends = [text[: text.index("  12    ")], text[: text.index("  12    ") + 60], text[: text.index("Mean    KLD")]]
+    for content in (*ends, text.replace("0.02000", "0.03000").replace("KLD:   0.210000", "KLD:   0.310000")):
+        cut.write_text(content, encoding="utf-8")
+        assert "ends after chunk" in refused(call, whole, cut, tmp_path / "out")
+    for encoding in ("utf-16", "utf-8-sig"):
+        cut.write_text(text, encoding=encoding)
+        code, _, error = call("compare", whole, cut)
+        assert (code, "UTF-16" in error) == ((2, True) if encoding == "utf-16" else (0, False))
 
 
 def test_a_log_of_lm_eval_is_for_no_other_reader(logs, test_data):

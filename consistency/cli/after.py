@@ -101,6 +101,10 @@ def after(
         ]
     # Behind everything that lm_eval prints.
     show(comparison.to_text(MOST_TASKS, columns=columns(), styles=shows_colours()) + "\n", styles=True)
+    if trained.began_from is not None:
+        found.append(
+            f"The training began from {trained.began_from} (lora_model_dir): what that had taught is part of the change"
+        )
     say_sentences(
         *(item.to_text() for item in checks),
         *found,
@@ -264,20 +268,35 @@ def _audited(trained: Trained, both: _Evaluations, tuned: Path, out: Path) -> _A
     from consistency.training_data.audit_page import write_audit
     from consistency.training_data.decontamination import find_contamination
     from consistency.training_data.training_probe import write_probe
+    from consistency.training_data.training_sets import read_training_set
 
-    gaps = [f"{name}: not audited, it is no JSON file on this machine" for name in trained.elsewhere]
-    if not trained.training_sets:
+    gaps = [f"{name}: not audited, it is no file of JSON rows on this machine" for name in trained.elsewhere]
+    readable = []
+    for path in trained.training_sets:
+        try:
+            read_training_set(path)
+            readable.append(path)
+        except InputError as error:
+            gaps.append(f"not audited: {error}")
+    if not readable:
         return _Audited(gaps=gaps)
     try:
-        probe = write_probe(trained.training_sets, out / "probe")
+        probe = write_probe(readable, out / "probe")
     except InputError as error:
         return _Audited(gaps=[*gaps, f"the training set is not audited: {error}"])
     if probe is None:
         few = "it has fewer than six multiple-choice questions with options behind letters"
         return _Audited(gaps=[*gaps, f"the training set is not audited: {few}"])
+    gaps += [
+        f"{path}: audited whole, though only {trained.parts[str(path)]} of it was trained on"
+        for path in readable
+        if str(path) in trained.parts
+    ]
+    if trained.held_out:
+        gaps.append(f"The rows that were held out (val_set_size: {trained.held_out:g}) are audited as well")
     logs = both.asked("probe", trained.base_args, ["--tasks", probe.task], [probe.folder])
     # The probe's header is no subject.
-    audits = [audit(path, [logs], own_subjects=True) for path in trained.training_sets]
+    audits = [audit(path, [logs], own_subjects=True) for path in readable]
     folders = [out / ("audit" if len(audits) == 1 else f"audit-{number}") for number in range(1, len(audits) + 1)]
     for found, folder in zip(audits, folders, strict=True):
         write_audit(found, folder)

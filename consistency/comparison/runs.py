@@ -118,13 +118,16 @@ def comparable(scores: Scores, score: str) -> Scores:
 def same_kind(first: Scores, second: Scores) -> tuple[Scores, Scores]:
     """Two logs of one task as they can be compared: without options where only one logs them, and both a metric of accuracy.
 
-    Another program may have asked for a letter what lm_eval scores by log-probabilities.
+    Another program may have asked for a letter what lm_eval scores by log-probabilities, and may name otherwise what is right.
     """
-    if first.has_options == second.has_options:
+    if first.has_options and second.has_options:
         return first, second
     one, two = (scores.without_options() if scores.has_options else scores for scores in (first, second))
-    shared = set(one.accuracy_metrics) & set(two.accuracy_metrics)
-    return (one, two) if shared else (first, second)
+    if set(one.accuracy_metrics) & set(two.accuracy_metrics):
+        return one, two
+    if one.accuracy_metrics and two.accuracy_metrics:
+        return one.with_accuracy(), two.with_accuracy()
+    return first, second
 
 
 def common_tasks(first: Run, second: Run) -> dict[str, str]:

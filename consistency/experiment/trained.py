@@ -32,6 +32,12 @@ class Trained:
         Files of rows in JSON.
     elsewhere : tuple of str
         Data sets that are no such files, such as names of the hub.
+    parts : dict of str to str
+        The part of a data set that was trained on, where it is not all of it, as in ``train[:50%]``.
+    held_out : float
+        Rows that were held out of the training, or their share: ``val_set_size``.
+    began_from : str or None
+        The adapter that the training began from, ``lora_model_dir``.
     """
 
     base_model: str
@@ -40,6 +46,9 @@ class Trained:
     adapter: bool
     training_sets: tuple[Path, ...]
     elsewhere: tuple[str, ...]
+    parts: Mapping[str, str]
+    held_out: float
+    began_from: str | None
 
     @property
     def base_args(self) -> dict[str, str]:
@@ -52,7 +61,10 @@ class Trained:
         """The trained model, likewise."""
         if not self.adapter:
             return {"pretrained": str(self.folder)}
-        return {**self.base_args, "peft": str(self.folder)}
+        named = {**self.base_args, "peft": str(self.folder)}
+        # Its chat template and the tokens that were added are those of the training.
+        own = (self.folder / "tokenizer_config.json").is_file()
+        return {**named, "tokenizer": str(self.folder)} if own else named
 
 
 def read_trained(config: str | Path, folder: str | Path | None = None) -> Trained:
@@ -93,11 +105,14 @@ def read_trained(config: str | Path, folder: str | Path | None = None) -> Traine
     if base is None:
         raise InputError("no base_model", expected=_EXPECTED, path=config)
     place = Path(folder or _text(content, "output_dir", config) or _OUTPUT)
-    listed = content.get("datasets") or []
-    if not isinstance(listed, list):
-        raise InputError(f"datasets: {type(listed).__name__}", expected="a list of data sets", path=config)
-    names = [str(item["path"]) for item in listed if isinstance(item, Mapping) and item.get("path")]
+    listed = _data_sets(content, "datasets", config)
+    parts = {name: str(item["split"]) for item in listed for name in _names(item) if "[" in str(item.get("split"))}
+    listed += _data_sets(content, "pretraining_dataset", config)
+    names = [name for item in listed for name in _names(item)]
     files = tuple(Path(name) for name in names if Path(name).suffix in _ROWS and Path(name).is_file())
+    held_out = content.get("val_set_size") or 0
+    if not isinstance(held_out, int | float):
+        raise InputError(f"val_set_size: {held_out!r}", expected="a number", path=config)
     return Trained(
         base_model=base,
         revision=_text(content, "revision_of_model", config),
@@ -105,7 +120,31 @@ def read_trained(config: str | Path, folder: str | Path | None = None) -> Traine
         adapter=_is_adapter(place, config),
         training_sets=tuple(dict.fromkeys(files)),
         elsewhere=tuple(dict.fromkeys(name for name in names if Path(name) not in files)),
+        parts=parts,
+        held_out=float(held_out),
+        began_from=_text(content, "lora_model_dir", config),
     )
+
+
+def _data_sets(content: Mapping[str, Any], key: str, config: Path) -> list[Mapping[str, Any]]:
+    """The entries of a list of data sets; a name alone is one whose path it is."""
+    listed = content.get(key) or []
+    if key == "pretraining_dataset" and not isinstance(listed, list):
+        listed = [listed]
+    if not isinstance(listed, list):
+        raise InputError(f"{key}: {type(listed).__name__}", expected="a list of data sets", path=config)
+    found = [{"path": item} if isinstance(item, str) else item for item in listed]
+    for number, item in enumerate(found, 1):
+        if not isinstance(item, Mapping) or not isinstance(item.get("path"), str):
+            raise InputError(f"{key}: entry {number} names no path", expected="path: NAME", path=config)
+    return found
+
+
+def _names(item: Mapping[str, Any]) -> list[str]:
+    """The files of a data set that is a folder with named files, else its own name."""
+    files = item.get("data_files")
+    listed = [files] if isinstance(files, str) else files if isinstance(files, list) else []
+    return list(map(str, listed)) if listed and Path(item["path"]).is_dir() else [item["path"]]
 
 
 def _text(content: Mapping[str, Any], key: str, config: Path) -> str | None:

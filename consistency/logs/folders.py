@@ -178,7 +178,7 @@ def find_logs(path: Path, run: str | None = None, *, or_newest: bool = False) ->
         _refuse_old(listing.old)
         raise InputError(
             "no samples files",
-            expected="samples_TASK_DATE.jsonl",
+            expected="samples_TASK_DATE.jsonl, or a log of another program that docs/formats.md lists",
             do="run lm_eval with --log_samples --output_path",
             path=path,
         )

@@ -6,6 +6,7 @@ and those with an error, which it locates.
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import re
@@ -22,6 +23,8 @@ from consistency.logs.packed import open_log
 from consistency.logs.rows import Expected, RowKind, row_kind
 
 _BOM = b"\xef\xbb\xbf"
+# Windows PowerShell writes it where output is sent to a file.
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BLANK = _BOM + b" \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]*")
 # The comma between two rows of an array. In a text the quotes of a key have a backslash before them.
@@ -267,17 +270,18 @@ def _not_json(error: json.JSONDecodeError, line: int, path: Path) -> InputError:
     return InputError(
         f"not JSON: {error.msg} at column {error.colno}",
         expected="one JSON object per document",
-        do="the file may be cut or damaged; copy it again or run lm_eval again",
+        do="the file may be cut or damaged; copy it again or run the evaluation again",
         path=path,
         line=line + error.lineno - 1,
     )
 
 
 def _not_text(error: UnicodeDecodeError, line: int, path: Path) -> InputError:
+    other = line == 1 and error.object.startswith(_UTF_16)
     return InputError(
-        f"not UTF-8: {error.reason} at byte {error.start}",
+        "is UTF-16" if other else f"not UTF-8: {error.reason} at byte {error.start}",
         expected="UTF-8 text",
-        do="copy the file again or run lm_eval again",
+        do="save it as UTF-8" if other else "copy the file again or run the evaluation again",
         path=path,
         line=line + error.object.count(b"\n", 0, error.start),
     )

@@ -252,6 +252,13 @@ class Scores:
             notes=(*self.notes, "log-probabilities are not used: the other log has none"),
         )
 
+    def with_accuracy(self) -> Scores:
+        """The same answers with what is right under the first name of `ACCURACY`, for a log that names it otherwise."""
+        if ACCURACY[0] in self.accuracy_metrics:
+            return self
+        note = f"an answer is right by {self.accuracy_metrics[0]}, which the other log does not have"
+        return replace(self, metrics={**self.metrics, ACCURACY[0]: self.correct}, notes=(*self.notes, note))
+
     def reorder_options(self, order: Integers) -> Scores:
         """The same answers with the options of row i in the order `order[i]`; order has shape [n, columns to keep]."""
         moved = (order != np.arange(order.shape[1])).any(axis=1)

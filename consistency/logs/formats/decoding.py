@@ -21,7 +21,7 @@ _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 # Rows that are decoded at once: a file of a few bytes may say that all of them are one long text.
 _ROWS = 64
-_AGAIN = "the file may be cut or damaged; copy it again or run the evaluation again"
+AGAIN = "the file may be cut or damaged; copy it again or run the evaluation again"
 
 
 def decode(content: bytes, kind: type[T], path: Path, what: str, line: int | None = None) -> T:
@@ -53,18 +53,18 @@ def decode(content: bytes, kind: type[T], path: Path, what: str, line: int | Non
     except json.JSONDecodeError as error:
         number = (line or 1) + error.lineno - 1
         raise InputError(
-            f"not JSON: {error.msg} at column {error.colno}", expected=what, do=_AGAIN, path=path, line=number
+            f"not JSON: {error.msg} at column {error.colno}", expected=what, do=AGAIN, path=path, line=number
         ) from None
     except UnicodeDecodeError as error:
         number = (line or 1) + content.count(b"\n", 0, error.start)
         raise InputError(
-            f"not UTF-8: {error.reason} at byte {error.start}", expected=what, do=_AGAIN, path=path, line=number
+            f"not UTF-8: {error.reason} at byte {error.start}", expected=what, do=AGAIN, path=path, line=number
         ) from None
     except RecursionError:
-        raise InputError("nested too deeply", expected=what, do=_AGAIN, path=path, line=line) from None
+        raise InputError("nested too deeply", expected=what, do=AGAIN, path=path, line=line) from None
     except ValueError as error:
         fault = str(error).replace("Object ", "").replace("`$.", "`").replace("`$`", "the value")
-        raise InputError(fault, expected=what, do=_AGAIN, path=path, line=line) from None
+        raise InputError(fault, expected=what, do=AGAIN, path=path, line=line) from None
 
 
 def json_lines_of(path: Path, kind: type[T], what: str) -> Iterator[tuple[int, T]]:
@@ -90,6 +90,20 @@ def json_lines_of(path: Path, kind: type[T], what: str) -> Iterator[tuple[int, T
         raise InputError("the file is empty", expected=what, do="run the evaluation again", path=path)
 
 
+def check_count(file: Path, held: int, line: int, other: Path, announced: Any) -> None:
+    """Refuse a file that ends before the number of rows that another file of the run announces.
+
+    Raises
+    ------
+    InputError
+        Naming the last line.
+    """
+    if type(announced) is int and held < announced:
+        raise InputError(
+            f"ends after {held:,} of the {announced:,} rows of {other.name}", do=AGAIN, path=file, line=line
+        )
+
+
 def first_object(head: bytes) -> dict[str, Any]:
     """The object on the first line of a file's beginning; empty where that is none, or is longer than the beginning."""
     try:
@@ -97,6 +111,19 @@ def first_object(head: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def fault_of(error: Exception) -> str:
+    """What is wrong with a row, from the error that came of reading it.
+
+    Examples
+    --------
+    >>> fault_of(KeyError("input")), fault_of(OverflowError("int too large to convert to float"))
+    ('no input', 'a number that is too large')
+    """
+    if isinstance(error, KeyError):
+        return f"no {error.args[0]}"
+    return "a number that is too large" if isinstance(error, OverflowError) else str(error)
 
 
 def has_keys(head: bytes, *names: str) -> bool:
@@ -173,7 +200,7 @@ def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict
 def _not_parquet(error: Exception, path: Path) -> InputError:
     # The first sentence of the first line: what follows are the library's own places.
     reason = str(error).split("\n", 1)[0]
-    return InputError(f"not readable as Parquet: {reason}", do=_AGAIN, path=path)
+    return InputError(f"not readable as Parquet: {reason}", do=AGAIN, path=path)
 
 
 def _check_size(total: int, packed: int, path: Path) -> None:

@@ -17,10 +17,12 @@ import msgspec
 
 from consistency.errors import InputError
 from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
-from consistency.logs.formats.decoding import has_keys, json_lines_of
+from consistency.logs.formats.decoding import AGAIN, check_count, has_keys, json_lines_of
 from consistency.logs.formats.prompts import asked
 from consistency.logs.labels import label_of
+from consistency.logs.packed import plain_name
 from consistency.logs.run_config import RunConfig
+from consistency.support.json_files import read_json
 
 T = TypeVar("T")
 _PLACE = re.compile(r"\d{1,3}", re.ASCII)
@@ -73,6 +75,7 @@ class EveryEvalEverReader:
         """The tasks of a file, by the names of its evaluations."""
         answers: defaultdict[str, list[Answer]] = defaultdict(list)
         models: dict[str, int] = {}
+        line = 1
         for line, record in json_lines_of(file, _Record, "an instance record of every_eval_ever"):
             models.setdefault(record.model_id, line)
             if len(models) > 1:
@@ -84,8 +87,17 @@ class EveryEvalEverReader:
                     line=line,
                 )
             answers[record.evaluation_name].append(_answer(record, file, line))
+        check_count(file, sum(map(len, answers.values())), line, *_announced(file))
         tasks = {task: to_scores(task, found, file, repeats="records") for task, found in sorted(answers.items())}
         return Log(tasks, RunConfig(model_name=next(iter(models)), harness=self.name))
+
+
+def _announced(file: Path) -> tuple[Path, Any]:
+    """The file of the evaluation beside its records, and how many records it says there are."""
+    above = file.with_name(plain_name(file).removesuffix(".jsonl").removesuffix("_samples") + ".json")
+    content = read_json(above, "an evaluation of every_eval_ever", AGAIN) if above.is_file() else {}
+    details = content.get("detailed_evaluation_results") if isinstance(content, dict) else None
+    return above, details.get("total_rows") if isinstance(details, dict) else None
 
 
 def _answer(record: _Record, file: Path, line: int) -> Answer:

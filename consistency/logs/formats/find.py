@@ -102,10 +102,12 @@ def read_foreign(
     files = _files(path) if archive or os.path.isdir(path) else []  # noqa: PTH112
     found: dict[Path, Reader] = {}
     left_out: list[LeftOut] = []
+    damaged: list[InputError] = []
     for file in files:
         try:
             reader = reader_of(file)
         except InputError as error:
+            damaged.append(error)
             left_out.append(LeftOut(file, error.problem, error.line))
             continue
         if archive and file.suffix == ".eval":
@@ -116,6 +118,8 @@ def read_foreign(
         elif plain_name(file).endswith(_ONLY_LOGS):
             left_out.append(LeftOut(file, NOT_A_LOG))
     if not found:
+        if damaged:
+            raise damaged[0]
         return None
     names = sorted({reader.name for reader in found.values()})
     if len(names) > 1:

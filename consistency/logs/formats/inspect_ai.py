@@ -177,7 +177,10 @@ class InspectReader:
             notes.append(f"the evaluation did not end: its status is {header.status}")
         if not answers:
             raise InputError(
-                "no sample with a score", expected=_WHAT, do="run inspect eval, or inspect score, to its end", path=file
+                f"no sample with a score, and the status {header.status}",
+                expected=_WHAT,
+                do="run inspect eval, or inspect score, to its end",
+                path=file,
             )
         task = header.eval.task.rpartition("/")[2] or header.eval.task
         # Of the first epoch, whichever place that has in the file.
@@ -208,9 +211,11 @@ def _answer(sample: _Sample, shuffles: bool) -> tuple[Answer, bool]:
     named = [sample.target] if isinstance(sample.target, str) else sample.target
     gold = _gold(named, options)
     scores = dict(sample.scores or {})
-    first = "choice" if "choice" in scores else next(iter(scores))
+    # A scorer of several values does not say which of them is whether the answer is right.
+    single = [name for name, score in scores.items() if not isinstance(score.value, dict)]
+    first = "choice" if "choice" in single else next(iter(single or scores))
     main = scores[first]
-    metrics = {ACC: _number(main.value)}
+    metrics = {ACC: _number(main.value)} if single else {}
     for name, score in scores.items():
         for key, value in score.value.items() if isinstance(score.value, dict) else [(None, score.value)]:
             if name != first or key is not None:
@@ -289,17 +294,16 @@ def _added(logprobs: list[float]) -> float:
 
 def _number(value: Any) -> float:
     """What Inspect's own metrics take a score's value to be; NaN for what is no number there."""
-    if isinstance(value, bool | int | float):
-        return float(value)
     if isinstance(value, str):
         found = _VALUES.get(value, _VALUES.get(value.lower()) if len(value) > 1 else None)
         if found is not None:
             return found
-        try:
-            return float(value)
-        except ValueError:
-            return math.nan
-    return math.nan
+    elif not isinstance(value, bool | int | float):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _config(header: _Header, task: str) -> RunConfig:

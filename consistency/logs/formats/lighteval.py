@@ -15,7 +15,7 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.logs.formats.answers import Answer, Log, to_scores
-from consistency.logs.formats.decoding import parquet_rows, parquet_schema
+from consistency.logs.formats.decoding import fault_of, parquet_rows, parquet_schema
 from consistency.logs.formats.prompts import asked
 from consistency.logs.run_config import RunConfig
 from consistency.logs.task_settings import TaskSettings
@@ -52,8 +52,8 @@ class LightevalReader:
         for number, row in parquet_rows(file, _NEW if new else _OLD):
             try:
                 answers.append(_new(row, number) if new else _old(row, number))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise InputError(f"row {number}: {_fault(error)}", expected=_WHAT, path=file) from None
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise InputError(f"row {number}: {fault_of(error)}", expected=_WHAT, path=file) from None
         named = _NAME.fullmatch(file.name)
         task, shots = _task(named["task"] if named else file.stem)
         date = (named["date"] or "" if named else "").replace(":", "-")
@@ -93,7 +93,10 @@ def _old(row: Mapping[str, Any], number: int) -> Answer:
         name: _plain(value) if name not in ("example", "instruction", "full_prompt") else value
         for name, value in row.items()
     }
-    predictions = row["predictions"] or []
+    found = row["predictions"]
+    predictions = [found] if isinstance(found, str) else found or []
+    if not isinstance(predictions, list | tuple):
+        raise ValueError(f"predictions is {found!r}, and no list")
     # An option's log-probability, with or without whether the option was the greedy answer.
     scored = [item[0] if isinstance(item, list | tuple) and item else item for item in predictions]
     numbers = bool(scored) and all(isinstance(item, int | float) for item in scored)
@@ -120,7 +123,7 @@ def _to_answer(
     query: str,
     choices: Any,
     gold: Any,
-    instruction: str | None,
+    instruction: Any,
     logprobs: Any,
     unconditional: Any,
     text: Any,
@@ -129,6 +132,8 @@ def _to_answer(
 ) -> Answer:
     if not isinstance(query, str):
         raise ValueError("no text of the question")
+    if not isinstance(instruction, str | None):
+        raise ValueError(f"instruction is {instruction!r}, and no text")
     scored = tuple(map(str, choices)) if isinstance(choices, list | tuple) else ()
     options: tuple[str, ...] = ()
     values = tuple(map(float, logprobs)) if logprobs else ()
@@ -178,10 +183,6 @@ def _plain(value: Any) -> Any:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return value
-
-
-def _fault(error: Exception) -> str:
-    return f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
 
 
 def _task(name: str) -> tuple[str, int | None]:

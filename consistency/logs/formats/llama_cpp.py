@@ -34,6 +34,10 @@ _MODEL = re.compile(
     r"(?:llama_model_loader: loaded meta data .* from |general\.name +str += )(\S.*?)(?: \(version .*\))?$"
 )
 _BUILD = re.compile(r"^build: (.+)$")
+# Behind the table.
+_MEAN = re.compile(rf"Mean +KLD: +({_NUMBER})\s*{_PLUS}\s*{_NUMBER}")
+# Half of the last digit of the table, and of this mean.
+_ROUNDED = 6e-6
 # A share of right answers times the number of questions is a whole number but for the digits that are printed.
 _CLOSE = 0.05
 _WHAT = "what llama-perplexity prints with --multiple-choice, --hellaswag, --winogrande or --kl-divergence"
@@ -49,6 +53,7 @@ class _Output:
     model: str | None = None
     build: str | None = None
     tasks: int | None = None
+    divergence: float | None = None
 
 
 class LlamaCppReader:
@@ -98,6 +103,8 @@ def _parse(file: Path) -> _Output:
                     output.chunks.append((number, int(found[1]), *map(float, found.groups()[2:])))  # type: ignore[arg-type]
                 elif found := _SO_FAR.fullmatch(text):
                     output.shares.append((number, int(found[1]), float(found[2])))
+                elif found := _MEAN.fullmatch(text):
+                    output.divergence = float(found[1])
                 elif found := _TASKS.search(text):
                     output.tasks = int(found[2] or found[1])
                 elif found := _MODEL.search(text):
@@ -154,4 +161,13 @@ def _of_chunks(output: _Output, file: Path) -> Iterator[Answer]:
             id=number,
             question=f"chunk {number} of the text that llama.cpp read",
             metrics={KL: divergence, RATIO: ratio, SAME: same / 100},
+        )
+    if output.divergence is None or abs(output.divergence - output.chunks[-1][3]) > _ROUNDED:
+        line, last, *_ = output.chunks[-1]
+        raise InputError(
+            f"ends after chunk {last}",
+            expected="the line Mean KLD of all chunks, with the mean so far of the last",
+            do="run it to its end, and save all that is printed",
+            path=file,
+            line=line,
         )

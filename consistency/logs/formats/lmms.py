@@ -15,11 +15,12 @@ from typing import Any
 
 from consistency.errors import InputError
 from consistency.logs.formats.answers import Answer, Log, option_index, to_scores
-from consistency.logs.formats.decoding import has_keys, json_lines_of
+from consistency.logs.formats.decoding import fault_of, has_keys, json_lines_of
 from consistency.logs.formats.prompts import asked
 from consistency.logs.packed import plain_name
 from consistency.logs.run_config import RunConfig, read_config
 from consistency.logs.task_settings import read_task_settings
+from consistency.support.text import shortened
 
 _NAME = re.compile(r"(?:(?P<date>\d{8}_\d{6}|\d{4}-\d\d-\d\dT[\d.-]+)_)?(?:samples_)?(?P<task>.+)\.jsonl")
 _KNOWN = {
@@ -41,17 +42,21 @@ class LmmsReader:
     def read(self, file: Path) -> Log:
         """The one task of a file."""
         answers = []
+        unread: dict[str, None] = {}
         for line, row in json_lines_of(file, dict[str, Any], _WHAT):
             try:
                 answers.append(_answer(row))
-            except (KeyError, TypeError, ValueError) as error:
-                fault = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
-                raise InputError(fault, expected=_WHAT, path=file, line=line) from None
+                unread |= dict.fromkeys(row.keys() - _KNOWN - answers[-1].metrics.keys())
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise InputError(fault_of(error), expected=_WHAT, path=file, line=line) from None
         named = _NAME.fullmatch(plain_name(file))
         task, date = (named["task"], named["date"] or "") if named else (file.stem, "")
         results = file.with_name(f"{date}_results.json")
         recorded = read_config(results if date and results.is_file() else None, date)
         answers, notes = _with_logprobs(answers)
+        told = [name for name in unread if not any(name in answer.metrics for answer in answers)]
+        if told:
+            notes.append(f"{shortened(told)}: no number of each question, and not compared")
         settings = read_task_settings(recorded.content, task)
         version = recorded.content.get("lmms_eval_version")
         config = RunConfig(

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
-from consistency.logs.formats.decoding import has_keys, json_lines_of
+from consistency.logs.formats.decoding import check_count, has_keys, json_lines_of
 from consistency.logs.formats.prompts import asked
 from consistency.logs.packed import read_head
 from consistency.logs.run_config import RunConfig
@@ -46,9 +46,11 @@ class NemoReader:
 
     def read(self, file: Path) -> Log:
         """The one benchmark of a file."""
-        answers = [(result.repeat, _answer(result)) for _, result in json_lines_of(file, _Result, _WHAT)]
+        results = [*json_lines_of(file, _Result, _WHAT)]
+        above, bundle = _bundle(file)
+        check_count(file, len(results), results[-1][0], above, bundle.get("n_results"))
+        answers = [(result.repeat, _answer(result)) for _, result in results]
         answers.sort(key=lambda item: item[0])
-        bundle = _bundle(file)
         benchmark, config = _mapping(bundle, "benchmark"), _mapping(bundle, "config")
         task = str(benchmark.get("name") or file.resolve().parent.name or "results")
         system, limit = config.get("system_prompt"), config.get("max_problems")
@@ -67,17 +69,17 @@ class NemoReader:
         )
 
 
-def _bundle(file: Path) -> dict[str, Any]:
-    """The file of the run beside its results; empty where there is none, or several."""
+def _bundle(file: Path) -> tuple[Path, dict[str, Any]]:
+    """The file of the run beside its results, and what it holds; nothing where there is none, or several."""
     found = [
         path
         for path in sorted(file.parent.glob("eval-*.json"))
         if b'"benchmark"' in read_head(path, 1 << 16) and path.is_file()
     ]
     if len(found) != 1:
-        return {}
+        return file, {}
     content = read_json(found[0], "the run of NeMo Evaluator", "remove it or copy it again")
-    return content if isinstance(content, dict) else {}
+    return found[0], content if isinstance(content, dict) else {}
 
 
 def _mapping(content: dict[str, Any], name: str) -> dict[str, Any]:

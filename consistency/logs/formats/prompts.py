@@ -14,8 +14,12 @@ _ASKS = re.compile(r"\s*(?:^|\n)[ \t]*(?:Answer|A)[ \t]*:?[ \t]*\Z")
 # What chat templates put before a turn, and behind the last.
 _TURN = re.compile(r"(?:<\|[^<>|\n]{1,40}\|>(?:[ \t]*(?:system|user|assistant|human|model)\b)?|\[/?INST\]|<s>)\s*")
 _LAST_TURNS = re.compile(rf"(?:\s*{_TURN.pattern})+\Z")
-# Where the last option ends, if more follows.
-_END = re.compile(r"\n[ \t]*\n|\n[ \t]*(?:Answer|A)[ \t]*:(?!=)|<\|")
+# Where the last option ends, if more follows: how to answer.
+_END = re.compile(
+    r"\n[ \t]*\n|\n[ \t]*(?:Answer|A)[ \t]*:(?!=)|<\|"
+    r"|\n[ \t]*(?:Answer (?:with|the question|using|by|only)|Please |(?:Respond|Reply) (?:with|only|by)"
+    r"|(?:Your|The best|The correct|The) answer\b|(?:Select|Choose) (?:the|one)|Only (?:give|answer|reply)|Let's think)"
+)
 _BEFORE = re.compile(r"\A\s*(?:Question|Q)[ \t]*:[ \t]*", re.IGNORECASE)
 _BEHIND = re.compile(r"\n[ \t]*(?:Choices|Options|Answer choices)[ \t]*:?[ \t]*\Z", re.IGNORECASE)
 # Paragraphs that harnesses put before a question.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,11 @@ from consistency.support.text import counted, p_equals, p_value, visible
 _EXPECTED = "what `consistency compare BEFORE AFTER --json FILE` writes, or the folder of --out"
 # Rows of the table; the metadata has all tasks.
 MOST_TASKS = 30
+# Of an absolute path, not of an address or a path that begins elsewhere; also where a long value was cut at one of its ends.
+_FOLDERS = re.compile(
+    r"""(?:(?<![^\s"'=(\[{,])(?:[A-Za-z]:)?[\\/](?:[^\s"',\\/]+[\\/])+|…[^\s"',\\/…]*[\\/](?:[^\s"',\\/]+[\\/])*)"""
+    r"""(?=[^\s"',\\/])(?:[^\s"',\\/…]*(?=…))?"""
+)
 _DEFAULTS = {"score": "raw", "margin": 0.01, "task_sampling": "fixed"}
 
 
@@ -280,12 +286,33 @@ def _measured(card: Card) -> Iterator[str]:
     yield (f"Measured with lm-eval-consistency on logs of both runs.{method} Signature: {code(found.signature)}")
     settings = found.settings if isinstance(found.settings, list) else []
     if settings:
-        yield "\n".join(f"- {plain(item.to_text())}" for item in settings)
+        yield "\n".join(f"- {plain(without_folders(item.to_text()))}" for item in settings)
+
+
+def without_folders(text: str) -> str:
+    r"""A text in which absolute paths are without their folders, for these say who made it, and on which machine.
+
+    Examples
+    --------
+    >>> without_folders("tokenizer: none → /home/me/tokenizer, https://host/a/b"), without_folders("C:\\Users\\me\\logs")
+    ('tokenizer: none → …/tokenizer, https://host/a/b', '…/logs')
+    """
+    return _FOLDERS.sub("…/", text)
+
+
+def _named(path: str, other: str) -> str:
+    """An absolute path's last parts, as many as tell it from another; any other path as it is."""
+    parts, others = Path(path).parts, Path(other).parts
+    if not Path(path).is_absolute():
+        return path
+    count = next((count for count in range(1, len(parts)) if parts[-count:] != others[-count:]), 1)
+    return Path(*parts[-count:]).as_posix()
 
 
 def _command(found: StoredComparison) -> str:
     """The command that made the comparison."""
-    words = ["consistency", "compare", found.before.path, found.after.path]
+    before, after = found.before.path, found.after.path
+    words = ["consistency", "compare", _named(before, after), _named(after, before)]
     for name, option in (("score", "--score"), ("margin", "--margin"), ("task_sampling", "--tasks")):
         value = getattr(found, name)
         if value not in (_DEFAULTS[name], msgspec.UNSET):
@@ -344,7 +371,11 @@ def metadata(card: Card) -> str:
 def _identity(card: Card, task: str) -> dict[str, str]:
     """Which data set a task is of."""
     known = card.datasets.get(task, {})
-    found = {"type": known.get("path", task), "config": known.get("name", ""), "split": known.get("split", "")}
+    found = {
+        "type": _named(known.get("path", task), ""),
+        "config": known.get("name", ""),
+        "split": known.get("split", ""),
+    }
     return {key: visible(text) for key, text in found.items() if text}
 
 

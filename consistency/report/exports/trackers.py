@@ -33,6 +33,8 @@ JSON_FILE = "comparison.json"
 _AT_ONCE = 1000
 # The trackers' own messages home, unless the user allows them.
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "WANDB_ERROR_REPORTING": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+# A server that does not answer is known after half a minute, and not after 7 tries of 2 minutes each, as by default.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def export(
     Yields
     ------
     str
-        Where each run is.
+        Where each run is, and before it the server, which may not answer for half a minute.
 
     Raises
     ------
@@ -114,8 +116,11 @@ def export(
     record = Record(_name(values.texts), values, content, page)
     failures: list[tuple[str, Exception]] = []
     for name in trackers:
+        server = os.environ.get("MLFLOW_TRACKING_URI", "") if name == "mlflow" else ""
+        if server.startswith(("http:", "https:")):
+            yield f"{name}: writing to {_without_password(server)}"
         # What a tracker prints is not what this command prints.
-        with _defaults(_QUIET), redirect_stdout(io.StringIO()):
+        with _defaults(_QUIET | _PATIENCE), redirect_stdout(io.StringIO()):
             try:
                 place = TRACKERS[name](record)
             except Exception as error:
@@ -123,7 +128,10 @@ def export(
                 continue
         yield f"{name}: {place}"
     if failures:
-        refused = (f"--export {name}: {type(error).__name__}: {one_line(error, 300)}" for name, error in failures)
+        refused = (
+            f"--export {name}: {type(error).__name__}: {_without_password(one_line(error, 300))}"
+            for name, error in failures
+        )
         names = " and ".join(name for name, _ in failures)
         raise InputError("; ".join(refused), do=f"check the settings of {names}; all else is written") from failures[0][
             1
