@@ -178,7 +178,7 @@ def _methods(comparison: ManyComparison) -> Iterator[str]:
     unit = next(iter(comparison.overall.values())).section.estimates["delta_accuracy"]
     yield (
         f"We compared {counted(len(comparison.runs), 'run')} with {comparison.reference.label} on the same "
-        f"{comparison.ranking[0].accuracy.n} questions of {counted(len(comparison.by_task), 'task')}, paired by question. "
+        f"{comparison.ranking[0].accuracy.n:,} questions of {counted(len(comparison.by_task), 'task')}, paired by question. "
         f"Options were scored by {SCORES[comparison.score]}."
     )
     yield (

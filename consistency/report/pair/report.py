@@ -261,7 +261,7 @@ def _kicker(comparison: Comparison) -> str:
     names = dict.fromkeys(model_name(config) for config in (comparison.before, comparison.after))
     dates = dict.fromkeys((config.date or "")[:10] for config in (comparison.before, comparison.after))
     when = " and ".join(date for date in dates if date)
-    asked = f"{n} questions of {tasks} task{'s' if tasks > 1 else ''}"
+    asked = f"{n:,} questions of {tasks} task{'s' if tasks > 1 else ''}"
     return " · ".join(part for part in (" → ".join(names), asked, f"evaluated {when}" if when else "") if part)
 
 
