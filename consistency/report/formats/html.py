@@ -92,6 +92,7 @@ def html(report: Report, downloads: Mapping[str, bytes] | None = None) -> str:
         bibtex=escape(visible_lines(report.bibtex)),
         numbers=_numbers,
         numeric=_numeric,
+        signs=lambda text: re.sub(r"(?<![^\s(\[])-(?=\d)", "−", text),
         with_interval=INTERVAL.fullmatch,
         parted=_parted,
         drawn=_drawn,

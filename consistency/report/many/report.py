@@ -156,9 +156,12 @@ def _series_text(comparison: ManyComparison) -> tuple[str, ...]:
 
 
 def _read(comparison: ManyComparison) -> tuple[str, ...]:
-    return tuple(
-        f"{run.label}: {run.selection.to_text()}." for run in (comparison.reference, *comparison.runs[:10])
-    ) + ((f"{len(comparison.runs) - 10} more are in the table.",) if len(comparison.runs) > 10 else ())
+    """What was read of each log, said once of those of which it is the same."""
+    labels: dict[str, list[str]] = {}
+    for run in (comparison.reference, *comparison.runs):
+        labels.setdefault(run.selection.to_text(), []).append(run.label)
+    each = [f"{shortened(names, _NAMED)}: {text}." for text, names in labels.items()]
+    return (*each[:_NAMED], *([f"{len(each) - _NAMED} more are in the table."] if len(each) > _NAMED else []))
 
 
 def _result(comparison: ManyComparison) -> str:

@@ -145,12 +145,12 @@ def heat_table(comparison: ManyComparison) -> Table:
         "come first. A click on a head sorts. A cell says its interval under the pointer or the focus (arrows move it), and its "
         "questions after a click or Enter."
         + (f" Runs without their common beginning, {common}." if (common := common_beginning(labels)) else ""),
-        head=("task", "questions", *labels),
+        head=("task", *labels, "questions"),
         rows=tuple(
             (
                 name,
-                str(next(iter(changes.values())).section.n),
                 *(_cell(changes.get(label)) for label in labels),
+                str(next(iter(changes.values())).section.n),
             )
             for name, changes in sets.items()
         ),
@@ -160,10 +160,10 @@ def heat_table(comparison: ManyComparison) -> Table:
             {"task": name, **{f"change_{run}": changes[run].simultaneous.value for run in labels if run in changes}}
             for name, changes in sets.items()
         ],
-        hints=tuple(("", "", *(_hint(changes.get(label)) for label in labels)) for changes in sets.values()),
+        hints=tuple(("", *(_hint(changes.get(label)) for label in labels), "") for changes in sets.values()),
         commands={run.label: _command(comparison, run) for run in comparison.runs},
         questions={name: _questions(found) for name, found in comparison.turned.items()},
-        shades=tuple(("", "", *(_shade(changes.get(label), largest) for label in labels)) for changes in sets.values()),
+        shades=tuple(("", *(_shade(changes.get(label), largest) for label in labels), "") for changes in sets.values()),
     )
 
 
