@@ -148,7 +148,7 @@ def _heat_text(comparison: ManyComparison) -> tuple[str, ...]:
 
 def _series_text(comparison: ManyComparison) -> tuple[str, ...]:
     assert comparison.series is not None
-    positions = ", ".join(f"{label} at {place:g}" for label, place in comparison.series.positions.items())
+    positions = shortened([f"{label} at {place:g}" for label, place in comparison.series.positions.items()], _NAMED)
     return (
         f"Positions: {positions}. The first harmful position of a task is the first whose simultaneous interval lies below zero: "
         "with 95 % no position of any task is called harmful that is not.",
