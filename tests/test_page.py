@@ -883,6 +883,11 @@ def test_many_runs_have_a_page_without_fault(opened: Open, write_scores: Callabl
     assert tip.is_visible()
     assert tip.inner_text() != before
     assert page.locator('.heat td[tabindex="0"]').count() == 1
+    # Beginnings that all runs share are heard and not seen, and their changes are numbers.
+    heads = page.locator(".heat thead th:has(.common)")
+    assert heads.all_inner_texts() == [f"step-{step}" for step in range(1, 6)]
+    assert page.locator(".heat .common").evaluate_all("all => all.every(one => !one.getBoundingClientRect().width)")
+    assert page.get_by_role("columnheader", name="change").locator("visible=true").nth(1).get_attribute("class") == "n"
     # From a cell to its questions, and to the command of that run's own page, where both answers are.
     page.keyboard.press("Enter")
     row.locator("td").nth(1).click()

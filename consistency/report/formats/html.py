@@ -92,7 +92,7 @@ def html(report: Report, downloads: Mapping[str, bytes] | None = None) -> str:
         bibtex=escape(visible_lines(report.bibtex)),
         numbers=_numbers,
         numeric=_numeric,
-        signs=lambda text: re.sub(r"(?<![^\s(\[])-(?=\d)", "−", text),
+        prose=_prose,
         with_interval=INTERVAL.fullmatch,
         parted=_parted,
         drawn=_drawn,
@@ -212,6 +212,14 @@ def _inside(value: Any) -> str:
     """Plain data as JSON that can stand inside a script element: no character of it can end one."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _prose(text: str) -> Any:
+    """Words for readers: minus signs, and names of tasks that may be broken behind their underscores and slashes."""
+    from markupsafe import Markup, escape
+
+    signed = re.sub(r"(?<![^\s(\[])-(?=\d)", "−", visible(text))
+    return Markup(re.sub(r"(?<=[_/])(?=\w)", "<wbr>", escape(signed)))
 
 
 def _parted(name: str) -> Any:

@@ -270,10 +270,10 @@ def _details(comparison: Comparison) -> Iterator[str]:
     for pool in comparison.pools[:MOST_LEADS]:
         flips = pool.flips
         if flips:
-            other = f", {flips['wrong_to_wrong']} from one wrong option to another" if pool.compares_options else ""
+            other = f", {flips['wrong_to_wrong']:,} from one wrong option to another" if pool.compares_options else ""
             yield (
                 ("" if len(comparison.pools) == 1 else f"{pool.name}: ")
-                + f"{flips['harmful']} answers turned from right to wrong, {flips['beneficial']} from wrong to right "
+                + f"{flips['harmful']:,} answers turned from right to wrong, {flips['beneficial']:,} from wrong to right "
                 f"({pool.test}: {p_equals(pool.sign_flip_p)}){other}."
             )
         yield from (
