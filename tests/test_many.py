@@ -26,6 +26,7 @@ from consistency.comparison.many.labels import labels_of, positions_of
 from consistency.comparison.many.values import JUDGEMENTS
 from consistency.comparison.sides.compare import compare_sides
 from consistency.errors import InputError
+from consistency.report.gate import gate_of
 from consistency.report.many.document import ManyReport, ManyRuns
 from consistency.report.many.figures import many_plots
 from consistency.report.many.report import write_many
@@ -239,6 +240,11 @@ def test_every_change_is_that_of_compare(logs, many):
             assert own == section.estimates["delta_accuracy"]
             assert change.section.sign_flip_p == section.sign_flip_p
             assert change.section.flips["harmful"] == section.flips["harmful"]
+            if name in many.turned:
+                turned = many.turned[name]
+                was, is_right = (pair.items[name][f"correct_{when}"] == 1 for when in ("before", "after"))
+                for way, expected in ((-1, was & ~is_right), (1, ~was & is_right)):
+                    assert turned.doc_id[turned.ways[label] == way].tolist() == np.flatnonzero(expected).tolist()
             for measure in ("accuracy_before", "accuracy_after", "harmful_flips", "beneficial_flips"):
                 assert change.section.estimates[measure] == section.estimates[measure]
             kl, other = change.section.estimates["kl"], section.estimates["kl"]
@@ -578,6 +584,15 @@ def test_conditions_hold_for_any_run(logs, call):
         code, _, err = call(*arguments, "--fail-if", condition)
         assert code == 2
         assert word in err
+
+
+def test_a_gate_names_what_failed_most_first(many):
+    checks = check_many([read_condition("accuracy drop > 1 points in any task")], many)
+    values = [abs(item.estimate.value) for item in checks if item.failed]
+    assert len(values) > 1
+    lines = gate_of(sorted(checks, key=lambda item: item.estimate.value)).lines
+    by_size = sorted((item for item in checks if item.failed), key=lambda item: -abs(item.estimate.value))
+    assert list(lines[: len(values)]) == [item.to_text() for item in by_size]
 
 
 def test_a_condition_is_judged_by_the_simultaneous_interval(logs, many, call):

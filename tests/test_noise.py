@@ -267,3 +267,7 @@ def test_the_program_says_it_and_a_policy_fails_only_beyond_the_noise(write: Wri
     assert call(*arguments, "--noise", *loud)[0] == 3
     assert call(*arguments, "--noise", *quiet)[0] == 1
     assert "noise" in call("compare", before, after, "--noise", *loud, "--format", "markdown")[1]
+    # The page says it without a gate as well.
+    assert call("compare", before, after, "--noise", *quiet, "--out", tmp_path / "report")[0] == 0
+    for name in ("report.html", "report.md"):
+        assert "0.2 % each way between two runs of the same model" in (tmp_path / "report" / name).read_text()

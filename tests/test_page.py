@@ -851,15 +851,16 @@ def test_many_runs_have_a_page_without_fault(opened: Open, write_scores: Callabl
     gold = {f"task_{number}": rng.integers(4, size=40) for number in range(5)}
     base = {task: rng.normal(size=(40, 4)) + np.eye(4)[right] for task, right in gold.items()}
     write_scores(tmp_path / "base", base, gold)
+    written = {"base": base}
     for step in range(1, 6):
-        scores = {task: x + rng.normal(0, step / 2, x.shape) for task, x in base.items()}
-        write_scores(tmp_path / f"step-{step}", scores, gold)
+        written[f"step-{step}"] = {task: x + rng.normal(0, step / 2, x.shape) for task, x in base.items()}
+        write_scores(tmp_path / f"step-{step}", written[f"step-{step}"], gold)
     runs = {f"step-{step}": tmp_path / f"step-{step}" for step in range(1, 6)}
     found = compare_many(tmp_path / "base", runs, order="auto")
     page = has_no_fault(opened, write_many(found, tmp_path / "out"))
     # The heat map sorts by a run's changes.
     page.get_by_role("button", name="step-5").first.click()
-    cells = page.locator(".heat tbody tr td:last-child").all_inner_texts()
+    cells = page.locator(".heat tbody tr td:nth-last-child(2)").all_inner_texts()
     values = [float(cell.split()[0].rstrip("*").replace("−", "-")) for cell in cells]
     assert values == sorted(values)
     assert values == sorted(
@@ -870,8 +871,8 @@ def test_many_runs_have_a_page_without_fault(opened: Open, write_scores: Callabl
     change = found.by_task["task_0"]["step-1"].simultaneous
     ends = [f"{100 * (end or 0.0):+.1f}".replace("-", "−") for end in (change.ci_low, change.ci_high)]
     row = page.locator(".heat tbody tr").filter(has=page.locator("th", has_text="task_0"))
-    assert ends == [part for part in row.locator("td").nth(1).inner_text().split() if part[0] in "+−"][1:]
-    row.locator("td").nth(1).hover()
+    assert ends == [part for part in row.locator("td").nth(0).inner_text().split() if part[0] in "+−"][1:]
+    row.locator("td").nth(0).hover()
     tip = page.locator("#tip")
     assert all(end in tip.inner_text() for end in ends)
     page.keyboard.press("Escape")
@@ -882,13 +883,26 @@ def test_many_runs_have_a_page_without_fault(opened: Open, write_scores: Callabl
     assert tip.is_visible()
     assert tip.inner_text() != before
     assert page.locator('.heat td[tabindex="0"]').count() == 1
-    # From a cell to its questions: the command of that run's own page, and where they are there.
+    # Beginnings that all runs share are heard and not seen, and their changes are numbers.
+    heads = page.locator(".heat thead th:has(.common)")
+    assert heads.all_inner_texts() == [f"step-{step}" for step in range(1, 6)]
+    assert page.locator(".heat .common").evaluate_all("all => all.every(one => !one.getBoundingClientRect().width)")
+    assert page.get_by_role("columnheader", name="change").locator("visible=true").nth(1).get_attribute("class") == "n"
+    # From a cell to its questions, and to the command of that run's own page, where both answers are.
     page.keyboard.press("Enter")
-    row.locator("td").nth(2).click()
+    row.locator("td").nth(1).click()
     shown = page.locator(".questions-of")
+    page.wait_for_function("document.querySelector('.questions-of p').textContent.includes('step-2')")
+    right = {run: scores["task_0"].argmax(axis=1) == gold["task_0"] for run, scores in written.items()}
+    for place, turned in enumerate((right["base"] & ~right["step-2"], ~right["base"] & right["step-2"])):
+        listed = shown.locator(".turned > div").nth(place).locator("li b").all_inner_texts()
+        assert [int(number) for number in listed] == np.flatnonzero(turned).tolist()
+        assert shown.locator(".turned > div").nth(place).locator("li bdi").all_inner_texts() == [
+            f"{n}?" for n in listed
+        ]
     command = shlex.split(shown.locator("code").inner_text())
     assert command[:4] == ["consistency", "compare", str(tmp_path / "base"), str(tmp_path / "step-2")]
-    assert shown.locator("p").inner_text().endswith("#questions?task=task_0")
+    assert shown.locator("p").last.inner_text().endswith("#questions?task=task_0")
 
 
 @browser_needed

@@ -113,7 +113,7 @@ def compare_pair(
         judged |= {} if decision is None else {"policy": decision.to_dict()}
         if drafted is not None:
             gate = judged | decided(checks)
-            drafted.write(gate_of(checks, decision, lines), gate, single_file=asked.single_file)
+            drafted.write(gate_of(checks, decision), gate, noise=lines, single_file=asked.single_file)
         content: dict[str, Any] = {}
         if asked.json is not None or form is Format.JSON or asked.trackers:
             content = comparison.to_dict() | judged

@@ -43,13 +43,13 @@ class IdenticalLogprobs:
     @property
     def clause(self) -> str:
         """What a verdict says of it."""
-        return f"the log-probabilities of {self.questions} of {self.of} questions are bit-identical"
+        return f"the log-probabilities of {self.questions:,} of {self.of:,} questions are bit-identical"
 
     def to_text(self) -> str:
         """A sentence for readers."""
         cache = {"": "", "both": " (both used a cache)"}.get(self.cached, f" ({self.cached} used a cache)")
         return (
-            f"bit-identical log-probabilities in {self.questions} of {self.of} questions ({shortened(self.tasks)}): "
+            f"bit-identical log-probabilities in {self.questions:,} of {self.of:,} questions ({shortened(self.tasks)}): "
             f"most often a stale cache{cache}, or the same weights under two names"
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.comparison.numbers import points
+from consistency.comparison.numbers import listed_points, points
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
@@ -100,7 +100,7 @@ class Noise:
         adjusted = "" if self.p_holm is None else f", {p_equals(self.p_holm)} (Holm)"
         low, high = _ends(self.excess)
         yield (
-            f"{self.name}, noise: {100 * self.harmful / self.n:.1f} % of {self.n} answers turn from right to wrong, "
+            f"{self.name}, noise: {100 * self.harmful / self.n:.1f} % of {self.n:,} answers turn from right to wrong, "
             f"{50 * self.turned / self.n:.1f} % each way between two runs of the same model: {more} "
             f"(excess {points(self.excess.value)} points [{low}, {high}], one-sided {p_equals(self.p)}{adjusted})"
         )
@@ -142,11 +142,10 @@ class NoiseComparison:
         tasks = [self.by_section[name] for name in comparison.by_task if name in self.by_section]
         if len(tasks) > 1:
             beyond = sorted((t for t in tasks if t.exceeded), key=lambda t: -(t.excess.value or 0.0))
-            named = ", ".join(f"{t.name} {points(t.excess.value)}" for t in beyond[:5])
-            more = f", {len(beyond) - 5} more" if len(beyond) > 5 else ""
+            named = listed_points([(task.name, task.excess.value) for task in beyond], 5)
             lines.append(
                 f"noise: more than between two runs in {len(beyond)} of {len(tasks)} tasks (Holm)"
-                + (f": {named}{more} points" if beyond else "")
+                + (f": {named}" if beyond else "")
             )
         without = [name for name in comparison.by_task if name not in self.by_section]
         if without:

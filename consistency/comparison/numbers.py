@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from consistency.statistics.estimates import Estimate
-from consistency.support.text import decimal
+from consistency.support.text import decimal, shortened
 
 # More digits than one tell at most so many.
 _FURTHER = 2
@@ -20,6 +20,18 @@ def points(x: float | None, digits: int = 1) -> str:
     '-1.2'
     """
     return "–" if x is None else decimal(100 * x, digits, "+")
+
+
+def listed_points(changes: Sequence[tuple[str, float | None]], most: int) -> str:
+    """Names with their changes, at most so many of them; the unit is said once, behind the first number.
+
+    Examples
+    --------
+    >>> listed_points([("virology", -0.45), ("anatomy", -0.3), ("law", -0.1)], most=2)
+    'virology -45.0 points, anatomy -30.0 and 1 more'
+    """
+    units = (" points", *[""] * len(changes))
+    return shortened([f"{name} {points(x)}{unit}" for (name, x), unit in zip(changes, units, strict=False)], most)
 
 
 def percent(x: float | None) -> str:

@@ -24,7 +24,7 @@ def part_lines(section: Section) -> Iterator[str]:
     kind = "letter" if all(len(label) == 1 for prior in found.priors for label in prior.labels) else "label"
     change, prior = (found.estimates[name] for name in ("calibrated_change", "prior_change"))
     if change.value is not None:
-        of = f" in {found.lettered} of {found.n} questions" if found.lettered < found.n else ""
+        of = f" in {found.lettered:,} of {found.n:,} questions" if found.lettered < found.n else ""
         ends = " → ".join(percent(found.estimates[f"calibrated_{when}"].value) for when in ("before", "after"))
         yield (
             f"accuracy corrected for {kind} bias{of} (one offset for each {kind}) {ends}, change {points_of(change)} points; "

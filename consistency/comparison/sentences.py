@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from consistency.comparison.numbers import digits_of, points, points_interval
+from consistency.comparison.numbers import digits_of, listed_points, points, points_interval
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
@@ -42,7 +42,7 @@ ALPHA_OF_TASKS, ALPHA_OF_DIFFERENCES = 0.005, 0.001
 def undefined_notes(section: Section) -> list[str]:
     """Which measures leave questions out because they have no finite value there."""
     return [
-        f"{MEASURE[name].title} has no finite value for {estimate.undefined} of {section.n} questions"
+        f"{MEASURE[name].title} has no finite value for {estimate.undefined:,} of {section.n:,} questions"
         for name, estimate in section.estimates.items()
         if estimate.undefined and estimate.n
     ]
@@ -106,7 +106,7 @@ def _metric_line(name: str, metric: MetricChange) -> str:
     if delta.ci_low is None or delta.value is None:
         return f"  {name}{better} {values}"
     # Where a question has a value in one run only, the change is not the difference of the two means.
-    of = f" of {delta.n} questions with both" if delta.n < max(metric.before.n, metric.after.n) else ""
+    of = f" of {delta.n:,} questions with both" if delta.n < max(metric.before.n, metric.after.n) else ""
     change, *ends = (decimal(x, 4, "+") for x in (delta.value, delta.ci_low, delta.ci_high or 0.0))
     return f"  {name}{better} {values}, change{of} {change} [{', '.join(ends)}]"
 
@@ -120,7 +120,7 @@ def _readability(found: Readability, *, with_reasons: bool) -> Iterator[str]:
     yield f"no answer can be read in {' → '.join(ends)} of the texts"
     change = found.delta_accuracy
     if change.value is not None:
-        among = f"among the {change.n} questions that both runs answer readably"
+        among = f"among the {change.n:,} questions that both runs answer readably"
         yield f"{among} accuracy changed by {points(change.value, digits_of(change))} points{points_interval(change)}"
 
 
@@ -267,7 +267,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
         clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
-        clauses.append(f"{100 * same.value:.1f} % of {same.n} questions keep their answer")
+        clauses.append(f"{100 * same.value:.1f} % of {same.n:,} questions keep their answer")
     shift = _shift(section)
     if shift is not None and shift.moved >= _MANY_MOVED:
         clauses.append(_shift_sentence(shift))
@@ -344,9 +344,7 @@ def _change(task: Section) -> float:
 
 def _listed(tasks: Sequence[Section]) -> str:
     """The tasks that fell most, then those that rose, each with its change."""
-    named = [f"{short_name(task.name)} {points(_change(task))}" for task in tasks]
-    more = [f"{len(named) - _MOST_TASKS} more"] if len(named) > _MOST_TASKS else []
-    return ", ".join([*named[:_MOST_TASKS], *more]) + " points"
+    return listed_points([(short_name(task.name), _change(task)) for task in tasks], _MOST_TASKS)
 
 
 def _macro(section: Section) -> str:
@@ -459,7 +457,7 @@ def _metric_conclusion(section: Section) -> tuple[str, ...]:
         assert delta.value is not None
         ends = f"{before:.4g} → {after:.4g}"
         if delta.value == 0 and delta.se == 0:
-            return (f"No change of {name}: it is the same in all {delta.n} questions that have it in both runs",)
+            return (f"No change of {name}: it is the same in all {delta.n:,} questions that have it in both runs",)
         if delta.ci_low is None:
             return f"{name}: {ends}", _TOO_FEW
         change = f"{delta.value:+.4g}, 95 % interval [{delta.ci_low:+.4g}, {delta.ci_high:+.4g}]"
@@ -468,4 +466,4 @@ def _metric_conclusion(section: Section) -> tuple[str, ...]:
         better = {None: "", True: ", better", False: ", worse"}[metric.is_better]
         turned = "rose" if delta.value > 0 else "fell"
         return (f"{name} {turned}: {ends}{better} (change {change})",)
-    return (f"{section.n} questions were paired, but the logs do not say which answers are right",)
+    return (f"{section.n:,} questions were paired, but the logs do not say which answers are right",)

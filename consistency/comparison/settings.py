@@ -84,7 +84,7 @@ class UnexplainedPrompts:
     def to_text(self) -> str:
         """A sentence for readers."""
         return (
-            f"prompts differ in {self.different} of {self.of} questions of {shortened(self.tasks)}, and the settings "
+            f"prompts differ in {self.different:,} of {self.of:,} questions of {shortened(self.tasks)}, and the settings "
             "that the logs hold do not say why"
         )
 

@@ -71,6 +71,23 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class CellQuestions:
+    """Questions of a row of a heat map, and how their answers turned in each column.
+
+    Attributes
+    ----------
+    doc_ids : tuple of int
+    texts : tuple of str
+    turned : dict of str to str
+        By the head of a column, a character for each question: "-" from right to wrong, "+" from wrong to right, or a space.
+    """
+
+    doc_ids: tuple[int, ...]
+    texts: tuple[str, ...]
+    turned: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Table:
     """One table, formatted for readers and with every digit.
 
@@ -92,7 +109,9 @@ class Table:
     hints : tuple of tuple of str
         Of a heat map: what each cell says where it is pointed at or has the focus, and to those who hear it; empty for nothing.
     commands : dict of str to str
-        Of a heat map: by the head of a column, the command that writes a page with the questions of its cells.
+        Of a heat map: by the head of a column, the command that writes a page with all answers of its cells.
+    questions : dict of str to CellQuestions
+        Of a heat map: by the first cell of a row, what a click on one of its cells shows.
     pinned : str
         The head of the column that stays in sight beside the first label where the table is wider than the screen.
     names_tasks : bool
@@ -116,6 +135,7 @@ class Table:
     shades: tuple[tuple[str, ...], ...] = ()
     hints: tuple[tuple[str, ...], ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
+    questions: Mapping[str, CellQuestions] = field(default_factory=dict)
     pinned: str = ""
     names_tasks: bool = False
     legend: tuple[Mark, ...] = ()

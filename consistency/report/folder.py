@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from consistency.report import schema
-from consistency.report.content import Gate, Report
+from consistency.report.content import Gate, Report, Section
 from consistency.report.formats.csv import write_csv
 from consistency.report.formats.html import html
 from consistency.report.formats.latex import latex
@@ -59,13 +59,24 @@ class DraftedReport:
     report: Report
 
     def write(
-        self, gate: Gate | None = None, decided: Mapping[str, Any] | None = None, *, single_file: bool = False
+        self,
+        gate: Gate | None = None,
+        decided: Mapping[str, Any] | None = None,
+        *,
+        noise: Sequence[str] = (),
+        single_file: bool = False,
     ) -> None:
-        """Write the rest, with what a gate decided, which is `gate.json` as plain data: see `write_files`."""
+        """Write the rest, with what a gate decided (as plain data `gate.json`) and a section of noise: see `write_files`."""
         if decided:
             (self.folder / "gate.json").write_text(pretty_json(decided), encoding="utf-8")
+        sections = self.report.sections
+        further = (Section("noise", "The noise of two runs", tuple(noise)),) if noise else ()
         with gc_disabled():
-            write_files(replace(self.report, gate=gate), self.folder, single_file=single_file)
+            write_files(
+                replace(self.report, gate=gate, sections=(*sections[:1], *further, *sections[1:])),
+                self.folder,
+                single_file=single_file,
+            )
 
 
 def draft_report(content: Callable[[Path], Report], out: str | Path, outputs: Outputs) -> DraftedReport:

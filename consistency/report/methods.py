@@ -43,7 +43,7 @@ def pair_methods(document: PairReport) -> tuple[str, ...]:
     tested = whole if whole == each else f"{whole} over all questions and with {each} in each task"
     paragraphs = [
         f"Both models were evaluated with {_harness(document.logs)}, the first {_how(before)}, the second "
-        f"{_how(after)}. We compared {n} questions of {tasks} task{'s' if tasks > 1 else ''}; {by_hash} were paired by the "
+        f"{_how(after)}. We compared {n:,} questions of {tasks} task{'s' if tasks > 1 else ''}; {by_hash:,} were paired by the "
         f"harness's hash of the document{f' and {by_content} by what they ask' if by_content else ''}."
         + (f" Of {rest} more task{'s' if rest > 1 else ''}, without options, we compared the metrics." if rest else ""),
         f"All intervals are of 95 %{how}. Changes of accuracy were tested with {tested}"

@@ -12,6 +12,7 @@ from consistency.logs.scores import Scores
 from consistency.report.content import ChangedQuestion, GeneratedAnswers
 from consistency.report.items import Columns
 from consistency.report.word_diff import word_diff
+from consistency.support.text import begun
 
 # Of a grid, whose questions have many runs.
 MOST = 600
@@ -133,8 +134,8 @@ def describe(
                 run=run,
                 scope=str(columns["scope"][row]) if "scope" in columns else scope,
                 flip=str(kind[row]),
-                text=_shortened(question, LONGEST),
-                options=tuple(_shortened(text, LONGEST_OPTION) for text in options),
+                text=begun(question, LONGEST),
+                options=tuple(begun(text, LONGEST_OPTION) for text in options),
                 gold=gold if gold >= 0 else None,
                 before=_probabilities(columns, "probs_before", row),
                 after=_probabilities(columns, "probs_after", row),
@@ -151,19 +152,15 @@ def _generated(columns: Columns, row: int, *, aligned: bool) -> GeneratedAnswers
         return None
 
     def both(name: str, longest: int) -> tuple[str, str]:
-        before, after = (_shortened(columns[f"{name}_{when}"][row], longest) for when in ("before", "after"))
+        before, after = (begun(columns[f"{name}_{when}"][row], longest) for when in ("before", "after"))
         return before, after
 
     return GeneratedAnswers(
-        target=_shortened(columns["target"][row], LONGEST_OPTION),
+        target=begun(columns["target"][row], LONGEST_OPTION),
         answers=both("answer", LONGEST_ANSWER),
         unreadable=both("unreadable", LONGEST_ANSWER),
         pieces=word_diff(columns["text_before"][row], columns["text_after"][row], LONGEST_GENERATED, aligned=aligned),
     )
-
-
-def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
 def _probabilities(columns: Columns, name: str, row: int) -> tuple[float, ...]:

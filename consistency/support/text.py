@@ -193,20 +193,31 @@ def shortened(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def common_beginning(names: Sequence[str]) -> str:
-    """What all of several names begin with, up to an underscore; empty of one name.
+def begun(text: str, most: int) -> str:
+    """A text, or so many characters of it, the last of which is an ellipsis.
 
     Examples
     --------
-    >>> common_beginning(["mmlu_anatomy", "mmlu_astronomy"]), common_beginning(["law"])
-    ('mmlu_', '')
+    >>> begun("Which is right?", 20), begun("Which is right?", 7)
+    ('Which is right?', 'Which…')
+    """
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def common_beginning(names: Sequence[str]) -> str:
+    """What all of several names begin with, up to an underscore or a hyphen; empty of one name.
+
+    Examples
+    --------
+    >>> common_beginning(["mmlu_anatomy", "mmlu_astronomy"]), common_beginning(["step-10", "step-20"]), common_beginning(["law"])
+    ('mmlu_', 'step-', '')
     """
     if len(names) < 2:
         return ""
     common, last = min(names), max(names)
     while not last.startswith(common):
         common = common[:-1]
-    return common[: common.rfind("_") + 1]
+    return common[: max(common.rfind("_"), common.rfind("-")) + 1]
 
 
 def counted(count: int, noun: str, verb: str = "") -> str:
@@ -216,9 +227,11 @@ def counted(count: int, noun: str, verb: str = "") -> str:
     --------
     >>> counted(2, "question", "have"), counted(1, "question", "have"), counted(1, "row", "repeat"), counted(0, "row")
     ('2 questions have', '1 question has', '1 row repeats', '0 rows')
+    >>> counted(14042, "question")
+    '14,042 questions'
     """
     if count != 1:
-        return f"{count} {noun}s {verb}".rstrip()
+        return f"{count:,} {noun}s {verb}".rstrip()
     return f"1 {noun} {'has' if verb == 'have' else verb and verb + 's'}".rstrip()
 
 

@@ -15,6 +15,7 @@ from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.items import accuracy_metric
 from consistency.comparison.labelled import Labelled, by_label
 from consistency.comparison.many.metrics import MetricChanges
+from consistency.comparison.many.values import Turned
 from consistency.comparison.metric_changes import metric_changes
 from consistency.comparison.pairing import Pairs, notes_of, pair
 from consistency.comparison.result import SameRun
@@ -25,6 +26,7 @@ from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
+from consistency.metrics.answers import beneficial, harmful
 from consistency.metrics.distributions import log_probabilities
 from consistency.metrics.divergences import kl_of_logs
 from consistency.support.arrays import Bools, Floats, Integers
@@ -52,6 +54,8 @@ class TaskAnswers:
     has_options : bool
         Whether all of the runs have log-probabilities of them.
     clusters : ItemClusters or None
+    questions : Scores or None
+        Of the reference, whose rows `rows` are; None where answers come from no log.
     """
 
     name: str
@@ -63,6 +67,7 @@ class TaskAnswers:
     metric: str
     has_options: bool
     clusters: ItemClusters | None
+    questions: Scores | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -71,6 +76,25 @@ class TaskAnswers:
     def are_whole(self) -> bool:
         """Whether every answer is right or wrong, none right in part."""
         return all(bool(((values == 0) | (values == 1)).all()) for values in (self.before, self.after))
+
+    def turned(self, labels: Sequence[str]) -> Turned | None:
+        """Whose answers turned right or wrong in some run; None where answers come from no log.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            Of all runs, by their numbers.
+        """
+        if self.questions is None:
+            return None
+        ways = (beneficial(self.before, self.after) - harmful(self.before, self.after)).astype(np.int8)
+        some = np.flatnonzero(ways.any(axis=1))
+        places = self.rows[some]
+        return Turned(
+            self.questions.doc_id[places],
+            tuple(self.questions.documents[place] for place in places),
+            {labels[run]: ways[some, column] for column, run in enumerate(self.held)},
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -350,6 +374,7 @@ def _joined(name: str, task: _Task, clusters: ItemClusters | None) -> TaskAnswer
         task.metric or ("best option" if task.scores.has_options else ""),
         with_options,
         None if clusters is None else clusters.take(rows),
+        task.scores,
     )
 
 

@@ -240,6 +240,7 @@ def compare_answers(
         clusters=answers.clusters,
         notes=answers.notes,
         metrics=metrics_together(answers.metrics, labels),
+        turned={task.name: ways for task in answers.tasks if (ways := task.turned(labels)) is not None},
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
-from consistency.comparison.numbers import digits_of, percent, points, points_interval
+from consistency.comparison.numbers import digits_of, listed_points, percent, points, points_interval
 from consistency.comparison.printed import Layout, conclusion_lines, metric_row
 from consistency.comparison.sentences import short_name, ways
 from consistency.logs.run_config import model_name
@@ -31,17 +31,15 @@ def ends(found: Estimate) -> str:
 
 
 def chance(share: float) -> str:
-    """A probability in whole percent; what rounds to 0 or 100 is said to be below 1 or above 99.
+    """A probability in whole percent; what rounds to 0 or 100 is said to be below 1 or above 99, since none is certain.
 
     Examples
     --------
     >>> chance(0.614), chance(0.001), chance(0.999), chance(0.0)
-    ('61 %', '< 1 %', '> 99 %', '0 %')
+    ('61 %', '< 1 %', '> 99 %', '< 1 %')
     """
     rounded = round(100 * share)
-    if share and rounded < 1:
-        return "< 1 %"
-    return "> 99 %" if share < 1 and rounded == 100 else f"{rounded} %"
+    return "< 1 %" if rounded < 1 else "> 99 %" if rounded > 99 else f"{rounded} %"
 
 
 def margin_of(found: ManyChanges) -> str:
@@ -63,8 +61,8 @@ def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
         labels = [label for label, change in changes.items() if change.direction == way]
         if labels:
             labels.sort(key=lambda label: -abs(changes[label].simultaneous.value or 0.0))
-            each = [f"{label} {points(changes[label].simultaneous.value)}" for label in labels]
-            parts.append(f"{len(labels)} {'is' if len(labels) == 1 else 'are'} {word} ({shortened(each, 3)} points)")
+            each = listed_points([(label, changes[label].simultaneous.value) for label in labels], 3)
+            parts.append(f"{len(labels)} {'is' if len(labels) == 1 else 'are'} {word} ({each})")
     unclear = sum(change.direction == 0 for change in changes.values())
     if unclear and parts:
         parts.append(f"the change of {unclear} is not distinguishable from chance")
@@ -93,11 +91,12 @@ def _elsewhere(found: ManyChanges) -> Iterator[str]:
         counts = {way: sum(change.direction == way for change in changes.values()) for way in (-1, 1)}
         parts = [f"{counts[way]} {word}" for word, way in (("worse", -1), ("better", 1)) if counts[way]]
         if parts:
-            moved.append(f"{short_name(name)} ({' and '.join(parts)})")
+            tasks = found.members[name]
+            moved.append(f"{short_name(tasks[0] if len(tasks) == 1 else name)} ({' and '.join(parts)})")
     if moved:
         yield f"Runs also differ from {found.reference.label} in {shortened(moved, 3)}"
     if sure := ways([item.found for item in found.metrics]):
-        yield f"Of {counted(len(found.metrics), 'change')} of metrics in their own unit {sure}"
+        yield f"{'of' if moved else 'Of'} {counted(len(found.metrics), 'change')} of metrics in their own unit {sure}"
 
 
 def _doubts(found: ManyChanges) -> Iterator[str]:
@@ -346,17 +345,17 @@ def _metrics(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[s
     yield from lines_of(fitted(table, layout.columns))
 
 
+def harmed_first(trend: Trend) -> tuple[bool, float]:
+    """A key that sorts trends: those of tasks that are surely harmed first, and among them the largest."""
+    return (trend.first_harmful is None, -abs(trend.change.value or 0.0))
+
+
 def _trends(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[str]:
     """The trend of each task, and where it is first harmed."""
     series = found.series
     assert series is not None
     tasks = {name: trend for name, trend in series.trends.items() if name not in found.pools}
-
-    def order(name: str) -> tuple[bool, float]:
-        trend = tasks[name]
-        return (trend.first_harmful is None, -abs(trend.change.value or 0.0))
-
-    ordered = sorted(tasks, key=order)
+    ordered = sorted(tasks, key=lambda name: harmed_first(tasks[name]))
     shown = ordered if most is None else ordered[:most]
     rest = f"; the {len(shown)} tasks that changed most (--all shows all)" if len(shown) < len(tasks) else ""
     yield from layout.lines(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.many.metrics import MetricOfRun
@@ -12,6 +15,7 @@ from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section
 from consistency.logs.run_config import programs
 from consistency.statistics.estimates import Estimate
+from consistency.support.arrays import Integers
 from consistency.support.version import VERSION
 
 # What an interval shows of a change, the worst first.
@@ -106,6 +110,25 @@ class Change:
             "calibrated_change": None if self.calibrated is None else self.calibrated.to_dict(),
             "prior_change": None if self.letters is None else self.letters.to_dict(),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Turned:
+    """The questions of a task whose answer turned right or wrong in at least one run.
+
+    Attributes
+    ----------
+    doc_id : ndarray of int64, shape [n]
+        The harness's number of each document.
+    documents : tuple of bytes, length n
+        Each document as JSON, as logged by the reference.
+    ways : dict of str to ndarray of int8, shape [n]
+        By run: -1 from right to wrong, 1 from wrong to right, 0 neither.
+    """
+
+    doc_id: Integers
+    documents: tuple[bytes, ...]
+    ways: Mapping[str, NDArray[np.int8]]
 
 
 @dataclass(frozen=True)
@@ -261,6 +284,8 @@ class ManyChanges:
         What a reader must know before the numbers.
     metrics : tuple of MetricOfRun
         Of tasks whose logs do not say which answers are right: these are in no other number.
+    turned : dict of str to Turned
+        By task, the questions whose answers turned.
     """
 
     reference: ComparedRun
@@ -276,6 +301,7 @@ class ManyChanges:
     clusters: tuple[Clusters, ...]
     notes: tuple[str, ...]
     metrics: tuple[MetricOfRun, ...] = ()
+    turned: Mapping[str, Turned] = field(default_factory=dict, compare=False)
 
     @property
     def main(self) -> str:

@@ -15,15 +15,18 @@ from consistency.report.content import Drawing, Report, Table
 from consistency.report.formats.csv import flat
 from consistency.report.formats.latex import latex
 from consistency.report.formats.markdown import table_lines
+from consistency.report.formats.numbers import REFERENCE
 from consistency.report.formats.packed import pack, pack_json, pack_questions
 from consistency.report.formats.spans import drawn
 from consistency.report.glossary import meaning
-from consistency.support.text import visible, visible_lines
+from consistency.support.text import common_beginning, visible, visible_lines
 
-# A number at the start of a cell; "0.4.12" and "2026-11-24" are none.
-NUMBER = re.compile(r"[<>≤≥]?\s*[+\-−]?(\d[\d,]*)?(\.?\d+)(e[+\-−]?\d+)?(?=$|[\s%*])")
+# A number at the start of a cell, or a p that is called so; "0.4.12" and "2026-11-24" are none.
+NUMBER = re.compile(r"(p =? ?)?[<>≤≥]?\s*[+\-−]?(\d[\d,]*)?(\.?\d+)(e[+\-−]?\d+)?(?=$|[\s%*])")
 INTERVAL = re.compile(r"(.*\S) (\[[^\[\]]*\])(\W?)", re.DOTALL)
 MISSING = ("", "–", "—")
+# Words of a cell that make its column no words.
+_NO_NUMBERS = (*MISSING, REFERENCE)
 # More rows scroll under a head that stays in sight.
 TALL = 25
 SHOWN_ROWS = 100
@@ -31,6 +34,8 @@ SHOWN_ROWS = 100
 BRIEF = 20
 # The same of a name of a row, such as a task.
 BRIEF_NAME = 36
+# A cell of more words keeps some width on a phone, where it would be a column of single words.
+LONG = 60
 # CSS pixels for a point of a drawing: its 8.5 point type is then read at 11 pixels and more.
 PIXELS = 1.4
 # A drawing wider than this (points) scrolls on a phone, where its type would be too small.
@@ -87,6 +92,7 @@ def html(report: Report, downloads: Mapping[str, bytes] | None = None) -> str:
         bibtex=escape(visible_lines(report.bibtex)),
         numbers=_numbers,
         numeric=_numeric,
+        prose=_prose,
         with_interval=INTERVAL.fullmatch,
         parted=_parted,
         drawn=_drawn,
@@ -95,6 +101,9 @@ def html(report: Report, downloads: Mapping[str, bytes] | None = None) -> str:
         tall=TALL,
         brief=BRIEF,
         brief_name=BRIEF_NAME,
+        long=LONG,
+        beginning=lambda table: common_beginning(list(table.commands)),
+        cell_questions=lambda table: Markup(_inside(_cell_questions(table))),
         shown_rows=SHOWN_ROWS,
     )
     return str(text) + "\n"
@@ -113,7 +122,7 @@ def _numeric(table: Table) -> list[bool]:
     columns = []
     for number in range(len(table.head)):
         cells = [row[number] for row in table.rows if not row[number].startswith(MISSING[1:])]
-        columns.append(any(cells) and all(NUMBER.match(cell) or cell in MISSING for cell in cells))
+        columns.append(any(cells) and all(NUMBER.match(cell) or cell in _NO_NUMBERS for cell in cells))
     return columns
 
 
@@ -181,6 +190,19 @@ def _copies(tables: Sequence[Table]) -> dict[str, Any]:
     return {"tables": pack_json(forms)}
 
 
+def _cell_questions(table: Table) -> dict[str, Any]:
+    """What a click on the cells of a heat map shows, packed."""
+    rows = {
+        visible(name): [
+            found.doc_ids,
+            [visible_lines(text) for text in found.texts],
+            {visible(column): turned for column, turned in found.turned.items()},
+        ]
+        for name, found in table.questions.items()
+    }
+    return {"rows": pack_json(rows)}
+
+
 def _download(name: str, content: bytes) -> dict[str, str]:
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     return {"type": f"{kind};charset=utf-8" if kind.startswith("text/") else kind, "data": pack(content)}
@@ -190,6 +212,14 @@ def _inside(value: Any) -> str:
     """Plain data as JSON that can stand inside a script element: no character of it can end one."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _prose(text: str) -> Any:
+    """Words for readers: minus signs, and names of tasks that may be broken behind their underscores and slashes."""
+    from markupsafe import Markup, escape
+
+    signed = re.sub(r"(?<![^\s(\[])-(?=\d)", "−", visible(text))
+    return Markup(re.sub(r"(?<=[_/])(?=\w)", "<wbr>", escape(signed)))
 
 
 def _parted(name: str) -> Any:

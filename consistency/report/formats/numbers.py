@@ -8,6 +8,8 @@ from consistency.statistics.estimates import Estimate
 from consistency.support.text import decimal
 
 DASH = "–"
+# In a column of changes, what they are changes from.
+REFERENCE = "reference"
 
 
 def formatted(

@@ -115,7 +115,7 @@ function offerDownloads() {
 // "53.6 [47.4, 59.8]" sorts as 53.6, "< .001" just below .001, and what is missing comes last in either direction.
 function sortKey(cell) {
   const text = cell.textContent.trim().replaceAll("−", "-").replace(/(\d),(?=\d{3}\b)/g, "$1");
-  const found = text.match(/^([<>≤≥]?)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)/i);
+  const found = text.match(/^(?:p =? ?)?([<>≤≥]?)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)/i);
   if (!found) return null;
   return Number(found[2]) * (found[1] === "<" ? 1 - 1e-9 : found[1] === ">" ? 1 + 1e-9 : 1);
 }
@@ -204,21 +204,35 @@ function liveHeat(table) {
   const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
   const cells = [...table.querySelectorAll("td:has(.unseen)")];
   for (const cell of cells) {
-    cell.dataset.tip = `${cell.parentElement.cells[0].textContent}, ${heads[cell.cellIndex]}: ${cell.textContent}`;
+    cell.dataset.tip = `${cell.parentElement.cells[0].textContent}, ${heads[cell.cellIndex]}: ${cell.textContent.trim().replace(" ", ", ")}`;
     cell.tabIndex = cell === cells[0] ? 0 : -1;
   }
-  // The questions of a cell are on the page of its run and the reference: the command that writes it, and where they are there.
+  // A cell's questions, and where both answers to them are: the command that writes the page of its run and the reference.
   const panel = table.parentElement.parentElement.querySelector(".questions-of");
-  const ways = [...table.tHead.rows[0].cells].map((cell) => cell.dataset.command);
-  const show = (cell) => {
-    const command = cell && ways[cell.cellIndex];
+  const commands = [...table.tHead.rows[0].cells].map((cell) => cell.dataset.command);
+  let held = null;
+  const show = async (cell) => {
+    const command = cell && commands[cell.cellIndex];
     if (!panel || !command) return;
     const task = cell.parentElement.cells[0].textContent;
+    if (CAN_UNPACK) held ??= unpacked(JSON.parse(panel.querySelector("script").textContent).rows).then(JSON.parse);
+    const [docs, texts, turned] = (await held)?.[task] ?? [[], [], {}];
+    const ways = turned[heads[cell.cellIndex]] ?? "";
+    const lists = [["-", "harmful"], ["+", "beneficial"]].map(([way, flip]) => {
+      const found = docs.map((doc, at) => [doc, texts[at]]).filter((_, at) => ways[at] === way);
+      const [glyph, colour, label] = FLIPS[flip];
+      const items = found.map(([doc, text]) => element("li", {}, element("b", { textContent: doc }), " ", element("bdi", { textContent: text })));
+      return element("div", {}, element("h4", {}, element("span", { className: colour, ariaHidden: "true", textContent: glyph }), ` ${label} `, element("b", { textContent: found.length })),
+        items.length ? element("ul", { tabIndex: 0, role: "list", ariaLabel: `${label}: questions` }, ...items) : null);
+    });
+    const [told, further] = panel.querySelectorAll("p");
+    told.textContent = `${cell.dataset.tip ?? task}.${ways ? "" : " Its tasks are the rows below."}`;
+    panel.querySelector(".turned").replaceChildren(...(ways ? lists : []));
     // The explorer leaves out a filter that names no task, such as that of tasks together.
-    const where = `#questions?${new URLSearchParams({ task })}`;
-    panel.querySelector("p").textContent = `${cell.dataset.tip ?? task}. Its questions are on the page that this command writes, at report.html${where}`;
+    further.textContent = `Both answers to each question are on the page that this command writes, at report.html#questions?${new URLSearchParams({ task })}`;
     panel.querySelector("code").textContent = command;
     panel.hidden = false;
+    panel.scrollIntoView({ block: "nearest" });
   };
   if (panel) saying(panel.querySelector("button"), () => copied(panel.querySelector("code").textContent, panel.querySelector("code")));
   table.addEventListener("click", (event) => show(event.target.closest("td")));

@@ -13,6 +13,7 @@ from consistency.report.drawings import Look, Plot, Point, band, errorbar, limit
 from consistency.statistics.hypotheses import p_or_one
 from consistency.support.figure_style import BLUE, INK, RED
 from consistency.support.terminal import cut_in_middle
+from consistency.support.text import common_beginning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,9 @@ RAW, CORRECTED = Look("as answered", BLUE, "o"), Look("corrected for letter bias
 MOST_TASKS, COLUMNS = 12, 3
 # Runs whose names stand below a small multiple.
 _MOST_NAMED = 8
-_LONGEST = 18
+_LONGEST, _SHORTEST = 18, 10
+# Characters of them that stand beside each other.
+_ACROSS = 44
 
 
 def many_plots(comparison: ManyComparison) -> list[Plot]:
@@ -105,6 +108,7 @@ def _tasks(comparison: ManyComparison) -> Plot:
     )
     shown = ordered[:MOST_TASKS]
     points = {task: _points(comparison.by_task[task], task, places) for task in shown}
+    common = common_beginning(list(places))
     columns = {str(number + 1): shown[number::COLUMNS] for number in range(min(COLUMNS, len(shown)))}
     rows = max(map(len, columns.values()))
     low, high = limits([point for found in points.values() for point in found], "change")
@@ -123,20 +127,21 @@ def _tasks(comparison: ManyComparison) -> Plot:
                 errorbar(ax, here, RAW, scale=100.0)
                 ax.set_xlim(0.5, len(places) + 0.5)
                 if len(places) <= _MOST_NAMED:
-                    names = [cut_in_middle(label, 8) for label in places]
-                    ax.set_xticks(list(places.values()), names, fontsize=6, rotation=30)
+                    names = [cut_in_middle(label[len(common) :], _SHORTEST) for label in places]
+                    across = len(places) * max(map(len, names)) <= _ACROSS
+                    ax.set_xticks(list(places.values()), names, fontsize=7.5, rotation=0 if across else 30)
                 else:
                     ax.set_xticks(np.unique(np.linspace(1, len(places), 5).round()).tolist())
             ax.axhline(0, color=INK, linewidth=0.6)
             ax.set_ylim(100 * low, 100 * high)
             ax.set_title(cut_in_middle(task, 34), fontsize=8)
 
-    across = "position in the series" if series else "runs, the most accurate first"
+    order = "position in the series" if series else "runs, the most accurate first"
     return Plot(
         name="tasks",
         title="Task by task" if len(shown) == len(ordered) else f"The {len(shown)} tasks that changed most surely",
         caption="Change of accuracy in points, with intervals that hold together for all runs and tasks; from left to right: "
-        f"{across}.",
+        f"{order}." + (f" Runs without their common beginning, {common}." if common and not series else ""),
         rows=[point.row() for found in points.values() for point in found],
         panels=dict.fromkeys(columns, ""),
         looks=(),

@@ -148,7 +148,7 @@ def _heat_text(comparison: ManyComparison) -> tuple[str, ...]:
 
 def _series_text(comparison: ManyComparison) -> tuple[str, ...]:
     assert comparison.series is not None
-    positions = ", ".join(f"{label} at {place:g}" for label, place in comparison.series.positions.items())
+    positions = shortened([f"{label} at {place:g}" for label, place in comparison.series.positions.items()], _NAMED)
     return (
         f"Positions: {positions}. The first harmful position of a task is the first whose simultaneous interval lies below zero: "
         "with 95 % no position of any task is called harmful that is not.",
@@ -156,9 +156,12 @@ def _series_text(comparison: ManyComparison) -> tuple[str, ...]:
 
 
 def _read(comparison: ManyComparison) -> tuple[str, ...]:
-    return tuple(
-        f"{run.label}: {run.selection.to_text()}." for run in (comparison.reference, *comparison.runs[:10])
-    ) + ((f"{len(comparison.runs) - 10} more are in the table.",) if len(comparison.runs) > 10 else ())
+    """What was read of each log, said once of those of which it is the same."""
+    labels: dict[str, list[str]] = {}
+    for run in (comparison.reference, *comparison.runs):
+        labels.setdefault(run.selection.to_text(), []).append(run.label)
+    each = [f"{shortened(names, _NAMED)}: {text}." for text, names in labels.items()]
+    return (*each[:_NAMED], *([f"{len(each) - _NAMED} more are in the table."] if len(each) > _NAMED else []))
 
 
 def _result(comparison: ManyComparison) -> str:
@@ -178,7 +181,7 @@ def _methods(comparison: ManyComparison) -> Iterator[str]:
     unit = next(iter(comparison.overall.values())).section.estimates["delta_accuracy"]
     yield (
         f"We compared {counted(len(comparison.runs), 'run')} with {comparison.reference.label} on the same "
-        f"{comparison.ranking[0].accuracy.n} questions of {counted(len(comparison.by_task), 'task')}, paired by question. "
+        f"{comparison.ranking[0].accuracy.n:,} questions of {counted(len(comparison.by_task), 'task')}, paired by question. "
         f"Options were scored by {SCORES[comparison.score]}."
     )
     yield (

@@ -7,18 +7,30 @@ import shlex
 from collections.abc import Iterable
 
 from consistency.comparison.many.result import ManyComparison, flat_row
-from consistency.comparison.many.text import chance, judgement, largest_first, margin_of, metrics_first, metrics_title
-from consistency.comparison.many.values import Change
+from consistency.comparison.many.text import (
+    chance,
+    harmed_first,
+    judgement,
+    largest_first,
+    margin_of,
+    metrics_first,
+    metrics_title,
+)
+from consistency.comparison.many.values import Change, Turned
 from consistency.comparison.runs import ComparedRun
-from consistency.report.content import Table
-from consistency.report.formats.numbers import DASH, fixed, points
+from consistency.logs.documents import question_and_options
+from consistency.report.content import CellQuestions, Table
+from consistency.report.formats.numbers import DASH, REFERENCE, fixed, points
 from consistency.report.metric_cells import HEAD, metric_cells
 from consistency.statistics.estimates import Estimate
-from consistency.support.text import p_value, shortened
+from consistency.support.text import begun, common_beginning, p_value, shortened
 
 # Shades on either side of no change.
 _SHADES = 4
 SURE = "*"
+_WAYS = {-1: "-", 0: " ", 1: "+"}
+# Of a question in a list, in characters.
+LONGEST_BEGUN = 140
 # Of a cell; of a table, rows that are not folded away.
 _MOST_TASKS, _MOST_SHOWN = 6, 12
 
@@ -90,7 +102,7 @@ def ranking_table(comparison: ManyComparison) -> Table:
             (
                 item.label,
                 _with_interval(accuracy, 100, 1),
-                "reference" if change is None else in_points(change.simultaneous),
+                REFERENCE if change is None else in_points(change.simultaneous),
                 DASH if change is None else p_value(change.section.p_holm),
                 *((in_points(None if change is None else change.calibrated),) if letters else ()),
                 *((in_points(None if change is None else change.letters),) if letters else ()),
@@ -118,22 +130,27 @@ def ranking_table(comparison: ManyComparison) -> Table:
 
 
 def heat_table(comparison: ManyComparison) -> Table:
-    """The change of each run in each task: tasks are rows, runs are columns."""
+    """The change of each run in each task: tasks are rows, sure and large changes first; runs are columns."""
     labels = [run.label for run in comparison.runs]
-    sets = {**comparison.pools, **(comparison.by_task if len(comparison.by_task) > 1 else {})}
+    tasks = {
+        name: comparison.by_task[name] for name in sorted(comparison.by_task, key=lambda name: _most(comparison, name))
+    }
+    sets = {**comparison.pools, **(tasks if len(tasks) > 1 else {})}
     known = [abs(change.simultaneous.value or 0.0) for changes in sets.values() for change in changes.values()]
     largest = max(known, default=0.0) or 1.0
     return Table(
         name="heat",
         title="Heat map of runs and tasks",
-        caption="Orange with − is worse, blue with + is better, and the darker the larger; * is sure. A click on a head sorts. "
-        "Under the pointer or the focus (arrows move it) a cell says its interval; a click or Enter, where its questions are.",
-        head=("task", "questions", *labels),
+        caption="Orange with − is worse, blue with + is better, and the darker the larger; * is sure, and tasks of sure changes "
+        "come first. A click on a head sorts. A cell says its interval under the pointer or the focus (arrows move it), and its "
+        "questions after a click or Enter."
+        + (f" Runs without their common beginning, {common}." if (common := common_beginning(labels)) else ""),
+        head=("task", *labels, "questions"),
         rows=tuple(
             (
                 name,
-                str(next(iter(changes.values())).section.n),
                 *(_cell(changes.get(label)) for label in labels),
+                str(next(iter(changes.values())).section.n),
             )
             for name, changes in sets.items()
         ),
@@ -143,9 +160,24 @@ def heat_table(comparison: ManyComparison) -> Table:
             {"task": name, **{f"change_{run}": changes[run].simultaneous.value for run in labels if run in changes}}
             for name, changes in sets.items()
         ],
-        hints=tuple(("", "", *(_hint(changes.get(label)) for label in labels)) for changes in sets.values()),
+        hints=tuple(("", *(_hint(changes.get(label)) for label in labels), "") for changes in sets.values()),
         commands={run.label: _command(comparison, run) for run in comparison.runs},
-        shades=tuple(("", "", *(_shade(changes.get(label), largest) for label in labels)) for changes in sets.values()),
+        questions={name: _questions(found) for name, found in comparison.turned.items()},
+        shades=tuple(("", *(_shade(changes.get(label), largest) for label in labels), "") for changes in sets.values()),
+    )
+
+
+def _most(comparison: ManyComparison, task: str) -> tuple[bool, float]:
+    """A key that sorts tasks by the largest of their changes, sure ones first."""
+    return min(largest_first((label, task, change)) for label, change in comparison.by_task[task].items())
+
+
+def _questions(turned: Turned) -> CellQuestions:
+    """The questions of a task, begun, and how their answers turned in each run."""
+    return CellQuestions(
+        tuple(turned.doc_id.tolist()),
+        tuple(begun(question_and_options(document)[0], LONGEST_BEGUN) for document in turned.documents),
+        {label: "".join(_WAYS[way] for way in ways.tolist()) for label, ways in turned.ways.items()},
     )
 
 
@@ -185,7 +217,7 @@ def trend_table(comparison: ManyComparison) -> Table:
     """How each task changes along the series, and where it is first harmed."""
     series = comparison.series
     assert series is not None
-    trends = series.trends
+    harmed = sorted(series.trends.items(), key=lambda item: (item[0] not in comparison.pools, harmed_first(item[1])))
     return Table(
         name="trends",
         title="Trends",
@@ -194,10 +226,10 @@ def trend_table(comparison: ManyComparison) -> Table:
         head=("task", "by a straight line", "p (Holm)", "first harmful position"),
         rows=tuple(
             (name, in_points(trend.change), p_value(trend.p_holm), trend.first_harmful or "none shown")
-            for name, trend in trends.items()
+            for name, trend in harmed
         ),
         labels=1,
-        data=[{"task": name, **trend.to_dict()} for name, trend in trends.items()],
+        data=[{"task": name, **trend.to_dict()} for name, trend in harmed],
     )
 
 

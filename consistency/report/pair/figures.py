@@ -78,25 +78,28 @@ def _shift(items: Columns) -> Plot:
     of_kl, of_gold = histogram(items, "kl", kl_edges), histogram(items, "delta_gold", gold_edges)
     infinite = int(np.isinf(items["kl"]).sum())
 
-    def draw(axes: Sequence[Axes], _: str) -> None:
-        _bars(axes[0], of_kl, range(len(kl_edges)), [GREY])
-        axes[0].set_xticks([1, 9, 17, 25, 33], ["0.001", "0.01", "0.1", "1", "10"])
-        axes[0].set_xlabel("KL(before ‖ after), nats")
-        _bars(axes[1], of_gold, gold_edges, [RED if item.high <= 0 else BLUE for item in of_gold], len(of_kl))
-        axes[1].axvline(0, color=INK, linewidth=0.6)
-        axes[1].set_xticks([-1, -0.5, 0, 0.5, 1])
-        axes[1].set_xlabel("change of the gold option's probability")
+    def draw(axes: Sequence[Axes], panel: str) -> None:
+        (ax,) = axes
+        if panel == "kl":
+            _bars(ax, of_kl, range(len(kl_edges)), [GREY])
+            ax.set_xticks([1, 9, 17, 25, 33], ["0.001", "0.01", "0.1", "1", "10"])
+            ax.set_xlabel("KL(before ‖ after), nats")
+        else:
+            _bars(ax, of_gold, gold_edges, [RED if item.high <= 0 else BLUE for item in of_gold], len(of_kl))
+            ax.axvline(0, color=INK, linewidth=0.6)
+            ax.set_xticks([-1, -0.5, 0, 0.5, 1])
+            ax.set_xlabel("change of the gold option's probability")
 
     return Plot(
         name="shift",
         title="KL divergence, and what the gold option lost and won",
-        caption="Above: KL divergence of each question's options, on a logarithmic scale; the outer bars hold what is "
-        f"smaller or larger{f', but not the {infinite} infinite ones' if infinite else ''}. Below: how much probability the "
+        caption="First the KL divergence of each question's options, on a logarithmic scale; the outer bars hold what is "
+        f"smaller or larger{f', but not the {infinite} infinite ones' if infinite else ''}. Then how much probability the "
         "gold option lost (left of 0) or won.",
         rows=[*of_kl, *of_gold],
-        panels={"all": ""},
+        panels={"kl": "", "gold": ""},
         looks=(Look("gold option lost", RED, "s"), Look("gold option won", BLUE, "s")),
-        heights=(1.7, 1.7),
+        heights=(1.7,),
         draw=draw,
     )
 

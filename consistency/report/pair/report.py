@@ -261,7 +261,7 @@ def _kicker(comparison: Comparison) -> str:
     names = dict.fromkeys(model_name(config) for config in (comparison.before, comparison.after))
     dates = dict.fromkeys((config.date or "")[:10] for config in (comparison.before, comparison.after))
     when = " and ".join(date for date in dates if date)
-    asked = f"{n} questions of {tasks} task{'s' if tasks > 1 else ''}"
+    asked = f"{n:,} questions of {tasks} task{'s' if tasks > 1 else ''}"
     return " · ".join(part for part in (" → ".join(names), asked, f"evaluated {when}" if when else "") if part)
 
 
@@ -270,10 +270,10 @@ def _details(comparison: Comparison) -> Iterator[str]:
     for pool in comparison.pools[:MOST_LEADS]:
         flips = pool.flips
         if flips:
-            other = f", {flips['wrong_to_wrong']} from one wrong option to another" if pool.compares_options else ""
+            other = f", {flips['wrong_to_wrong']:,} from one wrong option to another" if pool.compares_options else ""
             yield (
                 ("" if len(comparison.pools) == 1 else f"{pool.name}: ")
-                + f"{flips['harmful']} answers turned from right to wrong, {flips['beneficial']} from wrong to right "
+                + f"{flips['harmful']:,} answers turned from right to wrong, {flips['beneficial']:,} from wrong to right "
                 f"({pool.test}: {p_equals(pool.sign_flip_p)}){other}."
             )
         yield from (

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from consistency.comparison.sides.sections import SideSection
-from consistency.report.drawings import Look, Plot, Point, errorbar
-from consistency.support.figure_style import BLUE, GREY, INK, RED
+from consistency.report.drawings import Look, Plot, Point, errorbar, height_of_rows, set_rows
+from consistency.support.figure_style import BLUE, GREY, RED
+from consistency.support.text import common_beginning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,19 +42,16 @@ def side_plots(by_task: Mapping[str, SideSection]) -> list[Plot]:
         if accuracy == accuracy
     ]
 
+    names = [item.section.name for item in shown]
+    common = common_beginning(names)
+
     def draw(axes: Sequence[Axes], _: str) -> None:
         (ax,) = axes
         errorbar(ax, runs, _RUNS, across=True, scale=100)
         for look in (_CHANGED, _UNCHANGED):
             marks = [(float(place), points[place]) for place, item in enumerate(shown) if _look(item) is look]
             errorbar(ax, marks, look, across=True, scale=100)
-        ax.axvline(0, color=INK, linewidth=0.6)
-        ax.set_yticks(range(len(shown)), [item.section.name for item in shown], fontsize=7)
-        ax.set_ylim(-0.7, len(shown) - 0.3)
-        ax.grid(axis="y", visible=False)
-        ax.grid(axis="x", visible=True)
-        ax.tick_params(axis="y", length=0)
-        ax.set_xlabel("change of accuracy, points")
+        set_rows(ax, [name[len(common) :] for name in names], "points")
 
     left = len(by_task) - len(shown)
     return [
@@ -62,11 +60,12 @@ def side_plots(by_task: Mapping[str, SideSection]) -> list[Plot]:
             title="Each task's change",
             caption="Change of accuracy from the mean of the runs before to that of the runs after, with intervals over runs and "
             "questions, in percentage points; and each run after by itself."
+            + (f" Names without their common beginning, {common}." if common else "")
             + (f" The {left} tasks that changed least, or have no accuracy, are left out." if left else ""),
             rows=[*(point.row() for point in points), *(point.row() for _, point in runs)],
             panels={"all": ""},
             looks=(_CHANGED, _UNCHANGED, *([_RUNS] if runs else [])),
-            heights=(0.6 + 0.17 * len(shown),),
+            heights=(height_of_rows(len(shown)),),
             draw=draw,
         )
     ]
