@@ -37,6 +37,7 @@ _MOVED = (
             "trained training_effect training_record validation",
             "statistics": "sequential",
             "tasks": "harness harness_speed options_in_text rotated_tasks rotation simulation",
+            "training_data": "domain_check domain_files requests",
             "watch": "alarm callback copies drift figures lockstep messages plugin probe questions quiet text",
         }.items()
         for name in names.split()
