@@ -234,10 +234,10 @@ def decimal(value: float, digits: int = 2, sign: str = "") -> str:
 
     Examples
     --------
-    >>> decimal(0.12345, 3), decimal(0.5, sign="+"), decimal(1e307, 4), decimal(-1.5e8, 1)
-    ('0.123', '+0.50', '1.00e+307', '-1.5e+08')
+    >>> decimal(0.12345, 3), decimal(0.5, sign="+"), decimal(1e307, 4), decimal(-1.5e8, 1), decimal(-0.0001, 3)
+    ('0.123', '+0.50', '1.00e+307', '-1.5e+08', '0.000')
     """
-    return f"{value:{sign}.{digits}f}" if abs(value) < _LARGE else f"{value:{sign}.{min(digits, 2)}e}"
+    return f"{value:{sign}z.{digits}f}" if abs(value) < _LARGE else f"{value:{sign}.{min(digits, 2)}e}"
 
 
 def p_value(p: float | None) -> str:
