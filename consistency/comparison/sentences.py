@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from consistency.comparison.numbers import digits_of, points, points_interval
+from consistency.comparison.numbers import digits_of, interval, points, points_interval
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
@@ -31,8 +31,6 @@ _MANY_MOVED = 0.1
 _TOO_FEW = "too few questions for an interval"
 # With fewer clusters an interval is much wider for not knowing how they vary.
 _FEW_CLUSTERS = 30
-# An interval that is longer than so many standard errors on one side is so for what was not seen.
-_LONG = 5
 # Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number) and of
 # their differences. So at most 5.5 % of the verdicts on two equal runs find anything.
 ALPHA = 0.05
@@ -267,7 +265,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
         clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
-        clauses.append(f"{100 * same.value:.1f} % of {same.n} questions keep their answer")
+        clauses.append(f"{100 * same.value:.1f} %{interval(same, 100, 1)} of {same.n} questions keep their answer")
     shift = _shift(section)
     if shift is not None and shift.moved >= _MANY_MOVED:
         clauses.append(_shift_sentence(shift))
@@ -313,23 +311,6 @@ def gold_change(change: Estimate) -> str:
     tested = "" if p is None else f", {p_equals(p)}"
     return (
         f"gold option's probability {points(change.value, digits_of(change))} points{points_interval(change)}{tested}"
-    )
-
-
-def trimmed_lines(section: Section) -> Iterator[str]:
-    """The mean of the middle of KL, where the interval of its mean is long for questions that were not seen."""
-    mean, trimmed = section.estimates.get("kl"), (section.trimmed or {}).get("kl")
-    if mean is None or mean.value is None or mean.ci_high is None or trimmed is None or trimmed.ci_low is None:
-        return
-    if mean.se is None or mean.ci_high - mean.value <= _LONG * mean.se:
-        return
-    largest = "" if section.kl_largest is None else f" if no question's is above {decimal(section.kl_largest['kl'], 1)}"
-    most, of_middle, *ends = (
-        decimal(x or 0.0, 4) for x in (mean.ci_high, trimmed.value, trimmed.ci_low, trimmed.ci_high)
-    )
-    yield (
-        f"KL {decimal(mean.value, 4)} nats, at most {most}{largest}: so few questions do not exclude rare ones with much larger "
-        f"values; trimmed mean {of_middle} [{', '.join(ends)}]"
     )
 
 
