@@ -81,7 +81,7 @@ def _program(name: str) -> typer.Typer:
 
 def _end(error: BaseException) -> int:
     """The exit code of an exception, after a line that says what it is."""
-    from consistency.errors import InputError
+    from consistency.errors import InputError, not_installed
     from consistency.support.streams import ReaderGoneError, tell
 
     if isinstance(error, SystemExit):
@@ -95,6 +95,8 @@ def _end(error: BaseException) -> int:
         return _usage_error(error)
     if os.environ.get(TRACEBACK):
         tell(*"".join(traceback.format_exception(error)).splitlines())
+    if isinstance(error, ModuleNotFoundError):
+        error = not_installed(error.name or "") or error
     if isinstance(error, InputError):
         tell(f"consistency: {error}")
         return MISTAKE
