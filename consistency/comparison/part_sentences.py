@@ -98,7 +98,7 @@ def trimmed_lines(section: Section) -> Iterator[str]:
         return
     if mean.se is None or mean.ci_high - mean.value <= _LONG * mean.se or not _kl(section):
         return
-    largest = "" if section.kl_largest is None else f", up to {decimal(section.kl_largest['kl'], 1)} nats each"
+    largest = "" if section.kl_largest is None else f" (up to {decimal(section.kl_largest['kl'], 1)} nats each)"
     yield (
         f"KL's interval allows for rare questions with much larger values{largest}, which so few questions do not exclude; "
         f"trimmed mean {with_interval(trimmed)}"
