@@ -59,9 +59,9 @@ def _program(name: str) -> typer.Typer:
     """The program with this command alone, since to build all takes longer than to read a log; with all, if it has no such."""
     import typer
 
-    from consistency.cli.options import options
+    from consistency.cli.options import HELP, options
 
-    one = typer.Typer(pretty_exceptions_enable=False)
+    one = typer.Typer(pretty_exceptions_enable=False, context_settings=HELP)
     one.callback()(options)
     if name == "compare":
         # Without the modules of the other commands: the first answer is to come at once.

@@ -32,7 +32,7 @@ def part_lines(section: Section) -> Iterator[str]:
     kind = "letter" if all(len(label) == 1 for prior in found.priors for label in prior.labels) else "label"
     change, prior = (found.estimates[name] for name in ("calibrated_change", "prior_change"))
     if change.value is not None:
-        of = f" in {found.lettered} of {found.n} questions" if found.lettered < found.n else ""
+        of = f" in {found.lettered:,} of {found.n:,} questions" if found.lettered < found.n else ""
         ends = " → ".join(percent(found.estimates[f"calibrated_{when}"].value) for when in ("before", "after"))
         # So the change need not lie between those of the tasks, each of which has offsets of its own.
         same = ", the same in all tasks" if section.of_tasks > 1 else ""

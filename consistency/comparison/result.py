@@ -39,7 +39,7 @@ from consistency.comparison.sentences import (
     told_change,
     undefined_notes,
 )
-from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
+from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, run_notes, settings_clause
 from consistency.comparison.slice_result import Slices
 from consistency.comparison.truncation import TruncatedPrompts, length_clause
 from consistency.comparison.views import function_of
@@ -235,6 +235,7 @@ class Comparison(Concluded):
                 for when, log in zip(("before", "after"), self.selection, strict=True)
                 for line in log.to_lines()
             ),
+            *run_notes(self.before, self.after),
             *(item.to_text() for item in self.unpaired),
             *self.names.to_lines(),
             *self.limits,

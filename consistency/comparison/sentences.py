@@ -18,7 +18,7 @@ from consistency.statistics.intervals import at_confidence
 from consistency.statistics.power import fewest_questions, power_of_flips, questions_near
 from consistency.statistics.selection_bias import Shift
 from consistency.support.terminal import cut_in_middle
-from consistency.support.text import counted, decimal, p_equals, shortened
+from consistency.support.text import counted, decimal, of_points, p_equals, shortened
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
@@ -40,7 +40,7 @@ ALPHA_OF_TASKS, ALPHA_OF_DIFFERENCES = 0.005, 0.001
 def undefined_notes(section: Section) -> list[str]:
     """Which measures leave questions out because they have no finite value there."""
     return [
-        f"{MEASURE[name].title} has no finite value for {estimate.undefined} of {section.n} questions"
+        f"{MEASURE[name].title} has no finite value for {estimate.undefined:,} of {section.n:,} questions"
         for name, estimate in section.estimates.items()
         if estimate.undefined and estimate.n
     ]
@@ -55,8 +55,8 @@ def pairing_line(section: Section) -> list[str]:
         "with options in another order": pairing.reordered,
         "with another prompt": pairing.prompts.get("different", 0),
     }
-    found = ", ".join(f"{count} {what}" for what, count in special.items() if count)
-    return [f"{section.name}: of {pairing.paired} questions {found}"] if found else []
+    found = ", ".join(f"{count:,} {what}" for what, count in special.items() if count)
+    return [f"{section.name}: of {pairing.paired:,} questions {found}"] if found else []
 
 
 def dropped_lines(section: Section) -> list[str]:
@@ -65,7 +65,7 @@ def dropped_lines(section: Section) -> list[str]:
     for reason, dropped in section.pairing.dropped.items():
         more = ", …" if dropped.count > len(dropped.examples) else ""
         which = f" (doc_id {', '.join(map(str, dropped.examples))}{more})" if dropped.examples else ""
-        lines.append(f"left out of {section.name}: {dropped.count} {reason}{which}")
+        lines.append(f"left out of {section.name}: {dropped.count:,} {reason}{which}")
     return [*lines, *(f"{section.name}, {note}" for note in section.pairing.notes)]
 
 
@@ -104,7 +104,7 @@ def _metric_line(name: str, metric: MetricChange) -> str:
     if delta.ci_low is None or delta.value is None:
         return f"  {name}{better} {values}"
     # Where a question has a value in one run only, the change is not the difference of the two means.
-    of = f" of {delta.n} questions with both" if delta.n < max(metric.before.n, metric.after.n) else ""
+    of = f" of {delta.n:,} questions with both" if delta.n < max(metric.before.n, metric.after.n) else ""
     change, *ends = (decimal(x, 4, "+") for x in (delta.value, delta.ci_low, delta.ci_high or 0.0))
     return f"  {name}{better} {values}, change{of} {change} [{', '.join(ends)}]"
 
@@ -118,7 +118,7 @@ def _readability(found: Readability, *, with_reasons: bool) -> Iterator[str]:
     yield f"no answer can be read in {' → '.join(ends)} of the texts"
     change = found.delta_accuracy
     if change.value is not None:
-        among = f"among the {change.n} questions that both runs answer readably"
+        among = f"among the {change.n:,} questions that both runs answer readably"
         yield f"{among} accuracy changed by {points(change.value, digits_of(change))} points{points_interval(change)}"
 
 
@@ -226,7 +226,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed)}"
     if moved:
         turned = "rose" if change.value > 0 else "fell"
-        within = f", which is within {_of_points(limit)}" if small else ""
+        within = f", which is within {of_points(limit)}" if small else ""
         clauses = [f"{accuracy.capitalize()} {turned}: {found}{within}"]
         if changed:
             clauses.append(f"beyond chance {in_tasks}{_macro(section)}")
@@ -241,7 +241,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     elif small:
         at = quantity_named("delta accuracy").at(section, 1 - 2 * ALPHA) or change
         found = f"{points(change.value)} points, 90 %{points_interval(at)}"
-        clauses = [f"No change of {accuracy} by more than {_of_points(limit)}: {found}"]
+        clauses = [f"No change of {accuracy} by more than {of_points(limit)}: {found}"]
     elif _excludes_zero(change) and section.sign_flip_p is not None:
         exact = f"by the exact test ({p_equals(section.sign_flip_p)})"
         clauses = [f"No change of {accuracy} distinguishable from chance {exact}: {found}, an interval that excludes 0"]
@@ -253,7 +253,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
             power = f"a true change of {100 * section.minimum_detectable_change:.1f} points would be found 4 times in 5"
             needed = _needed(section, limit / 100)
             if needed is not None and needed > section.n:
-                power += f", one of {_of_points(limit)} with about {needed:,} questions"
+                power += f", one of {of_points(limit)} with about {needed:,} questions"
             clauses.append(power)
     unsure = [task for task in _changed(tasks, ALPHA) if task not in changed]
     if unsure:
@@ -265,7 +265,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
         clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
-        clauses.append(f"{100 * same.value:.1f} %{interval(same, 100, 1)} of {same.n} questions keep their answer")
+        clauses.append(f"{100 * same.value:.1f} %{interval(same, 100, 1)} of {same.n:,} questions keep their answer")
     shift = _shift(section)
     if shift is not None and shift.moved >= _MANY_MOVED:
         clauses.append(_shift_sentence(shift))
@@ -347,10 +347,6 @@ def _unchanged(section: Section, accuracy: str) -> str:
     if change.undefined:
         return f"No change in the {counted(change.n, 'question')} of which both answers are known to be right or wrong"
     return "No change: every answer is as right as before"
-
-
-def _of_points(x: float) -> str:
-    return f"{x:g} point" if x == 1 else f"{x:g} points"
 
 
 def _p_bound(p: float) -> str:
@@ -440,7 +436,7 @@ def _metric_conclusion(section: Section) -> tuple[str, ...]:
         assert delta.value is not None
         ends = f"{before:.4g} → {after:.4g}"
         if delta.value == 0 and delta.se == 0:
-            return (f"No change of {name}: it is the same in all {delta.n} questions that have it in both runs",)
+            return (f"No change of {name}: it is the same in all {delta.n:,} questions that have it in both runs",)
         if delta.ci_low is None:
             return f"{name}: {ends}", _TOO_FEW
         change = f"{delta.value:+.4g}, 95 % interval [{delta.ci_low:+.4g}, {delta.ci_high:+.4g}]"
@@ -449,4 +445,4 @@ def _metric_conclusion(section: Section) -> tuple[str, ...]:
         better = {None: "", True: ", better", False: ", worse"}[metric.is_better]
         turned = "rose" if delta.value > 0 else "fell"
         return (f"{name} {turned}: {ends}{better} (change {change})",)
-    return (f"{section.n} questions were paired, but the logs do not say which answers are right",)
+    return (f"{section.n:,} questions were paired, but the logs do not say which answers are right",)

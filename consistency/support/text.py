@@ -218,8 +218,19 @@ def counted(count: int, noun: str, verb: str = "") -> str:
     ('2 questions have', '1 question has', '1 row repeats', '0 rows')
     """
     if count != 1:
-        return f"{count} {noun}s {verb}".rstrip()
+        return f"{count:,} {noun}s {verb}".rstrip()
     return f"1 {noun} {'has' if verb == 'have' else verb and verb + 's'}".rstrip()
+
+
+def of_points(x: float) -> str:
+    """A size in points.
+
+    Examples
+    --------
+    >>> of_points(1.0), of_points(0.5)
+    ('1 point', '0.5 points')
+    """
+    return f"{x:g} point" if x == 1 else f"{x:g} points"
 
 
 def decimal(value: float, digits: int = 2, sign: str = "") -> str:
