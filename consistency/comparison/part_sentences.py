@@ -36,6 +36,7 @@ def part_lines(section: Section) -> Iterator[str]:
         ends = " → ".join(percent(found.estimates[f"calibrated_{when}"].value) for when in ("before", "after"))
         # So the change need not lie between those of the tasks, each of which has offsets of its own.
         same = ", the same in all tasks" if section.of_tasks > 1 else ""
+        same += f" with these {kind}s" if same and len(found.priors) > 1 else ""
         yield (
             f"accuracy corrected for {kind} bias{of} (one offset for each {kind}{same}) {ends}, change {points_of(change)} "
             f"points; change due to {kind} bias {points_of(prior)} points"
