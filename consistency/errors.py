@@ -77,6 +77,47 @@ def not_one_of(what: str, value: object, allowed: Iterable[str], *, path: str | 
     return InputError(f"no {what} {value!r}", expected=f"one of {', '.join(allowed)}", path=path)
 
 
+# Packages that are not in the core, by the extra that installs them.
+EXTRAS = {
+    **dict.fromkeys(("lm_eval", "torch", "transformers", "datasets", "tokenizers", "safetensors"), "eval"),
+    **dict.fromkeys(("accelerate", "evaluate", "peft"), "eval"),
+    "axolotl": "train",
+    "snakemake": "grid",
+    "huggingface_hub": "hub",
+    **{name: name for name in ("mlflow", "trackio", "wandb")},
+}
+
+
+def how_to_install(extra: str) -> str:
+    """How to install an extra, from a release and in a checkout.
+
+    Examples
+    --------
+    >>> print(how_to_install("hub"))
+    install the extra hub: pip install 'lm-eval-consistency[hub]', or '.[hub]' in a checkout
+    """
+    return f"install the extra {extra}: pip install 'lm-eval-consistency[{extra}]', or '.[{extra}]' in a checkout"
+
+
+def not_installed(module: str) -> InputError | None:
+    """The error of a package that is missing and that an extra installs; None of any other.
+
+    Parameters
+    ----------
+    module : str
+        Its dotted name, or that of a module in it.
+
+    Examples
+    --------
+    >>> print(not_installed("wandb.sdk"))
+    wandb is not installed; install the extra wandb: pip install 'lm-eval-consistency[wandb]', or '.[wandb]' in a checkout
+    >>> not_installed("antigravity")
+    """
+    name = module.partition(".")[0]
+    extra = EXTRAS.get(name)
+    return None if extra is None else InputError(f"{name} is not installed", do=how_to_install(extra))
+
+
 def one_line(error: BaseException, most: int = 200) -> str:
     r"""What an error of another library says, in one line, or its type where it says nothing.
 

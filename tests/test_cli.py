@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from consistency.comparison.compare import compare
 from consistency.support.files import fingerprint
 from consistency.world.model import BASE_MODEL
 
@@ -106,6 +107,25 @@ def test_the_installed_program_compares_real_logs(test_data, tmp_path):
     # 76 and 87 of 200 answers are right: counted in the logs' own `acc`.
     (row,) = (line for line in done.stdout.splitlines() if line.startswith("overall "))
     assert row.split()[1:6] == ["200", "38.0", "%", "43.5", "%"]
+
+
+def test_a_margin_in_points_a_score_by_its_metric_and_names_that_have_no_use(test_data, tmp_path, call):
+    before, after = (test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5))
+    given = [("--margin", "0.02"), ("--margin", "2 points"), ("--margin", "2 pp", "--score", "acc")]
+    assert len({call("compare", before, after, "--json", "-", *more)[1] for more in given}) == 1
+    code, out, err = call("compare", before, after, "--label", f"old={before}")
+    assert (code, out) == (2, "")
+    assert "--label" in err
+    assert call("compare", before, after, "--margin", "2 apples")[0] == 2
+    assert call("compare", "-h")[:2] == call("compare", "--help")[:2]
+    # What the logs have no settings of, and that the second is the older one.
+    (samples,) = before.glob("*/samples_mmlu_abstract_algebra_*")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / samples.name).write_bytes(samples.read_bytes())
+    notes = compare(after, alone).notes
+    assert [sum(words in note for note in notes) for words in ("after: no results file", "after is older")] == [1, 1]
+    assert not any("older" in note for note in compare(before, after).notes)
 
 
 def test_the_base_model_and_the_tasks_are_at_hand(tmp_path):

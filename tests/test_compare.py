@@ -139,7 +139,8 @@ def test_an_identical_rerun_is_no_change(test_data):
     result = compare(test_data / "harness_logs" / FIVE, test_data / "harness_logs" / FIVE)
     overall = json.loads(json.dumps(result.to_dict(), allow_nan=False))["overall"]
     assert (
-        result.verdict == "No change: every answer is as right as before; 100.0 % of 200 questions keep their answer."
+        result.verdict
+        == "No change: every answer is as right as before; 100.0 % [98.1, 100.0] of 200 questions keep their answer."
     )
     assert [warning.kind for warning in result.warnings] == ["same run"]
     # With no flip in n the score interval ends at z² / (n + z²).
@@ -364,11 +365,11 @@ def test_impossible_options_are_counted_and_not_hidden(tmp_path):
     kl = json.loads(json.dumps(result.to_dict(), allow_nan=False))["overall"]["kl"]
     assert (kl["value"], kl["n"], kl["undefined"]) == (0, 2, 1)
     assert "KL has no finite value for 1 of 3 questions" in result.to_text()
-    assert "100.0 % of 3 questions keep their answer" in result.verdict
+    assert "100.0 % [43.9, 100.0] of 3 questions keep their answer" in result.verdict
     # Without an answer there is none to keep.
     after[0] = np.nan
     write(tmp_path / "c", "t", chosen(after, gold, "t"))
-    assert "100.0 % of 2 questions keep their answer" in compare(tmp_path / "a", tmp_path / "c").verdict
+    assert "100.0 % [34.2, 100.0] of 2 questions keep their answer" in compare(tmp_path / "a", tmp_path / "c").verdict
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):

@@ -265,6 +265,30 @@ def test_questions_that_are_asked_twice_count_once(world) -> None:
         assert lengths[0] == pytest.approx(lengths[1], rel=0.05)
 
 
+def test_only_intervals_depend_on_what_is_sampled(world) -> None:
+    """Two tasks whose letters were moved to opposite sides: each question's offsets are those of all others, of both tasks."""
+    rows = slice(0, 240)
+    before, gold = world[0][rows], world[1][rows]
+    tasks = np.arange(240) % 2
+    after = before * 0.8 + np.where(tasks[:, None] == 1, LETTERS, -LETTERS)
+    answered = [Answered(before, after, gold)]
+    alone = decompose(answered, ALONE).estimates
+    for labels in (
+        Labels(strata=None, tasks=tasks, clusters=None),
+        Labels(strata=None, tasks=None, clusters=tasks),
+        Labels(strata=tasks, tasks=None, clusters=np.arange(240) // 2),
+    ):
+        found = decompose(answered, labels).estimates
+        for name, estimate in alone.items():
+            assert found[name].value == pytest.approx(estimate.value, abs=1e-12), name
+            if found[name].ci_low is not None:
+                assert found[name].ci_low <= found[name].value <= found[name].ci_high, name
+    right = [
+        gold[row, (after[row] + even_offsets(np.delete(after, row, axis=0))).argmax()] for row in range(len(after))
+    ]
+    assert alone["calibrated_after"].value == pytest.approx(np.mean(right), abs=1e-9)
+
+
 def test_a_kind_of_few_questions_beside_one_of_many(world) -> None:
     """To few questions nothing is fitted; in accuracy they count as they are not known without their prior."""
     scores, gold = world

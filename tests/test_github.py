@@ -88,7 +88,7 @@ def test_the_summary_says_what_happened(compared):
     assert "| accuracy after (%) | 75.0 [" in page
     assert re.search(r"\| right → wrong \(%\) \| 25\.0 \[", page)
     assert "❌ 1 of 2 conditions passed:" in page
-    assert f"The {MOST_TASKS} of 12 tasks" in page
+    assert f"{MOST_TASKS} of 12 tasks, largest change of accuracy first" in page
     assert re.search(r"\| `task_10` \| 10 \| 100\.0 \| 50\.0 \| −50\.0 \[.*\] \| 5 / 0 \| ", page)
     assert compared.signature in page
     read = shown(page)

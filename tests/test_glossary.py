@@ -92,6 +92,33 @@ def test_every_head_of_the_table_and_word_of_the_verdict_has_a_term(test_data: P
         assert explain(part.partition(":")[0]).text, part
 
 
+def labels(text: str) -> set[str]:
+    """What stands before the numbers with a point, without what is in brackets, articles and verbs."""
+    found = re.findall(r"([A-Za-z][A-Za-z' ]+?)(?: =)? [+-]?\d*\.\d", re.sub(r"\([^()]*\)", "", text))
+    return {re.sub(r"^(?:a|and) |(?: explains| leave| of)$", "", each) for each in found}
+
+
+def test_every_label_of_a_number_has_a_term(test_data: Path) -> None:
+    logs = (test_data / "harness_logs" / f"qwen2.5-1.5b-instruct-{shots}shot" for shots in (0, 5))
+    text = compare(*logs).to_text()
+    found = labels(text.split("\n\n")[3])
+    assert len(found) >= 10
+    for label in found:
+        assert explain(label).text, label
+    # Words of the verdict and behind the numbers.
+    terms = {
+        "unexplained": "rest of KL",
+        "letter offsets": "letters of KL",
+        "one offset for each letter": "letters of KL",
+        "on balance": "moved to other options on balance",
+        "4 times in 5": "detectable change",
+        "score": "score",
+    }
+    for word, name in terms.items():
+        assert word in text
+        assert explain(word).name == name
+
+
 @pytest.mark.parametrize(
     "word",
     ["equivalence", "margin", "strata", "clusters", "CR3", "score interval", "heterogeneity", "macro", "micro", "noise",

@@ -108,6 +108,52 @@ def test_the_core_alone_compares_and_names_what_it_lacks(wheels, tmp_path):
         assert "Traceback" not in lacking.stderr
 
 
+# The packages of the extras cannot be found.
+_CORE_ONLY = """
+import sys
+from consistency.errors import EXTRAS
+
+def without(found):
+    def find_spec(name, *more):
+        return None if name.partition(".")[0] in EXTRAS else found.find_spec(name, *more)
+    return type("Without", (), {"find_spec": staticmethod(find_spec)})
+
+sys.meta_path[:] = map(without, sys.meta_path)
+from consistency.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "arguments"),
+    [
+        ("eval", ("check-tokenizer", ROOT / "consistency/world/base_model")),
+        ("eval", ("eval", "--tasks", "mmlu", "--model_args", "pretrained=x")),
+        (
+            "eval",
+            ("experiment", "tokenizer", ROOT / "consistency/world/base_model", "--template", "vicuna", "--out", "t"),
+        ),
+        ("eval", ("domain", "new", "mine", "--out", "mine", "--from", "hub:org/name")),
+        ("hub", ("compare", "hub:org/name", "hub:org/other")),
+        ("wandb", ("compare", "a", "b", "--export", "wandb")),
+    ],
+)
+def test_a_command_says_which_extra_it_needs(extra, arguments, tmp_path):
+    """Installed from a release and from a checkout alike."""
+    found = subprocess.run(
+        [sys.executable, "-c", _CORE_ONLY, *map(str, arguments)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 2, found.stderr
+    assert f"pip install 'lm-eval-consistency[{extra}]', or '.[{extra}]' in a checkout" in found.stderr
+    assert extra in PROJECT["optional-dependencies"]
+    assert not [*tmp_path.iterdir()]
+
+
 def test_the_core_is_small(wheels):
     # The metadata of a real wheel hold the README, some 12 kB.
     assert wheels[1].stat().st_size + 15_000 < MOST

@@ -407,6 +407,32 @@ def test_cut_prompts_are_compared_task_by_task(
     assert bool(found.clause) is differs
 
 
+@pytest.mark.parametrize(
+    ("lengths", "records", "doubted"),
+    [
+        ((2048, 128), (None, None), True),
+        ((2048, 128), ({"law": cut(0)}, None), True),
+        ((2048, 128), ({"law": cut(0)}, {"law": cut(0)}), False),
+        ((2048, 2048), (None, None), False),
+    ],
+)
+def test_a_verdict_doubts_another_length_where_a_log_does_not_say_what_was_cut(
+    tmp_path: Path, lengths: tuple[int, int], records: Any, doubted: bool
+) -> None:
+    """As `lm_eval run --model hf` logs it."""
+    folders = []
+    for number, (length, record) in enumerate(zip(lengths, records, strict=True)):
+        folders.append(run_with(tmp_path / str(number), record or {}))
+        (results,) = folders[-1].glob("results_*.json")
+        content = json.loads(results.read_text()) | {"max_length": length}
+        if record is None:
+            del content["config"]["truncated_prompts"]
+        results.write_text(json.dumps(content))
+    comparison = compare(*folders)
+    assert ("max_length" in comparison.verdict) is doubted
+    assert any("max_length" in note for note in comparison.notes) is (lengths[0] != lengths[1])
+
+
 def test_beginnings_of_options_are_whole_options_and_json_adds_to_the_first_model(tmp_path: Path) -> None:
     assert other_checkpoint({"pretrained": "a", "dtype": "f"}, '{"peft": "q"}') == {
         "pretrained": "a",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from consistency.cli.evaluate import ask, described_model
-from consistency.errors import InputError
+from consistency.errors import InputError, how_to_install
 from consistency.support.streams import say, say_sentences, show, tell
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class _Evaluations:
 
         lm_eval = version_of("lm_eval")
         if lm_eval is None:
-            raise InputError("lm_eval is not installed", do="pip install 'lm-eval-consistency[eval]'")
+            raise InputError("lm_eval is not installed", do=how_to_install("eval"))
         files = [path for place in model.values() for pattern in _FILES for path in sorted(Path(place).glob(pattern))]
         files += [path for place in _included(self.flags) for path in _written(place)]
         questions = [path for place in own_tasks for path in _written(place.parent)]

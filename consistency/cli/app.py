@@ -15,7 +15,7 @@ from consistency.cli.compare import add_compare
 from consistency.cli.experiment import Set, checkpoint, failures, read_settings, status
 from consistency.cli.experiment import app as experiments
 from consistency.cli.exports import card
-from consistency.cli.options import options
+from consistency.cli.options import HELP, options
 from consistency.cli.plan_eval import plan_eval
 from consistency.cli.watch import watch
 from consistency.errors import not_one_of
@@ -24,6 +24,7 @@ from consistency.support.streams import say, show
 app = typer.Typer(
     help="Did fine-tuning teach a model something, or break what it knew? Reads logs of lm_eval --log_samples.",
     no_args_is_help=True,
+    context_settings=HELP,
     pretty_exceptions_enable=False,
 )
 
@@ -58,7 +59,9 @@ def report(
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
-            help="Instead of an experiment: folders of two reports that are to be compared.", show_default=False
+            help="Instead of an experiment: folders of two reports that are to be compared.",
+            metavar="A B",
+            show_default=False,
         ),
     ] = None,
 ) -> None:

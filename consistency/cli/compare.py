@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -32,6 +33,26 @@ def _explain(term: str | None) -> None:
 
 # Rows of the printed table.
 MOST_TASKS = 10
+# What may stand behind a number of points.
+_POINTS = re.compile(r"(?P<number>[\d.]+) ?(?:pp|%|(?:percentage )?points?)")
+
+
+def read_margin(given: str | float) -> float:
+    """A change of accuracy as a fraction, from one or from points.
+
+    Examples
+    --------
+    >>> read_margin("0.01"), read_margin("1 point"), read_margin("0.5 pp")
+    (0.01, 0.01, 0.005)
+    """
+    text = str(given).strip()
+    points = _POINTS.fullmatch(text)
+    try:
+        return float(points["number"]) / 100 if points else float(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no change: a fraction such as 0.01, or points such as '1 point'"
+        ) from None
 
 
 class TaskSampling(StrEnum):
@@ -71,8 +92,15 @@ def compare(
         typer.Option(help="Condition such as 'harmful flips > 2 %'; if it holds, exit code 1. May be repeated."),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
-    margin: Annotated[float, typer.Option(help="Largest change of accuracy that counts as none.")] = 0.01,
-    score: Annotated[str, typer.Option(help="raw, acc_norm, acc_bytes or acc_mutual_info.")] = "raw",
+    margin: Annotated[
+        float,
+        typer.Option(
+            help="Largest change of accuracy that counts as none: 0.01 or '1 point'.",
+            parser=read_margin,
+            metavar="CHANGE",
+        ),
+    ] = 0.01,
+    score: Annotated[str, typer.Option(help="raw (or acc, the same), acc_norm, acc_bytes or acc_mutual_info.")] = "raw",
     tasks: Annotated[
         TaskSampling,
         typer.Option(help="Intervals for other questions of the same tasks, or for other tasks of the kind."),
@@ -123,7 +151,9 @@ def compare(
     noise: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
-            help="Logs of two runs of the same model: the change beside what they differ by.", show_default=False
+            help="Logs of two runs of the same model: the change beside what they differ by.",
+            metavar="A B",
+            show_default=False,
         ),
     ] = None,
     by: Annotated[
@@ -181,7 +211,7 @@ def compare(
         # Before anything is read: what is missing is known at once.
         trackers = read_trackers(export)
     asked = Asked(
-        {"margin": margin, "score": score, "filter_name": filter_name, "cluster": cluster},
+        {"margin": margin, "score": "raw" if score == "acc" else score, "filter_name": filter_name, "cluster": cluster},
         conditions=tuple(fail_if or ()),
         json=Path("-") if form is Format.JSON else json,
         out=out,
@@ -212,6 +242,8 @@ def compare(
         return
     if not several:
         raise typer.BadParameter("Missing argument 'AFTER': a second run, or several")
+    if reference is not None or any(several[path] for path in after or ()):
+        raise typer.BadParameter("--label: two runs are called before and after; names are for several")
     if order is not None:
         raise typer.BadParameter("--order is for several runs: give BEFORE and two or more others")
     (other,) = several

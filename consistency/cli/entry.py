@@ -59,9 +59,9 @@ def _program(name: str) -> typer.Typer:
     """The program with this command alone, since to build all takes longer than to read a log; with all, if it has no such."""
     import typer
 
-    from consistency.cli.options import options
+    from consistency.cli.options import HELP, options
 
-    one = typer.Typer(pretty_exceptions_enable=False)
+    one = typer.Typer(pretty_exceptions_enable=False, context_settings=HELP)
     one.callback()(options)
     if name == "compare":
         # Without the modules of the other commands: the first answer is to come at once.
@@ -81,7 +81,7 @@ def _program(name: str) -> typer.Typer:
 
 def _end(error: BaseException) -> int:
     """The exit code of an exception, after a line that says what it is."""
-    from consistency.errors import InputError
+    from consistency.errors import InputError, not_installed
     from consistency.support.streams import ReaderGoneError, tell
 
     if isinstance(error, SystemExit):
@@ -95,6 +95,8 @@ def _end(error: BaseException) -> int:
         return _usage_error(error)
     if os.environ.get(TRACEBACK):
         tell(*"".join(traceback.format_exception(error)).splitlines())
+    if isinstance(error, ModuleNotFoundError):
+        error = not_installed(error.name or "") or error
     if isinstance(error, InputError):
         tell(f"consistency: {error}")
         return MISTAKE

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from consistency.cli.exit_codes import FAULT
-from consistency.errors import InputError
+from consistency.errors import InputError, how_to_install
 from consistency.support.memory import gc_seldom
 from consistency.support.streams import tell
 from consistency.support.text import visible
@@ -84,7 +84,7 @@ def ask(
         import consistency.shared_prefix.model  # noqa: F401  (lm_eval up to 0.4.13 does not find it by its entry point)
         from consistency.shared_prefix.harness import prepared_harness
     except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is not installed", do="pip install 'lm-eval-consistency[eval]'") from error
+        raise InputError(f"{error.name} is not installed", do=how_to_install("eval")) from error
 
     from consistency.tasks.harness_speed import compiled_templates, quick_records, without_unasked_tasks
 

@@ -8,6 +8,9 @@ import typer
 
 from consistency.support.streams import say
 
+# Of a program: its commands have the same.
+HELP = {"help_option_names": ["-h", "--help"]}
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:

@@ -12,6 +12,7 @@ import typer
 
 from consistency.errors import InputError
 from consistency.support.streams import say, show
+from consistency.support.text import of_points
 
 _MOST_FLIPS = 5
 _MOST_QUESTIONS = 10_000_000
@@ -159,7 +160,7 @@ class _Curve:
 
     def to_lines(self, plan: _Plan, questions: Sequence[int]) -> Iterator[str]:
         """As it is printed."""
-        change = f"{100 * plan.change:g} points"
+        change = of_points(100 * plan.change)
         of = f"with {100 * plan.power:g} % probability, where {100 * self.flips:g} % of the answers turn anyway"
         where = f" in one of {plan.tasks} tasks" if plan.per_task and plan.tasks > 1 else ""
         for name, what in (
@@ -172,7 +173,7 @@ class _Curve:
                 asked = "however many questions are asked" if n is None else f"of {n:,} questions each"
                 found = self.seeds(plan, n)
                 count = "more than 1,000" if found is None else f"{found:,}"
-                sd = f"{100 * plan.run_sd:g} points between seeds"
+                sd = f"{of_points(100 * plan.run_sd)} between seeds"
                 yield f"to find it in these questions with other seeds {of}, with an sd of {sd}: {count} seeds {asked}"
         several = "" if plan.tasks == 1 else " of each task"
         for n in questions:
@@ -220,7 +221,7 @@ def _draw(plan: _Plan, curves: Sequence[_Curve], path: Path) -> None:
     of = f"questions of all {plan.tasks} tasks" if plan.pooled > 1 else "questions"
     of = f"questions of one of {plan.tasks} tasks" if plan.per_task and plan.tasks > 1 else of
     panels = {
-        "find_change": f"a change of {100 * plan.change:g} points is found",
+        "find_change": f"a change of {of_points(100 * plan.change)} is found",
         "show_no_change": f"a change by less than {100 * plan.change:g} is shown",
     }
     drawn = [PowerCurve(curve.flips, curve.power, curve.needed) for curve in curves]

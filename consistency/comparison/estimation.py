@@ -134,7 +134,7 @@ def _with_distributions(
         section,
         kl_quantiles=quantiles(columns["kl"]),
         kl_largest={name: reaches[name][1] for name in _TRIMMED if section.estimates[name].n} or None,
-        trimmed={name: trimmed_mean(columns[name], **sampling.labels) for name in _TRIMMED},
+        trimmed={name: cut(trimmed_mean(columns[name], **sampling.labels), MEASURE[name].bounds) for name in _TRIMMED},
         ties={when: int(columns[f"tied_{when}"].sum()) for when in ("before", "after")},
         tie_rate={when: float(columns[f"tied_{when}"].mean()) for when in ("before", "after")},
         ece={"before": calibration.before.plug_in, "after": calibration.after.plug_in},

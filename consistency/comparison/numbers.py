@@ -95,8 +95,8 @@ def points_interval(found: Estimate) -> str:
     return interval(found, 100, digits_of(found), "+")
 
 
-def nats_of(found: Estimate) -> str:
-    """A divergence with its interval."""
+def with_interval(found: Estimate) -> str:
+    """A divergence or a correlation with its interval."""
     return "–" if found.value is None else f"{decimal(found.value, 3)}{interval(found)}"
 
 

@@ -16,7 +16,7 @@ from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.pairing import left_out_clause
-from consistency.comparison.part_sentences import part_lines
+from consistency.comparison.part_sentences import part_lines, trimmed_lines
 from consistency.comparison.printed import (
     Layout,
     choice_note,
@@ -37,12 +37,11 @@ from consistency.comparison.sentences import (
     pairing_line,
     shift_lines,
     told_change,
-    trimmed_lines,
     undefined_notes,
 )
-from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
+from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, run_notes, settings_clause
 from consistency.comparison.slice_result import Slices
-from consistency.comparison.truncation import TruncatedPrompts
+from consistency.comparison.truncation import TruncatedPrompts, length_clause
 from consistency.comparison.views import function_of
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig, limit_lines, programs, was_limited
@@ -213,7 +212,11 @@ class Comparison(Concluded):
         """
         unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
         doubts = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
-        doubts = [*filter(None, [*doubts, settings_clause(self.settings, unexplained=unexplained)])]
+        doubts += [
+            length_clause(self.settings, (self.before, self.after)),
+            settings_clause(self.settings, unexplained=unexplained),
+        ]
+        doubts = [*filter(None, doubts)]
         left_out = [*filter(None, [left_out_clause(section.pairing for section in self.by_task.values())])]
         found = conclusions_of(self.pools, self.by_task, self.margin)
         if len(found) == 1:
@@ -232,6 +235,7 @@ class Comparison(Concluded):
                 for when, log in zip(("before", "after"), self.selection, strict=True)
                 for line in log.to_lines()
             ),
+            *run_notes(self.before, self.after),
             *(item.to_text() for item in self.unpaired),
             *self.names.to_lines(),
             *self.limits,
@@ -398,7 +402,6 @@ class Comparison(Concluded):
             *(line for section in self.by_task.values() for line in dropped_lines(section)),
             *(line for section in tasks for line in metric_lines(section)),
             *(line for section in self.by_group.values() for line in group_lines(section)),
-            *(trimmed_lines(self.overall) if self.overall is not None else ()),
             *undefined_notes(self.main),
         ]
         parts = [
@@ -436,7 +439,13 @@ class Comparison(Concluded):
                 yield f"{of}change {found}: {change.describe()}{tested}"
                 yield from (
                     f"{of}{line}"
-                    for line in (*gold_lines(pool), *shift_lines(pool), *part_lines(pool), *rotation_lines(pool))
+                    for line in (
+                        *gold_lines(pool),
+                        *shift_lines(pool),
+                        *part_lines(pool),
+                        *trimmed_lines(pool),
+                        *rotation_lines(pool),
+                    )
                 )
 
 

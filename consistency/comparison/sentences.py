@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from consistency.comparison.numbers import digits_of, listed_points, points, points_interval
+from consistency.comparison.numbers import digits_of, interval, listed_points, points, points_interval
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
@@ -18,7 +18,7 @@ from consistency.statistics.intervals import at_confidence
 from consistency.statistics.power import fewest_questions, power_of_flips, questions_near
 from consistency.statistics.selection_bias import Shift
 from consistency.support.terminal import cut_in_middle
-from consistency.support.text import counted, decimal, p_equals, shortened
+from consistency.support.text import counted, decimal, of_points, p_equals, shortened
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
@@ -31,8 +31,6 @@ _MANY_MOVED = 0.1
 _TOO_FEW = "too few questions for an interval"
 # With fewer clusters an interval is much wider for not knowing how they vary.
 _FEW_CLUSTERS = 30
-# An interval that is longer than so many standard errors on one side is so for what was not seen.
-_LONG = 5
 # Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number) and of
 # their differences. So at most 5.5 % of the verdicts on two equal runs find anything.
 ALPHA = 0.05
@@ -57,8 +55,8 @@ def pairing_line(section: Section) -> list[str]:
         "with options in another order": pairing.reordered,
         "with another prompt": pairing.prompts.get("different", 0),
     }
-    found = ", ".join(f"{count} {what}" for what, count in special.items() if count)
-    return [f"{section.name}: of {pairing.paired} questions {found}"] if found else []
+    found = ", ".join(f"{count:,} {what}" for what, count in special.items() if count)
+    return [f"{section.name}: of {pairing.paired:,} questions {found}"] if found else []
 
 
 def dropped_lines(section: Section) -> list[str]:
@@ -67,7 +65,7 @@ def dropped_lines(section: Section) -> list[str]:
     for reason, dropped in section.pairing.dropped.items():
         more = ", …" if dropped.count > len(dropped.examples) else ""
         which = f" (doc_id {', '.join(map(str, dropped.examples))}{more})" if dropped.examples else ""
-        lines.append(f"left out of {section.name}: {dropped.count} {reason}{which}")
+        lines.append(f"left out of {section.name}: {dropped.count:,} {reason}{which}")
     return [*lines, *(f"{section.name}, {note}" for note in section.pairing.notes)]
 
 
@@ -228,7 +226,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed)}"
     if moved:
         turned = "rose" if change.value > 0 else "fell"
-        within = f", which is within {_of_points(limit)}" if small else ""
+        within = f", which is within {of_points(limit)}" if small else ""
         clauses = [f"{accuracy.capitalize()} {turned}: {found}{within}"]
         if changed:
             clauses.append(f"beyond chance {in_tasks}{_macro(section)}")
@@ -243,7 +241,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     elif small:
         at = quantity_named("delta accuracy").at(section, 1 - 2 * ALPHA) or change
         found = f"{points(change.value)} points, 90 %{points_interval(at)}"
-        clauses = [f"No change of {accuracy} by more than {_of_points(limit)}: {found}"]
+        clauses = [f"No change of {accuracy} by more than {of_points(limit)}: {found}"]
     elif _excludes_zero(change) and section.sign_flip_p is not None:
         exact = f"by the exact test ({p_equals(section.sign_flip_p)})"
         clauses = [f"No change of {accuracy} distinguishable from chance {exact}: {found}, an interval that excludes 0"]
@@ -255,7 +253,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
             power = f"a true change of {100 * section.minimum_detectable_change:.1f} points would be found 4 times in 5"
             needed = _needed(section, limit / 100)
             if needed is not None and needed > section.n:
-                power += f", one of {_of_points(limit)} with about {needed:,} questions"
+                power += f", one of {of_points(limit)} with about {needed:,} questions"
             clauses.append(power)
     unsure = [task for task in _changed(tasks, ALPHA) if task not in changed]
     if unsure:
@@ -267,7 +265,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
         clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
-        clauses.append(f"{100 * same.value:.1f} % of {same.n:,} questions keep their answer")
+        clauses.append(f"{100 * same.value:.1f} %{interval(same, 100, 1)} of {same.n:,} questions keep their answer")
     shift = _shift(section)
     if shift is not None and shift.moved >= _MANY_MOVED:
         clauses.append(_shift_sentence(shift))
@@ -316,23 +314,6 @@ def gold_change(change: Estimate) -> str:
     )
 
 
-def trimmed_lines(section: Section) -> Iterator[str]:
-    """The mean of the middle of KL, where the interval of its mean is long for questions that were not seen."""
-    mean, trimmed = section.estimates.get("kl"), (section.trimmed or {}).get("kl")
-    if mean is None or mean.value is None or mean.ci_high is None or trimmed is None or trimmed.ci_low is None:
-        return
-    if mean.se is None or mean.ci_high - mean.value <= _LONG * mean.se:
-        return
-    largest = "" if section.kl_largest is None else f" if no question's is above {decimal(section.kl_largest['kl'], 1)}"
-    most, of_middle, *ends = (
-        decimal(x or 0.0, 4) for x in (mean.ci_high, trimmed.value, trimmed.ci_low, trimmed.ci_high)
-    )
-    yield (
-        f"KL {decimal(mean.value, 4)} nats, at most {most}{largest}: so few questions do not exclude rare ones with much larger "
-        f"values; trimmed mean {of_middle} [{', '.join(ends)}]"
-    )
-
-
 def _changed(tasks: Sequence[Section], alpha: float) -> list[Section]:
     """The tasks that changed beyond chance, corrected for their number, the one that fell most first."""
     return sorted((task for task in tasks if task.p_holm is not None and task.p_holm < alpha), key=_change)
@@ -364,10 +345,6 @@ def _unchanged(section: Section, accuracy: str) -> str:
     if change.undefined:
         return f"No change in the {counted(change.n, 'question')} of which both answers are known to be right or wrong"
     return "No change: every answer is as right as before"
-
-
-def _of_points(x: float) -> str:
-    return f"{x:g} point" if x == 1 else f"{x:g} points"
 
 
 def _p_bound(p: float) -> str:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from consistency.comparison.pairing import PairingReport
+from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run
 from consistency.logs.settings import is_function_name, model_arguments, run_settings, same_value, task_settings
 from consistency.support.text import shortened, visible
@@ -302,6 +303,26 @@ def settings_clause(settings: Sequence[SettingDifference], *, unexplained: bool)
         return f"the {kind} differ{'s' if kind == 'scoring' else ''}{named}"
     *most, last = [f"the {kind}{named}" for kind, named in parts]
     return f"{', '.join(most)} and {last} differ"
+
+
+def run_notes(before: RunConfig, after: RunConfig) -> Iterator[str]:
+    """What of two runs is worth a note: settings that no log holds, and dates in the other order.
+
+    Examples
+    --------
+    >>> older, newer = (RunConfig(date=f"2026-01-0{day}T00-00-00", content={"config": {}}) for day in (1, 2))
+    >>> [note.partition(":")[0] for note in run_notes(newer, older)], [*run_notes(older, newer)]
+    (['after is older than before (2026-01-01 and 2026-01-02)'], [])
+    """
+    for when, config in (("before", before), ("after", after)):
+        if not config.content and config.harness is None:
+            yield f"{when}: no results file, so that its settings, such as few-shot and chat template, are not known"
+    dates = [(config.date or "").replace(":", "-") for config in (before, after)]
+    if all(dates) and dates[1] < dates[0]:
+        days, times = ([date[part] for date in dates] for part in (slice(10), slice(11, 19)))
+        shown = [f"{day} {time.replace('-', ':')}" for day, time in zip(days, times, strict=True)]
+        shown = shown if days[0] == days[1] else days
+        yield f"after is older than before ({shown[1]} and {shown[0]}): if the two were exchanged, each change has the other sign"
 
 
 _UNKNOWN = object()

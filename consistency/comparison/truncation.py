@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from consistency.comparison.settings import SettingDifference
+from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run
-from consistency.logs.truncation import CutPrompts, cut_prompts
+from consistency.logs.truncation import CutPrompts, cut_prompts, says_cuts
 from consistency.support.text import shortened
+
+# The most tokens that a model reads, as logs name it.
+_LENGTHS = ("max_length", "model_args.max_length", "model_args.max_model_len")
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,24 @@ def truncated_prompts(first: Run, second: Run, compared: Mapping[str, str]) -> T
         unknown_before=unknown_before,
         unknown_after=unknown_after,
     )
+
+
+def length_clause(settings: Sequence[SettingDifference], runs: Sequence[RunConfig]) -> str:
+    """What a verdict says where two models read other lengths, and a log does not say whether prompts were cut; else empty.
+
+    Examples
+    --------
+    >>> shorter = SettingDifference("max_length", "2048", "128", (), "tokens")
+    >>> length_clause([shorter], [RunConfig(), RunConfig()])
+    'max_length differs (2048 → 128), and the logs do not say whether prompts were cut'
+    """
+    found = next((item for item in settings if item.setting in _LENGTHS), None)
+    silent = [when for when, config in zip(("before", "after"), runs, strict=True) if not says_cuts(config)]
+    if found is None or not silent:
+        return ""
+    logs = "the logs do not say" if len(silent) == 2 else f"the log {silent[0]} does not say"
+    name = found.setting.removeprefix("model_args.")
+    return f"{name} differs ({found.before} → {found.after}), and {logs} whether prompts were cut"
 
 
 def _named(found: CutPrompts | None, when: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from consistency.errors import InputError
 from consistency.experiment.grid import Experiment
 from consistency.statistics.crossed import RunSpread, power_of_runs
-from consistency.support.text import joined
+from consistency.support.text import joined, of_points
 
 CHANGE = 0.05
 POWER = 0.8
@@ -63,7 +63,7 @@ class SeedPlan:
             "with each seed"
         )
         lines = [
-            f"to find a difference of {100 * self.change:g} points between two groups, on {where}, 4 times in 5: {answer} "
+            f"to find a difference of {of_points(100 * self.change)} between two groups, on {where}, 4 times in 5: {answer} "
             f"({powers})",
             f"that takes differences of two groups to spread by {spread}: {self.origin}; one test, not corrected for others",
         ]

@@ -12,7 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from consistency.errors import InputError, one_line
+from consistency.errors import InputError, how_to_install, one_line
 from consistency.experiment import harness_checks
 from consistency.experiment.arguments import path_problems
 from consistency.experiment.flags import TrainingFlags
@@ -141,7 +141,7 @@ def validate(experiment: Experiment, *, full: bool = False, elsewhere: bool = Fa
             ("transformers", "eval", _tokenizers),
         ):
             if find_spec(module) is None:
-                notes.append(f"not checked: {module} is not installed; pip install '.[{extra}]'")
+                notes.append(f"not checked: {module} is not installed; {how_to_install(extra)}")
             else:
                 problems += check(experiment, configs)
     return Validation(tuple(dict.fromkeys(problems)), tuple(notes))

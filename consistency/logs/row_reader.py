@@ -268,7 +268,7 @@ def _skip_space(text: str, place: int) -> int:
 
 def _not_json(error: json.JSONDecodeError, line: int, path: Path) -> InputError:
     return InputError(
-        f"not JSON: {error.msg} at column {error.colno}",
+        f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}",
         expected="one JSON object per document",
         do="the file may be cut or damaged; copy it again or run the evaluation again",
         path=path,

@@ -80,6 +80,17 @@ def cut_prompts(config: RunConfig, tasks: Iterable[str]) -> dict[str, CutPrompts
     }
 
 
+def says_cuts(config: RunConfig) -> bool:
+    """Whether a log says of some task how many prompts were cut, be it none.
+
+    Examples
+    --------
+    >>> says_cuts(RunConfig(content={"config": {"truncated_prompts": {"law": {"prompts": 40}}}})), says_cuts(RunConfig())
+    (True, False)
+    """
+    return bool(_mapping(_mapping(config.content.get("config")).get(TRUNCATED)))
+
+
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 

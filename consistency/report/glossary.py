@@ -169,7 +169,7 @@ _TERMS = (
     Term(
         "McNemar",
         "The exact test of a change of accuracy: of the answers that turned, are more of one kind than a fair coin would bring?",
-        ("mcnemar_p", "exact test"),
+        ("mcnemar_p", "exact test", "McNemar's exact test"),
         _TESTS,
     ),
     Term(
@@ -252,7 +252,7 @@ _TERMS = (
         "lost on balance",
         "Of a watched training: the answers that turned from right to wrong, less those that turned from wrong to right, as a "
         "share of the questions that are to be kept. The limit of it is the `margin` of `stop`.",
-        ("on balance",),
+        (),
         "docs/watch.md#the-alarm",
     ),
     Term(
@@ -329,7 +329,7 @@ _TERMS = (
     Term(
         "detectable change",
         "The true change that a comparison like this one finds 4 times in 5. Smaller ones are mostly missed.",
-        ("would be found 4 times in 5", "minimum_detectable_change", "power"),
+        ("would be found 4 times in 5", "4 times in 5", "true change", "minimum_detectable_change", "power"),
         _TESTS,
     ),
     Term(
@@ -370,10 +370,11 @@ _TERMS = (
         "accuracy without the letters' prior",
         "The accuracy after each letter's score is moved by one number, so that all letters are equally probable on average. Its "
         "change is a change of knowledge, or of letters that a model favours in some questions only; answers in all rotations "
-        "tell them apart.",
+        "tell them apart. Over several tasks the numbers are the same in all of them, so that the change need not lie between "
+        "those of the tasks.",
         (
             *("calibrated_change", "calibrated_drop", "corrected for letter bias", "calibrated", "calibrated_before"),
-            *("calibrated_after", "calibrated accuracy", "without the prior"),
+            *("calibrated_after", "calibrated accuracy", "without the prior", "accuracy corrected for letter bias"),
         ),
         _PARTS,
     ),
@@ -381,28 +382,41 @@ _TERMS = (
         "prior of the letters",
         "How often a model answers A, B, C … whatever is asked. A training that shifts it changes accuracy without a change of "
         "knowledge. It is estimated from the mean probability of each letter, which right answers would spread evenly.",
-        ("letter bias", "letters' prior", "prior", "prior_change", "mean probability", "batch calibration", "batch_after"),
+        (
+            *("letter bias", "letters' prior", "prior", "mean probability", "mean probability of each letter"),
+            *("batch calibration", "batch_after", "uneven gold letters"),
+        ),
+        _PARTS,
+    ),
+    Term(
+        "change due to letter bias",
+        "The change of accuracy less the change corrected for letter bias: the answers that change because letters became more "
+        "or less probable whatever is asked. Where the gold letters are uneven both parts mislead.",
+        ("prior_change", "due to letter bias", "explained by one offset for each letter"),
         _PARTS,
     ),
     Term(
         "letters of KL",
         "What one number for each letter explains of KL: letters that became more or less probable from one run to the other, "
         "whatever is asked. It is given besides a temperature (kl_prior), and before it (kl_prior_first).",
-        ("kl_prior", "kl_prior_first"),
+        (
+            *("kl_prior", "kl_prior_first", "letter offsets", "letter offsets alone", "offset"),
+            *("one offset for each letter", "one number for each letter"),
+        ),
         _PARTS,
     ),
     Term(
         "sharpness",
         "How sure a model is, whatever the order of the options: what one temperature changes. Much of KL is often only that. It "
         "is given before the letters (kl_sharpness), and besides them (kl_sharpness_last).",
-        ("kl_sharpness", "kl_sharpness_last", "temperature"),
+        ("kl_sharpness", "kl_sharpness_last", "temperature", "temperature alone"),
         _PARTS,
     ),
     Term(
         "rest of KL",
-        "What neither one temperature nor one number for each letter explains: other contents, or shifts that differ from "
-        "question to question.",
-        ("kl_rest", "neither"),
+        "What neither one temperature nor one number for each letter explains, nor both together: other contents, or shifts that "
+        "differ from question to question.",
+        ("kl_rest", "neither", "unexplained", "both together"),
         _PARTS,
     ),
     Term(
@@ -422,8 +436,15 @@ _TERMS = (
     Term(
         "ranking correlation without the prior",
         "Spearman ρ of the options after both runs' priors of the letters are taken out.",
-        ("spearman_calibrated",),
+        ("spearman_calibrated", "ranking correlation corrected for letter bias"),
         _PARTS,
+    ),
+    Term(
+        "moved to other options on balance",
+        "Answers that each option won less those that it lost, as a share of all answers and without what a change of accuracy "
+        "gives: 10 % of them to D means that D is answered more often, and other letters less.",
+        ("on balance", "moved to other options", "answers moved", "shift of the answers"),
+        "docs/methods.md#selection-bias",
     ),
     Term(
         "noise",
@@ -493,8 +514,20 @@ _TERMS = (
         "largest KL",
         "As much as the option that is least likely in the logs allows in one question. The interval of the mean KL allows for "
         "questions that were not seen up to it; it promises nothing of questions beyond.",
-        ("kl_largest", "largest allowed for"),
+        ("kl_largest", "largest allowed for", "rare questions", "KL's interval"),
         _STATISTICS,
+    ),
+    Term(
+        "trimmed mean",
+        "The mean without the fifth of the questions with the smallest values and the fifth with the largest: the "
+        "mean of the middle, on which rare large values have no influence.",
+        ("trimmed",),
+    ),
+    Term(
+        "score",
+        "By what the best option is chosen (--score): raw, its log-probability; acc_norm or acc_bytes, that by length; "
+        "acc_mutual_info, that less its log-probability without the question.",
+        ("--score", "raw", "acc_norm", "acc_bytes", "acc_mutual_info"),
     ),
     Term(
         "domain scopes",
@@ -506,7 +539,7 @@ _TERMS = (
         "signature",
         "The last line: what makes the numbers comparable with others. Questions (n), tasks, score, what was sampled (unit), "
         "interval, confidence (ci), margin, versions of lm_eval and of this program.",
-        ("score", "unit", "version", "lm_eval"),
+        ("unit", "version", "lm_eval"),
         "docs/methods.md",
     ),
 )  # fmt: skip

@@ -40,7 +40,7 @@ class Parts:
     Attributes
     ----------
     crossed, plug_in : dict of str to ndarray, shape [n]
-        With what is fitted to the other units, and to all of them.
+        With what is fitted to the other questions, and to all of them.
     influence : dict of str to ndarray, shape [n]
         What each question contributes to the mean of a part of accuracy, by its own answers and by the offsets.
     rougher : ndarray, shape [4, 2]

@@ -29,6 +29,8 @@ from consistency.statistics.means import mean
 from consistency.statistics.sampling import Labels
 from consistency.support.arrays import Floats
 
+_ALONE = Labels(strata=None, tasks=None, clusters=None)
+
 
 @dataclass(frozen=True)
 class Decomposition:
@@ -46,7 +48,8 @@ class Decomposition:
         each label explains besides) and `kl_rest`, which add up to KL(before || after), as do `kl_prior_first` (what offsets
         alone explain), `kl_sharpness_last` (what a temperature explains besides) and `kl_rest`; `kl_calibrated`, what offsets
         alone leave: the sum of the last two; the same of `js`, at the fits of KL; `spearman_calibrated`. What is
-        fitted is fitted without each question's own unit. Questions of a kind with fewer than `FEWEST` have no parts.
+        fitted is fitted to the other questions, whatever is sampled: only intervals depend on that. Questions of a kind with
+        fewer than `FEWEST` have no parts.
     plug_in : dict of str to float
         The same numbers with everything fitted to all questions, and `batch_before` and `batch_after`, the accuracies by batch
         calibration as published.
@@ -115,6 +118,7 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
     # As large as the logs of many questions, and not needed for what follows.
     del parts, crossed
     divergences = Divergences(groups, labels)
+    alone = divergences if labels["tasks"] is None and labels["clusters"] is None else Divergences(groups, _ALONE)
     for name in DIVERGENCES:
         columns = divergences.parts(name, crossed=False)
         of_all = {part: mean(columns[part], **labels, always_corrected=True) for part in FITTED}
@@ -123,12 +127,18 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
         columns = divergences.parts(name, crossed=True)
         of_others = {part: mean(columns[part], **labels, always_corrected=True) for part in FITTED}
         known = {part: units_of(columns[part], labels) for part in FITTED}
+        if alone is not divergences:
+            columns = alone.parts(name, crossed=True)
+        values = {part: _known_mean(columns[part]) for part in FITTED}
         del columns
         for part, fitted in FITTED.items():
             count = widest - 1 if fitted == "offsets" else int(fitted == "factor")
-            found = fitted_mean(of_others[part], of_all[part], count, known[part])
+            found = replace(fitted_mean(of_others[part], of_all[part], count, known[part]), value=values[part])
             if fitted in divergences.both_ways and found.ci_low is not None:
                 found = replace(found, ci_low=min(found.ci_low, 0.0))
+            if name == "kl" and found.ci_low is not None and found.value is not None:
+                # Of all questions neither KL nor what the best fit takes from it can be negative.
+                found = replace(found, ci_low=max(found.ci_low, min(found.value, 0.0)))
             estimates[f"{name}_{part}"] = found
     estimates["spearman_calibrated"] = ranking
     order = (*SHARES, *CHANGES, *(f"{name}_{part}" for name in DIVERGENCES for part in FITTED), *plug_in)

@@ -132,8 +132,9 @@ class SelectionBias:
         recalls = ""
         if self.rstd is not None:
             recalls = f"; accuracy differs by which option is gold (RStd {100 * self.rstd:.1f} points)"
+        verb = "favours" if self.alike == 1 else "favour"
         alone = (
-            f"; of {self.of} sets of answers, each tested alone, {self.alike} favour an option" if self.of > 1 else ""
+            f"; of {self.of} sets of answers, each tested alone, {self.alike} {verb} an option" if self.of > 1 else ""
         )
         return (
             f"{self.answers_of}: {100 * self.answered:.1f} % of the answers are option {self.option}, which is the gold "

@@ -28,7 +28,7 @@ class WithoutPrior:
     ----------
     scores : ndarray, shape [n, k]
     crossed : ndarray, shape [n, k]
-        With offsets that make the labels even over the other units.
+        With offsets that make the labels even over the other questions.
     offset : ndarray, shape [k], or None
         What makes the labels even over all questions; None where nothing is fitted.
     quarter : ndarray of int8, shape [n]
@@ -48,7 +48,7 @@ class WithoutPrior:
 
     @classmethod
     def of(cls, scores: Floats, units: Integers, lettered: bool) -> WithoutPrior:
-        """The scores of one run."""
+        """The scores of one run; the quarters are of what is sampled together, the units."""
         if not lettered or np.isfinite(in_parts(log_probabilities, scores)).any(axis=1).sum() < FEWEST:
             same = np.full_like(scores, np.nan) if lettered else scores
             return cls(same, same)
@@ -57,7 +57,8 @@ class WithoutPrior:
         defined = np.isfinite(probs).any(axis=1)
         inverse = inverted(curvature(np.nan_to_num(probs[defined])))
         del probs
-        crossed = left_out(in_parts(partial(_unevenness, offset), scores), units, inverse)
+        # The other questions, whatever is sampled: an interval for sampled tasks is about the same number.
+        crossed = left_out(in_parts(partial(_unevenness, offset), scores), np.arange(len(scores)), inverse)
         crossed += scores + offset
         count = int(units.max()) + 1
         if count < 2 * QUARTERS:

@@ -64,7 +64,11 @@ def parse_json(content: bytes, path: str | Path, expected: str, do: str | None =
         value = json.loads(content.removeprefix(BOM_UTF8).decode())
     except json.JSONDecodeError as error:
         raise InputError(
-            f"not JSON: {error.msg} at column {error.colno}", expected=expected, do=do, path=path, line=error.lineno
+            f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}",
+            expected=expected,
+            do=do,
+            path=path,
+            line=error.lineno,
         ) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1

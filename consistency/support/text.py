@@ -235,6 +235,17 @@ def counted(count: int, noun: str, verb: str = "") -> str:
     return f"1 {noun} {'has' if verb == 'have' else verb and verb + 's'}".rstrip()
 
 
+def of_points(x: float) -> str:
+    """A size in points.
+
+    Examples
+    --------
+    >>> of_points(1.0), of_points(0.5)
+    ('1 point', '0.5 points')
+    """
+    return f"{x:g} point" if x == 1 else f"{x:g} points"
+
+
 def decimal(value: float, digits: int = 2, sign: str = "") -> str:
     """A number with its digits behind the point; one of eight places or more in a short form with a power of ten.
 
@@ -247,10 +258,10 @@ def decimal(value: float, digits: int = 2, sign: str = "") -> str:
 
     Examples
     --------
-    >>> decimal(0.12345, 3), decimal(0.5, sign="+"), decimal(1e307, 4), decimal(-1.5e8, 1)
-    ('0.123', '+0.50', '1.00e+307', '-1.5e+08')
+    >>> decimal(0.12345, 3), decimal(0.5, sign="+"), decimal(1e307, 4), decimal(-1.5e8, 1), decimal(-0.0001, 3)
+    ('0.123', '+0.50', '1.00e+307', '-1.5e+08', '0.000')
     """
-    return f"{value:{sign}.{digits}f}" if abs(value) < _LARGE else f"{value:{sign}.{min(digits, 2)}e}"
+    return f"{value:{sign}z.{digits}f}" if abs(value) < _LARGE else f"{value:{sign}.{min(digits, 2)}e}"
 
 
 def p_value(p: float | None) -> str:

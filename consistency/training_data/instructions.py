@@ -76,10 +76,10 @@ def _from_file(path: Path) -> list[Conversation]:
 
 
 def _from_hub(name: str) -> list[Conversation]:
+    from datasets import load_dataset
+
     name, _, revision = name.partition("@")
     try:
-        from datasets import load_dataset
-
         rows: Iterable[Any] = load_dataset(name, revision=revision or None, split="train")
     except Exception as error:  # each library between here and the network has errors of its own
         raise InputError(

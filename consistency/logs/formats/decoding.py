@@ -53,7 +53,11 @@ def decode(content: bytes, kind: type[T], path: Path, what: str, line: int | Non
     except json.JSONDecodeError as error:
         number = (line or 1) + error.lineno - 1
         raise InputError(
-            f"not JSON: {error.msg} at column {error.colno}", expected=what, do=AGAIN, path=path, line=number
+            f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}",
+            expected=what,
+            do=AGAIN,
+            path=path,
+            line=number,
         ) from None
     except UnicodeDecodeError as error:
         number = (line or 1) + content.count(b"\n", 0, error.start)

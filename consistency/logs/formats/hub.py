@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from consistency.errors import InputError, one_line
+from consistency.errors import InputError, how_to_install, one_line
 from consistency.logs.packed import MOST
 
 _NAMED = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:\s]+))?(?::(?P<folder>[^:]+))?")
@@ -62,7 +62,7 @@ def fetch(named: str | Path) -> tuple[Path, str]:
     except ImportError:
         raise InputError(
             f"{text} needs huggingface_hub",
-            do="pip install 'lm-eval-consistency[hub]', or download it and name the folder",
+            do=f"{how_to_install('hub')}; or download it and name the folder",
         ) from None
     name, revision, folder = found["name"], found["revision"] or "main", (found["folder"] or "").strip("/")
     patterns = [f"*{ending}" for ending in _ENDINGS]

@@ -33,6 +33,7 @@ from consistency.support.json_files import read_json
 from consistency.support.text import counted, p_equals, p_value, visible
 
 _EXPECTED = "what `consistency compare BEFORE AFTER --json FILE` writes, or the folder of --out"
+_OF_TWO = "of many runs, compare the model of the card with its base model alone"
 # Rows of the table; the metadata has all tasks.
 MOST_TASKS = 30
 # Of an absolute path, not of an address or a path that begins elsewhere; also where a long value was cut at one of its ends.
@@ -96,15 +97,15 @@ def read_card(path: str | Path, name: str | None = None) -> Card:
             )
         document = read_document(path)
         if not isinstance(document, PairReport):
-            raise InputError("is no report of two runs", expected=_EXPECTED, path=path)
+            raise InputError(
+                "is no report of two runs, and a card is of two", expected=_EXPECTED, do=_OF_TWO, path=path
+            )
         return _card(document.comparison, {}, name)
     content = read_json(path, _EXPECTED)
     if not isinstance(content, dict) or "by_task" not in content:
         raise InputError("is no comparison", expected=_EXPECTED, path=path)
     if "reference" in content or isinstance(content.get("before"), list):
-        raise InputError(
-            "is a comparison of more than two runs", do="compare the model of the card with its base model", path=path
-        )
+        raise InputError("is a comparison of more than two runs, and a card is of two", do=_OF_TWO, path=path)
     if content.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
             f"schema_version {content.get('schema_version')!r}",
@@ -196,7 +197,7 @@ def _tasks(found: StoredComparison) -> Iterator[str]:
     if len(order) > 1:
         rows += [_row(name, pool) for name, pool in _pools(found).items()]
     table = table_of(["task", "questions", "before, %", "after, %", "change, points", "p (Holm)"], rows)
-    of = "" if len(order) <= MOST_TASKS else f"The {MOST_TASKS} of {len(order)} tasks whose accuracy changed most:\n\n"
+    of = "" if len(order) <= MOST_TASKS else f"Of {len(order)} tasks the {MOST_TASKS} whose accuracy changed most:\n\n"
     yield of + table
 
 

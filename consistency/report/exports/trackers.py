@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from consistency.errors import InputError, not_one_of, one_line
+from consistency.errors import InputError, how_to_install, not_one_of, one_line
 from consistency.logs.run_config import short_name
 from consistency.report.content import Gate
 from consistency.report.exports.values import Value, Values, values_of
@@ -76,7 +76,7 @@ def read_trackers(given: Sequence[str]) -> tuple[str, ...]:
         if name not in TRACKERS:
             raise not_one_of("tracker", name, TRACKERS)
         if importlib.util.find_spec(name) is None:
-            raise InputError(f"--export {name} needs {name}", do=f"pip install 'lm-eval-consistency[{name}]'")
+            raise InputError(f"--export {name} needs {name}", do=how_to_install(name))
     return names
 
 

@@ -195,7 +195,7 @@ def _tasks(comparison: Comparison) -> str:
         for section in shown
     ]
     of = found.of if found else len(comparison.by_task)
-    which = f"The {len(rows)} of {of} tasks" if len(rows) < of else f"{of} tasks"
+    which = f"{len(rows)} of {of} tasks" if len(rows) < of else f"{of} tasks"
     head = ["task", "n", "before", "after", "change (points)", "flips −/+", "p (Holm)", "KL"]
     table = table_of(head, rows)
     if found is None:

@@ -64,7 +64,8 @@ def _accuracy(found: _Found, name: str) -> Table:
         if name == "parts_by_task"
         else "Change of accuracy in points = change corrected for letter bias + change due to letter bias, with 95 % intervals "
         "that allow for the estimation of the offsets. Correction: one offset for each letter, the same in all questions of the "
-        "row, so that all letters are equally probable on average (each question's fitted to the others). What remains may be a "
+        "row, so that all letters are equally probable on average (each question's fitted to the others); the parts of all "
+        "questions need not lie between those of the tasks, whose offsets are their own. What remains may be a "
         "letter bias that differs between questions. Where gold letters are uneven both parts mislead, which is not "
         "always found in fewer than some 300 questions.",
         head=(

@@ -61,7 +61,9 @@ _CHANGED = ("accuracy_before", "accuracy_after", "delta_accuracy")
 _NOT_CONTAINED = "They do not contain what another training or another prompt would change."
 READING = (
     "How to read it: a small shift to both sides alike is noise of the evaluation, or of another prompt; a heavy tail of "
-    "KL together with a gold option that mostly loses probability is knowledge lost."
+    "KL together with a gold option that mostly loses probability means that answers to some questions moved far, away from "
+    "the right one. Whether knowledge was lost, letters moved, or the prompts differ, these two do not tell: see what of the "
+    "change is letter bias, and the settings."
 )
 
 
