@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from consistency.comparison.numbers import digits_of, points, points_interval
+from consistency.comparison.changed_most import change_among
+from consistency.comparison.numbers import digits_of, points, points_interval, points_of
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
@@ -82,7 +83,7 @@ def metric_lines(section: Section) -> Iterator[str]:
         yield f"{section.name}, filter {name} in place of {section.filter}:"
         yield from (_metric_line(metric, found) for metric, found in (other.metrics or {}).items())
     if section.readability is not None and any(section.readability.shares):
-        yield f"{section.name}: {'; '.join(_readability(section.readability, with_reasons=True))}"
+        yield f"{section.name}: {'; '.join(readability_clauses(section.readability, with_reasons=True))}"
     for item in section.uncompared:
         yield f"{section.name}: {item.metric} is not compared: {item.reason}"
 
@@ -111,7 +112,7 @@ def _metric_line(name: str, metric: MetricChange) -> str:
     return f"  {name}{better} {values}, change{of} {change} [{', '.join(ends)}]"
 
 
-def _readability(found: Readability, *, with_reasons: bool) -> Iterator[str]:
+def readability_clauses(found: Readability, *, with_reasons: bool) -> Iterator[str]:
     """From how many texts no answer can be read, and what changed among the others; each a clause."""
     ends = []
     for counts, share in zip((found.before, found.after), found.shares, strict=True):
@@ -225,7 +226,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     # The interval and the exact test agree but at the border: both must speak for a change.
     moved = _excludes_zero(change) and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
     changed = _changed(tasks, ALPHA if moved else ALPHA_OF_TASKS)
-    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed)}"
+    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed, len(tasks))}"
     if moved:
         turned = "rose" if change.value > 0 else "fell"
         within = f", which is within {_of_points(limit)}" if small else ""
@@ -260,7 +261,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     unsure = [task for task in _changed(tasks, ALPHA) if task not in changed]
     if unsure:
         clauses.append(
-            f"less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}: {_listed(unsure)}"
+            f"less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}: {_listed(unsure, len(tasks))}"
         )
     differ = section.heterogeneity_p
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
@@ -272,7 +273,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     if shift is not None and shift.moved >= _MANY_MOVED:
         clauses.append(_shift_sentence(shift))
     if section.readability is not None and max(section.readability.shares) >= _READABLE_ENOUGH:
-        clauses += _readability(section.readability, with_reasons=False)
+        clauses += readability_clauses(section.readability, with_reasons=False)
     return tuple(clauses)
 
 
@@ -342,11 +343,11 @@ def _change(task: Section) -> float:
     return task.estimates["delta_accuracy"].value or 0.0
 
 
-def _listed(tasks: Sequence[Section]) -> str:
-    """The tasks that fell most, then those that rose, each with its change."""
-    named = [f"{short_name(task.name)} {points(_change(task))}" for task in tasks]
-    more = [f"{len(named) - _MOST_TASKS} more"] if len(named) > _MOST_TASKS else []
-    return ", ".join([*named[:_MOST_TASKS], *more]) + " points"
+def _listed(tasks: Sequence[Section], of: int) -> str:
+    """The tasks that fell most, then those that rose, each with its change and the interval that tables of so many tasks have."""
+    shown, more = tasks[:_MOST_TASKS], len(tasks) - _MOST_TASKS
+    named = ", ".join(f"{short_name(task.name)} {points_of(change_among(task, of))}" for task in shown)
+    return f"{named} points" + (f" and {counted(more, 'more task')}" if more > 0 else "")
 
 
 def _macro(section: Section) -> str:
