@@ -39,6 +39,7 @@ from consistency.comparison.sentences import (
     told_change,
     trimmed_lines,
     undefined_notes,
+    with_doubts,
 )
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, settings_clause
 from consistency.comparison.slice_result import Slices
@@ -211,17 +212,19 @@ class Comparison(Concluded):
 
         Sentences by their clauses, in which names may hold what stands between clauses.
         """
+        return with_doubts(conclusions_of(self.pools, self.by_task, self.margin), self.doubts, self.left_out)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What else may have moved the numbers, as clauses of the verdict."""
         unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
-        doubts = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
-        doubts = [*filter(None, [*doubts, settings_clause(self.settings, unexplained=unexplained)])]
-        left_out = [*filter(None, [left_out_clause(section.pairing for section in self.by_task.values())])]
-        found = conclusions_of(self.pools, self.by_task, self.margin)
-        if len(found) == 1:
-            return ((*found[0], *(f"but {doubt}" for doubt in doubts), *left_out),)
-        if not (doubts or left_out):
-            return found
-        first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]
-        return (*found, (f"{first[0].upper()}{first[1:]}", *rest))
+        found = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
+        return (*filter(None, [*found, settings_clause(self.settings, unexplained=unexplained)]),)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """How many questions are left out, as a clause of the verdict; empty where they are few."""
+        return (*filter(None, [left_out_clause(section.pairing for section in self.by_task.values())]),)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -172,6 +172,18 @@ def ended(clauses: Sequence[str]) -> tuple[str, ...]:
     return (*most, f"{last}.")
 
 
+def with_doubts(
+    found: tuple[tuple[str, ...], ...], doubts: Sequence[str], left_out: Sequence[str] = ()
+) -> tuple[tuple[str, ...], ...]:
+    """Conclusions with what else may have moved the numbers: in the one sentence, or in one of its own behind several."""
+    if len(found) == 1:
+        return ((*found[0], *(f"but {doubt}" for doubt in doubts), *left_out),)
+    if not (doubts or left_out):
+        return found
+    first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]
+    return (*found, (f"{first[0].upper()}{first[1:]}", *rest))
+
+
 def conclusions_of(
     pools: Sequence[Section], tasks: Mapping[str, Section], margin: float
 ) -> tuple[tuple[str, ...], ...]:
@@ -224,7 +236,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
     small = section.equivalence_p is not None and section.equivalence_p < ALPHA
     # The interval and the exact test agree but at the border: both must speak for a change.
-    moved = _excludes_zero(change) and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
+    moved = excludes_zero(change) and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
     changed = _changed(tasks, ALPHA if moved else ALPHA_OF_TASKS)
     in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed, len(tasks))}"
     if moved:
@@ -245,7 +257,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
         at = quantity_named("delta accuracy").at(section, 1 - 2 * ALPHA) or change
         found = f"{points(change.value)} points, 90 %{points_interval(at)}"
         clauses = [f"No change of {accuracy} by more than {_of_points(limit)}: {found}"]
-    elif _excludes_zero(change) and section.sign_flip_p is not None:
+    elif excludes_zero(change) and section.sign_flip_p is not None:
         exact = f"by the exact test ({p_equals(section.sign_flip_p)})"
         clauses = [f"No change of {accuracy} distinguishable from chance {exact}: {found}, an interval that excludes 0"]
     else:
@@ -400,7 +412,8 @@ def _shift_sentence(shift: Shift) -> str:
     return f"{moved}, most of them to {shift.option} ({p_equals(_shift_p(shift))})"
 
 
-def _excludes_zero(change: Estimate) -> bool:
+def excludes_zero(change: Estimate) -> bool:
+    """Whether an interval lies on one side of zero."""
     return change.ci_low is not None and change.ci_high is not None and not change.ci_low <= 0 <= change.ci_high
 
 

@@ -287,8 +287,8 @@ def pairs_note(found: ManyChanges) -> str:
         label for label, change in found.overall.items() if change.direction and own[label] & own[found.reference.label]
     ]
     note = (
-        f"runs that share a letter cannot be told apart, all {pairs} pairs of runs tested together (largest |t|), and the best is "
-        f"among those that cannot be told from {found.ranking[0].label}"
+        f"runs that share a letter cannot be told apart, all {pairs} pairs of runs tested together (largest |t|), and the best "
+        f"is among those that cannot be told from {found.ranking[0].label}"
     )
     if not sure:
         return note
