@@ -21,6 +21,7 @@ from consistency.comparison.printed import (
     Layout,
     choice_note,
     conclusion_lines,
+    correction_note,
     largest,
     run_lines,
     slice_lines,
@@ -390,6 +391,7 @@ class Comparison(Concluded):
         layout = Layout(columns, styles)
         tasks, chosen = largest(self.by_task, most_tasks)
         choice = choice_note(chosen, len(self.by_task))
+        remarks = [f"{choice} (--all: all tasks)" if choice else "", correction_note(tasks, chosen)]
         about = [
             *self._changes(),
             *(
@@ -409,7 +411,7 @@ class Comparison(Concluded):
             run_lines((self.before, self.after), self.selection, self._counts, layout),
             [
                 *task_lines(tasks, self.pooled, chosen, layout),
-                *(layout.lines(f"{choice} (--all: all tasks)") if choice else ()),
+                *(line for remark in remarks if remark for line in layout.lines(remark)),
             ],
             *(
                 [*slice_lines(found, most_tasks, layout, tasks_chosen=chosen is not None)]

@@ -230,11 +230,15 @@ def doubts_of(beside: Mapping[str, Beside], before: int) -> Iterator[str]:
         yield clause
     for side, found in sides.items():
         counts = {item: sum(item in run.settings for run in found) for item in every}
-        differ = [item.setting for item, count in counts.items() if 0 < count < len(found)]
+        differ = [
+            f"{item.setting} ({item.before} or {item.after})"
+            for item, count in counts.items()
+            if 0 < count < len(found)
+        ]
         if 0 < sum(run.unexplained for run in found) < len(found) and not differ:
             differ = ["prompts"]
         if differ:
-            yield f"the runs {side} differ among themselves in {shortened(list(dict.fromkeys(differ)), 3)}"
+            yield f"the runs {side} differ among themselves in {shortened(differ, 3)}"
     named: dict[str, list[str]] = {}
     for name, run in beside.items():
         for clause in run.clauses:

@@ -102,16 +102,8 @@ def few_runs(pool: SideSection) -> str:
 def task_rows(items: Sequence[SideSection], changes: Mapping[str, Estimate]) -> list[tuple[str, ...]]:
     """A head, and a row for each task and pool: accuracies, or the first metric in its own unit, and the change."""
     adjusted = any(item.section.p_holm is not None for item in items)
-    rows: list[tuple[str, ...]] = [
-        (
-            "",
-            "n",
-            "before",
-            "after",
-            "change [interval]" if changes else "change [95 % interval]",
-            "p (Holm)" if adjusted else "p",
-        )
-    ]
+    change, p = f"change [{'' if changes else '95 % '}interval]", "p (Holm)" if adjusted else "p"
+    rows: list[tuple[str, ...]] = [("", "n", "before", "after", change, p)]
     for item in items:
         section, row = item.section, row_of(item.section, changes.get(item.section.name))
         change = " ".join(filter(None, (row.change, row.interval)))
@@ -183,7 +175,8 @@ def _percent(value: float | None) -> str:
 
 def unsure_task(tasks: Sequence[Section]) -> Iterator[tuple[str, ...]]:
     """Where no task surely changed, a sentence on the largest change whose own interval excludes 0; nothing without one."""
-    tested = [(section, section.p_holm) for section in tasks if section.p_holm is not None]
+    over_runs = [section for section in tasks if section.estimates["delta_accuracy"].unit == "run"]
+    tested = [(section, section.p_holm) for section in over_runs if section.p_holm is not None]
     if any(p < ALPHA for _, p in tested):
         return
     alone = [(section, p) for section, p in tested if excludes_zero(section.estimates["delta_accuracy"])]
