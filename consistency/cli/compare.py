@@ -172,7 +172,6 @@ def compare(
         "--noise": noise,
         "--by": by,
         "--records": records,
-        f"--format {form.value}": form not in (Format.TEXT, Format.JSON),
     }
     trackers: tuple[str, ...] = ()
     if export:
@@ -188,6 +187,7 @@ def compare(
         single_file=single_file,
         trackers=trackers,
         most=None if every else MOST_TASKS,
+        form=form,
     )
     find = None if scopes is None else partial(_find_scopes, scopes, experiment)
     if runs_before or runs_after:
@@ -196,7 +196,8 @@ def compare(
         if len(runs_before) > 1 or len(runs_after) > 1:
             from consistency.cli.sides import compare_several
 
-            _refuse({**unused, "--order": order}, "not with several runs a side")
+            printed = {f"--format {form.value}": form not in (Format.TEXT, Format.JSON)}
+            _refuse({**unused, **printed, "--order": order}, "not with several runs a side")
             compare_several(runs_before, runs_after, asked, find, tasks.value)
             return
         before, after = runs_before[0], runs_after
