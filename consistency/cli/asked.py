@@ -83,7 +83,7 @@ class Asked:
         self,
         comparison: ManyComparison | SideComparison,
         checks: Sequence[Check],
-        markdown: Callable[[], str] | None = None,
+        markdown: Callable[[], str],
     ) -> None:
         """Print what was found and hand it to the trackers; with a condition that holds the end is exit code 1.
 
@@ -95,7 +95,7 @@ class Asked:
 
         if self.json == Path("-"):
             show(pretty_json(comparison.to_dict() | decided(checks)))
-        elif markdown is not None and self.form in (Format.GITHUB, Format.MARKDOWN):
+        elif self.form in (Format.GITHUB, Format.MARKDOWN):
             show(markdown())
         else:
             self.show(comparison, [item.to_text() for item in checks])

@@ -196,8 +196,7 @@ def compare(
         if len(runs_before) > 1 or len(runs_after) > 1:
             from consistency.cli.sides import compare_several
 
-            printed = {f"--format {form.value}": form not in (Format.TEXT, Format.JSON)}
-            _refuse({**unused, **printed, "--order": order}, "not with several runs a side")
+            _refuse({**unused, "--order": order}, "not with several runs a side")
             compare_several(runs_before, runs_after, asked, find, tasks.value)
             return
         before, after = runs_before[0], runs_after

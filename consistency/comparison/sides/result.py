@@ -35,6 +35,7 @@ from consistency.support.text import counted
 from consistency.support.version import VERSION
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from pandas import DataFrame
 
 SCHEMA_VERSION = 1
@@ -224,6 +225,21 @@ class SideComparison(Concluded):
         """
         frame: DataFrame = function_of("sides_frame")(self)
         return frame
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the largest changes of accuracy with their intervals.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            New ones of pyplot by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        drawn: Axes = function_of("sides_plot")(self, axes)
+        return drawn
 
     def to_text(self, most: int | None = None, columns: int | None = 80, *, styles: bool = False) -> str:
         """What was found and compared, tables for a terminal, and what a reader must know.

@@ -9,9 +9,10 @@ from consistency.comparison.printed import choice_note, correction_note, largest
 from consistency.comparison.sides.result import SideComparison
 from consistency.comparison.sides.text import run_notes, task_rows
 from consistency.report.notebook_html import fewer, to_piece
-from consistency.report.pair.notebook import tasks_frame
+from consistency.report.pair.notebook import plot_changes, tasks_frame
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from pandas import DataFrame
 
 
@@ -41,6 +42,11 @@ def to_html(comparison: SideComparison) -> str:
         caption,
         fewer((*run_notes(comparison.runs), *comparison.notes)),
     )
+
+
+def plot(comparison: SideComparison, axes: Axes | None = None) -> Axes:
+    """The axes on which the largest changes of accuracy are drawn with their intervals; new ones by default."""
+    return plot_changes(comparison.changes.by_task, [item.section for item in comparison.with_pools([])], axes)
 
 
 def to_frame(comparison: SideComparison) -> DataFrame:
