@@ -51,4 +51,7 @@ def plot(comparison: ManyComparison, axes: Axes | None = None) -> Axes:
         if axes is None:
             axes = pyplot.subplots(figsize=(_WIDE, sum(drawn.heights) + 0.4), layout="constrained")[1]
         drawn.draw([axes], next(iter(drawn.panels)))
+        if len(drawn.panels) == 1 < len(drawn.looks):
+            marks = ", ".join(f"{look.mark.glyph} {look.mark.label}" for look in drawn.looks)
+            axes.set_xlabel(f"{axes.get_xlabel()} ({marks})")
     return axes
