@@ -110,8 +110,10 @@ _VIEWS: dict[View, tuple[str, str]] = {
     "pair_plot": ("report.pair.notebook", "plot"),
     "pair_report": ("report.pair.report", "write_comparison"),
     "many_html": ("report.many.notebook", "to_html"),
+    "many_plot": ("report.many.notebook", "plot"),
     "sides_html": ("report.sides.notebook", "to_html"),
     "sides_frame": ("report.sides.notebook", "to_frame"),
+    "sides_plot": ("report.sides.notebook", "plot"),
 }
 
 

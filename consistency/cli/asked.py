@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from consistency.cli.formats import Format
 from consistency.support.streams import say_sentences, show
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Asked:
         Where the comparison goes as a run.
     most : int or None
         Of more tasks only so many are printed.
+    form : Format
+        How it is printed.
     """
 
     how: How
@@ -54,6 +57,7 @@ class Asked:
     single_file: bool
     trackers: tuple[str, ...]
     most: int | None
+    form: Format = Format.TEXT
 
     def write(
         self,
@@ -75,14 +79,24 @@ class Asked:
             if self.json is not None and self.json != Path("-"):
                 outputs.file(self.json).write(pretty_json(comparison.to_dict() | decided(checks)).encode())
 
-    def finish(self, comparison: ManyComparison | SideComparison, checks: Sequence[Check]) -> None:
-        """Print what was found and hand it to the trackers; with a condition that holds the end is exit code 1."""
+    def finish(
+        self,
+        comparison: ManyComparison | SideComparison,
+        checks: Sequence[Check],
+        markdown: Callable[[], str],
+    ) -> None:
+        """Print what was found and hand it to the trackers; with a condition that holds the end is exit code 1.
+
+        Where Markdown is asked for, it is what `markdown` gives.
+        """
         from consistency.cli.exports import export_to
         from consistency.cli.gate import end
         from consistency.support.json_files import pretty_json
 
         if self.json == Path("-"):
             show(pretty_json(comparison.to_dict() | decided(checks)))
+        elif self.form in (Format.GITHUB, Format.MARKDOWN):
+            show(markdown())
         else:
             self.show(comparison, [item.to_text() for item in checks])
         if self.trackers:

@@ -202,7 +202,6 @@ def compare(
         "--noise": noise,
         "--by": by,
         "--records": records,
-        f"--format {form.value}": form not in (Format.TEXT, Format.JSON),
     }
     trackers: tuple[str, ...] = ()
     if export:
@@ -218,6 +217,7 @@ def compare(
         single_file=single_file,
         trackers=trackers,
         most=None if every else MOST_TASKS,
+        form=form,
     )
     find = None if scopes is None else partial(_find_scopes, scopes, experiment)
     if runs_before or runs_after:

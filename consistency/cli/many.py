@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from consistency.cli.asked import Asked
+from consistency.cli.formats import Format
 from consistency.errors import InputError
 
 
@@ -81,4 +82,10 @@ def compare_many(
             progress("writing the report", 0, 1)
             content = partial(many_content, compared)
         asked.write(compared, content, checks)
-    asked.finish(compared, checks)
+
+    def markdown() -> str:
+        from consistency.report.many.github import to_markdown
+
+        return to_markdown(compared, checks, folded=asked.form is Format.GITHUB)
+
+    asked.finish(compared, checks, markdown)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from typer.core import TyperCommand
 
 from consistency.cli.asked import Asked
+from consistency.cli.formats import Format
 
 if TYPE_CHECKING:
     import click
@@ -93,4 +94,10 @@ def compare_several(
 
         content = partial(sides_content, comparison)
     asked.write(comparison, content, checks)
-    asked.finish(comparison, checks)
+
+    def markdown() -> str:
+        from consistency.report.sides.github import to_markdown
+
+        return to_markdown(comparison, checks, folded=asked.form is Format.GITHUB)
+
+    asked.finish(comparison, checks, markdown)

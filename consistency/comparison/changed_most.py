@@ -68,6 +68,11 @@ def changed_most(sections: Sequence[Section], most: int = MOST) -> ChangedMost |
         return None
     shown = sorted(known, key=lambda section: -abs(section.estimates["delta_accuracy"].value or 0.0))[:most]
     confidence = selected_confidence(len(shown), len(known))
-    quantity = quantity_named("delta accuracy")
-    changes = {section.name: found for section in shown if (found := quantity.at(section, confidence)) is not None}
+    changes = {section.name: change_among(section, len(known), most) for section in shown}
     return ChangedMost(tuple(shown), changes, len(known), confidence)
+
+
+def change_among(section: Section, of: int, most: int = MOST) -> Estimate:
+    """The change of a task with the interval that it has among the largest of so many tasks."""
+    change = quantity_named("delta accuracy").at(section, selected_confidence(min(most, of), of))
+    return section.estimates["delta_accuracy"] if change is None else change

@@ -112,7 +112,7 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
         macro=macro,
         tasks=tuple(named) if len(named) > 1 else (),
         accuracy_metric=None if [*metrics] in (["best option"], [""]) else ", ".join(filter(None, metrics)),
-        readability=_readability(pooled, sampling)
+        readability=readability(pooled, sampling)
         if "unreadable_after" in pooled and "unreadable_before" in pooled
         else None,
     )
@@ -146,8 +146,15 @@ def _with_distributions(
     )
 
 
-def _readability(pooled: Mapping[str, Floats], sampling: Sampling) -> Readability:
-    """From how many generated texts no answer can be read, and what changed among the others."""
+def readability(pooled: Mapping[str, Floats], sampling: Sampling) -> Readability:
+    """From how many generated texts no answer can be read, and what changed among the others.
+
+    Parameters
+    ----------
+    pooled : mapping of str to ndarray
+        `correct_before`, `correct_after`, `unreadable_before` and `unreadable_after` as `question_arrays` gives them.
+    sampling : Sampling
+    """
     before, after = (pooled[f"unreadable_{when}"].astype(np.int64) for when in ("before", "after"))
     right_before, right_after = pooled["correct_before"], pooled["correct_after"]
     both = (before == 0) & (after == 0)

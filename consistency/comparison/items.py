@@ -208,9 +208,15 @@ def _logged(pairs: Pairs) -> dict[str, Floats]:
             arrays[f"before:{metric}"], arrays[f"after:{metric}"] = before.metrics[metric], after.metrics[metric]
     for when, scores in (("before", before), ("after", after)):
         if scores.generations is not None:
-            # What was scored as right was read, whatever it looks like.
-            arrays[f"unreadable_{when}"] = np.where(arrays[f"correct_{when}"] == 1, 0.0, _unreadable(scores))
+            arrays[f"unreadable_{when}"] = _unreadable(scores, arrays[f"correct_{when}"])
     return arrays
+
+
+def unreadable(pairs: Pairs) -> tuple[Floats, Floats]:
+    """Of generated texts, the index in `UNREADABLE` of why no answer can be read, before and after; 0 where one can."""
+    accuracy = accuracy_metric(pairs)
+    before, after = (_unreadable(scores, scores.correct_by(accuracy)) for scores in (pairs.before, pairs.after))
+    return before, after
 
 
 def _of_options(tasks: Sequence[Pairs]) -> dict[str, Floats]:
@@ -226,12 +232,13 @@ def _of_options(tasks: Sequence[Pairs]) -> dict[str, Floats]:
     return columns
 
 
-def _unreadable(scores: Scores) -> Floats:
+def _unreadable(scores: Scores, correct: Floats) -> Floats:
     most, fallback = scores.settings.most_tokens, scores.settings.fallbacks.get(scores.filter, INVALID)
     reasons = [
         item.unreadable(tag=scores.tag, most_tokens=most, fallback=fallback) for item in scores.generations or ()
     ]
-    return np.array(list(map(UNREADABLE.index, reasons)), dtype=np.float64)
+    # What was scored as right was read, whatever it looks like.
+    return np.where(correct == 1, 0.0, np.array(list(map(UNREADABLE.index, reasons)), dtype=np.float64))
 
 
 def accuracy_metric(pairs: Pairs) -> str | None:

@@ -57,10 +57,10 @@ def part_lines(section: Section) -> Iterator[str]:
 def letters_clause(section: Section) -> str:
     """What of a change of accuracy is a shift of letters, where that is much of it; empty elsewhere."""
     found, change = section.decomposition, section.estimates["delta_accuracy"].value
-    if found is None or not found.lettered or not change or any(prior.is_uneven for prior in found.priors):
+    if found is None or not found.lettered or not change:
         return ""
     left, prior = (found.estimates[name] for name in ("calibrated_change", "prior_change"))
-    if prior.value is None or not _excludes_0(prior):
+    if prior.value is None or "uneven labels" in prior.warnings or not _excludes_0(prior):
         return ""
     if abs(prior.value) < _WORTH_SAYING * abs(change):
         return ""

@@ -21,6 +21,7 @@ from consistency.comparison.printed import (
     Layout,
     choice_note,
     conclusion_lines,
+    correction_note,
     largest,
     run_lines,
     slice_lines,
@@ -38,6 +39,7 @@ from consistency.comparison.sentences import (
     shift_lines,
     told_change,
     undefined_notes,
+    with_doubts,
 )
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, run_notes, settings_clause
 from consistency.comparison.slice_result import Slices
@@ -210,21 +212,20 @@ class Comparison(Concluded):
 
         Sentences by their clauses, in which names may hold what stands between clauses.
         """
+        return with_doubts(conclusions_of(self.pools, self.by_task, self.margin), self.doubts, self.left_out)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What else may have moved the numbers, as clauses of the verdict."""
         unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
-        doubts = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
-        doubts += [
-            length_clause(self.settings, (self.before, self.after)),
-            settings_clause(self.settings, unexplained=unexplained),
-        ]
-        doubts = [*filter(None, doubts)]
-        left_out = [*filter(None, [left_out_clause(section.pairing for section in self.by_task.values())])]
-        found = conclusions_of(self.pools, self.by_task, self.margin)
-        if len(found) == 1:
-            return ((*found[0], *(f"but {doubt}" for doubt in doubts), *left_out),)
-        if not (doubts or left_out):
-            return found
-        first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]
-        return (*found, (f"{first[0].upper()}{first[1:]}", *rest))
+        found = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
+        lengths = length_clause(self.settings, (self.before, self.after))
+        return (*filter(None, [*found, lengths, settings_clause(self.settings, unexplained=unexplained)]),)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """How many questions are left out, as a clause of the verdict; empty where they are few."""
+        return (*filter(None, [left_out_clause(section.pairing for section in self.by_task.values())]),)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -391,6 +392,7 @@ class Comparison(Concluded):
         layout = Layout(columns, styles)
         tasks, chosen = largest(self.by_task, most_tasks)
         choice = choice_note(chosen, len(self.by_task))
+        remarks = [f"{choice} (--all: all tasks)" if choice else "", correction_note(tasks, chosen)]
         about = [
             *self._changes(),
             *(
@@ -409,7 +411,7 @@ class Comparison(Concluded):
             run_lines((self.before, self.after), self.selection, self._counts, layout),
             [
                 *task_lines(tasks, self.pooled, chosen, layout),
-                *(layout.lines(f"{choice} (--all: all tasks)") if choice else ()),
+                *(line for remark in remarks if remark for line in layout.lines(remark)),
             ],
             *(
                 [*slice_lines(found, most_tasks, layout, tasks_chosen=chosen is not None)]

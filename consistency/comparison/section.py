@@ -12,6 +12,7 @@ from consistency.comparison.numbers import points_of
 from consistency.comparison.pairing import PairingReport
 from consistency.statistics.decomposition import Decomposition
 from consistency.statistics.estimates import Estimate, Unit
+from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.statistics.selection_bias import Preference, Shift
 
 TaskSampling = Literal["fixed", "sampled"]
@@ -106,6 +107,14 @@ class Readability:
     def shares(self) -> tuple[float, float]:
         """The share of texts without a readable answer, before and after."""
         return sum(self.before.values()) / self.n, sum(self.after.values()) / self.n
+
+    @property
+    def changed_p(self) -> float:
+        """The p of no change of the share, by McNemar's exact test; questions are taken as independent."""
+        ends = sum(self.before.values()), sum(self.after.values())
+        # Those of both runs are in either number.
+        twice = sum(ends) - (self.n - self.both)
+        return mcnemar_exact(ends[1] - twice, ends[0] - twice)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from consistency.comparison.numbers import digits_of, interval, listed_points, points, points_interval
+from consistency.comparison.changed_most import change_among
+from consistency.comparison.numbers import digits_of, interval, points, points_interval, points_of
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
@@ -80,7 +81,7 @@ def metric_lines(section: Section) -> Iterator[str]:
         yield f"{section.name}, filter {name} in place of {section.filter}:"
         yield from (_metric_line(metric, found) for metric, found in (other.metrics or {}).items())
     if section.readability is not None and any(section.readability.shares):
-        yield f"{section.name}: {'; '.join(_readability(section.readability, with_reasons=True))}"
+        yield f"{section.name}: {'; '.join(readability_clauses(section.readability, with_reasons=True))}"
     for item in section.uncompared:
         yield f"{section.name}: {item.metric} is not compared: {item.reason}"
 
@@ -109,7 +110,7 @@ def _metric_line(name: str, metric: MetricChange) -> str:
     return f"  {name}{better} {values}, change{of} {change} [{', '.join(ends)}]"
 
 
-def _readability(found: Readability, *, with_reasons: bool) -> Iterator[str]:
+def readability_clauses(found: Readability, *, with_reasons: bool) -> Iterator[str]:
     """From how many texts no answer can be read, and what changed among the others; each a clause."""
     ends = []
     for counts, share in zip((found.before, found.after), found.shares, strict=True):
@@ -169,6 +170,18 @@ def ended(clauses: Sequence[str]) -> tuple[str, ...]:
     return (*most, f"{last}.")
 
 
+def with_doubts(
+    found: tuple[tuple[str, ...], ...], doubts: Sequence[str], left_out: Sequence[str] = ()
+) -> tuple[tuple[str, ...], ...]:
+    """Conclusions with what else may have moved the numbers: in the one sentence, or in one of its own behind several."""
+    if len(found) == 1:
+        return ((*found[0], *(f"but {doubt}" for doubt in doubts), *left_out),)
+    if not (doubts or left_out):
+        return found
+    first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]
+    return (*found, (f"{first[0].upper()}{first[1:]}", *rest))
+
+
 def conclusions_of(
     pools: Sequence[Section], tasks: Mapping[str, Section], margin: float
 ) -> tuple[tuple[str, ...], ...]:
@@ -221,9 +234,9 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
     small = section.equivalence_p is not None and section.equivalence_p < ALPHA
     # The interval and the exact test agree but at the border: both must speak for a change.
-    moved = _excludes_zero(change) and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
+    moved = excludes_zero(change) and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
     changed = _changed(tasks, ALPHA if moved else ALPHA_OF_TASKS)
-    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed)}"
+    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed, len(tasks))}"
     if moved:
         turned = "rose" if change.value > 0 else "fell"
         within = f", which is within {of_points(limit)}" if small else ""
@@ -242,7 +255,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
         at = quantity_named("delta accuracy").at(section, 1 - 2 * ALPHA) or change
         found = f"{points(change.value)} points, 90 %{points_interval(at)}"
         clauses = [f"No change of {accuracy} by more than {of_points(limit)}: {found}"]
-    elif _excludes_zero(change) and section.sign_flip_p is not None:
+    elif excludes_zero(change) and section.sign_flip_p is not None:
         exact = f"by the exact test ({p_equals(section.sign_flip_p)})"
         clauses = [f"No change of {accuracy} distinguishable from chance {exact}: {found}, an interval that excludes 0"]
     else:
@@ -258,7 +271,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     unsure = [task for task in _changed(tasks, ALPHA) if task not in changed]
     if unsure:
         clauses.append(
-            f"less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}: {_listed(unsure)}"
+            f"less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}: {_listed(unsure, len(tasks))}"
         )
     differ = section.heterogeneity_p
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
@@ -270,7 +283,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     if shift is not None and shift.moved >= _MANY_MOVED:
         clauses.append(_shift_sentence(shift))
     if section.readability is not None and max(section.readability.shares) >= _READABLE_ENOUGH:
-        clauses += _readability(section.readability, with_reasons=False)
+        clauses += readability_clauses(section.readability, with_reasons=False)
     return tuple(clauses)
 
 
@@ -323,9 +336,11 @@ def _change(task: Section) -> float:
     return task.estimates["delta_accuracy"].value or 0.0
 
 
-def _listed(tasks: Sequence[Section]) -> str:
-    """The tasks that fell most, then those that rose, each with its change."""
-    return listed_points([(short_name(task.name), _change(task)) for task in tasks], _MOST_TASKS)
+def _listed(tasks: Sequence[Section], of: int) -> str:
+    """The tasks that fell most, then those that rose, each with its change and the interval that tables of so many tasks have."""
+    shown, more = tasks[:_MOST_TASKS], len(tasks) - _MOST_TASKS
+    named = ", ".join(f"{short_name(task.name)} {points_of(change_among(task, of))}" for task in shown)
+    return f"{named} points" + (f" and {counted(more, 'more task')}" if more > 0 else "")
 
 
 def _macro(section: Section) -> str:
@@ -374,7 +389,8 @@ def _shift_sentence(shift: Shift) -> str:
     return f"{moved}, most of them to {shift.option} ({p_equals(_shift_p(shift))})"
 
 
-def _excludes_zero(change: Estimate) -> bool:
+def excludes_zero(change: Estimate) -> bool:
+    """Whether an interval lies on one side of zero."""
     return change.ci_low is not None and change.ci_high is not None and not change.ci_low <= 0 <= change.ci_high
 
 

@@ -265,7 +265,7 @@ def unexplained_prompts(
     settings: Sequence[SettingDifference], chosen: Mapping[str, str], reports: Mapping[str, PairingReport]
 ) -> UnexplainedPrompts | None:
     """Prompts that differ in tasks in which no setting does that could be the reason."""
-    explained = [item for item in settings if item.kind in _LEADING and not item.no_effect]
+    explained = leading(settings)
     everywhere = any(not item.tasks for item in explained)
     within = {task for item in explained for task in item.tasks}
     tasks = tuple(
@@ -279,6 +279,11 @@ def unexplained_prompts(
     return UnexplainedPrompts(tasks, sum(r.prompts["different"] for r in counts), sum(r.paired for r in counts))
 
 
+def leading(settings: Sequence[SettingDifference]) -> list[SettingDifference]:
+    """The differences that a verdict is about: of prompts, questions, tasks or scoring, where they may have moved scores."""
+    return [item for item in settings if item.kind in _LEADING and not item.no_effect]
+
+
 def settings_clause(settings: Sequence[SettingDifference], *, unexplained: bool) -> str:
     """What a verdict says of the settings: that prompts, questions, tasks or scoring differ; empty where none does.
 
@@ -289,7 +294,7 @@ def settings_clause(settings: Sequence[SettingDifference], *, unexplained: bool)
     """
     parts = []
     for kind in _LEADING:
-        found = [item for item in settings if item.kind == kind and not item.no_effect]
+        found = [item for item in leading(settings) if item.kind == kind]
         if found:
             values = f" {found[0].before} → {found[0].after}"
             named = found[0].setting + (values if len(values) <= _SHOWN else "")

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-View = Literal["pair_html", "pair_frame", "pair_plot", "pair_report", "many_html", "sides_html", "sides_frame"]
+View = Literal[
+    "pair_html",
+    "pair_frame",
+    "pair_plot",
+    "pair_report",
+    "many_html",
+    "many_plot",
+    "sides_html",
+    "sides_frame",
+    "sides_plot",
+]
 
 _FOUND: dict[View, Callable[[], Callable[..., Any]]] = {}
 

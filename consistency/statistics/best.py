@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from consistency.statistics.bootstrap import draw_counts
-from consistency.statistics.simultaneous import critical, sums_of
+from consistency.statistics.simultaneous import sums_of
 from consistency.support.arrays import Bools, Floats, Integers
 
 RESAMPLES = 5_000
@@ -241,36 +241,35 @@ class Differences:
         gaps = means[self._first] - means[self._second]
         self._t = np.where(np.abs(gaps) > _SAME, gaps, 0.0) / np.where(varied, spread, 1.0 / units)
         self._k = len(means)
+        self._largest = np.flatnonzero(means >= means.max() - _SAME)
 
-    def told_apart(self, confidence: float = 0.95) -> Bools:
-        """Which pairs differ, all of them tested together (the largest |t| of all pairs); shape [k, k]."""
-        found = np.zeros((self._k, self._k), dtype=bool)
+    def p_of_pairs(self) -> Floats:
+        """The p of no difference of each pair, adjusted over all pairs in a single step (the largest |t|), shape [k, k].
+
+        1 of a mean and itself. It is never below the normal p of the pair alone.
+        """
+        from scipy.special import ndtr
+
+        found = np.ones((self._k, self._k))
         if self._k > 1:
-            differ = np.abs(self._t) > critical(self._errors.max(axis=1), confidence)
-            found[self._first, self._second] = found[self._second, self._first] = differ
+            ordered, t = np.sort(self._errors.max(axis=1)), np.abs(self._t)
+            reached = len(ordered) - np.searchsorted(ordered, t)
+            p = np.maximum((reached + 1) / (len(ordered) + 1), 2 * ndtr(-t))
+            found[self._first, self._second] = found[self._second, self._first] = p
         return found
 
+    def told_apart(self, alpha: float = 0.05) -> Bools:
+        """Which pairs differ, all of them tested together (`p_of_pairs`); shape [k, k]."""
+        return self.p_of_pairs() < alpha
+
     def best_set(self) -> Floats:
-        """The p of each mean in the model confidence set, shape [k]: those of .05 or more are the 95 % set of the best.
+        """The p of each mean of being the largest in truth, shape [k]: those of .05 or more are the 95 % set of the best.
 
-        As long as the hypothesis that all that are left are equal is tested (with the largest |t| of their pairs), the mean that
-        is furthest below another is left out; the p of a mean is the largest of the tests up to that at which it leaves.
-
-        References
-        ----------
-        Hansen, Lunde and Nason (2011), The model confidence set. Econometrica 79, 453-497.
+        It is that of its difference from the largest observed mean in `p_of_pairs`: the set holds those that are not told apart
+        from it. The largest in truth is told apart from no smaller one with 95 %, and so is in the set. Of several observed means
+        that are the largest, the smallest p counts.
         """
-        p, left, largest = np.ones(self._k), np.ones(self._k, dtype=bool), 0.0
-        while left.sum() > 1:
-            pairs = np.flatnonzero(left[self._first] & left[self._second])
-            t = self._t[pairs]
-            statistic = float(np.abs(t).max())
-            reached = self._errors[:, pairs].max(axis=1) >= statistic
-            largest = max(largest, float((reached.sum() + 1) / (len(reached) + 1)))
-            worst = pairs[int(np.abs(t).argmax())]
-            leaves = int(self._second[worst] if self._t[worst] >= 0 else self._first[worst])
-            p[leaves], left[leaves] = largest, False
-        return p
+        return np.asarray(self.p_of_pairs()[self._largest].min(axis=0))
 
 
 def letters(differ: Bools, order: Sequence[int]) -> list[str]:

@@ -43,6 +43,11 @@ class Block:
     units: Integers
     values: Floats
 
+    def in_order(self) -> Block:
+        """The same means in an order that is their own, whichever came first: what is drawn of them is then the same."""
+        order = sorted(range(self.values.shape[1]), key=lambda column: self.values[:, column].tobytes())
+        return Block(self.units, self.values[:, order])
+
     def correlations(self) -> Floats:
         """The correlations of the errors of the means, shape [k, k]; 0 throughout for a mean of values that do not vary."""
         known = np.isfinite(self.values)
@@ -74,7 +79,8 @@ def largest_errors(blocks: Sequence[Block], draws: int = DRAWS, seed: int = 0) -
     ----------
     blocks : sequence of Block
         Each is drawn for itself: of different questions their errors are independent. Where two blocks share questions, their
-        errors go together, and the largest over both is smaller than that over these draws (Royen 2014).
+        errors go together, and the largest over both is smaller than that over these draws (Royen 2014). The order of the
+        means within a block changes nothing.
     draws, seed : int
 
     Returns
@@ -92,7 +98,7 @@ def largest_errors(blocks: Sequence[Block], draws: int = DRAWS, seed: int = 0) -
     """
     rng, found = np.random.default_rng(seed), np.zeros((len(blocks), draws))
     for row, block in enumerate(blocks):
-        values, vectors = np.linalg.eigh(block.correlations())
+        values, vectors = np.linalg.eigh(block.in_order().correlations())
         factor = vectors * np.sqrt(np.maximum(values, 0.0))
         found[row] = np.abs(rng.standard_normal((draws, len(factor))) @ factor.T).max(axis=1, initial=0.0)
     return found

@@ -12,7 +12,7 @@ import numpy as np
 from consistency.comparison.clusters import AUTO, Clusters, ItemClusters, find_clusters
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
 from consistency.comparison.identical import identical_logprobs
-from consistency.comparison.items import accuracy_metric
+from consistency.comparison.items import accuracy_metric, unreadable
 from consistency.comparison.labelled import Labelled, by_label
 from consistency.comparison.many.metrics import MetricChanges
 from consistency.comparison.many.values import Turned
@@ -56,6 +56,8 @@ class TaskAnswers:
     clusters : ItemClusters or None
     questions : Scores or None
         Of the reference, whose rows `rows` are; None where answers come from no log.
+    unreadable : tuple of ndarray of float64, shape [n, runs], or None
+        Of generated texts, why no answer can be read in the reference and in each run, as `question_arrays` numbers it.
     """
 
     name: str
@@ -68,6 +70,7 @@ class TaskAnswers:
     has_options: bool
     clusters: ItemClusters | None
     questions: Scores | None = None
+    unreadable: tuple[Floats, Floats] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -162,6 +165,7 @@ class _Column:
     before: Floats
     after: Floats
     labelled: Labelled | None
+    unreadable: tuple[Floats, Floats] | None
 
 
 @dataclass(eq=False)
@@ -309,6 +313,7 @@ def _add(
                 pairs.before.correct_by(metric),
                 pairs.after.correct_by(metric),
                 by_label(pairs) if pairs.before.has_options else None,
+                None if pairs.before.generations is None or pairs.after.generations is None else unreadable(pairs),
             )
         )
     if not paired:
@@ -355,13 +360,15 @@ def _joined(name: str, task: _Task, clusters: ItemClusters | None) -> TaskAnswer
     rows = np.flatnonzero(np.logical_and.reduce([known for _, known in held]))
     if not len(rows):
         return None
-    before, after, labelled = [], [], []
+    before, after, labelled, texts = [], [], [], []
     for column, _ in held:
         places = np.searchsorted(column.rows, rows)
         before.append(column.before[places])
         after.append(column.after[places])
         if column.labelled is not None:
             labelled.append(column.labelled.take(places))
+        if column.unreadable is not None:
+            texts.append([values[places] for values in column.unreadable])
     # A run of another program may have no log-probabilities.
     with_options = task.scores.has_options and len(labelled) == len(before)
     return TaskAnswers(
@@ -375,6 +382,9 @@ def _joined(name: str, task: _Task, clusters: ItemClusters | None) -> TaskAnswer
         with_options,
         None if clusters is None else clusters.take(rows),
         task.scores,
+        (np.column_stack([one for one, _ in texts]), np.column_stack([two for _, two in texts]))
+        if len(texts) == len(before)
+        else None,
     )
 
 

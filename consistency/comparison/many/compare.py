@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from consistency.comparison.clusters import AUTO, ItemClusters
+from consistency.comparison.estimation import readability
 from consistency.comparison.labelled import kinds_of
 from consistency.comparison.many.answers import Answers, Distances, TaskAnswers, distances, read_answers
 from consistency.comparison.many.labels import positions_of
@@ -19,8 +20,8 @@ from consistency.comparison.many.values import Change, Family, Ranked, Series, T
 from consistency.comparison.measure_estimates import are_whole, estimates_of
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.quantities import quantity_named
-from consistency.comparison.sampling import check_margin
-from consistency.comparison.section import Section
+from consistency.comparison.sampling import Sampling, check_margin
+from consistency.comparison.section import Readability, Section
 from consistency.errors import InputError
 from consistency.logs.runs import Run
 from consistency.metrics.answers import flips
@@ -141,6 +142,7 @@ class _Set:
     is_clustered: bool
     tasks: tuple[TaskAnswers, ...]
     distances: Distances | None
+    unreadable: tuple[Floats, Floats] | None
 
     @property
     def clusters(self) -> Integers | None:
@@ -188,15 +190,18 @@ def compare_answers(
     progress("estimating changes", 0, 1)
     along = [each for each in (*pools, *tasks) if positions is not None and len(each.held) == len(labels)]
     slopes = {each.name: _slope(each, labels, positions or {}) for each in along}
-    blocks: dict[tuple[str, str], Block] = {}
-    blocks |= {("runs", pool.name): Block(pool.units, pool.changes) for pool in pools}
-    blocks |= {("tasks", task.name): Block(task.units, task.changes) for task in tasks}
+    # Drawn by name: the first run may hold the tasks in another order than the others.
+    in_order = [*sorted(pools, key=lambda pool: pool.name), *sorted(tasks, key=lambda task: task.name)]
+    of_pools = {pool.name for pool in pools}
+    blocks: dict[tuple[str, str], Block] = {
+        ("runs" if each.name in of_pools else "tasks", each.name): Block(each.units, each.changes) for each in in_order
+    }
     blocks |= {
         ("calibrated", pool.name): Block(pool.units, np.column_stack([moved for _, moved in parts[pool.name]]))
-        for pool in lettered
+        for pool in in_order
+        if pool.name in parts
     }
-    of_pools = {pool.name for pool in pools}
-    for each in (*pools, *tasks):
+    for each in in_order:
         if each.name in slopes:
             kind = "trends" if each.name in of_pools else "task trends"
             blocks[kind, each.name] = Block(each.units, slopes[each.name][:, None])
@@ -223,7 +228,9 @@ def compare_answers(
         trends: dict[str, Trend] = {}
         for kind, sets, found in (("trends", pools, by_pool), ("task trends", tasks, by_task)):
             chosen = {s.name: slopes[s.name] for s in sets if s.name in slopes}
-            trends |= _trends([s for s in sets if s.name in slopes], chosen, families[kind], found, labels)
+            trends |= _trends(
+                [s for s in sets if s.name in slopes], chosen, families[kind], largest[kind], found, labels
+            )
         series = Series(positions, trends)
     progress("ranking runs", 0, 1)
     return ManyComparison(
@@ -274,7 +281,16 @@ def _set_of(
         clusters is not None,
         tasks,
         Distances.joined([far[task.name] for task in tasks]) if all(task.name in far for task in tasks) else None,
+        _joined([task.unreadable for task in tasks]),
     )
+
+
+def _joined(parts: Sequence[tuple[Floats, Floats] | None]) -> tuple[Floats, Floats] | None:
+    """What was read of the texts of several tasks; None where it is not known of all."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return np.concatenate([one for one, _ in known]), np.concatenate([two for _, two in known])
 
 
 def _pools(answers: Answers) -> Iterator[tuple[str, tuple[TaskAnswers, ...]]]:
@@ -378,6 +394,7 @@ def _sections(each: _Set, parts: Sequence[tuple[dict[str, Estimate], Floats]] | 
                 minimum_detectable_change=None,
                 accuracy_metric=each.tasks[0].metric or None,
                 tasks=tuple(task.name for task in each.tasks) if len(each.tasks) > 1 else (),
+                readability=None if each.unreadable is None else _readability(each, column),
                 decompose=None
                 if found is None
                 else partial(Decomposition, len(before), len(before), found, {}, None, ()),
@@ -395,6 +412,15 @@ def _sections(each: _Set, parts: Sequence[tuple[dict[str, Estimate], Floats]] | 
     return sections
 
 
+def _readability(each: _Set, column: int) -> Readability:
+    """From how many texts of a run no answer can be read, beside the reference."""
+    assert each.unreadable is not None
+    columns = {"correct_before": each.before, "correct_after": each.after}
+    columns |= zip(("unreadable_before", "unreadable_after"), each.unreadable, strict=True)
+    sampling = Sampling(np.zeros(len(each.before), dtype=np.int64), each.clusters, sampled=False)
+    return readability({name: values[:, column] for name, values in columns.items()}, sampling)
+
+
 def _slope(each: _Set, labels: Sequence[str], positions: Mapping[str, float]) -> Floats:
     """By question, the change from the first to the last position, by the straight line through all of them."""
     x = np.array(list(positions.values()))
@@ -409,6 +435,7 @@ def _trends(
     sets: Sequence[_Set],
     slopes: Mapping[str, Floats],
     family: Family,
+    largest: Floats,
     changes: Mapping[str, Mapping[str, Change]],
     labels: Sequence[str],
 ) -> dict[str, Trend]:
@@ -416,12 +443,13 @@ def _trends(
     lines = [_line(slopes[each.name], each) for each in sets]
     tests = list(map(t_test, lines))
     known = [p for p in tests if p is not None]
-    by_holm = iter(holm(np.array(known)).tolist() if known else [])
+    by_holm, single = (iter(holm(np.array(known)).tolist() if known else []), iter(adjusted(known, largest)))
     found = {}
     for each, line, p in zip(sets, lines, tests, strict=True):
         harmful = [label for label in labels if changes[each.name][label].direction < 0]
         together = at_confidence(line, family.confidence)
-        found[each.name] = Trend(together, p, None if p is None else next(by_holm), harmful[0] if harmful else None)
+        p_holm, p_simultaneous = (None, None) if p is None else (next(by_holm), next(single))
+        found[each.name] = Trend(together, p, p_holm, p_simultaneous, harmful[0] if harmful else None)
     return found
 
 

@@ -16,6 +16,7 @@ from consistency.support.frames import frame_of
 from consistency.support.terminal import PLAIN
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from pandas import DataFrame
 
 SCHEMA_VERSION = 1
@@ -67,6 +68,21 @@ class ManyComparison(ManyChanges, Concluded):
             If pandas is not installed.
         """
         return frame_of([flat_row(label, name, change, self.margin) for label, name, change in self.rows()])
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the change of each run with its simultaneous interval.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            New ones of pyplot by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        drawn: Axes = function_of("many_plot")(self, axes)
+        return drawn
 
     def to_text(self, most: int | None = None, columns: int | None = None, *, styles: bool = False) -> str:
         """What was found, the ranking and the largest changes, for a terminal.

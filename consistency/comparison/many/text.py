@@ -6,10 +6,11 @@ import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.metrics import MetricOfRun
-from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
-from consistency.comparison.numbers import digits_of, listed_points, percent, points, points_interval
+from consistency.comparison.many.values import Change, Judged, ManyChanges, Row, Trend, largest_first
+from consistency.comparison.numbers import digits_of, percent, points, points_interval, points_of
+from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.printed import Layout, conclusion_lines, metric_row
-from consistency.comparison.sentences import short_name, ways
+from consistency.comparison.sentences import ALPHA, readability_clauses, short_name, ways
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
@@ -23,6 +24,10 @@ _TASK, _SHORTEST_TASK = 30, 8
 _NAMED = 6
 # Of tasks in a cell.
 _NAMED_TASKS = 3
+# Of changes in a sentence.
+_NAMED_CHANGES = 3
+# The head of p-values that are adjusted by the joint distribution of the intervals beside them.
+P_JOINT = "p (joint)"
 
 
 def ends(found: Estimate) -> str:
@@ -55,23 +60,11 @@ def judgement(found: ManyChanges, judged: Judged) -> str:
 
 def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
     """What happened to all runs, which is the best, and what happened along the series: sentences by their clauses."""
-    changes = found.overall
-    parts = []
-    for word, way in (("worse", -1), ("better", 1)):
-        labels = [label for label, change in changes.items() if change.direction == way]
-        if labels:
-            labels.sort(key=lambda label: -abs(changes[label].simultaneous.value or 0.0))
-            each = listed_points([(label, changes[label].simultaneous.value) for label in labels], 3)
-            parts.append(f"{len(labels)} {'is' if len(labels) == 1 else 'are'} {word} ({each})")
-    unclear = sum(change.direction == 0 for change in changes.values())
-    if unclear and parts:
-        parts.append(f"the change of {unclear} is not distinguishable from chance")
-    elif unclear:
-        parts.append("no change of accuracy distinguishable from chance")
-    against = f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}"
-    yield f"{against}: {', '.join(parts)}", *_doubts(found)
-    if elsewhere := tuple(_elsewhere(found)):
-        yield elsewhere
+    what, *more = _changed(found)
+    against = f"{counted(len(found.overall), 'run')} against {found.reference.label} in {_asked(found)}"
+    yield f"{against}: {what}", *more, *_doubts(found)
+    if sure := ways([item.found for item in found.metrics]):
+        yield (f"Of {counted(len(found.metrics), 'change')} of metrics in their own unit {sure}",)
     first = found.ranking[0]
     others = [label for label in found.best_set if label != first.label]
     most = f"{first.label} ({percent(first.accuracy.value)}), the best with probability {chance(first.best)}"
@@ -79,24 +72,57 @@ def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
         named = shortened([first.label, *others], _NAMED)
         yield f"Most accurate: {most}", f"with 95 % confidence the best is among {named}"
     else:
-        yield f"Most accurate: {most}", "no other is as good, with 95 % confidence"
+        yield f"Most accurate: {most}", "no other is as accurate, with 95 % confidence"
     if found.series is not None:
         yield _along(found)
 
 
-def _elsewhere(found: ManyChanges) -> Iterator[str]:
-    """What surely changed in the tasks that the first sentence is not about."""
-    moved = []
-    for name, changes in list(found.pools.items())[1:]:
-        counts = {way: sum(change.direction == way for change in changes.values()) for way in (-1, 1)}
-        parts = [f"{counts[way]} {word}" for word, way in (("worse", -1), ("better", 1)) if counts[way]]
-        if parts:
-            tasks = found.members[name]
-            moved.append(f"{short_name(tasks[0] if len(tasks) == 1 else name)} ({' and '.join(parts)})")
-    if moved:
-        yield f"Runs also differ from {found.reference.label} in {shortened(moved, 3)}"
-    if sure := ways([item.found for item in found.metrics]):
-        yield f"{'of' if moved else 'Of'} {counted(len(found.metrics), 'change')} of metrics in their own unit {sure}"
+def _changed(found: ManyChanges) -> Iterator[str]:
+    """What surely changed for the worse, in tasks together and in single tasks, what for the better, and what is not known to."""
+    told: list[Row] = []
+    single = False
+    for word, way in (("worse", -1), ("better", 1)):
+        pools, tasks = found.sure(way)
+        told, single = [*told, *pools], single or bool(tasks)
+        if pools:
+            runs = len({label for label, _, _ in pools})
+            more = "run" if len(found.pools) == 1 else "change"
+            yield f"{counted(runs, 'run')} {'is' if runs == 1 else 'are'} {word}: {_named(found, pools, more)}"
+        if tasks:
+            runs, moved = len({label for label, _, _ in tasks}), counted(len(tasks), "change")
+            yield f"surely {word} in single tasks ({moved} in {counted(runs, 'run')}): {_named(found, tasks, 'change')}"
+    unclear = sum(change.direction == 0 for change in found.overall.values())
+    together = " in all tasks together" if single else ""
+    if unclear == len(found.overall):
+        yield f"no change of accuracy{together} distinguishable from chance"
+    elif unclear:
+        yield f"of {counted(unclear, 'run')} the change{together} is not distinguishable from chance"
+    letters = [f"{label}: {clause}" for label, _, change in told if (clause := letters_clause(change.section))]
+    yield from _first(letters, "run")
+    unread = [
+        f"{short_name(name)} of {label}: {', '.join(readability_clauses(change.section.readability, with_reasons=False))}"
+        for label, name, change in found.unread
+        if change.section.readability is not None
+    ]
+    yield from _first(unread, "change")
+
+
+def _named(found: ManyChanges, rows: Sequence[Row], noun: str) -> str:
+    """The first changes with their intervals, and how many more there are."""
+    each = [
+        f"{label if name == found.main else f'{short_name(name)} of {label}'} {points_of(change.simultaneous)}"
+        for label, name, change in rows[:_NAMED_CHANGES]
+    ]
+    more = len(rows) - len(each)
+    rest = f" and {counted(more, f'more {noun}')}" if more else ""
+    return f"{', '.join(each)} points{rest}"
+
+
+def _first(clauses: Sequence[str], noun: str) -> Iterator[str]:
+    """The first clauses, each of one run, and of how many more the same is true."""
+    yield from clauses[:_NAMED_CHANGES]
+    if (more := len(clauses) - _NAMED_CHANGES) > 0:
+        yield f"the same holds for {counted(more, f'more {noun}')}"
 
 
 def _doubts(found: ManyChanges) -> Iterator[str]:
@@ -203,6 +229,8 @@ def _ranking(found: ManyChanges, layout: Layout) -> Iterator[str]:
     shown = fitted(table, layout.columns)
     yield from lines_of(shown)
     yield from layout.lines(_legend(found, {column.head for column in shown}))
+    if note := border_note(found):
+        yield from layout.lines(note)
 
 
 def _judgements(found: ManyChanges, layout: Layout) -> Iterator[str]:
@@ -242,10 +270,45 @@ def _legend(found: ManyChanges, heads: Container[str]) -> str:
     meanings = {
         "no letters": "change corrected for letter bias",
         "best": "probability of being the best",
-        "group": "those that share a letter cannot be told apart",
+        "group": pairs_note(found),
     }
     together = f"change in points, with 95 % intervals that hold for all {found.families['runs'].of} together"
+    if P_JOINT in heads:
+        together += ", and p adjusted as they are (largest |t|)"
     return "; ".join([together, *(f"{head}: {text}" for head, text in meanings.items() if head in heads)])
+
+
+def pairs_note(found: ManyChanges) -> str:
+    """What letters and the set of the best are found by, and where the changes from the reference alone say more."""
+    pairs = len(found.ranking) * (len(found.ranking) - 1) // 2
+    own = {item.label: set(item.group) for item in found.ranking}
+    sure = [
+        label for label, change in found.overall.items() if change.direction and own[label] & own[found.reference.label]
+    ]
+    note = (
+        f"runs that share a letter cannot be told apart, all {pairs} pairs of runs tested together (largest |t|), and the best "
+        f"is among those that cannot be told from {found.ranking[0].label}"
+    )
+    if not sure:
+        return note
+    whose = "its change is" if len(sure) == 1 else "their changes are"
+    alone = f"so many pairs ask for more than the changes from {found.reference.label} alone"
+    return f"{note}; of {shortened(sure, _NAMED)} {whose} sure all the same: {alone}"
+
+
+def border_note(found: ManyChanges) -> str:
+    """Of which changes the p and the interval do not agree; empty where all do."""
+    apart = [
+        f"{label}{'' if name == found.main else f', {short_name(name)}'}"
+        for label, name, change in found.rows()
+        if (change.direction != 0) != (change.p_simultaneous < ALPHA)
+    ]
+    if not apart:
+        return ""
+    return (
+        f"at the border p and the interval do not agree ({shortened(apart, _NAMED_CHANGES)}): p is of the exact test or of sign "
+        "flips, and a change is sure where the interval excludes 0"
+    )
 
 
 def _names(head: str, names: Sequence[str]) -> Column:
@@ -263,9 +326,7 @@ def _of_changes(changes: Sequence[Change | None], layout: Layout) -> list[Column
             styles=styles if layout.styles else (),
         ),
         Column("95 % together", tuple("reference" if found is None else ends(found) for found in known)),
-        Column(
-            "p (Holm)", tuple("" if change is None else p_value(change.section.p_holm) for change in changes), rank=1
-        ),
+        Column(P_JOINT, tuple("" if change is None else p_value(change.p_simultaneous) for change in changes), rank=1),
     ]
 
 
@@ -280,12 +341,6 @@ def _pool(changes: Mapping[str, Change], layout: Layout) -> Iterator[str]:
         *_of_changes(list(changes.values()), layout),
     ]
     yield from lines_of(fitted(table, layout.columns))
-
-
-def largest_first(item: tuple[str, str, Change]) -> tuple[bool, float]:
-    """A key that sorts changes: those that are sure first, and among them the largest."""
-    change = item[2]
-    return (change.direction == 0, -abs(change.simultaneous.value or 0.0))
 
 
 def _largest(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[str]:
@@ -368,7 +423,7 @@ def _trends(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[st
         _names("task", [name for name, _ in rows]),
         Column("points", tuple(points(trend.change.value) for _, trend in rows)),
         Column("95 % together", tuple(ends(trend.change) for _, trend in rows)),
-        Column("p (Holm)", tuple(p_value(trend.p_holm) for _, trend in rows), rank=1),
+        Column(P_JOINT, tuple(p_value(trend.p_simultaneous) for _, trend in rows), rank=1),
         _names("first harmful", [trend.first_harmful or "none shown" for _, trend in rows]),
     ]
     yield from lines_of(fitted(table, layout.columns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -13,8 +14,10 @@ from consistency.comparison.clusters import Clusters
 from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section
+from consistency.comparison.sentences import ALPHA
 from consistency.logs.run_config import programs
 from consistency.statistics.estimates import Estimate
+from consistency.statistics.hypotheses import holm
 from consistency.support.arrays import Integers
 from consistency.support.version import VERSION
 
@@ -109,6 +112,7 @@ class Change:
             "flips": section.flips,
             "calibrated_change": None if self.calibrated is None else self.calibrated.to_dict(),
             "prior_change": None if self.letters is None else self.letters.to_dict(),
+            "readability": None if section.readability is None else section.readability.to_dict(),
         }
 
 
@@ -129,6 +133,16 @@ class Turned:
     doc_id: Integers
     documents: tuple[bytes, ...]
     ways: Mapping[str, NDArray[np.int8]]
+
+
+# A run, a task or tasks together, and the change there.
+Row = tuple[str, str, Change]
+
+
+def largest_first(item: Row) -> tuple[bool, float]:
+    """A key that sorts changes: those that are sure first, and among them the largest."""
+    change = item[2]
+    return (change.direction == 0, -abs(change.simultaneous.value or 0.0))
 
 
 @dataclass(frozen=True)
@@ -171,9 +185,9 @@ class Ranked:
         The probability that it is the best: see `consistency.statistics.best.probabilities_of_best`; the reference is one of the
         population of runs.
     p_best_set : float
-        The p of "it is as good as the best" (model confidence set).
+        The p of "it is as accurate as the run that is observed to be the most accurate", adjusted over all pairs of runs.
     group : str
-        Letters: two runs that share one cannot be told apart.
+        Letters: two runs that share one cannot be told apart, all pairs of runs being tested together, the reference among them.
     """
 
     label: str
@@ -201,8 +215,8 @@ class Trend:
     change : Estimate
         From the first to the last position, by the straight line through all of them, with an interval that holds together with
         those of the other tasks.
-    p, p_holm : float or None
-        Of no slope; adjusted over the tasks.
+    p, p_holm, p_simultaneous : float or None
+        Of no slope; adjusted over the tasks, by Holm and by the same joint distribution as the interval.
     first_harmful : str or None
         The first run of the series whose simultaneous interval lies below zero.
     """
@@ -210,6 +224,7 @@ class Trend:
     change: Estimate
     p: float | None
     p_holm: float | None
+    p_simultaneous: float | None
     first_harmful: str | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -334,7 +349,55 @@ class ManyChanges:
         worse = tuple(sorted(lost, key=lost.__getitem__))
         return Judged(label, found[pool], pool, self.pools[pool][label].simultaneous, worse)
 
-    def rows(self) -> Iterator[tuple[str, str, Change]]:
+    def sure(self, way: int) -> tuple[list[Row], list[Row]]:
+        """The changes that are surely for the worse (-1) or the better (1): of tasks together, and of single tasks.
+
+        The largest comes first. Of single tasks each run's largest comes before any second one, and runs of which nothing else
+        is said before those that changed in tasks together: no run hides the others. A task that is a pool of its own is in the
+        pools alone.
+        """
+        pools, tasks = (
+            sorted(
+                (
+                    (label, name, change)
+                    for name, changes in sets.items()
+                    for label, change in changes.items()
+                    if change.direction == way
+                ),
+                key=largest_first,
+            )
+            for sets in (
+                self.pools,
+                {name: found for name, found in self.by_task.items() if (name,) not in self.members.values()},
+            )
+        )
+        told, places = {label for label, _, _ in pools}, Counter[str]()
+        order = []
+        for row in tasks:
+            order.append((places[row[0]], row[0] in told))
+            places[row[0]] += 1
+        return pools, [row for _, row in sorted(zip(order, tasks, strict=True), key=lambda item: item[0])]
+
+    @property
+    def unread(self) -> list[Row]:
+        """The changes with a share of unreadable answers that changed beyond chance, corrected for all (Holm); the largest first.
+
+        Of tasks together, and of single tasks that are in none of these.
+        """
+        pooled = {name for names in self.members.values() for name in names}
+        sets = {**self.pools, **{name: found for name, found in self.by_task.items() if name not in pooled}}
+        rows = [
+            ((label, name, change), found)
+            for name, changes in sets.items()
+            for label, change in changes.items()
+            if (found := change.section.readability) is not None
+        ]
+        p = holm([found.changed_p for _, found in rows]).tolist() if rows else []
+        kept = [item for item, adjusted in zip(rows, p, strict=True) if adjusted < ALPHA]
+        kept.sort(key=lambda item: -abs(item[1].shares[1] - item[1].shares[0]))
+        return [row for row, _ in kept]
+
+    def rows(self) -> Iterator[Row]:
         """Each run and task with its change; tasks together come first."""
         for sets in (self.pools, self.by_task):
             for name, changes in sets.items():

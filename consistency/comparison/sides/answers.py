@@ -14,9 +14,15 @@ from consistency.comparison.clusters import Clusters, ItemClusters, find_cluster
 from consistency.comparison.filters import by_filter, choose_filters
 from consistency.comparison.groups import TaskGroup, read_groups
 from consistency.comparison.identical import identical_logprobs
-from consistency.comparison.pairing import PairingReport, Pairs, notes_of, pair
+from consistency.comparison.pairing import PairingReport, Pairs, left_out_clause, notes_of, pair
 from consistency.comparison.runs import ComparedRun, common_tasks, comparable, same_kind, same_run
-from consistency.comparison.settings import setting_differences, unexplained_prompts
+from consistency.comparison.settings import (
+    SettingDifference,
+    leading,
+    setting_differences,
+    settings_clause,
+    unexplained_prompts,
+)
 from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError
 from consistency.logs.runs import Run, read_run
@@ -79,6 +85,8 @@ class Answers:
     clusters : tuple of Clusters
     notes : tuple of str
         What a reader must know before the numbers.
+    doubts : tuple of str
+        Which of this may have moved the numbers, as clauses of the verdict.
     """
 
     runs: tuple[tuple[ComparedRun, ...], tuple[ComparedRun, ...]]
@@ -86,6 +94,26 @@ class Answers:
     groups: tuple[TaskGroup, ...] = ()
     clusters: tuple[Clusters, ...] = ()
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What differs between a run and the first one before, and may have moved the numbers.
+
+    Attributes
+    ----------
+    settings : tuple of SettingDifference
+        Of prompts, questions, tasks or scoring.
+    unexplained : bool
+        Whether prompts differ for no reason that the logs name.
+    clauses : tuple of str
+        What else, as clauses of a verdict.
+    """
+
+    settings: tuple[SettingDifference, ...] = ()
+    unexplained: bool = False
+    clauses: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -129,8 +157,9 @@ def read_sides(
         name: _Task(comparable(scores, score)) for name, scores in _plain(first, runs, filter_name)
     }
     said: dict[str, list[str]] = {}
+    beside = {first_name: Beside()}
     for name, run in others:
-        for note in _add(found, name, first, run, score, filter_name):
+        for note in _add(found, beside, name, first, run, score, filter_name):
             said.setdefault(note, []).append(name)
     notes += [f"{shortened(names)} beside {first_name}: {note}" for note, names in said.items()]
     odd: dict[str, list[str]] = {}
@@ -157,7 +186,8 @@ def read_sides(
                 f"{name}: {counted(len(task.scores) - len(rows), 'question')} of {len(task.scores)} left out for all runs: "
                 f"{shortened(short, 3)}"
             )
-    notes += [f"{both} are the same to the last bit: they do not show how runs differ" for both in _identical(tasks)]
+    copies = [f"{both} are the same to the last bit: they do not show how runs differ" for both in _identical(tasks)]
+    notes += copies
     if not tasks:
         raise InputError(
             "; ".join(notes[-3:]) or "no task in common",
@@ -177,7 +207,45 @@ def read_sides(
         tuple(groups),
         clusters,
         (*notes, *(item.to_text() for item in clusters)),
+        (*doubts_of(beside, len(before)), *copies),
     )
+
+
+def doubts_of(beside: Mapping[str, Beside], before: int) -> Iterator[str]:
+    """What may have moved the numbers beside the models: between the sides, and among the runs of a side.
+
+    Parameters
+    ----------
+    beside : mapping of str to Beside
+        By run, what differs between it and the first one; those before come first.
+    before : int
+        How many these are.
+    """
+    runs = list(beside.values())
+    sides = dict(zip(SIDES, (runs[:before], runs[before:]), strict=True))
+    every = list(dict.fromkeys(item for run in runs for item in run.settings))
+    between = [item for item in every if all(item in run.settings for run in sides["after"])]
+    unexplained = all(run.unexplained for run in sides["after"])
+    if clause := settings_clause(between, unexplained=unexplained):
+        yield clause
+    for side, found in sides.items():
+        counts = {item: sum(item in run.settings for run in found) for item in every}
+        differ = [
+            f"{item.setting} ({item.before} or {item.after})"
+            for item, count in counts.items()
+            if 0 < count < len(found)
+        ]
+        if 0 < sum(run.unexplained for run in found) < len(found) and not differ:
+            differ = ["prompts"]
+        if differ:
+            yield f"the runs {side} differ among themselves in {shortened(differ, 3)}"
+    named: dict[str, list[str]] = {}
+    for name, run in beside.items():
+        for clause in run.clauses:
+            named.setdefault(clause, []).append(name)
+    first, *_ = beside
+    for clause, names in named.items():
+        yield f"between {first} and {shortened(names, 3)} {clause}"
 
 
 def _held(found: Mapping[str, _Task], other: str | None) -> dict[str, Scores]:
@@ -222,9 +290,15 @@ def _plain(first: Run, runs: Mapping[str, Run], filter_name: str | None) -> Iter
 
 
 def _add(
-    found: Mapping[str, _Task], name: str, first: Run, run: Run, score: str, filter_name: str | None
+    found: Mapping[str, _Task],
+    beside: dict[str, Beside],
+    name: str,
+    first: Run,
+    run: Run,
+    score: str,
+    filter_name: str | None,
 ) -> Iterator[str]:
-    """Pair one run with the first and keep its answers; what a reader must know of the two."""
+    """Pair one run with the first and keep its answers and the doubts of it; what a reader must know of the two."""
     filtered = choose_filters(first, run, filter_name)
     chosen = {
         task: other
@@ -246,12 +320,15 @@ def _add(
     reports = {task: pairs.report for task, pairs in paired.items()}
     settings = tuple(setting_differences(one, two, names, reports))
     yield from (item.to_text() for item in settings)
-    doubts = (
-        identical_logprobs(paired, one.config, two.config),
-        unexplained_prompts(settings, names, reports),
-        truncated_prompts(one, two, names),
+    identical, truncated = identical_logprobs(paired, one.config, two.config), truncated_prompts(one, two, names)
+    unexplained = unexplained_prompts(settings, names, reports)
+    clauses = [item.clause for item in (identical, truncated) if item is not None]
+    beside[name] = Beside(
+        tuple(leading(settings)),
+        unexplained is not None,
+        (*filter(None, [*clauses, left_out_clause(reports.values())]),),
     )
-    yield from (item.to_text() for item in doubts if item is not None)
+    yield from (item.to_text() for item in (identical, unexplained, truncated) if item is not None)
 
 
 def _identical(tasks: Mapping[str, TaskRuns]) -> Iterator[str]:

@@ -141,6 +141,7 @@ def compare_sides(
         task_sampling=task_sampling,
         clusters=answers.clusters,
         notes=(*answers.notes, *_uncompared(answers.tasks, measured)),
+        doubts=answers.doubts,
     )
 
 
@@ -177,6 +178,7 @@ def _of_pair(found: Comparison) -> SideComparison:
         task_sampling=found.task_sampling,
         clusters=found.clusters,
         notes=found.notes,
+        doubts=(*found.doubts, *found.left_out),
         **by_kind,
     )
 

@@ -7,20 +7,26 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.clusters import Clusters
-from consistency.comparison.printed import Layout, conclusion_lines, task_lines
+from consistency.comparison.printed import Layout, choice_note, conclusion_lines, correction_note, largest, task_lines
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section, TaskSampling
-from consistency.comparison.sentences import Concluded, conclusions_of, metric_lines, short_name, told_change
+from consistency.comparison.sentences import (
+    Concluded,
+    conclusions_of,
+    metric_lines,
+    short_name,
+    told_change,
+    with_doubts,
+)
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (
-    chosen,
-    left_out,
     measure_table,
     noise_table,
     run_lines,
     run_notes,
     summary,
+    unsure_task,
 )
 from consistency.comparison.views import function_of
 from consistency.logs.run_config import model_name
@@ -29,6 +35,7 @@ from consistency.support.text import counted
 from consistency.support.version import VERSION
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from pandas import DataFrame
 
 SCHEMA_VERSION = 1
@@ -73,6 +80,8 @@ class SideComparison(Concluded):
         Questions that share something.
     notes : tuple of str
         What a reader must know before the numbers.
+    doubts : tuple of str
+        Which of this may have moved the numbers, as clauses of the verdict.
     """
 
     runs: tuple[tuple[ComparedRun, ...], tuple[ComparedRun, ...]]
@@ -86,6 +95,7 @@ class SideComparison(Concluded):
     task_sampling: TaskSampling
     clusters: tuple[Clusters, ...] = ()
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def pools(self) -> tuple[SideSection, ...]:
@@ -100,8 +110,12 @@ class SideComparison(Concluded):
 
     @property
     def conclusions(self) -> tuple[tuple[str, ...], ...]:
-        """What happened to accuracy in each of `pools`: sentences by their clauses."""
-        return conclusions_of([pool.section for pool in self.pools], _alone(self.by_task), self.margin)
+        """What happened to accuracy in each of `pools`, in which task it may have, and what else may have moved the numbers.
+
+        Sentences by their clauses.
+        """
+        found = conclusions_of([pool.section for pool in self.pools], _alone(self.by_task), self.margin)
+        return with_doubts((*found, *unsure_task([item.section for item in self.by_task.values()])), self.doubts)
 
     @property
     def summaries(self) -> tuple[str, ...]:
@@ -212,6 +226,21 @@ class SideComparison(Concluded):
         frame: DataFrame = function_of("sides_frame")(self)
         return frame
 
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the largest changes of accuracy with their intervals.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            New ones of pyplot by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        drawn: Axes = function_of("sides_plot")(self, axes)
+        return drawn
+
     def to_text(self, most: int | None = None, columns: int | None = 80, *, styles: bool = False) -> str:
         """What was found and compared, tables for a terminal, and what a reader must know.
 
@@ -225,18 +254,19 @@ class SideComparison(Concluded):
             Whether it has colours, for `consistency.support.streams.show`.
         """
         layout = Layout(columns, styles)
-        tasks = chosen(self.by_task.values(), most)
-        rows = self.with_pools(tasks)
+        tasks, chosen = largest(_alone(self.by_task), most)
+        rows = self.with_pools([self.by_task[section.name] for section in tasks])
         pooled = [item.section for item in rows[len(tasks) :]]
-        more = left_out(len(tasks), len(self.by_task))
-        beside = (line for item in tasks for line in metric_lines(item.section))
+        choice = choice_note(chosen, len(self.by_task))
+        remarks = [f"{choice} (--all: all tasks)" if choice else "", correction_note(tasks, chosen)]
+        beside = (line for section in tasks for line in metric_lines(section))
         read = [*run_lines(self.runs), *run_notes(self.runs), *self.notes]
         parts: list[Iterable[str]] = [
             conclusion_lines(self.conclusions, layout),
             (line for text in self.to_lines() for line in layout.lines(text)),
             [
-                *task_lines([item.section for item in tasks], pooled, None, layout),
-                *(layout.lines(more) if more else ()),
+                *task_lines(tasks, pooled, chosen, layout),
+                *(line for remark in remarks if remark for line in layout.lines(remark)),
             ],
             (line for text in (*self.summaries, *beside) for line in layout.lines(text)),
             _titled(NOISE_TITLE, noise_table(rows, layout), layout),

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from consistency.comparison.changed_most import change_among
 from consistency.comparison.numbers import interval, points_of
 from consistency.comparison.printed import Layout, row_of, tested
 from consistency.comparison.runs import ComparedRun
-from consistency.comparison.sentences import short_name
+from consistency.comparison.section import Section
+from consistency.comparison.sentences import ALPHA, excludes_zero, short_name
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.sections import Noise, SideSection
 from consistency.metrics.measures import MEASURE, Measure
 from consistency.statistics.crossed import NORMAL_DF, Variances
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import Column, fitted, lines_of
-from consistency.support.text import counted, decimal, p_value, visible
+from consistency.support.text import counted, decimal, p_equals, p_value, visible
 
 _NONE = "–"
 # On a side: with so many Student's quantile over both is 1.2 times the normal one.
@@ -97,14 +99,13 @@ def few_runs(pool: SideSection) -> str:
     )
 
 
-def task_rows(items: Sequence[SideSection]) -> list[tuple[str, ...]]:
+def task_rows(items: Sequence[SideSection], changes: Mapping[str, Estimate]) -> list[tuple[str, ...]]:
     """A head, and a row for each task and pool: accuracies, or the first metric in its own unit, and the change."""
     adjusted = any(item.section.p_holm is not None for item in items)
-    rows: list[tuple[str, ...]] = [
-        ("", "n", "before", "after", "change [95 % interval]", "p (Holm)" if adjusted else "p")
-    ]
+    change, p = f"change [{'' if changes else '95 % '}interval]", "p (Holm)" if adjusted else "p"
+    rows: list[tuple[str, ...]] = [("", "n", "before", "after", change, p)]
     for item in items:
-        section, row = item.section, row_of(item.section, None)
+        section, row = item.section, row_of(item.section, changes.get(item.section.name))
         change = " ".join(filter(None, (row.change, row.interval)))
         rows.append((section.name, str(section.n), row.before, row.after, change, tested(section, adjusted=adjusted)))
     return rows
@@ -172,12 +173,18 @@ def _percent(value: float | None) -> str:
     return _NONE if value is None else decimal(100 * value, 1)
 
 
-def chosen(items: Iterable[SideSection], most: int | None) -> list[SideSection]:
-    """The sections, the largest change of accuracy first; no more than so many."""
-    ordered = sorted(items, key=lambda item: -abs(item.section.estimates["delta_accuracy"].value or 0.0))
-    return ordered[:most]
-
-
-def left_out(shown: int, of: int, where: str = "--all shows them") -> str:
-    """How many tasks a table leaves out, and where they are; empty where it holds all."""
-    return "" if shown >= of else f"the {shown} largest changes of {counted(of, 'task')}: {where}"
+def unsure_task(tasks: Sequence[Section]) -> Iterator[tuple[str, ...]]:
+    """Where no task surely changed, a sentence on the largest change whose own interval excludes 0; nothing without one."""
+    over_runs = [section for section in tasks if section.estimates["delta_accuracy"].unit == "run"]
+    tested = [(section, section.p_holm) for section in over_runs if section.p_holm is not None]
+    if any(p < ALPHA for _, p in tested):
+        return
+    alone = [(section, p) for section, p in tested if excludes_zero(section.estimates["delta_accuracy"])]
+    if alone:
+        section, p = max(alone, key=lambda item: abs(item[0].estimates["delta_accuracy"].value or 0.0))
+        change = change_among(section, len(tasks))
+        corrected = f"not sure after correction for {counted(len(tested), 'task')} ({p_equals(p)}, Holm)"
+        yield (
+            f"The largest change of a single task is that of {short_name(section.name)}: {points_of(change)} points",
+            corrected,
+        )

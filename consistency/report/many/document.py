@@ -6,6 +6,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.many.values import Judgement
+from consistency.comparison.section import Readability
 from consistency.report.document import Document, Verdict
 from consistency.statistics.estimates import Estimate
 
@@ -47,6 +48,7 @@ class ManyChange(Struct, kw_only=True):
     flips: dict[str, int] | None
     calibrated_change: Estimate | None
     prior_change: Estimate | None
+    readability: Readability | None = None
 
 
 class JudgedRun(Struct):
@@ -90,6 +92,7 @@ class RunTrend(Struct):
     p: float | None
     p_holm: float | None
     first_harmful: str | None
+    p_simultaneous: float | None = None
 
 
 class RunSeries(Struct):

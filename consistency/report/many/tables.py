@@ -8,15 +8,16 @@ from collections.abc import Iterable
 
 from consistency.comparison.many.result import ManyComparison, flat_row
 from consistency.comparison.many.text import (
+    P_JOINT,
     chance,
     harmed_first,
     judgement,
-    largest_first,
     margin_of,
     metrics_first,
     metrics_title,
+    pairs_note,
 )
-from consistency.comparison.many.values import Change, Turned
+from consistency.comparison.many.values import Change, Turned, largest_first
 from consistency.comparison.runs import ComparedRun
 from consistency.logs.documents import question_and_options
 from consistency.report.content import CellQuestions, Table
@@ -103,7 +104,7 @@ def ranking_table(comparison: ManyComparison) -> Table:
                 item.label,
                 _with_interval(accuracy, 100, 1),
                 REFERENCE if change is None else in_points(change.simultaneous),
-                DASH if change is None else p_value(change.section.p_holm),
+                DASH if change is None else p_value(change.p_simultaneous),
                 *((in_points(None if change is None else change.calibrated),) if letters else ()),
                 *((in_points(None if change is None else change.letters),) if letters else ()),
                 chance(item.best),
@@ -116,10 +117,10 @@ def ranking_table(comparison: ManyComparison) -> Table:
     return Table(
         name="ranking",
         title="Ranking",
-        caption="Accuracy in percent with an interval of its own, changes in points with intervals that hold together. May be "
-        "the best: in the 95 % model confidence set. Runs that share a letter cannot be told apart.",
+        caption="Accuracy in percent with an interval of its own, changes in points with intervals that hold together; p is "
+        f"adjusted as they are. May be the best, and group: {pairs_note(comparison)}.",
         head=(
-            *("run", "accuracy, %", "change", "p (Holm)"),
+            *("run", "accuracy, %", "change", P_JOINT),
             *(("without letter bias", "explained by one offset for each letter") if letters else ()),
             *("probability of being the best", "may be the best", "group"),
         ),
@@ -222,10 +223,10 @@ def trend_table(comparison: ManyComparison) -> Table:
         name="trends",
         title="Trends",
         caption=f"Change from {series.ends[0]} to {series.ends[1]} by the straight line through all positions, in points; "
-        "intervals hold together for all single tasks.",
-        head=("task", "by a straight line", "p (Holm)", "first harmful position"),
+        "intervals hold together for all single tasks, and p is adjusted as they are.",
+        head=("task", "by a straight line", P_JOINT, "first harmful position"),
         rows=tuple(
-            (name, in_points(trend.change), p_value(trend.p_holm), trend.first_harmful or "none shown")
+            (name, in_points(trend.change), p_value(trend.p_simultaneous), trend.first_harmful or "none shown")
             for name, trend in harmed
         ),
         labels=1,
@@ -256,7 +257,8 @@ def all_table(comparison: ManyComparison) -> Table:
     return Table(
         name="changes",
         title="Every change",
-        caption="Sure changes first, and among them the largest. In brackets: intervals that hold together. Right → wrong and "
+        caption="Sure changes first, and among them the largest. In brackets: intervals that hold together, and p adjusted as "
+        "they are. Right → wrong and "
         "back are numbers of answers, and shares with an interval of their own; so is mean KL, in nats.",
         head=(
             "run",
@@ -265,7 +267,7 @@ def all_table(comparison: ManyComparison) -> Table:
             "before, %",
             "after, %",
             "change",
-            "p (Holm)",
+            P_JOINT,
             "right → wrong",
             "wrong → right",
             "right → wrong, %",
@@ -288,7 +290,7 @@ def _row(label: str, name: str, change: Change, *, distances: bool) -> tuple[str
         str(section.n),
         *(fixed(None if end.value is None else 100 * end.value, 1) for end in ends),
         in_points(change.simultaneous),
-        p_value(section.p_holm),
+        p_value(change.p_simultaneous),
         *(str(flips[kind]) if kind in flips else DASH for kind in ("harmful", "beneficial")),
         _with_interval(section.estimates.get("harmful_flips"), 100, 1),
         *((_with_interval(section.estimates.get("kl"), 1, 3),) if distances else ()),

@@ -17,7 +17,7 @@ from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH, formatted
 from consistency.report.pair.metric_tables import group_table, metric_table
 from consistency.report.pair.tables import has_headline, headline_sections, selection_note
-from consistency.support.text import markdown, p_value, visible
+from consistency.support.text import counted, markdown, p_value, visible
 
 MOST_TASKS = 10
 MOST_NOTES = 30
@@ -54,18 +54,13 @@ def to_markdown(
         GitHub's Markdown. Names of tasks and models, and notes, are shown as they are, whatever they hold.
     """
     models = [code(model_name(config)) for config in (comparison.before, comparison.after)]
-    parts = ["\n\n".join(f"**{plain(sentence)}**" for sentence in comparison.verdicts), f"{models[0]} → {models[1]}"]
+    parts = [f"{models[0]} → {models[1]}"]
     if policy is not None:
         *rules, last = policy.to_lines()
         parts.append(f"{_SIGNS[policy.outcome]} {plain(last)}\n\n" + "\n".join(f"- {plain(line)}" for line in rules))
     if noise is not None:
         parts.append("\n".join(f"- {plain(line)}" for line in noise.to_lines(comparison)))
-    if checks:
-        closed = sum(item.failed for item in checks)
-        parts.append(
-            f"{'❌' if closed else '✅'} {len(checks) - closed} of {len(checks)} conditions passed:\n\n"
-            + "\n".join(f"- {plain(item.to_text())}" for item in checks)
-        )
+    parts += conditions(checks)
     if has_headline(comparison):
         parts.append(_headline(comparison))
     parts += _unreadable(comparison)
@@ -74,14 +69,43 @@ def to_markdown(
             parts.append(_first_rows(table))
     if len(comparison.by_task) > 1:
         parts.append(_tasks(comparison))
-    notes = _notes(comparison)
+    return page_of(comparison.verdicts, parts, _notes(comparison), comparison.signature, folded=folded)
+
+
+def page_of(
+    verdicts: Iterable[str], parts: Iterable[str], notes: Sequence[str], signature: str, *, folded: bool
+) -> str:
+    """A page of Markdown: the verdicts, its parts, notes and the signature.
+
+    Parameters
+    ----------
+    verdicts : iterable of str
+        As they are.
+    parts, notes : iterable of str
+        In Markdown.
+    signature : str
+    folded : bool
+        Whether notes and signature are folded away.
+    """
+    found = ["\n\n".join(f"**{plain(sentence)}**" for sentence in verdicts), *parts]
+    more = len(notes) - MOST_NOTES
+    listed = [*notes[:MOST_NOTES], *([f"and {more} more notes: see the table or the JSON"] if more > 0 else [])]
+    lines = "\n".join(f"- {note}" for note in listed)
     if folded:
-        parts.append(_details(f"{len(notes)} notes", "\n".join(f"- {note}" for note in notes)))
-        parts.append(_details("Signature", code(comparison.signature)))
+        found += [_details(counted(len(notes), "note"), lines), _details("Signature", code(signature))]
     else:
-        parts.append("\n".join(f"- {note}" for note in notes))
-        parts.append(code(comparison.signature))
-    return "\n\n".join(parts) + "\n"
+        found += [lines, code(signature)]
+    return "\n\n".join(filter(None, found)) + "\n"
+
+
+def conditions(checks: Sequence[Check]) -> Iterator[str]:
+    """How many conditions passed, and each of them; nothing without any."""
+    if checks:
+        closed = sum(item.failed for item in checks)
+        yield (
+            f"{'❌' if closed else '✅'} {len(checks) - closed} of {len(checks)} conditions passed:\n\n"
+            + "\n".join(f"- {plain(item.to_text())}" for item in checks)
+        )
 
 
 def code(text: str, *, cell: bool = False) -> str:
@@ -208,8 +232,7 @@ def _notes(comparison: Comparison) -> list[str]:
     for section in comparison.by_task.values():
         for reason, dropped in section.pairing.dropped.items():
             found.append(f"left out of {code(section.name)}: {dropped.count} {plain(reason)}")
-    more = len(found) - MOST_NOTES
-    return [*found[:MOST_NOTES], *([f"and {more} more notes: see the table or the JSON"] if more > 0 else [])]
+    return found
 
 
 def _p(value: float | None) -> str:

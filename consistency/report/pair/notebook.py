@@ -47,7 +47,7 @@ def to_html(comparison: Comparison) -> str:
         f"{when}: {model_name(config)}{f', {run_date(config.date)}' if config.date else ''}"
         for when, config in (("before", comparison.before), ("after", comparison.after))
     ]
-    shown, note = _shown(comparison)
+    shown, note = _shown(comparison.by_task, comparison.pooled)
     adjusted = _adjusted(shown)
     head = ("task", "n", "before", "after", "change", "interval", "p (Holm)" if adjusted else "p")
     rows = [
@@ -67,12 +67,12 @@ def to_html(comparison: Comparison) -> str:
     return to_piece(comparison.conclusions, runs, head, rows, caption, fewer(comparison.notes), figure)
 
 
-def _shown(comparison: Comparison) -> tuple[list[tuple[Section, Estimate]], str]:
+def _shown(by_task: Mapping[str, Section], pooled: Sequence[Section]) -> tuple[list[tuple[Section, Estimate]], str]:
     """The tasks that changed most and what pools them, each with its change; and how the intervals are to be read."""
-    tasks, most = largest(comparison.by_task, MOST)
+    tasks, most = largest(by_task, MOST)
     changes = {} if most is None else most.changes
-    note = choice_note(most, len(comparison.by_task)) or "95 % intervals"
-    sections = [*tasks, *comparison.pooled]
+    note = choice_note(most, len(by_task)) or "95 % intervals"
+    sections = [*tasks, *pooled]
     return [(section, changes.get(section.name, section.estimates["delta_accuracy"])) for section in sections], note
 
 
@@ -80,9 +80,9 @@ def _adjusted(shown: Sequence[tuple[Section, Estimate]]) -> bool:
     return any(section.p_holm is not None for section, _ in shown)
 
 
-def _drawn(comparison: Comparison) -> list[tuple[Section, Estimate]]:
+def _drawn(by_task: Mapping[str, Section], pooled: Sequence[Section]) -> list[tuple[Section, Estimate]]:
     """What has a change of accuracy to be drawn."""
-    return [(section, change) for section, change in _shown(comparison)[0] if change.value is not None]
+    return [(section, change) for section, change in _shown(by_task, pooled)[0] if change.value is not None]
 
 
 def _size(drawn: Sequence[tuple[Section, Estimate]]) -> tuple[float, float]:
@@ -93,7 +93,7 @@ def _svg(comparison: Comparison) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    drawn = _drawn(comparison)
+    drawn = _drawn(comparison.by_task, comparison.pooled)
     if not drawn:
         return ""
     style: Any = STYLE | {"svg.hashsalt": "notebook"}
@@ -104,7 +104,12 @@ def _svg(comparison: Comparison) -> str:
 
 
 def plot(comparison: Comparison, axes: Axes | None = None) -> Axes:
-    """The axes on which the largest changes of accuracy are drawn with their intervals; new ones by default.
+    """The axes on which the largest changes of accuracy are drawn with their intervals; new ones by default."""
+    return plot_changes(comparison.by_task, comparison.pooled, axes)
+
+
+def plot_changes(by_task: Mapping[str, Section], pooled: Sequence[Section], axes: Axes | None) -> Axes:
+    """The same of tasks and what pools them.
 
     Raises
     ------
@@ -113,7 +118,7 @@ def plot(comparison: Comparison, axes: Axes | None = None) -> Axes:
     """
     from matplotlib import pyplot, rc_context
 
-    drawn = _drawn(comparison)
+    drawn = _drawn(by_task, pooled)
     if not drawn:
         raise InputError("no task has an accuracy that could be drawn", do="look at by_task, which has their metrics")
     style: Any = STYLE

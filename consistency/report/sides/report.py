@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 
 from consistency.comparison.numbers import points_of
-from consistency.comparison.printed import tested
+from consistency.comparison.printed import largest, tested
 from consistency.comparison.sentences import ended
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.result import MEASURES_TITLE, SideComparison
 from consistency.comparison.sides.sections import SideSection
-from consistency.comparison.sides.text import COMPARED, chosen, noise_p, run_notes, summary
+from consistency.comparison.sides.text import COMPARED, noise_p, run_notes, summary
 from consistency.logs.run_config import model_name
 from consistency.metrics.measures import MEASURE
 from consistency.report.citations import bibtex
@@ -145,7 +145,8 @@ def _rows(comparison: SideComparison) -> Mapping[str, SideSection]:
         found["overall"] = comparison.overall
     for kind in (comparison.by_metric, comparison.by_group, comparison.by_scope):
         found |= kind
-    return found | {item.section.name: item for item in chosen(comparison.by_task.values(), None)}
+    tasks, _ = largest(comparison.changes.by_task, None)
+    return found | {section.name: comparison.by_task[section.name] for section in tasks}
 
 
 def _change_table(rows: Mapping[str, SideSection]) -> Table:

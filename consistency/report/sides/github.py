@@ -1,0 +1,37 @@
+"""Several runs a side as Markdown for a pull request or a job's summary: the conclusion, the conditions, the largest changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consistency.comparison.conditions import Check
+from consistency.comparison.printed import choice_note, correction_note, largest
+from consistency.comparison.sides.result import SideComparison
+from consistency.comparison.sides.text import run_notes, task_rows
+from consistency.report.pair.github import MOST_TASKS, code, conditions, page_of, plain, table_of
+
+
+def to_markdown(comparison: SideComparison, checks: Sequence[Check] = (), *, folded: bool = False) -> str:
+    """Verdict, conditions, the largest changes with their intervals, notes, signature.
+
+    Parameters
+    ----------
+    comparison : SideComparison
+    checks : sequence of Check
+        Conditions that were judged.
+    folded : bool
+        Whether notes and signature are folded away, with HTML as GitHub shows it.
+
+    Returns
+    -------
+    str
+        GitHub's Markdown. Names of tasks and models, and notes, are shown as they are, whatever they hold.
+    """
+    tasks, chosen = largest(comparison.changes.by_task, MOST_TASKS)
+    items = comparison.with_pools([comparison.by_task[section.name] for section in tasks])
+    (_, *head), *rows = task_rows(items, {} if chosen is None else chosen.changes)
+    cells = [[code(name, cell=True), *map(plain, numbers)] for name, *numbers in rows]
+    remarks = filter(None, (choice_note(chosen, len(comparison.by_task)), correction_note(tasks, chosen)))
+    parts = [*conditions(checks), table_of(["task", *head], cells), *(f"{plain(remark)}." for remark in remarks)]
+    notes = (*comparison.to_lines(), *comparison.summaries, *run_notes(comparison.runs), *comparison.notes)
+    return page_of(comparison.verdicts, parts, [*map(plain, notes)], comparison.signature, folded=folded)
