@@ -11,13 +11,13 @@ import numpy as np
 
 from consistency.comparison.clusters import AUTO, Clusters, ItemClusters, find_clusters
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
+from consistency.comparison.gaps import SameRun
 from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.items import accuracy_metric
 from consistency.comparison.labelled import Labelled, by_label
 from consistency.comparison.many.metrics import MetricChanges
 from consistency.comparison.metric_changes import metric_changes
 from consistency.comparison.pairing import Pairs, notes_of, pair
-from consistency.comparison.result import SameRun
 from consistency.comparison.runs import ComparedRun, common_tasks, comparable, matched_names, same_kind, same_run
 from consistency.comparison.section import MetricChange
 from consistency.comparison.settings import setting_differences, settings_clause, unexplained_prompts
