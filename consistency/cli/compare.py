@@ -34,6 +34,13 @@ def _explain(term: str | None) -> None:
 MOST_TASKS = 10
 
 
+class Missing(StrEnum):
+    """What follows for conditions where something was not compared."""
+
+    ERROR = "error"
+    IGNORE = "ignore"
+
+
 class TaskSampling(StrEnum):
     """What the intervals are about."""
 
@@ -70,6 +77,13 @@ def compare(
         list[str] | None,
         typer.Option(help="Condition such as 'harmful flips > 2 %'; if it holds, exit code 1. May be repeated."),
     ] = None,
+    missing: Annotated[
+        Missing,
+        typer.Option(
+            help="Where no condition of --fail-if holds but tasks or questions of BEFORE were not compared: exit code 2, or judge "
+            "without them. A policy has a key of this name."
+        ),
+    ] = Missing.ERROR,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
     margin: Annotated[float, typer.Option(help="Largest change of accuracy that counts as none.")] = 0.01,
     score: Annotated[str, typer.Option(help="raw, acc_norm, acc_bytes or acc_mutual_info.")] = "raw",
@@ -188,6 +202,7 @@ def compare(
         single_file=single_file,
         trackers=trackers,
         most=None if every else MOST_TASKS,
+        ignores_missing=missing is Missing.IGNORE,
     )
     find = None if scopes is None else partial(_find_scopes, scopes, experiment)
     if runs_before or runs_after:

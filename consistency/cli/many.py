@@ -53,6 +53,7 @@ def compare_many(
     before: Path, reference: str | None, runs: dict[Path, str | None], asked: Asked, order: str | None
 ) -> None:
     """Compare many runs with one reference, print and write the result; exit code 1 if a condition holds."""
+    from consistency.comparison.gaps import check_not_itself
     from consistency.comparison.many.compare import compare_many as compare
     from consistency.comparison.many.labels import labels_of
     from consistency.support.progress_line import progress_line
@@ -73,6 +74,9 @@ def compare_many(
         compared = compare(
             before, dict(zip(labels, runs, strict=True)), name=name, order=order, progress=progress, **asked.how
         )
+        if conditions:
+            for run in compared.runs:
+                check_not_itself(run.warnings, run.path)
         checks = check_many(conditions, compared) if conditions else []
         content = None
         if asked.out is not None:

@@ -322,7 +322,7 @@ def _findings(
         "inconclusive": Outcome.INCONCLUSIVE,
         "ignore": Outcome.PASSED,
     }[rule.missing]
-    tasks = {**comparison.not_compared, **comparison.by_task}
+    tasks: dict[str, Section | str] = {**comparison.not_compared, **comparison.by_task}
     groups: dict[str, Section | str] = {
         **({} if comparison.overall is None else {"overall": comparison.overall}),
         **comparison.by_scope,
@@ -330,7 +330,10 @@ def _findings(
         **comparison.by_group,
     }
     seen = set()
-    kinds: tuple[tuple[tuple[str, ...], Mapping[str, Section | str]], ...] = ((rule.tasks, tasks), (rule.groups, groups))
+    kinds: tuple[tuple[tuple[str, ...], Mapping[str, Section | str]], ...] = (
+        (rule.tasks, tasks),
+        (rule.groups, groups),
+    )
     for names, sections in kinds:
         for name in names:
             matching = _matching(name, sections)

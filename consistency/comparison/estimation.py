@@ -122,7 +122,7 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     pairs = [task.pairs for task in tasks]
     decompose, rotations = partial(decompose_tasks, pairs, sampling.labels), over_rotations(pairs, sampling.labels)
     section = _with_distributions(section, columns, sampling, reaches)
-    odd = odd_scores((both.before.logprobs, both.after.logprobs) for both in pairs)
+    odd = odd_scores(([both.before.logprobs], [both.after.logprobs]) for both in pairs)
     return replace(section, decompose=decompose, rotations=rotations, odd_scores=odd)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from consistency.comparison.pairing import ONLY_FIRST, ONLY_SECOND, REPEATED, PairingReport
+from consistency.comparison.section import Section
+from consistency.errors import InputError
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run
@@ -25,7 +28,7 @@ class SameRun:
     @property
     def clause(self) -> str:
         """What a verdict says of it."""
-        return "it is one run, compared with itself"
+        return "one run is compared with itself"
 
     def to_text(self) -> str:
         """A sentence for readers."""
@@ -52,7 +55,9 @@ class UncomparedTasks:
     def clause(self) -> str:
         """What a verdict says of it."""
         verb = "was" if len(self.why) == 1 else "were"
-        return f"{len(self.why)} of {counted(self.of, 'task')} {verb} not compared: {shortened([*self.why], _MOST_NAMED)}"
+        return (
+            f"{len(self.why)} of {counted(self.of, 'task')} {verb} not compared: {shortened([*self.why], _MOST_NAMED)}"
+        )
 
     def to_text(self) -> str:
         """A sentence for readers, with the reason of each of the first tasks."""
@@ -91,6 +96,65 @@ class UnpairedQuestions:
 
 
 Gap = UncomparedTasks | UnpairedQuestions
+
+
+Doubt = SameRun | Gap
+
+
+def missing_of(warnings: Iterable[object], sections: Iterable[Section]) -> tuple[str, ...]:
+    """Why conditions cannot be taken to be kept, in sentences; empty where nothing is missing.
+
+    Parameters
+    ----------
+    warnings : iterable
+        Of them only gaps count.
+    sections : iterable of Section
+        Those that the verdict is about.
+    """
+    return (
+        *(item.to_text() for item in warnings if isinstance(item, UncomparedTasks)),
+        *(item.to_text() for item in warnings if isinstance(item, UnpairedQuestions) and item.lost),
+        *(
+            clause
+            for section in sections
+            if section.odd_scores is not None and section.decides_nothing
+            for clause in section.odd_scores.clauses
+        ),
+    )
+
+
+def incomplete(missing: Sequence[str]) -> InputError:
+    """The error of conditions that what is missing might break.
+
+    Parameters
+    ----------
+    missing : sequence of str
+        See `missing_of`.
+    """
+    return InputError(
+        f"what was not compared may break a condition: {'; '.join(missing)}",
+        do="evaluate again, or judge without it: --missing ignore",
+    )
+
+
+def check_not_itself(warnings: Iterable[object], path: str | Path) -> None:
+    """Refuse to judge a run that is compared with itself.
+
+    Parameters
+    ----------
+    warnings : iterable
+    path : path-like
+        Of its log.
+
+    Raises
+    ------
+    InputError
+        If both sides were read from the same files.
+    """
+    if any(isinstance(item, SameRun) for item in warnings):
+        raise InputError(
+            "one run, compared with itself: no condition or policy judges it", do="name two runs", path=path
+        )
 
 
 def uncompared_tasks(

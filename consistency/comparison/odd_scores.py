@@ -78,18 +78,19 @@ class OddScores:
         return asdict(self)
 
 
-def odd_scores(sides: Iterable[tuple[Floats, Floats]]) -> OddScores | None:
+def odd_scores(sides: Iterable[tuple[Sequence[Floats], Sequence[Floats]]]) -> OddScores | None:
     """The questions of some tasks whose scores decide nothing; None where all do.
 
     Parameters
     ----------
-    sides : iterable of tuple of ndarray, shape [n, k]
-        Of each task the log-probabilities of its options before and after, NaN-padded.
+    sides : iterable of tuple of sequence of ndarray, shape [n, k]
+        Of each task the log-probabilities of its options in each run before and after, NaN-padded. Of several runs a question
+        counts where those of any are odd.
 
     Examples
     --------
     >>> good, bad = np.array([[-1.0, -2.0]]), np.array([[np.nan, np.nan]])
-    >>> odd_scores([(good, bad)]).clauses
+    >>> odd_scores([([good], [bad])]).clauses
     ('1 of 1 questions have scores that are no numbers (NaN or infinite) after, 0 before',)
     """
     found = [(_counts(before), _counts(after)) for before, after in sides]
@@ -99,11 +100,13 @@ def odd_scores(sides: Iterable[tuple[Floats, Floats]]) -> OddScores | None:
     return OddScores(of.before, no_numbers, equal)
 
 
-def _counts(logprobs: Floats) -> tuple[int, int, int]:
+def _counts(runs: Sequence[Floats]) -> tuple[int, int, int]:
     """Questions, those whose scores are no numbers, and those with equal scores."""
-    broken = ~np.isfinite(logprobs).any(axis=1)
-    several = np.isfinite(logprobs).sum(axis=1) > 1
-    return len(logprobs), int(broken.sum()), int((equal_scores(logprobs) & several).sum())
+    broken = np.logical_or.reduce([~np.isfinite(logprobs).any(axis=1) for logprobs in runs])
+    equal = np.logical_or.reduce(
+        [equal_scores(logprobs) & (np.isfinite(logprobs).sum(axis=1) > 1) for logprobs in runs]
+    )
+    return len(broken), int(broken.sum()), int(equal.sum())
 
 
 def _summed(found: Sequence[tuple[tuple[int, int, int], tuple[int, int, int]]], place: int) -> BeforeAfter:

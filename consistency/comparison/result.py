@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.clusters import Clusters
-from consistency.comparison.gaps import Gap, SameRun, UncomparedTasks, UnpairedQuestions
+from consistency.comparison.gaps import Doubt, Gap, UncomparedTasks, UnpairedQuestions, missing_of
 from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.over_rotations import rotation_lines
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SCHEMA_VERSION = 2
-Warned = SameRun | Gap | IdenticalLogprobs | UnexplainedPrompts | TruncatedPrompts | SelectionBias
+Warned = Doubt | IdenticalLogprobs | UnexplainedPrompts | TruncatedPrompts | SelectionBias
 # Of a comparison of many pools, in a few lines.
 _MOST_VERDICTS = 3
 
@@ -223,7 +223,9 @@ or SelectionBias
     def not_compared(self) -> Mapping[str, str]:
         """The tasks of either run that were not compared, each with the reason."""
         found = dict.fromkeys(self.names.only_after, "only in the run after")
-        return found | {name: why for gap in self.gaps if isinstance(gap, UncomparedTasks) for name, why in gap.why.items()}
+        return found | {
+            name: why for gap in self.gaps if isinstance(gap, UncomparedTasks) for name, why in gap.why.items()
+        }
 
     def lacks(self, name: str, section: Section) -> Iterator[str]:
         """What a section has not, and a policy asks for: tasks, questions, scores that decide anything.
@@ -250,9 +252,9 @@ or SelectionBias
             yield from section.odd_scores.clauses
 
     @property
-    def is_one_run(self) -> bool:
-        """Whether both sides were read from the same files."""
-        return any(isinstance(item, SameRun) for item in self.warnings)
+    def missing(self) -> tuple[str, ...]:
+        """Why conditions that nothing breaks are not taken to be kept; empty where all was compared."""
+        return missing_of(self.warnings, self.pools)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ _MOST_TASKS, _LONGEST_NAME = 3, 28
 _WORTH_MOVING = 0.02
 # From this share the verdict itself says so, at the same level.
 _MANY_MOVED = 0.1
-_NOT_KNOWLEDGE = "what follows says nothing of what the model knows"
+NOT_KNOWLEDGE = "what follows says nothing of what the model knows"
 _TOO_FEW = "too few questions for an interval"
 # With fewer clusters an interval is much wider for not knowing how they vary.
 _FEW_CLUSTERS = 30
@@ -245,7 +245,7 @@ def doubted(
     first, *others = found
     scores = () if odd is None else odd.clauses
     if odd is not None and odd.are_most:
-        return ((*scores, _NOT_KNOWLEDGE, *(f"but {doubt}" for doubt in doubts)), *found)
+        return ((*scores, NOT_KNOWLEDGE, *(f"but {doubt}" for doubt in doubts)), *found)
     clauses = [f"but {doubt}" for doubt in (*scores, *doubts)]
     if not clauses or not others:
         return ((*first, *clauses), *others)

@@ -43,7 +43,12 @@ def doubts(scores: Scores) -> Iterator[str]:
     raw = scores.score == "raw"
     for found, verb, problem, share in (
         (impossible, "give", "no option any probability: all log-probabilities are minus infinity", 0.0),
-        (equal_scores(logprobs) & (counts > 1) & ~impossible, "have", "the same log-probability for all options", _MOST),
+        (
+            equal_scores(logprobs) & (counts > 1) & ~impossible,
+            "have",
+            "the same log-probability for all options",
+            _MOST,
+        ),
         (_above_zero(logprobs) & raw, "have", "log-probabilities above 0, which no probability has", _MOST),
         (counts == 1, "have", "a single option, which is always the answer", 0.0),
         (

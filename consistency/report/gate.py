@@ -6,10 +6,17 @@ from collections.abc import Sequence
 
 from consistency.comparison.conditions import Check
 from consistency.comparison.decision import Outcome, PolicyOutcome
-from consistency.report.content import Gate
+from consistency.comparison.gaps import incomplete
+from consistency.report.content import Gate, Outcomes
 
 
-def gate_of(checks: Sequence[Check], policy: PolicyOutcome | None = None, noise: Sequence[str] = ()) -> Gate | None:
+def gate_of(
+    checks: Sequence[Check],
+    policy: PolicyOutcome | None = None,
+    noise: Sequence[str] = (),
+    *,
+    missing: Sequence[str] = (),
+) -> Gate | None:
     """What a gate decided; None where there is neither a condition nor a policy.
 
     Parameters
@@ -18,10 +25,15 @@ def gate_of(checks: Sequence[Check], policy: PolicyOutcome | None = None, noise:
     policy : PolicyOutcome, optional
     noise : sequence of str
         What two runs of one model differ by, in sentences.
+    missing : sequence of str
+        What was not compared, in sentences.
     """
     if not checks and policy is None:
         return None
     failed = any(item.failed for item in checks) or (policy is not None and policy.outcome is Outcome.FAILED)
     doubtful = policy is not None and policy.outcome is Outcome.INCONCLUSIVE
     lines = [*(item.to_text() for item in checks), *([] if policy is None else policy.to_lines())]
-    return Gate("failed" if failed else "inconclusive" if doubtful else "passed", (*lines, *noise))
+    if missing:
+        lines.insert(0, str(incomplete(missing)))
+    outcome: Outcomes = "failed" if failed else "incomplete" if missing else "inconclusive" if doubtful else "passed"
+    return Gate(outcome, (*lines, *noise))

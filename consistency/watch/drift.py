@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from consistency.comparison.compare import compare
-from consistency.comparison.pairing import ONLY_FIRST, ONLY_SECOND, PairingReport
 from consistency.comparison.gaps import SameRun
+from consistency.comparison.pairing import ONLY_FIRST, ONLY_SECOND, PairingReport
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.errors import InputError

@@ -9,7 +9,7 @@ from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Trend
 from consistency.comparison.numbers import digits_of, percent, points, points_interval
 from consistency.comparison.printed import Layout, conclusion_lines, metric_row
-from consistency.comparison.sentences import short_name, ways
+from consistency.comparison.sentences import NOT_KNOWLEDGE, short_name, ways
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
@@ -70,6 +70,8 @@ def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
         parts.append(f"the change of {unclear} is not distinguishable from chance")
     elif unclear:
         parts.append("no change of accuracy distinguishable from chance")
+    if broken := (*_without_scores(found),):
+        yield (*broken, NOT_KNOWLEDGE)
     against = f"{counted(len(changes), 'run')} against {found.reference.label} in {_asked(found)}"
     yield f"{against}: {', '.join(parts)}", *_doubts(found)
     if elsewhere := tuple(_elsewhere(found)):
@@ -100,8 +102,24 @@ def _elsewhere(found: ManyChanges) -> Iterator[str]:
         yield f"Of {counted(len(found.metrics), 'change')} of metrics in their own unit {sure}"
 
 
+def _without_scores(found: ManyChanges) -> Iterator[str]:
+    """Of which runs most scores decide nothing, each a clause."""
+    for label, change in found.overall.items():
+        section = change.section
+        if section.odd_scores is not None and section.decides_nothing:
+            yield f"{label}: {'; '.join(section.odd_scores.clauses)}"
+
+
 def _doubts(found: ManyChanges) -> Iterator[str]:
-    """Which runs had other prompts, questions or scoring than the reference, each kind a clause."""
+    """What was not compared of which runs, and which had other prompts, questions or scoring, each kind a clause."""
+    said: dict[str, list[str]] = {}
+    for run in found.runs:
+        change = found.overall.get(run.label)
+        odd = None if change is None or change.section.decides_nothing else change.section.odd_scores
+        for clause in (*(item.clause for item in run.warnings), *(() if odd is None else odd.clauses)):
+            said.setdefault(clause, []).append(run.label)
+    for clause, labels in said.items():
+        yield f"but for {shortened(labels, 3)}: {clause}"
     runs: dict[str, list[str]] = {}
     for run in found.runs:
         if run.doubt:

@@ -12,9 +12,10 @@ import numpy as np
 
 from consistency.comparison.clusters import Clusters, ItemClusters, find_clusters
 from consistency.comparison.filters import by_filter, choose_filters
+from consistency.comparison.gaps import Doubt, uncompared_tasks, unpaired_questions
 from consistency.comparison.groups import TaskGroup, read_groups
 from consistency.comparison.identical import identical_logprobs
-from consistency.comparison.pairing import PairingReport, Pairs, notes_of, pair
+from consistency.comparison.pairing import Dropped, PairingReport, Pairs, notes_of, pair
 from consistency.comparison.runs import ComparedRun, common_tasks, comparable, same_kind, same_run
 from consistency.comparison.settings import setting_differences, unexplained_prompts
 from consistency.comparison.truncation import truncated_prompts
@@ -79,6 +80,8 @@ class Answers:
     clusters : tuple of Clusters
     notes : tuple of str
         What a reader must know before the numbers.
+    warnings : tuple of UncomparedTasks or UnpairedQuestions
+        What was not compared.
     """
 
     runs: tuple[tuple[ComparedRun, ...], tuple[ComparedRun, ...]]
@@ -86,6 +89,7 @@ class Answers:
     groups: tuple[TaskGroup, ...] = ()
     clusters: tuple[Clusters, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[Doubt, ...] = ()
 
 
 @dataclass(eq=False)
@@ -139,16 +143,19 @@ def read_sides(
             odd.setdefault(note, []).append(name)
     notes += [f"{shortened(names)}: {note}" for note, names in odd.items()]
     tasks: dict[str, TaskRuns] = {}
+    unpaired: dict[str, str] = {}
     for name, task in found.items():
         lacking = [other for other, _ in others if other not in task.others]
         if lacking:
-            notes.append(f"{name} is left out: not in {shortened(lacking)}")
+            unpaired[name] = f"not in {shortened(lacking)}"
+            notes.append(f"{name} is left out: {unpaired[name]}")
             continue
         rows = np.flatnonzero(
             np.logical_and.reduce([np.isin(task.scores.doc_id, p.before.doc_id) for p in task.others.values()])
         )
         if not len(rows):
-            notes.append(f"{name} is left out: no question that all runs answered")
+            unpaired[name] = "no question that all runs answered"
+            notes.append(f"{name} is left out: {unpaired[name]}")
             continue
         tasks[name] = _aligned(task, rows, len(before))
         if len(rows) < len(task.scores):
@@ -177,7 +184,22 @@ def read_sides(
         tuple(groups),
         clusters,
         (*notes, *(item.to_text() for item in clusters)),
+        _gaps(runs, tasks, unpaired),
     )
+
+
+def _gaps(runs: Mapping[str, Run], tasks: Mapping[str, TaskRuns], unpaired: Mapping[str, str]) -> tuple[Doubt, ...]:
+    """What was not compared: tasks that some run lacks, and questions that some run did not answer."""
+    reports = {}
+    for name, task in tasks.items():
+        left_out = task.asked - len(task)
+        dropped = {"not answered by all runs": Dropped(left_out, ())} if left_out else {}
+        reports[name] = PairingReport(len(task), dropped=dropped)
+    found = (
+        uncompared_tasks(runs, tasks, (), unpaired, of=len(tasks)),
+        unpaired_questions(reports),
+    )
+    return tuple(item for item in found if item is not None)
 
 
 def _held(found: Mapping[str, _Task], other: str | None) -> dict[str, Scores]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from consistency.comparison.clusters import AUTO
 from consistency.comparison.compare import compare
+from consistency.comparison.gaps import SameRun, UncomparedTasks, UnpairedQuestions
 from consistency.comparison.result import Comparison
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.sampling import Analysis, check_margin
@@ -141,6 +142,7 @@ def compare_sides(
         task_sampling=task_sampling,
         clusters=answers.clusters,
         notes=(*answers.notes, *_uncompared(answers.tasks, measured)),
+        warnings=answers.warnings,
     )
 
 
@@ -177,6 +179,9 @@ def _of_pair(found: Comparison) -> SideComparison:
         task_sampling=found.task_sampling,
         clusters=found.clusters,
         notes=found.notes,
+        warnings=tuple(
+            item for item in found.warnings if isinstance(item, SameRun | UncomparedTasks | UnpairedQuestions)
+        ),
         **by_kind,
     )
 

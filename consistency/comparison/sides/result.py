@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.clusters import Clusters
+from consistency.comparison.gaps import Doubt, missing_of
 from consistency.comparison.printed import Layout, conclusion_lines, task_lines
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section, TaskSampling
-from consistency.comparison.sentences import Concluded, conclusions_of, metric_lines, short_name, told_change
+from consistency.comparison.sentences import Concluded, conclusions_of, doubted, metric_lines, short_name, told_change
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (
@@ -73,6 +74,8 @@ class SideComparison(Concluded):
         Questions that share something.
     notes : tuple of str
         What a reader must know before the numbers.
+    warnings : tuple of SameRun, UncomparedTasks or UnpairedQuestions
+        What was not compared.
     """
 
     runs: tuple[tuple[ComparedRun, ...], tuple[ComparedRun, ...]]
@@ -86,6 +89,7 @@ class SideComparison(Concluded):
     task_sampling: TaskSampling
     clusters: tuple[Clusters, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[Doubt, ...] = ()
 
     @property
     def pools(self) -> tuple[SideSection, ...]:
@@ -101,7 +105,14 @@ class SideComparison(Concluded):
     @property
     def conclusions(self) -> tuple[tuple[str, ...], ...]:
         """What happened to accuracy in each of `pools`: sentences by their clauses."""
-        return conclusions_of([pool.section for pool in self.pools], _alone(self.by_task), self.margin)
+        found = conclusions_of([pool.section for pool in self.pools], _alone(self.by_task), self.margin)
+        odd = None if self.overall is None else self.overall.section.odd_scores
+        return doubted(found, [item.clause for item in self.warnings], odd)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Why conditions that nothing breaks are not taken to be kept; empty where all was compared."""
+        return missing_of(self.warnings, [pool.section for pool in self.pools])
 
     @property
     def summaries(self) -> tuple[str, ...]:
@@ -172,6 +183,7 @@ class SideComparison(Concluded):
                 if (found := getattr(self, kind))
             },
             "notes": list(self.notes),
+            **({"warnings": [asdict(item) for item in self.warnings]} if self.warnings else {}),
             "verdict": self.verdict,
             "signature": self.signature,
         }

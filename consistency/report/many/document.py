@@ -6,7 +6,8 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.many.values import Judgement
-from consistency.report.document import Document, Verdict
+from consistency.comparison.odd_scores import OddScores
+from consistency.report.document import Document, Verdict, WarningValue
 from consistency.statistics.estimates import Estimate
 
 
@@ -19,6 +20,7 @@ class ManyRun(Struct):
     model_args: str | None
     date: str | None
     lm_eval_version: str | None
+    warnings: list[dict[str, WarningValue]] | UnsetType = UNSET
 
 
 class Together(Struct):
@@ -45,6 +47,7 @@ class ManyChange(Struct, kw_only=True):
     kl: Estimate | UnsetType = UNSET
     judgement: Judgement
     flips: dict[str, int] | None
+    odd_scores: OddScores | UnsetType = UNSET
     calibrated_change: Estimate | None
     prior_change: Estimate | None
 
