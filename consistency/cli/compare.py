@@ -80,8 +80,8 @@ def compare(
     missing: Annotated[
         Missing,
         typer.Option(
-            help="Where no condition of --fail-if holds but tasks or questions of BEFORE were not compared: exit code 2, or judge "
-            "without them. A policy has a key of this name."
+            help="What follows for --fail-if where tasks or questions of BEFORE were not compared: exit code 2, or nothing. A "
+            "policy has a key of this name."
         ),
     ] = Missing.ERROR,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def ending(
     checks: Sequence[Check], decision: PolicyOutcome | None = None, missing: Sequence[str] = ()
 ) -> tuple[int, list[str]]:
-    """The exit code, and a line for each condition that holds, for each rule of a policy that did not pass, and for what is missing.
+    """The exit code, and a line for each condition that holds, each rule of a policy that did not pass, and what is missing.
 
     Parameters
     ----------

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def consistency_gate() -> Callable[..., Comparison]:
     """The function `consistency_gate(before, after, *conditions, policy=None, missing="error")`: two runs compared and judged.
 
-    Its arguments are those of `consistency compare`: two logs, conditions of `--fail-if`, the file of `--policy`, and `"error"` or
-    `"ignore"` of `--missing`. It returns the comparison. The test fails, with the lines that the command prints, if a condition
-    holds, if the policy fails or is inconclusive, if something was not compared, or if an input cannot be used.
+    Its arguments are those of `consistency compare`: two logs, conditions of `--fail-if`, the file of `--policy`, and what
+    `--missing` takes. It returns the comparison. The test fails, with the lines that the command prints, if a condition holds, if
+    the policy fails or is inconclusive, if something was not compared, or if an input cannot be used.
     """
     return _gate
 

@@ -185,16 +185,17 @@ def uncompared_tasks(
 
     Notes
     -----
-    What only the other runs hold, and can be read there, is no gap.
+    No gap is what only the other runs hold, and what only the results name, of which no run holds samples.
     """
     bare = {_bare(name) for name in compared}
     unread = {name: dict(_unread(run.selection)) if every else {} for name, run in runs.items()}
-    first, *others = unread
+    held = {_bare(task) for run in runs.values() for task in run.tasks}
+    others = [*unread][1:]
     why: dict[str, str] = {}
     for name, found in unread.items():
         for task, reason in found.items():
-            # Samples that only another run lacks are those of a task that was never to be kept.
-            if task not in bare and (name == first or reason != _NO_SAMPLES or task in map(_bare, without_partner)):
+            # A task whose samples were never kept is none of the log.
+            if task not in bare and (reason != _NO_SAMPLES or task in held):
                 why.setdefault(task, f"{name}: {reason}")
     known = {_bare(name) for name in why}
     for name in without_partner:

@@ -223,6 +223,9 @@ def _over_questions(name: str, x: Floats, reaches: Mapping[str, tuple[float, flo
             return found
         # Questions that are all alike do not exclude others that were not seen.
         reach = item.bounds
+    known = x[np.isfinite(x)]
+    # Runs of one side may lie farther apart than those of the other can, such as one whose scores are no numbers.
+    reach = (min(reach[0], known.min(initial=reach[0])), max(reach[1], known.max(initial=reach[1])))
     strata = labels["strata"]
     return mean(x, **labels) if strata is not None else bounded_means([x], [reach], **labels)[0]
 
