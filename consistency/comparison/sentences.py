@@ -362,9 +362,10 @@ def gold_lines(section: Section) -> Iterator[str]:
 
 
 def gold_change(change: Estimate) -> str:
-    """The change of the gold option's probability with its interval and p."""
+    """The change of the gold option's probability with its interval and p, and the method that both are of."""
     p = no_change(change)
-    tested = "" if p is None else f", {p_equals(p)}"
+    method = "Gaffke's bound" if change.method == "bounded" else "t test"
+    tested = "" if p is None else f", {p_equals(p)} ({method})"
     return (
         f"gold option's probability {points(change.value, digits_of(change))} points{points_interval(change)}{tested}"
     )
