@@ -17,6 +17,7 @@ from consistency.support.text import counted, shortened
 # Fewer questions, or a smaller share of those of a task and of all tasks, are left out without a word in the verdict.
 _MANY, _MUCH = 5, 0.02
 _MOST_NAMED = 3
+_NO_SAMPLES = "results without samples"
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,6 @@ class UnpairedQuestions:
 
 
 Gap = UncomparedTasks | UnpairedQuestions
-
-
 Doubt = SameRun | Gap
 
 
@@ -198,14 +197,9 @@ def uncompared_tasks(
             if task not in bare and (reason != _NO_SAMPLES or task in held):
                 why.setdefault(task, f"{name}: {reason}")
     known = {_bare(name) for name in why}
-    for name in without_partner:
-        if _bare(name) not in known:
-            why[name] = f"not in {shortened(others)}"
-    why |= {name: reason for name, reason in unpaired.items() if name not in why}
+    further = {**dict.fromkeys(without_partner, f"not in {shortened(others)}"), **unpaired}
+    why |= {name: reason for name, reason in further.items() if _bare(name) not in known}
     return UncomparedTasks(dict(sorted(why.items())), of + len(why)) if why else None
-
-
-_NO_SAMPLES = "results without samples"
 
 
 def _unread(selection: Selection) -> Iterator[tuple[str, str]]:

@@ -237,7 +237,7 @@ or SelectionBias
         section : Section
         """
         if section is self.overall:
-            absent = len(self.not_compared) - len(self.names.only_after)
+            absent = sum(len(gap.why) for gap in self.gaps if isinstance(gap, UncomparedTasks))
         elif section is self.by_scope.get(name):
             absent = len({*self.scopes[name]} - {*self.by_task})
         else:
