@@ -325,7 +325,9 @@ def _notes(comparison: Comparison, step: int, *, own: bool) -> Iterator[str]:
     yield from comparison.names.to_lines()
     yield from (item.to_text() for item in comparison.clusters)
     yield from (item.to_text() for item in comparison.settings)
-    yield from (item.to_text() for item in comparison.warnings if not isinstance(item, SelectionBias | SameRun))
+    # What is missing stands above.
+    warnings = (item for item in comparison.warnings if item not in comparison.gaps)
+    yield from (item.to_text() for item in warnings if not isinstance(item, SelectionBias | SameRun))
 
 
 def _section(comparison: Comparison, scope: str, tasks: Sequence[str]) -> Section | None:

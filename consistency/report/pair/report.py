@@ -317,7 +317,9 @@ def _conditions(comparison: Comparison) -> Iterator[str]:
     if left_out := _left_out(comparison):
         yield left_out
     for item in comparison.warnings:
-        yield f"Warning: {item.to_text()}."
+        # The sentence on documents has its questions.
+        if not isinstance(item, UnpairedQuestions):
+            yield f"Warning: {item.to_text()}."
 
 
 def _left_out(comparison: Comparison) -> str:
