@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from consistency.comparison.gaps import UnpairedQuestions
 from consistency.comparison.items import LargeItems
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.pairing import PairingReport
